@@ -1,0 +1,134 @@
+"""Every check, by a name one can guess: ``nox -l`` lists them, ``nox`` runs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+# A machine with one Python is enough; CI asks for each version by its full name.
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "imports", "tests", "docs"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# The running Python belongs to the list even when it is newer than the classifiers:
+# otherwise every test session would be skipped, and that would look like success.
+PYTHONS = list(dict.fromkeys([*nox.project.python_versions(PYPROJECT), THIS_PYTHON]))
+
+# What ruff does not carry, and an actor runtime depends on.
+ASYNC_RULES = (
+    "ASYNC101",  # yield inside a nursery or a cancel scope
+    "ASYNC102",  # await in a finally that is not shielded
+    "ASYNC103",  # Cancelled swallowed
+    "ASYNC104",  # ... or replaced
+    "ASYNC112",  # a nursery for one task
+    "ASYNC113",  # start_soon where start was meant
+    "ASYNC118",  # get_cancelled_exc_class() kept in a variable
+    "ASYNC120",  # await in an except that is not shielded
+    "ASYNC121",  # return, break or continue out of a nursery
+    "ASYNC126",  # an exception group without derive()
+    "ASYNC912",  # a cancel scope without a checkpoint
+    "ASYNC913",  # an endless loop without a checkpoint
+)
+
+
+def install(session: nox.Session, *groups: str, extras: str = "") -> None:
+    """Install this package as users get it, and the named dependency groups."""
+    flags = [flag for group in groups for flag in ("--group", group)]
+    session.run_install("python", "-m", "pip", "install", "-q", "pip>=25.1")
+    session.install("-q", f".{extras}", *flags)
+
+
+def install_tools(session: nox.Session, group: str) -> None:
+    """Install one dependency group without the package."""
+    session.install("-q", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("extras", ["[all]", ""], ids=["all", "bare"])
+def tests(session: nox.Session, extras: str) -> None:
+    """Run the tests: all of them, then the quick ones without the extras."""
+    install(session, "tests", extras=extras)
+    quick = () if extras else ("-m", "not slow and not soak")
+    session.run("pytest", *quick, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style, spelling, and the async rules ruff does not carry."""
+    install_tools(session, "lint")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("codespell")
+    sources = sorted(str(path) for path in Path("src").rglob("*.py"))
+    enable = f"--enable={','.join(ASYNC_RULES)}"
+    session.run("flake8-async", "--anyio", enable, *sources)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types twice: mypy and basedpyright see different things."""
+    install(session, "types", extras="[all]")
+    session.run("mypy")
+    session.run("basedpyright")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that every room of the house only looks down."""
+    install(session, "imports")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run all tests under branch coverage; too little of it fails."""
+    install(session, "tests", extras="[all]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example in the README, the docs and the docstrings."""
+    install(session, "tests", extras="[all]")
+    session.run("pytest", "README.md", "docs", "src", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the demo on both event loops."""
+    install(session, extras="[all]")
+    for backend in ("trio", "asyncio"):
+        session.run("python", "docs/examples/survey/main.py", "--backend", backend)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare with the peers, in one run on this machine."""
+    install(session, "bench", extras="[all]")
+    session.install("-q", "justpipe==0.12.0", "langgraph")
+    session.run("python", "tests/benchmarks/compare.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the tests that take minutes."""
+    install(session, "tests", extras="[all]")
+    session.run("pytest", "-m", "soak", "--timeout=3600", *session.posargs)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the next release will say."""
+    install_tools(session, "changelog")
+    session.run("towncrier", "build", "--draft", "--version", "next")

@@ -1,0 +1,257 @@
+"""How one invocation's outcome becomes the next messages.
+
+Everything on this page is synchronous.  That is the commit point of the engine: a
+message is taken, a function runs, and then, in one go that nothing can interrupt, its
+event is published, its outputs are put and its token is given back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import anyio
+import attrs
+
+from .._plan.nodes import NO_ITEM, Node, SwitchNode
+from ..errors import BarrierTimeoutError
+from ..events import EventType, NodeKind
+from ..outcomes import Diagnostic
+from ..shape import BarrierType
+from .gate import Decision, Doorway, Gate, Report
+from .ledger import Ledger, Timer
+from .messages import Expire, Start
+from .wave import Wave
+
+
+@attrs.frozen(eq=False)
+class _Word:
+    """One report on its way: who tells whom what."""
+
+    source: str
+    target: str
+    report: Report
+    routed: bool = False
+
+
+def begin(  # noqa: PLR0913 - the fields of one message
+    ledger: Ledger,
+    step: str,
+    wave: Wave,
+    *,
+    cause: str | None = None,
+    item: object = NO_ITEM,
+    fan: str | None = None,
+    scope: tuple[str, ...] = (),
+) -> None:
+    """Start a step in a wave, or in a new one if it has started in this one already."""
+    if step in wave.started or fan is not None:
+        wave = ledger.open_wave()
+    wave.started.add(step)
+    ledger.ever_started.add(step)
+    send(ledger, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
+
+
+def send(ledger: Ledger, message: Start | Expire) -> None:
+    """Put a message into its actor's inbox; it holds a token from here on."""
+    ledger.take(message.step)
+    ledger.waves[message.wave].live += 1
+    ledger.host.actor(ledger.plan, message.step).put(message)
+
+
+def finish(ledger: Ledger, message: Start | Expire) -> None:
+    """Give back what a message held, after its outputs were put."""
+    wave = ledger.waves[message.wave]
+    wave.live -= 1
+    if not wave.live:
+        _close(ledger, wave)
+    ledger.give(message.step)
+
+
+def spread(  # noqa: PLR0913 - a report and where it comes from
+    ledger: Ledger,
+    wave: Wave,
+    node: Node,
+    report: Report,
+    *,
+    chosen: str | None = None,
+    cause: str | None = None,
+) -> None:
+    """Tell a node's successors what became of it, and through dead ones, theirs.
+
+    Args:
+        ledger: the run.
+        wave: the pass it happened in.
+        node: who reports.
+        report: to its static successors; the routes not taken hear ABSENT instead of
+            ARRIVED.
+        chosen: the route a switch took.
+        cause: the invocation that led here.
+    """
+    if ledger.halted:
+        return
+    words = deque(_words(node, report, chosen))
+    while words:
+        word = words.popleft()
+        target = ledger.plan.nodes[word.target]
+        if word.report is Report.ARRIVED and not target.is_join:
+            begin(ledger, word.target, wave, cause=cause)
+        elif (death := _hear(ledger, wave, target, word, cause)) is not None:
+            words.extend(_words(target, death, None))
+
+
+def _words(node: Node, report: Report, chosen: str | None) -> Iterator[_Word]:
+    for target in node.to:
+        yield _Word(node.name, target, report)
+    if isinstance(node, SwitchNode):
+        missed = Report.ABSENT if report is Report.ARRIVED else report
+        for target in node.targets:
+            if target != chosen:
+                yield _Word(node.name, target, missed, routed=True)
+
+
+def _hear(
+    ledger: Ledger, wave: Wave, target: Node, word: _Word, cause: str | None
+) -> Report | None:
+    """Let a step take note of a report; return its own when it is dead now."""
+    doorway = wave.doorways.get(target.name)
+    if doorway is None:
+        doorway = wave.doorways[target.name] = _doorway(target)
+    if word.routed:
+        doorway.elsewhere[word.source] = word.report
+    elif doorway.gate is not None:
+        first = not doorway.gate.reports
+        decision = doorway.gate.report(word.source, word.report)
+        if first and doorway.gate.decision is None:
+            _arm(ledger, wave, target, doorway.gate)
+        if decision is not None:
+            _decided(ledger, wave, target, doorway.gate, cause)
+    if doorway.dead or target.name in wave.started:
+        return None
+    death = doorway.death()
+    doorway.dead = death is not None
+    return death
+
+
+def _doorway(node: Node) -> Doorway:
+    gate = Gate(node.parents, node.join) if node.parents else None
+    return Doorway(gate, node.routed_by)
+
+
+def _decided(
+    ledger: Ledger, wave: Wave, node: Node, gate: Gate, cause: str | None
+) -> None:
+    timer = ledger.timers.get((node.name, wave.number))
+    if timer is not None:
+        timer.scope.cancel()
+    match gate.decision:
+        case Decision.OPEN:
+            if timer is not None:
+                _release(ledger, node, timer)
+            begin(ledger, node.name, wave, cause=cause)
+        case Decision.PRUNED if node.is_join:
+            _note(ledger, node.name, "pruned", gate.at_fault())
+
+
+def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> None:
+    why = "were cut off" if kind == "pruned" else "did not come in the same pass"
+    ledger.note(
+        Diagnostic(
+            step, kind, parents, f"Step '{step}' did not run: {', '.join(parents)} {why}."
+        )
+    )
+
+
+# -- joins that nobody will complete any more
+
+
+def _close(ledger: Ledger, wave: Wave) -> None:
+    """Decide what still waits in a wave where nothing can start any more."""
+    while not wave.live and not ledger.halted and (waiting := wave.waiting()):
+        step = _upstream_first(ledger, waiting)
+        gate = wave.doorways[step].gate
+        assert gate is not None  # noqa: S101 - waiting() lists gates only
+        parent = gate.missing()[0]
+        word = _Word(parent, step, _fate(ledger, step, parent))
+        death = _hear(ledger, wave, ledger.plan.nodes[step], word, None)
+        if death is not None:
+            spread(ledger, wave, ledger.plan.nodes[step], death)
+    if not wave.live:
+        ledger.waves.pop(wave.number, None)
+
+
+def _upstream_first(ledger: Ledger, waiting: list[str]) -> str:
+    """Return a waiting join that no other waiting join leads to."""
+    for step in waiting:
+        if not any(step in ledger.plan.reachable(o) for o in waiting if o != step):
+            return step
+    return waiting[0]
+
+
+def _fate(ledger: Ledger, step: str, parent: str) -> Report:
+    """Say what became of a parent that never reported in this wave."""
+    reached = ledger.reached
+    if parent in ledger.ever_started:
+        _note(ledger, step, "unsatisfied", (parent,))
+        return Report.PRUNED
+    if reached is not None and step in reached and parent not in reached:
+        return Report.PRUNED
+    return Report.ABSENT
+
+
+# -- barrier timers
+
+
+def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
+    if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
+        return
+    ledger.take(f"{node.name} (barrier)")
+    ledger.tally.begin()
+    ledger.tally.wait(node.name)
+    ledger.voice.say(
+        EventType.BARRIER_WAIT,
+        node.name,
+        {
+            "timeout": node.barrier_timeout,
+            "dependencies": list(node.parents),
+            "expected_count": len(node.parents),
+            "completed_count": len(gate.reports),
+            "waiting_for": list(gate.missing()),
+        },
+        NodeKind.BARRIER,
+    )
+    timer = ledger.timers[node.name, wave.number] = Timer(ledger.host.now())
+    ledger.host.spawn(_run_timer, ledger, wave, node, timer)
+
+
+async def _run_timer(
+    ledger: Ledger, wave: Wave, node: Node, timer: Timer
+) -> None:
+    """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
+    try:
+        with timer.scope:
+            await anyio.sleep(node.barrier_timeout or 0)
+            _expire(ledger, wave, node)
+    finally:
+        del ledger.timers[node.name, wave.number]
+        ledger.tally.end()
+        ledger.give(f"{node.name} (barrier)")
+
+
+def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:
+    gate = wave.doorways[node.name].gate
+    if gate is None or gate.decision is not None or ledger.halted:
+        return
+    error = BarrierTimeoutError(node.name, gate.missing(), node.barrier_timeout or 0)
+    gate.close()
+    wave.doorways[node.name].dead = True
+    ledger.tally.expire(node.name)
+    send(ledger, Expire(ledger.run_id, node.name, wave.number, error))
+
+
+def _release(ledger: Ledger, node: Node, timer: Timer) -> None:
+    waited = round(ledger.host.now() - timer.armed_at, 6)
+    ledger.tally.release(node.name, waited)
+    ledger.voice.say(
+        EventType.BARRIER_RELEASE, node.name, {"duration": waited}, NodeKind.BARRIER
+    )

@@ -1,0 +1,65 @@
+"""Where actors live: a task group, the casts of the plans at work in it, and their runs.
+
+A host private to one run opens with it and ends with it; a supervisor's host outlives
+its runs and they share its actors.  It is the same code with two lifetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
+
+import attrs
+from anyio.abc import TaskGroup
+
+from .._plan.nodes import Plan
+from . import flow
+from .actor import Actor, actor_for
+from .ledger import Ledger
+from .messages import Start
+
+
+@attrs.define(eq=False)
+class Host:
+    """The actors of one supervisor, private or shared."""
+
+    tasks: TaskGroup
+    """Owns every task of every actor."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+    is_task_cancelled: Callable[[], bool]
+    """Whether somebody cancelled the current task natively, past all scopes."""
+    variables: Context = attrs.field(factory=copy_context)
+    """Context variables of actors; activations have their run's."""
+    runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
+    """The runs it serves, by id."""
+    _casts: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
+
+    def actor(self, plan: Plan, step: str) -> Actor:
+        """Return a plan's actor for a step; made when its first message comes."""
+        cast = self._casts.setdefault(plan, {})
+        actor = cast.get(step)
+        if actor is None:
+            actor = actor_for(self, plan, step)
+            if step in plan.nodes:
+                cast[step] = actor
+        return actor
+
+    def spawn(self, func: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Start a task that belongs to the host."""
+        self.variables.copy().run(self.tasks.start_soon, func, *args)
+
+    def drop_messages(self, ledger: Ledger, *, workers_only: bool = False) -> None:
+        """Take a run's messages out of all inboxes and give back what they hold."""
+        for actor in list(self._casts.get(ledger.plan, {}).values()):
+            for message in actor.inbox.drop(ledger.run_id, workers_only=workers_only):
+                self._abandon(ledger, message)
+
+    def _abandon(self, ledger: Ledger, message: object) -> None:
+        if isinstance(message, Start) and (fan := ledger.fans.get(message.fan or "")):
+            fan.item_done(failed=False)
+        flow.finish(ledger, message)
+
+    def actors(self) -> list[Actor]:
+        """Return the actors that have been needed so far."""
+        return [actor for cast in self._casts.values() for actor in cast.values()]

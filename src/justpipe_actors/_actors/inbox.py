@@ -1,0 +1,90 @@
+"""Messages waiting for one actor: puts never block, runs take turns.
+
+Why not a bounded channel: with bounds on inner edges a cycle of steps deadlocks as soon
+as its inboxes are full, and no size is large enough for every graph.  The bounds are at
+the edges instead: admission of runs, a map's window, the event stream's capacity.
+
+Why not ``anyio``'s memory stream: it loses an item when its receiver is natively
+cancelled between hand-over and resumption, and one lost message is a run that never
+ends.  Here a receiver is only *woken*; it takes the message itself, without an await in
+between, when it runs again.
+
+Each run has a lane; ``take`` serves the lanes in turn, so a run that queued two thousand
+messages delays another run's only one by one message and not by two thousand.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+import attrs
+
+from .messages import Message
+
+
+@attrs.frozen
+class InboxStatistics:
+    """What an inbox holds right now."""
+
+    depth: int
+    """Messages waiting."""
+    runs: int
+    """Runs they belong to."""
+    taken: int
+    """Messages taken so far."""
+
+
+@attrs.define(eq=False)
+class Inbox:
+    """The lanes of one actor."""
+
+    _lanes: OrderedDict[str, deque[Message]] = attrs.field(factory=OrderedDict, init=False)
+    _depth: int = attrs.field(default=0, init=False)
+    _taken: int = attrs.field(default=0, init=False)
+
+    def put(self, message: Message) -> None:
+        """Add a message behind the others of its run."""
+        lane = self._lanes.get(message.run_id)
+        if lane is None:
+            lane = self._lanes[message.run_id] = deque()
+        lane.append(message)
+        self._depth += 1
+
+    def take(self) -> Message | None:
+        """Remove and return the next message of the run whose turn it is."""
+        if not self._depth:
+            return None
+        run_id = next(iter(self._lanes))
+        lane = self._lanes[run_id]
+        message = lane.popleft()
+        if lane:
+            self._lanes.move_to_end(run_id)
+        else:
+            del self._lanes[run_id]
+        self._depth -= 1
+        self._taken += 1
+        return message
+
+    def drop(self, run_id: str, *, workers_only: bool = False) -> list[Message]:
+        """Remove and return the messages of one run.
+
+        Args:
+            run_id: the run.
+            workers_only: leave alone what is not a map worker's.
+        """
+        lane = self._lanes.pop(run_id, None)
+        if lane is None:
+            return []
+        dropped = [m for m in lane if not workers_only or getattr(m, "fan", None)]
+        kept = deque(m for m in lane if workers_only and not getattr(m, "fan", None))
+        if kept:
+            self._lanes[run_id] = kept
+        self._depth -= len(dropped)
+        return dropped
+
+    def __len__(self) -> int:
+        return self._depth
+
+    def statistics(self) -> InboxStatistics:
+        """Return what is waiting."""
+        return InboxStatistics(self._depth, len(self._lanes), self._taken)

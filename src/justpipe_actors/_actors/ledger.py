@@ -1,0 +1,249 @@
+"""The books the actors keep for one run: its values, its waves, its tokens.
+
+A run ends when its token count is zero.  Every queued message, running activation,
+barrier timer and child run holds one token, and gives it back on every path *after* its
+outputs were put; so zero can only be read when nothing is left that could cause
+anything.  ``holders`` says who holds them, which is also the answer to "why does it
+hang".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import attrs
+
+from .._failure.journal import Journal, Trouble
+from .._plan.nodes import Plan
+from ..cancellation import CancellationToken
+from ..events import EventType, NodeKind
+from ..failures import FailureKind, FailureReason
+from ..outcomes import Diagnostic, PipelineTerminalStatus
+from .tally import Tally
+from .wave import Wave
+
+
+if TYPE_CHECKING:
+    from .activation import Activation
+    from .host import Host
+    from .map import Fan
+    from .sub import StartChild
+
+DIAGNOSTICS_KEPT = 1000
+"""Joins a run names at most."""
+
+
+@attrs.frozen(eq=False)
+class Lineage:
+    """The ids an event carries."""
+
+    invocation: str | None = None
+    """``invocation_id``."""
+    parent: str | None = None
+    """``parent_invocation_id``."""
+    owner: str | None = None
+    """``owner_invocation_id``."""
+    attempt: int = 1
+    """``attempt``."""
+    scope: tuple[str, ...] = ()
+    """``scope``."""
+
+
+NO_LINEAGE = Lineage()
+
+
+class Voice(Protocol):
+    """How a run speaks to the outside."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether who produces for the user has to wait."""
+
+    async def wait_room(self) -> None:
+        """Wait until there is room for one more event."""
+
+    def say(  # noqa: PLR0913 - one event's fields
+        self,
+        type: EventType,
+        stage: str,
+        payload: object = None,
+        kind: NodeKind = NodeKind.SYSTEM,
+        lineage: Lineage = NO_LINEAGE,
+        meta: dict[str, object] | None = None,
+    ) -> None:
+        """Publish one event now, room or not."""
+
+
+@attrs.frozen(eq=False)
+class Ending:
+    """Why a run is being ended from outside its graph; recorded before anything is cancelled."""
+
+    status: PipelineTerminalStatus
+    """What FINISH will say, unless it is FAILED: then the journal speaks."""
+    reason: str | None = None
+    """The words for it."""
+
+
+@attrs.define(eq=False)
+class Timer:
+    """A barrier that waits against the clock."""
+
+    armed_at: float
+    """When its first parent reported, in the loop's seconds."""
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    """Cancel it to disarm."""
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """Everything the actors know about one run."""
+
+    run_id: str
+    """The run's id."""
+    plan: Plan
+    """What it follows."""
+    state: object
+    """Its one state object."""
+    context: object
+    """Its context, or None."""
+    token: CancellationToken
+    """Its own cancellation token."""
+    voice: Voice
+    """Its way to the outside."""
+    variables: Context
+    """Context variables; every activation gets a copy."""
+    host: Host
+    """Where its actors live."""
+    start_child: StartChild
+    """How a sub-pipeline begins: the one thing actors need from the room above."""
+    isolated: bool = True
+    """Whether other runs share the actors, so that each activation needs its own scope."""
+    log_state: bool | Callable[[object], str] = True
+    """Whether, or how, the error log shows the state."""
+    start: str | None = None
+    """Where it began, when not at the roots."""
+    reached: frozenset[str] | None = None
+    """What can be reached from ``start``."""
+
+    tokens: int = attrs.field(default=0, init=False)
+    """Zero means that the run is over."""
+    holders: dict[str, int] = attrs.field(factory=dict, init=False)
+    """Tokens by who holds them."""
+    quiet: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when the tokens are zero."""
+    waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
+    """Waves with something alive in them."""
+    wave_count: int = attrs.field(default=0, init=False)
+    """Waves opened so far."""
+    ever_started: set[str] = attrs.field(factory=set, init=False)
+    """Steps that have started in any wave."""
+    invocations: int = attrs.field(default=0, init=False)
+    """Invocations begun so far."""
+    activations: set[Activation] = attrs.field(factory=set, init=False)
+    """Invocations that are running."""
+    fans: dict[str, Fan] = attrs.field(factory=dict, init=False)
+    """Maps that are running, by invocation."""
+    timers: dict[tuple[str, int], Timer] = attrs.field(factory=dict, init=False)
+    """Barrier timers by join and wave."""
+    journal: Journal = attrs.field(factory=Journal, init=False)
+    """What went wrong."""
+    diagnostics: list[Diagnostic] = attrs.field(factory=list, init=False)
+    """Joins that did not run."""
+    tally: Tally = attrs.field(factory=Tally, init=False)
+    """Figures for FINISH."""
+    halted: bool = attrs.field(default=False, init=False)
+    """Nothing new is started; what runs may finish."""
+    ending: Ending | None = attrs.field(default=None, init=False)
+    """Why it is ended from outside its graph."""
+    aborted: BaseException | None = attrs.field(default=None, init=False)
+    """What to raise at the consumer after FINISH."""
+    on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    """Cancels what runs; set by the run."""
+
+    def take(self, holder: str) -> None:
+        """Hand out one token."""
+        self.tokens += 1
+        self.holders[holder] = self.holders.get(holder, 0) + 1
+
+    def give(self, holder: str) -> None:
+        """Take one token back; the last one ends the run."""
+        held = self.holders[holder] - 1
+        if held:
+            self.holders[holder] = held
+        else:
+            del self.holders[holder]
+        self.tokens -= 1
+        if not self.tokens:
+            self.quiet.set()
+
+    def open_wave(self) -> Wave:
+        """Begin a new pass through the graph."""
+        self.wave_count += 1
+        wave = self.waves[self.wave_count] = Wave(self.wave_count)
+        return wave
+
+    def next_invocation(self) -> str:
+        """Return the id of an invocation that begins now."""
+        self.invocations += 1
+        return f"{self.run_id}:{self.invocations}"
+
+    def blame(self, error: Exception, step: str | None) -> None:
+        """Note a step's unhandled failure."""
+        self.journal.add(
+            Trouble(FailureKind.STEP, FailureReason.STEP_ERROR, error, step)
+        )
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        """Note a join that did not run."""
+        if len(self.diagnostics) < DIAGNOSTICS_KEPT:
+            self.diagnostics.append(diagnostic)
+
+    def halt(self) -> None:
+        """Start nothing new: disarm the barriers, drop the workers that wait in line."""
+        if self.halted:
+            return
+        self.halted = True
+        self._disarm()
+        self.host.drop_messages(self, workers_only=True)
+        for fan in list(self.fans.values()):
+            fan.bell.ring()
+
+    def cancelled_by_token(self, reason: str) -> None:
+        """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
+        if self.ending is None:
+            self.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
+        self.halt()
+
+    def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
+        """End the run now: the first reason is recorded, then everything is cancelled."""
+        if self.ending is None:
+            self.ending = Ending(status, reason)
+        self.halted = True
+        self._disarm()
+        self.host.drop_messages(self)
+        self.on_interrupt()
+        for activation in list(self.activations):
+            activation.cancel()
+
+    def crash(self, error: BaseException) -> None:
+        """End the run because of something that is nobody's step: raise it at the end."""
+        if self.aborted is None:
+            self.aborted = error
+            cause = error if isinstance(error, Exception) else _as_exception(error)
+            self.journal.add(
+                Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
+            )
+        self.interrupt(PipelineTerminalStatus.FAILED, None)
+
+    def _disarm(self) -> None:
+        for timer in list(self.timers.values()):
+            timer.scope.cancel()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    wrapped = RuntimeError(f"{type(error).__name__} ended the run")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,249 @@
+"""A map at work: pull an item, start its worker, keep a window of them in flight.
+
+Items are pulled lazily, so a source of a million items costs the memory of a window, and
+no item waits for the last one to be produced.  A source with a length is checked before
+anything starts.  A source that fails midway, or gives more than ``max_map_items``, lets
+the workers that were started finish and then fails the map.
+
+The window is one slot per item, held until the item is *finished*: through all attempts,
+inner maps and child runs of its worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from .._plan.answers import PROCEED, Answer, Fail, FanOut, Proceed
+from .._plan.nodes import MapNode
+from ..errors import MapSourceError, StepTimeoutError
+from ..events import EventType, NodeKind
+from . import flow
+from .bell import Bell
+from .calling import within
+
+
+if TYPE_CHECKING:
+    from .activation import Activation
+
+WINDOW = 1024
+"""Workers in flight when the map does not say how many."""
+
+_END: Any = object()
+
+
+@attrs.define(eq=False)
+class Fan:
+    """One map invocation and its workers."""
+
+    act: Activation
+    """The invocation that owns it."""
+    worker: str
+    """The step started for each item."""
+    source: AsyncIterator[object] | Iterator[object]
+    """Where the items come from."""
+    total: int | None
+    """How many there will be, when that is known."""
+    window: int
+    """Most workers in flight."""
+    low: int
+    """Refill when no more than this many are left."""
+    budget: float | None
+    """Seconds left for producing items."""
+    bell: Bell = attrs.field(factory=Bell, init=False)
+    """Rung when workers finish."""
+    pulled: int = attrs.field(default=0, init=False)
+    """Items taken so far."""
+    in_flight: int = attrs.field(default=0, init=False)
+    """Workers not finished."""
+    failed: bool = attrs.field(default=False, init=False)
+    """Whether a worker ended with an unhandled failure."""
+
+    def item_done(self, *, failed: bool) -> None:
+        """Note that an item is finished and its slot is free."""
+        self.in_flight -= 1
+        self.failed = self.failed or failed
+        if self.in_flight <= self.low:
+            self.bell.ring()
+
+
+def open_fan(act: Activation, order: FanOut) -> Fan:
+    """Look at what is to be mapped over.
+
+    Raises:
+        MapSourceError: it is not iterable, or known to be too long.
+    """
+    node = act.node
+    chosen = node.max_concurrency if isinstance(node, MapNode) else None
+    total = _length(order.items)
+    most = act.ledger.plan.max_map_items
+    if total is not None and total > most:
+        raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
+    window = chosen or WINDOW
+    low = window - 1 if chosen else window // 2
+    source = _iterate(node.name, order.items)
+    return Fan(act, order.target, source, total, window, low, node.timeout or None)
+
+
+def _length(items: object) -> int | None:
+    try:
+        return len(items)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _iterate(step: str, items: object) -> AsyncIterator[object] | Iterator[object]:
+    try:
+        if hasattr(items, "__aiter__"):
+            return items.__aiter__()  # type: ignore[no-any-return]
+        return iter(items)  # type: ignore[call-overload,no-any-return]
+    except TypeError as error:
+        problem = f"returned {type(items).__name__}, which is not iterable"
+        raise MapSourceError(step, problem) from error
+
+
+async def run_fan(fan: Fan) -> Answer:
+    """Start a worker for every item and wait for all of them."""
+    act = fan.act
+    invocation = act.lineage.invocation or ""
+    problem: Exception | None = None
+    try:
+        item = await _pull(fan)
+        act.ledger.fans[invocation] = fan
+        _say_start(fan)
+        problem = await _feed(fan, item)
+        await _wait_idle(fan)
+    finally:
+        act.ledger.fans.pop(invocation, None)
+        await _close_source(fan)
+    if problem is not None:
+        return Fail(problem)
+    _say_complete(fan)
+    pruned = fan.failed and act.ledger.plan.on_failure != "continue"
+    return Proceed(pruned=True) if pruned else PROCEED
+
+
+async def _feed(fan: Fan, item: object) -> Exception | None:
+    """Start workers as the window allows; return what stopped the source, if it failed."""
+    ledger = fan.act.ledger
+    while item is not _END and not ledger.halted:
+        if fan.pulled >= ledger.plan.max_map_items:
+            most = ledger.plan.max_map_items
+            return MapSourceError(fan.act.node.name, f"exceeded maximum of {most} items")
+        if ledger.voice.is_full:
+            await ledger.voice.wait_room()
+        _start_worker(fan, item)
+        if fan.in_flight >= fan.window:
+            await _wait_below(fan, fan.window)
+        try:
+            item = await _pull(fan)
+        except Exception as error:  # noqa: BLE001 - the user's source failed
+            return error
+    return None
+
+
+def _start_worker(fan: Fan, item: object) -> None:
+    act, index = fan.act, fan.pulled
+    label = f"{fan.worker}[{index}]"
+    act.ledger.voice.say(
+        EventType.MAP_WORKER,
+        label,
+        {
+            "index": index,
+            "total": fan.total,
+            "target": fan.worker,
+            "owner": act.node.name,
+        },
+        NodeKind.MAP,
+        act.lineage,
+    )
+    fan.pulled += 1
+    fan.in_flight += 1
+    flow.begin(
+        act.ledger,
+        fan.worker,
+        act.ledger.waves[act.message.wave],
+        cause=act.lineage.invocation,
+        item=item,
+        fan=act.lineage.invocation,
+        scope=(*act.lineage.scope, label),
+    )
+
+
+async def _wait_below(fan: Fan, limit: int) -> None:
+    while fan.in_flight >= limit and not fan.act.ledger.halted:
+        await fan.bell.wait()
+
+
+async def _wait_idle(fan: Fan) -> None:
+    fan.low = 0
+    while fan.in_flight:
+        await fan.bell.wait()
+
+
+async def _pull(fan: Fan) -> object:
+    """Take the next item, in the activation's context and within its time."""
+    if fan.budget is None:
+        return await _next_item(fan)
+    clock = fan.act.ledger.host.now
+    began = clock()
+    with anyio.move_on_after(fan.budget):
+        item = await _next_item(fan)
+        fan.budget -= clock() - began
+        return item
+    raise StepTimeoutError(fan.act.node.name, fan.act.node.timeout or 0)
+
+
+async def _next_item(fan: Fan) -> object:
+    variables = fan.act.variables
+    if hasattr(fan.source, "__anext__"):
+        return await within(variables, _anext(fan.source))
+    return variables.run(next, fan.source, _END)
+
+
+async def _anext(source: AsyncIterator[object]) -> object:
+    try:
+        return await source.__anext__()
+    except StopAsyncIteration:
+        return _END
+
+
+async def _close_source(fan: Fan) -> None:
+    """Let a generator clean up; its own errors at that point change nothing."""
+    if inspect.isasyncgen(fan.source):
+        with anyio.move_on_after(5, shield=True):
+            await within(fan.act.variables, fan.source.aclose())  # type: ignore[arg-type]
+    elif inspect.isgenerator(fan.source):
+        fan.act.variables.run(fan.source.close)
+
+
+def _say_start(fan: Fan) -> None:
+    act = fan.act
+    payload = {"target": fan.worker, "item_count": fan.total}
+    act.ledger.tally.maps_started += 1
+    act.ledger.voice.say(
+        EventType.MAP_START, act.node.name, payload, NodeKind.MAP, act.lineage
+    )
+
+
+def _say_complete(fan: Fan) -> None:
+    act = fan.act
+    act.ledger.tally.maps_completed += 1
+    payload = {
+        "target": fan.worker,
+        "item_count": fan.pulled,
+        "owner_invocation_id": act.lineage.invocation,
+        "owner_scope": act.lineage.scope,
+    }
+    ids = attrs.evolve(
+        act.lineage, parent=None, owner=act.lineage.invocation, attempt=1
+    )
+    act.ledger.voice.say(
+        EventType.MAP_COMPLETE, act.node.name, payload, NodeKind.MAP, ids
+    )
+
+

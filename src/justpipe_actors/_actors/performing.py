@@ -1,0 +1,278 @@
+"""One invocation from its message to its token.
+
+The three questions are answered elsewhere and put together here: what the function said
+(``calling``), what that means (``_plan.answers``), who is asked when it failed
+(``_failure.escalate``).  What follows from it is ``settling``.
+
+Cancellation is classified where it arrives.  It is ours when a scope above the
+activation was cancelled (its own timeout, its run, its supervisor) or when somebody
+cancelled the receiver's task; it goes on up.  Anything else is *foreign*: the function
+awaited something that had been cancelled, and that is a failure of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import inf
+
+import anyio
+
+from .._failure.escalate import Ask, escalate
+from .._plan.answers import (
+    PROCEED,
+    Again,
+    Answer,
+    Descend,
+    Fail,
+    FanOut,
+    GoTo,
+    Halt,
+    Pause,
+    Proceed,
+    interpret,
+)
+from .._plan.nodes import (
+    Callback,
+    CallValues,
+    MapNode,
+    Node,
+    SubNode,
+    SwitchNode,
+)
+from ..errors import (
+    ForeignCancellation,
+    RetriesExhausted,
+    StepAborted,
+    StepTimeoutError,
+)
+from ..events import EventType
+from ..meta import StepStatus, current_step_notes, current_tries
+from ..outcomes import PipelineTerminalStatus
+from . import flow, settling
+from .activation import Activation, lineage_of
+from .calling import settle_value, within
+from .ledger import NO_LINEAGE, Ledger
+from .map import open_fan, run_fan
+from .messages import Expire, Start
+from .sub import run_child
+from .switch import choose
+
+
+async def perform(ledger: Ledger, node: Node, message: Start) -> None:
+    """Run one invocation and leave nothing of it behind."""
+    ledger.tally.begin()
+    try:
+        if ledger.isolated:
+            with anyio.CancelScope() as scope:
+                await _perform(ledger, node, message, scope)
+        else:
+            await _perform(ledger, node, message, None)
+    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        ledger.crash(error)
+    finally:
+        ledger.tally.end()
+        flow.finish(ledger, message)
+
+
+async def _perform(
+    ledger: Ledger, node: Node, message: Start, scope: anyio.CancelScope | None
+) -> None:
+    act = Activation(
+        ledger, node, message, NO_LINEAGE, ledger.variables.copy(), ledger.host.now()
+    )
+    act.scope = scope
+    ledger.activations.add(act)
+    answer: Answer | None = None
+    try:
+        if ledger.voice.is_full:
+            await ledger.voice.wait_room()
+        _begin(act)
+        answer = await _first_answer(act)
+        answer = await _climb(act, answer)
+        settling.settle(act, answer)
+    finally:
+        act.notes.open = False
+        ledger.activations.discard(act)
+        if not isinstance(answer, Again):
+            settling.leave_fan(act)
+
+
+def _begin(act: Activation) -> None:
+    ledger = act.ledger
+    act.lineage = lineage_of(ledger, act.message)
+    act.began = ledger.host.now()
+    if act.message.fan and act.message.attempt == 1:
+        ledger.tally.begin_worker()
+    act.variables.run(current_step_notes.set, act.notes)
+    act.variables.run(current_tries.set, act.tries)
+    ledger.voice.say(
+        EventType.STEP_START, act.node.name, None, act.node.kind, act.lineage
+    )
+
+
+# -- what the function says
+
+
+async def _first_answer(act: Activation) -> Answer:
+    timeout = act.node.timeout
+    if not timeout:
+        return await _guarded(act, lambda: _ask_function(act))
+    with anyio.move_on_after(timeout) as limit:
+        return await _guarded(act, lambda: _ask_function(act), limit)
+    return Fail(StepTimeoutError(act.node.name, timeout))
+
+
+async def _guarded(
+    act: Activation,
+    ask: Callable[[], Awaitable[Answer]],
+    limit: anyio.CancelScope | None = None,
+) -> Answer:
+    """Turn whatever user code raises into an answer, save our own cancellation."""
+    try:
+        return await ask()
+    except Exception as error:  # noqa: BLE001 - a step's failure is data
+        return Fail(error)
+    except anyio.get_cancelled_exc_class() as cancelled:
+        if _is_ours(act):
+            raise
+        foreign = ForeignCancellation(act.node.name)
+        foreign.__cause__ = cancelled
+        return Fail(foreign)
+    except BaseException as error:  # noqa: BLE001 - raised again at the consumer
+        return _abort(act, error)
+
+
+def _is_ours(act: Activation) -> bool:
+    return (
+        anyio.current_effective_deadline() == -inf
+        or act.ledger.host.is_task_cancelled()
+    )
+
+
+def _abort(act: Activation, error: BaseException) -> Fail:
+    act.ledger.aborted = act.ledger.aborted or error
+    failure = StepAborted(act.node.name, type(error).__name__)
+    failure.__cause__ = error
+    return Fail(failure)
+
+
+async def _ask_function(act: Activation) -> Answer:
+    node = act.node
+    values = CallValues(item=act.message.item)
+    keep = isinstance(node, MapNode)
+    value = await _call(act, node.func, node.bind(act.ledger, values), keep=keep)
+    match node:
+        case MapNode():
+            return await _fulfil(act, FanOut(value, node.each))
+        case SubNode():
+            return await _fulfil(act, Descend(node.child, value))
+        case SwitchNode():
+            return choose(node, value)
+        case _:
+            return await _fulfil(act, interpret(value, node.name))
+
+
+async def _call(
+    act: Activation,
+    func: Callable[..., object],
+    arguments: dict[str, object],
+    *,
+    keep: bool = False,
+) -> object:
+    """Call a user function in the activation's context; ``keep`` leaves streams whole."""
+    result = act.variables.run(func, **arguments)
+    if result is None or not (
+        hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
+    ):
+        return result
+
+    async def emit(item: object) -> None:
+        voice = act.ledger.voice
+        if voice.is_full:
+            await voice.wait_room()
+        voice.say(EventType.TOKEN, act.node.name, item, lineage=act.lineage)
+
+    act.coroutine = settle_value(result, None if keep else emit)
+    try:
+        return await within(act.variables, act.coroutine)
+    finally:
+        act.coroutine = None
+
+
+async def _fulfil(act: Activation, answer: Answer) -> Answer:
+    """Carry out the answers that take time: a map, a child run."""
+    match answer:
+        case FanOut():
+            fan = open_fan(act, answer)
+            return await run_fan(fan)
+        case Descend():
+            return await run_child(act, answer)
+        case _:
+            return answer
+
+
+# -- who is asked when it failed
+
+
+async def _climb(act: Activation, answer: Answer) -> Answer:
+    """Take a failed answer up the chain until somebody answers well, or nobody is left."""
+    handlers = (act.node.on_error, act.ledger.plan.on_error)
+    level = 0
+    while True:
+        if isinstance(answer, Again) and _is_exhausted(act):
+            answer = Fail(RetriesExhausted(act.node.name, act.ledger.plan.max_retries))
+        if not isinstance(answer, Fail):
+            return answer
+        act.status = StepStatus.ERROR
+        if isinstance(answer.error, StepAborted):
+            return answer
+        verdict = escalate(answer.error, level, handlers)
+        if not isinstance(verdict, Ask):
+            return answer
+        level = verdict.level
+        answer = await _consult(act, verdict.handler, answer.error)
+
+
+def _is_exhausted(act: Activation) -> bool:
+    return act.lineage.attempt >= max(act.ledger.plan.max_retries, 1)
+
+
+async def _consult(act: Activation, handler: Callback, error: Exception) -> Answer:
+    async def ask() -> Answer:
+        values = CallValues(error=error, step_name=act.node.name)
+        value = await _call(act, handler.func, handler.bind(act.ledger, values))
+        return await _fulfil(act, interpret(value, act.node.name))
+
+    act.notes.open = False
+    answer = await _guarded(act, ask)
+    if isinstance(answer, Fail) and answer.error.__cause__ is None:
+        if answer.error is not error:
+            answer.error.__cause__ = error
+    return answer
+
+
+# -- a join that waited too long
+
+
+async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
+    """Take a barrier's timeout up the chain of the step that waited."""
+    ledger.tally.begin()
+    try:
+        with anyio.CancelScope() as scope:
+            start = Start(ledger.run_id, node.name, message.wave)
+            act = Activation(
+                ledger, node, start, NO_LINEAGE, ledger.variables.copy(), ledger.host.now()
+            )
+            act.scope = scope
+            act.notes.open = False
+            ledger.activations.add(act)
+            try:
+                answer = await _climb(act, Fail(message.error))
+                settling.settle_expiry(act, answer)
+            finally:
+                ledger.activations.discard(act)
+    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        ledger.crash(error)
+    finally:
+        ledger.tally.end()
+        flow.finish(ledger, message)

@@ -1,0 +1,107 @@
+"""The figures of one run, counted while it goes."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..outcomes import (
+    BarrierMetrics,
+    MapMetrics,
+    QueueMetrics,
+    RuntimeMetrics,
+    StepTiming,
+    TaskMetrics,
+)
+
+
+NAMES_KEPT = 10_000
+"""Step names a table keeps; dynamic names beyond them are not sampled."""
+
+
+@attrs.define(eq=False)
+class Tally:
+    """Counters; ``metrics()`` turns them into what FINISH reports."""
+
+    depth: int = 0
+    started: int = 0
+    completed: int = 0
+    peak: int = 0
+    maps_started: int = 0
+    maps_completed: int = 0
+    workers_started: int = 0
+    workers: int = 0
+    peak_workers: int = 0
+    tokens: int = 0
+    suspends: int = 0
+    events: dict[str, int] = attrs.field(factory=dict)
+    latency: dict[str, list[float]] = attrs.field(factory=dict)
+    barriers: dict[str, list[float]] = attrs.field(factory=dict)
+
+    def begin(self) -> None:
+        """Count one activation, timer or child run that starts."""
+        self.started += 1
+        self.peak = max(self.peak, self.started - self.completed)
+
+    def end(self) -> None:
+        """Count one that ended."""
+        self.completed += 1
+
+    def begin_worker(self) -> None:
+        """Count a map worker's first attempt."""
+        self.workers_started += 1
+        self.workers += 1
+        self.peak_workers = max(self.peak_workers, self.workers)
+
+    def time(self, step: str, seconds: float) -> None:
+        """Add one sample to a step's timing: count, total, least, most."""
+        row = self.latency.get(step)
+        if row is None:
+            if len(self.latency) < NAMES_KEPT:
+                self.latency[step] = [1, seconds, seconds, seconds]
+            return
+        row[0] += 1
+        row[1] += seconds
+        row[2] = min(row[2], seconds)
+        row[3] = max(row[3], seconds)
+
+    def wait(self, join: str) -> None:
+        """Count a barrier that begins to wait."""
+        self._barrier(join)[0] += 1
+
+    def release(self, join: str, seconds: float) -> None:
+        """Count a barrier that opened in time."""
+        row = self._barrier(join)
+        row[1] += 1
+        row[3] += seconds
+        row[4] = max(row[4], seconds)
+
+    def expire(self, join: str) -> None:
+        """Count a barrier that timed out, handled or not."""
+        self._barrier(join)[2] += 1
+
+    def _barrier(self, join: str) -> list[float]:
+        return self.barriers.setdefault(join, [0, 0, 0, 0.0, 0.0])
+
+    def metrics(self) -> RuntimeMetrics:
+        """Return the figures as FINISH reports them."""
+        return RuntimeMetrics(
+            queue=QueueMetrics(self.depth),
+            tasks=TaskMetrics(self.started, self.completed, self.peak),
+            step_latency={
+                name: StepTiming(int(count), total, least, most)
+                for name, (count, total, least, most) in self.latency.items()
+            },
+            barriers={
+                name: BarrierMetrics(int(waits), int(opened), int(late), total, most)
+                for name, (waits, opened, late, total, most) in self.barriers.items()
+            },
+            maps=MapMetrics(
+                self.maps_started,
+                self.maps_completed,
+                self.workers_started,
+                self.peak_workers,
+            ),
+            events=dict(self.events),
+            tokens=self.tokens,
+            suspends=self.suspends,
+        )

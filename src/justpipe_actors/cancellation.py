@@ -1,0 +1,54 @@
+"""A flag that asks a run to stop, set from anywhere and read by the steps."""
+
+from __future__ import annotations
+
+import threading
+
+from .errors import PipelineCancelled
+
+
+class CancellationToken:
+    """Ask cooperatively for cancellation; steps answer at ``checkpoint()``.
+
+    It needs no event loop: build it anywhere, cancel it from any thread.
+    A token derived with ``child()`` is cancelled with its parent, not the other way
+    round, so one run can be cancelled without the others of its pipe.
+    """
+
+    __slots__ = ("_lock", "_parent", "_reason")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parent: CancellationToken | None = None
+        self._reason: str | None = None
+
+    def child(self) -> CancellationToken:
+        """Return a token that is cancelled when this one is."""
+        token = CancellationToken()
+        token._parent = self
+        return token
+
+    def cancel(self, reason: str = "Cancelled") -> None:
+        """Ask to stop; the first reason stays, later calls change nothing."""
+        with self._lock:
+            if self._reason is None:
+                self._reason = reason
+
+    def is_cancelled(self) -> bool:
+        """Tell whether somebody asked to stop."""
+        return self.reason is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why to stop, None as long as nobody asked."""
+        if self._reason is None and self._parent is not None:
+            return self._parent.reason
+        return self._reason
+
+    async def checkpoint(self) -> None:
+        """Raise ``PipelineCancelled`` when cancelled, else return without yielding."""
+        if (reason := self.reason) is not None:
+            raise PipelineCancelled(reason)
+
+    def __repr__(self) -> str:
+        return f"<CancellationToken {self.reason or 'not cancelled'!r}>"

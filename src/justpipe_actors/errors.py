@@ -1,0 +1,255 @@
+"""Every exception of the library, as one tree.
+
+::
+
+    Exception
+    ├── DefinitionError                 the pipe is wired wrongly
+    │   └── DefinitionErrorGroup        several problems, reported together
+    ├── PipelineCancelled               a cancellation token was cancelled
+    ├── RunError                        something about one run
+    │   ├── RunInterrupted              the run's owner went away before it finished
+    │   ├── RunRejected                 the supervisor takes no more runs
+    │   ├── ForeignCancellation         a step was cancelled by somebody else
+    │   ├── StepAborted                 a step raised a BaseException
+    │   ├── ChildRunFailed              a sub-pipeline failed without an exception
+    │   ├── RetriesExhausted            ``Retry()`` was answered too often
+    │   └── EmptyPipelineError          there is nothing to run
+    ├── NoRouteError (ValueError)       a switch knows no way for this value
+    ├── MapSourceError (ValueError)     a map cannot use what its function returned
+    ├── StepTimeoutError (TimeoutError)
+    └── BarrierTimeoutError (TimeoutError)
+
+    UserWarning
+    ├── PipelineValidationWarning       a definition that is legal but suspicious
+    └── IgnoredValueWarning             a step returned something nobody reads
+
+Errors take facts, keep them as attributes, word their own message and survive
+pickling.  ``DefinitionError`` and ``PipelineCancelled`` are the two whose wording the
+caller chooses: programs written for the reference construct them that way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Word the tail of an "unknown name" message: what exists, and a close match."""
+    names = sorted(known)
+    text = f" Available steps: {', '.join(names) or '(none)'}."
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return text + (f" Did you mean '{close[0]}'?" if close else "")
+
+
+class DefinitionError(Exception):
+    """A pipe is wired wrongly; raised while defining it or before its first event."""
+
+    def __init__(self, message: str, *, step_name: str = "system") -> None:
+        super().__init__(message)
+        self.step_name = step_name
+        """The step at fault, or ``"system"`` when it is the whole pipe."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_definition_error, (str(self), self.step_name)
+
+
+def _rebuild_definition_error(message: str, step_name: str) -> DefinitionError:
+    return DefinitionError(message, step_name=step_name)
+
+
+class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):
+    """Several problems of one definition, found in one pass and reported together.
+
+    It is a ``DefinitionError`` too, so ``except DefinitionError`` catches it.
+    """
+
+    step_name = "system"
+
+    def __new__(
+        cls, message: str, problems: Sequence[DefinitionError]
+    ) -> DefinitionErrorGroup:
+        """Build the group; the message is completed with every problem's text."""
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        return super().__new__(cls, message + listed, problems)
+
+    def __init__(self, message: str, problems: Sequence[DefinitionError]) -> None:
+        ExceptionGroup.__init__(self, message, problems)
+        self._headline = message
+
+    def derive(  # type: ignore[override]
+        self, excs: Sequence[DefinitionError]
+    ) -> DefinitionErrorGroup:
+        """Keep the kind of the group when it is split."""
+        return DefinitionErrorGroup(self._headline, excs)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return DefinitionErrorGroup, (self._headline, self.exceptions)
+
+
+class PipelineCancelled(Exception):  # noqa: N818 - the name is public API
+    """The run's cancellation token was cancelled; raised by ``checkpoint()``."""
+
+
+class RunError(Exception):
+    """Something went wrong with one run, outside the steps' own code."""
+
+
+class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what failed
+    """The run ended before its FINISH, and not because its consumer wanted it."""
+
+    def __init__(self, reason: str = "its owner went away") -> None:
+        super().__init__(
+            f"The run was interrupted before it finished: {reason}. "
+            "Consume it inside the block that owns it."
+        )
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason,)
+
+
+class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
+    """The supervisor does not take this run."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(f"The run was rejected: {reason}.{' ' if remedy else ''}{remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason, self.remedy)
+
+
+class ForeignCancellation(RunError):  # noqa: N818 - says what happened
+    """A step was cancelled, but neither by its run, its timeout nor its owner.
+
+    On asyncio this is what awaiting a task that somebody else cancelled looks like.
+    """
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            f"Step '{step}' was cancelled from outside the pipeline: "
+            "something it awaited had been cancelled. "
+            "Catch the cancellation where you await that task or future."
+        )
+        self.step = step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step,)
+
+
+class StepAborted(RunError):  # noqa: N818 - says what happened
+    """A step raised a ``BaseException`` that is not an ``Exception``."""
+
+    def __init__(self, step: str, cause: str) -> None:
+        super().__init__(f"Step '{step}' ended the run with {cause}.")
+        self.step = step
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.cause)
+
+
+class ChildRunFailed(RunError):  # noqa: N818 - says what happened
+    """A sub-pipeline failed and left no exception to carry across."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(reason)
+        self.step = step
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.reason)
+
+
+class RetriesExhausted(RunError):  # noqa: N818 - says what happened
+    """A step answered ``Retry()`` more often than ``max_retries`` allows."""
+
+    def __init__(self, step: str, max_retries: int) -> None:
+        super().__init__(
+            f"Step '{step}' asked for another attempt but max_retries={max_retries} "
+            "is reached. Raise the limit on the Pipe or give up inside the step."
+        )
+        self.step = step
+        self.max_retries = max_retries
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.max_retries)
+
+
+class EmptyPipelineError(RunError):
+    """A run was started on a pipe without steps."""
+
+    def __init__(self, pipe: str) -> None:
+        super().__init__(f"No steps registered in pipe '{pipe}'; decorate one with @pipe.step.")
+        self.pipe = pipe
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.pipe,)
+
+
+class NoRouteError(ValueError):
+    """A switch got a value that matches no route and has no default."""
+
+    def __init__(self, step: str, value: str, routes: Sequence[str], hint: str) -> None:
+        listed = f" Routes: {', '.join(routes)}." if routes else ""
+        super().__init__(
+            f"Switch '{step}': {value} matches no route and there is no default."
+            f"{listed}{hint}"
+        )
+        self.step = step
+        self.value = value
+        self.routes = tuple(routes)
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.value, self.routes, self.hint)
+
+
+class MapSourceError(ValueError):
+    """A map's function returned something that cannot be mapped over."""
+
+    def __init__(self, step: str, problem: str) -> None:
+        super().__init__(f"Map '{step}' {problem}")
+        self.step = step
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.problem)
+
+
+class StepTimeoutError(TimeoutError):
+    """A step took longer than its ``timeout``."""
+
+    def __init__(self, step: str, seconds: float) -> None:
+        super().__init__(f"Step '{step}' timed out after {seconds:g}s")
+        self.step = step
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.seconds)
+
+
+class BarrierTimeoutError(TimeoutError):
+    """A step waited longer than its ``barrier_timeout`` for its parents."""
+
+    def __init__(self, step: str, missing: Sequence[str], seconds: float) -> None:
+        super().__init__(
+            f"Barrier timeout: step '{step}' waited {seconds:g}s for "
+            f"{', '.join(missing)}"
+        )
+        self.step = step
+        self.missing = tuple(missing)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.missing, self.seconds)
+
+
+class PipelineValidationWarning(UserWarning):
+    """A definition that is legal but probably not what was meant."""
+
+
+class IgnoredValueWarning(UserWarning):
+    """A step returned a value that means nothing to the engine."""

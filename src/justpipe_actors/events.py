@@ -1,0 +1,79 @@
+"""What a run says aloud: one numbered stream of events.
+
+``Event`` is a standard frozen dataclass, not attrs: programs rewrite events in hooks
+with ``dataclasses.replace``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class EventType(Enum):
+    """What happened."""
+
+    START = "start"
+    FINISH = "finish"
+    SUSPEND = "suspend"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    STEP_START = "step_start"
+    STEP_END = "step_end"
+    STEP_ERROR = "step_error"
+    TOKEN = "token"
+    BARRIER_WAIT = "barrier_wait"
+    BARRIER_RELEASE = "barrier_release"
+    MAP_START = "map_start"
+    MAP_WORKER = "map_worker"
+    MAP_COMPLETE = "map_complete"
+    STATE_CHANGE = "state_change"
+
+
+class NodeKind(Enum):
+    """What kind of node an event speaks of."""
+
+    SYSTEM = "system"
+    STEP = "step"
+    MAP = "map"
+    SWITCH = "switch"
+    SUB = "sub"
+    BARRIER = "barrier"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact about a run, in the order of ``seq``."""
+
+    type: EventType
+    """What happened."""
+    stage: str
+    """The step it happened to; ``"system"`` for the run itself, ``"sub:inner"`` below a sub-pipeline."""
+    payload: Any = None
+    """The state on START and STEP_END, the item on TOKEN, the error's text on STEP_ERROR."""
+    timestamp: float = field(default_factory=time.time)
+    """Wall clock at creation, in seconds since the epoch."""
+    run_id: str | None = None
+    """The run whose stream this is."""
+    origin_run_id: str | None = None
+    """The run in which it happened: a child's, for events forwarded by a sub-pipeline."""
+    parent_run_id: str | None = None
+    """The child run that forwarded it, None for the stream's own events."""
+    seq: int | None = None
+    """1, 2, 3, ... without gaps within one stream."""
+    node_kind: NodeKind = NodeKind.SYSTEM
+    """The kind of node that is spoken of."""
+    invocation_id: str | None = None
+    """``"<run_id>:<n>"`` of the step's invocation."""
+    parent_invocation_id: str | None = None
+    """The invocation that caused this one."""
+    owner_invocation_id: str | None = None
+    """The map or sub invocation this one works for, else its own."""
+    attempt: int = 1
+    """1 for the first try of this invocation, one more for each ``Retry()``."""
+    scope: tuple[str, ...] = ()
+    """The map workers and sub-pipelines around it, outermost first."""
+    meta: dict[str, Any] | None = None
+    """What the step recorded, and the framework's own figures."""

@@ -1,0 +1,202 @@
+"""What steps and runs may note about themselves.
+
+A context opts in by having exactly one attribute typed ``Meta``.  That attribute gets
+a ``MetaProxy``, and the proxy looks up *which* run and *which* invocation is asking in
+context variables.  So one context object can serve concurrent runs and their
+sub-pipelines at once without anybody's notes ending up in somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+
+class StepStatus(str, Enum):
+    """How an invocation ended, in ``meta["framework"]["status"]``."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+
+
+@runtime_checkable
+class ScopedMeta(Protocol):
+    """Notes of one invocation or of one run."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Note a value under a key."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Read a noted value back."""
+
+    def add_tag(self, tag: str) -> None:
+        """Add a tag; adding it again changes nothing."""
+
+    def record_metric(self, name: str, value: float) -> None:
+        """Append a sample to a metric."""
+
+    def increment(self, name: str, amount: float = 1) -> None:
+        """Add to a counter that begins at zero."""
+
+
+@runtime_checkable
+class PipelineMeta(Protocol):
+    """What the pipe's author noted on the definition; read only."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Read a value of ``Pipe(metadata=...)``."""
+
+
+@runtime_checkable
+class Meta(Protocol):
+    """Annotate one attribute of a context with this to receive it."""
+
+    @property
+    def step(self) -> ScopedMeta:
+        """Notes of the invocation that is running."""
+
+    @property
+    def run(self) -> ScopedMeta:
+        """Notes of the run, shared by all its steps and hooks."""
+
+    @property
+    def pipeline(self) -> PipelineMeta:
+        """Notes of the definition."""
+
+
+@attrs.define(eq=False)
+class Notes:
+    """The one implementation of ``ScopedMeta``."""
+
+    data: dict[str, Any] = attrs.field(factory=dict)
+    """Values by key."""
+    tags: set[str] = attrs.field(factory=set)
+    """Tags, unordered."""
+    metrics: dict[str, list[float]] = attrs.field(factory=dict)
+    """Samples by metric."""
+    counters: dict[str, float] = attrs.field(factory=dict)
+    """Sums by counter."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Note a value under a key."""
+        self.data[key] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Read a noted value back."""
+        return self.data.get(key, default)
+
+    def add_tag(self, tag: str) -> None:
+        """Add a tag; adding it again changes nothing."""
+        self.tags.add(tag)
+
+    def record_metric(self, name: str, value: float) -> None:
+        """Append a sample to a metric."""
+        self.metrics.setdefault(name, []).append(value)
+
+    def increment(self, name: str, amount: float = 1) -> None:
+        """Add to a counter that begins at zero."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy as plain data; sections without content are left out."""
+        sections: dict[str, Any] = {
+            "data": dict(self.data),
+            "tags": sorted(self.tags),
+            "metrics": {name: list(samples) for name, samples in self.metrics.items()},
+            "counters": dict(self.counters),
+        }
+        return {name: content for name, content in sections.items() if content}
+
+
+@attrs.frozen(eq=False)
+class PipelineNotes:
+    """The one implementation of ``PipelineMeta``."""
+
+    metadata: Mapping[str, Any]
+    """``Pipe(metadata=...)``."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Read a value of ``Pipe(metadata=...)``."""
+        return self.metadata.get(key, default)
+
+
+@attrs.frozen(eq=False)
+class RunNotes:
+    """What ``meta.run`` and ``meta.pipeline`` mean inside one run."""
+
+    run: Notes
+    """Shared by the run's steps and hooks."""
+    pipeline: PipelineNotes
+    """The definition's."""
+
+
+class StepNotes:
+    """Where the running invocation's notes are kept; made on first use.
+
+    Most steps note nothing, so the ``Notes`` behind it is built only when asked for.
+    """
+
+    __slots__ = ("open", "_notes")
+
+    def __init__(self) -> None:
+        self.open = True
+        self._notes: Notes | None = None
+
+    def notes(self) -> Notes:
+        """Return the invocation's notes."""
+        if self._notes is None:
+            self._notes = Notes()
+        return self._notes
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what was noted, as plain data."""
+        return {} if self._notes is None else self._notes.snapshot()
+
+
+@attrs.define(eq=False)
+class Tries:
+    """How often an invocation's function was called; retry middleware counts up."""
+
+    count: int = 1
+    """1 unless something retried it."""
+
+
+current_tries: ContextVar[Tries] = ContextVar("justpipe_actors_tries")
+"""The invocation whose calls are counted."""
+
+current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")
+"""The run on whose behalf code is running."""
+
+current_step_notes: ContextVar[StepNotes] = ContextVar("justpipe_actors_step_notes")
+"""The invocation on whose behalf code is running."""
+
+
+@attrs.define(eq=False)
+class MetaProxy:
+    """The one implementation of ``Meta``: says whose notes are meant, at each use."""
+
+    latest: RunNotes
+    """The run that began last; answers when nobody's run is running."""
+
+    @property
+    def step(self) -> Notes:
+        """Notes of the invocation that is running."""
+        holder = current_step_notes.get(None)
+        if holder is None or not holder.open:
+            msg = "meta.step is only available inside a step; use meta.run in hooks and handlers."
+            raise RuntimeError(msg)
+        return holder.notes()
+
+    @property
+    def run(self) -> Notes:
+        """Notes of the run."""
+        return current_run_notes.get(self.latest).run
+
+    @property
+    def pipeline(self) -> PipelineNotes:
+        """Notes of the definition."""
+        return current_run_notes.get(self.latest).pipeline

@@ -1,0 +1,149 @@
+"""How a run ended: the payload of FINISH and the figures in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
+
+
+class PipelineTerminalStatus(Enum):
+    """The one word for how a run ended."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    CLIENT_CLOSED = "client_closed"
+
+
+@dataclass(frozen=True)
+class QueueMetrics:
+    """The event buffer between the run and its consumer."""
+
+    max_depth: int
+    """Most events that ever waited at once."""
+
+
+@dataclass(frozen=True)
+class TaskMetrics:
+    """The activations of a run."""
+
+    started: int
+    """Invocations, map workers, child runs and barrier timers started."""
+    completed: int
+    """How many of them came to an end."""
+    peak_active: int
+    """Most of them alive at once."""
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """Durations of one step's successful invocations, in seconds."""
+
+    count: int
+    """How many were sampled."""
+    total_s: float
+    """Their sum."""
+    min_s: float
+    """The shortest."""
+    max_s: float
+    """The longest."""
+
+    @property
+    def avg_s(self) -> float:
+        """The mean, 0.0 without samples."""
+        return self.total_s / self.count if self.count else 0.0
+
+
+@dataclass(frozen=True)
+class BarrierMetrics:
+    """The waits in front of one join that has a ``barrier_timeout``."""
+
+    waits: int
+    """How often the join began to wait."""
+    releases: int
+    """How often it opened in time."""
+    timeouts: int
+    """How often it did not."""
+    total_wait_s: float
+    """Seconds waited before the releases, summed."""
+    max_wait_s: float
+    """The longest of them."""
+
+
+@dataclass(frozen=True)
+class MapMetrics:
+    """The maps of a run and their workers."""
+
+    maps_started: int
+    """Maps that began."""
+    maps_completed: int
+    """Maps whose workers all ended."""
+    workers_started: int
+    """Items a worker was started for; further attempts not counted."""
+    peak_workers: int
+    """Most workers at once."""
+
+
+@dataclass(frozen=True)
+class RuntimeMetrics:
+    """What a run cost and how it moved."""
+
+    queue: QueueMetrics
+    """The event buffer."""
+    tasks: TaskMetrics
+    """The activations."""
+    step_latency: dict[str, StepTiming]
+    """Per step name."""
+    barriers: dict[str, BarrierMetrics]
+    """Per join."""
+    maps: MapMetrics
+    """All maps together."""
+    events: dict[str, int]
+    """Published events by type, this run's own FINISH excepted."""
+    tokens: int
+    """TOKEN events."""
+    suspends: int
+    """SUSPEND events; above zero tells a suspended run from a finished one."""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A join that did not run, and why; not a failure."""
+
+    step: str
+    """The join."""
+    kind: str
+    """``"pruned"`` when a parent was cut off, ``"unsatisfied"`` when one never came."""
+    parents: tuple[str, ...]
+    """The parents at fault."""
+    message: str
+    """The same as a sentence."""
+
+
+@dataclass(frozen=True)
+class PipelineEndData:
+    """Payload of FINISH: how the run ended and why."""
+
+    status: PipelineTerminalStatus
+    """The one word."""
+    duration_s: float
+    """Seconds on a monotonic clock, startup and shutdown hooks included."""
+    error: str | None = None
+    """Text of the primary failure, or of a cancellation."""
+    reason: FailureReason | None = None
+    """Why it was not a success."""
+    failure_kind: FailureKind = FailureKind.NONE
+    """Phase of the primary failure."""
+    failure_source: FailureSource = FailureSource.NONE
+    """Whose fault the primary failure is."""
+    failed_step: str | None = None
+    """Step of the primary failure."""
+    errors: list[FailureRecord] = field(default_factory=list)
+    """Every failure in order of occurrence, then the classifier's own."""
+    metrics: RuntimeMetrics | None = None
+    """Figures of the run."""
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    """Joins that did not run."""
