@@ -1,0 +1,1 @@
+"""What the user wrote: steps, their signatures, their names.  Pure."""

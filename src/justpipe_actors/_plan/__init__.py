@@ -1,0 +1,1 @@
+"""What will happen, decided before anything does.  Pure."""

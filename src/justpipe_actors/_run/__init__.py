@@ -1,0 +1,1 @@
+"""One run, first event to last."""

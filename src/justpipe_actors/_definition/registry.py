@@ -1,0 +1,143 @@
+"""What the decorators write on until the first run freezes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
+from ..errors import DefinitionError
+from ..shape import HookSpec, InjectionMetadataMap
+from .signature import analyze
+from .steps import StepDef
+
+
+@attrs.define(eq=False)
+class Registry:
+    """The definition of one pipe."""
+
+    state_type: Any
+    """What parameters typed so, or as a base of it, receive."""
+    context_type: Any
+    """The same for the context."""
+    middleware: tuple[Middleware, ...]
+    """First to last, innermost to outermost."""
+    startup_hooks: tuple[HookSpec, ...] = ()
+    """In order of registration."""
+    shutdown_hooks: tuple[HookSpec, ...] = ()
+    """In order of registration."""
+    error_hook: HookSpec | None = None
+    """The pipe's handler; the last registration wins."""
+    event_hooks: tuple[EventHook, ...] = ()
+    """In order of registration."""
+    observers: tuple[ObserverProtocol, ...] = ()
+    """In order of registration."""
+    version: int = 0
+    """Counts changes; whatever was derived from an older one is stale."""
+    is_frozen: bool = False
+    """Whether a run has begun."""
+    _steps: dict[str, StepDef] = attrs.field(factory=dict)
+
+    @property
+    def steps(self) -> Mapping[str, StepDef]:
+        """The steps by name, in order of registration; a view."""
+        return MappingProxyType(self._steps)
+
+    @property
+    def injection_metadata(self) -> InjectionMetadataMap:
+        """Where each step's parameters come from."""
+        return {name: dict(step.injection) for name, step in self._steps.items()}
+
+    def finalize(self) -> None:
+        """Freeze the definition: it has been run."""
+        self.is_frozen = True
+
+    def check_open(self) -> None:
+        """Refuse to change a definition that has been run.
+
+        Raises:
+            RuntimeError: it is frozen.
+        """
+        if self.is_frozen:
+            msg = (
+                "The pipe is frozen after first run; "
+                "define everything before running, or build another Pipe."
+            )
+            raise RuntimeError(msg)
+
+    def add_step(self, step: StepDef) -> None:
+        """Register a step.
+
+        Raises:
+            DefinitionError: the name is taken.
+        """
+        self.check_free(step.name)
+        self._steps[step.name] = step
+        self.version += 1
+
+    def check_free(self, name: str) -> None:
+        """Refuse a name that is taken.
+
+        Raises:
+            DefinitionError: it is.
+        """
+        self.check_open()
+        if name in self._steps:
+            msg = f"Step '{name}' is already registered; pass name= to tell them apart."
+            raise DefinitionError(msg, step_name=name)
+
+    def hook(self, func: Callable[..., Any], role: str) -> HookSpec:
+        """Analyse a hook or handler: it may have no unknown parameter.
+
+        Raises:
+            DefinitionError: it has.
+        """
+        if not callable(func):
+            msg = f"{role} must be callable, not {type(func).__name__}."
+            raise DefinitionError(msg)
+        found = analyze(
+            func, self.state_type, self.context_type, unknown_allowed=0, step=role
+        )
+        return HookSpec(func, found)
+
+    def add_startup(self, func: Callable[..., Any]) -> None:
+        """Append a hook that runs before START."""
+        self.check_open()
+        self.startup_hooks += (self.hook(func, "on_startup"),)
+        self.version += 1
+
+    def add_shutdown(self, func: Callable[..., Any]) -> None:
+        """Append a hook that runs before FINISH."""
+        self.check_open()
+        self.shutdown_hooks += (self.hook(func, "on_shutdown"),)
+        self.version += 1
+
+    def set_error_hook(self, func: Callable[..., Any]) -> None:
+        """Set the pipe's handler."""
+        self.check_open()
+        self.error_hook = self.hook(func, "on_error")
+        self.version += 1
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Append a middleware: it becomes the outermost."""
+        self.check_open()
+        self.middleware += (middleware,)
+        self.version += 1
+
+    def add_event_hook(self, hook: EventHook) -> None:
+        """Append an event hook."""
+        self.check_open()
+        self.event_hooks += (hook,)
+
+    def add_observer(self, observer: ObserverProtocol) -> None:
+        """Append an observer.
+
+        Raises:
+            TypeError: it lacks a hook, or one is not ``async def``.
+        """
+        self.check_open()
+        validate_observer(observer)
+        self.observers += (observer,)

@@ -1,0 +1,140 @@
+"""A function's parameters, and where the value of each comes from.
+
+The type of a parameter decides before its name does, except where the state and the
+context have types that both fit: then the name decides between them.  Hints are resolved
+one by one, so a forward reference that cannot be resolved costs its own parameter its
+type and no other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..cancellation import CancellationToken
+from ..errors import DefinitionError
+from ..shape import InjectionMetadata, InjectionSource
+
+
+_NAMES = {
+    "s": InjectionSource.STATE,
+    "state": InjectionSource.STATE,
+    "c": InjectionSource.CONTEXT,
+    "ctx": InjectionSource.CONTEXT,
+    "context": InjectionSource.CONTEXT,
+    "e": InjectionSource.ERROR,
+    "error": InjectionSource.ERROR,
+    "exception": InjectionSource.ERROR,
+    "step_name": InjectionSource.STEP_NAME,
+    "stage": InjectionSource.STEP_NAME,
+    "cancel": InjectionSource.CANCEL,
+    "cancellation_token": InjectionSource.CANCEL,
+}
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def analyze(
+    func: Callable[..., object],
+    state_type: object,
+    context_type: object,
+    *,
+    unknown_allowed: int,
+    step: str,
+) -> InjectionMetadata:
+    """Say where each parameter without a default gets its value.
+
+    Raises:
+        DefinitionError: more parameters are unknown than allowed.
+    """
+    found = {
+        name: _source_of(name, hint, state_type, context_type)
+        for name, hint in _injectable(func, step)
+    }
+    unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
+    if len(unknown) > unknown_allowed:
+        msg = (
+            f"'{step}' has unrecognized parameters: {', '.join(unknown)}. "
+            "Name them state, context, error, step_name or cancel, "
+            "annotate them with the pipe's types, or give them defaults."
+        )
+        raise DefinitionError(msg, step_name=step)
+    return found
+
+
+def _injectable(
+    func: Callable[..., object], step: str
+) -> Iterator[tuple[str, object]]:
+    try:
+        parameters = inspect.signature(func).parameters.values()
+    except (TypeError, ValueError) as error:
+        msg = f"'{step}': cannot read the signature of {func!r}."
+        raise DefinitionError(msg, step_name=step) from error
+    for parameter in parameters:
+        if parameter.kind in _VARIADIC or parameter.default is not parameter.empty:
+            continue
+        yield parameter.name, _hint_of(func, parameter)
+
+
+def _hint_of(func: Callable[..., object], parameter: inspect.Parameter) -> object:
+    hint = parameter.annotation
+    if hint is parameter.empty:
+        return Any
+    if not isinstance(hint, str):
+        return hint
+    holder = types.SimpleNamespace(__annotations__={"it": hint})
+    scope = _globals_of(func)
+    try:
+        return typing.get_type_hints(holder, scope, None)["it"]
+    except Exception:  # noqa: BLE001 - a hint may be any expression
+        return Any
+
+
+def _globals_of(func: Callable[..., object]) -> dict[str, Any]:
+    inner = inspect.unwrap(getattr(func, "func", func))
+    inner = getattr(inner, "__func__", inner)
+    found = getattr(inner, "__globals__", None)
+    if found is None:
+        module = sys.modules.get(type(func).__module__)
+        return dict(vars(module)) if module else {}
+    nonlocals = inspect.getclosurevars(inner).nonlocals if inspect.isfunction(inner) else {}
+    return {**found, **nonlocals}
+
+
+def _source_of(
+    name: str, hint: object, state_type: object, context_type: object
+) -> InjectionSource:
+    by_name = _NAMES.get(name, InjectionSource.UNKNOWN)
+    is_state, is_context = _fits(state_type, hint), _fits(context_type, hint)
+    if is_state and is_context and by_name is InjectionSource.CONTEXT:
+        return InjectionSource.CONTEXT
+    if is_state:
+        return InjectionSource.STATE
+    if is_context:
+        return InjectionSource.CONTEXT
+    if _fits(CancellationToken, hint):
+        return InjectionSource.CANCEL
+    if _fits(Exception, hint):
+        return InjectionSource.ERROR
+    return by_name
+
+
+def _fits(declared: object, hint: object) -> bool:
+    """Tell whether a value of the declared type may go where the hint stands."""
+    if declared is Any or hint is Any:
+        return False
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return any(_fits(declared, one) for one in typing.get_args(hint) if one is not type(None))
+    hint = type(None) if hint is None else hint
+    if declared is hint:
+        return True
+    if not (isinstance(declared, type) and isinstance(hint, type)):
+        return False
+    try:
+        return issubclass(declared, hint)
+    except TypeError:
+        return False

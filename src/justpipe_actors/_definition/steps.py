@@ -1,0 +1,82 @@
+"""One step as the user wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from ..abc import Placement
+from ..events import NodeKind
+from ..shape import BarrierType, HookSpec, InjectionMetadata
+from ..signals import Stop
+
+
+Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
+"""Where a switch leads: by value, or by asking a function."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Options:
+    """What the decorators of all four kinds take."""
+
+    barrier_timeout: float | None = None
+    """Seconds to wait for the parents."""
+    barrier_type: BarrierType = BarrierType.ALL
+    """How many parents to wait for."""
+    on_error: HookSpec | None = None
+    """The step's own handler."""
+    timeout: float | None = None
+    """Seconds one invocation may take."""
+    retries: Any = 0
+    """A count, or tenacity's options."""
+    concurrency: int | None = None
+    """Most activations at once."""
+    placement: str | Placement | None = None
+    """Where a synchronous function runs."""
+    extra: dict[str, Any] = attrs.field(factory=dict)
+    """Keyword arguments for middleware."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class StepDef:
+    """A registered step of any kind."""
+
+    name: str
+    """Unique in the pipe."""
+    kind: NodeKind
+    """STEP, MAP, SWITCH or SUB."""
+    func: Callable[..., Any]
+    """The user's function."""
+    injection: InjectionMetadata
+    """Where its parameters come from."""
+    options: Options
+    """The rest of the decorator."""
+    to: tuple[str, ...] = ()
+    """Static successors, duplicates kept."""
+    each: str | None = None
+    """A map's worker."""
+    max_concurrency: int | None = None
+    """A map's window."""
+    routes: Routes | None = None
+    """A switch's routes."""
+    default: str | None = None
+    """A switch's default."""
+    child: Any = None
+    """A sub's pipe."""
+
+    @property
+    def route_targets(self) -> tuple[str, ...]:
+        """Every step a dict switch may start, default last, each once."""
+        if self.kind is not NodeKind.SWITCH:
+            return ()
+        routes = self.routes.values() if isinstance(self.routes, Mapping) else ()
+        named = [route for route in routes if isinstance(route, str)]
+        return tuple(dict.fromkeys([*named, *([self.default] if self.default else [])]))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every step it may lead to as far as the definition tells, each once."""
+        worker = (self.each,) if self.each else ()
+        return tuple(dict.fromkeys([*self.to, *worker, *self.route_targets]))

@@ -1,0 +1,55 @@
+"""From parameters to the arguments of a call, worked out once per function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..shape import InjectionMetadata, InjectionSource
+from .nodes import NO_ITEM, Bind, CallValues, RunValues
+
+
+_Reader = Callable[[RunValues, CallValues], object]
+
+_READERS: dict[InjectionSource, _Reader] = {
+    InjectionSource.STATE: lambda run, _call: run.state,
+    InjectionSource.CONTEXT: lambda run, _call: run.context,
+    InjectionSource.CANCEL: lambda run, _call: run.token,
+    InjectionSource.ERROR: lambda _run, call: call.error,
+    InjectionSource.STEP_NAME: lambda _run, call: call.step_name,
+}
+
+
+def bind_parameters(injection: InjectionMetadata) -> Bind:
+    """Return what collects a function's keyword arguments, specialised where it is common."""
+    by_source = {source: name for name, source in injection.items()}
+    match sorted(source.value for source in injection.values()):
+        case []:
+            return lambda _run, _call: {}
+        case ["state"]:
+            only = by_source[InjectionSource.STATE]
+            return lambda run, _call: {only: run.state}
+        case ["context", "state"]:
+            first = by_source[InjectionSource.STATE]
+            second = by_source[InjectionSource.CONTEXT]
+            return lambda run, _call: {first: run.state, second: run.context}
+        case _:
+            return _general(injection)
+
+
+def _general(injection: InjectionMetadata) -> Bind:
+    readers = [
+        (name, _READERS[source])
+        for name, source in injection.items()
+        if source is not InjectionSource.UNKNOWN
+    ]
+    item = next(
+        (name for name, s in injection.items() if s is InjectionSource.UNKNOWN), None
+    )
+
+    def bind(run: RunValues, call: CallValues) -> dict[str, object]:
+        arguments = {name: read(run, call) for name, read in readers}
+        if item is not None and call.item is not NO_ITEM:
+            arguments[item] = call.item
+        return arguments
+
+    return bind

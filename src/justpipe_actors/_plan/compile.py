@@ -1,0 +1,145 @@
+"""From a definition to a plan: wrap, bind and link everything once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from .._definition.registry import Registry
+from .._definition.steps import StepDef
+from ..abc import Placement
+from ..errors import DefinitionError
+from ..events import NodeKind
+from ..failures import FailureClassificationConfig
+from ..shape import HookSpec, StepContext
+from . import graph
+from .binding import bind_parameters
+from .fingerprint import fingerprint
+from .nodes import Callback, MapNode, Node, Plan, StepNode, SubNode, SwitchNode
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Settings:
+    """The pipe's own parameters that a plan depends on."""
+
+    name: str
+    """The pipe's name."""
+    on_failure: str = "prune"
+    """What an unhandled failure does to the rest."""
+    max_retries: int = 100
+    """Most attempts by ``Retry()``."""
+    max_map_items: int = 100_000
+    """Most items of one map."""
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    """What ``meta.pipeline`` shows."""
+    classification: FailureClassificationConfig = FailureClassificationConfig()
+    """How failures are attributed."""
+    placements: Mapping[str, Placement] = attrs.field(factory=dict)
+    """Placements by the name decorators use."""
+
+
+def compile_plan(registry: Registry, settings: Settings) -> Plan:
+    """Compile a definition.
+
+    Raises:
+        DefinitionError: a placement is unknown.
+    """
+    steps = registry.steps
+    edges = graph.edges_of(steps)
+    parents, routers = graph.parents_of(steps), graph.routers_of(steps)
+    nodes = {
+        name: _node(step, registry, settings, parents[name], routers[name])
+        for name, step in steps.items()
+    }
+    return Plan(
+        name=settings.name,
+        fingerprint=fingerprint(settings.name, steps),
+        nodes=nodes,
+        roots=graph.roots_of(edges),
+        startup=tuple(_callback(hook) for hook in registry.startup_hooks),
+        shutdown=tuple(_callback(hook) for hook in registry.shutdown_hooks),
+        on_error=_callback(registry.error_hook) if registry.error_hook else None,
+        on_failure=settings.on_failure,
+        max_retries=settings.max_retries,
+        max_map_items=settings.max_map_items,
+        metadata=settings.metadata,
+        classification=settings.classification,
+        reaches={name: frozenset(targets) for name, targets in edges.items()},
+    )
+
+
+def _node(
+    step: StepDef,
+    registry: Registry,
+    settings: Settings,
+    parents: tuple[str, ...],
+    routers: tuple[str, ...],
+) -> Node:
+    options = step.options
+    common: dict[str, Any] = {
+        "name": step.name,
+        "kind": step.kind,
+        "func": _wrapped(step, registry, settings),
+        "bind": bind_parameters(step.injection),
+        "to": step.to,
+        "parents": parents,
+        "routed_by": routers,
+        "join": options.barrier_type,
+        "barrier_timeout": options.barrier_timeout,
+        "on_error": _callback(options.on_error) if options.on_error else None,
+        "timeout": options.timeout,
+        "concurrency": options.concurrency,
+    }
+    match step.kind:
+        case NodeKind.MAP:
+            limit = step.max_concurrency
+            return MapNode(**common, each=step.each or "", max_concurrency=limit)
+        case NodeKind.SWITCH:
+            return SwitchNode(**common, routes=step.routes or {}, default=step.default)
+        case NodeKind.SUB:
+            return SubNode(**common, child=step.child)
+        case _:
+            return StepNode(**common)
+
+
+def _callback(hook: HookSpec) -> Callback:
+    name = getattr(hook.func, "__name__", type(hook.func).__name__)
+    return Callback(hook.func, name, bind_parameters(hook.injection_metadata))
+
+
+def _wrapped(
+    step: StepDef, registry: Registry, settings: Settings
+) -> Callable[..., object]:
+    """Put a function into its placement, and that into its middleware, last outermost."""
+    func = _placed(step, settings.placements)
+    context = StepContext(
+        step.name, step.options.extra, settings.name, step.options.retries
+    )
+    for middleware in registry.middleware:
+        func = middleware(func, context) or func
+    return func
+
+
+def _placed(
+    step: StepDef, placements: Mapping[str, Placement]
+) -> Callable[..., object]:
+    chosen = step.options.placement
+    if chosen is None or chosen == "here":
+        return step.func
+    placement = placements.get(chosen) if isinstance(chosen, str) else chosen
+    if placement is None:
+        msg = (
+            f"Step '{step.name}' wants placement '{chosen}'; "
+            f"there are: here, {', '.join(sorted(placements))}."
+        )
+        raise DefinitionError(msg, step_name=step.name)
+    func, place = step.func, placement.run_sync
+
+    @functools.wraps(func)
+    async def elsewhere(**arguments: object) -> object:
+        return await place(functools.partial(func, **arguments))
+
+    return elsewhere

@@ -1,0 +1,155 @@
+"""The observers of one run, each with an ordered, bounded queue of its own.
+
+A slow observer delays nobody but the producers, and those only when its queue is full.
+A raising one is logged.  All of them have heard everything, FINISH and the terminal
+callback included, before the consumer sees FINISH.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from .._actors.bell import Bell
+from .._failure.texts import text_of
+from ..abc import ObserverMeta, ObserverProtocol
+from ..events import Event
+
+
+QUEUE = 1000
+"""Events one observer may be behind."""
+
+
+@attrs.define(eq=False)
+class Listener:
+    """One observer and what it has not heard yet."""
+
+    observer: ObserverProtocol
+    """Who listens."""
+    state: object
+    """The run's state."""
+    context: object
+    """The run's context."""
+    meta: ObserverMeta
+    """Which run it is."""
+    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope(shield=True))
+    """Cancelled only to give up on it."""
+    gone: anyio.Event = attrs.field(factory=anyio.Event)
+    """Set when it has heard everything, or was given up."""
+    _queue: deque[Event] = attrs.field(factory=deque, init=False)
+    _last: tuple[str, object] | None = attrs.field(default=None, init=False)
+    _bell: Bell = attrs.field(factory=Bell, init=False)
+    _room: anyio.Event | None = attrs.field(default=None, init=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is too far behind."""
+        return len(self._queue) >= QUEUE and not self.gone.is_set()
+
+    def put(self, event: Event) -> None:
+        """Queue an event for it."""
+        if not self.gone.is_set():
+            self._queue.append(event)
+            self._bell.ring()
+
+    def finish(self, callback: str, argument: object) -> None:
+        """Tell it that no event will follow, and which callback is its last."""
+        self._last = (callback, argument)
+        self._bell.ring()
+
+    async def wait_room(self) -> None:
+        """Wait until it has caught up by one event."""
+        while self.is_full:
+            self._room = self._room or anyio.Event()
+            await self._room.wait()
+
+    async def listen(self) -> None:
+        """Hand over the events one by one, then the terminal callback."""
+        try:
+            with self.scope:
+                while self._queue or self._last is None:
+                    if self._queue:
+                        event = self._queue.popleft()
+                        self._free_room()
+                        await self.call("on_event", event)
+                    else:
+                        await self._bell.wait()
+                await self.call(*self._last)
+        finally:
+            self.gone.set()
+            self._free_room()
+
+    def _free_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    async def call(self, method: str, *arguments: object) -> None:
+        """Call one of its hooks; what it raises is logged."""
+        hook = getattr(self.observer, method)
+        try:
+            await hook(self.state, self.context, self.meta, *arguments)
+        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
+            self._log(method, error, arguments)
+
+    def _log(
+        self, method: str, error: Exception, arguments: Sequence[object]
+    ) -> None:
+        event = arguments[0] if arguments and isinstance(arguments[0], Event) else None
+        name = type(self.observer).__name__
+        extra = {
+            "observer": name,
+            "method": method,
+            "error_type": type(error).__name__,
+            "event_type": event.type.value if event else None,
+            "event_stage": event.stage if event else None,
+        }
+        message = f"Observer {name}.{method} error: {text_of(error)}"
+        logging.getLogger().error("%s", message, extra=extra)
+
+
+@attrs.define(eq=False)
+class Audience:
+    """All observers of one run."""
+
+    listeners: list[Listener]
+    """In order of registration."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one of them is too far behind."""
+        return any(listener.is_full for listener in self.listeners)
+
+    async def open(self, tasks: TaskGroup) -> None:
+        """Let them hear that the run begins, in order, then listen on their own."""
+        for listener in self.listeners:
+            await listener.call("on_pipeline_start")
+        for listener in self.listeners:
+            tasks.start_soon(listener.listen)
+
+    def put(self, event: Event) -> None:
+        """Queue an event for each of them."""
+        for listener in self.listeners:
+            listener.put(event)
+
+    async def wait_room(self) -> None:
+        """Wait until none of them is too far behind."""
+        for listener in self.listeners:
+            await listener.wait_room()
+
+    async def finish(
+        self, callback: str, argument: object, grace: float | None
+    ) -> None:
+        """Wait until they have heard everything; give up after ``grace`` seconds."""
+        for listener in self.listeners:
+            listener.finish(callback, argument)
+        with anyio.move_on_after(grace):
+            for listener in self.listeners:
+                await listener.gone.wait()
+        for listener in self.listeners:
+            listener.scope.cancel()

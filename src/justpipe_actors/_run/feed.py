@@ -1,0 +1,113 @@
+"""The events of one run on their way to its consumer.
+
+Engine events are put whether there is room or not; who produces for the user (a token,
+the start of a step, a map pulling its next item) waits for room first.  So a consumer
+that is behind holds up the producers and never the engine, and the buffer is exact:
+with a capacity of one, a generator is exactly one item ahead of what was read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from .._actors.bell import Bell
+from ..events import Event
+
+
+TURN = 64
+"""Events handed out before others get a turn, if the consumer never has to wait."""
+
+
+@attrs.define(eq=False)
+class Feed:
+    """A bounded buffer with one reader."""
+
+    capacity: int
+    """Events it holds before producers wait; 0 or less is unbounded."""
+    lossy: bool = False
+    """Drop the oldest instead of making anybody wait."""
+    dropped: int = attrs.field(default=0, init=False)
+    """Events dropped so far."""
+    depth: int = attrs.field(default=0, init=False)
+    """Most events that ever waited."""
+    _events: deque[Event] = attrs.field(factory=deque, init=False)
+    _readable: Bell = attrs.field(factory=Bell, init=False)
+    _writers: deque[anyio.Event] = attrs.field(factory=deque, init=False)
+    _ended: bool = attrs.field(default=False, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _turn: int = attrs.field(default=0, init=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        return 0 < self.capacity <= len(self._events) and not (
+            self._closed or self.lossy
+        )
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: Event) -> None:
+        """Add an event, room or not; nobody reads it once the feed is closed."""
+        if self._closed:
+            return
+        self._events.append(event)
+        self.depth = max(self.depth, len(self._events))
+        if self.lossy and 0 < self.capacity < len(self._events):
+            self._events.popleft()
+            self.dropped += 1
+        self._readable.ring()
+
+    async def wait_room(self) -> None:
+        """Wait until there is room, or nobody reads any more."""
+        if self._closed:
+            await checkpoint()
+        while self.is_full:
+            room = anyio.Event()
+            self._writers.append(room)
+            try:
+                await room.wait()
+            except BaseException:
+                if room.is_set():
+                    self._wake_writer()
+                else:
+                    self._writers.remove(room)
+                raise
+
+    async def get(self) -> Event | None:
+        """Return the next event, None when there will be no more."""
+        while not self._events:
+            if self._ended or self._closed:
+                return None
+            self._turn = 0
+            await self._readable.wait()
+        self._turn += 1
+        if self._turn >= TURN:
+            self._turn = 0
+            await checkpoint()
+            if not self._events:
+                return None
+        event = self._events.popleft()
+        self._wake_writer()
+        return event
+
+    def end(self) -> None:
+        """Say that no event will come any more; those that wait can still be read."""
+        self._ended = True
+        self._readable.ring()
+
+    def close(self) -> None:
+        """Stop reading: what waits is dropped and no producer waits any more."""
+        self._closed = True
+        self._events.clear()
+        self._readable.ring()
+        while self._writers:
+            self._writers.popleft().set()
+
+    def _wake_writer(self) -> None:
+        if self._writers and not self.is_full:
+            self._writers.popleft().set()

@@ -1,0 +1,149 @@
+"""Where a run lives: the one seam that knows which event loop this is.
+
+A run without an ``async with`` of its own needs an owner.  It is the ambient supervisor
+when one is open (a context variable first, then a variable of the loop, because request
+handlers often do not inherit the context of the application's lifespan), else the loop
+itself: a trio system task, or an asyncio task that is strongly referenced, since asyncio
+alone keeps only a weak reference.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - this is the hosting seam
+import signal
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, copy_context
+from typing import Protocol
+
+import anyio.lowlevel
+import sniffio
+import trio
+
+from .._actors.host import Host
+from ..errors import RunRejected
+
+
+Main = Callable[[], Awaitable[None]]
+
+_ambient: ContextVar[tuple[object, Host] | None] = ContextVar(
+    "justpipe_actors_host", default=None
+)
+_of_loop: anyio.lowlevel.RunVar[Host | None] = anyio.lowlevel.RunVar(
+    "justpipe_actors_host", None
+)
+
+
+class Loop(Protocol):
+    """What only the event loop itself can do."""
+
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+
+    def spawn(self, main: Main) -> None:
+        """Start a task that the loop owns; it must not raise."""
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+
+
+class AsyncioLoop:
+    """The running asyncio loop."""
+
+    _tasks: set[asyncio.Task[None]] = set()  # noqa: RUF012 - shared on purpose
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def spawn(self, main: Main) -> None:
+        """Start a task and hold on to it until it ends."""
+
+        async def held() -> None:
+            try:
+                await main()
+            finally:
+                self._tasks.discard(task)
+
+        task = self._loop.create_task(held(), name="justpipe_actors run")
+        self._tasks.add(task)
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(func)
+            except RuntimeError:
+                return
+
+
+class TrioLoop:
+    """The running trio loop."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self.now = trio.current_time
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes: never here."""
+        return False
+
+    def spawn(self, main: Main) -> None:
+        """Start a system task that sees the caller's context variables."""
+        try:
+            trio.lowlevel.spawn_system_task(
+                main, name="justpipe_actors run", context=copy_context()
+            )
+        except RuntimeError as error:
+            raise RunRejected("the event loop is shutting down") from error
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        try:
+            self._token.run_sync_soon(func)
+        except trio.RunFinishedError:
+            return
+
+
+def current_loop() -> Loop:
+    """Return the loop this is called in."""
+    if sniffio.current_async_library() == "trio":
+        return TrioLoop()
+    return AsyncioLoop()
+
+
+def ambient_host() -> Host | None:
+    """Return the host of the supervisor that is open here, if one is."""
+    here = anyio.lowlevel.current_token()
+    found = _ambient.get()
+    if found is not None and found[0] == here:
+        return found[1]
+    return _of_loop.get()
+
+
+def open_ambient(host: Host) -> Callable[[], None]:
+    """Make a host the ambient one; the returned function undoes it."""
+    before = _of_loop.get()
+    reset = _ambient.set((anyio.lowlevel.current_token(), host))
+    _of_loop.set(host)
+
+    def close() -> None:
+        _of_loop.set(before)
+        _ambient.reset(reset)
+
+    return close
+
+
+def raise_in_main(error: BaseException) -> None:
+    """Let a KeyboardInterrupt or SystemExit nobody waits for reach the program."""
+    if isinstance(error, KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    else:
+        raise error

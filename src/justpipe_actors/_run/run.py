@@ -1,0 +1,407 @@
+"""One run, first event to last.
+
+::
+
+    observers hear the start -> startup hooks -> START
+      -> [ actors work; ends when the run holds no token ]
+      -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
+
+``conduct`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
+is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
+interrupted; what comes after it is shielded, because hooks must run after the steps'
+own cleanup whatever happened.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from math import inf
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from .._actors import flow
+from .._actors.activation import Activation
+from .._actors.calling import within
+from .._actors.host import Host
+from .._actors.ledger import Ending, Ledger
+from .._actors.sub import ChildOutcome
+from .._failure.journal import Trouble
+from .._failure.texts import text_of
+from .._plan.nodes import Callback, CallValues, Plan
+from ..abc import EventHook, ObserverMeta, ObserverProtocol
+from ..cancellation import CancellationToken
+from ..errors import DefinitionError, EmptyPipelineError
+from ..events import EventType
+from ..failures import FailureKind, FailureReason
+from ..meta import RunNotes, current_run_notes
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .audience import Audience, Listener
+from .ending import conclude
+from .feed import Feed
+from .hosting import Loop, current_loop
+from .notes import bind_notes
+from .voice import ParentSink, RunVoice
+
+
+PATIENCE = 10.0
+"""Seconds after which a cancelled run that does not end says who holds it up."""
+
+GRACE = 30.0
+"""Seconds that hooks and observers get once nobody waits for the run any more."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Order:
+    """A run as it was asked for."""
+
+    plan: Plan
+    """What to follow."""
+    state: object
+    """Its state."""
+    context: object = None
+    """Its context."""
+    start: str | None = None
+    """Where to begin, when not at the roots."""
+    capacity: int = 1000
+    """Events that may wait for the consumer."""
+    timeout: float | None = None
+    """Seconds the actors may work."""
+    token: CancellationToken
+    """The pipe's token; the run gets a child of it."""
+    hooks: Sequence[EventHook] = ()
+    """Event hooks."""
+    observers: Sequence[ObserverProtocol] = ()
+    """Observers."""
+    log_state: bool | Callable[[object], str] = True
+    """Whether, or how, error logs show the state."""
+    run_id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
+    """The run's id."""
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run."""
+
+    order: Order
+    """What was asked for."""
+    loop: Loop
+    """Where it runs."""
+    voice: RunVoice
+    """How it speaks."""
+    ledger: Ledger
+    """What its actors know."""
+    notes: RunNotes
+    """``meta.run``."""
+    host: Host | None = None
+    """Whose actors it uses; None opens a host of its own."""
+    done: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when nothing of it is left."""
+    end: PipelineEndData | None = attrs.field(default=None, init=False)
+    """How it ended."""
+    _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
+    _began: float = attrs.field(default=0.0, init=False)
+
+    # -- from outside
+
+    def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
+        """End it now; the first reason is the one that counts."""
+        if self.ledger.ending is None and self.end is None:
+            self.ledger.ending = Ending(status, reason)
+        self._scope.cancel()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return self.loop.now() - self._began if self._began else 0.0
+
+    # -- its life
+
+    async def conduct(self) -> None:
+        """Live from the first event to the last."""
+        self._began = self.loop.now()
+        current_run_notes.set(self.notes)
+        try:
+            async with anyio.create_task_group() as listeners:
+                await self._live(listeners)
+        finally:
+            self.done.set()
+
+    async def _live(self, listeners: TaskGroup) -> None:
+        try:
+            with self._scope:
+                await self.voice.audience.open(listeners)
+                await self._perform()
+        except anyio.get_cancelled_exc_class():
+            self.stop(PipelineTerminalStatus.CANCELLED, "The run's owner was cancelled")
+            with anyio.CancelScope(shield=True):
+                await self._wind_up()
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised at the consumer
+            self._crash(error)
+        with anyio.CancelScope(shield=True):
+            await self._wind_up()
+
+    async def _perform(self) -> None:
+        for hook in self.order.plan.startup:
+            error = await self._call_hook(hook)
+            if error is not None:
+                self._hook_failed(FailureKind.STARTUP, error)
+                return
+        if not self.order.plan.nodes and self.order.start is None:
+            self._nothing_to_do()
+            return
+        self.voice.say(EventType.START, "system", self.order.state)
+        self.ledger.variables = copy_context()
+        if self.host is not None:
+            await self._work(self.host, None)
+            return
+        async with anyio.create_task_group() as actors:
+            await self._work(self._open_host(actors), actors)
+            actors.cancel_scope.cancel()
+
+    def _open_host(self, actors: TaskGroup) -> Host:
+        host = Host(actors, self.loop.now, self.loop.is_task_cancelled)
+        self.ledger.host = host
+        self.ledger.isolated = False
+        return host
+
+    async def _work(self, host: Host, actors: TaskGroup | None) -> None:
+        """Let the actors work until the run holds no token, or has to end."""
+        ledger = self.ledger
+        ledger.host = host
+        host.runs[ledger.run_id] = ledger
+        if actors is not None:
+            ledger.on_interrupt = actors.cancel_scope.cancel
+        try:
+            self._start_roots()
+            with anyio.move_on_after(self.order.timeout):
+                await ledger.quiet.wait()
+            if ledger.tokens and ledger.ending is None:
+                self._time_out()
+            await self._wait_cleanup()
+        except anyio.get_cancelled_exc_class():
+            self._interrupted()
+            await self._wait_cleanup()
+            raise
+        finally:
+            host.runs.pop(ledger.run_id, None)
+
+    def _start_roots(self) -> None:
+        ledger, plan, start = self.ledger, self.order.plan, self.order.start
+        wave = ledger.open_wave()
+        wave.live += 1
+        ledger.take("start")
+        for root in plan.roots if start is None else (start,):
+            flow.begin(ledger, root, wave)
+        wave.live -= 1
+        ledger.give("start")
+
+    def _time_out(self) -> None:
+        text = f"Run timed out after {self.order.timeout:g}s"
+        self.ledger.interrupt(PipelineTerminalStatus.TIMEOUT, text)
+
+    def _interrupted(self) -> None:
+        """Something above cancelled the work; find the words if nobody left any."""
+        if self.ledger.ending is None:
+            is_owner = anyio.current_effective_deadline() == -inf
+            reason = (
+                "The run's owner was cancelled"
+                if is_owner or self.loop.is_task_cancelled()
+                else "A task of the run was cancelled from outside"
+            )
+            self.ledger.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
+        ending = self.ledger.ending
+        self.ledger.interrupt(ending.status, ending.reason)
+
+    async def _wait_cleanup(self) -> None:
+        """Wait until every activation has cleaned up; say who does not."""
+        with anyio.CancelScope(shield=True):
+            while self.ledger.tokens:
+                with anyio.move_on_after(PATIENCE):
+                    await self.ledger.quiet.wait()
+                if self.ledger.tokens:
+                    _logger.warning(
+                        "Run %s was told to end but is held up by: %s",
+                        self.ledger.run_id,
+                        ", ".join(f"{n} x{c}" for n, c in self.ledger.holders.items()),
+                    )
+
+    # -- its end
+
+    async def _wind_up(self) -> None:
+        ledger = self.ledger
+        ending = ledger.ending
+        if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
+            self.voice.say(EventType.TIMEOUT, "system", ending.reason)
+        with anyio.move_on_after(self._patience()):
+            for hook in self.order.plan.shutdown:
+                error = await self._call_hook(hook)
+                if error is not None:
+                    self._hook_failed(FailureKind.SHUTDOWN, error)
+        await self._finish()
+
+    def _patience(self) -> float | None:
+        ending = self.ledger.ending
+        closed = ending is not None and ending.status in (
+            PipelineTerminalStatus.CLIENT_CLOSED,
+            PipelineTerminalStatus.CANCELLED,
+        )
+        return GRACE if closed else None
+
+    async def _finish(self) -> None:
+        sink = self.voice.sink
+        if isinstance(sink, Feed):
+            self.ledger.tally.depth = sink.depth
+        self.end = end = conclude(self.ledger, self.age)
+        finish = self.voice.word(
+            EventType.FINISH, "system", end, meta=self.notes.run.snapshot() or None
+        )
+        self.voice.audience.put(finish)
+        if end.status is PipelineTerminalStatus.FAILED:
+            await self.voice.audience.finish(
+                "on_pipeline_error", self._cause(), self._patience()
+            )
+        else:
+            await self.voice.audience.finish(
+                "on_pipeline_end", end.duration_s, self._patience()
+            )
+        sink.put(finish)
+        if isinstance(sink, Feed):
+            sink.end()
+
+    def _cause(self) -> Exception:
+        primary = self.ledger.journal.primary
+        return primary.error if primary else RuntimeError("unknown failure")
+
+    # -- hooks
+
+    async def _call_hook(self, hook: Callback) -> Exception | None:
+        """Call a hook and return what it raised."""
+        try:
+            result = hook.func(**hook.bind(self.ledger, CallValues()))
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - a hook's failure is data
+            return error
+        return None
+
+    def _hook_failed(self, kind: FailureKind, error: Exception) -> None:
+        reason = (
+            FailureReason.STARTUP_HOOK_ERROR
+            if kind is FailureKind.STARTUP
+            else FailureReason.SHUTDOWN_HOOK_ERROR
+        )
+        self.ledger.journal.add(Trouble(kind, reason, error))
+        self.voice.say(EventType.STEP_ERROR, kind.value, text_of(error))
+
+    def _nothing_to_do(self) -> None:
+        error = EmptyPipelineError(self.order.plan.name)
+        self.ledger.journal.add(
+            Trouble(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
+        )
+        self.voice.say(EventType.STEP_ERROR, "system", text_of(error))
+
+    def _crash(self, error: BaseException) -> None:
+        cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        if self.ledger.aborted is None:
+            self.ledger.aborted = error
+            self.ledger.journal.add(
+                Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
+            )
+
+
+def new_run(order: Order, loop: Loop, sink: Feed | ParentSink, host: Host | None) -> Run:
+    """Set up a run; nothing of it happens before ``conduct``.
+
+    Raises:
+        DefinitionError: the context cannot take the ``Meta`` it asks for.
+    """
+    notes = bind_notes(order.context, order.plan.metadata)
+    meta = ObserverMeta(order.plan.name, order.run_id, time.time())
+    audience = Audience(
+        [Listener(one, order.state, order.context, meta) for one in order.observers]
+    )
+    voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
+    start = order.start
+    ledger = Ledger(
+        run_id=order.run_id,
+        plan=order.plan,
+        state=order.state,
+        context=order.context,
+        token=order.token.child(),
+        voice=voice,
+        variables=copy_context(),
+        host=host,  # type: ignore[arg-type] - a private host is opened by the run itself
+        start_child=run_child,
+        log_state=order.log_state,
+        start=start,
+        reached=order.plan.reachable(start) if start is not None else None,
+    )
+    voice.tally = ledger.tally
+    run = Run(order, loop, voice, ledger, notes, host)
+    voice.on_broken_hook = lambda error: _hook_broke(run, error)
+    return run
+
+
+def _hook_broke(run: Run, error: Exception) -> None:
+    run._crash(error)  # noqa: SLF001 - the same room
+    run.stop(PipelineTerminalStatus.FAILED, None)
+
+
+async def run_child(act: Activation, pipe: object, state: object) -> ChildOutcome:
+    """Run a child pipe for an activation, in the same host, through its voice."""
+    ledger = act.ledger
+    if not hasattr(pipe, "order"):
+        msg = (
+            f"Step '{act.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
+            "pass a Pipe."
+        )
+        raise DefinitionError(msg, step_name=act.node.name)
+    order: Order = attrs.evolve(
+        pipe.order(state, ledger.context), token=ledger.token
+    )
+    parent = ledger.voice
+    assert isinstance(parent, RunVoice)  # noqa: S101 - runs speak with nothing else
+    run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
+    ledger.tally.begin()
+    try:
+        await within(act.variables.copy(), run.conduct())
+    finally:
+        ledger.tally.end()
+    return _outcome(run)
+
+
+def _outcome(run: Run) -> ChildOutcome:
+    end = run.end
+    if run.ledger.aborted is not None:
+        raise run.ledger.aborted
+    if end is None:
+        msg = "The child run ended without an outcome."
+        raise RuntimeError(msg)
+    primary = run.ledger.journal.primary
+    return ChildOutcome(
+        end.status,
+        primary.error if primary else None,
+        _place(primary),
+        end.error,
+        bool(end.metrics and end.metrics.suspends),
+    )
+
+
+def _place(trouble: Trouble | None) -> str | None:
+    if trouble is None or trouble.step is not None:
+        return trouble.step if trouble else None
+    match trouble.kind:
+        case FailureKind.STARTUP | FailureKind.SHUTDOWN:
+            return trouble.kind.value
+        case _:
+            return "system"

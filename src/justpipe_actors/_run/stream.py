@@ -1,0 +1,276 @@
+"""What ``Pipe.run`` returns: a run seen from its consumer.
+
+A plain object and never an async generator: a generator that yields while a task group
+is open corrupts its caller's cancel scopes, or leaks, as soon as anything but a plain
+loop to the end happens to it.
+
+The run never refers to its stream.  So when the consumer drops the stream, ``__del__``
+runs (in any thread, at any moment), and all it does is ask the loop to stop the run.
+
+Closing cancels first and closes the buffer second.  The other way round a step that is
+just emitting would see a closed buffer instead of a cancellation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from ..errors import RunInterrupted
+from ..events import Event
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .feed import Feed
+from .hosting import Loop, ambient_host, current_loop
+from .run import Order, Run, new_run
+
+
+@attrs.frozen
+class RunSnapshot:
+    """What a run is doing right now; plain data."""
+
+    run_id: str
+    """The run."""
+    tokens: dict[str, int]
+    """Tokens by holder: the steps, barriers and children it waits for."""
+    waiting: dict[str, tuple[str, ...]]
+    """Joins that wait, and the parents they wait for."""
+    running: tuple[tuple[str, float], ...]
+    """Invocations at work: step and seconds."""
+    buffered: int
+    """Events the consumer has not read."""
+    age: float
+    """Seconds since the run began."""
+
+
+class RunStream:
+    """One run: iterate it for its events, or ``wait`` for its end.
+
+    ``async with pipe.run(state) as run:`` makes the run's tasks children of the block.
+    ``async for event in pipe.run(state):`` works too; the run is then owned by the
+    open supervisor, or by the event loop.
+    """
+
+    def __init__(self, prepare: Callable[[], Order]) -> None:
+        self._prepare = prepare
+        self._run: Run | None = None
+        self._feed: Feed | None = None
+        self._loop: Loop | None = None
+        self._tasks: TaskGroup | None = None
+        self._is_closed = False
+        self._is_over = False
+        self._cancelled: str | None = None
+        self._order: Order | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, the same as on its events."""
+        return self._ordered().run_id
+
+    @property
+    def end(self) -> PipelineEndData | None:
+        """How the run ended; None before FINISH."""
+        return self._run.end if self._run is not None else None
+
+    def _ordered(self) -> Order:
+        if self._order is None:
+            self._order = self._prepare()
+        return self._order
+
+    # -- consuming
+
+    async def __aenter__(self) -> Self:
+        """Begin the run as a child of this block."""
+        run = self._set_up()
+        if run.host is not None:
+            run.host.spawn(run.conduct)
+            return self
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._tasks = tasks
+        tasks.start_soon(run.conduct)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the run and wait until nothing of it is left; a body's error goes on bare."""
+        run = self._running()
+        self._close(run)
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            await tasks.__aexit__(None, None, None)
+        else:
+            with anyio.CancelScope(shield=True):
+                await run.done.wait()
+        if error is None:
+            self._raise_aborted(run)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event.
+
+        Raises:
+            StopAsyncIteration: after FINISH, or when the stream was closed.
+            DefinitionError: at the first event, when the pipe is wired wrongly.
+            RunInterrupted: the run ended without FINISH.
+        """
+        if self._is_closed or self._is_over:
+            raise StopAsyncIteration
+        if self._run is None:
+            self._start_detached()
+        run, feed = self._running(), self._feed
+        assert feed is not None  # noqa: S101 - set together with the run
+        try:
+            event = await feed.get()
+        except anyio.get_cancelled_exc_class():
+            if self._tasks is None:
+                await self._give_up(run)
+            raise
+        if event is not None:
+            return event
+        await self._reach_end(run)
+        raise StopAsyncIteration
+
+    async def wait(self) -> PipelineEndData:
+        """Let the run go on to its end without looking at its events.
+
+        Raises:
+            RunInterrupted: the run ended without FINISH.
+        """
+        async for _ in self:
+            pass
+        if self.end is None:
+            raise RunInterrupted("the stream was closed")
+        return self.end
+
+    # -- stopping
+
+    def cancel(self, reason: str = "Cancelled") -> None:
+        """End the run now: FINISH says CANCELLED, with this reason."""
+        if self._run is None:
+            self._cancelled = reason
+        else:
+            self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
+
+    async def aclose(self) -> None:
+        """End the run without its consumer; returns when nothing of it is left."""
+        if self._run is None or self._is_closed:
+            self._is_closed = True
+            return
+        run = self._run
+        self._close(run)
+        with anyio.CancelScope(shield=True):
+            await run.done.wait()
+
+    def snapshot(self) -> RunSnapshot:
+        """Return what the run is doing right now."""
+        run = self._running()
+        ledger = run.ledger
+        waiting = {
+            name: wave.doorways[name].gate.missing()  # type: ignore[union-attr]
+            for wave in ledger.waves.values()
+            for name in wave.waiting()
+        }
+        return RunSnapshot(
+            run_id=ledger.run_id,
+            tokens=dict(ledger.holders),
+            waiting=waiting,
+            running=tuple((a.node.name, a.seconds) for a in ledger.activations),
+            buffered=len(self._feed) if self._feed is not None else 0,
+            age=run.age,
+        )
+
+    # -- inside
+
+    def _set_up(self) -> Run:
+        if self._run is not None:
+            msg = "This run has already begun; call pipe.run() again for another one."
+            raise RuntimeError(msg)
+        order = self._ordered()
+        self._loop = current_loop()
+        self._feed = Feed(order.capacity)
+        self._run = new_run(order, self._loop, self._feed, ambient_host())
+        if self._cancelled is not None:
+            self._run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
+        return self._run
+
+    def _start_detached(self) -> None:
+        run = self._set_up()
+        if run.host is not None:
+            run.host.spawn(run.conduct)
+        elif self._loop is not None:
+            self._loop.spawn(run.conduct)
+
+    def _running(self) -> Run:
+        if self._run is None:
+            msg = "This run has not begun; iterate it, enter it or await wait()."
+            raise RuntimeError(msg)
+        return self._run
+
+    def _close(self, run: Run) -> None:
+        self._is_closed = True
+        run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer closed the stream")
+        if self._feed is not None:
+            self._feed.close()
+
+    async def _give_up(self, run: Run) -> None:
+        """The consumer was cancelled while it waited: the run ends before it goes on."""
+        self._close(run)
+        with anyio.CancelScope(shield=True):
+            while not run.done.is_set():
+                try:
+                    await run.done.wait()
+                except anyio.get_cancelled_exc_class():
+                    # Cancelled natively once more; the first one is raised at the end.
+                    continue
+
+    async def _reach_end(self, run: Run) -> None:
+        self._is_over = True
+        with anyio.CancelScope(shield=True):
+            await run.done.wait()
+        self._raise_aborted(run)
+        if run.end is None and not self._is_closed:
+            raise RunInterrupted
+
+    def _raise_aborted(self, run: Run) -> None:
+        error, run.ledger.aborted = run.ledger.aborted, None
+        if error is not None:
+            raise error
+
+    def __del__(self) -> None:
+        run = self._run
+        if run is None or self._is_closed or self._is_over or run.done.is_set():
+            return
+        warnings.warn(
+            f"A run of pipe '{run.order.plan.name}' was dropped before its end; "
+            "use 'async with', or aclose() it.",
+            ResourceWarning,
+            source=self,
+        )
+        if self._loop is not None and self._feed is not None:
+            feed = self._feed
+            self._loop.call_soon(lambda: _abandon(run, feed))
+
+    def __repr__(self) -> str:
+        state = "not begun"
+        if self._run is not None:
+            state = "over" if self._run.done.is_set() else "running"
+        return f"<RunStream {state}>"
+
+
+def _abandon(run: Run, feed: Feed) -> None:
+    run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer dropped the stream")
+    feed.close()
+
+

@@ -1,0 +1,197 @@
+"""How a run speaks: number an event, let hooks rewrite it, tell observers and consumer.
+
+Everything here is synchronous and never waits for anybody; waiting for room is a step of
+its own, taken by those who produce for the user.  Decisions of the engine are never read
+off events, so a hook may rewrite them as it likes: it changes what is said, not what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from .._actors.ledger import NO_LINEAGE, Lineage
+from .._actors.tally import Tally
+from ..abc import EventHook
+from ..events import Event, EventType, NodeKind
+from .audience import Audience
+
+
+if TYPE_CHECKING:
+    from .._actors.activation import Activation
+
+
+class Sink(Protocol):
+    """Where events go in the end."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+
+    async def wait_room(self) -> None:
+        """Wait until there is room."""
+
+    def put(self, event: Event) -> None:
+        """Take an event."""
+
+
+@attrs.define(eq=False)
+class RunVoice:
+    """The one stream of a run, numbered without gaps."""
+
+    run_id: str
+    """Goes on every event."""
+    hooks: Sequence[EventHook]
+    """Rewrite events, in order."""
+    audience: Audience
+    """Hears them before the consumer."""
+    sink: Sink
+    """The consumer's end."""
+    on_broken_hook: Callable[[Exception], None] = lambda error: None
+    """Told when a hook fails; no hook is called after that."""
+    tally: Tally = attrs.field(factory=Tally)
+    """Counts what is said."""
+    _seq: int = attrs.field(default=0, init=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        return self.sink.is_full or (
+            bool(self.audience.listeners) and self.audience.is_full
+        )
+
+    async def wait_room(self) -> None:
+        """Wait until there is room for one more event."""
+        await self.audience.wait_room()
+        await self.sink.wait_room()
+
+    def say(  # noqa: PLR0913 - one event's fields
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        payload: object = None,
+        kind: NodeKind = NodeKind.SYSTEM,
+        lineage: Lineage = NO_LINEAGE,
+        meta: dict[str, object] | None = None,
+    ) -> None:
+        """Publish one event now."""
+        event = self.word(type, stage, payload, kind, lineage, meta)
+        self.audience.put(event)
+        self.sink.put(event)
+
+    def word(  # noqa: PLR0913 - one event's fields
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        payload: object = None,
+        kind: NodeKind = NodeKind.SYSTEM,
+        lineage: Lineage = NO_LINEAGE,
+        meta: dict[str, object] | None = None,
+    ) -> Event:
+        """Number and count an event and let the hooks have it, without telling anybody."""
+        self._seq += 1
+        event = Event(
+            type=type,
+            stage=stage,
+            payload=payload,
+            run_id=self.run_id,
+            origin_run_id=self.run_id,
+            seq=self._seq,
+            node_kind=kind,
+            invocation_id=lineage.invocation,
+            parent_invocation_id=lineage.parent,
+            owner_invocation_id=lineage.owner,
+            attempt=lineage.attempt,
+            scope=lineage.scope,
+            meta=meta,
+        )
+        self._count(event)
+        return self._hooked(event)
+
+    def relay(self, event: Event, act: Activation) -> None:
+        """Publish a child's event as this run's own."""
+        self._seq += 1
+        sub = act.lineage.invocation
+        relayed = replace(
+            event,
+            stage=f"{act.node.name}:{event.stage}",
+            run_id=self.run_id,
+            parent_run_id=event.run_id,
+            seq=self._seq,
+            parent_invocation_id=event.parent_invocation_id or sub,
+            owner_invocation_id=sub,
+            scope=(act.node.name, *event.scope),
+            meta=dict(event.meta) if event.meta is not None else None,
+        )
+        self._count(relayed)
+        self._count_child(relayed)
+        relayed = self._hooked(relayed)
+        self.audience.put(relayed)
+        self.sink.put(relayed)
+
+    def _hooked(self, event: Event) -> Event:
+        for hook in self.hooks:
+            try:
+                event = _checked(hook, hook(event))
+            except Exception as error:  # noqa: BLE001 - fails the run, not the engine
+                self.hooks = ()
+                self.on_broken_hook(error)
+                break
+        return event
+
+    def _count(self, event: Event) -> None:
+        if event.type is EventType.FINISH and event.stage == "system":
+            return
+        name = event.type.value
+        self.tally.events[name] = self.tally.events.get(name, 0) + 1
+        if event.type is EventType.TOKEN:
+            self.tally.tokens += 1
+        elif event.type is EventType.SUSPEND:
+            self.tally.suspends += 1
+
+    def _count_child(self, event: Event) -> None:
+        match event.type:
+            case EventType.STEP_END if event.meta is not None:
+                framework = event.meta.get("framework", {})
+                self.tally.time(event.stage, framework.get("duration_s", 0.0))
+            case EventType.MAP_START:
+                self.tally.maps_started += 1
+            case EventType.MAP_COMPLETE:
+                self.tally.maps_completed += 1
+
+
+def _checked(hook: EventHook, event: object) -> Event:
+    name = getattr(hook, "__name__", type(hook).__name__)
+    if event is None:
+        msg = f"Event hook {name} returned None; return the event."
+        raise ValueError(msg)
+    if not isinstance(event, Event):
+        msg = f"Event hook {name} returned {type(event).__name__}, expected Event."
+        raise TypeError(msg)
+    return event
+
+
+@attrs.frozen(eq=False)
+class ParentSink:
+    """A child run's sink: its parent's voice."""
+
+    voice: RunVoice
+    """The parent's."""
+    act: Activation
+    """The invocation the child works for."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the parent's producers have to wait."""
+        return self.voice.is_full
+
+    async def wait_room(self) -> None:
+        """Wait until there is room in the parent's stream."""
+        await self.voice.wait_room()
+
+    def put(self, event: Event) -> None:
+        """Say it in the parent's stream."""
+        self.voice.relay(event, self.act)
