@@ -113,7 +113,9 @@ class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
     """The supervisor does not take this run."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
-        super().__init__(f"The run was rejected: {reason}.{' ' if remedy else ''}{remedy}")
+        super().__init__(
+            f"The run was rejected: {reason}.{' ' if remedy else ''}{remedy}"
+        )
         self.reason = reason
         self.remedy = remedy
 
@@ -182,7 +184,9 @@ class EmptyPipelineError(RunError):
     """A run was started on a pipe without steps."""
 
     def __init__(self, pipe: str) -> None:
-        super().__init__(f"No steps registered in pipe '{pipe}'; decorate one with @pipe.step.")
+        super().__init__(
+            f"No steps registered in pipe '{pipe}'; decorate one with @pipe.step."
+        )
         self.pipe = pipe
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -140,7 +140,7 @@ class StepNotes:
     Most steps note nothing, so the ``Notes`` behind it is built only when asked for.
     """
 
-    __slots__ = ("open", "_notes")
+    __slots__ = ("_notes", "open")
 
     def __init__(self) -> None:
         self.open = True

@@ -94,7 +94,9 @@ class Pipe(Generic[StateT, ContextT]):
         log_state: bool | Callable[[Any], str] = True,
     ) -> None:
         if on_failure not in ("prune", "continue", "stop"):
-            msg = f"on_failure must be 'prune', 'continue' or 'stop', not {on_failure!r}."
+            msg = (
+                f"on_failure must be 'prune', 'continue' or 'stop', not {on_failure!r}."
+            )
             raise DefinitionError(msg)
         self.name = name
         self.strict = strict
@@ -140,7 +142,7 @@ class Pipe(Generic[StateT, ContextT]):
         on_error: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> Callable[[FuncT], FuncT]: ...
-    def step(  # noqa: PLR0913 - the reference's decorator
+    def step(
         self,
         name: Any = None,
         to: Any = None,
@@ -214,7 +216,7 @@ class Pipe(Generic[StateT, ContextT]):
             max_concurrency=max_concurrency or None,
         )
 
-    def switch(  # noqa: PLR0913 - the reference's decorator
+    def switch(
         self,
         name: str | None = None,
         to: Mapping[Any, Any] | Callable[..., Any] | None = None,
@@ -249,7 +251,7 @@ class Pipe(Generic[StateT, ContextT]):
             default=name_of(default, role="default=", step=label) if default else None,
         )
 
-    def sub(  # noqa: PLR0913 - the reference's decorator
+    def sub(
         self,
         name: str | None = None,
         pipeline: Any = None,
@@ -337,7 +339,9 @@ class Pipe(Generic[StateT, ContextT]):
         options = Options(
             barrier_timeout=timeout,
             barrier_type=barrier_type or BarrierType.ALL,
-            on_error=self.registry.hook(on_error, f"{label}.on_error") if on_error else None,
+            on_error=self.registry.hook(on_error, f"{label}.on_error")
+            if on_error
+            else None,
             timeout=extra.pop("timeout", None),
             retries=extra.pop("retries", 0),
             concurrency=extra.pop("concurrency", None),
@@ -426,7 +430,9 @@ class Pipe(Generic[StateT, ContextT]):
         hooks: dict[str, Any] = {
             "startup": [resolve_name(hook.func) for hook in registry.startup_hooks],
             "shutdown": [resolve_name(hook.func) for hook in registry.shutdown_hooks],
-            "on_error": resolve_name(registry.error_hook.func) if registry.error_hook else None,
+            "on_error": resolve_name(registry.error_hook.func)
+            if registry.error_hook
+            else None,
         }
         return {role: names for role, names in hooks.items() if names}
 
@@ -478,7 +484,7 @@ class Pipe(Generic[StateT, ContextT]):
 
     # -- running it
 
-    def run(  # noqa: PLR0913 - the reference's run()
+    def run(
         self,
         state: StateT | Any,
         context: ContextT | Any = None,
@@ -561,7 +567,9 @@ def _start_name(start: Target) -> str:
 def _routes(to: Any, label: str) -> Any:
     if isinstance(to, Mapping):
         routes = {
-            value: Stop if target is Stop else name_of(target, role="a route", step=label)
+            value: Stop
+            if target is Stop
+            else name_of(target, role="a route", step=label)
             for value, target in to.items()
         }
         return MappingProxyType(routes)
@@ -573,7 +581,9 @@ def _routes(to: Any, label: str) -> Any:
 
 def _check_options(func: Callable[..., Any], label: str, options: Options) -> None:
     concurrency = options.concurrency
-    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
+    if concurrency is not None and (
+        not isinstance(concurrency, int) or concurrency < 1
+    ):
         msg = f"Step '{label}': concurrency must be an integer of at least 1."
         raise DefinitionError(msg, step_name=label)
     is_async = inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func)

@@ -21,9 +21,9 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._plan.nodes import Node, Plan, StepNode
+from .._plan.nodes import Node, Plan
 from .inbox import Inbox
-from .messages import Expire, Message, Start
+from .messages import Message, Start
 from .performing import judge_expiry, perform
 from .unknown import unknown_step
 

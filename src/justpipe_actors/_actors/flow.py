@@ -68,7 +68,7 @@ def finish(ledger: Ledger, message: Start | Expire) -> None:
     ledger.give(message.step)
 
 
-def spread(  # noqa: PLR0913 - a report and where it comes from
+def spread(
     ledger: Ledger,
     wave: Wave,
     node: Node,
@@ -157,7 +157,10 @@ def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> Non
     why = "were cut off" if kind == "pruned" else "did not come in the same pass"
     ledger.note(
         Diagnostic(
-            step, kind, parents, f"Step '{step}' did not run: {', '.join(parents)} {why}."
+            step,
+            kind,
+            parents,
+            f"Step '{step}' did not run: {', '.join(parents)} {why}.",
         )
     )
 
@@ -170,7 +173,7 @@ def _close(ledger: Ledger, wave: Wave) -> None:
     while not wave.live and not ledger.halted and (waiting := wave.waiting()):
         step = _upstream_first(ledger, waiting)
         gate = wave.doorways[step].gate
-        assert gate is not None  # noqa: S101 - waiting() lists gates only
+        assert gate is not None
         parent = gate.missing()[0]
         word = _Word(parent, step, _fate(ledger, step, parent))
         death = _hear(ledger, wave, ledger.plan.nodes[step], word, None)
@@ -224,9 +227,7 @@ def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
     ledger.host.spawn(_run_timer, ledger, wave, node, timer)
 
 
-async def _run_timer(
-    ledger: Ledger, wave: Wave, node: Node, timer: Timer
-) -> None:
+async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> None:
     """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
     try:
         with timer.scope:

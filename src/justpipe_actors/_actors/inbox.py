@@ -38,7 +38,9 @@ class InboxStatistics:
 class Inbox:
     """The lanes of one actor."""
 
-    _lanes: OrderedDict[str, deque[Message]] = attrs.field(factory=OrderedDict, init=False)
+    _lanes: OrderedDict[str, deque[Message]] = attrs.field(
+        factory=OrderedDict, init=False
+    )
     _depth: int = attrs.field(default=0, init=False)
     _taken: int = attrs.field(default=0, init=False)
 

@@ -65,7 +65,7 @@ class Voice(Protocol):
     async def wait_room(self) -> None:
         """Wait until there is room for one more event."""
 
-    def say(  # noqa: PLR0913 - one event's fields
+    def say(
         self,
         type: EventType,
         stage: str,

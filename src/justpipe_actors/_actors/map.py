@@ -133,7 +133,9 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
     while item is not _END and not ledger.halted:
         if fan.pulled >= ledger.plan.max_map_items:
             most = ledger.plan.max_map_items
-            return MapSourceError(fan.act.node.name, f"exceeded maximum of {most} items")
+            return MapSourceError(
+                fan.act.node.name, f"exceeded maximum of {most} items"
+            )
         if ledger.voice.is_full:
             await ledger.voice.wait_room()
         _start_worker(fan, item)
@@ -245,5 +247,3 @@ def _say_complete(fan: Fan) -> None:
     act.ledger.voice.say(
         EventType.MAP_COMPLETE, act.node.name, payload, NodeKind.MAP, ids
     )
-
-

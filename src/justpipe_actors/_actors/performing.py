@@ -19,16 +19,11 @@ import anyio
 
 from .._failure.escalate import Ask, escalate
 from .._plan.answers import (
-    PROCEED,
     Again,
     Answer,
     Descend,
     Fail,
     FanOut,
-    GoTo,
-    Halt,
-    Pause,
-    Proceed,
     interpret,
 )
 from .._plan.nodes import (
@@ -47,7 +42,6 @@ from ..errors import (
 )
 from ..events import EventType
 from ..meta import StepStatus, current_step_notes, current_tries
-from ..outcomes import PipelineTerminalStatus
 from . import flow, settling
 from .activation import Activation, lineage_of
 from .calling import settle_value, within
@@ -261,7 +255,12 @@ async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
         with anyio.CancelScope() as scope:
             start = Start(ledger.run_id, node.name, message.wave)
             act = Activation(
-                ledger, node, start, NO_LINEAGE, ledger.variables.copy(), ledger.host.now()
+                ledger,
+                node,
+                start,
+                NO_LINEAGE,
+                ledger.variables.copy(),
+                ledger.host.now(),
             )
             act.scope = scope
             act.notes.open = False

@@ -242,9 +242,7 @@ def _format(error: Exception) -> list[str]:
 
 
 def _say_suspend(act: Activation, reason: object) -> None:
-    act.ledger.voice.say(
-        EventType.SUSPEND, act.node.name, reason, lineage=act.lineage
-    )
+    act.ledger.voice.say(EventType.SUSPEND, act.node.name, reason, lineage=act.lineage)
 
 
 def _warn_ignored(act: Activation, value: object) -> None:

@@ -20,7 +20,9 @@ def resolve_name(target: object) -> str:
             return name
     if callable(target):
         return type(target).__name__
-    msg = f"A step is named by a string or its function, not by {type(target).__name__}."
+    msg = (
+        f"A step is named by a string or its function, not by {type(target).__name__}."
+    )
     raise ValueError(msg)
 
 

@@ -66,9 +66,7 @@ def analyze(
     return found
 
 
-def _injectable(
-    func: Callable[..., object], step: str
-) -> Iterator[tuple[str, object]]:
+def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, object]]:
     try:
         parameters = inspect.signature(func).parameters.values()
     except (TypeError, ValueError) as error:
@@ -101,7 +99,9 @@ def _globals_of(func: Callable[..., object]) -> dict[str, Any]:
     if found is None:
         module = sys.modules.get(type(func).__module__)
         return dict(vars(module)) if module else {}
-    nonlocals = inspect.getclosurevars(inner).nonlocals if inspect.isfunction(inner) else {}
+    nonlocals = (
+        inspect.getclosurevars(inner).nonlocals if inspect.isfunction(inner) else {}
+    )
     return {**found, **nonlocals}
 
 
@@ -128,7 +128,11 @@ def _fits(declared: object, hint: object) -> bool:
     if declared is Any or hint is Any:
         return False
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return any(_fits(declared, one) for one in typing.get_args(hint) if one is not type(None))
+        return any(
+            _fits(declared, one)
+            for one in typing.get_args(hint)
+            if one is not type(None)
+        )
     hint = type(None) if hint is None else hint
     if declared is hint:
         return True

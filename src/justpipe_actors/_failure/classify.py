@@ -76,7 +76,10 @@ def _source_of(
         return default, f"Failure classifier raised {text_of(error, typed=True)}"
     if answer is None or isinstance(answer, FailureSource):
         return answer or default, None
-    return default, f"Failure classifier returned {type(answer).__name__}, not a FailureSource"
+    return (
+        default,
+        f"Failure classifier returned {type(answer).__name__}, not a FailureSource",
+    )
 
 
 def _default_source(trouble: Trouble, prefixes: Sequence[str]) -> FailureSource:

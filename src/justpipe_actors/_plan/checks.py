@@ -174,7 +174,7 @@ def _starved_joins(question: Question) -> Iterator[Finding]:
     for name, parents in graph.parents_of(question.steps).items():
         step = question.steps[name]
         is_any = step.options.barrier_type is BarrierType.ANY
-        if name not in reached or is_any or len(parents) < 2:  # noqa: PLR2004
+        if name not in reached or is_any or len(parents) < 2:
             continue
         missing = sorted(set(parents) - reached)
         if missing:
@@ -222,7 +222,5 @@ def _starts(question: Question) -> tuple[str, ...]:
     return (question.start,) if question.start in question.steps else ()
 
 
-def _problem(
-    question: Question, step: str, text: str, wanted: str
-) -> DefinitionError:
+def _problem(question: Question, step: str, text: str, wanted: str) -> DefinitionError:
     return DefinitionError(text + did_you_mean(wanted, question.steps), step_name=step)

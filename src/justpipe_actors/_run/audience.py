@@ -37,7 +37,9 @@ class Listener:
     """The run's context."""
     meta: ObserverMeta
     """Which run it is."""
-    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope(shield=True))
+    scope: anyio.CancelScope = attrs.field(
+        factory=lambda: anyio.CancelScope(shield=True)
+    )
     """Cancelled only to give up on it."""
     gone: anyio.Event = attrs.field(factory=anyio.Event)
     """Set when it has heard everything, or was given up."""
@@ -97,9 +99,7 @@ class Listener:
         except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
             self._log(method, error, arguments)
 
-    def _log(
-        self, method: str, error: Exception, arguments: Sequence[object]
-    ) -> None:
+    def _log(self, method: str, error: Exception, arguments: Sequence[object]) -> None:
         event = arguments[0] if arguments and isinstance(arguments[0], Event) else None
         name = type(self.observer).__name__
         extra = {

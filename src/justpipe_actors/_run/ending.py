@@ -46,7 +46,10 @@ def conclude(ledger: Ledger, seconds: float) -> PipelineEndData:
     ending = ledger.ending
     if ending is not None and ending.status in _REASONS:
         return PipelineEndData(  # type: ignore[misc]
-            ending.status, error=_words(ending), reason=_REASONS[ending.status], **common
+            ending.status,
+            error=_words(ending),
+            reason=_REASONS[ending.status],
+            **common,
         )
     if journal.primary is None:
         return PipelineEndData(PipelineTerminalStatus.SUCCESS, **common)  # type: ignore[arg-type,misc]

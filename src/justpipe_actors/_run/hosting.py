@@ -17,6 +17,7 @@ from typing import Protocol
 
 import anyio.lowlevel
 import sniffio
+
 import trio
 
 from .._actors.host import Host

@@ -319,7 +319,9 @@ class Run:
             )
 
 
-def new_run(order: Order, loop: Loop, sink: Feed | ParentSink, host: Host | None) -> Run:
+def new_run(
+    order: Order, loop: Loop, sink: Feed | ParentSink, host: Host | None
+) -> Run:
     """Set up a run; nothing of it happens before ``conduct``.
 
     Raises:
@@ -366,11 +368,9 @@ async def run_child(act: Activation, pipe: object, state: object) -> ChildOutcom
             "pass a Pipe."
         )
         raise DefinitionError(msg, step_name=act.node.name)
-    order: Order = attrs.evolve(
-        pipe.order(state, ledger.context), token=ledger.token
-    )
+    order: Order = attrs.evolve(pipe.order(state, ledger.context), token=ledger.token)
     parent = ledger.voice
-    assert isinstance(parent, RunVoice)  # noqa: S101 - runs speak with nothing else
+    assert isinstance(parent, RunVoice)
     run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
     ledger.tally.begin()
     try:

@@ -130,7 +130,7 @@ class RunStream:
         if self._run is None:
             self._start_detached()
         run, feed = self._running(), self._feed
-        assert feed is not None  # noqa: S101 - set together with the run
+        assert feed is not None
         try:
             event = await feed.get()
         except anyio.get_cancelled_exc_class():
@@ -272,5 +272,3 @@ class RunStream:
 def _abandon(run: Run, feed: Feed) -> None:
     run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer dropped the stream")
     feed.close()
-
-

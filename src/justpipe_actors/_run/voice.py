@@ -68,7 +68,7 @@ class RunVoice:
         await self.audience.wait_room()
         await self.sink.wait_room()
 
-    def say(  # noqa: PLR0913 - one event's fields
+    def say(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
@@ -82,7 +82,7 @@ class RunVoice:
         self.audience.put(event)
         self.sink.put(event)
 
-    def word(  # noqa: PLR0913 - one event's fields
+    def word(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,

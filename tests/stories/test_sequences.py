@@ -1,0 +1,765 @@
+"""Every worked sequence of events a user can rely on, on both backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import (
+    DefinitionError,
+    Event,
+    EventType,
+    Pipe,
+    Raise,
+    Retry,
+    Skip,
+    Stop,
+    Suspend,
+)
+from justpipe_actors.types import BarrierType, PipelineEndData, PipelineTerminalStatus
+
+
+SUCCESS = PipelineTerminalStatus.SUCCESS
+FAILED = PipelineTerminalStatus.FAILED
+
+
+async def play(pipe: Pipe[Any, Any], state: Any = None, **options: Any) -> list[Event]:
+    """Run a pipe to its end and check that nothing of it is left."""
+    async with pipe.run({} if state is None else state, **options) as run:
+        events = [event async for event in run]
+        snapshot = run.snapshot()
+    assert snapshot.tokens == {}
+    assert snapshot.running == ()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return events
+
+
+def told(events: list[Event]) -> list[str]:
+    """Return the events as short words, FINISH by its status."""
+    return [
+        f"FINISH {event.payload.status.name}"
+        if event.type is EventType.FINISH and event.stage == "system"
+        else f"{event.type.name} {event.stage}"
+        for event in events
+    ]
+
+
+def end_of(events: list[Event]) -> PipelineEndData:
+    """Return the payload of the run's own FINISH."""
+    last = events[-1]
+    assert last.type is EventType.FINISH
+    assert last.stage == "system"
+    payload = last.payload
+    assert isinstance(payload, PipelineEndData)
+    return payload
+
+
+def inv(event: Event) -> tuple[str, str | None, str | None, int]:
+    """Return (invocation, parent, owner, attempt) with run ids cut off."""
+
+    def short(ident: str | None) -> str | None:
+        return ident and ident.rsplit(":", 1)[1]
+
+    return (
+        short(event.invocation_id) or "-",
+        short(event.parent_invocation_id),
+        short(event.owner_invocation_id),
+        event.attempt,
+    )
+
+
+def chain(*steps: Callable[..., Any], **options: Any) -> Pipe[Any, Any]:
+    """Return a pipe that runs functions one after the other."""
+    pipe: Pipe[Any, Any] = Pipe(dict, **options)
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        pipe.step(step.__name__, to=following)(step)
+    return pipe
+
+
+def noop(state: dict[str, Any]) -> None:
+    """Do nothing."""
+
+
+def named(name: str) -> Callable[..., None]:
+    """Return a step function with a name that does nothing."""
+
+    def step(state: dict[str, Any]) -> None:
+        return None
+
+    step.__name__ = name
+    return step
+
+
+async def test_a_chain_with_a_stream() -> None:
+    """24.1: steps follow one another and tokens lie inside their step."""
+
+    async def b(state: dict[str, Any]) -> Any:
+        yield 1
+        yield 2
+
+    events = await play(chain(named("a"), b))
+
+    assert told(events) == [
+        "START system",
+        "STEP_START a",
+        "STEP_END a",
+        "STEP_START b",
+        "TOKEN b",
+        "TOKEN b",
+        "STEP_END b",
+        "FINISH SUCCESS",
+    ]
+    assert [e.payload for e in events if e.type is EventType.TOKEN] == [1, 2]
+    assert [inv(e)[0] for e in events[1:7]] == ["1", "1", "2", "2", "2", "2"]
+
+
+async def test_w22_tokens_and_successors_carry_ids() -> None:
+    """W22: a token names its invocation, a successor the invocation that led to it."""
+
+    async def b(state: dict[str, Any]) -> Any:
+        yield 1
+
+    events = await play(chain(named("a"), b))
+    start_b = next(e for e in events if (e.type, e.stage) == (EventType.STEP_START, "b"))
+    token = next(e for e in events if e.type is EventType.TOKEN)
+
+    assert inv(start_b) == ("2", "1", "2", 1)
+    assert token.invocation_id == start_b.invocation_id
+
+
+def diamond(**join: Any) -> Pipe[Any, Any]:
+    """Return a -> [b, c] -> d where c waits for ``state["go"]``."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to=["b", "c"])(noop)
+    pipe.step("b", to="d")(noop)
+
+    @pipe.step(to="d")
+    async def c(state: dict[str, Any]) -> None:
+        await anyio.sleep(state.get("delay", 0))
+
+    pipe.step("d", **join)(noop)
+    return pipe
+
+
+async def test_a_diamond_joins_once() -> None:
+    """24.2: an ALL join starts once, after both of its parents have ended."""
+    words = told(await play(diamond()))
+
+    assert words[:3] == ["START system", "STEP_START a", "STEP_END a"]
+    assert sorted(words[3:7]) == sorted(
+        ["STEP_START b", "STEP_END b", "STEP_START c", "STEP_END c"]
+    )
+    assert words[7:] == ["STEP_START d", "STEP_END d", "FINISH SUCCESS"]
+
+
+@pytest.mark.virtual_time
+async def test_an_any_join_starts_at_the_first() -> None:
+    """24.2: an ANY join starts with the first parent and absorbs the second."""
+    words = told(await play(diamond(barrier_type=BarrierType.ANY), {"delay": 1}))
+
+    assert words.index("STEP_END d") < words.index("STEP_END c")
+    assert words.count("STEP_START d") == 1
+
+
+@pytest.mark.virtual_time
+async def test_w26_a_barrier_in_time() -> None:
+    """24.3 and W26: WAIT tells true counts, RELEASE comes before the step starts."""
+    events = await play(diamond(barrier_timeout=10), {"delay": 1})
+    words = told(events)
+    wait = next(e for e in events if e.type is EventType.BARRIER_WAIT)
+    release = next(e for e in events if e.type is EventType.BARRIER_RELEASE)
+
+    assert wait.payload == {
+        "timeout": 10,
+        "dependencies": ["b", "c"],
+        "expected_count": 2,
+        "completed_count": 1,
+        "waiting_for": ["c"],
+    }
+    assert release.payload == {"duration": pytest.approx(1, abs=0.01)}
+    assert words.index("BARRIER_RELEASE d") < words.index("STEP_START d")
+    metrics = end_of(events).metrics
+    assert metrics is not None
+    assert (metrics.barriers["d"].waits, metrics.barriers["d"].releases) == (1, 1)
+
+
+@pytest.mark.virtual_time
+async def test_a_barrier_too_late() -> None:
+    """24.4: a join that waited too long fails, never runs, and the late parent goes on."""
+    events = await play(diamond(barrier_timeout=1), {"delay": 5})
+    words = told(events)
+    error = next(e for e in events if e.type is EventType.STEP_ERROR)
+
+    assert "Barrier timeout" in error.payload
+    assert error.invocation_id is None
+    assert "STEP_START d" not in words
+    assert words[-2:] == ["STEP_END c", "FINISH FAILED"]
+    assert end_of(events).failed_step == "d"
+
+
+@pytest.mark.virtual_time
+async def test_a_handled_barrier_timeout() -> None:
+    """24.4: a handler that answers None leaves the join out and the run well."""
+
+    def on_error(error: Exception) -> None:
+        assert isinstance(error, TimeoutError)
+
+    events = await play(diamond(barrier_timeout=1, on_error=on_error), {"delay": 5})
+
+    assert told(events)[-1] == "FINISH SUCCESS"
+    assert not [e for e in events if e.type is EventType.STEP_ERROR]
+    metrics = end_of(events).metrics
+    assert metrics is not None
+    assert metrics.barriers["d"].timeouts == 1
+
+
+def failing(state: dict[str, Any]) -> None:
+    """Fail."""
+    msg = "boom"
+    raise ValueError(msg)
+
+
+async def test_w3_a_failure_prunes_what_follows() -> None:
+    """24.5 and W3: by default nothing runs on the data of a failed step."""
+    failing.__name__ = "a"
+    events = await play(chain(failing, named("b")))
+    end = end_of(events)
+
+    assert told(events) == [
+        "START system",
+        "STEP_START a",
+        "STEP_ERROR a",
+        "FINISH FAILED",
+    ]
+    assert (end.error, end.failed_step, len(end.errors)) == ("boom", "a", 1)
+    assert events[2].meta is not None
+    assert events[2].meta["framework"]["status"] == "error"
+    assert events[2].meta["framework"]["error_type"] == "ValueError"
+
+
+async def test_w3_continue_is_the_old_behaviour() -> None:
+    """24.5: with on_failure="continue" the successors of a failed step run."""
+    words = told(await play(chain(failing, named("b"), on_failure="continue")))
+
+    assert words[2:] == ["STEP_ERROR a", "STEP_START b", "STEP_END b", "FINISH FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "following"),
+    [(None, ["STEP_START b", "STEP_END b"]), (Skip(), [])],
+    ids=["none", "skip"],
+)
+async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
+    """24.6: a handler's answer counts as the step's; Skip prunes."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to="b", on_error=lambda error: answer)(failing)
+    pipe.step("b")(noop)
+    events = await play(pipe)
+
+    assert told(events)[1:] == [
+        "STEP_START a",
+        "STEP_END a",
+        *following,
+        "FINISH SUCCESS",
+    ]
+    assert events[2].meta is not None
+    assert events[2].meta["framework"]["status"] == "error"
+
+
+async def test_a_dynamic_return() -> None:
+    """24.7: a returned name runs instead of the static successors."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to="b")(lambda state: "x")
+    pipe.step("b")(noop)
+    pipe.step("x")(noop)
+    events = await play(pipe, start="a")
+
+    assert told(events)[1:] == [
+        "STEP_START a",
+        "STEP_END a",
+        "STEP_START x",
+        "STEP_END x",
+        "FINISH SUCCESS",
+    ]
+    assert inv(events[3]) == ("2", "1", "2", 1)
+
+
+@pytest.mark.parametrize("from_handler", [False, True], ids=["step", "handler"])
+async def test_retry(*, from_handler: bool) -> None:
+    """24.8: attempts of one invocation share an owner, and only the last one ends."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    def a(state: dict[str, Any]) -> Any:
+        state["calls"] = state.get("calls", 0) + 1
+        if state["calls"] > 2:  # noqa: PLR2004
+            return None
+        if from_handler:
+            raise ValueError
+        return Retry()
+
+    pipe.step(a, to="b", on_error=(lambda error: Retry()) if from_handler else None)
+    pipe.step("b")(noop)
+    events = await play(pipe)
+
+    assert told(events)[1:-1] == [
+        *["STEP_START a"] * 3,
+        "STEP_END a",
+        "STEP_START b",
+        "STEP_END b",
+    ]
+    assert [inv(e) for e in events[1:5]] == [
+        ("1", None, "1", 1),
+        ("2", "1", "1", 2),
+        ("3", "2", "1", 3),
+        ("3", "2", "1", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(Stop, []), (Stop(), []), (Suspend("later"), ["SUSPEND a"])],
+    ids=["class", "instance", "suspend"],
+)
+async def test_stop_and_suspend(answer: Any, words: list[str]) -> None:
+    """24.9: Stop and Suspend end the run well after their own step."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to="b")(lambda state: answer)
+    pipe.step("b")(noop)
+
+    assert told(await play(pipe))[1:] == [
+        "STEP_START a",
+        *words,
+        "STEP_END a",
+        "FINISH SUCCESS",
+    ]
+
+
+def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
+    """Return a switch to x -> x2 or y, both followed by z."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.switch(to={"a": "x", "b": "y"})
+    def s(state: dict[str, Any]) -> Any:
+        return state["way"]
+
+    pipe.step("x", to="x2")(noop)
+    pipe.step("x2", to="z")(noop)
+    pipe.step("y", to="z")(noop)
+    pipe.step("z", **join)(noop)
+    return pipe
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("way", ["a", "b"])
+async def test_w12_exclusive_branches_meet_again(way: str) -> None:
+    """24.10 and W12: a join behind a switch runs once, without a false timeout."""
+    words = told(await play(routed(join={"barrier_timeout": 5}), {"way": way}))
+
+    ran = [word.split()[1] for word in words if word.startswith("STEP_END")]
+    assert ran == ["s", *(["x", "x2"] if way == "a" else ["y"]), "z"]
+    assert words[-1] == "FINISH SUCCESS"
+
+
+async def test_w12_callable_switches_too() -> None:
+    """W12: a join behind a callable switch runs although one parent never will."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.switch("s", to=lambda value: value)(lambda state: "x")
+    pipe.step("x", to="z")(noop)
+    pipe.step("y", to="z")(noop)
+    pipe.step("z")(noop)
+
+    assert "STEP_END z" in told(await play(pipe, start="s"))
+
+
+async def test_a_switch_that_misses() -> None:
+    """24.10: a value without a route and without a default fails the switch."""
+    events = await play(routed(join={}), {"way": "c"})
+
+    assert told(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
+    assert "matches no route" in events[2].payload
+
+
+def mapped(items: Any, worker: Callable[..., Any], **options: Any) -> Pipe[Any, Any]:
+    """Return a map over items with a worker and a step after it."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.map("m", each="w", to="after", **options)(lambda state: items)
+    pipe.step("w")(worker)
+    pipe.step("after")(noop)
+    return pipe
+
+
+def work(state: dict[str, Any], item: Any) -> None:
+    """Note the item."""
+    state.setdefault("seen", []).append(item)
+
+
+async def test_a_map() -> None:
+    """24.11 and W18: MAP_COMPLETE comes after the last worker and before the map's end."""
+    state: dict[str, Any] = {}
+    events = await play(mapped(["p", "q"], work), state)
+    words = told(events)
+    by_word = dict(zip(words, events, strict=True))
+
+    assert state["seen"] == ["p", "q"]
+    assert words[:4] == ["START system", "STEP_START m", "MAP_START m", "MAP_WORKER w[0]"]
+    assert words[-5:] == [
+        "MAP_COMPLETE m",
+        "STEP_END m",
+        "STEP_START after",
+        "STEP_END after",
+        "FINISH SUCCESS",
+    ]
+    assert by_word["MAP_START m"].payload == {"target": "w", "item_count": 2}
+    assert by_word["MAP_COMPLETE m"].payload["item_count"] == 2  # noqa: PLR2004
+    starts = [e for e in events if (e.type, e.stage) == (EventType.STEP_START, "w")]
+    assert [e.scope for e in starts] == [("w[0]",), ("w[1]",)]
+    assert [inv(e)[1:] for e in starts] == [("1", "1", 1), ("1", "1", 1)]
+
+
+async def test_w18_an_empty_map() -> None:
+    """24.12 and W18: an empty map starts, completes and ends in that order."""
+    assert told(await play(mapped([], work)))[1:] == [
+        "STEP_START m",
+        "MAP_START m",
+        "MAP_COMPLETE m",
+        "STEP_END m",
+        "STEP_START after",
+        "STEP_END after",
+        "FINISH SUCCESS",
+    ]
+
+
+async def test_a_failed_worker() -> None:
+    """24.11 and D12: the other workers go on, the map completes, its ``to`` is pruned."""
+
+    def w(state: dict[str, Any], item: int) -> None:
+        if item == 1:
+            raise ValueError(item)
+
+    events = await play(mapped([0, 1, 2], w))
+    words = told(events)
+
+    assert words.count("STEP_END w") == 2  # noqa: PLR2004
+    assert words[-3:] == ["MAP_COMPLETE m", "STEP_END m", "FINISH FAILED"]
+    assert [record.step for record in end_of(events).errors] == ["w"]
+
+
+async def test_w16_a_worker_that_skips() -> None:
+    """W16: Skip from a worker concerns its item; what follows the map runs."""
+    words = told(await play(mapped([1, 2], lambda state, item: Skip())))
+
+    assert words[-3:] == ["STEP_START after", "STEP_END after", "FINISH SUCCESS"]
+
+
+async def test_w15_every_item_has_its_own_attempts() -> None:
+    """W15: two hundred items may each retry once under a limit of two."""
+    pipe: Pipe[Any, Any] = Pipe(dict, max_retries=2)
+    pipe.map("m", each="w")(lambda state: range(200))
+
+    @pipe.step
+    def w(state: dict[int, bool], item: int) -> Any:
+        if not state.get(item):
+            state[item] = True
+            return Retry()
+        return None
+
+    events = await play(pipe)
+
+    assert told(events)[-1] == "FINISH SUCCESS"
+    assert {e.attempt for e in events if e.stage == "w"} == {1, 2}
+
+
+def child_of(child: Pipe[Any, Any], **options: Any) -> Pipe[Any, Any]:
+    """Return a pipe with one sub step s and a step after it."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.sub("s", pipeline=child, to="after", **options)(lambda state: state)
+    pipe.step("after")(noop)
+    return pipe
+
+
+async def test_a_sub_pipeline() -> None:
+    """24.13: a child's events are forwarded with its lineage and numbered anew."""
+    events = await play(child_of(chain(named("x"), named("y"))))
+
+    assert told(events)[1:] == [
+        "STEP_START s",
+        "START s:system",
+        "STEP_START s:x",
+        "STEP_END s:x",
+        "STEP_START s:y",
+        "STEP_END s:y",
+        "FINISH s:system",
+        "STEP_END s",
+        "STEP_START after",
+        "STEP_END after",
+        "FINISH SUCCESS",
+    ]
+    inner = events[3]
+    assert inner.run_id == events[0].run_id
+    assert inner.origin_run_id == inner.parent_run_id != inner.run_id
+    assert inner.parent_invocation_id == events[1].invocation_id
+    assert inner.scope == ("s",)
+
+
+async def test_three_levels() -> None:
+    """24.13: names, scopes and origins add up over levels."""
+    deep = chain(named("z"))
+    mid: Pipe[Any, Any] = Pipe(dict)
+    mid.sub("mid", pipeline=deep)(lambda state: state)
+    top: Pipe[Any, Any] = Pipe(dict)
+    top.sub("top", pipeline=mid)(lambda state: state)
+    events = await play(top)
+    inner = next(e for e in events if e.stage == "top:mid:z")
+
+    assert inner.scope == ("top", "mid")
+    assert len({inner.run_id, inner.parent_run_id, inner.origin_run_id}) == 3  # noqa: PLR2004
+
+
+async def test_w20_a_failed_child_fails_its_step() -> None:
+    """24.16 and W20: one terminal event per sub, the child's own exception, one record."""
+    failing.__name__ = "x"
+    events = await play(child_of(chain(failing, named("y"))))
+    end = end_of(events)
+
+    assert told(events)[1:] == [
+        "STEP_START s",
+        "START s:system",
+        "STEP_START s:x",
+        "STEP_ERROR s:x",
+        "FINISH s:system",
+        "STEP_ERROR s",
+        "FINISH FAILED",
+    ]
+    assert (end.failed_step, end.error, len(end.errors)) == ("s:x", "boom", 1)
+
+
+async def test_w20_the_handler_of_a_sub_is_asked() -> None:
+    """W20: a sub's own handler sees the child's exception and may mend it."""
+    seen: list[Exception] = []
+    failing.__name__ = "x"
+    pipe = child_of(chain(failing), on_error=lambda error: seen.append(error))
+    events = await play(pipe)
+
+    assert told(events)[-1] == "FINISH SUCCESS"
+    assert [type(error) for error in seen] == [ValueError]
+
+
+async def test_an_invalid_child() -> None:
+    """24.16: a child that is wired wrongly is a failure of its sub step."""
+    child: Pipe[Any, Any] = Pipe(dict)
+    child.step("x", to="nowhere")(noop)
+    events = await play(child_of(child))
+
+    assert told(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
+    assert "targets unknown step 'nowhere'" in events[2].payload
+
+
+async def test_a_child_that_suspends() -> None:
+    """24.16: a child that suspends stops its parent, well."""
+    child = chain(named("x"))
+    child = Pipe(dict)
+    child.step("x")(lambda state: Suspend("later"))
+
+    assert told(await play(child_of(child)))[-3:] == [
+        "FINISH s:system",
+        "STEP_END s",
+        "FINISH SUCCESS",
+    ]
+
+
+async def test_a_failed_startup() -> None:
+    """24.14: a failed startup hook leaves out START and the steps."""
+    pipe = chain(named("a"))
+    pipe.on_startup(failing)
+    events = await play(pipe)
+    end = end_of(events)
+
+    assert told(events) == ["STEP_ERROR startup", "FINISH FAILED"]
+    assert end.error == "Startup hook failed: boom"
+
+
+async def test_an_empty_pipe() -> None:
+    """24.14: a pipe without steps fails as a matter of validation."""
+    events = await play(Pipe(dict))
+
+    assert told(events) == ["STEP_ERROR system", "FINISH FAILED"]
+    assert end_of(events).failure_kind.value == "validation"
+
+
+@pytest.mark.virtual_time
+async def test_a_run_timeout() -> None:
+    """24.15: a run that takes too long is interrupted and says so."""
+
+    async def slow(state: dict[str, Any]) -> None:
+        await anyio.sleep_forever()
+
+    words = told(await play(chain(slow), timeout=3600))
+
+    assert words[1:] == ["STEP_START slow", "TIMEOUT system", "FINISH TIMEOUT"]
+
+
+async def test_a_cancelled_token() -> None:
+    """24.15: a step that answers the token ends the run as CANCELLED."""
+
+    async def a(cancel: Any) -> None:
+        await cancel.checkpoint()
+
+    pipe = chain(a, named("b"))
+    pipe.cancellation_token.cancel("enough")
+    events = await play(pipe)
+
+    assert told(events)[1:] == ["STEP_START a", "CANCELLED a", "FINISH CANCELLED"]
+    assert events[2].payload == "enough"
+
+
+async def test_a_failed_shutdown() -> None:
+    """24.16: a failed shutdown hook fails a good run, and a step's failure stays first."""
+    good, bad = chain(named("a")), chain(failing)
+    for pipe in (good, bad):
+        pipe.on_shutdown(failing)
+
+    assert told(await play(good))[-2:] == ["STEP_ERROR shutdown", "FINISH FAILED"]
+    assert [r.kind.value for r in end_of(await play(bad)).errors] == ["step", "shutdown"]
+
+
+async def test_an_unknown_target() -> None:
+    """24.16: a returned name that no step has fails under that name."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a")(lambda state: "zz")
+    events = await play(pipe)
+
+    assert told(events)[1:] == [
+        "STEP_START a",
+        "STEP_END a",
+        "STEP_START zz",
+        "STEP_ERROR zz",
+        "FINISH FAILED",
+    ]
+    assert end_of(events).failed_step == "zz"
+
+
+async def test_a_loop_around_a_diamond() -> None:
+    """24.17, W14 and W15: each lap is complete in itself and begins at attempt 1."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to=["b", "c"])(noop)
+    pipe.step("b", to="d")(noop)
+    pipe.step("c", to="d")(noop)
+
+    @pipe.step
+    def d(state: dict[str, Any]) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        return "a" if state["laps"] < 3 else None  # noqa: PLR2004
+
+    events = await play(pipe)
+    ended = [e.stage for e in events if e.type is EventType.STEP_END]
+
+    assert {name: ended.count(name) for name in "abcd"} == dict.fromkeys("abcd", 3)
+    assert {e.attempt for e in events} == {1}
+
+
+async def test_w14_two_branches_that_name_one_step() -> None:
+    """W14: two starts of one step are two ends and two sets of successors."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("r", to=["a", "b"])(noop)
+    pipe.step("a")(lambda state: "x")
+    pipe.step("b")(lambda state: "x")
+    pipe.step("x", to="y")(noop)
+    pipe.step("y")(noop)
+    ended = [w for w in told(await play(pipe, start="r")) if w.startswith("STEP_END")]
+
+    assert ended.count("STEP_END x") == ended.count("STEP_END y") == 2  # noqa: PLR2004
+
+
+async def test_nested_maps() -> None:
+    """24.18 and W18: an inner map is labelled with its own name and held by its item."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.map("outer", each="inner", to="after", max_concurrency=1)(lambda state: [1, 2])
+    pipe.map("inner", each="leaf")(lambda state, item: [item * 10, item * 10 + 1])
+    pipe.step("leaf")(work)
+    pipe.step("after")(noop)
+    state: dict[str, Any] = {}
+    events = await play(pipe, state)
+    words = told(events)
+
+    assert state["seen"] == [10, 11, 20, 21]
+    assert [w for w in words if w.startswith("MAP_") and "WORKER" not in w] == [
+        "MAP_START outer",
+        "MAP_START inner",
+        "MAP_COMPLETE inner",
+        "MAP_START inner",
+        "MAP_COMPLETE inner",
+        "MAP_COMPLETE outer",
+    ]
+    leaf = next(e for e in events if (e.type, e.stage) == (EventType.STEP_END, "leaf"))
+    assert leaf.scope == ("inner[0]", "leaf[0]")
+
+
+@pytest.mark.parametrize("where", ["step", "handler", "exhausted"])
+async def test_w2_raise_is_the_same_as_raising(where: str) -> None:
+    """24.19 and W2: one STEP_ERROR with ids and FAILED, however the error came about."""
+    error = ValueError("mine")
+    pipe: Pipe[Any, Any] = Pipe(dict, max_retries=1)
+    answers: dict[str, Any] = {
+        "step": lambda state: Raise(error),
+        "handler": failing,
+        "exhausted": lambda state: Retry(),
+    }
+    handler = (lambda error: Raise(ValueError("mine"))) if where == "handler" else None
+    pipe.step("a", to="b", on_error=handler)(answers[where])
+    pipe.step("b")(noop)
+    events = await play(pipe)
+
+    assert told(events)[1:] == ["STEP_START a", "STEP_ERROR a", "FINISH FAILED"]
+    assert events[2].invocation_id is not None
+    if where != "exhausted":
+        assert events[2].payload == "mine"
+
+
+async def test_w13_a_join_that_cannot_run_is_named() -> None:
+    """W13: a join with a skipped parent does not run, and FINISH says so by name."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to=["b", "c"])(noop)
+    pipe.step("b", to="d")(noop)
+    pipe.step("c", to="d")(lambda state: Skip())
+    pipe.step("d", to="e")(noop)
+    pipe.step("e")(noop)
+    events = await play(pipe)
+    (found,) = end_of(events).diagnostics
+
+    assert (found.step, found.kind, found.parents) == ("d", "pruned", ("c",))
+    assert end_of(events).status is SUCCESS
+
+
+async def test_w17_a_capped_map_fails_before_it_starts() -> None:
+    """W17: every sized source is checked against max_map_items first."""
+    pipe: Pipe[Any, Any] = Pipe(dict, max_map_items=3)
+    pipe.map("m", each="w")(lambda state: range(4))
+    pipe.step("w")(work)
+    events = await play(pipe)
+
+    assert told(events)[1:] == ["STEP_START m", "STEP_ERROR m", "FINISH FAILED"]
+    assert "exceeded maximum of 3 items" in events[2].payload
+
+
+async def test_w34_definition_errors_come_at_the_first_event() -> None:
+    """Nothing starts before the first event, and that is where a wrong graph is told."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to="nowhere")(noop)
+    run = pipe.run({})
+
+    with pytest.raises(DefinitionError, match="targets unknown step 'nowhere'"):
+        await anext(run)
+
+
+async def test_the_definition_is_frozen_by_the_first_run() -> None:
+    """After its first event a pipe refuses every change."""
+    pipe = chain(named("a"))
+    await play(pipe)
+
+    with pytest.raises(RuntimeError, match="frozen after first run"):
+        pipe.step("b")
+    with pytest.raises(RuntimeError, match="frozen after first run"):
+        pipe.add_event_hook(lambda event: event)
