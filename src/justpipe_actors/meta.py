@@ -58,14 +58,17 @@ class Meta(Protocol):
     @property
     def step(self) -> ScopedMeta:
         """Notes of the invocation that is running."""
+        ...
 
     @property
     def run(self) -> ScopedMeta:
         """Notes of the run, shared by all its steps and hooks."""
+        ...
 
     @property
     def pipeline(self) -> PipelineMeta:
         """Notes of the definition."""
+        ...
 
 
 @attrs.define(eq=False)

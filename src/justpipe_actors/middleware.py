@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+import tenacity
 
 from .abc import Middleware
 from .errors import PipelineCancelled
@@ -18,12 +19,8 @@ from .meta import current_tries
 from .shape import StepContext
 
 
-try:
-    import tenacity
-except ImportError:  # pragma: no cover - tenacity is a dependency; tests patch the flag
-    HAS_TENACITY = False
-else:
-    HAS_TENACITY = True
+HAS_TENACITY = True
+"""Whether retries can be had; read when a function is wrapped, so it can be patched."""
 
 __all__ = [
     "HAS_TENACITY",

@@ -46,6 +46,7 @@ class Renderer(Protocol):
 
     def render(self, steps: Any, topology: Any, **hooks: Any) -> str:
         """Return the drawing as text."""
+        ...
 
 
 class Pipe(Generic[StateT, ContextT]):
@@ -131,7 +132,7 @@ class Pipe(Generic[StateT, ContextT]):
     # -- nodes
 
     @overload
-    def step(self, name: FuncT) -> FuncT: ...
+    def step(self, name: FuncT, **kwargs: Any) -> FuncT: ...
     @overload
     def step(
         self,
@@ -448,8 +449,8 @@ class Pipe(Generic[StateT, ContextT]):
     def validate(
         self,
         start: Target | None = None,
-        strict: bool | None = None,
-        allow_multi_root: bool | None = None,
+        strict: bool | None = None,  # noqa: FBT001 - the reference's signature
+        allow_multi_root: bool | None = None,  # noqa: FBT001
     ) -> None:
         """Check the definition; all problems are reported together.
 
@@ -550,7 +551,7 @@ class Pipe(Generic[StateT, ContextT]):
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"
 
 
-def _flag(value: bool | None, variable: str) -> bool:
+def _flag(value: object, variable: str) -> bool:
     if value is not None:
         return bool(value)
     return os.environ.get(variable, "").strip().lower() in TRUTHY

@@ -123,7 +123,9 @@ async def test_w22_tokens_and_successors_carry_ids() -> None:
         yield 1
 
     events = await play(chain(named("a"), b))
-    start_b = next(e for e in events if (e.type, e.stage) == (EventType.STEP_START, "b"))
+    start_b = next(
+        e for e in events if (e.type, e.stage) == (EventType.STEP_START, "b")
+    )
     token = next(e for e in events if e.type is EventType.TOKEN)
 
     assert inv(start_b) == ("2", "1", "2", 1)
@@ -294,13 +296,15 @@ async def test_retry(*, from_handler: bool) -> None:
 
     def a(state: dict[str, Any]) -> Any:
         state["calls"] = state.get("calls", 0) + 1
-        if state["calls"] > 2:  # noqa: PLR2004
+        if state["calls"] > 2:
             return None
         if from_handler:
             raise ValueError
         return Retry()
 
-    pipe.step(a, to="b", on_error=(lambda error: Retry()) if from_handler else None)
+    pipe.step("a", to="b", on_error=(lambda error: Retry()) if from_handler else None)(
+        a
+    )
     pipe.step("b")(noop)
     events = await play(pipe)
 
@@ -404,7 +408,12 @@ async def test_a_map() -> None:
     by_word = dict(zip(words, events, strict=True))
 
     assert state["seen"] == ["p", "q"]
-    assert words[:4] == ["START system", "STEP_START m", "MAP_START m", "MAP_WORKER w[0]"]
+    assert words[:4] == [
+        "START system",
+        "STEP_START m",
+        "MAP_START m",
+        "MAP_WORKER w[0]",
+    ]
     assert words[-5:] == [
         "MAP_COMPLETE m",
         "STEP_END m",
@@ -413,7 +422,7 @@ async def test_a_map() -> None:
         "FINISH SUCCESS",
     ]
     assert by_word["MAP_START m"].payload == {"target": "w", "item_count": 2}
-    assert by_word["MAP_COMPLETE m"].payload["item_count"] == 2  # noqa: PLR2004
+    assert by_word["MAP_COMPLETE m"].payload["item_count"] == 2
     starts = [e for e in events if (e.type, e.stage) == (EventType.STEP_START, "w")]
     assert [e.scope for e in starts] == [("w[0]",), ("w[1]",)]
     assert [inv(e)[1:] for e in starts] == [("1", "1", 1), ("1", "1", 1)]
@@ -442,7 +451,7 @@ async def test_a_failed_worker() -> None:
     events = await play(mapped([0, 1, 2], w))
     words = told(events)
 
-    assert words.count("STEP_END w") == 2  # noqa: PLR2004
+    assert words.count("STEP_END w") == 2
     assert words[-3:] == ["MAP_COMPLETE m", "STEP_END m", "FINISH FAILED"]
     assert [record.step for record in end_of(events).errors] == ["w"]
 
@@ -515,7 +524,7 @@ async def test_three_levels() -> None:
     inner = next(e for e in events if e.stage == "top:mid:z")
 
     assert inner.scope == ("top", "mid")
-    assert len({inner.run_id, inner.parent_run_id, inner.origin_run_id}) == 3  # noqa: PLR2004
+    assert len({inner.run_id, inner.parent_run_id, inner.origin_run_id}) == 3
 
 
 async def test_w20_a_failed_child_fails_its_step() -> None:
@@ -622,7 +631,10 @@ async def test_a_failed_shutdown() -> None:
         pipe.on_shutdown(failing)
 
     assert told(await play(good))[-2:] == ["STEP_ERROR shutdown", "FINISH FAILED"]
-    assert [r.kind.value for r in end_of(await play(bad)).errors] == ["step", "shutdown"]
+    assert [r.kind.value for r in end_of(await play(bad)).errors] == [
+        "step",
+        "shutdown",
+    ]
 
 
 async def test_an_unknown_target() -> None:
@@ -651,7 +663,7 @@ async def test_a_loop_around_a_diamond() -> None:
     @pipe.step
     def d(state: dict[str, Any]) -> Any:
         state["laps"] = state.get("laps", 0) + 1
-        return "a" if state["laps"] < 3 else None  # noqa: PLR2004
+        return "a" if state["laps"] < 3 else None
 
     events = await play(pipe)
     ended = [e.stage for e in events if e.type is EventType.STEP_END]
@@ -670,7 +682,7 @@ async def test_w14_two_branches_that_name_one_step() -> None:
     pipe.step("y")(noop)
     ended = [w for w in told(await play(pipe, start="r")) if w.startswith("STEP_END")]
 
-    assert ended.count("STEP_END x") == ended.count("STEP_END y") == 2  # noqa: PLR2004
+    assert ended.count("STEP_END x") == ended.count("STEP_END y") == 2
 
 
 async def test_nested_maps() -> None:

@@ -15,7 +15,6 @@ not by a thousand.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 import anyio
 import attrs
@@ -24,12 +23,10 @@ from anyio.lowlevel import checkpoint
 from .._plan.nodes import Node, Plan
 from .inbox import Inbox
 from .messages import Message, Start
+from .parts import Stage
 from .performing import judge_expiry, perform
 from .unknown import unknown_step
 
-
-if TYPE_CHECKING:
-    from .host import Host
 
 SPARE_RECEIVERS = 16
 """Receivers an actor keeps waiting when there is nothing to do."""
@@ -58,7 +55,7 @@ class Actor:
 
     node: Node
     """Its step."""
-    host: Host
+    host: Stage
     """Where it lives."""
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
@@ -137,7 +134,7 @@ class Actor:
             self._busy -= 1
 
 
-def actor_for(host: Host, plan: Plan, step: str) -> Actor:
+def actor_for(host: Stage, plan: Plan, step: str) -> Actor:
     """Return a new actor for a step, even for one that does not exist."""
     node = plan.nodes.get(step)
     return Actor(node or unknown_step(step, plan), host)

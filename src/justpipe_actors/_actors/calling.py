@@ -17,7 +17,7 @@ import inspect
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
 
 from .._plan.answers import CONTROL_ITEMS
 
@@ -39,7 +39,7 @@ def within(
             except GeneratorExit:
                 run(coroutine.close)
                 raise
-            except BaseException as error:  # noqa: BLE001 - thrown on into the coroutine
+            except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the coroutine
                 trap = run(coroutine.throw, error)
             else:
                 trap = run(coroutine.send, answer)
@@ -57,7 +57,7 @@ async def settle_value(result: object, emit: Emit | None) -> object:
     if inspect.isawaitable(result):
         result = await result
     if emit is not None and inspect.isasyncgen(result):
-        return await stream(result, emit)
+        return await stream(cast("AsyncGenerator[object, None]", result), emit)
     return result
 
 
@@ -73,8 +73,8 @@ async def stream(items: AsyncGenerator[object, None], emit: Emit) -> object:
                 continue
             try:
                 await emit(item)
-            except BaseException as error:  # noqa: BLE001 - thrown on into the generator
-                item = await items.athrow(error)
+            except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator
+                item = await items.athrow(error)  # noqa: ASYNC102
             else:
                 item = await items.__anext__()
     except StopAsyncIteration:

@@ -151,6 +151,8 @@ def _decided(
             begin(ledger, node.name, wave, cause=cause)
         case Decision.PRUNED if node.is_join:
             _note(ledger, node.name, "pruned", gate.at_fault())
+        case _:
+            pass
 
 
 def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> None:

@@ -6,8 +6,9 @@ its runs and they share its actors.  It is the same code with two lifetimes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from typing import Any
 
 import attrs
 from anyio.abc import TaskGroup
@@ -16,7 +17,7 @@ from .._plan.nodes import Plan
 from . import flow
 from .actor import Actor, actor_for
 from .ledger import Ledger
-from .messages import Start
+from .messages import Message, Start
 
 
 @attrs.define(eq=False)
@@ -45,7 +46,9 @@ class Host:
                 cast[step] = actor
         return actor
 
-    def spawn(self, func: Callable[..., Awaitable[object]], *args: object) -> None:
+    def spawn(
+        self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
+    ) -> None:
         """Start a task that belongs to the host."""
         self.variables.copy().run(self.tasks.start_soon, func, *args)
 
@@ -55,7 +58,7 @@ class Host:
             for message in actor.inbox.drop(ledger.run_id, workers_only=workers_only):
                 self._abandon(ledger, message)
 
-    def _abandon(self, ledger: Ledger, message: object) -> None:
+    def _abandon(self, ledger: Ledger, message: Message) -> None:
         if isinstance(message, Start) and (fan := ledger.fans.get(message.fan or "")):
             fan.item_done(failed=False)
         flow.finish(ledger, message)

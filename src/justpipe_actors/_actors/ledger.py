@@ -9,28 +9,23 @@ hang".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import anyio
 import attrs
 
-from .._failure.journal import Journal, Trouble
+from .._failure.journal import Ending, Journal, Trouble
 from .._plan.nodes import Plan
 from ..cancellation import CancellationToken
 from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
+from .parts import Invocation, Slots, Stage
 from .tally import Tally
 from .wave import Wave
 
-
-if TYPE_CHECKING:
-    from .activation import Activation
-    from .host import Host
-    from .map import Fan
-    from .sub import StartChild
 
 DIAGNOSTICS_KEPT = 1000
 """Joins a run names at most."""
@@ -61,13 +56,14 @@ class Voice(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether who produces for the user has to wait."""
+        ...
 
     async def wait_room(self) -> None:
         """Wait until there is room for one more event."""
 
     def say(
         self,
-        type: EventType,
+        type: EventType,  # noqa: A002 - the event's own word
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
@@ -75,16 +71,6 @@ class Voice(Protocol):
         meta: dict[str, object] | None = None,
     ) -> None:
         """Publish one event now, room or not."""
-
-
-@attrs.frozen(eq=False)
-class Ending:
-    """Why a run is being ended from outside its graph; recorded before anything is cancelled."""
-
-    status: PipelineTerminalStatus
-    """What FINISH will say, unless it is FAILED: then the journal speaks."""
-    reason: str | None = None
-    """The words for it."""
 
 
 @attrs.define(eq=False)
@@ -115,9 +101,9 @@ class Ledger:
     """Its way to the outside."""
     variables: Context
     """Context variables; every activation gets a copy."""
-    host: Host
+    host: Stage
     """Where its actors live."""
-    start_child: StartChild
+    start_child: Callable[[Any, object, object], Awaitable[Any]]
     """How a sub-pipeline begins: the one thing actors need from the room above."""
     isolated: bool = True
     """Whether other runs share the actors, so that each activation needs its own scope."""
@@ -142,9 +128,9 @@ class Ledger:
     """Steps that have started in any wave."""
     invocations: int = attrs.field(default=0, init=False)
     """Invocations begun so far."""
-    activations: set[Activation] = attrs.field(factory=set, init=False)
+    activations: set[Invocation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
-    fans: dict[str, Fan] = attrs.field(factory=dict, init=False)
+    fans: dict[str, Slots] = attrs.field(factory=dict, init=False)
     """Maps that are running, by invocation."""
     timers: dict[tuple[str, int], Timer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""

@@ -119,7 +119,7 @@ async def run_fan(fan: Fan) -> Answer:
         await _wait_idle(fan)
     finally:
         act.ledger.fans.pop(invocation, None)
-        await _close_source(fan)
+        await _close_source(fan)  # noqa: ASYNC102
     if problem is not None:
         return Fail(problem)
     _say_complete(fan)
@@ -202,9 +202,10 @@ async def _pull(fan: Fan) -> object:
 
 async def _next_item(fan: Fan) -> object:
     variables = fan.act.variables
-    if hasattr(fan.source, "__anext__"):
-        return await within(variables, _anext(fan.source))
-    return variables.run(next, fan.source, _END)
+    source = fan.source
+    if isinstance(source, AsyncIterator):
+        return await within(variables, _anext(source))
+    return variables.run(lambda: next(source, _END))
 
 
 async def _anext(source: AsyncIterator[object]) -> object:
@@ -218,7 +219,7 @@ async def _close_source(fan: Fan) -> None:
     """Let a generator clean up; its own errors at that point change nothing."""
     if inspect.isasyncgen(fan.source):
         with anyio.move_on_after(5, shield=True):
-            await within(fan.act.variables, fan.source.aclose())  # type: ignore[arg-type]
+            await within(fan.act.variables, fan.source.aclose())
     elif inspect.isgenerator(fan.source):
         fan.act.variables.run(fan.source.close)
 

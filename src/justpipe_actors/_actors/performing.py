@@ -126,12 +126,12 @@ async def _guarded(
         return await ask()
     except Exception as error:  # noqa: BLE001 - a step's failure is data
         return Fail(error)
-    except anyio.get_cancelled_exc_class() as cancelled:
+    except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
         if _is_ours(act):
             raise
         foreign = ForeignCancellation(act.node.name)
         foreign.__cause__ = cancelled
-        return Fail(foreign)
+        return Fail(foreign)  # noqa: ASYNC104
     except BaseException as error:  # noqa: BLE001 - raised again at the consumer
         return _abort(act, error)
 
@@ -239,10 +239,14 @@ async def _consult(act: Activation, handler: Callback, error: Exception) -> Answ
 
     act.notes.open = False
     answer = await _guarded(act, ask)
-    if isinstance(answer, Fail) and answer.error.__cause__ is None:
-        if answer.error is not error:
-            answer.error.__cause__ = error
+    if isinstance(answer, Fail):
+        _chain(answer.error, error)
     return answer
+
+
+def _chain(error: Exception, cause: Exception) -> None:
+    if error is not cause and error.__cause__ is None:
+        error.__cause__ = cause
 
 
 # -- a join that waited too long

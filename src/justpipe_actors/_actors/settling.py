@@ -39,7 +39,7 @@ STATE_LIMIT = 1000
 """Characters of the state the error log shows."""
 
 
-def settle(act: Activation, answer: Answer) -> None:
+def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
     match answer:
         case Fail():
@@ -77,7 +77,7 @@ def leave_fan(act: Activation) -> None:
         fan.item_done(failed=act.failed)
 
 
-def settle_expiry(act: Activation, answer: Answer) -> None:
+def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Put what follows from a barrier's timeout; the join itself does not run."""
     ledger, node = act.ledger, act.node
     wave = ledger.waves[act.message.wave]
@@ -99,6 +99,10 @@ def settle_expiry(act: Activation, answer: Answer) -> None:
             ledger.halt()
         case Halt():
             ledger.halt()
+        case Proceed() | Cut() | FanOut() | Descend():
+            pass
+        case _:
+            assert_never(answer)
     flow.spread(ledger, wave, node, report)
 
 

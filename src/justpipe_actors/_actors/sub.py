@@ -45,7 +45,7 @@ StartChild = Callable[["Activation", object, object], Awaitable[ChildOutcome]]
 
 async def run_child(act: Activation, order: Descend) -> Answer:
     """Run a child and say what its end means for this step."""
-    outcome = await act.ledger.start_child(act, order.pipe, order.state)
+    outcome: ChildOutcome = await act.ledger.start_child(act, order.pipe, order.state)
     match outcome.status:
         case PipelineTerminalStatus.SUCCESS:
             return Halt() if outcome.suspended else PROCEED

@@ -89,7 +89,7 @@ class Registry:
             msg = f"Step '{name}' is already registered; pass name= to tell them apart."
             raise DefinitionError(msg, step_name=name)
 
-    def hook(self, func: Callable[..., Any], role: str) -> HookSpec:
+    def hook(self, func: Any, role: str) -> HookSpec:
         """Analyse a hook or handler: it may have no unknown parameter.
 
         Raises:

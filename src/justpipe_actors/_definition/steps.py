@@ -31,7 +31,7 @@ class Options:
     """Seconds one invocation may take."""
     retries: Any = 0
     """A count, or tenacity's options."""
-    concurrency: int | None = None
+    concurrency: Any = None
     """Most activations at once."""
     placement: str | Placement | None = None
     """Where a synchronous function runs."""

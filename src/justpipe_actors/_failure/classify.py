@@ -74,8 +74,10 @@ def _source_of(
         answer = config.source_classifier(context)
     except Exception as error:  # noqa: BLE001 - the user's classifier is not our run
         return default, f"Failure classifier raised {text_of(error, typed=True)}"
-    if answer is None or isinstance(answer, FailureSource):
-        return answer or default, None
+    if answer is None:
+        return default, None
+    if answer in FailureSource:
+        return answer, None
     return (
         default,
         f"Failure classifier returned {type(answer).__name__}, not a FailureSource",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import attrs
 
 from ..failures import FailureKind, FailureReason
+from ..outcomes import PipelineTerminalStatus
 from .texts import text_of
 
 
@@ -51,6 +52,16 @@ class Trouble:
     def text(self) -> str:
         """The exception's text, said to be a hook's where it is one."""
         return _PREFIXES.get(self.kind, "") + text_of(self.error)
+
+
+@attrs.frozen(eq=False)
+class Ending:
+    """Why a run is ended from outside its graph; noted before anything is cancelled."""
+
+    status: PipelineTerminalStatus
+    """What FINISH will say, unless it is FAILED: then the journal speaks."""
+    reason: str | None = None
+    """The words for it."""
 
 
 @attrs.define(eq=False)

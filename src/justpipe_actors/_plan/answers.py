@@ -94,7 +94,7 @@ CONTROL_ITEMS = (Suspend, _Next, _Map, _Run)
 """What a streaming step may yield that is not a token; the last one is its result."""
 
 
-def interpret(value: object, step: str) -> Answer:
+def interpret(value: object, step: str) -> Answer:  # noqa: C901 - one row a value
     """Say what a step's result means."""
     match value:
         case None:

@@ -208,12 +208,17 @@ def _remarks(question: Question) -> Iterator[str]:
         yield f"Multiple root steps detected: {', '.join(sorted(question.roots))}."
     kind = question.state_type
     has_map = any(step.kind is NodeKind.MAP for step in question.steps.values())
-    if has_map and isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            yield (
-                f"{kind.__name__} is a mutable dataclass shared by map workers that run "
-                "at once; let each worker write to a place of its own."
-            )
+    if has_map and _is_mutable_dataclass(kind):
+        yield (
+            f"{getattr(kind, '__name__', kind)} is a mutable dataclass shared by map "
+            "workers that run at once; let each worker write to a place of its own."
+        )
+
+
+def _is_mutable_dataclass(kind: object) -> bool:
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return False
+    return not getattr(kind, "__dataclass_params__").frozen  # noqa: B009 - untyped
 
 
 def _starts(question: Question) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ class Settings:
     """Most items of one map."""
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     """What ``meta.pipeline`` shows."""
-    classification: FailureClassificationConfig = FailureClassificationConfig()
+    classification: FailureClassificationConfig = attrs.field(
+        factory=FailureClassificationConfig
+    )
     """How failures are attributed."""
     placements: Mapping[str, Placement] = attrs.field(factory=dict)
     """Placements by the name decorators use."""

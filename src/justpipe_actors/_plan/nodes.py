@@ -45,6 +45,7 @@ class RunValues(Protocol):
     @property
     def token(self) -> CancellationToken:
         """The run's own cancellation token."""
+        ...
 
 
 @attrs.frozen(eq=False)
@@ -186,7 +187,9 @@ class Plan:
     """Most items of one map."""
     metadata: Mapping[str, object] = attrs.field(factory=dict)
     """What ``meta.pipeline`` shows."""
-    classification: FailureClassificationConfig = FailureClassificationConfig()
+    classification: FailureClassificationConfig = attrs.field(
+        factory=FailureClassificationConfig
+    )
     """How failures are attributed."""
     reaches: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""

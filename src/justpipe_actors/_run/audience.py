@@ -148,7 +148,7 @@ class Audience:
         """Wait until they have heard everything; give up after ``grace`` seconds."""
         for listener in self.listeners:
             listener.finish(callback, argument)
-        with anyio.move_on_after(grace):
+        with anyio.move_on_after(grace):  # noqa: ASYNC912
             for listener in self.listeners:
                 await listener.gone.wait()
         for listener in self.listeners:

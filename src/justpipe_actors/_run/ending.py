@@ -13,9 +13,8 @@ otherwise (``Stop`` and ``Suspend`` too)     SUCCESS
 
 from __future__ import annotations
 
-from .._actors.ledger import Ending, Ledger
 from .._failure.classify import classify
-from .._failure.journal import Journal, Trouble
+from .._failure.journal import Ending, Journal, Trouble
 from ..failures import (
     FailureClassificationConfig,
     FailureKind,
@@ -33,27 +32,25 @@ _REASONS = {
 }
 
 
-def conclude(ledger: Ledger, seconds: float) -> PipelineEndData:
-    """Return what FINISH says."""
-    journal = ledger.journal
-    records = _records(journal, ledger.plan.classification)
-    common = {
-        "duration_s": seconds,
-        "errors": records,
-        "metrics": ledger.tally.metrics(),
-        "diagnostics": list(ledger.diagnostics),
-    }
-    ending = ledger.ending
+def conclude(
+    ending: Ending | None,
+    journal: Journal,
+    config: FailureClassificationConfig,
+    seconds: float,
+) -> PipelineEndData:
+    """Return what FINISH says, its figures left to the caller."""
+    records = _records(journal, config)
     if ending is not None and ending.status in _REASONS:
-        return PipelineEndData(  # type: ignore[misc]
+        return PipelineEndData(
             ending.status,
+            seconds,
             error=_words(ending),
             reason=_REASONS[ending.status],
-            **common,
+            errors=records,
         )
     if journal.primary is None:
-        return PipelineEndData(PipelineTerminalStatus.SUCCESS, **common)  # type: ignore[arg-type,misc]
-    return _failed(journal.primary, journal, records, common)
+        return PipelineEndData(PipelineTerminalStatus.SUCCESS, seconds)
+    return _failed(journal.primary, journal, records, seconds)
 
 
 def _words(ending: Ending) -> str | None:
@@ -62,21 +59,21 @@ def _words(ending: Ending) -> str | None:
 
 
 def _failed(
-    primary: Trouble,
-    journal: Journal,
-    records: list[FailureRecord],
-    common: dict[str, object],
+    primary: Trouble, journal: Journal, records: list[FailureRecord], seconds: float
 ) -> PipelineEndData:
-    position = journal.troubles.index(primary) if primary in journal.troubles else -1
-    source = records[position].source if position >= 0 else FailureSource.NONE
+    position = next(
+        (n for n, one in enumerate(journal.troubles) if one is primary), None
+    )
+    source = FailureSource.NONE if position is None else records[position].source
     return PipelineEndData(
         PipelineTerminalStatus.FAILED,
+        seconds,
         error=primary.text,
         reason=primary.reason,
         failure_kind=primary.kind,
         failure_source=source,
         failed_step=primary.step,
-        **common,  # type: ignore[arg-type]
+        errors=records,
     )
 
 

@@ -39,9 +39,11 @@ class Loop(Protocol):
 
     def now(self) -> float:
         """Return the loop's clock, in seconds."""
+        ...
 
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes."""
+        ...
 
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
@@ -103,7 +105,8 @@ class TrioLoop:
                 main, name="justpipe_actors run", context=copy_context()
             )
         except RuntimeError as error:
-            raise RunRejected("the event loop is shutting down") from error
+            reason = "the event loop is shutting down"
+            raise RunRejected(reason) from error
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

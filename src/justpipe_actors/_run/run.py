@@ -20,7 +20,9 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from dataclasses import replace
 from math import inf
+from typing import Any
 
 import anyio
 import attrs
@@ -30,9 +32,10 @@ from .._actors import flow
 from .._actors.activation import Activation
 from .._actors.calling import within
 from .._actors.host import Host
-from .._actors.ledger import Ending, Ledger
+from .._actors.ledger import Ledger
+from .._actors.parts import Stage
 from .._actors.sub import ChildOutcome
-from .._failure.journal import Trouble
+from .._failure.journal import Ending, Trouble
 from .._failure.texts import text_of
 from .._plan.nodes import Callback, CallValues, Plan
 from ..abc import EventHook, ObserverMeta, ObserverProtocol
@@ -101,7 +104,7 @@ class Run:
     """What its actors know."""
     notes: RunNotes
     """``meta.run``."""
-    host: Host | None = None
+    host: Stage | None = None
     """Whose actors it uses; None opens a host of its own."""
     done: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when nothing of it is left."""
@@ -174,7 +177,7 @@ class Run:
         self.ledger.isolated = False
         return host
 
-    async def _work(self, host: Host, actors: TaskGroup | None) -> None:
+    async def _work(self, host: Stage, actors: TaskGroup | None) -> None:
         """Let the actors work until the run holds no token, or has to end."""
         ledger = self.ledger
         ledger.host = host
@@ -190,7 +193,7 @@ class Run:
             await self._wait_cleanup()
         except anyio.get_cancelled_exc_class():
             self._interrupted()
-            await self._wait_cleanup()
+            await self._wait_cleanup()  # noqa: ASYNC102
             raise
         finally:
             host.runs.pop(ledger.run_id, None)
@@ -224,7 +227,7 @@ class Run:
 
     async def _wait_cleanup(self) -> None:
         """Wait until every activation has cleaned up; say who does not."""
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
             while self.ledger.tokens:
                 with anyio.move_on_after(PATIENCE):
                     await self.ledger.quiet.wait()
@@ -242,7 +245,7 @@ class Run:
         ending = ledger.ending
         if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
             self.voice.say(EventType.TIMEOUT, "system", ending.reason)
-        with anyio.move_on_after(self._patience()):
+        with anyio.move_on_after(self._patience()):  # noqa: ASYNC912
             for hook in self.order.plan.shutdown:
                 error = await self._call_hook(hook)
                 if error is not None:
@@ -261,7 +264,7 @@ class Run:
         sink = self.voice.sink
         if isinstance(sink, Feed):
             self.ledger.tally.depth = sink.depth
-        self.end = end = conclude(self.ledger, self.age)
+        self.end = end = self._conclude()
         finish = self.voice.word(
             EventType.FINISH, "system", end, meta=self.notes.run.snapshot() or None
         )
@@ -277,6 +280,14 @@ class Run:
         sink.put(finish)
         if isinstance(sink, Feed):
             sink.end()
+
+    def _conclude(self) -> PipelineEndData:
+        ledger = self.ledger
+        config = ledger.plan.classification
+        end = conclude(ledger.ending, ledger.journal, config, self.age)
+        return replace(
+            end, metrics=ledger.tally.metrics(), diagnostics=list(ledger.diagnostics)
+        )
 
     def _cause(self) -> Exception:
         primary = self.ledger.journal.primary
@@ -320,7 +331,7 @@ class Run:
 
 
 def new_run(
-    order: Order, loop: Loop, sink: Feed | ParentSink, host: Host | None
+    order: Order, loop: Loop, sink: Feed | ParentSink, host: Stage | None
 ) -> Run:
     """Set up a run; nothing of it happens before ``conduct``.
 
@@ -342,7 +353,8 @@ def new_run(
         token=order.token.child(),
         voice=voice,
         variables=copy_context(),
-        host=host,  # type: ignore[arg-type] - a private host is opened by the run itself
+        # A private host is opened by the run itself, before its first message.
+        host=host,  # type: ignore[arg-type]
         start_child=run_child,
         log_state=order.log_state,
         start=start,
@@ -359,7 +371,7 @@ def _hook_broke(run: Run, error: Exception) -> None:
     run.stop(PipelineTerminalStatus.FAILED, None)
 
 
-async def run_child(act: Activation, pipe: object, state: object) -> ChildOutcome:
+async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
     """Run a child pipe for an activation, in the same host, through its voice."""
     ledger = act.ledger
     if not hasattr(pipe, "order"):
@@ -398,10 +410,12 @@ def _outcome(run: Run) -> ChildOutcome:
 
 
 def _place(trouble: Trouble | None) -> str | None:
-    if trouble is None or trouble.step is not None:
-        return trouble.step if trouble else None
+    if trouble is None:
+        return None
+    if trouble.step is not None:
+        return trouble.step
     match trouble.kind:
         case FailureKind.STARTUP | FailureKind.SHUTDOWN:
-            return trouble.kind.value
+            return str(trouble.kind.value)
         case _:
             return "system"

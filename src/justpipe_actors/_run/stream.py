@@ -107,7 +107,7 @@ class RunStream:
         self._close(run)
         tasks, self._tasks = self._tasks, None
         if tasks is not None:
-            await tasks.__aexit__(None, None, None)
+            await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
         else:
             with anyio.CancelScope(shield=True):
                 await run.done.wait()
@@ -135,7 +135,7 @@ class RunStream:
             event = await feed.get()
         except anyio.get_cancelled_exc_class():
             if self._tasks is None:
-                await self._give_up(run)
+                await self._give_up(run)  # noqa: ASYNC102
             raise
         if event is not None:
             return event
@@ -151,7 +151,8 @@ class RunStream:
         async for _ in self:
             pass
         if self.end is None:
-            raise RunInterrupted("the stream was closed")
+            reason = "the stream was closed"
+            raise RunInterrupted(reason)
         return self.end
 
     # -- stopping
@@ -227,13 +228,13 @@ class RunStream:
     async def _give_up(self, run: Run) -> None:
         """The consumer was cancelled while it waited: the run ends before it goes on."""
         self._close(run)
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
             while not run.done.is_set():
                 try:
                     await run.done.wait()
-                except anyio.get_cancelled_exc_class():
+                except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
                     # Cancelled natively once more; the first one is raised at the end.
-                    continue
+                    continue  # noqa: ASYNC104
 
     async def _reach_end(self, run: Run) -> None:
         self._is_over = True
@@ -256,6 +257,7 @@ class RunStream:
             f"A run of pipe '{run.order.plan.name}' was dropped before its end; "
             "use 'async with', or aclose() it.",
             ResourceWarning,
+            stacklevel=2,
             source=self,
         )
         if self._loop is not None and self._feed is not None:

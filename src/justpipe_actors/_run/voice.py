@@ -30,6 +30,7 @@ class Sink(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
+        ...
 
     async def wait_room(self) -> None:
         """Wait until there is room."""
@@ -161,6 +162,8 @@ class RunVoice:
                 self.tally.maps_started += 1
             case EventType.MAP_COMPLETE:
                 self.tally.maps_completed += 1
+            case _:
+                pass
 
 
 def _checked(hook: EventHook, event: object) -> Event:

@@ -1,0 +1,83 @@
+"""What a run's books need to know of those who work from them; nothing more.
+
+The books are at the bottom of this room and everybody above writes in them, so they
+cannot import anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._plan.nodes import Node, Plan
+from .bell import Bell
+from .messages import Message
+
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+
+class Inlet(Protocol):
+    """Where messages for one step go."""
+
+    def put(self, message: Message) -> None:
+        """Hand over a message; never blocks."""
+        ...
+
+
+class Stage(Protocol):
+    """The host, as its runs and actors see it."""
+
+    @property
+    def runs(self) -> MutableMapping[str, Any]:
+        """The ledgers of the runs it serves, by id."""
+        ...
+
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+        ...
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        ...
+
+    def actor(self, plan: Plan, step: str) -> Inlet:
+        """Return a plan's actor for a step."""
+        ...
+
+    def spawn(
+        self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
+    ) -> None:
+        """Start a task that belongs to the host."""
+        ...
+
+    def drop_messages(self, ledger: Any, *, workers_only: bool = False) -> None:
+        """Take a run's messages out of all inboxes and give back what they hold."""
+        ...
+
+
+class Invocation(Protocol):
+    """An invocation at work, as its run sees it."""
+
+    node: Node
+    variables: Context
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        ...
+
+    def cancel(self) -> None:
+        """Interrupt it, if it can be interrupted alone."""
+        ...
+
+
+class Slots(Protocol):
+    """A map at work, as its run sees it."""
+
+    bell: Bell
+
+    def item_done(self, *, failed: bool) -> None:
+        """Note that an item is finished and its slot is free."""
+        ...
