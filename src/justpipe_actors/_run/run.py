@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -48,7 +49,7 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .audience import Audience, Listener
 from .ending import conclude
 from .feed import Feed
-from .hosting import Loop, current_loop
+from .hosting import Loop, current_loop, raise_in_main
 from .notes import bind_notes
 from .voice import ParentSink, RunVoice
 
@@ -110,6 +111,8 @@ class Run:
     """Set when nothing of it is left."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
+    is_orphan: bool = attrs.field(default=False, init=False)
+    """Whether its consumer has dropped it."""
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
     _began: float = attrs.field(default=0.0, init=False)
 
@@ -137,12 +140,23 @@ class Run:
                 await self._live(listeners)
         finally:
             self.done.set()
+            if self.is_orphan:
+                self.raise_unseen()
+
+    def raise_unseen(self) -> None:
+        """Let the program have what no consumer will: an interrupt, or a log record."""
+        error, self.ledger.aborted = self.ledger.aborted, None
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self.loop.call_soon(partial(raise_in_main, error))
+        elif error is not None:
+            _logger.error("A run nobody reads has failed", exc_info=error)
 
     async def _live(self, listeners: TaskGroup) -> None:
         try:
             with self._scope:
                 await self.voice.audience.open(listeners)
-                await self._perform()
+                if self.ledger.ending is None:
+                    await self._perform()
         except anyio.get_cancelled_exc_class():
             self.stop(PipelineTerminalStatus.CANCELLED, "The run's owner was cancelled")
             with anyio.CancelScope(shield=True):
@@ -159,6 +173,8 @@ class Run:
             if error is not None:
                 self._hook_failed(FailureKind.STARTUP, error)
                 return
+        if self.ledger.ending is not None:
+            return
         if not self.order.plan.nodes and self.order.start is None:
             self._nothing_to_do()
             return

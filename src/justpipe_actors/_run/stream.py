@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -106,11 +108,15 @@ class RunStream:
         run = self._running()
         self._close(run)
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
-        else:
+        if tasks is None:
             with anyio.CancelScope(shield=True):
                 await run.done.wait()
+        elif isinstance(error, Exception):
+            # The body's own error goes out, even if the block is cancelled meanwhile.
+            with suppress(BaseException):
+                await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
+        else:
+            await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
         if error is None:
             self._raise_aborted(run)
 
@@ -166,13 +172,14 @@ class RunStream:
 
     async def aclose(self) -> None:
         """End the run without its consumer; returns when nothing of it is left."""
-        if self._run is None or self._is_closed:
+        run = self._run
+        if run is None:
             self._is_closed = True
             return
-        run = self._run
         self._close(run)
         with anyio.CancelScope(shield=True):
             await run.done.wait()
+        self._raise_aborted(run)
 
     def snapshot(self) -> RunSnapshot:
         """Return what the run is doing right now."""
@@ -235,6 +242,7 @@ class RunStream:
                 except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
                     # Cancelled natively once more; the first one is raised at the end.
                     continue  # noqa: ASYNC104
+        self._raise_aborted(run)
 
     async def _reach_end(self, run: Run) -> None:
         self._is_over = True
@@ -251,8 +259,13 @@ class RunStream:
 
     def __del__(self) -> None:
         run = self._run
-        if run is None or self._is_closed or self._is_over or run.done.is_set():
+        if run is None or self._is_closed or self._is_over:
             return
+        if self._loop is not None and self._feed is not None:
+            self._loop.call_soon(partial(_abandon, run, self._feed))
+        if run.done.is_set():
+            return
+        # Last, because it raises where warnings are errors.
         warnings.warn(
             f"A run of pipe '{run.order.plan.name}' was dropped before its end; "
             "use 'async with', or aclose() it.",
@@ -260,9 +273,6 @@ class RunStream:
             stacklevel=2,
             source=self,
         )
-        if self._loop is not None and self._feed is not None:
-            feed = self._feed
-            self._loop.call_soon(lambda: _abandon(run, feed))
 
     def __repr__(self) -> str:
         state = "not begun"
@@ -272,5 +282,9 @@ class RunStream:
 
 
 def _abandon(run: Run, feed: Feed) -> None:
+    run.is_orphan = True
+    if run.done.is_set():
+        run.raise_unseen()
+        return
     run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer dropped the stream")
     feed.close()
