@@ -8,6 +8,7 @@ from .meta import Meta
 from .middleware import simple_logging_middleware
 from .pipe import Pipe
 from .signals import Raise, Retry, Skip, Stop, Suspend
+from .supervisor import Supervisor
 
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Retry",
     "Skip",
     "Stop",
+    "Supervisor",
     "Suspend",
     "simple_logging_middleware",
 ]

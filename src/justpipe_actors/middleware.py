@@ -76,10 +76,25 @@ def _tenacity_options(ctx: StepContext) -> dict[str, Any]:
             "reraise": ctx.kwargs.get("retry_reraise", True),
         }
     wanted = options.get("retry") or tenacity.retry_if_exception_type()
-    never = tenacity.retry_if_not_exception_type(PipelineCancelled)
-    options["retry"] = tenacity.retry_all(never, wanted)
+    options["retry"] = _unless_cancelled(wanted)
     options.setdefault("sleep", anyio.sleep)
     return options
+
+
+def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Ask a predicate whether to retry, except after what nobody may retry."""
+
+    async def is_wanted(attempt: tenacity.RetryCallState) -> bool:
+        outcome = attempt.outcome
+        error = outcome.exception() if outcome else None
+        if isinstance(error, PipelineCancelled):
+            return False
+        if error is not None and not isinstance(error, Exception):
+            return False
+        verdict = wanted(attempt)
+        return bool(await verdict if inspect.isawaitable(verdict) else verdict)
+
+    return is_wanted
 
 
 def _retrying(func: Callable[..., Any], retrying: Any) -> Callable[..., Any]:
@@ -131,10 +146,24 @@ def _logged_stream(
     @functools.wraps(func)
     async def logged(**arguments: Any) -> AsyncIterator[Any]:
         began = time.perf_counter()
+        items = func(**arguments)
         try:
-            async for item in func(**arguments):
-                yield item
+            item = await anext(items)
+            while True:
+                # As `yield from` would: what is thrown in belongs to the step, whose
+                # own cancel scopes may be open around its yield.
+                try:
+                    yield item
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on
+                    item = await items.athrow(error)  # noqa: ASYNC102
+                else:
+                    item = await anext(items)
+        except StopAsyncIteration:
+            return
         finally:
             report(began)
+            await items.aclose()  # noqa: ASYNC102 - its cleanup shields itself
 
     return logged

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
-from ._definition.names import name_of, names_of, resolve_name
+from ._definition.names import label_of, name_of, names_of, resolve_name
 from ._definition.registry import Registry
 from ._definition.signature import analyze
 from ._definition.steps import Options, StepDef
@@ -18,7 +18,7 @@ from ._plan.fingerprint import fingerprint
 from ._plan.nodes import Plan
 from ._run.run import Order
 from ._run.stream import RunStream
-from .abc import EventHook, Middleware, ObserverProtocol
+from .abc import EventHook, Middleware, ObserverProtocol, Placement
 from .cancellation import CancellationToken
 from .errors import DefinitionError
 from .events import NodeKind
@@ -203,8 +203,10 @@ class Pipe(Generic[StateT, ContextT]):
         if each is None:
             msg = "@pipe.map needs each=, the step to run for every item."
             raise DefinitionError(msg)
-        if max_concurrency is not None and max_concurrency < 0:
-            msg = f"max_concurrency must be positive, not {max_concurrency}."
+        if not _is_count(max_concurrency or None):
+            msg = (
+                f"max_concurrency must be a positive integer, not {max_concurrency!r}."
+            )
             raise DefinitionError(msg)
         worker = name_of(each, role="each=", step=str(name or "map"))
         return self._decorate(
@@ -303,7 +305,7 @@ class Pipe(Generic[StateT, ContextT]):
         targets = names_of(to, str(name or kind.value))
 
         def register(func: FuncT) -> FuncT:
-            label = name or resolve_name(func)
+            label = label_of(name, func)
             self.registry.check_free(label)
             injection = self._analyzed(func, label, 1)
             step = StepDef(
@@ -581,19 +583,37 @@ def _routes(to: Any, label: str) -> Any:
 
 
 def _check_options(func: Callable[..., Any], label: str, options: Options) -> None:
-    concurrency = options.concurrency
-    if concurrency is not None and (
-        not isinstance(concurrency, int) or concurrency < 1
-    ):
+    if not _is_count(options.concurrency):
         msg = f"Step '{label}': concurrency must be an integer of at least 1."
         raise DefinitionError(msg, step_name=label)
-    is_async = inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func)
-    if options.placement not in (None, "here") and is_async:
+    placement: object = options.placement
+    if not (placement is None or isinstance(placement, (str, Placement))):
         msg = (
-            f"Step '{label}': placement={options.placement!r} is for synchronous "
+            f"Step '{label}': placement must be a name or a Placement, "
+            f"not {type(placement).__name__}."
+        )
+        raise DefinitionError(msg, step_name=label)
+    if placement not in (None, "here") and _is_async(func):
+        msg = (
+            f"Step '{label}': placement={placement!r} is for synchronous "
             "functions; an async one already shares the loop."
         )
         raise DefinitionError(msg, step_name=label)
+
+
+def _is_count(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_async(func: Any) -> bool:
+    inner = getattr(func, "func", func)
+    faces = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
+    return any(
+        inspect.iscoroutinefunction(face) or inspect.isasyncgenfunction(face)
+        for face in faces
+    )
 
 
 def _hash_of(child: Any) -> str | None:

@@ -8,7 +8,7 @@
 An actor is an inbox and the *receivers* that serve it.  A receiver is a task; it takes a
 message, performs it to the end and takes the next one.  Receivers are started on demand,
 one at a time: whoever takes a message and leaves others behind calls the next receiver,
-so a burst of a thousand messages whose functions never wait is served by two tasks and
+so a burst of a thousand messages whose functions never wait is served by a few tasks and
 not by a thousand.
 """
 

@@ -18,6 +18,7 @@ from . import flow
 from .actor import Actor, actor_for
 from .ledger import Ledger
 from .messages import Message, Start
+from .parts import Conducted
 
 
 @attrs.define(eq=False)
@@ -34,6 +35,8 @@ class Host:
     """Context variables of actors; activations have their run's."""
     runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
     """The runs it serves, by id."""
+    conducting: set[Conducted] = attrs.field(factory=set, init=False)
+    """The runs it owns, from their first moment to their last."""
     _casts: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
 
     def actor(self, plan: Plan, step: str) -> Actor:

@@ -6,10 +6,13 @@ cannot import anybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping, MutableSet
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
+
 from .._plan.nodes import Node, Plan
+from ..outcomes import PipelineTerminalStatus
 from .bell import Bell
 from .messages import Message
 
@@ -26,12 +29,27 @@ class Inlet(Protocol):
         ...
 
 
+class Conducted(Protocol):
+    """A run, as its host sees it."""
+
+    done: anyio.Event
+
+    def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
+        """End it now; the first reason is the one that counts."""
+        ...
+
+
 class Stage(Protocol):
     """The host, as its runs and actors see it."""
 
     @property
     def runs(self) -> MutableMapping[str, Any]:
         """The ledgers of the runs it serves, by id."""
+        ...
+
+    @property
+    def conducting(self) -> MutableSet[Conducted]:
+        """The runs it owns, from their first moment to their last."""
         ...
 
     def now(self) -> float:

@@ -41,6 +41,22 @@ def name_of(target: object, *, role: str, step: str) -> str:
     raise DefinitionError(msg, step_name=step)
 
 
+def label_of(name: object, func: object) -> str:
+    """Return what a decorated function's step is called.
+
+    Raises:
+        DefinitionError: the name is no string, or the function is not callable.
+    """
+    if name and not isinstance(name, str):
+        msg = f"A step's name must be a string, not {type(name).__name__}."
+        raise DefinitionError(msg)
+    label = str(name or "")
+    if not callable(func):
+        msg = f"A step must be callable, not {type(func).__name__}."
+        raise DefinitionError(msg, step_name=label or "system")
+    return label or resolve_name(func)
+
+
 def names_of(to: object, step: str) -> tuple[str, ...]:
     """Return the static successors that a ``to`` argument names, in order.
 

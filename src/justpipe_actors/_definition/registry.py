@@ -95,9 +95,7 @@ class Registry:
         Raises:
             DefinitionError: it has.
         """
-        if not callable(func):
-            msg = f"{role} must be callable, not {type(func).__name__}."
-            raise DefinitionError(msg)
+        _check_callable(func, role)
         found = analyze(
             func, self.state_type, self.context_type, unknown_allowed=0, step=role
         )
@@ -122,14 +120,24 @@ class Registry:
         self.version += 1
 
     def add_middleware(self, middleware: Middleware) -> None:
-        """Append a middleware: it becomes the outermost."""
+        """Append a middleware: it becomes the outermost.
+
+        Raises:
+            DefinitionError: it is not callable.
+        """
         self.check_open()
+        _check_callable(middleware, "A middleware")
         self.middleware += (middleware,)
         self.version += 1
 
     def add_event_hook(self, hook: EventHook) -> None:
-        """Append an event hook."""
+        """Append an event hook.
+
+        Raises:
+            DefinitionError: it is not callable.
+        """
         self.check_open()
+        _check_callable(hook, "An event hook")
         self.event_hooks += (hook,)
 
     def add_observer(self, observer: ObserverProtocol) -> None:
@@ -141,3 +149,9 @@ class Registry:
         self.check_open()
         validate_observer(observer)
         self.observers += (observer,)
+
+
+def _check_callable(part: object, role: str) -> None:
+    if not callable(part):
+        msg = f"{role} must be callable, not {type(part).__name__}."
+        raise DefinitionError(msg)

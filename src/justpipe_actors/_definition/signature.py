@@ -8,6 +8,7 @@ type and no other.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import types
@@ -72,37 +73,48 @@ def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, o
     except (TypeError, ValueError) as error:
         msg = f"'{step}': cannot read the signature of {func!r}."
         raise DefinitionError(msg, step_name=step) from error
+    scope = _scope_of(func)
     for parameter in parameters:
         if parameter.kind in _VARIADIC or parameter.default is not parameter.empty:
             continue
-        yield parameter.name, _hint_of(func, parameter)
+        yield parameter.name, _hint_of(parameter, scope)
 
 
-def _hint_of(func: Callable[..., object], parameter: inspect.Parameter) -> object:
+def _hint_of(parameter: inspect.Parameter, scope: dict[str, Any]) -> object:
     hint = parameter.annotation
     if hint is parameter.empty:
         return Any
-    if not isinstance(hint, str):
-        return hint
+    # get_type_hints also looks into Optional["S"] and takes Annotated off.
     holder = types.SimpleNamespace(__annotations__={"it": hint})
-    scope = _globals_of(func)
     try:
         return typing.get_type_hints(holder, scope, None)["it"]
     except Exception:  # noqa: BLE001 - a hint may be any expression
-        return Any
+        return Any if isinstance(hint, str) else hint
 
 
-def _globals_of(func: Callable[..., object]) -> dict[str, Any]:
+def _scope_of(func: Callable[..., object]) -> dict[str, Any]:
     inner = inspect.unwrap(getattr(func, "func", func))
     inner = getattr(inner, "__func__", inner)
     found = getattr(inner, "__globals__", None)
     if found is None:
         module = sys.modules.get(type(func).__module__)
         return dict(vars(module)) if module else {}
-    nonlocals = (
-        inspect.getclosurevars(inner).nonlocals if inspect.isfunction(inner) else {}
-    )
-    return {**found, **nonlocals}
+    return {**found, **_closure_of(inner)}
+
+
+def _closure_of(func: Any) -> dict[str, Any]:
+    """Return the enclosing variables that have a value by now.
+
+    ``inspect.getclosurevars`` gives up on the first that has none, and a step that
+    mentions a later one of the same block is a normal thing to write.
+    """
+    names = getattr(getattr(func, "__code__", None), "co_freevars", ())
+    cells = getattr(func, "__closure__", None) or ()
+    found = {}
+    for name, cell in zip(names, cells, strict=False):
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 def _source_of(

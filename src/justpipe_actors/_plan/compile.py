@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -81,10 +82,12 @@ def _node(
     routers: tuple[str, ...],
 ) -> Node:
     options = step.options
+    placement = _placement_of(step, settings.placements)
     common: dict[str, Any] = {
         "name": step.name,
         "kind": step.kind,
-        "func": _wrapped(step, registry, settings),
+        "func": _wrapped(step, registry, settings, placement),
+        "placement": placement,
         "bind": bind_parameters(step.injection),
         "to": step.to,
         "parents": parents,
@@ -113,24 +116,28 @@ def _callback(hook: HookSpec) -> Callback:
 
 
 def _wrapped(
-    step: StepDef, registry: Registry, settings: Settings
+    step: StepDef,
+    registry: Registry,
+    settings: Settings,
+    placement: Placement | None,
 ) -> Callable[..., object]:
     """Put a function into its placement, and that into its middleware, last outermost."""
-    func = _placed(step, settings.placements)
+    func = _placed(step.func, placement)
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
     )
     for middleware in registry.middleware:
-        func = middleware(func, context) or func
+        wrapped = middleware(func, context)
+        func = func if wrapped is None else wrapped
     return func
 
 
-def _placed(
+def _placement_of(
     step: StepDef, placements: Mapping[str, Placement]
-) -> Callable[..., object]:
+) -> Placement | None:
     chosen = step.options.placement
     if chosen is None or chosen == "here":
-        return step.func
+        return None
     placement = placements.get(chosen) if isinstance(chosen, str) else chosen
     if placement is None:
         msg = (
@@ -138,10 +145,24 @@ def _placed(
             f"there are: here, {', '.join(sorted(placements))}."
         )
         raise DefinitionError(msg, step_name=step.name)
-    func, place = step.func, placement.run_sync
+    return placement
+
+
+def _placed(
+    func: Callable[..., object], placement: Placement | None
+) -> Callable[..., object]:
+    if placement is None:
+        return func
+    place = placement.run_sync
 
     @functools.wraps(func)
     async def elsewhere(**arguments: object) -> object:
-        return await place(functools.partial(func, **arguments))
+        (result,) = await place(functools.partial(_boxed, func, arguments))
+        return await result if inspect.isawaitable(result) else result
 
     return elsewhere
+
+
+def _boxed(func: Callable[..., object], arguments: dict[str, object]) -> tuple[object]:
+    """Call a function and hide its result: trio's threads refuse to return awaitables."""
+    return (func(**arguments),)

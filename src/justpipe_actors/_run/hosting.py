@@ -10,9 +10,11 @@ alone keeps only a weak reference.
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - this is the hosting seam
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Protocol
 
 import anyio.lowlevel
@@ -23,6 +25,8 @@ import trio
 from .._actors.host import Host
 from ..errors import RunRejected
 
+
+_logger = logging.getLogger("justpipe_actors")
 
 Main = Callable[[], Awaitable[None]]
 
@@ -50,6 +54,9 @@ class Loop(Protocol):
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Let an interrupt that nobody waits for reach the program."""
 
 
 class AsyncioLoop:
@@ -86,6 +93,14 @@ class AsyncioLoop:
             except RuntimeError:
                 return
 
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Raise it out of the loop."""
+
+        def tear() -> None:
+            raise error
+
+        self._loop.call_soon(tear)
+
 
 class TrioLoop:
     """The running trio loop."""
@@ -115,6 +130,19 @@ class TrioLoop:
         except trio.RunFinishedError:
             return
 
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Interrupt the main task.
+
+        trio lets nothing but a KeyboardInterrupt in from outside; anything else raised
+        in a callback would crash the loop without cleaning up.  So a SystemExit comes
+        out as one, and is logged.
+        """
+        if isinstance(error, SystemExit):
+            _logger.error(
+                "A run nobody reads asked the program to exit", exc_info=error
+            )
+        self.call_soon(partial(signal.raise_signal, signal.SIGINT))
+
 
 def current_loop() -> Loop:
     """Return the loop this is called in."""
@@ -143,11 +171,3 @@ def open_ambient(host: Host) -> Callable[[], None]:
         _ambient.reset(reset)
 
     return close
-
-
-def raise_in_main(error: BaseException) -> None:
-    """Let a KeyboardInterrupt or SystemExit nobody waits for reach the program."""
-    if isinstance(error, KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    else:
-        raise error

@@ -21,7 +21,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
-from functools import partial
 from math import inf
 from typing import Any
 
@@ -49,7 +48,7 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .audience import Audience, Listener
 from .ending import conclude
 from .feed import Feed
-from .hosting import Loop, current_loop, raise_in_main
+from .hosting import Loop, current_loop
 from .notes import bind_notes
 from .voice import ParentSink, RunVoice
 
@@ -135,10 +134,14 @@ class Run:
         """Live from the first event to the last."""
         self._began = self.loop.now()
         current_run_notes.set(self.notes)
+        if self.host is not None:
+            self.host.conducting.add(self)
         try:
             async with anyio.create_task_group() as listeners:
                 await self._live(listeners)
         finally:
+            if self.host is not None:
+                self.host.conducting.discard(self)
             self.done.set()
             if self.is_orphan:
                 self.raise_unseen()
@@ -147,7 +150,7 @@ class Run:
         """Let the program have what no consumer will: an interrupt, or a log record."""
         error, self.ledger.aborted = self.ledger.aborted, None
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            self.loop.call_soon(partial(raise_in_main, error))
+            self.loop.interrupt(error)
         elif error is not None:
             _logger.error("A run nobody reads has failed", exc_info=error)
 

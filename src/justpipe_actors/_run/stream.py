@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,8 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
+from .._actors.calling import within
+from .._actors.parts import Stage
 from ..errors import RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -58,7 +61,8 @@ class RunStream:
     open supervisor, or by the event loop.
     """
 
-    def __init__(self, prepare: Callable[[], Order]) -> None:
+    def __init__(self, prepare: Callable[[], Order], host: Stage | None = None) -> None:
+        self._host = host
         self._prepare = prepare
         self._run: Run | None = None
         self._feed: Feed | None = None
@@ -90,7 +94,7 @@ class RunStream:
         """Begin the run as a child of this block."""
         run = self._set_up()
         if run.host is not None:
-            run.host.spawn(run.conduct)
+            self._hand_over(run, run.host)
             return self
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
@@ -208,7 +212,7 @@ class RunStream:
         order = self._ordered()
         self._loop = current_loop()
         self._feed = Feed(order.capacity)
-        self._run = new_run(order, self._loop, self._feed, ambient_host())
+        self._run = new_run(order, self._loop, self._feed, self._host or ambient_host())
         if self._cancelled is not None:
             self._run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
         return self._run
@@ -216,9 +220,14 @@ class RunStream:
     def _start_detached(self) -> None:
         run = self._set_up()
         if run.host is not None:
-            run.host.spawn(run.conduct)
+            self._hand_over(run, run.host)
         elif self._loop is not None:
             self._loop.spawn(run.conduct)
+
+    def _hand_over(self, run: Run, host: Stage) -> None:
+        """Let a host own the run, with the context variables of this consumer."""
+        variables = copy_context()
+        host.spawn(lambda: _within(variables, run))
 
     def _running(self) -> Run:
         if self._run is None:
@@ -279,6 +288,10 @@ class RunStream:
         if self._run is not None:
             state = "over" if self._run.done.is_set() else "running"
         return f"<RunStream {state}>"
+
+
+async def _within(variables: Context, run: Run) -> None:
+    await within(variables, run.conduct())
 
 
 def _abandon(run: Run, feed: Feed) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .here import HerePlacement
 from .threads import ThreadPlacement
 
 
-__all__ = ["ThreadPlacement"]
+__all__ = ["HerePlacement", "ThreadPlacement"]
