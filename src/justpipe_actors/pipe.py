@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
@@ -20,7 +21,7 @@ from ._run.run import Order
 from ._run.stream import RunStream
 from .abc import EventHook, Middleware, ObserverProtocol, Placement
 from .cancellation import CancellationToken
-from .errors import DefinitionError
+from .errors import DefinitionError, PipelineValidationWarning
 from .events import NodeKind
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
@@ -111,6 +112,9 @@ class Pipe(Generic[StateT, ContextT]):
         self.debug = _flag(debug, "JUSTPIPE_ACTORS_DEBUG")
         self.persist = _flag(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
+        for asked, name in ((self.debug, "debug"), (self.persist, "persist")):
+            if asked:
+                _warn_unavailable(name)
         self._log_state = log_state
         self._settings = Settings(
             name=name,
@@ -557,6 +561,15 @@ def _flag(value: object, variable: str) -> bool:
     if value is not None:
         return bool(value)
     return os.environ.get(variable, "").strip().lower() in TRUTHY
+
+
+def _warn_unavailable(option: str) -> None:
+    """Say that an option is accepted and does nothing: silence would be a lie."""
+    text = (
+        f"Pipe({option}=True) has no effect in this version; "
+        "add an observer with pipe.add_observer() instead."
+    )
+    warnings.warn(text, PipelineValidationWarning, stacklevel=4)
 
 
 def _start_name(start: Target) -> str:
