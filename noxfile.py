@@ -77,7 +77,7 @@ def types(session: nox.Session) -> None:
     """Check the types twice: mypy and basedpyright see different things."""
     install(session, "types", extras="[all]")
     session.run("mypy")
-    session.run("basedpyright")
+    session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session

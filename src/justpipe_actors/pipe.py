@@ -112,9 +112,9 @@ class Pipe(Generic[StateT, ContextT]):
         self.debug = _flag(debug, "JUSTPIPE_ACTORS_DEBUG")
         self.persist = _flag(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        for asked, name in ((self.debug, "debug"), (self.persist, "persist")):
+        for asked, option in ((self.debug, "debug"), (self.persist, "persist")):
             if asked:
-                _warn_unavailable(name)
+                _warn_unavailable(option)
         self._log_state = log_state
         self._settings = Settings(
             name=name,

@@ -79,11 +79,11 @@ class Supervisor:
         try:
             if error is None:
                 with anyio.move_on_after(self._grace):
-                    await _all_quiet(host)
+                    await _all_quiet(host)  # noqa: ASYNC102 - bounded by the grace
         finally:
             with anyio.CancelScope(shield=True):
                 _cancel_runs(host, "The supervisor was closed")
-                await _all_quiet(host)
+                await _all_quiet(host)  # noqa: ASYNC102 - runs end when stopped
             tasks.cancel_scope.cancel()
         if isinstance(error, Exception):
             # The body's own error goes out, even if the block is cancelled meanwhile.

@@ -1,0 +1,190 @@
+"""The survey as a pipe, and the ranking as a pipe within it.
+
+::
+
+    discover (map) ═ parse, parse, ... ═╦═ imports ─────┬─ overview ─ judge (switch)
+                                        ╚═ definitions ─┘               │
+                  nothing ◄──────────────────────────────── nothing ◄───┤
+                  broken ─┐ ◄─────────────────────────────── broken ◄───┤
+                          ├─► rank (sub) ─► hot_spots                   │
+                          └ ◄──────────────────────────────── clean ◄───┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from justpipe_actors import Pipe
+
+from . import report
+from .analysis import (
+    DefinitionFindings,
+    HotModule,
+    ImportFindings,
+    hot_functions,
+    hot_modules,
+    look_at_definitions,
+    look_at_imports,
+)
+from .reading import Definition, Facts, UnreadableError, python_files, read
+
+
+WINDOW = 4
+"""Files in hand at once; the walk over the directories waits for them."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out."""
+
+    path: str
+    """Where it is, below the surveyed directory."""
+    reason: str
+    """What such files are counted under."""
+    detail: str
+    """What exactly is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The state of the pipe within: what to rank, and the lists to fill."""
+
+    facts: list[Facts]
+    """All modules."""
+    importers: dict[str, int]
+    """How often each is imported."""
+    modules: list[HotModule] = field(default_factory=list)
+    """The hottest first."""
+    functions: list[tuple[Facts, Definition]] = field(default_factory=list)
+    """The one with the most branches first."""
+
+
+class Survey:
+    """The state of a run.
+
+    Nobody writes where somebody else does: workers append to lists, which is one
+    indivisible operation, and each step after them has an attribute of its own.
+    """
+
+    def __init__(self, root: Path, limit: int | None = None) -> None:
+        self.root = root
+        self.limit = limit
+        self.facts: list[Facts] = []
+        self.skipped: list[Skipped] = []
+        self.imports: ImportFindings | None = None
+        self.definitions: DefinitionFindings | None = None
+        self.ranking: Ranking | None = None
+        self.problem: str | None = None
+
+    def in_order(self) -> list[Facts]:
+        """Return the facts by path, whichever thread was faster."""
+        return sorted(self.facts, key=lambda one: one.path)
+
+    def skip(self, path: str | Path, reason: str, detail: str) -> None:
+        """Leave a file out, and remember why."""
+        where = Path(path)
+        if where.is_relative_to(self.root):
+            where = where.relative_to(self.root)
+        self.skipped.append(Skipped(str(where), reason, detail))
+
+
+# -- the pipe within
+
+ranking: Pipe[Ranking, None] = Pipe(Ranking, name="ranking")
+
+
+@ranking.step(placement="thread", to="rank_functions")
+def rank_modules(state: Ranking) -> None:
+    """Find the modules that are dangerous to touch."""
+    state.modules.extend(hot_modules(state.facts, state.importers, report.ROWS))
+
+
+@ranking.step(placement="thread")
+def rank_functions(state: Ranking) -> None:
+    """Find the functions that are hard to follow."""
+    state.functions.extend(hot_functions(state.facts, report.ROWS))
+
+
+# -- the pipe
+
+pipe: Pipe[Survey, None] = Pipe(Survey, name="survey", max_map_items=1_000_000)
+
+
+@pipe.map(each="parse", to=["imports", "definitions"], max_concurrency=WINDOW)
+def discover(survey: Survey) -> Iterator[Path]:
+    """Find the files; the generator is asked for the next one when there is room."""
+
+    def closed_to_us(error: OSError) -> None:
+        survey.skip(error.filename, "cannot be read", error.strerror or str(error))
+
+    return islice(python_files(survey.root, closed_to_us), survey.limit)
+
+
+@pipe.step(placement="thread")
+def parse(path: Path, survey: Survey) -> None:
+    """Read one file, in a thread, so that the loop goes on with everything else."""
+    try:
+        survey.facts.append(read(path, survey.root))
+    except UnreadableError as problem:
+        survey.skip(path, problem.reason, problem.detail)
+
+
+@pipe.step(placement="thread", to="overview")
+def imports(survey: Survey) -> None:
+    """Look at who imports whom."""
+    survey.imports = look_at_imports(survey.in_order())
+
+
+@pipe.step(placement="thread", to="overview")
+def definitions(survey: Survey) -> None:
+    """Look at what is defined."""
+    survey.definitions = look_at_definitions(survey.in_order())
+
+
+@pipe.step(to="judge")
+async def overview(survey: Survey) -> AsyncIterator[str]:
+    """Begin the report, now that both have finished; nobody waits for the ranking."""
+    if not survey.facts or survey.imports is None or survey.definitions is None:
+        return
+    yield report.head(survey.root, survey.facts, len(survey.skipped))
+    yield report.on_definitions(survey.definitions)
+    yield report.on_imports(survey.imports)
+
+
+@pipe.switch(to={"nothing": "nothing", "broken": "broken", "clean": "rank"})
+def judge(survey: Survey) -> str:
+    """Choose the way: was there anything, and was all of it good?"""
+    if not survey.facts:
+        return "nothing"
+    return "broken" if survey.skipped else "clean"
+
+
+@pipe.step
+def nothing(survey: Survey) -> None:
+    """Say why there is nothing to report."""
+    survey.problem = report.why_nothing(survey.root, survey.skipped)
+
+
+@pipe.step(to="rank")
+async def broken(survey: Survey) -> AsyncIterator[str]:
+    """Name what was left out."""
+    yield report.on_skipped(survey.skipped)
+
+
+@pipe.sub(pipeline=ranking, to="hot_spots")
+def rank(survey: Survey) -> Ranking:
+    """Hand the facts to the pipe within, and keep hold of its state."""
+    importers = survey.imports.importers if survey.imports else {}
+    survey.ranking = Ranking(survey.in_order(), dict(importers))
+    return survey.ranking
+
+
+@pipe.step
+async def hot_spots(survey: Survey) -> AsyncIterator[str]:
+    """End the report with what to look at first."""
+    if survey.ranking is not None:
+        yield report.on_hot_modules(survey.ranking.modules)
+        yield report.on_hot_functions(survey.ranking.functions)
