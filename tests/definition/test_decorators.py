@@ -1,0 +1,197 @@
+"""What ``Pipe``'s decorators accept, and that a refused one leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe, Stop
+from justpipe_actors.errors import PipelineValidationWarning
+from justpipe_actors.shape import BarrierType
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+def work() -> None:
+    """Stand for a step."""
+
+
+async def work_async() -> None:
+    """Stand for an async step."""
+
+
+class AsyncObject:
+    async def __call__(self) -> None:
+        """Stand for an async step without a name."""
+
+
+def names(pipe: AnyPipe) -> list[str]:
+    """Return the names of a pipe's steps."""
+    return [info.name for info in pipe.steps()]
+
+
+def test_a_decorator_returns_the_function_itself() -> None:
+    """All four decorators hand back what they decorated."""
+    pipe = AnyPipe()
+
+    assert pipe.step(work) is work
+    assert pipe.step("b")(work) is work
+    assert pipe.map("m", each="b")(work) is work
+    assert pipe.switch("s", to={1: "b"})(work) is work
+    assert pipe.sub("u", pipeline=AnyPipe())(work) is work
+    assert names(pipe) == ["work", "b", "m", "s", "u"]
+
+
+def test_a_bare_step_with_options_registers() -> None:
+    """W36: ``pipe.step(f, timeout=1)`` registers at once, options included."""
+    pipe = AnyPipe()
+    pipe.step(work, timeout=1, to="b", retries=2)
+
+    (info,) = pipe.steps()
+    assert (info.name, info.timeout, info.retries) == ("work", 1, 2)
+    assert info.targets == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["map", "switch", "sub"])
+def test_a_composite_decorator_needs_its_parentheses(kind: str) -> None:
+    """W36: ``@pipe.map`` without arguments is refused and not silently ignored."""
+    pipe = AnyPipe()
+
+    with pytest.raises(DefinitionError, match=rf"@pipe\.{kind}\(\.\.\.\)"):
+        getattr(pipe, kind)(work)
+
+    assert names(pipe) == []
+
+
+def unknown(one: Any, two: Any) -> None:
+    """Have one unknown parameter too many."""
+
+
+REFUSED: dict[str, Callable[[AnyPipe], object]] = {
+    "map without each": lambda p: p.map("a")(work),
+    "bad each": lambda p: p.map("a", each=5)(work),  # type: ignore[arg-type]
+    "bad window": lambda p: p.map("a", each="w", max_concurrency="3")(work),  # type: ignore[arg-type]
+    "negative window": lambda p: p.map("a", each="w", max_concurrency=-1)(work),
+    "switch without to": lambda p: p.switch("a")(work),
+    "bad switch": lambda p: p.switch("a", to=5)(work),  # type: ignore[arg-type]
+    "bad route": lambda p: p.switch("a", to={1: 5})(work),
+    "Stop instance as route": lambda p: p.switch("a", to={1: Stop()})(work),
+    "bad default": lambda p: p.switch("a", to={1: "b"}, default=5)(work),  # type: ignore[arg-type]
+    "sub without pipeline": lambda p: p.sub("a")(work),
+    "dict as to": lambda p: p.step("a", to={1: "b"})(work),  # type: ignore[call-overload]
+    "name of another type": lambda p: p.step(5)(work),  # type: ignore[call-overload]
+    "not a function": lambda p: p.step("a")(5),  # type: ignore[type-var]
+    "nameless non-function": lambda p: p.step()(5),  # type: ignore[type-var]
+    "unknown parameters": lambda p: p.step(unknown),
+    "handler with unknown": lambda p: p.step("a", on_error=lambda item: item)(work),
+    "handler of another type": lambda p: p.step("a", on_error=5)(work),  # type: ignore[call-overload]
+    "no concurrency": lambda p: p.step("a", concurrency=0)(work),
+    "concurrency as text": lambda p: p.step("a", concurrency="4")(work),
+    "concurrency as flag": lambda p: p.step("a", concurrency=True)(work),
+    "bad placement": lambda p: p.step("a", placement=5)(work),
+    "async in a thread": lambda p: p.step("a", placement="thread")(work_async),
+    "async object": lambda p: p.step("a", placement="thread")(AsyncObject()),
+    "async partial": lambda p: p.step("a", placement="thread")(partial(AsyncObject())),
+}
+
+
+@pytest.mark.parametrize("define", REFUSED.values(), ids=REFUSED)
+def test_a_refused_decoration_leaves_nothing(
+    define: Callable[[AnyPipe], object],
+) -> None:
+    """W38: whatever is wrong, it is a DefinitionError and no half of it is registered."""
+    pipe = AnyPipe()
+
+    with pytest.raises(DefinitionError):
+        define(pipe)
+
+    assert names(pipe) == []
+    pipe.step("a")(work)
+    assert names(pipe) == ["a"]
+
+
+def test_a_nameless_callable_can_be_a_duplicate() -> None:
+    """W38: two objects of one class collide by name with a DefinitionError."""
+    pipe = AnyPipe()
+    pipe.step()(AsyncObject())
+
+    with pytest.raises(DefinitionError, match="'AsyncObject' is already registered"):
+        pipe.step()(AsyncObject())
+
+
+def test_topology_is_a_copy() -> None:
+    """W38: changing what ``topology`` returned changes no edge."""
+    pipe = AnyPipe()
+    pipe.step(work, to=["b", "b"])
+
+    pipe.topology["work"].clear()
+
+    assert pipe.topology == {"work": ["b", "b"]}
+
+
+def test_routes_are_copied_and_their_functions_named() -> None:
+    """W38: a switch keeps its own routes, by name, and ``Stop`` as it is."""
+    pipe = AnyPipe()
+    routes: dict[Any, Any] = {1: work, 2: Stop}
+    pipe.switch("s", to=routes, default=work_async)(lambda: 1)
+    routes[3] = "late"
+
+    assert pipe.registry.steps["s"].routes == {1: "work", 2: Stop}
+    assert [info.targets for info in pipe.steps()] == [["work", "work_async"]]
+    assert pipe.topology == {}
+
+
+def test_options_are_taken_out_of_the_extras() -> None:
+    """What the engine knows is not shown to middleware; everything else is."""
+    pipe = AnyPipe()
+    pipe.step(
+        "a", timeout=1, retries=2, concurrency=3, placement="thread", colour="red"
+    )(work)
+
+    options = pipe.registry.steps["a"].options
+    assert options.extra == {"colour": "red"}
+    assert (options.timeout, options.retries) == (1, 2)
+    assert (options.concurrency, options.placement) == (3, "thread")
+    assert options.barrier_type is BarrierType.ALL
+
+
+@pytest.mark.parametrize("word", ["1", "true", "YES", " on "])
+def test_debug_and_persist_can_come_from_the_environment(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either flag is on when its variable says yes, unless the constructor says no."""
+    monkeypatch.setenv("JUSTPIPE_ACTORS_DEBUG", word)
+    monkeypatch.setenv("JUSTPIPE_ACTORS_PERSIST", word)
+
+    with pytest.warns(PipelineValidationWarning, match="debug=True"):
+        pipe = AnyPipe(persist=False)
+
+    assert (pipe.debug, pipe.persist) == (True, False)
+
+
+def test_on_failure_is_one_of_three_words() -> None:
+    """A policy that does not exist is refused when the pipe is made."""
+    with pytest.raises(DefinitionError, match="'prune', 'continue' or 'stop'"):
+        AnyPipe(on_failure="explode")  # type: ignore[arg-type]
+
+
+async def test_a_pipe_is_frozen_by_its_first_run() -> None:
+    """After a run every decorator raises at the call, and looking at it still works."""
+    pipe = AnyPipe()
+    pipe.step(work)
+    decorate = pipe.step("late")
+    async with pipe.run({}) as run:
+        await run.wait()
+
+    for mutate in (pipe.step, pipe.map, pipe.switch, pipe.sub):
+        with pytest.raises(RuntimeError, match="frozen after first run"):
+            mutate("x")
+    with pytest.raises(RuntimeError, match="frozen after first run"):
+        decorate(work)
+
+    pipe.validate()
+    assert pipe.describe()["roots"] == ["work"]

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Optional
+
+import pytest
+
+from justpipe_actors import DefinitionError
+from justpipe_actors._definition.signature import analyze
+from justpipe_actors.cancellation import CancellationToken
+from justpipe_actors.shape import InjectionMetadata, InjectionSource as Source
+
+
+class Base:
+    pass
+
+
+class State(Base):
+    pass
+
+
+class Context:
+    pass
+
+
+def sources(func: Callable[..., Any], *types: Any, unknown: int = 9) -> list[str]:
+    """Return the sources of a function's parameters, in order, as words."""
+    state, context = types or (State, Context)
+    found = analyze(func, state, context, unknown_allowed=unknown, step="it")
+    return [source.value for source in found.values()]
+
+
+def annotated(hint: object, name: str = "x") -> Callable[..., None]:
+    """Return a function whose one parameter has this annotation, not as a string."""
+    space: dict[str, Any] = {**globals(), "hint": hint}
+    exec(f"def func({name}: hint): ...", space)
+    func: Callable[..., None] = space["func"]
+    return func
+
+
+NAMES = {
+    "s": "state",
+    "state": "state",
+    "c": "context",
+    "ctx": "context",
+    "context": "context",
+    "e": "error",
+    "error": "error",
+    "exception": "error",
+    "step_name": "step_name",
+    "stage": "step_name",
+    "cancel": "cancel",
+    "cancellation_token": "cancel",
+    "token": "unknown",
+    "item": "unknown",
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), NAMES.items())
+def test_a_name_says_what_an_untyped_parameter_gets(name: str, expected: str) -> None:
+    """Without a type the name decides, by a fixed list of aliases."""
+    assert sources(annotated(Any, name)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (State, "state"),
+        (Base, "state"),
+        (State | None, "state"),
+        (Optional["State"], "state"),
+        (Annotated[State, "the state"], "state"),
+        (Context, "context"),
+        (Annotated[Context | None, "maybe"], "context"),
+        (CancellationToken, "cancel"),
+        (Exception, "error"),
+        (BaseException, "error"),
+        (ValueError, "unknown"),
+        (dict[str, Any], "unknown"),
+        (Any, "unknown"),
+        (5, "unknown"),
+    ],
+)
+def test_a_type_says_what_a_parameter_gets(hint: object, expected: str) -> None:
+    """The pipe's type must be the annotation or derive from it; wrappers are looked through."""
+    assert sources(annotated(hint)) == [expected]
+
+
+def test_a_type_is_stronger_than_a_name() -> None:
+    """A parameter called ``state`` but typed as the context receives the context."""
+    assert sources(annotated(Context, "state")) == ["context"]
+
+
+def test_a_name_decides_where_both_types_fit() -> None:
+    """W37: with two equal types, ``ctx`` is the context and everything else the state."""
+
+    def func(ctx: dict, other: dict, s: dict) -> None:  # type: ignore[type-arg]
+        """Ask for three dicts."""
+
+    assert sources(func, dict, dict) == ["context", "state", "state"]
+
+
+def test_a_bad_forward_reference_costs_only_its_own_parameter() -> None:
+    """W37: one annotation that cannot be resolved leaves the other types at work."""
+
+    def func(one: Nowhere, two: State) -> None:  # type: ignore[name-defined]  # noqa: F821
+        """Mention a class that does not exist."""
+
+    assert sources(func) == ["unknown", "state"]
+
+
+def test_a_step_may_mention_a_later_one() -> None:
+    """A closure over a function that is defined further down does not spoil the analysis."""
+
+    class Local:
+        pass
+
+    def first(x: Local) -> str:
+        return f"{Local.__name__} {later.__name__} {x}"
+
+    found = sources(first, Local, Context)
+
+    def later() -> None:
+        """Come after the analysis."""
+
+    assert found == ["state"]
+    assert first(Local()).startswith("Local later")
+
+
+def test_what_has_a_default_is_left_alone() -> None:
+    """Defaults, ``*args`` and ``**kwargs`` are never injected, whatever their type."""
+
+    def func(*args: State, x: State | None = None, **kwargs: State) -> None:
+        """Ask for nothing."""
+
+    assert sources(func) == []
+
+
+def test_an_untyped_pipe_gives_its_state_to_object() -> None:
+    """Where the types are NoneType, ``object`` and ``None`` still match the state."""
+    nothing = type(None)
+
+    assert sources(annotated(object), nothing, nothing) == ["state"]
+    assert sources(annotated(None), nothing, nothing) == ["state"]
+
+
+def test_any_as_the_state_type_matches_no_annotation() -> None:
+    """``Pipe(Any)`` switches matching by type off, and leaves the names."""
+    assert sources(annotated(Any, "x"), Any, Any) == ["unknown"]
+    assert sources(annotated(State, "state"), Any, Any) == ["state"]
+
+
+class Steps:
+    def method(self, x: State) -> None:
+        """Ask for the state."""
+
+    def __call__(self, x: Context) -> None:
+        """Ask for the context."""
+
+
+class Odd(typing.Protocol):
+    """A type that ``issubclass`` refuses."""
+
+    field: int
+
+
+def test_every_kind_of_callable_is_understood() -> None:
+    """Methods, callable objects, partials and lambdas are analysed like functions."""
+
+    def func(x: State, y: Context) -> None:
+        """Ask for both."""
+
+    assert sources(Steps().method) == ["state"]
+    assert sources(Steps()) == ["context"]
+    assert sources(partial(func, State())) == ["context"]
+    assert sources(lambda s: s) == ["state"]
+
+
+def test_a_type_that_cannot_be_compared_leaves_the_name() -> None:
+    """A protocol that refuses ``issubclass`` matches nothing and breaks nothing."""
+    assert sources(annotated(Odd, "ctx")) == ["context"]
+
+
+def test_too_many_unknown_parameters_are_named() -> None:
+    """More unknown parameters than allowed are a DefinitionError that lists them."""
+
+    def func(state: State, one: Any, two: Any) -> None:
+        """Ask for too much."""
+
+    with pytest.raises(
+        DefinitionError, match="unrecognized parameters: one, two"
+    ) as caught:
+        sources(func, unknown=1)
+    assert caught.value.step_name == "it"
+
+
+def test_one_unknown_parameter_may_be_allowed() -> None:
+    """A map worker's item is the one unknown parameter of a step."""
+    found = analyze(lambda item: item, State, Context, unknown_allowed=1, step="it")
+
+    expected: InjectionMetadata = {"item": Source.UNKNOWN}
+    assert found == expected
+
+
+def test_a_function_without_signature_is_refused() -> None:
+    """W38: a callable that Python cannot describe is a DefinitionError."""
+    with pytest.raises(DefinitionError, match="cannot read the signature"):
+        sources(dict)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+from justpipe_actors import Stop
+from justpipe_actors._definition.steps import Options, StepDef
+from justpipe_actors.events import NodeKind
+
+
+def step(kind: NodeKind = NodeKind.STEP, **parts: Any) -> StepDef:
+    """Build a definition of a step called ``it``."""
+    return StepDef(
+        name="it",
+        kind=kind,
+        func=lambda: None,
+        injection={},
+        options=Options(),
+        **parts,
+    )
+
+
+def test_a_switch_leads_to_its_routes_and_then_its_default() -> None:
+    """Route targets are named once each, default last; ``Stop`` is not a step."""
+    routes = {1: "b", 2: Stop, 3: "a", 4: "b"}
+
+    switch = step(NodeKind.SWITCH, routes=routes, default="c")
+
+    assert switch.route_targets == ("b", "a", "c")
+
+
+def test_a_callable_switch_leads_only_to_its_default() -> None:
+    """What a function will answer is not known before it is asked."""
+    switch = step(NodeKind.SWITCH, routes=lambda value: value, default="c")
+
+    assert switch.targets == ("c",)
+
+
+def test_targets_are_all_that_a_definition_tells() -> None:
+    """Static successors come first, then a map's worker, and nothing twice."""
+    assert step(NodeKind.MAP, to=("b", "b"), each="w").targets == ("b", "w")
+
+
+def test_only_a_switch_has_routes() -> None:
+    """A plain step has no route targets."""
+    assert step(to=("b",)).route_targets == ()

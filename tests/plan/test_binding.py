@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import attrs
+import pytest
+
+from justpipe_actors._plan.binding import bind_parameters
+from justpipe_actors._plan.nodes import NO_ITEM, CallValues
+from justpipe_actors.cancellation import CancellationToken
+from justpipe_actors.shape import InjectionSource as Source
+
+
+@attrs.frozen
+class Values:
+    state: object = "the state"
+    context: object = "the context"
+    token: CancellationToken = attrs.field(factory=CancellationToken)
+
+
+RUN = Values()
+CALL = CallValues(item="the item", error=ValueError("x"), step_name="it")
+
+EXPECTED: dict[Source, Any] = {
+    Source.STATE: RUN.state,
+    Source.CONTEXT: RUN.context,
+    Source.CANCEL: RUN.token,
+    Source.ERROR: CALL.error,
+    Source.STEP_NAME: "it",
+}
+
+
+@pytest.mark.parametrize("sources", [*product(EXPECTED), *product(EXPECTED, repeat=2)])
+def test_every_parameter_gets_what_it_asked_for(sources: tuple[Source, ...]) -> None:
+    """Specialised or not, a binding gives each parameter the value of its source."""
+    injection = {f"p{i}": source for i, source in enumerate(sources)}
+
+    arguments = bind_parameters(injection)(RUN, CALL)
+
+    assert arguments == {name: EXPECTED[source] for name, source in injection.items()}
+
+
+def test_no_parameters_are_no_arguments() -> None:
+    """A function that asks for nothing gets a dict of its own with nothing in it."""
+    bind = bind_parameters({})
+    bind(RUN, CALL)["stray"] = 1
+
+    assert bind(RUN, CALL) == {}
+
+
+def test_a_worker_gets_its_item() -> None:
+    """The unknown parameter receives the item, beside the known ones."""
+    bind = bind_parameters({"s": Source.STATE, "row": Source.UNKNOWN})
+
+    assert bind(RUN, CALL) == {"s": "the state", "row": "the item"}
+    assert bind(RUN, CallValues(item=None)) == {"s": "the state", "row": None}
+
+
+def test_without_an_item_the_parameter_is_left_out() -> None:
+    """W37: outside a map the parameter stays missing, so Python itself complains."""
+    bind = bind_parameters({"row": Source.UNKNOWN})
+
+    assert CallValues().item is NO_ITEM
+    assert bind(RUN, CallValues()) == {}
+
+
+def test_a_step_is_told_of_no_error() -> None:
+    """ERROR and STEP_NAME are None unless a handler is being called."""
+    bind = bind_parameters({"e": Source.ERROR, "stage": Source.STEP_NAME})
+
+    assert bind(RUN, CallValues()) == {"e": None, "stage": None}

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe
+from justpipe_actors.errors import DefinitionErrorGroup, PipelineValidationWarning
+from justpipe_actors.types import BarrierType
+
+
+def nothing() -> list[object]:
+    """Return no items to map over."""
+    return []
+
+
+def build(
+    *, state_type: Any = dict, strict: Any = True, **edges: Any
+) -> Pipe[Any, Any]:
+    """Return a pipe of steps that do nothing, with these successors."""
+    pipe = Pipe[Any, Any](state_type, strict=strict)
+    for name, to in edges.items():
+        pipe.step(name, to=to.split() if to else None)(lambda: None)
+    return pipe
+
+
+def problems(pipe: Pipe[Any, Any], **options: Any) -> list[str]:
+    """Return what is wrong with a pipe, as texts."""
+    with pytest.raises(DefinitionError) as caught:
+        pipe.validate(**options)
+    if isinstance(caught.value, DefinitionErrorGroup):
+        return [str(problem) for problem in caught.value.exceptions]
+    return [str(caught.value)]
+
+
+def remarks(pipe: Pipe[Any, Any], **options: Any) -> list[str]:
+    """Return what a pipe is warned about, as texts."""
+    with pytest.warns(PipelineValidationWarning) as caught:
+        pipe.validate(**options)
+    return [str(one.message) for one in caught]
+
+
+def test_a_sound_pipe_is_accepted_in_silence() -> None:
+    """A diamond has nothing to complain about."""
+    build(a="b c", b="d", c="d", d="").validate()
+
+
+def test_an_empty_pipe_is_accepted() -> None:
+    """Without steps there is nothing to check, not even the start."""
+    build().validate(start="nowhere")
+
+
+def test_an_unknown_successor_comes_with_a_suggestion() -> None:
+    """The message names both steps, lists what there is and guesses what was meant."""
+    (text,) = problems(build(fetch="stroe", store=""), allow_multi_root=True)
+
+    assert "'fetch' targets unknown step 'stroe'" in text
+    assert "Available steps: fetch, store." in text
+    assert "Did you mean 'store'?" in text
+
+
+def test_all_problems_are_reported_together() -> None:
+    """Several mistakes are one error whose text and exceptions hold them all, in order."""
+    pipe = build(a="x y")
+    pipe.map("m", each="z")(nothing)
+
+    texts = problems(pipe)
+
+    assert [text.split(".")[0] for text in texts] == [
+        "Step 'a' targets unknown step 'x'",
+        "Step 'a' targets unknown step 'y'",
+        "Map 'm' maps over unknown step 'z'",
+        "Multiple root steps detected: a, m",
+    ]
+
+
+def test_one_problem_is_not_a_group() -> None:
+    """A single mistake is raised as it is, with the step's name."""
+    with pytest.raises(DefinitionError) as caught:
+        build(a="x").validate()
+
+    assert type(caught.value) is DefinitionError
+    assert caught.value.step_name == "a"
+
+
+def test_the_same_problems_come_in_the_same_order() -> None:
+    """W25: what is reported follows the definition and not the hash seed."""
+    edges: dict[str, Any] = {name: f"x{name}" for name in "hgfedcba"}
+
+    texts = problems(build(**edges), allow_multi_root=True)
+
+    assert [text.split("'")[1] for text in texts] == list("hgfedcba")
+
+
+def test_a_worker_may_have_no_successors() -> None:
+    """A map's worker with a ``to`` of its own is a trap, and the remedy is told."""
+    pipe = build(w="z", z="")
+    pipe.map("m", each="w")(nothing)
+
+    (text,) = problems(pipe)
+
+    assert "put to= on the map" in text
+
+
+@pytest.mark.parametrize(
+    ("routes", "default"), [({1: "nowhere"}, None), ({1: "a"}, "nowhere")]
+)
+def test_an_unknown_route_is_named(routes: Any, default: str | None) -> None:
+    """A route or default that leads to no step is refused by name."""
+    pipe = build(a="")
+    pipe.switch("s", to=routes, default=default)(lambda: 1)
+
+    texts = problems(pipe, allow_multi_root=True)
+
+    assert "routes to unknown step 'nowhere'" in texts[0]
+
+
+def test_a_callable_switch_is_not_guessed_at() -> None:
+    """What a function may answer is never validated."""
+    pipe = build()
+    pipe.switch("s", to=lambda value: "nowhere")(lambda: 1)
+
+    pipe.validate()
+
+
+def test_a_pipe_needs_an_entry() -> None:
+    """Where every step is a successor, no entry point is found."""
+    texts = problems(build(a="b", b="a"))
+
+    assert "no entry points found" in texts[0]
+
+
+def test_the_start_must_exist() -> None:
+    """An unknown ``start`` is refused in the words of the call."""
+    (text,) = problems(build(a=""), start="b")
+
+    assert "run(start=...) references unknown step 'b'" in text
+
+
+def test_several_roots_are_listed_in_order() -> None:
+    """Several entry points are refused unless they are said to be meant."""
+    pipe = build(b="", a="")
+
+    assert problems(pipe)[0].startswith("Multiple root steps detected: a, b")
+    pipe.validate(allow_multi_root=True)
+    pipe.validate(start="a")
+
+
+def test_several_roots_are_a_remark_where_it_is_not_strict() -> None:
+    """A lenient pipe only warns of them, even when they are allowed."""
+    (text,) = remarks(build(b="", a=""), strict=False, allow_multi_root=True)
+
+    assert text.startswith("Multiple root steps detected: a, b")
+
+
+def test_a_cycle_is_printed_as_a_path() -> None:
+    """A cycle that can be reached is shown step by step, through switches too."""
+    pipe = build(a="b", b="s")
+    pipe.switch("s", to={1: "b"})(lambda: 1)
+
+    (text,) = problems(pipe)
+
+    assert "b -> s -> b" in text
+
+
+def test_a_cycle_apart_is_named_as_unreachable() -> None:
+    """Steps that only lead to each other are listed."""
+    (text,) = problems(build(a="", c="b", b="c"))
+
+    assert "Unreachable steps" in text
+    assert text.endswith("b, c.")
+
+
+def starved(**options: Any) -> Pipe[Any, Any]:
+    """Return a pipe with a join of ``reader`` and ``writer``."""
+    pipe = build(reader="join", writer="join")
+    pipe.step("join", **options)(lambda: None)
+    return pipe
+
+
+def test_a_join_must_be_able_to_open() -> None:
+    """Starting behind a parent of an ALL join is refused, or warned of if lenient."""
+    expected = (
+        "Step 'join' requires ALL parents, but start='reader' "
+        "cannot reach parent(s): writer."
+    )
+
+    assert problems(starved(), start="reader") == [expected]
+    assert remarks(starved(), start="reader", strict=False) == [expected]
+
+
+def test_an_any_join_needs_one_parent() -> None:
+    """An ANY join may be started from any of its parents."""
+    starved(barrier_type=BarrierType.ANY).validate(start="reader")
+
+
+def test_switches_and_maps_are_no_parents_of_a_join() -> None:
+    """W35: only ``to`` makes a parent, so a route or worker edge raises no false alarm."""
+    pipe = build(a="z", z="")
+    pipe.switch("s", to={1: "z"})(lambda: 1)
+    pipe.map("m", each="z")(nothing)
+
+    pipe.validate(start="a")
+
+
+def hungry() -> Pipe[Any, Any]:
+    """Return a pipe whose step ``eat`` wants an item."""
+    pipe = build(a="eat")
+    pipe.step("eat")(lambda item: item)
+    return pipe
+
+
+def test_only_workers_get_items() -> None:
+    """W37: an unknown parameter of a step that nobody maps over is refused by name."""
+    (text,) = problems(hungry())
+
+    assert "Step 'eat' has a parameter 'item' that nothing supplies" in text
+    assert remarks(hungry(), strict=False) == [text]
+
+
+def test_the_only_root_gets_no_item() -> None:
+    """W37: a pipe that can only begin with such a step is refused, too."""
+    pipe = build()
+    pipe.step("eat")(lambda item: item)
+
+    assert "'item' that nothing supplies" in problems(pipe)[0]
+
+
+def test_a_route_gives_no_item() -> None:
+    """W37: a step started by a switch is not a worker."""
+    pipe = build()
+    pipe.step("eat")(lambda item: item)
+    pipe.switch("s", to={1: "eat"})(lambda: 1)
+
+    assert "'item' that nothing supplies" in problems(pipe)[0]
+
+
+def test_a_worker_may_ask_for_its_item() -> None:
+    """W37: what some map names as its worker is left alone, even as a successor."""
+    pipe = hungry()
+    pipe.map("m", each="eat")(nothing)
+
+    pipe.validate(allow_multi_root=True)
+
+
+def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
+    """W37: nobody knows whether a step without parents will be started with an item."""
+    pipe = build(a="")
+    pipe.step("eat")(lambda item: item)
+
+    pipe.validate(allow_multi_root=True)
+    pipe.validate(start="a")
+
+
+@dataclass
+class Mutable:
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Frozen:
+    total: int = 0
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_shared_state_under_a_map_is_pointed_out(strict: bool) -> None:
+    """A mutable dataclass as state of a pipe with a map is a remark in both modes."""
+    pipe = build(state_type=Mutable, strict=strict, w="")
+    pipe.map("m", each="w")(nothing)
+
+    (text,) = remarks(pipe)
+
+    assert "Mutable is a mutable dataclass" in text
+
+
+def test_frozen_state_under_a_map_is_fine() -> None:
+    """A frozen dataclass cannot be raced on."""
+    pipe = build(state_type=Frozen, w="")
+    pipe.map("m", each="w")(nothing)
+
+    pipe.validate()
+
+
+def test_five_thousand_steps_in_a_row_are_validated() -> None:
+    """W34: the length of a chain is no limit."""
+    edges: dict[str, Any] = {f"n{i}": f"n{i + 1}" for i in range(4999)}
+    pipe = build(**edges, n4999="")
+
+    pipe.validate()
+    assert len(pipe.plan().reachable("n0")) == 5000

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe
+from justpipe_actors._plan.nodes import MapNode, StepNode, SubNode, SwitchNode
+from justpipe_actors.placements import HerePlacement, ThreadPlacement
+from justpipe_actors.shape import StepContext
+from justpipe_actors.types import BarrierType
+
+
+def work() -> str:
+    """Answer something."""
+    return "work"
+
+
+def tagging(tag: str) -> Callable[..., Any]:
+    """Return a middleware that puts a tag around the result."""
+
+    def middleware(func: Callable[..., Any], ctx: StepContext) -> Callable[..., Any]:
+        return lambda **arguments: f"{tag}({func(**arguments)})"
+
+    return middleware
+
+
+def test_every_kind_of_step_has_its_node() -> None:
+    """A plan holds one node per step, in order, with what only its kind needs."""
+    pipe, child = Pipe[Any, Any](), Pipe[Any, Any]()
+    pipe.step("a", to=["s", "s"], barrier_type=BarrierType.ANY, timeout=2)(work)
+    pipe.map("m", each="a", max_concurrency=3)(work)
+    pipe.switch("s", to={1: "m"}, default="u")(work)
+    pipe.sub("u", pipeline=child, barrier_timeout=1)(work)
+
+    a, m, s, u = pipe.plan().nodes.values()
+
+    assert isinstance(a, StepNode)
+    assert (a.to, a.join, a.timeout) == (("s", "s"), BarrierType.ANY, 2)
+    assert isinstance(m, MapNode)
+    assert (m.each, m.max_concurrency, m.routed_by) == ("a", 3, ("s",))
+    assert isinstance(s, SwitchNode)
+    assert (s.routes, s.targets, s.parents) == ({1: "m"}, ("m", "u"), ("a",))
+    assert isinstance(u, SubNode)
+    assert (u.child, u.barrier_timeout, u.is_join) == (child, 1, False)
+
+
+def test_the_roots_keep_their_order() -> None:
+    """W25: a run begins in the order of registration, not of a set."""
+    pipe = Pipe[Any, Any]()
+    for name in "hgfedcba":
+        pipe.step(name)(work)
+
+    assert pipe.plan().roots == tuple("hgfedcba")
+
+
+def test_middleware_wraps_from_the_inside_out() -> None:
+    """The last middleware added is the outermost."""
+    pipe = Pipe[Any, Any](middleware=[tagging("first")])
+    pipe.add_middleware(tagging("last"))
+    pipe.step(work)
+
+    assert pipe.plan().nodes["work"].func() == "last(first(work))"
+
+
+def test_middleware_may_leave_a_function_alone() -> None:
+    """A middleware that returns None wraps nothing."""
+    pipe = Pipe[Any, Any](middleware=[lambda _func, _ctx: None])
+    pipe.step(work)
+
+    assert pipe.plan().nodes["work"].func is work
+
+
+class Empty:
+    """A wrapper that counts as false."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __call__(self) -> str:
+        """Answer something else."""
+        return "wrapped"
+
+
+def test_a_wrapper_counts_even_when_it_is_false() -> None:
+    """Only None leaves the function, not whatever happens to have no length."""
+    pipe = Pipe[Any, Any](middleware=[lambda _func, _ctx: Empty()])
+    pipe.step(work)
+
+    assert pipe.plan().nodes["work"].func() == "wrapped"
+
+
+def test_one_step_has_one_context_for_all_its_middleware() -> None:
+    """Middlewares of one step share a StepContext, with the decorator's extras in it."""
+    seen: list[StepContext] = []
+
+    def look(_func: Callable[..., Any], ctx: StepContext) -> None:
+        seen.append(ctx)
+
+    pipe = Pipe[Any, Any](name="p", middleware=[look, look])
+    pipe.step("a", retries=2, colour="red")(work)
+    pipe.plan()
+
+    assert seen[0] is seen[1]
+    assert seen[0] == StepContext("a", {"colour": "red"}, "p", 2)
+
+
+def test_a_plan_is_called_what_its_pipe_is() -> None:
+    """The pipe's name is the plan's, so observers and middleware hear the right one."""
+    assert Pipe[Any, Any](name="nightly").plan().name == "nightly"
+
+
+def test_a_definition_is_compiled_once_per_version() -> None:
+    """Asking again gives the same plan, until something is added."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a")(work)
+    plan = pipe.plan()
+    assert pipe.plan() is plan
+
+    pipe.add_middleware(tagging("t"))
+    assert pipe.plan() is not plan
+
+
+def test_an_unknown_placement_is_refused_by_name() -> None:
+    """A placement that does not exist is a DefinitionError that lists those that do."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a", placement="moon")(work)
+
+    with pytest.raises(DefinitionError, match="'moon'; there are: here, thread"):
+        pipe.plan()
+
+
+def test_a_step_without_placement_is_called_as_it_is() -> None:
+    """Nothing, and the word "here", put nothing around the function."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a")(work)
+    pipe.step("b", placement="here")(work)
+
+    assert [node.func for node in pipe.plan().nodes.values()] == [work, work]
+    assert [node.placement for node in pipe.plan().nodes.values()] == [None, None]
+
+
+async def test_a_placement_is_inside_the_middleware() -> None:
+    """The user's function goes where it is placed; what wraps it stays on the loop."""
+    calls: list[str] = []
+
+    class Spy(HerePlacement):
+        async def run_sync(self, call: Callable[[], Any], /) -> Any:
+            calls.append("placed")
+            return await super().run_sync(call)
+
+    def outside(func: Callable[..., Any], _ctx: StepContext) -> Callable[..., Any]:
+        async def wrapped(**arguments: Any) -> Any:
+            calls.append("wrapped")
+            return await func(**arguments)
+
+        return wrapped
+
+    spy = Spy()
+    pipe = Pipe[Any, Any](middleware=[outside])
+    pipe.step("a", placement=spy)(lambda s: calls.append(s))
+    node = pipe.plan().nodes["a"]
+
+    await node.func(s="called")  # type: ignore[misc]
+
+    assert calls == ["wrapped", "placed", "called"]
+    assert node.placement is spy
+
+
+async def test_an_awaitable_from_a_thread_is_awaited_on_the_loop() -> None:
+    """A placed function that returns an awaitable means its result, on both backends."""
+
+    async def later() -> str:
+        return "later"
+
+    pipe = Pipe[Any, Any]()
+    pipe.step("a", placement=ThreadPlacement())(lambda: later())
+
+    assert await pipe.plan().nodes["a"].func() == "later"  # type: ignore[misc]
