@@ -1,0 +1,122 @@
+"""What ``Pipe`` tells about itself without being run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe
+
+
+def prepare() -> None:
+    """Stand for a hook."""
+
+
+def rescue(error: Exception) -> None:
+    """Stand for a handler."""
+
+
+def full() -> tuple[Pipe[Any, Any], Pipe[Any, Any]]:
+    """Return a pipe that uses everything there is to describe, and its child."""
+    child = Pipe[Any, Any](name="child")
+    child.step("only")(lambda: None)
+    pipe = Pipe[Any, Any](name="p", metadata={"owner": "us"})
+    pipe.step("a", to=["m", "a2"], timeout=2, retries=3, on_error=rescue)(lambda: None)
+    pipe.step("a2", to="s")(lambda: None)
+    pipe.map("m", each="w", to="s")(lambda: None)
+    pipe.step("w")(lambda: None)
+    pipe.switch("s", to={1: "u"}, barrier_timeout=5)(lambda: 1)
+    pipe.sub("u", pipeline=child)(lambda: None)
+    pipe.on_startup(prepare)
+    pipe.on_shutdown(prepare)
+    pipe.on_error(rescue)
+    return pipe, child
+
+
+def test_a_description_is_json_and_complete() -> None:
+    """Nodes tell only what was set; topology and roots know static edges only."""
+    pipe, child = full()
+
+    assert json.loads(json.dumps(pipe.describe())) == {
+        "name": "p",
+        "pipeline_hash": pipe.pipeline_hash,
+        "nodes": {
+            "a": {
+                "kind": "step",
+                "targets": ["a2", "m"],
+                "timeout": 2,
+                "retries": 3,
+                "has_error_handler": True,
+            },
+            "a2": {"kind": "step", "targets": ["s"]},
+            "m": {"kind": "map", "targets": ["s", "w"]},
+            "w": {"kind": "step", "targets": []},
+            "s": {"kind": "switch", "targets": ["u"], "barrier_timeout": 5},
+            "u": {
+                "kind": "sub",
+                "targets": [],
+                "sub_pipeline_hash": child.pipeline_hash,
+            },
+        },
+        "topology": {"a": ["m", "a2"], "a2": ["s"], "m": ["s"]},
+        "roots": ["a", "w", "u"],
+        "metadata": {"owner": "us"},
+        "hooks": {
+            "startup": ["prepare"],
+            "shutdown": ["prepare"],
+            "on_error": "rescue",
+        },
+    }
+
+
+def test_hooks_that_are_not_there_are_not_described() -> None:
+    """A pipe without hooks describes none."""
+    assert Pipe[Any, Any]().describe()["hooks"] == {}
+
+
+def test_hooks_and_handlers_are_part_of_the_plan() -> None:
+    """Compiling carries hooks and handlers along, by name."""
+    plan = full()[0].plan()
+
+    assert [hook.name for hook in (*plan.startup, *plan.shutdown)] == ["prepare"] * 2
+    assert plan.on_error is not None
+    assert plan.nodes["a"].on_error is not None
+    assert plan.on_error.name == plan.nodes["a"].on_error.name == "rescue"
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.hooks: dict[str, Any] = {}
+
+    def render(self, steps: Any, topology: Any, **hooks: Any) -> str:
+        """Remember the hooks and draw the steps as words."""
+        self.hooks = hooks
+        return f"{' '.join(steps)}: {len(topology)}"
+
+
+def test_a_renderer_gets_steps_edges_and_hooks() -> None:
+    """``graph`` hands everything to the renderer and returns its text."""
+    recorder = Recorder()
+
+    assert full()[0].graph(recorder) == "a a2 m w s u: 3"
+    assert recorder.hooks == {"startup_hooks": [prepare], "shutdown_hooks": [prepare]}
+
+
+def test_a_pipe_says_what_it_is() -> None:
+    """Its repr has its name and size, its middleware is a view."""
+    pipe, _ = full()
+
+    assert repr(pipe) == "<Pipe 'p' with 6 steps>"
+    assert isinstance(pipe.middleware, tuple)
+
+
+def test_a_start_may_be_a_function() -> None:
+    """``start=`` takes a function or a name, and refuses anything else."""
+    pipe = Pipe[Any, Any]()
+    pipe.step(prepare)
+
+    pipe.validate(start=prepare)
+    with pytest.raises(DefinitionError, match=r"must be a step's name or function"):
+        pipe.validate(start=5)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""Judging trouble is pure: classification, escalation, the journal, the ending."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from justpipe_actors import errors
+from justpipe_actors._failure.classify import classify
+from justpipe_actors._failure.escalate import Ask, Cancelled, Unhandled, escalate
+from justpipe_actors._failure.journal import KEPT, Ending, Journal, Trouble
+from justpipe_actors._plan.nodes import Callback
+from justpipe_actors._run.ending import conclude
+from justpipe_actors.types import (
+    FailureClassificationConfig,
+    FailureKind,
+    FailureReason,
+    FailureSource,
+    PipelineCancelled,
+    PipelineTerminalStatus,
+)
+
+
+CONFIG = FailureClassificationConfig(external_dependency_prefixes=("myclient",))
+
+
+def trouble(
+    kind: FailureKind = FailureKind.STEP, error: Exception | None = None
+) -> Trouble:
+    """Return a trouble of a kind."""
+    return Trouble(kind, FailureReason.STEP_ERROR, error or ValueError(kind.value), "s")
+
+
+def handler(name: str) -> Callback:
+    """Return a handler that is told apart by its name."""
+    return Callback(lambda: None, name, lambda run, call: {})
+
+
+def test_the_chain_is_climbed_not_circled() -> None:
+    """Local, then global, then nobody; a token's cancellation ends as one."""
+    local, everywhere = handler("local"), handler("global")
+    error = ValueError("x")
+
+    first = escalate(error, 0, (local, everywhere))
+    second = escalate(error, 1, (local, everywhere))
+    assert isinstance(first, Ask)
+    assert (first.handler, first.level) == (local, 1)
+    assert isinstance(second, Ask)
+    assert (second.handler, second.level) == (everywhere, 2)
+    assert isinstance(escalate(error, 2, (local, everywhere)), Unhandled)
+    assert isinstance(escalate(error, 0, (None, None)), Unhandled)
+    cancelled = escalate(PipelineCancelled("why"), 2, (local, everywhere))
+    assert isinstance(cancelled, Cancelled)
+    assert cancelled.reason == "why"
+
+
+def test_the_primary_failure_is_the_earliest_phase() -> None:
+    """The first failure of the earliest phase is the cause, whatever came first."""
+    journal = Journal()
+    shutdown, step, later = (
+        trouble(FailureKind.SHUTDOWN),
+        trouble(FailureKind.STEP),
+        trouble(FailureKind.STEP),
+    )
+    for one in (shutdown, step, later):
+        journal.add(one)
+
+    assert journal.primary is step
+
+
+def test_a_journal_is_bounded() -> None:
+    """It keeps the first thousand and counts the rest."""
+    journal = Journal()
+    for _ in range(KEPT + 5):
+        journal.add(trouble())
+
+    assert (len(journal.troubles), journal.dropped) == (KEPT, 5)
+
+
+def test_whose_fault_it_is() -> None:
+    """A client library's exception is an external dependency's, ours the framework's."""
+    away = type("Away", (Exception,), {"__module__": "myclient.http"})()
+    records = classify(
+        [
+            trouble(error=away),
+            trouble(),
+            trouble(FailureKind.INFRA),
+        ],
+        CONFIG,
+    )
+
+    assert [record.source for record in records] == [
+        FailureSource.EXTERNAL_DEP,
+        FailureSource.USER_CODE,
+        FailureSource.FRAMEWORK,
+    ]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        PipelineTerminalStatus.TIMEOUT,
+        PipelineTerminalStatus.CANCELLED,
+        PipelineTerminalStatus.CLIENT_CLOSED,
+    ],
+)
+def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
+    """A failure before it is listed, and the status is the one from outside."""
+    journal = Journal()
+    journal.add(trouble())
+    end = conclude(Ending(status, "why"), journal, CONFIG, 1.0)
+
+    assert end.status is status
+    assert end.failed_step is None
+    assert len(end.errors) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.DefinitionError("x", step_name="s"),
+        errors.RunInterrupted("gone"),
+        errors.RunRejected("full", "Wait."),
+        errors.ForeignCancellation("s"),
+        errors.StepAborted("s", "SystemExit"),
+        errors.RetriesExhausted("s", 3),
+        errors.NoRouteError("s", "'c'", ["'a'"], ""),
+        errors.MapSourceError("m", "is odd"),
+        errors.StepTimeoutError("s", 1.5),
+        errors.BarrierTimeoutError("s", ["p"], 2),
+        errors.ChildRunFailed("s", "why"),
+        errors.EmptyPipelineError("p"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickling(error: Any) -> None:
+    """An error comes out of a pickle with its text and its facts."""
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
