@@ -19,6 +19,7 @@ from typing import Any, Self
 import anyio
 import attrs
 from anyio.abc import TaskGroup
+from trio.lowlevel import enable_ki_protection
 
 from ._actors.actor import ActorStatistics
 from ._actors.host import Host
@@ -51,6 +52,7 @@ class Supervisor:
         self._host: Host | None = None
         self._close_ambient: Callable[[], None] = lambda: None
 
+    @enable_ki_protection
     async def __aenter__(self) -> Self:
         """Open the host and make it the ambient one.
 
@@ -67,6 +69,7 @@ class Supervisor:
         self._close_ambient = open_ambient(self._host)
         return self
 
+    @enable_ki_protection
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

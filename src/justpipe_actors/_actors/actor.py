@@ -19,6 +19,7 @@ from collections import deque
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
+from trio.lowlevel import enable_ki_protection
 
 from .._plan.nodes import Node, Plan
 from .inbox import Inbox
@@ -84,6 +85,7 @@ class Actor:
         else:
             self.host.spawn(self._receive)
 
+    @enable_ki_protection
     async def _receive(self) -> None:
         self._coming = False
         turns = 0

@@ -9,6 +9,11 @@ A streaming step is driven in the activation's own task and an error of ``emit``
 *thrown into the generator*.  The obvious ``async for`` would leave the generator's
 cancel scopes open around our own awaits: ``with move_on_after(...): yield`` inside a step
 would leak a cancellation that belongs to nobody.
+
+On trio a Ctrl-C is raised wherever the program happens to be.  The engine's tasks are
+protected from that, because half a commit is a token that never comes back; users' code
+is not, or a step that computes for ever could not be interrupted.  This page is where
+the one calls the other.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, cast
+
+from trio.lowlevel import disable_ki_protection
 
 from .._plan.answers import CONTROL_ITEMS
 
@@ -47,6 +54,13 @@ def within(
         return stop.value
 
 
+@disable_ki_protection
+def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
+    """Call a user's function, where Ctrl-C may strike."""
+    return func(**arguments)
+
+
+@disable_ki_protection
 async def settle_value(result: object, emit: Emit | None) -> object:
     """Wait for what a function returned, and stream it if it is a stream.
 
@@ -61,6 +75,7 @@ async def settle_value(result: object, emit: Emit | None) -> object:
     return result
 
 
+@disable_ki_protection
 async def stream(items: AsyncGenerator[object, None], emit: Emit) -> object:
     """Emit every item that is not a control item; return the last one that is."""
     answer: object = None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import anyio
 import attrs
+from trio.lowlevel import enable_ki_protection
 
 from .._plan.nodes import NO_ITEM, Node, SwitchNode
 from ..errors import BarrierTimeoutError
@@ -229,6 +230,7 @@ def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
     ledger.host.spawn(_run_timer, ledger, wave, node, timer)
 
 
+@enable_ki_protection
 async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> None:
     """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
     try:

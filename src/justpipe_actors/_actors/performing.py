@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 import anyio
+from trio.lowlevel import enable_ki_protection
 
 from .._failure.escalate import Ask, escalate
 from .._plan.answers import (
@@ -44,7 +45,7 @@ from ..events import EventType
 from ..meta import StepStatus, current_step_notes, current_tries
 from . import flow, settling
 from .activation import Activation, lineage_of
-from .calling import settle_value, within
+from .calling import call, settle_value, within
 from .ledger import NO_LINEAGE, Ledger
 from .map import open_fan, run_fan
 from .messages import Expire, Start
@@ -174,12 +175,13 @@ async def _call(
     keep: bool = False,
 ) -> object:
     """Call a user function in the activation's context; ``keep`` leaves streams whole."""
-    result = act.variables.run(func, **arguments)
+    result = act.variables.run(call, func, arguments)
     if result is None or not (
         hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
     ):
         return result
 
+    @enable_ki_protection
     async def emit(item: object) -> None:
         voice = act.ledger.voice
         if voice.is_full:

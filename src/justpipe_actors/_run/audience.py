@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import anyio
 import attrs
 from anyio.abc import TaskGroup
+from trio.lowlevel import enable_ki_protection
 
 from .._actors.bell import Bell
 from .._failure.texts import text_of
@@ -70,6 +71,7 @@ class Listener:
             self._room = self._room or anyio.Event()
             await self._room.wait()
 
+    @enable_ki_protection
     async def listen(self) -> None:
         """Hand over the events one by one, then the terminal callback."""
         try:

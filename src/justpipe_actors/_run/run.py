@@ -14,7 +14,6 @@ own cleanup whatever happened.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 import uuid
@@ -27,10 +26,11 @@ from typing import Any
 import anyio
 import attrs
 from anyio.abc import TaskGroup
+from trio.lowlevel import enable_ki_protection
 
 from .._actors import flow
 from .._actors.activation import Activation
-from .._actors.calling import within
+from .._actors.calling import call, settle_value, within
 from .._actors.host import Host
 from .._actors.ledger import Ledger
 from .._actors.parts import Stage
@@ -130,6 +130,7 @@ class Run:
 
     # -- its life
 
+    @enable_ki_protection
     async def conduct(self) -> None:
         """Live from the first event to the last."""
         self._began = self.loop.now()
@@ -317,9 +318,8 @@ class Run:
     async def _call_hook(self, hook: Callback) -> Exception | None:
         """Call a hook and return what it raised."""
         try:
-            result = hook.func(**hook.bind(self.ledger, CallValues()))
-            if inspect.isawaitable(result):
-                await result
+            result = call(hook.func, hook.bind(self.ledger, CallValues()))
+            await settle_value(result, None)
         except Exception as error:  # noqa: BLE001 - a hook's failure is data
             return error
         return None

@@ -24,6 +24,7 @@ from typing import Self
 import anyio
 import attrs
 from anyio.abc import TaskGroup
+from trio.lowlevel import enable_ki_protection
 
 from .._actors.calling import within
 from .._actors.parts import Stage
@@ -90,6 +91,7 @@ class RunStream:
 
     # -- consuming
 
+    @enable_ki_protection
     async def __aenter__(self) -> Self:
         """Begin the run as a child of this block."""
         run = self._set_up()
@@ -102,6 +104,7 @@ class RunStream:
         tasks.start_soon(run.conduct)
         return self
 
+    @enable_ki_protection
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -174,6 +177,7 @@ class RunStream:
         else:
             self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
+    @enable_ki_protection
     async def aclose(self) -> None:
         """End the run without its consumer; returns when nothing of it is left."""
         run = self._run
@@ -241,6 +245,7 @@ class RunStream:
         if self._feed is not None:
             self._feed.close()
 
+    @enable_ki_protection
     async def _give_up(self, run: Run) -> None:
         """The consumer was cancelled while it waited: the run ends before it goes on."""
         self._close(run)
