@@ -775,3 +775,104 @@ async def test_the_definition_is_frozen_by_the_first_run() -> None:
         pipe.step("b")
     with pytest.raises(RuntimeError, match="frozen after first run"):
         pipe.add_event_hook(lambda event: event)
+
+
+async def test_a_map_function_that_raises() -> None:
+    """24.16: a map whose function fails speaks of no items, and what follows is pruned."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.map("m", each="w", to="after")(failing)
+    pipe.step("w")(work)
+    pipe.step("after")(noop)
+
+    assert told(await play(pipe))[1:] == [
+        "STEP_START m",
+        "STEP_ERROR m",
+        "FINISH FAILED",
+    ]
+
+
+async def test_a_branch_beside_a_suspended_one_finishes() -> None:
+    """24.16: what was started beside a suspending step runs to its end, no further."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("r", to=["a", "b"])(noop)
+    suspending = anyio.Event()
+
+    @pipe.step("a", to="x")
+    def a(state: dict[str, Any]) -> Any:
+        suspending.set()
+        return Suspend("later")
+
+    @pipe.step("b", to="y")
+    async def b(state: dict[str, Any]) -> Any:
+        await suspending.wait()
+        yield 1
+
+    pipe.step("x")(noop)
+    pipe.step("y")(noop)
+    words = told(await play(pipe))
+
+    assert sorted(words[3:-1]) == sorted(
+        [
+            *["STEP_START a", "SUSPEND a", "STEP_END a"],
+            *["STEP_START b", "TOKEN b", "STEP_END b"],
+        ]
+    )
+    assert words[-1] == "FINISH SUCCESS"
+
+
+async def test_two_steps_answer_one_token() -> None:
+    """24.16: every step that reaches a cancelled token says so for itself."""
+
+    async def answer(cancel: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        await cancel.checkpoint()
+
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+    pipe.step("a")(answer)
+    pipe.step("b")(answer)
+    pipe.cancellation_token.cancel("enough")
+    words = told(await play(pipe))
+
+    assert sorted(words[1:-1]) == [
+        *["CANCELLED a", "CANCELLED b"],
+        *["STEP_START a", "STEP_START b"],
+    ]
+    assert words[-1] == "FINISH CANCELLED"
+
+
+@pytest.mark.virtual_time
+async def test_a_failure_before_a_run_timeout() -> None:
+    """24.16: a timeout wins over a failure, which is still listed."""
+
+    async def slow(state: dict[str, Any]) -> None:
+        await anyio.sleep_forever()
+
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+    pipe.step("f")(failing)
+    pipe.step("s")(slow)
+    end = end_of(await play(pipe, timeout=60))
+
+    assert (end.status.name, end.error, len(end.errors)) == ("TIMEOUT", None, 1)
+
+
+async def test_a_self_loop() -> None:
+    """24.17: every lap of a step that names itself starts and ends, at attempt 1."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step("l", to="after")
+    def loop(state: dict[str, Any]) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        return "l" if state["laps"] < 3 else None
+
+    pipe.step("after")(noop)
+    events = await play(pipe)
+
+    assert told(events)[1:-1] == [
+        *["STEP_START l", "STEP_END l"] * 3,
+        *["STEP_START after", "STEP_END after"],
+    ]
+    assert [inv(e) for e in events[1:7:2]] == [
+        ("1", None, "1", 1),
+        ("2", "1", "2", 1),
+        ("3", "2", "3", 1),
+    ]
