@@ -6,7 +6,7 @@ Contracts are documented here once; implementations add only what differs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -130,7 +130,3 @@ def validate_observer(observer: object) -> None:
         if not inspect.iscoroutinefunction(getattr(observer, hook)):
             msg = f"{type(observer).__name__}.{hook} must be declared with async def."
             raise TypeError(msg)
-
-
-AsyncCall = Callable[..., Awaitable[Any]]
-"""Any coroutine function."""

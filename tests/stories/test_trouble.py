@@ -401,6 +401,26 @@ async def test_w32_failures_are_bounded() -> None:
     assert end.errors[-1].error == "... and 500 more failures"
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, BaseException])
+async def test_w9_a_base_exception(kind: type[BaseException]) -> None:
+    """W9: it fails the run as infra, FINISH says so, and then it is raised as itself."""
+
+    def abort(state: Any) -> None:
+        raise kind
+
+    events = []
+    with pytest.raises(kind):
+        async for event in single(abort).run({}):
+            events.append(event)
+    end = events[-1].payload
+
+    assert (end.status, end.failure_kind.value, end.failed_step) == (
+        FAILED,
+        "infra",
+        "a",
+    )
+
+
 async def test_options_without_effect_say_so() -> None:
     """An option that does nothing here warns instead of pretending."""
     with pytest.warns(UserWarning, match="no effect"):

@@ -19,6 +19,7 @@ import attrs
 from .._failure.journal import Ending, Journal, Trouble
 from .._plan.nodes import Plan
 from ..cancellation import CancellationToken
+from ..errors import StepAborted
 from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
@@ -177,10 +178,11 @@ class Ledger:
         return f"{self.run_id}:{self.invocations}"
 
     def blame(self, error: Exception, step: str | None) -> None:
-        """Note a step's unhandled failure."""
-        self.journal.add(
-            Trouble(FailureKind.STEP, FailureReason.STEP_ERROR, error, step)
-        )
+        """Note a step's unhandled failure; an abort is not the step's kind of trouble."""
+        kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR
+        if isinstance(error, StepAborted):
+            kind, reason = FailureKind.INFRA, FailureReason.INTERNAL_ERROR
+        self.journal.add(Trouble(kind, reason, error, step))
 
     def note(self, diagnostic: Diagnostic) -> None:
         """Note a join that did not run."""

@@ -6,8 +6,6 @@ write them down as they are, and nothing in an inbox keeps a finished run alive.
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
 from .._plan.nodes import NO_ITEM
@@ -52,5 +50,3 @@ class Expire:
 
 
 Message = Start | Expire
-
-MESSAGES: Final = (Start, Expire)
