@@ -1,45 +1,36 @@
-"""``Pipe``: the decorators and ``run()``; where the definition meets the engine."""
+"""``Pipe``: where the definition meets the engine.
+
+The decorators come from ``_definition``, what a definition tells about itself from
+``_plan``; here they are put together, checked and run.
+"""
 
 from __future__ import annotations
 
-import inspect
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar
 
-from ._definition.names import label_of, name_of, names_of, resolve_name
+from ._definition.decorators import StepDecorators, Target
+from ._definition.hooks import HookDecorators
+from ._definition.names import start_of
+from ._definition.options import OnFailure, check_policy, is_on, warn_without_effect
 from ._definition.registry import Registry
-from ._definition.signature import analyze
-from ._definition.steps import Options, StepDef
-from ._plan import checks, graph
+from ._plan import checks, description
 from ._plan.compile import Settings, compile_plan
 from ._plan.fingerprint import fingerprint
 from ._plan.nodes import Plan
 from ._run.run import Order
 from ._run.stream import RunStream
-from .abc import EventHook, Middleware, ObserverProtocol, Placement
+from .abc import Middleware
 from .cancellation import CancellationToken
-from .errors import DefinitionError, PipelineValidationWarning
-from .events import NodeKind
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
 from .placements import ThreadPlacement
-from .shape import BarrierType, StepInfo
-from .signals import Stop
+from .shape import StepInfo
 
 
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
-FuncT = TypeVar("FuncT", bound=Callable[..., Any])
-
-OnFailure = Literal["prune", "continue", "stop"]
-Target = str | Callable[..., Any]
-Targets = Target | Sequence[Target] | None
-
-TRUTHY = ("1", "true", "yes", "on")
-"""What an environment variable says to mean yes."""
 
 
 class Renderer(Protocol):
@@ -50,7 +41,7 @@ class Renderer(Protocol):
         ...
 
 
-class Pipe(Generic[StateT, ContextT]):
+class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
     """A pipeline: decorate functions with it, then run it.
 
     Args:
@@ -95,11 +86,7 @@ class Pipe(Generic[StateT, ContextT]):
         on_failure: OnFailure = "prune",
         log_state: bool | Callable[[Any], str] = True,
     ) -> None:
-        if on_failure not in ("prune", "continue", "stop"):
-            msg = (
-                f"on_failure must be 'prune', 'continue' or 'stop', not {on_failure!r}."
-            )
-            raise DefinitionError(msg)
+        check_policy(on_failure)
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
@@ -109,12 +96,10 @@ class Pipe(Generic[StateT, ContextT]):
         self.context_type: Any = context_type or type(None)
         wrapped = [tenacity_retry_middleware] if middleware is None else middleware
         self.registry = Registry(self.state_type, self.context_type, tuple(wrapped))
-        self.debug = _flag(debug, "JUSTPIPE_ACTORS_DEBUG")
-        self.persist = _flag(persist, "JUSTPIPE_ACTORS_PERSIST")
+        self.debug = is_on(debug, "JUSTPIPE_ACTORS_DEBUG")
+        self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        for asked, option in ((self.debug, "debug"), (self.persist, "persist")):
-            if asked:
-                _warn_unavailable(option)
+        warn_without_effect(debug=self.debug, persist=self.persist)
         self._log_state = log_state
         self._settings = Settings(
             name=name,
@@ -128,290 +113,16 @@ class Pipe(Generic[StateT, ContextT]):
         self._compiled: tuple[int, Plan] | None = None
         self._validated: set[tuple[int, str | None, bool, bool]] = set()
 
-    @property
-    def middleware(self) -> tuple[Middleware, ...]:
-        """The middleware, first to last; a view."""
-        return self.registry.middleware
-
-    # -- nodes
-
-    @overload
-    def step(self, name: FuncT, **kwargs: Any) -> FuncT: ...
-    @overload
-    def step(
-        self,
-        name: str | None = None,
-        to: Targets = None,
-        barrier_timeout: float | None = None,
-        barrier_type: BarrierType | None = None,
-        on_error: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> Callable[[FuncT], FuncT]: ...
-    def step(
-        self,
-        name: Any = None,
-        to: Any = None,
-        barrier_timeout: float | None = None,
-        barrier_type: BarrierType | None = None,
-        on_error: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Register a function as a step.
-
-        Args:
-            name: the step's name; the function's by default.
-            to: the step or steps that follow it, by name or function.
-            barrier_timeout: seconds to wait for all parents, from the first one on.
-            barrier_type: wait for ALL parents (default) or ANY of them.
-            on_error: called when the step fails; its result counts as the step's.
-            **kwargs: ``timeout`` (seconds), ``retries``, ``concurrency`` (activations at
-                once), ``placement`` ("thread" moves a sync function off the loop); the
-                rest goes to middleware as ``StepContext.kwargs``.
-
-        Raises:
-            DefinitionError: something about it cannot be.
-        """
-        join = (barrier_timeout, barrier_type, on_error)
-        if callable(name) and not isinstance(name, str):
-            self._decorate(NodeKind.STEP, None, join, kwargs, to=to)(name)
-            return name
-        return self._decorate(NodeKind.STEP, name, join, kwargs, to=to)
-
-    def map(  # noqa: PLR0913 - the reference's decorator
-        self,
-        name: str | None = None,
-        each: Target | None = None,
-        to: Targets = None,
-        barrier_timeout: float | None = None,
-        barrier_type: BarrierType | None = None,
-        on_error: Callable[..., Any] | None = None,
-        max_concurrency: int | None = None,
-        **kwargs: Any,
-    ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result is mapped over by the step ``each``.
-
-        Args:
-            name: as for ``step``.
-            each: the worker, started once per item.
-            to: runs when all workers have finished.
-            barrier_timeout: as for ``step``.
-            barrier_type: as for ``step``.
-            on_error: as for ``step``.
-            max_concurrency: most workers at once; 1,024 by default.
-            **kwargs: as for ``step``.
-
-        Raises:
-            DefinitionError: something about it cannot be.
-        """
-        self._refuse_bare("map", name)
-        if each is None:
-            msg = "@pipe.map needs each=, the step to run for every item."
-            raise DefinitionError(msg)
-        if not _is_count(max_concurrency or None):
-            msg = (
-                f"max_concurrency must be a positive integer, not {max_concurrency!r}."
-            )
-            raise DefinitionError(msg)
-        worker = name_of(each, role="each=", step=str(name or "map"))
-        return self._decorate(
-            NodeKind.MAP,
-            name,
-            (barrier_timeout, barrier_type, on_error),
-            kwargs,
-            to=to,
-            each=worker,
-            max_concurrency=max_concurrency or None,
-        )
-
-    def switch(
-        self,
-        name: str | None = None,
-        to: Mapping[Any, Any] | Callable[..., Any] | None = None,
-        default: Target | None = None,
-        barrier_timeout: float | None = None,
-        barrier_type: BarrierType | None = None,
-        on_error: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result chooses the next one.
-
-        Args:
-            name: as for ``step``.
-            to: a dict from results to steps (or ``Stop``), or a function doing the same.
-            default: where to go when nothing matches.
-            barrier_timeout: as for ``step``.
-            barrier_type: as for ``step``.
-            on_error: as for ``step``.
-            **kwargs: as for ``step``.
-
-        Raises:
-            DefinitionError: something about it cannot be.
-        """
-        self._refuse_bare("switch", name)
-        label = str(name or "switch")
-        return self._decorate(
-            NodeKind.SWITCH,
-            name,
-            (barrier_timeout, barrier_type, on_error),
-            kwargs,
-            routes=_routes(to, label),
-            default=name_of(default, role="default=", step=label) if default else None,
-        )
-
-    def sub(
-        self,
-        name: str | None = None,
-        pipeline: Any = None,
-        to: Targets = None,
-        barrier_timeout: float | None = None,
-        barrier_type: BarrierType | None = None,
-        on_error: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result is the state of a run of another pipe.
-
-        Args:
-            name: as for ``step``.
-            pipeline: the child pipe; its events are forwarded.
-            to: runs when the child has ended well.
-            barrier_timeout: as for ``step``.
-            barrier_type: as for ``step``.
-            on_error: as for ``step``; it is asked when the child fails, too.
-            **kwargs: as for ``step``; ``timeout`` bounds the child, too.
-
-        Raises:
-            DefinitionError: something about it cannot be.
-        """
-        self._refuse_bare("sub", name)
-        if pipeline is None:
-            msg = "@pipe.sub needs pipeline=, the pipe to run."
-            raise DefinitionError(msg)
-        join = (barrier_timeout, barrier_type, on_error)
-        return self._decorate(NodeKind.SUB, name, join, kwargs, to=to, child=pipeline)
-
-    def _refuse_bare(self, kind: str, name: object) -> None:
-        self.registry.check_open()
-        if name is not None and not isinstance(name, str):
-            msg = f"@pipe.{kind} needs arguments: write @pipe.{kind}(...)."
-            raise DefinitionError(msg)
-
-    def _decorate(
-        self,
-        kind: NodeKind,
-        name: str | None,
-        join: tuple[float | None, BarrierType | None, Callable[..., Any] | None],
-        kwargs: dict[str, Any],
-        *,
-        to: Any = None,
-        **parts: Any,
-    ) -> Callable[[FuncT], FuncT]:
-        self.registry.check_open()
-        targets = names_of(to, str(name or kind.value))
-
-        def register(func: FuncT) -> FuncT:
-            label = label_of(name, func)
-            self.registry.check_free(label)
-            injection = self._analyzed(func, label, 1)
-            step = StepDef(
-                name=label,
-                kind=kind,
-                func=func,
-                injection=injection,
-                options=self._options(func, label, join, dict(kwargs)),
-                to=targets,
-                **parts,
-            )
-            self.registry.add_step(step)
-            return func
-
-        return register
-
-    def _analyzed(self, func: Callable[..., Any], label: str, unknown: int) -> Any:
-        return analyze(
-            func,
-            self.state_type,
-            self.context_type,
-            unknown_allowed=unknown,
-            step=label,
-        )
-
-    def _options(
-        self,
-        func: Callable[..., Any],
-        label: str,
-        join: tuple[float | None, BarrierType | None, Callable[..., Any] | None],
-        extra: dict[str, Any],
-    ) -> Options:
-        timeout, barrier_type, on_error = join
-        options = Options(
-            barrier_timeout=timeout,
-            barrier_type=barrier_type or BarrierType.ALL,
-            on_error=self.registry.hook(on_error, f"{label}.on_error")
-            if on_error
-            else None,
-            timeout=extra.pop("timeout", None),
-            retries=extra.pop("retries", 0),
-            concurrency=extra.pop("concurrency", None),
-            placement=extra.pop("placement", None),
-            extra=extra,
-        )
-        _check_options(func, label, options)
-        return options
-
-    # -- hooks
-
-    def on_startup(self, func: FuncT) -> FuncT:
-        """Call this before the first step of every run."""
-        self.registry.add_startup(func)
-        return func
-
-    def on_shutdown(self, func: FuncT) -> FuncT:
-        """Call this when a run ends, however it ends."""
-        self.registry.add_shutdown(func)
-        return func
-
-    def on_error(self, func: FuncT) -> FuncT:
-        """Ask this when a step fails and has no handler of its own, or that failed too."""
-        self.registry.set_error_hook(func)
-        return func
-
-    def add_middleware(self, middleware: Middleware) -> None:
-        """Wrap every step's function in one more layer, the outermost."""
-        self.registry.add_middleware(middleware)
-
-    def add_event_hook(self, hook: EventHook) -> None:
-        """Let a function rewrite every event before it is seen."""
-        self.registry.add_event_hook(hook)
-
-    def add_observer(self, observer: ObserverProtocol) -> None:
-        """Let an object hear everything.
-
-        Raises:
-            TypeError: it lacks a hook, or one is not ``async def``.
-        """
-        self.registry.add_observer(observer)
-
     # -- looking at it
 
     @property
     def topology(self) -> dict[str, list[str]]:
         """Static successors by step, for the steps that have some; a copy."""
-        return {n: list(s.to) for n, s in self.registry.steps.items() if s.to}
+        return description.topology_of(self.registry.steps)
 
     def steps(self) -> Iterator[StepInfo]:
         """Describe the steps in order of registration."""
-        for step in self.registry.steps.values():
-            options = step.options
-            yield StepInfo(
-                name=step.name,
-                timeout=options.timeout,
-                retries=options.retries,
-                barrier_timeout=options.barrier_timeout,
-                has_error_handler=options.on_error is not None,
-                targets=sorted(step.targets),
-                kind=step.kind.value,
-                sub_pipeline_hash=_hash_of(step.child),
-            )
+        return description.infos_of(self.registry.steps)
 
     @property
     def pipeline_hash(self) -> str:
@@ -420,28 +131,7 @@ class Pipe(Generic[StateT, ContextT]):
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
-        steps = list(self.steps())
-        aimed_at = {target for targets in self.topology.values() for target in targets}
-        return {
-            "name": self.name,
-            "pipeline_hash": self.pipeline_hash,
-            "nodes": {info.name: _described(info) for info in steps},
-            "topology": self.topology,
-            "roots": [info.name for info in steps if info.name not in aimed_at],
-            "metadata": dict(self._settings.metadata),
-            "hooks": self._hooks(),
-        }
-
-    def _hooks(self) -> dict[str, Any]:
-        registry = self.registry
-        hooks: dict[str, Any] = {
-            "startup": [resolve_name(hook.func) for hook in registry.startup_hooks],
-            "shutdown": [resolve_name(hook.func) for hook in registry.shutdown_hooks],
-            "on_error": resolve_name(registry.error_hook.func)
-            if registry.error_hook
-            else None,
-        }
-        return {role: names for role, names in hooks.items() if names}
+        return description.describe(self.name, self.registry, self._settings.metadata)
 
     def graph(self, renderer: Renderer) -> str:
         """Return a drawing of the pipeline."""
@@ -463,18 +153,16 @@ class Pipe(Generic[StateT, ContextT]):
         Raises:
             DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
         """
-        steps = self.registry.steps
-        edges = graph.edges_of(steps)
+        if strict is None:
+            strict = self.strict
+        if allow_multi_root is None:
+            allow_multi_root = self.allow_multi_root
         question = checks.Question(
-            steps=steps,
+            steps=self.registry.steps,
             state_type=self.state_type,
-            start=None if start is None else _start_name(start),
-            strict=self.strict if strict is None else strict,
-            allow_multi_root=(
-                self.allow_multi_root if allow_multi_root is None else allow_multi_root
-            ),
-            edges=edges,
-            roots=graph.roots_of(edges),
+            start=start_of(start),
+            strict=strict,
+            allow_multi_root=allow_multi_root,
         )
         checks.validate(question)
 
@@ -530,14 +218,15 @@ class Pipe(Generic[StateT, ContextT]):
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
-        self._validate_once(start)
+        label = start_of(start)
+        self._validate_once(label)
         plan = self.plan()
         self.registry.finalize()
         return Order(
             plan=plan,
             state=state,
             context=context,
-            start=None if start is None else _start_name(start),
+            start=label,
             capacity=self.queue_size if queue_size is None else queue_size,
             timeout=timeout,
             token=self.cancellation_token,
@@ -546,103 +235,11 @@ class Pipe(Generic[StateT, ContextT]):
             log_state=self._log_state,
         )
 
-    def _validate_once(self, start: Target | None) -> None:
-        label = None if start is None else _start_name(start)
-        key = (self.registry.version, label, self.strict, self.allow_multi_root)
+    def _validate_once(self, start: str | None) -> None:
+        key = (self.registry.version, start, self.strict, self.allow_multi_root)
         if key not in self._validated:
             self.validate(start=start)
             self._validated.add(key)
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"
-
-
-def _flag(value: object, variable: str) -> bool:
-    if value is not None:
-        return bool(value)
-    return os.environ.get(variable, "").strip().lower() in TRUTHY
-
-
-def _warn_unavailable(option: str) -> None:
-    """Say that an option is accepted and does nothing: silence would be a lie."""
-    text = (
-        f"Pipe({option}=True) has no effect in this version; "
-        "add an observer with pipe.add_observer() instead."
-    )
-    warnings.warn(text, PipelineValidationWarning, stacklevel=4)
-
-
-def _start_name(start: Target) -> str:
-    try:
-        return resolve_name(start)
-    except ValueError as error:
-        msg = f"run(start=...) must be a step's name or function, not {start!r}."
-        raise DefinitionError(msg) from error
-
-
-def _routes(to: Any, label: str) -> Any:
-    if isinstance(to, Mapping):
-        routes = {
-            value: Stop
-            if target is Stop
-            else name_of(target, role="a route", step=label)
-            for value, target in to.items()
-        }
-        return MappingProxyType(routes)
-    if callable(to):
-        return to
-    msg = f"Switch '{label}' needs to=, a dict of routes or a function."
-    raise DefinitionError(msg, step_name=label)
-
-
-def _check_options(func: Callable[..., Any], label: str, options: Options) -> None:
-    if not _is_count(options.concurrency):
-        msg = f"Step '{label}': concurrency must be an integer of at least 1."
-        raise DefinitionError(msg, step_name=label)
-    placement: object = options.placement
-    if not (placement is None or isinstance(placement, (str, Placement))):
-        msg = (
-            f"Step '{label}': placement must be a name or a Placement, "
-            f"not {type(placement).__name__}."
-        )
-        raise DefinitionError(msg, step_name=label)
-    if placement not in (None, "here") and _is_async(func):
-        msg = (
-            f"Step '{label}': placement={placement!r} is for synchronous "
-            "functions; an async one already shares the loop."
-        )
-        raise DefinitionError(msg, step_name=label)
-
-
-def _is_count(value: object) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_async(func: Any) -> bool:
-    inner = getattr(func, "func", func)
-    faces = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
-    return any(
-        inspect.iscoroutinefunction(face) or inspect.isasyncgenfunction(face)
-        for face in faces
-    )
-
-
-def _hash_of(child: Any) -> str | None:
-    return child.pipeline_hash if isinstance(child, Pipe) else None
-
-
-def _described(info: StepInfo) -> dict[str, Any]:
-    node: dict[str, Any] = {"kind": info.kind, "targets": info.targets}
-    if info.timeout is not None:
-        node["timeout"] = info.timeout
-    if info.retries:
-        node["retries"] = info.retries
-    if info.barrier_timeout is not None:
-        node["barrier_timeout"] = info.barrier_timeout
-    if info.has_error_handler:
-        node["has_error_handler"] = True
-    if info.sub_pipeline_hash:
-        node["sub_pipeline_hash"] = info.sub_pipeline_hash
-    return node

@@ -77,3 +77,18 @@ def names_of(to: object, step: str) -> tuple[str, ...]:
         f"not {type(to).__name__}."
     )
     raise DefinitionError(msg, step_name=step)
+
+
+def start_of(start: object) -> str | None:
+    """Resolve where a run is asked to begin; None is at the roots.
+
+    Raises:
+        DefinitionError: it names nothing.
+    """
+    if start is None:
+        return None
+    try:
+        return resolve_name(start)
+    except ValueError as error:
+        msg = f"run(start=...) must be a step's name or function, not {start!r}."
+        raise DefinitionError(msg) from error

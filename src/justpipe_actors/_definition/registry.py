@@ -10,7 +10,7 @@ import attrs
 
 from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
 from ..errors import DefinitionError
-from ..shape import HookSpec, InjectionMetadataMap
+from ..shape import HookSpec, InjectionMetadata, InjectionMetadataMap
 from .signature import analyze
 from .steps import StepDef
 
@@ -88,6 +88,24 @@ class Registry:
         if name in self._steps:
             msg = f"Step '{name}' is already registered; pass name= to tell them apart."
             raise DefinitionError(msg, step_name=name)
+
+    def injection_of(self, func: Callable[..., Any], step: str) -> InjectionMetadata:
+        """Analyse a step's function: one parameter may be unknown, a map's item.
+
+        Raises:
+            DefinitionError: more are.
+        """
+        return analyze(
+            func, self.state_type, self.context_type, unknown_allowed=1, step=step
+        )
+
+    def handler_of(self, func: Callable[..., Any] | None, step: str) -> HookSpec | None:
+        """Analyse a step's own handler, if it has one.
+
+        Raises:
+            DefinitionError: it has unknown parameters.
+        """
+        return self.hook(func, f"{step}.on_error") if func else None
 
     def hook(self, func: Any, role: str) -> HookSpec:
         """Analyse a hook or handler: it may have no unknown parameter.

@@ -24,7 +24,7 @@ from ..shape import BarrierType, InjectionSource
 from . import graph
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, kw_only=True)
 class Question:
     """What is to be validated."""
 
@@ -38,9 +38,15 @@ class Question:
     """Whether doubts are errors."""
     allow_multi_root: bool
     """Whether several roots are meant."""
-    edges: graph.Edges
+    edges: graph.Edges = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: graph.edges_of(self.steps), takes_self=True),
+    )
     """Targets by step."""
-    roots: tuple[str, ...]
+    roots: tuple[str, ...] = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: graph.roots_of(self.edges), takes_self=True),
+    )
     """Nobody's targets."""
 
 

@@ -1,0 +1,83 @@
+"""What a definition tells about itself, as plain data, without being run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .._definition.names import resolve_name
+from .._definition.registry import Registry
+from .._definition.steps import StepDef
+from ..shape import HookSpec, StepInfo
+from .fingerprint import fingerprint
+
+
+Steps = Mapping[str, StepDef]
+"""Steps by name, in order of registration."""
+
+
+def topology_of(steps: Steps) -> dict[str, list[str]]:
+    """Return static successors by step, for the steps that have some."""
+    return {name: list(step.to) for name, step in steps.items() if step.to}
+
+
+def infos_of(steps: Steps) -> Iterator[StepInfo]:
+    """Describe the steps in order of registration."""
+    for step in steps.values():
+        options = step.options
+        yield StepInfo(
+            name=step.name,
+            timeout=options.timeout,
+            retries=options.retries,
+            barrier_timeout=options.barrier_timeout,
+            has_error_handler=options.on_error is not None,
+            targets=sorted(step.targets),
+            kind=step.kind.value,
+            sub_pipeline_hash=getattr(step.child, "pipeline_hash", None),
+        )
+
+
+def describe(
+    name: str, registry: Registry, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a definition as JSON-style data."""
+    steps = list(infos_of(registry.steps))
+    topology = topology_of(registry.steps)
+    aimed_at = {target for targets in topology.values() for target in targets}
+    return {
+        "name": name,
+        "pipeline_hash": fingerprint(name, registry.steps),
+        "nodes": {info.name: _node(info) for info in steps},
+        "topology": topology,
+        "roots": [info.name for info in steps if info.name not in aimed_at],
+        "metadata": dict(metadata),
+        "hooks": _hooks(registry),
+    }
+
+
+def _node(info: StepInfo) -> dict[str, Any]:
+    node: dict[str, Any] = {"kind": info.kind, "targets": info.targets}
+    if info.timeout is not None:
+        node["timeout"] = info.timeout
+    if info.retries:
+        node["retries"] = info.retries
+    if info.barrier_timeout is not None:
+        node["barrier_timeout"] = info.barrier_timeout
+    if info.has_error_handler:
+        node["has_error_handler"] = True
+    if info.sub_pipeline_hash:
+        node["sub_pipeline_hash"] = info.sub_pipeline_hash
+    return node
+
+
+def _hooks(registry: Registry) -> dict[str, Any]:
+    found: dict[str, list[str] | str] = {
+        "startup": _names(registry.startup_hooks),
+        "shutdown": _names(registry.shutdown_hooks),
+        "on_error": _names((registry.error_hook,))[0] if registry.error_hook else "",
+    }
+    return {role: names for role, names in found.items() if names}
+
+
+def _names(hooks: tuple[HookSpec, ...]) -> list[str]:
+    return [resolve_name(hook.func) for hook in hooks]
