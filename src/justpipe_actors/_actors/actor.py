@@ -21,8 +21,11 @@ import attrs
 from anyio.lowlevel import checkpoint
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._plan.nodes import Node, Plan
+from ..seams import Seam
 from .inbox import Inbox
+from .ledger import Ledger
 from .messages import Message, Start
 from .parts import Stage
 from .performing import judge_expiry, perform
@@ -79,11 +82,17 @@ class Actor:
         limit = self.node.concurrency
         if self._coming or not self.inbox or (limit and self._busy >= limit):
             return
-        self._coming = True
         if self._idle:
             self._idle.pop().set()
         else:
             self.host.spawn(self._receive)
+        self._coming = True
+
+    def _call_another(self, ledger: Ledger) -> None:
+        try:
+            self._call_receiver()
+        except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+            ledger.crash(error)
 
     @enable_ki_protection
     async def _receive(self) -> None:
@@ -114,6 +123,8 @@ class Actor:
         self._idle.append(called)
         try:
             await called.wait()
+            if seams.active is not None:
+                await seams.active.reach(Seam.WAKE, "", self.node.name)
         except BaseException:
             if called.is_set():
                 self._coming = False
@@ -125,9 +136,9 @@ class Actor:
 
     async def _serve(self, message: Message) -> None:
         self._busy += 1
-        self._call_receiver()
         try:
             ledger = self.host.runs[message.run_id]
+            self._call_another(ledger)
             if isinstance(message, Start):
                 await perform(ledger, self.node, message)
             else:

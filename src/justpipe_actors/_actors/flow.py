@@ -14,10 +14,12 @@ import anyio
 import attrs
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._plan.nodes import NO_ITEM, Node, SwitchNode
 from ..errors import BarrierTimeoutError
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
+from ..seams import Seam
 from ..shape import BarrierType
 from .gate import Decision, Doorway, Gate, Report
 from .ledger import Ledger, Timer
@@ -55,9 +57,15 @@ def begin(  # noqa: PLR0913 - the fields of one message
 
 def send(ledger: Ledger, message: Start | Expire) -> None:
     """Put a message into its actor's inbox; it holds a token from here on."""
+    if seams.active is not None:
+        seams.active.cross(Seam.PUT, ledger.run_id, message.step)
     ledger.take(message.step)
     ledger.waves[message.wave].live += 1
-    ledger.host.actor(ledger.plan, message.step).put(message)
+    try:
+        ledger.host.actor(ledger.plan, message.step).put(message)
+    except Exception as error:
+        ledger.crash(error)  # it may lie in an inbox that nobody serves
+        raise
 
 
 def finish(ledger: Ledger, message: Start | Expire) -> None:
@@ -65,7 +73,10 @@ def finish(ledger: Ledger, message: Start | Expire) -> None:
     wave = ledger.waves[message.wave]
     wave.live -= 1
     if not wave.live:
-        _close(ledger, wave)
+        try:
+            _close(ledger, wave)
+        except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+            ledger.crash(error)
     ledger.give(message.step)
 
 
@@ -227,7 +238,11 @@ def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
         NodeKind.BARRIER,
     )
     timer = ledger.timers[node.name, wave.number] = Timer(ledger.host.now())
-    ledger.host.spawn(_run_timer, ledger, wave, node, timer)
+    try:
+        ledger.host.spawn(_run_timer, ledger, wave, node, timer)
+    except BaseException:
+        _forget_timer(ledger, wave, node)
+        raise
 
 
 @enable_ki_protection
@@ -236,11 +251,19 @@ async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> No
     try:
         with timer.scope:
             await anyio.sleep(node.barrier_timeout or 0)
+            if seams.active is not None:
+                await seams.active.reach(Seam.TIMER, ledger.run_id, node.name)
             _expire(ledger, wave, node)
+    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        ledger.crash(error)
     finally:
-        del ledger.timers[node.name, wave.number]
-        ledger.tally.end()
-        ledger.give(f"{node.name} (barrier)")
+        _forget_timer(ledger, wave, node)
+
+
+def _forget_timer(ledger: Ledger, wave: Wave, node: Node) -> None:
+    del ledger.timers[node.name, wave.number]
+    ledger.tally.end()
+    ledger.give(f"{node.name} (barrier)")
 
 
 def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:

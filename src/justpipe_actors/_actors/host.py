@@ -13,7 +13,9 @@ from typing import Any
 import attrs
 from anyio.abc import TaskGroup
 
+from .. import seams
 from .._plan.nodes import Plan
+from ..seams import Seam
 from . import flow
 from .actor import Actor, actor_for
 from .ledger import Ledger
@@ -53,6 +55,8 @@ class Host:
         self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
     ) -> None:
         """Start a task that belongs to the host."""
+        if seams.active is not None:
+            seams.active.cross(Seam.SPAWN, "", getattr(func, "__qualname__", ""))
         self.variables.copy().run(self.tasks.start_soon, func, *args)
 
     def drop_messages(self, ledger: Ledger, *, workers_only: bool = False) -> None:

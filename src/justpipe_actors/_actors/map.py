@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
+from .. import seams
 from .._plan.answers import PROCEED, Answer, Fail, FanOut, Proceed
 from .._plan.nodes import MapNode
 from ..errors import MapSourceError, StepTimeoutError
 from ..events import EventType, NodeKind
+from ..seams import Seam
 from . import flow
 from .bell import Bell
 from .calling import within
@@ -178,13 +180,19 @@ def _start_worker(fan: Fan, item: object) -> None:
 
 async def _wait_below(fan: Fan, limit: int) -> None:
     while fan.in_flight >= limit and not fan.act.ledger.halted:
-        await fan.bell.wait()
+        await _wait_bell(fan)
 
 
 async def _wait_idle(fan: Fan) -> None:
     fan.low = 0
     while fan.in_flight:
-        await fan.bell.wait()
+        await _wait_bell(fan)
+
+
+async def _wait_bell(fan: Fan) -> None:
+    await fan.bell.wait()
+    if seams.active is not None:
+        await seams.active.reach(Seam.WINDOW, fan.act.ledger.run_id, fan.act.node.name)
 
 
 async def _pull(fan: Fan) -> object:
@@ -201,6 +209,8 @@ async def _pull(fan: Fan) -> object:
 
 
 async def _next_item(fan: Fan) -> object:
+    if seams.active is not None:
+        await seams.active.reach(Seam.PULL, fan.act.ledger.run_id, fan.act.node.name)
     variables = fan.act.variables
     source = fan.source
     if isinstance(source, AsyncIterator):

@@ -18,6 +18,7 @@ from math import inf
 import anyio
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._failure.escalate import Ask, escalate
 from .._plan.answers import (
     Again,
@@ -43,6 +44,7 @@ from ..errors import (
 )
 from ..events import EventType
 from ..meta import StepStatus, current_step_notes, current_tries
+from ..seams import Seam
 from . import flow, settling
 from .activation import Activation, lineage_of
 from .calling import call, settle_value, within
@@ -79,11 +81,15 @@ async def _perform(
     ledger.activations.add(act)
     answer: Answer | None = None
     try:
+        if seams.active is not None:
+            await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
         if ledger.voice.is_full:
             await ledger.voice.wait_room()
         _begin(act)
         answer = await _first_answer(act)
         answer = await _climb(act, answer)
+        if seams.active is not None:
+            await seams.active.reach(Seam.SETTLE, ledger.run_id, node.name)
         settling.settle(act, answer)
     finally:
         act.notes.open = False
@@ -153,6 +159,8 @@ def _abort(act: Activation, error: BaseException) -> Fail:
 
 async def _ask_function(act: Activation) -> Answer:
     node = act.node
+    if seams.active is not None:
+        await seams.active.reach(Seam.CALL, act.ledger.run_id, node.name)
     values = CallValues(item=act.message.item)
     keep = isinstance(node, MapNode)
     value = await _call(act, node.func, node.bind(act.ledger, values), keep=keep)
@@ -184,6 +192,8 @@ async def _call(
     @enable_ki_protection
     async def emit(item: object) -> None:
         voice = act.ledger.voice
+        if seams.active is not None:
+            await seams.active.reach(Seam.EMIT, act.ledger.run_id, act.node.name)
         if voice.is_full:
             await voice.wait_room()
         voice.say(EventType.TOKEN, act.node.name, item, lineage=act.lineage)
@@ -235,6 +245,8 @@ def _is_exhausted(act: Activation) -> bool:
 
 async def _consult(act: Activation, handler: Callback, error: Exception) -> Answer:
     async def ask() -> Answer:
+        if seams.active is not None:
+            await seams.active.reach(Seam.HANDLE, act.ledger.run_id, act.node.name)
         values = CallValues(error=error, step_name=act.node.name)
         value = await _call(act, handler.func, handler.bind(act.ledger, values))
         return await _fulfil(act, interpret(value, act.node.name))

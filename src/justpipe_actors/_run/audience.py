@@ -16,10 +16,12 @@ import attrs
 from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._actors.bell import Bell
 from .._failure.texts import text_of
 from ..abc import ObserverMeta, ObserverProtocol
 from ..events import Event
+from ..seams import Seam
 
 
 QUEUE = 1000
@@ -97,6 +99,8 @@ class Listener:
         """Call one of its hooks; what it raises is logged."""
         hook = getattr(self.observer, method)
         try:
+            if seams.active is not None:
+                await seams.active.reach(Seam.LISTEN, self.meta.run_id or "", method)
             await hook(self.state, self.context, self.meta, *arguments)
         except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
             self._log(method, error, arguments)

@@ -28,6 +28,7 @@ import attrs
 from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._actors import flow
 from .._actors.activation import Activation
 from .._actors.calling import call, settle_value, within
@@ -45,6 +46,7 @@ from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..seams import Seam
 from .audience import Audience, Listener
 from .ending import conclude
 from .feed import Feed
@@ -206,6 +208,8 @@ class Run:
             ledger.on_interrupt = actors.cancel_scope.cancel
         try:
             self._start_roots()
+            if seams.active is not None:
+                await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
             with anyio.move_on_after(self.order.timeout):
                 await ledger.quiet.wait()
             if ledger.tokens and ledger.ending is None:
@@ -215,6 +219,9 @@ class Run:
             self._interrupted()
             await self._wait_cleanup()  # noqa: ASYNC102
             raise
+        except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+            ledger.crash(error)
+            await self._wait_cleanup()
         finally:
             host.runs.pop(ledger.run_id, None)
 
@@ -223,10 +230,12 @@ class Run:
         wave = ledger.open_wave()
         wave.live += 1
         ledger.take("start")
-        for root in plan.roots if start is None else (start,):
-            flow.begin(ledger, root, wave)
-        wave.live -= 1
-        ledger.give("start")
+        try:
+            for root in plan.roots if start is None else (start,):
+                flow.begin(ledger, root, wave)
+        finally:
+            wave.live -= 1
+            ledger.give("start")
 
     def _time_out(self) -> None:
         text = f"Run timed out after {self.order.timeout:g}s"
@@ -261,8 +270,16 @@ class Run:
     # -- its end
 
     async def _wind_up(self) -> None:
-        ledger = self.ledger
-        ending = ledger.ending
+        try:
+            await self._shut_down()
+        except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
+            self._crash(error)
+        await self._finish()
+
+    async def _shut_down(self) -> None:
+        ending = self.ledger.ending
+        if seams.active is not None:
+            await seams.active.reach(Seam.WIND_UP, self.ledger.run_id, "system")
         if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
             self.voice.say(EventType.TIMEOUT, "system", ending.reason)
         with anyio.move_on_after(self._patience()):  # noqa: ASYNC912
@@ -270,7 +287,6 @@ class Run:
                 error = await self._call_hook(hook)
                 if error is not None:
                     self._hook_failed(FailureKind.SHUTDOWN, error)
-        await self._finish()
 
     def _patience(self) -> float | None:
         ending = self.ledger.ending
@@ -318,6 +334,8 @@ class Run:
     async def _call_hook(self, hook: Callback) -> Exception | None:
         """Call a hook and return what it raised."""
         try:
+            if seams.active is not None:
+                await seams.active.reach(Seam.HOOK, self.ledger.run_id, hook.name)
             result = call(hook.func, hook.bind(self.ledger, CallValues()))
             await settle_value(result, None)
         except Exception as error:  # noqa: BLE001 - a hook's failure is data
@@ -341,6 +359,8 @@ class Run:
         self.voice.say(EventType.STEP_ERROR, "system", text_of(error))
 
     def _crash(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
         cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
         if self.ledger.aborted is None:
             self.ledger.aborted = error
@@ -399,6 +419,8 @@ async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
             "pass a Pipe."
         )
         raise DefinitionError(msg, step_name=act.node.name)
+    if seams.active is not None:
+        await seams.active.reach(Seam.CHILD, ledger.run_id, act.node.name)
     order: Order = attrs.evolve(pipe.order(state, ledger.context), token=ledger.token)
     parent = ledger.voice
     assert isinstance(parent, RunVoice)

@@ -26,11 +26,13 @@ import attrs
 from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
+from .. import seams
 from .._actors.calling import within
 from .._actors.parts import Stage
 from ..errors import RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..seams import Seam
 from .feed import Feed
 from .hosting import Loop, ambient_host, current_loop
 from .run import Order, Run, new_run
@@ -145,6 +147,8 @@ class RunStream:
         run, feed = self._running(), self._feed
         assert feed is not None
         try:
+            if seams.active is not None:
+                await seams.active.reach(Seam.READ, run.ledger.run_id, "consumer")
             event = await feed.get()
         except anyio.get_cancelled_exc_class():
             if self._tasks is None:
@@ -231,7 +235,12 @@ class RunStream:
     def _hand_over(self, run: Run, host: Stage) -> None:
         """Let a host own the run, with the context variables of this consumer."""
         variables = copy_context()
-        host.spawn(lambda: _within(variables, run))
+        try:
+            host.spawn(lambda: _within(variables, run))
+        except BaseException:
+            self._is_closed = True
+            run.done.set()
+            raise
 
     def _running(self) -> Run:
         if self._run is None:

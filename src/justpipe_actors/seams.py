@@ -1,0 +1,85 @@
+"""Named places of the engine where a test may step in; in production, nothing.
+
+A seam stands wherever the engine waits or hands something over.  In production
+``active`` is None, and all a seam costs is to look at it.  ``justpipe_actors.testing``
+puts something there that lets other tasks go first, lets virtual time pass, or fails::
+
+    if seams.active is not None:
+        await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
+
+It is one variable of the module and not one of the context, because reading a context
+variable costs ten times as much; so one thread at a time may explore.
+
+Whoever adds a seam promises that a run in which it fails ends all the same: with one
+terminal status, no token held and no task left.  ``tests/properties`` tries each.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+
+class Seam(Enum):
+    """Where the engine can be held up or made to fail."""
+
+    # ``reach``: the engine may wait here.
+    WAKE = "wake"
+    """A receiver was woken and has not looked into its inbox yet; of no run."""
+    TAKE = "take"
+    """An actor has taken a message and not begun with it."""
+    CALL = "call"
+    """A step's function is about to be called."""
+    EMIT = "emit"
+    """A streaming step hands over an item."""
+    HANDLE = "handle"
+    """An error handler is about to be called."""
+    SETTLE = "settle"
+    """An answer is known, and nothing has followed from it yet."""
+    PULL = "pull"
+    """A map is about to take its next item."""
+    WINDOW = "window"
+    """A map waits for one of its workers, or for all."""
+    TIMER = "timer"
+    """A barrier's time is up, and nobody knows yet."""
+    CHILD = "child"
+    """A sub-pipeline is about to begin."""
+    QUIET = "quiet"
+    """A run has started its first steps and waits until none is left."""
+    HOOK = "hook"
+    """A startup or shutdown hook is about to be called."""
+    WIND_UP = "wind up"
+    """A run's steps are done, and its end begins."""
+    LISTEN = "listen"
+    """An observer is about to hear something."""
+    READ = "read"
+    """The consumer asks for the next event."""
+
+    # ``cross``: the engine must not wait here.
+    PUT = "put"
+    """A message is about to be put into an inbox."""
+    SPAWN = "spawn"
+    """A host is about to start a task; of no run."""
+
+
+class Seams(Protocol):
+    """What a test puts at the seams."""
+
+    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+        """Do as the test likes at a place where the engine may wait.
+
+        Whoever waits here shields the wait: a seam must not be cancelled where
+        production cannot be.
+
+        Args:
+            seam: the place.
+            run_id: the run it happens in; empty when it is no run's.
+            who: the step, hook or observer.
+        """
+
+    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+        """Do as the test likes at a place where the engine cannot wait."""
+
+
+active: Seams | None = None
+"""What stands at the seams now; only ``justpipe_actors.testing`` sets it."""

@@ -1,0 +1,148 @@
+"""The engine's seams: where a test steps in, and what a failure there leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from justpipe_actors import Event, EventType, Pipe, Skip, Supervisor, seams
+from justpipe_actors.observability import Observer
+from justpipe_actors.seams import Seam
+
+
+class PlannedError(Exception):
+    """What the tests put at a seam."""
+
+
+@attrs.define
+class Fault:
+    """Fails once, at the n-th crossing of one seam."""
+
+    seam: Seam
+    at: int = 0
+    crossed: int = 0
+
+    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+        self.cross(seam, run_id, who)
+
+    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+        if seam is not self.seam:
+            return
+        self.crossed += 1
+        if self.crossed == self.at + 1:
+            raise PlannedError(seam.value)
+
+
+@contextmanager
+def standing(there: seams.Seams) -> Iterator[None]:
+    """Put something at the seams for a while."""
+    seams.active = there
+    try:
+        yield
+    finally:
+        seams.active = None
+
+
+def everything() -> Pipe[Any, Any]:  # noqa: C901 - many small steps
+    """Return a pipe whose run crosses every seam."""
+    child: Pipe[Any, Any] = Pipe(dict, log_state=False)
+
+    @child.step
+    async def inner(state: dict[str, Any]) -> None: ...
+
+    pipe: Pipe[Any, Any] = Pipe(dict, log_state=False, allow_multi_root=True)
+
+    @pipe.on_startup
+    async def up() -> None: ...
+
+    @pipe.on_shutdown
+    async def down() -> None: ...
+
+    @pipe.step(to=["left", "right", "items"])
+    async def root(state: dict[str, Any]) -> Any:
+        yield 1
+        await anyio.lowlevel.checkpoint()
+
+    @pipe.step(to="join")
+    async def left(state: dict[str, Any]) -> None: ...
+
+    @pipe.step(to="join")
+    async def right(state: dict[str, Any]) -> None:
+        await anyio.sleep(3)
+
+    @pipe.step(barrier_timeout=1, on_error=lambda error: Skip())
+    async def join(state: dict[str, Any]) -> None: ...
+
+    @pipe.map(each="work", to="again", max_concurrency=1)
+    async def items(state: dict[str, Any]) -> Any:
+        return [1, 2]
+
+    @pipe.step
+    async def work(state: dict[str, Any], item: int) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    @pipe.sub(pipeline=child)
+    async def again(state: dict[str, Any]) -> Any:
+        return {}
+
+    pipe.add_observer(Observer())
+    return pipe
+
+
+def finishes(events: list[Event]) -> list[Event]:
+    """Return the run's own FINISH events."""
+    return [e for e in events if (e.type, e.stage) == (EventType.FINISH, "system")]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("seam", Seam)
+async def test_a_fault_at_any_seam_ends_the_run_once_and_leaves_nothing(
+    seam: Seam,
+) -> None:
+    """Whatever breaks inside the engine, a run has one end and holds nothing after it."""
+    for at in range(await crossings(seam)):
+        events: list[Event] = []
+        with standing(Fault(seam, at)), anyio.fail_after(1000), suppress(PlannedError):
+            async with everything().run({}) as run:
+                async for event in run:
+                    events.append(event)
+
+        assert run.snapshot().tokens == {}
+        assert run.snapshot().running == ()
+        assert run.end is not None
+        assert len(finishes(events)) <= 1
+        assert finishes(events) or seam is Seam.READ  # there the consumer fails
+
+
+OF_A_RUN = [seam for seam in Seam if seam not in (Seam.WAKE, Seam.SPAWN)]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("seam", OF_A_RUN)
+async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> None:
+    """Runs share actors, and yet a defect in one of them is nobody else's."""
+    for at in range(await crossings(seam)):
+        pipe = everything()
+        async with Supervisor() as supervisor:
+            with standing(Fault(seam, at)), suppress(PlannedError):
+                async with supervisor.run(pipe, {}) as bad:
+                    await bad.wait()
+            good = await supervisor.run(pipe, {}).wait()
+            assert supervisor.snapshot().runs == {}
+
+        assert good.status.value == "success"
+        assert bad.end is not None
+
+
+async def crossings(seam: Seam) -> int:
+    """Count how often a whole run crosses a seam; every seam is crossed."""
+    fault = Fault(seam, at=-1)
+    with standing(fault):
+        assert (await everything().run({}).wait()).status.value == "success"
+    assert fault.crossed
+    return fault.crossed
