@@ -15,7 +15,6 @@ not by a thousand.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
 
 import anyio
 import attrs
@@ -52,8 +51,6 @@ class ActorStatistics:
     """Receivers performing."""
     idle: int
     """Receivers waiting."""
-    restarts: int
-    """Receivers that were killed while they waited, and replaced."""
 
 
 @attrs.define(eq=False)
@@ -67,7 +64,6 @@ class Actor:
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
     _busy: int = attrs.field(default=0, init=False)
-    _restarts: int = attrs.field(default=0, init=False)
     _coming: bool = attrs.field(default=False, init=False)
     _idle: deque[anyio.Event] = attrs.field(factory=deque, init=False)
 
@@ -79,11 +75,7 @@ class Actor:
     def statistics(self) -> ActorStatistics:
         """Return what it is doing."""
         return ActorStatistics(
-            self.node.name,
-            len(self.inbox),
-            self._busy,
-            len(self._idle),
-            self._restarts,
+            self.node.name, len(self.inbox), self._busy, len(self._idle)
         )
 
     def _call_receiver(self) -> None:
@@ -105,19 +97,6 @@ class Actor:
     @enable_ki_protection
     async def _receive(self) -> None:
         self._coming = False
-        try:
-            await self._serve_inbox()
-        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-            if (
-                anyio.current_effective_deadline() == -inf
-                or not self.host.outlive_kill()
-            ):
-                raise
-            # It held no message: what it was performing was reported where it broke.
-            self._restarts += 1
-            self._call_receiver()
-
-    async def _serve_inbox(self) -> None:
         turns = 0
         while True:
             message = self._take()

@@ -18,6 +18,7 @@ import attrs
 
 from .._failure.journal import Ending, Journal, Trouble
 from .._plan.nodes import Plan
+from ..abc import WaitingJoin
 from ..cancellation import CancellationToken
 from ..errors import StepAborted
 from ..events import EventType, NodeKind
@@ -171,6 +172,17 @@ class Ledger:
         self.wave_count += 1
         wave = self.waves[self.wave_count] = Wave(self.wave_count)
         return wave
+
+    def waiting(self) -> tuple[WaitingJoin, ...]:
+        """Return the joins that wait right now; none do once nothing new starts."""
+        if self.halted:
+            return ()
+        return tuple(
+            WaitingJoin(name, wave.number, gate.parents, gate.missing())
+            for wave in self.waves.values()
+            for name in wave.waiting()
+            if (gate := wave.doorways[name].gate) is not None
+        )
 
     def next_invocation(self) -> str:
         """Return the id of an invocation that begins now."""

@@ -38,7 +38,6 @@ from .._plan.nodes import (
 )
 from ..errors import (
     ForeignCancellation,
-    ReceiverKilled,
     RetriesExhausted,
     StepAborted,
     StepTimeoutError,
@@ -51,7 +50,7 @@ from .activation import Activation, lineage_of
 from .calling import call, settle_value, within
 from .ledger import NO_LINEAGE, Ledger
 from .map import open_fan, run_fan
-from .messages import Expire, Message, Start
+from .messages import Expire, Start
 from .sub import run_child
 from .switch import choose
 
@@ -66,10 +65,7 @@ async def perform(ledger: Ledger, node: Node, message: Start) -> None:
         else:
             await _perform(ledger, node, message, None)
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        _broke(ledger, message, error)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        if not _outlive(ledger, message):
-            raise
+        ledger.crash(error)
     finally:
         ledger.tally.end()
         flow.finish(ledger, message)
@@ -148,28 +144,10 @@ async def _guarded(
 
 
 def _is_ours(act: Activation) -> bool:
-    if anyio.current_effective_deadline() == -inf:
-        return True
-    host = act.ledger.host
-    if host.outlive_kill():
-        killed = ReceiverKilled(act.node.name)
-        host.bury(act.ledger, act.message, "its receiver was killed", killed)
-        return False
-    return host.is_task_cancelled()
-
-
-def _broke(ledger: Ledger, message: Message, error: Exception) -> None:
-    """Report a message that broke what performed it, and end its run for it."""
-    ledger.host.bury(ledger, message, "it ended its run", error)
-    ledger.crash(error)
-
-
-def _outlive(ledger: Ledger, message: Message) -> bool:
-    """Tell whether a receiver was killed between its run's own functions; end the run."""
-    if anyio.current_effective_deadline() == -inf or not ledger.host.outlive_kill():
-        return False
-    _broke(ledger, message, ReceiverKilled(message.step))
-    return True
+    return (
+        anyio.current_effective_deadline() == -inf
+        or act.ledger.host.is_task_cancelled()
+    )
 
 
 def _abort(act: Activation, error: BaseException) -> Fail:
@@ -311,10 +289,7 @@ async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
             finally:
                 ledger.activations.discard(act)
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        _broke(ledger, message, error)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        if not _outlive(ledger, message):
-            raise
+        ledger.crash(error)
     finally:
         ledger.tally.end()
         flow.finish(ledger, message)

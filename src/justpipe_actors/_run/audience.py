@@ -1,6 +1,7 @@
 """The observers of one run, each with an ordered, bounded queue of its own.
 
 A slow observer delays nobody but the producers, and those only when its queue is full.
+It may ask to be woken when nothing happens, and to witness each event synchronously.
 A raising one is logged.  All of them have heard everything, FINISH and the terminal
 callback included, before the consumer sees FINISH.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 import anyio
 import attrs
@@ -19,7 +21,7 @@ from trio.lowlevel import enable_ki_protection
 from .. import seams
 from .._actors.bell import Bell
 from .._failure.texts import text_of
-from ..abc import ObserverMeta, ObserverProtocol
+from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
 from ..seams import Seam
 
@@ -46,10 +48,20 @@ class Listener:
     """Cancelled only to give up on it."""
     gone: anyio.Event = attrs.field(factory=anyio.Event)
     """Set when it has heard everything, or was given up."""
+    _witness: WitnessProtocol | None = attrs.field(default=None, init=False)
+    _wakeful: WakefulProtocol | None = attrs.field(default=None, init=False)
     _queue: deque[Event] = attrs.field(factory=deque, init=False)
     _last: tuple[str, object] | None = attrs.field(default=None, init=False)
     _bell: Bell = attrs.field(factory=Bell, init=False)
     _room: anyio.Event | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # On the class: a mock has every attribute one asks it for.
+        kind = type(self.observer)
+        if hasattr(kind, "witness"):
+            self._witness = cast("WitnessProtocol", self.observer)
+        if hasattr(kind, "wake_after") and hasattr(kind, "on_wake"):
+            self._wakeful = cast("WakefulProtocol", self.observer)
 
     @property
     def is_full(self) -> bool:
@@ -57,10 +69,19 @@ class Listener:
         return len(self._queue) >= QUEUE and not self.gone.is_set()
 
     def put(self, event: Event) -> None:
-        """Queue an event for it."""
-        if not self.gone.is_set():
-            self._queue.append(event)
-            self._bell.ring()
+        """Let it witness an event, and queue the event for it."""
+        if self.gone.is_set():
+            return
+        if self._witness is not None:
+            self._show(self._witness, event)
+        self._queue.append(event)
+        self._bell.ring()
+
+    def _show(self, witness: WitnessProtocol, event: Event) -> None:
+        try:
+            witness.witness(self.state, self.meta, event)
+        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
+            self._log("witness", error, (event,))
 
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""
@@ -83,12 +104,31 @@ class Listener:
                         event = self._queue.popleft()
                         self._free_room()
                         await self.call("on_event", event)
-                    else:
-                        await self._bell.wait()
+                    elif not await self._wait_word():
+                        await self.call("on_wake")
                 await self.call(*self._last)
         finally:
             self.gone.set()
             self._free_room()
+
+    async def _wait_word(self) -> bool:
+        """Wait until there is something to hand over; False when it asks to be woken."""
+        patience = self._patience()
+        if patience is None:
+            await self._bell.wait()
+            return True
+        with anyio.move_on_after(patience):
+            await self._bell.wait()
+        return bool(self._queue) or self._last is not None
+
+    def _patience(self) -> float | None:
+        if self._wakeful is None:
+            return None
+        try:
+            return self._wakeful.wake_after(self.meta)
+        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
+            self._log("wake_after", error, ())
+            return None
 
     def _free_room(self) -> None:
         if self._room is not None:

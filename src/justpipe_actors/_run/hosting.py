@@ -49,10 +49,6 @@ class Loop(Protocol):
         """Tell whether somebody cancelled the current task past all scopes."""
         ...
 
-    def outlive_kill(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes; forget it if so."""
-        ...
-
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
 
@@ -76,15 +72,6 @@ class AsyncioLoop:
         """Tell whether somebody cancelled the current task past all scopes."""
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
-
-    def outlive_kill(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes; forget it if so."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            return False
-        while task.uncancel():
-            continue
-        return True
 
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
@@ -124,10 +111,6 @@ class TrioLoop:
 
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes: never here."""
-        return False
-
-    def outlive_kill(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes: never here."""
         return False
 
     def spawn(self, main: Main) -> None:

@@ -115,7 +115,7 @@ class Run:
     is_orphan: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
-    _began: float = attrs.field(default=0.0, init=False)
+    _began: float | None = attrs.field(default=None, init=False)
 
     # -- from outside
 
@@ -128,7 +128,7 @@ class Run:
     @property
     def age(self) -> float:
         """Seconds since it began."""
-        return self.loop.now() - self._began if self._began else 0.0
+        return 0.0 if self._began is None else self.loop.now() - self._began
 
     # -- its life
 
@@ -378,7 +378,9 @@ def new_run(
         DefinitionError: the context cannot take the ``Meta`` it asks for.
     """
     notes = bind_notes(order.context, order.plan.metadata)
-    meta = ObserverMeta(order.plan.name, order.run_id, time.time())
+    meta = ObserverMeta(
+        order.plan.name, order.run_id, time.time(), lambda: ledger.waiting()
+    )
     audience = Audience(
         [Listener(one, order.state, order.context, meta) for one in order.observers]
     )

@@ -197,15 +197,10 @@ class RunStream:
         """Return what the run is doing right now."""
         run = self._running()
         ledger = run.ledger
-        waiting = {
-            name: wave.doorways[name].gate.missing()  # type: ignore[union-attr]
-            for wave in ledger.waves.values()
-            for name in wave.waiting()
-        }
         return RunSnapshot(
             run_id=ledger.run_id,
             tokens=dict(ledger.holders),
-            waiting=waiting,
+            waiting={join.step: join.missing for join in ledger.waiting()},
             running=tuple((a.node.name, a.seconds) for a in ledger.activations),
             buffered=len(self._feed) if self._feed is not None else 0,
             age=run.age,

@@ -1,0 +1,112 @@
+"""What an observer may ask for besides its four hooks: to witness, and to be woken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Event, EventType, Pipe
+from justpipe_actors.observability import Observer, ObserverMeta
+
+
+class Witness(Observer):
+    """Notes the state at the moment of each STEP_END, and when it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int]] = []
+        self.told: list[tuple[str, int]] = []
+
+    def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
+        """Note the state now, then stumble."""
+        if event.type is EventType.STEP_END:
+            self.seen.append((event.stage, state["n"]))
+            raise ValueError("stumble")
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Note the state later."""
+        if event.type is EventType.STEP_END:
+            self.told.append((event.stage, state["n"]))
+
+
+class Sleeper(Observer):
+    """Asks to be woken after a while of silence."""
+
+    def __init__(self, patience: float | None) -> None:
+        self.patience = patience
+        self.woken: list[float] = []
+
+    def wake_after(self, meta: ObserverMeta) -> float | None:
+        """Say how long; a negative patience is a mistake."""
+        if self.patience is not None and self.patience < 0:
+            raise ValueError("no patience")
+        return self.patience
+
+    async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
+        """Note when, and which joins wait."""
+        self.woken.append(anyio.current_time())
+
+
+async def test_a_witness_sees_the_state_its_event_found() -> None:
+    """A witness is shown each event before the next step runs; it may raise."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+
+    def bump(state: Any) -> None:
+        state["n"] += 1
+
+    for name, to in (("a", "b"), ("b", "c"), ("c", None)):
+        pipe.step(name, to=to)(bump)
+    witness = Witness()
+    pipe.add_observer(witness)
+    async with pipe.run({"n": 0}) as run:
+        await run.wait()
+
+    assert witness.seen == [("a", 1), ("b", 2), ("c", 3)]
+    assert [stage for stage, _ in witness.told] == ["a", "b", "c"]
+
+
+@pytest.mark.virtual_time
+async def test_an_observer_is_woken_by_silence() -> None:
+    """Every ten seconds without an event wake an observer that asked for it."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+
+    async def slow(state: Any) -> None:
+        await anyio.sleep(35)
+
+    pipe.step("a")(slow)
+    patient, never, wrong = Sleeper(10), Sleeper(None), Sleeper(-1)
+    for observer in (patient, never, wrong):
+        pipe.add_observer(observer)
+    began = anyio.current_time()
+    async with pipe.run({}) as run:
+        await run.wait()
+
+    assert [at - began for at in patient.woken] == pytest.approx([10, 20, 30])
+    assert (never.woken, wrong.woken) == ([], [])
+
+
+@pytest.mark.virtual_time
+async def test_waiting_joins_can_be_asked_for() -> None:
+    """``meta.waiting()`` names every join that waits, those without a timeout too."""
+    pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
+    asked: list[object] = []
+
+    class Asker(Sleeper):
+        async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
+            asked.append([(j.step, j.parents, j.missing) for j in meta.waiting()])
+            self.patience = None
+
+    async def slow(state: Any) -> None:
+        await anyio.sleep(60)
+
+    pipe.step("a", to="join")(lambda state: None)
+    pipe.step("b", to="join")(slow)
+    pipe.step("join")(lambda state: None)
+    pipe.add_observer(Asker(10))
+    async with pipe.run({}) as run:
+        await run.wait()
+
+    assert asked == [[("join", ("a", "b"), ("b",))]]
