@@ -10,24 +10,15 @@
     │   ├── RunInterrupted              the run's owner went away before it finished
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ForeignCancellation         a step was cancelled by somebody else
-    │   ├── ReceiverKilled              a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
-    │   ├── ResourceUnavailable         a resource could not be opened
     │   └── EmptyPipelineError          there is nothing to run
-    ├── StoreError                      something about remembering runs
-    │   ├── UnreadableDataError         stored data do not fit the type asked for
-    │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
-    │   └── StoreVersionError           the store was written by a newer version
-    ├── SupervisionError                something about a supervisor's children
-    │   ├── ChildStartFailed            a child did not get ready
-    │   ├── ChildEnded                  a child that should go on came to an end
-    │   └── RestartIntensityExceeded    children ended too often to go on
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
-    └── BarrierTimeoutError (TimeoutError)
+    ├── BarrierTimeoutError (TimeoutError)
+    └── UnknownRunError (LookupError)   an observer remembers no such run
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
@@ -151,20 +142,6 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
         return type(self), (self.step,)
 
 
-class ReceiverKilled(RunError):  # noqa: N818 - says what happened
-    """Somebody cancelled the task that was performing a step, past all scopes."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(
-            f"The task that performed step '{step}' was cancelled by its event loop's "
-            "own means. Cancel runs with RunStream.cancel(), never their tasks."
-        )
-        self.step = step
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.step,)
-
-
 class StepAborted(RunError):  # noqa: N818 - says what happened
     """A step raised a ``BaseException`` that is not an ``Exception``."""
 
@@ -204,21 +181,6 @@ class RetriesExhausted(RunError):  # noqa: N818 - says what happened
         return type(self), (self.step, self.max_retries)
 
 
-class ResourceUnavailable(RunError):  # noqa: N818 - says what happened
-    """A resource could not be opened, or its owner is closing; the cause says why."""
-
-    def __init__(self, resource: str, reason: str) -> None:
-        super().__init__(
-            f"Resource '{resource}' is unavailable: {reason}. "
-            "It is opened again when somebody asks for it the next time."
-        )
-        self.resource = resource
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.resource, self.reason)
-
-
 class EmptyPipelineError(RunError):
     """A run was started on a pipe without steps."""
 
@@ -230,105 +192,6 @@ class EmptyPipelineError(RunError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.pipe,)
-
-
-class StoreError(Exception):
-    """Something went wrong with remembering runs."""
-
-
-class UnreadableDataError(StoreError):
-    """Plain data do not fit the type they were to become."""
-
-    def __init__(self, kind: str, problem: str) -> None:
-        super().__init__(
-            f"These data are no {kind}: {problem}. "
-            "Read them as plain JSON, or with the version that wrote them."
-        )
-        self.kind = kind
-        self.problem = problem
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.kind, self.problem)
-
-
-class AmbiguousRunError(StoreError, ValueError):
-    """Several runs begin with the text that was to name one."""
-
-    def __init__(self, prefix: str, candidates: Sequence[str]) -> None:
-        shown = ", ".join(f"{run_id[:12]}..." for run_id in candidates[:5])
-        super().__init__(
-            f"Ambiguous run id '{prefix}': it matches {len(candidates)} runs "
-            f"({shown}). Give more characters of it."
-        )
-        self.prefix = prefix
-        self.candidates = tuple(candidates)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.prefix, self.candidates)
-
-
-class StoreVersionError(StoreError):
-    """A store has a schema that this version does not know how to write."""
-
-    def __init__(self, path: str, found: int, known: int) -> None:
-        super().__init__(
-            f"The store {path} has schema version {found} and this version of "
-            f"justpipe_actors writes {known}. Upgrade, or use another storage path."
-        )
-        self.path = path
-        self.found = found
-        self.known = known
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.path, self.found, self.known)
-
-
-class SupervisionError(Exception):
-    """Something went wrong with a supervisor's children."""
-
-
-class ChildStartFailed(SupervisionError):  # noqa: N818 - says what happened
-    """A child did not get ready; the cause, if there is one, is its exception."""
-
-    def __init__(self, child: str, reason: str) -> None:
-        super().__init__(f"'{child}' did not start: {reason}.")
-        self.child = child
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.child, self.reason)
-
-
-class ChildEnded(SupervisionError):  # noqa: N818 - says what happened
-    """A child that is to run for good returned, or was cancelled from outside."""
-
-    def __init__(self, child: str, how: str) -> None:
-        super().__init__(
-            f"'{child}' {how}. "
-            "Add it with restart='transient' if its work can be finished."
-        )
-        self.child = child
-        self.how = how
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.child, self.how)
-
-
-class RestartIntensityExceeded(SupervisionError):  # noqa: N818 - says what happened
-    """Children ended too often to go on; the cause is what ended the last one."""
-
-    def __init__(self, child: str, restarts: int, period: float) -> None:
-        super().__init__(
-            f"Supervision gave up: '{child}' ended, and that would have been restart "
-            f"{restarts} within {period:g}s. Mend what the cause shows, "
-            "or allow more with Supervisor(intensity=..., period=...)."
-        )
-        self.child = child
-        self.restarts = restarts
-        self.period = period
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.child, self.restarts, self.period)
 
 
 class NoRouteError(ValueError):
@@ -387,6 +250,20 @@ class BarrierTimeoutError(TimeoutError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.step, self.missing, self.seconds)
+
+
+class UnknownRunError(LookupError):
+    """An observer was asked about a run it never heard of, or has forgotten."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"No run '{run_id}' is remembered; an observer's keep= says how many "
+            "ended runs it remembers."
+        )
+        self.run_id = run_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.run_id,)
 
 
 class PipelineValidationWarning(UserWarning):

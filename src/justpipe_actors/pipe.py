@@ -25,6 +25,7 @@ from .abc import Middleware
 from .cancellation import CancellationToken
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
+from .observability import EventLogger
 from .placements import ThreadPlacement
 from .shape import StepInfo
 
@@ -53,13 +54,14 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
         middleware: wraps every step's function; a list replaces the default (retries).
         queue_size: events that may wait for the consumer; 0 or less is unbounded.
         max_map_items: most items of one map; None is 100,000.
+        debug: log every run to standard error; None asks ``JUSTPIPE_ACTORS_DEBUG``.
         cancellation_token: cancels every run of this pipe, cooperatively.
         failure_classification: how failures are attributed.
         metadata: readable through ``Meta.pipeline`` and ``describe()``.
         max_retries: most attempts of one invocation that ``Retry()`` can lead to.
         on_failure: what an unhandled failure does to the rest of the run: ``prune`` its
             successors, ``continue`` with them, or ``stop`` everything.
-        log_state: whether error logs show the state; a function returns what to show.
+        log_state: whether logs show the state; a function returns what error logs show.
 
     Raises:
         DefinitionError: ``on_failure`` is none of the three.
@@ -99,8 +101,10 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
         self.debug = is_on(debug, "JUSTPIPE_ACTORS_DEBUG")
         self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        warn_without_effect(debug=self.debug, persist=self.persist)
+        warn_without_effect(persist=self.persist)
         self._log_state = log_state
+        if self.debug:
+            self.registry.add_observer(_debug_logger(show_state=log_state is True))
         self._settings = Settings(
             name=name,
             on_failure=on_failure,
@@ -243,3 +247,8 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"
+
+
+def _debug_logger(*, show_state: bool) -> EventLogger:
+    sink = EventLogger.stderr_sink()
+    return EventLogger("INFO", sink, use_colors=True, show_state=show_state)

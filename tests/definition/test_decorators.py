@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from justpipe_actors import DefinitionError, Pipe, Stop
-from justpipe_actors.errors import PipelineValidationWarning
 from justpipe_actors.shape import BarrierType
 
 
@@ -167,8 +166,7 @@ def test_debug_and_persist_can_come_from_the_environment(
     monkeypatch.setenv("JUSTPIPE_ACTORS_DEBUG", word)
     monkeypatch.setenv("JUSTPIPE_ACTORS_PERSIST", word)
 
-    with pytest.warns(PipelineValidationWarning, match="debug=True"):
-        pipe = AnyPipe(persist=False)
+    pipe = AnyPipe(persist=False)
 
     assert (pipe.debug, pipe.persist) == (True, False)
 

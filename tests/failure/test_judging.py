@@ -132,6 +132,7 @@ def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
         errors.BarrierTimeoutError("s", ["p"], 2),
         errors.ChildRunFailed("s", "why"),
         errors.EmptyPipelineError("p"),
+        errors.UnknownRunError("r1"),
     ],
     ids=lambda error: type(error).__name__,
 )

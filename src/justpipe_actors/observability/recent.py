@@ -1,0 +1,91 @@
+"""What an observer remembers: a state per run, of the last few runs only.
+
+One observer object hears all the runs of its pipe, concurrent ones too, and in a daemon
+it hears them for months.  So its state is kept under the run's id, and when a run has
+ended only the newest ``keep`` of the ended ones stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import attrs
+
+from ..errors import UnknownRunError
+
+
+T = TypeVar("T")
+
+MOST_LIVE = 10_000
+"""Runs whose end was not heard; past that the oldest is forgotten."""
+
+
+@attrs.define(eq=False)
+class RecentRuns(Generic[T]):
+    """A state of some kind for each of the last runs."""
+
+    make: Callable[[], T]
+    """Makes the state of a run that begins."""
+    keep: int = 16
+    """Ended runs that are remembered."""
+    _live: dict[str | None, T] = attrs.field(factory=dict, init=False)
+    _ended: dict[str | None, T] = attrs.field(factory=dict, init=False)
+    _latest: str | None = attrs.field(default=None, init=False)
+
+    def begin(self, run_id: str | None) -> T:
+        """Return a new state for a run, in place of what was known of it."""
+        self._ended.pop(run_id, None)
+        self._live.pop(run_id, None)
+        state = self._live[run_id] = self.make()
+        self._latest = run_id
+        _forget(self._live, MOST_LIVE)
+        return state
+
+    def of(self, run_id: str | None) -> T:
+        """Return a run's state, a new one if nothing is known of it."""
+        state = self.known(run_id)
+        return self.begin(run_id) if state is None else state
+
+    def known(self, run_id: str | None) -> T | None:
+        """Return a run's state if it is remembered."""
+        if run_id in self._live:
+            return self._live[run_id]
+        return self._ended.get(run_id)
+
+    def end(self, run_id: str | None) -> None:
+        """Note that a run has ended; the oldest ended ones are forgotten."""
+        if run_id in self._live:
+            self._ended[run_id] = self._live.pop(run_id)
+            _forget(self._ended, self.keep)
+
+    def latest(self) -> T:
+        """Return the state of the run that began last."""
+        return self.of(self._latest)
+
+    def for_run(self, run_id: str) -> T:
+        """Return the state of one run.
+
+        Raises:
+            UnknownRunError: the run is not remembered.
+        """
+        state = self.known(run_id)
+        if state is None:
+            raise UnknownRunError(run_id)
+        return state
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._live or run_id in self._ended
+
+    def __iter__(self) -> Iterator[str | None]:
+        """Iterate over the ids of the remembered runs, ended ones first."""
+        yield from self._ended
+        yield from self._live
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._ended)
+
+
+def _forget(runs: dict[str | None, T], keep: int) -> None:
+    while len(runs) > keep:
+        del runs[next(iter(runs))]

@@ -1,0 +1,72 @@
+"""Durations as text, one rule for every page and command."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from justpipe_actors.observability.durations import clock_text, duration_text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0ms"),
+        (0.4, "400ms"),
+        (0.9994, "999ms"),
+        (30.5, "30.5s"),
+        (120, "2.0m"),
+        (7200, "2.0h"),
+        (86_400, "24.0h"),
+    ],
+)
+def test_a_duration_has_the_unit_that_suits_it(
+    seconds: float | None, text: str
+) -> None:
+    """Milliseconds are whole, larger units have one decimal."""
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.9996, "1.0s"),
+        (59.94, "59.9s"),
+        (59.96, "1.0m"),
+        (3599, "1.0h"),
+        (48 * 3600, "2.0d"),
+        (-2, "-2.0s"),
+        (-0.25, "-250ms"),
+        (-0.0001, "0ms"),
+        (math.nan, "-"),
+        (math.inf, "-"),
+    ],
+)
+def test_w38_durations_are_rounded_before_their_unit_is_chosen(
+    seconds: float, text: str
+) -> None:
+    """W38: no 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
+    assert duration_text(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_w38_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
+    """W38: whatever the duration, its figure stays below what the next unit begins with."""
+    text = duration_text(seconds)
+    most = {"ms": 1000, "s": 60, "m": 60, "h": 48, "d": math.inf}
+    unit = text.lstrip("0123456789.")
+
+    assert float(text.removesuffix(unit)) < most[unit]
+
+
+@given(st.floats(min_value=0, max_value=3.5e5))
+def test_a_clock_never_shows_sixty_seconds(seconds: float) -> None:
+    """Minutes and seconds of a clock stay below sixty, whatever is rounded."""
+    hours, minutes, rest = clock_text(seconds).split(":")
+
+    assert (int(minutes) < 60, float(rest) < 60) == (True, True)
+    total = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    assert total == pytest.approx(seconds, abs=0.001)
