@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
@@ -27,19 +27,13 @@ from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
 from .observability import EventLogger
 from .placements import ThreadPlacement
-from .shape import StepInfo
+from .shape import StepInfo, StepShapes, Topology
+from .visualization import GraphRenderer, MermaidRenderer, build_ast
+from .visualization.builder import Hooks
 
 
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
-
-
-class Renderer(Protocol):
-    """Draws a pipeline."""
-
-    def render(self, steps: Any, topology: Any, **hooks: Any) -> str:
-        """Return the drawing as text."""
-        ...
 
 
 class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
@@ -135,16 +129,22 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
-        return description.describe(self.name, self.registry, self._settings.metadata)
+        metadata = self._settings.metadata
+        about = description.describe(self.name, self.registry, metadata)
+        return about | {"visual_ast": build_ast(*self._drawn()).to_dict()}
 
-    def graph(self, renderer: Renderer) -> str:
-        """Return a drawing of the pipeline."""
-        return renderer.render(
-            self.registry.steps,
-            self.topology,
-            startup_hooks=[hook.func for hook in self.registry.startup_hooks],
-            shutdown_hooks=[hook.func for hook in self.registry.shutdown_hooks],
+    def graph(self, renderer: GraphRenderer | None = None) -> str:
+        """Return a drawing of the pipeline: Mermaid text by default."""
+        steps, topology, startup, shutdown = self._drawn()
+        return (renderer or MermaidRenderer()).render(
+            steps, topology, startup_hooks=startup, shutdown_hooks=shutdown
         )
+
+    def _drawn(self) -> tuple[StepShapes, Topology, Hooks, Hooks]:
+        registry = self.registry
+        startup = [hook.func for hook in registry.startup_hooks]
+        shutdown = [hook.func for hook in registry.shutdown_hooks]
+        return registry.steps, self.topology, startup, shutdown
 
     def validate(
         self,

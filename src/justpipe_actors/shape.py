@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
+
+from .events import NodeKind
+from .signals import Stop
 
 
 class BarrierType(Enum):
@@ -77,3 +80,84 @@ class HookSpec:
     """The user's function."""
     injection_metadata: InjectionMetadata = field(default_factory=dict)
     """Its parameters."""
+
+
+Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
+"""Where a switch leads: by value, or by asking a function."""
+
+
+class StepShape(Protocol):
+    """What a drawing looks at in a registered step."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the pipe."""
+        ...
+
+    @property
+    def kind(self) -> NodeKind:
+        """STEP, MAP, SWITCH or SUB."""
+        ...
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The user's function."""
+        ...
+
+    @property
+    def barrier_type(self) -> BarrierType:
+        """How many parents it waits for."""
+        ...
+
+    @property
+    def each(self) -> str | None:
+        """A map's worker."""
+        ...
+
+    @property
+    def routes(self) -> Routes | None:
+        """A switch's routes."""
+        ...
+
+    @property
+    def default(self) -> str | None:
+        """A switch's default."""
+        ...
+
+    @property
+    def child(self) -> Any:
+        """A sub's pipe."""
+        ...
+
+    @property
+    def may_go(self) -> Sequence[str]:
+        """Where it may lead by what it returns, as its author says."""
+        ...
+
+
+StepShapes = Mapping[str, StepShape]
+"""Steps by name, in order of registration."""
+
+Topology = Mapping[str, Sequence[str]]
+"""Static successors by step, for the steps that have some."""
+
+
+def resolve_name(target: object) -> str:
+    """Return the step name that a string, function or partial stands for.
+
+    Raises:
+        ValueError: it is neither a string nor callable.
+    """
+    if isinstance(target, str):
+        return target
+    inner = getattr(target, "func", None)
+    for named in (inner, target):
+        name = getattr(named, "__name__", None)
+        if isinstance(name, str):
+            return name
+    if callable(target):
+        return type(target).__name__
+    msg = (
+        f"A step is named by a string or its function, not by {type(target).__name__}."
+    )
+    raise ValueError(msg)

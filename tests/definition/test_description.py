@@ -36,10 +36,19 @@ def full() -> tuple[Pipe[Any, Any], Pipe[Any, Any]]:
 
 
 def test_a_description_is_json_and_complete() -> None:
-    """Nodes tell only what was set; topology and roots know static edges only."""
+    """Nodes tell only what was set, and W27: a worker or a route is no root."""
     pipe, child = full()
 
-    assert json.loads(json.dumps(pipe.describe())) == {
+    described = json.loads(json.dumps(pipe.describe()))
+    assert sorted(described.pop("visual_ast")["nodes"]) == [
+        "a",
+        "a2",
+        "m",
+        "s",
+        "u",
+        "w",
+    ]
+    assert described == {
         "name": "p",
         "pipeline_hash": pipe.pipeline_hash,
         "nodes": {
@@ -61,7 +70,7 @@ def test_a_description_is_json_and_complete() -> None:
             },
         },
         "topology": {"a": ["m", "a2"], "a2": ["s"], "m": ["s"]},
-        "roots": ["a", "w", "u"],
+        "roots": ["a"],
         "metadata": {"owner": "us"},
         "hooks": {
             "startup": ["prepare"],
@@ -94,6 +103,11 @@ class Recorder:
         """Remember the hooks and draw the steps as words."""
         self.hooks = hooks
         return f"{' '.join(steps)}: {len(topology)}"
+
+
+def test_a_graph_is_mermaid_unless_told_otherwise() -> None:
+    """``graph()`` needs no renderer."""
+    assert full()[0].graph().startswith("graph TD\n")
 
 
 def test_a_renderer_gets_steps_edges_and_hooks() -> None:

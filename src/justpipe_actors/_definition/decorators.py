@@ -59,8 +59,9 @@ class StepDecorators:
             barrier_type: wait for ALL parents (default) or ANY of them.
             on_error: called when the step fails; its result counts as the step's.
             **kwargs: ``timeout`` (seconds), ``retries``, ``concurrency`` (activations at
-                once), ``placement`` ("thread" moves a sync function off the loop); the
-                rest goes to middleware as ``StepContext.kwargs``.
+                once), ``placement`` ("thread" moves a sync function off the loop),
+                ``routes`` (steps that its answers may lead to, for drawings); the rest
+                goes to middleware as ``StepContext.kwargs``.
 
         Raises:
             DefinitionError: something about it cannot be.

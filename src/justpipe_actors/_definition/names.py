@@ -3,27 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DefinitionError
-
-
-def resolve_name(target: object) -> str:
-    """Return the step name that a string, function or partial stands for.
-
-    Raises:
-        ValueError: it is neither a string nor callable.
-    """
-    if isinstance(target, str):
-        return target
-    inner = getattr(target, "func", None)
-    for named in (inner, target):
-        name = getattr(named, "__name__", None)
-        if isinstance(name, str):
-            return name
-    if callable(target):
-        return type(target).__name__
-    msg = (
-        f"A step is named by a string or its function, not by {type(target).__name__}."
-    )
-    raise ValueError(msg)
+from ..shape import resolve_name as resolve_name
 
 
 def name_of(target: object, *, role: str, step: str) -> str:
@@ -57,8 +37,8 @@ def label_of(name: object, func: object) -> str:
     return label or resolve_name(func)
 
 
-def names_of(to: object, step: str) -> tuple[str, ...]:
-    """Return the static successors that a ``to`` argument names, in order.
+def names_of(to: object, step: str, role: str = "to=") -> tuple[str, ...]:
+    """Return the steps that an argument names, in order.
 
     Raises:
         DefinitionError: it is a dict (that is what switches are for) or of another type.
@@ -66,14 +46,14 @@ def names_of(to: object, step: str) -> tuple[str, ...]:
     if to is None:
         return ()
     if isinstance(to, dict):
-        msg = f"Step '{step}': to= is a dict; use @pipe.switch to route by value."
+        msg = f"Step '{step}': {role} is a dict; use @pipe.switch to route by value."
         raise DefinitionError(msg, step_name=step)
     if isinstance(to, list):
-        return tuple(name_of(one, role="to=", step=step) for one in to)
+        return tuple(name_of(one, role=role, step=step) for one in to)
     if isinstance(to, str) or callable(to):
-        return (name_of(to, role="to=", step=step),)
+        return (name_of(to, role=role, step=step),)
     msg = (
-        f"Step '{step}': to= must be a name, a function or a list of them, "
+        f"Step '{step}': {role} must be a name, a function or a list of them, "
         f"not {type(to).__name__}."
     )
     raise DefinitionError(msg, step_name=step)

@@ -13,10 +13,10 @@ import attrs
 
 from ..abc import Placement
 from ..errors import DefinitionError, PipelineValidationWarning
-from ..shape import BarrierType, HookSpec
+from ..shape import BarrierType, HookSpec, Routes
 from ..signals import Stop
-from .names import name_of
-from .steps import Options, Routes
+from .names import name_of, names_of
+from .steps import Options
 
 
 OnFailure = Literal["prune", "continue", "stop"]
@@ -118,6 +118,7 @@ def options_of(
         retries=extra.pop("retries", 0),
         concurrency=extra.pop("concurrency", None),
         placement=extra.pop("placement", None),
+        may_go=names_of(extra.pop("routes", None), label, role="routes="),
         extra=extra,
     )
     _check_concurrency(label, options.concurrency)

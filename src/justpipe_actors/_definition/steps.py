@@ -9,12 +9,7 @@ import attrs
 
 from ..abc import Placement
 from ..events import NodeKind
-from ..shape import BarrierType, HookSpec, InjectionMetadata
-from ..signals import Stop
-
-
-Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
-"""Where a switch leads: by value, or by asking a function."""
+from ..shape import BarrierType, HookSpec, InjectionMetadata, Routes
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -35,6 +30,8 @@ class Options:
     """Most activations at once."""
     placement: str | Placement | None = None
     """Where a synchronous function runs."""
+    may_go: tuple[str, ...] = ()
+    """Where its answers may lead, as the user says; drawings believe it."""
     extra: dict[str, Any] = attrs.field(factory=dict)
     """Keyword arguments for middleware."""
 
@@ -65,6 +62,16 @@ class StepDef:
     """A switch's default."""
     child: Any = None
     """A sub's pipe."""
+
+    @property
+    def barrier_type(self) -> BarrierType:
+        """How many parents it waits for."""
+        return self.options.barrier_type
+
+    @property
+    def may_go(self) -> tuple[str, ...]:
+        """Where its answers may lead, as the user says."""
+        return self.options.may_go
 
     @property
     def route_targets(self) -> tuple[str, ...]:

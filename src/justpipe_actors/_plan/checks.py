@@ -99,6 +99,7 @@ def _findings(question: Question) -> Iterator[Finding]:
     yield from _worker_traps(question)
     yield from _unknown_workers(question)
     yield from _unknown_routes(question)
+    yield from _unknown_hints(question)
     yield from _entry_points(question)
     yield from _cycles(question)
     yield from _starved_joins(question)
@@ -136,6 +137,14 @@ def _unknown_routes(question: Question) -> Iterator[Finding]:
         for target in step.route_targets:
             if target not in question.steps:
                 text = f"Switch '{name}' routes to unknown step '{target}'."
+                yield _problem(question, name, text, target)
+
+
+def _unknown_hints(question: Question) -> Iterator[Finding]:
+    for name, step in question.steps.items():
+        for target in step.may_go:
+            if target not in question.steps:
+                text = f"Step '{name}' names unknown step '{target}' in routes=."
                 yield _problem(question, name, text, target)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._definition.names import resolve_name
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
-from ..shape import HookSpec, StepInfo
+from ..shape import HookSpec, StepInfo, resolve_name
+from . import graph
 from .fingerprint import fingerprint
 
 
@@ -43,13 +43,12 @@ def describe(
     """Return a definition as JSON-style data."""
     steps = list(infos_of(registry.steps))
     topology = topology_of(registry.steps)
-    aimed_at = {target for targets in topology.values() for target in targets}
     return {
         "name": name,
         "pipeline_hash": fingerprint(name, registry.steps),
         "nodes": {info.name: _node(info) for info in steps},
         "topology": topology,
-        "roots": [info.name for info in steps if info.name not in aimed_at],
+        "roots": list(graph.roots_of(graph.edges_of(registry.steps))),
         "metadata": dict(metadata),
         "hooks": _hooks(registry),
     }

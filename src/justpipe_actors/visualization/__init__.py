@@ -1,0 +1,34 @@
+"""Drawings of a pipeline, as Mermaid text or as SVG; made without running it.
+
+Anything with a ``render`` like :class:`GraphRenderer`'s can be given to ``Pipe.graph``.
+"""
+
+from __future__ import annotations
+
+from .ast import (
+    ParallelGroup,
+    VisualAST,
+    VisualEdge,
+    VisualExit,
+    VisualNode,
+    VisualNodeKind,
+)
+from .builder import build_ast
+from .mermaid import MermaidRenderer, generate_mermaid_graph
+from .renderer import GraphRenderer
+from .theme import MermaidTheme
+
+
+__all__ = [
+    "GraphRenderer",
+    "MermaidRenderer",
+    "MermaidTheme",
+    "ParallelGroup",
+    "VisualAST",
+    "VisualEdge",
+    "VisualExit",
+    "VisualNode",
+    "VisualNodeKind",
+    "build_ast",
+    "generate_mermaid_graph",
+]

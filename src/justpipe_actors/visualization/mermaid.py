@@ -1,0 +1,253 @@
+"""A drawing as Mermaid text.
+
+Blocks, in order: startup hooks, start, parallel groups, other nodes, end, shutdown hooks,
+edges, utilities, class lines, sub-pipelines, styles.  Everything that is listed is
+sorted, so two processes write the same text.  Every node stands in one place only:
+Mermaid draws it in the group it names first and grows a second box for the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..shape import BarrierType, StepShapes, Topology
+from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
+from .builder import Hooks, build_ast
+from .theme import MermaidTheme
+from .wording import arrow, bare, escape, title
+
+
+_SHAPES = {
+    VisualNodeKind.STEP: '["{}"]',
+    VisualNodeKind.STREAMING: '(["{} ⚡"])',
+    VisualNodeKind.MAP: '[["{}"]]',
+    VisualNodeKind.SWITCH: '{{"{}"}}',
+    VisualNodeKind.SUB: '[/"{}" /]',
+}
+
+
+class MermaidRenderer:
+    """Draws a pipeline as Mermaid text.
+
+    Args:
+        theme: colours and direction.
+        direction: used when there is no theme.
+    """
+
+    def __init__(
+        self, theme: MermaidTheme | None = None, direction: str = "TD"
+    ) -> None:
+        self._theme = theme or MermaidTheme(direction=direction)
+
+    def render(
+        self,
+        steps: StepShapes,
+        topology: Topology,
+        startup_hooks: Hooks = None,
+        shutdown_hooks: Hooks = None,
+    ) -> str:
+        """Return the drawing as text."""
+        return self.render_ast(
+            build_ast(steps, topology, startup_hooks, shutdown_hooks)
+        )
+
+    def render_ast(self, ast: VisualAST) -> str:
+        """Return a drawing that exists already, as text."""
+        page = _Page(ast)
+        body = list(page.lines()) if ast.nodes else ["Empty[No steps registered]"]
+        styles = self._theme.render_styles(page.used)
+        lines = _indented([*body, "", *styles])
+        return "\n".join([self._theme.render_header(), *lines])
+
+
+def generate_mermaid_graph(
+    steps: StepShapes,
+    topology: Topology,
+    startup_hooks: Hooks = None,
+    shutdown_hooks: Hooks = None,
+    *,
+    theme: MermaidTheme | None = None,
+    direction: str = "TD",
+) -> str:
+    """Return a pipeline as Mermaid text; a theme's own direction wins."""
+    renderer = MermaidRenderer(theme, direction)
+    return renderer.render(steps, topology, startup_hooks, shutdown_hooks)
+
+
+class _Page:
+    """One pipeline's lines; a sub-pipeline's ids carry its node's id in front."""
+
+    def __init__(self, ast: VisualAST, prefix: str = "") -> None:
+        self.ast = ast
+        self.prefix = prefix
+        self.subs = [
+            (node, _Page(node.sub_graph, f"{prefix}{node.id}_"))
+            for node in self._by_name()
+            if node.sub_graph is not None
+        ]
+        self.start, self.end = f"{prefix}Start", f"{prefix}End"
+        shown = [node for node in ast.nodes.values() if not node.is_isolated]
+        self.has_start = bool(shown)
+        self.has_end = bool(ast.exits) or any(node.is_terminal for node in shown)
+        self.classes = self._classes()
+
+    @property
+    def used(self) -> set[str]:
+        """The groups that need a style."""
+        own = {group for group, _ in self.classes}
+        ends = {"startEnd"} if self.has_start or self.has_end else set[str]()
+        return own.union(ends, *(page.used for _, page in self.subs))
+
+    def lines(self) -> Iterator[str]:
+        """Yield all lines, without the indentation of the first level."""
+        yield from self._startup()
+        yield from self._beginning()
+        yield from self._parallel_groups()
+        yield from self._others()
+        yield from self._ending()
+        yield from self._shutdown()
+        yield from self._edges()
+        yield from self._utilities()
+        yield from self._class_lines()
+        yield from self._sub_pipelines()
+
+    def _by_name(self) -> list[VisualNode]:
+        return sorted(self.ast.nodes.values(), key=lambda node: node.name)
+
+    def _id(self, name: str) -> str:
+        return self.prefix + self.ast.nodes[name].id
+
+    # -- nodes
+
+    def _startup(self) -> Iterator[str]:
+        if self.ast.startup_hooks:
+            yield from _hooks("startup", "Startup Hooks", self.ast.startup_hooks)
+            if self.has_start:
+                yield f"startup --> {self.start}"
+
+    def _beginning(self) -> Iterator[str]:
+        if self.has_start:
+            yield f'{self.start}(["▶ Start"])'
+            yield ""
+
+    def _parallel_groups(self) -> Iterator[str]:
+        for source, names in self._groups():
+            yield f"subgraph {self.prefix}parallel_{source.id}[Parallel]"
+            yield "    direction LR"
+            yield from (f"    {self._node(self.ast.nodes[name])}" for name in names)
+            yield "end"
+            yield ""
+
+    def _groups(self) -> Iterator[tuple[VisualNode, list[str]]]:
+        """Yield groups of two at least; each node belongs to the first that has it."""
+        taken: set[str] = set()
+        nodes = self.ast.nodes
+        for group in sorted(self.ast.parallel_groups, key=lambda one: one.source_id):
+            names = sorted({*group.node_ids} - taken, key=lambda name: nodes[name].name)
+            if len(names) > 1:
+                taken.update(names)
+                yield nodes[group.source_id], names
+
+    def _others(self) -> Iterator[str]:
+        grouped = {name for _, names in self._groups() for name in names}
+        for node in self._by_name():
+            if not node.is_isolated and node.name not in grouped:
+                yield self._node(node)
+            if node.has_unknown_routes:
+                yield f'{self._id(node.name)}_any(["?"])'
+
+    def _node(self, node: VisualNode) -> str:
+        label = escape(title(node.name))
+        label += " (Any)" if node.barrier_type is BarrierType.ANY else ""
+        identity = self.prefix + node.id
+        if node.is_map_target:
+            return f'{identity}@{{ shape: procs, label: "{label}" }}'
+        return identity + _SHAPES[node.kind].format(label)
+
+    def _ending(self) -> Iterator[str]:
+        if self.has_end:
+            yield f'{self.end}(["■ End"])'
+        for node in self._by_name():
+            if node.is_terminal and not node.is_isolated:
+                yield f"{self.prefix}{node.id} --> {self.end}"
+
+    def _shutdown(self) -> Iterator[str]:
+        if self.ast.shutdown_hooks:
+            yield from _hooks("shutdown", "Shutdown Hooks", self.ast.shutdown_hooks)
+            if self.has_end:
+                yield f"{self.end} --> shutdown"
+
+    def _utilities(self) -> Iterator[str]:
+        alone = [node for node in self._by_name() if node.is_isolated]
+        if alone:
+            yield ""
+            yield f"subgraph {self.prefix}utilities[Utilities]"
+            yield "    direction TB"
+            yield from (f"    {self._node(node)}:::isolated" for node in alone)
+            yield "end"
+
+    # -- edges
+
+    def _edges(self) -> Iterator[str]:
+        if self.has_start:
+            yield ""
+        for node in self._by_name():
+            if node.is_entry:
+                yield f"{self.start} --> {self.prefix}{node.id}"
+        order = sorted(self.ast.edges, key=lambda edge: (edge.source, edge.target))
+        for edge in order:
+            yield self._edge(edge)
+        for one in sorted(self.ast.exits, key=lambda one: one.source):
+            link = arrow(one.label, is_dashed=one.is_dynamic)
+            yield f"{self._id(one.source)}{link}{self.end}"
+        for node in self._by_name():
+            if node.has_unknown_routes:
+                yield f"{self.prefix}{node.id} -.-> {self.prefix}{node.id}_any"
+
+    def _edge(self, edge: VisualEdge) -> str:
+        link = arrow(edge.label, is_dashed=edge.is_dynamic)
+        if edge.is_map_edge:
+            link = " -. map .-> "
+        start = " " if edge.label is not None else ""
+        return f"{start}{self._id(edge.source)}{link}{self._id(edge.target)}"
+
+    # -- classes
+
+    def _classes(self) -> list[tuple[str, list[str]]]:
+        found: dict[str, list[str]] = {}
+        for node in self.ast.nodes.values():
+            group = "isolated" if node.is_isolated else node.kind.value
+            found.setdefault(group, []).append(self.prefix + node.id)
+        return [(group, sorted(found[group])) for group in sorted(found)]
+
+    def _class_lines(self) -> Iterator[str]:
+        for group, ids in self.classes:
+            yield f"class {','.join(ids)} {group};"
+        ends = [self.start] * self.has_start + [self.end] * self.has_end
+        if ends:
+            yield f"class {','.join(ends)} startEnd;"
+
+    def _sub_pipelines(self) -> Iterator[str]:
+        for node, page in self.subs:
+            identity = self.prefix + node.id
+            yield ""
+            yield f'subgraph cluster_{identity} ["{escape(title(node.name))} (Impl)"]'
+            yield "    direction TB"
+            yield from _indented(page.lines())
+            yield "end"
+            yield f"{identity} -.- {page.start}"
+
+
+def _hooks(identity: str, heading: str, names: list[str]) -> Iterator[str]:
+    yield f"subgraph {identity}[{heading}]"
+    yield "    direction TB"
+    for index, name in enumerate(names):
+        yield f"    {identity}_{index}> {bare(title(name))} ]"
+    for index in range(1, len(names)):
+        yield f"    {identity}_{index - 1} --> {identity}_{index}"
+    yield "end"
+
+
+def _indented(lines: Iterator[str] | list[str]) -> Iterator[str]:
+    for line in lines:
+        yield f"    {line}" if line else ""

@@ -1,0 +1,267 @@
+# ruff: noqa: D103 - the functions are the data
+"""W30: which steps a function may send a run to, read off its source."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+
+from justpipe_actors import Skip, Stop
+from justpipe_actors.visualization.answers import Answers, answers_of
+
+
+STEPS = ("a", "b", "c", "retry_1", "retry_2", "other_1")
+FIRST = "a"
+TABLE = {1: "b", 2: "c"}
+MIXED = {1: "b", 2: Stop, 3: Skip()}
+
+
+class Route(str, Enum):
+    ONE = "a"
+    TWO = "b"
+
+
+class Plain(Enum):
+    ONE = "c"
+
+
+def a() -> None:
+    """Stand for a step."""
+
+
+def constant() -> Any:
+    return "a"
+
+
+def named_constant() -> Any:
+    return FIRST
+
+
+def conditional(x: int) -> Any:
+    return "a" if x else "b" if x > 1 else None
+
+
+def either(x: Any) -> Any:
+    return (x and "a") or "b"
+
+
+def f_string(x: int) -> Any:
+    return f"retry_{x}"
+
+
+def f_string_of_known(x: int) -> Any:
+    part = "1" if x else "3"
+    return f"retry_{part}"
+
+
+def only_a_variable(x: int) -> Any:
+    return f"{x}"
+
+
+def through_a_variable(x: int) -> Any:
+    target = "a"
+    if x:
+        target = "b"
+    return target
+
+
+def through_itself(x: str) -> Any:
+    name = "a"
+    while x:
+        name = name or x
+    return name
+
+
+def through_a_walrus() -> Any:
+    return (way := "c") or way
+
+
+def from_a_loop(names: list[str]) -> Any:
+    for name in names:
+        return name
+    return "a"
+
+
+def from_a_table(x: int) -> Any:
+    return TABLE[x]
+
+
+def from_a_table_with_default(x: int) -> Any:
+    return {1: "a"}.get(x, "b")
+
+
+def from_a_mixed_table(x: int) -> Any:
+    return MIXED[x]
+
+
+def from_an_enum(x: int) -> Any:
+    return Route.ONE if x else Route.TWO
+
+
+def from_a_value() -> Any:
+    return Plain.ONE.value
+
+
+def by_match(x: int) -> Any:
+    match x:
+        case 1:
+            return "a"
+        case _:
+            return "b"
+
+
+def declared(x: Any) -> Literal["a", "c"] | None:
+    return x  # type: ignore[no-any-return]
+
+
+def stops(x: int) -> Any:
+    return Stop if x else Stop()
+
+
+def skips() -> Any:
+    return Skip()
+
+
+def a_function() -> Any:
+    return a
+
+
+def calls(x: Callable[[], str]) -> Any:
+    return x()
+
+
+def looks_up(x: Any) -> Any:
+    return x.name or x[0]
+
+
+def nothing() -> None:
+    return
+
+
+async def yields() -> Any:
+    yield "a"
+
+
+def with_a_helper() -> Any:
+    def helper() -> str:
+        return "b"
+
+    return helper()
+
+
+READ: list[tuple[Callable[..., Any], tuple[str, ...], bool]] = [
+    (constant, ("a",), True),
+    (named_constant, ("a",), True),
+    (conditional, ("a", "b"), True),
+    (either, ("a", "b"), False),
+    (f_string, ("retry_1", "retry_2"), True),
+    (f_string_of_known, ("retry_1",), True),
+    (only_a_variable, (), False),
+    (through_a_variable, ("a", "b"), True),
+    (through_itself, ("a",), False),
+    (through_a_walrus, ("c",), True),
+    (from_a_loop, ("a",), False),
+    (from_a_table, ("b", "c"), True),
+    (from_a_table_with_default, ("a", "b"), True),
+    (from_a_mixed_table, ("b",), True),
+    (from_an_enum, ("a", "b"), True),
+    (from_a_value, ("c",), True),
+    (by_match, ("a", "b"), True),
+    (declared, ("a", "c"), True),
+    (stops, (), True),
+    (skips, (), True),
+    (a_function, ("a",), True),
+    (calls, (), False),
+    (looks_up, (), False),
+    (nothing, (), True),
+    (yields, (), True),
+    (with_a_helper, ("b",), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("func", "names", "is_complete"), READ, ids=[one[0].__name__ for one in READ]
+)
+def test_answers_are_read(
+    func: Callable[..., Any], names: tuple[str, ...], is_complete: bool
+) -> None:
+    """Known names in the order they are written, and whether there may be others."""
+    answers = answers_of(func, STEPS)
+
+    assert answers.names == names
+    assert answers.is_complete == is_complete
+
+
+def test_stopping_is_an_answer() -> None:
+    """The class, an instance, and one in a table are seen."""
+    assert answers_of(stops, STEPS).stops
+    assert answers_of(from_a_mixed_table, STEPS).stops
+    assert not answers_of(skips, STEPS).stops
+
+
+def wrapped(func: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def outer(*args: Any) -> Any:
+        return func(*args)
+
+    return outer
+
+
+class Caller:
+    def __call__(self) -> Any:
+        return "a"
+
+    def method(self) -> Any:
+        return "b"
+
+
+CALLABLES: dict[str, tuple[Callable[..., Any], str]] = {
+    "partial": (functools.partial(functools.partial(constant)), "a"),
+    "wrapped": (wrapped(constant), "a"),
+    "object": (Caller(), "a"),
+    "method": (Caller().method, "b"),
+}
+
+
+@pytest.mark.parametrize(("func", "name"), CALLABLES.values(), ids=CALLABLES)
+def test_any_callable_is_read(func: Callable[..., Any], name: str) -> None:
+    """The function inside is found."""
+    assert answers_of(func, STEPS).names == (name,)
+
+
+def test_lambdas_of_one_line_are_told_apart() -> None:
+    """Two lambdas begin on one line, one of them within another, and none is mixed up."""
+    # fmt: off
+    one, two = (lambda: "a"), (lambda x: "b" if x else "c")
+    outer: Any = lambda: (lambda: "b")  # noqa: E731
+    # fmt: on
+    assert answers_of(one, STEPS).names == ("a",)
+    assert answers_of(two, STEPS).names == ("b", "c")
+    assert answers_of(outer(), STEPS).names == ("b",)
+    assert not answers_of(outer, STEPS).is_complete
+
+
+def test_enclosing_names_are_known() -> None:
+    """A closure's constants count, one that is not assigned yet is anything."""
+    way = "c"
+
+    def closure() -> Any:
+        return way
+
+    def early() -> Any:
+        return late
+
+    assert answers_of(closure, STEPS).names == ("c",)
+    assert answers_of(early, STEPS) == Answers()
+    late = "a"
+    assert answers_of(early, STEPS).names == (late,)
+
+
+@pytest.mark.parametrize("func", [len, eval("lambda: 'a'"), int])
+def test_what_has_no_source_says_nothing(func: Callable[..., Any]) -> None:
+    """Built-ins, generated code and classes are not read, and nothing fails."""
+    assert answers_of(func, STEPS) == Answers()
