@@ -15,17 +15,17 @@ class CancellationToken:
     round, so one run can be cancelled without the others of its pipe.
     """
 
-    __slots__ = ("_lock", "_parent", "_reason")
+    __slots__ = ("_lock", "_parents", "_reason")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._parent: CancellationToken | None = None
+        self._parents: tuple[CancellationToken, ...] = ()
         self._reason: str | None = None
 
-    def child(self) -> CancellationToken:
-        """Return a token that is cancelled when this one is."""
+    def child(self, *others: CancellationToken) -> CancellationToken:
+        """Return a token that is cancelled when this one, or one of the others, is."""
         token = CancellationToken()
-        token._parent = self
+        token._parents = (self, *others)
         return token
 
     def cancel(self, reason: str = "Cancelled") -> None:
@@ -41,9 +41,12 @@ class CancellationToken:
     @property
     def reason(self) -> str | None:
         """Why to stop, None as long as nobody asked."""
-        if self._reason is None and self._parent is not None:
-            return self._parent.reason
-        return self._reason
+        if self._reason is not None:
+            return self._reason
+        for parent in self._parents:
+            if (reason := parent.reason) is not None:
+                return reason
+        return None
 
     async def checkpoint(self) -> None:
         """Raise ``PipelineCancelled`` when cancelled, else return without yielding."""

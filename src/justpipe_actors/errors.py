@@ -132,7 +132,7 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
 
     def __init__(self, step: str) -> None:
         super().__init__(
-            f"Step '{step}' was cancelled from outside the pipeline: "
+            f"'{step}' was cancelled from outside the pipeline: "
             "something it awaited had been cancelled. "
             "Catch the cancellation where you await that task or future."
         )

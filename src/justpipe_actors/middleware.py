@@ -89,6 +89,8 @@ def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:
         error = outcome.exception() if outcome else None
         if isinstance(error, PipelineCancelled):
             return False
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(PipelineCancelled):
+            return False
         if error is not None and not isinstance(error, Exception):
             return False
         verdict = wanted(attempt)

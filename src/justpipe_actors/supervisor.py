@@ -65,7 +65,7 @@ class Supervisor:
         tasks = self._tasks = anyio.create_task_group()
         await tasks.__aenter__()
         loop = current_loop()
-        self._host = Host(tasks, loop.now, loop.is_task_cancelled)
+        self._host = Host(tasks, loop.now, loop.watch_task())
         self._close_ambient = open_ambient(self._host)
         return self
 

@@ -42,6 +42,8 @@ class Activation:
     """ERROR as soon as its function has failed, even when a handler mends it."""
     failed: bool = False
     """Whether it ended without a handler for its failure."""
+    retried: bool = False
+    """Whether a further attempt took over, and with it a map worker's slot."""
 
     def cancel(self) -> None:
         """Interrupt it, if it can be interrupted alone."""

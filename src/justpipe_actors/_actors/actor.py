@@ -24,6 +24,7 @@ from trio.lowlevel import enable_ki_protection
 from .. import seams
 from .._plan.nodes import Node, Plan
 from ..seams import Seam
+from .flow import abandon
 from .inbox import Inbox
 from .ledger import Ledger
 from .messages import Message, Start
@@ -97,6 +98,13 @@ class Actor:
     @enable_ki_protection
     async def _receive(self) -> None:
         self._coming = False
+        try:
+            await self._serve_all()
+        except BaseException:
+            self._call_receiver()  # somebody must take what is left
+            raise
+
+    async def _serve_all(self) -> None:
         turns = 0
         while True:
             message = self._take()
@@ -139,7 +147,9 @@ class Actor:
         try:
             ledger = self.host.runs[message.run_id]
             self._call_another(ledger)
-            if isinstance(message, Start):
+            if ledger.interrupted:
+                abandon(ledger, message)
+            elif isinstance(message, Start):
                 await perform(ledger, self.node, message)
             else:
                 await judge_expiry(ledger, self.node, message)

@@ -20,7 +20,15 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+)
 from contextvars import Context
 from typing import Any, cast
 
@@ -58,6 +66,21 @@ def within(
 def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
     """Call a user's function, where Ctrl-C may strike."""
     return func(**arguments)
+
+
+@disable_ki_protection
+def advance(source: Iterator[object], end: object) -> object:
+    """Return the next item of a user's iterator, ``end`` when there is none."""
+    return next(source, end)
+
+
+@disable_ki_protection
+async def advance_async(source: AsyncIterator[object], end: object) -> object:
+    """Return the next item of a user's async iterator, ``end`` when there is none."""
+    try:
+        return await source.__anext__()
+    except StopAsyncIteration:
+        return end
 
 
 @disable_ki_protection

@@ -51,7 +51,8 @@ def begin(  # noqa: PLR0913 - the fields of one message
     if step in wave.started or fan is not None:
         wave = ledger.open_wave()
     wave.started.add(step)
-    ledger.ever_started.add(step)
+    if step in ledger.plan.nodes:
+        ledger.ever_started.add(step)
     send(ledger, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
 
 
@@ -78,6 +79,13 @@ def finish(ledger: Ledger, message: Start | Expire) -> None:
         except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
             ledger.crash(error)
     ledger.give(message.step)
+
+
+def abandon(ledger: Ledger, message: Start | Expire) -> None:
+    """Give back what a message holds that nobody will perform."""
+    if isinstance(message, Start) and (fan := ledger.fans.get(message.fan or "")):
+        fan.item_done(failed=False)
+    finish(ledger, message)
 
 
 def spread(

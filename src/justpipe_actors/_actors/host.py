@@ -19,7 +19,6 @@ from ..seams import Seam
 from . import flow
 from .actor import Actor, actor_for
 from .ledger import Ledger
-from .messages import Message, Start
 from .parts import Conducted
 
 
@@ -31,8 +30,8 @@ class Host:
     """Owns every task of every actor."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    is_task_cancelled: Callable[[], bool]
-    """Whether somebody cancelled the current task natively, past all scopes."""
+    is_owner_cancelled: Callable[[], bool]
+    """Whether somebody cancelled the owner's task natively, past all scopes."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of actors; activations have their run's."""
     runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
@@ -63,12 +62,7 @@ class Host:
         """Take a run's messages out of all inboxes and give back what they hold."""
         for actor in list(self._casts.get(ledger.plan, {}).values()):
             for message in actor.inbox.drop(ledger.run_id, workers_only=workers_only):
-                self._abandon(ledger, message)
-
-    def _abandon(self, ledger: Ledger, message: Message) -> None:
-        if isinstance(message, Start) and (fan := ledger.fans.get(message.fan or "")):
-            fan.item_done(failed=False)
-        flow.finish(ledger, message)
+                flow.abandon(ledger, message)
 
     def actors(self) -> list[Actor]:
         """Return the actors that have been needed so far."""

@@ -144,6 +144,8 @@ class Ledger:
     """Figures for FINISH."""
     halted: bool = attrs.field(default=False, init=False)
     """Nothing new is started; what runs may finish."""
+    interrupted: bool = attrs.field(default=False, init=False)
+    """What runs was cancelled, and what is delivered is not performed any more."""
     ending: Ending | None = attrs.field(default=None, init=False)
     """Why it is ended from outside its graph."""
     aborted: BaseException | None = attrs.field(default=None, init=False)
@@ -221,7 +223,7 @@ class Ledger:
         """End the run now: the first reason is recorded, then everything is cancelled."""
         if self.ending is None:
             self.ending = Ending(status, reason)
-        self.halted = True
+        self.halted = self.interrupted = True
         self._disarm()
         self.host.drop_messages(self)
         self.on_interrupt()

@@ -12,6 +12,7 @@ inner maps and child runs of its worker.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from ..events import EventType, NodeKind
 from ..seams import Seam
 from . import flow
 from .bell import Bell
-from .calling import within
+from .blame import blamed
+from .calling import advance, advance_async, within
 
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ WINDOW = 1024
 """Workers in flight when the map does not say how many."""
 
 _END: Any = object()
+
+_logger = logging.getLogger("justpipe_actors")
 
 
 @attrs.define(eq=False)
@@ -73,8 +77,13 @@ class Fan:
             self.bell.ring()
 
 
-def open_fan(act: Activation, order: FanOut) -> Fan:
+def open_fan(act: Activation, order: FanOut, budget: float | None) -> Fan:
     """Look at what is to be mapped over.
+
+    Args:
+        act: the invocation that maps.
+        order: what it maps over.
+        budget: seconds left for producing items, None without a limit.
 
     Raises:
         MapSourceError: it is not iterable, or known to be too long.
@@ -88,7 +97,7 @@ def open_fan(act: Activation, order: FanOut) -> Fan:
     window = chosen or WINDOW
     low = window - 1 if chosen else window // 2
     source = _iterate(node.name, order.items)
-    return Fan(act, order.target, source, total, window, low, node.timeout or None)
+    return Fan(act, order.target, source, total, window, low, budget)
 
 
 def _length(items: object) -> int | None:
@@ -140,13 +149,18 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
             )
         if ledger.voice.is_full:
             await ledger.voice.wait_room()
+            continue
         _start_worker(fan, item)
         if fan.in_flight >= fan.window:
             await _wait_below(fan, fan.window)
         try:
             item = await _pull(fan)
-        except Exception as error:  # noqa: BLE001 - the user's source failed
-            return error
+        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+            owner = ledger.host.is_owner_cancelled
+            culprit = blamed(error, fan.act.node.name, owner)
+            if not isinstance(culprit, Exception):
+                raise
+            return culprit  # noqa: ASYNC104
     return None
 
 
@@ -204,7 +218,9 @@ async def _pull(fan: Fan) -> object:
     with anyio.move_on_after(fan.budget):
         item = await _next_item(fan)
         fan.budget -= clock() - began
-        return item
+        # A synchronous source cannot be interrupted, but it can be found out.
+        if fan.budget > 0 or item is _END:
+            return item
     raise StepTimeoutError(fan.act.node.name, fan.act.node.timeout or 0)
 
 
@@ -214,24 +230,21 @@ async def _next_item(fan: Fan) -> object:
     variables = fan.act.variables
     source = fan.source
     if isinstance(source, AsyncIterator):
-        return await within(variables, _anext(source))
-    return variables.run(lambda: next(source, _END))
-
-
-async def _anext(source: AsyncIterator[object]) -> object:
-    try:
-        return await source.__anext__()
-    except StopAsyncIteration:
-        return _END
+        return await within(variables, advance_async(source, _END))
+    return variables.run(advance, source, _END)
 
 
 async def _close_source(fan: Fan) -> None:
     """Let a generator clean up; its own errors at that point change nothing."""
-    if inspect.isasyncgen(fan.source):
-        with anyio.move_on_after(5, shield=True):
-            await within(fan.act.variables, fan.source.aclose())
-    elif inspect.isgenerator(fan.source):
-        fan.act.variables.run(fan.source.close)
+    try:
+        if inspect.isasyncgen(fan.source):
+            with anyio.move_on_after(5, shield=True):
+                await within(fan.act.variables, fan.source.aclose())
+        elif inspect.isgenerator(fan.source):
+            fan.act.variables.run(fan.source.close)
+    except Exception as error:
+        text = "The source of map '%s' failed while it was closed"
+        _logger.warning(text, fan.act.node.name, exc_info=error)
 
 
 def _say_start(fan: Fan) -> None:

@@ -56,8 +56,8 @@ class Stage(Protocol):
         """Return the loop's clock, in seconds."""
         ...
 
-    def is_task_cancelled(self) -> bool:
-        """Tell whether somebody cancelled the current task past all scopes."""
+    def is_owner_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the owner's task past all scopes."""
         ...
 
     def actor(self, plan: Plan, step: str) -> Inlet:

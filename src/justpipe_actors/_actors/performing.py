@@ -19,7 +19,7 @@ import anyio
 from trio.lowlevel import enable_ki_protection
 
 from .. import seams
-from .._failure.escalate import Ask, escalate
+from .._failure.escalate import Ask, escalate, link
 from .._plan.answers import (
     Again,
     Answer,
@@ -37,16 +37,17 @@ from .._plan.nodes import (
     SwitchNode,
 )
 from ..errors import (
-    ForeignCancellation,
     RetriesExhausted,
     StepAborted,
     StepTimeoutError,
 )
 from ..events import EventType
 from ..meta import StepStatus, current_step_notes, current_tries
+from ..outcomes import PipelineTerminalStatus
 from ..seams import Seam
 from . import flow, settling
 from .activation import Activation, lineage_of
+from .blame import blamed
 from .calling import call, settle_value, within
 from .ledger import NO_LINEAGE, Ledger
 from .map import open_fan, run_fan
@@ -64,11 +65,21 @@ async def perform(ledger: Ledger, node: Node, message: Start) -> None:
                 await _perform(ledger, node, message, scope)
         else:
             await _perform(ledger, node, message, None)
-    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+    except anyio.get_cancelled_exc_class():
+        _lose(ledger)
+        raise
+    except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
         ledger.crash(error)
     finally:
         ledger.tally.end()
         flow.finish(ledger, message)
+
+
+def _lose(ledger: Ledger) -> None:
+    """An invocation is gone: end its run, unless that is what ended the invocation."""
+    if ledger.ending is None:
+        reason = "A task of the run was cancelled from outside"
+        ledger.interrupt(PipelineTerminalStatus.CANCELLED, reason)
 
 
 async def _perform(
@@ -79,7 +90,6 @@ async def _perform(
     )
     act.scope = scope
     ledger.activations.add(act)
-    answer: Answer | None = None
     try:
         if seams.active is not None:
             await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
@@ -94,7 +104,7 @@ async def _perform(
     finally:
         act.notes.open = False
         ledger.activations.discard(act)
-        if not isinstance(answer, Again):
+        if not act.retried:
             settling.leave_fan(act)
 
 
@@ -119,35 +129,22 @@ async def _first_answer(act: Activation) -> Answer:
     if not timeout:
         return await _guarded(act, lambda: _ask_function(act))
     with anyio.move_on_after(timeout) as limit:
-        return await _guarded(act, lambda: _ask_function(act), limit)
+        return await _guarded(act, lambda: _ask_function(act, limit))
     return Fail(StepTimeoutError(act.node.name, timeout))
 
 
-async def _guarded(
-    act: Activation,
-    ask: Callable[[], Awaitable[Answer]],
-    limit: anyio.CancelScope | None = None,
-) -> Answer:
+async def _guarded(act: Activation, ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Turn whatever user code raises into an answer, save our own cancellation."""
     try:
         return await ask()
-    except Exception as error:  # noqa: BLE001 - a step's failure is data
-        return Fail(error)
-    except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
-        if _is_ours(act):
+    except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+        is_owner_cancelled = act.ledger.host.is_owner_cancelled
+        culprit = blamed(error, act.node.name, is_owner_cancelled)
+        if culprit is None:
             raise
-        foreign = ForeignCancellation(act.node.name)
-        foreign.__cause__ = cancelled
-        return Fail(foreign)  # noqa: ASYNC104
-    except BaseException as error:  # noqa: BLE001 - raised again at the consumer
-        return _abort(act, error)
-
-
-def _is_ours(act: Activation) -> bool:
-    return (
-        anyio.current_effective_deadline() == -inf
-        or act.ledger.host.is_task_cancelled()
-    )
+        if isinstance(culprit, Exception):
+            return Fail(culprit)  # noqa: ASYNC104
+        return _abort(act, culprit)  # noqa: ASYNC104
 
 
 def _abort(act: Activation, error: BaseException) -> Fail:
@@ -157,7 +154,9 @@ def _abort(act: Activation, error: BaseException) -> Fail:
     return Fail(failure)
 
 
-async def _ask_function(act: Activation) -> Answer:
+async def _ask_function(
+    act: Activation, limit: anyio.CancelScope | None = None
+) -> Answer:
     node = act.node
     if seams.active is not None:
         await seams.active.reach(Seam.CALL, act.ledger.run_id, node.name)
@@ -166,13 +165,13 @@ async def _ask_function(act: Activation) -> Answer:
     value = await _call(act, node.func, node.bind(act.ledger, values), keep=keep)
     match node:
         case MapNode():
-            return await _fulfil(act, FanOut(value, node.each))
+            return await _fulfil(act, FanOut(value, node.each), limit)
         case SubNode():
-            return await _fulfil(act, Descend(node.child, value))
+            return await _fulfil(act, Descend(node.child, value), limit)
         case SwitchNode():
             return choose(node, value)
         case _:
-            return await _fulfil(act, interpret(value, node.name))
+            return await _fulfil(act, interpret(value, node.name), limit)
 
 
 async def _call(
@@ -205,12 +204,21 @@ async def _call(
         act.coroutine = None
 
 
-async def _fulfil(act: Activation, answer: Answer) -> Answer:
-    """Carry out the answers that take time: a map, a child run."""
+async def _fulfil(
+    act: Activation, answer: Answer, limit: anyio.CancelScope | None = None
+) -> Answer:
+    """Carry out the answers that take time: a map, a child run.
+
+    A step's timeout bounds the child of a sub.  Of a map it bounds only what produces
+    the items, so the map gets what is left of it and the scope is lifted.
+    """
     match answer:
         case FanOut():
-            fan = open_fan(act, answer)
-            return await run_fan(fan)
+            budget = None
+            if limit is not None:
+                budget = limit.deadline - act.ledger.host.now()
+                limit.deadline = inf
+            return await run_fan(open_fan(act, answer, budget))
         case Descend():
             return await run_child(act, answer)
         case _:
@@ -254,13 +262,8 @@ async def _consult(act: Activation, handler: Callback, error: Exception) -> Answ
     act.notes.open = False
     answer = await _guarded(act, ask)
     if isinstance(answer, Fail):
-        _chain(answer.error, error)
+        link(answer.error, error)
     return answer
-
-
-def _chain(error: Exception, cause: Exception) -> None:
-    if error is not cause and error.__cause__ is None:
-        error.__cause__ = cause
 
 
 # -- a join that waited too long
@@ -288,7 +291,10 @@ async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
                 settling.settle_expiry(act, answer)
             finally:
                 ledger.activations.discard(act)
-    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+    except anyio.get_cancelled_exc_class():
+        _lose(ledger)
+        raise
+    except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
         ledger.crash(error)
     finally:
         ledger.tally.end()

@@ -137,6 +137,7 @@ def _pause(act: Activation, reason: object) -> None:
 
 def _retry(act: Activation) -> None:
     """Put the next attempt: same wave, same item, same slot, one more on the count."""
+    act.retried = True
     old = act.message
     flow.send(
         act.ledger,

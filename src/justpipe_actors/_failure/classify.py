@@ -71,12 +71,12 @@ def _source_of(
         trouble.error, trouble.kind, trouble.reason, trouble.step, default
     )
     try:
-        answer = config.source_classifier(context)
+        answer: object = config.source_classifier(context)
     except Exception as error:  # noqa: BLE001 - the user's classifier is not our run
         return default, f"Failure classifier raised {text_of(error, typed=True)}"
     if answer is None:
         return default, None
-    if answer in FailureSource:
+    if isinstance(answer, FailureSource):
         return answer, None
     return (
         default,

@@ -14,6 +14,7 @@ import attrs
 
 from .._plan.nodes import Callback
 from ..errors import PipelineCancelled
+from .texts import text_of
 
 
 @attrs.frozen(eq=False)
@@ -59,6 +60,35 @@ def escalate(
         handler = handlers[position]
         if handler is not None:
             return Ask(handler, position + 1)
+    cancelled = cancellation_in(error)
+    return Unhandled(error) if cancelled is None else Cancelled(text_of(cancelled))
+
+
+def cancellation_in(error: BaseException) -> PipelineCancelled | None:
+    """Return the token's cancellation if the error is one, or a group of nothing else.
+
+    A task group in a step wraps what its children raise.  If anything else is in the
+    group, something has failed, and the group stays the failure that it is.
+    """
     if isinstance(error, PipelineCancelled):
-        return Cancelled(str(error))
-    return Unhandled(error)
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    found, others = error.split(PipelineCancelled)
+    first: object = None if others is not None else found
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, PipelineCancelled) else None
+
+
+def link(error: Exception, cause: Exception) -> None:
+    """Make one error the cause of another, unless it leads there already.
+
+    A handler may raise the very cause of what it was given; a circle of causes would
+    trap whoever follows them.
+    """
+    behind: BaseException | None = cause
+    while behind is not None and behind is not error:
+        behind = behind.__cause__
+    if behind is None and error.__cause__ is None:
+        error.__cause__ = cause

@@ -95,7 +95,11 @@ CONTROL_ITEMS = (Suspend, _Next, _Map, _Run)
 
 
 def interpret(value: object, step: str) -> Answer:  # noqa: C901 - one row a value
-    """Say what a step's result means."""
+    """Say what a step's result means.
+
+    Raises:
+        BaseException: the result is ``Raise()`` with one that is no ``Exception``.
+    """
     match value:
         case None:
             return PROCEED
@@ -110,7 +114,7 @@ def interpret(value: object, step: str) -> Answer:  # noqa: C901 - one row a val
         case Retry():
             return Again()
         case Raise():
-            return Fail(value.exception or _unspecified(step))
+            return Fail(_exception_of(value, step))
         case _Next() | _Map() | _Run():
             return _interpret_control(value)
         case _:
@@ -136,5 +140,16 @@ def _named(target: object, build: object) -> Answer:
         return Fail(error)
 
 
-def _unspecified(step: str) -> RuntimeError:
-    return RuntimeError(f"Step '{step}' returned Raise() without an exception.")
+def _exception_of(answer: Raise, step: str) -> Exception:
+    """Return what to fail with, whatever was put into ``Raise(...)``."""
+    found: object = answer.exception
+    if found is None:
+        return RuntimeError(f"Step '{step}' returned Raise() without an exception.")
+    if isinstance(found, type) and issubclass(found, BaseException):
+        found = found()
+    if isinstance(found, Exception):
+        return found
+    if isinstance(found, BaseException):
+        raise found
+    kind = type(found).__name__
+    return TypeError(f"Step '{step}' returned Raise() with {kind}, not an exception.")

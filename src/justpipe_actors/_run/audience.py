@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import anyio
@@ -20,6 +20,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .. import seams
 from .._actors.bell import Bell
+from .._actors.blame import blamed
 from .._failure.texts import text_of
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
@@ -42,6 +43,10 @@ class Listener:
     """The run's context."""
     meta: ObserverMeta
     """Which run it is."""
+    is_owner_cancelled: Callable[[], bool]
+    """Whether somebody cancelled the current task past all scopes."""
+    on_abort: Callable[[BaseException], None] = lambda error: None
+    """Told when it raises what is more than a failure."""
     scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True)
     )
@@ -142,8 +147,15 @@ class Listener:
             if seams.active is not None:
                 await seams.active.reach(Seam.LISTEN, self.meta.run_id or "", method)
             await hook(self.state, self.context, self.meta, *arguments)
-        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
-            self._log(method, error, arguments)
+        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+            name = type(self.observer).__name__
+            culprit = blamed(error, name, self.is_owner_cancelled)
+            if culprit is None:
+                raise
+            if isinstance(culprit, Exception):
+                self._log(method, culprit, arguments)
+            else:
+                self.on_abort(culprit)
 
     def _log(self, method: str, error: Exception, arguments: Sequence[object]) -> None:
         event = arguments[0] if arguments and isinstance(arguments[0], Event) else None
@@ -173,10 +185,13 @@ class Audience:
 
     async def open(self, tasks: TaskGroup) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
-        for listener in self.listeners:
-            await listener.call("on_pipeline_start")
-        for listener in self.listeners:
-            tasks.start_soon(listener.listen)
+        try:
+            for listener in self.listeners:
+                await listener.call("on_pipeline_start")
+        finally:
+            # Even if the run ends meanwhile: its end waits until all have heard of it.
+            for listener in self.listeners:
+                tasks.start_soon(listener.listen)
 
     def put(self, event: Event) -> None:
         """Queue an event for each of them."""

@@ -49,6 +49,10 @@ class Loop(Protocol):
         """Tell whether somebody cancelled the current task past all scopes."""
         ...
 
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        ...
+
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
 
@@ -72,6 +76,11 @@ class AsyncioLoop:
         """Tell whether somebody cancelled the current task past all scopes."""
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        task = asyncio.current_task()
+        return lambda: task is not None and task.cancelling() > 0
 
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
@@ -112,6 +121,10 @@ class TrioLoop:
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes: never here."""
         return False
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        return self.is_task_cancelled
 
     def spawn(self, main: Main) -> None:
         """Start a system task that sees the caller's context variables."""

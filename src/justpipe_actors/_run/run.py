@@ -31,6 +31,7 @@ from trio.lowlevel import enable_ki_protection
 from .. import seams
 from .._actors import flow
 from .._actors.activation import Activation
+from .._actors.blame import blamed
 from .._actors.calling import call, settle_value, within
 from .._actors.host import Host
 from .._actors.ledger import Ledger
@@ -42,8 +43,8 @@ from .._plan.nodes import Callback, CallValues, Plan
 from ..abc import EventHook, ObserverMeta, ObserverProtocol
 from ..cancellation import CancellationToken
 from ..errors import DefinitionError, EmptyPipelineError
-from ..events import EventType
-from ..failures import FailureKind, FailureReason
+from ..events import Event, EventType
+from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
@@ -125,6 +126,11 @@ class Run:
             self.ledger.ending = Ending(status, reason)
         self._scope.cancel()
 
+    def break_off(self, error: BaseException) -> None:
+        """End it now because of something that is to be raised at the consumer."""
+        self._crash(error)
+        self.stop(PipelineTerminalStatus.FAILED, None)
+
     @property
     def age(self) -> float:
         """Seconds since it began."""
@@ -142,7 +148,12 @@ class Run:
         try:
             async with anyio.create_task_group() as listeners:
                 await self._live(listeners)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised at the consumer
+            self._crash(error)
         finally:
+            self._end_feed()
             if self.host is not None:
                 self.host.conducting.discard(self)
             self.done.set()
@@ -175,9 +186,7 @@ class Run:
 
     async def _perform(self) -> None:
         for hook in self.order.plan.startup:
-            error = await self._call_hook(hook)
-            if error is not None:
-                self._hook_failed(FailureKind.STARTUP, error)
+            if not await self._call_hook(hook, FailureKind.STARTUP):
                 return
         if self.ledger.ending is not None:
             return
@@ -194,7 +203,7 @@ class Run:
             actors.cancel_scope.cancel()
 
     def _open_host(self, actors: TaskGroup) -> Host:
-        host = Host(actors, self.loop.now, self.loop.is_task_cancelled)
+        host = Host(actors, self.loop.now, self.loop.watch_task())
         self.ledger.host = host
         self.ledger.isolated = False
         return host
@@ -284,9 +293,7 @@ class Run:
             self.voice.say(EventType.TIMEOUT, "system", ending.reason)
         with anyio.move_on_after(self._patience()):  # noqa: ASYNC912
             for hook in self.order.plan.shutdown:
-                error = await self._call_hook(hook)
-                if error is not None:
-                    self._hook_failed(FailureKind.SHUTDOWN, error)
+                await self._call_hook(hook, FailureKind.SHUTDOWN)
 
     def _patience(self) -> float | None:
         ending = self.ledger.ending
@@ -300,10 +307,7 @@ class Run:
         sink = self.voice.sink
         if isinstance(sink, Feed):
             self.ledger.tally.depth = sink.depth
-        self.end = end = self._conclude()
-        finish = self.voice.word(
-            EventType.FINISH, "system", end, meta=self.notes.run.snapshot() or None
-        )
+        finish, end = self._word_finish()
         self.voice.audience.put(finish)
         if end.status is PipelineTerminalStatus.FAILED:
             await self.voice.audience.finish(
@@ -314,13 +318,32 @@ class Run:
                 "on_pipeline_end", end.duration_s, self._patience()
             )
         sink.put(finish)
-        if isinstance(sink, Feed):
-            sink.end()
+        self._end_feed()
+
+    def _end_feed(self) -> None:
+        if isinstance(self.voice.sink, Feed):
+            self.voice.sink.end()
+
+    def _word_finish(self) -> tuple[Event, PipelineEndData]:
+        """Word FINISH; a hook that fails over it has failed the run."""
+        before = self.ledger.aborted
+        end = self.end = self._conclude()
+        meta = self.notes.run.snapshot() or None
+        finish = self.voice.word(EventType.FINISH, "system", end, meta=meta)
+        if self.ledger.aborted is not before:
+            end = self.end = self._conclude()
+            finish = replace(finish, payload=end)
+        return finish, end
 
     def _conclude(self) -> PipelineEndData:
         ledger = self.ledger
         config = ledger.plan.classification
-        end = conclude(ledger.ending, ledger.journal, config, self.age)
+        try:
+            end = conclude(ledger.ending, ledger.journal, config, self.age)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
+            self._crash(error)
+            config = FailureClassificationConfig()
+            end = conclude(ledger.ending, ledger.journal, config, self.age)
         return replace(
             end, metrics=ledger.tally.metrics(), diagnostics=list(ledger.diagnostics)
         )
@@ -331,16 +354,23 @@ class Run:
 
     # -- hooks
 
-    async def _call_hook(self, hook: Callback) -> Exception | None:
-        """Call a hook and return what it raised."""
+    async def _call_hook(self, hook: Callback, kind: FailureKind) -> bool:
+        """Call a hook and tell whether it went well."""
         try:
             if seams.active is not None:
                 await seams.active.reach(Seam.HOOK, self.ledger.run_id, hook.name)
             result = call(hook.func, hook.bind(self.ledger, CallValues()))
             await settle_value(result, None)
-        except Exception as error:  # noqa: BLE001 - a hook's failure is data
-            return error
-        return None
+        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+            culprit = blamed(error, hook.name, self.loop.is_task_cancelled)
+            if culprit is None:
+                raise
+            if isinstance(culprit, Exception):
+                self._hook_failed(kind, culprit)
+            else:
+                self._crash(culprit)
+            return False  # noqa: ASYNC104
+        return True
 
     def _hook_failed(self, kind: FailureKind, error: Exception) -> None:
         reason = (
@@ -382,7 +412,10 @@ def new_run(
         order.plan.name, order.run_id, time.time(), lambda: ledger.waiting()
     )
     audience = Audience(
-        [Listener(one, order.state, order.context, meta) for one in order.observers]
+        [
+            Listener(one, order.state, order.context, meta, loop.is_task_cancelled)
+            for one in order.observers
+        ]
     )
     voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
     start = order.start
@@ -403,13 +436,10 @@ def new_run(
     )
     voice.tally = ledger.tally
     run = Run(order, loop, voice, ledger, notes, host)
-    voice.on_broken_hook = lambda error: _hook_broke(run, error)
+    voice.on_broken_hook = run.break_off
+    for listener in audience.listeners:
+        listener.on_abort = run.break_off
     return run
-
-
-def _hook_broke(run: Run, error: Exception) -> None:
-    run._crash(error)  # noqa: SLF001 - the same room
-    run.stop(PipelineTerminalStatus.FAILED, None)
 
 
 async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
@@ -423,7 +453,8 @@ async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
         raise DefinitionError(msg, step_name=act.node.name)
     if seams.active is not None:
         await seams.active.reach(Seam.CHILD, ledger.run_id, act.node.name)
-    order: Order = attrs.evolve(pipe.order(state, ledger.context), token=ledger.token)
+    order: Order = pipe.order(state, ledger.context)
+    order = attrs.evolve(order, token=ledger.token.child(order.token))
     parent = ledger.voice
     assert isinstance(parent, RunVoice)
     run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)

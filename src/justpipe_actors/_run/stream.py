@@ -126,8 +126,7 @@ class RunStream:
                 await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
         else:
             await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
-        if error is None:
-            self._raise_aborted(run)
+        self._raise_after_body(run, error)
 
     def __aiter__(self) -> Self:
         return self
@@ -274,6 +273,14 @@ class RunStream:
         error, run.ledger.aborted = run.ledger.aborted, None
         if error is not None:
             raise error
+
+    def _raise_after_body(self, run: Run, error: BaseException | None) -> None:
+        """Raise what the run left, unless the body's own error is at least as grave."""
+        left = run.ledger.aborted
+        if error is None or (left is not None and not isinstance(left, Exception)):
+            self._raise_aborted(run)
+        else:
+            run.raise_unseen()
 
     def __del__(self) -> None:
         run = self._run

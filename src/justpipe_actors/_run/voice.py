@@ -51,7 +51,7 @@ class RunVoice:
     """Hears them before the consumer."""
     sink: Sink
     """The consumer's end."""
-    on_broken_hook: Callable[[Exception], None] = lambda error: None
+    on_broken_hook: Callable[[BaseException], None] = lambda error: None
     """Told when a hook fails; no hook is called after that."""
     tally: Tally = attrs.field(factory=Tally)
     """Counts what is said."""
@@ -137,10 +137,10 @@ class RunVoice:
         for hook in self.hooks:
             try:
                 event = _checked(hook, hook(event))
-            except Exception as error:  # noqa: BLE001 - fails the run, not the engine
+            except BaseException as error:  # noqa: BLE001, ASYNC103 - fails the run only
                 self.hooks = ()
                 self.on_broken_hook(error)
-                break
+                break  # noqa: ASYNC104
         return event
 
     def _count(self, event: Event) -> None:

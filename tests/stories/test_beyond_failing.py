@@ -1,0 +1,492 @@
+"""What user code may do besides failing: cancel itself, raise groups, ask for the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import pytest
+import sniffio
+from anyio.lowlevel import checkpoint
+
+from justpipe_actors import Event, EventType, Pipe, Raise, Retry, Stop
+from justpipe_actors.observability import Observer
+from justpipe_actors.supervisor import Supervisor
+from justpipe_actors.types import (
+    CancellationToken,
+    FailureClassificationConfig,
+    PipelineEndData,
+    PipelineTerminalStatus,
+)
+
+
+AnyPipe = Pipe[Any, Any]
+FAILED = PipelineTerminalStatus.FAILED
+CANCELLED = PipelineTerminalStatus.CANCELLED
+SUCCESS = PipelineTerminalStatus.SUCCESS
+
+GRAVE = [SystemExit, KeyboardInterrupt, BaseException]
+
+
+async def play(pipe: AnyPipe, **options: Any) -> list[Event]:
+    """Run a pipe to its end, and not for ever."""
+    with anyio.fail_after(5):
+        async with pipe.run({}, **options) as run:
+            return [event async for event in run]
+
+
+async def end_of(pipe: AnyPipe, **options: Any) -> PipelineEndData:
+    """Return how a run of a pipe ends."""
+    payload = (await play(pipe, **options))[-1].payload
+    assert isinstance(payload, PipelineEndData)
+    return payload
+
+
+async def read_until_raised(pipe: AnyPipe, kind: type[BaseException]) -> list[Event]:
+    """Read a run to its FINISH, after which it must raise."""
+    events = []
+    with anyio.fail_after(5), pytest.raises(kind):
+        async for event in pipe.run({}):
+            events.append(event)
+    return events
+
+
+def single(func: Callable[..., Any], **options: Any) -> AnyPipe:
+    """Return a pipe with one step ``a``."""
+    pipe: AnyPipe = Pipe(None, **options)
+    pipe.step("a")(func)
+    return pipe
+
+
+async def cancelled_elsewhere() -> None:
+    """Await something that somebody else has cancelled."""
+    task = asyncio.ensure_future(asyncio.sleep(10))
+    task.cancel()
+    await task
+
+
+async def fail_in_cleanup() -> None:
+    """Wait to be cancelled, in a task group whose child fails over it."""
+
+    async def child() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("cleanup")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(child)
+        await anyio.sleep_forever()
+
+
+# -- cancellations
+
+
+@pytest.mark.virtual_time
+async def test_a_cleanup_that_fails_is_a_failure_of_its_step() -> None:
+    """A child's error in a cancelled task group is the step's failure, not the engine's."""
+    pipe: AnyPipe = Pipe(None)
+    pipe.step("a", timeout=1)(fail_in_cleanup)
+    end = await end_of(pipe)
+
+    assert (end.status, end.failure_kind.value) == (FAILED, "step")
+    assert end.failed_step == "a"
+
+
+@pytest.mark.virtual_time
+async def test_a_cleanup_that_fails_does_not_hide_the_timeout() -> None:
+    """A run that times out says so, and lists what failed while it was cleaned up."""
+    pipe: AnyPipe = Pipe(None)
+    pipe.step("a")(fail_in_cleanup)
+    end = await end_of(pipe, timeout=1)
+
+    assert end.status is PipelineTerminalStatus.TIMEOUT
+    assert [record.step for record in end.errors] == ["a"]
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+async def test_w4_a_step_that_cancels_its_own_task(hosted: bool) -> None:
+    """W4: cancelling the task it runs in fails a step, and the next items are served."""
+    if sniffio.current_async_library() == "trio":
+        pytest.skip("trio has no such call")
+    done: list[int] = []
+    pipe: AnyPipe = Pipe(None)
+    pipe.map("m", each="w")(lambda: range(5))
+
+    @pipe.step("w", concurrency=1)
+    async def work(item: int) -> None:
+        if item == 1 and (task := asyncio.current_task()):
+            task.cancel()
+        await asyncio.sleep(0)
+        done.append(item)
+
+    if hosted:
+        async with Supervisor():
+            end = await end_of(pipe)
+    else:
+        end = await end_of(pipe)
+    assert (end.status, end.failed_step) == (FAILED, "w")
+    assert done == [0, 2, 3, 4]
+
+
+async def test_w4_hooks_and_observers_that_await_a_cancelled_task() -> None:
+    """W4: a foreign cancellation fails the hook, is logged of the observer, ends neither."""
+    if sniffio.current_async_library() == "trio":
+        pytest.skip("trio has no such call")
+    heard: list[str] = []
+
+    class Deaf(Observer):
+        async def on_event(self, *args: Any) -> None:
+            heard.append(args[-1].type.value)
+            await cancelled_elsewhere()
+
+    pipe = single(lambda: None)
+    pipe.on_shutdown(cancelled_elsewhere)
+    pipe.on_shutdown(lambda: heard.append("second hook"))
+    pipe.add_observer(Deaf())
+    end = await end_of(pipe)
+
+    assert (end.status, end.failure_kind.value) == (FAILED, "shutdown")
+    assert sorted(heard) == [
+        "finish",
+        "second hook",
+        "start",
+        "step_end",
+        "step_error",
+        "step_start",
+    ]
+
+
+async def test_a_group_of_cancellations_is_a_cancellation() -> None:
+    """A token's cancellation that a task group wrapped ends the run as CANCELLED, unretried."""
+    calls: list[int] = []
+    pipe: AnyPipe = Pipe(None)
+
+    @pipe.step("a", retries=2)
+    async def ask_twice(cancel: CancellationToken) -> None:
+        calls.append(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel.checkpoint)
+            tasks.start_soon(cancel.checkpoint)
+
+    pipe.cancellation_token.cancel("enough")
+    end = await end_of(pipe)
+
+    assert (end.status, end.error, calls) == (CANCELLED, "enough", [1])
+
+
+async def test_a_mixed_group_is_a_failure() -> None:
+    """A group in which anything failed is the failure, whole."""
+    pipe: AnyPipe = Pipe(None)
+
+    @pipe.step("a")
+    def fail(cancel: CancellationToken) -> None:
+        from justpipe_actors.types import PipelineCancelled
+
+        raise ExceptionGroup("both", [PipelineCancelled("x"), ValueError("boom")])
+
+    end = await end_of(pipe)
+    assert (end.status, end.error) == (FAILED, "both (2 sub-exceptions)")
+
+
+async def test_a_childs_own_token_reaches_the_child() -> None:
+    """A sub-pipeline listens to the token of its own pipe as well as to its parent's."""
+    for owner in ("child", "parent"):
+        child: AnyPipe = Pipe(None)
+        child.step("x")(lambda cancel: cancel.checkpoint())
+        parent: AnyPipe = Pipe(None)
+        parent.sub("s", pipeline=child)(lambda state: state)
+        pipe = child if owner == "child" else parent
+        pipe.cancellation_token.cancel(owner)
+        end = await end_of(parent)
+
+        assert (end.status, end.error) == (CANCELLED, owner)
+
+
+# -- more than failures
+
+
+@pytest.mark.parametrize("kind", GRAVE)
+@pytest.mark.parametrize("when", ["startup", "shutdown"])
+async def test_w9_a_hook_that_asks_for_the_end(
+    kind: type[BaseException], when: str
+) -> None:
+    """W9: what is no Exception fails the run as infra, other hooks run, then it is raised."""
+    log: list[str] = []
+
+    async def leave() -> None:
+        raise kind
+
+    pipe = single(lambda: None)
+    getattr(pipe, f"on_{when}")(leave)
+    pipe.on_shutdown(lambda: log.append("closed"))
+    events = await read_until_raised(pipe, kind)
+
+    assert events[-1].payload.failure_kind.value == "infra"
+    assert log == ["closed"]
+
+
+@pytest.mark.parametrize("kind", GRAVE)
+@pytest.mark.parametrize("method", ["on_pipeline_start", "on_event", "on_pipeline_end"])
+async def test_w9_an_observer_that_asks_for_the_end(
+    kind: type[BaseException], method: str
+) -> None:
+    """W9: an observer's SystemExit reaches whoever reads, after FINISH."""
+
+    class Leaving(Observer):
+        pass
+
+    async def leave(self: Any, *args: Any) -> None:
+        raise kind
+
+    setattr(Leaving, method, leave)
+    pipe = single(lambda: None)
+    pipe.add_observer(Leaving())
+    events = await read_until_raised(pipe, kind)
+
+    assert events[-1].type is EventType.FINISH
+
+
+@pytest.mark.parametrize("kind", [LookupError, *GRAVE])
+@pytest.mark.parametrize("at", ["start", "step_start", "step_end", "finish"])
+@pytest.mark.parametrize("hosted", [False, True])
+async def test_w11_a_hook_that_breaks_anywhere(
+    kind: type[BaseException], at: str, hosted: bool
+) -> None:
+    """W11: whatever an event hook raises, and at which event: FINISH says FAILED, then it is raised."""
+
+    def hook(event: Event) -> Event:
+        if event.type.value == at:
+            raise kind
+        return event
+
+    pipe = single(lambda: None)
+    pipe.add_event_hook(hook)
+    if hosted:
+        async with Supervisor():
+            events = await read_until_raised(pipe, kind)
+    else:
+        events = await read_until_raised(pipe, kind)
+
+    end = events[-1].payload
+    assert (end.status, end.failure_kind.value) == (FAILED, "infra")
+
+
+@pytest.mark.parametrize("answer", ["external_dep", 7, [], object()])
+async def test_a_classifier_that_answers_anything_else(answer: Any) -> None:
+    """A classifier's answer that is no FailureSource keeps the default and is recorded."""
+    config = FailureClassificationConfig(source_classifier=lambda context: answer)
+    end = await end_of(single(lambda: 1 / 0, failure_classification=config))
+
+    assert [record.source.value for record in end.errors] == ["user_code", "framework"]
+    assert end.errors[-1].reason.value == "classifier_error"
+
+
+async def test_a_classifier_that_asks_for_the_end() -> None:
+    """A classifier's SystemExit costs the classification and not FINISH."""
+
+    def leave(context: Any) -> None:
+        raise SystemExit
+
+    config = FailureClassificationConfig(source_classifier=leave)
+    pipe = single(lambda: 1 / 0, failure_classification=config)
+    events = await read_until_raised(pipe, SystemExit)
+
+    assert events[-1].payload.failed_step == "a"
+
+
+async def test_the_graver_of_two_errors_goes_out() -> None:
+    """A step's SystemExit is not lost behind the error of the block that reads it."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        async with single(leave).run({}) as run:
+            async for event in run:
+                if event.type is EventType.STEP_ERROR:
+                    raise ValueError("body")
+    assert str(caught.value.__context__) == "body"
+
+
+class FalsyError(Exception):
+    """An exception that is empty."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (FalsyError("mine"), "mine"),
+        (KeyError, ""),
+        ("text", "Step 'a' returned Raise() with str, not an exception."),
+        (None, "Step 'a' returned Raise() without an exception."),
+    ],
+)
+async def test_w2_whatever_is_put_into_raise(given: Any, text: str) -> None:
+    """W2: an empty exception, a class, a text or nothing: the step fails, in words."""
+    end = await end_of(single(lambda: Raise(given)))
+    assert (end.status, end.failed_step, end.error) == (FAILED, "a", text)
+
+
+async def test_w2_raise_with_what_is_no_exception() -> None:
+    """W2: Raise(SystemExit()) is the same as raising it."""
+    pipe = single(lambda: Raise(SystemExit(3)))  # type: ignore[arg-type]
+    events = await read_until_raised(pipe, SystemExit)
+    assert events[-1].payload.failure_kind.value == "infra"
+
+
+async def test_a_handler_that_raises_the_cause() -> None:
+    """A handler may unwrap what it was given without tying its causes into a circle."""
+    lengths: list[int] = []
+
+    def unwrap(error: Exception) -> None:
+        assert error.__cause__ is not None
+        raise error.__cause__
+
+    def fail() -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ValueError("outer") from inner
+
+    pipe: AnyPipe = Pipe(None)
+    pipe.step("a", on_error=unwrap)(fail)
+
+    @pipe.on_error
+    def measure(error: BaseException) -> None:
+        behind: BaseException | None = error
+        length = 0
+        while behind is not None and length < 10:
+            behind, length = behind.__cause__, length + 1
+        lengths.append(length)
+
+    assert (await end_of(pipe)).status is SUCCESS
+    assert lengths == [1]
+
+
+# -- maps
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+async def test_w16_a_worker_that_retries_after_stop(hosted: bool) -> None:
+    """W16: Retry() after Stop is the end of that item, and the map and the run end well."""
+    working = 0
+    everybody = anyio.Event()
+    pipe: AnyPipe = Pipe(None)
+    pipe.map("m", each="w")(lambda: range(3))
+
+    @pipe.step("w")
+    async def work(item: int) -> Any:
+        nonlocal working
+        working += 1
+        if working == 3:
+            everybody.set()
+        await everybody.wait()
+        if item == 0:
+            return Stop
+        for _ in range(10):
+            await checkpoint()
+        return Retry()
+
+    if hosted:
+        async with Supervisor():
+            assert (await end_of(pipe)).status is SUCCESS
+    else:
+        assert (await end_of(pipe)).status is SUCCESS
+    assert working == 3
+
+
+@pytest.mark.virtual_time
+async def test_a_maps_timeout_does_not_bound_its_workers() -> None:
+    """The timeout of a map is for producing items; workers have their own."""
+    pipe: AnyPipe = Pipe(None)
+    pipe.map("m", each="w", timeout=1, to="after")(lambda: range(3))
+    pipe.step("w")(lambda item: anyio.sleep(3))
+    pipe.step("after")(lambda: None)
+    events = await play(pipe)
+
+    assert events[-1].payload.status is SUCCESS
+    assert events[-2].stage == "after"
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("slow", ["function", "source"])
+async def test_a_maps_timeout_bounds_its_source(slow: str) -> None:
+    """A map's function and its source share the seconds of its timeout."""
+    pipe: AnyPipe = Pipe(None)
+
+    async def source() -> AsyncIterator[int]:
+        for item in range(3):
+            await anyio.sleep(0.6)
+            yield item
+
+    async def produce() -> list[int]:
+        await anyio.sleep(2)
+        return []
+
+    func: Callable[[], Any] = source if slow == "source" else produce
+    pipe.map("m", each="w", timeout=1)(func)
+    pipe.step("w")(lambda item: None)
+    end = await end_of(pipe)
+
+    assert (end.failed_step, end.error) == ("m", "Step 'm' timed out after 1s")
+
+
+async def test_a_source_that_fails_while_it_is_closed() -> None:
+    """A source that gave enough items may fail when it is closed; the map's outcome stays."""
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            for item in range(5):
+                yield item
+        finally:
+            raise ValueError("close")
+
+    pipe: AnyPipe = Pipe(None, max_map_items=2)
+    pipe.map("m", each="w")(source)
+    pipe.step("w")(lambda item: None)
+    end = await end_of(pipe)
+
+    assert end.error == "Map 'm' exceeded maximum of 2 items"
+
+
+async def test_an_observer_that_never_gets_over_the_start() -> None:
+    """A run that is cancelled while an observer hears of its start ends at once."""
+
+    class Stuck(Observer):
+        async def on_pipeline_start(self, *args: Any) -> None:
+            await anyio.sleep_forever()
+
+    pipe = single(lambda: None)
+    pipe.add_observer(Stuck())
+    with anyio.fail_after(5):
+        async with pipe.run({}) as run, anyio.create_task_group() as tasks:
+
+            async def cancel_soon() -> None:
+                await anyio.wait_all_tasks_blocked()
+                run.cancel("enough")
+
+            tasks.start_soon(cancel_soon)
+            assert (await run.wait()).error == "enough"
+
+
+async def test_a_step_that_does_not_exist_is_interrupted_too() -> None:
+    """An interrupted supervised run does not wait for the handler of an unknown step."""
+    pipe: AnyPipe = Pipe(None, on_failure="stop", allow_multi_root=True)
+
+    @pipe.on_error
+    async def handle(error: Exception, step_name: str) -> None:
+        if step_name == "nowhere":
+            await anyio.sleep_forever()
+        raise error
+
+    pipe.step("a")(lambda: "nowhere")
+    pipe.step("b")(lambda: 1 / 0)
+    async with Supervisor():
+        end = await end_of(pipe)
+    assert (end.status, end.failed_step) == (FAILED, "b")
