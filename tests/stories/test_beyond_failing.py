@@ -229,7 +229,9 @@ async def test_w9_a_hook_that_asks_for_the_end(
 
 
 @pytest.mark.parametrize("kind", GRAVE)
-@pytest.mark.parametrize("method", ["on_pipeline_start", "on_event", "on_pipeline_end"])
+@pytest.mark.parametrize(
+    "method", ["on_pipeline_start", "on_event", "on_pipeline_end", "witness"]
+)
 async def test_w9_an_observer_that_asks_for_the_end(
     kind: type[BaseException], method: str
 ) -> None:
@@ -241,7 +243,10 @@ async def test_w9_an_observer_that_asks_for_the_end(
     async def leave(self: Any, *args: Any) -> None:
         raise kind
 
-    setattr(Leaving, method, leave)
+    def leave_now(self: Any, *args: Any) -> None:
+        raise kind
+
+    setattr(Leaving, method, leave_now if method == "witness" else leave)
     pipe = single(lambda: None)
     pipe.add_observer(Leaving())
     events = await read_until_raised(pipe, kind)

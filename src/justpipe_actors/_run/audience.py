@@ -85,8 +85,8 @@ class Listener:
     def _show(self, witness: WitnessProtocol, event: Event) -> None:
         try:
             witness.witness(self.state, self.meta, event)
-        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
-            self._log("witness", error, (event,))
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
+            self._blame("witness", error, (event,))
 
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""
@@ -131,9 +131,9 @@ class Listener:
             return None
         try:
             return self._wakeful.wake_after(self.meta)
-        except Exception as error:  # noqa: BLE001 - an observer cannot harm a run
-            self._log("wake_after", error, ())
-            return None
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
+            self._blame("wake_after", error, ())
+            return None  # noqa: ASYNC104
 
     def _free_room(self) -> None:
         if self._room is not None:
@@ -148,14 +148,19 @@ class Listener:
                 await seams.active.reach(Seam.LISTEN, self.meta.run_id or "", method)
             await hook(self.state, self.context, self.meta, *arguments)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-            name = type(self.observer).__name__
-            culprit = blamed(error, name, self.is_owner_cancelled)
-            if culprit is None:
+            if not self._blame(method, error, arguments):
                 raise
-            if isinstance(culprit, Exception):
-                self._log(method, culprit, arguments)
-            else:
-                self.on_abort(culprit)
+
+    def _blame(
+        self, method: str, error: BaseException, arguments: Sequence[object]
+    ) -> bool:
+        """Log what it raised, pass on what is graver; False if it is only cancelled."""
+        culprit = blamed(error, type(self.observer).__name__, self.is_owner_cancelled)
+        if isinstance(culprit, Exception):
+            self._log(method, culprit, arguments)
+        elif culprit is not None:
+            self.on_abort(culprit)
+        return culprit is not None
 
     def _log(self, method: str, error: Exception, arguments: Sequence[object]) -> None:
         event = arguments[0] if arguments and isinstance(arguments[0], Event) else None
