@@ -1,10 +1,7 @@
-"""Where a run lives: the one seam that knows which event loop this is.
+"""The one seam that knows which event loop this is.
 
-A run without an ``async with`` of its own needs an owner.  It is the ambient supervisor
-when one is open (a context variable first, then a variable of the loop, because request
-handlers often do not inherit the context of the application's lifespan), else the loop
-itself: a trio system task, or an asyncio task that is strongly referenced, since asyncio
-alone keeps only a weak reference.
+A run that nobody's block owns is owned by the loop: a trio system task, or an asyncio task
+that is strongly referenced, since asyncio alone keeps only a weak reference.
 """
 
 from __future__ import annotations
@@ -13,29 +10,20 @@ import asyncio  # noqa: TID251 - this is the hosting seam
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from functools import partial
 from typing import Protocol
 
-import anyio.lowlevel
 import sniffio
 
 import trio
 
-from .._actors.host import Host
 from ..errors import RunRejected
 
 
 _logger = logging.getLogger("justpipe_actors")
 
 Main = Callable[[], Awaitable[None]]
-
-_ambient: ContextVar[tuple[object, Host] | None] = ContextVar(
-    "justpipe_actors_host", default=None
-)
-_of_loop: anyio.lowlevel.RunVar[Host | None] = anyio.lowlevel.RunVar(
-    "justpipe_actors_host", None
-)
 
 
 class Loop(Protocol):
@@ -162,25 +150,3 @@ def current_loop() -> Loop:
     if sniffio.current_async_library() == "trio":
         return TrioLoop()
     return AsyncioLoop()
-
-
-def ambient_host() -> Host | None:
-    """Return the host of the supervisor that is open here, if one is."""
-    here = anyio.lowlevel.current_token()
-    found = _ambient.get()
-    if found is not None and found[0] == here:
-        return found[1]
-    return _of_loop.get()
-
-
-def open_ambient(host: Host) -> Callable[[], None]:
-    """Make a host the ambient one; the returned function undoes it."""
-    before = _of_loop.get()
-    reset = _ambient.set((anyio.lowlevel.current_token(), host))
-    _of_loop.set(host)
-
-    def close() -> None:
-        _of_loop.set(before)
-        _ambient.reset(reset)
-
-    return close

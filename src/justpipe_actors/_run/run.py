@@ -50,10 +50,9 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
 from .audience import Audience, Listener
 from .ending import conclude
-from .feed import Feed
 from .hosting import Loop, current_loop
 from .notes import bind_notes
-from .voice import ParentSink, RunVoice
+from .voice import ParentSink, RunVoice, Sink
 
 
 PATIENCE = 10.0
@@ -153,7 +152,7 @@ class Run:
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
             self._crash(error)
         finally:
-            self._end_feed()
+            self.voice.sink.end()
             if self.host is not None:
                 self.host.conducting.discard(self)
             self.done.set()
@@ -305,8 +304,7 @@ class Run:
 
     async def _finish(self) -> None:
         sink = self.voice.sink
-        if isinstance(sink, Feed):
-            self.ledger.tally.depth = sink.depth
+        self.ledger.tally.depth = sink.depth
         finish, end = self._word_finish()
         self.voice.audience.put(finish)
         if end.status is PipelineTerminalStatus.FAILED:
@@ -318,11 +316,7 @@ class Run:
                 "on_pipeline_end", end.duration_s, self._patience()
             )
         sink.put(finish)
-        self._end_feed()
-
-    def _end_feed(self) -> None:
-        if isinstance(self.voice.sink, Feed):
-            self.voice.sink.end()
+        sink.end()
 
     def _word_finish(self) -> tuple[Event, PipelineEndData]:
         """Word FINISH; a hook that fails over it has failed the run."""
@@ -399,9 +393,7 @@ class Run:
             )
 
 
-def new_run(
-    order: Order, loop: Loop, sink: Feed | ParentSink, host: Stage | None
-) -> Run:
+def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
     """Set up a run; nothing of it happens before ``conduct``.
 
     Raises:

@@ -9,51 +9,39 @@ runs (in any thread, at any moment), and all it does is ask the loop to stop the
 
 Closing cancels first and closes the buffer second.  The other way round a step that is
 just emitting would see a closed buffer instead of a cancellation.
+
+A *kept* run (``Supervisor.submit``) is the supervisor's and not its consumer's: it goes on
+when its streams are dropped and when who reads them is cancelled.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
 from .. import seams
-from .._actors.calling import within
-from .._actors.parts import Stage
 from ..errors import RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
+from .ambient import Owner, ambient_owner
 from .feed import Feed
-from .hosting import Loop, ambient_host, current_loop
+from .hosting import Loop, current_loop
 from .run import Order, Run, new_run
+from .snapshot import RunSnapshot, snapshot_of
+from .tail import Tail, TailReader
 
 
-@attrs.frozen
-class RunSnapshot:
-    """What a run is doing right now; plain data."""
-
-    run_id: str
-    """The run."""
-    tokens: dict[str, int]
-    """Tokens by holder: the steps, barriers and children it waits for."""
-    waiting: dict[str, tuple[str, ...]]
-    """Joins that wait, and the parents they wait for."""
-    running: tuple[tuple[str, float], ...]
-    """Invocations at work: step and seconds."""
-    buffered: int
-    """Events the consumer has not read."""
-    age: float
-    """Seconds since the run began."""
+Leave = Callable[[], None]
+"""Gives back the place of a run."""
 
 
 class RunStream:
@@ -64,22 +52,31 @@ class RunStream:
     open supervisor, or by the event loop.
     """
 
-    def __init__(self, prepare: Callable[[], Order], host: Stage | None = None) -> None:
-        self._host = host
+    def __init__(
+        self, prepare: Callable[[], Order], owner: Owner | None = None
+    ) -> None:
+        self._owner = owner
         self._prepare = prepare
+        self._order: Order | None = None
+        self._loop: Loop | None = None
         self._run: Run | None = None
         self._feed: Feed | None = None
-        self._loop: Loop | None = None
+        self._tail: TailReader | None = None
         self._tasks: TaskGroup | None = None
+        self._line: anyio.CancelScope | None = None
+        self._cancelled: str | None = None
         self._is_closed = False
         self._is_over = False
-        self._cancelled: str | None = None
-        self._order: Order | None = None
 
     @property
     def run_id(self) -> str:
         """The run's id, the same as on its events."""
         return self._ordered().run_id
+
+    @property
+    def pipe_name(self) -> str:
+        """Name of the pipe it is a run of."""
+        return self._ordered().plan.name
 
     @property
     def end(self) -> PipelineEndData | None:
@@ -96,10 +93,13 @@ class RunStream:
     @enable_ki_protection
     async def __aenter__(self) -> Self:
         """Begin the run as a child of this block."""
-        run = self._set_up()
-        if run.host is not None:
-            self._hand_over(run, run.host)
+        if self._tail is not None:
             return self
+        owner = self._owner or ambient_owner()
+        if owner is not None:
+            await self._begin_hosted(owner)
+            return self
+        run = self._set_up(None, Feed(self._ordered().capacity))
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
@@ -128,8 +128,9 @@ class RunStream:
             await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
         self._raise_after_body(run, error)
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Return the events; of a kept run, those that are kept, each time anew."""
+        return self if self._tail is None else _Rereading(self, self._tail.tail)
 
     async def __anext__(self) -> Event:
         """Return the next event.
@@ -137,25 +138,26 @@ class RunStream:
         Raises:
             StopAsyncIteration: after FINISH, or when the stream was closed.
             DefinitionError: at the first event, when the pipe is wired wrongly.
+            RunRejected: at the first event, when the supervisor takes no more runs.
             RunInterrupted: the run ended without FINISH.
         """
         if self._is_closed or self._is_over:
             raise StopAsyncIteration
         if self._run is None:
-            self._start_detached()
-        run, feed = self._running(), self._feed
-        assert feed is not None
+            await self._start_detached()
+        reader = self._tail if self._feed is None else self._feed
+        assert reader is not None
         try:
             if seams.active is not None:
-                await seams.active.reach(Seam.READ, run.ledger.run_id, "consumer")
-            event = await feed.get()
+                await seams.active.reach(Seam.READ, self.run_id, "consumer")
+            event = await reader.get()
         except anyio.get_cancelled_exc_class():
-            if self._tasks is None:
-                await self._give_up(run)  # noqa: ASYNC102
+            if self._tasks is None and self._tail is None:
+                await self._give_up(self._running())  # noqa: ASYNC102
             raise
         if event is not None:
             return event
-        await self._reach_end(run)
+        await self._reach_end(self._running())
         raise StopAsyncIteration
 
     async def wait(self) -> PipelineEndData:
@@ -164,8 +166,11 @@ class RunStream:
         Raises:
             RunInterrupted: the run ended without FINISH.
         """
-        async for _ in self:
-            pass
+        if self._tail is not None:
+            await self._running().done.wait()
+        else:
+            async for _ in self:
+                pass
         if self.end is None:
             reason = "the stream was closed"
             raise RunInterrupted(reason)
@@ -177,6 +182,7 @@ class RunStream:
         """End the run now: FINISH says CANCELLED, with this reason."""
         if self._run is None:
             self._cancelled = reason
+            self._step_out()
         else:
             self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
@@ -186,55 +192,87 @@ class RunStream:
         run = self._run
         if run is None:
             self._is_closed = True
+            self._step_out()
             return
         self._close(run)
         with anyio.CancelScope(shield=True):
             await run.done.wait()
         self._raise_aborted(run)
 
+    @property
+    def dropped(self) -> int:
+        """Events that were dropped because nobody read them in time."""
+        return self._run.voice.sink.dropped if self._run is not None else 0
+
     def snapshot(self) -> RunSnapshot:
         """Return what the run is doing right now."""
-        run = self._running()
-        ledger = run.ledger
-        return RunSnapshot(
-            run_id=ledger.run_id,
-            tokens=dict(ledger.holders),
-            waiting={join.step: join.missing for join in ledger.waiting()},
-            running=tuple((a.node.name, a.seconds) for a in ledger.activations),
-            buffered=len(self._feed) if self._feed is not None else 0,
-            age=run.age,
-        )
+        return snapshot_of(self._running())
 
-    # -- inside
+    # -- beginning
 
-    def _set_up(self) -> Run:
-        if self._run is not None:
-            msg = "This run has already begun; call pipe.run() again for another one."
-            raise RuntimeError(msg)
-        order = self._ordered()
-        self._loop = current_loop()
-        self._feed = Feed(order.capacity)
-        self._run = new_run(order, self._loop, self._feed, self._host or ambient_host())
-        if self._cancelled is not None:
-            self._run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
-        return self._run
+    def begin_kept(self, owner: Owner, leave: Leave) -> None:
+        """Begin a run that goes on whether or not anybody looks at it."""
+        tail = Tail(self._ordered().capacity)
+        self._tail = TailReader(tail)
+        self._begin_in(owner, tail, leave).is_orphan = True
 
-    def _start_detached(self) -> None:
-        run = self._set_up()
-        if run.host is not None:
-            self._hand_over(run, run.host)
-        elif self._loop is not None:
-            self._loop.spawn(run.conduct)
+    async def _start_detached(self) -> None:
+        owner = self._owner or ambient_owner()
+        if owner is not None:
+            await self._begin_hosted(owner)
+            return
+        run = self._set_up(None, Feed(self._ordered().capacity))
+        assert self._loop is not None
+        self._loop.spawn(run.conduct)
 
-    def _hand_over(self, run: Run, host: Stage) -> None:
-        """Let a host own the run, with the context variables of this consumer."""
-        variables = copy_context()
+    async def _begin_hosted(self, owner: Owner) -> None:
+        leave = await self._stand_in_line(owner)
+        if self._is_closed:
+            leave()
+            reason = "the stream was closed while it waited for its turn"
+            raise RunInterrupted(reason)
+        self._begin_in(owner, Feed(self._ordered().capacity), leave)
+
+    def _begin_in(self, owner: Owner, sink: Feed | Tail, leave: Leave) -> Run:
         try:
-            host.spawn(lambda: _within(variables, run))
+            run = self._set_up(owner, sink)
+        except BaseException:
+            leave()
+            raise
+        try:
+            owner.begin(run, leave)
         except BaseException:
             self._is_closed = True
             run.done.set()
             raise
+        return run
+
+    async def _stand_in_line(self, owner: Owner) -> Leave:
+        """Wait for a place; a run that is cancelled meanwhile needs none."""
+        run_id = self.run_id
+        with anyio.CancelScope() as self._line:
+            if self._cancelled is not None:
+                self._line.cancel()
+            return await owner.admit(run_id)
+        return _nothing
+
+    def _step_out(self) -> None:
+        if self._line is not None:
+            self._line.cancel()
+
+    def _set_up(self, owner: Owner | None, sink: Feed | Tail) -> Run:
+        if self._run is not None:
+            msg = "This run has already begun; call pipe.run() again for another one."
+            raise RuntimeError(msg)
+        self._loop = current_loop()
+        host = owner.host if owner is not None else None
+        run = self._run = new_run(self._ordered(), self._loop, sink, host)
+        self._feed = sink if isinstance(sink, Feed) else None
+        if self._cancelled is not None:
+            run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
+        return run
+
+    # -- inside
 
     def _running(self) -> Run:
         if self._run is None:
@@ -284,7 +322,7 @@ class RunStream:
 
     def __del__(self) -> None:
         run = self._run
-        if run is None or self._is_closed or self._is_over:
+        if run is None or self._is_closed or self._is_over or self._tail is not None:
             return
         if self._loop is not None and self._feed is not None:
             self._loop.call_soon(partial(_abandon, run, self._feed))
@@ -306,8 +344,26 @@ class RunStream:
         return f"<RunStream {state}>"
 
 
-async def _within(variables: Context, run: Run) -> None:
-    await within(variables, run.conduct())
+class _Rereading:
+    """One reader of a kept run, from the oldest event that is kept."""
+
+    def __init__(self, stream: RunStream, tail: Tail) -> None:
+        self._stream = stream
+        self._reader = TailReader(tail)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._reader.get()
+        if event is not None:
+            return event
+        await self._stream.wait()
+        raise StopAsyncIteration
+
+
+def _nothing() -> None:
+    """Give back no place."""
 
 
 def _abandon(run: Run, feed: Feed) -> None:

@@ -28,6 +28,18 @@ class Sink(Protocol):
     """Where events go in the end."""
 
     @property
+    def dropped(self) -> int:
+        """Events that nobody can read any more."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Most events that ever waited here."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
         ...
@@ -37,6 +49,9 @@ class Sink(Protocol):
 
     def put(self, event: Event) -> None:
         """Take an event."""
+
+    def end(self) -> None:
+        """Hear that no event will come any more."""
 
 
 @attrs.define(eq=False)
@@ -185,6 +200,16 @@ class ParentSink:
     """The parent's."""
     act: Activation
     """The invocation the child works for."""
+    dropped: int = 0
+    """Nothing is dropped here."""
+    depth: int = 0
+    """Nothing waits here."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def end(self) -> None:
+        """Do nothing: the parent goes on."""
 
     @property
     def is_full(self) -> bool:

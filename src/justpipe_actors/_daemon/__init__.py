@@ -1,0 +1,1 @@
+"""Many runs over a long time: who may come in, who is in, and how everybody leaves."""

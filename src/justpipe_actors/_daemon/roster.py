@@ -1,0 +1,177 @@
+"""Who is in: the runs of one supervisor, from their admission to their last moment.
+
+A run that is begun by code of another run, such as ``pipe.run()`` inside a step, takes no
+place of its own: it is part of the one that began it, as a sub-pipeline is.  If it had to
+wait in line, a full supervisor whose runs all begin another one would stand still for ever.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+
+import anyio
+import attrs
+from trio.lowlevel import enable_ki_protection
+
+from .._actors.calling import within
+from .._actors.host import Host
+from .._run.run import Order, Run
+from .._run.stream import RunStream
+from ..errors import RunRejected
+from ..outcomes import PipelineTerminalStatus
+from .door import CLOSED, Door
+
+
+KNOWN = 128
+"""Finished runs that are remembered by the id their client gave them."""
+
+_home: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
+
+
+def _nothing() -> None:
+    """Give back no place."""
+
+
+@attrs.define(eq=False)
+class Roster:
+    """The runs of one supervisor; it owns them."""
+
+    host: Host
+    """Where their actors live."""
+    door: Door
+    """Where they come in."""
+    runs: dict[str, Run] = attrs.field(factory=dict, init=False)
+    """Those at work, by id."""
+    is_ending: bool = attrs.field(default=False, init=False)
+    """Whether even runs begun by other runs are refused."""
+    _named: dict[str, RunStream] = attrs.field(factory=dict, init=False)
+    _past: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
+    _quiet: anyio.Event | None = attrs.field(default=None, init=False)
+
+    # -- coming in
+
+    async def admit(self, run_id: str) -> Callable[[], None]:
+        """Wait for a place; the returned function gives it back.
+
+        Raises:
+            RunRejected: no new runs are taken, or one with this id is at work.
+        """
+        if _home.get() is self and not self.is_ending:
+            self._refuse_twin(run_id)
+            return _nothing
+        await self.door.enter()
+        try:
+            self._refuse_twin(run_id)
+        except RunRejected:
+            self.door.leave()
+            raise
+        return self.door.leave
+
+    def begin(self, run: Run, leave: Callable[[], None]) -> None:
+        """Own a run from now on, with the context variables of who began it."""
+        self.runs[run.ledger.run_id] = run
+        variables = copy_context()
+        variables.run(_home.set, self)
+        # The run finds itself in a copy: whoever began it keeps its own variables.
+
+        @enable_ki_protection
+        async def live() -> None:
+            try:
+                await within(variables, run.conduct())
+            finally:
+                self._forget(run)
+                leave()
+
+        try:
+            self.host.spawn(live)
+        except BaseException:
+            self._forget(run)
+            leave()
+            raise
+
+    def _refuse_twin(self, run_id: str) -> None:
+        if run_id in self.runs:
+            reason = f"a run with the id '{run_id}' is at work"
+            raise RunRejected(reason, "Give it an id of its own, or submit() it.")
+
+    def _forget(self, run: Run) -> None:
+        run_id = run.ledger.run_id
+        del self.runs[run_id]
+        if run_id in self._named:
+            self._past[run_id] = self._named.pop(run_id)
+            if len(self._past) > KNOWN:
+                self._past.popitem(last=False)
+        if self._quiet is not None and not self.runs:
+            self._quiet.set()
+            self._quiet = None
+
+    # -- runs that are kept
+
+    async def submit(self, order: Order, *, is_named: bool) -> RunStream:
+        """Wait for a place and begin a run, or return the one that has its id.
+
+        Raises:
+            RunRejected: no new runs are taken, or the id is another pipe's.
+        """
+        if (twin := self._twin(order)) is not None:
+            return twin
+        await self.door.enter()
+        try:
+            twin = self._twin(order)
+        except RunRejected:
+            self.door.leave()
+            raise
+        if twin is not None:
+            self.door.leave()
+            return twin
+        return self._keep(order, is_named=is_named)
+
+    def submit_nowait(self, order: Order, *, is_named: bool) -> RunStream:
+        """Begin a run if there is a place, or return the one that has its id.
+
+        Raises:
+            RunRejected: there is no place, no new runs are taken, or the id is another
+                pipe's.
+        """
+        if (twin := self._twin(order)) is not None:
+            return twin
+        self.door.enter_nowait()
+        return self._keep(order, is_named=is_named)
+
+    def _keep(self, order: Order, *, is_named: bool) -> RunStream:
+        stream = RunStream(lambda: order, self)
+        stream.begin_kept(self, self.door.leave)
+        if is_named:
+            self._named[order.run_id] = stream
+        return stream
+
+    def _twin(self, order: Order) -> RunStream | None:
+        """Return the run a client began with this id before, while it is remembered."""
+        twin = self._named.get(order.run_id) or self._past.get(order.run_id)
+        if twin is None:
+            self._refuse_twin(order.run_id)
+            return None
+        if twin.pipe_name != order.plan.name:
+            reason = f"the id '{order.run_id}' is a run of pipe '{twin.pipe_name}'"
+            raise RunRejected(reason, "Give it an id of its own.")
+        return twin
+
+    # -- leaving
+
+    def cancel(self, reason: str) -> None:
+        """Cancel every run."""
+        for run in list(self.runs.values()):
+            run.stop(PipelineTerminalStatus.CANCELLED, reason)
+
+    async def wait_quiet(self) -> None:
+        """Wait until no run is at work."""
+        while self.runs:
+            self._quiet = self._quiet or anyio.Event()
+            await self._quiet.wait()
+
+    def close(self) -> None:
+        """Take nobody any more."""
+        self.is_ending = True
+        self.door.close(CLOSED)
