@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
+from .comparison import RunComparison, compare_runs, format_comparison
 from .lines import LogRecord
 from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
+from .timeline import Timeline, TimelineVisualizer
 
 
 __all__ = [
@@ -15,6 +17,11 @@ __all__ = [
     "Observer",
     "ObserverMeta",
     "ObserverProtocol",
+    "RunComparison",
     "StreamLogSink",
+    "Timeline",
+    "TimelineVisualizer",
+    "compare_runs",
+    "format_comparison",
     "validate_observer",
 ]

@@ -1,0 +1,166 @@
+"""Which start belongs to which end: events paired into spans; pure.
+
+One invocation is one span.  Its events carry its ``invocation_id``, so concurrent
+invocations of one step never meet.  Events of older programs may carry none; they are
+paired within their stage, first start with first end.
+
+Not every start has an end.  A retried attempt ends where the next one begins.  What is
+still open when its run finishes was cut off there, and stays marked as unfinished.
+
+Spans are kept up to a number; the oldest of those that ended go first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+import attrs
+
+from ..events import Event, EventType, NodeKind
+from .labels import label_of
+
+
+class SpanStatus(Enum):
+    """What became of an invocation."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    UNFINISHED = "unfinished"
+
+
+ENDS = {
+    EventType.STEP_END: SpanStatus.DONE,
+    EventType.STEP_ERROR: SpanStatus.FAILED,
+    EventType.CANCELLED: SpanStatus.CANCELLED,
+}
+"""The events that end a span."""
+
+
+@attrs.define(eq=False)
+class Span:
+    """One invocation from its start to its end."""
+
+    stage: str
+    """The step."""
+    label: str
+    """The step, or the item for a map worker: ``w[2]``."""
+    kind: NodeKind
+    """The step's kind."""
+    start: float
+    """Timestamp of its STEP_START."""
+    end: float | None = None
+    """Timestamp of its last event; None while it is open."""
+    status: SpanStatus = SpanStatus.UNFINISHED
+    """What became of it."""
+    invocation_id: str | None = None
+    """Its id, if its events carried one."""
+    attempt: int = 1
+    """Which try it was."""
+    depth: int = 0
+    """How many maps and sub-pipelines are around it."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0.0 while it is open."""
+        return 0.0 if self.end is None else self.end - self.start
+
+    def close(self, timestamp: float, status: SpanStatus) -> None:
+        """End it; a clock that was set back makes it no shorter than nothing."""
+        self.end = max(timestamp, self.start)
+        self.status = status
+
+
+@attrs.define(eq=False)
+class SpanBook:
+    """The spans of one run, while its events come in."""
+
+    most: int | None = None
+    """Ended spans that are kept; None keeps them all."""
+    dropped: int = attrs.field(default=0, init=False)
+    """Ended spans that are not kept any more."""
+    _ended: deque[Span] = attrs.field(factory=deque, init=False)
+    _open: dict[str, Span] = attrs.field(factory=dict, init=False)
+    _nameless: dict[str, deque[Span]] = attrs.field(factory=dict, init=False)
+
+    def note(self, event: Event) -> None:
+        """Take note of an event."""
+        match event.type:
+            case EventType.STEP_START:
+                self._begin(event)
+            case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
+                span = self._take(event.invocation_id, event.stage)
+                self._end(span, event.timestamp, ENDS[event.type])
+            case EventType.FINISH:
+                for span in self._take_all(event):
+                    self._end(span, event.timestamp, SpanStatus.UNFINISHED)
+            case _:
+                pass
+
+    def __iter__(self) -> Iterator[Span]:
+        """Iterate over the spans in order of their starts."""
+        waiting = (span for line in self._nameless.values() for span in line)
+        spans = [*self._ended, *self._open.values(), *waiting]
+        return iter(sorted(spans, key=lambda span: span.start))
+
+    def _begin(self, event: Event) -> None:
+        if event.attempt > 1 and event.parent_invocation_id in self._open:
+            retried = self._open.pop(event.parent_invocation_id)
+            self._end(retried, event.timestamp, SpanStatus.RETRIED)
+        span = Span(
+            stage=event.stage,
+            label=label_of(event.stage, event.scope),
+            kind=event.node_kind,
+            start=event.timestamp,
+            invocation_id=event.invocation_id,
+            attempt=event.attempt,
+            depth=len(event.scope),
+        )
+        if event.invocation_id is None:
+            self._nameless.setdefault(event.stage, deque()).append(span)
+        else:
+            self._open[event.invocation_id] = span
+
+    def _take(self, invocation_id: str | None, stage: str) -> Span | None:
+        if invocation_id is not None:
+            return self._open.pop(invocation_id, None)
+        line = self._nameless.get(stage)
+        if not line:
+            return None
+        span = line.popleft()
+        if not line:
+            del self._nameless[stage]
+        return span
+
+    def _take_all(self, finish: Event) -> list[Span]:
+        """Take what a run leaves open; a child's FINISH concerns the child only."""
+        if finish.stage == "system":
+            taken = [
+                *self._open.values(),
+                *(s for q in self._nameless.values() for s in q),
+            ]
+            self._open.clear()
+            self._nameless.clear()
+            return taken
+        mine = [i for i in self._open if i.rpartition(":")[0] == finish.origin_run_id]
+        return [self._open.pop(invocation) for invocation in mine]
+
+    def _end(self, span: Span | None, timestamp: float, status: SpanStatus) -> None:
+        if span is None:
+            return
+        span.close(timestamp, status)
+        self._ended.append(span)
+        while self.most is not None and len(self._ended) > self.most:
+            self._ended.popleft()
+            self.dropped += 1
+
+
+def spans_of(events: Iterable[Event]) -> list[Span]:
+    """Return the spans of a run's events, in order of their starts."""
+    book = SpanBook()
+    for event in events:
+        book.note(event)
+    return list(book)

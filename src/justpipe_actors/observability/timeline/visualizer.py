@@ -1,0 +1,232 @@
+"""``TimelineVisualizer``: the runs of a pipe as timelines, one for each run."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+import attrs
+
+from ...abc import Observer, ObserverMeta
+from ...events import Event, EventType
+from ..recent import RecentRuns
+from ..spans import SpanBook
+from .chart import Chart, chart_of
+from .gantt import empty_gantt, gantt_of
+from .page import page_of
+from .rows import rows_of
+from .trace import trace_of
+
+
+NOTHING = "No events recorded."
+
+
+class Moment(NamedTuple):
+    """What a timeline keeps of an event: not its payload, which may be large."""
+
+    event_type: EventType
+    """What happened."""
+    stage: str
+    """To whom."""
+    timestamp: float
+    """When, in seconds since the epoch."""
+
+
+@attrs.define(eq=False)
+class Timeline:
+    """One run's timeline, while it runs and afterwards."""
+
+    width: int = 80
+    """Columns of the text drawing; from 60 to 500."""
+    max_spans: int = 1000
+    """Ended spans that are kept, the newest ones."""
+    name: str = "Pipeline"
+    """The pipe's."""
+    start: float | None = None
+    """When the run began, in seconds since the epoch."""
+    end: float | None = None
+    """When it ended."""
+    _moments: deque[Moment] = attrs.field(init=False)
+    _book: SpanBook = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._moments = deque(maxlen=10 * self.max_spans)
+        self._book = SpanBook(self.max_spans)
+
+    @property
+    def events(self) -> list[Moment]:
+        """The last events: type, stage and timestamp."""
+        return list(self._moments)
+
+    @property
+    def latest(self) -> float | None:
+        """When its last event was."""
+        return self._moments[-1].timestamp if self._moments else None
+
+    @property
+    def step_start_times(self) -> dict[str, float]:
+        """When each step began, the last time it did."""
+        return {span.stage: span.start for span in self._book}
+
+    @property
+    def step_end_times(self) -> dict[str, float]:
+        """When each step ended, the last time it did."""
+        ended = (span for span in self._book if span.end is not None)
+        return {span.stage: span.end for span in ended if span.end is not None}
+
+    def note(self, event: Event) -> None:
+        """Take note of an event."""
+        self._moments.append(Moment(event.type, event.stage, event.timestamp))
+        self._book.note(event)
+
+    def chart(self) -> Chart:
+        """Return what a drawing would show now."""
+        return chart_of(self.name, self._book, self.start, self.end, self._book.dropped)
+
+    def render_ascii(self, max_steps: int = 20) -> str:
+        """Draw it as text, with ``max_steps`` spans at most."""
+        if not self._moments:
+            return NOTHING
+        return rows_of(self.chart(), self.width, max_steps)
+
+    def render_html(self) -> str:
+        """Draw it as one page of HTML without scripts."""
+        if not self._moments:
+            return f"<p>{NOTHING}</p>"
+        return page_of(self.chart())
+
+    def render_mermaid(self) -> str:
+        """Draw it as a Mermaid Gantt chart."""
+        if not self._moments:
+            return empty_gantt(self.name)
+        return gantt_of(self.chart())
+
+    def render_chrome(self) -> str:
+        """Write it as trace JSON for ``chrome://tracing`` and Perfetto."""
+        return trace_of(self.chart())
+
+
+class TimelineVisualizer(Observer):
+    """Keep a timeline of each run and draw it.
+
+    Without more, everything speaks of the run that began last; ``for_run`` has the
+    others.  Stored events can be replayed through ``process_event``.
+
+    Args:
+        width: columns of the text drawing; from 60 to 500.
+        keep: ended runs that are remembered.
+        max_spans: spans of one run that are kept, the newest ones.
+    """
+
+    def __init__(
+        self, width: int = 80, *, keep: int = 16, max_spans: int = 1000
+    ) -> None:
+        self.width = width
+        self._runs = RecentRuns(lambda: Timeline(self.width, max_spans), keep)
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Begin a run's timeline."""
+        timeline = self._runs.begin(meta.run_id)
+        timeline.name = meta.pipe_name
+        timeline.start = time.time() if meta.started_at is None else meta.started_at
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Take note of an event."""
+        self._runs.of(meta.run_id).note(event)
+
+    async def on_pipeline_end(
+        self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
+    ) -> None:
+        """End a run's timeline."""
+        self._end(meta)
+
+    async def on_pipeline_error(
+        self, state: Any, context: Any, meta: ObserverMeta, error: Exception
+    ) -> None:
+        """End a failed run's timeline."""
+        self._end(meta)
+
+    def _end(self, meta: ObserverMeta) -> None:
+        timeline = self._runs.of(meta.run_id)
+        timeline.end = time.time() if timeline.latest is None else timeline.latest
+        self._runs.end(meta.run_id)
+
+    def process_event(
+        self, event_type: EventType | str, stage: str, timestamp: float
+    ) -> None:
+        """Take note of a stored event, of which no more than this is known."""
+        event = Event(EventType(event_type), stage, timestamp=timestamp)
+        self._runs.latest().note(event)
+
+    def for_run(self, run_id: str) -> Timeline:
+        """Return one run's timeline.
+
+        Raises:
+            UnknownRunError: the run is not remembered.
+        """
+        return self._runs.for_run(run_id)
+
+    # -- the run that began last
+
+    @property
+    def events(self) -> list[Moment]:
+        """The last events: type, stage and timestamp."""
+        return self._runs.latest().events
+
+    @property
+    def step_start_times(self) -> dict[str, float]:
+        """When each step began, the last time it did."""
+        return self._runs.latest().step_start_times
+
+    @property
+    def step_end_times(self) -> dict[str, float]:
+        """When each step ended, the last time it did."""
+        return self._runs.latest().step_end_times
+
+    @property
+    def pipeline_name(self) -> str:
+        """The pipe's name."""
+        return self._runs.latest().name
+
+    @pipeline_name.setter
+    def pipeline_name(self, name: str) -> None:
+        self._runs.latest().name = name
+
+    @property
+    def pipeline_start(self) -> float | None:
+        """When the run began, in seconds since the epoch."""
+        return self._runs.latest().start
+
+    @pipeline_start.setter
+    def pipeline_start(self, timestamp: float | None) -> None:
+        self._runs.latest().start = timestamp
+
+    @property
+    def pipeline_end(self) -> float | None:
+        """When it ended."""
+        return self._runs.latest().end
+
+    @pipeline_end.setter
+    def pipeline_end(self, timestamp: float | None) -> None:
+        self._runs.latest().end = timestamp
+
+    def render_ascii(self, max_steps: int = 20) -> str:
+        """Draw it as text, with ``max_steps`` spans at most."""
+        return self._runs.latest().render_ascii(max_steps)
+
+    def render_html(self) -> str:
+        """Draw it as one page of HTML without scripts."""
+        return self._runs.latest().render_html()
+
+    def render_mermaid(self) -> str:
+        """Draw it as a Mermaid Gantt chart."""
+        return self._runs.latest().render_mermaid()
+
+    def render_chrome(self) -> str:
+        """Write it as trace JSON for ``chrome://tracing`` and Perfetto."""
+        return self._runs.latest().render_chrome()

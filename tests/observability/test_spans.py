@@ -1,0 +1,143 @@
+"""Which start belongs to which end; rows W9, W10 and W31."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+
+from justpipe_actors import Event, EventType, Pipe, Retry
+from justpipe_actors.observability.labels import label_of
+from justpipe_actors.observability.spans import SpanBook, SpanStatus, spans_of
+
+
+START, END = EventType.STEP_START, EventType.STEP_END
+
+
+def event(kind: EventType, at: float, stage: str = "a", **ids: Any) -> Event:
+    """Return an event at a time."""
+    return Event(kind, stage, timestamp=at, **ids)
+
+
+async def events_of(pipe: Pipe[Any, Any], **options: Any) -> list[Event]:
+    """Run a pipe and return its events."""
+    async with pipe.run({}, **options) as run:
+        return [event async for event in run]
+
+
+def test_w10_old_events_are_paired_first_in_first_out() -> None:
+    """W10: starts at 0 and 10 with ends at 20 and 30 are two spans of 20 seconds."""
+    spans = spans_of(
+        [event(START, 0), event(START, 10), event(END, 20), event(END, 30)]
+    )
+
+    assert [span.seconds for span in spans] == [20, 20]
+
+
+def test_w9_events_are_paired_by_invocation() -> None:
+    """W9: crossing invocations of one step keep their own ends."""
+    spans = spans_of(
+        [
+            event(START, 0, invocation_id="r:1"),
+            event(START, 1, invocation_id="r:2"),
+            event(END, 5, invocation_id="r:2"),
+            event(END, 9, invocation_id="r:1"),
+        ]
+    )
+
+    assert [(s.invocation_id, s.seconds) for s in spans] == [("r:1", 9), ("r:2", 4)]
+
+
+async def test_w9_every_map_worker_has_a_span() -> None:
+    """W9: three concurrent workers are three spans, named after their items."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+
+    async def work(item: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    pipe.map("m", each="w")(lambda state: [1, 2, 3])
+    pipe.step("w")(work)
+    spans = spans_of(await events_of(pipe))
+
+    assert sorted(span.label for span in spans) == ["m", "w[0]", "w[1]", "w[2]"]
+    assert {span.status for span in spans} == {SpanStatus.DONE}
+
+
+async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
+    """Attempts are spans of their own; only the last one has the invocation's end."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+    answers = iter([Retry(), Retry(), None])
+    pipe.step("a")(lambda state: next(answers))
+    first, second, third = spans_of(await events_of(pipe))
+
+    assert (first.status, second.status) == (SpanStatus.RETRIED, SpanStatus.RETRIED)
+    assert (third.status, third.attempt) == (SpanStatus.DONE, 3)
+    assert (first.end, second.end) == (second.start, third.start)
+
+
+async def test_w31_failed_and_unfinished_spans_are_marked() -> None:
+    """W31: a failure is no success, and what a timeout cuts off is unfinished."""
+    pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
+
+    def fail(state: Any) -> None:
+        raise ValueError("boom")
+
+    pipe.step("bad")(fail)
+    pipe.step("slow")(anyio.sleep_forever)
+    spans = spans_of(await events_of(pipe, timeout=0.01))
+
+    assert {span.stage: span.status for span in spans} == {
+        "bad": SpanStatus.FAILED,
+        "slow": SpanStatus.UNFINISHED,
+    }
+    assert all(span.end is not None for span in spans)
+
+
+async def test_a_childs_end_closes_the_childs_spans_only() -> None:
+    """FINISH of a sub-pipeline leaves the parent's open spans alone."""
+    finish = event(EventType.FINISH, 5, "s:system", origin_run_id="child")
+    spans = spans_of(
+        [
+            event(START, 0, "s", invocation_id="top:1"),
+            event(START, 1, "s:x", invocation_id="child:1"),
+            finish,
+            event(END, 6, "s", invocation_id="top:1"),
+        ]
+    )
+
+    assert [(s.stage, s.end, s.status.value) for s in spans] == [
+        ("s", 6, "done"),
+        ("s:x", 5, "unfinished"),
+    ]
+
+
+def test_ends_without_a_start_are_left_alone() -> None:
+    """A join that timed out, a failed hook and a second end begin no span."""
+    assert spans_of([event(EventType.STEP_ERROR, 1), event(END, 2)]) == []
+    assert spans_of([event(END, 2, invocation_id="r:1")]) == []
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_span() -> None:
+    """A span is never shorter than nothing."""
+    (span,) = spans_of([event(START, 10), event(END, 4)])
+
+    assert (span.start, span.seconds) == (10, 0)
+
+
+def test_a_book_is_bounded() -> None:
+    """A run of a hundred thousand laps keeps the last spans and counts the others."""
+    book = SpanBook(most=5)
+    for lap in range(100):
+        book.note(event(START, lap, invocation_id=f"r:{lap}"))
+        book.note(event(END, lap, invocation_id=f"r:{lap}"))
+
+    assert [span.start for span in book] == [95, 96, 97, 98, 99]
+    assert book.dropped == 95
+
+
+def test_labels_name_the_item() -> None:
+    """A worker is named by its items, outermost first, and its successors are not."""
+    assert label_of("w", ()) == "w"
+    assert label_of("leaf", ("inner[0]", "leaf[1]")) == "inner[0]/leaf[1]"
+    assert label_of("s:w", ("s", "w[2]")) == "s:w[2]"
+    assert label_of("after", ("w[2]",)) == "after"
