@@ -14,6 +14,10 @@
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
     │   └── EmptyPipelineError          there is nothing to run
+    ├── StoreError                      something about remembering runs
+    │   ├── UnreadableDataError         stored data do not fit the type asked for
+    │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
+    │   └── StoreVersionError           the store was written by a newer version
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
@@ -192,6 +196,57 @@ class EmptyPipelineError(RunError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.pipe,)
+
+
+class StoreError(Exception):
+    """Something went wrong with remembering runs."""
+
+
+class UnreadableDataError(StoreError):
+    """Plain data do not fit the type they were to become."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(
+            f"These data are no {kind}: {problem}. "
+            "Read them as plain JSON, or with the version that wrote them."
+        )
+        self.kind = kind
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.kind, self.problem)
+
+
+class AmbiguousRunError(StoreError, ValueError):
+    """Several runs begin with the text that was to name one."""
+
+    def __init__(self, prefix: str, candidates: Sequence[str]) -> None:
+        shown = ", ".join(f"{run_id[:12]}..." for run_id in candidates[:5])
+        super().__init__(
+            f"Ambiguous run id '{prefix}': it matches {len(candidates)} runs "
+            f"({shown}). Give more characters of it."
+        )
+        self.prefix = prefix
+        self.candidates = tuple(candidates)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.prefix, self.candidates)
+
+
+class StoreVersionError(StoreError):
+    """A store has a schema that this version does not know how to write."""
+
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"The store {path} has schema version {found} and this version of "
+            f"justpipe_actors writes {known}. Upgrade, or use another storage path."
+        )
+        self.path = path
+        self.found = found
+        self.known = known
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.found, self.known)
 
 
 class NoRouteError(ValueError):
