@@ -13,11 +13,16 @@
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
+    │   ├── ResourceUnavailable         a resource could not be opened
     │   └── EmptyPipelineError          there is nothing to run
     ├── StoreError                      something about remembering runs
     │   ├── UnreadableDataError         stored data do not fit the type asked for
     │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
     │   └── StoreVersionError           the store was written by a newer version
+    ├── SupervisionError                something about a supervisor's children
+    │   ├── ChildStartFailed            a child did not get ready
+    │   ├── ChildEnded                  a child that should go on came to an end
+    │   └── RestartIntensityExceeded    children ended too often to go on
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
@@ -185,6 +190,21 @@ class RetriesExhausted(RunError):  # noqa: N818 - says what happened
         return type(self), (self.step, self.max_retries)
 
 
+class ResourceUnavailable(RunError):  # noqa: N818 - says what happened
+    """A resource could not be opened, or its owner is closing; the cause says why."""
+
+    def __init__(self, resource: str, reason: str) -> None:
+        super().__init__(
+            f"Resource '{resource}' is unavailable: {reason}. "
+            "It is opened again when somebody asks for it the next time."
+        )
+        self.resource = resource
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.resource, self.reason)
+
+
 class EmptyPipelineError(RunError):
     """A run was started on a pipe without steps."""
 
@@ -247,6 +267,54 @@ class StoreVersionError(StoreError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.path, self.found, self.known)
+
+
+class SupervisionError(Exception):
+    """Something went wrong with a supervisor's children."""
+
+
+class ChildStartFailed(SupervisionError):  # noqa: N818 - says what happened
+    """A child did not get ready; the cause, if there is one, is its exception."""
+
+    def __init__(self, child: str, reason: str) -> None:
+        super().__init__(f"'{child}' did not start: {reason}.")
+        self.child = child
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.child, self.reason)
+
+
+class ChildEnded(SupervisionError):  # noqa: N818 - says what happened
+    """A child that is to run for good returned, or was cancelled from outside."""
+
+    def __init__(self, child: str, how: str) -> None:
+        super().__init__(
+            f"'{child}' {how}. "
+            "Add it with restart='transient' if its work can be finished."
+        )
+        self.child = child
+        self.how = how
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.child, self.how)
+
+
+class RestartIntensityExceeded(SupervisionError):  # noqa: N818 - says what happened
+    """Children ended too often to go on; the cause is what ended the last one."""
+
+    def __init__(self, child: str, restarts: int, period: float) -> None:
+        super().__init__(
+            f"Supervision gave up: '{child}' ended, and that would have been restart "
+            f"{restarts} within {period:g}s. Mend what the cause shows, "
+            "or allow more with Supervisor(intensity=..., period=...)."
+        )
+        self.child = child
+        self.restarts = restarts
+        self.period = period
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.child, self.restarts, self.period)
 
 
 class NoRouteError(ValueError):

@@ -1,0 +1,87 @@
+"""Messages that were taken and never answered: kept, counted, logged.
+
+A message is delivered once.  When what it set off is not a step's failure but a defect
+of the engine, or the receiver that was performing it was killed, nobody delivers it
+again: what broke one receiver would break the next.  It ends here, and its run is told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import attrs
+
+
+LETTERS_KEPT = 1000
+"""Dead letters that are remembered; older ones are only counted."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+@attrs.frozen(kw_only=True)
+class DeadLetter:
+    """A message nobody will answer; plain data."""
+
+    run_id: str
+    """The run it belonged to."""
+    step: str
+    """The step it was for."""
+    actor: str
+    """Whose inbox it came from: pipe and step."""
+    attempt: int
+    """Which attempt of its invocation it was."""
+    reason: str
+    """What became of it, in words."""
+    error: str | None
+    """What broke it: type and text of the exception."""
+    at: float
+    """When, in the loop's seconds."""
+
+
+@attrs.define(eq=False, repr=False)
+class DeadLetters(Sequence[DeadLetter]):
+    """The last dead letters, oldest first, and how many there have been."""
+
+    total: int = attrs.field(default=0, init=False)
+    """Dead letters so far, forgotten ones included."""
+    _kept: deque[DeadLetter] = attrs.field(
+        factory=lambda: deque(maxlen=LETTERS_KEPT), init=False
+    )
+
+    def add(self, letter: DeadLetter) -> None:
+        """Keep a letter and say so in the log."""
+        self.total += 1
+        self._kept.append(letter)
+        _logger.error(
+            "A message for %s was not answered: %s (%s)",
+            letter.actor,
+            letter.reason,
+            letter.error or "no exception",
+            extra={
+                "run": letter.run_id,
+                "step": letter.step,
+                "actor": letter.actor,
+                "attempt": letter.attempt,
+            },
+        )
+
+    @overload
+    def __getitem__(self, place: int) -> DeadLetter: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[DeadLetter]: ...
+    def __getitem__(self, place: int | slice) -> DeadLetter | Sequence[DeadLetter]:
+        return (
+            tuple(self._kept)[place] if isinstance(place, slice) else self._kept[place]
+        )
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        return iter(tuple(self._kept))
+
+    def __repr__(self) -> str:
+        return f"<DeadLetters {len(self._kept)} kept of {self.total}>"
