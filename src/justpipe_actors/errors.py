@@ -10,6 +10,7 @@
     │   ├── RunInterrupted              the run's owner went away before it finished
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ForeignCancellation         a step was cancelled by somebody else
+    │   ├── ReceiverKilled              a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
@@ -144,6 +145,20 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
             f"'{step}' was cancelled from outside the pipeline: "
             "something it awaited had been cancelled. "
             "Catch the cancellation where you await that task or future."
+        )
+        self.step = step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step,)
+
+
+class ReceiverKilled(RunError):  # noqa: N818 - says what happened
+    """Somebody cancelled the task that was performing a step, past all scopes."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            f"The task that performed step '{step}' was cancelled by its event loop's "
+            "own means. Cancel runs with RunStream.cancel(), never their tasks."
         )
         self.step = step
 

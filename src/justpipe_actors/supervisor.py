@@ -123,7 +123,7 @@ class Supervisor:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
                 loop = current_loop()
-                host = Host(tasks, loop.now, loop.watch_task())
+                host = Host(tasks, loop.now, loop.watch_task(), loop.outlive_kill)
                 task_status.started(Roster(host, Door(self._max_runs)))
                 await self._leaving.wait()
                 tasks.cancel_scope.cancel()

@@ -15,6 +15,7 @@ not by a thousand.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 import anyio
 import attrs
@@ -52,6 +53,8 @@ class ActorStatistics:
     """Receivers performing."""
     idle: int
     """Receivers waiting."""
+    restarts: int
+    """Receivers that were killed while they waited, and replaced."""
 
 
 @attrs.define(eq=False)
@@ -65,6 +68,7 @@ class Actor:
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
     _busy: int = attrs.field(default=0, init=False)
+    _restarts: int = attrs.field(default=0, init=False)
     _coming: bool = attrs.field(default=False, init=False)
     _idle: deque[anyio.Event] = attrs.field(factory=deque, init=False)
 
@@ -76,7 +80,11 @@ class Actor:
     def statistics(self) -> ActorStatistics:
         """Return what it is doing."""
         return ActorStatistics(
-            self.node.name, len(self.inbox), self._busy, len(self._idle)
+            self.node.name,
+            len(self.inbox),
+            self._busy,
+            len(self._idle),
+            self._restarts,
         )
 
     def _call_receiver(self) -> None:
@@ -100,9 +108,15 @@ class Actor:
         self._coming = False
         try:
             await self._serve_all()
-        except BaseException:
+        except BaseException:  # noqa: ASYNC103 - raised unless outlived
             self._call_receiver()  # somebody must take what is left
-            raise
+            if (
+                anyio.current_effective_deadline() == -inf
+                or not self.host.outlive_kill()
+            ):
+                raise
+            # It held no message: what it was performing was reported where it broke.
+            self._restarts += 1
 
     async def _serve_all(self) -> None:
         turns = 0

@@ -60,6 +60,15 @@ class Stage(Protocol):
         """Tell whether somebody cancelled the owner's task past all scopes."""
         ...
 
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was killed and can go on; forget it if so."""
+        ...
+
+    def bury(
+        self, ledger: Any, message: Message, reason: str, error: BaseException
+    ) -> None:
+        """Report a message that nobody will answer."""
+
     def actor(self, plan: Plan, step: str) -> Inlet:
         """Return a plan's actor for a step."""
         ...

@@ -37,6 +37,8 @@ from .._plan.nodes import (
     SwitchNode,
 )
 from ..errors import (
+    ForeignCancellation,
+    ReceiverKilled,
     RetriesExhausted,
     StepAborted,
     StepTimeoutError,
@@ -51,7 +53,7 @@ from .blame import blamed
 from .calling import call, settle_value, within
 from .ledger import NO_LINEAGE, Ledger
 from .map import open_fan, run_fan
-from .messages import Expire, Start
+from .messages import Expire, Message, Start
 from .sub import run_child
 from .switch import choose
 
@@ -65,11 +67,12 @@ async def perform(ledger: Ledger, node: Node, message: Start) -> None:
                 await _perform(ledger, node, message, scope)
         else:
             await _perform(ledger, node, message, None)
-    except anyio.get_cancelled_exc_class():
-        _lose(ledger)
-        raise
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+        if not _outlive(ledger, message):
+            _lose(ledger)
+            raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
+        _broke(ledger, message, error)
     finally:
         ledger.tally.end()
         flow.finish(ledger, message)
@@ -142,9 +145,30 @@ async def _guarded(act: Activation, ask: Callable[[], Awaitable[Answer]]) -> Ans
         culprit = blamed(error, act.node.name, is_owner_cancelled)
         if culprit is None:
             raise
+        if isinstance(culprit, ForeignCancellation) and act.ledger.host.outlive_kill():
+            _bury_killed(act)
         if isinstance(culprit, Exception):
             return Fail(culprit)  # noqa: ASYNC104
         return _abort(act, culprit)  # noqa: ASYNC104
+
+
+def _bury_killed(act: Activation) -> None:
+    killed = ReceiverKilled(act.node.name)
+    act.ledger.host.bury(act.ledger, act.message, "its receiver was killed", killed)
+
+
+def _broke(ledger: Ledger, message: Message, error: BaseException) -> None:
+    """Report a message that broke what performed it, and end its run for it."""
+    ledger.host.bury(ledger, message, "it ended its run", error)
+    ledger.crash(error)
+
+
+def _outlive(ledger: Ledger, message: Message) -> bool:
+    """Tell whether a receiver was killed between its run's own functions; end the run."""
+    if anyio.current_effective_deadline() == -inf or not ledger.host.outlive_kill():
+        return False
+    _broke(ledger, message, ReceiverKilled(message.step))
+    return True
 
 
 def _abort(act: Activation, error: BaseException) -> Fail:
@@ -291,11 +315,12 @@ async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
                 settling.settle_expiry(act, answer)
             finally:
                 ledger.activations.discard(act)
-    except anyio.get_cancelled_exc_class():
-        _lose(ledger)
-        raise
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+        if not _outlive(ledger, message):
+            _lose(ledger)
+            raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
+        _broke(ledger, message, error)
     finally:
         ledger.tally.end()
         flow.finish(ledger, message)

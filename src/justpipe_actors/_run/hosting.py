@@ -41,6 +41,10 @@ class Loop(Protocol):
         """Return the same question about this very task, to be asked anywhere."""
         ...
 
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        ...
+
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
 
@@ -69,6 +73,15 @@ class AsyncioLoop:
         """Return the same question about this very task, to be asked anywhere."""
         task = asyncio.current_task()
         return lambda: task is not None and task.cancelling() > 0
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return False
+        while task.uncancel():
+            continue
+        return True
 
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
@@ -113,6 +126,10 @@ class TrioLoop:
     def watch_task(self) -> Callable[[], bool]:
         """Return the same question about this very task, to be asked anywhere."""
         return self.is_task_cancelled
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes: never here."""
+        return False
 
     def spawn(self, main: Main) -> None:
         """Start a system task that sees the caller's context variables."""

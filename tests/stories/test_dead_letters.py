@@ -1,0 +1,172 @@
+"""Messages that break what performs them: reported, never delivered again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import anyio
+import pytest
+import sniffio
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._actors import settling
+from justpipe_actors._actors.letters import LETTERS_KEPT, DeadLetter, DeadLetters
+from justpipe_actors.errors import ReceiverKilled
+
+
+only_asyncio = pytest.mark.parametrize(
+    "anyio_backend", ["asyncio"], indirect=True, scope="module"
+)
+"""trio has no way to cancel one task from outside."""
+
+
+def letters_of(supervisor: Supervisor) -> DeadLetters:
+    """Return the dead letters of a supervisor's host."""
+    return supervisor._opened().host.dead_letters
+
+
+def pausing() -> Pipe[Any, Any]:
+    """Return a pipe of one step that waits for an event of its state."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="p")
+
+    @pipe.step
+    async def s(state: dict[str, Any]) -> None:
+        if sniffio.current_async_library() == "asyncio":
+            state["task"] = asyncio.current_task()
+        await state["go"].wait()
+        state["done"] = True
+
+    return pipe
+
+
+async def test_a_defect_of_the_engine_is_a_dead_letter(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends its own run, is kept with run, step and actor, and other runs go on."""
+    pipe = pausing()
+    settle = settling.settle
+
+    def settle_or_break(act: Any, answer: Any) -> None:
+        if act.ledger.state.get("break"):
+            raise ZeroDivisionError("defect")
+        settle(act, answer)
+
+    monkeypatch.setattr(settling, "settle", settle_or_break)
+    go = anyio.Event()
+    go.set()
+    async with Supervisor() as supervisor:
+        with pytest.raises(ZeroDivisionError):
+            async with supervisor.run(pipe, {"go": go, "break": True}) as broken:
+                await broken.wait()
+        async with supervisor.run(pipe, {"go": go}) as run:
+            end = await run.wait()
+        (letter,) = letters_of(supervisor)
+
+    assert end.status.value == "success"
+    assert (letter.run_id, letter.step, letter.actor, letter.attempt) == (
+        broken.run_id,
+        "s",
+        "p/s",
+        1,
+    )
+    assert letter.error == "ZeroDivisionError: defect"
+    (record,) = [r for r in caplog.records if "was not answered" in r.message]
+    assert record.levelno == logging.ERROR
+    assert (record.run, record.step, record.actor) == (broken.run_id, "s", "p/s")  # type: ignore[attr-defined]
+
+
+@only_asyncio
+async def test_a_killed_receiver_costs_its_step_and_nothing_else() -> None:
+    """Natively cancelled, it fails the step it performed; the inbox is served on."""
+    pipe = pausing()
+    go = anyio.Event()
+    states: list[dict[str, Any]] = [{"go": go} for _ in range(3)]
+    async with Supervisor() as supervisor:
+        runs = [supervisor.run(pipe, state) for state in states]
+        for run in runs:
+            await anext(run)
+            await anext(run)
+        await anyio.wait_all_tasks_blocked()
+        states[0]["task"].cancel()
+        await anyio.wait_all_tasks_blocked()
+        go.set()
+        ends = [await run.wait() for run in runs]
+        async with supervisor.run(pipe, {"go": go}) as later:
+            assert (await later.wait()).status.value == "success"
+        (letter,) = letters_of(supervisor)
+
+    assert [end.status.value for end in ends] == ["failed", "success", "success"]
+    assert (ends[0].failed_step, letter.step) == ("s", "s")
+    assert letter.run_id == runs[0].run_id
+    assert "killed" in letter.reason
+
+
+@only_asyncio
+async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
+    """Nothing is lost, and the next message finds a receiver."""
+    pipe = pausing()
+    go = anyio.Event()
+    go.set()
+    async with Supervisor() as supervisor:
+        first: dict[str, Any] = {"go": go}
+        async with supervisor.run(pipe, first) as run:
+            await run.wait()
+        await anyio.wait_all_tasks_blocked()
+        first["task"].cancel()
+        await anyio.wait_all_tasks_blocked()
+        async with supervisor.run(pipe, {"go": go}) as run:
+            end = await run.wait()
+        (actor,) = supervisor.snapshot().actors
+        assert not letters_of(supervisor)
+
+    assert end.status.value == "success"
+    assert actor.restarts == 1
+
+
+@only_asyncio
+async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
+    """Killed while it waits for room in the event stream, a receiver fails that run."""
+    pipe = pausing()
+    go = anyio.Event()
+    go.set()
+    async with Supervisor() as supervisor:
+        first: dict[str, Any] = {"go": go}
+        async with supervisor.run(pipe, first) as run:
+            await run.wait()
+        stalled = supervisor.run(pipe, {"go": go}, queue_size=1)
+        await anext(stalled)
+        blocked = supervisor.run(pipe, {"go": go}, queue_size=1)
+        async with blocked:
+            await anyio.wait_all_tasks_blocked()
+            first["task"].cancel()
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(ReceiverKilled):
+                await blocked.wait()
+        (letter,) = letters_of(supervisor)
+        await stalled.aclose()
+
+    assert letter.run_id == blocked.run_id
+
+
+def test_letters_are_bounded_and_counted() -> None:
+    """A thousand are kept, all are counted, and a view is stable while more arrive."""
+    letters = DeadLetters()
+    for number in range(LETTERS_KEPT + 5):
+        letters.add(
+            DeadLetter(
+                run_id=str(number),
+                step="s",
+                actor="p/s",
+                attempt=1,
+                reason="why",
+                error=None,
+                at=0.0,
+            )
+        )
+
+    assert (len(letters), letters.total) == (LETTERS_KEPT, LETTERS_KEPT + 5)
+    assert (letters[0].run_id, letters[-1].run_id) == ("5", "1004")
+    assert [one.run_id for one in letters[:2]] == ["5", "6"]
+    assert repr(letters) == "<DeadLetters 1000 kept of 1005>"
