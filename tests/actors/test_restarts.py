@@ -33,7 +33,7 @@ def family(*kinds: tuple[Restart, Standing]) -> tuple[Member, ...]:
     return tuple(Member("abcdefgh"[i], *kind) for i, kind in enumerate(kinds))
 
 
-FOUR = family(*[("permanent", UP)] * 4)
+FOUR = tuple(Member(name, "permanent", UP) for name in "abcd")
 
 
 def verdict(strategy: Strategy, members: tuple[Member, ...] = FOUR) -> Revive:
@@ -166,14 +166,15 @@ def test_a_crash_loop_always_exceeds_the_intensity(
 ) -> None:
     """However long the waits, a child that fails as soon as it is up cannot go on for ever."""
     policy = Policy(intensity=intensity, period=period)
-    now, restarts = 0.0, ()
+    now = 0.0
+    restarts: Restarts = ()
     for streak, draw in zip(itertools.count(1), draws, strict=False):
         found = decide(policy, FOUR, "b", normally=False, restarts=restarts, now=now)
         if isinstance(found, GiveUp):
             assert streak == intensity + 1
             return
         assert isinstance(found, Revive)
-        restarts = found.restarts  # type: ignore[assignment]
+        restarts = found.restarts
         now += backoff(streak, draw, shortest=policy.shortest, longest=policy.cap)
     pytest.fail("it went on for ever")
 
