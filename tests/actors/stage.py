@@ -1,0 +1,62 @@
+"""Children that write down what happens to them, and an owner for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import attrs
+
+from justpipe_actors._actors.child import ChildSpec, ServiceStatus
+from justpipe_actors._actors.restarts import Policy
+from justpipe_actors._actors.supervision import Children, Owner
+from justpipe_actors.errors import SupervisionError
+
+
+@attrs.define
+class Stage:
+    """Children that write down when they begin and when they end."""
+
+    log: list[str] = attrs.field(factory=list)
+    break_now: dict[str, anyio.Event] = attrs.field(factory=dict)
+    failures: list[SupervisionError] = attrs.field(factory=list)
+
+    def player(self, name: str, **options: Any) -> ChildSpec:
+        """Return a child that runs until it is told to break, or stopped."""
+
+        async def play(task_status: ServiceStatus) -> None:
+            self.log.append(f"+{name}")
+            event = self.break_now[name] = anyio.Event()
+            task_status.started()
+            try:
+                await event.wait()
+            finally:
+                self.log.append(f"-{name}")
+            raise ValueError(f"{name} broke")
+
+        return ChildSpec(name=name, func=play, **options)
+
+    async def live(
+        self,
+        children: Children,
+        body: Callable[[], Awaitable[None]],
+        *specs: ChildSpec,
+    ) -> None:
+        """Open children around a body, as a supervisor does."""
+        for spec in specs:
+            children.add(spec)
+        async with anyio.create_task_group() as tasks:
+            await children.open(
+                Owner(tasks.start_soon, anyio.current_time, self.failures.append)
+            )
+            try:
+                await body()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await children.aclose()
+
+
+def steady(**options: Any) -> Children:
+    """Return children whose waits are never shortened by chance."""
+    return Children(Policy(**options), draw=lambda: 0.0)
