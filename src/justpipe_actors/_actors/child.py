@@ -40,7 +40,7 @@ PATIENCE = 10.0
 
 _logger = logging.getLogger("justpipe_actors")
 
-Spawn = Callable[..., None]
+Spawn = Callable[..., object]
 """Starts a task that belongs to the supervisor: a coroutine function and its arguments."""
 
 

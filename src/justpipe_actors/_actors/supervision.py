@@ -51,6 +51,9 @@ from .restarts import (
 )
 
 
+ENDED = (ChildState.FINISHED, ChildState.FAILED)
+"""States of a child that ended by itself and was not told to."""
+
 _logger = logging.getLogger("justpipe_actors")
 
 
@@ -171,13 +174,10 @@ class Children:
     async def _take_turn(self) -> None:
         if self._ended:
             child, life = self._ended.popleft()
-            if life is child.life and child.state in (
-                ChildState.FINISHED,
-                ChildState.FAILED,
-            ):
+            if life is child.life and child.state in ENDED:
                 await self._judge(child, life.error)
-        elif (child := self._next_due()) is not None:
-            await self._start(child)
+        elif (due := self._next_due()) is not None:
+            await self._start(due)
         else:
             await self._wait()
 
