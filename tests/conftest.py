@@ -5,8 +5,8 @@ a test in ``tests/trio/``  once, by pytest-trio; its fixtures (``nursery``,
                            ``autojump_clock``) are there
 any other test             twice, by anyio's plugin: on asyncio in debug mode, and
                            on trio
-``virtual_time``           the same twice, on clocks that jump to the next deadline
-                           as soon as every task is asleep
+``virtual_time``           the same twice, on ``justpipe_actors.testing``'s clocks,
+                           which jump to the next deadline when every task is asleep
 =========================  =======================================================
 
 Both plugins keep their auto mode off.  Two automatic modes would both claim a test, so
@@ -15,8 +15,6 @@ the hook below gives each one exactly one marker before either plugin looks at i
 
 from __future__ import annotations
 
-import asyncio
-import selectors
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -24,7 +22,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from trio.testing import MockClock
+
+from justpipe_actors.testing import BackendOptions, virtual_time
 
 
 TRIO_ONLY = Path(__file__).parent / "trio"
@@ -34,43 +33,16 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
-class JumpingSelector(selectors.DefaultSelector):
-    """A selector that never waits for a timeout: it counts it as passed."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        """Poll; when nothing is ready, move ``now`` to the end of the wait.
-
-        Without a timeout no timer is armed, so only the outside can wake the loop
-        and the wait is a real one.
-        """
-        ready = super().select(0 if timeout else timeout)
-        if timeout and not ready:
-            self.now += timeout
-        return ready
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """What trio's autojumping ``MockClock`` is, for asyncio.
-
-    Both jump while a worker thread is still busy: leave threads out of such a test.
-    """
-
-    def __init__(self) -> None:
-        self._jumping = JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        """Return the virtual time, in seconds from 0."""
-        return self._jumping.now
+def pair(options: BackendOptions) -> tuple[str, dict[str, Any]]:
+    """Return what anyio's plugin calls a backend."""
+    return options["backend"], options["backend_options"]
 
 
 BACKENDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
     "asyncio": lambda: ("asyncio", {"debug": True}),
     "trio": lambda: ("trio", {}),
-    "asyncio-virtual": lambda: ("asyncio", {"loop_factory": JumpingLoop}),
-    "trio-virtual": lambda: ("trio", {"clock": MockClock(autojump_threshold=0)}),
+    "asyncio-virtual": lambda: pair(virtual_time("asyncio")),
+    "trio-virtual": lambda: pair(virtual_time("trio")),
 }
 
 

@@ -1,14 +1,25 @@
-"""Your code is the graph, and every step is an actor."""
+"""Your code is the graph, and every step is an actor.
+
+Names are imported when they are first used: pytest imports this package in every
+session on a machine that has it, for its plugin, and must not pay for the engine.
+"""
 
 from __future__ import annotations
 
-from .errors import DefinitionError
-from .events import Event, EventType
-from .meta import Meta
-from .middleware import simple_logging_middleware
-from .pipe import Pipe
-from .signals import Raise, Retry, Skip, Stop, Suspend
-from .supervisor import Supervisor
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from .errors import DefinitionError
+    from .events import Event, EventType
+    from .meta import Meta
+    from .middleware import simple_logging_middleware
+    from .pipe import Pipe
+    from .signals import Raise, Retry, Skip, Stop, Suspend
+    from .supervisor import Supervisor
+    from .testing.harness import TestPipe
+    from .testing.result import TestResult
 
 
 __all__ = [
@@ -23,5 +34,41 @@ __all__ = [
     "Stop",
     "Supervisor",
     "Suspend",
+    "TestPipe",
+    "TestResult",
     "simple_logging_middleware",
 ]
+
+_WHERE = {
+    "DefinitionError": ".errors",
+    "Event": ".events",
+    "EventType": ".events",
+    "Meta": ".meta",
+    "Pipe": ".pipe",
+    "Raise": ".signals",
+    "Retry": ".signals",
+    "Skip": ".signals",
+    "Stop": ".signals",
+    "Supervisor": ".supervisor",
+    "Suspend": ".signals",
+    "TestPipe": ".testing.harness",
+    "TestResult": ".testing.result",
+    "simple_logging_middleware": ".middleware",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a name, or a module that was not imported yet."""
+        if name in _WHERE:
+            return getattr(import_module(_WHERE[name], __name__), name)
+        if not name.startswith("_"):
+            try:
+                return import_module(f".{name}", __name__)
+            except ModuleNotFoundError:
+                pass
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -28,7 +28,10 @@
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
-    └── UnknownRunError (LookupError)   an observer remembers no such run
+    ├── UnknownRunError (LookupError)   an observer remembers no such run
+    └── TrialError                      something a test found out
+        ├── Deadlock                    nothing can happen any more
+        └── ScheduleFailure             a check failed under one schedule
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
@@ -330,6 +333,42 @@ class RestartIntensityExceeded(SupervisionError):  # noqa: N818 - says what happ
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.child, self.restarts, self.period)
+
+
+class TrialError(Exception):
+    """A tool of ``justpipe_actors.testing`` has found something."""
+
+
+class Deadlock(TrialError):  # noqa: N818 - says what happened
+    """Under virtual time: every task waits, and no timer will wake one."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__(
+            f"{report}\nLet somebody do what is waited for, or wait with a timeout."
+        )
+        self.report = report
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.report,)
+
+
+class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+    """A pipeline's check failed under one schedule, and not under the plain one.
+
+    ``choices`` is the schedule: what happened at each seam, to be replayed.
+    """
+
+    def __init__(self, problem: str, choices: Sequence[int], report: str) -> None:
+        super().__init__(
+            f"{problem}\n{report}\n"
+            f"Replay it with replay(..., choices={list(choices)!r})."
+        )
+        self.problem = problem
+        self.choices = tuple(choices)
+        self.report = report
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problem, self.choices, self.report)
 
 
 class NoRouteError(ValueError):

@@ -6,9 +6,11 @@ The decorators come from ``_definition``, what a definition tells about itself f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from copy import copy
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
@@ -34,6 +36,14 @@ from .visualization.builder import Hooks
 
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
+
+
+_NOBODY: Mapping[Any, Callable[[], Pipe[Any, Any]]] = MappingProxyType({})
+
+stand_ins: ContextVar[Mapping[Any, Callable[[], Pipe[Any, Any]]]] = ContextVar(
+    "justpipe_actors_stand_ins", default=_NOBODY
+)
+"""Pipes that run instead of others in this context; only tests put any here."""
 
 
 class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
@@ -222,6 +232,9 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
+        stand_in = stand_ins.get().get(self)
+        if stand_in is not None:
+            return stand_in().order(state, context, start, queue_size, timeout)
         label = start_of(start)
         self._validate_once(label)
         plan = self.plan()
@@ -238,6 +251,14 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
             observers=self.registry.observers,
             log_state=self._log_state,
         )
+
+    def redefined(self, registry: Registry, *, persist: bool) -> Self:
+        """Return a pipe like this one with another definition; this one stays as it is."""
+        other = copy(self)
+        vars(other).update(
+            registry=registry, persist=persist, _compiled=None, _validated=set()
+        )
+        return other
 
     def _validate_once(self, start: str | None) -> None:
         key = (self.registry.version, start, self.strict, self.allow_multi_root)

@@ -135,6 +135,11 @@ class Run:
         """Seconds since it began."""
         return 0.0 if self._began is None else self.loop.now() - self._began
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self._began is not None and not self.done.is_set()
+
     # -- its life
 
     @enable_ki_protection

@@ -1,0 +1,207 @@
+"""``TestPipe``: a pipe with some of its functions mocked.
+
+The pipe is never changed.  A harness keeps what is to be called instead, and a run gets
+a copy of the definition with that in place, so harnesses in other tasks, threads or
+tests do not meet.  Used as a context manager it also stands in for the pipe wherever the
+code under test runs it by itself, in this context and in the tasks started from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+from unittest.mock import AsyncMock
+
+from .._definition.names import resolve_name
+from .._definition.steps import StepDef
+from ..errors import did_you_mean
+from ..pipe import Pipe, stand_ins
+from .overlay import Replacements, Role, overlay, places
+from .result import TestResult, final_state
+
+
+StateT = TypeVar("StateT")
+ContextT = TypeVar("ContextT")
+
+Effect = BaseException | type[BaseException] | Callable[..., Any] | Iterable[Any] | None
+"""What ``AsyncMock`` takes as ``side_effect``."""
+
+
+class TestPipe(Generic[StateT, ContextT]):
+    """A pipe under test.
+
+    Args:
+        pipe: the pipe; it is never changed.
+        persist: whether its runs may write into the pipe's own store.
+    """
+
+    __test__ = False
+
+    def __init__(self, pipe: Pipe[StateT, ContextT], *, persist: bool = False) -> None:
+        self.pipe = pipe
+        self._persist = persist
+        self._mocks: dict[tuple[Role, str], AsyncMock] = {}
+        self._outer: Callable[[], Pipe[Any, Any]] | None = stand_ins.get().get(pipe)
+
+    # -- replacing functions
+
+    def mock(
+        self, step_name: str, return_value: Any = None, side_effect: Effect = None
+    ) -> AsyncMock:
+        """Replace a step's function; the step stays as it is otherwise.
+
+        The mock is called with keyword arguments named after the parameters of the
+        original, and what it returns means what it would mean from the original.
+        A side effect that is an async generator function streams.
+
+        Args:
+            step_name: the step, ``owner:inner`` for one inside a sub-pipeline.
+            return_value: what calling it gives.
+            side_effect: as for ``unittest.mock.AsyncMock``.
+
+        Raises:
+            ValueError: there is no such step.
+        """
+        step = self._find(step_name)
+        mock = _mock(step.func, return_value, side_effect)
+        return self._put(Role.STEP, step_name, mock)
+
+    def mock_handler(
+        self, step_name: str, return_value: Any = None, side_effect: Effect = None
+    ) -> AsyncMock:
+        """Replace the ``on_error`` of one step.
+
+        Raises:
+            ValueError: there is no such step, or it has no handler.
+        """
+        handler = self._find(step_name).options.on_error
+        if handler is None:
+            msg = f"Step '{step_name}' has no on_error to mock; give it one first."
+            raise ValueError(msg)
+        mock = _mock(handler.func, return_value, side_effect)
+        return self._put(Role.HANDLER, step_name, mock)
+
+    def mock_startup(
+        self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
+    ) -> AsyncMock:
+        """Replace every startup hook by one mock, called once for each of them.
+
+        Args:
+            return_value: what calling it gives.
+            side_effect: as for ``unittest.mock.AsyncMock``.
+            of: the sub step whose pipe is meant, instead of the pipe under test.
+        """
+        mock = _mock("startup", return_value, side_effect)
+        return self._put(Role.STARTUP, self._owner(of), mock)
+
+    def mock_shutdown(
+        self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
+    ) -> AsyncMock:
+        """Replace every shutdown hook by one mock, called once for each of them.
+
+        Arguments as for ``mock_startup``.
+        """
+        mock = _mock("shutdown", return_value, side_effect)
+        return self._put(Role.SHUTDOWN, self._owner(of), mock)
+
+    def mock_on_error(
+        self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
+    ) -> AsyncMock:
+        """Replace the pipe's error handler.
+
+        Arguments as for ``mock_startup``.
+
+        Raises:
+            ValueError: the pipe has none.
+        """
+        owner = self._find(of).child if of else self.pipe
+        hook = owner.registry.error_hook
+        if hook is None:
+            msg = "The pipe has no error handler to mock; register one first."
+            raise ValueError(msg)
+        mock = _mock(hook.func, return_value, side_effect)
+        return self._put(Role.ON_ERROR, self._owner(of), mock)
+
+    def restore(self) -> None:
+        """Take every mock of this harness back; it may be called again."""
+        self._mocks.clear()
+
+    # -- running
+
+    async def run(
+        self, state: StateT | Any, context: ContextT | Any = None, **options: Any
+    ) -> TestResult[StateT]:
+        """Run the pipe to its end and return what it did.
+
+        Args:
+            state: the state.
+            context: the context.
+            **options: as for ``Pipe.run``: ``start``, ``timeout``, ``queue_size``.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly.
+        """
+        async with self.overlaid().run(state, context, **options) as run:
+            events = [event async for event in run]
+        steps = frozenset(self.pipe.registry.steps)
+        return TestResult(events, final_state(events, state, steps))
+
+    def overlaid(self, *, inline: bool = False) -> Pipe[StateT, ContextT]:
+        """Return the pipe as this harness runs it: a copy with the mocks in place.
+
+        Args:
+            inline: keep synchronous steps on the event loop whatever their placement.
+        """
+        base = self.pipe if self._outer is None else self._outer()
+        return overlay(base, Replacements(dict(self._mocks), self._persist, inline))
+
+    def __enter__(self) -> Self:
+        """Stand in for the pipe wherever it is run from this context."""
+        stand_ins.set({**stand_ins.get(), self.pipe: self.overlaid})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take the mocks back and let the pipe, or an outer harness, stand again."""
+        self.restore()
+        others = {p: it for p, it in stand_ins.get().items() if p is not self.pipe}
+        if self._outer is not None:
+            others[self.pipe] = self._outer
+        stand_ins.set(others)
+
+    def __repr__(self) -> str:
+        names = ", ".join(
+            f"{role.value} {place}".strip() for role, place in self._mocks
+        )
+        return f"<TestPipe of {self.pipe!r}, mocked: {names or 'nothing'}>"
+
+    # -- inside
+
+    def _find(self, place: str) -> StepDef:
+        known = places(self.pipe)
+        if place not in known:
+            msg = f"Cannot mock unknown step '{place}'.{did_you_mean(place, known)}"
+            raise ValueError(msg)
+        return known[place]
+
+    def _owner(self, of: str) -> str:
+        if of and not isinstance(self._find(of).child, Pipe):
+            msg = f"Step '{of}' runs no sub-pipeline; name a @pipe.sub step."
+            raise ValueError(msg)
+        return of
+
+    def _put(self, role: Role, place: str, mock: AsyncMock) -> AsyncMock:
+        self._mocks[role, place] = mock
+        return mock
+
+
+def _mock(original: Any, return_value: Any, side_effect: Effect) -> AsyncMock:
+    name = original if isinstance(original, str) else resolve_name(original)
+    mock = AsyncMock(return_value=return_value, side_effect=side_effect, name=name)
+    mock.__name__ = name
+    return mock

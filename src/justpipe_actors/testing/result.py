@@ -1,0 +1,106 @@
+"""What a run did, to be asked in a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ..events import Event, EventType, NodeKind
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+
+
+StateT = TypeVar("StateT")
+
+
+@dataclass
+class TestResult(Generic[StateT]):
+    """The events of one run and what its state was in the end."""
+
+    events: list[Event]
+    """Everything the run said, in order, forwarded child events included."""
+    final_state: StateT
+    """The state after the last step that succeeded."""
+
+    __test__: ClassVar[bool] = False
+
+    def filter(self, event_type: EventType) -> list[Event]:
+        """Return the events of one type, in order."""
+        return [event for event in self.events if event.type == event_type]
+
+    # -- which steps ran
+
+    @property
+    def step_starts(self) -> list[str]:
+        """Every step that started, once per start; a child's as ``owner:inner``."""
+        return [event.stage for event in self.filter(EventType.STEP_START)]
+
+    @property
+    def order(self) -> list[str]:
+        """The steps in the order of their first start, each once."""
+        return list(dict.fromkeys(self.step_starts))
+
+    def was_called(self, stage: str) -> bool:
+        """Tell whether a step started."""
+        return stage in self.step_starts
+
+    def call_count(self, stage: str) -> int:
+        """Return how often a step started; every attempt and map item counts."""
+        return self.step_starts.count(stage)
+
+    # -- what they said
+
+    @property
+    def tokens(self) -> list[Any]:
+        """What streaming steps yielded, in order."""
+        return [event.payload for event in self.filter(EventType.TOKEN)]
+
+    # -- how it ended
+
+    @property
+    def failed_steps(self) -> list[str]:
+        """The steps that failed, each once, in the order of their first failure."""
+        failures = self.filter(EventType.STEP_ERROR)
+        steps = [e.stage for e in failures if e.node_kind is not NodeKind.SYSTEM]
+        return list(dict.fromkeys(steps))
+
+    def find_error(self, stage: str | None = None) -> str | None:
+        """Return the text of the first failure, of one step or of any."""
+        for event in self.filter(EventType.STEP_ERROR):
+            if stage is None or event.stage == stage:
+                return str(event.payload)
+        return None
+
+    @property
+    def end(self) -> PipelineEndData | None:
+        """What the run said about its end; None when it did not get there."""
+        for event in reversed(self.events):
+            if event.type is EventType.FINISH and event.stage == "system":
+                payload: PipelineEndData = event.payload
+                return payload
+        return None
+
+    @property
+    def status(self) -> PipelineTerminalStatus | None:
+        """How the run ended; None when it did not get there."""
+        return self.end.status if self.end is not None else None
+
+    @property
+    def error(self) -> str | None:
+        """Why it did not end well."""
+        return self.end.error if self.end is not None else None
+
+
+def final_state(events: list[Event], state: Any, steps: frozenset[str]) -> Any:
+    """Return the state of a run after its last step that succeeded.
+
+    Args:
+        events: everything it said.
+        state: what it was given.
+        steps: the names of its own steps; a child run's states are not its own.
+    """
+    for event in events:
+        starts = event.type is EventType.START and event.stage == "system"
+        ends = event.type is EventType.STEP_END and event.stage in steps
+        if starts or ends:
+            state = event.payload
+    return state

@@ -1,0 +1,143 @@
+"""Noticing that nothing can happen any more, and telling whoever should know.
+
+A loop that jumps has a ``Watch``.  When the loop finds itself at a standstill, it writes
+down who waits for what and cancels the block that is ``watched``, which then raises
+``Deadlock``.  Without such a block, or when that did not help, the loop raises it itself.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - a clock belongs to a loop
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import attrs
+import sniffio
+
+import trio
+
+from ..errors import Deadlock
+from .waiting import describe_waiting
+
+
+DAY = 24 * 3600.0
+"""Seconds."""
+
+YEAR = 365 * DAY
+"""Seconds."""
+
+PATIENCE = 1.0
+"""Real seconds that threads unknown to the loop have to wake it."""
+
+_QUIET_THREADS = ("Trio thread",)
+"""How idle threads of trio's cache are called."""
+
+
+@attrs.define(eq=False)
+class Watch:
+    """What one loop knows about its own standstill."""
+
+    horizon: float = YEAR
+    """Virtual seconds a program may go on in which only timers do."""
+    limit: float = attrs.field(
+        default=attrs.Factory(lambda self: self.horizon, takes_self=True), init=False
+    )
+    """When that is over, by the loop's clock."""
+    scope: anyio.CancelScope | None = None
+    """The block to cancel, when one is watched."""
+    report: str | None = None
+    """Who waited for what, once that is known."""
+
+    def tell(self, now: float) -> bool:
+        """Write down who waits and cancel the watched block.
+
+        Returns:
+            Whether there was a block that had not been told yet.
+        """
+        if self.report is None:
+            self.report = describe_waiting(now)
+        self.limit = max(self.limit, now + DAY)  # for what is cleaned up now
+        if self.scope is None or self.scope.cancel_called:
+            return False
+        self.scope.cancel()
+        return True
+
+    @property
+    def error(self) -> Deadlock:
+        """What to raise."""
+        return Deadlock(self.report or "Every task waits and no timer is armed.")
+
+
+_of_clocks: dict[int, Watch] = {}
+
+
+def watch_clock(clock: trio.abc.Clock, watch: Watch | None) -> None:
+    """Note which watch belongs to a trio clock, for as long as its loop runs."""
+    if watch is None:
+        _of_clocks.pop(id(clock), None)
+    else:
+        _of_clocks[id(clock)] = watch
+
+
+def current_watch() -> Watch | None:
+    """Return the watch of the loop this is called in, if its clock jumps."""
+    if sniffio.current_async_library() == "trio":
+        return _of_clocks.get(id(trio.lowlevel.current_clock()))
+    found: Any = getattr(asyncio.get_running_loop(), "watch", None)
+    return found if isinstance(found, Watch) else None
+
+
+@contextmanager
+def watched() -> Generator[None]:
+    """Raise ``Deadlock`` from a block in which nothing can happen any more.
+
+    It does nothing in a loop whose clock does not jump.
+    """
+    watch = current_watch()
+    if watch is None:
+        yield
+        return
+    outer, watch.scope = watch.scope, anyio.CancelScope()
+    watch.report, watch.limit = None, anyio.current_time() + watch.horizon
+    try:
+        with watch.scope:
+            yield
+    except Exception as error:
+        if watch.report is None:
+            raise
+        raise watch.error from error
+    finally:
+        watch.scope = outer
+    if watch.report is not None:
+        raise watch.error
+
+
+def is_callable_from_outside() -> bool:
+    """Tell whether this loop serves other threads, as a blocking portal's does."""
+    return threading.current_thread() is not threading.main_thread()
+
+
+def has_unknown_threads() -> bool:
+    """Tell whether there are threads of which the loop knows nothing."""
+    return any(_is_unknown(thread) for thread in threading.enumerate())
+
+
+def _is_unknown(thread: threading.Thread) -> bool:
+    if thread is threading.current_thread() or isinstance(thread, threading.Timer):
+        return False
+    is_pooled = hasattr(thread, "idle_workers")  # one of anyio's
+    return not is_pooled and not thread.name.startswith(_QUIET_THREADS)
+
+
+def has_busy_workers(loop: object) -> bool:
+    """Tell whether a thread of anyio's pool works for an asyncio loop."""
+    for thread in threading.enumerate():
+        idle: Any = getattr(thread, "idle_workers", None)
+        if idle is None or getattr(thread, "loop", None) is not loop:
+            continue
+        if thread not in idle and not getattr(thread, "stopping", False):
+            return True
+    return False
