@@ -22,6 +22,7 @@ from .records import (
     RunStatus,
     RunSummary,
     StoredEvent,
+    TokenRow,
 )
 from .shape import StepContext
 
@@ -183,12 +184,19 @@ class StorageBackend(Protocol):
 
         Raises:
             ValueError: one of the events is no JSON object.
-            Exception: the run has ended before; the backend's own class says so.
+            Exception: the backend may refuse a run that has ended before.
         """
         ...
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
         """Note that whoever runs these runs is alive."""
+        ...
+
+    def mark_abandoned(self) -> int:
+        """Write down which running runs nobody runs any more; return how many.
+
+        Reading never needs it: such a run is shown as abandoned anyway.
+        """
         ...
 
     def save_definition(self, fingerprint: str, description: str) -> None:
@@ -266,7 +274,7 @@ class StorageBackend(Protocol):
 class RowStore(Protocol):
     """What a backend has besides, if it can keep an event without its full text."""
 
-    def append_rows(self, run_id: str, rows: Sequence[EventRow]) -> None:
+    def append_rows(self, run_id: str, rows: Sequence[EventRow | TokenRow]) -> None:
         """Add events that were taken apart; else like ``append_events``."""
         ...
 

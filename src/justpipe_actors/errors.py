@@ -18,6 +18,7 @@
     │   └── EmptyPipelineError          there is nothing to run
     ├── StoreError                      something about remembering runs
     │   ├── UnreadableDataError         stored data do not fit the type asked for
+    │   ├── MalformedEventError (ValueError)  an event to be stored is no JSON object
     │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
     │   └── StoreVersionError           the store was written by a newer version
     ├── SupervisionError                something about a supervisor's children
@@ -253,6 +254,21 @@ class UnreadableDataError(StoreError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.kind, self.problem)
+
+
+class MalformedEventError(StoreError, ValueError):
+    """A text that was to be stored as an event is no JSON object."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(
+            f"No event to store: {text!r} ({problem}). "
+            "Pass the JSON text of one event object each."
+        )
+        self.text = text
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.text, self.problem)
 
 
 class AmbiguousRunError(StoreError, ValueError):

@@ -135,6 +135,21 @@ class EventRow(NamedTuple):
     """JSON text; None stands for null."""
     meta: str | None
     """JSON text; None stands for null."""
+    same: int | None = None
+    """Number of an earlier event with this payload: a store may keep just that."""
+
+
+class TokenRow(NamedTuple):
+    """Consecutive tokens of one place: nothing else of a run comes in such numbers."""
+
+    seq: int
+    """The first one's number; the others follow without a gap."""
+    timestamps: tuple[float, ...]
+    """Seconds since the epoch, one for each token."""
+    place: Place
+    """Where they happened."""
+    payloads: str
+    """JSON array of as many payloads."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,235 @@
+"""A store in memory: for tests, and for programs that look at their own runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import attrs
+
+from ..events import EventType
+from ..records import (
+    OpenStatus,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    RunSummary,
+    StoredEvent,
+)
+from .queries import (
+    abandoned,
+    in_utc,
+    is_ended,
+    is_meant,
+    is_prefix,
+    judge,
+    page,
+    summarize,
+    unannounced,
+)
+from .rows import EventLine, parse_line, stored_event
+
+
+@attrs.frozen
+class Kept:
+    """A run and its events."""
+
+    run: RunRecord
+    """The record."""
+    lines: dict[int, EventLine] = attrs.field(factory=dict)
+    """Its events by number."""
+
+
+class InMemoryBackend:
+    """Remembers runs as long as it lives."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Kept] = {}
+        self._definitions: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._undo: list[Callable[[], object]] | None = None
+
+    # -- writing
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Keep what is written inside the block together, or none of it."""
+        with self._lock:
+            if self._undo is not None:
+                yield
+                return
+            undo: list[Callable[[], object]] = []
+            self._undo = undo
+            try:
+                yield
+            except BaseException:
+                while undo:
+                    undo.pop()()
+                raise
+            finally:
+                self._undo = None
+
+    def begin_run(self, run: RunRecord) -> None:
+        """Remember a run that is running."""
+        with self.transaction():
+            kept = self._runs.get(run.run_id)
+            if kept is None or not is_ended(kept.run.status):
+                self._put(run)
+
+    def append_events(self, run_id: str, events: Sequence[str]) -> None:
+        """Add events; those that are there already are ignored."""
+        lines = [parse_line(text) for text in events]
+        with self.transaction():
+            if run_id not in self._runs and lines:
+                self._put(unannounced(run_id, lines[0].timestamp))
+            for line in lines:
+                self._add(self._runs[run_id].lines, line)
+
+    def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
+        """Remember how a run ended; a run that has ended before is replaced."""
+        lines = [parse_line(text) for text in events]
+        with self.transaction():
+            self._put(run)
+            for line in lines:
+                self._add(self._runs[run.run_id].lines, line)
+
+    def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
+        """Note that whoever runs these runs is alive."""
+        with self.transaction():
+            for run_id in run_ids:
+                kept = self._runs.get(run_id)
+                if kept is not None and kept.run.status is OpenStatus.RUNNING:
+                    self._put(replace(kept.run, last_seen=at))
+
+    def mark_abandoned(self) -> int:
+        """Write down which running runs nobody runs any more."""
+        now = datetime.now(UTC)
+        with self.transaction():
+            running = [
+                kept.run
+                for kept in self._runs.values()
+                if kept.run.status is OpenStatus.RUNNING
+            ]
+            gone = [run for run in running if judge(run, now) is not run]
+            for run in gone:
+                self._put(abandoned(run))
+            return len(gone)
+
+    def save_definition(self, fingerprint: str, description: str) -> None:
+        """Remember what a fingerprint stands for."""
+        with self._lock:
+            self._definitions[fingerprint] = description
+
+    def _put(self, run: RunRecord) -> None:
+        before = self._runs.get(run.run_id)
+        after = Kept(in_utc(run), before.lines if before else {})
+        self._runs[run.run_id] = after
+        self._note(lambda: self._restore(run.run_id, before))
+
+    def _restore(self, run_id: str, before: Kept | None) -> None:
+        if before is None:
+            del self._runs[run_id]
+        else:
+            self._runs[run_id] = before
+
+    def _add(self, lines: dict[int, EventLine], line: EventLine) -> None:
+        seq = line.seq or max(lines, default=0) + 1
+        if seq not in lines:
+            lines[seq] = line
+            self._note(lambda: lines.pop(seq))
+
+    def _note(self, undo: Callable[[], object]) -> None:
+        if self._undo is not None:
+            self._undo.append(undo)
+
+    # -- reading
+
+    def get_run(self, run_id: str) -> RunRecord | None:
+        """Return the run of exactly this id."""
+        with self._lock:
+            kept = self._runs.get(run_id)
+            return judge(kept.run, datetime.now(UTC)) if kept else None
+
+    def list_runs(
+        self, status: RunStatus | None = None, limit: int = 100, offset: int = 0
+    ) -> list[RunRecord]:
+        """Return runs of one status, or all; the newest start first."""
+        runs = [run for run in self._newest() if status in (None, run.status)]
+        return page(runs, limit, offset)
+
+    def query_runs(
+        self, query: RunQuery, limit: int | None = None, offset: int = 0
+    ) -> list[RunRecord]:
+        """Return the runs a query means, the newest start first."""
+        meant = [run for run in self._newest() if is_meant(run, query)]
+        return page(meant, limit, offset)
+
+    def summarize_runs(self, query: RunQuery) -> RunSummary:
+        """Return counts and durations of the runs a query means."""
+        return summarize(self.query_runs(query))
+
+    def find_runs_by_prefix(self, prefix: str, limit: int = 10) -> list[RunRecord]:
+        """Return runs whose id begins with a text; the newest first."""
+        if not is_prefix(prefix):
+            return []
+        found = [run for run in self._newest() if run.run_id.startswith(prefix)]
+        return page(found, limit)
+
+    def get_events(
+        self,
+        run_id: str,
+        event_type: EventType | None = None,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[StoredEvent]:
+        """Return a run's events by ascending ``seq``."""
+        wanted = [
+            stored_event(seq, line.type, line.timestamp, line.stage, line.text)
+            for seq, line in self._lines(run_id)
+            if seq > after and event_type in (None, *_kinds(line.type))
+        ]
+        return page(wanted, limit)
+
+    def count_events(self, run_id: str) -> dict[str, int]:
+        """Return how many events of each type a run has."""
+        return dict(Counter(line.type for _, line in self._lines(run_id)))
+
+    def get_definition(self, fingerprint: str) -> str | None:
+        """Return what ``save_definition`` was given."""
+        return self._definitions.get(fingerprint)
+
+    def _newest(self) -> list[RunRecord]:
+        now = datetime.now(UTC)
+        with self._lock:
+            latest_first = list(reversed(self._runs.values()))
+        runs = [judge(kept.run, now) for kept in latest_first]
+        return sorted(runs, key=lambda run: run.start_time, reverse=True)
+
+    def _lines(self, run_id: str) -> list[tuple[int, EventLine]]:
+        with self._lock:
+            kept = self._runs.get(run_id)
+            return sorted(kept.lines.items()) if kept else []
+
+    # -- removing
+
+    def delete_run(self, run_id: str) -> bool:
+        """Forget a run and its events."""
+        return self.delete_runs([run_id]) == 1
+
+    def delete_runs(self, run_ids: Sequence[str]) -> int:
+        """Forget these runs and their events."""
+        with self.transaction():
+            gone = [
+                (name, self._runs.pop(name)) for name in run_ids if name in self._runs
+            ]
+            self._note(lambda: self._runs.update(gone))
+            return len(gone)
+
+
+def _kinds(kind: str) -> tuple[EventType, ...]:
+    return (EventType(kind),) if kind in EventType._value2member_map_ else ()

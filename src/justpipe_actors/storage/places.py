@@ -1,0 +1,58 @@
+"""Where stores live: one root, one folder per pipeline hash; only their owner reads them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+
+ROOT_VARIABLE = "JUSTPIPE_ACTORS_STORAGE_PATH"
+"""The environment variable that moves the storage root."""
+
+DATABASE = "runs.db"
+"""The file with a pipeline's runs."""
+
+DESCRIPTION = "pipeline.json"
+"""The file that says which pipeline a folder belongs to."""
+
+
+def storage_root() -> Path:
+    """Return the storage root: the variable's, else the user's data directory.
+
+    Looked up anew at each call; ``~`` is expanded, a relative path is relative to the
+    working directory.  Nothing is created.
+    """
+    named = os.environ.get(ROOT_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return user_data_path("justpipe_actors", appauthor=False)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for the user alone."""
+    if folder.is_dir():
+        return
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private_file(file: Path) -> None:
+    """Create an empty file for the user alone, unless there is one."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Give a file new content at once: readers see the old one or the new one."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    make_private_file(aside)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,284 @@
+"""The SQLite store as a file: who may read it, what it survives, where it came from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from justpipe_actors.errors import StoreVersionError
+from justpipe_actors.events import EventType
+from justpipe_actors.outcomes import PipelineTerminalStatus
+from justpipe_actors.records import EventRow, OpenStatus, Place, RunQuery
+from justpipe_actors.storage import SQLiteBackend
+
+from ..conformance.storage_checks import a_run, a_running_run, names, seqs, text_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A path in a folder that does not exist yet."""
+    return tmp_path / "root" / "hash" / "runs.db"
+
+
+def test_only_the_user_can_read_it(file: Path) -> None:
+    """New folders are 0700 and every file is 0600.  Beats W23."""
+    store = SQLiteBackend(file)
+    store.save_run(a_run("r"), [text_of(1)])
+
+    folders = [file.parent, file.parent.parent]
+    files = list(file.parent.iterdir())
+
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+    assert len(files) > 1  # the write-ahead log is one of them
+
+
+def test_reading_creates_nothing(file: Path) -> None:
+    """A reader of a missing file sees an empty store and leaves no trace.  Beats W22."""
+    reader = SQLiteBackend(file, read_only=True)
+
+    assert reader.list_runs() == []
+    assert reader.summarize_runs(RunQuery()).total == 0
+    assert reader.get_definition("f") is None
+    assert not file.parent.exists()
+    with pytest.raises(sqlite3.OperationalError, match="read only"):
+        reader.save_run(a_run("r"))
+
+
+def test_reading_a_quiet_file_leaves_no_files_beside_it(file: Path) -> None:
+    """Nobody writes: the reader leaves the folder as it found it.  Beats W22."""
+    store = SQLiteBackend(file)
+    store.save_run(a_run("r"), [text_of(1)])
+    store.close()
+    before = file.read_bytes()
+
+    assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+    assert list(file.parent.iterdir()) == [file]
+    assert file.read_bytes() == before
+
+
+def test_a_reader_sees_what_a_writer_has_just_written(file: Path) -> None:
+    """While a writer has the file open, readers see each committed event."""
+    store = SQLiteBackend(file)
+    reader = SQLiteBackend(file, read_only=True)
+
+    store.append_events("r", [text_of(1)])
+    assert seqs(reader.get_events("r")) == [1]
+    with store.transaction():
+        store.append_events("r", [text_of(2)])
+        assert seqs(reader.get_events("r")) == [1]
+    assert seqs(reader.get_events("r")) == [1, 2]
+
+
+def test_a_folder_nobody_may_write_to_can_be_read(file: Path) -> None:
+    """A store on a read-only medium is read like any other."""
+    store = SQLiteBackend(file)
+    store.save_run(a_run("r"))
+    store.close()
+    file.chmod(0o400)
+    file.parent.chmod(0o500)
+    try:
+        assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+    finally:
+        file.parent.chmod(0o700)
+
+
+def test_what_is_no_database_is_refused(file: Path) -> None:
+    """A file with something else in it is not overwritten."""
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"twenty bytes garbage" * 100)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        SQLiteBackend(file)
+    with pytest.raises(sqlite3.DatabaseError):
+        SQLiteBackend(file, read_only=True).list_runs()
+    assert file.read_bytes().startswith(b"twenty bytes")
+
+
+def test_a_newer_schema_is_read_and_not_written(file: Path) -> None:
+    """What a later version wrote is left alone."""
+    store = SQLiteBackend(file)
+    store.save_run(a_run("r"))
+    store.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+    assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+    with pytest.raises(StoreVersionError, match="99"):
+        SQLiteBackend(file)
+
+
+def test_one_bad_row_blocks_nothing(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows that make no sense are skipped with a warning each.  Beats W5."""
+    store = SQLiteBackend(file)
+    place = Place("s", "r")
+    rows = [EventRow(n, "token", float(n), place, f"{n}", None) for n in range(1, 5)]
+    store.append_rows("r", rows)
+    for name in ("r", "odd", "when"):
+        store.save_run(a_run(name))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE runs SET status = 'odd' WHERE run_id = 'odd'")
+        connection.execute("UPDATE runs SET start_time = 'now' WHERE run_id = 'when'")
+        connection.execute("UPDATE events SET timestamp = 'then' WHERE seq = 2")
+        connection.execute("UPDATE events SET place = '{' WHERE seq = 3")
+        connection.commit()
+
+    with caplog.at_level(logging.WARNING, "justpipe_actors.storage"):
+        assert names(store.list_runs()) == ["r"]
+        assert store.get_run("odd") is None
+        assert seqs(store.get_events("r")) == [1, 2 + 2]
+    assert len(caplog.records) == 2 + 1 + 2
+
+
+def test_threads_may_share_a_store(file: Path) -> None:
+    """Eight threads write at once, and every event of each is there, in order."""
+    store = SQLiteBackend(file)
+
+    def write(name: str) -> None:
+        for n in range(1, 21):
+            store.append_events(name, [text_of(n)])
+        store.save_run(a_run(name))
+
+    threads = [threading.Thread(target=write, args=(f"t{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(store.list_runs(PipelineTerminalStatus.SUCCESS)) == 8
+    for n in range(8):
+        assert seqs(store.get_events(f"t{n}")) == list(range(1, 21))
+
+
+def test_stores_may_share_a_file(file: Path) -> None:
+    """Two stores on one file see each other's runs, and cannot save one twice."""
+    one, two = SQLiteBackend(file), SQLiteBackend(file)
+    one.save_run(a_run("a", minute=1))
+    two.save_run(a_run("b", minute=2))
+
+    assert names(one.list_runs()) == names(two.list_runs()) == ["b", "a"]
+    with pytest.raises(sqlite3.IntegrityError):
+        two.save_run(a_run("a"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_opens_the_file_for_itself(file: Path) -> None:
+    """The parent's connection is neither used nor closed by its child."""
+    store = SQLiteBackend(file)
+    store.save_run(a_run("parent", minute=1))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            store.save_run(a_run("child", minute=2))
+            store.close()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    store.save_run(a_run("again", minute=3))
+
+    assert status == 0
+    assert names(store.list_runs()) == ["again", "child", "parent"]
+
+
+# -- files of the reference
+
+
+OLD = """
+CREATE TABLE runs (run_id TEXT PRIMARY KEY, start_time REAL NOT NULL, end_time REAL,
+    duration_s REAL, status TEXT, error_message TEXT{more});
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL
+    REFERENCES runs (run_id) ON DELETE CASCADE, seq INTEGER NOT NULL,
+    timestamp REAL NOT NULL, data TEXT NOT NULL);
+CREATE INDEX idx_runs_time ON runs (start_time DESC);
+INSERT INTO runs (run_id, start_time, end_time, duration_s, status)
+    VALUES ('old', 100, 102, 2, 'success'), ('none', 90, 91, 1, NULL),
+    ('placeholder', 0, NULL, NULL, 'running');
+"""
+
+
+def old_file(file: Path, *, more: str) -> None:
+    """Write what the reference would have: a flush of two events, then the last."""
+    file.parent.mkdir(parents=True)
+    events = [
+        ("old", 1, text_of(1, "start", "system")),
+        ("old", 2, text_of(2)),
+        ("old", 2, text_of(2)),  # flushed twice
+        ("old", 1, text_of(3, "finish", "system")),  # numbered anew at the end
+        ("placeholder", 1, text_of(1)),
+    ]
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(OLD.format(more=more))
+        connection.executemany(
+            "INSERT INTO events (run_id, seq, timestamp, data) VALUES (?, ?, 100.5, ?)",
+            events,
+        )
+        if "meta" in more:
+            meta = json.dumps({"k": 1})
+            connection.execute(f"UPDATE runs SET {more.split()[1]} = ?", (meta,))
+        connection.commit()
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
+@pytest.mark.parametrize(
+    "more", ["", ", user_meta TEXT", ", run_meta TEXT, error_step TEXT"]
+)
+def test_files_of_the_reference_can_be_read(
+    file: Path, more: str, *, read_only: bool
+) -> None:
+    """Older releases' files show their runs, to readers without being changed."""
+    old_file(file, more=more)
+    before = file.read_bytes()
+
+    store = SQLiteBackend(file, read_only=read_only)
+
+    runs = {run.run_id: run for run in store.list_runs()}
+    assert list(runs) == ["placeholder", "old", "none"]
+    assert runs["old"].status is PipelineTerminalStatus.SUCCESS
+    assert runs["old"].start_time == datetime.fromtimestamp(100, UTC)
+    assert runs["old"].run_meta == ('{"k": 1}' if "meta" in more else None)
+    assert runs["none"].status is PipelineTerminalStatus.FAILED
+    assert runs["placeholder"].status is OpenStatus.ABANDONED
+    assert runs["placeholder"].start_time == datetime.fromtimestamp(100.5, UTC)
+    events = store.get_events("old")
+    assert [event.event_type for event in events] == [
+        EventType.START,
+        EventType.STEP_START,
+        EventType.FINISH,
+    ]
+    assert [event.step_name for event in events] == ["system", "a", "system"]
+    if read_only:
+        assert file.read_bytes() == before
+        assert store.get_definition("f") is None
+    else:
+        store.save_run(a_run("new"), [text_of(1)])
+        assert store.delete_run("old")
+
+
+def test_a_running_run_is_readable_by_everyone(file: Path) -> None:
+    """A run in progress is in every listing, and never breaks one.  Beats W1."""
+    store = SQLiteBackend(file)
+    store.begin_run(a_running_run("live"))
+    store.append_events("live", [text_of(1)])
+    reader = SQLiteBackend(file, read_only=True)
+
+    found = reader.get_run("live")
+
+    assert found is not None
+    assert found.label == "running"
+    assert names(reader.list_runs()) == names(reader.find_runs_by_prefix("li"))
+    assert reader.summarize_runs(RunQuery()).counts == {"running": 1}
