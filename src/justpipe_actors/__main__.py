@@ -1,0 +1,28 @@
+"""``python -m justpipe_actors`` and the console script ``justpipe-actors``."""
+
+from __future__ import annotations
+
+import sys
+
+
+NEEDED = {"click", "rich"}
+"""What the extra brings."""
+
+
+def main() -> None:
+    """Run the command line, or say what it needs; never returns."""
+    try:
+        from .cli.main import main as run_command_line  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in NEEDED:
+            raise
+        sys.stderr.write(
+            f"justpipe-actors: the command line needs {error.name}; "
+            "install it with: pip install 'justpipe_actors[cli]'\n"
+        )
+        sys.exit(2)
+    sys.exit(run_command_line())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Events to rows: what a run has done so far, one row per step.  Pure.
+
+Rows begin as the definition has them, so that what is still to come is seen too; steps
+nobody defined here (those of a sub-pipeline) get theirs when they begin.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from ..events import Event, EventType
+from ..outcomes import PipelineEndData
+
+
+class Mark(Enum):
+    """What is to be said of a step at a glance."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CUT_OFF = "cut off"
+    NOT_TAKEN = "not taken"
+
+
+@attrs.define
+class Row:
+    """One step so far."""
+
+    name: str
+    """The step, ``owner:inner`` for one of a sub-pipeline."""
+    depth: int = 0
+    """How far it is indented: below its map, below its sub."""
+    started: int = 0
+    """Invocations that began."""
+    done: int = 0
+    """Invocations that ended well."""
+    failed: int = 0
+    """Invocations that did not."""
+    retried: int = 0
+    """Further attempts."""
+    began: float | None = None
+    """Wall clock at the first start, in seconds."""
+    ended: float | None = None
+    """Wall clock at the last end, in seconds."""
+    worker: str | None = None
+    """The step a map starts for every item."""
+    is_worker: bool = False
+    """Whether it is such a step."""
+    items: int = 0
+    """Items of all its maps, as far as they are known."""
+    uncounted: int = 0
+    """Maps underway that do not know how many items they have."""
+    awaits: tuple[str, ...] = ()
+    """Parents that a join still waits for."""
+
+    @property
+    def running(self) -> int:
+        """Invocations at work."""
+        return self.started - self.done - self.failed
+
+    def mark(self, *, is_over: bool) -> Mark:
+        """Return what is to be said of it."""
+        if self.failed:
+            return Mark.FAILED
+        if self.running:
+            return Mark.CUT_OFF if is_over else Mark.RUNNING
+        if self.done:
+            return Mark.DONE
+        return Mark.NOT_TAKEN if is_over else Mark.WAITING
+
+    def seconds(self, now: float) -> float | None:
+        """Return the time from its first start to its last end, or to now."""
+        if self.began is None:
+            return None
+        end = now if self.running or self.ended is None else self.ended
+        return max(0.0, end - self.began)
+
+
+@attrs.define
+class Trouble:
+    """A failed invocation."""
+
+    step: str
+    """Where."""
+    error: str
+    """The exception, its type first where that is known."""
+    place: str
+    """File, line and function that raised it, empty if they are not known."""
+
+
+@attrs.define
+class Progress:
+    """A run so far."""
+
+    rows: dict[str, Row]
+    """By name, in the order of the definition."""
+    tokens: int = 0
+    """What was streamed."""
+    troubles: list[Trouble] = attrs.field(factory=list)
+    """Failed invocations; the first few, there may be a million."""
+    suspended: object = None
+    """What a step that suspended the run waits for."""
+    end: PipelineEndData | None = None
+    """How it ended."""
+
+    def hear(self, event: Event) -> None:
+        """Take note of an event."""
+        match event.type:
+            case EventType.TOKEN:
+                self.tokens += 1
+            case EventType.SUSPEND:
+                self.suspended = event.payload
+            case EventType.FINISH if event.stage == "system":
+                self.end = event.payload
+            case EventType.STEP_START | EventType.STEP_END | EventType.STEP_ERROR:
+                self._hear_step(event)
+            case EventType.MAP_START | EventType.MAP_COMPLETE:
+                self._hear_map(event)
+            case EventType.BARRIER_WAIT:
+                self._row(event).awaits = tuple(event.payload.get("waiting_for", ()))
+            case EventType.BARRIER_RELEASE:
+                self._row(event).awaits = ()
+            case _:
+                return
+
+    def _hear_step(self, event: Event) -> None:
+        row = self._row(event)
+        row.retried += event.type is EventType.STEP_START and event.attempt > 1
+        if event.type is EventType.STEP_START:
+            row.started += event.attempt == 1
+            row.began = row.began or event.timestamp
+            row.awaits = ()
+            return
+        row.ended = event.timestamp
+        if event.type is EventType.STEP_END:
+            row.done += 1
+            return
+        # What fails without having begun (a hook, a barrier) is no invocation.
+        row.failed += 1
+        row.started = max(row.started, row.done + row.failed)
+        if len(self.troubles) < MOST_TROUBLES:
+            self.troubles.append(_trouble(event))
+
+    def _hear_map(self, event: Event) -> None:
+        row = self._row(event)
+        prefix = event.stage.rpartition(":")[0]
+        target = str(event.payload["target"])
+        row.worker = f"{prefix}:{target}" if prefix else target
+        count: int | None = event.payload["item_count"]
+        if event.type is EventType.MAP_START:
+            row.uncounted += count is None
+            row.items += count or 0
+        elif row.uncounted:
+            row.uncounted -= 1
+            row.items += count or 0
+
+    def _row(self, event: Event) -> Row:
+        if event.stage not in self.rows:
+            self.rows = _with_row(self.rows, event.stage)
+        return self.rows[event.stage]
+
+
+MOST_TROUBLES = 20
+"""How many failures are remembered."""
+
+
+def _trouble(event: Event) -> Trouble:
+    notes: dict[str, Any] = (event.meta or {}).get("framework", {})
+    kind, text = notes.get("error_type"), str(event.payload)
+    error = f"{kind}: {text}" if kind and text else kind or text
+    return Trouble(event.stage, error, _place(notes.get("traceback", "")))
+
+
+def _place(traceback: str) -> str:
+    frames = re.findall(
+        r'^  File "(.+)", line (\d+), in (.+)$', traceback, re.MULTILINE
+    )
+    return "{}:{} in {}".format(*frames[-1]) if frames else ""
+
+
+def _with_row(rows: dict[str, Row], name: str) -> dict[str, Row]:
+    """Put a new row behind its owner's, and behind those the owner has already."""
+    owner = name.rpartition(":")[0]
+    if owner not in rows:
+        return {**rows, name: Row(name)}
+    found: list[Row] = list(rows.values())
+    depth = rows[owner].depth + 1
+    at = found.index(rows[owner]) + 1
+    while at < len(found) and found[at].depth >= depth:
+        at += 1
+    found.insert(at, Row(name, depth))
+    return {row.name: row for row in found}

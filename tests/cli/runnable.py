@@ -1,0 +1,119 @@
+"""Pipes that the command line is tested with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+
+from justpipe_actors import Pipe, Suspend
+
+
+@dataclass(frozen=True)
+class Words:
+    """The state of them all."""
+
+    words: list[str] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Needy:
+    """A state that cannot be made of nothing."""
+
+    name: str
+
+
+counting: Pipe[Words, None] = Pipe(Words, name="[red]counting")
+
+
+@counting.map(each="count", to="report")
+async def split(state: Words) -> list[str]:
+    """Take the words one by one."""
+    return state.words
+
+
+@counting.step
+async def count(word: str) -> None:
+    """Say that the word was seen."""
+    print("counted", word)
+
+
+@counting.step
+async def report(state: Words) -> AsyncIterator[object]:
+    """Stream text in pieces, and something that is no text."""
+    state.lengths.extend(map(len, state.words))
+    yield "in all "
+    yield f"{sum(state.lengths)}\n"
+    yield {"words": state.words}
+
+
+failing: Pipe[Words, None] = Pipe(Words, name="failing")
+
+
+@failing.map(each="refuse")
+async def offer(state: Words) -> list[int]:
+    """Offer numbers."""
+    return [1, 2]
+
+
+@failing.step
+async def refuse(number: int) -> None:
+    """Take none of them, in two lines, the second of which is foul."""
+    raise ValueError(f"no {number}\n\x1b[31mat all")
+
+
+needy: Pipe[Needy, None] = Pipe(Needy, name="needy")
+
+
+@needy.step
+async def greet(state: Needy) -> AsyncIterator[str]:
+    """Use the name."""
+    yield f"hello {state.name}"
+
+
+waiting: Pipe[Words, None] = Pipe(Words, name="waiting")
+
+
+@waiting.step(to="never")
+async def forever(state: Words) -> AsyncIterator[str]:
+    """Begin, and wait to be stopped."""
+    yield "begun\n"
+    try:
+        await anyio.sleep_forever()
+    finally:
+        print("cleaned up")
+
+
+@waiting.step
+async def never(state: Words) -> None:
+    """Nobody comes here."""
+
+
+holding: Pipe[Words, None] = Pipe(Words, name="holding")
+
+
+@holding.step
+def hold(state: Words) -> None:
+    """Keep the loop from doing anything else, such as passing tokens on."""
+    print("begun", flush=True)
+    time.sleep(30)
+
+
+asking: Pipe[Words, None] = Pipe(Words, name="asking")
+
+
+@asking.step
+async def ask(state: Words) -> Suspend:
+    """Leave it to somebody else."""
+    return Suspend("somebody's answer")
+
+
+miswired: Pipe[Words, None] = Pipe(Words, name="miswired")
+
+
+@miswired.step(to="nowhere")
+async def lost(state: Words) -> None:
+    """Leads nowhere."""

@@ -1,0 +1,326 @@
+"""``run`` from the outside: what it writes where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from justpipe_actors.cli.main import main
+
+
+RUNNABLE = Path(__file__).with_name("runnable.py")
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "survey" / "pipeline.py"
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name the event loop."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a command adds to the import path."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def target(name: str) -> str:
+    """Name one of the pipes to run."""
+    return f"{RUNNABLE}:{name}"
+
+
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from justpipe_actors.__main__ import main
+main()
+"""
+"""Whoever runs the tests may have Ctrl-C ignored, and children inherit that."""
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line as a program of its own."""
+    return [sys.executable, "-c", INTERRUPTIBLE, *arguments]
+
+
+def step_ends(text: str) -> list[dict[str, Any]]:
+    """Return the events of one kind from lines of JSON."""
+    events = map(json.loads, text.splitlines())
+    return [event for event in events if event["type"] == "step_end"]
+
+
+Captured = pytest.CaptureFixture[str]
+
+# -- what is written
+
+
+def test_events_are_lines_of_json(backend: str, capsys: Captured) -> None:
+    """Away from a terminal every event is a line, numbered from 1, FINISH the last."""
+    state = '{"words": ["ada", "grace"]}'
+
+    status = main(["run", target("counting"), "--state", state, "--backend", backend])
+
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["type"] == "start"
+    assert events[-1]["payload"]["status"] == "success"
+    assert [e["payload"] for e in events if e["type"] == "token"] == [
+        "in all ",
+        "8\n",
+        {"words": ["ada", "grace"]},
+    ]
+    assert "counted ada" in err, "what steps print does not come between the events"
+
+
+def test_the_state_is_left_out_unless_wanted(capsys: Captured) -> None:
+    """W20: a state that grows with the run is not written again with every step."""
+    arguments = ["run", target("counting"), "--state", '{"words": ["ada"]}', "--json"]
+
+    main(arguments)
+    without = capsys.readouterr().out
+    main([*arguments, "--with-state"])
+    having = capsys.readouterr().out
+
+    assert [end["payload"] for end in step_ends(without)] == [None, None, None]
+    assert step_ends(having)[-1]["payload"] == {"words": ["ada"], "lengths": [3]}
+
+
+def test_text_is_what_the_run_streams(backend: str, capsys: Captured) -> None:
+    """With --text tokens go to standard output as they are, progress to the other."""
+    state = '{"words": ["ada", "grace"]}'
+
+    status = main(
+        ["run", target("counting"), "--state", state, "--text", "--backend", backend]
+    )
+
+    out, err = capsys.readouterr()
+    assert status == 0
+    assert out.endswith('in all 8\n{"words": ["ada", "grace"]}\n')
+    assert "split: done in" in err
+    assert "2 of 2 items" in err
+    assert re.search(r"success in \S+, 4 invocations, 3 tokens", err)
+
+
+def test_the_state_can_be_shown_as_text(capsys: Captured) -> None:
+    """With --text --with-state the last line is the state as JSON."""
+    main(
+        [
+            "run",
+            target("counting"),
+            "--state",
+            '{"words": []}',
+            "--text",
+            "--with-state",
+        ]
+    )
+
+    out = capsys.readouterr().out
+    assert json.loads(out.splitlines()[-1]) == {"words": [], "lengths": []}
+
+
+def test_the_survey_runs(backend: str, tmp_path: Path, capsys: Captured) -> None:
+    """The example runs by its file: relative imports work, its class is filled."""
+    (tmp_path / "one.py").write_text("import json\n")
+    state = json.dumps({"root": str(tmp_path)})
+
+    status = main(
+        ["run", f"{EXAMPLE}:pipe", "--state", state, "--text", "--backend", backend]
+    )
+
+    assert status == 0
+    assert capsys.readouterr().out.startswith("Survey of ")
+
+
+# -- how it ends
+
+
+def test_a_failure_names_step_and_error(backend: str, capsys: Captured) -> None:
+    """A failed run has status 1; the step, the error and its place are named, once."""
+    status = main(["run", target("failing"), "--text", "--backend", backend])
+
+    err = capsys.readouterr().err
+    assert status == 1
+    assert "in step refuse: ValueError: no 1" in err
+    assert f"at {RUNNABLE}:" in err
+    assert "also in refuse: no 2" in err
+    assert "\x1b" not in err, "an error's text cannot move the cursor"
+    assert "Step 'refuse' failed with" not in err, "the log does not say it again"
+
+
+def test_a_failure_is_told_beside_json(capsys: Captured) -> None:
+    """Who reads JSON gets the failure in words on standard error as well."""
+    status = main(["run", target("failing"), "--json"])
+
+    out, err = capsys.readouterr()
+    assert status == 1
+    assert json.loads(out.splitlines()[-1])["payload"]["failed_step"] == "refuse"
+    assert "failed after" in err
+
+
+def test_a_timeout_is_no_success(backend: str, capsys: Captured) -> None:
+    """A run that hits --timeout has status 1 and says so."""
+    arguments = ["run", target("waiting"), "--text", "--timeout", "0.01"]
+
+    status = main([*arguments, "--backend", backend])
+
+    assert status == 1
+    assert "timed out after" in capsys.readouterr().err
+
+
+def test_a_suspended_run_says_for_what(capsys: Captured) -> None:
+    """A suspended run has status 0 and tells what it waits for."""
+    status = main(["run", target("asking"), "--text"])
+
+    assert status == 0
+    assert "suspended after" in capsys.readouterr().err
+
+
+# -- wrong input
+
+WRONG = {
+    "no such file": (["nowhere/pipe.py:x"], "there is no file nowhere/pipe.py"),
+    "no such module": (["no_such.module:x"], "there is no module 'no_such'"),
+    "no such pipe": ([target("countings")], "Did you mean 'counting'?"),
+    "no pipe at all": (["json:loads"], "is a function and not a Pipe"),
+    "many pipes": ([str(RUNNABLE)], "has several pipes. Its pipes: asking, counting"),
+    "miswired": ([target("miswired")], "targets unknown step 'nowhere'"),
+    "no such start": ([target("counting"), "--start", "x"], "unknown step 'x'"),
+    "no JSON": ([target("needy"), "--state", "{"], "not JSON: Expecting property"),
+    "no such field": (
+        [target("needy"), "--state", '{"names": ""}'],
+        "you mean 'name'?",
+    ),
+    "wrong type": ([target("needy"), "--state", '{"name": 1}'], "name: expected a str"),
+    "no state": ([target("needy")], "Needy needs name"),
+    "no number": ([target("needy"), "--timeout", "0"], "not in the range x>0"),
+    "no such loop": ([target("needy"), "--backend", "curio"], "'asyncio', 'trio'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_a_sentence(case: str, capsys: Captured) -> None:
+    """W17: wrong input has status 2 and a sentence on standard error, no traceback."""
+    arguments, expected = WRONG[case]
+
+    status = main(["run", *arguments])
+
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_a_module_that_breaks_is_located(tmp_path: Path, capsys: Captured) -> None:
+    """A module that raises while it is imported is named with the line at fault."""
+    (tmp_path / "broken_pipe.py").write_text("x = 1\nx.nothing\n")
+
+    status = main(["run", str(tmp_path / "broken_pipe.py")])
+
+    err = capsys.readouterr().err
+    assert status == 2
+    assert "AttributeError" in err
+    assert "broken_pipe.py:2" in err
+
+
+def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    """A file whose name belongs to another module is not confused with it."""
+    (tmp_path / "json.py").write_text("")
+
+    status = main(["run", str(tmp_path / "json.py")])
+
+    assert status == 2
+    assert "its name, json, is taken by" in capsys.readouterr().err
+
+
+# -- signals
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
+    """The first signal ends the run: steps clean up, FINISH is said, nothing is left."""
+    line = command("run", target("waiting"), "--json", "--backend", backend)
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        events = []
+        for text in process.stdout:
+            events.append(json.loads(text))
+            if events[-1]["type"] == "token":
+                process.send_signal(signum)
+        errors = process.stderr.read() if process.stderr else ""
+
+    assert process.returncode == 128 + signum
+    assert events[-1]["payload"]["status"] == "cancelled"
+    assert "cleaned up" in errors
+    assert "nothing of the run is left behind" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
+def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
+    """A further Ctrl-C breaks a step that never lets the first one in."""
+    line = command("run", target("holding"), "--text", "--backend", backend)
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                continue
+        errors = process.stderr.read() if process.stderr else ""
+
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
+def test_an_ignored_signal_stays_ignored() -> None:
+    """Started with Ctrl-C ignored, as by a shell's &, the program does not stop for it."""
+    code = INTERRUPTIBLE.replace("default_int_handler", "SIG_IGN")
+    line = [sys.executable, "-c", code, "run", target("waiting"), "--json"]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while '"token"' not in process.stdout.readline():
+            continue
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_nobody_reads(backend: str) -> None:
+    """When the reader goes away the run ends, quietly."""
+    line = command("run", target("waiting"), "--json", "--backend", backend)
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert process.returncode == 141
+    assert b"Traceback" not in errors

@@ -1,0 +1,142 @@
+"""``run`` on a terminal: a real one, made of a pseudo terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal"),
+]
+
+RUNNABLE = Path(__file__).with_name("runnable.py")
+
+
+class Terminal:
+    """A terminal with a program in it."""
+
+    def __init__(self, name: str, backend: str, **variables: str) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.keys, screen = pty.openpty()
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
+        line = [sys.executable, "-c", STARTED_ON_A_TERMINAL, f"{RUNNABLE}:{name}"]
+        self.process = subprocess.Popen(
+            [*line, "--backend", backend],
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+            start_new_session=True,
+            env={**kept, "TERM": "xterm", "PYTHONUTF8": "1", **variables},
+        )
+        os.close(screen)
+        self.shown = ""
+
+    def read_until(self, text: str) -> None:
+        """Read what the program shows, up to something."""
+        while text not in self.shown:
+            self.shown += os.read(self.keys, 4096).decode()
+
+    def read_all(self) -> int:
+        """Read to the end and return the exit status."""
+        while True:
+            try:
+                more = os.read(self.keys, 4096)
+            except OSError:  # what Linux says when nobody has the other end
+                break
+            if not more:
+                break
+            self.shown += more.decode()
+        return self.process.wait()
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        os.write(self.keys, key.encode())
+
+
+STARTED_ON_A_TERMINAL = """
+import fcntl, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from justpipe_actors.cli.main import main
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+"""Takes the terminal for its own, so that Ctrl-C there reaches it and is not ignored."""
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name the event loop."""
+    return str(request.param)
+
+
+def plain(text: str) -> str:
+    """Take the control sequences out."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def test_rows_and_tokens(backend: str) -> None:
+    """Tokens stand above the rows, every step has one, and names are no markup (W40)."""
+    terminal = Terminal("counting", backend)
+
+    status = terminal.read_all()
+
+    shown = plain(terminal.shown)
+    assert status == 0
+    assert "in all 0\r\n" in shown
+    assert "✓ split" in shown
+    assert "✓ report" in shown
+    assert re.search(r"✓ success in \S+, 2 invocations, 3 tokens\r\n$", shown)
+
+
+def test_ctrl_c(backend: str) -> None:
+    """Ctrl-C ends the run; what was cut off is named, and nothing is left (status 130)."""
+    terminal = Terminal("waiting", backend)
+    terminal.read_until("begun")
+
+    terminal.press("\x03")
+    status = terminal.read_all()
+
+    shown = plain(terminal.shown)
+    assert status == 130
+    assert "■ forever" in shown
+    assert "– never" in shown
+    assert re.search(r"■ cancelled after \S+: interrupted with Ctrl-C", shown)
+    assert "cut off: forever; nothing of the run is left behind" in shown
+    assert shown.index("cleaned up") < shown.index("■ cancelled")
+
+
+def test_no_colour() -> None:
+    """NO_COLOR is respected: nothing is coloured, the signs still tell."""
+    coloured, plainly = (
+        Terminal("failing", "asyncio"),
+        Terminal("failing", "asyncio", NO_COLOR="1"),
+    )
+    coloured.read_all()
+    plainly.read_all()
+
+    colours = re.compile(r"\x1b\[(?:\d+;)*3\d")
+    assert colours.search(coloured.shown)
+    assert not colours.search(plainly.shown)
+    assert "✗ failed after" in plain(plainly.shown)
+
+
+def test_a_dumb_terminal_gets_lines() -> None:
+    """A terminal that cannot move its cursor is written to line by line."""
+    terminal = Terminal("counting", "asyncio", TERM="dumb")
+
+    terminal.read_all()
+
+    assert "\x1b" not in terminal.shown
+    assert "split: done in" in terminal.shown
