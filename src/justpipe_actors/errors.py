@@ -6,7 +6,7 @@
     ├── DefinitionError                 the pipe is wired wrongly
     │   └── DefinitionErrorGroup        several problems, reported together
     ├── PipelineCancelled               a cancellation token was cancelled
-    ├── RunError                        something about one run
+    ├── RunError (RuntimeError)         something about one run
     │   ├── RunInterrupted              the run's owner went away before it finished
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ForeignCancellation         a step was cancelled by somebody else
@@ -25,6 +25,7 @@
     │   ├── ChildStartFailed            a child did not get ready
     │   ├── ChildEnded                  a child that should go on came to an end
     │   └── RestartIntensityExceeded    children ended too often to go on
+    ├── UnknownStepError (ValueError)   a step named one that is not there
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
@@ -106,7 +107,7 @@ class PipelineCancelled(Exception):  # noqa: N818 - the name is public API
     """The run's cancellation token was cancelled; raised by ``checkpoint()``."""
 
 
-class RunError(Exception):
+class RunError(RuntimeError):
     """Something went wrong with one run, outside the steps' own code."""
 
 
@@ -385,6 +386,18 @@ class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what hap
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problem, self.choices, self.report)
+
+
+class UnknownStepError(ValueError):
+    """A step, a handler or a switch named a step that is not there."""
+
+    def __init__(self, step: str, known: Sequence[str]) -> None:
+        super().__init__(f"Step '{step}' does not exist.{did_you_mean(step, known)}")
+        self.step = step
+        self.known = tuple(known)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.step, self.known)
 
 
 class NoRouteError(ValueError):

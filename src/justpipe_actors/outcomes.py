@@ -121,6 +121,8 @@ class Diagnostic:
     """The parents at fault."""
     message: str
     """The same as a sentence."""
+    count: int = 1
+    """In how many passes through the graph."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ class Actor:
     """Where it lives."""
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
+    spare: int = SPARE_RECEIVERS
+    """Receivers it keeps waiting when there is nothing to do."""
     _busy: int = attrs.field(default=0, init=False)
     _restarts: int = attrs.field(default=0, init=False)
     _coming: bool = attrs.field(default=False, init=False)
@@ -123,7 +125,7 @@ class Actor:
         while True:
             message = self._take()
             if message is None:
-                if len(self._idle) >= SPARE_RECEIVERS:
+                if len(self._idle) >= self.spare:
                     return
                 await self._wait_turn()
                 turns = 0
@@ -174,4 +176,7 @@ class Actor:
 def actor_for(host: Stage, plan: Plan, step: str) -> Actor:
     """Return a new actor for a step, even for one that does not exist."""
     node = plan.nodes.get(step)
-    return Actor(node or unknown_step(step, plan), host)
+    if node is None:
+        # Names nobody defined may be as many as there are items: none may stay behind.
+        return Actor(unknown_step(step, plan), host, spare=0)
+    return Actor(node, host)

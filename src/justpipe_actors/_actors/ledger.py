@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import replace
 from typing import Any, Protocol
 
 import anyio
@@ -138,8 +139,8 @@ class Ledger:
     """Barrier timers by join and wave."""
     journal: Journal = attrs.field(factory=Journal, init=False)
     """What went wrong."""
-    diagnostics: list[Diagnostic] = attrs.field(factory=list, init=False)
-    """Joins that did not run."""
+    noted: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
+    """Joins that did not run, and in how many passes."""
     tally: Tally = attrs.field(factory=Tally, init=False)
     """Figures for FINISH."""
     halted: bool = attrs.field(default=False, init=False)
@@ -200,8 +201,13 @@ class Ledger:
 
     def note(self, diagnostic: Diagnostic) -> None:
         """Note a join that did not run."""
-        if len(self.diagnostics) < DIAGNOSTICS_KEPT:
-            self.diagnostics.append(diagnostic)
+        if diagnostic in self.noted or len(self.noted) < DIAGNOSTICS_KEPT:
+            self.noted[diagnostic] = self.noted.get(diagnostic, 0) + 1
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What FINISH says about joins, each once."""
+        return [replace(one, count=count) for one, count in self.noted.items()]
 
     def halt(self) -> None:
         """Start nothing new: disarm the barriers, drop the workers that wait in line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._plan.nodes import Plan, StepNode
-from ..errors import did_you_mean
+from ..errors import UnknownStepError
 from ..events import NodeKind
 
 
@@ -11,8 +11,7 @@ def unknown_step(name: str, plan: Plan) -> StepNode:
     """Return a node that fails with the names that would have been right."""
 
     def missing() -> None:
-        msg = f"Step '{name}' does not exist.{did_you_mean(name, plan.nodes)}"
-        raise LookupError(msg)
+        raise UnknownStepError(name, list(plan.nodes))
 
     return StepNode(
         name=name, kind=NodeKind.STEP, func=missing, bind=lambda _run, _call: {}

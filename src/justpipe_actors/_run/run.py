@@ -198,6 +198,8 @@ class Run:
             self._nothing_to_do()
             return
         self.voice.say(EventType.START, "system", self.order.state)
+        if self.ledger.ending is not None:
+            return
         self.ledger.variables = copy_context()
         if self.host is not None:
             await self._work(self.host, None)
@@ -344,7 +346,7 @@ class Run:
             config = FailureClassificationConfig()
             end = conclude(ledger.ending, ledger.journal, config, self.age)
         return replace(
-            end, metrics=ledger.tally.metrics(), diagnostics=list(ledger.diagnostics)
+            end, metrics=ledger.tally.metrics(), diagnostics=ledger.diagnostics
         )
 
     def _cause(self) -> Exception:
