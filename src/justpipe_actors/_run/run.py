@@ -198,7 +198,7 @@ class Run:
             self._nothing_to_do()
             return
         self.voice.say(EventType.START, "system", self.order.state)
-        if self.ledger.ending is not None:
+        if self._scope.cancel_called:
             return
         self.ledger.variables = copy_context()
         if self.host is not None:
