@@ -6,7 +6,7 @@ The decorators come from ``_definition``, what a definition tells about itself f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import copy
 from types import MappingProxyType
@@ -17,9 +17,9 @@ from ._definition.hooks import HookDecorators
 from ._definition.names import start_of
 from ._definition.options import OnFailure, check_policy, is_on, warn_without_effect
 from ._definition.registry import Registry
-from ._plan import checks, description
+from ._plan import checks
 from ._plan.compile import Settings, compile_plan
-from ._plan.fingerprint import fingerprint
+from ._plan.description import Described, describe
 from ._plan.nodes import Plan
 from ._run.run import Order
 from ._run.stream import RunStream
@@ -29,9 +29,7 @@ from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
 from .observability import EventLogger
 from .placements import ThreadPlacement
-from .shape import StepInfo, StepShapes, Topology
-from .visualization import GraphRenderer, MermaidRenderer, build_ast
-from .visualization.builder import Hooks
+from .visualization import GraphRenderer, MermaidRenderer, SvgRenderer, build_ast
 
 
 StateT = TypeVar("StateT")
@@ -46,7 +44,7 @@ stand_ins: ContextVar[Mapping[Any, Callable[[], Pipe[Any, Any]]]] = ContextVar(
 """Pipes that run instead of others in this context; only tests put any here."""
 
 
-class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
+class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT]):
     """A pipeline: decorate functions with it, then run it.
 
     Args:
@@ -123,38 +121,20 @@ class Pipe(StepDecorators, HookDecorators, Generic[StateT, ContextT]):
 
     # -- looking at it
 
-    @property
-    def topology(self) -> dict[str, list[str]]:
-        """Static successors by step, for the steps that have some; a copy."""
-        return description.topology_of(self.registry.steps)
-
-    def steps(self) -> Iterator[StepInfo]:
-        """Describe the steps in order of registration."""
-        return description.infos_of(self.registry.steps)
-
-    @property
-    def pipeline_hash(self) -> str:
-        """16 hex characters over name, steps and static edges."""
-        return fingerprint(self.name, self.registry.steps)
-
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
-        metadata = self._settings.metadata
-        about = description.describe(self.name, self.registry, metadata)
-        return about | {"visual_ast": build_ast(*self._drawn()).to_dict()}
+        about = describe(self.name, self.registry, self._settings.metadata)
+        drawing = build_ast(self.registry.steps, self.topology, **self.registry.hooks)
+        return about | {"visual_ast": drawing.to_dict()}
 
     def graph(self, renderer: GraphRenderer | None = None) -> str:
         """Return a drawing of the pipeline: Mermaid text by default."""
-        steps, topology, startup, shutdown = self._drawn()
-        return (renderer or MermaidRenderer()).render(
-            steps, topology, startup_hooks=startup, shutdown_hooks=shutdown
-        )
+        drawn = renderer or MermaidRenderer()
+        return drawn.render(self.registry.steps, self.topology, **self.registry.hooks)
 
-    def _drawn(self) -> tuple[StepShapes, Topology, Hooks, Hooks]:
-        registry = self.registry
-        startup = [hook.func for hook in registry.startup_hooks]
-        shutdown = [hook.func for hook in registry.shutdown_hooks]
-        return registry.steps, self.topology, startup, shutdown
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Let notebooks draw the pipeline."""
+        return {"text/plain": repr(self), "image/svg+xml": self.graph(SvgRenderer())}
 
     def validate(
         self,

@@ -51,6 +51,14 @@ class Registry:
         """Where each step's parameters come from."""
         return {name: dict(step.injection) for name, step in self._steps.items()}
 
+    @property
+    def hooks(self) -> dict[str, list[Callable[..., Any]]]:
+        """The functions behind the hooks, as renderers take them."""
+        return {
+            "startup_hooks": [hook.func for hook in self.startup_hooks],
+            "shutdown_hooks": [hook.func for hook in self.shutdown_hooks],
+        }
+
     def finalize(self) -> None:
         """Freeze the definition: it has been run."""
         self.is_frozen = True

@@ -16,6 +16,7 @@ from .ast import (
 from .builder import build_ast
 from .mermaid import MermaidRenderer, generate_mermaid_graph
 from .renderer import GraphRenderer
+from .svg import SvgRenderer
 from .theme import MermaidTheme
 
 
@@ -24,6 +25,7 @@ __all__ = [
     "MermaidRenderer",
     "MermaidTheme",
     "ParallelGroup",
+    "SvgRenderer",
     "VisualAST",
     "VisualEdge",
     "VisualExit",

@@ -150,6 +150,16 @@ class VisualAST:
     exits: list[VisualExit] = field(default_factory=list)
     """Where ``Stop`` ends the run."""
 
+    @property
+    def connected(self) -> list[VisualNode]:
+        """The nodes that something leads to or from."""
+        return [node for node in self.nodes.values() if not node.is_isolated]
+
+    @property
+    def has_end(self) -> bool:
+        """Whether a run can be seen to end."""
+        return bool(self.exits) or any(node.is_terminal for node in self.connected)
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""
         data: dict[str, Any] = {

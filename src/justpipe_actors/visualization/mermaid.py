@@ -86,9 +86,8 @@ class _Page:
             if node.sub_graph is not None
         ]
         self.start, self.end = f"{prefix}Start", f"{prefix}End"
-        shown = [node for node in ast.nodes.values() if not node.is_isolated]
-        self.has_start = bool(shown)
-        self.has_end = bool(ast.exits) or any(node.is_terminal for node in shown)
+        self.has_start = bool(ast.connected)
+        self.has_end = ast.has_end
         self.classes = self._classes()
 
     @property

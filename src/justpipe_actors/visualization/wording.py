@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
+
+FONT = 13.0
+"""Size of names in SVG, in pixels."""
+
+SMALL = 11.0
+"""Size of labels and hooks."""
 
 _ENTITIES = {
     **{ord(one): f"#{ord(one)};" for one in '#&"<>`\\'},
@@ -33,3 +40,31 @@ def arrow(label: str | None, *, is_dashed: bool) -> str:
         return " -.-> " if is_dashed else " --> "
     text = escape(label) or " "
     return f' -. "{text}" .-> ' if is_dashed else f' -- "{text}" --> '
+
+
+_WIDTHS = {
+    **dict.fromkeys("ijl|'", 0.23),
+    **dict.fromkeys('fIrt.,:;!()[]{}/\\-" `', 0.33),
+    **dict.fromkeys("mwMW@%", 0.88),
+}
+"""What is much narrower or wider than the rest, as a part of the font's size."""
+
+
+def text_width(text: str, size: float) -> float:
+    """Estimate how wide text is in a sans-serif font; rather too wide than too narrow."""
+    return size * 1.06 * sum(_width(one) for one in text)
+
+
+def _width(one: str) -> float:
+    if unicodedata.east_asian_width(one) in "WF":
+        return 1.0
+    return _WIDTHS.get(one, 0.7 if one.isupper() else 0.56)
+
+
+def shortened(text: str, most: int = 32) -> str:
+    """Return text on one line, with its middle left out when it is long."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    tail = most // 3
+    return f"{line[: most - tail - 1]}…{line[-tail:]}"

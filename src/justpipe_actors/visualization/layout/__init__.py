@@ -1,0 +1,20 @@
+"""Where the boxes of a layered drawing stand, and how the lines between them run.
+
+::
+
+    boxes, links ─► acyclic ─► ranks ─► layers ─► order ─► columns ─► rows, lines
+                   (turn some  (how far (lines    (fewest  (straight
+                    around)     down)    that pass) crossings) lines)
+
+This is the method of Sugiyama, Tagawa and Toda, one page a stage, pure and without
+randomness: the same pipeline is drawn the same everywhere.  Coordinates are those of a
+drawing from top to bottom; whoever wants another direction turns the result.
+"""
+
+from __future__ import annotations
+
+from .arrange import arrange
+from .boxes import Box, Layout, Line, Link, Point
+
+
+__all__ = ["Box", "Layout", "Line", "Link", "Point", "arrange"]

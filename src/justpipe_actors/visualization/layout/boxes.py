@@ -1,0 +1,73 @@
+"""What a layout is made from, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import attrs
+
+
+class Point(NamedTuple):
+    """A place in the drawing, in pixels; y grows downwards."""
+
+    x: float
+    y: float
+
+
+@attrs.frozen
+class Box:
+    """Something that takes room."""
+
+    key: str
+    """Its name."""
+    width: float
+    """Pixels."""
+    height: float
+    """Pixels."""
+    beside: float = 0.0
+    """Pixels that must be free beside it."""
+
+
+@attrs.frozen(eq=False)
+class Link:
+    """A line from one box to another."""
+
+    source: str
+    """Key of the box it leaves."""
+    target: str
+    """Key of the box it points at."""
+    label: tuple[float, float] | None = None
+    """Width and height of the text on it."""
+    weight: int = 2
+    """How much it pulls its boxes together; 0 does not."""
+    ranks: int = 1
+    """Least number of ranks between its boxes."""
+    may_turn: bool = False
+    """Points upwards if something has to."""
+
+
+@attrs.frozen(eq=False)
+class Line:
+    """How a link runs."""
+
+    link: Link
+    """Which one."""
+    points: Sequence[Point]
+    """From the border of the source to that of the target."""
+    label: Point | None = None
+    """Centre of its text."""
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """A finished arrangement; nothing of it has negative coordinates."""
+
+    places: Mapping[str, Point]
+    """Centre of every box."""
+    lines: Sequence[Line]
+    """One for every link, in their order; those from a box to itself are left out."""
+    width: float
+    """Pixels."""
+    height: float
+    """Pixels."""

@@ -1,0 +1,233 @@
+"""The layout: nothing overlaps, lines are where they should be, and it is always the same."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from justpipe_actors.visualization.layout import Box, Layout, Line, Link, arrange
+
+
+def box(key: str, width: float = 60, height: float = 30) -> Box:
+    """Return a box of the usual size."""
+    return Box(key, width, height)
+
+
+def laid(links: list[Link], *keys: str) -> Layout:
+    """Arrange boxes of the usual size."""
+    names = dict.fromkeys(
+        [*keys, *(end for o in links for end in (o.source, o.target))]
+    )
+    return arrange([box(name) for name in names], links)
+
+
+def rows(layout: Layout) -> list[list[str]]:
+    """Return the keys from top to bottom, each row from left to right."""
+    found: dict[float, list[str]] = {}
+    for key, at in sorted(layout.places.items(), key=lambda one: one[1].x):
+        found.setdefault(at.y, []).append(key)
+    return [found[y] for y in sorted(found)]
+
+
+def test_nothing_takes_no_room() -> None:
+    """An empty drawing is empty."""
+    layout = arrange([], [])
+
+    assert (layout.width, layout.height) == (0, 0)
+
+
+def test_a_chain_is_one_straight_column() -> None:
+    """Every line of a chain is upright and runs from border to border."""
+    layout = laid([Link("a", "b"), Link("b", "c")])
+
+    assert rows(layout) == [["a"], ["b"], ["c"]]
+    assert {at.x for at in layout.places.values()} == {30}
+    for line in layout.lines:
+        first, last = line.points
+        assert first.x == last.x
+        assert first.y == layout.places[line.link.source].y + 15
+        assert last.y == layout.places[line.link.target].y - 15
+
+
+def test_a_diamond_is_symmetric() -> None:
+    """The two ends stand in the middle between the two sides."""
+    layout = laid([Link("a", "b"), Link("a", "c"), Link("b", "d"), Link("c", "d")])
+    at = layout.places
+
+    assert rows(layout) == [["a"], ["b", "c"], ["d"]]
+    assert at["a"].x == at["d"].x == (at["b"].x + at["c"].x) / 2
+
+
+def test_crossings_are_undone() -> None:
+    """Boxes change places until no line crosses another."""
+    layout = laid(
+        [Link("a", "y"), Link("b", "x"), Link("a", "z"), Link("b", "z")], "a", "b"
+    )
+
+    assert rows(layout) in (
+        [["a", "b"], ["y", "z", "x"]],
+        [["b", "a"], ["x", "z", "y"]],
+    )
+
+
+def test_a_long_line_is_upright_where_it_passes() -> None:
+    """It bends between the layers only, and no box stands in its way."""
+    layout = laid([Link("a", "b"), Link("b", "c"), Link("c", "d"), Link("a", "d")])
+    line = layout.lines[3]
+
+    assert len(line.points) == 6
+    assert [a.x == b.x for a, b in pairwise(line.points)] == [False, *[True] * 3, False]
+    assert not any(hits(line, key, layout) for key in "bc")
+
+
+def test_a_cycle_is_drawn_with_one_line_upwards() -> None:
+    """The link that may turn does, and runs beside the one that goes down."""
+    layout = laid([Link("b", "a", may_turn=True), Link("a", "b")])
+    up, down = layout.lines
+
+    assert rows(layout) == [["a"], ["b"]]
+    assert up.points[0].y > up.points[-1].y
+    assert down.points[0].y < down.points[-1].y
+    assert up.points[0].x > down.points[0].x
+
+
+def test_a_cycle_of_fixed_links_is_drawn_too() -> None:
+    """When none may turn, one is turned anyway."""
+    layout = laid([Link("a", "b"), Link("b", "c"), Link("c", "a")])
+
+    assert rows(layout) == [["a"], ["b"], ["c"]]
+    assert len(layout.lines) == 3
+
+
+def test_a_link_to_itself_is_left_to_the_renderer() -> None:
+    """It has no line, and makes no cycle."""
+    layout = laid([Link("a", "a"), Link("a", "b")])
+
+    assert [line.link.target for line in layout.lines] == ["b"]
+
+
+def test_ranks_can_be_kept_free() -> None:
+    """A link over two ranks leaves room for a box between its ends."""
+    layout = laid([Link("map", "next", ranks=2), Link("map", "worker")])
+
+    assert rows(layout) == [["map"], ["worker"], ["next"]]
+
+
+def test_a_box_stands_where_it_is_pulled_to() -> None:
+    """A root hangs on its successors, a leaf on its parent, weights decide."""
+    layout = laid(
+        [
+            Link("a", "b"),
+            Link("b", "c"),
+            Link("late", "c"),
+            Link("a", "leaf"),
+            Link("leaf", "c", weight=0),
+            Link("a", "low", weight=0),
+            Link("low", "c"),
+        ]
+    )
+    y = {key: at.y for key, at in layout.places.items()}
+
+    assert y["late"] == y["b"]
+    assert y["leaf"] == y["b"]
+    assert y["low"] == y["b"]
+
+
+def test_labels_have_rows_of_their_own() -> None:
+    """A label stands on its line, between two rows of boxes."""
+    link = Link("a", "b", label=(80, 18))
+    layout = laid([link, Link("a", "c", label=(80, 18)), Link("a", "d")])
+    line = layout.lines[0]
+
+    assert line.label is not None
+    assert layout.places["a"].y + 15 < line.label.y - 9
+    assert line.label.y + 9 < layout.places["b"].y - 15
+    assert layout.lines[1].label is not None
+    assert abs(line.label.x - layout.lines[1].label.x) >= 80
+    assert layout.lines[2].label is None
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[Box], list[Link]]:
+    """Draw boxes of any size, and links of any kind between them."""
+    count = draw(st.integers(1, 14))
+    sizes = st.sampled_from([26.0, 60.0, 140.0, 300.0])
+    boxes = [box(f"n{i}", draw(sizes), draw(sizes)) for i in range(count)]
+    ends = st.integers(0, count - 1)
+    links = [
+        Link(
+            f"n{draw(ends)}",
+            f"n{draw(ends)}",
+            label=draw(st.sampled_from([None, None, (50.0, 18.0)])),
+            weight=draw(st.integers(0, 2)),
+            ranks=draw(st.integers(1, 2)),
+            may_turn=draw(st.booleans()),
+        )
+        for _ in range(draw(st.integers(0, 24)))
+    ]
+    return boxes, links
+
+
+def hits(
+    line: Line, key: str, layout: Layout, half: tuple[float, float] = (30, 15)
+) -> bool:
+    """Tell whether a line can run through a box, its curves included."""
+    at = layout.places[key]
+    for one, two in pairwise(line.points):
+        top, bottom = sorted((one.y, two.y))
+        left, right = sorted((one.x, two.x))
+        is_level = top < at.y + half[1] and bottom > at.y - half[1]
+        if is_level and left < at.x + half[0] and right > at.x - half[0]:
+            return True
+    return False
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(graphs())
+def test_any_graph_is_drawn_cleanly(graph: tuple[list[Box], list[Link]]) -> None:
+    """Boxes do not overlap, every line connects its boxes, and all of it is inside."""
+    boxes, links = graph
+    layout = arrange(boxes, links)
+
+    for one, two in combinations(boxes, 2):
+        a, b = layout.places[one.key], layout.places[two.key]
+        beside = abs(a.x - b.x) >= (one.width + two.width) / 2 - 1e-6
+        apart = abs(a.y - b.y) >= (one.height + two.height) / 2 - 1e-6
+        assert beside or apart
+    for one in boxes:
+        at = layout.places[one.key]
+        assert at.x - one.width / 2 >= -1e-6
+        assert at.x + one.width / 2 <= layout.width + 1e-6
+        assert at.y - one.height / 2 >= -1e-6
+        assert at.y + one.height / 2 <= layout.height + 1e-6
+    assert [line.link for line in layout.lines] == [
+        link for link in links if link.source != link.target
+    ]
+    for line in layout.lines:
+        check(line, layout, {one.key: one for one in boxes})
+
+
+def check(line: Line, layout: Layout, boxes: dict[str, Box]) -> None:
+    """A line begins and ends at its boxes, keeps to the drawing and hits no other box."""
+    for key, point in (
+        (line.link.source, line.points[0]),
+        (line.link.target, line.points[-1]),
+    ):
+        at = layout.places[key]
+        assert abs(point.x - at.x) <= boxes[key].width / 2
+        assert abs(abs(point.y - at.y) - boxes[key].height / 2) < 1e-6
+    for key, one in boxes.items():
+        half = (one.width / 2 - 1e-6, one.height / 2 - 1e-6)
+        assert not hits(line, key, layout, half)
+    for point in line.points:
+        assert -1e-6 <= point.x <= layout.width + 1e-6
+
+
+def test_five_thousand_boxes_in_a_row_are_no_problem() -> None:
+    """No stage recurses, and none takes more than it must."""
+    links = [Link(f"n{i}", f"n{i + 1}") for i in range(2000)]
+
+    assert len(rows(laid(links))) == 2001

@@ -1,0 +1,196 @@
+"""SVG drawings: well formed, complete, self-contained, and every kind has its shape."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from justpipe_actors import Pipe, Stop
+from justpipe_actors.shape import BarrierType
+from justpipe_actors.visualization import MermaidTheme, SvgRenderer, VisualAST
+from justpipe_actors.visualization.wording import shortened, text_width
+
+
+AnyPipe = Pipe[Any, Any]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def work() -> None:
+    """Do the work."""
+
+
+async def stream() -> Any:
+    """Yield one thing."""
+    yield 1
+
+
+def again() -> Any:
+    """Return its own name at times."""
+    return "again"
+
+
+def everything() -> AnyPipe:
+    """Return a pipe with one of each kind."""
+    inner = AnyPipe()
+    inner.step("deep", to="deeper")(work)
+    inner.step("deeper")(stream)
+    pipe = AnyPipe(name="all", allow_multi_root=True)
+    pipe.on_startup(work)
+    pipe.on_startup(stream)
+    pipe.on_shutdown(work)
+    pipe.step("read", to=["fan", "again"])(work)
+    pipe.step(again, to="route")
+    pipe.map("fan", each="chapters", to="route")(work)
+    pipe.map("chapters", each="pages")(work)
+    pipe.step("pages")(stream)
+    pipe.switch(
+        "route",
+        to={"a": "inner", "b": "inner", '<&">': "ask", "end": Stop},
+        barrier_type=BarrierType.ANY,
+    )(work)
+    pipe.sub("inner", pipeline=inner)(work)
+    pipe.sub("foreign", pipeline=object())(work)
+    pipe.switch("ask", to=lambda value: value.way)(work)
+    pipe.step("alone" * 20)(work)
+    return pipe
+
+
+def drawn(pipe: AnyPipe, **options: Any) -> ET.Element:
+    """Return the drawing, parsed."""
+    return ET.fromstring(pipe.graph(SvgRenderer(**options)))
+
+
+def texts(root: ET.Element) -> list[str]:
+    """Return what is written in a drawing."""
+    return [one.text or "" for one in root.iter(f"{SVG}text")]
+
+
+def size(root: ET.Element) -> tuple[float, float]:
+    """Return its width and height."""
+    return float(root.attrib["width"]), float(root.attrib["height"])
+
+
+def test_everything_is_in_the_drawing() -> None:
+    """Every step is a group that says its name; labels of one way share a plate."""
+    root = drawn(everything())
+    names = [
+        one.attrib["data-step"] for one in root.iter() if "data-step" in one.attrib
+    ]
+
+    expected = "again ask chapters deep deeper fan foreign inner pages read route"
+    assert sorted(names) == sorted([*expected.split(), "alone" * 20])
+    assert {"a, b", '<&">', "end", "?", "route (any)"} <= set(texts(root))
+    assert texts(root).count("work") == 2
+    assert shortened("alone" * 20) in texts(root)
+
+
+def test_hovering_tells_more() -> None:
+    """A title has the name in full, the kind, and the first line of the docstring."""
+    titles = [one.text for one in drawn(everything()).iter(f"{SVG}title")]
+
+    assert "read (step): Do the work." in titles
+    assert "pages (worker of a map): Yield one thing." in titles
+    assert titles[0] is not None
+    assert titles[0].startswith("Pipeline of 10 steps: again, ")
+
+
+def test_a_step_to_itself_is_a_loop() -> None:
+    """What may return its own name has a dashed line to itself, and room for it."""
+    pipe = AnyPipe()
+    pipe.step(again)
+    with_loop = drawn(pipe)
+    plain = AnyPipe()
+    plain.step("again")(work)
+
+    assert size(with_loop)[0] > size(drawn(plain))[0]
+    assert size(drawn(pipe, direction="LR"))[1] > size(drawn(plain, direction="LR"))[1]
+    dashed = [
+        one for one in with_loop.iter(f"{SVG}path") if "stroke-dasharray" in one.attrib
+    ]
+    assert len(dashed) == 1
+
+
+def test_it_can_run_sideways() -> None:
+    """From left to right it is wide, from top to bottom it is high, by name or theme."""
+    pipe = AnyPipe()
+    for name, next_ in (("a", "b"), ("b", "c"), ("c", "d")):
+        pipe.step(name, to=next_)(work)
+    down, right = size(drawn(pipe)), size(drawn(pipe, direction="LR"))
+
+    assert down[1] > down[0]
+    assert right[0] > right[1]
+    assert (
+        size(drawn(pipe, theme=MermaidTheme(direction="LR"), direction="TD")) == right
+    )
+    assert texts(drawn(everything(), direction="LR"))
+
+
+def test_a_theme_is_used() -> None:
+    """Colours come from the same theme that Mermaid takes."""
+    pipe = AnyPipe()
+    pipe.step("a")(work)
+
+    assert 'fill="#123456"' in pipe.graph(
+        SvgRenderer(MermaidTheme(step_fill="#123456"))
+    )
+
+
+def test_it_needs_nothing_else() -> None:
+    """No style sheet, script, link, font or id could meet those of the page around it."""
+    text = everything().graph(SvgRenderer())
+
+    assert text.count("http") == 1
+    for word in ("<style", "<script", " id=", "class=", "href", "url("):
+        assert word not in text
+
+
+@pytest.mark.parametrize("direction", ["TD", "LR"])
+def test_an_empty_pipe_is_an_empty_drawing(direction: str) -> None:
+    """There is nothing to see, and nothing fails."""
+    root = drawn(AnyPipe(), direction=direction)
+
+    assert texts(root) == []
+    assert size(root) == (36, 36)
+
+
+def test_a_pipe_of_strangers_is_drawn_in_rows() -> None:
+    """What is not connected stands below the rest, in as many rows as it needs."""
+    pipe = AnyPipe()
+    pipe.step("a", to="b")(work)
+    pipe.step("b")(work)
+    for index in range(5):
+        pipe.step(f"other {index}")(work)
+    width, height = size(drawn(pipe))
+
+    assert width < height
+
+
+def test_a_stored_drawing_can_be_drawn() -> None:
+    """What ``describe()`` says gives the same picture, without the docstrings."""
+    pipe = everything()
+    again = VisualAST.from_dict(pipe.describe()["visual_ast"])
+    again_drawn = ET.fromstring(SvgRenderer().render_ast(again))
+
+    assert texts(again_drawn) == texts(drawn(pipe))
+    assert size(again_drawn) == size(drawn(pipe))
+
+
+def test_notebooks_show_the_drawing() -> None:
+    """``Pipe`` offers its SVG and, for those who cannot show it, its repr."""
+    pipe = everything()
+    bundle = pipe._repr_mimebundle_(include=None, exclude=None)
+
+    assert bundle["image/svg+xml"] == pipe.graph(SvgRenderer())
+    assert bundle["text/plain"] == "<Pipe 'all' with 10 steps>"
+
+
+def test_text_is_measured_rather_too_wide() -> None:
+    """Wide scripts take a full square, long names lose their middle."""
+    assert text_width("日本", 10) == pytest.approx(21.2)
+    assert text_width("www", 10) > text_width("aaa", 10) > text_width("iii", 10)
+    assert shortened("short") == "short"
+    assert shortened("two\nlines") == "two lines"
+    long = shortened("a" * 50 + "b" * 50)
+    assert (len(long), long[0], long[-1]) == (32, "a", "b")
