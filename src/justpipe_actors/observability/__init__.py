@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
+from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
 from .comparison import RunComparison, compare_runs, format_comparison
 from .lines import LogRecord
 from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
@@ -10,6 +11,9 @@ from .timeline import Timeline, TimelineVisualizer
 
 
 __all__ = [
+    "BarrierDebugRecord",
+    "BarrierDebugSink",
+    "BarrierDebugger",
     "EventLogger",
     "LogRecord",
     "LogSink",

@@ -1,0 +1,230 @@
+"""``BarrierDebugger``: says which join hangs, for whom it waits, and what they do.
+
+It learns of waiting joins in two ways.  Joins with a ``barrier_timeout`` announce
+themselves (BARRIER_WAIT, BARRIER_RELEASE).  Of the others no event speaks, so the
+debugger asks the run, ``ObserverMeta.waiting``, whenever it hears something.
+
+A hang is the absence of events, so nothing that hears events only can notice one.  The
+debugger asks to be woken (``wake_after``) when the first of its joins is due.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from ..abc import Observer, ObserverMeta, no_joins
+from ..events import Event, EventType
+from .barrier_watch import BarrierWatch, Wait
+from .durations import duration_text
+from .recent import RecentRuns
+from .showing import one_line
+
+
+EARLY = 0.001
+"""Seconds by which a report may be early: a timer and a clock round differently."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+ENDINGS = (EventType.FINISH, EventType.TIMEOUT, EventType.CANCELLED)
+"""Once these are heard the run has let go of its joins; what waited, waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierDebugRecord:
+    """One report about one join."""
+
+    kind: str
+    """``slow``, ``hang``, ``unresolved`` or ``error_state``."""
+    barrier_name: str
+    """The join."""
+    wait_time_s: float
+    """Seconds it waited, or has waited so far."""
+    expected_count: int
+    """Parents it waits for in all."""
+    completed_count: int
+    """Parents that have reported."""
+    waiting_for: tuple[str, ...]
+    """Parents that have not."""
+    message: str
+    """The same as a sentence."""
+
+
+BarrierDebugSink = Callable[[BarrierDebugRecord], None]
+"""Takes one record at a time."""
+
+
+def log_record(record: BarrierDebugRecord) -> None:
+    """Log a record as a warning of the logger ``justpipe_actors``."""
+    _logger.warning("%s", record.message)
+
+
+class BarrierDebugger(Observer):
+    """Report joins that wait too long.
+
+    Args:
+        warn_after: seconds after which a waiting join is reported, once per run.
+        clock: tells the time that event timestamps are compared with, such as
+            ``time.time``; without one everything is measured by the event loop's clock.
+        sink: takes the records; by default they are logged as warnings.
+        keep: ended runs that ``for_run`` remembers.
+    """
+
+    def __init__(
+        self,
+        warn_after: float = 10.0,
+        clock: Callable[[], float] | None = None,
+        sink: BarrierDebugSink | None = None,
+        *,
+        keep: int = 16,
+    ) -> None:
+        self.warn_after = warn_after
+        self.clock = clock
+        self.sink: BarrierDebugSink = log_record if sink is None else sink
+        self._runs = RecentRuns(BarrierWatch, keep)
+
+    # -- what it knows
+
+    def for_run(self, run_id: str) -> BarrierWatch:
+        """Return what is known of one run.
+
+        Raises:
+            UnknownRunError: the run is not remembered.
+        """
+        return self._runs.for_run(run_id)
+
+    @property
+    def waiting_barriers(self) -> dict[str, Wait]:
+        """Joins that wait, by name, in the run that began last."""
+        return self._runs.latest().waiting_barriers
+
+    @property
+    def worker_activity(self) -> dict[str, float]:
+        """When each running step of that run began."""
+        return self._runs.latest().worker_activity
+
+    @property
+    def warned_barriers(self) -> set[str]:
+        """Joins of that run that were reported as slow or hanging."""
+        return self._runs.latest().warned_barriers
+
+    # -- what it hears
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Begin with nothing."""
+        self._runs.begin(meta.run_id)
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Note what an event says about joins, and report those that are late."""
+        watch, now = self._runs.of(meta.run_id), self._time(event)
+        if meta.waiting is not no_joins and event.type not in ENDINGS:
+            for name, decided in watch.ask(meta, now):
+                self._slow(watch, name, decided, now - decided.start)
+        match event.type:
+            case EventType.BARRIER_WAIT:
+                watch.announce(event, now)
+            case EventType.BARRIER_RELEASE:
+                wait = watch.waiting_barriers.pop(event.stage, None)
+                if wait is not None:
+                    self._slow(watch, event.stage, wait, now - wait.start)
+            case EventType.STEP_START | EventType.MAP_WORKER:
+                watch.worker_activity[event.stage] = now
+                self._report_late(watch, now, besides=event.stage)
+            case EventType.STEP_END | EventType.STEP_ERROR | EventType.MAP_COMPLETE:
+                watch.ended(event)
+            case _:
+                pass
+
+    def wake_after(self, meta: ObserverMeta) -> float | None:
+        """Ask to be woken when the first of the waiting joins is late."""
+        pending = self._runs.of(meta.run_id).pending()
+        if not pending:
+            return None
+        first = min(wait.start for wait in pending.values())
+        return max(0.0, first + self.warn_after - self._now())
+
+    async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
+        """Report the joins that are late while nothing happens."""
+        watch, now = self._runs.of(meta.run_id), self._now()
+        if meta.waiting is not no_joins:
+            watch.ask(meta, now)
+        self._report_late(watch, now, is_due=True)
+
+    async def on_pipeline_end(
+        self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
+    ) -> None:
+        """Report the joins that still wait."""
+        self._close(meta, "unresolved", duration_s, "still waits at the end of the run")
+
+    async def on_pipeline_error(
+        self, state: Any, context: Any, meta: ObserverMeta, error: Exception
+    ) -> None:
+        """Report the joins that wait when a run has failed."""
+        self._close(meta, "error_state", 0.0, "was waiting when the run failed")
+
+    # -- what it says
+
+    def _time(self, event: Event) -> float:
+        return anyio.current_time() if self.clock is None else event.timestamp
+
+    def _now(self) -> float:
+        return anyio.current_time() if self.clock is None else self.clock()
+
+    def _slow(self, watch: BarrierWatch, name: str, wait: Wait, seconds: float) -> None:
+        if seconds > self.warn_after and name not in watch.warned_barriers:
+            watch.warned_barriers.add(name)
+            said = f"Barrier '{name}' waited {duration_text(seconds)} for its parents."
+            self._report("slow", name, wait, seconds, said)
+
+    def _report_late(
+        self,
+        watch: BarrierWatch,
+        now: float,
+        *,
+        besides: str | None = None,
+        is_due: bool = False,
+    ) -> None:
+        """Report what waits too long; ``besides`` is just being let through."""
+        for name, wait in watch.pending().items():
+            seconds = now - wait.start
+            is_late = seconds > self.warn_after - (EARLY if is_due else 0.0)
+            if is_late and name != besides:
+                watch.warned_barriers.add(name)
+                said = (
+                    f"Barrier '{name}' has waited {duration_text(seconds)}; "
+                    f"{wait.completed_count} of {wait.expected_count} parents are "
+                    f"done. {watch.causes(wait, self._now())}"
+                )
+                self._report("hang", name, wait, seconds, said)
+
+    def _close(self, meta: ObserverMeta, kind: str, seconds: float, how: str) -> None:
+        watch = self._runs.of(meta.run_id)
+        for name, wait in watch.waiting_barriers.items():
+            if not wait.is_gone:
+                missing = ", ".join(wait.waiting_for) or "nobody known"
+                said = f"Barrier '{name}' {how}, for {missing}."
+                self._report(kind, name, wait, seconds, said)
+        watch.clear()
+        self._runs.end(meta.run_id)
+
+    def _report(
+        self, kind: str, name: str, wait: Wait, seconds: float, message: str
+    ) -> None:
+        record = BarrierDebugRecord(
+            kind=kind,
+            barrier_name=name,
+            wait_time_s=seconds,
+            expected_count=wait.expected_count,
+            completed_count=wait.completed_count,
+            waiting_for=wait.waiting_for,
+            message=one_line(message),
+        )
+        self.sink(record)
