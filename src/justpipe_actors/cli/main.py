@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any
 
 import click
 
@@ -18,66 +18,35 @@ Exit status: 0 it worked, 1 it did not (the run failed, there is no such run),
 2 the input is wrong, 130 interrupted, 143 terminated, 141 nobody reads the output."""
 
 
+COMMANDS = ("run", "graph")
+"""The commands, in the order of ``--help``; each has a file of its name."""
+
+
+class Commands(click.Group):
+    """Imports a command's file when it is asked for: most are not."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, None if there is no such one."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".commands.{cmd_name}", __package__)
+        command: click.Command = module.command
+        return command
+
+
 @click.group(
     PROGRAM,
+    cls=Commands,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(version("justpipe_actors"), prog_name=PROGRAM)
 def cli() -> None:
     """Run pipelines, and look at the runs that were stored."""
-
-
-@cli.command("run")
-@click.argument("target", metavar="PIPE")
-@click.option(
-    "--state", metavar="JSON", help="The state; @FILE reads a file, - standard input."
-)
-@click.option("--context", metavar="JSON", help="The context, likewise.")
-@click.option(
-    "--backend",
-    type=click.Choice(["asyncio", "trio"]),
-    default="asyncio",
-    show_default=True,
-    help="The event loop to run in.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Stop the run after this time.",
-)
-@click.option(
-    "--start", metavar="STEP", help="Begin with this step instead of at the roots."
-)
-@click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
-@click.option(
-    "--json",
-    "style",
-    flag_value="json",
-    default=None,
-    help="Write every event as a line of JSON; the default when output is no terminal.",
-)
-@click.option(
-    "--text",
-    "style",
-    flag_value="lines",
-    default=None,
-    help="Write what the run streams, progress to standard error.",
-)
-def run(**options: Any) -> int:
-    """Run a pipe and show what it does.
-
-    PIPE is path/to/file.py:pipe or package.module:pipe; the part behind the colon may be
-    left out where there is only one.
-
-    On a terminal every step has a line and every map a bar, and what the run streams
-    goes above them.  Elsewhere every event is a line of JSON.  Ctrl-C asks the run to
-    end and waits until nothing of it is left.
-    """
-    from .commands.run import RunOptions, run_command  # noqa: PLC0415 - only when used
-
-    return run_command(RunOptions(**options))
 
 
 def main(arguments: list[str] | None = None) -> int:

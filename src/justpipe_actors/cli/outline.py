@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..pipe import Pipe
 from .progress import Progress, Row
 
 
-def outline(pipe: Pipe[Any, Any]) -> Progress:
-    """Return the rows of a pipe that has not begun, parents before children."""
-    infos = {info.name: info for info in pipe.steps()}
-    topology = pipe.topology
+def outline(description: Mapping[str, Any]) -> Progress:
+    """Return the rows of a pipe that has not begun, parents before children.
+
+    Args:
+        description: what ``Pipe.describe()`` says.
+    """
+    nodes: Mapping[str, Any] = description["nodes"]
+    topology: Mapping[str, list[str]] = description["topology"]
     workers = {
-        name: [t for t in info.targets if t not in topology.get(name, ())]
-        for name, info in infos.items()
-        if info.kind == "map"
+        name: [t for t in node["targets"] if t not in topology.get(name, ())]
+        for name, node in nodes.items()
+        if node["kind"] == "map"
     }
     below = {worker for some in workers.values() for worker in some}
     successors = {
         name: [
             t
-            for t in dict.fromkeys([*topology.get(name, ()), *info.targets])
-            if t in infos
+            for t in dict.fromkeys([*topology.get(name, ()), *node["targets"]])
+            if t in nodes
         ]
-        for name, info in infos.items()
+        for name, node in nodes.items()
     }
     rows: dict[str, Row] = {}
     for name in _in_order(successors):

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import warnings
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-import anyio
 import attrs
+import click
 from rich.console import Console
 
 from ...codec import to_text
-from ...errors import DefinitionError
 from ...pipe import Pipe
-from ..conducting import Stream, conduct
+from ..conducting import Stream
 from ..live import LiveView
 from ..loading import load_pipe
+from ..looping import run_in_loop
 from ..outline import outline
 from ..plain import JsonView, LinesView
-from ..refusals import Refused
 from ..values import build, build_default, read_json
 from ..views import Place, Style, View, style_for
-from ..words import INTERRUPTED, UNREAD, Ending
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +57,7 @@ def run_command(options: RunOptions) -> int:
     def open_run() -> Stream:
         return pipe.run(state, context, start=options.start, timeout=options.timeout)
 
-    ending = _run_in_loop(open_run, view, options.backend)
+    ending = run_in_loop(open_run, view, options.backend)
     if isinstance(ending, int):
         return ending
     view.conclude(ending)
@@ -81,7 +73,7 @@ def _value(wanted: Any, text: str | None, option: str) -> Any:
 
 
 def _view(pipe: Pipe[Any, Any], options: RunOptions) -> View:
-    progress = outline(pipe)
+    progress = outline(pipe.describe())
     out, err = sys.stdout, sys.stderr
     screens = [Console(file=one) for one in (out, err)]
     places = [
@@ -100,50 +92,51 @@ def _view(pipe: Pipe[Any, Any], options: RunOptions) -> View:
             return LiveView(title, progress, screens[1], out)
 
 
-def _run_in_loop(
-    open_run: Callable[[], Stream], view: View, backend: str
-) -> Ending | int:
-    """Run in an event loop of its own; an exit status if that was cut short."""
-    try:
-        with view, briefly_warned():
-            return _interruptible(partial(conduct, open_run, view), backend)
-    except BrokenPipeError:
-        # What is still buffered would fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
-    except DefinitionError as error:
-        msg = f"The pipe cannot run. {error}"
-        raise Refused(msg) from error
+@click.command("run")
+@click.argument("target", metavar="PIPE")
+@click.option(
+    "--state", metavar="JSON", help="The state; @FILE reads a file, - standard input."
+)
+@click.option("--context", metavar="JSON", help="The context, likewise.")
+@click.option(
+    "--backend",
+    type=click.Choice(["asyncio", "trio"]),
+    default="asyncio",
+    show_default=True,
+    help="The event loop to run in.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop the run after this time.",
+)
+@click.option(
+    "--start", metavar="STEP", help="Begin with this step instead of at the roots."
+)
+@click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
+@click.option(
+    "--json",
+    "style",
+    flag_value="json",
+    default=None,
+    help="Write every event as a line of JSON; the default when output is no terminal.",
+)
+@click.option(
+    "--text",
+    "style",
+    flag_value="lines",
+    default=None,
+    help="Write what the run streams, progress to standard error.",
+)
+def command(**options: Any) -> int:
+    """Run a pipe and show what it does.
 
+    PIPE is path/to/file.py:pipe or package.module:pipe; the part behind the colon may be
+    left out where there is only one.
 
-def _interruptible(main: Callable[[], Awaitable[Ending]], backend: str) -> Ending | int:
-    ending: Ending | int = INTERRUPTED
-    try:
-        ending = anyio.run(main, backend=backend)
-    except* KeyboardInterrupt:
-        sys.stderr.write("interrupted again: steps at work were torn off\n")
-    return ending
-
-
-@contextmanager
-def briefly_warned() -> Generator[None]:
-    """Let warnings be sentences, and logs not repeat what the view says.
-
-    Only where the program that is run has not arranged its logs itself.
+    On a terminal every step has a line and every map a bar, and what the run streams
+    goes above them.  Elsewhere every event is a line of JSON.  Ctrl-C asks the run to
+    end and waits until nothing of it is left.
     """
-    last_resort = logging.lastResort or logging.NullHandler()
-    last_resort.addFilter(_is_no_step_failure)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _say_warning
-            yield
-    finally:
-        last_resort.removeFilter(_is_no_step_failure)
-
-
-def _is_no_step_failure(record: logging.LogRecord) -> bool:
-    return not hasattr(record, "error_type")
-
-
-def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+    return run_command(RunOptions(**options))

@@ -1,0 +1,56 @@
+"""``graph``: draw a pipe without running it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...pipe import Pipe
+from ...visualization import MermaidRenderer, MermaidTheme, SvgRenderer
+from ..loading import load_pipe
+from ..output import output_option, write_document
+
+
+SUFFIXES = {".svg": "svg", ".json": "json"}
+"""What a file's name says about its format."""
+
+
+@click.command("graph")
+@click.argument("target", metavar="PIPE")
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["mermaid", "svg", "json"]),
+    help="How to draw; json describes. By the file's name if left out, else mermaid.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["TD", "LR"]),
+    default="TD",
+    show_default=True,
+    help="From top to bottom, or from left to right.",
+)
+@output_option()
+def command(target: str, form: str | None, direction: str, output: str) -> None:
+    """Draw a pipe without running it.
+
+    PIPE is path/to/file.py:pipe or package.module:pipe, as for run.
+    """
+    form = form or SUFFIXES.get(Path(output).suffix, "mermaid")
+    write_document(drawn(load_pipe(target), form, direction), output)
+
+
+def drawn(pipe: Pipe[Any, Any], form: str, direction: str) -> str:
+    """Return the drawing."""
+    theme = MermaidTheme(direction=direction)
+    match form:
+        case "svg":
+            return pipe.graph(SvgRenderer(theme=theme))
+        case "json":
+            return json.dumps(pipe.describe(), indent=2, default=str)
+        case _:
+            return pipe.graph(MermaidRenderer(theme=theme))
