@@ -20,6 +20,7 @@
     │   ├── UnreadableDataError         stored data do not fit the type asked for
     │   ├── MalformedEventError (ValueError)  an event to be stored is no JSON object
     │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
+    │   ├── CleanupRuleError (ValueError)  a rule for forgetting runs makes no sense
     │   └── StoreVersionError           the store was written by a newer version
     ├── SupervisionError                something about a supervisor's children
     │   ├── ChildStartFailed            a child did not get ready
@@ -286,6 +287,19 @@ class AmbiguousRunError(StoreError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.prefix, self.candidates)
+
+
+class CleanupRuleError(StoreError, ValueError):
+    """A rule for forgetting runs has a field that makes no sense."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"Cleanup: {field} must be {expected}, not {value!r}.")
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.field, self.value, self.expected)
 
 
 class StoreVersionError(StoreError):

@@ -11,14 +11,27 @@ from ..records import (
     RunSummary,
     StoredEvent,
 )
+from .cleanup import (
+    CleanupReport,
+    CleanupRule,
+    delete_stored_runs,
+    select_runs,
+    select_stored_runs,
+)
 from .memory import InMemoryBackend
 from .places import storage_root
+from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
 from .sqlite import SQLiteBackend
 
 
 __all__ = [
+    "AnnotatedRun",
+    "CleanupReport",
+    "CleanupRule",
     "InMemoryBackend",
     "OpenStatus",
+    "PipelineInfo",
+    "PipelineRegistry",
     "RunQuery",
     "RunRecord",
     "RunStatus",
@@ -26,5 +39,8 @@ __all__ = [
     "SQLiteBackend",
     "StorageBackend",
     "StoredEvent",
+    "delete_stored_runs",
+    "select_runs",
+    "select_stored_runs",
     "storage_root",
 ]

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -106,6 +106,11 @@ class Database:
                 # SQLite may have rolled back by itself, when the disk is full.
                 connection.rollback()
                 raise
+
+    def shrink(self) -> None:
+        """Rewrite the file without its holes, unless somebody has it locked."""
+        with self._lock, suppress(sqlite3.OperationalError):
+            self._writer().execute("VACUUM")
 
     def close(self) -> None:
         """Close the writer's connection; it opens again when it is needed."""

@@ -219,6 +219,10 @@ class SQLiteBackend:
         with self._file.write() as connection:
             return sum(connection.execute(sql, (name,)).rowcount for name in run_ids)
 
+    def shrink(self) -> None:
+        """Give the space of deleted runs back, unless somebody is using the file."""
+        self._file.shrink()
+
 
 def _check_json(connection: sqlite3.Connection, texts: Sequence[str]) -> None:
     """Let SQLite refuse what is no JSON: programs for the reference expect its error."""

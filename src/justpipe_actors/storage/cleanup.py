@@ -1,0 +1,128 @@
+"""Which runs may be forgotten: one rule for the command line, the dashboard and code.
+
+Of each pipeline the newest ``keep`` runs stay, whatever they are.  Of the others those go
+that are old enough and have one of the statuses.  A run that is running never goes.
+
+Choosing is pure and deleting takes what was chosen, so what is deleted is what was shown.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+
+from ..errors import CleanupRuleError, StoreError
+from ..records import LABELS, OpenStatus, RunQuery
+from .registry import AnnotatedRun, PipelineRegistry
+
+
+def _check_keep(rule: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise CleanupRuleError(field.name, value, "a whole number of at least 0")
+
+
+def _check_age(
+    rule: object, field: attrs.Attribute[Any], value: timedelta | None
+) -> None:
+    if value is not None and value < timedelta(0):
+        raise CleanupRuleError(field.name, value, "no negative time")
+
+
+def _check_labels(
+    rule: object, field: attrs.Attribute[Any], value: tuple[str, ...]
+) -> None:
+    for label in value:
+        if label not in LABELS or label == OpenStatus.RUNNING.value:
+            others = (name for name in LABELS if name != OpenStatus.RUNNING.value)
+            raise CleanupRuleError(field.name, label, f"one of {', '.join(others)}")
+
+
+@attrs.frozen(kw_only=True)
+class CleanupRule:
+    """What to forget.
+
+    Raises:
+        CleanupRuleError: one of the fields makes no sense.
+    """
+
+    keep: int = attrs.field(default=10, validator=_check_keep)
+    """How many of each pipeline's newest runs stay, whatever they are."""
+    older_than: timedelta | None = attrs.field(default=None, validator=_check_age)
+    """How long ago a run must have started; None is any time."""
+    labels: tuple[str, ...] = attrs.field(default=(), validator=_check_labels)
+    """``RunRecord.label`` words that may go; none means all but running."""
+    pipeline_name: str | None = None
+    """Only runs of pipelines of this name."""
+
+
+@attrs.frozen
+class CleanupReport:
+    """What became of the runs that were to be deleted."""
+
+    deleted: tuple[str, ...]
+    """Ids of runs that are gone."""
+    failed: dict[str, str]
+    """Ids of runs that could not be deleted, and why."""
+
+
+def select_runs(
+    runs: Iterable[AnnotatedRun], rule: CleanupRule, now: datetime | None = None
+) -> list[AnnotatedRun]:
+    """Return the runs that a rule lets go, of all that there are; the newest first."""
+    latest = (now or datetime.now(UTC)) - (rule.older_than or timedelta(0))
+    newest_first = sorted(runs, key=lambda one: one.run.start_time, reverse=True)
+    seen: dict[str, int] = defaultdict(int)
+    chosen: list[AnnotatedRun] = []
+    for one in newest_first:
+        seen[one.pipeline_hash] += 1
+        if (
+            seen[one.pipeline_hash] > rule.keep
+            and one.run.status is not OpenStatus.RUNNING
+            and rule.pipeline_name in (None, one.pipeline_name)
+            and (not rule.labels or one.run.label in rule.labels)
+            and (rule.older_than is None or one.run.start_time < latest)
+        ):
+            chosen.append(one)
+    return chosen
+
+
+def select_stored_runs(
+    registry: PipelineRegistry, rule: CleanupRule
+) -> list[AnnotatedRun]:
+    """Return the runs of a storage root that a rule lets go."""
+    return select_runs(registry.query_runs(RunQuery(), rule.pipeline_name), rule)
+
+
+def delete_stored_runs(
+    registry: PipelineRegistry, runs: Sequence[AnnotatedRun]
+) -> CleanupReport:
+    """Delete exactly these runs, one transaction per pipeline, and shrink the files."""
+    by_pipeline: dict[str, list[str]] = defaultdict(list)
+    for one in runs:
+        by_pipeline[one.pipeline_hash].append(one.run.run_id)
+    deleted: list[str] = []
+    failed: dict[str, str] = {}
+    for pipeline_hash, names in by_pipeline.items():
+        try:
+            _delete(registry, pipeline_hash, names)
+        except (sqlite3.Error, OSError, StoreError) as error:
+            failed.update(dict.fromkeys(names, str(error)))
+        else:
+            deleted.extend(names)
+    return CleanupReport(tuple(deleted), failed)
+
+
+def _delete(
+    registry: PipelineRegistry, pipeline_hash: str, names: Sequence[str]
+) -> None:
+    store = registry.get_backend(pipeline_hash, read_only=False)
+    try:
+        store.delete_runs(names)
+        store.shrink()
+    finally:
+        store.close()

@@ -1,0 +1,183 @@
+"""All pipelines of a storage root: one folder each, and a broken one hides no other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from ..errors import AmbiguousRunError, StoreError
+from ..records import RunQuery, RunRecord, RunStatus, RunSummary
+from .places import DATABASE, DESCRIPTION, storage_root
+from .sqlite import SQLiteBackend
+
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("justpipe_actors.storage")
+
+
+@attrs.frozen
+class PipelineInfo:
+    """One pipeline of a storage root."""
+
+    name: str
+    """Its name; the hash when its description cannot be read."""
+    hash: str
+    """``Pipe.pipeline_hash``, and the name of its folder."""
+    path: Path
+    """Its database."""
+
+
+@attrs.frozen
+class AnnotatedRun:
+    """A run, and whose it is."""
+
+    run: RunRecord
+    """The run."""
+    pipeline_name: str
+    """Name of its pipeline."""
+    pipeline_hash: str
+    """Hash of its pipeline."""
+
+
+class PipelineRegistry:
+    """Finds pipelines and runs below a storage root; creates and changes nothing.
+
+    Args:
+        storage_dir: the root; by default where pipes store their runs.
+    """
+
+    def __init__(self, storage_dir: str | Path | None = None) -> None:
+        self.storage_dir = storage_root() if storage_dir is None else Path(storage_dir)
+
+    def list_pipelines(self) -> list[PipelineInfo]:
+        """Return the pipelines, by hash; none when there is no root."""
+        try:
+            folders = sorted(self.storage_dir.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [
+            PipelineInfo(_name_of(folder), folder.name, folder / DATABASE)
+            for folder in folders
+            if (folder / DATABASE).is_file()
+        ]
+
+    def find_pipeline(self, pipeline_hash: str) -> PipelineInfo | None:
+        """Return the pipeline of exactly this hash."""
+        found = (one for one in self.list_pipelines() if one.hash == pipeline_hash)
+        return next(found, None)
+
+    def get_backend(
+        self, pipeline_hash: str, *, read_only: bool = True
+    ) -> SQLiteBackend:
+        """Return the store of a pipeline; a reader's, unless it is to delete.
+
+        Raises:
+            ValueError: that is no hash but a path.
+        """
+        if Path(pipeline_hash).name != pipeline_hash or pipeline_hash == "..":
+            msg = f"{pipeline_hash!r} is no pipeline hash; take one from list_pipelines()."
+            raise ValueError(msg)
+        path = self.storage_dir / pipeline_hash / DATABASE
+        return SQLiteBackend(path, read_only=read_only)
+
+    def describe_pipeline(self, pipeline_hash: str) -> dict[str, Any] | None:
+        """Return ``Pipe.describe()`` of a pipeline as it was at its latest run."""
+        info = self.find_pipeline(pipeline_hash)
+        return None if info is None else _description(info.path.parent)
+
+    def list_all_runs(
+        self,
+        pipeline_name: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
+    ) -> list[AnnotatedRun]:
+        """Return runs of all pipelines, or of those with a name; the newest first."""
+        return self._newest(
+            pipeline_name, limit, lambda store: store.list_runs(status, limit)
+        )
+
+    def query_runs(
+        self,
+        query: RunQuery,
+        pipeline_name: str | None = None,
+        limit: int | None = None,
+    ) -> list[AnnotatedRun]:
+        """Return the runs a query means, of all pipelines, the newest first."""
+        return self._newest(
+            pipeline_name, limit, lambda store: store.query_runs(query, limit)
+        )
+
+    def summarize_runs(
+        self, query: RunQuery, pipeline_name: str | None = None
+    ) -> list[tuple[PipelineInfo, RunSummary]]:
+        """Return the figures of a query for each pipeline."""
+        return list(self._ask(pipeline_name, lambda store: store.summarize_runs(query)))
+
+    def resolve_run(self, prefix: str) -> tuple[AnnotatedRun, SQLiteBackend] | None:
+        """Return the run whose id is, or alone begins with, a text; None without one.
+
+        Raises:
+            AmbiguousRunError: several ids begin with it.
+        """
+        exact = self._newest(None, None, lambda store: _exactly(store, prefix))
+        found = exact or self._newest(
+            None, None, lambda store: store.find_runs_by_prefix(prefix, -1)
+        )
+        if len(found) > 1:
+            raise AmbiguousRunError(prefix, [one.run.run_id for one in found])
+        if not found:
+            return None
+        return found[0], self.get_backend(found[0].pipeline_hash)
+
+    def _newest(
+        self,
+        pipeline_name: str | None,
+        limit: int | None,
+        question: Callable[[SQLiteBackend], list[RunRecord]],
+    ) -> list[AnnotatedRun]:
+        runs = [
+            AnnotatedRun(run, info.name, info.hash)
+            for info, found in self._ask(pipeline_name, question)
+            for run in found
+        ]
+        runs.sort(key=lambda one: one.run.start_time, reverse=True)
+        return runs if limit is None or limit < 0 else runs[:limit]
+
+    def _ask(
+        self, pipeline_name: str | None, question: Callable[[SQLiteBackend], T]
+    ) -> Iterator[tuple[PipelineInfo, T]]:
+        """Ask each store; one that cannot answer is left out with a warning."""
+        for info in self.list_pipelines():
+            if pipeline_name not in (None, info.name):
+                continue
+            try:
+                answer = question(self.get_backend(info.hash))
+            except (sqlite3.Error, OSError, StoreError) as error:
+                _logger.warning("Skipped the store %s: %s", info.path, error)
+                continue
+            yield info, answer
+
+
+def _exactly(store: SQLiteBackend, run_id: str) -> list[RunRecord]:
+    run = store.get_run(run_id)
+    return [] if run is None else [run]
+
+
+def _name_of(folder: Path) -> str:
+    name = (_description(folder) or {}).get("name")
+    return name if isinstance(name, str) and name else folder.name
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

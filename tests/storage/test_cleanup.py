@@ -1,0 +1,146 @@
+"""Forgetting runs: one rule, and only what was shown goes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from justpipe_actors.errors import CleanupRuleError
+from justpipe_actors.outcomes import PipelineTerminalStatus
+from justpipe_actors.records import OpenStatus
+from justpipe_actors.storage import (
+    AnnotatedRun,
+    CleanupRule,
+    PipelineRegistry,
+    SQLiteBackend,
+    delete_stored_runs,
+    select_runs,
+    select_stored_runs,
+)
+
+from ..conformance.storage_checks import DAWN, a_run, a_running_run, text_of
+
+
+FAILED = PipelineTerminalStatus.FAILED
+
+
+def runs_of(pipeline: str, *names: str, **changes: Any) -> list[AnnotatedRun]:
+    """Return runs of a pipeline, a minute apart."""
+    return [
+        AnnotatedRun(a_run(name, minute=n, **changes), pipeline, f"hash of {pipeline}")
+        for n, name in enumerate(names)
+    ]
+
+
+def chosen(runs: list[AnnotatedRun], **rule: Any) -> list[str]:
+    """Return what a rule lets go, an hour after dawn."""
+    found = select_runs(runs, CleanupRule(**rule), DAWN + timedelta(hours=1))
+    return [one.run.run_id for one in found]
+
+
+def test_each_pipeline_keeps_its_newest() -> None:
+    """A busy pipeline does not cost a quiet one its runs.  Beats W18."""
+    runs = runs_of("busy", "b0", "b1", "b2", "b3") + runs_of("quiet", "q0")
+
+    assert chosen(runs, keep=2) == ["b1", "b0"]
+    assert chosen(runs, keep=0, pipeline_name="quiet") == ["q0"]
+    assert chosen(runs) == []
+
+
+def test_the_newest_stay_whatever_they_are() -> None:
+    """Status and age restrict what goes and not what counts as newest."""
+    failed = runs_of("p", "f0", "f1", "f2", status=FAILED)
+    fine = [
+        AnnotatedRun(a_run(f"s{n}", minute=10 + n), "p", "hash of p") for n in range(2)
+    ]
+
+    assert chosen(failed + fine, keep=3, labels=("failed",)) == ["f1", "f0"]
+    old = timedelta(minutes=59)
+    assert chosen(failed + fine, keep=0, older_than=old) == ["f0"]
+
+
+def test_what_runs_is_never_forgotten() -> None:
+    """A running run stays; an abandoned one may go.  Beats W1."""
+    runs = [
+        AnnotatedRun(a_running_run("live"), "p", "h"),
+        AnnotatedRun(a_run("dead", status=OpenStatus.ABANDONED), "p", "h"),
+    ]
+
+    assert chosen(runs, keep=0) == ["dead"]
+    assert chosen(runs, keep=0, labels=("abandoned",)) == ["dead"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"keep": -1},
+        {"keep": True},
+        {"keep": 1.5},
+        {"older_than": timedelta(days=-1)},
+        {"labels": ("running",)},
+        {"labels": ("bogus",)},
+    ],
+    ids=str,
+)
+def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
+    """Negative counts and ages and unknown words are errors.  Beats W18."""
+    with pytest.raises(CleanupRuleError, match=next(iter(rule))):
+        CleanupRule(**rule)
+
+
+@given(
+    st.lists(st.sampled_from(["p", "q", "r"]), max_size=30),
+    st.integers(min_value=0, max_value=5),
+)
+def test_nobody_keeps_less_than_was_said(pipelines: list[str], keep: int) -> None:
+    """Whatever the runs, each pipeline keeps its newest ``keep``, and no more."""
+    runs = [
+        AnnotatedRun(a_run(str(n), minute=n), pipeline, pipeline)
+        for n, pipeline in enumerate(pipelines)
+    ]
+
+    gone = {one.run.run_id for one in select_runs(runs, CleanupRule(keep=keep))}
+
+    for pipeline in set(pipelines):
+        names = [one.run.run_id for one in runs if one.pipeline_hash == pipeline]
+        left = [name for name in names if name not in gone]
+        assert left == (names[-keep:] if keep else [])
+
+
+def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
+    """Deleting takes the chosen runs; one broken store fails alone.  Beats W8."""
+    for pipeline in ("h1", "h2"):
+        store = SQLiteBackend(tmp_path / pipeline / "runs.db")
+        for n in range(3):
+            store.save_run(a_run(f"{pipeline}-{n}", minute=n), [text_of(1)])
+        store.close()
+    registry = PipelineRegistry(tmp_path)
+    shown = select_stored_runs(registry, CleanupRule(keep=1))
+    assert len(shown) == 4
+
+    # Meanwhile one more is stored, and the other store breaks.
+    late = SQLiteBackend(tmp_path / "h1" / "runs.db")
+    late.save_run(a_run("late", minute=-9))
+    late.close()
+    (tmp_path / "h2" / "runs.db").write_bytes(b"\xff" * 2000)
+
+    report = delete_stored_runs(registry, shown)
+
+    assert set(report.deleted) == {"h1-0", "h1-1"}
+    assert set(report.failed) == {"h2-0", "h2-1"}
+    left = registry.get_backend("h1").list_runs()
+    assert [run.run_id for run in left] == ["h1-2", "late"]
+
+
+def test_more_runs_than_a_query_lists_are_seen(tmp_path: Path) -> None:
+    """Cleanup knows every run, beyond any default limit.  Beats W18."""
+    store = SQLiteBackend(tmp_path / "h" / "runs.db")
+    with store.transaction():
+        for n in range(300):
+            store.save_run(a_run(f"r{n}", minute=n))
+
+    assert len(select_stored_runs(PipelineRegistry(tmp_path), CleanupRule())) == 290
