@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from justpipe_actors import EventType
 from justpipe_actors.observability import compare_runs, format_comparison
+from justpipe_actors.records import RunRecord, StoredEvent
 from justpipe_actors.types import PipelineTerminalStatus
 
 
 START, END = EventType.STEP_START, EventType.STEP_END
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SUCCESS, FAILED = PipelineTerminalStatus.SUCCESS, PipelineTerminalStatus.FAILED
 
 
 def run(
     name: str, seconds: float | None, status: PipelineTerminalStatus = SUCCESS
-) -> Any:
+) -> RunRecord:
     """Return a stored run."""
     duration = None if seconds is None else timedelta(seconds=seconds)
-    return SimpleNamespace(run_id=name * 20, duration=duration, status=status)
+    return RunRecord(name * 20, NOON, None, duration, status)
 
 
-def stored(kind: Any, step: str, at: float, data: str | None = None, **ids: Any) -> Any:
+def stored(
+    kind: Any, step: str, at: float, data: str | None = None, **ids: Any
+) -> StoredEvent:
     """Return a stored event."""
-    return SimpleNamespace(
-        event_type=kind,
-        step_name=step,
-        timestamp=datetime.fromtimestamp(at, UTC),
-        data=json.dumps(ids) if data is None else data,
-    )
+    text = json.dumps(ids) if data is None else data
+    return StoredEvent(1, NOON + timedelta(seconds=at), kind, step, text)
 
 
 def test_runs_are_compared_step_by_step() -> None:
@@ -90,7 +89,7 @@ def test_equal_runs_differ_in_nothing() -> None:
 def test_w9_workers_are_measured_each_on_its_own() -> None:
     """W9: three workers side by side count three times, by their invocation ids."""
 
-    def three(seconds: float) -> list[Any]:
+    def three(seconds: float) -> list[StoredEvent]:
         starts = [stored(START, "w", n, invocation_id=f"r:{n}") for n in range(3)]
         ends = [
             stored(END, "w", n + seconds, invocation_id=f"r:{n}") for n in (2, 1, 0)

@@ -7,6 +7,7 @@ from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
 from .comparison import RunComparison, compare_runs, format_comparison
 from .lines import LogRecord
 from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
+from .states import StateDiffTracker, StateHistory
 from .timeline import Timeline, TimelineVisualizer
 
 
@@ -22,6 +23,8 @@ __all__ = [
     "ObserverMeta",
     "ObserverProtocol",
     "RunComparison",
+    "StateDiffTracker",
+    "StateHistory",
     "StreamLogSink",
     "Timeline",
     "TimelineVisualizer",

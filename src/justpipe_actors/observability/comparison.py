@@ -10,59 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from ..events import Event, EventType
+from ..records import RunRecord, StoredEvent
 from .showing import one_line
 from .spans import SpanStatus, spans_of
 
 
 NOTICEABLE = 0.001
 """Seconds by which a step's time must differ to be mentioned."""
-
-
-class RunLike(Protocol):
-    """A stored run, as far as a comparison looks at it."""
-
-    @property
-    def run_id(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def duration(self) -> timedelta | None:
-        """How long it took."""
-        ...
-
-    @property
-    def status(self) -> object:
-        """How it ended."""
-        ...
-
-
-class StoredEventLike(Protocol):
-    """A stored event, as far as a comparison looks at it."""
-
-    @property
-    def event_type(self) -> object:
-        """What happened."""
-        ...
-
-    @property
-    def step_name(self) -> str:
-        """To whom."""
-        ...
-
-    @property
-    def timestamp(self) -> datetime:
-        """When."""
-        ...
-
-    @property
-    def data(self) -> str:
-        """The whole event as JSON."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,10 +51,10 @@ class RunComparison:
 
 
 def compare_runs(
-    run1: RunLike,
-    events1: Sequence[StoredEventLike],
-    run2: RunLike,
-    events2: Sequence[StoredEventLike],
+    run1: RunRecord,
+    events1: Sequence[StoredEvent],
+    run2: RunRecord,
+    events2: Sequence[StoredEvent],
     pipeline1_name: str = "",
     pipeline2_name: str = "",
 ) -> RunComparison:
@@ -124,11 +81,11 @@ def compare_runs(
     )
 
 
-def _seconds(run: RunLike) -> float:
+def _seconds(run: RunRecord) -> float:
     return 0.0 if run.duration is None else run.duration.total_seconds()
 
 
-def _step_times(stored: Iterable[StoredEventLike]) -> dict[str, float]:
+def _step_times(stored: Iterable[StoredEvent]) -> dict[str, float]:
     times: dict[str, float] = {}
     for span in spans_of(_events(stored)):
         if span.status is SpanStatus.DONE:
@@ -136,15 +93,13 @@ def _step_times(stored: Iterable[StoredEventLike]) -> dict[str, float]:
     return times
 
 
-def _events(stored: Iterable[StoredEventLike]) -> Iterator[Event]:
+def _events(stored: Iterable[StoredEvent]) -> Iterator[Event]:
     for one in stored:
         if isinstance(one.event_type, EventType):
             yield _event(one, one.event_type, _facts(one.data))
 
 
-def _event(
-    stored: StoredEventLike, event_type: EventType, facts: dict[str, Any]
-) -> Event:
+def _event(stored: StoredEvent, event_type: EventType, facts: dict[str, Any]) -> Event:
     invocation, attempt = facts.get("invocation_id"), facts.get("attempt")
     return Event(
         event_type,

@@ -1,0 +1,308 @@
+"""``StateDiffTracker``: what each step did to the state; rows W14 and W36."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from justpipe_actors import Event, EventType, Pipe
+from justpipe_actors.errors import UnknownRunError
+from justpipe_actors.observability import ObserverMeta, StateDiffTracker
+
+
+END = EventType.STEP_END
+META = ObserverMeta("P", "r")
+
+
+@dataclass
+class Order:
+    total: float = 0.0
+    lines: list[str] = field(default_factory=list)
+    lock: Any = None
+
+
+async def tracked(*states: Any, names: str = "abc", **options: Any) -> StateDiffTracker:
+    """Return a tracker that saw a run begin with the first state, then one per step."""
+    tracker = StateDiffTracker(**options)
+    await tracker.on_pipeline_start(states[0], None, META)
+    for name, state in zip(names, states[1:], strict=False):
+        await tracker.on_event(state, None, META, Event(END, name, state))
+    await tracker.on_pipeline_end(states[-1], None, META, 1.0)
+    return tracker
+
+
+def chain(tracker: StateDiffTracker, *funcs: Any) -> Pipe[Any, Any]:
+    """Return an observed pipe that calls functions one after the other."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+    names = [func.__name__ for func in funcs]
+    for func, to in zip(funcs, [*names[1:], None], strict=True):
+        pipe.step(func.__name__, to=to)(func)
+    pipe.add_observer(tracker)
+    return pipe
+
+
+async def test_snapshots_are_copies_by_step() -> None:
+    """There is a deep copy of the beginning, of each step's end, and of the end."""
+    state = {"n": 1, "inner": [1]}
+    tracker = StateDiffTracker()
+    await tracker.on_pipeline_start(state, None, META)
+    state["inner"].append(2)  # type: ignore[attr-defined]
+    await tracker.on_event(state, None, META, Event(END, "a", state))
+    await tracker.on_pipeline_end(state, None, META, 1.0)
+
+    assert list(tracker.snapshots) == ["__start__", "a", "__end__"]
+    assert tracker.initial_state == {"n": 1, "inner": [1]}
+    assert tracker.get_snapshot("a") == {"n": 1, "inner": [1, 2]}
+    assert tracker.get_snapshot("nowhere") is None
+    assert tracker.step_order == ["a"]
+    copied = tracker.get_all_snapshots()
+    copied.clear()
+    assert len(tracker.snapshots) == 3
+
+
+async def test_a_step_is_seen_as_it_left_the_state() -> None:
+    """In a real run each copy is taken before the next step goes on with the state."""
+    tracker = StateDiffTracker()
+
+    def one(state: Any) -> None:
+        state["seen"] = ["one"]
+
+    def two(state: Any) -> None:
+        state["seen"].append("two")
+
+    def three(state: Any) -> None:
+        state["seen"].append("three")
+
+    async with chain(tracker, one, two, three).run({}) as run:
+        await run.wait()
+
+    assert tracker.get_snapshot("one") == {"seen": ["one"]}
+    assert tracker.get_snapshot("two") == {"seen": ["one", "two"]}
+    assert tracker.get_snapshot("__end__") == {"seen": ["one", "two", "three"]}
+    assert len(tracker.for_run(run.run_id).invocations) == 3
+
+
+async def test_w36_a_failed_run_has_an_end() -> None:
+    """W36: the state a failed run left behind is kept too."""
+    tracker = StateDiffTracker()
+
+    def fail(state: Any) -> None:
+        state["n"] = 2
+        raise ValueError("boom")
+
+    async with chain(tracker, fail).run({"n": 1}) as run:
+        await run.wait()
+
+    assert tracker.get_snapshot("__end__") == {"n": 2}
+    assert tracker.step_order == []
+
+
+async def test_w36_every_invocation_has_a_snapshot() -> None:
+    """W36: laps and map workers are kept apart, by visit, by item and by id."""
+    tracker = StateDiffTracker()
+    pipe: Pipe[Any, Any] = Pipe(None)
+
+    async def work(item: int, state: Any) -> None:
+        state["done"].append(item)
+
+    def lap(state: Any) -> str:
+        state["laps"] += 1
+        return "lap" if state["laps"] < 3 else "items"
+
+    pipe.step("lap")(lap)
+    pipe.map("items", each="w", max_concurrency=1)(lambda state: [10, 20])
+    pipe.step("w")(work)
+    pipe.add_observer(tracker)
+    async with pipe.run({"laps": 0, "done": []}, start="lap") as run:
+        await run.wait()
+
+    assert [tracker.get_snapshot(f"lap ({n})")["laps"] for n in (1, 2, 3)] == [1, 2, 3]
+    assert tracker.get_snapshot("lap")["laps"] == 3
+    assert tracker.get_snapshot("w[0]")["done"] == [10]
+    assert tracker.get_snapshot("w[1]")["done"] == [10, 20]
+    taken = tracker.for_run(run.run_id).invocations[0]
+    assert tracker.get_snapshot(taken.invocation_id or "")["laps"] == 1
+    exported = json.loads(tracker.export_json())
+    assert exported["lap (2)"] == {"laps": 2, "done": []}
+
+
+async def test_a_diff_lists_what_was_added_removed_and_changed() -> None:
+    """A difference comes in three sections, with what changed inside a value below it."""
+    tracker = await tracked(
+        {"gone": True, "n": 1, "items": [1, 2], "same": 0},
+        {"n": 2, "items": [1, 3, 4], "new": {"k": 1}, "same": 0},
+    )
+
+    assert tracker.diff("__start__", "a").splitlines() == [
+        "State diff: __start__ → a",
+        "─" * 25,
+        "Added:",
+        "  + new: dict(1 keys)",
+        "Removed:",
+        "  - gone: True",
+        "Changed:",
+        "  ~ n: 1 → 2",
+        "  ~ items: list(2 items) → list(3 items)",
+        "      ~ items[1]: 2 → 3",
+        "      + items[2]: 4",
+    ]
+    assert tracker.diff("a", "__end__").endswith("No changes.")
+    assert tracker.diff("a", "zz") == "No snapshot found for zz"
+
+
+async def test_objects_are_compared_by_their_attributes() -> None:
+    """A dataclass is compared field by field, anything in one piece as before and after."""
+    tracker = await tracked(Order(1.5), Order(2.5, ["x" * 300]), max_value_length=20)
+    text = tracker.diff("__start__", "a")
+    assert "  ~ total: 1.5 → 2.5" in text
+    assert f"      + lines[0]: {'x' * 17}..." in text
+
+    tracker = await tracked(1, 2, 2)
+    assert tracker.diff("__start__", "a").splitlines()[2:] == ["Before: 1", "After:  2"]
+    assert tracker.diff("a", "b").endswith("No changes.")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        ([1, 2, 3], "list(3 items)"),
+        ((1,), "list(1 items)"),
+        ({"a": 1}, "dict(1 keys)"),
+        ({1, 2}, "set(2 items)"),
+        (Order(), "Order"),
+        ("x" * 50, "x" * 17 + "..."),
+    ],
+)
+async def test_values_are_shown_by_kind_and_size(value: Any, text: str) -> None:
+    """A value in a difference takes one short line."""
+    tracker = await tracked({}, {"v": value}, max_value_length=20)
+
+    assert f"  + v: {text}" in tracker.diff("__start__", "a").splitlines()
+
+
+async def test_w36_values_of_one_kind_are_told_apart() -> None:
+    """W36: two values that look alike by kind and size are written out."""
+    tracker = await tracked({"at": range(3)}, {"at": range(4)})
+
+    assert "  ~ at: range(0, 3) → range(0, 4)" in tracker.diff("__start__", "a")
+
+
+async def test_w36_keys_of_any_type_are_compared() -> None:
+    """W36: keys that cannot be sorted together stop nothing."""
+    tracker = await tracked({1: "x", "a": 1, None: 2}, {1: "y", "a": 1, (1, 2): 3})
+    text = tracker.diff("__start__", "a")
+
+    assert [line.strip() for line in text.splitlines()[3:]] == [
+        "+ (1, 2): 3",
+        "Removed:",
+        "- None: 2",
+        "Changed:",
+        "~ 1: x → y",
+    ]
+    assert "+1, -1, ~1" in tracker.summary()
+
+
+async def test_a_summary_counts_the_changes_of_each_step() -> None:
+    """Steps that changed something are listed with counts and a few names."""
+    tracker = await tracked(
+        {"n": 1}, {"n": 2}, {"n": 2}, dict.fromkeys(("n", "a", "b", "c", "d"), 0)
+    )
+
+    assert tracker.summary().splitlines() == [
+        "State Changes Summary",
+        "",
+        "a:",
+        "  +0, -0, ~1",
+        "  changed: n",
+        "",
+        "c:",
+        "  +4, -0, ~1",
+        "  added: a, b, c, ...",
+        "  changed: n",
+    ]
+    assert StateDiffTracker().summary() == "No state snapshots captured"
+    assert "a:\n  replaced" in (await tracked(1, 2)).summary()
+
+
+async def test_a_state_that_cannot_be_copied_is_skipped() -> None:
+    """No copy, no snapshot, no error."""
+    lock = threading.Lock()
+    tracker = await tracked(Order(lock=lock), Order(lock=lock))
+
+    assert tracker.snapshots == {}
+    assert tracker.initial_state is None
+    assert tracker.step_order == ["a"]
+
+
+async def test_w36_snapshots_become_json() -> None:
+    """W36: states are exported as plain data, and of an object also what it is."""
+    tracker = await tracked(Order(1.5, ["x"]), Plain(), {"n": float("nan")})
+    exported = json.loads(tracker.export_json())
+
+    assert exported["__start__"] == {
+        "__class__": "Order",
+        "total": 1.5,
+        "lines": ["x"],
+        "lock": None,
+    }
+    assert exported["a"] == {"__class__": "Plain", "a": 1}
+    assert exported["b"] == {"n": "NaN"}
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.a = 1
+
+
+async def test_a_childs_steps_have_the_childs_state() -> None:
+    """The copy of a sub-pipeline's step is of the state that step had."""
+    tracker = StateDiffTracker()
+    child: Pipe[Any, Any] = Pipe(None, name="child")
+    child.step("x")(lambda state: state.update(inner=True))
+    pipe: Pipe[Any, Any] = Pipe(None)
+    pipe.sub("s", child)(lambda state: {"of": "child"})
+    pipe.add_observer(tracker)
+    async with pipe.run({"of": "parent"}) as run:
+        await run.wait()
+
+    assert tracker.get_snapshot("s:x") == {"of": "child", "inner": True}
+    assert tracker.get_snapshot("s") == {"of": "parent"}
+
+
+async def test_w14_runs_have_a_history_each() -> None:
+    """W14: concurrent runs neither mix nor erase each other, and few are kept."""
+    tracker = StateDiffTracker(keep=2)
+
+    async def rest(state: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        state["by"] = state["name"]
+
+    pipe = chain(tracker, rest)
+    runs = [pipe.run({"name": name}) for name in "abc"]
+    async with anyio.create_task_group() as tasks:
+        for run in runs[:2]:
+            tasks.start_soon(run.wait)
+
+    for run, name in zip(runs[:2], "ab", strict=True):
+        assert tracker.for_run(run.run_id).get_snapshot("rest")["by"] == name
+    await runs[2].wait()
+    with pytest.raises(UnknownRunError):
+        for run in runs:
+            tracker.for_run(run.run_id)
+
+
+async def test_histories_do_not_grow() -> None:
+    """A long loop keeps the copies of its last invocations only."""
+    tracker = await tracked(
+        *({"n": n} for n in range(50)), names="a" * 49, max_snapshots=5
+    )
+
+    taken = tracker.for_run("r").invocations
+    assert [one.state["n"] for one in taken] == [45, 46, 47, 48, 49]
