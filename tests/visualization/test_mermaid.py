@@ -127,7 +127,7 @@ def test_any_callable_is_a_hook() -> None:
     assert "startup_1> Unnamed ]" in text
     assert "startup_1 --> startup_2" in text
     assert "startup --> Start" in text
-    assert 'shutdown_0> "#60;Lambda#62;" ]' in text
+    assert 'shutdown_0>"#60;Lambda#62;"]' in text
     assert "End --> shutdown" in text
 
 

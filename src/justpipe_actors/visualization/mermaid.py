@@ -14,7 +14,7 @@ from ..shape import BarrierType, StepShapes, Topology
 from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
 from .builder import Hooks, build_ast
 from .theme import MermaidTheme
-from .wording import arrow, bare, escape, title
+from .wording import arrow, escape, flag, title
 
 
 _SHAPES = {
@@ -241,7 +241,7 @@ def _hooks(identity: str, heading: str, names: list[str]) -> Iterator[str]:
     yield f"subgraph {identity}[{heading}]"
     yield "    direction TB"
     for index, name in enumerate(names):
-        yield f"    {identity}_{index}> {bare(title(name))} ]"
+        yield f"    {identity}_{index}{flag(title(name))}"
     for index in range(1, len(names)):
         yield f"    {identity}_{index - 1} --> {identity}_{index}"
     yield "end"

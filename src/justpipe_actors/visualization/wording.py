@@ -29,9 +29,9 @@ def escape(text: str) -> str:
     return text.translate(_ENTITIES)
 
 
-def bare(text: str) -> str:
-    """Return text as it may stand without quotes, with them where it may not."""
-    return text if re.fullmatch(r"[\w ]+", text) else f'"{escape(text)}"'
+def flag(text: str) -> str:
+    """Return Mermaid's flag around text: quoted where it must be, then without spaces."""
+    return f"> {text} ]" if re.fullmatch(r"[\w ]+", text) else f'>"{escape(text)}"]'
 
 
 def arrow(label: str | None, *, is_dashed: bool) -> str:
