@@ -105,6 +105,11 @@ class StepShape(Protocol):
         ...
 
     @property
+    def handler(self) -> Callable[..., Any] | None:
+        """Its own handler, whose answers count as its own."""
+        ...
+
+    @property
     def barrier_type(self) -> BarrierType:
         """How many parents it waits for."""
         ...

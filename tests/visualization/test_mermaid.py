@@ -210,6 +210,20 @@ def test_answers_are_dashed_edges() -> None:
     assert "Start --> n2" in text
 
 
+def test_a_handlers_answers_are_the_steps() -> None:
+    """Where a step's own handler may go instead, its step may."""
+
+    def rescue(error: Exception) -> str:
+        return "plan_b"
+
+    pipe = AnyPipe()
+    pipe.map("a", each="w", on_error=rescue)(work)
+    pipe.step("plan_b")(work)
+    pipe.step("w")(work)
+
+    assert "n0 -.-> n1" in drawn(pipe)
+
+
 def test_a_node_stands_in_one_group() -> None:
     """W28: what two steps lead to is drawn once, and a group of one is none."""
     pipe = AnyPipe(allow_multi_root=True)

@@ -69,6 +69,11 @@ class StepDef:
         return self.options.barrier_type
 
     @property
+    def handler(self) -> Callable[..., Any] | None:
+        """Its own handler, as the user wrote it."""
+        return self.options.on_error.func if self.options.on_error else None
+
+    @property
     def may_go(self) -> tuple[str, ...]:
         """Where its answers may lead, as the user says."""
         return self.options.may_go

@@ -113,19 +113,14 @@ def _dynamic_edges(steps: StepShapes, known: list[VisualEdge]) -> Iterator[Visua
                 yield VisualEdge(name, target, label=label, is_dynamic=True)
 
 
-def _named_by(step: StepShape, steps: StepShapes) -> tuple[str, ...]:
+def _named_by(step: StepShape, steps: StepShapes) -> Iterable[str]:
+    """Return where a step may lead by what it, its switch or its handler answers."""
     if step.may_go:
-        return tuple(dict.fromkeys(step.may_go))
-    asked = _asked(step)
-    return answers_of(asked, steps).names if asked is not None else ()
-
-
-def _asked(step: StepShape) -> Callable[..., object] | None:
-    """Return the function that is asked where to go, if there is one."""
-    if step.kind is NodeKind.STEP:
-        return step.func
-    is_asking = step.kind is NodeKind.SWITCH and callable(step.routes)
-    return step.routes if is_asking and callable(step.routes) else None
+        return dict.fromkeys(step.may_go)
+    asked = [step.func] if step.kind is NodeKind.STEP else []
+    asked += [step.routes] if callable(step.routes) else []
+    asked += [step.handler] if step.handler is not None else []
+    return dict.fromkeys(n for one in asked for n in answers_of(one, steps).names)
 
 
 def _exits(steps: StepShapes) -> Iterator[VisualExit]:

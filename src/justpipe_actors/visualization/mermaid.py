@@ -198,7 +198,8 @@ class _Page:
             yield self._edge(edge)
         for one in sorted(self.ast.exits, key=lambda one: one.source):
             link = arrow(one.label, is_dashed=one.is_dynamic)
-            yield f"{self._id(one.source)}{link}{self.end}"
+            start = " " if one.label is not None else ""
+            yield f"{start}{self._id(one.source)}{link}{self.end}"
         for node in self._by_name():
             if node.has_unknown_routes:
                 yield f"{self.prefix}{node.id} -.-> {self.prefix}{node.id}_any"

@@ -1,0 +1,166 @@
+"""The numbered examples: each says what it promises, on both loops, and stores nothing.
+
+``python tests/examples/test_examples.py`` draws the pictures in their pages anew.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+
+SAID = {
+    "01_quick_start": ["Hello, World!", "success after 2 steps"],
+    "02_parallel_dag": ["0.00 s  step_start  work_out_tax", "Result: 52"],
+    "03_dynamic_map": ["Running News Summarizer", "Final Report", "Rivers: The dam"],
+    "04_dynamic_routing": ["Final Value: 20", "Final Value: 8", "0: classify, success"],
+    "05_suspension_resume": ["Game Over", "Forbidden word 'yes' used", "Maybe"],
+    "06_subpipelines": [
+        "Researching topic: Quantum Computing",
+        "Drafting content...",
+        "Report compiled:",
+    ],
+    "07_streaming": [
+        "Streaming Chatbot",
+        "Full Response: 140",
+        "The model stopped, too: True",
+    ],
+    "08_reliability_retry": [
+        "Attempt 3",
+        "Successfully called flaky API",
+        "failed: publish (disk full)",
+    ],
+    "09_middleware": [
+        "Running pipeline with Timing Middleware",
+        "load      200 ms\n",
+        "count      60 ms  <- slow",
+        "Counted [1, 2, 3]",
+    ],
+    "10_lifecycle_hooks": [
+        "Connecting to mock database",
+        "best: ada, cyd",
+        "failed: CHECK constraint",
+        "Disconnecting",
+    ],
+    "11_visualization": ["Generated Mermaid Code", "ask may lead to summarize"],
+    "13_barrier_types": [
+        "Starting fetch for user",
+        "profile from the cache",
+        "profile from the database",
+        "Finalizing decision",
+    ],
+    "14_testing_harness": [
+        "passed: the bank is asked again",
+        "Demo completed successfully!",
+    ],
+    "15_real_llm_streaming": [
+        "Streaming response",
+        "[the good model is too slow]",
+        "Test passed!",
+    ],
+}
+"""What must be in the output of each."""
+
+
+def load(name: str) -> ModuleType:
+    """Import an example as its own module, anew."""
+    path = EXAMPLES / name / "main.py"
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give an example an empty place for everything it could store, and two answers."""
+    place = tmp_path / "store"
+    monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(place))
+    monkeypatch.setenv("JUSTPIPE_ACTORS_PERSIST", "")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Maybe\nYes\n"))
+    return place
+
+
+def test_every_example_is_tested() -> None:
+    """Nobody adds an example and forgets it here."""
+    assert sorted(SAID) == sorted(one.name for one in EXAMPLES.glob("[0-9][0-9]_*"))
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("name", SAID)
+async def test_an_example_does_what_it_promises(
+    name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
+) -> None:
+    """Its output has what its page shows, on both loops, and its user's store is empty."""
+    await load(name).main()
+
+    printed = capsys.readouterr().out
+    for fragment in SAID[name]:
+        assert fragment in printed
+    assert list(surroundings.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAID)
+def test_an_example_is_a_program(name: str, tmp_path: Path) -> None:
+    """It runs from anywhere, by its path, with warnings as errors."""
+    line = [sys.executable, "-W", "error", str(EXAMPLES / name / "main.py")]
+    done = subprocess.run(
+        [*line, "--backend", "trio"],
+        cwd=tmp_path,
+        input="Maybe\nYes\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert SAID[name][-1] in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+FENCE = re.compile(r"```mermaid\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_page_shows_the_pipe_as_it_is(name: str) -> None:
+    """The drawing in the README is the one that the pipe draws of itself."""
+    page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
+
+    assert FENCE.findall(page) == [load(name).pipe.graph() + "\n"]
+
+
+def test_a_picture_can_be_written(tmp_path: Path) -> None:
+    """``11_visualization --svg FILE`` leaves the picture there."""
+    file = tmp_path / "pipe.svg"
+    example = EXAMPLES / "11_visualization" / "main.py"
+    subprocess.run([sys.executable, str(example), "--svg", str(file)], check=True)
+
+    assert file.read_text(encoding="utf-8").startswith("<svg ")
+
+
+def redraw() -> None:
+    """Write the drawings of all pipes into their pages."""
+    for name in SAID:
+        page = EXAMPLES / name / "README.md"
+        drawing = load(name).pipe.graph()
+        block = f"```mermaid\n{drawing}\n```"
+        text = FENCE.sub(lambda _, block=block: block, page.read_text(encoding="utf-8"))  # type: ignore[misc]
+        page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    redraw()
