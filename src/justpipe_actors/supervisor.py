@@ -8,19 +8,24 @@ variables of its own, so what happens to one run happens to no other.
 
     the block ──── body                     outer cancellation arrives here,
       └─ keeper, shielded                   and is relayed when the block is left
-           └─ actors and runs
+           ├─ services, each shielded       started in order, stopped in reverse
+           └─ actors and runs               come after the services, and end before them
 
 Leaving the block lets runs finish within ``grace`` seconds, then cancels them.  When the
 block is left by an error or a cancellation they are cancelled at once; either way it is
 left only when nothing of them is alive.
+
+A service that fails is restarted.  When that happens too often, all runs are ended with
+the reason and ``RestartIntensityExceeded`` is raised out of the block: whoever opened
+the supervisor decides what becomes of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack, get_args
 
 import anyio
 import attrs
@@ -28,7 +33,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from trio.lowlevel import enable_ki_protection
 
 from ._actors.actor import ActorStatistics
+from ._actors.child import ChildSpec, ChildStatistics
 from ._actors.host import Host
+from ._actors.letters import DeadLetter
+from ._actors.restarts import Policy, Restart, Strategy
+from ._actors.supervision import Children, Owner
 from ._daemon.door import Door, DoorStatistics
 from ._daemon.drain import DrainReport, drain, end_now, wait_last
 from ._daemon.roster import Roster
@@ -38,6 +47,7 @@ from ._run.hosting import current_loop
 from ._run.run import Order
 from ._run.snapshot import RunSnapshot, snapshot_of
 from ._run.stream import RunStream
+from .errors import DefinitionError, SupervisionError
 from .pipe import Pipe
 
 
@@ -64,27 +74,47 @@ class SupervisorSnapshot:
     """Every actor that has been needed so far."""
     runs: dict[str, RunSnapshot]
     """Every run at work, by id."""
+    services: tuple[ChildStatistics, ...] = ()
+    """Every service, in start order."""
 
 
 class Supervisor:
     """Owns the runs begun inside its block, and the actors they share.
 
     Args:
+        pipes: their definitions are checked when the supervisor opens.
         max_runs: runs at work at the same time; who comes later waits. None is no limit.
         grace: seconds that runs may take to finish when the block is left, and as many
             again to clean up once they were cancelled.
+        strategy: who is restarted with a service that ended: nobody else, those started
+            after it, or all.
+        intensity: restarts of services that are allowed within ``period``.
+        period: seconds that the intensity looks back.
 
     Raises:
-        ValueError: ``max_runs`` is less than 1, or ``grace`` is negative.
+        ValueError: ``max_runs`` is less than 1, ``grace`` or ``intensity`` is negative,
+            ``period`` is not positive, or the ``strategy`` is none of the three.
     """
 
-    def __init__(self, *, max_runs: int | None = None, grace: float = 10.0) -> None:
+    def __init__(
+        self,
+        *pipes: Pipe[Any, Any],
+        max_runs: int | None = None,
+        grace: float = 10.0,
+        strategy: Strategy = "one_for_one",
+        intensity: int = 3,
+        period: float = 5.0,
+    ) -> None:
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
             raise ValueError(msg)
         if grace < 0:
             msg = f"grace must not be negative, but it is {grace:g}."
             raise ValueError(msg)
+        self._pipes = pipes
+        self._children = Children(
+            Policy(strategy=strategy, intensity=intensity, period=period)
+        )
         self._max_runs = max_runs
         self._grace = grace
         self._tasks: TaskGroup | None = None
@@ -97,23 +127,31 @@ class Supervisor:
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Open it and make it the ambient one.
+        """Start the services in order, then open it for runs and make it the ambient one.
 
         Raises:
+            DefinitionError: one of its pipes is wired wrongly.
+            ChildStartFailed: a service did not get ready; what was started is stopped.
             RuntimeError: this supervisor was opened before.
         """
         if self._tasks is not None:
             msg = "A Supervisor is opened once; build another one."
             raise RuntimeError(msg)
+        for pipe in self._pipes:
+            pipe.validate()
         tasks = self._tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
-            roster: Roster = await tasks.start(self._keep)
+            roster = self._roster = await tasks.start(self._keep)
+            await self._children.open(
+                Owner(roster.host.spawn, roster.host.now, self._give_up)
+            )
         except BaseException as error:
+            self._leaving.set()
             # Nothing is left in it that could wait.
             await _leave(tasks, error)  # noqa: ASYNC102
             raise
-        self._roster = roster
+        roster.door.open()
         self._close_ambient = open_ambient(roster)
         return self
 
@@ -124,9 +162,22 @@ class Supervisor:
             async with anyio.create_task_group() as tasks:
                 loop = current_loop()
                 host = Host(tasks, loop.now, loop.watch_task(), loop.outlive_kill)
-                task_status.started(Roster(host, Door(self._max_runs)))
-                await self._leaving.wait()
+                door = Door(self._max_runs, is_held=True)
+                task_status.started(Roster(host, door))
+                try:
+                    await self._leaving.wait()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._children.aclose()
                 tasks.cancel_scope.cancel()
+
+    def _give_up(self, failure: SupervisionError) -> None:
+        """End the block: runs first, with the reason; the rest follows as it is left."""
+        if self._roster is not None:
+            self._roster.close()
+            self._roster.cancel(str(failure))
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
 
     @enable_ki_protection
     async def __aexit__(
@@ -135,10 +186,28 @@ class Supervisor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let runs finish, then end them; a body's error goes on bare."""
-        roster, tasks = self._opened(), self._tasks
+        """Let runs finish, then end them; a body's error goes on bare.
+
+        Raises:
+            RestartIntensityExceeded: services ended too often to go on.
+        """
+        tasks = self._tasks
         assert tasks is not None
         self._close_ambient()
+        try:
+            await self._empty(error)
+        except BaseException as interruption:
+            await _leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
+            if self._children.failure is None:
+                raise
+        else:
+            await _leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
+        failure = self._children.failure
+        if failure is not None and not isinstance(error, Exception):
+            raise failure
+
+    async def _empty(self, error: BaseException | None) -> None:
+        roster = self._opened()
         try:
             if error is None:
                 await drain(roster, self._grace, "The supervisor was closed")  # noqa: ASYNC102
@@ -148,7 +217,6 @@ class Supervisor:
             await wait_last(roster)  # noqa: ASYNC102 - shielded; says whom it waits for
             roster.close()
             self._leaving.set()
-        await _leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
 
     async def serve(
         self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
@@ -169,6 +237,51 @@ class Supervisor:
         report = await drain(self._opened(), seconds, "The supervisor was drained")
         self._drained.set()
         return report
+
+    # -- its services
+
+    def add_service(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        *,
+        restart: Restart = "permanent",
+        shutdown: float = 5.0,
+        start_timeout: float = 30.0,
+    ) -> None:
+        """Add a child of your own, such as a poller, behind the services that are there.
+
+        ``func`` is an async function.  One with a parameter ``task_status`` says
+        ``task_status.started()`` when it is ready; the next service is started only
+        then, and runs are let in behind the last one.  One that looks at
+        ``task_status.stopping`` ends by itself when that event is set; any other is
+        cancelled when it must end.
+
+        A service may be added while the supervisor is open; it is started soon.
+
+        Args:
+            name: unique among the services.
+            func: the service.
+            restart: ``permanent`` is restarted however it ends, ``transient`` after a
+                failure, ``temporary`` never.
+            shutdown: seconds to end by itself before it is cancelled.
+            start_timeout: seconds to get ready.
+
+        Raises:
+            DefinitionError: the name is taken, or ``restart`` is none of the three.
+        """
+        if restart not in get_args(Restart):
+            msg = f"restart must be one of {get_args(Restart)}, not {restart!r}."
+            raise DefinitionError(msg)
+        self._children.add(
+            ChildSpec(
+                name=name,
+                func=func,
+                restart=restart,
+                shutdown=shutdown,
+                start_timeout=start_timeout,
+            )
+        )
 
     # -- its runs
 
@@ -236,7 +349,13 @@ class Supervisor:
             places=roster.door.statistics(),
             actors=tuple(actor.statistics() for actor in roster.host.actors()),
             runs={name: snapshot_of(run) for name, run in roster.runs.items()},
+            services=self._children.statistics(),
         )
+
+    @property
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """The last messages that broke what performed them, oldest first."""
+        return self._opened().host.dead_letters
 
     def _opened(self) -> Roster:
         if self._roster is None:

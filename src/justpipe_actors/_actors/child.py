@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from enum import Enum
 from math import inf
-from pathlib import PurePath
 from typing import Any
 
 import anyio
@@ -32,6 +31,7 @@ from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from .._failure.texts import text_of
 from ..errors import ChildEnded, ChildStartFailed
+from .awaits import awaited_at
 from .restarts import Member, Restart, Standing
 
 
@@ -316,7 +316,7 @@ class Child:
                 _logger.critical(
                     "'%s' was cancelled and does not end; it waits at %s",
                     self.name,
-                    where(life.coroutine),
+                    " > ".join(awaited_at(life.coroutine)) or "an unknown place",
                     extra={"child": self.name, "incarnation": self.incarnation},
                 )
 
@@ -359,17 +359,3 @@ def _arguments(
         if parameter.kind in positional and parameter.default is parameter.empty
     ]
     return ((status,), {}) if needy else ((), {})
-
-
-def where(coroutine: Coroutine[Any, Any, Any] | None) -> str:
-    """Say where a coroutine waits, from its own line to the innermost one Python sees."""
-    places: list[str] = []
-    inner: Any = coroutine
-    while inner is not None:
-        frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
-        if frame is not None:
-            code = frame.f_code
-            name = PurePath(code.co_filename).name
-            places.append(f"{code.co_qualname} ({name}:{frame.f_lineno})")
-        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
-    return " > ".join(places) or "an unknown place"

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import attrs
 
@@ -85,6 +85,19 @@ class Policy:
     """Seconds before the first restart."""
     longest: float = 30.0
     """Most seconds before any restart."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            msg = (
+                f"strategy must be one of {get_args(Strategy)}, not {self.strategy!r}."
+            )
+            raise ValueError(msg)
+        if self.intensity < 0 or self.period <= 0:
+            msg = (
+                "intensity must be at least 0 and period more than 0 seconds, "
+                f"not {self.intensity} and {self.period:g}."
+            )
+            raise ValueError(msg)
 
     @property
     def cap(self) -> float:

@@ -19,6 +19,10 @@ DRAINING = RunRejected(
     "the supervisor is draining and takes no new runs",
     "Start it again once the service is back, or send it to another instance.",
 )
+STARTING = RunRejected(
+    "the supervisor is still starting its services",
+    "Await submit() to wait until it is open.",
+)
 CLOSED = RunRejected(
     "the supervisor is closed",
     "Start runs inside its 'async with' block.",
@@ -51,6 +55,8 @@ class Door:
 
     limit: int | None = None
     """Places there are; None is no limit."""
+    is_held: bool = False
+    """Whether whoever comes has to wait until it is opened."""
     _inside: int = attrs.field(default=0, init=False)
     _line: deque[_Caller] = attrs.field(factory=deque, init=False)
     _refusal: RunRejected | None = attrs.field(default=None, init=False)
@@ -58,7 +64,7 @@ class Door:
     @property
     def is_full(self) -> bool:
         """Whether the next one has to wait."""
-        return self.limit is not None and self._inside >= self.limit
+        return self.is_held or (self.limit is not None and self._inside >= self.limit)
 
     @property
     def is_open(self) -> bool:
@@ -73,6 +79,8 @@ class Door:
         """
         if self._refusal is not None:
             raise _copy(self._refusal)
+        if self.is_held:
+            raise _copy(STARTING)
         if self.is_full:
             reason = f"{self._inside} of {self.limit} runs are at work"
             remedy = "Await submit() to wait for a place, or raise max_runs."
@@ -105,6 +113,13 @@ class Door:
             self._line.popleft().answered.set()
         else:
             self._inside -= 1
+
+    def open(self) -> None:
+        """Let in who stands in line, as far as there are places."""
+        self.is_held = False
+        while self._line and not self.is_full:
+            self._inside += 1
+            self._line.popleft().answered.set()
 
     def close(self, refusal: RunRejected) -> None:
         """Let nobody in any more; who stands in line is turned away."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from .._actors.activation import Activation
+from .._actors.awaits import awaited_at
 from .._run.run import Run
-from .awaits import awaited_at
 
 
 @attrs.frozen

@@ -1,0 +1,291 @@
+"""Services of a supervisor: before the runs, behind the runs, and too often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe, Supervisor
+from justpipe_actors.errors import (
+    ChildStartFailed,
+    RestartIntensityExceeded,
+    RunRejected,
+)
+
+
+pytestmark = pytest.mark.virtual_time
+
+
+def logging_pipe(log: list[str]) -> Pipe[Any, Any]:
+    """Return a pipe whose step takes a second, or for ever, and writes down its end."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="p")
+
+    @pipe.step
+    async def s(state: dict[str, Any]) -> None:
+        log.append("run begins")
+        try:
+            await anyio.sleep(state["seconds"])
+        finally:
+            log.append("run ends")
+
+    return pipe
+
+
+def logging_service(log: list[str], name: str) -> Any:
+    """Return a service that writes down its begin and its end."""
+
+    async def serve(*, task_status: Any) -> None:
+        await anyio.sleep(1)
+        log.append(f"+{name}")
+        task_status.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            log.append(f"-{name}")
+
+    return serve
+
+
+async def test_services_are_up_before_the_first_run_and_down_after_the_last() -> None:
+    """They start in order before the block begins; runs end first, then they do, backwards."""
+    log: list[str] = []
+    pipe = logging_pipe(log)
+    supervisor = Supervisor(pipe)
+    supervisor.add_service("a", logging_service(log, "a"))
+    supervisor.add_service("b", logging_service(log, "b"))
+    async with supervisor:
+        log.append("block")
+        run = await supervisor.submit(pipe, {"seconds": 1})
+
+    assert log == ["+a", "+b", "block", "run begins", "run ends", "-b", "-a"]
+    assert (await run.wait()).status.value == "success"
+
+
+async def test_cancelling_the_block_keeps_the_order() -> None:
+    """The runs end at once, and still before the services they may need."""
+    log: list[str] = []
+    pipe = logging_pipe(log)
+    supervisor = Supervisor()
+    supervisor.add_service("a", logging_service(log, "a"))
+    with anyio.move_on_after(10):
+        async with supervisor:
+            run = await supervisor.submit(pipe, {"seconds": 1e6})
+            await anyio.sleep_forever()
+
+    assert log == ["+a", "run begins", "run ends", "-a"]
+    assert run.end is not None
+    assert run.end.error == "The supervisor was cancelled"
+
+
+async def test_a_service_may_ask_for_runs_while_others_still_start() -> None:
+    """It waits in line until all services are up; who will not wait is turned away."""
+    log: list[str] = []
+    pipe = logging_pipe(log)
+    supervisor = Supervisor()
+
+    async def poll() -> None:
+        with pytest.raises(RunRejected, match="still starting"):
+            supervisor.submit_nowait(pipe, {"seconds": 0})
+        log.append("asks")
+        await supervisor.submit(pipe, {"seconds": 0})
+        await anyio.sleep_forever()
+
+    supervisor.add_service("poll", poll)
+    supervisor.add_service("late", logging_service(log, "late"))
+    async with supervisor:
+        await anyio.sleep(1)
+
+    assert log == ["asks", "+late", "run begins", "run ends", "-late"]
+
+
+async def test_a_failed_service_is_restarted_beside_the_runs() -> None:
+    """Neither the runs nor the block notice; the snapshot does."""
+    pipe = logging_pipe([])
+    lives: list[float] = []
+
+    async def flaky() -> None:
+        lives.append(anyio.current_time())
+        if len(lives) == 1:
+            raise ConnectionError("gone")
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor()
+    supervisor.add_service("flaky", flaky)
+    async with supervisor:
+        run = await supervisor.submit(pipe, {"seconds": 3})
+        end = await run.wait()
+        (service,) = supervisor.snapshot().services
+
+    assert end.status.value == "success"
+    assert (service.name, service.incarnation, service.restarts) == ("flaky", 2, 1)
+    assert service.last_error == "ConnectionError: gone"
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_too_many_failures_end_the_runs_and_are_raised(leaving: bool) -> None:
+    """The block is left with RestartIntensityExceeded, while it works and while it is left."""
+    log: list[str] = []
+    pipe = logging_pipe(log)
+
+    async def hopeless() -> None:
+        await anyio.sleep(0.5)
+        raise ConnectionError("still gone")
+
+    supervisor = Supervisor(intensity=1, period=100, grace=100)
+    supervisor.add_service("steady", logging_service(log, "steady"))
+    supervisor.add_service("hopeless", hopeless)
+    with pytest.raises(RestartIntensityExceeded) as caught:
+        async with supervisor:
+            run = await supervisor.submit(pipe, {"seconds": 1e6})
+            if not leaving:
+                await anyio.sleep_forever()
+
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert log == ["+steady", "run begins", "run ends", "-steady"]
+    assert run.end is not None
+    assert run.end.status.value == "cancelled"
+    assert run.end.error == str(caught.value)
+
+
+async def test_an_error_of_the_block_goes_before_the_services() -> None:
+    """Two things are wrong; the block's own error comes out, the other one is in the log."""
+
+    async def hopeless() -> None:
+        raise ConnectionError("gone")
+
+    supervisor = Supervisor(intensity=0)
+    supervisor.add_service("hopeless", hopeless)
+    with pytest.raises(KeyError):
+        async with supervisor:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise KeyError("mine")
+
+
+async def test_a_service_that_does_not_start_keeps_the_block_from_beginning() -> None:
+    """The error is the service's, and what was started before is stopped."""
+    log: list[str] = []
+
+    async def broken(*, task_status: Any) -> None:
+        raise ConnectionError("no")
+
+    supervisor = Supervisor()
+    supervisor.add_service("a", logging_service(log, "a"))
+    supervisor.add_service("broken", broken)
+    with pytest.raises(ChildStartFailed, match="'broken' did not start") as caught:
+        async with supervisor:
+            pytest.fail("the block began")
+
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert log == ["+a", "-a"]
+
+
+async def test_opening_can_be_given_up() -> None:
+    """A service that is never ready does not hold whoever opens the supervisor."""
+    log: list[str] = []
+
+    async def never(*, task_status: Any) -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor()
+    supervisor.add_service("a", logging_service(log, "a"))
+    supervisor.add_service("never", never)
+    with anyio.move_on_after(5) as scope:
+        async with supervisor:
+            pytest.fail("the block began")
+
+    assert scope.cancelled_caught
+    assert log == ["+a", "-a"]
+
+
+async def test_services_can_be_added_while_it_is_open() -> None:
+    """They start soon, and stop first."""
+    log: list[str] = []
+    async with Supervisor() as supervisor:
+        supervisor.add_service("a", logging_service(log, "a"))
+        await anyio.sleep(2)
+        supervisor.add_service("b", logging_service(log, "b"))
+        with pytest.raises(DefinitionError, match="a service 'b' already"):
+            supervisor.add_service("b", logging_service(log, "b"))
+        await anyio.sleep(2)
+
+    assert log == ["+a", "+b", "-b", "-a"]
+
+
+async def test_a_supervisor_within_a_supervisor() -> None:
+    """The inner one that gives up is the outer one's failed service, and comes back whole."""
+    log: list[str] = []
+    lives: list[int] = []
+
+    async def subtree(*, task_status: Any) -> None:
+        lives.append(len(lives))
+
+        async def worker() -> None:
+            if lives[-1] == 0:
+                raise ConnectionError("bad start")
+            await anyio.sleep_forever()
+
+        inner = Supervisor(intensity=0)
+        inner.add_service("sibling", logging_service(log, f"sibling{lives[-1]}"))
+        inner.add_service("worker", worker)
+        await inner.serve(task_status=task_status)
+
+    outer = Supervisor(intensity=1)
+    outer.add_service("subtree", subtree)
+    async with outer:
+        await anyio.sleep(10)
+        (service,) = outer.snapshot().services
+        assert (service.state.value, service.incarnation) == ("running", 2)
+        assert service.last_error is not None
+        assert service.last_error.startswith("RestartIntensityExceeded")
+
+    assert log == ["+sibling0", "-sibling0", "+sibling1", "-sibling1"]
+
+
+async def test_escalation_goes_up_level_by_level() -> None:
+    """When the outer one gives up too, the chain of causes leads to where it began."""
+
+    async def hopeless() -> None:
+        raise ConnectionError("root of it")
+
+    async def subtree(*, task_status: Any) -> None:
+        inner = Supervisor(intensity=1)
+        inner.add_service("hopeless", hopeless)
+        await inner.serve(task_status=task_status)
+
+    outer = Supervisor(intensity=2, period=100)
+    outer.add_service("subtree", subtree)
+    with pytest.raises(RestartIntensityExceeded) as caught:
+        async with outer:
+            await anyio.sleep_forever()
+
+    inner_failure = caught.value.__cause__
+    assert caught.value.child == "subtree"
+    assert isinstance(inner_failure, RestartIntensityExceeded)
+    assert inner_failure.child == "hopeless"
+    assert isinstance(inner_failure.__cause__, ConnectionError)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    """Unknown words and impossible figures are errors where they are written."""
+    supervisor = Supervisor()
+    with pytest.raises(DefinitionError, match="restart must be one of"):
+        supervisor.add_service("x", anyio.sleep_forever, restart="often")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="strategy must be one of"):
+        Supervisor(strategy="all_for_one")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="intensity must be at least 0"):
+        Supervisor(intensity=-1)
+    with pytest.raises(ValueError, match="period more than 0"):
+        Supervisor(period=0)
+
+
+async def test_a_pipe_it_is_given_is_checked_when_it_opens() -> None:
+    """A definition error shows before anything has started, not at the first run."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("a", to="nowhere")(lambda: None)
+    supervisor = Supervisor(pipe)
+    with pytest.raises(DefinitionError, match="nowhere"):
+        await supervisor.__aenter__()
