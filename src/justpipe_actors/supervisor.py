@@ -195,8 +195,8 @@ class Supervisor:
         assert tasks is not None
         self._close_ambient()
         try:
-            await self._empty(error)
-        except BaseException as interruption:
+            await self._empty(error)  # noqa: ASYNC102 - bounded by the grace
+        except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
             await _leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
             if self._children.failure is None:
                 raise
