@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import anyio
-import attrs
 import pytest
 
-from justpipe_actors import Event, EventType, Pipe, Skip, Supervisor, seams
+from justpipe_actors import Event, EventType, Pipe, Skip, Supervisor
 from justpipe_actors.observability import Observer
 from justpipe_actors.seams import Seam
+from justpipe_actors.testing import Fault, at_seams
 
 
 class PlannedError(Exception):
     """What the tests put at a seam."""
-
-
-@attrs.define
-class Fault:
-    """Fails once, at the n-th crossing of one seam."""
-
-    seam: Seam
-    at: int = 0
-    crossed: int = 0
-
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        self.cross(seam, run_id, who)
-
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
-        if seam is not self.seam:
-            return
-        self.crossed += 1
-        if self.crossed == self.at + 1:
-            raise PlannedError(seam.value)
-
-
-@contextmanager
-def standing(there: seams.Seams) -> Iterator[None]:
-    """Put something at the seams for a while."""
-    seams.active = there
-    try:
-        yield
-    finally:
-        seams.active = None
 
 
 def everything() -> Pipe[Any, Any]:  # noqa: C901 - many small steps
@@ -94,6 +64,11 @@ def everything() -> Pipe[Any, Any]:  # noqa: C901 - many small steps
     return pipe
 
 
+def fault(seam: Seam, at: int) -> Fault:
+    """Return what fails at one crossing of a seam, or counts them."""
+    return Fault(seam, PlannedError(seam.value), at)
+
+
 def finishes(events: list[Event]) -> list[Event]:
     """Return the run's own FINISH events."""
     return [e for e in events if (e.type, e.stage) == (EventType.FINISH, "system")]
@@ -107,7 +82,7 @@ async def test_a_fault_at_any_seam_ends_the_run_once_and_leaves_nothing(
     """Whatever breaks inside the engine, a run has one end and holds nothing after it."""
     for at in range(await crossings(seam)):
         events: list[Event] = []
-        with standing(Fault(seam, at)), anyio.fail_after(1000), suppress(PlannedError):
+        with at_seams(fault(seam, at)), anyio.fail_after(1000), suppress(PlannedError):
             async with everything().run({}) as run:
                 async for event in run:
                     events.append(event)
@@ -129,7 +104,7 @@ async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> No
     for at in range(await crossings(seam)):
         pipe = everything()
         async with Supervisor() as supervisor:
-            with standing(Fault(seam, at)), suppress(PlannedError):
+            with at_seams(fault(seam, at)), suppress(PlannedError):
                 async with supervisor.run(pipe, {}) as bad:
                     await bad.wait()
             good = await supervisor.run(pipe, {}).wait()
@@ -141,8 +116,8 @@ async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> No
 
 async def crossings(seam: Seam) -> int:
     """Count how often a whole run crosses a seam; every seam is crossed."""
-    fault = Fault(seam, at=-1)
-    with standing(fault):
+    counter = fault(seam, -1)
+    with at_seams(counter):
         assert (await everything().run({}).wait()).status.value == "success"
-    assert fault.crossed
-    return fault.crossed
+    assert counter.crossed
+    return counter.crossed

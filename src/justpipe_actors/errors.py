@@ -34,7 +34,8 @@
     ├── UnknownRunError (LookupError)   an observer remembers no such run
     └── TrialError                      something a test found out
         ├── Deadlock                    nothing can happen any more
-        └── ScheduleFailure             a check failed under one schedule
+        ├── ScheduleFailure             a check failed under one schedule
+        └── CleanupFailure              a run stopped at one step left something behind
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
@@ -412,6 +413,23 @@ class UnknownStepError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.step, self.known)
+
+
+class CleanupFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+    """A run that was stopped at one step of its scheduler did not end as it should."""
+
+    def __init__(self, problem: str, how: str, step: int) -> None:
+        super().__init__(
+            f"{problem}\nIt was stopped by {how!r} at step {step} of its scheduler. "
+            f"Look at it alone with cancel_everywhere(..., how=[{how!r}], "
+            f"steps=[{step}])."
+        )
+        self.problem = problem
+        self.how = how
+        self.step = step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problem, self.how, self.step)
 
 
 class NoRouteError(ValueError):

@@ -30,6 +30,8 @@ class Seam(Enum):
     """An actor has taken a message and not begun with it."""
     CALL = "call"
     """A step's function is about to be called."""
+    RESUME = "resume"
+    """What a step waited for has happened, and its code is about to go on."""
     EMIT = "emit"
     """A streaming step hands over an item."""
     HANDLE = "handle"

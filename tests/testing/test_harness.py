@@ -161,6 +161,7 @@ async def test_an_unknown_step_is_refused_with_the_names_there_are() -> None:
         harness.mock("ownr")
 
 
+@pytest.mark.virtual_time
 async def test_middleware_wraps_the_mock() -> None:
     """Retry middleware sees what a mock raises."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)

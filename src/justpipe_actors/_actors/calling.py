@@ -42,15 +42,25 @@ Emit = Callable[[object], Awaitable[None]]
 
 @types.coroutine
 def within(
-    variables: Context, coroutine: Coroutine[Any, Any, object]
+    variables: Context,
+    coroutine: Coroutine[Any, Any, object],
+    pause: Callable[[], Awaitable[None]] | None = None,
 ) -> Generator[Any, Any, object]:
-    """Drive a coroutine inside a context, in the current task."""
+    """Drive a coroutine inside a context, in the current task.
+
+    Args:
+        variables: the context.
+        coroutine: what to drive.
+        pause: awaited after each of its waits, outside the context; for tests.
+    """
     run = variables.run
     try:
         trap = run(coroutine.send, None)
         while True:
             try:
                 answer = yield trap
+                if pause is not None:
+                    yield from pause().__await__()
             except GeneratorExit:
                 run(coroutine.close)
                 raise

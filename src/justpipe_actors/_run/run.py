@@ -61,6 +61,9 @@ PATIENCE = 10.0
 GRACE = 30.0
 """Seconds that hooks and observers get once nobody waits for the run any more."""
 
+OWNER_CANCELLED = "The run's owner was cancelled"
+"""Why a run ended when what it ran in was cancelled."""
+
 _logger = logging.getLogger("justpipe_actors")
 
 
@@ -179,7 +182,7 @@ class Run:
                 if self.ledger.ending is None:
                     await self._perform()
         except anyio.get_cancelled_exc_class():
-            self.stop(PipelineTerminalStatus.CANCELLED, "The run's owner was cancelled")
+            self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
             with anyio.CancelScope(shield=True):
                 await self._wind_up()
             raise
@@ -261,7 +264,7 @@ class Run:
         if self.ledger.ending is None:
             is_owner = anyio.current_effective_deadline() == -inf
             reason = (
-                "The run's owner was cancelled"
+                OWNER_CANCELLED
                 if is_owner or self.loop.is_task_cancelled()
                 else "A task of the run was cancelled from outside"
             )

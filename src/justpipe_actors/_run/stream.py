@@ -35,7 +35,7 @@ from ..seams import Seam
 from .ambient import Owner, ambient_owner
 from .feed import Feed
 from .hosting import Loop, current_loop
-from .run import Order, Run, new_run
+from .run import OWNER_CANCELLED, Order, Run, new_run
 from .snapshot import RunSnapshot, snapshot_of
 from .tail import Tail, TailReader
 
@@ -115,6 +115,8 @@ class RunStream:
     ) -> None:
         """Close the run and wait until nothing of it is left; a body's error goes on bare."""
         run = self._running()
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
         tasks, self._tasks = self._tasks, None
         if tasks is None:

@@ -11,30 +11,53 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from ..errors import Deadlock
+    from ..errors import CleanupFailure, Deadlock, ScheduleFailure
     from ..seams import Seam
     from .clocks import BackendOptions, virtual_time
+    from .exploring import Exploration, explore, replay
     from .harness import TestPipe
     from .result import TestResult
+    from .standing import Fault, Schedule, at_seams
+    from .sweeping import Sweep, cancel_everywhere
     from .watching import watched
 
 
 __all__ = [
     "BackendOptions",
+    "CleanupFailure",
     "Deadlock",
+    "Exploration",
+    "Fault",
+    "Schedule",
+    "ScheduleFailure",
     "Seam",
+    "Sweep",
     "TestPipe",
     "TestResult",
+    "at_seams",
+    "cancel_everywhere",
+    "explore",
+    "replay",
     "virtual_time",
     "watched",
 ]
 
 _WHERE = {
     "BackendOptions": ".clocks",
+    "CleanupFailure": "..errors",
     "Deadlock": "..errors",
+    "Exploration": ".exploring",
+    "Fault": ".standing",
+    "Schedule": ".standing",
+    "ScheduleFailure": "..errors",
     "Seam": "..seams",
+    "Sweep": ".sweeping",
     "TestPipe": ".harness",
     "TestResult": ".result",
+    "at_seams": ".standing",
+    "cancel_everywhere": ".sweeping",
+    "explore": ".exploring",
+    "replay": ".exploring",
     "virtual_time": ".clocks",
     "watched": ".watching",
 }

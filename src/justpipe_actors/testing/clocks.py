@@ -17,6 +17,7 @@ outside the main thread, which others call into, is never called deadlocked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypedDict
 
 import trio.testing
@@ -53,14 +54,29 @@ def virtual_time(
     Raises:
         ValueError: there is no such backend.
     """
-    watch = Watch(horizon)
+    return counted_time(backend, Watch(horizon), None)
+
+
+def counted_time(
+    backend: Backend | str, watch: Watch, on_step: Callable[[], None] | None
+) -> BackendOptions:
+    """Return the options of a clock that jumps and of a loop that tells its steps.
+
+    Args:
+        backend: ``"asyncio"`` or ``"trio"``.
+        watch: notices a standstill.
+        on_step: called before every step of a task, or every callback on asyncio.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
     if backend == "asyncio":
-        options = {"loop_factory": lambda: jumping.JumpingLoop(watch)}
+        options = {"loop_factory": lambda: jumping.JumpingLoop(watch, on_step)}
         return {"backend": "asyncio", "backend_options": options}
     if backend != "trio":
         msg = f"There is no backend {backend!r}; use 'asyncio' or 'trio'."
         raise ValueError(msg)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    watcher = jumping.JumpingInstrument(clock, watch)
+    watcher = jumping.JumpingInstrument(clock, watch, on_step)
     trios: dict[str, Any] = {"clock": clock, "instruments": [watcher]}
     return {"backend": "trio", "backend_options": trios}

@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import Context
+from functools import partial
 from math import inf
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
@@ -70,8 +72,11 @@ class JumpingSelector(selectors.DefaultSelector):
 class JumpingLoop(asyncio.SelectorEventLoop):
     """What trio's autojumping ``MockClock`` is, for asyncio."""
 
-    def __init__(self, watch: Watch | None = None) -> None:
+    def __init__(
+        self, watch: Watch | None = None, on_step: Callable[[], None] | None = None
+    ) -> None:
         self.watch = watch or Watch()
+        self._on_step = on_step
         self._jumping = JumpingSelector(self.watch)
         self._jobs: set[object] = set()
         super().__init__(self._jumping)
@@ -80,6 +85,23 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time, in seconds from 0."""
         return self._jumping.now
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Call a function in the next turn, and whoever counts steps before it."""
+        if self._on_step is None:
+            return super().call_soon(callback, *args, context=context)
+        call = partial(callback, *args)
+        return super().call_soon(self._step, call, context=context)
+
+    def _step(self, call: Callable[[], object]) -> None:
+        if self._on_step is not None:
+            self._on_step()
+        call()
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
@@ -103,8 +125,14 @@ class JumpingInstrument(trio.abc.Instrument):
     anybody.
     """
 
-    def __init__(self, clock: MockClock, watch: Watch) -> None:
+    def __init__(
+        self,
+        clock: MockClock,
+        watch: Watch,
+        on_step: Callable[[], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._on_step = on_step
         self._watch = watch
         self._idle = 0
         self._since = 0.0
@@ -120,6 +148,8 @@ class JumpingInstrument(trio.abc.Instrument):
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note that something happens."""
         self._idle = 0
+        if self._on_step is not None:
+            self._on_step()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Let the clock jump only while no thread is busy."""

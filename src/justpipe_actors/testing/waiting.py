@@ -53,7 +53,8 @@ def _describe(run: Run) -> Iterator[str]:
         f"  Run {run.order.run_id[:8]} of pipe '{ledger.plan.name}' "
         f"({run.age:g} s old) is held by: {held or 'nobody'}"
     )
-    for invocation in ledger.activations:
+    running = sorted(ledger.activations, key=lambda one: (-one.seconds, one.node.name))
+    for invocation in running:
         if isinstance(invocation, Activation):
             yield (
                 f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "

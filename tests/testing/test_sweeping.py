@@ -1,0 +1,120 @@
+"""``cancel_everywhere``: cleanup that holds at every step, and cleanup that does not."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, TestResult
+from justpipe_actors.errors import CleanupFailure
+from justpipe_actors.testing import cancel_everywhere
+from justpipe_actors.testing.clocks import Backend
+
+
+State = dict[str, Any]
+BACKENDS = ["asyncio", "trio"]
+
+
+def borrowing(*, safely: bool) -> Pipe[State, Any]:
+    """Return a pipe that borrows something, waits, and gives it back."""
+    pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
+
+    @pipe.on_shutdown
+    async def count(state: State) -> None:
+        state["shutdowns"] = state.get("shutdowns", 0) + 1
+
+    @pipe.step(to="after")
+    async def borrow(state: State) -> None:
+        state["out"] = 1
+        if safely:
+            try:
+                await anyio.sleep(1)
+            finally:
+                state["out"] = 0
+        else:
+            await anyio.sleep(1)
+            state["out"] = 0
+
+    @pipe.step
+    async def after(state: State) -> None:
+        await anyio.sleep(1)
+
+    return pipe
+
+
+def returned(result: TestResult[State]) -> None:
+    """Check that what was borrowed is back."""
+    assert not result.final_state.get("out"), "it was not given back"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_pipeline_that_cleans_up_passes_at_every_step(backend: Backend) -> None:
+    """Stopped anywhere and in any way, it ends once and leaves nothing."""
+    sweep = cancel_everywhere(borrowing(safely=True), dict, returned, backend=backend)
+
+    assert sweep.runs == 3 * sweep.steps
+    assert sweep.steps > 15
+    assert sweep.statuses["cancelled"] > 10
+    assert sweep.statuses["client_closed"] > 5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_missing_cleanup_is_found_with_the_step_to_look_at(backend: Backend) -> None:
+    """The failure names the way and the step, and that step alone shows it again."""
+    pipe = borrowing(safely=False)
+    with pytest.raises(CleanupFailure, match="it was not given back") as caught:
+        cancel_everywhere(pipe, dict, returned, backend=backend)
+
+    found = caught.value
+    assert pickle.loads(pickle.dumps(found)).step == found.step
+    with pytest.raises(CleanupFailure):
+        cancel_everywhere(
+            pipe,
+            dict,
+            returned,
+            how=[found.how],  # type: ignore[list-item]
+            steps=[found.step],
+            backend=backend,
+        )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_task_that_outlives_its_run_is_found(backend: Backend) -> None:
+    """What a step leaves running is named."""
+    import asyncio
+
+    import trio
+
+    async def forever() -> None:
+        await anyio.sleep(1000)
+
+    pipe: Pipe[State, Any] = Pipe(dict)
+
+    @pipe.step
+    async def leak(state: State) -> None:
+        if backend == "trio":
+            trio.lowlevel.spawn_system_task(forever, name="left over")
+        else:
+            state["task"] = asyncio.create_task(forever(), name="left over")
+        await anyio.sleep(1)
+
+    with pytest.raises(CleanupFailure, match="tasks are left: left over"):
+        cancel_everywhere(pipe, dict, backend=backend)
+
+
+def test_a_check_may_return_false() -> None:
+    """False is a failure, and its step is 0 when nobody stopped the run."""
+    with pytest.raises(CleanupFailure, match="the check returned False"):
+        cancel_everywhere(borrowing(safely=True), dict, lambda result: False)
+
+
+def test_of_many_steps_some_are_picked_evenly() -> None:
+    """``most`` bounds the work for long runs."""
+    sweep = cancel_everywhere(borrowing(safely=True), dict, how=["cancel"], most=5)
+
+    assert 3 <= sweep.runs <= 5
+    assert Counter(sweep.statuses).total() == sweep.runs
