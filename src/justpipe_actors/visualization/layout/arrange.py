@@ -116,7 +116,7 @@ def _columns(chain: Chain) -> list[float]:
     xs = [s.x if s.is_passing else s.x + lane for s in chain.spots]
     for index in range(1, len(xs)):
         spot = chain.spots[index]
-        is_near = abs(xs[index] - xs[index - 1]) <= STRAIGHT
-        if is_near and (spot.is_passing or spot.width > 5 * STRAIGHT):
+        most = STRAIGHT if spot.is_passing else min(STRAIGHT, spot.width / 6)
+        if abs(xs[index] - xs[index - 1]) <= most:
             xs[index] = xs[index - 1]
     return xs
