@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .daemon import serve
     from .errors import DefinitionError
     from .events import Event, EventType
     from .meta import Meta
@@ -36,6 +37,7 @@ __all__ = [
     "Suspend",
     "TestPipe",
     "TestResult",
+    "serve",
     "simple_logging_middleware",
 ]
 
@@ -53,6 +55,7 @@ _WHERE = {
     "Suspend": ".signals",
     "TestPipe": ".testing.harness",
     "TestResult": ".testing.result",
+    "serve": ".daemon",
     "simple_logging_middleware": ".middleware",
 }
 

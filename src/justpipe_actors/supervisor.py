@@ -41,6 +41,7 @@ from ._actors.supervision import Children, Owner
 from ._daemon.door import Door, DoorStatistics
 from ._daemon.drain import DrainReport, drain, end_now, wait_last
 from ._daemon.roster import Roster
+from ._daemon.stuck import StuckRun, stuck_run
 from ._definition.decorators import Target
 from ._run.ambient import open_ambient
 from ._run.hosting import current_loop
@@ -122,6 +123,8 @@ class Supervisor:
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = anyio.Event()
         self._leaving = anyio.Event()
+        self.report: DrainReport | None = None
+        """How the runs ended that were at work when the end began."""
 
     # -- its life
 
@@ -209,14 +212,20 @@ class Supervisor:
     async def _empty(self, error: BaseException | None) -> None:
         roster = self._opened()
         try:
-            if error is None:
-                await drain(roster, self._grace, "The supervisor was closed")  # noqa: ASYNC102
-            else:
-                await end_now(roster, self._grace, _why(error))  # noqa: ASYNC102
+            await self._end_runs(roster, error)
         finally:
             await wait_last(roster)  # noqa: ASYNC102 - shielded; says whom it waits for
             roster.close()
             self._leaving.set()
+
+    async def _end_runs(self, roster: Roster, error: BaseException | None) -> None:
+        if self._drained.is_set():
+            roster.cancel("The supervisor was closed")
+        elif error is None:
+            reason = "The supervisor was closed"
+            self.report = await drain(roster, self._grace, reason)
+        else:
+            self.report = await end_now(roster, self._grace, _why(error))
 
     async def serve(
         self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
@@ -224,7 +233,11 @@ class Supervisor:
         """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``."""
         async with self:
             task_status.started(self)
-            await self._drained.wait()
+            await self.wait_drained()
+
+    async def wait_drained(self) -> None:
+        """Wait until ``drain`` has been called and is done."""
+        await self._drained.wait()
 
     async def drain(self, grace: float | None = None) -> DrainReport:
         """Take no new runs, let the others finish, cancel the rest; it stays drained.
@@ -235,8 +248,13 @@ class Supervisor:
         """
         seconds = self._grace if grace is None else grace
         report = await drain(self._opened(), seconds, "The supervisor was drained")
+        self.report = self.report or report
         self._drained.set()
         return report
+
+    def cancel_runs(self, reason: str = "Cancelled") -> None:
+        """Cancel every run at work; new ones are still taken, unless it is drained."""
+        self._opened().cancel(reason)
 
     # -- its services
 
@@ -356,6 +374,20 @@ class Supervisor:
     def dead_letters(self) -> Sequence[DeadLetter]:
         """The last messages that broke what performed them, oldest first."""
         return self._opened().host.dead_letters
+
+    def stuck(self) -> tuple[StuckRun, ...]:
+        """Return who holds each run that is at work, and at which line it waits."""
+        return tuple(stuck_run(run) for run in self._opened().runs.values())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its block was entered and not left."""
+        return self._roster is not None and not self._leaving.is_set()
+
+    @property
+    def grace(self) -> float:
+        """Seconds that runs may take to finish, and again to clean up."""
+        return self._grace
 
     def _opened(self) -> Roster:
         if self._roster is None:

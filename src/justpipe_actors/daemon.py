@@ -1,0 +1,158 @@
+"""``serve``: a daemon's main, from READY to the last signal.
+
+=============================  ==========================================================
+SIGTERM or SIGINT              the supervisor drains: no new runs, the others may finish
+a second one                   the runs are cancelled; their cleanup is waited for
+a third one                    the process ends now, with status 128 + the signal's number
+SIGHUP                         the ``reload`` hook is called
+=============================  ==========================================================
+
+systemd is told what happens when it asks to be (``Type=notify``, ``WatchdogSec=``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup, TaskStatus
+
+from ._daemon.drain import DrainReport
+from ._daemon.interrupts import RELOADING, Interrupts, caught
+from ._daemon.notify import Notifier, notifier
+from ._run.hosting import current_loop
+from .supervisor import Supervisor
+
+
+Reload = Callable[[Supervisor], Awaitable[None]]
+"""Called at SIGHUP, to read settings again or to replace pipes."""
+
+PULSE = 5.0
+"""Seconds between two words to the service manager; less when its watchdog is stricter."""
+
+exit_now = os._exit
+"""Ends the process without asking anybody."""
+
+_logger = logging.getLogger("justpipe_actors.daemon")
+
+
+async def serve(
+    supervisor: Supervisor,
+    *,
+    reload: Reload | None = None,
+    task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED,
+) -> DrainReport:
+    """Serve until a signal asks for the end, or the supervisor is drained.
+
+    Args:
+        supervisor: opened here unless it is open, and drained in the end.
+        reload: called with the supervisor at SIGHUP; what it raises is logged, and the
+            daemon goes on with what it had.
+        task_status: told when everything has started.
+
+    Returns:
+        How the runs ended that were at work when the end began.
+
+    Raises:
+        RuntimeError: this is not the main thread.
+    """
+    daemon = _Daemon(supervisor, notifier(os.environ, os.getpid()), reload)
+    interrupts = Interrupts(current_loop(), daemon.give_up)
+    with caught(interrupts):
+        async with AsyncExitStack() as stack:
+            if not supervisor.is_open:
+                await stack.enter_async_context(supervisor)
+            task_status.started(supervisor)
+            await daemon.live(interrupts)
+    _logger.info("Served: %s", supervisor.report)
+    return supervisor.report or DrainReport()
+
+
+@attrs.define(eq=False)
+class _Daemon:
+    """What a daemon does besides its runs."""
+
+    supervisor: Supervisor
+    notifier: Notifier
+    reload: Reload | None
+    _reloads: int = attrs.field(default=0, init=False)
+    _is_reloading: bool = attrs.field(default=False, init=False)
+    _is_draining: bool = attrs.field(default=False, init=False)
+
+    async def live(self, interrupts: Interrupts) -> None:
+        """Obey signals until the supervisor is drained."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._obey, interrupts, tasks)
+            if self.notifier.address is not None:
+                tasks.start_soon(self._pulse)
+            self.notifier.ready(self._status())
+            _logger.info("Serving")
+            await self.supervisor.wait_drained()
+            tasks.cancel_scope.cancel()
+
+    async def _obey(self, interrupts: Interrupts, tasks: TaskGroup) -> None:
+        while True:
+            name = await interrupts.get()
+            if name in RELOADING:
+                self._reloads += 1
+                if not self._is_reloading:
+                    tasks.start_soon(self._reload)
+            elif not self._is_draining:
+                self._is_draining = True
+                _logger.info("%s: draining", name.name)
+                tasks.start_soon(self._drain)
+            else:
+                _logger.warning("%s again: cancelling what is left", name.name)
+                self.supervisor.cancel_runs(f"The daemon was stopped by {name.name}")
+
+    async def _drain(self) -> None:
+        grace = self.supervisor.grace
+        self.notifier.stopping(f"Draining; {self._status()}", 2 * grace + PULSE)
+        await self.supervisor.drain()
+
+    async def _reload(self) -> None:
+        self._is_reloading = True
+        while self._reloads:
+            self._reloads = 0
+            self.notifier.reloading()
+            await self._call_reload()
+            self.notifier.ready(self._status())
+        self._is_reloading = False
+
+    async def _call_reload(self) -> None:
+        if self.reload is None:
+            _logger.warning(
+                "SIGHUP: there is nothing to reload; pass serve(reload=...)"
+            )
+            return
+        try:
+            await self.reload(self.supervisor)
+        except Exception:
+            _logger.exception("SIGHUP: the reload failed; going on as before")
+        else:
+            _logger.info("SIGHUP: reloaded")
+
+    async def _pulse(self) -> None:
+        strict = self.notifier.watchdog
+        seconds = PULSE if strict is None else min(strict / 2, PULSE)
+        while True:
+            self.notifier.alive(self._status())
+            await anyio.sleep(seconds)
+
+    def _status(self) -> str:
+        places = self.supervisor.snapshot().places
+        return f"{places.inside} runs at work, {places.waiting} waiting"
+
+    def give_up(self, name: signal.Signals) -> None:
+        """End the process without asking anybody; called in a signal's handler."""
+        with suppress(Exception):
+            for run in self.supervisor.stuck():
+                _logger.critical("Left behind: %s", run)
+            _logger.critical("%s for the third time: giving up", name.name)
+        exit_now(128 + name)
