@@ -127,7 +127,9 @@ class WitnessProtocol(Protocol):
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
         """See one event, before the step that caused it is followed by another.
 
-        It runs on the event loop between two steps, so it must be quick.
+        It runs on the event loop between two steps, so it must be quick.  At STEP_START
+        it runs in the context variables of the invocation: what it sets there, the
+        step's function and its error handlers see, and nobody else.
         """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -66,6 +68,38 @@ async def test_a_witness_sees_the_state_its_event_found() -> None:
 
     assert witness.seen == [("a", 1), ("b", 2), ("c", 3)]
     assert [stage for stage, _ in witness.told] == ["a", "b", "c"]
+
+
+async def test_a_witness_can_set_context_variables_of_a_step() -> None:
+    """What is set at STEP_START is seen by that invocation, its child's too, by no other."""
+
+    class Binder(Observer):
+        def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
+            if event.type is EventType.STEP_START:
+                bound.set(f"{bound.get()}/{event.stage}")
+
+    seen: list[str] = []
+    bound: ContextVar[str] = ContextVar("bound", default="")
+    child: Pipe[Any, Any] = Pipe(None, name="child")
+
+    async def note(state: Any) -> AsyncIterator[str]:
+        yield "token"
+        seen.append(bound.get())
+
+    def fail(state: Any) -> None:
+        raise ValueError("boom")
+
+    child.step("x", to="y")(note)
+    child.step("y")(note)
+    pipe: Pipe[Any, Any] = Pipe(None)
+    pipe.sub("s", child, to="b")(lambda state: state)
+    pipe.step("b", on_error=lambda: seen.append(bound.get()))(fail)
+    pipe.add_observer(Binder())
+    async with pipe.run({}) as run:
+        await run.wait()
+
+    assert seen == ["/s/s:x", "/s/s:y", "/b"]
+    assert bound.get() == ""
 
 
 @pytest.mark.virtual_time

@@ -118,9 +118,14 @@ def _begin(act: Activation) -> None:
     act.began = ledger.host.now()
     if act.message.fan and act.message.attempt == 1:
         ledger.tally.begin_worker()
-    act.variables.run(current_step_notes.set, act.notes)
-    act.variables.run(current_tries.set, act.tries)
-    ledger.voice.say(
+    act.variables.run(_announce, act)
+
+
+def _announce(act: Activation) -> None:
+    """Say that it begins, where the step will run: it sees what a witness sets here."""
+    current_step_notes.set(act.notes)
+    current_tries.set(act.tries)
+    act.ledger.voice.say(
         EventType.STEP_START, act.node.name, None, act.node.kind, act.lineage
     )
 
