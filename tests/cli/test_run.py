@@ -19,18 +19,6 @@ RUNNABLE = Path(__file__).with_name("runnable.py")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "survey" / "pipeline.py"
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """Name the event loop."""
-    return str(request.param)
-
-
-@pytest.fixture(autouse=True)
-def paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what a command adds to the import path."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-
 def target(name: str) -> str:
     """Name one of the pipes to run."""
     return f"{RUNNABLE}:{name}"

@@ -75,12 +75,6 @@ sys.exit(main(["run", *sys.argv[1:]]))
 """Takes the terminal for its own, so that Ctrl-C there reaches it and is not ignored."""
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """Name the event loop."""
-    return str(request.param)
-
-
 def plain(text: str) -> str:
     """Take the control sequences out."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)

@@ -17,7 +17,8 @@ from rich.text import Text
 from ..events import Event, EventType
 from .formatting import format_duration, printable
 from .progress import Progress
-from .rows import GLYPHS, Canvas, draw
+from .rows import Canvas, draw
+from .screen import canvas_of
 from .streaming import token_text
 from .words import Ending, details, headline
 
@@ -126,16 +127,5 @@ class LiveView:
         return line
 
     def _canvas(self) -> Canvas:
-        size = self._screen.size
         # The tail, a blank line, the footer, and the line the cursor rests on.
-        return Canvas(
-            size.width, max(3, size.height - 4), _has_only_ascii(self._screen)
-        )
-
-
-def _has_only_ascii(screen: Console) -> bool:
-    try:
-        "".join(glyph for glyph, _ in GLYPHS.values()).encode(screen.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return True
-    return False
+        return canvas_of(self._screen, 4)

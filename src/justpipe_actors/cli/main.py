@@ -18,7 +18,19 @@ Exit status: 0 it worked, 1 it did not (the run failed, there is no such run),
 2 the input is wrong, 130 interrupted, 143 terminated, 141 nobody reads the output."""
 
 
-COMMANDS = ("run", "graph")
+COMMANDS = (
+    "run",
+    "list",
+    "show",
+    "tail",
+    "timeline",
+    "compare",
+    "stats",
+    "pipelines",
+    "export",
+    "cleanup",
+    "graph",
+)
 """The commands, in the order of ``--help``; each has a file of its name."""
 
 

@@ -107,9 +107,12 @@ class Progress:
     """What a step that suspended the run waits for."""
     end: PipelineEndData | None = None
     """How it ended."""
+    latest: float = 0.0
+    """Wall clock at the last event, in seconds."""
 
     def hear(self, event: Event) -> None:
         """Take note of an event."""
+        self.latest = event.timestamp
         match event.type:
             case EventType.TOKEN:
                 self.tokens += 1

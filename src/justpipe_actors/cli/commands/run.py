@@ -7,18 +7,15 @@ from typing import Any
 
 import attrs
 import click
-from rich.console import Console
 
 from ...codec import to_text
-from ...pipe import Pipe
 from ..conducting import Stream
-from ..live import LiveView
 from ..loading import load_pipe
 from ..looping import run_in_loop
 from ..outline import outline
-from ..plain import JsonView, LinesView
 from ..values import build, build_default, read_json
-from ..views import Place, Style, View, style_for
+from ..viewing import style_of, style_options, view_for
+from ..views import Style
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +49,10 @@ def run_command(options: RunOptions) -> int:
     pipe = load_pipe(options.target)
     state = _value(pipe.state_type, options.state, "--state")
     context = _value(pipe.context_type, options.context, "--context")
-    view = _view(pipe, options)
+    title = f"{pipe.name} on {options.backend}"
+    progress = outline(pipe.describe())
+    style = style_of(options.style)
+    view = view_for(style, title, progress, has_state=options.has_state)
 
     def open_run() -> Stream:
         return pipe.run(state, context, start=options.start, timeout=options.timeout)
@@ -61,7 +61,7 @@ def run_command(options: RunOptions) -> int:
     if isinstance(ending, int):
         return ending
     view.conclude(ending)
-    if options.has_state and not isinstance(view, JsonView):
+    if options.has_state and style != "json":
         sys.stdout.write(f"{to_text(state)}\n")
     return ending.status
 
@@ -70,26 +70,6 @@ def _value(wanted: Any, text: str | None, option: str) -> Any:
     if text is None:
         return build_default(wanted, option)
     return build(wanted, read_json(text, option))
-
-
-def _view(pipe: Pipe[Any, Any], options: RunOptions) -> View:
-    progress = outline(pipe.describe())
-    out, err = sys.stdout, sys.stderr
-    screens = [Console(file=one) for one in (out, err)]
-    places = [
-        Place(one.is_terminal, one.is_terminal and not one.is_dumb_terminal)
-        for one in screens
-    ]
-    match style_for(options.style, *places):
-        case "json":
-            return JsonView(progress, out, err, has_state=options.has_state)
-        case "lines":
-            return LinesView(progress, out, err)
-        case "live":
-            title = f"{pipe.name} on {options.backend}"
-            if places[0].can_redraw:
-                return LiveView(title, progress, screens[0], None)
-            return LiveView(title, progress, screens[1], out)
 
 
 @click.command("run")
@@ -115,20 +95,7 @@ def _view(pipe: Pipe[Any, Any], options: RunOptions) -> View:
     "--start", metavar="STEP", help="Begin with this step instead of at the roots."
 )
 @click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
-@click.option(
-    "--json",
-    "style",
-    flag_value="json",
-    default=None,
-    help="Write every event as a line of JSON; the default when output is no terminal.",
-)
-@click.option(
-    "--text",
-    "style",
-    flag_value="lines",
-    default=None,
-    help="Write what the run streams, progress to standard error.",
-)
+@style_options
 def command(**options: Any) -> int:
     """Run a pipe and show what it does.
 

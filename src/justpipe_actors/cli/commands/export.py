@@ -1,0 +1,66 @@
+"""``export``: a stored run and its events as one JSON document."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ...abc import StorageBackend
+from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ..formatting import counted, printable
+from ..output import STDOUT, write_document
+from ..shapes import event_shape, export_head
+from ..store import find_run, run_argument, storage_option
+from ..stored import stored_events
+
+
+@click.command("export")
+@run_argument()
+@click.option(
+    "--output",
+    "-o",
+    metavar="PATH",
+    help="The file to write, - for standard output; run_RUN.json if left out.",
+)
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["json"]),
+    default="json",
+    show_default=True,
+    help="How to write it.",
+)
+@storage_option
+def command(
+    run_id: str, output: str | None, form: str, registry: PipelineRegistry
+) -> None:
+    """Write a stored run and all its events as JSON.
+
+    RUN_ID is an id, how one begins, or last (last~1 is the run before).
+    """
+    one, store = find_run(registry, run_id)
+    document = export_of(one, store)
+    output = output or f"run_{one.run.run_id[:8]}.{form}"
+    write_document(json.dumps(document, indent=2), output)
+    if output != STDOUT:
+        count = counted(document["event_count"], "event")
+        click.echo(
+            f"Exported run {one.run.run_id} of {printable(one.pipeline_name)}: "
+            f"{count}, {one.run.label}",
+            err=True,
+        )
+
+
+def export_of(one: AnnotatedRun, store: StorageBackend) -> dict[str, Any]:
+    """Return all that is stored of a run."""
+    events = [event_shape(event) for event in stored_events(store, one.run.run_id)]
+    return {
+        "run": export_head(one),
+        "events": events,
+        "event_count": len(events),
+        "exported_at": datetime.now(UTC).isoformat(),
+    }

@@ -1,0 +1,87 @@
+"""``timeline``: when each step of a stored run began and ended."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ...abc import StorageBackend
+from ...observability import Timeline
+from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ..output import write_document
+from ..screen import screen_for
+from ..store import find_run, run_argument, storage_option
+from ..stored import event_of, stored_events
+
+
+FORMS = ("ascii", "html", "mermaid", "chrome")
+"""How a timeline can be drawn."""
+
+UNWATCHED = 100
+"""Columns where nobody watches."""
+
+
+@click.command("timeline")
+@run_argument()
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(FORMS),
+    default="ascii",
+    show_default=True,
+    help="chrome is for chrome://tracing and Perfetto.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=40,
+    show_default=True,
+    help="Lines of the text drawing.",
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="PATH",
+    help="The file to write, - for standard output; html goes to timeline_RUN.html if left out, all else to standard output.",
+)
+@storage_option
+def command(
+    run_id: str, form: str, steps: int, output: str | None, registry: PipelineRegistry
+) -> None:
+    """Draw when each step of a stored run began and ended.
+
+    RUN_ID is an id, how one begins, or last (last~1 is the run before).
+    """
+    one, store = find_run(registry, run_id)
+    timeline = timeline_of(one, store)
+    default = f"timeline_{one.run.run_id[:8]}.html" if form == "html" else "-"
+    write_document(_drawn(timeline, form, steps), output or default)
+
+
+def timeline_of(one: AnnotatedRun, store: StorageBackend) -> Timeline:
+    """Return the timeline of a stored run."""
+    run = one.run
+    screen = screen_for(sys.stdout)
+    timeline = Timeline(screen.width if screen.is_terminal else UNWATCHED)
+    timeline.name = one.pipeline_name
+    timeline.start = run.start_time.timestamp()
+    for stored in stored_events(store, run.run_id):
+        event = event_of(stored)
+        if event is not None:
+            timeline.note(event)
+    timeline.end = run.end_time.timestamp() if run.end_time else timeline.latest
+    return timeline
+
+
+def _drawn(timeline: Timeline, form: str, steps: int) -> str:
+    match form:
+        case "html":
+            return timeline.render_html()
+        case "mermaid":
+            return timeline.render_mermaid()
+        case "chrome":
+            return timeline.render_chrome()
+        case _:
+            return timeline.render_ascii(steps)

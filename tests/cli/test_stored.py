@@ -1,0 +1,456 @@
+"""The commands over stored runs: what they write, where, and their exit status."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import runnable
+from .conftest import Store
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+WORDS = runnable.Words(["ada", "grace"])
+
+
+# -- which runs there are
+
+
+def test_nothing_is_stored(store: Store, command: Command) -> None:
+    """Without a store every list is empty, status 0, and no directory is made (W22)."""
+    assert command("list") == (0, "No runs found\n", "")
+    assert command("list", "--json") == (0, "[]\n", "")
+    assert command("pipelines") == (0, "No pipelines found\n", "")
+    assert command("stats")[:2] == (0, "No runs found in the last 7 day(s)\n")
+    assert command("cleanup", "--yes")[:2] == (0, "Nothing to clean up\n")
+    assert not store.root.exists()
+
+
+def test_list_shows_the_newest_first(store: Store, command: Command) -> None:
+    """Runs of all pipelines are listed, the newest first, with zone and sign (W38)."""
+    first, second = store.pipeline("aa", "[red]one"), store.pipeline("bb", "two")
+    store.run(first, "old", hours=3)
+    store.run(second, "younger", hours=2, status="failed")
+    store.run(first, "a-run-with-a-long-id", hours=1, status="cancelled")
+
+    status, out, _ = command("list")
+
+    lines = out.splitlines()
+    assert status == 0
+    assert [line.split()[0] for line in lines[1:4]] == [
+        "a-run-with-a...",
+        "younger",
+        "old",
+    ]
+    assert "[red]one" in lines[1], "W40: a name is no markup"
+    assert "■ cancelled" in lines[1]
+    assert "✗ failed" in lines[2]
+    assert lines[1].rstrip().endswith("1.0s")
+    assert "3 run(s)" in lines[-1]
+
+
+def test_list_can_be_narrowed(store: Store, command: Command) -> None:
+    """Name, status, text and limit narrow the list; ids can be shown whole."""
+    first, second = store.pipeline("aa", "one"), store.pipeline("bb", "two")
+    store.run(first, "fine", hours=1)
+    store.run(
+        first, "a-run-with-a-long-id", 2, status="failed", error_message="no Disk"
+    )
+    store.run(second, "other", hours=3, status="failed", error_message="no net")
+
+    def ids(*options: str) -> list[str]:
+        found = json.loads(command("list", "--json", *options)[1])
+        return [run["run_id"] for run in found]
+
+    assert ids("-p", "one") == ["fine", "a-run-with-a-long-id"]
+    assert ids("-s", "failed", "-s", "timeout") == ["a-run-with-a-long-id", "other"]
+    assert ids("--search", "disk") == ["a-run-with-a-long-id"]
+    assert ids("-n", "1") == ["fine"]
+    assert "a-run-with-a-long-id" in command("list", "--full")[1]
+
+
+def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
+    """W1: runs that have not ended are listed, shown and counted; dead ones as abandoned."""
+    one = store.pipeline("aa", "one")
+    store.run(one, "dead", status="running")
+
+    assert "abandoned" in command("list")[1]
+    assert "abandoned" in command("show", "dead")[1]
+    assert json.loads(command("stats", "--json")[1])["status_counts"] == {
+        "abandoned": 1
+    }
+    assert command("cleanup", "--keep", "0", "--yes")[0] == 0
+    assert command("list")[1] == "No runs found\n"
+
+
+def test_one_broken_store_hides_no_other(store: Store, command: Command) -> None:
+    """W5: a corrupt database and a description that is no object cost themselves only."""
+    store.run(store.pipeline("aa", "one"), "fine")
+    (store.root / "bb").mkdir()
+    (store.root / "bb" / "runs.db").write_bytes(b"this is no database, " * 100)
+    (store.root / "bb" / "pipeline.json").write_text("[]")
+
+    for name in ("list", "pipelines", "stats"):
+        status, out, _ = command(name, "--json")
+        assert status == 0
+        assert json.loads(out)
+
+
+def test_pipelines_are_summed_up(store: Store, command: Command) -> None:
+    """A pipeline has its runs counted, and its rate counts only runs that ended."""
+    one = store.pipeline("aa", "one")
+    for number, status in enumerate(["success", "failed", "running", "success"]):
+        store.run(one, f"run{number}", hours=number, status=status)
+
+    (found,) = json.loads(command("pipelines", "--json")[1])
+    out = command("pipelines")[1]
+
+    assert (found["total_runs"], found["success_rate"]) == (4, 66.7)
+    assert "66.7%" in out
+    assert "1 pipeline(s)" in out
+
+
+def test_stats_tell_trouble(store: Store, command: Command) -> None:
+    """Figures of the last days: statuses, durations, days, failures, what looks wrong."""
+    one, two = store.pipeline("aa", "one"), store.pipeline("bb", "[b]two")
+    store.run(one, "good", hours=0)
+    store.run(
+        one, "bad-and-long-id", hours=1, status="failed", error_message="no [i]disk"
+    )
+    store.run(two, "worse", hours=2, status="failed", error_message="no net")
+    store.run(two, "ancient", hours=24 * 30)
+
+    out = command("stats")[1]
+    shape = json.loads(command("stats", "--json")[1])
+
+    assert "Total Runs  3 in 7 day(s)" in out
+    assert "33.3% of those that ended" in out
+    assert "Today" in out
+    assert "no [i]disk" in out
+    assert "[b]two" in out
+    assert "More runs failed (2) than succeeded (1)." in out
+    assert shape["success_rate"] == 33.3
+    assert shape["duration_stats"] == {"avg": 1.0, "min": 1.0, "max": 1.0, "total": 3.0}
+    assert [e["run_id"] for e in shape["recent_errors"]] == ["bad-and-long-id", "worse"]
+
+
+# -- one run
+
+
+def test_show_tells_the_steps(store: Store, command: Command) -> None:
+    """A run's facts, its events by type, and every step with its count."""
+    run_id = store.record(runnable.counting, WORDS, "aa")
+
+    status, out, _ = command("show", run_id[:8])
+    shape = json.loads(command("show", "last", "--json")[1])
+
+    assert status == 0
+    assert run_id in out
+    assert "[red]counting (aa)" in out
+    assert "✓ success" in out
+    assert "2/2" in out
+    assert shape["event_types"]["step_start"] == 4
+    assert [(s["name"], s["done"]) for s in shape["steps"]] == [
+        ("split", 1),
+        ("count", 2),
+        ("report", 1),
+    ]
+
+
+def test_show_tells_failures(store: Store, command: Command) -> None:
+    """A failed run says which step failed, with what, and where in the code."""
+    store.record(runnable.failing, WORDS, "aa")
+
+    out = command("show", "last")[1]
+
+    assert "refuse failed" in out
+    assert "ValueError: no 1" in out
+    assert "runnable.py:" in out
+    assert "\x1b" not in out
+
+
+def test_show_tells_metadata(store: Store, command: Command) -> None:
+    """Metadata has a line per key; text that is no JSON stands as it is."""
+    one = store.pipeline("aa", "one")
+    store.run(one, "first", run_meta='{"data": {"[b]k": 1}, "tags": ["t"]}')
+    store.run(one, "second", run_meta="only words")
+
+    assert 'Metadata  data: {"[b]k": 1}\n' in command("show", "first")[1]
+    assert "Metadata  only words\n" in command("show", "second")[1]
+
+
+@pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
+def test_no_such_run(name: str, store: Store, command: Command) -> None:
+    """W17: a run that is not there is a sentence on standard error, status 1."""
+    store.run(store.pipeline("aa", "one"), "abc1")
+
+    for run_id in ("zzz", "", "%", "last~7"):
+        status, out, err = command(name, run_id)
+        assert (status, out) == (1, "")
+        assert "not found" in err
+
+
+@pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
+def test_an_ambiguous_run(name: str, store: Store, command: Command) -> None:
+    """W17: a beginning that several ids share is refused with their names, status 2."""
+    one = store.pipeline("aa", "one")
+    store.run(one, "abc1")
+    store.run(one, "abc2")
+
+    status, out, err = command(name, "abc")
+
+    assert (status, out) == (2, "")
+    assert "Ambiguous" in err
+    assert "abc1" in err
+    assert "abc2" in err
+
+
+# -- documents
+
+
+@pytest.mark.parametrize(
+    ("form", "beginning"),
+    [
+        ("ascii", "Timeline of [red]counting"),
+        ("mermaid", "gantt"),
+        ("chrome", "{"),
+        ("html", "<!DOCTYPE"),
+    ],
+)
+def test_timelines_can_be_piped(
+    form: str, beginning: str, store: Store, command: Command
+) -> None:
+    """W40: every format goes to standard output with ``--output -``, and nothing else."""
+    store.record(runnable.counting, WORDS, "aa")
+
+    status, out, err = command("timeline", "last", "-f", form, "-o", "-")
+
+    assert (status, err) == (0, "")
+    assert out.startswith(beginning)
+
+
+def test_a_timeline_has_every_worker(store: Store, command: Command) -> None:
+    """W9: two workers of a map are two lines."""
+    store.record(runnable.counting, WORDS, "aa")
+
+    out = command("timeline", "last")[1]
+
+    assert "count[0]" in out
+    assert "count[1]" in out
+
+
+def test_a_page_goes_to_a_file(
+    store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page nobody named a file for is written beside, under the run's id."""
+    monkeypatch.chdir(tmp_path)
+    run_id = store.record(runnable.counting, WORDS, "aa")
+
+    status, out, err = command("timeline", "last", "-f", "html")
+
+    name = f"timeline_{run_id[:8]}.html"
+    assert (status, out, err) == (0, "", f"written to {name}\n")
+    assert (tmp_path / name).read_text("utf-8").startswith("<!DOCTYPE")
+
+
+def test_exports_are_whole(
+    store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export has the run and every event, in a file or on standard output."""
+    monkeypatch.chdir(tmp_path)
+    run_id = store.record(runnable.counting, WORDS, "aa")
+
+    status, out, err = command("export", "last")
+    piped = json.loads(command("export", "last", "--output", "-")[1])
+
+    written = json.loads((tmp_path / f"run_{run_id[:8]}.json").read_text("utf-8"))
+    assert (status, out) == (0, "")
+    assert "Exported run" in err
+    assert written["run"]["id"] == run_id
+    assert written["event_count"] == len(written["events"])
+    assert written["events"][-1]["data"]["payload"]["status"] == "success"
+    assert {**piped, "exported_at": 0} == {**written, "exported_at": 0}
+
+
+def test_compare_two_runs(store: Store, command: Command) -> None:
+    """Two runs are compared as text and as JSON."""
+    store.record(runnable.counting, WORDS, "aa")
+    store.record(runnable.failing, WORDS, "bb")
+
+    status, out, _ = command("compare", "last~1", "last")
+    shape = json.loads(command("compare", "last~1", "last", "--json")[1])
+
+    assert status == 0
+    assert out.startswith("Run Comparison")
+    assert shape["status_same"] is False
+    assert "report" in shape["removed_steps"]
+
+
+# -- forgetting
+
+
+def twelve(store: Store) -> None:
+    """Store twelve runs of one pipeline and one of another."""
+    many = store.pipeline("aa", "[b]many")
+    for number in range(12):
+        status = "failed" if number % 2 else "success"
+        store.run(many, f"run{number:02}", hours=number * 24, status=status)
+    store.run(store.pipeline("bb", "single"), "single", hours=9999)
+
+
+def ids(command: Command) -> list[str]:
+    """Return the ids that are left."""
+    found = json.loads(command("list", "-n", "100", "--json")[1])
+    return [run["run_id"] for run in found]
+
+
+def test_a_dry_run_deletes_nothing(store: Store, command: Command) -> None:
+    """A dry run shows what would go, per pipeline, and keeps it (W18)."""
+    twelve(store)
+
+    status, out, _ = command("cleanup", "--dry-run")
+
+    assert status == 0
+    assert "2 runs to delete: 1 success, 1 failed" in out
+    assert "[b]many" in out
+    assert "DRY RUN" in out
+    assert len(ids(command)) == 13
+
+
+def test_yes_deletes_what_was_shown(store: Store, command: Command) -> None:
+    """With --yes the rule's runs go: older, of a status, of a pipeline, not the newest."""
+    twelve(store)
+
+    status, out, _ = command(
+        "cleanup",
+        "-y",
+        "--keep",
+        "1",
+        "-s",
+        "failed",
+        "--older-than",
+        "2.5",
+        "-p",
+        "[b]many",
+    )
+
+    assert status == 0
+    assert out.endswith("5 runs deleted\n")
+    assert ids(command) == [
+        *("run00", "run01", "run02", "run04", "run06", "run08", "run10", "single")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"), [("y\n", 11), ("yes\n", 13), ("\n", 13), ("", 13)]
+)
+def test_only_y_deletes(
+    answer: str,
+    left: int,
+    store: Store,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Any answer but y, and none at all, deletes nothing; the status is 1 then."""
+    twelve(store)
+    monkeypatch.setattr("sys.stdin", StringIO(answer))
+
+    status, _, err = command("cleanup")
+
+    assert "Delete 2 runs? [y/N]" in err
+    assert status == (0 if left == 11 else 1)
+    assert len(ids(command)) == left
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--keep", "-1"), ("--older-than", "-1"), ("-s", "running"), ("--json",)],
+)
+def test_senseless_rules_are_refused(
+    options: tuple[str, ...], store: Store, command: Command
+) -> None:
+    """W18: a negative number, a running run, JSON with nobody to ask: status 2."""
+    twelve(store)
+
+    status, out, _ = command("cleanup", *options)
+
+    assert (status, out) == (2, "")
+    assert len(ids(command)) == 13
+
+
+def test_cleanup_for_programs(store: Store, command: Command) -> None:
+    """JSON tells what was selected and what was deleted."""
+    twelve(store)
+
+    shape: dict[str, Any] = json.loads(command("cleanup", "--json", "--yes")[1])
+
+    assert shape["count"] == 2
+    assert sorted(shape["deleted"]) == ["run10", "run11"]
+    assert shape["failed"] == {}
+
+
+def test_a_locked_store_is_a_sentence(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W17: runs that cannot be deleted are named with the reason, status 1."""
+    monkeypatch.setattr("justpipe_actors.storage.connecting.PATIENCE", 0.01)
+    twelve(store)
+    other = sqlite3.connect(store.root / "aa" / "runs.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    status, _, err = command("cleanup", "--yes")
+
+    other.close()
+    assert status == 1
+    assert "2 runs could not be deleted" in err
+    assert "run10: database is locked" in err
+    assert "Traceback" not in err
+
+
+# -- watching
+
+
+def test_tail_tells_an_ended_run(store: Store, command: Command) -> None:
+    """An ended run is told to its end, with its own status."""
+    store.record(runnable.failing, WORDS, "aa")
+
+    status, out, err = command("tail", "last", "--text")
+
+    assert (status, out) == (1, "")
+    assert "in step refuse: ValueError: no 1" in err
+
+
+def test_tail_writes_what_is_stored(store: Store, command: Command) -> None:
+    """As JSON, each event is the line that was stored."""
+    run_id = store.record(runnable.counting, WORDS, "aa")
+
+    status, out, _ = command("tail", run_id)
+
+    events = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_tail_notices_an_abandoned_run(store: Store, command: Command) -> None:
+    """A run whose process is gone is not waited for."""
+    store.run(store.pipeline("aa", "one"), "dead", status="running")
+
+    status, _, err = command("tail", "dead", "--text")
+
+    assert status == 1
+    assert "abandoned: The process that ran it is gone" in err
+
+
+def test_tail_needs_something_to_watch(store: Store, command: Command) -> None:
+    """Without an id there must be a run that is running."""
+    status, _, err = command("tail")
+
+    assert status == 1
+    assert "No run is running" in err
