@@ -30,55 +30,42 @@ def find_function(func: Any) -> Function | None:
     if not isinstance(code, CodeType):
         return None
     lines = linecache.getlines(code.co_filename, getattr(func, "__globals__", None))
-    tree = _parsed("".join(lines))
-    if tree is None:
-        return None
-    if code.co_name == "<lambda>":
-        return _find_lambda(tree, code)
-    return _find_def(tree, code)
+    found = _functions("".join(lines)).get((code.co_name, code.co_firstlineno), [])
+    around = [node for node in found if _is_around(node, code)]
+    return max(around, key=_place, default=None)  # the innermost
 
 
 @functools.lru_cache(maxsize=32)
-def _parsed(source: str) -> ast.Module | None:
+def _functions(source: str) -> dict[tuple[str, int], list[Function]]:
+    """Return all definitions of a file by name and first line."""
     try:
-        return ast.parse(source)
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
-
-
-def _find_def(tree: ast.Module, code: CodeType) -> Function | None:
+        return {}
+    found: dict[tuple[str, int], list[Function]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            here = (node.name, _first_line(node))
-            if here == (code.co_name, code.co_firstlineno):
-                return node
-    return None
+        match node:
+            case ast.Lambda():
+                found.setdefault(("<lambda>", node.lineno), []).append(node)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                lines = [node.lineno, *(one.lineno for one in node.decorator_list)]
+                found.setdefault((node.name, min(lines)), []).append(node)
+            case _:
+                pass
+    return found
 
 
-def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
+def _is_around(node: Function, code: CodeType) -> bool:
+    """Tell whether all of the code stands within a definition."""
+    if not isinstance(node, ast.Lambda):
+        return True
+    end = (node.body.end_lineno or 0, node.body.end_col_offset or 0)
+    return all(
+        (node.body.lineno, node.body.col_offset) <= (line, column) <= end
+        for line, _, column, stop in code.co_positions()
+        if line is not None and column is not None and column != stop
+    )
 
 
-def _find_lambda(tree: ast.Module, code: CodeType) -> ast.Lambda | None:
-    """Return the innermost lambda that has all of the code within it."""
-    spots = [
-        (line, column)
-        for line, _, column, end in code.co_positions()
-        if line is not None and column is not None and column != end
-    ]
-    around = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Lambda)
-        and node.lineno == code.co_firstlineno
-        and all(_start(node.body) <= spot <= _end(node.body) for spot in spots)
-    ]
-    return max(around, key=_start, default=None)
-
-
-def _start(node: ast.expr) -> tuple[int, int]:
+def _place(node: Function) -> tuple[int, int]:
     return node.lineno, node.col_offset
-
-
-def _end(node: ast.expr) -> tuple[int, int]:
-    return node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
