@@ -29,8 +29,9 @@ from .wave import Wave
 
 @attrs.frozen(eq=False)
 class _Word:
-    """One report on its way: who tells whom what."""
+    """One report on its way: in which wave, and who tells whom what."""
 
+    wave: Wave
     source: str
     target: str
     report: Report
@@ -49,11 +50,28 @@ def begin(  # noqa: PLR0913 - the fields of one message
 ) -> None:
     """Start a step in a wave, or in a new one if it has started in this one already."""
     if step in wave.started or fan is not None:
-        wave = ledger.open_wave()
-    wave.started.add(step)
-    if step in ledger.plan.nodes:
-        ledger.ever_started.add(step)
+        wave = ledger.open_wave(wave)
+    wave.start(step)
     send(ledger, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
+
+
+def jump(
+    ledger: Ledger,
+    wave: Wave,
+    source: Node,
+    target: str,
+    *,
+    cause: str | None = None,
+    scope: tuple[str, ...] = (),
+) -> bool:
+    """Start a step that another one named; tell whether that is the lap of a loop.
+
+    If it is, the source has nothing to report yet: the last lap will.
+    """
+    is_back = source.name in ledger.plan.reachable(target)
+    wave = ledger.open_lap(wave, source.name) if is_back else wave.beyond(source.name)
+    begin(ledger, target, wave, cause=cause, scope=scope)
+    return is_back
 
 
 def send(ledger: Ledger, message: Start | Expire) -> None:
@@ -71,13 +89,15 @@ def send(ledger: Ledger, message: Start | Expire) -> None:
 
 def finish(ledger: Ledger, message: Start | Expire) -> None:
     """Give back what a message held, after its outputs were put."""
-    wave = ledger.waves[message.wave]
-    wave.live -= 1
-    if not wave.live:
-        try:
-            _close(ledger, wave)
-        except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-            ledger.crash(error)
+    wave: Wave | None = ledger.waves[message.wave]
+    try:
+        while wave is not None:
+            wave.live -= 1
+            if wave.live or not _close(ledger, wave):
+                break
+            wave = wave.outer
+    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        ledger.crash(error)
     ledger.give(message.step)
 
 
@@ -110,30 +130,34 @@ def spread(
     """
     if ledger.halted:
         return
-    words = deque(_words(node, report, chosen))
+    words = deque(_words(wave, node, report, chosen))
     while words:
         word = words.popleft()
         target = ledger.plan.nodes[word.target]
         if word.report is Report.ARRIVED and not target.is_join:
-            begin(ledger, word.target, wave, cause=cause)
-        elif (death := _hear(ledger, wave, target, word, cause)) is not None:
-            words.extend(_words(target, death, None))
+            begin(ledger, word.target, word.wave, cause=cause)
+        elif (death := _hear(ledger, target, word, cause)) is not None:
+            words.extend(_words(word.wave, target, death, None))
 
 
-def _words(node: Node, report: Report, chosen: str | None) -> Iterator[_Word]:
+def _words(
+    wave: Wave, node: Node, report: Report, chosen: str | None
+) -> Iterator[_Word]:
+    wave = wave.beyond(node.name)
     for target in node.to:
-        yield _Word(node.name, target, report)
+        yield _Word(wave, node.name, target, report)
     if isinstance(node, SwitchNode):
         missed = Report.ABSENT if report is Report.ARRIVED else report
         for target in node.targets:
             if target != chosen:
-                yield _Word(node.name, target, missed, routed=True)
+                yield _Word(wave, node.name, target, missed, routed=True)
 
 
 def _hear(
-    ledger: Ledger, wave: Wave, target: Node, word: _Word, cause: str | None
+    ledger: Ledger, target: Node, word: _Word, cause: str | None
 ) -> Report | None:
     """Let a step take note of a report; return its own when it is dead now."""
+    wave = word.wave
     doorway = wave.doorways.get(target.name)
     if doorway is None:
         doorway = wave.doorways[target.name] = _doorway(target)
@@ -190,19 +214,21 @@ def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> Non
 # -- joins that nobody will complete any more
 
 
-def _close(ledger: Ledger, wave: Wave) -> None:
-    """Decide what still waits in a wave where nothing can start any more."""
+def _close(ledger: Ledger, wave: Wave) -> bool:
+    """Decide what still waits where nothing can start any more; tell if that was the end."""
     while not wave.live and not ledger.halted and (waiting := wave.waiting()):
         step = _upstream_first(ledger, waiting)
         gate = wave.doorways[step].gate
         assert gate is not None
         parent = gate.missing()[0]
-        word = _Word(parent, step, _fate(ledger, step, parent))
-        death = _hear(ledger, wave, ledger.plan.nodes[step], word, None)
+        word = _Word(wave, parent, step, _fate(ledger, wave, step, parent))
+        death = _hear(ledger, ledger.plan.nodes[step], word, None)
         if death is not None:
             spread(ledger, wave, ledger.plan.nodes[step], death)
-    if not wave.live:
-        ledger.waves.pop(wave.number, None)
+    if wave.live:
+        return False
+    ledger.waves.pop(wave.number, None)
+    return True
 
 
 def _upstream_first(ledger: Ledger, waiting: list[str]) -> str:
@@ -213,10 +239,14 @@ def _upstream_first(ledger: Ledger, waiting: list[str]) -> str:
     return waiting[0]
 
 
-def _fate(ledger: Ledger, step: str, parent: str) -> Report:
-    """Say what became of a parent that never reported in this wave."""
+def _fate(ledger: Ledger, wave: Wave, step: str, parent: str) -> Report:
+    """Say what became of a parent that never reported in this wave.
+
+    It took part in an earlier wave, whose join has not run: two ways that do not meet.
+    It is beyond ``start=``.  Or else it was not wanted.
+    """
     reached = ledger.reached
-    if parent in ledger.ever_started:
+    if parent in wave.background and step not in wave.background:
         _note(ledger, step, "unsatisfied", (parent,))
         return Report.PRUNED
     if reached is not None and step in reached and parent not in reached:

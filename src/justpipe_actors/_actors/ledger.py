@@ -127,8 +127,6 @@ class Ledger:
     """Waves with something alive in them."""
     wave_count: int = attrs.field(default=0, init=False)
     """Waves opened so far."""
-    ever_started: set[str] = attrs.field(factory=set, init=False)
-    """Steps that have started in any wave."""
     invocations: int = attrs.field(default=0, init=False)
     """Invocations begun so far."""
     activations: set[Invocation] = attrs.field(factory=set, init=False)
@@ -170,11 +168,24 @@ class Ledger:
         if not self.tokens:
             self.quiet.set()
 
-    def open_wave(self) -> Wave:
-        """Begin a new pass through the graph."""
+    def open_wave(self, before: Wave | None = None) -> Wave:
+        """Begin a new pass through the graph, because of one that there is."""
         self.wave_count += 1
-        wave = self.waves[self.wave_count] = Wave(self.wave_count)
+        background = before.seen() if before is not None else frozenset[str]()
+        wave = self.waves[self.wave_count] = Wave(self.wave_count, background)
         return wave
+
+    def open_lap(self, before: Wave, closer: str) -> Wave:
+        """Begin the next lap of a loop; it keeps the wave around it alive."""
+        outer = wave = before
+        while wave.outer is not None:
+            if wave.closer == closer:
+                outer = wave.outer
+            wave = wave.outer
+        outer.live += 1
+        lap = self.open_wave(before)
+        lap.outer, lap.closer = outer, closer
+        return lap
 
     def waiting(self) -> tuple[WaitingJoin, ...]:
         """Return the joins that wait right now; none do once nothing new starts."""

@@ -88,8 +88,8 @@ def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one 
             return
         case GoTo(target):
             report = Report.ABSENT
-            if not ledger.halted:
-                flow.begin(ledger, target, wave)
+            if not ledger.halted and flow.jump(ledger, wave, node, target):
+                return
         case Again():
             if not ledger.halted:
                 flow.begin(ledger, node.name, wave)
@@ -124,7 +124,9 @@ def _go(act: Activation, target: str) -> None:
         return
     wave = act.ledger.waves[act.message.wave]
     scope = act.lineage.scope
-    flow.begin(act.ledger, target, wave, cause=act.lineage.invocation, scope=scope)
+    cause = act.lineage.invocation
+    if flow.jump(act.ledger, wave, act.node, target, cause=cause, scope=scope):
+        return
     routed = isinstance(act.node, StepNode)
     _tell(act, Report.ABSENT if routed else Report.ARRIVED, chosen=target)
 

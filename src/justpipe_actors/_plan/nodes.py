@@ -194,8 +194,18 @@ class Plan:
     reaches: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""
 
+    _reachable: dict[str, frozenset[str]] = attrs.field(
+        factory=dict, init=False, repr=False
+    )
+
     def reachable(self, start: str) -> frozenset[str]:
         """Return every step that static edges, routes and workers lead to from a start."""
+        found = self._reachable.get(start)
+        if found is None and start in self.nodes:
+            found = self._reachable[start] = self._reach(start)
+        return frozenset((start,)) if found is None else found
+
+    def _reach(self, start: str) -> frozenset[str]:
         seen = {start}
         queue = [start]
         while queue:

@@ -326,9 +326,11 @@ class RunStream:
         run = self._run
         if run is None or self._is_closed or self._is_over or self._tail is not None:
             return
+        # Asked first: in another thread's time the loop may end the run meanwhile.
+        is_done = run.done.is_set()
         if self._loop is not None and self._feed is not None:
             self._loop.call_soon(partial(_abandon, run, self._feed))
-        if run.done.is_set():
+        if is_done:
             return
         # Last, because it raises where warnings are errors.
         warnings.warn(
