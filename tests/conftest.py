@@ -5,8 +5,8 @@ a test in ``tests/trio/``  once, by pytest-trio; its fixtures (``nursery``,
                            ``autojump_clock``) are there
 any other test             twice, by anyio's plugin: on asyncio in debug mode, and
                            on trio
-``virtual_time``           the same twice, on ``justpipe_actors.testing``'s clocks,
-                           which jump to the next deadline when every task is asleep
+``virtual_time``           the same twice, on clocks that jump to the next deadline as
+                           soon as every task is asleep: our own plugin's marker
 =========================  =======================================================
 
 Both plugins keep their auto mode off.  Two automatic modes would both claim a test, so
@@ -23,8 +23,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from justpipe_actors.testing import BackendOptions, virtual_time
-
 
 TRIO_ONLY = Path(__file__).parent / "trio"
 
@@ -33,16 +31,9 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
-def pair(options: BackendOptions) -> tuple[str, dict[str, Any]]:
-    """Return what anyio's plugin calls a backend."""
-    return options["backend"], options["backend_options"]
-
-
 BACKENDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
     "asyncio": lambda: ("asyncio", {"debug": True}),
     "trio": lambda: ("trio", {}),
-    "asyncio-virtual": lambda: pair(virtual_time("asyncio")),
-    "trio-virtual": lambda: pair(virtual_time("trio")),
 }
 
 
@@ -68,23 +59,9 @@ def pytest_pycollect_makeitem(
         mark(obj, pytest.mark.trio)
         return
     mark(obj, pytest.mark.anyio)
-    if has_marker(collector, obj, "virtual_time"):
-        backends = ["asyncio-virtual", "trio-virtual"]
-        mark(
-            obj,
-            pytest.mark.parametrize(
-                "anyio_backend", backends, indirect=True, scope="module"
-            ),
-        )
 
 
 def mark(obj: object, marker: pytest.MarkDecorator) -> None:
     """Put a marker on a test function, once, however often it is collected."""
     if marker.mark not in getattr(obj, "pytestmark", ()):
         marker(obj)
-
-
-def has_marker(collector: pytest.Collector, obj: object, name: str) -> bool:
-    """Tell whether a test, its class or its module carries the marker."""
-    own = {marker.name for marker in getattr(obj, "pytestmark", ())}
-    return name in own or collector.get_closest_marker(name) is not None

@@ -36,12 +36,21 @@ StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
 
 
-_NOBODY: Mapping[Any, Callable[[], Pipe[Any, Any]]] = MappingProxyType({})
+StandIn = Callable[[], "Pipe[Any, Any] | None"]
+"""Returns the pipe that is to run instead of another one, if it still is."""
 
-stand_ins: ContextVar[Mapping[Any, Callable[[], Pipe[Any, Any]]]] = ContextVar(
+_NOBODY: Mapping[Any, StandIn] = MappingProxyType({})
+
+stand_ins: ContextVar[Mapping[Any, StandIn]] = ContextVar(
     "justpipe_actors_stand_ins", default=_NOBODY
 )
-"""Pipes that run instead of others in this context; only tests put any here."""
+"""Who stands in for which pipe in this context; only tests put anybody here."""
+
+
+def stand_in_of(pipe: Pipe[Any, Any]) -> Pipe[Any, Any] | None:
+    """Return the pipe that is to run instead of this one, in this context."""
+    found = stand_ins.get().get(pipe)
+    return found() if found is not None else None
 
 
 class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT]):
@@ -212,9 +221,9 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
-        stand_in = stand_ins.get().get(self)
+        stand_in = stand_in_of(self)
         if stand_in is not None:
-            return stand_in().order(state, context, start, queue_size, timeout)
+            return stand_in.order(state, context, start, queue_size, timeout)
         label = start_of(start)
         self._validate_once(label)
         plan = self.plan()

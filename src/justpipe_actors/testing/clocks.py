@@ -17,13 +17,18 @@ outside the main thread, which others call into, is never called deadlocked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypedDict, TypeVar
 
+import anyio
+import attrs
 import trio.testing
 
 from . import jumping, watching
-from .watching import Watch
+from .watching import Watch, watched
+
+
+T = TypeVar("T")
 
 
 Backend = Literal["asyncio", "trio"]
@@ -80,3 +85,25 @@ def counted_time(
     watcher = jumping.JumpingInstrument(clock, watch, on_step)
     trios: dict[str, Any] = {"clock": clock, "instruments": [watcher]}
     return {"backend": "trio", "backend_options": trios}
+
+
+@attrs.frozen
+class VirtualLoop:
+    """One of the two event loops, with a clock that jumps."""
+
+    backend: Backend
+    """Which one."""
+
+    def run(self, func: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Run a coroutine function in a loop of its own and return its result.
+
+        Raises:
+            Deadlock: nothing could happen any more.
+        """
+
+        async def main() -> T:
+            with watched():
+                return await func(*args)
+            raise AssertionError  # the block ends or raises
+
+        return anyio.run(main, **virtual_time(self.backend))

@@ -16,7 +16,7 @@ from unittest.mock import AsyncMock
 from .._definition.names import resolve_name
 from .._definition.steps import StepDef
 from ..errors import did_you_mean
-from ..pipe import Pipe, stand_ins
+from ..pipe import Pipe, StandIn, stand_ins
 from .overlay import Replacements, Role, overlay, places
 from .result import TestResult, final_state
 
@@ -42,7 +42,8 @@ class TestPipe(Generic[StateT, ContextT]):
         self.pipe = pipe
         self._persist = persist
         self._mocks: dict[tuple[Role, str], AsyncMock] = {}
-        self._outer: Callable[[], Pipe[Any, Any]] | None = stand_ins.get().get(pipe)
+        self._outer: StandIn | None = stand_ins.get().get(pipe)
+        self._is_standing = False
 
     # -- replacing functions
 
@@ -153,13 +154,21 @@ class TestPipe(Generic[StateT, ContextT]):
         Args:
             inline: keep synchronous steps on the event loop whatever their placement.
         """
-        base = self.pipe if self._outer is None else self._outer()
+        base = (self._outer and self._outer()) or self.pipe
         return overlay(base, Replacements(dict(self._mocks), self._persist, inline))
 
     def __enter__(self) -> Self:
         """Stand in for the pipe wherever it is run from this context."""
-        stand_ins.set({**stand_ins.get(), self.pipe: self.overlaid})
+        self._is_standing = True
+        stand_ins.set({**stand_ins.get(), self.pipe: self._stand_in})
         return self
+
+    def _stand_in(self) -> Pipe[StateT, ContextT] | None:
+        # Asked and not only listed: a fixture may be left in another context than it
+        # was entered in, and then cannot take itself off the list.
+        if self._is_standing:
+            return self.overlaid()
+        return self._outer() if self._outer is not None else None
 
     def __exit__(
         self,
@@ -169,6 +178,7 @@ class TestPipe(Generic[StateT, ContextT]):
     ) -> None:
         """Take the mocks back and let the pipe, or an outer harness, stand again."""
         self.restore()
+        self._is_standing = False
         others = {p: it for p, it in stand_ins.get().items() if p is not self.pipe}
         if self._outer is not None:
             others[self.pipe] = self._outer

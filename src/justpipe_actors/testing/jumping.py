@@ -65,7 +65,7 @@ class JumpingSelector(selectors.DefaultSelector):
             if ready:
                 return ready
         if not self._watch.tell(self.now):
-            raise self._watch.error
+            raise self._watch.take_error()
         return []
 
 
@@ -186,7 +186,7 @@ class JumpingInstrument(trio.abc.Instrument):
     def _tell(self) -> None:
         self._idle = 0
         if not self._watch.tell(self._clock.current_time()):
-            raise_in_main(self._watch.error)
+            raise_in_main(self._watch.take_error())
 
 
 def raise_in_main(error: Exception) -> None:

@@ -15,7 +15,7 @@ import attrs
 
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
-from ..pipe import Pipe, stand_ins
+from ..pipe import Pipe, stand_in_of
 from ..shape import HookSpec
 
 
@@ -99,9 +99,8 @@ class _Copier:
         placement = None if func or changes.inline else options.placement
         child = step.child
         if isinstance(child, Pipe):
-            stand_in = stand_ins.get().get(child)
-            child = child if stand_in is None else stand_in()
-            child = self.copy(child, changes.under(step.name))
+            twin = stand_in_of(child) or child
+            child = self.copy(twin, changes.under(step.name))
         return attrs.evolve(
             step,
             func=func or step.func,

@@ -20,7 +20,7 @@ import sniffio
 import trio
 
 from ..errors import Deadlock
-from .waiting import describe_waiting
+from .waiting import HEADLINE, describe_waiting
 
 
 DAY = 24 * 3600.0
@@ -65,10 +65,10 @@ class Watch:
         self.scope.cancel()
         return True
 
-    @property
-    def error(self) -> Deadlock:
-        """What to raise."""
-        return Deadlock(self.report or "Every task waits and no timer is armed.")
+    def take_error(self) -> Deadlock:
+        """Return what to raise, and begin anew."""
+        report, self.report = self.report, None
+        return Deadlock(report or HEADLINE)
 
 
 _of_clocks: dict[int, Watch] = {}
@@ -100,19 +100,20 @@ def watched() -> Generator[None]:
     if watch is None:
         yield
         return
-    outer, watch.scope = watch.scope, anyio.CancelScope()
-    watch.report, watch.limit = None, anyio.current_time() + watch.horizon
+    outer = watch.scope
+    scope = watch.scope = anyio.CancelScope()
+    watch.limit = anyio.current_time() + watch.horizon
     try:
-        with watch.scope:
+        with scope:
             yield
     except Exception as error:
-        if watch.report is None:
+        if not scope.cancel_called:
             raise
-        raise watch.error from error
+        raise watch.take_error() from error
     finally:
         watch.scope = outer
-    if watch.report is not None:
-        raise watch.error
+    if scope.cancel_called:
+        raise watch.take_error()
 
 
 def is_callable_from_outside() -> bool:

@@ -1,0 +1,190 @@
+"""The pytest plugin: a marker, and fixtures for the harness, the loop and the clock.
+
+It is loaded in every pytest session on a machine that has this package, so it imports
+nothing of it before a test asks, and it only acts on tests that carry its marker.
+
+A coroutine test marked ``virtual_time`` that anyio's plugin runs, is run by it, on loops
+whose clocks jump; with async fixtures and all.  One that no plugin runs, is run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from functools import partial, wraps
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+
+if TYPE_CHECKING:
+    from .clocks import VirtualLoop
+    from .harness import TestPipe
+
+MARKER = "virtual_time"
+LOOPS = ("asyncio", "trio")
+OTHERS = {
+    "asyncio": "pytest-asyncio's loop has real time",
+    "trio": "pytest-trio has its own fixture for it, autojump_clock",
+}
+"""Plugins whose tests cannot be given another clock, by their markers."""
+
+
+# -- fixtures
+
+
+@pytest.fixture
+def harness() -> Generator[Callable[..., TestPipe[Any, Any]]]:
+    """Make a ``TestPipe`` that stands in for its pipe until the test is over.
+
+    ``harness(pipe)`` takes what ``TestPipe`` takes.
+    """
+    from .harness import TestPipe  # noqa: PLC0415 - see above
+
+    with ExitStack() as stack:
+
+        def make(pipe: Any, **options: Any) -> TestPipe[Any, Any]:
+            return stack.enter_context(TestPipe(pipe, **options))
+
+        yield make
+
+
+@pytest.fixture(params=LOOPS)
+def loop_backend(request: pytest.FixtureRequest) -> Any:
+    """Name an event loop; a test that asks runs once for each."""
+    return request.param
+
+
+@pytest.fixture
+def virtual_loop(loop_backend: Any) -> VirtualLoop:
+    """Run coroutine functions from a plain test: ``virtual_loop.run(main)``."""
+    from .clocks import VirtualLoop  # noqa: PLC0415 - see above
+
+    return VirtualLoop(loop_backend)
+
+
+# -- the marker
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    text = "sleeping takes no time; on asyncio and trio, or on the loops named"
+    config.addinivalue_line("markers", f"{MARKER}(*loops): {text}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> None:
+    """See to it that a marked coroutine test is run by somebody."""
+    if not collector.istestfunction(obj, name) or not _is_coroutine(obj):
+        return
+    markers = _markers(collector, obj)
+    if MARKER in markers and not _is_anyios(collector.config, markers):
+        pytest.mark.usefixtures("virtual_loop")(obj)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a marked test its loops, as a marker, which goes before a fixture's own."""
+    marker = metafunc.definition.get_closest_marker(MARKER)
+    if marker is None:
+        return
+    loops = marker.args or LOOPS
+    if "anyio_backend" in metafunc.fixturenames:
+        from .clocks import virtual_time  # noqa: PLC0415 - see above
+
+        chosen = pytest.mark.parametrize(
+            "anyio_backend",
+            [tuple(virtual_time(loop).values()) for loop in loops],
+            ids=[f"{loop}-virtual" for loop in loops],
+            scope="module",  # as that of the fixture, which others build on
+        )
+        metafunc.definition.add_marker(chosen)
+    elif "loop_backend" in metafunc.fixturenames and marker.args:
+        chosen = pytest.mark.parametrize("loop_backend", loops)
+        metafunc.definition.add_marker(chosen)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marked test that another plugin runs in real time."""
+    if item.get_closest_marker(MARKER) is None:
+        return
+    for name, reason in OTHERS.items():
+        if item.get_closest_marker(name) is not None:
+            pytest.fail(
+                f"virtual_time does not go with the marker {name}: {reason}. "
+                f"Remove one of the two; without {name} this plugin runs the test.",
+                pytrace=False,
+            )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(
+    pyfuncitem: pytest.Function,
+) -> Generator[None, object, object]:
+    """Watch a marked test for a deadlock, and run it if nobody else does."""
+    if pyfuncitem.get_closest_marker(MARKER) is None or not _is_coroutine(
+        pyfuncitem.obj
+    ):
+        return (yield)
+    test = pyfuncitem.obj
+    try:
+        if "anyio_backend" not in pyfuncitem.fixturenames:
+            _run_here(pyfuncitem)
+        elif iscoroutinefunction(test):
+            pyfuncitem.obj = _watched(test)
+        return (yield)
+    finally:
+        pyfuncitem.obj = test
+
+
+def _run_here(item: pytest.Function) -> None:
+    """Put plain functions in place of coroutine functions."""
+    loop: Any = item.funcargs["virtual_loop"]
+    test: Any = item.obj
+    if not hasattr(test, "hypothesis"):
+        item.obj = _in_loop(loop, test)
+        return
+    handle = test.hypothesis
+    original = getattr(handle.inner_test, "__wrapped__", handle.inner_test)
+    handle.inner_test = _in_loop(loop, original)
+
+
+def _in_loop(loop: VirtualLoop, test: Any) -> Any:
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        loop.run(partial(test, *args, **kwargs))
+
+    return run
+
+
+def _watched(test: Any) -> Any:
+    @wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> None:
+        from .watching import watched  # noqa: PLC0415 - see above
+
+        with watched():
+            await test(*args, **kwargs)
+
+    return run
+
+
+def _is_coroutine(test: Any) -> bool:
+    hypothesis = getattr(test, "hypothesis", None)
+    inner = hypothesis.inner_test if hypothesis is not None else test
+    return iscoroutinefunction(getattr(inner, "__wrapped__", inner))
+
+
+def _markers(collector: pytest.Module | pytest.Class, obj: object) -> set[str]:
+    own = {marker.name for marker in getattr(obj, "pytestmark", ())}
+    return own | {marker.name for marker in collector.iter_markers()}
+
+
+def _is_anyios(config: pytest.Config, markers: set[str]) -> bool:
+    try:
+        mode = config.getini("anyio_mode")
+    except (KeyError, ValueError):
+        mode = "strict"
+    return "anyio" in markers or mode == "auto"
