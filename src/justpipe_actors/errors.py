@@ -32,6 +32,7 @@
     ├── StepTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
     ├── UnknownRunError (LookupError)   an observer remembers no such run
+    ├── MissingExtraError (ImportError)  a part needs a library that is not there
     └── TrialError                      something a test found out
         ├── Deadlock                    nothing can happen any more
         ├── ScheduleFailure             a check failed under one schedule
@@ -488,6 +489,21 @@ class BarrierTimeoutError(TimeoutError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.step, self.missing, self.seconds)
+
+
+class MissingExtraError(ImportError):
+    """A part was imported whose libraries are not installed."""
+
+    def __init__(self, extra: str, library: str) -> None:
+        super().__init__(
+            f"This part needs {library}; install it with "
+            f"pip install 'justpipe_actors[{extra}]'."
+        )
+        self.extra = extra
+        self.library = library
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.extra, self.library)
 
 
 class UnknownRunError(LookupError):

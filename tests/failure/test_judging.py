@@ -133,6 +133,7 @@ def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
         errors.ChildRunFailed("s", "why"),
         errors.EmptyPipelineError("p"),
         errors.UnknownRunError("r1"),
+        errors.MissingExtraError("otel", "opentelemetry-api"),
     ],
     ids=lambda error: type(error).__name__,
 )
