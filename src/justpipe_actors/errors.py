@@ -53,10 +53,10 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], kind: str = "steps") -> str:
     """Word the tail of an "unknown name" message: what exists, and a close match."""
     names = sorted(known)
-    text = f" Available steps: {', '.join(names) or '(none)'}."
+    text = f" Available {kind}: {', '.join(names) or '(none)'}."
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return text + (f" Did you mean '{close[0]}'?" if close else "")
 

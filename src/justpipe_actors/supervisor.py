@@ -23,67 +23,44 @@ the supervisor decides what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, get_args
+from typing import Any, Self, Unpack, get_args
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup, TaskStatus
 from trio.lowlevel import enable_ki_protection
 
-from ._actors.actor import ActorStatistics
-from ._actors.child import ChildSpec, ChildStatistics
+from ._actors.child import ChildSpec
 from ._actors.host import Host
 from ._actors.letters import DeadLetter
 from ._actors.restarts import Policy, Restart, Strategy
 from ._actors.supervision import Children, Owner
-from ._daemon.door import Door, DoorStatistics
+from ._daemon.catalog import Catalog, RunOptions
+from ._daemon.door import Door
 from ._daemon.drain import DrainReport, drain, end_now, wait_last
+from ._daemon.heartbeat import Heartbeat
+from ._daemon.leaving import leave, why
 from ._daemon.roster import Roster
+from ._daemon.snapshots import (
+    Health,
+    SupervisorSnapshot,
+    health_of,
+    letters_of,
+    runs_of,
+)
 from ._daemon.stuck import StuckRun, stuck_run
-from ._definition.decorators import Target
 from ._run.ambient import open_ambient
 from ._run.hosting import current_loop
-from ._run.run import Order
-from ._run.snapshot import RunSnapshot, snapshot_of
 from ._run.stream import RunStream
 from .errors import DefinitionError, SupervisionError
 from .pipe import Pipe
-
-
-class RunOptions(TypedDict, total=False):
-    """What may be said about one run."""
-
-    start: Target | None
-    """Where to begin, instead of at the roots."""
-    queue_size: int | None
-    """Events that may wait for the consumer; for a submitted run, events kept."""
-    timeout: float | None
-    """Seconds the steps may take."""
-    run_id: str
-    """The run's id, chosen by the client; generated when it is not given."""
-
-
-@attrs.frozen
-class SupervisorSnapshot:
-    """What a supervisor is doing right now; plain data."""
-
-    places: DoorStatistics
-    """Places taken, and who waits for one."""
-    actors: tuple[ActorStatistics, ...]
-    """Every actor that has been needed so far."""
-    runs: dict[str, RunSnapshot]
-    """Every run at work, by id."""
-    services: tuple[ChildStatistics, ...] = ()
-    """Every service, in start order."""
 
 
 class Supervisor:
     """Owns the runs begun inside its block, and the actors they share.
 
     Args:
-        pipes: their definitions are checked when the supervisor opens.
+        pipes: runs may name them; they are checked and compiled as the supervisor opens.
         max_runs: runs at work at the same time; who comes later waits. None is no limit.
         grace: seconds that runs may take to finish when the block is left, and as many
             again to clean up once they were cancelled.
@@ -91,6 +68,8 @@ class Supervisor:
             after it, or all.
         intensity: restarts of services that are allowed within ``period``.
         period: seconds that the intensity looks back.
+        blocked_after: seconds the event loop may stand still before a thread says in the
+            log which line holds it; None starts no thread.
 
     Raises:
         ValueError: ``max_runs`` is less than 1, ``grace`` or ``intensity`` is negative,
@@ -105,6 +84,7 @@ class Supervisor:
         strategy: Strategy = "one_for_one",
         intensity: int = 3,
         period: float = 5.0,
+        blocked_after: float | None = None,
     ) -> None:
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
@@ -112,11 +92,15 @@ class Supervisor:
         if grace < 0:
             msg = f"grace must not be negative, but it is {grace:g}."
             raise ValueError(msg)
-        self._pipes = pipes
+        self._catalog = Catalog()
+        for pipe in pipes:
+            self._catalog.include(pipe)
         self._children = Children(
             Policy(strategy=strategy, intensity=intensity, period=period)
         )
         self._max_runs = max_runs
+        self._blocked_after = blocked_after
+        self._heartbeat: Heartbeat | None = None
         self._grace = grace
         self._tasks: TaskGroup | None = None
         self._roster: Roster | None = None
@@ -140,8 +124,7 @@ class Supervisor:
         if self._tasks is not None:
             msg = "A Supervisor is opened once; build another one."
             raise RuntimeError(msg)
-        for pipe in self._pipes:
-            pipe.validate()
+        self._catalog.validate()
         tasks = self._tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
@@ -152,7 +135,7 @@ class Supervisor:
         except BaseException as error:
             self._leaving.set()
             # Nothing is left in it that could wait.
-            await _leave(tasks, error)  # noqa: ASYNC102
+            await leave(tasks, error)  # noqa: ASYNC102
             raise
         roster.door.open()
         self._close_ambient = open_ambient(roster)
@@ -167,9 +150,14 @@ class Supervisor:
                 host = Host(tasks, loop.now, loop.watch_task(), loop.outlive_kill)
                 door = Door(self._max_runs, is_held=True)
                 task_status.started(Roster(host, door))
+                if self._blocked_after is not None:
+                    self._heartbeat = Heartbeat(loop, self._blocked_after)
+                    self._heartbeat.start()
                 try:
                     await self._leaving.wait()
                 finally:
+                    if self._heartbeat is not None:
+                        self._heartbeat.stop()
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
                 tasks.cancel_scope.cancel()
@@ -200,11 +188,11 @@ class Supervisor:
         try:
             await self._empty(error)  # noqa: ASYNC102 - bounded by the grace
         except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
-            await _leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
+            await leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
             if self._children.failure is None:
                 raise
         else:
-            await _leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
+            await leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
         failure = self._children.failure
         if failure is not None and not isinstance(error, Exception):
             raise failure
@@ -225,7 +213,7 @@ class Supervisor:
             reason = "The supervisor was closed"
             self.report = await drain(roster, self._grace, reason)
         else:
-            self.report = await end_now(roster, self._grace, _why(error))
+            self.report = await end_now(roster, self._grace, why(error))
 
     async def serve(
         self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
@@ -255,6 +243,22 @@ class Supervisor:
     def cancel_runs(self, reason: str = "Cancelled") -> None:
         """Cancel every run at work; new ones are still taken, unless it is drained."""
         self._opened().cancel(reason)
+
+    # -- its pipes
+
+    def add_pipe(self, pipe: Pipe[Any, Any]) -> None:
+        """Let a pipe's name mean this pipe, for runs that begin from now on.
+
+        Runs at work finish on the version they began with, whose actors go when the
+        last of them has ended.  A sub-pipeline is part of its parent: to change it, add
+        the parent that holds the new one.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly; the name means what it did.
+        """
+        before = self._catalog.replace(pipe)
+        if before is not None and self._roster is not None:
+            self._roster.host.retire(before)
 
     # -- its services
 
@@ -305,7 +309,7 @@ class Supervisor:
 
     def run(
         self,
-        pipe: Pipe[Any, Any],
+        pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
         **options: Unpack[RunOptions],
@@ -319,11 +323,13 @@ class Supervisor:
             RuntimeError: the supervisor is not open.
         """
         roster = self._opened()
-        return RunStream(lambda: _order(pipe, state, context, options), roster)
+        return RunStream(
+            lambda: self._catalog.order(pipe, state, context, options), roster
+        )
 
     async def submit(
         self,
-        pipe: Pipe[Any, Any],
+        pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
         **options: Unpack[RunOptions],
@@ -339,12 +345,12 @@ class Supervisor:
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
         """
         roster = self._opened()
-        order = _order(pipe, state, context, options)
+        order = self._catalog.order(pipe, state, context, options)
         return await roster.submit(order, is_named="run_id" in options)
 
     def submit_nowait(
         self,
-        pipe: Pipe[Any, Any],
+        pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
         **options: Unpack[RunOptions],
@@ -357,17 +363,39 @@ class Supervisor:
                 another pipe's.
         """
         roster = self._opened()
-        order = _order(pipe, state, context, options)
+        order = self._catalog.order(pipe, state, context, options)
         return roster.submit_nowait(order, is_named="run_id" in options)
 
+    # -- looking at it
+
     def snapshot(self) -> SupervisorSnapshot:
-        """Return what its actors and runs are doing right now."""
+        """Return what it, its services, actors and runs are doing right now.
+
+        Plain data: ``codec.to_text`` writes it as JSON.
+        """
         roster = self._opened()
         return SupervisorSnapshot(
+            state=roster.door.state,
             places=roster.door.statistics(),
-            actors=tuple(actor.statistics() for actor in roster.host.actors()),
-            runs={name: snapshot_of(run) for name, run in roster.runs.items()},
             services=self._children.statistics(),
+            pipes=self._catalog.statistics(),
+            actors=tuple(actor.statistics() for actor in roster.host.actors()),
+            runs=runs_of(roster),
+            dead_letters=roster.host.dead_letters.total,
+            last_letters=letters_of(roster),
+        )
+
+    def health(self) -> Health:
+        """Return whether it is alive, and whether a run submitted now would begin now.
+
+        May be asked in any thread when ``blocked_after`` is given: then a loop that
+        stands still is not alive.
+        """
+        return health_of(
+            self._roster,
+            self._children.statistics(),
+            self._children.failure,
+            is_turning=self._heartbeat is None or self._heartbeat.is_fresh,
         )
 
     @property
@@ -394,48 +422,3 @@ class Supervisor:
             msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."
             raise RuntimeError(msg)
         return self._roster
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, Exception):
-        return f"The supervisor's block failed with {type(error).__name__}"
-    return "The supervisor was cancelled"
-
-
-async def _leave(tasks: TaskGroup, error: BaseException | None) -> None:
-    """Leave the task group: the body's error goes out first, then its own, both bare."""
-    if isinstance(error, Exception):
-        # The body's own error goes out, even if the block is cancelled meanwhile.
-        with suppress(BaseException):
-            await tasks.__aexit__(None, None, None)
-        return
-    try:
-        await tasks.__aexit__(None, None, None)
-    except BaseExceptionGroup as group:
-        own = _only(group)
-    else:
-        return
-    # Raised out here, so that its cause stays what it is.
-    raise own
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one exception in a group, or the group when there are several."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner
-
-
-def _order(
-    pipe: Pipe[Any, Any], state: Any, context: Any, options: RunOptions
-) -> Order:
-    order = pipe.order(
-        state,
-        context,
-        options.get("start"),
-        options.get("queue_size"),
-        options.get("timeout"),
-    )
-    run_id = options.get("run_id")
-    return order if run_id is None else attrs.evolve(order, run_id=run_id)

@@ -6,6 +6,7 @@ its runs and they share its actors.  It is the same code with two lifetimes.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
@@ -23,6 +24,13 @@ from .ledger import Ledger
 from .letters import DeadLetter, DeadLetters
 from .messages import Message, Start
 from .parts import Conducted
+
+
+IDLE_CASTS = 16
+"""Plans without runs whose actors are kept.
+
+A program that builds a pipe per request would otherwise collect actors for ever.
+"""
 
 
 @attrs.define(eq=False)
@@ -46,6 +54,9 @@ class Host:
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
     """Messages that broke what performed them."""
     _casts: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
+    _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
+    _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)
+    _retired: set[Plan] = attrs.field(factory=set, init=False)
 
     def actor(self, plan: Plan, step: str) -> Actor:
         """Return a plan's actor for a step; made when its first message comes."""
@@ -64,6 +75,40 @@ class Host:
         if seams.active is not None:
             seams.active.cross(Seam.SPAWN, "", getattr(func, "__qualname__", ""))
         self.variables.copy().run(self.tasks.start_soon, func, *args)
+
+    def enter(self, ledger: Ledger) -> None:
+        """Serve a run from now on."""
+        plan = ledger.plan
+        self.runs[ledger.run_id] = ledger
+        self._uses[plan] = self._uses.get(plan, 0) + 1
+        self._idle.pop(plan, None)
+
+    def dismiss(self, ledger: Ledger) -> None:
+        """Serve a run no more; a plan's actors may go with the last of its runs."""
+        plan = ledger.plan
+        del self.runs[ledger.run_id]
+        self._uses[plan] -= 1
+        if not self._uses[plan]:
+            del self._uses[plan]
+            self._rest(plan)
+
+    def retire(self, plan: Plan) -> None:
+        """Keep a plan's actors no longer than its runs need them."""
+        if plan in self._uses:
+            self._retired.add(plan)
+        else:
+            self._casts.pop(plan, None)
+            self._idle.pop(plan, None)
+
+    def _rest(self, plan: Plan) -> None:
+        """Keep the actors of a plan without runs, if it is one of the last few."""
+        if plan in self._retired:
+            self._retired.discard(plan)
+            self._casts.pop(plan, None)
+        elif plan in self._casts:
+            self._idle[plan] = None
+            if len(self._idle) > IDLE_CASTS:
+                self._casts.pop(self._idle.popitem(last=False)[0], None)
 
     def drop_messages(self, ledger: Ledger, *, workers_only: bool = False) -> None:
         """Take a run's messages out of all inboxes and give back what they hold."""

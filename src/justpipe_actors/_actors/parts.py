@@ -79,6 +79,14 @@ class Stage(Protocol):
         """Start a task that belongs to the host."""
         ...
 
+    def enter(self, ledger: Any) -> None:
+        """Serve a run from now on."""
+        ...
+
+    def dismiss(self, ledger: Any) -> None:
+        """Serve a run no more."""
+        ...
+
     def drop_messages(self, ledger: Any, *, workers_only: bool = False) -> None:
         """Take a run's messages out of all inboxes and give back what they hold."""
         ...

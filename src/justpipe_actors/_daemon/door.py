@@ -8,6 +8,7 @@ given one hands it on.
 from __future__ import annotations
 
 from collections import deque
+from typing import Literal
 
 import anyio
 import attrs
@@ -27,6 +28,9 @@ CLOSED = RunRejected(
     "the supervisor is closed",
     "Start runs inside its 'async with' block.",
 )
+
+
+DoorState = Literal["starting", "open", "draining", "closed"]
 
 
 @attrs.define(eq=False)
@@ -67,9 +71,11 @@ class Door:
         return self.is_held or (self.limit is not None and self._inside >= self.limit)
 
     @property
-    def is_open(self) -> bool:
-        """Whether anybody is let in at all."""
-        return self._refusal is None
+    def state(self) -> DoorState:
+        """Whether anybody is let in, and if not, why."""
+        if self._refusal is None:
+            return "starting" if self.is_held else "open"
+        return "draining" if self._refusal is DRAINING else "closed"
 
     def enter_nowait(self) -> None:
         """Take a place now.

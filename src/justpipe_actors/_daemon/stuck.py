@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
 from .._actors.activation import Activation
 from .._actors.awaits import awaited_at
+from .._actors.ledger import Ledger
 from .._run.run import Run
+from .._run.voice import ParentSink, RunVoice
 
 
 @attrs.frozen
@@ -52,16 +56,38 @@ class StuckRun:
 def stuck_run(run: Run) -> StuckRun:
     """Return who holds a run up, and where."""
     ledger = run.ledger
+    acts = [
+        one
+        for member in _family(run)
+        for one in member.activations
+        if isinstance(one, Activation)
+    ]
     return StuckRun(
         run_id=ledger.run_id,
         pipe=ledger.plan.name,
         holders=dict(ledger.holders),
         steps=tuple(
-            _stuck_step(one)
-            for one in ledger.activations
-            if isinstance(one, Activation)
+            _stuck_step(act) for act in sorted(acts, key=lambda act: -act.seconds)
         ),
     )
+
+
+def _family(run: Run) -> Iterator[Ledger]:
+    """Return the books of a run, and of the runs its sub-pipelines are."""
+    if run.host is None:
+        yield run.ledger
+        return
+    for ledger in run.host.runs.values():
+        if _root_of(ledger) == run.ledger.run_id:
+            yield ledger
+
+
+def _root_of(ledger: Ledger) -> str:
+    """Return the id of the run that nobody's step began."""
+    voice = ledger.voice
+    while isinstance(voice, RunVoice) and isinstance(voice.sink, ParentSink):
+        voice = voice.sink.voice
+    return voice.run_id if isinstance(voice, RunVoice) else ledger.run_id
 
 
 def _stuck_step(act: Activation) -> StuckStep:

@@ -221,7 +221,7 @@ class Run:
         """Let the actors work until the run holds no token, or has to end."""
         ledger = self.ledger
         ledger.host = host
-        host.runs[ledger.run_id] = ledger
+        host.enter(ledger)
         if actors is not None:
             ledger.on_interrupt = actors.cancel_scope.cancel
         try:
@@ -241,7 +241,7 @@ class Run:
             ledger.crash(error)
             await self._wait_cleanup()
         finally:
-            host.runs.pop(ledger.run_id, None)
+            host.dismiss(ledger)
 
     def _start_roots(self) -> None:
         ledger, plan, start = self.ledger, self.order.plan, self.order.start

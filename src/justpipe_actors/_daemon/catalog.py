@@ -1,0 +1,114 @@
+"""The pipes a supervisor knows by name, and the version of each that new runs get.
+
+A pipe that was changed is a new ``Pipe`` of the same name.  Adding it changes what the
+name means, and nothing else: a run holds on to its plan, so the runs at work finish on
+the old version, and the old version's actors go when the last of them has ended.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import attrs
+
+from .._definition.decorators import Target
+from .._plan.nodes import Plan
+from .._run.run import Order
+from ..errors import DefinitionError, did_you_mean
+from ..pipe import Pipe
+
+
+class RunOptions(TypedDict, total=False):
+    """What may be said about one run."""
+
+    start: Target | None
+    """Where to begin, instead of at the roots."""
+    queue_size: int | None
+    """Events that may wait for the consumer; for a submitted run, events kept."""
+    timeout: float | None
+    """Seconds the steps may take."""
+    run_id: str
+    """The run's id, chosen by the client; generated when it is not given."""
+
+
+@attrs.define(eq=False)
+class Catalog:
+    """Pipes by name."""
+
+    _pipes: dict[str, Pipe[Any, Any]] = attrs.field(factory=dict, init=False)
+    _shared: set[str] = attrs.field(factory=set, init=False)
+
+    def include(self, pipe: Pipe[Any, Any]) -> None:
+        """Know one of several pipes; a name that two of them have finds neither."""
+        if self._pipes.setdefault(pipe.name, pipe) is not pipe:
+            self._shared.add(pipe.name)
+
+    def replace(self, pipe: Pipe[Any, Any]) -> Plan | None:
+        """Let a name mean this pipe from now on; return the plan it meant before.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly; nothing has changed.
+        """
+        pipe.validate()
+        plan = pipe.plan()
+        before = self._pipes.get(pipe.name)
+        self._pipes[pipe.name] = pipe
+        self._shared.discard(pipe.name)
+        if before is None or before.plan() is plan:
+            return None
+        return before.plan()
+
+    def find(self, pipe: Pipe[Any, Any] | str) -> Pipe[Any, Any]:
+        """Return the pipe, or the one a name means.
+
+        Raises:
+            DefinitionError: the name means none, or more than one.
+        """
+        if not isinstance(pipe, str):
+            return pipe
+        if pipe in self._shared:
+            msg = f"Two pipes are named '{pipe}'; give each a name with Pipe(name=...)."
+            raise DefinitionError(msg)
+        found = self._pipes.get(pipe)
+        if found is None:
+            msg = (
+                f"No pipe is named '{pipe}'.{did_you_mean(pipe, self._pipes, 'pipes')}"
+            )
+            raise DefinitionError(msg)
+        return found
+
+    def order(
+        self,
+        pipe: Pipe[Any, Any] | str,
+        state: Any,
+        context: Any,
+        options: RunOptions,
+    ) -> Order:
+        """Return what a run needs to know, as it is asked for now.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly, or its name means none.
+        """
+        order = self.find(pipe).order(
+            state,
+            context,
+            options.get("start"),
+            options.get("queue_size"),
+            options.get("timeout"),
+        )
+        run_id = options.get("run_id")
+        return order if run_id is None else attrs.evolve(order, run_id=run_id)
+
+    def validate(self) -> None:
+        """Check and compile every pipe.
+
+        Raises:
+            DefinitionError: one is wired wrongly.
+        """
+        for pipe in self._pipes.values():
+            pipe.validate()
+            pipe.plan()
+
+    def statistics(self) -> dict[str, str]:
+        """Return the version that new runs get, as the pipe's hash, by name."""
+        return {name: pipe.pipeline_hash for name, pipe in self._pipes.items()}

@@ -1,0 +1,242 @@
+"""What a supervisor shows of itself: snapshots, health, and a loop that stands still."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.codec import to_text
+
+
+def gated(concurrency: int | None = None) -> Pipe[Any, Any]:
+    """Return a pipe whose step waits for ``state["go"]``."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="gated")
+
+    @pipe.step(concurrency=concurrency)
+    async def hold(state: dict[str, Any]) -> None:
+        await state["go"].wait()
+
+    return pipe
+
+
+def talking() -> Pipe[Any, Any]:
+    """Return a pipe that yields without end, and waits in its own code."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="talking")
+
+    @pipe.step
+    async def talk(state: dict[str, Any]) -> Any:
+        while True:
+            yield "word"
+            await state["go"].wait()
+
+    return pipe
+
+
+async def test_a_snapshot_shows_the_tree() -> None:
+    """Runs with tokens by holder, actors with what waits, places, services, pipes."""
+    pipe, go = gated(concurrency=1), anyio.Event()
+
+    async def poll() -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor(pipe, max_runs=3)
+    supervisor.add_service("poller", poll)
+    async with supervisor, anyio.create_task_group() as tasks:
+        for number in range(3):
+            await supervisor.submit(pipe, {"go": go}, run_id=f"r{number}")
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(supervisor.submit, pipe, {"go": go})
+        await anyio.wait_all_tasks_blocked()
+        snapshot = supervisor.snapshot()
+        go.set()
+
+    assert snapshot.state == "open"
+    assert (snapshot.places.inside, snapshot.places.waiting) == (3, 1)
+    assert list(snapshot.runs) == ["r0", "r1", "r2"]
+    assert snapshot.runs["r0"].tokens == {"hold": 1}
+    assert [step for step, _ in snapshot.runs["r0"].running] == ["hold"]
+    assert snapshot.runs["r2"].running == ()
+    (actor,) = snapshot.actors
+    assert (actor.step, actor.depth, actor.busy) == ("hold", 2, 1)
+    assert [one.name for one in snapshot.services] == ["poller"]
+    assert snapshot.pipes == {"gated": pipe.pipeline_hash}
+    assert snapshot.dead_letters == 0
+
+
+async def test_snapshots_are_plain_data() -> None:
+    """A snapshot and a health are frozen, and JSON as they are."""
+    go = anyio.Event()
+    async with Supervisor() as supervisor:
+        await supervisor.submit(gated(), {"go": go}, run_id="r")
+        await anyio.wait_all_tasks_blocked()
+        snapshot, health = supervisor.snapshot(), supervisor.health()
+        go.set()
+
+    data = json.loads(to_text(snapshot))
+    assert data["runs"]["r"]["tokens"] == {"hold": 1}
+    assert json.loads(to_text(health)) == {"live": True, "ready": True, "reasons": []}
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        snapshot.state = "closed"  # type: ignore[misc]
+
+
+async def test_a_run_behind_its_consumer_is_shown_as_parked() -> None:
+    """A consumed run whose buffer is full is parked; a submitted one never is."""
+    pipe: Pipe[Any, Any] = Pipe(dict, queue_size=2)
+
+    @pipe.step
+    async def talk(state: dict[str, Any]) -> Any:
+        for item in range(10):
+            yield item
+
+    async with Supervisor() as supervisor:
+        async with supervisor.run(pipe, {}) as run:
+            await anyio.wait_all_tasks_blocked()
+            stalled = supervisor.snapshot()
+        await (await supervisor.submit(pipe, {})).wait()
+
+    assert stalled.parked == (run.run_id,)
+    assert stalled.runs[run.run_id].buffered == 2
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("make", [gated, talking])
+async def test_who_is_stuck_is_named_with_the_line(make: Any) -> None:
+    """``stuck()`` names the line of the user's own code, in functions and generators."""
+    state = {"go": anyio.Event()}
+
+    async with Supervisor(grace=0) as supervisor:
+        await supervisor.submit(make(), state)
+        await anyio.sleep(5)
+        (run,) = supervisor.stuck()
+
+    (step,) = run.steps
+    own = [line for line in step.where if __file__ in line]
+    assert own[-1].split(" in ")[1] in (
+        "gated.<locals>.hold",
+        "talking.<locals>.talk",
+    )
+    assert step.seconds == pytest.approx(5)
+
+
+async def test_a_stuck_child_run_is_named_too() -> None:
+    """A parent that waits for its child is not the culprit; the child's step is."""
+    parent: Pipe[Any, Any] = Pipe(dict, name="parent")
+    parent.sub("inner", pipeline=gated())(lambda state: state)
+    go = anyio.Event()
+
+    async with Supervisor() as supervisor:
+        run = await supervisor.submit(parent, {"go": go})
+        await anyio.wait_all_tasks_blocked()
+        (stuck,) = supervisor.stuck()
+        go.set()
+        await run.wait()
+
+    assert [step.step for step in stuck.steps] == ["inner", "hold"]
+    assert stuck.steps[1].run_id != run.run_id
+    assert "step 'hold'" in str(stuck)
+
+
+async def test_health_says_why() -> None:
+    """Not open, full, draining, closed: each is a reason, and only some are deadly."""
+    go, said = anyio.Event(), dict[str, Any]()
+    supervisor = Supervisor(max_runs=1)
+    said["new"] = supervisor.health()
+    async with supervisor, anyio.create_task_group() as tasks:
+        said["open"] = supervisor.health()
+        await supervisor.submit(gated(), {"go": go})
+        said["full"] = supervisor.health()
+        tasks.start_soon(supervisor.drain)
+        await anyio.wait_all_tasks_blocked()
+        said["draining"] = supervisor.health()
+        go.set()
+    said["closed"] = supervisor.health()
+
+    assert {name: (one.live, one.ready) for name, one in said.items()} == {
+        "new": (False, False),
+        "open": (True, True),
+        "full": (True, False),
+        "draining": (True, False),
+        "closed": (False, False),
+    }
+    assert said["full"].reasons == ("1 of 1 runs are at work",)
+    assert said["draining"].reasons == ("it is draining",)
+    assert said["closed"].reasons == ("it is closed",)
+
+
+@pytest.mark.virtual_time
+async def test_a_service_that_restarts_is_not_ready() -> None:
+    """While a service waits for its restart, health names it with its last error."""
+
+    async def flaky() -> None:
+        await anyio.sleep(1)
+        raise OSError("gone")
+
+    supervisor = Supervisor(intensity=10)
+    supervisor.add_service("flaky", flaky)
+    async with supervisor:
+        seen: set[tuple[str, ...]] = set()
+        for _ in range(300):
+            await anyio.sleep(0.01)
+            seen.add(supervisor.health().reasons)
+
+    assert ("service 'flaky' is waiting: OSError: gone",) in seen
+
+
+class Records(logging.Handler):
+    """Keeps what is logged, and says that something was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.came = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        self.came.set()
+
+
+async def test_a_step_that_holds_the_loop_is_named() -> None:
+    """The heartbeat logs the stack of a loop that stands still, with run and step."""
+    heard, alive = Records(), list[bool]()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="greedy")
+
+    @pipe.step
+    def hog(state: dict[str, Any]) -> None:
+        heard.came.wait(10)
+        alive.append(supervisor.health().live)
+
+    logger = logging.getLogger("justpipe_actors.loop")
+    logger.addHandler(heard)
+    try:
+        async with Supervisor(blocked_after=0.02) as supervisor:
+            await (await supervisor.submit(pipe, {}, run_id="r")).wait()
+    finally:
+        logger.removeHandler(heard)
+
+    (record, *_) = heard.records
+    assert (record.run, record.step, record.actor) == ("r", "hog", "greedy/hog")  # type: ignore[attr-defined]
+    assert "in hog" in record.getMessage()
+    assert "heard.came.wait(10)" in record.getMessage()
+    assert alive == [False]
+
+
+async def test_a_healthy_loop_is_not_reported() -> None:
+    """A loop that turns keeps the heartbeat fresh and the log empty."""
+    heard = Records()
+    logger = logging.getLogger("justpipe_actors.loop")
+    logger.addHandler(heard)
+    try:
+        async with Supervisor(blocked_after=10) as supervisor:
+            live = supervisor.health().live
+    finally:
+        logger.removeHandler(heard)
+
+    assert live
+    assert heard.records == []
