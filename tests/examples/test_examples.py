@@ -67,6 +67,13 @@ SAID = {
         "[the good model is too slow]",
         "Test passed!",
     ],
+    "16_showcase": [
+        "VIDEO RENDER PIPELINE",
+        "render_scene[4]",
+        "Trailer         success",
+        "RESULTS",
+        "encode_well: Step 'encode_well' timed out after 0.5s",
+    ],
 }
 """What must be in the output of each."""
 

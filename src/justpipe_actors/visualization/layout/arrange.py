@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import attrs
 
 from .boxes import Box, Layout, Line, Link, Point
 from .columns import place_columns
-from .layers import Chain, Layers, layered
+from .layers import Chain, Layers, Spot, layered
 from .order import reduce_crossings
 from .ranks import acyclic, ranks_of
 
@@ -22,6 +22,9 @@ SLOPE = 0.09
 
 LABEL_GAP = 14.0
 """Pixels between a label and the box below it."""
+
+CLEAR = 8.0
+"""Pixels between a bend and a box beside it."""
 
 STRAIGHT = 8.0
 """Pixels that a line may stand beside a box's middle, rather than having a bend."""
@@ -36,10 +39,6 @@ class _Row:
 
     top: float
     bottom: float
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
 
     @property
     def middle(self) -> float:
@@ -64,7 +63,7 @@ def arrange(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
         places={
             s.box: Point(s.x, rows[s.layer].middle) for s in spots if s.box is not None
         },
-        lines=[_line(chain, rows) for chain in drawing.chains],
+        lines=[_line(chain, drawing, rows) for chain in drawing.chains],
         width=max(spot.x + spot.width / 2 for spot in spots),
         height=rows[-1].bottom,
     )
@@ -84,29 +83,37 @@ def _rows(drawing: Layers) -> list[_Row]:
     return rows
 
 
-def _line(chain: Chain, rows: list[_Row]) -> Line:
-    """Return a line from border to border; it is upright where it passes a layer."""
-    arc, spots = chain.arc, chain.spots
-    xs = _columns(chain)
-    points: list[Point] = []
-    for x, spot in zip(xs, spots, strict=True):
-        row = rows[spot.layer]
-        half = row.height / 2 if spot.is_passing else spot.height / 2
-        if spot is not spots[0]:
-            points += [Point(x, row.top), Point(x, row.middle - half)]
-        if spot is not spots[-1]:
-            points += [Point(x, row.middle + half), Point(x, row.bottom)]
-    points = [point for point, _ in groupby(points)]
+def _line(chain: Chain, drawing: Layers, rows: list[_Row]) -> Line:
+    """Return a line from border to border; it bends where nothing is in its way."""
+    spots, xs = chain.spots, _columns(chain)
+    points = [Point(xs[0], rows[spots[0].layer].middle + spots[0].height / 2)]
+    for (one, x), (next_, to) in pairwise(zip(spots, xs, strict=True)):
+        begin = rows[one.layer].middle + _reach(drawing, one, x, to)
+        end = rows[next_.layer].middle - _reach(drawing, next_, x, to)
+        points += [Point(x, begin), Point(to, end)]
+    points.append(Point(xs[-1], rows[spots[-1].layer].middle - spots[-1].height / 2))
     labels = [
         Point(x, rows[spot.layer].middle)
         for x, spot in zip(xs, spots, strict=True)
         if spot.label is not None
     ]
+    points = [point for point, _ in groupby(points)]
     return Line(
-        link=arc.link,
-        points=points[::-1] if arc.is_turned else points,
+        link=chain.arc.link,
+        points=points[::-1] if chain.arc.is_turned else points,
         label=labels[0] if labels else None,
     )
+
+
+def _reach(drawing: Layers, spot: Spot, x: float, to: float) -> float:
+    """Return how far a layer stands out, up and down, where a line moves aside in it."""
+    left, right = min(x, to) - CLEAR, max(x, to) + CLEAR
+    heights = [
+        one.height / 2
+        for one in drawing.layers[spot.layer]
+        if one.x + one.width / 2 > left and one.x - one.width / 2 < right
+    ]
+    return max([spot.height / 2, *heights])
 
 
 def _columns(chain: Chain) -> list[float]:
