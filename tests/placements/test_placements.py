@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
 
 import anyio
 import pytest
@@ -10,39 +12,34 @@ from anyio import CapacityLimiter
 from justpipe_actors import Pipe
 from justpipe_actors.abc import Placement
 from justpipe_actors.placements import HerePlacement, ThreadPlacement
+from justpipe_actors.testing.conformance import PLACEMENT_CHECKS, check_placement
+from justpipe_actors.testing.conformance.placements import Check
 
-
-RUN = ContextVar("RUN", default="nobody's")
 
 PLACEMENTS = [HerePlacement, ThreadPlacement]
 
 
 @pytest.mark.parametrize("kind", PLACEMENTS)
-async def test_a_result_comes_back(kind: type[Placement]) -> None:
-    """A placement returns what the call returns."""
-    placement = kind()
-
-    assert isinstance(placement, Placement)
-    assert await placement.run_sync(lambda: 42) == 42
-
-
-@pytest.mark.parametrize("kind", PLACEMENTS)
-async def test_an_exception_comes_back(kind: type[Placement]) -> None:
-    """A placement raises what the call raises."""
-
-    def fail() -> None:
-        raise LookupError("lost")
-
-    with pytest.raises(LookupError, match="lost"):
-        await kind().run_sync(fail)
+@pytest.mark.parametrize("check", PLACEMENT_CHECKS, ids=lambda check: check.__name__)
+async def test_placements_keep_the_contract(
+    check: Check, kind: type[Placement]
+) -> None:
+    """Each claim of the checks holds for each placement."""
+    await check(kind())
 
 
-@pytest.mark.parametrize("kind", PLACEMENTS)
-async def test_context_variables_go_along(kind: type[Placement]) -> None:
-    """The call sees the context variables of whoever asked for it."""
-    RUN.set("mine")
+async def test_the_checks_find_what_is_broken() -> None:
+    """A placement that forgets context variables fails, and the note says which claim."""
 
-    assert await kind().run_sync(RUN.get) == "mine"
+    class Forgetful(HerePlacement):
+        async def run_sync(self, call: Callable[[], Any], /) -> Any:
+            return Context().run(call)
+
+    with pytest.raises(AssertionError) as caught:
+        await check_placement(Forgetful)
+
+    assert "context_variables_go_along" in "".join(caught.value.__notes__)
+    await check_placement(HerePlacement)
 
 
 async def test_here_is_the_loops_own_thread() -> None:

@@ -21,8 +21,12 @@ from justpipe_actors.storage import (
     select_runs,
     select_stored_runs,
 )
-
-from ..conformance.storage_checks import DAWN, a_run, a_running_run, text_of
+from justpipe_actors.testing.conformance.samples import (
+    DAWN,
+    a_run,
+    a_running_run,
+    text_of,
+)
 
 
 FAILED = PipelineTerminalStatus.FAILED

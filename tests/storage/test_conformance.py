@@ -9,8 +9,8 @@ import pytest
 
 from justpipe_actors.abc import StorageBackend
 from justpipe_actors.storage import InMemoryBackend, SQLiteBackend
-
-from ..conformance.storage_checks import CHECKS, Check, check_storage
+from justpipe_actors.testing.conformance import STORE_CHECKS, check_storage
+from justpipe_actors.testing.conformance.samples import Check
 
 
 BACKENDS: dict[str, Callable[[Path], StorageBackend]] = {
@@ -20,7 +20,7 @@ BACKENDS: dict[str, Callable[[Path], StorageBackend]] = {
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 def test_stores_keep_the_contract(check: Check, backend: str, tmp_path: Path) -> None:
     """Each claim of the checks holds for each store.  Beats W5, W6, W13 and W21."""
     check(BACKENDS[backend](tmp_path))

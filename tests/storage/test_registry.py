@@ -13,8 +13,7 @@ from justpipe_actors.errors import AmbiguousRunError
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import RunQuery, RunRecord
 from justpipe_actors.storage import PipelineRegistry, SQLiteBackend, storage_root
-
-from ..conformance.storage_checks import a_run, text_of
+from justpipe_actors.testing.conformance.samples import a_run, text_of
 
 
 def fill(root: Path, folder: str, *runs: RunRecord, name: str | None = None) -> None:

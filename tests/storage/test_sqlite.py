@@ -19,8 +19,13 @@ from justpipe_actors.events import EventType
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import EventRow, OpenStatus, Place, RunQuery
 from justpipe_actors.storage import SQLiteBackend
-
-from ..conformance.storage_checks import a_run, a_running_run, names, seqs, text_of
+from justpipe_actors.testing.conformance.samples import (
+    a_run,
+    a_running_run,
+    names,
+    seqs,
+    text_of,
+)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..errors import CleanupFailure, Deadlock, ScheduleFailure
     from ..seams import Seam
     from .clocks import BackendOptions, virtual_time
+    from .conformance import check_placement, check_storage
     from .exploring import Exploration, explore, replay
     from .harness import TestPipe
     from .result import TestResult
@@ -36,6 +37,8 @@ __all__ = [
     "TestResult",
     "at_seams",
     "cancel_everywhere",
+    "check_placement",
+    "check_storage",
     "explore",
     "replay",
     "virtual_time",
@@ -56,6 +59,8 @@ _WHERE = {
     "TestResult": ".result",
     "at_seams": ".standing",
     "cancel_everywhere": ".sweeping",
+    "check_placement": ".conformance",
+    "check_storage": ".conformance",
     "explore": ".exploring",
     "replay": ".exploring",
     "virtual_time": ".clocks",

@@ -68,8 +68,9 @@ def virtual_loop(loop_backend: Any) -> VirtualLoop:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and let the checks' assertions say what they saw."""
     text = "sleeping takes no time; on asyncio and trio, or on the loops named"
+    pytest.register_assert_rewrite("justpipe_actors.testing.conformance")
     config.addinivalue_line("markers", f"{MARKER}(*loops): {text}")
 
 
