@@ -74,6 +74,15 @@ SAID = {
         "RESULTS",
         "encode_well: Step 'encode_well' timed out after 0.5s",
     ],
+    "17_daemon": [
+        "filed letter 5",
+        "live: True, ready: True",
+        "service poller: running, restarts: 1",
+        "because of ConnectionError: the mailbox hung up",
+        "actor scan: 1 at work, 0 waiting",
+        "held by scan",
+        "0 finished, 1 cancelled, 0 stuck",
+    ],
 }
 """What must be in the output of each."""
 
