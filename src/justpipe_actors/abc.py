@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from .events import Event, EventType
+from .outcomes import PipelineEndData
 from .records import (
     EventRow,
     RunQuery,
@@ -34,6 +35,12 @@ Middleware = Callable[[Callable[..., Any], StepContext], Callable[..., Any] | No
 
 EventHook = Callable[[Event], Event]
 """Rewrites an event before observers and the consumer see it."""
+
+Redact = Callable[[Event], Event]
+"""Rewrites an event before it is stored; what is seen stays as it is."""
+
+Wake = Callable[[Callable[[], None]], None]
+"""Calls a function in a run's event loop, from any thread; nothing once it is gone."""
 
 
 @runtime_checkable
@@ -149,6 +156,27 @@ class WakefulProtocol(Protocol):
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
         """Hear that this time has passed without another event."""
+
+
+class RunRecorder(Protocol):
+    """Writes one run down while it runs; nothing it does may fail the run."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        ...
+
+    def begin(self, wake: Wake) -> None:
+        """Hear that the run begins, and how to call into its event loop."""
+
+    def put(self, event: Event) -> None:
+        """Take an event, as it is at this moment; quick, for the loop waits."""
+
+    async def wait_room(self) -> None:
+        """Wait until producers need not wait any more; not for ever."""
+
+    async def finish(self, end: PipelineEndData) -> None:
+        """Hear how the run ended, FINISH having been put; not for ever, either."""
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
 from ._definition.names import start_of
-from ._definition.options import OnFailure, check_policy, is_on, warn_without_effect
+from ._definition.options import OnFailure, check_policy, is_on
 from ._definition.registry import Registry
 from ._plan import checks
 from ._plan.compile import Settings, compile_plan
@@ -23,12 +23,14 @@ from ._plan.description import Described, describe
 from ._plan.nodes import Plan
 from ._run.run import Order
 from ._run.stream import RunStream
-from .abc import Middleware
+from .abc import Middleware, Redact, RunRecorder
 from .cancellation import CancellationToken
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
 from .observability import EventLogger
 from .placements import ThreadPlacement
+from .storage.encoding import StatePolicy
+from .storage.persistence import LIMIT, Persistence, Storage
 from .visualization import GraphRenderer, MermaidRenderer, SvgRenderer, build_ast
 
 
@@ -69,13 +71,22 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         cancellation_token: cancels every run of this pipe, cooperatively.
         failure_classification: how failures are attributed.
         metadata: readable through ``Meta.pipeline`` and ``describe()``.
+        persist: store every run; None asks ``JUSTPIPE_ACTORS_PERSIST``, and is yes when
+            ``storage`` is given.
+        flush_interval: events after which they are stored at the latest; None or 0 is a
+            moment after the first, or when many wait.
+        storage: a store for this pipe alone, or the storage root; None is the user's.
+        persist_state: store the state whole (``full``), what changed in it (``diff``), or
+            not (``none``).
+        persist_limit: characters of one payload beyond which only its beginning is stored.
+        persist_redact: rewrites events before they are stored.
         max_retries: most attempts of one invocation that ``Retry()`` can lead to.
         on_failure: what an unhandled failure does to the rest of the run: ``prune`` its
             successors, ``continue`` with them, or ``stop`` everything.
         log_state: whether logs show the state; a function returns what error logs show.
 
     Raises:
-        DefinitionError: ``on_failure`` is none of the three.
+        DefinitionError: an option is none of those it can be.
     """
 
     def __init__(  # noqa: PLR0913 - the reference's constructor, for drop-in use
@@ -95,6 +106,10 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         metadata: dict[str, Any] | None = None,
         persist: bool | None = None,
         flush_interval: int | None = None,
+        storage: Storage = None,
+        persist_state: StatePolicy = "full",
+        persist_limit: int = LIMIT,
+        persist_redact: Redact | None = None,
         max_retries: int = 100,
         on_failure: OnFailure = "prune",
         log_state: bool | Callable[[Any], str] = True,
@@ -110,9 +125,13 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         wrapped = [tenacity_retry_middleware] if middleware is None else middleware
         self.registry = Registry(self.state_type, self.context_type, tuple(wrapped))
         self.debug = is_on(debug, "JUSTPIPE_ACTORS_DEBUG")
+        if persist is None and storage is not None:
+            persist = True
         self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        warn_without_effect(persist=self.persist)
+        self._persistence = Persistence(
+            name, storage, flush_interval, persist_state, persist_limit, persist_redact
+        )
         self._log_state = log_state
         if self.debug:
             self.registry.add_observer(_debug_logger(show_state=log_state is True))
@@ -238,8 +257,12 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
             token=self.cancellation_token,
             hooks=self.registry.event_hooks,
             observers=self.registry.observers,
+            record=self._recorder if self.persist else None,
             log_state=self._log_state,
         )
+
+    def _recorder(self, run_id: str) -> RunRecorder:
+        return self._persistence.recorder(run_id, self.describe)
 
     def redefined(self, registry: Registry, *, persist: bool) -> Self:
         """Return a pipe like this one with another definition; this one stays as it is."""

@@ -156,9 +156,3 @@ async def test_a_source_that_fails_midway() -> None:
 
     assert done == [1, 2]
     assert (end.failed_step, end.error) == ("m", "gone")
-
-
-async def test_options_without_effect_say_so() -> None:
-    """An option that does nothing here warns instead of pretending."""
-    with pytest.warns(UserWarning, match="no effect"):
-        Pipe(None, persist=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from ..abc import Placement
-from ..errors import DefinitionError, PipelineValidationWarning
+from ..errors import DefinitionError
 from ..shape import BarrierType, HookSpec, Routes
 from ..signals import Stop
 from .names import name_of, names_of
@@ -43,16 +42,6 @@ def is_on(value: object, variable: str) -> bool:
     if value is not None:
         return bool(value)
     return os.environ.get(variable, "").strip().lower() in TRUTHY
-
-
-def warn_without_effect(**options: bool) -> None:
-    """Say which options are accepted and do nothing: silence would be a lie."""
-    for option in (name for name, asked in options.items() if asked):
-        text = (
-            f"Pipe({option}=True) has no effect in this version; "
-            "add an observer with pipe.add_observer() instead."
-        )
-        warnings.warn(text, PipelineValidationWarning, stacklevel=4)
 
 
 def check_policy(on_failure: object) -> None:

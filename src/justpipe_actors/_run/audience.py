@@ -22,8 +22,16 @@ from .. import seams
 from .._actors.bell import Bell
 from .._actors.blame import blamed
 from .._failure.texts import text_of
-from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
+from ..abc import (
+    ObserverMeta,
+    ObserverProtocol,
+    RunRecorder,
+    Wake,
+    WakefulProtocol,
+    WitnessProtocol,
+)
 from ..events import Event
+from ..outcomes import PipelineEndData
 from ..seams import Seam
 
 
@@ -88,10 +96,26 @@ class Listener:
         except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
             self._blame("witness", error, (event,))
 
+    async def open(self) -> None:
+        """Tell it that the run begins."""
+        await self.call("on_pipeline_start")
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Let it listen, on its own."""
+        tasks.start_soon(self.listen)
+
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""
         self._last = (callback, argument)
         self._bell.ring()
+
+    async def wait_gone(self, end: PipelineEndData) -> None:
+        """Wait until it has heard everything, or was given up."""
+        await self.gone.wait()
+
+    def drop(self) -> None:
+        """Give up on it."""
+        self.scope.cancel()
 
     async def wait_room(self) -> None:
         """Wait until it has caught up by one event."""
@@ -177,26 +201,72 @@ class Listener:
 
 
 @attrs.define(eq=False)
+class Recording:
+    """The recorder among the listeners: it takes events at once and has no task."""
+
+    recorder: RunRecorder
+    """Who writes the run down."""
+    wake: Wake
+    """Calls into the run's event loop."""
+    on_abort: Callable[[BaseException], None] = lambda error: None
+    """Never called: a recorder raises nothing."""
+    put: Callable[[Event], None] = attrs.field(init=False)
+    """Give it an event."""
+
+    def __attrs_post_init__(self) -> None:
+        self.put = self.recorder.put
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is too far behind."""
+        return self.recorder.is_full
+
+    async def open(self) -> None:
+        """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Tell it that the run begins."""
+        self.recorder.begin(self.wake)
+
+    def finish(self, callback: str, argument: object) -> None:
+        """Leave the end to ``wait_gone``, when all others have heard of it."""
+
+    async def wait_gone(self, end: PipelineEndData) -> None:
+        """Tell it how the run ended, and wait until that is stored."""
+        await self.recorder.finish(end)
+
+    def drop(self) -> None:
+        """Do nothing: it gives up by itself."""
+
+    async def wait_room(self) -> None:
+        """Wait until it has caught up."""
+        await self.recorder.wait_room()
+
+
+@attrs.define(eq=False)
 class Audience:
     """All observers of one run."""
 
-    listeners: list[Listener]
-    """In order of registration."""
+    listeners: list[Listener | Recording]
+    """In order of registration, the recorder last."""
 
     @property
     def is_full(self) -> bool:
         """Whether one of them is too far behind."""
-        return any(listener.is_full for listener in self.listeners)
+        for listener in self.listeners:  # noqa: SIM110 - asked for every token
+            if listener.is_full:
+                return True
+        return False
 
     async def open(self, tasks: TaskGroup) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
         try:
             for listener in self.listeners:
-                await listener.call("on_pipeline_start")
+                await listener.open()
         finally:
             # Even if the run ends meanwhile: its end waits until all have heard of it.
             for listener in self.listeners:
-                tasks.start_soon(listener.listen)
+                listener.start(tasks)
 
     def put(self, event: Event) -> None:
         """Queue an event for each of them."""
@@ -209,13 +279,14 @@ class Audience:
             await listener.wait_room()
 
     async def finish(
-        self, callback: str, argument: object, grace: float | None
+        self, end: PipelineEndData, failure: Exception | None, grace: float | None
     ) -> None:
         """Wait until they have heard everything; give up after ``grace`` seconds."""
+        callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
         for listener in self.listeners:
-            listener.finish(callback, argument)
+            listener.finish(callback, failure or end.duration_s)
         with anyio.move_on_after(grace):  # noqa: ASYNC912
             for listener in self.listeners:
-                await listener.gone.wait()
+                await listener.wait_gone(end)
         for listener in self.listeners:
-            listener.scope.cancel()
+            listener.drop()

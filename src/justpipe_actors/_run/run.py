@@ -40,7 +40,7 @@ from .._actors.sub import ChildOutcome
 from .._failure.journal import Ending, Trouble
 from .._failure.texts import text_of
 from .._plan.nodes import Callback, CallValues, Plan
-from ..abc import EventHook, ObserverMeta, ObserverProtocol
+from ..abc import EventHook, ObserverMeta, ObserverProtocol, RunRecorder
 from ..cancellation import CancellationToken
 from ..errors import DefinitionError, EmptyPipelineError
 from ..events import Event, EventType
@@ -48,7 +48,7 @@ from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
-from .audience import Audience, Listener
+from .audience import Audience, Listener, Recording
 from .ending import conclude
 from .hosting import Loop, current_loop
 from .notes import bind_notes
@@ -89,6 +89,8 @@ class Order:
     """Event hooks."""
     observers: Sequence[ObserverProtocol] = ()
     """Observers."""
+    record: Callable[[str], RunRecorder] | None = None
+    """Returns what writes down the run of an id; None is nothing."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
     run_id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
@@ -317,14 +319,9 @@ class Run:
         self.ledger.tally.depth = sink.depth
         finish, end = self._word_finish()
         self.voice.audience.put(finish)
-        if end.status is PipelineTerminalStatus.FAILED:
-            await self.voice.audience.finish(
-                "on_pipeline_error", self._cause(), self._patience()
-            )
-        else:
-            await self.voice.audience.finish(
-                "on_pipeline_end", end.duration_s, self._patience()
-            )
+        has_failed = end.status is PipelineTerminalStatus.FAILED
+        failure = self._cause() if has_failed else None
+        await self.voice.audience.finish(end, failure, self._patience())
         sink.put(finish)
         sink.end()
 
@@ -419,6 +416,9 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
             for one in order.observers
         ]
     )
+    if order.record is not None:
+        recorder = order.record(order.run_id)
+        audience.listeners.append(Recording(recorder, loop.call_soon))
     voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
     start = order.start
     ledger = Ledger(

@@ -11,6 +11,7 @@ from ..records import (
     RunSummary,
     StoredEvent,
 )
+from .changes import states_of
 from .cleanup import (
     CleanupReport,
     CleanupRule,
@@ -20,6 +21,7 @@ from .cleanup import (
 )
 from .memory import InMemoryBackend
 from .places import storage_root
+from .redacting import redact_keys
 from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
 from .sqlite import SQLiteBackend
 
@@ -40,7 +42,9 @@ __all__ = [
     "StorageBackend",
     "StoredEvent",
     "delete_stored_runs",
+    "redact_keys",
     "select_runs",
     "select_stored_runs",
+    "states_of",
     "storage_root",
 ]

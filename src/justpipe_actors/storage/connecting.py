@@ -45,6 +45,13 @@ class Writing:
     """Open, in autocommit mode."""
     process: int = attrs.field(factory=os.getpid)
     """Who opened it; no other may use it."""
+    is_closed: bool = False
+    """Whether it was closed, as the interpreter's end does with all."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether this process can go on with it."""
+        return not self.is_closed and self.process == os.getpid()
 
 
 class Database:
@@ -123,7 +130,7 @@ class Database:
         if self.read_only:
             msg = f"{self.path} was opened read only"
             raise sqlite3.OperationalError(msg)
-        if self._writing is None or self._writing.process != os.getpid():
+        if self._writing is None or not self._writing.is_usable:
             self._writing = self._open_writer()
             weakref.finalize(self, _close, self._writing)
         return self._writing.connection
@@ -186,4 +193,5 @@ def _folded(text: str | None) -> str:
 def _close(writing: Writing) -> None:
     # A child that closes its parent's connection would drop the parent's locks.
     if writing.process == os.getpid():
+        writing.is_closed = True
         writing.connection.close()

@@ -105,6 +105,11 @@ def single_rows(row: EventRow | TokenRow) -> Iterator[EventRow]:
         )
 
 
+def size_of(row: EventRow | TokenRow) -> int:
+    """Return how many events a row holds."""
+    return len(row.timestamps) if isinstance(row, TokenRow) else 1
+
+
 def event_texts(run_id: str, rows: list[EventRow | TokenRow]) -> list[str]:
     """Return the rows' events as JSON texts."""
     return [event_text(run_id, one) for row in rows for one in single_rows(row)]

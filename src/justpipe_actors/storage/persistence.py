@@ -1,0 +1,158 @@
+"""How the runs of one pipe are stored: where, how much of them, and by whom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+import attrs
+
+from ..abc import Redact, StorageBackend
+from ..codec import to_plain
+from ..errors import DefinitionError
+from .encoding import Encoder, StatePolicy
+from .places import DATABASE, DESCRIPTION, replace_text, storage_root
+from .recorder import MOST, Recorder
+from .sqlite import SQLiteBackend
+from .writer import Writer
+
+
+Storage = StorageBackend | str | Path | None
+"""A store, a storage root, or None for the default root."""
+
+Storable: Any = (StorageBackend, str, Path, type(None))
+"""The same, to be asked at run time."""
+
+LIMIT = 1_000_000
+"""Characters of one stored payload."""
+
+_HURRY = MOST // 4
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+@attrs.frozen
+class Described:
+    """The definition that is stored with its runs."""
+
+    pipeline_hash: str
+    """Names its folder."""
+    text: str
+    """``Pipe.describe()`` as JSON, indented by 2."""
+    fingerprint: str
+    """32 hex characters over all of it."""
+
+
+def described(description: dict[str, Any]) -> Described:
+    """Return a definition's description, ready to be stored."""
+    plain = to_plain(description)
+    # Where an object happens to lie in memory is no part of a definition.
+    exact = _ADDRESS.sub("", json.dumps(plain, sort_keys=True))
+    return Described(
+        pipeline_hash=str(plain["pipeline_hash"]),
+        text=json.dumps(plain, indent=2),
+        fingerprint=hashlib.sha256(exact.encode()).hexdigest()[:32],
+    )
+
+
+@attrs.define(eq=False)
+class Persistence:
+    """Opens recorders for the runs of one pipe.
+
+    Raises:
+        DefinitionError: one of the options cannot be.
+    """
+
+    name: str
+    """The pipe's."""
+    storage: Storage = None
+    """Where to."""
+    flush_interval: int | None = None
+    """Events after which they are written; None or 0 leaves it to the writer."""
+    state: StatePolicy = "full"
+    """How much of the state is stored."""
+    limit: int = LIMIT
+    """Characters of one stored payload."""
+    redact: Redact | None = None
+    """Rewrites events before they are stored."""
+    _about: Described | None = attrs.field(default=None, init=False)
+    _writer: Writer | None = attrs.field(default=None, init=False)
+    _folder: Path | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.state not in get_args(StatePolicy):
+            known = "'full', 'diff' or 'none'"
+            _refuse("persist_state", known, self.state)
+        for option, value in (
+            ("persist_limit", self.limit),
+            ("flush_interval", self.flush_interval or 0),
+        ):
+            if not _is_count(value):
+                _refuse(option, "a whole number of at least 0", value)
+        if not isinstance(self.storage, Storable):
+            _refuse("storage", "a path or a StorageBackend", self.storage)
+
+    def recorder(self, run_id: str, describe: Callable[[], dict[str, Any]]) -> Recorder:
+        """Return what writes one run down; nothing is created before the run begins.
+
+        Args:
+            run_id: the run's id.
+            describe: returns ``Pipe.describe()``; asked once, definitions are frozen.
+        """
+        if self._about is None:
+            self._about = described(describe())
+        return Recorder(
+            run_id=run_id,
+            writer=self._current_writer(self._about),
+            encoder=Encoder(self.state, self.limit),
+            flush_every=self.flush_interval or _HURRY,
+            redact=self.redact,
+            fingerprint=self._about.fingerprint,
+        )
+
+    def _current_writer(self, about: Described) -> Writer:
+        """Return the writer for where runs are stored now."""
+        folder = self._place(about)
+        if self._writer is None or folder != self._folder:
+            store = self.storage
+
+            def open_store() -> StorageBackend:
+                if folder is not None:
+                    return _opened(folder, about)
+                assert isinstance(store, StorageBackend)
+                return _known(store, about)
+
+            self._writer, self._folder = Writer(self.name, open_store), folder
+        return self._writer
+
+    def _place(self, about: Described) -> Path | None:
+        if isinstance(self.storage, StorageBackend):
+            return None
+        root = storage_root() if self.storage is None else Path(self.storage)
+        return root.expanduser() / about.pipeline_hash
+
+
+def _opened(folder: Path, about: Described) -> StorageBackend:
+    """Open the store in a folder, and say beside it which pipeline it is."""
+    store = SQLiteBackend(folder / DATABASE)
+    file = folder / DESCRIPTION
+    if not file.exists() or file.read_text("utf-8", "replace") != about.text:
+        replace_text(file, about.text)
+    return _known(store, about)
+
+
+def _known(store: StorageBackend, about: Described) -> StorageBackend:
+    store.save_definition(about.fingerprint, about.text)
+    return store
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _refuse(option: str, expected: str, value: object) -> NoReturn:
+    msg = f"{option} must be {expected}, not {value!r:.100}."
+    raise DefinitionError(msg)

@@ -1,0 +1,251 @@
+"""One run on its way into a store, seen from the event loop.
+
+Putting an event is an append to a deque: no lock, no task, no encoding.  The writer's
+thread takes from the other end.  Nothing is changed by both sides: how much waits is the
+difference between what one side has put and the other has taken.
+
+**It waits first, and drops later.**  While too much waits, whoever produces for the user
+waits too, as for any observer, so memory is bounded and nothing is lost.  A store that
+takes nothing for ``PATIENCE`` seconds is given up for this run: producers go on, later
+events are counted and not kept, and the run's record says how many.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+import attrs
+
+from ..abc import Redact, Wake
+from ..events import Event, EventType
+from ..outcomes import PipelineEndData
+from ..records import EventRow, OpenStatus, RunRecord, TokenRow
+from .copying import Copy, Moment, copied, meta_text
+from .encoding import Encoder
+from .owners import this_owner
+from .redacting import redacted
+from .rows import size_of
+from .summing import Words, ended
+
+
+MOST = 8192
+"""Events that may wait for the writer."""
+
+HEAVIEST = 32_000_000
+"""Bytes of copied payloads that may wait for the writer."""
+
+PATIENCE = 10.0
+"""Seconds that a run waits for a store that takes nothing."""
+
+_logger = logging.getLogger("justpipe_actors.persistence")
+
+
+class Scribe(Protocol):
+    """Who writes what recorders hold."""
+
+    def open(self, recorder: Recorder) -> None:
+        """Write for one more run."""
+
+    def stir(self) -> None:
+        """Hear that something waits."""
+
+    def hurry(self) -> None:
+        """Hear that something should not wait any longer."""
+
+
+@attrs.define(eq=False)
+class Recorder:
+    """Writes one run down; ``abc.Recorder`` says what its run expects."""
+
+    run_id: str
+    """The run."""
+    writer: Scribe
+    """Who writes."""
+    encoder: Encoder
+    """Turns its events into rows; used by the writer's thread only."""
+    flush_every: int
+    """Waiting events at which the writer is told to hurry."""
+    redact: Redact | None = None
+    """Rewrites events before they are stored."""
+    fingerprint: str | None = None
+    """Names the definition that runs."""
+    queue: deque[Event | Moment] = attrs.field(factory=deque, init=False)
+    """What waits for the writer, oldest first."""
+    record: RunRecord | None = attrs.field(default=None, init=False)
+    """The run as it runs; None before it has begun."""
+    outcome: RunRecord | None = attrs.field(default=None, init=False)
+    """The run as it ended; no event follows once it is there."""
+    is_given_up: bool = attrs.field(default=False, init=False)
+    """Whether events are only counted from here on."""
+    pending: list[EventRow | TokenRow] = attrs.field(factory=list, init=False)
+    """What the writer has taken and not yet stored."""
+    is_begun: bool = attrs.field(default=False, init=False)
+    """Whether the store knows of the run."""
+    failing_since: float | None = attrs.field(default=None, init=False)
+    """When the store began to refuse it, on a monotonic clock."""
+    taken: int = attrs.field(default=0, init=False)
+    """Bytes of payloads that the writer has taken."""
+    missed: int = attrs.field(default=0, init=False)
+    """Events that the writer could not store."""
+    is_stirred: bool = attrs.field(default=False, init=False)
+    """Whether the writer knows that something waits."""
+    _wake: Wake = attrs.field(default=lambda func: None, init=False)
+    _put: int = attrs.field(default=0, init=False)
+    _uncounted: int = attrs.field(default=0, init=False)
+    _words: Words = attrs.field(factory=Words, init=False)
+    _is_warned: bool = attrs.field(default=False, init=False)
+    _room: anyio.Event | None = attrs.field(default=None, init=False)
+    _stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        return (
+            len(self.queue) >= MOST or self._put - self.taken >= HEAVIEST
+        ) and not self.is_given_up
+
+    # -- from the run
+
+    def begin(self, wake: Wake) -> None:
+        """Hear that the run begins, and how to call into its loop."""
+        now = datetime.now(UTC)
+        self._wake = wake
+        self.record = RunRecord(
+            self.run_id,
+            now,
+            None,
+            None,
+            OpenStatus.RUNNING,
+            fingerprint=self.fingerprint,
+            owner=this_owner(),
+            last_seen=now,
+        )
+        self.writer.open(self)
+
+    def put(self, event: Event) -> None:
+        """Keep an event as it is at this moment."""
+        if self.is_given_up:
+            self._uncounted += 1
+            self._words.note(event, self.run_id)
+            return
+        payload = event.payload
+        if (
+            event.type is EventType.TOKEN
+            and type(payload) is str
+            and event.meta is None
+            and self.redact is None
+        ):
+            self._put += len(payload)
+            self.queue.append(event)
+        else:
+            self._keep(event)
+        if not self.is_stirred:
+            self.is_stirred = True
+            self.writer.stir()
+        if len(self.queue) == self.flush_every:
+            self.writer.hurry()
+
+    def _keep(self, event: Event) -> None:
+        if self.redact is not None:
+            event = self._redacted(self.redact, event)
+        self._words.note(event, self.run_id)
+        payload = copied(event.payload)
+        self._put += weight(payload)
+        self.queue.append(Moment(event, payload, meta_text(event.meta)))
+
+    def _redacted(self, redact: Redact, event: Event) -> Event:
+        event, problem = redacted(redact, event)
+        if problem is not None and not self._is_warned:
+            self._is_warned = True
+            _logger.warning(
+                "persist_redact failed, so events of run %s are stored empty: %s",
+                self.run_id,
+                problem,
+            )
+        return event
+
+    async def wait_room(self) -> None:
+        """Wait until there is room, or give the store up."""
+        with anyio.move_on_after(PATIENCE):  # noqa: ASYNC912 - often there is room
+            while self.is_full:
+                self._room = room = self._room or anyio.Event()
+                # Once more: the writer may not have seen that somebody waits.
+                if self.is_full:
+                    self.writer.hurry()
+                    await room.wait()
+        if self.is_full:
+            self.give_up(f"the store took nothing for {PATIENCE:g} seconds")
+
+    async def finish(self, end: PipelineEndData) -> None:
+        """Hear how the run ended, and wait until that is stored, but not for ever."""
+        if self.record is None:
+            return
+        self.outcome = ended(self.record, end, self._words, datetime.now(UTC))
+        self.writer.hurry()
+        if self.is_given_up:
+            return
+        with anyio.move_on_after(PATIENCE):
+            await self._stored.wait()
+        if not self._stored.is_set():
+            self.give_up(f"its end was not stored within {PATIENCE:g} seconds")
+
+    def give_up(self, reason: str | None) -> None:
+        """Store no more events of this run; it goes on without.  From any thread."""
+        if not self.is_given_up:
+            self.is_given_up = True
+            if reason is not None:
+                _logger.warning("Run %s is not stored in full: %s", self.run_id, reason)
+
+    # -- from the writer's thread
+
+    def take(self) -> None:
+        """Turn what waits into rows, unless earlier ones are still to be stored."""
+        if self.is_given_up:
+            self._drop()
+        elif not self.pending:
+            self.pending = self.encoder.rows(self._taken())
+
+    def _taken(self) -> list[Event | Moment]:
+        self.is_stirred = False
+        items = [self.queue.popleft() for _ in range(len(self.queue))]
+        self.taken += sum(map(_weight_of, items))
+        return items
+
+    def _drop(self) -> None:
+        rows, self.pending = self.pending, []
+        self.missed += len(self._taken()) + sum(map(size_of, rows))
+
+    def final(self) -> RunRecord | None:
+        """Return how the run ended, once nothing of it waits any more."""
+        if self.outcome is None or self.queue:
+            return None
+        return replace(self.outcome, lost_events=self.missed + self._uncounted)
+
+    def saved(self) -> None:
+        """Hear that what was taken is stored."""
+        self.pending, self.failing_since, self.is_begun = [], None, True
+        if self._room is not None:
+            self._wake(self._free)
+
+    def close(self) -> None:
+        """Hear that nothing more will be stored."""
+        self._wake(self._stored.set)
+
+    def _free(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+
+def weight(payload: object) -> int:
+    """Return the bytes that a copy holds; atoms are the user's own."""
+    return len(payload) if isinstance(payload, (Copy, str)) else 0
+
+
+def _weight_of(item: Event | Moment) -> int:
+    return weight(item.payload)

@@ -1,0 +1,229 @@
+"""The thread that writes the runs of one pipe, all of them in one transaction per turn.
+
+It begins with the first run and ends with the last.  It sleeps until a run has something
+for it and then lingers a moment for more, unless a run is in a hurry because much waits
+or because it ends.
+
+Nothing it does can fail a run: what goes wrong is a warning on the logger
+``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
+transaction that fails is tried run by run, so that one run's trouble stays its own, and
+again later, for ``PATIENCE`` seconds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from ..abc import RowStore, StorageBackend
+from ..records import RunRecord
+from .owners import BEAT
+from .recorder import PATIENCE, Recorder
+from .rows import event_texts
+
+
+LINGER = 0.25
+"""Seconds that the first event to wait may wait for others."""
+
+RETRY = 1.0
+"""Seconds before a store that failed is tried again."""
+
+_logger = logging.getLogger("justpipe_actors.persistence")
+
+
+class Writer:
+    """Writes what recorders hold into one store.
+
+    Args:
+        name: the pipe's, for the thread and for warnings.
+        open_store: returns the store; called in the thread, again if it failed.
+    """
+
+    def __init__(self, name: str, open_store: Callable[[], StorageBackend]) -> None:
+        self._name = name
+        self._open_store = open_store
+        self._warned = ""
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Know of nothing: as a new writer, and as one in a forked child."""
+        self._process = os.getpid()
+        self._bell = threading.Condition()
+        self._recorders: list[Recorder] = []
+        self._thread: threading.Thread | None = None
+        self._store: StorageBackend | None = None
+        self._is_urgent = False
+        self._is_closing = False
+        self._linger_until: float | None = None
+        self._retry_at: float | None = None
+        self._beat_at = 0.0
+
+    # -- from event loops
+
+    def open(self, recorder: Recorder) -> None:
+        """Write for one more run."""
+        if self._process != os.getpid():
+            self._start_over()
+        with self._bell:
+            self._recorders.append(recorder)
+            if self._thread is None:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        name = f"justpipe_actors writer of {self._name}"
+        # A daemon: a run that never ends must not keep the program from ending.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._beat_at = time.monotonic() + BEAT
+        self._thread.start()
+        atexit.register(self._leave)
+
+    def stir(self) -> None:
+        """Say that something waits."""
+        with self._bell:
+            if self._linger_until is None:
+                self._linger_until = time.monotonic() + LINGER
+                self._bell.notify()
+
+    def hurry(self) -> None:
+        """Say that something should not wait any longer."""
+        with self._bell:
+            self._is_urgent = True
+            self._bell.notify()
+
+    def _leave(self) -> None:
+        """Write what waits before the interpreter is gone."""
+        thread = self._thread
+        if thread is not None and self._process == os.getpid():
+            with self._bell:
+                self._is_closing = True
+                self._bell.notify()
+            thread.join(PATIENCE)
+
+    # -- in the thread: when
+
+    def _work(self) -> None:
+        while self._wait():
+            try:
+                self._turn(list(self._recorders))
+            except Exception as error:
+                _logger.exception("The writer of pipe %s has failed", self._name)
+                self._abandon(f"the writer has failed: {error}")
+            if self._is_closing:
+                return
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when all runs have ended."""
+        with self._bell:
+            while self._recorders:
+                left = self._due() - time.monotonic()
+                if self._is_urgent or self._is_closing or left <= 0:
+                    self._is_urgent, self._linger_until = False, None
+                    return True
+                self._bell.wait(left)
+            self._thread = None
+            atexit.unregister(self._leave)
+            return False
+
+    def _due(self) -> float:
+        moments = (self._linger_until, self._retry_at, self._beat_at)
+        return min(moment for moment in moments if moment is not None)
+
+    # -- in the thread: what
+
+    def _turn(self, recorders: Sequence[Recorder]) -> None:
+        self._retry_at = None
+        for recorder in recorders:
+            recorder.take()
+        try:
+            store = self._opened()
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            self._warn_once(error)
+            self._abandon(None)
+            return
+        self._save(store, recorders)
+        if time.monotonic() >= self._beat_at:
+            self._beat_at = time.monotonic() + BEAT
+            names = [one.run_id for one in recorders if one.is_begun]
+            store.touch_runs(names, datetime.now(UTC))
+
+    def _opened(self) -> StorageBackend:
+        if self._store is None:
+            store = self._open_store()
+            store.mark_abandoned()
+            self._store, self._warned = store, ""
+        return self._store
+
+    def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
+        """Store what was taken, all together; apart, if that fails inside."""
+        finals = [recorder.final() for recorder in recorders]
+        is_inside = False
+        try:
+            with store.transaction():
+                is_inside = True
+                for recorder, final in zip(recorders, finals, strict=True):
+                    _write(store, recorder, final)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            if is_inside and len(recorders) > 1:
+                for recorder in recorders:
+                    self._save(store, [recorder])
+                return
+            for recorder in recorders:
+                self._failed(recorder, error)
+            return
+        for recorder, final in zip(recorders, finals, strict=True):
+            recorder.saved()
+            if final is not None:
+                self._part(recorder)
+
+    def _failed(self, recorder: Recorder, error: Exception) -> None:
+        now = time.monotonic()
+        self._retry_at = now + RETRY
+        if recorder.is_given_up:
+            # Not even its record could be stored.
+            if recorder.outcome is not None:
+                self._part(recorder)
+            return
+        recorder.failing_since = recorder.failing_since or now
+        if now - recorder.failing_since >= PATIENCE or self._is_closing:
+            recorder.give_up(f"the store failed: {error}")
+
+    def _abandon(self, reason: str | None) -> None:
+        """Give all runs up; those that have ended are done with."""
+        for recorder in list(self._recorders):
+            recorder.give_up(reason)
+            recorder.take()
+            recorder.saved()
+            if recorder.outcome is not None:
+                self._part(recorder)
+
+    def _part(self, recorder: Recorder) -> None:
+        with self._bell:
+            self._recorders.remove(recorder)
+        recorder.close()
+
+    def _warn_once(self, error: Exception) -> None:
+        if str(error) != self._warned:
+            self._warned = str(error)
+            _logger.warning(
+                "Pipe %s runs without persistence, its store cannot be opened: %s",
+                self._name,
+                error,
+            )
+
+
+def _write(store: StorageBackend, recorder: Recorder, final: RunRecord | None) -> None:
+    """Store what was taken of one run, and how it ended."""
+    if final is not None:
+        store.save_run(final)
+    elif not recorder.is_begun and recorder.record is not None:
+        store.begin_run(recorder.record)
+    rows = recorder.pending
+    if isinstance(store, RowStore):
+        store.append_rows(recorder.run_id, rows)
+    elif rows:
+        store.append_events(recorder.run_id, event_texts(recorder.run_id, rows))
