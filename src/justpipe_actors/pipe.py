@@ -185,6 +185,8 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
             start=start_of(start),
             strict=strict,
             allow_multi_root=allow_multi_root,
+            resources=self.registry.resources,
+            hooks=self.registry.specs,
         )
         checks.validate(question)
 

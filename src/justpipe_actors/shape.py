@@ -26,6 +26,7 @@ class InjectionSource(str, Enum):
     ERROR = "error"
     STEP_NAME = "step_name"
     CANCEL = "cancel"
+    RESOURCE = "resource"
     UNKNOWN = "unknown"
 
 
@@ -80,6 +81,8 @@ class HookSpec:
     """The user's function."""
     injection_metadata: InjectionMetadata = field(default_factory=dict)
     """Its parameters."""
+    wants: Mapping[str, object] = field(default_factory=dict)
+    """Their types."""
 
 
 Routes = Mapping[object, str | type[Stop]] | Callable[..., object]

@@ -8,6 +8,7 @@ variables of its own, so what happens to one run happens to no other.
 
     the block ──── body                     outer cancellation arrives here,
       └─ keeper, shielded                   and is relayed when the block is left
+           ├─ resources                     opened when asked for, closed last
            ├─ services, each shielded       started in order, stopped in reverse
            └─ actors and runs               come after the services, and end before them
 
@@ -60,7 +61,8 @@ class Supervisor:
     """Owns the runs begun inside its block, and the actors they share.
 
     Args:
-        pipes: runs may name them; they are checked and compiled as the supervisor opens.
+        pipes: runs may name them; they are checked and compiled, and their eager
+            resources opened, as the supervisor opens.
         max_runs: runs at work at the same time; who comes later waits. None is no limit.
         grace: seconds that runs may take to finish when the block is left, and as many
             again to clean up once they were cancelled.
@@ -114,10 +116,11 @@ class Supervisor:
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Start the services in order, then open it for runs and make it the ambient one.
+        """Open the eager resources, start the services, and let runs in.
 
         Raises:
             DefinitionError: one of its pipes is wired wrongly.
+            ResourceUnavailable: an eager resource of one of them cannot be opened.
             ChildStartFailed: a service did not get ready; what was started is stopped.
             RuntimeError: this supervisor was opened before.
         """
@@ -129,6 +132,7 @@ class Supervisor:
         await tasks.__aenter__()
         try:
             roster = self._roster = await tasks.start(self._keep)
+            await roster.host.resources.open(self._catalog.eager())
             await self._children.open(
                 Owner(roster.host.spawn, roster.host.now, self._give_up)
             )
@@ -160,6 +164,7 @@ class Supervisor:
                         self._heartbeat.stop()
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
+                        await host.resources.aclose()
                 tasks.cancel_scope.cancel()
 
     def _give_up(self, failure: SupervisionError) -> None:
@@ -378,6 +383,7 @@ class Supervisor:
             state=roster.door.state,
             places=roster.door.statistics(),
             services=self._children.statistics(),
+            resources=roster.host.resources.statistics(),
             pipes=self._catalog.statistics(),
             actors=tuple(actor.statistics() for actor in roster.host.actors()),
             runs=runs_of(roster),

@@ -24,6 +24,7 @@ from .ledger import Ledger
 from .letters import DeadLetter, DeadLetters
 from .messages import Message, Start
 from .parts import Conducted
+from .resources import Resources
 
 
 IDLE_CASTS = 16
@@ -53,6 +54,13 @@ class Host:
     """The runs it owns, from their first moment to their last."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
     """Messages that broke what performed them."""
+    resources: Resources = attrs.field(
+        default=attrs.Factory(
+            lambda self: Resources(self.spawn, self.now), takes_self=True
+        ),
+        kw_only=True,
+    )
+    """What its runs share besides actors."""
     _casts: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)

@@ -15,6 +15,7 @@ from .._plan.nodes import Node, Plan
 from ..outcomes import PipelineTerminalStatus
 from .bell import Bell
 from .messages import Message
+from .resources import Resources
 
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Stage(Protocol):
     @property
     def conducting(self) -> MutableSet[Conducted]:
         """The runs it owns, from their first moment to their last."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """What its runs share besides actors."""
         ...
 
     def now(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import attrs
 
 from .._definition.decorators import Target
-from .._plan.nodes import Plan
+from .._plan.nodes import Plan, ResourceNode
 from .._run.run import Order
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
@@ -108,6 +108,11 @@ class Catalog:
         for pipe in self._pipes.values():
             pipe.validate()
             pipe.plan()
+
+    def eager(self) -> tuple[ResourceNode, ...]:
+        """Return the resources that are to be open before anything runs."""
+        plans = (pipe.plan() for pipe in self._pipes.values())
+        return tuple(node for plan in plans for node in plan.eager)
 
     def statistics(self) -> dict[str, str]:
         """Return the version that new runs get, as the pipe's hash, by name."""

@@ -14,6 +14,7 @@ import attrs
 from .._actors.actor import ActorStatistics
 from .._actors.child import ChildState, ChildStatistics
 from .._actors.letters import DeadLetter
+from .._actors.resources import ResourceState, ResourceStatistics
 from .._run.snapshot import RunSnapshot, snapshot_of
 from .door import DoorState, DoorStatistics
 from .roster import Roster
@@ -29,6 +30,8 @@ class SupervisorSnapshot:
     """Places taken, and who waits for one."""
     services: tuple[ChildStatistics, ...]
     """Every service, in start order: its state, restarts and last error."""
+    resources: tuple[ResourceStatistics, ...]
+    """Every resource that was asked for so far."""
     pipes: dict[str, str]
     """The version that new runs of a pipe get, as its hash, by name."""
     actors: tuple[ActorStatistics, ...]
@@ -116,3 +119,7 @@ def _hindrances(roster: Roster, services: tuple[ChildStatistics, ...]) -> Iterat
         if one.state in _UNWELL:
             error = f": {one.last_error}" if one.last_error else ""
             yield f"service '{one.name}' is {one.state.value}{error}"
+    for resource in roster.host.resources.statistics():
+        if resource.eager and resource.state is not ResourceState.OPEN:
+            error = f": {resource.last_error}" if resource.last_error else ""
+            yield f"resource '{resource.name}' is {resource.state.value}{error}"

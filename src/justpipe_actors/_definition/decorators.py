@@ -11,6 +11,7 @@ from ..shape import BarrierType
 from .names import label_of, name_of, names_of
 from .options import Join, check_window, options_of, routes_of
 from .registry import Registry
+from .signature import hints_of
 from .steps import StepDef
 
 
@@ -60,6 +61,7 @@ class StepDecorators:
             on_error: called when the step fails; its result counts as the step's.
             **kwargs: ``timeout`` (seconds), ``retries``, ``concurrency`` (activations at
                 once), ``placement`` ("thread" moves a sync function off the loop),
+                ``breaks`` (errors that mean that a resource is broken, by parameter),
                 ``routes`` (steps that its answers may lead to, for drawings); the rest
                 goes to middleware as ``StepContext.kwargs``.
 
@@ -212,6 +214,7 @@ class StepDecorators:
                     kind=kind,
                     func=func,
                     injection=injection,
+                    wants=hints_of(func, label),
                     options=options,
                     to=targets,
                     **parts,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ..abc import EventHook, Middleware, ObserverProtocol
+from .names import label_of
 from .registry import Registry
+from .resources import define_resource
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
@@ -37,6 +39,65 @@ class HookDecorators:
         """Ask this when a step fails and has no handler of its own, or that failed too."""
         self.registry.set_error_hook(func)
         return func
+
+    @overload
+    def resource(
+        self,
+        func: FuncT,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> FuncT: ...
+    @overload
+    def resource(
+        self,
+        func: None = None,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> Callable[[FuncT], FuncT]: ...
+    def resource(
+        self,
+        func: Any = None,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> Any:
+        """Register something that is opened once and shared: a session, a pool, a model.
+
+        The function returns an async context manager, or is an async generator function
+        that yields once.  It is entered and left in one task, and its own parameters
+        are other resources.  Steps, hooks and handlers receive its value by a parameter
+        of its name, or else of the type it is declared to yield.  Define it above them.
+
+        Inside a ``Supervisor`` all runs share it until the supervisor is closed; a run
+        on its own opens and closes it for itself.
+
+        Args:
+            func: the function.
+            name: the resource's name; the function's by default.
+            eager: open it before the first run, and again as soon as it is broken.
+            shutdown: seconds it may take to close.
+            start_timeout: seconds it may take to open.
+
+        Raises:
+            DefinitionError: the name is taken, or no parameter can have it.
+        """
+
+        def register(func: Any) -> Any:
+            label = label_of(name, func)
+            times = {"shutdown": shutdown, "start_timeout": start_timeout}
+            resource = define_resource(label, func, eager=eager, **times)
+            self.registry.add_resource(resource)
+            return func
+
+        return register if func is None else register(func)
 
     def add_middleware(self, middleware: Middleware) -> None:
         """Wrap every step's function in one more layer, the outermost."""

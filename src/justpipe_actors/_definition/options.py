@@ -107,12 +107,34 @@ def options_of(
         retries=extra.pop("retries", 0),
         concurrency=extra.pop("concurrency", None),
         placement=extra.pop("placement", None),
+        breaks=_breaks_of(extra.pop("breaks", None), label),
         may_go=names_of(extra.pop("routes", None), label, role="routes="),
         extra=extra,
     )
     _check_concurrency(label, options.concurrency)
     _check_placement(func, label, options.placement)
     return options
+
+
+def _breaks_of(breaks: object, label: str) -> Mapping[str, tuple[type[Exception], ...]]:
+    """Return the errors that break resources, by parameter; one error may stand alone."""
+    given = {} if breaks is None else breaks
+    if isinstance(given, Mapping):
+        found = {
+            str(parameter): kinds if isinstance(kinds, tuple) else (kinds,)
+            for parameter, kinds in given.items()
+        }
+        if all(_is_error(kind) for kinds in found.values() for kind in kinds):
+            return found
+    msg = (
+        f"Step '{label}': breaks must be a dict from parameters to exception classes, "
+        f"not {breaks!r}."
+    )
+    raise DefinitionError(msg, step_name=label)
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception)
 
 
 def _check_concurrency(label: str, concurrency: object) -> None:

@@ -10,8 +10,14 @@ import attrs
 
 from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
 from ..errors import DefinitionError
-from ..shape import HookSpec, InjectionMetadata, InjectionMetadataMap
-from .signature import analyze
+from ..shape import (
+    HookSpec,
+    InjectionMetadata,
+    InjectionMetadataMap,
+    resolve_name,
+)
+from .resources import ResourceDef, candidates
+from .signature import analyze, fits, hints_of
 from .steps import StepDef
 
 
@@ -33,6 +39,8 @@ class Registry:
     """The pipe's handler; the last registration wins."""
     event_hooks: tuple[EventHook, ...] = ()
     """In order of registration."""
+    resources: Mapping[str, ResourceDef] = attrs.field(factory=dict)
+    """By name, in order of registration."""
     observers: tuple[ObserverProtocol, ...] = ()
     """In order of registration."""
     version: int = 0
@@ -57,6 +65,20 @@ class Registry:
         return {
             "startup_hooks": [hook.func for hook in self.startup_hooks],
             "shutdown_hooks": [hook.func for hook in self.shutdown_hooks],
+        }
+
+    @property
+    def specs(self) -> dict[str, HookSpec]:
+        """The hooks and the handler with what they want injected, by what they are."""
+        groups = (
+            ("on_startup", self.startup_hooks),
+            ("on_shutdown", self.shutdown_hooks),
+            ("on_error", (self.error_hook,) if self.error_hook else ()),
+        )
+        return {
+            f"{role} {resolve_name(hook.func)}": hook
+            for role, hooks in groups
+            for hook in hooks
         }
 
     def finalize(self) -> None:
@@ -103,9 +125,7 @@ class Registry:
         Raises:
             DefinitionError: more are.
         """
-        return analyze(
-            func, self.state_type, self.context_type, unknown_allowed=1, step=step
-        )
+        return self._analyzed(func, step, 1)
 
     def handler_of(self, func: Callable[..., Any] | None, step: str) -> HookSpec | None:
         """Analyse a step's own handler, if it has one.
@@ -122,10 +142,48 @@ class Registry:
             DefinitionError: it has.
         """
         _check_callable(func, role)
-        found = analyze(
-            func, self.state_type, self.context_type, unknown_allowed=0, step=role
+        return HookSpec(func, self._analyzed(func, role, 0), hints_of(func, role))
+
+    def _analyzed(
+        self, func: Callable[..., Any], label: str, unknown_allowed: int
+    ) -> InjectionMetadata:
+        return analyze(
+            func,
+            self.state_type,
+            self.context_type,
+            unknown_allowed=unknown_allowed,
+            step=label,
+            is_resource=self._is_resource,
         )
-        return HookSpec(func, found)
+
+    def _is_resource(self, parameter: str, hint: object) -> bool:
+        """Tell whether a parameter stands for a resource that is defined by now.
+
+        What is typed as the state or the context is no resource, unless it has the name
+        of one that is of this type too.
+        """
+        if not candidates(parameter, hint, self.resources):
+            return False
+        if not (fits(self.state_type, hint) or fits(self.context_type, hint)):
+            return True
+        namesake = self.resources.get(parameter)
+        return namesake is not None and fits(namesake.yields, hint)
+
+    def add_resource(self, resource: ResourceDef) -> None:
+        """Register a resource.
+
+        Raises:
+            DefinitionError: the name is taken.
+        """
+        self.check_open()
+        if resource.name in self.resources:
+            msg = (
+                f"Resource '{resource.name}' is already registered; "
+                "pass name= to tell them apart."
+            )
+            raise DefinitionError(msg)
+        self.resources = {**self.resources, resource.name: resource}
+        self.version += 1
 
     def add_startup(self, func: Callable[..., Any]) -> None:
         """Append a hook that runs before START."""

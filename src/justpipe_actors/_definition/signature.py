@@ -39,6 +39,17 @@ _NAMES = {
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
+TAKEN = frozenset(_NAMES)
+"""Names of parameters that have a meaning of their own."""
+
+Claim = Callable[[str, object], bool]
+"""Whether a parameter of a name and type stands for something else, a resource."""
+
+
+def _nobody(_name: str, _hint: object) -> bool:
+    return False
+
+
 def analyze(
     func: Callable[..., object],
     state_type: object,
@@ -46,6 +57,7 @@ def analyze(
     *,
     unknown_allowed: int,
     step: str,
+    is_resource: Claim = _nobody,
 ) -> InjectionMetadata:
     """Say where each parameter without a default gets its value.
 
@@ -53,18 +65,36 @@ def analyze(
         DefinitionError: more parameters are unknown than allowed.
     """
     found = {
-        name: _source_of(name, hint, state_type, context_type)
-        for name, hint in _injectable(func, step)
+        name: InjectionSource.RESOURCE
+        if is_resource(name, hint)
+        else _source_of(name, hint, state_type, context_type)
+        for name, hint in hints_of(func, step).items()
     }
     unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
     if len(unknown) > unknown_allowed:
         msg = (
             f"'{step}' has unrecognized parameters: {', '.join(unknown)}. "
             "Name them state, context, error, step_name or cancel, "
-            "annotate them with the pipe's types, or give them defaults."
+            "annotate them with the pipe's types, define a resource of that name "
+            "above, or give them defaults."
         )
         raise DefinitionError(msg, step_name=step)
     return found
+
+
+def hints_of(func: Callable[..., object], step: str) -> dict[str, object]:
+    """Return the parameters without a default, in order, and their types.
+
+    Raises:
+        DefinitionError: the signature cannot be read.
+    """
+    return dict(_injectable(func, step))
+
+
+def result_of(func: Callable[..., object]) -> object:
+    """Return the declared type of a function's result; ``Any`` when it has none."""
+    annotation = getattr(func, "__annotations__", {}).get("return", Any)
+    return _resolved(annotation, _scope_of(func))
 
 
 def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, object]]:
@@ -82,8 +112,10 @@ def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, o
 
 def _hint_of(parameter: inspect.Parameter, scope: dict[str, Any]) -> object:
     hint = parameter.annotation
-    if hint is parameter.empty:
-        return Any
+    return Any if hint is parameter.empty else _resolved(hint, scope)
+
+
+def _resolved(hint: object, scope: dict[str, Any]) -> object:
     # get_type_hints also looks into Optional["S"] and takes Annotated off.
     holder = types.SimpleNamespace(__annotations__={"it": hint})
     try:
@@ -121,27 +153,27 @@ def _source_of(
     name: str, hint: object, state_type: object, context_type: object
 ) -> InjectionSource:
     by_name = _NAMES.get(name, InjectionSource.UNKNOWN)
-    is_state, is_context = _fits(state_type, hint), _fits(context_type, hint)
+    is_state, is_context = fits(state_type, hint), fits(context_type, hint)
     if is_state and is_context and by_name is InjectionSource.CONTEXT:
         return InjectionSource.CONTEXT
     if is_state:
         return InjectionSource.STATE
     if is_context:
         return InjectionSource.CONTEXT
-    if _fits(CancellationToken, hint):
+    if fits(CancellationToken, hint):
         return InjectionSource.CANCEL
-    if _fits(Exception, hint):
+    if fits(Exception, hint):
         return InjectionSource.ERROR
     return by_name
 
 
-def _fits(declared: object, hint: object) -> bool:
+def fits(declared: object, hint: object) -> bool:
     """Tell whether a value of the declared type may go where the hint stands."""
     if declared is Any or hint is Any:
         return False
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return any(
-            _fits(declared, one)
+            fits(declared, one)
             for one in typing.get_args(hint)
             if one is not type(None)
         )

@@ -28,6 +28,8 @@ class Options:
     """A count, or tenacity's options."""
     concurrency: Any = None
     """Most activations at once."""
+    breaks: Mapping[str, tuple[type[Exception], ...]] = attrs.field(factory=dict)
+    """Errors that mean that a resource is broken, by the parameter that receives it."""
     placement: str | Placement | None = None
     """Where a synchronous function runs."""
     may_go: tuple[str, ...] = ()
@@ -50,6 +52,8 @@ class StepDef:
     """Where its parameters come from."""
     options: Options
     """The rest of the decorator."""
+    wants: Mapping[str, object] = attrs.field(factory=dict)
+    """The types of its parameters."""
     to: tuple[str, ...] = ()
     """Static successors, duplicates kept."""
     each: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..shape import InjectionMetadata, InjectionSource
 from .nodes import NO_ITEM, Bind, CallValues, RunValues
@@ -19,8 +19,16 @@ _READERS: dict[InjectionSource, _Reader] = {
 }
 
 
-def bind_parameters(injection: InjectionMetadata) -> Bind:
-    """Return what collects a function's keyword arguments, specialised where it is common."""
+def bind_parameters(
+    injection: InjectionMetadata, supplied: Collection[str] = ()
+) -> Bind:
+    """Return what collects a function's keyword arguments, specialised where it is common.
+
+    Args:
+        injection: where the parameters come from.
+        supplied: parameters that somebody else supplies at every call: resources.
+    """
+    injection = {n: source for n, source in injection.items() if n not in supplied}
     by_source = {source: name for name, source in injection.items()}
     match sorted(source.value for source in injection.values()):
         case []:
@@ -40,7 +48,7 @@ def _general(injection: InjectionMetadata) -> Bind:
     readers = [
         (name, _READERS[source])
         for name, source in injection.items()
-        if source is not InjectionSource.UNKNOWN
+        if source in _READERS
     ]
     item = next(
         (name for name, s in injection.items() if s is InjectionSource.UNKNOWN), None

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from ..errors import (
     DefinitionError,
@@ -20,8 +21,8 @@ from ..errors import (
     did_you_mean,
 )
 from ..events import NodeKind
-from ..shape import BarrierType, InjectionSource
-from . import graph
+from ..shape import BarrierType, HookSpec, InjectionSource
+from . import graph, needs
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -38,6 +39,10 @@ class Question:
     """Whether doubts are errors."""
     allow_multi_root: bool
     """Whether several roots are meant."""
+    resources: Mapping[str, ResourceDef] = attrs.field(factory=dict)
+    """The pipe's resources."""
+    hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
+    """The pipe's hooks and handler, by role."""
     edges: graph.Edges = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: graph.edges_of(self.steps), takes_self=True),
@@ -104,6 +109,7 @@ def _findings(question: Question) -> Iterator[Finding]:
     yield from _cycles(question)
     yield from _starved_joins(question)
     yield from _unfed_parameters(question)
+    yield from _resources(question)
 
 
 def _unknown_targets(question: Question) -> Iterator[Finding]:
@@ -200,6 +206,15 @@ def _starved_joins(question: Question) -> Iterator[Finding]:
             yield Doubt(DefinitionError(text, step_name=name))
 
 
+def _resources(question: Question) -> Iterator[Finding]:
+    steps, resources = question.steps, question.resources
+    yield from needs.resource_problems(resources)
+    yield from needs.customer_problems(
+        needs.customers_of(steps, question.hooks), resources
+    )
+    yield from needs.break_problems(steps, resources)
+
+
 def _unfed_parameters(question: Question) -> Iterator[Finding]:
     workers = {step.each for step in question.steps.values()}
     fed_nothing = {t for step in question.steps.values() for t in step.to}
@@ -209,8 +224,9 @@ def _unfed_parameters(question: Question) -> Iterator[Finding]:
     for name, step in question.steps.items():
         if name in workers or name not in fed_nothing:
             continue
+        late = needs.choices_of(step.injection, step.wants, question.resources)
         for parameter, source in step.injection.items():
-            if source is InjectionSource.UNKNOWN:
+            if source is InjectionSource.UNKNOWN and parameter not in late:
                 text = (
                     f"Step '{name}' has a parameter '{parameter}' that nothing supplies: "
                     "only map workers get an item. Give it a default or a known name."

@@ -18,8 +18,19 @@ from ..failures import FailureClassificationConfig
 from ..shape import HookSpec, StepContext
 from . import graph
 from .binding import bind_parameters
+from .equipping import equipped
 from .fingerprint import fingerprint
-from .nodes import Callback, MapNode, Node, Plan, StepNode, SubNode, SwitchNode
+from .needs import Stock
+from .nodes import (
+    Callback,
+    MapNode,
+    Node,
+    Plan,
+    ResourceNode,
+    StepNode,
+    SubNode,
+    SwitchNode,
+)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -48,13 +59,14 @@ def compile_plan(registry: Registry, settings: Settings) -> Plan:
     """Compile a definition.
 
     Raises:
-        DefinitionError: a placement is unknown.
+        DefinitionError: a placement is unknown, or a resource cannot be had.
     """
     steps = registry.steps
+    stock = Stock(registry.resources)
     edges = graph.edges_of(steps)
     parents, routers = graph.parents_of(steps), graph.routers_of(steps)
     nodes = {
-        name: _node(step, registry, settings, parents[name], routers[name])
+        name: _node(step, registry, settings, stock, (parents[name], routers[name]))
         for name, step in steps.items()
     }
     return Plan(
@@ -62,9 +74,10 @@ def compile_plan(registry: Registry, settings: Settings) -> Plan:
         fingerprint=fingerprint(settings.name, steps),
         nodes=nodes,
         roots=graph.roots_of(edges),
-        startup=tuple(_callback(hook) for hook in registry.startup_hooks),
-        shutdown=tuple(_callback(hook) for hook in registry.shutdown_hooks),
-        on_error=_callback(registry.error_hook) if registry.error_hook else None,
+        startup=tuple(_callback(hook, stock) for hook in registry.startup_hooks),
+        shutdown=tuple(_callback(hook, stock) for hook in registry.shutdown_hooks),
+        on_error=_callback(registry.error_hook, stock) if registry.error_hook else None,
+        eager=stock.eager(),
         on_failure=settings.on_failure,
         max_retries=settings.max_retries,
         max_map_items=settings.max_map_items,
@@ -78,23 +91,25 @@ def _node(
     step: StepDef,
     registry: Registry,
     settings: Settings,
-    parents: tuple[str, ...],
-    routers: tuple[str, ...],
+    stock: Stock,
+    upstream: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Node:
     options = step.options
+    parents, routers = upstream
+    needs = stock.needs_of(step.injection, step.wants)
     placement = _placement_of(step, settings.placements)
     common: dict[str, Any] = {
         "name": step.name,
         "kind": step.kind,
-        "func": _wrapped(step, registry, settings, placement),
+        "func": _wrapped(step, registry, settings, placement, needs),
         "placement": placement,
-        "bind": bind_parameters(step.injection),
+        "bind": bind_parameters(step.injection, needs),
         "to": step.to,
         "parents": parents,
         "routed_by": routers,
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
-        "on_error": _callback(options.on_error) if options.on_error else None,
+        "on_error": _callback(options.on_error, stock) if options.on_error else None,
         "timeout": options.timeout,
         "concurrency": options.concurrency,
     }
@@ -110,9 +125,11 @@ def _node(
             return StepNode(**common)
 
 
-def _callback(hook: HookSpec) -> Callback:
+def _callback(hook: HookSpec, stock: Stock) -> Callback:
     name = getattr(hook.func, "__name__", type(hook.func).__name__)
-    return Callback(hook.func, name, bind_parameters(hook.injection_metadata))
+    needs = stock.needs_of(hook.injection_metadata, hook.wants)
+    func = equipped(hook.func, needs, {})
+    return Callback(func, name, bind_parameters(hook.injection_metadata, needs))
 
 
 def _wrapped(
@@ -120,9 +137,10 @@ def _wrapped(
     registry: Registry,
     settings: Settings,
     placement: Placement | None,
+    needs: Mapping[str, ResourceNode],
 ) -> Callable[..., object]:
-    """Put a function into its placement, and that into its middleware, last outermost."""
-    func = _placed(step.func, placement)
+    """Put a function into its placement, give it its resources, wrap middleware around."""
+    func = equipped(_placed(step.func, placement), needs, step.options.breaks)
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
     )

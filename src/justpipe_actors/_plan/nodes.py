@@ -162,6 +162,35 @@ class SubNode(Node):
 
 
 @attrs.frozen(eq=False, kw_only=True)
+class ResourceNode:
+    """A resource of a plan, with those it needs."""
+
+    name: str
+    """Unique in the plan."""
+    func: Callable[..., object]
+    """Returns an async context manager, or is an async generator function."""
+    needs: Mapping[str, ResourceNode] = attrs.field(factory=dict)
+    """Other resources, by parameter."""
+    eager: bool = False
+    """Whether it is opened before anybody asks for it."""
+    shutdown: float = 5.0
+    """Seconds it may take to close."""
+    start_timeout: float = 60.0
+    """Seconds it may take to open."""
+    identity: object = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: (
+                self.func,
+                tuple((name, one.identity) for name, one in self.needs.items()),
+            ),
+            takes_self=True,
+        ),
+    )
+    """What makes two resources one: the function and what it needs are the same."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
 class Plan:
     """A compiled pipeline; immutable and shared by all its runs."""
 
@@ -179,6 +208,8 @@ class Plan:
     """Hooks before FINISH, in order."""
     on_error: Callback | None = None
     """The pipe's error handler."""
+    eager: tuple[ResourceNode, ...] = ()
+    """Resources to open before the startup hooks, in order of registration."""
     on_failure: str = "prune"
     """What an unhandled failure does to the rest: prune, continue or stop."""
     max_retries: int = 100

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from math import inf
@@ -36,13 +36,15 @@ from .._actors.calling import call, settle_value, within
 from .._actors.host import Host
 from .._actors.ledger import Ledger
 from .._actors.parts import Stage
+from .._actors.resources import Resources
 from .._actors.sub import ChildOutcome
 from .._failure.journal import Ending, Trouble
 from .._failure.texts import text_of
+from .._plan.equipping import current_lender
 from .._plan.nodes import Callback, CallValues, Plan
 from ..abc import EventHook, ObserverMeta, ObserverProtocol, RunRecorder
 from ..cancellation import CancellationToken
-from ..errors import DefinitionError, EmptyPipelineError
+from ..errors import DefinitionError, EmptyPipelineError, ResourceUnavailable
 from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
@@ -119,6 +121,7 @@ class Run:
     """How it ended."""
     is_orphan: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
+    _resources: Resources | None = attrs.field(default=None, init=False)
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
     _began: float | None = attrs.field(default=None, init=False)
 
@@ -156,7 +159,7 @@ class Run:
             self.host.conducting.add(self)
         try:
             async with anyio.create_task_group() as listeners:
-                await self._live(listeners)
+                await self._live_with_resources(listeners)
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
@@ -177,6 +180,26 @@ class Run:
         elif error is not None:
             _logger.error("A run nobody reads has failed", exc_info=error)
 
+    async def _live_with_resources(self, listeners: TaskGroup) -> None:
+        """Live with the host's resources, else with some of its own that end with it."""
+        if self.host is not None:
+            current_lender.set(self.host.resources)
+            await self._live(listeners)
+            return
+        variables = copy_context()
+
+        def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+            # Not with the variables of whichever step happens to ask first.
+            variables.copy().run(listeners.start_soon, func, *args)
+
+        own = self._resources = Resources(spawn, self.loop.now)
+        current_lender.set(own)
+        try:
+            await self._live(listeners)
+        finally:
+            with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - it says who is slow
+                await own.aclose()
+
     async def _live(self, listeners: TaskGroup) -> None:
         try:
             with self._scope:
@@ -194,6 +217,8 @@ class Run:
             await self._wind_up()
 
     async def _perform(self) -> None:
+        if self.order.plan.eager and not await self._open_eager():
+            return
         for hook in self.order.plan.startup:
             if not await self._call_hook(hook, FailureKind.STARTUP):
                 return
@@ -214,7 +239,13 @@ class Run:
             actors.cancel_scope.cancel()
 
     def _open_host(self, actors: TaskGroup) -> Host:
-        host = Host(actors, self.loop.now, self.loop.watch_task())
+        assert self._resources is not None
+        host = Host(
+            actors,
+            self.loop.now,
+            self.loop.watch_task(),
+            resources=self._resources,
+        )
         self.ledger.host = host
         self.ledger.isolated = False
         return host
@@ -371,6 +402,17 @@ class Run:
             else:
                 self._crash(culprit)
             return False  # noqa: ASYNC104
+        return True
+
+    async def _open_eager(self) -> bool:
+        """Open what is to be open before anything runs; a failure is one of starting."""
+        owner = self._resources or (self.host.resources if self.host else None)
+        assert owner is not None
+        try:
+            await owner.open(self.order.plan.eager)
+        except ResourceUnavailable as error:
+            self._hook_failed(FailureKind.STARTUP, error)
+            return False
         return True
 
     def _hook_failed(self, kind: FailureKind, error: Exception) -> None:

@@ -8,6 +8,7 @@ step that runs it, and empty for the pipe under test.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -116,7 +117,7 @@ def _hooks(
 
 
 def _hook(hook: HookSpec, func: Callable[..., Any] | None) -> HookSpec:
-    return hook if func is None else HookSpec(func, hook.injection_metadata)
+    return hook if func is None else replace(hook, func=func)
 
 
 def places(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:

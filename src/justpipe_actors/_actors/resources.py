@@ -1,0 +1,423 @@
+"""The resources of one owner: opened once, shared by count, closed behind the last user.
+
+::
+
+    idle --lend--> waiting for its turn --> opening --> open --(closing)--> closed
+      ^               after failures           |          | broken, or died
+      |                                        | failed   v
+      `--------- the next who asks ------------'    retired: nobody new; closed when the
+                                                    last user has given it back
+
+A resource has incarnations, one at a time for new users.  An incarnation is one task: it
+enters the user's context manager, waits, and leaves it, so cancel scopes and task groups
+inside are left where they were entered.  The task is shielded; only its owner ends it.
+
+Opening is *single flight*: everybody who asks waits for the same attempt, and whoever
+gives up waiting takes nothing from the others.  When it fails, all who waited are told,
+and the next one to ask begins another attempt, after a wait that grows with every
+failure.  An outage of something outside is not a reason to restart the process, so
+resources never count for their supervisor's intensity.
+
+When a resource is retired, so is whatever was opened with it: a session over a broken
+connection is broken.  Users of the old one finish with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import random
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from math import inf
+from typing import Any
+
+import anyio
+import attrs
+from trio.lowlevel import disable_ki_protection, enable_ki_protection
+
+from .._failure.texts import text_of
+from .._plan.nodes import ResourceNode
+from ..errors import ResourceUnavailable
+from .child import PATIENCE, Spawn
+from .restarts import backoff
+
+
+SHORTEST = 0.1
+"""Seconds before another attempt after the first failure."""
+
+LONGEST = 30.0
+"""Most seconds before another attempt."""
+
+STABLE = 5.0
+"""Seconds of being open after which earlier failures are forgotten."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+class ResourceState(str, Enum):
+    """Where a resource is in its life."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class ResourceStatistics:
+    """How a resource is doing; plain data."""
+
+    name: str
+    """Its name."""
+    eager: bool
+    """Whether it is to be open even when nobody asks."""
+    state: ResourceState
+    """Where it is in its life."""
+    incarnation: int
+    """Attempts to open it so far."""
+    users: int
+    """Calls and resources that use the current incarnation."""
+    retired: int
+    """Older incarnations that are still used."""
+    last_error: str | None
+    """What broke it last, or kept it from opening: type and text."""
+
+
+@attrs.define(eq=False)
+class Incarnation:
+    """One opening of a resource, from the attempt to the last bit of its closing."""
+
+    resource: Resource
+    """What it is an opening of."""
+    scope: anyio.CancelScope = attrs.field(
+        factory=lambda: anyio.CancelScope(shield=True), init=False
+    )
+    """Ends it; its deadline is that of opening, then that of closing."""
+    state: ResourceState = attrs.field(default=ResourceState.WAITING, init=False)
+    """Where it is in its life."""
+    value: object = attrs.field(default=None, init=False)
+    """What entering it gave."""
+    opened_at: float | None = attrs.field(default=None, init=False)
+    """When it was open, in the loop's seconds."""
+    error: Exception | None = attrs.field(default=None, init=False)
+    """Why it could not be opened, or what broke it."""
+    users: int = attrs.field(default=0, init=False)
+    """Loans that were not given back."""
+    is_retired: bool = attrs.field(default=False, init=False)
+    """Whether nobody new may have it."""
+    held: list[Loan] = attrs.field(factory=list, init=False)
+    """What it was opened with."""
+    settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when it is open, or could not be opened."""
+    unused: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when it is to be closed."""
+    over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when nothing of it is left."""
+
+    def uses(self, other: Incarnation) -> bool:
+        """Tell whether it was opened with another one."""
+        return any(loan.incarnation is other for loan in self.held)
+
+
+@attrs.define(eq=False)
+class Resource:
+    """One resource of one owner, over all its incarnations."""
+
+    node: ResourceNode
+    """What it is."""
+    current: Incarnation | None = attrs.field(default=None, init=False)
+    """The one that new users get."""
+    incarnations: int = attrs.field(default=0, init=False)
+    """Attempts so far."""
+    retired: int = attrs.field(default=0, init=False)
+    """Incarnations that are closing or still used."""
+    streak: int = attrs.field(default=0, init=False)
+    """Failures in a row."""
+    due: float = attrs.field(default=-inf, init=False)
+    """When the next attempt may begin, in the loop's seconds."""
+    error: Exception | None = attrs.field(default=None, init=False)
+    """What went wrong last."""
+
+    def statistics(self) -> ResourceStatistics:
+        """Return how it is doing."""
+        now = self.current
+        return ResourceStatistics(
+            name=self.node.name,
+            eager=self.node.eager,
+            state=now.state if now is not None else ResourceState.IDLE,
+            incarnation=self.incarnations,
+            users=now.users if now is not None else 0,
+            retired=self.retired,
+            last_error=text_of(self.error, typed=True) if self.error else None,
+        )
+
+
+@attrs.define(eq=False)
+class Loan:
+    """One use of an incarnation."""
+
+    incarnation: Incarnation
+    """What is used."""
+    owner: Resources
+    """Whose it is."""
+    _is_over: bool = attrs.field(default=False, init=False)
+
+    @property
+    def value(self) -> object:
+        """What entering the resource gave."""
+        return self.incarnation.value
+
+    def give_back(self) -> None:
+        """End the use; again does nothing."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.incarnation.users -= 1
+        if self.incarnation.is_retired and not self.incarnation.users:
+            self.incarnation.unused.set()
+
+    def report_broken(self, error: Exception) -> None:
+        """Let nobody else have this incarnation; it is closed behind its last user."""
+        self.owner.retire(self.incarnation, error)
+
+
+@attrs.define(eq=False)
+class Resources:
+    """All resources of one owner."""
+
+    spawn: Spawn
+    """Starts a task that ends before its owner's block does."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+    draw: Callable[[], float] = random.random
+    """A number from 0 to 1 for every wait."""
+    _shelf: dict[object, Resource] = attrs.field(factory=dict, init=False)
+    _alive: list[Incarnation] = attrs.field(factory=list, init=False)
+    _is_closing: bool = attrs.field(default=False, init=False)
+
+    # -- using them
+
+    async def lend(self, node: ResourceNode) -> Loan:
+        """Wait until a resource is open; whoever waits first begins to open it.
+
+        Raises:
+            ResourceUnavailable: it cannot be opened, or its owner is closing.
+        """
+        resource = self._resource(node)
+        while True:
+            incarnation = resource.current or self._begin(resource)
+            if incarnation.state is ResourceState.OPEN:
+                incarnation.users += 1
+                return Loan(incarnation, self)
+            await incarnation.settled.wait()
+            if incarnation.opened_at is None:
+                raise _unavailable(node, incarnation.error)
+
+    async def open(self, nodes: Iterable[ResourceNode]) -> None:
+        """Open some before anybody asks for them, in order.
+
+        Raises:
+            ResourceUnavailable: one of them cannot be opened.
+        """
+        for node in nodes:
+            (await self.lend(node)).give_back()
+
+    def _resource(self, node: ResourceNode) -> Resource:
+        found = self._shelf.get(node.identity)
+        if found is None:
+            found = self._shelf[node.identity] = Resource(node)
+        return found
+
+    # -- one incarnation
+
+    def _begin(self, resource: Resource) -> Incarnation:
+        if self._is_closing:
+            raise ResourceUnavailable(resource.node.name, "its owner is closing")
+        incarnation = Incarnation(resource)
+        self.spawn(self._live, incarnation)
+        self._alive.append(incarnation)
+        resource.current = incarnation
+        resource.incarnations += 1
+        return incarnation
+
+    @enable_ki_protection
+    async def _live(self, incarnation: Incarnation) -> None:
+        resource, scope = incarnation.resource, incarnation.scope
+        error: Exception | None = None
+        try:
+            with scope:
+                await anyio.sleep(max(0.0, resource.due - self.now()))
+                incarnation.state = ResourceState.OPENING
+                scope.deadline = self.now() + resource.node.start_timeout
+                await self._hold(incarnation)
+            error = self._why_it_ended(incarnation)
+        except Exception as raised:  # noqa: BLE001 - a resource's failure is data
+            error = raised
+        except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
+            # Our scope catches its own: somebody cancelled the task natively.
+            error = ResourceUnavailable(resource.node.name, "its task was cancelled")
+            error.__cause__ = cancelled
+        finally:
+            self._end(incarnation, error)
+
+    @disable_ki_protection
+    async def _hold(self, incarnation: Incarnation) -> None:
+        """Enter the user's context manager, wait until it is not needed, and leave it."""
+        node = incarnation.resource.node
+        values: dict[str, object] = {}
+        for parameter, needed in node.needs.items():
+            loan = await self.lend(needed)
+            incarnation.held.append(loan)
+            values[parameter] = loan.value
+        async with _managed(node, values) as incarnation.value:
+            self._get_open(incarnation)
+            await incarnation.unused.wait()
+            incarnation.scope.deadline = self.now() + node.shutdown
+
+    @enable_ki_protection
+    def _get_open(self, incarnation: Incarnation) -> None:
+        incarnation.scope.deadline = inf
+        incarnation.opened_at = self.now()
+        # Behind everything that was open before it: closing goes through this backwards.
+        self._alive.remove(incarnation)
+        self._alive.append(incarnation)
+        if not incarnation.is_retired:
+            incarnation.state = ResourceState.OPEN
+        incarnation.settled.set()
+
+    def _why_it_ended(self, incarnation: Incarnation) -> Exception | None:
+        """Return what is wrong with an incarnation that ended without raising."""
+        node = incarnation.resource.node
+        if incarnation.opened_at is None:
+            if self._is_closing:
+                return ResourceUnavailable(node.name, "its owner is closing")
+            return TimeoutError(f"it was not open within {node.start_timeout:g}s")
+        if not incarnation.unused.is_set():
+            return ResourceUnavailable(node.name, "it ended by itself")
+        if incarnation.scope.cancelled_caught:
+            _logger.warning(
+                "Resource '%s' did not close within %gs and was cancelled",
+                node.name,
+                node.shutdown,
+            )
+        return None
+
+    def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
+        """Note that nothing of an incarnation is left."""
+        was_open = incarnation.opened_at is not None
+        if error is not None and was_open and incarnation.unused.is_set():
+            name = incarnation.resource.node.name
+            _logger.warning("Resource '%s' failed to close", name, exc_info=error)
+        elif error is not None:
+            self.retire(incarnation, error)
+        for loan in reversed(incarnation.held):
+            loan.give_back()
+        resource = incarnation.resource
+        if incarnation.is_retired:
+            resource.retired -= 1
+        if resource.current is incarnation:
+            resource.current = None
+        incarnation.state = ResourceState.CLOSED
+        incarnation.settled.set()
+        incarnation.over.set()
+        self._alive.remove(incarnation)
+
+    def retire(self, incarnation: Incarnation, error: Exception) -> None:
+        """Let nobody new have an incarnation, nor what was opened with it."""
+        if incarnation.is_retired or self._is_closing:
+            incarnation.error = incarnation.error or error
+            return
+        self._note_failure(incarnation, error)
+        for withdrawn in self._withdraw(incarnation):
+            if withdrawn.node.eager and withdrawn.current is None:
+                self._begin(withdrawn)
+
+    def _withdraw(self, incarnation: Incarnation) -> list[Resource]:
+        resource = incarnation.resource
+        incarnation.is_retired = True
+        resource.retired += 1
+        if resource.current is incarnation:
+            resource.current = None
+        withdrawn = [resource]
+        for other in tuple(self._alive):
+            if other.uses(incarnation) and not other.is_retired:
+                withdrawn += self._withdraw(other)
+        if not incarnation.users:
+            incarnation.unused.set()
+        return withdrawn
+
+    def _note_failure(self, incarnation: Incarnation, error: Exception) -> None:
+        resource, now = incarnation.resource, self.now()
+        opened = incarnation.opened_at
+        is_fresh = opened is not None and now - opened >= STABLE
+        resource.streak = 1 if is_fresh else resource.streak + 1
+        wait = backoff(resource.streak, self.draw(), shortest=SHORTEST, longest=LONGEST)
+        resource.due = now + wait
+        resource.error = incarnation.error = error
+        _logger.warning(
+            "Resource '%s' %s; it may be opened again in %.1fs",
+            resource.node.name,
+            "could not be opened" if opened is None else "is broken",
+            wait,
+            exc_info=error,
+            extra={"resource": resource.node.name, "attempt": resource.incarnations},
+        )
+
+    # -- closing
+
+    async def aclose(self) -> None:
+        """Close all of them, the last opened first; the caller shields this."""
+        self._is_closing = True
+        opening = [one for one in self._alive if one.opened_at is None]
+        for incarnation in opening:
+            incarnation.scope.cancel()
+        for incarnation in opening:
+            await self._close(incarnation)
+        while self._alive:
+            await self._close(self._alive[-1])
+
+    async def _close(self, incarnation: Incarnation) -> None:
+        incarnation.unused.set()
+        while not incarnation.over.is_set():
+            with anyio.move_on_after(incarnation.resource.node.shutdown + PATIENCE):
+                await incarnation.over.wait()
+            if not incarnation.over.is_set():
+                _logger.critical(
+                    "Resource '%s' was cancelled and does not close",
+                    incarnation.resource.node.name,
+                )
+
+    def statistics(self) -> tuple[ResourceStatistics, ...]:
+        """Return how every resource that was asked for is doing."""
+        return tuple(resource.statistics() for resource in self._shelf.values())
+
+
+def _managed(
+    node: ResourceNode, values: dict[str, object]
+) -> AbstractAsyncContextManager[object]:
+    """Call the user's function and return what it opens."""
+    func: Any = node.func
+    if inspect.isasyncgenfunction(func):
+        func = contextlib.asynccontextmanager(func)
+    manager: AbstractAsyncContextManager[object] = func(**values)
+    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
+        msg = (
+            f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
+            "an async context manager, or be an async generator function."
+        )
+        raise TypeError(msg)
+    return manager
+
+
+def _unavailable(node: ResourceNode, error: Exception | None) -> ResourceUnavailable:
+    """Word the failure of one attempt for one of those who waited for it."""
+    if isinstance(error, ResourceUnavailable) and error.resource == node.name:
+        return ResourceUnavailable(node.name, error.reason)
+    reason = "it was closed" if error is None else text_of(error, typed=True)
+    unavailable = ResourceUnavailable(node.name, reason)
+    unavailable.__cause__ = error
+    return unavailable

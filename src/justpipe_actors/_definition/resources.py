@@ -1,0 +1,125 @@
+"""Resources as the user wrote them, and which of them a parameter stands for.
+
+A parameter that has a resource's name gets that resource.  Any other one is asked for
+its type: when the declared value of a resource may go there, it gets that one.  Types
+such as ``str`` and ``dict`` name too many things to choose by, and never do.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from ..errors import DefinitionError
+from .signature import TAKEN, fits, hints_of, result_of
+
+
+PLAIN_TYPES = (
+    *(object, type(None), bool, int, float, complex, str, bytes, bytearray),
+    *(dict, list, tuple, set, frozenset),
+)
+"""Types that a parameter may have for too many reasons to stand for a resource."""
+
+_WRAPPERS = (
+    contextlib.AbstractAsyncContextManager,
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncGenerator,
+    collections.abc.AsyncIterable,
+)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ResourceDef:
+    """A registered resource."""
+
+    name: str
+    """Unique in the pipe; parameters of this name receive it."""
+    func: Callable[..., Any]
+    """Returns an async context manager, or is an async generator function."""
+    yields: object
+    """The declared type of its value; ``Any`` when nothing is declared."""
+    wants: Mapping[str, object]
+    """Its own parameters, each another resource, and their types."""
+    eager: bool = False
+    """Whether it is opened before anybody asks for it."""
+    shutdown: float = 5.0
+    """Seconds it may take to close."""
+    start_timeout: float = 60.0
+    """Seconds it may take to open."""
+
+
+def check_resource(definition: ResourceDef) -> None:
+    """Refuse a resource that no parameter could ever receive.
+
+    Raises:
+        DefinitionError: its name is none for a parameter, or has a meaning already.
+    """
+    name = definition.name
+    if not name.isidentifier():
+        msg = f"Resource '{name}': pass name=, a name that a parameter can have."
+        raise DefinitionError(msg)
+    if name in TAKEN:
+        msg = (
+            f"A resource cannot be called '{name}': such a parameter receives something "
+            "else already. Pass another name=."
+        )
+        raise DefinitionError(msg)
+
+
+def define_resource(name: str, func: Callable[..., Any], **options: Any) -> ResourceDef:
+    """Read a resource's function.
+
+    Raises:
+        DefinitionError: its signature cannot be read, or its name cannot be.
+    """
+    definition = ResourceDef(
+        name=name,
+        func=func,
+        yields=_value_of(func),
+        wants=hints_of(func, f"resource {name}"),
+        **options,
+    )
+    check_resource(definition)
+    return definition
+
+
+def candidates(
+    parameter: str, hint: object, resources: Mapping[str, ResourceDef]
+) -> tuple[str, ...]:
+    """Return the resources a parameter may stand for: the one of its name, else by type."""
+    if parameter in resources:
+        return (parameter,)
+    return tuple(_of_type(hint, resources.values()))
+
+
+def _of_type(hint: object, resources: Iterable[ResourceDef]) -> list[str]:
+    if hint is Any or _is_plain(hint):
+        return []
+    return [one.name for one in resources if _matches(one.yields, hint)]
+
+
+def _matches(yields: object, hint: object) -> bool:
+    return yields is not Any and (yields == hint or fits(yields, hint))
+
+
+def _is_plain(hint: object) -> bool:
+    origin = typing.get_origin(hint) or hint
+    return origin in PLAIN_TYPES
+
+
+def _value_of(func: Callable[..., Any]) -> object:
+    """Return the declared type of what entering the resource gives."""
+    if isinstance(func, type):
+        return func
+    declared = result_of(func)
+    origin = typing.get_origin(declared)
+    if origin in _WRAPPERS:
+        return (typing.get_args(declared) or (Any,))[0]
+    if isinstance(declared, type) and declared not in _WRAPPERS:
+        return declared if hasattr(declared, "__aenter__") else Any
+    return Any
