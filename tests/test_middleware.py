@@ -10,7 +10,7 @@ import tenacity
 
 from justpipe_actors import Event, EventType, Pipe, simple_logging_middleware
 from justpipe_actors.errors import PipelineCancelled
-from justpipe_actors.meta import Tries, current_tries
+from justpipe_actors.meta import StepNotes, current_step_notes
 from justpipe_actors.middleware import tenacity_retry_middleware
 from justpipe_actors.shape import StepContext
 
@@ -189,13 +189,13 @@ def test_bad_options_are_refused_when_wrapping() -> None:
 async def test_every_call_is_counted() -> None:
     """W19: how often a function was called is noted, anew for each invocation."""
     options = {"stop": tenacity.stop_after_attempt(5)}
-    tries = Tries()
-    current_tries.set(tries)
+    tries = StepNotes()
+    current_step_notes.set(tries)
 
     await tenacity_retry_middleware(Flaky(2).sync, context(options))()
-    assert tries.count == 3
+    assert tries.tries == 3
     await tenacity_retry_middleware(Flaky(0).sync, context(options))()
-    assert tries.count == 1
+    assert tries.tries == 1
 
 
 @pytest.mark.virtual_time

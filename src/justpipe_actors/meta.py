@@ -143,11 +143,19 @@ class StepNotes:
     Most steps note nothing, so the ``Notes`` behind it is built only when asked for.
     """
 
-    __slots__ = ("_notes", "open")
+    __slots__ = ("_notes", "open", "tries")
 
     def __init__(self) -> None:
         self.open = True
+        """Whether the invocation's function is running."""
+        self.tries = 1
+        """How often it was called; retry middleware counts up."""
         self._notes: Notes | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was noted."""
+        return self._notes is None
 
     def notes(self) -> Notes:
         """Return the invocation's notes."""
@@ -159,17 +167,6 @@ class StepNotes:
         """Return what was noted, as plain data."""
         return {} if self._notes is None else self._notes.snapshot()
 
-
-@attrs.define(eq=False)
-class Tries:
-    """How often an invocation's function was called; retry middleware counts up."""
-
-    count: int = 1
-    """1 unless something retried it."""
-
-
-current_tries: ContextVar[Tries] = ContextVar("justpipe_actors_tries")
-"""The invocation whose calls are counted."""
 
 current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")
 """The run on whose behalf code is running."""

@@ -15,7 +15,7 @@ import tenacity
 
 from .abc import Middleware
 from .errors import PipelineCancelled
-from .meta import current_tries
+from .meta import current_step_notes
 from .shape import StepContext
 
 
@@ -114,9 +114,9 @@ def _retrying(func: Callable[..., Any], retrying: Any) -> Callable[..., Any]:
 
 
 def _count_try(*, fresh: bool) -> None:
-    tries = current_tries.get(None)
-    if tries is not None:
-        tries.count = 0 if fresh else tries.count + 1
+    notes = current_step_notes.get(None)
+    if notes is not None:
+        notes.tries = 0 if fresh else notes.tries + 1
 
 
 def simple_logging_middleware(

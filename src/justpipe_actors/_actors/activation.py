@@ -9,9 +9,10 @@ import anyio
 import attrs
 
 from .._plan.nodes import Node
-from ..meta import StepNotes, StepStatus, Tries
-from .ledger import Ledger, Lineage
+from ..meta import StepNotes, StepStatus
+from .ledger import NO_LINEAGE, Ledger, Lineage
 from .messages import Start
+from .parts import Performer
 
 
 @attrs.define(eq=False)
@@ -20,22 +21,20 @@ class Activation:
 
     ledger: Ledger
     """Its run."""
-    node: Node
-    """Its step."""
+    actor: Performer
+    """Whose slot it uses."""
     message: Start
     """What began it."""
-    lineage: Lineage
-    """The ids of its events."""
+    scope: anyio.CancelScope
+    """Interrupts it, and nothing beside it; lent by the receiver."""
     variables: Context
     """Its own copy of the run's context variables."""
-    began: float
-    """When it began, in the loop's seconds."""
+    lineage: Lineage = NO_LINEAGE
+    """The ids of its events."""
+    began: float | None = None
+    """When it began, in the loop's seconds; None while it waits for room."""
     notes: StepNotes = attrs.field(factory=StepNotes)
     """What it notes about itself."""
-    tries: Tries = attrs.field(factory=Tries)
-    """How often its function was called, retries by middleware included."""
-    scope: anyio.CancelScope | None = None
-    """Cancels it alone; None where cancelling the actors does."""
     coroutine: Coroutine[object, object, object] | None = None
     """What it is driving, to be asked where it waits."""
     status: StepStatus = StepStatus.SUCCESS
@@ -44,26 +43,54 @@ class Activation:
     """Whether it ended without a handler for its failure."""
     retried: bool = False
     """Whether a further attempt took over, and with it a map worker's slot."""
+    is_parked: bool = False
+    """Whether it waits because the run's consumer is behind."""
+
+    @property
+    def node(self) -> Node:
+        """Its step."""
+        return self.actor.node
 
     def cancel(self) -> None:
-        """Interrupt it, if it can be interrupted alone."""
-        if self.scope is not None:
-            self.scope.cancel()
+        """Interrupt it."""
+        self.scope.cancel()
+
+    async def wait_room(self) -> None:
+        """Wait until the consumer has caught up; meanwhile others may have the slot."""
+        actor, voice = self.actor, self.ledger.voice
+        self.is_parked = True
+        try:
+            while voice.is_full:
+                actor.give_slot()
+                try:
+                    await voice.wait_room()
+                except BaseException:
+                    actor.busy += 1  # its cleanup waits in no line
+                    raise
+                await actor.regain_slot()
+        finally:
+            self.is_parked = False
 
     @property
     def seconds(self) -> float:
         """How long it has been running."""
-        return self.ledger.host.now() - self.began
+        return 0.0 if self.began is None else self.ledger.host.now() - self.began
 
-    def snapshot(self) -> dict[str, object]:
-        """Return its notes and the framework's, for its last event."""
+    def snapshot(self, seconds: float) -> dict[str, object]:
+        """Return its notes and the framework's, for its last event.
+
+        Args:
+            seconds: how long it took.
+        """
         framework: dict[str, object] = {
-            "duration_s": round(self.seconds, 6),
+            "duration_s": int(seconds * 1e6 + 0.5) / 1e6,
             "attempt": self.lineage.attempt,
             "status": self.status,
         }
-        if self.tries.count > 1:
-            framework["tries"] = self.tries.count
+        if self.notes.tries > 1:
+            framework["tries"] = self.notes.tries
+        if self.notes.is_empty:
+            return {"framework": framework}
         return {**self.notes.snapshot(), "framework": framework}
 
 

@@ -5,8 +5,8 @@ would see the variables of whoever came before.  ``within`` drives a coroutine i
 context of its own instead, one ``Context.run`` per resumption, without a task of its own
 (a task costs seventeen times what this does).
 
-A streaming step is driven in the activation's own task and an error of ``emit`` is
-*thrown into the generator*.  The obvious ``async for`` would leave the generator's
+A streaming step is driven in the activation's own task and what is raised while its item
+waits for room is *thrown into the generator*.  The obvious ``async for`` would leave the generator's
 cancel scopes open around our own awaits: ``with move_on_after(...): yield`` inside a step
 would leak a cancellation that belongs to nobody.
 
@@ -30,21 +30,38 @@ from collections.abc import (
     Iterator,
 )
 from contextvars import Context
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from trio.lowlevel import disable_ki_protection
 
 from .._plan.answers import CONTROL_ITEMS
 
 
-Emit = Callable[[object], Awaitable[None]]
+class Outlet(Protocol):
+    """Where the items of a stream go."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next item has to wait."""
+        ...
+
+    @property
+    def put(self) -> Callable[[object], None]:
+        """What takes an item, room or not."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Wait until there is room."""
+
+
+Pause = Callable[[], Awaitable[None]]
 
 
 @types.coroutine
 def within(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
-    pause: Callable[[], Awaitable[None]] | None = None,
+    pause: Pause | None = None,
 ) -> Generator[Any, Any, object]:
     """Drive a coroutine inside a context, in the current task.
 
@@ -53,9 +70,21 @@ def within(
         coroutine: what to drive.
         pause: awaited after each of its waits, outside the context; for tests.
     """
+    try:
+        trap = variables.run(step_into, coroutine)
+    except StopIteration as stop:
+        return stop.value
+    return (yield from _pump(variables, coroutine, trap, pause))
+
+
+def _pump(
+    variables: Context,
+    coroutine: Coroutine[Any, Any, object],
+    trap: object,
+    pause: Pause | None = None,
+) -> Generator[Any, Any, object]:
     run = variables.run
     try:
-        trap = run(coroutine.send, None)
         while True:
             try:
                 answer = yield trap
@@ -65,17 +94,41 @@ def within(
                 run(coroutine.close)
                 raise
             except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the coroutine
-                trap = run(coroutine.throw, error)
+                trap = run(_throw, coroutine, error)
             else:
-                trap = run(coroutine.send, answer)
+                trap = run(_send, coroutine, answer)
     except StopIteration as stop:
         return stop.value
+
+
+resume = types.coroutine(_pump)
+"""Go on driving a coroutine that was advanced once and waits for the ``trap``."""
 
 
 @disable_ki_protection
 def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
     """Call a user's function, where Ctrl-C may strike."""
     return func(**arguments)
+
+
+@disable_ki_protection
+def step_into(coroutine: Coroutine[Any, Any, object]) -> object:
+    """Run a coroutine to where it first waits, and return what it waits for.
+
+    Raises:
+        StopIteration: it never waited; its value is the coroutine's.
+    """
+    return coroutine.send(None)
+
+
+@disable_ki_protection
+def _send(coroutine: Coroutine[Any, Any, object], answer: object) -> object:
+    return coroutine.send(answer)
+
+
+@disable_ki_protection
+def _throw(coroutine: Coroutine[Any, Any, object], error: BaseException) -> object:
+    return coroutine.throw(error)
 
 
 @disable_ki_protection
@@ -94,24 +147,25 @@ async def advance_async(source: AsyncIterator[object], end: object) -> object:
 
 
 @disable_ki_protection
-async def settle_value(result: object, emit: Emit | None) -> object:
+async def settle_value(result: object, outlet: Outlet | None) -> object:
     """Wait for what a function returned, and stream it if it is a stream.
 
     Args:
         result: a value, an awaitable, or an async generator.
-        emit: takes the items of a stream; None leaves the stream to the caller.
+        outlet: takes the items of a stream; None leaves the stream to the caller.
     """
     if inspect.isawaitable(result):
         result = await result
-    if emit is not None and inspect.isasyncgen(result):
-        return await stream(cast("AsyncGenerator[object, None]", result), emit)
+    if outlet is not None and inspect.isasyncgen(result):
+        return await stream(cast("AsyncGenerator[object, None]", result), outlet)
     return result
 
 
 @disable_ki_protection
-async def stream(items: AsyncGenerator[object, None], emit: Emit) -> object:
-    """Emit every item that is not a control item; return the last one that is."""
+async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
+    """Hand on every item that is not a control item; return the last one that is."""
     answer: object = None
+    put = outlet.put
     try:
         item = await items.__anext__()
         while True:
@@ -119,12 +173,14 @@ async def stream(items: AsyncGenerator[object, None], emit: Emit) -> object:
                 answer = item
                 item = await items.__anext__()
                 continue
-            try:
-                await emit(item)
-            except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator
-                item = await items.athrow(error)  # noqa: ASYNC102
-            else:
-                item = await items.__anext__()
+            if outlet.is_full:
+                try:
+                    await outlet.wait_room()
+                except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator
+                    item = await items.athrow(error)  # noqa: ASYNC102
+                    continue  # noqa: ASYNC104 - thrown into it
+            put(item)
+            item = await items.__anext__()
     except StopAsyncIteration:
         return answer
     finally:

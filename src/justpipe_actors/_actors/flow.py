@@ -78,10 +78,12 @@ def send(ledger: Ledger, message: Start | Expire) -> None:
     """Put a message into its actor's inbox; it holds a token from here on."""
     if seams.active is not None:
         seams.active.cross(Seam.PUT, ledger.run_id, message.step)
-    ledger.take(message.step)
+    ledger.tokens += 1
     ledger.waves[message.wave].live += 1
     try:
-        ledger.host.actor(ledger.plan, message.step).put(message)
+        step = message.step
+        actor = ledger.cast.get(step) or ledger.host.actor(ledger.plan, step)
+        actor.put(message)
     except Exception as error:
         ledger.crash(error)  # it may lie in an inbox that nobody serves
         raise
@@ -98,7 +100,7 @@ def finish(ledger: Ledger, message: Start | Expire) -> None:
             wave = wave.outer
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
         ledger.crash(error)
-    ledger.give(message.step)
+    ledger.give()
 
 
 def abandon(ledger: Ledger, message: Start | Expire) -> None:
@@ -129,6 +131,11 @@ def spread(
         cause: the invocation that led here.
     """
     if ledger.halted:
+        return
+    if report is Report.ARRIVED and node.leads_straight:
+        wave = wave.beyond(node.name)
+        for step in node.to:
+            begin(ledger, step, wave, cause=cause)
         return
     words = deque(_words(wave, node, report, chosen))
     while words:
@@ -216,7 +223,9 @@ def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> Non
 
 def _close(ledger: Ledger, wave: Wave) -> bool:
     """Decide what still waits where nothing can start any more; tell if that was the end."""
-    while not wave.live and not ledger.halted and (waiting := wave.waiting()):
+    while wave.doorways and not wave.live and not ledger.halted:
+        if not (waiting := wave.waiting()):
+            break
         step = _upstream_first(ledger, waiting)
         gate = wave.doorways[step].gate
         assert gate is not None
@@ -260,7 +269,7 @@ def _fate(ledger: Ledger, wave: Wave, step: str, parent: str) -> Report:
 def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
     if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
         return
-    ledger.take(f"{node.name} (barrier)")
+    ledger.take()
     ledger.tally.begin()
     ledger.tally.wait(node.name)
     ledger.voice.say(
@@ -301,7 +310,7 @@ async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> No
 def _forget_timer(ledger: Ledger, wave: Wave, node: Node) -> None:
     del ledger.timers[node.name, wave.number]
     ledger.tally.end()
-    ledger.give(f"{node.name} (barrier)")
+    ledger.give()
 
 
 def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:

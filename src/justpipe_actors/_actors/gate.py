@@ -63,14 +63,19 @@ class Gate:
     """None while it waits."""
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """What has been said so far."""
+    _has_arrived: bool = attrs.field(default=False, init=False)
+    _has_pruned: bool = attrs.field(default=False, init=False)
 
     def report(self, parent: str, report: Report) -> Decision | None:
         """Note a report and return the decision if this one brought it about."""
-        self.reports.setdefault(parent, report)
-        if self.decision is not None:
-            return None
-        self.decision = self._decide()
-        return self.decision
+        if parent not in self.reports:
+            self.reports[parent] = report
+            self._has_arrived = self._has_arrived or report is Report.ARRIVED
+            self._has_pruned = self._has_pruned or report is Report.PRUNED
+        if self.decision is None:
+            self.decision = self._decide()
+            return self.decision
+        return None
 
     def close(self) -> None:
         """Decide that the step will not run through this gate: it waited too long."""
@@ -85,25 +90,20 @@ class Gate:
         return tuple(n for n in self.parents if self.reports.get(n) is Report.PRUNED)
 
     def _decide(self) -> Decision | None:
-        said = self.reports.values()
         match self.join:
             case BarrierType.ANY:
-                if Report.ARRIVED in said:
+                if self._has_arrived:
                     return Decision.OPEN
             case BarrierType.ALL:
-                if Report.PRUNED in said:
+                if self._has_pruned:
                     return Decision.PRUNED
             case _:
                 assert_never(self.join)
         if len(self.reports) < len(self.parents):
             return None
-        return self._decide_complete()
-
-    def _decide_complete(self) -> Decision:
-        said = self.reports.values()
-        if self.join is BarrierType.ALL and Report.ARRIVED in said:
+        if self.join is BarrierType.ALL and self._has_arrived:
             return Decision.OPEN
-        return Decision.PRUNED if Report.PRUNED in said else Decision.ABSENT
+        return Decision.PRUNED if self._has_pruned else Decision.ABSENT
 
 
 @attrs.define(eq=False)

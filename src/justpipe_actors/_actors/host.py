@@ -19,12 +19,14 @@ from .._failure.texts import text_of
 from .._plan.nodes import Plan
 from ..seams import Seam
 from . import flow
-from .actor import Actor, actor_for
+from .actor import Actor
+from .crew import Crew
 from .ledger import Ledger
 from .letters import DeadLetter, DeadLetters
 from .messages import Message, Start
 from .parts import Conducted
 from .resources import Resources
+from .unknown import unknown_step
 
 
 IDLE_CASTS = 16
@@ -65,16 +67,38 @@ class Host:
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)
     _retired: set[Plan] = attrs.field(factory=set, init=False)
+    _crew: Crew = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._crew = Crew(self.spawn, self.now, self.outlive_kill)
+
+    @property
+    def crew(self) -> Crew:
+        """Who performs the messages of its actors."""
+        return self._crew
+
+    def cast(self, plan: Plan) -> dict[str, Any]:
+        """Return a plan's actors so far, by step."""
+        return self._casts.setdefault(plan, {})
 
     def actor(self, plan: Plan, step: str) -> Actor:
         """Return a plan's actor for a step; made when its first message comes."""
-        cast = self._casts.setdefault(plan, {})
+        cast = self.cast(plan)
         actor = cast.get(step)
         if actor is None:
-            actor = actor_for(self, plan, step)
+            node = plan.nodes.get(step) or unknown_step(step, plan)
+            actor = Actor(node, self._crew, self.runs)
             if step in plan.nodes:
                 cast[step] = actor
         return actor
+
+    def queued(self, ledger: Ledger) -> dict[str, int]:
+        """Return how many messages of a run wait, by step."""
+        depths = {
+            step: actor.inbox.depth_of(ledger.run_id)
+            for step, actor in self._casts.get(ledger.plan, {}).items()
+        }
+        return {step: depth for step, depth in depths.items() if depth}
 
     def spawn(
         self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
@@ -88,6 +112,7 @@ class Host:
         """Serve a run from now on."""
         plan = ledger.plan
         self.runs[ledger.run_id] = ledger
+        ledger.cast = self.cast(plan)
         self._uses[plan] = self._uses.get(plan, 0) + 1
         self._idle.pop(plan, None)
 

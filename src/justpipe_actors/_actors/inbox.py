@@ -52,6 +52,11 @@ class Inbox:
         lane.append(message)
         self._depth += 1
 
+    @property
+    def next_run(self) -> str | None:
+        """The run whose turn it is; None when nothing waits."""
+        return next(iter(self._lanes), None)
+
     def take(self) -> Message | None:
         """Remove and return the next message of the run whose turn it is."""
         if not self._depth:
@@ -83,6 +88,10 @@ class Inbox:
             self._lanes[run_id] = kept
         self._depth -= len(dropped)
         return dropped
+
+    def depth_of(self, run_id: str) -> int:
+        """Return how many messages of one run wait."""
+        return len(self._lanes.get(run_id, ()))
 
     def __len__(self) -> int:
         return self._depth

@@ -9,7 +9,7 @@ hang".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from ..errors import StepAborted
 from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
-from .parts import Invocation, Slots, Stage
+from .parts import Inlet, Invocation, Slots, Stage
 from .tally import Tally
 from .wave import Wave
 
@@ -34,9 +34,13 @@ DIAGNOSTICS_KEPT = 1000
 """Joins a run names at most."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Lineage:
-    """The ids an event carries."""
+    """The ids an event carries.
+
+    Nobody changes one; it is not frozen because that makes it four times as dear, and
+    there is one per invocation.
+    """
 
     invocation: str | None = None
     """``invocation_id``."""
@@ -75,6 +79,15 @@ class Voice(Protocol):
     ) -> None:
         """Publish one event now, room or not."""
 
+    def teller(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        lineage: Lineage,
+    ) -> Callable[[object], None]:
+        """Return what says the same again and again, with another payload each time."""
+        ...
+
 
 @attrs.define(eq=False)
 class Timer:
@@ -108,8 +121,6 @@ class Ledger:
     """Where its actors live."""
     start_child: Callable[[Any, object, object], Awaitable[Any]]
     """How a sub-pipeline begins: the one thing actors need from the room above."""
-    isolated: bool = True
-    """Whether other runs share the actors, so that each activation needs its own scope."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, the error log shows the state."""
     start: str | None = None
@@ -119,8 +130,8 @@ class Ledger:
 
     tokens: int = attrs.field(default=0, init=False)
     """Zero means that the run is over."""
-    holders: dict[str, int] = attrs.field(factory=dict, init=False)
-    """Tokens by who holds them."""
+    cast: MutableMapping[str, Inlet] = attrs.field(factory=dict, init=False)
+    """The actors of its plan so far, by step."""
     quiet: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when the tokens are zero."""
     waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
@@ -149,30 +160,39 @@ class Ledger:
     """Why it is ended from outside its graph."""
     aborted: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
-    on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
-    """Cancels what runs; set by the run."""
 
-    def take(self, holder: str) -> None:
+    def take(self) -> None:
         """Hand out one token."""
         self.tokens += 1
-        self.holders[holder] = self.holders.get(holder, 0) + 1
 
-    def give(self, holder: str) -> None:
+    def give(self) -> None:
         """Take one token back; the last one ends the run."""
-        held = self.holders[holder] - 1
-        if held:
-            self.holders[holder] = held
-        else:
-            del self.holders[holder]
         self.tokens -= 1
         if not self.tokens:
             self.quiet.set()
 
+    @property
+    def holders(self) -> dict[str, int]:
+        """Tokens by who holds them: steps, and joins that wait against the clock.
+
+        Worked out when somebody asks, because counting along costs every message.
+        """
+        if not self.tokens:
+            return {}
+        found = self.host.queued(self)
+        for activation in self.activations:
+            name = activation.node.name
+            found[name] = found.get(name, 0) + 1
+        for join, _wave in self.timers:
+            name = f"{join} (barrier)"
+            found[name] = found.get(name, 0) + 1
+        return found
+
     def open_wave(self, before: Wave | None = None) -> Wave:
         """Begin a new pass through the graph, because of one that there is."""
-        self.wave_count += 1
+        self.wave_count = number = self.wave_count + 1
         background = before.seen() if before is not None else frozenset[str]()
-        wave = self.waves[self.wave_count] = Wave(self.wave_count, background)
+        wave = self.waves[number] = Wave(number, background)
         return wave
 
     def open_lap(self, before: Wave, closer: str) -> Wave:
@@ -243,7 +263,6 @@ class Ledger:
         self.halted = self.interrupted = True
         self._disarm()
         self.host.drop_messages(self)
-        self.on_interrupt()
         for activation in list(self.activations):
             activation.cancel()
 

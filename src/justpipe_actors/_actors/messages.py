@@ -2,16 +2,26 @@
 
 Messages are frozen and made of ids and plain values: whoever wants to journal them can
 write them down as they are, and nothing in an inbox keeps a finished run alive.
+
+They are frozen for the type checkers only.  At run time a frozen class assigns each
+field through ``object.__setattr__``, which is four times as dear, and there is one
+message per step of every run.
 """
 
 from __future__ import annotations
 
-import attrs
+from typing import TYPE_CHECKING
 
 from .._plan.nodes import NO_ITEM
 
 
-@attrs.frozen(eq=False)
+if TYPE_CHECKING:
+    from attrs import frozen
+else:
+    from attrs import define as frozen
+
+
+@frozen(eq=False)
 class Start:
     """Begin one invocation of the step this is addressed to."""
 
@@ -35,7 +45,7 @@ class Start:
     """Logical owner of a further attempt; else derived."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Expire:
     """A join has waited too long: judge it."""
 

@@ -6,7 +6,7 @@ cannot import anybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, MutableMapping, MutableSet
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, MutableSet
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -28,6 +28,48 @@ class Inlet(Protocol):
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
         ...
+
+
+class Receivers(Protocol):
+    """The crew, as actors and activations see it."""
+
+    held: bool
+    """Whether a receiver is about to be free: then nobody is summoned."""
+
+    def call(self, actor: Any) -> None:
+        """Put an actor in the line: it has a message, and a slot for it."""
+        ...
+
+    def employ(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Let a receiver do something else than serve actors, to its end."""
+        ...
+
+    async def serve(self, only: str | None = None) -> None:
+        """Perform what is in the line, in this task, of one run only or of all."""
+
+
+class Performer(Protocol):
+    """An actor, as its activations see it."""
+
+    busy: int
+    """Slots in use."""
+
+    @property
+    def node(self) -> Node:
+        """Its step."""
+        ...
+
+    @property
+    def crew(self) -> Receivers:
+        """Who performs its messages."""
+        ...
+
+    def give_slot(self) -> None:
+        """Give a slot back; whoever waits for one goes on."""
+        ...
+
+    async def regain_slot(self) -> None:
+        """Have a slot again, before any message does."""
 
 
 class Conducted(Protocol):
@@ -75,8 +117,21 @@ class Stage(Protocol):
     ) -> None:
         """Report a message that nobody will answer."""
 
+    @property
+    def crew(self) -> Receivers:
+        """Who performs the messages of its actors."""
+        ...
+
+    def cast(self, plan: Plan) -> MutableMapping[str, Any]:
+        """Return a plan's actors so far, by step."""
+        ...
+
     def actor(self, plan: Plan, step: str) -> Inlet:
         """Return a plan's actor for a step."""
+        ...
+
+    def queued(self, ledger: Any) -> dict[str, int]:
+        """Return how many messages of a run wait, by step."""
         ...
 
     def spawn(
@@ -101,8 +156,13 @@ class Stage(Protocol):
 class Invocation(Protocol):
     """An invocation at work, as its run sees it."""
 
-    node: Node
     variables: Context
+    is_parked: bool
+
+    @property
+    def node(self) -> Node:
+        """Its step."""
+        ...
 
     @property
     def seconds(self) -> float:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
+from types import CoroutineType
 
 import anyio
-from trio.lowlevel import enable_ki_protection
 
 from .. import seams
 from .._failure.escalate import Ask, escalate, link
@@ -27,9 +27,12 @@ from .._plan.answers import (
     Descend,
     Fail,
     FanOut,
+    Proceed,
     interpret,
 )
 from .._plan.nodes import (
+    NO_ITEM,
+    NO_VALUES,
     Callback,
     CallValues,
     MapNode,
@@ -45,38 +48,20 @@ from ..errors import (
     StepTimeoutError,
 )
 from ..events import EventType
-from ..meta import StepStatus, current_step_notes, current_tries
+from ..meta import StepStatus, current_step_notes
 from ..outcomes import PipelineTerminalStatus
 from ..seams import Seam
 from . import flow, settling
 from .activation import Activation, lineage_of
 from .blame import blamed
-from .calling import call, settle_value, within
-from .ledger import NO_LINEAGE, Ledger
+from .calling import call, resume, settle_value, step_into, within
+from .ledger import Ledger
 from .map import open_fan, run_fan
 from .messages import Expire, Message, Start
+from .outlet import Outlet
+from .parts import Performer
 from .sub import run_child
 from .switch import choose
-
-
-async def perform(ledger: Ledger, node: Node, message: Start) -> None:
-    """Run one invocation and leave nothing of it behind."""
-    ledger.tally.begin()
-    try:
-        if ledger.isolated:
-            with anyio.CancelScope() as scope:
-                await _perform(ledger, node, message, scope)
-        else:
-            await _perform(ledger, node, message, None)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        if not _outlive(ledger, message):
-            _lose(ledger)
-            raise
-    except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        _broke(ledger, message, error)
-    finally:
-        ledger.tally.end()
-        flow.finish(ledger, message)
 
 
 def _lose(ledger: Ledger) -> None:
@@ -86,30 +71,43 @@ def _lose(ledger: Ledger) -> None:
         ledger.interrupt(PipelineTerminalStatus.CANCELLED, reason)
 
 
-async def _perform(
-    ledger: Ledger, node: Node, message: Start, scope: anyio.CancelScope | None
+async def perform(  # noqa: C901 - the life of an invocation, in order
+    ledger: Ledger, actor: Performer, message: Start, scope: anyio.CancelScope
 ) -> None:
-    act = Activation(
-        ledger, node, message, NO_LINEAGE, ledger.variables.copy(), ledger.host.now()
-    )
-    act.scope = scope
+    """Run one invocation and leave nothing of it behind.
+
+    From ``settle`` to the end nothing waits: the receiver is about to be free, so what is
+    put meanwhile calls nobody else (``held``).
+    """
+    act = Activation(ledger, actor, message, scope, ledger.variables.copy())
     ledger.activations.add(act)
+    ledger.tally.begin()
     try:
         if seams.active is not None:
-            await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
+            await seams.active.reach(Seam.TAKE, ledger.run_id, actor.node.name)
         if ledger.voice.is_full:
-            await ledger.voice.wait_room()
+            await act.wait_room()
         _begin(act)
-        answer = await _first_answer(act)
-        answer = await _climb(act, answer)
+        answer = await (_within_time(act) if actor.node.timeout else _ask_function(act))
+        if not isinstance(answer, Proceed):
+            answer = await _climb(act, answer)
         if seams.active is not None:
-            await seams.active.reach(Seam.SETTLE, ledger.run_id, node.name)
+            await seams.active.reach(Seam.SETTLE, ledger.run_id, actor.node.name)
+        actor.crew.held = True
         settling.settle(act, answer)
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+        if not _outlive(ledger, message):
+            _lose(ledger)
+            raise
+    except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        _broke(ledger, message, error)
     finally:
         act.notes.open = False
         ledger.activations.discard(act)
-        if not act.retried:
+        if message.fan is not None and not act.retried:
             settling.leave_fan(act)
+        ledger.tally.end()
+        flow.finish(ledger, message)
 
 
 def _begin(act: Activation) -> None:
@@ -124,7 +122,6 @@ def _begin(act: Activation) -> None:
 def _announce(act: Activation) -> None:
     """Say that it begins, where the step will run: it sees what a witness sets here."""
     current_step_notes.set(act.notes)
-    current_tries.set(act.tries)
     act.ledger.voice.say(
         EventType.STEP_START, act.node.name, None, act.node.kind, act.lineage
     )
@@ -133,29 +130,59 @@ def _announce(act: Activation) -> None:
 # -- what the function says
 
 
-async def _first_answer(act: Activation) -> Answer:
+async def _within_time(act: Activation) -> Answer:
     timeout = act.node.timeout
-    if not timeout:
-        return await _guarded(act, lambda: _ask_function(act))
     with anyio.move_on_after(timeout) as limit:
-        return await _guarded(act, lambda: _ask_function(act, limit))
-    return Fail(StepTimeoutError(act.node.name, timeout))
+        return await _ask_function(act, limit)
+    return Fail(StepTimeoutError(act.node.name, timeout or 0))
 
 
-async def _guarded(act: Activation, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Turn whatever user code raises into an answer, save our own cancellation."""
+async def _ask_function(
+    act: Activation, limit: anyio.CancelScope | None = None
+) -> Answer:
+    """Call the step's function and say what its result means."""
+    node = act.node
     try:
-        return await ask()
+        if seams.active is not None:
+            await seams.active.reach(Seam.CALL, act.ledger.run_id, node.name)
+        arguments = node.bind(act.ledger, _values_of(act.message))
+        value = await _call(act, node.func, arguments, keep=isinstance(node, MapNode))
+        answer = _meaning(node, value)
+        if isinstance(answer, FanOut | Descend):
+            answer = await _fulfil(act, answer, limit)
     except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-        is_owner_cancelled = act.ledger.host.is_owner_cancelled
-        culprit = blamed(error, act.node.name, is_owner_cancelled)
-        if culprit is None:
+        failure = _failure(act, error)
+        if failure is None:
             raise
-        if isinstance(culprit, ForeignCancellation) and act.ledger.host.outlive_kill():
-            _bury_killed(act)
-        if isinstance(culprit, Exception):
-            return Fail(culprit)  # noqa: ASYNC104
-        return _abort(act, culprit)  # noqa: ASYNC104
+        return failure  # noqa: ASYNC104
+    return answer
+
+
+def _values_of(message: Start) -> CallValues:
+    return NO_VALUES if message.item is NO_ITEM else CallValues(message.item)
+
+
+def _meaning(node: Node, value: object) -> Answer:
+    match node:
+        case MapNode():
+            return FanOut(value, node.each)
+        case SubNode():
+            return Descend(node.child, value)
+        case SwitchNode():
+            return choose(node, value)
+        case _:
+            return interpret(value, node.name)
+
+
+def _failure(act: Activation, error: BaseException) -> Fail | None:
+    """Turn whatever user code raised into an answer; None for our own cancellation."""
+    host = act.ledger.host
+    culprit = blamed(error, act.node.name, host.is_owner_cancelled)
+    if culprit is None:
+        return None
+    if isinstance(culprit, ForeignCancellation) and host.outlive_kill():
+        _bury_killed(act)
+    return Fail(culprit) if isinstance(culprit, Exception) else _abort(act, culprit)
 
 
 def _bury_killed(act: Activation) -> None:
@@ -184,26 +211,6 @@ def _abort(act: Activation, error: BaseException) -> Fail:
     return Fail(failure)
 
 
-async def _ask_function(
-    act: Activation, limit: anyio.CancelScope | None = None
-) -> Answer:
-    node = act.node
-    if seams.active is not None:
-        await seams.active.reach(Seam.CALL, act.ledger.run_id, node.name)
-    values = CallValues(item=act.message.item)
-    keep = isinstance(node, MapNode)
-    value = await _call(act, node.func, node.bind(act.ledger, values), keep=keep)
-    match node:
-        case MapNode():
-            return await _fulfil(act, FanOut(value, node.each), limit)
-        case SubNode():
-            return await _fulfil(act, Descend(node.child, value), limit)
-        case SwitchNode():
-            return choose(node, value)
-        case _:
-            return await _fulfil(act, interpret(value, node.name), limit)
-
-
 async def _call(
     act: Activation,
     func: Callable[..., object],
@@ -212,24 +219,25 @@ async def _call(
     keep: bool = False,
 ) -> object:
     """Call a user function in the activation's context; ``keep`` leaves streams whole."""
-    result = act.variables.run(call, func, arguments)
+    variables = act.variables
+    result = variables.run(call, func, arguments)
+    if isinstance(result, CoroutineType):
+        # Most functions never wait: then nothing needs to be driven.
+        try:
+            trap = variables.run(step_into, result)
+        except StopIteration as stop:
+            result = stop.value
+        else:
+            act.coroutine = result
+            result = await resume(variables, result, trap, _pause(act))
+            act.coroutine = None
     if result is None or not (
         hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
     ):
         return result
-
-    @enable_ki_protection
-    async def emit(item: object) -> None:
-        voice = act.ledger.voice
-        if seams.active is not None:
-            await seams.active.reach(Seam.EMIT, act.ledger.run_id, act.node.name)
-        if voice.is_full:
-            await voice.wait_room()
-        voice.say(EventType.TOKEN, act.node.name, item, lineage=act.lineage)
-
-    act.coroutine = settle_value(result, None if keep else emit)
+    act.coroutine = settle_value(result, None if keep else Outlet(act))
     try:
-        return await within(act.variables, act.coroutine, _pause(act))
+        return await within(variables, act.coroutine, _pause(act))
     finally:
         act.coroutine = None
 
@@ -290,45 +298,37 @@ def _is_exhausted(act: Activation) -> bool:
 
 
 async def _consult(act: Activation, handler: Callback, error: Exception) -> Answer:
-    async def ask() -> Answer:
+    act.notes.open = False
+    try:
         if seams.active is not None:
             await seams.active.reach(Seam.HANDLE, act.ledger.run_id, act.node.name)
         values = CallValues(error=error, step_name=act.node.name)
         value = await _call(act, handler.func, handler.bind(act.ledger, values))
         return await _fulfil(act, interpret(value, act.node.name))
-
-    act.notes.open = False
-    answer = await _guarded(act, ask)
-    if isinstance(answer, Fail):
-        link(answer.error, error)
-    return answer
+    except BaseException as raised:  # noqa: ASYNC103 - what is our own is raised again
+        failure = _failure(act, raised)
+        if failure is None:
+            raise
+        link(failure.error, error)
+        return failure  # noqa: ASYNC104
 
 
 # -- a join that waited too long
 
 
-async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
+async def judge_expiry(
+    ledger: Ledger, actor: Performer, message: Expire, scope: anyio.CancelScope
+) -> None:
     """Take a barrier's timeout up the chain of the step that waited."""
+    start = Start(ledger.run_id, message.step, message.wave)
+    act = Activation(ledger, actor, start, scope, ledger.variables.copy())
+    act.began = ledger.host.now()
+    act.notes.open = False
+    ledger.activations.add(act)
     ledger.tally.begin()
     try:
-        with anyio.CancelScope() as scope:
-            start = Start(ledger.run_id, node.name, message.wave)
-            act = Activation(
-                ledger,
-                node,
-                start,
-                NO_LINEAGE,
-                ledger.variables.copy(),
-                ledger.host.now(),
-            )
-            act.scope = scope
-            act.notes.open = False
-            ledger.activations.add(act)
-            try:
-                answer = await _climb(act, Fail(message.error))
-                settling.settle_expiry(act, answer)
-            finally:
-                ledger.activations.discard(act)
+        answer = await _climb(act, Fail(message.error))
+        settling.settle_expiry(act, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not _outlive(ledger, message):
             _lose(ledger)
@@ -336,5 +336,6 @@ async def judge_expiry(ledger: Ledger, node: Node, message: Expire) -> None:
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
         _broke(ledger, message, error)
     finally:
+        ledger.activations.discard(act)
         ledger.tally.end()
         flow.finish(ledger, message)

@@ -24,6 +24,7 @@ from .._plan.answers import (
 from .._plan.nodes import StepNode, SwitchNode
 from ..errors import IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
+from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from . import flow
 from .activation import Activation
@@ -42,6 +43,11 @@ STATE_LIMIT = 1000
 def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
     match answer:
+        case Proceed():
+            if answer.ignored is not None:
+                _warn_ignored(act, answer.ignored)
+            _say_end(act)
+            _tell(act, Report.PRUNED if answer.pruned else Report.ARRIVED)
         case Fail():
             _fail(act, answer)
         case Again() if not act.ledger.halted:
@@ -56,10 +62,6 @@ def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an 
         case Cut() | Again():
             _say_end(act)
             _tell(act, Report.PRUNED)
-        case Proceed():
-            _warn_ignored(act, answer.ignored)
-            _say_end(act)
-            _tell(act, Report.PRUNED if answer.pruned else Report.ARRIVED)
         case FanOut() | Descend():
             msg = f"{type(answer).__name__} was never carried out"
             raise AssertionError(msg)
@@ -68,12 +70,10 @@ def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an 
 
 
 def leave_fan(act: Activation) -> None:
-    """Free the slot of a map worker that is finished."""
-    if act.message.fan is None:
-        return
+    """Free the place in its map of a worker that is finished."""
     if act.lineage is not NO_LINEAGE:
         act.ledger.tally.workers -= 1
-    if (fan := act.ledger.fans.get(act.message.fan)) is not None:
+    if (fan := act.ledger.fans.get(act.message.fan or "")) is not None:
         fan.item_done(failed=act.failed)
 
 
@@ -215,21 +215,23 @@ def _state_text(ledger: Ledger) -> str:
 
 
 def _say_end(act: Activation) -> None:
-    if act.status.value == "success":
-        act.ledger.tally.time(act.node.name, act.seconds)
-    act.ledger.voice.say(
+    ledger, node = act.ledger, act.node
+    seconds = act.seconds
+    if act.status is StepStatus.SUCCESS:
+        ledger.tally.time(node.name, seconds)
+    ledger.voice.say(
         EventType.STEP_END,
-        act.node.name,
-        act.ledger.state,
-        act.node.kind,
+        node.name,
+        ledger.state,
+        node.kind,
         act.lineage,
-        act.snapshot(),
+        act.snapshot(seconds),
     )
 
 
 def _say_error(act: Activation, error: Exception) -> None:
     is_invocation = act.lineage is not NO_LINEAGE
-    meta = act.snapshot() if is_invocation else None
+    meta = act.snapshot(act.seconds) if is_invocation else None
     if meta is not None:
         trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
         meta["framework"].update(  # type: ignore[attr-defined]
@@ -253,7 +255,7 @@ def _say_suspend(act: Activation, reason: object) -> None:
 
 
 def _warn_ignored(act: Activation, value: object) -> None:
-    if value is None or isinstance(act.node, SwitchNode):
+    if isinstance(act.node, SwitchNode):
         return
     text = (
         f"Step '{act.node.name}' returned {type(value).__name__}, which is ignored; "

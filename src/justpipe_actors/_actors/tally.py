@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ..events import EventType
 from ..outcomes import (
     BarrierMetrics,
     MapMetrics,
@@ -31,8 +32,6 @@ class Tally:
     workers_started: int = 0
     workers: int = 0
     peak_workers: int = 0
-    tokens: int = 0
-    suspends: int = 0
     events: dict[str, int] = attrs.field(factory=dict)
     latency: dict[str, list[float]] = attrs.field(factory=dict)
     barriers: dict[str, list[float]] = attrs.field(factory=dict)
@@ -40,7 +39,9 @@ class Tally:
     def begin(self) -> None:
         """Count one activation, timer or child run that starts."""
         self.started += 1
-        self.peak = max(self.peak, self.started - self.completed)
+        active = self.started - self.completed
+        if active > self.peak:  # max() costs three times this, once per step
+            self.peak = active
 
     def end(self) -> None:
         """Count one that ended."""
@@ -52,6 +53,23 @@ class Tally:
         self.workers += 1
         self.peak_workers = max(self.peak_workers, self.workers)
 
+    def count(self, type: EventType, stage: str) -> None:  # noqa: A002 - the event's own word
+        """Count one event of the stream; its own FINISH reports, and is not reported."""
+        if type is EventType.FINISH and stage == "system":
+            return
+        name = type._value_
+        self.events[name] = self.events.get(name, 0) + 1
+
+    @property
+    def tokens(self) -> int:
+        """TOKEN events so far."""
+        return self.events.get("token", 0)
+
+    @property
+    def suspends(self) -> int:
+        """SUSPEND events so far."""
+        return self.events.get("suspend", 0)
+
     def time(self, step: str, seconds: float) -> None:
         """Add one sample to a step's timing: count, total, least, most."""
         row = self.latency.get(step)
@@ -61,8 +79,10 @@ class Tally:
             return
         row[0] += 1
         row[1] += seconds
-        row[2] = min(row[2], seconds)
-        row[3] = max(row[3], seconds)
+        if seconds < row[2]:
+            row[2] = seconds
+        elif seconds > row[3]:
+            row[3] = seconds
 
     def wait(self, join: str) -> None:
         """Count a barrier that begins to wait."""

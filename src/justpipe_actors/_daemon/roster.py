@@ -85,7 +85,7 @@ class Roster:
                 leave()
 
         try:
-            self.host.spawn(live)
+            self.host.crew.employ(live)
         except BaseException:
             self._forget(run)
             leave()

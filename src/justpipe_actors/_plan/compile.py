@@ -66,7 +66,7 @@ def compile_plan(registry: Registry, settings: Settings) -> Plan:
     edges = graph.edges_of(steps)
     parents, routers = graph.parents_of(steps), graph.routers_of(steps)
     nodes = {
-        name: _node(step, registry, settings, stock, (parents[name], routers[name]))
+        name: _node(step, registry, settings, stock, (parents, routers))
         for name, step in steps.items()
     }
     return Plan(
@@ -92,7 +92,7 @@ def _node(
     registry: Registry,
     settings: Settings,
     stock: Stock,
-    upstream: tuple[tuple[str, ...], tuple[str, ...]],
+    upstream: tuple[graph.Edges, graph.Edges],
 ) -> Node:
     options = step.options
     parents, routers = upstream
@@ -105,8 +105,9 @@ def _node(
         "placement": placement,
         "bind": bind_parameters(step.injection, needs),
         "to": step.to,
-        "parents": parents,
-        "routed_by": routers,
+        "parents": parents[step.name],
+        "routed_by": routers[step.name],
+        "leads_straight": _leads_straight(step, parents),
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
         "on_error": _callback(options.on_error, stock) if options.on_error else None,
@@ -123,6 +124,13 @@ def _node(
             return SubNode(**common, child=step.child)
         case _:
             return StepNode(**common)
+
+
+def _leads_straight(step: StepDef, parents: graph.Edges) -> bool:
+    """Say whether what follows a step can be started without asking anybody's gate."""
+    return step.kind is not NodeKind.SWITCH and all(
+        len(parents.get(target, ())) == 1 for target in step.to
+    )
 
 
 def _callback(hook: HookSpec, stock: Stock) -> Callback:

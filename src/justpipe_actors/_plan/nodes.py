@@ -48,7 +48,7 @@ class RunValues(Protocol):
         ...
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class CallValues:
     """The values of one call that functions may ask for besides the run's."""
 
@@ -59,6 +59,9 @@ class CallValues:
     step_name: str | None = None
     """The failing step, for handlers."""
 
+
+NO_VALUES = CallValues()
+"""The values of a call that has none of its own."""
 
 Bind = Callable[[RunValues, CallValues], dict[str, object]]
 """Collects the keyword arguments of one call."""
@@ -94,6 +97,8 @@ class Node:
     """The nodes with this one in their ``to``, each once, in order of registration."""
     routed_by: tuple[str, ...] = ()
     """Dict switches that may start it directly, each once, in order of registration."""
+    leads_straight: bool = False
+    """Whether none of its successors has another parent to wait for."""
     join: BarrierType = BarrierType.ALL
     """How many parents it waits for."""
     barrier_timeout: float | None = None

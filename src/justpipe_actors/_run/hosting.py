@@ -45,6 +45,10 @@ class Loop(Protocol):
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
         ...
 
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task, where other tasks can be started."""
+        ...
+
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
 
@@ -82,6 +86,10 @@ class AsyncioLoop:
         while task.uncancel():
             continue
         return True
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task and not in a callback of the loop."""
+        return asyncio.current_task() is not None
 
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
@@ -130,6 +138,10 @@ class TrioLoop:
     def outlive_kill(self) -> bool:
         """Tell whether the current task was cancelled past all scopes: never here."""
         return False
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task and not in a callback of the loop."""
+        return trio.lowlevel.in_trio_task()
 
     def spawn(self, main: Main) -> None:
         """Start a system task that sees the caller's context variables."""

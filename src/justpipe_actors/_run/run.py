@@ -124,6 +124,7 @@ class Run:
     _resources: Resources | None = attrs.field(default=None, init=False)
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
     _began: float | None = attrs.field(default=None, init=False)
+    _is_serving: bool = attrs.field(default=False, init=False)
 
     # -- from outside
 
@@ -131,7 +132,13 @@ class Run:
         """End it now; the first reason is the one that counts."""
         if self.ledger.ending is None and self.end is None:
             self.ledger.ending = Ending(status, reason)
-        self._scope.cancel()
+        if self._is_serving:
+            # Its task is inside a step, which may take its time to clean up.
+            self.ledger.interrupt(status, reason)
+            if self.loop.is_in_task():
+                self.ledger.host.spawn(self._wait_quiet)
+        else:
+            self._scope.cancel()
 
     def break_off(self, error: BaseException) -> None:
         """End it now because of something that is to be raised at the consumer."""
@@ -158,8 +165,12 @@ class Run:
         if self.host is not None:
             self.host.conducting.add(self)
         try:
-            async with anyio.create_task_group() as listeners:
-                await self._live_with_resources(listeners)
+            if self.host is None or self.voice.audience.listeners:
+                async with anyio.create_task_group() as tasks:
+                    await self._live_with_resources(tasks)
+            else:
+                current_lender.set(self.host.resources)
+                await self._live(None)
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
@@ -200,10 +211,11 @@ class Run:
             with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - it says who is slow
                 await own.aclose()
 
-    async def _live(self, listeners: TaskGroup) -> None:
+    async def _live(self, listeners: TaskGroup | None) -> None:
         try:
             with self._scope:
-                await self.voice.audience.open(listeners)
+                if listeners is not None:
+                    await self.voice.audience.open(listeners)
                 if self.ledger.ending is None:
                     await self._perform()
         except anyio.get_cancelled_exc_class():
@@ -232,39 +244,35 @@ class Run:
             return
         self.ledger.variables = copy_context()
         if self.host is not None:
-            await self._work(self.host, None)
+            await self._work(self.host)
             return
-        async with anyio.create_task_group() as actors:
-            await self._work(self._open_host(actors), actors)
-            actors.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            await self._work(self._open_host(tasks))
+            tasks.cancel_scope.cancel()
 
-    def _open_host(self, actors: TaskGroup) -> Host:
+    def _open_host(self, tasks: TaskGroup) -> Host:
         assert self._resources is not None
-        host = Host(
-            actors,
+        return Host(
+            tasks,
             self.loop.now,
             self.loop.watch_task(),
             resources=self._resources,
         )
-        self.ledger.host = host
-        self.ledger.isolated = False
-        return host
 
-    async def _work(self, host: Stage, actors: TaskGroup | None) -> None:
+    async def _work(self, host: Stage) -> None:
         """Let the actors work until the run holds no token, or has to end."""
         ledger = self.ledger
         ledger.host = host
         host.enter(ledger)
-        if actors is not None:
-            ledger.on_interrupt = actors.cancel_scope.cancel
         try:
-            self._start_roots()
+            await self._serve_first(host)
             if seams.active is not None:
                 await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
-            with anyio.move_on_after(self.order.timeout):
-                await ledger.quiet.wait()
             if ledger.tokens and ledger.ending is None:
-                self._time_out()
+                with anyio.move_on_after(self.order.timeout):
+                    await ledger.quiet.wait()
+                if ledger.tokens and ledger.ending is None:
+                    self._time_out()
             await self._wait_cleanup()
         except anyio.get_cancelled_exc_class():
             self._interrupted()
@@ -276,17 +284,38 @@ class Run:
         finally:
             host.dismiss(ledger)
 
+    async def _serve_first(self, host: Stage) -> None:
+        """Start the first steps; this task serves them as long as only they are due.
+
+        A step that waits holds up nobody but this task, which has nothing else to do
+        than to wait for this very step.  Except to keep time: a run with a timeout
+        leaves its steps to the receivers.
+        """
+        if self.order.timeout is not None:
+            self._start_roots()
+            return
+        host.crew.held = True
+        try:
+            self._start_roots()
+        finally:
+            host.crew.held = False
+        self._is_serving = True
+        try:
+            await host.crew.serve(self.ledger.run_id)
+        finally:
+            self._is_serving = False
+
     def _start_roots(self) -> None:
         ledger, plan, start = self.ledger, self.order.plan, self.order.start
         wave = ledger.open_wave()
         wave.live += 1
-        ledger.take("start")
+        ledger.take()
         try:
             for root in plan.roots if start is None else (start,):
                 flow.begin(ledger, root, wave)
         finally:
             wave.live -= 1
-            ledger.give("start")
+            ledger.give()
 
     def _time_out(self) -> None:
         text = f"Run timed out after {self.order.timeout:g}s"
@@ -306,17 +335,22 @@ class Run:
         self.ledger.interrupt(ending.status, ending.reason)
 
     async def _wait_cleanup(self) -> None:
-        """Wait until every activation has cleaned up; say who does not."""
-        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
-            while self.ledger.tokens:
-                with anyio.move_on_after(PATIENCE):
-                    await self.ledger.quiet.wait()
-                if self.ledger.tokens:
-                    _logger.warning(
-                        "Run %s was told to end but is held up by: %s",
-                        self.ledger.run_id,
-                        ", ".join(f"{n} x{c}" for n, c in self.ledger.holders.items()),
-                    )
+        """Wait until every activation has cleaned up."""
+        if self.ledger.tokens:
+            with anyio.CancelScope(shield=True):
+                await self._wait_quiet()
+
+    async def _wait_quiet(self) -> None:
+        """Wait until the run holds no token; say who does when that takes long."""
+        while self.ledger.tokens:  # noqa: ASYNC912
+            with anyio.move_on_after(PATIENCE):
+                await self.ledger.quiet.wait()
+            if self.ledger.tokens:
+                _logger.warning(
+                    "Run %s was told to end but is held up by: %s",
+                    self.ledger.run_id,
+                    ", ".join(f"{n} x{c}" for n, c in self.ledger.holders.items()),
+                )
 
     # -- its end
 

@@ -145,6 +145,13 @@ class RunStream:
         """
         if self._is_closed or self._is_over:
             raise StopAsyncIteration
+        if self._feed is not None and seams.active is None:
+            event = self._feed.get_nowait()
+            if event is not None:
+                return event
+        return await self._next()
+
+    async def _next(self) -> Event:
         if self._run is None:
             await self._start_detached()
         reader = self._tail if self._feed is None else self._feed

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import time
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
+from trio.lowlevel import enable_ki_protection
 
 from .._actors.ledger import NO_LINEAGE, Lineage
 from .._actors.tally import Tally
 from ..abc import EventHook
-from ..events import Event, EventType, NodeKind
+from ..events import Event, EventType, NodeKind, event_of
 from .audience import Audience
 
 
@@ -95,7 +97,8 @@ class RunVoice:
     ) -> None:
         """Publish one event now."""
         event = self.word(type, stage, payload, kind, lineage, meta)
-        self.audience.put(event)
+        if self.audience.listeners:
+            self.audience.put(event)
         self.sink.put(event)
 
     def word(
@@ -108,24 +111,77 @@ class RunVoice:
         meta: dict[str, object] | None = None,
     ) -> Event:
         """Number and count an event and let the hooks have it, without telling anybody."""
-        self._seq += 1
-        event = Event(
-            type=type,
-            stage=stage,
-            payload=payload,
+        self._seq = seq = self._seq + 1
+        run_id = self.run_id
+        event = event_of(
+            {
+                "type": type,
+                "stage": stage,
+                "payload": payload,
+                "timestamp": time(),
+                "run_id": run_id,
+                "origin_run_id": run_id,
+                "parent_run_id": None,
+                "seq": seq,
+                "node_kind": kind,
+                "invocation_id": lineage.invocation,
+                "parent_invocation_id": lineage.parent,
+                "owner_invocation_id": lineage.owner,
+                "attempt": lineage.attempt,
+                "scope": lineage.scope,
+                "meta": meta,
+            }
+        )
+        self.tally.count(type, stage)
+        return self._hooked(event) if self.hooks else event
+
+    def teller(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        lineage: Lineage,
+    ) -> Callable[[object], None]:
+        """Return what says the same again and again, with another payload each time.
+
+        Streams of tokens are where a run has most of its events, so what they share is
+        written once and copied.
+        """
+        pattern = vars(self._pattern(type, stage, lineage))
+
+        @enable_ki_protection
+        def tell(payload: object) -> None:
+            self._seq = seq = self._seq + 1
+            fields = pattern.copy()
+            fields["payload"] = payload
+            fields["seq"] = seq
+            fields["timestamp"] = time()
+            event = event_of(fields)
+            self.tally.count(type, stage)
+            if self.hooks:
+                event = self._hooked(event)
+            if self.audience.listeners:
+                self.audience.put(event)
+            self.sink.put(event)
+
+        return tell
+
+    def _pattern(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        lineage: Lineage,
+    ) -> Event:
+        return Event(
+            type,
+            stage,
             run_id=self.run_id,
             origin_run_id=self.run_id,
-            seq=self._seq,
-            node_kind=kind,
             invocation_id=lineage.invocation,
             parent_invocation_id=lineage.parent,
             owner_invocation_id=lineage.owner,
             attempt=lineage.attempt,
             scope=lineage.scope,
-            meta=meta,
         )
-        self._count(event)
-        return self._hooked(event)
 
     def relay(self, event: Event, act: Activation) -> None:
         """Publish a child's event as this run's own."""
@@ -142,7 +198,7 @@ class RunVoice:
             scope=(act.node.name, *event.scope),
             meta=dict(event.meta) if event.meta is not None else None,
         )
-        self._count(relayed)
+        self.tally.count(relayed.type, relayed.stage)
         self._count_child(relayed)
         relayed = self._hooked(relayed)
         self.audience.put(relayed)
@@ -157,16 +213,6 @@ class RunVoice:
                 self.on_broken_hook(error)
                 break  # noqa: ASYNC104
         return event
-
-    def _count(self, event: Event) -> None:
-        if event.type is EventType.FINISH and event.stage == "system":
-            return
-        name = event.type.value
-        self.tally.events[name] = self.tally.events.get(name, 0) + 1
-        if event.type is EventType.TOKEN:
-            self.tally.tokens += 1
-        elif event.type is EventType.SUSPEND:
-            self.tally.suspends += 1
 
     def _count_child(self, event: Event) -> None:
         match event.type:
