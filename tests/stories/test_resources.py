@@ -377,6 +377,46 @@ async def test_waiting_counts_for_the_steps_timeout_and_not_for_the_resource() -
     assert lab.log == ["open 1", "close 1"]
 
 
+async def test_what_only_an_old_version_needs_is_closed_with_it() -> None:
+    """Its runs finish with it; what the new version needs as well stays open."""
+    log: list[str] = []
+
+    async def shared() -> AsyncIterator[int]:
+        log.append("+shared")
+        yield 1
+        log.append("-shared")
+
+    def version(number: int) -> Pipe[Any, Any]:
+        pipe: Pipe[Any, Any] = Pipe(dict, name="p")
+        pipe.resource(shared)
+
+        @pipe.resource(name="own")
+        async def own(shared: int) -> AsyncIterator[int]:
+            log.append(f"+own {number}")
+            yield number
+            log.append(f"-own {number}")
+
+        @pipe.step
+        async def s(state: dict[str, Any], own: int) -> None:
+            await anyio.sleep(state["seconds"])
+
+        return pipe
+
+    async with Supervisor(version(1)) as supervisor:
+        old = await supervisor.submit("p", {"seconds": 10})
+        await anyio.sleep(1)
+        supervisor.add_pipe(version(2))
+        await finish(supervisor.run("p", {"seconds": 1}))
+        assert log == ["+shared", "+own 1", "+own 2"]
+        assert (await old.wait()).status.value == "success"
+        await anyio.sleep(1)
+        assert log == ["+shared", "+own 1", "+own 2", "-own 1"]
+        supervisor.add_pipe(version(3))
+        await anyio.sleep(1)
+        # Version 3 has not needed anything so far, so nothing is kept for it.
+        assert log[4:] == ["-own 2", "-shared"]
+
+
 # -- eager
 
 

@@ -7,7 +7,7 @@ its runs and they share its actors.  It is the same code with two lifetimes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from .. import seams
 from .._failure.texts import text_of
-from .._plan.nodes import Plan
+from .._plan.nodes import Plan, ResourceNode
 from ..seams import Seam
 from . import flow
 from .actor import Actor
@@ -130,18 +130,30 @@ class Host:
         if plan in self._uses:
             self._retired.add(plan)
         else:
-            self._casts.pop(plan, None)
             self._idle.pop(plan, None)
+            self._let_go(plan, plan.resources)
 
     def _rest(self, plan: Plan) -> None:
         """Keep the actors of a plan without runs, if it is one of the last few."""
         if plan in self._retired:
             self._retired.discard(plan)
-            self._casts.pop(plan, None)
+            self._let_go(plan, plan.resources)
         elif plan in self._casts:
             self._idle[plan] = None
             if len(self._idle) > IDLE_CASTS:
-                self._casts.pop(self._idle.popitem(last=False)[0], None)
+                oldest, _ = self._idle.popitem(last=False)
+                lazy = [one for one in oldest.resources if not one.eager]
+                self._let_go(oldest, lazy)
+
+    def _let_go(self, plan: Plan, resources: Iterable[ResourceNode]) -> None:
+        """Forget a plan's actors, and close those of its resources that no other has."""
+        self._casts.pop(plan, None)
+        kept = {
+            one.identity
+            for other in (*self._casts, *self._uses)
+            for one in other.resources
+        }
+        self.resources.let_go(one for one in resources if one.identity not in kept)
 
     def drop_messages(self, ledger: Ledger, *, workers_only: bool = False) -> None:
         """Take a run's messages out of all inboxes and give back what they hold."""

@@ -336,6 +336,13 @@ class Resources:
             if withdrawn.node.eager and withdrawn.current is None:
                 self._begin(withdrawn)
 
+    def let_go(self, nodes: Iterable[ResourceNode]) -> None:
+        """Close what nobody will ask for any more, each behind its last user."""
+        for node in nodes:
+            resource = self._shelf.pop(node.identity, None)
+            if resource is not None and resource.current is not None:
+                self._withdraw(resource.current)
+
     def _withdraw(self, incarnation: Incarnation) -> list[Resource]:
         resource = incarnation.resource
         incarnation.is_retired = True

@@ -77,7 +77,7 @@ def compile_plan(registry: Registry, settings: Settings) -> Plan:
         startup=tuple(_callback(hook, stock) for hook in registry.startup_hooks),
         shutdown=tuple(_callback(hook, stock) for hook in registry.shutdown_hooks),
         on_error=_callback(registry.error_hook, stock) if registry.error_hook else None,
-        eager=stock.eager(),
+        resources=tuple(stock.nodes[name] for name in registry.resources),
         on_failure=settings.on_failure,
         max_retries=settings.max_retries,
         max_map_items=settings.max_map_items,

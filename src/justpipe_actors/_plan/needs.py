@@ -80,10 +80,6 @@ class Stock:
         choices = choices_of(injection, wants, self.resources)
         return {parameter: self.nodes[names[0]] for parameter, names in choices.items()}
 
-    def eager(self) -> tuple[ResourceNode, ...]:
-        """Return those to open before anybody asks for them."""
-        return tuple(self.nodes[n] for n, one in self.resources.items() if one.eager)
-
     def _link(self, name: str) -> ResourceNode:
         if name not in self.nodes:
             one = self.resources[name]

@@ -213,8 +213,8 @@ class Plan:
     """Hooks before FINISH, in order."""
     on_error: Callback | None = None
     """The pipe's error handler."""
-    eager: tuple[ResourceNode, ...] = ()
-    """Resources to open before the startup hooks, in order of registration."""
+    resources: tuple[ResourceNode, ...] = ()
+    """What its functions can be given, in order of registration."""
     on_failure: str = "prune"
     """What an unhandled failure does to the rest: prune, continue or stop."""
     max_retries: int = 100
@@ -233,6 +233,11 @@ class Plan:
     _reachable: dict[str, frozenset[str]] = attrs.field(
         factory=dict, init=False, repr=False
     )
+
+    @property
+    def eager(self) -> tuple[ResourceNode, ...]:
+        """Resources to open before the startup hooks."""
+        return tuple(one for one in self.resources if one.eager)
 
     def reachable(self, start: str) -> frozenset[str]:
         """Return every step that static edges, routes and workers lead to from a start."""
