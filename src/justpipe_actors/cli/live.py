@@ -31,16 +31,22 @@ class LiveView:
         progress: the rows to begin with.
         screen: the terminal.
         out: where tokens go when that is not the terminal.
+        began: wall clock at the run's start in seconds, if that is not now.
     """
 
     def __init__(
-        self, title: str, progress: Progress, screen: Console, out: TextIO | None
+        self,
+        title: str,
+        progress: Progress,
+        screen: Console,
+        out: TextIO | None = None,
+        began: float | None = None,
     ) -> None:
         self._title = title
         self._progress = progress
         self._screen = screen
         self._out = out
-        self._began = time.time()
+        self._began = time.time() if began is None else began
         self._tail = ""
         self._notice = ""
         self._is_over = False

@@ -78,3 +78,13 @@ def table_of(*titles: str, flexible: str = "") -> Table:
 def flexible_text(text: object) -> Text:
     """Return foreign text that may be cut off."""
     return Text(printable(text), no_wrap=True, overflow="ellipsis")
+
+
+def put_table(screen: Console, table: Table) -> None:
+    """Draw a table; what fills its cells up is for eyes and not for programs."""
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    with screen.capture() as captured:
+        screen.print(table)
+    screen.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import attrs
 import click
 from rich.console import Console
 
@@ -47,17 +48,34 @@ def _place(stream: Any) -> Place:
     return Place(screen.is_terminal, screen.is_terminal and not screen.is_dumb_terminal)
 
 
-def view_for(
-    style: Style, title: str, progress: Progress, *, has_state: bool = False
-) -> View:
+@attrs.frozen(kw_only=True)
+class Shown:
+    """What is to be shown."""
+
+    title: str
+    """What stands at the end of the rows while it runs."""
+    progress: Progress
+    """The rows to begin with."""
+    has_state: bool = False
+    """Whether events carry the state as JSON."""
+    began: float | None = None
+    """Wall clock at the run's start in seconds, if that is not now."""
+
+
+def view_for(style: Style, shown: Shown) -> View:
     """Return the view of a style."""
     out, err = sys.stdout, sys.stderr
     match style:
         case "json":
-            return JsonView(progress, out, err, has_state=has_state)
+            return JsonView(shown.progress, out, err, has_state=shown.has_state)
         case "lines":
-            return LinesView(progress, out, err)
+            return LinesView(shown.progress, out, err)
         case "live":
             is_above = _place(out).can_redraw
-            screen = Console(file=out if is_above else err)
-            return LiveView(title, progress, screen, None if is_above else out)
+            return LiveView(
+                shown.title,
+                shown.progress,
+                Console(file=out if is_above else err),
+                None if is_above else out,
+                shown.began,
+            )

@@ -27,6 +27,7 @@ from ..screen import (
     canvas_of,
     flexible_text,
     moment_text,
+    put_table,
     screen_for,
     status_text,
     table_of,
@@ -141,7 +142,7 @@ def _show(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
             status_text(one.run.label, canvas),
             moment_text(one.run.start_time),
         )
-    screen.print(table)
+    put_table(screen, table)
     if len(runs) > SHOWN:
         screen.print(f"and {len(runs) - SHOWN:,} more", style="dim")
     if options.dry_run:

@@ -16,6 +16,7 @@ from ..screen import (
     canvas_of,
     flexible_text,
     moment_text,
+    put_table,
     screen_for,
     status_text,
     table_of,
@@ -104,7 +105,7 @@ def _show_table(runs: list[AnnotatedRun], options: ListOptions) -> None:
                 one.run.duration.total_seconds() if one.run.duration else None
             ),
         )
-    screen.print(table)
+    put_table(screen, table)
     more = ", and perhaps more: see --limit" if len(runs) == options.limit else ""
     screen.print(f"\n{len(runs)} run(s){more}", style="dim")
     if screen.is_terminal and not options.full:

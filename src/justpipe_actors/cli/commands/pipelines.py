@@ -11,7 +11,13 @@ import click
 from ...records import RunQuery, RunSummary
 from ...storage.registry import PipelineInfo, PipelineRegistry
 from ..formatting import format_duration
-from ..screen import flexible_text, moment_text, screen_for, table_of
+from ..screen import (
+    flexible_text,
+    moment_text,
+    put_table,
+    screen_for,
+    table_of,
+)
 from ..store import json_option, storage_option
 from ..summing import success_rate
 
@@ -68,5 +74,5 @@ def _show(found: list[tuple[PipelineInfo, RunSummary]]) -> None:
             format_duration(None if average is None else average.total_seconds()),
             moment_text(summary.last_start),
         )
-    screen.print(table)
+    put_table(screen, table)
     screen.print(f"\n{len(found)} pipeline(s)", style="dim")

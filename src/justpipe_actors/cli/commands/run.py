@@ -14,7 +14,7 @@ from ..loading import load_pipe
 from ..looping import run_in_loop
 from ..outline import outline
 from ..values import build, build_default, read_json
-from ..viewing import style_of, style_options, view_for
+from ..viewing import Shown, style_of, style_options, view_for
 from ..views import Style
 
 
@@ -49,10 +49,13 @@ def run_command(options: RunOptions) -> int:
     pipe = load_pipe(options.target)
     state = _value(pipe.state_type, options.state, "--state")
     context = _value(pipe.context_type, options.context, "--context")
-    title = f"{pipe.name} on {options.backend}"
-    progress = outline(pipe.describe())
     style = style_of(options.style)
-    view = view_for(style, title, progress, has_state=options.has_state)
+    shown = Shown(
+        title=f"{pipe.name} on {options.backend}",
+        progress=outline(pipe.describe()),
+        has_state=options.has_state,
+    )
+    view = view_for(style, shown)
 
     def open_run() -> Stream:
         return pipe.run(state, context, start=options.start, timeout=options.timeout)

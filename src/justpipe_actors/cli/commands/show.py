@@ -9,16 +9,27 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import counted, format_duration, printable
 from ..progress import Progress
 from ..rows import Canvas, draw
-from ..screen import canvas_of, moment_text, screen_for, status_text
+from ..screen import (
+    canvas_of,
+    moment_text,
+    put_table,
+    screen_for,
+    status_text,
+)
 from ..shapes import parsed, run_shape
 from ..store import find_run, json_option, run_argument, storage_option
 from ..stored import told
+
+
+SHOWN = 3
+"""Failures that are told in full."""
 
 
 @click.command("show")
@@ -69,18 +80,28 @@ def _show(
     screen: Console, one: AnnotatedRun, counts: dict[str, int], progress: Progress
 ) -> None:
     canvas = canvas_of(screen)
+    facts = Table.grid(padding=(0, 2, 0, 0))
     for name, value in _facts(one, counts, canvas):
-        screen.print(Text(f"{name:<10}", "dim") + value, soft_wrap=True)
+        facts.add_row(Text(name, "dim"), value)
+    put_table(screen, facts)
     if progress.rows:
         screen.print()
         everything = Canvas(canvas.width, len(progress.rows), canvas.has_only_ascii)
         for line in draw(progress, everything, progress.latest):
             screen.print(line)
-    for trouble in progress.troubles:
-        screen.print()
-        screen.print(Text(f"{printable(trouble.step)} failed", "red"), soft_wrap=True)
-        for text in (*trouble.error.splitlines(), f"at {trouble.place}"):
-            screen.print(Text(f"  {printable(text)}"), soft_wrap=True)
+    for line in _failure_lines(progress):
+        screen.print(line, soft_wrap=True)
+
+
+def _failure_lines(progress: Progress) -> Iterator[Text]:
+    for trouble in progress.troubles[:SHOWN]:
+        yield Text(f"\n{printable(trouble.step)} failed", "red")
+        place = [f"at {trouble.place}"] if trouble.place else []
+        for text in [*trouble.error.splitlines(), *place]:
+            yield Text(f"  {printable(text)}")
+    failed = sum(row.failed for row in progress.rows.values())
+    if failed > SHOWN:
+        yield Text(f"\nand {counted(failed - SHOWN, 'more failure')}", "red")
 
 
 def _facts(

@@ -15,7 +15,7 @@ from ..formatting import printable
 from ..refusals import Failed
 from ..store import find_run, storage_option
 from ..stored import event_of, planned, stored_events
-from ..viewing import style_of, style_options, view_for
+from ..viewing import Shown, style_of, style_options, view_for
 from ..views import Style, View
 from ..words import FAILED, INTERRUPTED, Ending
 
@@ -38,9 +38,13 @@ def command(run_id: str | None, style: Style | None, registry: PipelineRegistry)
     one, store = find_run(registry, wanted)
     latest = registry.describe_pipeline(one.pipeline_hash)
     progress = planned(store, one.run, latest)
-    title = f"{printable(one.pipeline_name)} {one.run.run_id[:8]}"
+    shown = Shown(
+        title=f"{one.pipeline_name} {one.run.run_id[:8]}",
+        progress=progress,
+        began=one.run.start_time.timestamp(),
+    )
     style = style_of(style)
-    view = view_for(style, title, progress)
+    view = view_for(style, shown)
 
     def take(stored: StoredEvent) -> None:
         event = event_of(stored)
