@@ -109,10 +109,13 @@ class Progress:
     """How it ended."""
     latest: float = 0.0
     """Wall clock at the last event, in seconds."""
+    run_id: str | None = None
+    """The run, once it has begun."""
 
     def hear(self, event: Event) -> None:
         """Take note of an event."""
         self.latest = event.timestamp
+        self.run_id = event.run_id
         match event.type:
             case EventType.TOKEN:
                 self.tokens += 1

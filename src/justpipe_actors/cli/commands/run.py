@@ -10,9 +10,11 @@ import click
 
 from ...codec import to_text
 from ..conducting import Stream
+from ..formatting import printable
 from ..loading import load_pipe
 from ..looping import run_in_loop
 from ..outline import outline
+from ..recording import recording, where_stored
 from ..values import build, build_default, read_json
 from ..viewing import Shown, style_of, style_options, view_for
 from ..views import Style
@@ -34,6 +36,10 @@ class RunOptions:
     """Seconds."""
     start: str | None
     """The step to begin with."""
+    persist: bool
+    """Whether to store it, although the pipe does not."""
+    storage: str | None
+    """Where to store it."""
     style: Style | None
     """How to show it; None leaves it to where output goes."""
     has_state: bool
@@ -60,12 +66,16 @@ def run_command(options: RunOptions) -> int:
     def open_run() -> Stream:
         return pipe.run(state, context, start=options.start, timeout=options.timeout)
 
-    ending = run_in_loop(open_run, view, options.backend)
+    with recording(pipe, options.storage, is_asked=options.persist) as is_recorded:
+        ending = run_in_loop(open_run, view, options.backend)
     if isinstance(ending, int):
         return ending
     view.conclude(ending)
     if options.has_state and style != "json":
         sys.stdout.write(f"{to_text(state)}\n")
+    if is_recorded and style != "json":
+        stored = where_stored(shown.progress.run_id, options.storage)
+        sys.stderr.write(f"{printable(stored)}\n")
     return ending.status
 
 
@@ -96,6 +106,14 @@ def _value(wanted: Any, text: str | None, option: str) -> Any:
 )
 @click.option(
     "--start", metavar="STEP", help="Begin with this step instead of at the roots."
+)
+@click.option(
+    "--persist", is_flag=True, help="Store the run, as Pipe(persist=True) does."
+)
+@click.option(
+    "--storage",
+    metavar="PATH",
+    help="Store the run below this directory; says --persist, too.",
 )
 @click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
 @style_options
