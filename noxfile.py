@@ -38,6 +38,16 @@ ASYNC_RULES = (
     "ASYNC913",  # an endless loop without a checkpoint
 )
 
+DEMO = (
+    "list",
+    "show last",
+    "timeline last --steps 10",
+    "compare last~1 last",
+    "stats",
+    "cleanup --keep 1 --yes",
+)
+"""What the demo looks at, once something was stored."""
+
 
 def install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Install this package as users get it, and the named dependency groups."""
@@ -106,10 +116,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Run the demo on both event loops."""
+    """Survey the standard library on both event loops, then look at what was stored."""
     install(session, extras="[all]")
+    store = ("--storage", str(Path(session.create_tmp()).absolute()))
     for backend in ("trio", "asyncio"):
-        session.run("python", "docs/examples/survey/main.py", "--backend", backend)
+        survey = ("run", "docs/examples/survey/pipeline.py", "--text")
+        session.run("justpipe-actors", *survey, "--backend", backend, *store)
+    for look in DEMO:
+        session.run("justpipe-actors", *look.split(), *store)
 
 
 @nox.session

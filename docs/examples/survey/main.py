@@ -1,5 +1,8 @@
 """Surveys a Python code base: ``python main.py [DIRECTORY]``.
 
+``justpipe-actors run pipeline.py`` runs the same pipe; this is how a program of one's
+own runs it, with a progress line and exit codes that fit it.
+
 The report goes to standard output, progress and complaints to standard error.
 Exit codes: 0 a report was written, 1 the survey failed, 2 there is nothing to survey,
 130 interrupted, 141 nobody reads the report.
@@ -9,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import sys
-import sysconfig
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,7 +30,7 @@ from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
 # Run as a script, the package is a directory like any other.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from survey.pipeline import Survey, pipe
+from survey.pipeline import STANDARD_LIBRARY, Survey, pipe
 from survey.report import counted, shown
 
 
@@ -102,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What went wrong is said at the end; the log need not say it, too.
+    logging.getLogger().addHandler(logging.NullHandler())
     options = parser().parse_args(arguments)
     code = FAILED
     try:
@@ -120,12 +125,12 @@ def run_in_loop(survey: Survey, backend: str) -> int:
     began = time.monotonic()
     progress = Progress(sys.stderr)
     end = anyio.run(conduct, survey, write, progress, backend=backend)
-    if end is None or end.status is not PipelineTerminalStatus.SUCCESS:
-        complain(f"the survey failed: {end.error if end else 'it was cut short'}")
-        return FAILED
     if survey.problem:
         complain(survey.problem)
         return NOTHING
+    if end is None or end.status is not PipelineTerminalStatus.SUCCESS:
+        complain(f"the survey failed: {end.error if end else 'it was cut short'}")
+        return FAILED
     files = counted(len(survey.facts) + len(survey.skipped), "file")
     write(f"\n{files} in {time.monotonic() - began:.1f} s on {backend}.\n")
     return 0
@@ -151,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
         "directory",
         nargs="?",
         type=directory,
-        default=sysconfig.get_path("stdlib"),
+        default=STANDARD_LIBRARY,
         help="what to survey; this interpreter's standard library if left out",
     )
     made.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")

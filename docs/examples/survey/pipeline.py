@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,6 +32,9 @@ from .analysis import (
 )
 from .reading import Definition, Facts, UnreadableError, python_files, read
 
+
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+"""What is surveyed when nobody says what."""
 
 WINDOW = 4
 """Files in hand at once; the walk over the directories waits for them."""
@@ -62,6 +66,10 @@ class Ranking:
     """The one with the most branches first."""
 
 
+class NothingToSurveyError(Exception):
+    """There was no file, or none that could be parsed."""
+
+
 class Survey:
     """The state of a run.
 
@@ -69,7 +77,7 @@ class Survey:
     indivisible operation, and each step after them has an attribute of its own.
     """
 
-    def __init__(self, root: Path, limit: int | None = None) -> None:
+    def __init__(self, root: Path = STANDARD_LIBRARY, limit: int | None = None) -> None:
         self.root = root
         self.limit = limit
         self.facts: list[Facts] = []
@@ -110,7 +118,10 @@ def rank_functions(state: Ranking) -> None:
 
 # -- the pipe
 
-pipe: Pipe[Survey, None] = Pipe(Survey, name="survey", max_map_items=1_000_000)
+# A survey of many files is large, and it would be stored again with every step.
+pipe: Pipe[Survey, None] = Pipe(
+    Survey, name="survey", max_map_items=1_000_000, persist_state="none"
+)
 
 
 @pipe.map(each="parse", to=["imports", "definitions"], max_concurrency=WINDOW)
@@ -164,8 +175,13 @@ def judge(survey: Survey) -> str:
 
 @pipe.step
 def nothing(survey: Survey) -> None:
-    """Say why there is nothing to report."""
+    """Fail, and say why there is nothing to report.
+
+    Raises:
+        NothingToSurveyError: always.
+    """
     survey.problem = report.why_nothing(survey.root, survey.skipped)
+    raise NothingToSurveyError(survey.problem)
 
 
 @pipe.step(to="rank")
