@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from justpipe_actors.cli.main import main
+
+from .conftest import Store
 
 
 RUNNABLE = Path(__file__).with_name("runnable.py")
@@ -33,7 +36,7 @@ main()
 """Whoever runs the tests may have Ctrl-C ignored, and children inherit that."""
 
 
-def command(*arguments: str) -> list[str]:
+def program(*arguments: str) -> list[str]:
     """Return the command line as a program of its own."""
     return [sys.executable, "-c", INTERRUPTIBLE, *arguments]
 
@@ -44,6 +47,7 @@ def step_ends(text: str) -> list[dict[str, Any]]:
     return [event for event in events if event["type"] == "step_end"]
 
 
+Command = Callable[..., tuple[int, str, str]]
 Captured = pytest.CaptureFixture[str]
 
 # -- what is written
@@ -126,6 +130,54 @@ def test_the_survey_runs(backend: str, tmp_path: Path, capsys: Captured) -> None
 
     assert status == 0
     assert capsys.readouterr().out.startswith("Survey of ")
+
+
+# -- what is stored
+
+
+@pytest.mark.parametrize("name", ["counting", "failing"])
+def test_a_run_is_stored_on_request(
+    name: str, backend: str, store: Store, command: Command
+) -> None:
+    """With --persist a run is stored as it ended, and the way to it is told."""
+    arguments = ["run", target(name), "--persist", "--text", "--backend", backend]
+
+    status, _, err = command(*arguments)
+
+    (found,) = json.loads(command("list", "--json")[1])
+    assert found["status"] == ("failed" if status else "success")
+    assert (
+        f"stored; look at it with: justpipe-actors show {found['run_id'][:8]}\n" in err
+    )
+
+
+def test_a_run_is_stored_elsewhere(
+    store: Store, command: Command, tmp_path: Path
+) -> None:
+    """With --storage it is stored there, and only this run is."""
+    elsewhere = str(tmp_path / "elsewhere")
+
+    _, _, err = command("run", target("counting"), "--storage", elsewhere, "--text")
+    command("run", target("counting"), "--text")
+
+    assert len(json.loads(command("list", "--json", "--storage", elsewhere)[1])) == 1
+    assert err.endswith(f" --storage {elsewhere}\n")
+    assert not store.root.exists()
+
+
+def test_what_cannot_be_stored_is_told(
+    store: Store, command: Command, tmp_path: Path
+) -> None:
+    """W3: a store that cannot be opened costs a warning, and the run goes on."""
+    (tmp_path / "file").write_text("")
+
+    status, out, err = command(
+        "run", target("counting"), "--storage", str(tmp_path / "file"), "--text"
+    )
+
+    assert status == 0
+    assert "in all 0" in out
+    assert f"not stored in {tmp_path / 'file'}" in err
 
 
 # -- how it ends
@@ -237,7 +289,7 @@ def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
     """The first signal ends the run: steps clean up, FINISH is said, nothing is left."""
-    line = command("run", target("waiting"), "--json", "--backend", backend)
+    line = program("run", target("waiting"), "--json", "--backend", backend)
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -260,7 +312,7 @@ def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
     """A further Ctrl-C breaks a step that never lets the first one in."""
-    line = command("run", target("holding"), "--text", "--backend", backend)
+    line = program("run", target("holding"), "--text", "--backend", backend)
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -301,7 +353,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_nobody_reads(backend: str) -> None:
     """When the reader goes away the run ends, quietly."""
-    line = command("run", target("waiting"), "--json", "--backend", backend)
+    line = program("run", target("waiting"), "--json", "--backend", backend)
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

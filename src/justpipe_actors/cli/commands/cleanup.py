@@ -174,7 +174,7 @@ def _conclude(
         }
         sys.stdout.write(json.dumps(shape, indent=2) + "\n")
     elif report.deleted:
-        sys.stdout.write(f"{counted(len(report.deleted), 'run')} deleted\n")
+        sys.stdout.write(f"\n{counted(len(report.deleted), 'run')} deleted\n")
     if report.failed:
         listed = [
             f"  {run_id}: {printable(why)}" for run_id, why in report.failed.items()

@@ -104,7 +104,9 @@ def _day_lines(daily: dict[date, int], canvas: Canvas, today: date) -> Iterator[
         name = ("Today", "Yesterday")[back] if back < 2 else str(day)
         # One block per two runs, as long as the busiest day has room for that.
         length = -(-number // 2) if most <= 2 * room else -(-number * room // most)
-        yield Text.assemble(f"{name:<10}{number:>7,}  ", (block * length, "cyan"))
+        line = Text.assemble(f"{name:<10}{number:>7,}  ", (block * length, "cyan"))
+        line.rstrip()
+        yield line
 
 
 def _failure_line(one: AnnotatedRun, canvas: Canvas, now: datetime) -> Text:

@@ -26,16 +26,22 @@ PAUSE = 0.1
 
 @click.command("tail")
 @click.argument("run_id", metavar="[RUN_ID]", required=False)
+@click.option("--wait", is_flag=True, help="Wait for the run to begin.")
 @style_options
 @storage_option
-def command(run_id: str | None, style: Style | None, registry: PipelineRegistry) -> int:
+def command(
+    run_id: str | None,
+    style: Style | None,
+    registry: PipelineRegistry,
+    *,
+    wait: bool,
+) -> int:
     """Watch a stored run until it ends: what has been of it, and what comes.
 
     RUN_ID is an id, how one begins, or last; left out, it is the newest run that is
     running.  Ctrl-C stops watching, not the run.
     """
-    wanted = _newest_running(registry) if run_id is None else run_id
-    one, store = find_run(registry, wanted)
+    one, store = anyio.run(_found, registry, run_id, wait)
     latest = registry.describe_pipeline(one.pipeline_hash)
     progress = planned(store, one.run, latest)
     shown = Shown(
@@ -44,13 +50,13 @@ def command(run_id: str | None, style: Style | None, registry: PipelineRegistry)
         began=one.run.start_time.timestamp(),
     )
     style = style_of(style)
-    view = view_for(style, shown)
+    view, out = view_for(style, shown), sys.stdout
 
     def take(stored: StoredEvent) -> None:
         event = event_of(stored)
         if style == "json":
-            sys.stdout.write(f"{stored.data}\n")
-            sys.stdout.flush()
+            out.write(f"{stored.data}\n")
+            out.flush()
             if event is not None:
                 progress.hear(event)
         elif event is not None:
@@ -67,10 +73,29 @@ def command(run_id: str | None, style: Style | None, registry: PipelineRegistry)
     return FAILED
 
 
+async def _found(
+    registry: PipelineRegistry,
+    run_id: str | None,
+    wait: bool,  # noqa: FBT001 - anyio.run passes no keywords
+) -> tuple[AnnotatedRun, StorageBackend]:
+    """Return the run that is meant, and wait for it if that is wanted."""
+    while True:
+        try:
+            return find_run(
+                registry, _newest_running(registry) if run_id is None else run_id
+            )
+        except Failed:
+            if not wait:
+                raise
+        await anyio.sleep(PAUSE)
+
+
 def _newest_running(registry: PipelineRegistry) -> str:
     running = registry.query_runs(RunQuery(labels=("running",)), limit=1)
     if not running:
-        msg = "No run is running. Name one: justpipe-actors tail RUN_ID"
+        msg = (
+            "No run is running. Name one, or wait for one: justpipe-actors tail --wait"
+        )
         raise Failed(msg)
     return running[0].run.run_id
 

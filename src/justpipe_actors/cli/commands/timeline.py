@@ -7,6 +7,7 @@ import sys
 import click
 
 from ...abc import StorageBackend
+from ...events import Event
 from ...observability import Timeline
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..output import write_document
@@ -20,6 +21,9 @@ FORMS = ("ascii", "html", "mermaid", "chrome")
 
 UNWATCHED = 100
 """Columns where nobody watches."""
+
+MOST_SPANS = 1_000_000
+"""Invocations of one drawing."""
 
 
 @click.command("timeline")
@@ -41,6 +45,11 @@ UNWATCHED = 100
     help="Lines of the text drawing.",
 )
 @click.option(
+    "--items/--no-items",
+    default=None,
+    help="With or without the items of maps; without, if they do not fit into the text.",
+)
+@click.option(
     "--output",
     "-o",
     metavar="PATH",
@@ -48,31 +57,45 @@ UNWATCHED = 100
 )
 @storage_option
 def command(
-    run_id: str, form: str, steps: int, output: str | None, registry: PipelineRegistry
+    *,
+    run_id: str,
+    form: str,
+    steps: int,
+    items: bool | None,
+    output: str | None,
+    registry: PipelineRegistry,
 ) -> None:
     """Draw when each step of a stored run began and ended.
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """
     one, store = find_run(registry, run_id)
-    timeline = timeline_of(one, store)
+    if items is None:
+        started = store.count_events(one.run.run_id).get("step_start", 0)
+        items = form != "ascii" or started <= steps
+    timeline = timeline_of(one, store, items=items)
     default = f"timeline_{one.run.run_id[:8]}.html" if form == "html" else "-"
     write_document(_drawn(timeline, form, steps), output or default)
 
 
-def timeline_of(one: AnnotatedRun, store: StorageBackend) -> Timeline:
-    """Return the timeline of a stored run."""
+def timeline_of(one: AnnotatedRun, store: StorageBackend, *, items: bool) -> Timeline:
+    """Return the timeline of a stored run, with or without the items of its maps."""
     run = one.run
     screen = screen_for(sys.stdout)
-    timeline = Timeline(screen.width if screen.is_terminal else UNWATCHED)
+    width = screen.width if screen.is_terminal else UNWATCHED
+    timeline = Timeline(width, max_spans=MOST_SPANS)
     timeline.name = one.pipeline_name
     timeline.start = run.start_time.timestamp()
     for stored in stored_events(store, run.run_id):
         event = event_of(stored)
-        if event is not None:
+        if event is not None and (items or not _is_item(event)):
             timeline.note(event)
     timeline.end = run.end_time.timestamp() if run.end_time else timeline.latest
     return timeline
+
+
+def _is_item(event: Event) -> bool:
+    return bool(event.scope) and event.scope[-1].endswith("]")
 
 
 def _drawn(timeline: Timeline, form: str, steps: int) -> str:
