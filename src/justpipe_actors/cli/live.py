@@ -19,7 +19,7 @@ from .formatting import format_duration, printable
 from .progress import Progress
 from .rows import Canvas, draw
 from .screen import canvas_of
-from .streaming import token_text
+from .streaming import TokenTexts
 from .words import Ending, details, headline
 
 
@@ -47,6 +47,7 @@ class LiveView:
         self._screen = screen
         self._out = out
         self._began = time.time() if began is None else began
+        self._tokens = TokenTexts()
         self._tail = ""
         self._notice = ""
         self._is_over = False
@@ -79,7 +80,7 @@ class LiveView:
         """Show an event: a token at once, anything else with the next tick."""
         self._progress.hear(event)
         if event.type is EventType.TOKEN:
-            self._stream(token_text(event.payload))
+            self._stream(self._tokens.of(event.payload))
 
     def tick(self) -> None:
         """Draw what has changed."""

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 from ..events import Event, EventType
 from .formatting import counted, format_duration, printable
 from .progress import Progress, Row
-from .streaming import event_line, token_text
+from .streaming import TokenTexts, event_line
 from .words import Ending, details, headline
 
 
@@ -32,6 +32,7 @@ class LinesView:
         self._out = out
         self._err = err
         self._said = time.monotonic()
+        self._tokens = TokenTexts()
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +49,7 @@ class LinesView:
         """Write a token, or that a step is done."""
         self._progress.hear(event)
         if event.type is EventType.TOKEN:
-            self._out.write(token_text(event.payload))
+            self._out.write(self._tokens.of(event.payload))
             self._out.flush()
         elif (
             event.type in (EventType.STEP_END, EventType.STEP_ERROR) and not event.scope

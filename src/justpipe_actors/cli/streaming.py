@@ -13,9 +13,21 @@ HAVE_STATE = (EventType.START, EventType.STEP_END)
 """Events whose payload is the state."""
 
 
-def token_text(payload: object) -> str:
-    """Return a token to be written: text as it is, anything else as a line of JSON."""
-    return payload if isinstance(payload, str) else f"{to_text(payload)}\n"
+class TokenTexts:
+    """Tokens one after the other: text as it is, anything else as a line of JSON."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        """Whether the last line still lacks its end."""
+
+    def of(self, payload: object) -> str:
+        """Return what is to be written next."""
+        if isinstance(payload, str):
+            text = payload
+        else:
+            text = "\n" * self.is_open + to_text(payload) + "\n"
+        self.is_open = not text.endswith("\n") if text else self.is_open
+        return text
 
 
 def event_line(event: Event, *, has_state: bool) -> str:
