@@ -15,8 +15,9 @@ import anyio
 from ..errors import DefinitionError
 from .conducting import Stream, conduct
 from .refusals import Refused
+from .statuses import INTERRUPTED, UNREAD
 from .views import View
-from .words import INTERRUPTED, UNREAD, Ending
+from .words import Ending
 
 
 def run_in_loop(

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 
-from .words import INTERRUPTED
+from .statuses import INTERRUPTED
 
 
 PROGRAM = "justpipe-actors"

@@ -10,6 +10,7 @@ from typing import Any
 from ..pipe import Pipe
 from ..storage.places import ROOT_VARIABLE
 from ..storage.registry import PipelineRegistry
+from .formatting import printable
 
 
 @contextmanager
@@ -41,6 +42,6 @@ def where_stored(run_id: str | None, root: str | None) -> str:
     """Say how to look at a stored run, or that it is not there."""
     registry = PipelineRegistry(root)
     if run_id is None or registry.resolve_run(run_id) is None:
-        return f"not stored in {registry.storage_dir}"
-    place = "" if root is None else f" --storage {root}"
+        return f"not stored in {printable(registry.storage_dir)}"
+    place = "" if root is None else f" --storage {printable(root)}"
     return f"stored; look at it with: justpipe-actors show {run_id[:8]}{place}"

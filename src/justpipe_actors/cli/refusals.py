@@ -11,17 +11,19 @@ from collections.abc import Iterable
 
 import click
 
+from .statuses import FAILED, REFUSED
+
 
 class Refused(click.ClickException):
     """The input is wrong; exit status 2."""
 
-    exit_code = 2
+    exit_code = REFUSED
 
 
 class Failed(click.ClickException):
     """The input was right and it did not work; exit status 1."""
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 class WrongTarget(Refused):

@@ -11,10 +11,8 @@ from ..failures import FailureRecord
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .formatting import counted, format_duration, printable
 from .progress import Mark, Progress
+from .statuses import FAILED, SIGNALLED
 
-
-FAILED, REFUSED, INTERRUPTED, UNREAD = 1, 2, 130, 141
-"""Exit statuses; a run ended by another signal has 128 and its number."""
 
 SHOWN = 3
 """How many of the further failures are named."""
@@ -35,7 +33,7 @@ class Ending:
     def status(self) -> int:
         """The exit status."""
         if self.signum is not None:
-            return 128 + self.signum
+            return SIGNALLED + self.signum
         return 0 if self.end.status is PipelineTerminalStatus.SUCCESS else FAILED
 
 

@@ -10,7 +10,6 @@ import click
 
 from ...codec import to_text
 from ..conducting import Stream
-from ..formatting import printable
 from ..loading import load_pipe
 from ..looping import run_in_loop
 from ..outline import outline
@@ -74,8 +73,7 @@ def run_command(options: RunOptions) -> int:
     if options.has_state and style != "json":
         sys.stdout.write(f"{to_text(state)}\n")
     if is_recorded and style != "json":
-        stored = where_stored(shown.progress.run_id, options.storage)
-        sys.stderr.write(f"{printable(stored)}\n")
+        sys.stderr.write(f"{where_stored(shown.progress.run_id, options.storage)}\n")
     return ending.status
 
 

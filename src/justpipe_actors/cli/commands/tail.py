@@ -13,11 +13,12 @@ from ...records import OpenStatus, RunQuery, RunRecord, StoredEvent
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import printable
 from ..refusals import Failed
+from ..statuses import FAILED, INTERRUPTED
 from ..store import find_run, storage_option
 from ..stored import event_of, planned, stored_events
 from ..viewing import Shown, style_of, style_options, view_for
 from ..views import Style, View
-from ..words import FAILED, INTERRUPTED, Ending
+from ..words import Ending
 
 
 PAUSE = 0.1
