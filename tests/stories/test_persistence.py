@@ -692,6 +692,27 @@ async def test_a_state_can_be_left_out(store: StorageBackend) -> None:
     assert payloads(events, "step_end") == [None, None, None]
 
 
+class Untouchable:
+    """A state that notices when somebody looks at it."""
+
+    looks = 0
+
+    def __str__(self) -> str:
+        type(self).looks += 1
+        return "seen"
+
+
+async def test_a_state_that_is_not_stored_is_not_looked_at(
+    store: StorageBackend,
+) -> None:
+    """With ``none`` the state costs nothing, however large it is.  Beats W20."""
+    before = Untouchable.looks
+
+    await run(chain(storage=store, persist_state="none"), Untouchable())
+
+    assert Untouchable.looks == before
+
+
 # -- which definition it was
 
 

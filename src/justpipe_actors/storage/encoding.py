@@ -69,6 +69,10 @@ class Encoder:
     """Characters of one payload."""
     _shown: dict[str | None, Shown] = attrs.field(factory=dict, init=False)
 
+    def has_payload(self, event: Event) -> bool:
+        """Tell whether an event's payload is stored at all."""
+        return self.policy != "none" or event.type not in _STATEFUL
+
     def rows(self, items: Sequence[Event | Moment]) -> list[EventRow | TokenRow]:
         """Return the rows of events; a bare event is a token whose payload is a text."""
         made: list[EventRow | TokenRow] = []
@@ -128,8 +132,6 @@ class Encoder:
             return None, None
         if event.type not in _STATEFUL:
             return self._bounded(_text(payload)), None
-        if self.policy == "none":
-            return None, None
         return self._state(event, payload)
 
     def _state(self, event: Event, payload: object) -> tuple[str, int | None]:

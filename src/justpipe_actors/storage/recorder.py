@@ -154,7 +154,8 @@ class Recorder:
         if self.redact is not None:
             event = self._redacted(self.redact, event)
         self._words.note(event, self.run_id)
-        payload = copied(event.payload)
+        # On the loop: a large state that is not stored is not copied either.
+        payload = copied(event.payload) if self.encoder.has_payload(event) else None
         self._put += weight(payload)
         self.queue.append(Moment(event, payload, meta_text(event.meta)))
 
