@@ -708,7 +708,7 @@ async def test_a_state_that_is_not_stored_is_not_looked_at(
     """With ``none`` the state costs nothing, however large it is.  Beats W20."""
     before = Untouchable.looks
 
-    await run(chain(storage=store, persist_state="none"), Untouchable())
+    await run(chain(storage=store, persist_state="none"), {"it": Untouchable()})
 
     assert Untouchable.looks == before
 
