@@ -27,7 +27,7 @@ from .abc import Middleware, Redact, RunRecorder
 from .cancellation import CancellationToken
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
-from .observability import EventLogger
+from .observability.log import EventLogger
 from .placements import ThreadPlacement
 from .storage.encoding import StatePolicy
 from .storage.persistence import LIMIT, Persistence, Storage

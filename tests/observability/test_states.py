@@ -306,3 +306,24 @@ async def test_histories_do_not_grow() -> None:
 
     taken = tracker.for_run("r").invocations
     assert [one.state["n"] for one in taken] == [45, 46, 47, 48, 49]
+
+
+async def test_many_changes_in_one_key_are_cut() -> None:
+    """Below a key only the first changes are listed, and the number of the others."""
+    tracker = await tracked({"v": list(range(30))}, {"v": list(range(1, 31))})
+    lines = tracker.diff("__start__", "a").splitlines()
+
+    assert lines[4:6] == ["      ~ v[0]: 0 → 1", "      ~ v[1]: 1 → 2"]
+    assert lines[-1] == "      ... 10 more"
+
+
+async def test_a_state_that_is_a_list_shows_what_changed_in_it() -> None:
+    """A state in one piece is shown before and after, with the places that differ."""
+    tracker = await tracked([1, {"k": 1}], [1, {}, 3])
+
+    assert tracker.diff("__start__", "a").splitlines()[2:] == [
+        "Before: list(2 items)",
+        "After:  list(3 items)",
+        "      - [1].k: 1",
+        "      + [2]: 3",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -242,3 +243,25 @@ def test_wide_and_odd_names_keep_the_columns() -> None:
 
     assert wide.index("█") == 28 - 2
     assert odd.startswith("a\\nb ")
+
+
+def test_a_run_of_no_length_is_drawn() -> None:
+    """Spans of a window without length fill it."""
+    visualizer = TimelineVisualizer()
+    for kind in (START, END):
+        visualizer.process_event(kind.value, "a", 5.0)
+
+    assert "█" * 35 in visualizer.render_ascii()
+    assert "left:0.00%;width:100.00%" in visualizer.render_html()
+
+
+def test_a_page_names_attempts() -> None:
+    """A second attempt says so beside its name."""
+    visualizer = TimelineVisualizer()
+    for number in (1, 2):
+        event = Event(START, "a", timestamp=1.0, invocation_id=f"r:{number}")
+        retried = replace(event, attempt=number, parent_invocation_id="r:1")
+        visualizer._runs.latest().note(retried)
+
+    assert "retried</small>" in visualizer.render_html()
+    assert "attempt 2" in visualizer.render_html()

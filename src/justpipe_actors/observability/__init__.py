@@ -1,14 +1,23 @@
-"""Those who listen to runs; interchangeable parts."""
+"""Those who listen to runs; interchangeable parts.
+
+Names are imported when they are first used: every program has a pipe, and few attach
+all of these.
+"""
 
 from __future__ import annotations
 
-from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
-from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
-from .comparison import RunComparison, compare_runs, format_comparison
-from .lines import LogRecord
-from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
-from .states import StateDiffTracker, StateHistory
-from .timeline import Timeline, TimelineVisualizer
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
+    from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
+    from .comparison import RunComparison, compare_runs, format_comparison
+    from .lines import LogRecord
+    from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
+    from .states import StateDiffTracker, StateHistory
+    from .timeline import Timeline, TimelineVisualizer
 
 
 __all__ = [
@@ -32,3 +41,37 @@ __all__ = [
     "format_comparison",
     "validate_observer",
 ]
+
+_WHERE = {
+    "BarrierDebugRecord": ".barriers",
+    "BarrierDebugSink": ".barriers",
+    "BarrierDebugger": ".barriers",
+    "EventLogger": ".log",
+    "LogRecord": ".lines",
+    "LogSink": ".log",
+    "LoggingSink": ".log",
+    "Observer": "..abc",
+    "ObserverMeta": "..abc",
+    "ObserverProtocol": "..abc",
+    "RunComparison": ".comparison",
+    "StateDiffTracker": ".states",
+    "StateHistory": ".states",
+    "StreamLogSink": ".log",
+    "Timeline": ".timeline",
+    "TimelineVisualizer": ".timeline",
+    "compare_runs": ".comparison",
+    "format_comparison": ".comparison",
+    "validate_observer": "..abc",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a name."""
+        if name in _WHERE:
+            return getattr(import_module(_WHERE[name], __name__), name)
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

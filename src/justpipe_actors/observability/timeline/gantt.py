@@ -56,7 +56,7 @@ def _task(chart: Chart, span: Span) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[\x00-\x1f:;#%]", "_", text)
+    return re.sub(r"[\x00-\x1f:;#%<>]", "_", text)
 
 
 def _word(text: str) -> str:

@@ -1,0 +1,55 @@
+"""The shelf's front: what it exports, and what it does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from justpipe_actors import observability
+
+
+CONTRACT = {
+    "BarrierDebugRecord",
+    "BarrierDebugSink",
+    "BarrierDebugger",
+    "EventLogger",
+    "LogRecord",
+    "LogSink",
+    "Observer",
+    "ObserverMeta",
+    "ObserverProtocol",
+    "RunComparison",
+    "StateDiffTracker",
+    "StreamLogSink",
+    "TimelineVisualizer",
+    "compare_runs",
+    "format_comparison",
+    "validate_observer",
+}
+
+
+def test_every_name_is_there() -> None:
+    """All names of the reference can be imported, and ``dir`` lists what ``__all__`` does."""
+    assert set(observability.__all__) >= CONTRACT
+    assert set(dir(observability)) >= set(observability.__all__)
+    for name in observability.__all__:
+        assert getattr(observability, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Telescope'"):
+        observability.Telescope  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_pipe_does_not_pay_for_what_it_does_not_attach() -> None:
+    """Importing ``Pipe`` imports no timeline, no differences and no OpenTelemetry."""
+    code = "import sys; from justpipe_actors import Pipe; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+
+    shelf = "justpipe_actors.observability"
+    assert f"{shelf}.log" in loaded
+    for part in ("timeline", "states", "comparison", "barriers", "otel"):
+        assert f"{shelf}.{part}" not in loaded
+    assert "opentelemetry" not in loaded
