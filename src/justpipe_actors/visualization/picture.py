@@ -92,6 +92,11 @@ class Figure:
     inside: Picture | None = None
     """The picture of its child pipe."""
 
+    @property
+    def cards(self) -> float:
+        """How far other cards stand out behind it, to the right and below."""
+        return 2 * STACK if self.node is not None and self.node.is_map_target else 0.0
+
 
 @attrs.frozen(eq=False)
 class Picture:

@@ -45,12 +45,12 @@ def _draw_node(
     width, height = figure.box.width, figure.box.height
     yield f'<g data-step="{escape(node.name)}">'
     yield f"<title>{escape(_about(node))}</title>"
-    if node.is_map_target:
-        width, height = width - 2 * STACK, height - 2 * STACK
-        for card in (1.0, 0.0):
-            shift = Point(at.x + STACK * card, at.y + STACK * card)
-            yield _shape(node, shift, width, height, paint)
+    if figure.cards:
+        width, height = width - figure.cards, height - figure.cards
         at = Point(at.x - STACK, at.y - STACK)
+        for shift in (2 * STACK, STACK):
+            behind = Point(at.x + shift, at.y + shift)
+            yield _shape(node, behind, width, height, paint)
     yield _shape(node, at, width, height, paint)
     yield from _marks(node, at, width, height, paint)
     yield _name(figure, node, at, height, paint)

@@ -101,8 +101,8 @@ def _drawn(picture: Picture, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
 
 
 def _inside(figure: Figure, inside: Picture, at: Point) -> str:
-    x = at.x - inside.width / 2
-    y = at.y + figure.box.height / 2 - inside.height - INSIDE[2]
+    x = at.x - (inside.width + figure.cards) / 2
+    y = at.y + figure.box.height / 2 - figure.cards - inside.height - INSIDE[2]
     return f"translate({number(x)} {number(y)})"
 
 

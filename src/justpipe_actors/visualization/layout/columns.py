@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
+from math import inf
 
 import attrs
 
@@ -89,7 +90,7 @@ class _Alignment:
         """Say for every spot at which spot its block begins."""
         has_follower: set[int] = set()
         for layer in layers:
-            last = -1
+            last = -inf
             for spot in layer:
                 self._block[id(spot)] = spot
                 for neighbour in self._medians(spot):
@@ -113,7 +114,7 @@ class _Alignment:
                 yield near[len(near) // 2]
 
     def _place(self, spot: Spot) -> int:
-        return spot.place if self.is_left else -spot.place + 10**9
+        return spot.place if self.is_left else -spot.place
 
     def _compact(self, layers: list[list[Spot]]) -> dict[int, float]:
         """Push the blocks together, then let each follow its right neighbour."""

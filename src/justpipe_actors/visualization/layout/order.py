@@ -87,7 +87,7 @@ def _sweep(layers: list[list[Spot]], *, is_down: bool, prefer_right: bool) -> No
             for spot in layer
         }
         if prefer_right:
-            layer.reverse()
+            layer.reverse()  # sorting is stable, so this decides between equals
         layer.sort(key=_by(keys))
         _number(layer)
 
