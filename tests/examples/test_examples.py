@@ -52,6 +52,16 @@ SAID = {
         "Disconnecting",
     ],
     "11_visualization": ["Generated Mermaid Code", "ask may lead to summarize"],
+    "12_observability": [
+        "JUSTPIPE OBSERVABILITY DEMO",
+        "STEP_ERROR       pay (card declined)",
+        "~ discount: 0 → 2",
+        "workers at once: 2",
+        "'map_worker': 6",
+        "  success  \n",
+        "Total Duration:",
+        "  failed   card declined",
+    ],
     "13_barrier_types": [
         "Starting fetch for user",
         "profile from the cache",
