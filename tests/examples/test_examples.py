@@ -97,6 +97,10 @@ SAID = {
 """What must be in the output of each."""
 
 
+STORING = ["12_observability"]
+"""Those that keep their runs; in memory, of course."""
+
+
 def load(name: str) -> ModuleType:
     """Import an example as its own module, anew."""
     path = EXAMPLES / name / "main.py"
@@ -125,14 +129,27 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", [one for one in SAID if one not in STORING])
 async def test_an_example_does_what_it_promises(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
     """Its output has what its page shows, on both loops, and its user's store is empty."""
     await load(name).main()
+    check(name, capsys.readouterr().out, surroundings)
 
-    printed = capsys.readouterr().out
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STORING)
+async def test_an_example_that_stores_does_what_it_promises(
+    name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
+) -> None:
+    """A store is written by a thread, and threads do not live in virtual time."""
+    await load(name).main()
+    check(name, capsys.readouterr().out, surroundings)
+
+
+def check(name: str, printed: str, surroundings: Path) -> None:
+    """An example's output is complete, and it has left nothing behind."""
     for fragment in SAID[name]:
         assert fragment in printed
     assert list(surroundings.parent.iterdir()) == []
