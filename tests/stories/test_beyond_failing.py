@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -495,3 +496,32 @@ async def test_a_step_that_does_not_exist_is_interrupted_too() -> None:
     async with Supervisor():
         end = await end_of(pipe)
     assert (end.status, end.failed_step) == (FAILED, "b")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_ctrl_c_strikes_a_maps_source(kind: str) -> None:
+    """On trio a Ctrl-C interrupts a source in the middle of its computation, and ends the run."""
+    log: list[str] = []
+    pipe: AnyPipe = Pipe(dict)
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        signal.raise_signal(signal.SIGINT)
+        log.append("went on")
+        yield 2
+
+    async def slow_numbers() -> AsyncIterator[int]:
+        for number in numbers():
+            yield number
+
+    pipe.map("m", each="w")(numbers if kind == "sync" else slow_numbers)
+    pipe.step("w")(lambda item: None)
+    pipe.on_shutdown(lambda: log.append("shutdown"))
+
+    async def main() -> None:
+        async with pipe.run({}) as run:
+            await run.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend="trio")
+    assert log == ["shutdown"]

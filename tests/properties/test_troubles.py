@@ -1,0 +1,153 @@
+"""Whatever goes wrong, and however it is handled: a run ends, once, and says what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from justpipe_actors import Event, EventType
+from justpipe_actors.supervisor import Supervisor
+from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
+
+from .test_invariants import check
+from .troubles import Story, Trouble, build, troubles
+
+
+relaxed = settings(
+    max_examples=120, suppress_health_check=list(HealthCheck), deadline=None
+)
+
+
+async def play(trouble: Trouble, story: Story) -> tuple[list[Event], dict[str, Any]]:
+    """Run a sketch to its end and return what it said and what its books still hold."""
+    with anyio.fail_after(10_000):
+        async with build(trouble).run(story, timeout=trouble.seconds) as run:
+            events = [event async for event in run]
+            ledger = run._run.ledger  # type: ignore[union-attr]
+    held: dict[str, Any] = {
+        "tokens": ledger.tokens,
+        "holders": ledger.holders,
+        "waves": ledger.waves,
+        "timers": ledger.timers,
+        "fans": ledger.fans,
+        "activations": ledger.activations,
+    }
+    return events, {name: book for name, book in held.items() if book}
+
+
+def check_status(events: list[Event], trouble: Trouble) -> None:
+    """FINISH says what the stream said."""
+    end: PipelineEndData = events[-1].payload
+    errors = [
+        e for e in events if e.type is EventType.STEP_ERROR and e.parent_run_id is None
+    ]
+    assert len(end.errors) == len(errors)
+    if end.status is PipelineTerminalStatus.TIMEOUT:
+        assert trouble.seconds is not None
+        assert any(e.type is EventType.TIMEOUT for e in events)
+    else:
+        status = (
+            PipelineTerminalStatus.FAILED if errors else PipelineTerminalStatus.SUCCESS
+        )
+        assert end.status is status
+    if end.status is PipelineTerminalStatus.FAILED:
+        assert end.failed_step is not None
+        assert end.failed_step.split(":")[0] == errors[0].stage
+        assert end.error == errors[0].payload
+    assert end.metrics is not None
+    assert end.metrics.tasks.started == end.metrics.tasks.completed
+
+
+def check_starts(events: list[Event], trouble: Trouble, story: Story) -> None:
+    """Nothing starts without a reason: a parent that let it, or somebody who named it."""
+    started = {e.stage for e in events if e.type is EventType.STEP_START}
+    ended = {
+        e.stage for e in events if e.type in (EventType.STEP_END, EventType.STEP_ERROR)
+    }
+    for number, part in enumerate(trouble.parts):
+        for target in (f"s{n}" for n in part.to):
+            if target not in started or target in story.named:
+                continue
+            parents = [
+                f"s{n}" for n, p in enumerate(trouble.parts) if int(target[1:]) in p.to
+            ]
+            assert any(parent in ended for parent in parents), (number, target)
+
+
+def check_joins(events: list[Event], trouble: Trouble, story: Story) -> None:
+    """A join that a parent reached and that never began is named, or timed out."""
+    end: PipelineEndData = events[-1].payload
+    interrupted = end.status is PipelineTerminalStatus.TIMEOUT
+    stopped = trouble.on_failure == "stop" and end.errors
+    if interrupted or stopped or story.halted:
+        return
+    started = {e.stage for e in events if e.type is EventType.STEP_START}
+    assert end.metrics is not None
+    late = {name for name, row in end.metrics.barriers.items() if row.timeouts}
+    named = {diagnostic.step for diagnostic in end.diagnostics}
+    for number, part in enumerate(trouble.parts):
+        if f"s{number}" not in story.arrived:
+            continue
+        for target in (f"s{n}" for n in part.to):
+            assert target in started | late | named, target
+
+
+def check_pruned(events: list[Event], trouble: Trouble, story: Story) -> None:
+    """Nothing runs on the data of a failed step, unless that was wanted."""
+    if trouble.on_failure == "continue" or story.named:
+        return
+    failed = {e.stage for e in events if e.type is EventType.STEP_ERROR}
+    started = {e.stage for e in events if e.type is EventType.STEP_START}
+    routed = {n for p in trouble.parts if p.act in ("switch", "ask") for n in p.to}
+    for number, part in enumerate(trouble.parts):
+        for target in part.to:
+            if target in routed or trouble.parts[target].is_any:
+                continue
+            assert not {f"s{number}"} & failed or f"s{target}" not in started, target
+
+
+@relaxed
+@given(trouble=troubles())
+@pytest.mark.virtual_time
+@pytest.mark.filterwarnings("ignore")
+async def test_trouble_ends(trouble: Trouble) -> None:
+    """Any graph full of trouble ends once, says why, names its joins and holds nothing."""
+    story = Story()
+    events, held = await play(trouble, story)
+    end: PipelineEndData = events[-1].payload
+
+    assert held == {}
+    aborted = (
+        trouble.on_failure == "stop" or end.status is PipelineTerminalStatus.TIMEOUT
+    )
+    check(events, aborted=aborted)
+    check_status(events, trouble)
+    check_starts(events, trouble, story)
+    check_joins(events, trouble, story)
+    check_pruned(events, trouble, story)
+
+
+@relaxed
+@given(trouble=troubles())
+@pytest.mark.virtual_time
+@pytest.mark.filterwarnings("ignore")
+async def test_trouble_is_the_same_in_company(trouble: Trouble) -> None:
+    """A run that shares its actors ends as it does alone."""
+    stories = [Story(), Story(), Story()]
+    alone, _ = await play(trouble, stories[2])
+    ends: list[PipelineEndData] = []
+
+    async def one(story: Story) -> None:
+        events, held = await play(trouble, story)
+        assert held == {}
+        ends.append(events[-1].payload)
+
+    async with Supervisor(), anyio.create_task_group() as tasks:
+        for story in stories[:2]:
+            tasks.start_soon(one, story)
+    if any(story.halted for story in stories) or trouble.seconds is not None:
+        return  # what had begun by then depends on the schedule
+    assert [end.status for end in ends] == [alone[-1].payload.status] * 2
