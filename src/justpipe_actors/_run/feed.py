@@ -100,6 +100,7 @@ class Feed:
                 return None
             else:
                 self._turn = 0
+                self._wake_writer()  # the last one may have had nothing to say any more
                 await self._readable.wait()
         return event
 

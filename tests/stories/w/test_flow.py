@@ -393,6 +393,25 @@ async def test_w16_stop_drops_workers_and_disarms_joins(
     assert "STEP_ERROR join" not in told(events)
 
 
+@company
+async def test_w16_stop_while_everybody_waits_for_room(company: int) -> None:
+    """W16: a map that was waiting for room when Stop came does not keep it from others."""
+    for late in range(12):
+        pipe: AnyPipe = Pipe(dict, queue_size=1)
+        steps(pipe, r=["m", "a", "stop"], a=[])
+        pipe.map("m", each="w", max_concurrency=2)(lambda: range(4))
+        pipe.step("w")(lambda item: checkpoint())
+
+        @pipe.step("stop")
+        async def stop(late: int = late) -> Any:
+            for _ in range(late):
+                await checkpoint()
+            return Stop
+
+        events = await play(pipe, company=company)
+        assert end_of(events).status is SUCCESS
+
+
 # -- W17: lazy, capped, honest
 
 
