@@ -212,6 +212,7 @@ class Supervisor:
             self._leaving.set()
 
     async def _end_runs(self, roster: Roster, error: BaseException | None) -> None:
+        self._children.wind_down()
         if self._drained.is_set():
             roster.cancel("The supervisor was closed")
         elif error is None:
@@ -240,6 +241,7 @@ class Supervisor:
                 by default.
         """
         seconds = self._grace if grace is None else grace
+        self._children.wind_down()
         report = await drain(self._opened(), seconds, "The supervisor was drained")
         self.report = self.report or report
         self._drained.set()

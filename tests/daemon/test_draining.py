@@ -104,6 +104,27 @@ async def test_a_run_that_ignores_its_cancellation_is_named(
 
 
 @pytest.mark.virtual_time
+async def test_a_poller_that_is_rejected_while_draining_does_no_harm() -> None:
+    """A service that fails because no runs are taken is not restarted, nor given up on."""
+    starts: list[float] = []
+
+    async def poll() -> None:
+        starts.append(anyio.current_time())
+        while True:
+            await anyio.sleep(1)
+            await supervisor.submit(sleeper(), {"seconds": 30})
+
+    supervisor = Supervisor(grace=100, intensity=1)
+    supervisor.add_service("poller", poll)
+    async with supervisor:
+        await anyio.sleep(2.5)
+        report = await supervisor.drain()
+
+    assert (len(report.completed), report.cancelled) == (2, ())
+    assert len(starts) == 1
+
+
+@pytest.mark.virtual_time
 async def test_leaving_normally_drains() -> None:
     """Leaving the block waits for the runs, up to the grace."""
     pipe = sleeper()

@@ -80,6 +80,7 @@ class Children:
     failure: SupervisionError | None = attrs.field(default=None, init=False)
     """Why supervision gave up."""
     _children: dict[str, Child] = attrs.field(factory=dict, init=False)
+    _is_winding_down: bool = attrs.field(default=False, init=False)
     _ended: deque[tuple[Child, Life]] = attrs.field(factory=deque, init=False)
     _bell: Bell = attrs.field(factory=Bell, init=False)
     _restarts: Restarts = attrs.field(default=(), init=False)
@@ -154,6 +155,14 @@ class Children:
         for child in reversed(tuple(self._children.values())):
             await child.stop()
 
+    def wind_down(self) -> None:
+        """Restart nobody any more; who still runs is stopped by ``aclose``.
+
+        A poller whose runs are rejected fails, and fails again when it is restarted.
+        While a supervisor drains that is no reason to give up.
+        """
+        self._is_winding_down = True
+
     # -- watching
 
     @enable_ki_protection
@@ -211,6 +220,9 @@ class Children:
 
     async def _judge(self, child: Child, error: Exception | None) -> None:
         """Carry out what follows from the end of a child."""
+        if self._is_winding_down:
+            _logger.info("'%s' ended while everything ends: %r", child.name, error)
+            return
         self._log_end(child, error)
         verdict = decide(
             self.policy,
