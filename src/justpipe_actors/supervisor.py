@@ -353,7 +353,7 @@ class Supervisor:
         """
         roster = self._opened()
         order = self._catalog.order(pipe, state, context, options)
-        return await roster.submit(order, is_named="run_id" in options)
+        return await roster.submit(order, is_named=bool(options.get("run_id")))
 
     def submit_nowait(
         self,
@@ -371,7 +371,15 @@ class Supervisor:
         """
         roster = self._opened()
         order = self._catalog.order(pipe, state, context, options)
-        return roster.submit_nowait(order, is_named="run_id" in options)
+        return roster.submit_nowait(order, is_named=bool(options.get("run_id")))
+
+    def known(self, run_id: str) -> RunStream | None:
+        """Return the submitted run with this id, or None.
+
+        A run is known while it is at work.  After that one whose id its client chose is
+        known until 128 others such have ended.
+        """
+        return self._opened().known(run_id)
 
     # -- looking at it
 

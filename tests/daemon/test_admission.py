@@ -308,6 +308,24 @@ async def test_ended_runs_are_remembered_up_to_a_bound() -> None:
     assert (known, len(seen)) == (129, 130)
 
 
+async def test_a_submitted_run_can_be_found() -> None:
+    """``known`` finds runs at work, and ended ones whose id their client chose."""
+    pipe, state = gated(), held()
+
+    async with Supervisor() as supervisor:
+        mine = await supervisor.submit(pipe, state, run_id="mine")
+        other = await supervisor.submit(pipe, state)
+        at_work = [supervisor.known(one.run_id) for one in (mine, other)]
+        state["go"].set()
+        for run in (mine, other):
+            await run.wait()
+        await anyio.wait_all_tasks_blocked()
+        ended = [supervisor.known(one.run_id) for one in (mine, other)]
+
+    assert at_work == [mine, other]
+    assert ended == [mine, None]
+
+
 async def test_consumed_runs_count_and_wait() -> None:
     """A plain run inside a full supervisor begins when there is a place for it."""
     pipe, state, begun = gated(), held(), list[str]()

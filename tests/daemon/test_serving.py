@@ -96,6 +96,8 @@ async def test_the_second_signal_cancels() -> None:
         "cancelled",
         "The daemon was stopped by SIGTERM",
     )
+    assert supervisor.report is not None
+    assert supervisor.report.cancelled == (run.run_id,)
 
 
 @pytest.mark.virtual_time

@@ -34,6 +34,7 @@ from ..errors import (
     ChildEnded,
     DefinitionError,
     RestartIntensityExceeded,
+    RunRejected,
     SupervisionError,
 )
 from .bell import Bell
@@ -156,10 +157,11 @@ class Children:
             await child.stop()
 
     def wind_down(self) -> None:
-        """Restart nobody any more; who still runs is stopped by ``aclose``.
+        """Restart nobody any more who failed because no new runs are taken.
 
-        A poller whose runs are rejected fails, and fails again when it is restarted.
-        While a supervisor drains that is no reason to give up.
+        A poller would fail again when it is restarted, and while a supervisor drains
+        that is no reason to give up.  Who fails of something else is needed until the
+        last run has ended, and judged as ever.
         """
         self._is_winding_down = True
 
@@ -220,8 +222,8 @@ class Children:
 
     async def _judge(self, child: Child, error: Exception | None) -> None:
         """Carry out what follows from the end of a child."""
-        if self._is_winding_down:
-            _logger.info("'%s' ended while everything ends: %r", child.name, error)
+        if self._is_winding_down and _is_rejection(error):
+            _logger.info("'%s' ended: no new runs are taken", child.name)
             return
         self._log_end(child, error)
         verdict = decide(
@@ -294,3 +296,10 @@ class Children:
         counted = recent(self._restarts, self.policy.period, self._now())
         names = [name for _, name in counted]
         return tuple(child.statistics(names.count(child.name)) for child in self)
+
+
+def _is_rejection(error: Exception | None) -> bool:
+    """Tell whether a service failed because its runs were rejected, and of nothing else."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(RunRejected)[1] is None
+    return isinstance(error, RunRejected)

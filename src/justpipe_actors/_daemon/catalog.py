@@ -27,7 +27,7 @@ class RunOptions(TypedDict, total=False):
     """Events that may wait for the consumer; for a submitted run, events kept."""
     timeout: float | None
     """Seconds the steps may take."""
-    run_id: str
+    run_id: str | None
     """The run's id, chosen by the client; generated when it is not given."""
 
 

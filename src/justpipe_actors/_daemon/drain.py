@@ -53,25 +53,23 @@ async def drain(roster: Roster, grace: float, reason: str) -> DrainReport:
     """
     roster.door.close(DRAINING)
     present = list(roster.runs)
-    late: list[str] = []
     try:
         with anyio.move_on_after(grace):
             await roster.wait_quiet()
     finally:
         # Reached too when the drain itself is cancelled: then nobody may finish.
-        late = list(roster.runs)
         roster.cancel(reason)
         await _wait_cleanup(roster, grace)  # noqa: ASYNC102 - it is shielded and bounded
-    return _report(roster, present, late)
+    return _report(roster, present)
 
 
 async def end_now(roster: Roster, grace: float, reason: str) -> DrainReport:
     """Cancel every run at once; only cleanup is waited for."""
     roster.door.close(DRAINING)
-    late = list(roster.runs)
+    present = list(roster.runs)
     roster.cancel(reason)
     await _wait_cleanup(roster, grace)
-    return _report(roster, late, late)
+    return _report(roster, present)
 
 
 async def _wait_cleanup(roster: Roster, grace: float) -> None:
@@ -79,11 +77,11 @@ async def _wait_cleanup(roster: Roster, grace: float) -> None:
         await roster.wait_quiet()
 
 
-def _report(roster: Roster, present: list[str], late: list[str]) -> DrainReport:
-    gone = frozenset(late)
+def _report(roster: Roster, present: list[str]) -> DrainReport:
+    # Runs that began meanwhile are parts of those, and count when they were cancelled.
     return DrainReport(
-        completed=tuple(name for name in present if name not in gone),
-        cancelled=tuple(name for name in late if name not in roster.runs),
+        completed=tuple(name for name in present if name not in roster.cut),
+        cancelled=tuple(name for name in sorted(roster.cut) if name not in roster.runs),
         stuck=tuple(stuck_run(run) for run in roster.runs.values()),
     )
 

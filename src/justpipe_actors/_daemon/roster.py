@@ -44,9 +44,12 @@ class Roster:
     """Where they come in."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
     """Those at work, by id."""
+    cut: set[str] = attrs.field(factory=set, init=False)
+    """Ids of those that were cancelled since the door is closed."""
     is_ending: bool = attrs.field(default=False, init=False)
     """Whether even runs begun by other runs are refused."""
-    _named: dict[str, RunStream] = attrs.field(factory=dict, init=False)
+    _kept: dict[str, RunStream] = attrs.field(factory=dict, init=False)
+    _named: set[str] = attrs.field(factory=set, init=False)
     _past: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
     _quiet: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -99,8 +102,10 @@ class Roster:
     def _forget(self, run: Run) -> None:
         run_id = run.ledger.run_id
         del self.runs[run_id]
-        if run_id in self._named:
-            self._past[run_id] = self._named.pop(run_id)
+        stream = self._kept.pop(run_id, None)
+        if stream is not None and run_id in self._named:
+            self._named.discard(run_id)
+            self._past[run_id] = stream
             if len(self._past) > KNOWN:
                 self._past.popitem(last=False)
         if self._quiet is not None and not self.runs:
@@ -143,13 +148,18 @@ class Roster:
     def _keep(self, order: Order, *, is_named: bool) -> RunStream:
         stream = RunStream(lambda: order, self)
         stream.begin_kept(self, self.door.leave)
+        self._kept[order.run_id] = stream
         if is_named:
-            self._named[order.run_id] = stream
+            self._named.add(order.run_id)
         return stream
+
+    def known(self, run_id: str) -> RunStream | None:
+        """Return the submitted run with an id, while it is remembered."""
+        return self._kept.get(run_id) or self._past.get(run_id)
 
     def _twin(self, order: Order) -> RunStream | None:
         """Return the run a client began with this id before, while it is remembered."""
-        twin = self._named.get(order.run_id) or self._past.get(order.run_id)
+        twin = self.known(order.run_id)
         if twin is None:
             self._refuse_twin(order.run_id)
             return None
@@ -162,6 +172,8 @@ class Roster:
 
     def cancel(self, reason: str) -> None:
         """Cancel every run."""
+        if self.door.state != "open":
+            self.cut.update(self.runs)
         for run in list(self.runs.values()):
             run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
