@@ -1,4 +1,4 @@
-"""One task waits, anybody rings; the smallest wake-up there is."""
+"""The two smallest wake-ups there are; neither costs anything until somebody waits."""
 
 from __future__ import annotations
 
@@ -31,3 +31,29 @@ class Bell:
         finally:
             if self._event is event:
                 self._event = None
+
+
+class Latch:
+    """Something that happens once; whoever waits afterwards does not wait at all."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._event: anyio.Event | None = None
+
+    def set(self) -> None:
+        """Let it have happened; wakes all who wait."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Tell whether it has happened."""
+        return self._is_set
+
+    async def wait(self) -> None:
+        """Wait until it happens; return at once, without a checkpoint, if it has."""
+        if not self._is_set:
+            self._event = self._event or anyio.Event()
+            await self._event.wait()

@@ -93,6 +93,7 @@ class Crew:
     _jobs: deque[Job] = attrs.field(factory=deque, init=False)
     _idle: deque[Bell] = attrs.field(factory=deque, init=False)
     _coming: bool = attrs.field(default=False, init=False)
+    _is_dismissed: bool = attrs.field(default=False, init=False)
     _working: int = attrs.field(default=0, init=False)
     _restarts: int = attrs.field(default=0, init=False)
 
@@ -117,6 +118,12 @@ class Crew:
         except BaseException:
             self._jobs.remove(job)
             raise
+
+    def dismiss(self) -> None:
+        """Send home whoever has nothing to do, now and from now on."""
+        self._is_dismissed = True
+        while self._idle:
+            self._idle.pop().ring()
 
     def _summon(self) -> None:
         if self._idle:
@@ -155,7 +162,7 @@ class Crew:
                 await job()
             elif self._called:
                 await self.serve()
-            elif len(self._idle) >= SPARE:
+            elif self._is_dismissed or len(self._idle) >= SPARE:
                 return
             else:
                 await self._wait_call()

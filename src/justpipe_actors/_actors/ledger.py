@@ -25,6 +25,7 @@ from ..errors import StepAborted
 from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
+from .bell import Latch
 from .parts import Inlet, Invocation, Slots, Stage
 from .tally import Tally
 from .wave import Wave
@@ -132,8 +133,10 @@ class Ledger:
     """Zero means that the run is over."""
     cast: MutableMapping[str, Inlet] = attrs.field(factory=dict, init=False)
     """The actors of its plan so far, by step."""
-    quiet: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    quiet: Latch = attrs.field(factory=Latch, init=False)
     """Set when the tokens are zero."""
+    stirred: Latch = attrs.field(factory=Latch, init=False)
+    """Set when the tokens are zero or the run is interrupted: its owner looks at it."""
     waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
     """Waves with something alive in them."""
     wave_count: int = attrs.field(default=0, init=False)
@@ -170,6 +173,7 @@ class Ledger:
         self.tokens -= 1
         if not self.tokens:
             self.quiet.set()
+            self.stirred.set()
 
     @property
     def holders(self) -> dict[str, int]:
@@ -261,6 +265,7 @@ class Ledger:
         if self.ending is None:
             self.ending = Ending(status, reason)
         self.halted = self.interrupted = True
+        self.stirred.set()
         self._disarm()
         self.host.drop_messages(self)
         for activation in list(self.activations):

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, MutableSet
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anyio
-
 from .._plan.nodes import Node, Plan
 from ..outcomes import PipelineTerminalStatus
-from .bell import Bell
+from .bell import Bell, Latch
 from .messages import Message
 from .resources import Resources
 
@@ -42,6 +40,10 @@ class Receivers(Protocol):
 
     def employ(self, job: Callable[[], Awaitable[None]]) -> None:
         """Let a receiver do something else than serve actors, to its end."""
+        ...
+
+    def dismiss(self) -> None:
+        """Send home whoever has nothing to do, now and from now on."""
         ...
 
     async def serve(self, only: str | None = None) -> None:
@@ -75,7 +77,7 @@ class Performer(Protocol):
 class Conducted(Protocol):
     """A run, as its host sees it."""
 
-    done: anyio.Event
+    done: Latch
 
     def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End it now; the first reason is the one that counts."""

@@ -55,6 +55,22 @@ class Roster:
 
     # -- coming in
 
+    def admit_nowait(self, run_id: str) -> Callable[[], None] | None:
+        """Take a place if there is one; None means to wait for one.
+
+        Raises:
+            RunRejected: no new runs are taken, or one with this id is at work.
+        """
+        self._refuse_twin(run_id)
+        if _home.get() is self and not self.is_ending:
+            return _nothing
+        if self.door.state == "open" and self.door.is_full:
+            return None
+        if self.door.state == "starting":
+            return None
+        self.door.enter_nowait()
+        return self.door.leave
+
     async def admit(self, run_id: str) -> Callable[[], None]:
         """Wait for a place; the returned function gives it back.
 

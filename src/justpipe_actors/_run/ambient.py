@@ -25,6 +25,14 @@ class Owner(Protocol):
         """Where their actors live."""
         ...
 
+    def admit_nowait(self, run_id: str) -> Callable[[], None] | None:
+        """Take a place if there is one; None means to wait for one.
+
+        Raises:
+            RunRejected: no new runs are taken.
+        """
+        ...
+
     async def admit(self, run_id: str) -> Callable[[], None]:
         """Wait for a place; the returned function gives it back.
 

@@ -282,6 +282,8 @@ class Audience:
         self, end: PipelineEndData, failure: Exception | None, grace: float | None
     ) -> None:
         """Wait until they have heard everything; give up after ``grace`` seconds."""
+        if not self.listeners:
+            return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
         for listener in self.listeners:
             listener.finish(callback, failure or end.duration_s)

@@ -31,6 +31,7 @@ from trio.lowlevel import enable_ki_protection
 from .. import seams
 from .._actors import flow
 from .._actors.activation import Activation
+from .._actors.bell import Latch
 from .._actors.blame import blamed
 from .._actors.calling import call, settle_value, within
 from .._actors.host import Host
@@ -115,7 +116,7 @@ class Run:
     """``meta.run``."""
     host: Stage | None = None
     """Whose actors it uses; None opens a host of its own."""
-    done: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    done: Latch = attrs.field(factory=Latch, init=False)
     """Set when nothing of it is left."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
@@ -124,21 +125,24 @@ class Run:
     _resources: Resources | None = attrs.field(default=None, init=False)
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
     _began: float | None = attrs.field(default=None, init=False)
+    _is_working: bool = attrs.field(default=False, init=False)
     _is_serving: bool = attrs.field(default=False, init=False)
 
     # -- from outside
 
     def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End it now; the first reason is the one that counts."""
+        if self.done.is_set():
+            return
         if self.ledger.ending is None and self.end is None:
             self.ledger.ending = Ending(status, reason)
-        if self._is_serving:
-            # Its task is inside a step, which may take its time to clean up.
-            self.ledger.interrupt(status, reason)
-            if self.loop.is_in_task():
-                self.ledger.host.spawn(self._wait_quiet)
-        else:
+        if not self._is_working:
             self._scope.cancel()
+            return
+        self.ledger.interrupt(status, reason)
+        if self._is_serving and self.loop.is_in_task():
+            # Its task is inside a step, so somebody else has to watch the clean-up.
+            self.ledger.host.spawn(self._wait_quiet)
 
     def break_off(self, error: BaseException) -> None:
         """End it now because of something that is to be raised at the consumer."""
@@ -211,46 +215,45 @@ class Run:
             with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - it says who is slow
                 await own.aclose()
 
-    async def _live(self, listeners: TaskGroup | None) -> None:
+    async def _live(self, tasks: TaskGroup | None) -> None:
         try:
-            with self._scope:
-                if listeners is not None:
-                    await self.voice.audience.open(listeners)
-                if self.ledger.ending is None:
-                    await self._perform()
+            if await self._begin(tasks):
+                await self._work(self.host or self._open_host(tasks))
         except anyio.get_cancelled_exc_class():
             self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-            with anyio.CancelScope(shield=True):
-                await self._wind_up()
+            await self._wind_up()  # noqa: ASYNC102 - shielded where it waits
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
             self._crash(error)
-        with anyio.CancelScope(shield=True):
-            await self._wind_up()
+        await self._wind_up()
 
-    async def _perform(self) -> None:
+    async def _begin(self, tasks: TaskGroup | None) -> bool:
+        """Come as far as START; tell whether there is work to do then."""
+        plan, ledger = self.order.plan, self.ledger
+        if plan.startup or plan.eager or self.voice.audience.listeners:
+            with self._scope:
+                await self._prepare(tasks)
+        if ledger.ending is not None or ledger.journal:
+            return False
+        if not plan.nodes and self.order.start is None:
+            self._nothing_to_do()
+            return False
+        self.voice.say(EventType.START, "system", self.order.state)
+        return ledger.ending is None
+
+    async def _prepare(self, tasks: TaskGroup | None) -> None:
+        if tasks is not None:
+            await self.voice.audience.open(tasks)
+        if self.ledger.ending is not None:
+            return
         if self.order.plan.eager and not await self._open_eager():
             return
         for hook in self.order.plan.startup:
             if not await self._call_hook(hook, FailureKind.STARTUP):
                 return
-        if self.ledger.ending is not None:
-            return
-        if not self.order.plan.nodes and self.order.start is None:
-            self._nothing_to_do()
-            return
-        self.voice.say(EventType.START, "system", self.order.state)
-        if self._scope.cancel_called:
-            return
-        self.ledger.variables = copy_context()
-        if self.host is not None:
-            await self._work(self.host)
-            return
-        async with anyio.create_task_group() as tasks:
-            await self._work(self._open_host(tasks))
-            tasks.cancel_scope.cancel()
 
-    def _open_host(self, tasks: TaskGroup) -> Host:
+    def _open_host(self, tasks: TaskGroup | None) -> Host:
+        assert tasks is not None
         assert self._resources is not None
         return Host(
             tasks,
@@ -262,17 +265,16 @@ class Run:
     async def _work(self, host: Stage) -> None:
         """Let the actors work until the run holds no token, or has to end."""
         ledger = self.ledger
+        ledger.variables = copy_context()
         ledger.host = host
         host.enter(ledger)
+        self._is_working = True
         try:
             await self._serve_first(host)
             if seams.active is not None:
                 await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
-            if ledger.tokens and ledger.ending is None:
-                with anyio.move_on_after(self.order.timeout):
-                    await ledger.quiet.wait()
-                if ledger.tokens and ledger.ending is None:
-                    self._time_out()
+            if not ledger.stirred.is_set():
+                await self._keep_time()
             await self._wait_cleanup()
         except anyio.get_cancelled_exc_class():
             self._interrupted()
@@ -282,7 +284,20 @@ class Run:
             ledger.crash(error)
             await self._wait_cleanup()
         finally:
+            self._is_working = False
             host.dismiss(ledger)
+            if host is not self.host:
+                host.crew.dismiss()
+
+    async def _keep_time(self) -> None:
+        """Wait until the steps are done or cancelled, or their time is up."""
+        if self.order.timeout is None:
+            await self.ledger.stirred.wait()
+            return
+        with anyio.move_on_after(self.order.timeout):
+            await self.ledger.stirred.wait()
+        if not self.ledger.stirred.is_set():
+            self._time_out()
 
     async def _serve_first(self, host: Stage) -> None:
         """Start the first steps; this task serves them as long as only they are due.
@@ -355,18 +370,29 @@ class Run:
     # -- its end
 
     async def _wind_up(self) -> None:
-        try:
+        """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
+        is_waiting = self.order.plan.shutdown or self.voice.audience.listeners
+        if is_waiting or seams.active is not None:
+            with anyio.CancelScope(shield=True):
+                await self._shut_down()
+                await self._finish()
+        else:
             await self._shut_down()
-        except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
-            self._crash(error)
-        await self._finish()
+            await self._finish()
 
     async def _shut_down(self) -> None:
         ending = self.ledger.ending
-        if seams.active is not None:
-            await seams.active.reach(Seam.WIND_UP, self.ledger.run_id, "system")
-        if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
-            self.voice.say(EventType.TIMEOUT, "system", ending.reason)
+        try:
+            if seams.active is not None:
+                await seams.active.reach(Seam.WIND_UP, self.ledger.run_id, "system")
+            if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
+                self.voice.say(EventType.TIMEOUT, "system", ending.reason)
+            if self.order.plan.shutdown:
+                await self._call_shutdown_hooks()
+        except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
+            self._crash(error)
+
+    async def _call_shutdown_hooks(self) -> None:
         with anyio.move_on_after(self._patience()):  # noqa: ASYNC912
             for hook in self.order.plan.shutdown:
                 await self._call_hook(hook, FailureKind.SHUTDOWN)

@@ -120,8 +120,7 @@ class RunStream:
         self._close(run)
         tasks, self._tasks = self._tasks, None
         if tasks is None:
-            with anyio.CancelScope(shield=True):
-                await run.done.wait()
+            await _wait_over(run)  # noqa: ASYNC102 - shielded
         elif isinstance(error, Exception):
             # The body's own error goes out, even if the block is cancelled meanwhile.
             with suppress(BaseException):
@@ -204,8 +203,7 @@ class RunStream:
             self._step_out()
             return
         self._close(run)
-        with anyio.CancelScope(shield=True):
-            await run.done.wait()
+        await _wait_over(run)
         self._raise_aborted(run)
 
     @property
@@ -235,7 +233,12 @@ class RunStream:
         self._loop.spawn(run.conduct)
 
     async def _begin_hosted(self, owner: Owner) -> None:
-        leave = await self._stand_in_line(owner)
+        if self._cancelled is not None:
+            leave: Leave | None = _nothing  # it needs no place to end in
+        else:
+            leave = owner.admit_nowait(self.run_id)
+        if leave is None:
+            leave = await self._stand_in_line(owner)
         if self._is_closed:
             leave()
             reason = "the stream was closed while it waited for its turn"
@@ -310,8 +313,7 @@ class RunStream:
 
     async def _reach_end(self, run: Run) -> None:
         self._is_over = True
-        with anyio.CancelScope(shield=True):
-            await run.done.wait()
+        await _wait_over(run)
         self._raise_aborted(run)
         if run.end is None and not self._is_closed:
             raise RunInterrupted
@@ -371,6 +373,13 @@ class _Rereading:
             return event
         await self._stream.wait()
         raise StopAsyncIteration
+
+
+async def _wait_over(run: Run) -> None:
+    """Wait until nothing of a run is left, whatever is being cancelled meanwhile."""
+    if not run.done.is_set():
+        with anyio.CancelScope(shield=True):
+            await run.done.wait()
 
 
 def _nothing() -> None:
