@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
 import pytest
 
+from justpipe_actors import Event, EventType
 from justpipe_actors.errors import UnknownRunError
-from justpipe_actors.observability import recent
+from justpipe_actors.observability import (
+    BarrierDebugger,
+    BarrierDebugRecord,
+    EventLogger,
+    ObserverProtocol,
+    StateDiffTracker,
+    TimelineVisualizer,
+    recent,
+)
 from justpipe_actors.observability.recent import RecentRuns
 
 
@@ -44,3 +57,33 @@ def test_a_run_that_begins_again_begins_anew() -> None:
 
     assert runs.begin("a") == []
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("meta", [None, Mock(), SimpleNamespace(pipe_name="P")])
+async def test_observers_can_be_driven_by_hand(meta: Any) -> None:
+    """A program that calls the hooks itself needs no real meta."""
+    reports: list[BarrierDebugRecord] = []
+    timeline, states = TimelineVisualizer(), StateDiffTracker()
+    observers: list[ObserverProtocol] = [
+        EventLogger("DEBUG", lambda record: None),
+        BarrierDebugger(1.0, lambda: 9.0, reports.append),
+        timeline,
+        states,
+    ]
+    facts = {"waiting_for": ["w"], "expected_count": 2, "timeout": 60}
+    for observer in observers:
+        if meta is not None:
+            await observer.on_pipeline_start({}, None, meta)
+        for event in (
+            Event(EventType.STEP_START, "a", timestamp=1.0),
+            Event(EventType.BARRIER_WAIT, "j", facts, timestamp=2.0),
+            Event(EventType.STEP_START, "b", timestamp=9.0),
+            Event(EventType.STEP_END, "a", timestamp=9.0),
+        ):
+            await observer.on_event({}, None, meta, event)
+        await observer.on_pipeline_end({}, None, meta, 8.0)
+
+    assert [report.kind for report in reports] == ["hang", "unresolved"]
+    assert "gives up after 1.0m. w: never started" in reports[0].message
+    assert set(timeline.step_start_times) == {"a", "b"}
+    assert states.step_order == ["a"]

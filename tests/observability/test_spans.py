@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType, Pipe, Retry
 from justpipe_actors.observability.labels import label_of
@@ -141,3 +142,34 @@ def test_labels_name_the_item() -> None:
     assert label_of("leaf", ("inner[0]", "leaf[1]")) == "inner[0]/leaf[1]"
     assert label_of("s:w", ("s", "w[2]")) == "s:w[2]"
     assert label_of("after", ("w[2]",)) == "after"
+
+
+KINDS = [START, END, EventType.STEP_ERROR, EventType.CANCELLED]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(KINDS),
+            st.sampled_from("ab"),
+            st.integers(1, 4) | st.none(),
+            st.floats(0, 100),
+        )
+    )
+)
+def test_whatever_comes_every_span_has_a_start_before_its_end(told: Any) -> None:
+    """Any order of events gives one span per start, none of negative length, all closed."""
+    events, seen = [], set()
+    for kind, stage, number, at in told:
+        invocation = None if number is None else f"r:{stage}{number}"
+        if kind is START and invocation in seen:
+            continue  # an invocation starts once
+        if kind is START and invocation is not None:
+            seen.add(invocation)
+        events.append(event(kind, at, stage, invocation_id=invocation))
+    finish = event(EventType.FINISH, 50, "system")
+    spans = spans_of([*events, finish])
+
+    assert len(spans) == sum(one.type is START for one in events)
+    assert all(span.end is not None and span.seconds >= 0 for span in spans)
+    assert [span.start for span in spans] == sorted(span.start for span in spans)

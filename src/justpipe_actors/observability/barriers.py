@@ -21,7 +21,7 @@ from ..abc import Observer, ObserverMeta, no_joins
 from ..events import Event, EventType
 from .barrier_watch import BarrierWatch, Wait
 from .durations import duration_text
-from .recent import RecentRuns
+from .recent import RecentRuns, run_of
 from .showing import one_line
 
 
@@ -118,14 +118,14 @@ class BarrierDebugger(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Begin with nothing."""
-        self._runs.begin(meta.run_id)
+        self._runs.begin(run_of(meta))
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Note what an event says about joins, and report those that are late."""
-        watch, now = self._runs.of(meta.run_id), self._time(event)
-        if meta.waiting is not no_joins and event.type not in ENDINGS:
+        watch, now = self._runs.of(run_of(meta)), self._time(event)
+        if _can_be_asked(meta) and event.type not in ENDINGS:
             for name, decided in watch.ask(meta, now):
                 self._slow(watch, name, decided, now - decided.start)
         match event.type:
@@ -145,7 +145,7 @@ class BarrierDebugger(Observer):
 
     def wake_after(self, meta: ObserverMeta) -> float | None:
         """Ask to be woken when the first of the waiting joins is late."""
-        pending = self._runs.of(meta.run_id).pending()
+        pending = self._runs.of(run_of(meta)).pending()
         if not pending:
             return None
         first = min(wait.start for wait in pending.values())
@@ -153,8 +153,8 @@ class BarrierDebugger(Observer):
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
         """Report the joins that are late while nothing happens."""
-        watch, now = self._runs.of(meta.run_id), self._now()
-        if meta.waiting is not no_joins:
+        watch, now = self._runs.of(run_of(meta)), self._now()
+        if _can_be_asked(meta):
             watch.ask(meta, now)
         self._report_late(watch, now, is_due=True)
 
@@ -201,19 +201,19 @@ class BarrierDebugger(Observer):
                 said = (
                     f"Barrier '{name}' has waited {duration_text(seconds)}; "
                     f"{wait.completed_count} of {wait.expected_count} parents are "
-                    f"done. {watch.causes(wait, self._now())}"
+                    f"done{_limit(wait)}. {watch.causes(wait, self._now())}"
                 )
                 self._report("hang", name, wait, seconds, said)
 
     def _close(self, meta: ObserverMeta, kind: str, seconds: float, how: str) -> None:
-        watch = self._runs.of(meta.run_id)
+        watch = self._runs.of(run_of(meta))
         for name, wait in watch.waiting_barriers.items():
             if not wait.is_gone:
                 missing = ", ".join(wait.waiting_for) or "nobody known"
                 said = f"Barrier '{name}' {how}, for {missing}."
                 self._report(kind, name, wait, seconds, said)
         watch.clear()
-        self._runs.end(meta.run_id)
+        self._runs.end(run_of(meta))
 
     def _report(
         self, kind: str, name: str, wait: Wait, seconds: float, message: str
@@ -228,3 +228,14 @@ class BarrierDebugger(Observer):
             message=one_line(message),
         )
         self.sink(record)
+
+
+def _can_be_asked(meta: object) -> bool:
+    """Tell a run's own meta from one that somebody made to drive the observer by hand."""
+    return isinstance(meta, ObserverMeta) and meta.waiting is not no_joins
+
+
+def _limit(wait: Wait) -> str:
+    if not isinstance(wait.timeout, int | float):
+        return ""
+    return f", and it gives up after {duration_text(wait.timeout)}"

@@ -23,7 +23,7 @@ from ..outcomes import PipelineEndData
 from .durations import clock_text
 from .labels import label_of
 from .lines import Line, LogRecord, end_text, payload_text, severity_of
-from .recent import RecentRuns
+from .recent import RecentRuns, run_of
 from .showing import shown
 
 
@@ -133,13 +133,13 @@ class EventLogger(Observer):
     ) -> None:
         """Begin a run's clock."""
         self._heard += 1
-        self._runs.begin(meta.run_id)
+        self._runs.begin(run_of(meta))
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Log one event, if it is severe enough."""
-        run = self._runs.of(meta.run_id)
+        run = self._runs.of(run_of(meta))
         if run.began is None:
             run.began = event.timestamp
         if event.type is EventType.FINISH and event.stage == "system":
@@ -156,20 +156,20 @@ class EventLogger(Observer):
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
         """Log how a run ended that did not fail."""
-        run = self._runs.of(meta.run_id)
+        run = self._runs.of(run_of(meta))
         text, severity = end_text(run.end, duration_s)
         if severity >= self._least:
             now = time.time() if run.began is None else run.began + duration_s
             payload = {"duration_s": duration_s}
             event = Event(EventType.FINISH, "system", payload, now)
             self._log(run, meta, event, severity, text)
-        self._runs.end(meta.run_id)
+        self._runs.end(run_of(meta))
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
         """Log why a run failed, unless a quiet log has just said it."""
-        run = self._runs.of(meta.run_id)
+        run = self._runs.of(run_of(meta))
         reason = _text_of(error)
         is_quiet = self._least > logging.INFO
         if not (is_quiet and shown(reason) in run.errors):
@@ -178,7 +178,7 @@ class EventLogger(Observer):
                 EventType.STEP_ERROR, "system", {"error": reason}, time.time()
             )
             self._log(run, meta, event, logging.ERROR, sentence)
-        self._runs.end(meta.run_id)
+        self._runs.end(run_of(meta))
 
     def _log(
         self,
@@ -194,7 +194,7 @@ class EventLogger(Observer):
         began = event.timestamp if run.began is None else run.began
         line = Line(
             clock=clock_text(event.timestamp - began),
-            run=(meta.run_id or "")[:8] if self._heard > 1 else "",
+            run=(run_of(meta) or "")[:8] if self._heard > 1 else "",
             event=event,
             label=label_of(event.stage, event.scope),
             detail=payload_text(event, show_state=self.show_state),
@@ -207,7 +207,7 @@ class EventLogger(Observer):
             stage=event.stage,
             payload=event.payload,
             message=line.message(colored=self.use_colors),
-            run_id=meta.run_id,
+            run_id=run_of(meta),
             invocation_id=event.invocation_id,
             attempt=event.attempt,
             severity=severity,

@@ -89,3 +89,9 @@ class RecentRuns(Generic[T]):
 def _forget(runs: dict[str | None, T], keep: int) -> None:
     while len(runs) > keep:
         del runs[next(iter(runs))]
+
+
+def run_of(meta: object) -> str | None:
+    """Return the run that a hook is told of; None if it is driven by hand, without one."""
+    run_id = getattr(meta, "run_id", None)
+    return run_id if isinstance(run_id, str) else None

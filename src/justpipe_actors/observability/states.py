@@ -21,7 +21,7 @@ from ..events import Event, EventType
 from .diff_text import diff_text, summary_text
 from .diffs import parts_of
 from .labels import label_of
-from .recent import RecentRuns
+from .recent import RecentRuns, run_of
 
 
 START, END = "__start__", "__end__"
@@ -179,11 +179,11 @@ class StateDiffTracker(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Copy the state as it comes."""
-        self._runs.begin(meta.run_id).take(START, state)
+        self._runs.begin(run_of(meta)).take(START, state)
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
         """Copy the state where a step has just ended."""
-        history = self._runs.of(meta.run_id)
+        history = self._runs.of(run_of(meta))
         if event.seq is not None:
             history.seen = event.seq
         if event.type is EventType.STEP_END:
@@ -195,7 +195,7 @@ class StateDiffTracker(Observer):
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Do the same for events that were not witnessed, such as replayed ones."""
-        if event.seq is None or event.seq > self._runs.of(meta.run_id).seen:
+        if event.seq is None or event.seq > self._runs.of(run_of(meta)).seen:
             self.witness(state, meta, event)
 
     async def on_pipeline_end(
@@ -211,8 +211,8 @@ class StateDiffTracker(Observer):
         self._end(state, meta)
 
     def _end(self, state: Any, meta: ObserverMeta) -> None:
-        self._runs.of(meta.run_id).take(END, state)
-        self._runs.end(meta.run_id)
+        self._runs.of(run_of(meta)).take(END, state)
+        self._runs.end(run_of(meta))
 
     # -- asking
 

@@ -72,3 +72,24 @@ async def test_figures_are_those_of_the_last_snapshot() -> None:
             await run.wait()
             tasks.cancel_scope.cancel()
         assert metered.figures() == {}
+
+
+@pytest.mark.virtual_time
+async def test_a_supervisor_serves_its_own_gauges() -> None:
+    """As a service the gauges are fresh before the first run, and gone with the supervisor."""
+    metered = Metered()
+    pipe: Pipe[Any, Any] = Pipe(None)
+    pipe.step("a")(lambda state: anyio.sleep(30))
+    supervisor = Supervisor(pipe, max_runs=1)
+    gauges = SnapshotGauges(supervisor, metered.meter, every=10)
+    supervisor.add_service("gauges", gauges.serve)
+    async with supervisor, anyio.create_task_group() as tasks:
+        assert metered.figures()["runs.active",] == 0
+        first = await supervisor.submit(pipe, {})
+        tasks.start_soon(supervisor.submit, pipe, {})
+        await anyio.sleep(15)
+        assert metered.figures()["runs.active",] == 1
+        assert metered.figures()["runs.waiting",] == 1
+        await first.wait()
+
+    assert metered.figures() == {}

@@ -215,6 +215,7 @@ async def test_workers_are_children_of_their_map(exported: Exported) -> None:
     assert [status for _, _, status in told].count("retried") == 1
     assert {item for item, _, _ in told} == {"inner[0]/leaf[0]", "inner[1]/leaf[0]"}
     assert sorted(attempt for _, attempt, _ in told) == [1, 1, 2]
+    assert all(span.links == () for span in exported.named("inner"))
     (outer,) = exported.named("outer")
     assert [event.name for event in outer.events] == ["map_start", "map_complete"]
 

@@ -193,10 +193,10 @@ class TracingObserver(Observer):
         if previous is not None:
             previous.end({f"{SCOPE}.status": "retried"})
         parent = _parent(run, event, previous)
-        causer = run.causes.get(cause)
-        traced = self._open(
-            event.stage, parent, _facts(event), [] if causer is None else [Link(causer)]
-        )
+        # What is still open is around it; what has ended led to it.
+        causer = None if cause in run.open else run.causes.get(cause)
+        links = [] if causer is None else [Link(causer)]
+        traced = self._open(event.stage, parent, _facts(event), links)
         run.open[invocation] = traced
         run.remember(invocation, traced.span)
         return traced

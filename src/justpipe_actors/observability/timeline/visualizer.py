@@ -10,7 +10,7 @@ import attrs
 
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
-from ..recent import RecentRuns
+from ..recent import RecentRuns, run_of
 from ..spans import SpanBook
 from .chart import Chart, chart_of
 from .gantt import empty_gantt, gantt_of
@@ -129,15 +129,16 @@ class TimelineVisualizer(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Begin a run's timeline."""
-        timeline = self._runs.begin(meta.run_id)
+        timeline = self._runs.begin(run_of(meta))
         timeline.name = meta.pipe_name
-        timeline.start = time.time() if meta.started_at is None else meta.started_at
+        began = getattr(meta, "started_at", None)
+        timeline.start = began if isinstance(began, int | float) else time.time()
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Take note of an event."""
-        self._runs.of(meta.run_id).note(event)
+        self._runs.of(run_of(meta)).note(event)
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
@@ -152,9 +153,9 @@ class TimelineVisualizer(Observer):
         self._end(meta)
 
     def _end(self, meta: ObserverMeta) -> None:
-        timeline = self._runs.of(meta.run_id)
+        timeline = self._runs.of(run_of(meta))
         timeline.end = time.time() if timeline.latest is None else timeline.latest
-        self._runs.end(meta.run_id)
+        self._runs.end(run_of(meta))
 
     def process_event(
         self, event_type: EventType | str, stage: str, timestamp: float
