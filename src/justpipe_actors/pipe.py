@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import copy
 from types import MappingProxyType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
@@ -34,8 +34,15 @@ from .storage.persistence import LIMIT, Persistence, Storage
 from .visualization import GraphRenderer, MermaidRenderer, SvgRenderer, build_ast
 
 
-StateT = TypeVar("StateT")
-ContextT = TypeVar("ContextT")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    StateT = TypeVar("StateT", default=Any)
+    ContextT = TypeVar("ContextT", default=Any)
+else:  # Python 3.11 knows no defaults; __class_getitem__ has this one
+    from typing import TypeVar
+
+    StateT, ContextT = TypeVar("StateT"), TypeVar("ContextT")
 
 
 StandIn = Callable[[], "Pipe[Any, Any] | None"]
@@ -91,8 +98,8 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
 
     def __init__(  # noqa: PLR0913 - the reference's constructor, for drop-in use
         self,
-        state_type: type[StateT] | Any = None,
-        context_type: type[ContextT] | Any = None,
+        state_type: type[StateT] | None = None,
+        context_type: type[ContextT] | None = None,
         *,
         name: str = "Pipe",
         strict: bool = True,
@@ -146,6 +153,13 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         )
         self._compiled: tuple[int, Plan] | None = None
         self._validated: set[tuple[int, str | None, bool, bool]] = set()
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types: Any) -> Any:
+            """Let ``Pipe[State]`` leave the context's type open."""
+            both = types if isinstance(types, tuple) else (types, Any)
+            return super().__class_getitem__(both)
 
     # -- looking at it
 

@@ -193,3 +193,12 @@ async def test_a_pipe_is_frozen_by_its_first_run() -> None:
 
     pipe.validate()
     assert pipe.describe()["roots"] == ["work"]
+
+
+def test_the_contexts_type_may_be_left_out() -> None:
+    """``Pipe[State]`` is a pipe with any context, for type checkers and when it runs."""
+    pipe = Pipe[dict[str, int]](dict)
+    other = Pipe(dict, list)
+
+    assert (pipe.state_type, pipe.context_type) == (dict, type(None))
+    assert (other.state_type, other.context_type) == (dict, list)
