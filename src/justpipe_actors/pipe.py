@@ -17,10 +17,9 @@ from ._definition.hooks import HookDecorators
 from ._definition.names import start_of
 from ._definition.options import OnFailure, check_policy, is_on
 from ._definition.registry import Registry
-from ._plan import checks
-from ._plan.compile import Settings, compile_plan
+from ._plan.compile import Settings
+from ._plan.compiled import Compiled
 from ._plan.description import Described, describe
-from ._plan.nodes import Plan
 from ._run.run import Order
 from ._run.stream import RunStream
 from .abc import Middleware, Redact, RunRecorder
@@ -62,7 +61,9 @@ def stand_in_of(pipe: Pipe[Any, Any]) -> Pipe[Any, Any] | None:
     return found() if found is not None else None
 
 
-class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT]):
+class Pipe(
+    StepDecorators, HookDecorators, Described, Compiled, Generic[StateT, ContextT]
+):
     """A pipeline: decorate functions with it, then run it.
 
     Args:
@@ -151,8 +152,7 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
             classification=failure_classification or FailureClassificationConfig(),
             placements={"thread": ThreadPlacement()},
         )
-        self._compiled: tuple[int, Plan] | None = None
-        self._validated: set[tuple[int, str | None, bool, bool]] = set()
+        self._forget()
 
     if not TYPE_CHECKING:
 
@@ -160,8 +160,6 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
             """Let ``Pipe[State]`` leave the context's type open."""
             both = types if isinstance(types, tuple) else (types, Any)
             return super().__class_getitem__(both)
-
-    # -- looking at it
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
@@ -177,45 +175,6 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Let notebooks draw the pipeline."""
         return {"text/plain": repr(self), "image/svg+xml": self.graph(SvgRenderer())}
-
-    def validate(
-        self,
-        start: Target | None = None,
-        strict: bool | None = None,  # noqa: FBT001 - the reference's signature
-        allow_multi_root: bool | None = None,  # noqa: FBT001
-    ) -> None:
-        """Check the definition; all problems are reported together.
-
-        Raises:
-            DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
-        """
-        if strict is None:
-            strict = self.strict
-        if allow_multi_root is None:
-            allow_multi_root = self.allow_multi_root
-        question = checks.Question(
-            steps=self.registry.steps,
-            state_type=self.state_type,
-            start=start_of(start),
-            strict=strict,
-            allow_multi_root=allow_multi_root,
-            resources=self.registry.resources,
-            hooks=self.registry.specs,
-        )
-        checks.validate(question)
-
-    def plan(self) -> Plan:
-        """Return the compiled pipeline; compiled once per version of the definition.
-
-        Raises:
-            DefinitionError: it cannot be compiled.
-        """
-        version = self.registry.version
-        if self._compiled is None or self._compiled[0] != version:
-            self._compiled = (version, compile_plan(self.registry, self._settings))
-        return self._compiled[1]
-
-    # -- running it
 
     def run(
         self,
@@ -237,11 +196,7 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
         Raises:
             DefinitionError: when it begins, if the pipe is wired wrongly.
         """
-
-        def prepare() -> Order:
-            return self.order(state, context, start, queue_size, timeout)
-
-        return RunStream(prepare)
+        return RunStream(lambda: self.order(state, context, start, queue_size, timeout))
 
     def order(
         self,
@@ -283,16 +238,9 @@ class Pipe(StepDecorators, HookDecorators, Described, Generic[StateT, ContextT])
     def redefined(self, registry: Registry, *, persist: bool) -> Self:
         """Return a pipe like this one with another definition; this one stays as it is."""
         other = copy(self)
-        vars(other).update(
-            registry=registry, persist=persist, _compiled=None, _validated=set()
-        )
+        other.registry, other.persist = registry, persist
+        other._forget()  # noqa: SLF001 - it is one of us
         return other
-
-    def _validate_once(self, start: str | None) -> None:
-        key = (self.registry.version, start, self.strict, self.allow_multi_root)
-        if key not in self._validated:
-            self.validate(start=start)
-            self._validated.add(key)
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"

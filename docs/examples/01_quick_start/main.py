@@ -38,7 +38,8 @@ async def main() -> None:
         async for event in run:
             if event.type is EventType.TOKEN:
                 print(event.payload, end="", flush=True)
-    print(f"\n{run.end.status.value} after {run.end.metrics.tasks.completed} steps")
+        end = await run.wait()
+    print(f"\n{end.status.value}, {end.reason or 'nothing to complain about'}")
 
 
 if __name__ == "__main__":

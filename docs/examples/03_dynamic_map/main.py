@@ -92,11 +92,10 @@ async def main() -> None:
     print("Running News Summarizer (the model is a fake)")
     async with pipe.run(News(ARTICLES), Tools()) as run:
         async for event in run:
-            match event.type:
-                case EventType.MAP_WORKER:
-                    print(f"  worker {event.payload['index']} takes an article")
-                case EventType.TOKEN:
-                    print(event.payload, end="")
+            if event.type is EventType.MAP_WORKER:
+                print(f"  worker {event.payload['index']} takes an article")
+            elif event.type is EventType.TOKEN:
+                print(event.payload, end="")
 
 
 if __name__ == "__main__":

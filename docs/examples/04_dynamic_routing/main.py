@@ -60,7 +60,8 @@ async def main() -> None:
         number = Number(value)
         async with pipe.run(number) as run:
             taken = [e.stage async for e in run if e.type is EventType.STEP_START]
-        print(f"{value}: {' -> '.join(taken)}, {run.end.status.value}")
+            end = await run.wait()
+        print(f"{value}: {' -> '.join(taken)}, {end.status.value}")
 
 
 if __name__ == "__main__":

@@ -65,11 +65,10 @@ async def play(game: Game, start: str) -> str | None:
     question = None
     async with pipe.run(game, start=start) as run:
         async for event in run:
-            match event.type:
-                case EventType.SUSPEND:
-                    question = event.payload
-                case EventType.TOKEN:
-                    print(event.payload, end="")
+            if event.type is EventType.SUSPEND:
+                question = event.payload
+            elif event.type is EventType.TOKEN:
+                print(event.payload, end="")
     return question
 
 

@@ -75,9 +75,9 @@ async def main() -> None:
         async for event in run:
             if event.type is EventType.STEP_ERROR:
                 print(f"{event.stage} failed: {event.payload}")
-    end = run.end
+        end = await run.wait()
     print(
-        f"{end.status.value}: {end.failed_step} ({end.error}), by {end.failure_source}"
+        f"{end.status.value}: {end.failed_step} ({end.error}), by {end.failure_source.value}"
     )
 
 

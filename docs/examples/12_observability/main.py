@@ -90,19 +90,22 @@ async def pay(checkout: Checkout) -> None:
 
 async def main() -> None:
     print("JUSTPIPE OBSERVABILITY DEMO\n\n-- the log")
+    ends = []
     for prices in ([4, 7, 2], [9, 8, 7]):
         async with pipe.run(Checkout(prices)) as run:
-            end = await run.wait()
+            ends.append(await run.wait())
 
     print("\n-- the last run's timeline")
     print(timelines.render_ascii())
     print("\n-- what find_discount did to the state")
     print(states.diff("items", "find_discount"))
     print("\n-- the numbers that FINISH carries")
+    end, metrics = ends[-1], ends[-1].metrics
+    assert metrics is not None
     print(f"Total Duration: {end.duration_s:.2f} s")
-    for step, timing in end.metrics.step_latency.items():
+    for step, timing in metrics.step_latency.items():
         print(f"  {step:14} {timing.count} x {timing.avg_s * 1000:3.0f} ms")
-    print(f"  workers at once: {end.metrics.maps.peak_workers}")
+    print(f"  workers at once: {metrics.maps.peak_workers}")
     print(f"\n-- events of both runs\n{dict(counter.seen)}")
     print("\n-- the store")
     for record in store.list_runs():

@@ -27,7 +27,7 @@ class Video:
 
 @dataclass
 class Studio:
-    meta: Meta | None = None
+    meta: Meta = field(init=False)
 
 
 def takes(seconds: float) -> Callable[[], Awaitable[None]]:
@@ -129,7 +129,8 @@ async def main() -> None:
             async for event in run:
                 if event.type is EventType.TOKEN:
                     print(f"  {video.title}: {event.payload} published")
-        results.append((video.title, run.end))
+            end = await run.wait()
+        results.append((video.title, end))
         if video.title == "Film":
             print(f"\n{timelines.for_run(run.run_id).render_ascii(max_steps=30)}\n")
     print("RESULTS")
