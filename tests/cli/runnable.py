@@ -117,3 +117,21 @@ miswired: Pipe[Words, None] = Pipe(Words, name="miswired")
 @miswired.step(to="nowhere")
 async def lost(state: Words) -> None:
     """Leads nowhere."""
+
+
+leaving: Pipe[Words, None] = Pipe(Words, name="leaving")
+
+
+@leaving.step
+async def leave(state: Words) -> None:
+    """Think that the program is one's own."""
+    raise SystemExit(7)
+
+
+shouting: Pipe[Words, None] = Pipe(Words, name="shouting")
+
+
+@shouting.step
+async def shout(state: Words) -> AsyncIterator[str]:
+    """Stream colours, tricks and letters from elsewhere."""
+    yield "\x1b[31mred\x1b[0m \x1b[2J\x9b2Jnaïve\n"

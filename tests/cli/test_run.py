@@ -224,6 +224,14 @@ def test_a_suspended_run_says_for_what(capsys: Captured) -> None:
     assert "suspended after" in capsys.readouterr().err
 
 
+def test_a_step_that_exits_ends_its_run_only(backend: str, command: Command) -> None:
+    """A step that raises SystemExit fails the run, and the program says so."""
+    status, _, err = command("run", target("leaving"), "--text", "--backend", backend)
+
+    assert status == 1
+    assert "Step 'leave' ended the run with SystemExit" in err
+
+
 # -- wrong input
 
 WRONG = {

@@ -134,3 +134,29 @@ def test_a_dumb_terminal_gets_lines() -> None:
 
     assert "\x1b" not in terminal.shown
     assert "split: done in" in terminal.shown
+
+
+def test_tokens_keep_their_colours_only() -> None:
+    """What is streamed may be coloured, and cannot clear the screen or end the run."""
+    terminal = Terminal("shouting", "asyncio")
+
+    status = terminal.read_all()
+
+    assert status == 0
+    assert "\x1b[31mred" in terminal.shown
+    assert "\x1b[2J" not in terminal.shown
+    assert "\x9b" not in terminal.shown
+    assert "naïve" in terminal.shown
+
+
+def test_a_poor_terminal_gets_plain_signs() -> None:
+    """Where the encoding lacks our signs others stand for them, letters are written out."""
+    terminal = Terminal("shouting", "asyncio", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+
+    status = terminal.read_all()
+
+    shown = plain(terminal.shown)
+    assert status == 0
+    assert "na\\xefve" in shown
+    assert "+ shout" in shown
+    assert "+ success" in shown

@@ -51,14 +51,14 @@ async def conduct(open_run: Callable[[], Stream], view: View) -> Ending:
     """
     signals = StopSignals()
     run = open_run()
-    failure: Exception | None = None
+    failure: Exception | SystemExit | None = None
     with signals.caught():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_tick, view)
             tasks.start_soon(signals.relay, partial(_stop, run, view))
             try:
                 await _consume(run, view)
-            except Exception as error:  # noqa: BLE001 - raised bare, out of the group
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below, bare
                 failure = error
             tasks.cancel_scope.cancel()
     if failure is not None and _is_ours(run.end):

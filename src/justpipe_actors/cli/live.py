@@ -111,7 +111,7 @@ class LiveView:
             self._print(whole)
 
     def _print(self, text: str) -> None:
-        self._screen.print(Text.from_ansi(text), soft_wrap=True)
+        self._screen.print(_streamed(text), soft_wrap=True)
 
     def _drawn(self) -> Group:
         canvas = self._canvas()
@@ -119,7 +119,7 @@ class LiveView:
         if self._progress.tokens and self._out is None:
             lines.insert(0, Text())
         if self._tail:
-            lines.insert(0, Text.from_ansi(self._tail[-canvas.width :]))
+            lines.insert(0, _streamed(self._tail[-canvas.width :]))
         if not self._is_over:
             lines.append(self._footer(canvas))
         return Group(*lines)
@@ -136,3 +136,12 @@ class LiveView:
     def _canvas(self) -> Canvas:
         # The tail, a blank line, the footer, and the line the cursor rests on.
         return canvas_of(self._screen, 4)
+
+
+def _streamed(text: str) -> Text:
+    """Return what a run streams: its colours stay, nothing else moves the terminal."""
+    return Text.from_ansi(text.translate(C1))
+
+
+C1 = dict.fromkeys(range(0x80, 0xA0))
+"""Control characters that rich lets pass."""

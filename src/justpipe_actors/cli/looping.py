@@ -23,26 +23,36 @@ from .words import Ending
 def run_in_loop(
     open_run: Callable[[], Stream], view: View, backend: str
 ) -> Ending | int:
-    """Run in an event loop of its own; an exit status if that was cut short."""
+    """Run in an event loop of its own; an exit status if that was cut short.
+
+    Raises:
+        Refused: the pipe is wired wrongly.
+    """
+    ending: Ending | int = UNREAD
     try:
         with view, _briefly_warned():
-            return _interruptible(partial(conduct, open_run, view), backend)
-    except BrokenPipeError:
+            ending = _interruptible(partial(conduct, open_run, view), backend)
+    except* BrokenPipeError:
         # What is still buffered would fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
-    except DefinitionError as error:
-        msg = f"The pipe cannot run. {error}"
-        raise Refused(msg) from error
+    return ending
 
 
 def _interruptible(main: Callable[[], Awaitable[Ending]], backend: str) -> Ending | int:
     ending: Ending | int = INTERRUPTED
     try:
-        ending = anyio.run(main, backend=backend)
+        ending = _to_the_end(main, backend)
     except* KeyboardInterrupt:
         sys.stderr.write("interrupted again: steps at work were torn off\n")
     return ending
+
+
+def _to_the_end(main: Callable[[], Awaitable[Ending]], backend: str) -> Ending:
+    try:
+        return anyio.run(main, backend=backend)
+    except DefinitionError as error:
+        msg = f"The pipe cannot run. {error}"
+        raise Refused(msg) from error
 
 
 @contextmanager
