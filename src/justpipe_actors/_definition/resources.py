@@ -10,13 +10,13 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from ..errors import DefinitionError
-from .signature import TAKEN, fits, hints_of, result_of
+from .signature import TAKEN, alternatives, fits, hints_of, result_of
 
 
 PLAIN_TYPES = (
@@ -97,19 +97,20 @@ def candidates(
     return tuple(_of_type(hint, resources.values()))
 
 
-def _of_type(hint: object, resources: Iterable[ResourceDef]) -> list[str]:
-    if hint is Any or _is_plain(hint):
-        return []
-    return [one.name for one in resources if _matches(one.yields, hint)]
+def _of_type(hint: object, resources: Iterable[ResourceDef]) -> Iterator[str]:
+    telling = [one for one in alternatives(hint) if _is_telling(one)]
+    for resource in resources:
+        if any(_matches(resource.yields, one) for one in telling):
+            yield resource.name
 
 
 def _matches(yields: object, hint: object) -> bool:
     return yields is not Any and (yields == hint or fits(yields, hint))
 
 
-def _is_plain(hint: object) -> bool:
+def _is_telling(hint: object) -> bool:
     origin = typing.get_origin(hint) or hint
-    return origin in PLAIN_TYPES
+    return hint is not Any and origin not in PLAIN_TYPES
 
 
 def _value_of(func: Callable[..., Any]) -> object:

@@ -167,16 +167,20 @@ def _source_of(
     return by_name
 
 
+def alternatives(hint: object) -> tuple[object, ...]:
+    """Return the members of a union but None; of anything else, itself."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return tuple(one for one in typing.get_args(hint) if one is not type(None))
+    return (hint,)
+
+
 def fits(declared: object, hint: object) -> bool:
     """Tell whether a value of the declared type may go where the hint stands."""
     if declared is Any or hint is Any:
         return False
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return any(
-            fits(declared, one)
-            for one in typing.get_args(hint)
-            if one is not type(None)
-        )
+    members = alternatives(hint)
+    if members != (hint,):
+        return any(fits(declared, one) for one in members)
     hint = type(None) if hint is None else hint
     if declared is hint:
         return True

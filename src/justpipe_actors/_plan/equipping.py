@@ -122,8 +122,9 @@ class _Loans:
         return {parameter: loan.value for parameter, loan in self.held.items()}
 
     def end(self, error: BaseException | None = None) -> None:
-        """Give everything back; what the error is said to break is not lent again."""
-        for parameter, loan in self.held.items():
+        """Give everything back, once; what the error breaks is not lent again."""
+        held, self.held = self.held, {}
+        for parameter, loan in held.items():
             kinds = self.breaks.get(parameter, ())
             if isinstance(error, Exception) and _is_among(error, kinds):
                 loan.report_broken(error)

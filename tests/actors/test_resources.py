@@ -1,0 +1,172 @@
+"""The owner of resources by itself: counts, states, and what kills an opening."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors._actors.resources import Resources, ResourceState
+from justpipe_actors._plan.nodes import ResourceNode
+from justpipe_actors.errors import ResourceUnavailable
+
+
+def node(func: Any, name: str = "it", **options: Any) -> ResourceNode:
+    """Return a resource."""
+    return ResourceNode(name=name, func=func, **options)
+
+
+async def plain() -> AsyncIterator[str]:
+    """Yield at once."""
+    yield "value"
+
+
+async def test_states_and_counts() -> None:
+    """Idle before anybody asks, opening while one waits, open with its users."""
+    gate = anyio.Event()
+
+    async def gated() -> AsyncIterator[str]:
+        await gate.wait()
+        yield "value"
+
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time)
+        assert resources.statistics() == ()
+        it = node(gated)
+        loans: list[Any] = []
+
+        async def borrow() -> None:
+            loans.append(await resources.lend(it))
+
+        tasks.start_soon(borrow)
+        tasks.start_soon(borrow)
+        await anyio.wait_all_tasks_blocked()
+        (opening,) = resources.statistics()
+        assert (opening.state, opening.users) == (ResourceState.OPENING, 0)
+        gate.set()
+        await anyio.wait_all_tasks_blocked()
+        (opened,) = resources.statistics()
+        assert (opened.state, opened.users, opened.incarnation) == (
+            ResourceState.OPEN,
+            2,
+            1,
+        )
+        loans[0].report_broken(ConnectionError("gone"))
+        (broken,) = resources.statistics()
+        assert (broken.state, broken.users, broken.retired) == (
+            ResourceState.IDLE,
+            0,
+            1,
+        )
+        for loan in loans:
+            loan.give_back()
+        await anyio.wait_all_tasks_blocked()
+        (idle,) = resources.statistics()
+        assert (idle.retired, idle.last_error) == (0, "ConnectionError: gone")
+        await resources.aclose()
+
+
+async def test_what_is_open_is_lent_without_waiting() -> None:
+    """A second loan costs no turn of the event loop."""
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time)
+        it = node(plain)
+        await resources.open([it])
+        coroutine = resources.lend(it)
+        with pytest.raises(StopIteration) as caught:
+            coroutine.send(None)
+        assert caught.value.value.value == "value"
+        caught.value.value.give_back()
+        await resources.aclose()
+
+
+async def test_an_opening_that_cannot_begin_leaves_nothing_behind() -> None:
+    """When no task can be started, who asked hears why, and the next one may try again."""
+    refused = True
+
+    async with anyio.create_task_group() as tasks:
+
+        def spawn(*main: Any) -> None:
+            if refused:
+                raise RuntimeError("no task")
+            tasks.start_soon(*main)
+
+        resources = Resources(spawn, anyio.current_time)
+        with pytest.raises(RuntimeError, match="no task"):
+            await resources.lend(node(plain))
+        refused = False
+        loan = await resources.lend(node(plain))
+        assert loan.value == "value"
+        await resources.aclose()
+
+
+async def test_closing_turns_away_who_waits() -> None:
+    """An opening that is under way is ended, and those who wait for it are told."""
+    errors: list[ResourceUnavailable] = []
+
+    async def endless() -> AsyncIterator[str]:
+        await anyio.sleep_forever()
+        yield ""
+
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time)
+
+        async def borrow() -> None:
+            with pytest.raises(ResourceUnavailable) as caught:
+                await resources.lend(node(endless))
+            errors.append(caught.value)
+
+        tasks.start_soon(borrow)
+        await anyio.wait_all_tasks_blocked()
+        await resources.aclose()
+
+    assert [error.reason for error in errors] == ["its owner is closing"]
+
+
+@pytest.mark.virtual_time
+async def test_a_closing_that_ignores_its_cancellation_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is waited for, because it cannot be killed."""
+
+    async def stubborn() -> AsyncIterator[str]:
+        yield ""
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(40)
+
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time)
+        await resources.open([node(stubborn, shutdown=5)])
+        began = anyio.current_time()
+        await resources.aclose()
+
+    assert anyio.current_time() - began == pytest.approx(40)
+    complaints = [r for r in caplog.records if r.levelno == logging.CRITICAL]
+    assert len(complaints) == 2
+    assert "'it' was cancelled and does not close" in complaints[0].message
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True, scope="module")
+async def test_a_killed_opening_is_a_failure_like_any_other() -> None:
+    """A natively cancelled task has broken the resource; the next one gets a new one."""
+    tasks_of: list[Any] = []
+
+    async def victim() -> AsyncIterator[int]:
+        tasks_of.append(asyncio.current_task())
+        yield len(tasks_of)
+
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
+        it = node(victim)
+        (await resources.lend(it)).give_back()
+        tasks_of[0].cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert (await resources.lend(it)).value == 2
+        (stats,) = resources.statistics()
+        assert stats.last_error is not None
+        assert "its task was cancelled" in stats.last_error
+        await resources.aclose()
