@@ -395,7 +395,7 @@ class Supervisor:
             services=self._children.statistics(),
             resources=roster.host.resources.statistics(),
             pipes=self._catalog.statistics(),
-            actors=tuple(actor.statistics() for actor in roster.host.actors()),
+            actors=roster.host.statistics(),
             runs=runs_of(roster),
             dead_letters=roster.host.dead_letters.total,
             last_letters=letters_of(roster),

@@ -70,6 +70,25 @@ async def test_a_snapshot_shows_the_tree() -> None:
     assert snapshot.dead_letters == 0
 
 
+@pytest.mark.virtual_time
+async def test_the_oldest_message_says_how_long_it_waits() -> None:
+    """The age of the message that has waited longest is exact, run by run."""
+    pipe, go = gated(concurrency=1), anyio.Event()
+
+    async with Supervisor() as supervisor:
+        for _ in range(3):
+            await supervisor.submit(pipe, {"go": go})
+            await anyio.sleep(10)
+        (waiting,) = supervisor.snapshot().actors
+        go.set()
+        await anyio.sleep(1)
+        (idle,) = supervisor.snapshot().actors
+
+    assert (waiting.depth, waiting.runs, waiting.pipe) == (2, 2, "gated")
+    assert waiting.oldest == pytest.approx(20)
+    assert (idle.depth, idle.oldest) == (0, 0.0)
+
+
 async def test_snapshots_are_plain_data() -> None:
     """A snapshot and a health are frozen, and JSON as they are."""
     go = anyio.Event()

@@ -35,6 +35,14 @@ class ActorStatistics:
     """Activations at work."""
     returning: int
     """Activations that wait to have their slot back."""
+    runs: int
+    """Runs whose messages wait."""
+    oldest: float
+    """Seconds that the oldest message has waited; 0 when none has to wait."""
+    pipe: str = ""
+    """Name of the pipe it belongs to."""
+    fingerprint: str = ""
+    """The version of that pipe: its hash."""
 
 
 @attrs.define(eq=False)
@@ -57,7 +65,8 @@ class Actor:
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
-        self.inbox.put(message)
+        waits = len(self.inbox) > 0 or not self._has_slot
+        self.inbox.put(message, self.crew.now() if waits else None)
         self._call()
 
     def take(self) -> Message | None:
@@ -105,8 +114,14 @@ class Actor:
 
     def statistics(self) -> ActorStatistics:
         """Return what it is doing."""
+        inbox = self.inbox.statistics()
         return ActorStatistics(
-            self.node.name, len(self.inbox), self.busy, len(self._returning)
+            step=self.node.name,
+            depth=inbox.depth,
+            busy=self.busy,
+            returning=len(self._returning),
+            runs=inbox.runs,
+            oldest=0.0 if inbox.since is None else self.crew.now() - inbox.since,
         )
 
     def _call(self) -> None:

@@ -19,7 +19,7 @@ from .._failure.texts import text_of
 from .._plan.nodes import Plan, ResourceNode
 from ..seams import Seam
 from . import flow
-from .actor import Actor
+from .actor import Actor, ActorStatistics
 from .crew import Crew
 from .ledger import Ledger
 from .letters import DeadLetter, DeadLetters
@@ -177,6 +177,12 @@ class Host:
             )
         )
 
-    def actors(self) -> list[Actor]:
-        """Return the actors that have been needed so far."""
-        return [actor for cast in self._casts.values() for actor in cast.values()]
+    def statistics(self) -> tuple[ActorStatistics, ...]:
+        """Return what every actor is doing that is kept."""
+        return tuple(
+            attrs.evolve(
+                actor.statistics(), pipe=plan.name, fingerprint=plan.fingerprint
+            )
+            for plan, cast in self._casts.items()
+            for actor in cast.values()
+        )

@@ -33,6 +33,8 @@ class Receivers(Protocol):
 
     held: bool
     """Whether a receiver is about to be free: then nobody is summoned."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
 
     def call(self, actor: Any) -> None:
         """Put an actor in the line: it has a message, and a slot for it."""
