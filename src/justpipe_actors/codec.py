@@ -131,6 +131,11 @@ def event_to_plain(event: Event) -> dict[str, Any]:
     return {key: to_plain(getattr(event, key)) for key in EVENT_KEYS}
 
 
+_BIG = 2**63
+
+_UNSET = object()
+
+
 class _Walk:
     """One journey through a value; knows where it stands and how much it has seen."""
 
@@ -142,6 +147,11 @@ class _Walk:
     def plain(self, value: object) -> Any:
         kind = type(value)
         if kind is str or kind is bool or value is None:
+            return value
+        # The usual numbers, without a second look.
+        if kind is int and -_BIG < value < _BIG:  # type: ignore[operator]
+            return value
+        if kind is float and isfinite(value):  # type: ignore[arg-type]
             return value
         return self._compound(value, kind)
 
@@ -178,6 +188,13 @@ class _Walk:
                 name = f"{name} ({type(key).__name__})"
             made[name] = self.plain(value)
         return made
+
+    def fields(self, value: object, names: tuple[str, ...]) -> dict[str, Any]:
+        self._left -= len(names)
+        if self._left < 0:
+            return {CUT: CUT}
+        found = ((name, getattr(value, name, _UNSET)) for name in names)
+        return {name: self.plain(part) for name, part in found if part is not _UNSET}
 
     def array(self, values: Iterable[object]) -> list[Any]:
         made: list[Any] = []
@@ -229,11 +246,7 @@ def _shape_writer(kind: type) -> _Writer | None:
     if callable(getattr(kind, "model_dump", None)):
         return lambda walk, value: walk.plain(value.model_dump())
     names = _field_names(kind)
-    if names is None:
-        return None
-    return lambda walk, value: walk.mapping(
-        (name, getattr(value, name)) for name in names if hasattr(value, name)
-    )
+    return None if names is None else lambda walk, value: walk.fields(value, names)
 
 
 def _field_names(kind: type) -> tuple[str, ...] | None:

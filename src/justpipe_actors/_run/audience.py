@@ -216,11 +216,6 @@ class Recording:
     def __attrs_post_init__(self) -> None:
         self.put = self.recorder.put
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it is too far behind."""
-        return self.recorder.is_full
-
     async def open(self) -> None:
         """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""
 
@@ -247,14 +242,26 @@ class Recording:
 class Audience:
     """All observers of one run."""
 
-    listeners: list[Listener | Recording]
+    listeners: Sequence[Listener | Recording]
     """In order of registration, the recorder last."""
+    put: Callable[[Event], None] = attrs.field(init=False)
+    """Give each of them an event."""
+    _gates: tuple[Listener | RunRecorder, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Every token passes here, and most runs have one listener or none.
+        is_alone = len(self.listeners) == 1
+        self.put = self.listeners[0].put if is_alone else self._put
+        self._gates = tuple(
+            one.recorder if isinstance(one, Recording) else one
+            for one in self.listeners
+        )
 
     @property
     def is_full(self) -> bool:
         """Whether one of them is too far behind."""
-        for listener in self.listeners:  # noqa: SIM110 - asked for every token
-            if listener.is_full:
+        for gate in self._gates:  # noqa: SIM110 - a generator costs more than the rest
+            if gate.is_full:
                 return True
         return False
 
@@ -268,8 +275,7 @@ class Audience:
             for listener in self.listeners:
                 listener.start(tasks)
 
-    def put(self, event: Event) -> None:
-        """Queue an event for each of them."""
+    def _put(self, event: Event) -> None:
         for listener in self.listeners:
             listener.put(event)
 

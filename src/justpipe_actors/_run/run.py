@@ -512,15 +512,13 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
     meta = ObserverMeta(
         order.plan.name, order.run_id, time.time(), lambda: ledger.waiting()
     )
-    audience = Audience(
-        [
-            Listener(one, order.state, order.context, meta, loop.is_task_cancelled)
-            for one in order.observers
-        ]
-    )
+    listeners: list[Listener | Recording] = [
+        Listener(one, order.state, order.context, meta, loop.is_task_cancelled)
+        for one in order.observers
+    ]
     if order.record is not None:
-        recorder = order.record(order.run_id)
-        audience.listeners.append(Recording(recorder, loop.call_soon))
+        listeners.append(Recording(order.record(order.run_id), loop.call_soon))
+    audience = Audience(listeners)
     voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
     start = order.start
     ledger = Ledger(

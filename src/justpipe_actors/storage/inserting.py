@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 
 from ..records import EventRow, RunRecord, TokenRow
 from .queries import unannounced
@@ -54,7 +55,7 @@ def insert_rows(
         singles = (one for row in rows for one in single_rows(row))
         rows = [one for one in singles if not _is_stored(connection, key, one.seq)]
         rows = list({one.seq: one for one in rows}.values())
-    _insert(connection, key, packed(run_id, rows))
+    _insert(connection, packed(key, run_id, rows))
 
 
 def insert_lines(
@@ -64,7 +65,7 @@ def insert_lines(
     for line in lines:
         seq = line.seq or _last(connection, key) + 1
         if not _is_stored(connection, key, seq):
-            _insert(connection, key, [packed_line(seq, line)])
+            _insert(connection, [packed_line(key, seq, line)])
 
 
 def _is_ascending(rows: Sequence[EventRow | TokenRow], last: int) -> bool:
@@ -95,14 +96,11 @@ def _end(connection: sqlite3.Connection, key: int, condition: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _insert(connection: sqlite3.Connection, key: int, rows: Iterable[SqlRow]) -> None:
+def _insert(connection: sqlite3.Connection, rows: Iterable[SqlRow]) -> None:
     rows = list(rows)
     for first, size in _portions(len(rows)):
-        values: list[object] = []
-        for row in rows[first : first + size]:
-            values.append(key)
-            values.extend(row)
-        connection.execute(_statement(size), values)
+        portion = rows[first : first + size]
+        connection.execute(_statement(size), list(chain.from_iterable(portion)))
 
 
 def _portions(count: int) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from ..codec import to_plain
 from ..errors import DefinitionError
 from .encoding import Encoder, StatePolicy
 from .places import DATABASE, DESCRIPTION, replace_text, storage_root
-from .recorder import MOST, Recorder
+from .recorder import Recorder
 from .sqlite import SQLiteBackend
 from .writer import Writer
 
@@ -30,7 +30,9 @@ Storable: Any = (StorageBackend, str, Path, type(None))
 LIMIT = 1_000_000
 """Characters of one stored payload."""
 
-_HURRY = MOST // 4
+HURRY = 2048
+"""Events that wait when the writer is told to hurry, unless the user says otherwise."""
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -108,7 +110,7 @@ class Persistence:
             run_id=run_id,
             writer=self._current_writer(self._about),
             encoder=Encoder(self.state, self.limit),
-            flush_every=self.flush_interval or _HURRY,
+            flush_every=self.flush_interval or HURRY,
             redact=self.redact,
             fingerprint=self._about.fingerprint,
         )

@@ -4,6 +4,10 @@ Putting an event is an append to a deque: no lock, no task, no encoding.  The wr
 thread takes from the other end.  Nothing is changed by both sides: how much waits is the
 difference between what one side has put and the other has taken.
 
+Tokens that follow each other are gathered in a burst first, which only the loop touches.
+It goes into the deque when something else happens, when it is long enough, or when the
+writer has lingered and asks for it.
+
 **It waits first, and drops later.**  While too much waits, whoever produces for the user
 waits too, as for any observer, so memory is bounded and nothing is lost.  A store that
 takes nothing for ``PATIENCE`` seconds is given up for this run: producers go on, later
@@ -24,8 +28,8 @@ import attrs
 from ..abc import Redact, Wake
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
-from ..records import EventRow, OpenStatus, RunRecord, TokenRow
-from .copying import Copy, Moment, copied, meta_text
+from ..records import EventRow, OpenStatus, Place, RunRecord, TokenRow
+from .copying import EVENT, Burst, Copy, Moment, copied, meta_text, place_of
 from .encoding import Encoder
 from .owners import this_owner
 from .redacting import redacted
@@ -33,11 +37,13 @@ from .rows import size_of
 from .summing import Words, ended
 
 
-MOST = 8192
-"""Events that may wait for the writer."""
+HEAVIEST = 8_000_000
+"""Bytes that may wait for the writer, roughly."""
 
-HEAVIEST = 32_000_000
-"""Bytes of copied payloads that may wait for the writer."""
+LONGEST = 512
+"""Tokens in one burst."""
+
+_IS_TOKEN = EventType.TOKEN
 
 PATIENCE = 10.0
 """Seconds that a run waits for a store that takes nothing."""
@@ -69,12 +75,12 @@ class Recorder:
     encoder: Encoder
     """Turns its events into rows; used by the writer's thread only."""
     flush_every: int
-    """Waiting events at which the writer is told to hurry."""
+    """Events after which the writer is told to hurry."""
     redact: Redact | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
     """Names the definition that runs."""
-    queue: deque[Event | Moment] = attrs.field(factory=deque, init=False)
+    queue: deque[Moment | Burst] = attrs.field(factory=deque, init=False)
     """What waits for the writer, oldest first."""
     record: RunRecord | None = attrs.field(default=None, init=False)
     """The run as it runs; None before it has begun."""
@@ -89,25 +95,22 @@ class Recorder:
     failing_since: float | None = attrs.field(default=None, init=False)
     """When the store began to refuse it, on a monotonic clock."""
     taken: int = attrs.field(default=0, init=False)
-    """Bytes of payloads that the writer has taken."""
+    """Bytes that the writer has taken."""
     missed: int = attrs.field(default=0, init=False)
     """Events that the writer could not store."""
+    is_full: bool = attrs.field(default=False, init=False)
+    """Whether producers should ask for room; whether there is, only asking tells."""
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
+    _burst: Burst | None = attrs.field(default=None, init=False)
     _put: int = attrs.field(default=0, init=False)
+    _unflushed: int = attrs.field(default=0, init=False)
     _uncounted: int = attrs.field(default=0, init=False)
     _words: Words = attrs.field(factory=Words, init=False)
     _is_warned: bool = attrs.field(default=False, init=False)
     _room: anyio.Event | None = attrs.field(default=None, init=False)
     _stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether producers have to wait."""
-        return (
-            len(self.queue) >= MOST or self._put - self.taken >= HEAVIEST
-        ) and not self.is_given_up
 
     # -- from the run
 
@@ -132,32 +135,66 @@ class Recorder:
         if self.is_given_up:
             self._uncounted += 1
             self._words.note(event, self.run_id)
-            return
-        payload = event.payload
-        if (
-            event.type is EventType.TOKEN
-            and type(payload) is str
+        elif (
+            event.type is _IS_TOKEN
+            and type(event.payload) is str
             and event.meta is None
             and self.redact is None
         ):
-            self._put += len(payload)
-            self.queue.append(event)
+            self._gather(event)
         else:
             self._keep(event)
         if not self.is_stirred:
             self.is_stirred = True
             self.writer.stir()
-        if len(self.queue) == self.flush_every:
-            self.writer.hurry()
+
+    def _gather(self, event: Event) -> None:
+        place, burst = place_of(event), self._burst
+        if burst is None or event.seq != burst.next or place != burst.place:
+            self._spill()
+            limit = max(1, min(LONGEST, self.flush_every - self._unflushed))
+            self._burst = burst = Burst(event, Place._make(place), limit)
+        else:
+            burst.next += 1
+            burst.payloads.append(event.payload)
+            burst.timestamps.append(event.timestamp)
+        if len(burst.payloads) >= burst.limit:
+            self._spill()
 
     def _keep(self, event: Event) -> None:
+        if self._burst is not None:
+            self._spill()
         if self.redact is not None:
             event = self._redacted(self.redact, event)
         self._words.note(event, self.run_id)
         # On the loop: a large state that is not stored is not copied either.
         payload = copied(event.payload) if self.encoder.has_payload(event) else None
-        self._put += weight(payload)
-        self.queue.append(Moment(event, payload, meta_text(event.meta)))
+        moment = Moment(
+            event.seq or 0,
+            event.type,
+            event.timestamp,
+            Place._make(place_of(event)),
+            payload,
+            meta_text(event.meta),
+            EVENT + len(payload) if isinstance(payload, (Copy, str)) else EVENT,
+        )
+        self._enqueue(moment, 1)
+
+    def _spill(self) -> None:
+        burst, self._burst = self._burst, None
+        if burst is not None:
+            burst.weigh()
+            self._enqueue(burst, len(burst.payloads))
+
+    def _enqueue(self, item: Moment | Burst, events: int) -> None:
+        self.queue.append(item)
+        self._put += item.weight
+        self._unflushed += events
+        if self._put - self.taken >= HEAVIEST:
+            self.is_full = True
+        if self._unflushed >= self.flush_every:
+            self._unflushed = 0
+            self.writer.hurry()
 
     def _redacted(self, redact: Redact, event: Event) -> Event:
         event, problem = redacted(redact, event)
@@ -173,19 +210,24 @@ class Recorder:
     async def wait_room(self) -> None:
         """Wait until there is room, or give the store up."""
         with anyio.move_on_after(PATIENCE):  # noqa: ASYNC912 - often there is room
-            while self.is_full:
+            while self._is_crowded():
                 self._room = room = self._room or anyio.Event()
                 # Once more: the writer may not have seen that somebody waits.
-                if self.is_full:
+                if self._is_crowded():
                     self.writer.hurry()
                     await room.wait()
-        if self.is_full:
+        if self._is_crowded():
             self.give_up(f"the store took nothing for {PATIENCE:g} seconds")
+        self.is_full = False
+
+    def _is_crowded(self) -> bool:
+        return self._put - self.taken >= HEAVIEST and not self.is_given_up
 
     async def finish(self, end: PipelineEndData) -> None:
         """Hear how the run ended, and wait until that is stored, but not for ever."""
         if self.record is None:
             return
+        self._spill()
         self.outcome = ended(self.record, end, self._words, datetime.now(UTC))
         self.writer.hurry()
         if self.is_given_up:
@@ -211,15 +253,21 @@ class Recorder:
         elif not self.pending:
             self.pending = self.encoder.rows(self._taken())
 
-    def _taken(self) -> list[Event | Moment]:
+    def _taken(self) -> list[Moment | Burst]:
         self.is_stirred = False
         items = [self.queue.popleft() for _ in range(len(self.queue))]
-        self.taken += sum(map(_weight_of, items))
+        self.taken += sum(item.weight for item in items)
+        if self._burst is not None:
+            self._wake(self._hand_over)
         return items
+
+    def _hand_over(self) -> None:
+        self._spill()
+        self.writer.hurry()
 
     def _drop(self) -> None:
         rows, self.pending = self.pending, []
-        self.missed += len(self._taken()) + sum(map(size_of, rows))
+        self.missed += sum(map(_count, self._taken())) + sum(map(size_of, rows))
 
     def final(self) -> RunRecord | None:
         """Return how the run ended, once nothing of it waits any more."""
@@ -243,10 +291,5 @@ class Recorder:
             self._room = None
 
 
-def weight(payload: object) -> int:
-    """Return the bytes that a copy holds; atoms are the user's own."""
-    return len(payload) if isinstance(payload, (Copy, str)) else 0
-
-
-def _weight_of(item: Event | Moment) -> int:
-    return weight(item.payload)
+def _count(item: Moment | Burst) -> int:
+    return len(item.payloads) if isinstance(item, Burst) else 1

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from ..errors import MalformedEventError
@@ -120,14 +121,13 @@ def event_texts(run_id: str, rows: list[EventRow | TokenRow]) -> list[str]:
 
 def place_text(run_id: str, place: Place) -> str:
     """Write a place as a JSON array; an id that begins with the run's is shortened."""
-    return json.dumps(
-        [
-            place.stage,
-            place.node_kind,
-            place.attempt,
-            place.scope,
-            *(_shortened(run_id, name) for name in _names(place)),
-        ]
+    stage, origin, parent, kind, own, cause, owner, attempt, scope = place
+    # By hand, because there is one for every invocation.
+    return (
+        f"[{quoted(stage)}, {quoted(kind)}, {attempt}, "
+        f"{json.dumps(scope) if scope else '[]'}, "
+        f"{_short(run_id, origin)}, {_short(run_id, parent)}, {_short(run_id, own)}, "
+        f"{_short(run_id, cause)}, {_short(run_id, owner)}]"
     )
 
 
@@ -140,20 +140,12 @@ def read_place(run_id: str, text: str) -> Place:
     )
 
 
-def _names(place: Place) -> tuple[str | None, ...]:
-    return (
-        place.origin_run_id,
-        place.parent_run_id,
-        place.invocation_id,
-        place.parent_invocation_id,
-        place.owner_invocation_id,
-    )
-
-
-def _shortened(run_id: str, name: str | None) -> Any:
-    if name is None or not name.startswith(run_id):
-        return name
-    return [name[len(run_id) :]]
+def _short(run_id: str, name: str | None) -> str:
+    if name is None:
+        return "null"
+    if name.startswith(run_id):
+        return f"[{quoted(name[len(run_id) :])}]"
+    return quoted(name)
 
 
 def _lengthened(run_id: str, name: Any) -> str | None:

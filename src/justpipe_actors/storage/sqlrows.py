@@ -131,11 +131,15 @@ def clean(text: str | None) -> str | None:
 
 # -- events on their way in
 
-SqlRow = tuple[int, str, float | bytes, str | int | None, str | int | None, str | None]
-"""``seq, type, timestamp, place, payload, meta``."""
+SqlRow = tuple[
+    int, int, str, float | bytes, str | int | None, str | int | None, str | None
+]
+"""``run, seq, type, timestamp, place, payload, meta``."""
 
 
-def packed(run_id: str, rows: Iterable[EventRow | TokenRow]) -> Iterator[SqlRow]:
+def packed(
+    key: int, run_id: str, rows: Iterable[EventRow | TokenRow]
+) -> Iterator[SqlRow]:
     """Return the rows to insert; each place is written out in its first event only."""
     places: dict[Place, int] = {}
     for row in rows:
@@ -143,15 +147,15 @@ def packed(run_id: str, rows: Iterable[EventRow | TokenRow]) -> Iterator[SqlRow]
         place = place_text(run_id, row.place) if first == row.seq else first
         if isinstance(row, TokenRow):
             stamps = struct.pack(f"<{len(row.timestamps)}d", *row.timestamps)
-            yield row.seq, "token", stamps, place, row.payloads, None
+            yield key, row.seq, "token", stamps, place, row.payloads, None
         else:
             payload = row.payload if row.same is None else row.same
-            yield row.seq, row.type, row.timestamp, place, payload, row.meta
+            yield key, row.seq, row.type, row.timestamp, place, payload, row.meta
 
 
-def packed_line(seq: int, line: EventLine) -> SqlRow:
+def packed_line(key: int, seq: int, line: EventLine) -> SqlRow:
     """Return the row of an event that came as text."""
-    return seq, clean(line.type) or "", line.timestamp, None, line.text, None
+    return key, seq, clean(line.type) or "", line.timestamp, None, line.text, None
 
 
 def last_of(row: EventRow | TokenRow) -> int:

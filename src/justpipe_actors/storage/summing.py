@@ -14,6 +14,9 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..records import RunRecord
 
 
+_FINISH, _TIMEOUT, _SUSPEND = EventType.FINISH, EventType.TIMEOUT, EventType.SUSPEND
+
+
 @attrs.define(eq=False)
 class Words:
     """What a run said about its own end."""
@@ -27,15 +30,13 @@ class Words:
 
     def note(self, event: Event, run_id: str) -> None:
         """Remember what an event says about the end."""
-        match event.type:
-            case EventType.FINISH if event.origin_run_id == run_id:
-                self.finish = event
-            case EventType.TIMEOUT if event.origin_run_id == run_id:
-                self.timeout = _text(event.payload)
-            case EventType.SUSPEND:
-                self.suspend = _text(event.payload)
-            case _:
-                pass
+        kind = event.type
+        if kind is _SUSPEND:
+            self.suspend = _text(event.payload)
+        elif kind is _FINISH and event.origin_run_id == run_id:
+            self.finish = event
+        elif kind is _TIMEOUT and event.origin_run_id == run_id:
+            self.timeout = _text(event.payload)
 
 
 def ended(

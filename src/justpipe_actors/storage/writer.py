@@ -6,8 +6,8 @@ or because it ends.
 
 Nothing it does can fail a run: what goes wrong is a warning on the logger
 ``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
-transaction that fails is tried run by run, so that one run's trouble stays its own, and
-again later, for ``PATIENCE`` seconds.
+transaction that fails is tried run by run, so that one run's trouble stays its own; if a
+file is locked, again for ``PATIENCE`` seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from ..abc import RowStore, StorageBackend
 from ..records import RunRecord
@@ -57,6 +59,7 @@ class Writer:
         self._recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._store: StorageBackend | None = None
+        self._takes_rows = False
         self._is_urgent = False
         self._is_closing = False
         self._linger_until: float | None = None
@@ -156,6 +159,8 @@ class Writer:
             store = self._open_store()
             store.mark_abandoned()
             self._store, self._warned = store, ""
+            # Once: asking a protocol costs as much as storing a run's record.
+            self._takes_rows = isinstance(store, RowStore)
         return self._store
 
     def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
@@ -166,7 +171,7 @@ class Writer:
             with store.transaction():
                 is_inside = True
                 for recorder, final in zip(recorders, finals, strict=True):
-                    _write(store, recorder, final)
+                    self._write(store, recorder, final)
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             if is_inside and len(recorders) > 1:
                 for recorder in recorders:
@@ -180,6 +185,20 @@ class Writer:
             if final is not None:
                 self._part(recorder)
 
+    def _write(
+        self, store: StorageBackend, recorder: Recorder, final: RunRecord | None
+    ) -> None:
+        """Store what was taken of one run, and how it ended."""
+        if final is not None:
+            store.save_run(final)
+        elif not recorder.is_begun and recorder.record is not None:
+            store.begin_run(recorder.record)
+        rows, run_id = recorder.pending, recorder.run_id
+        if self._takes_rows:
+            cast("RowStore", store).append_rows(run_id, rows)
+        elif rows:
+            store.append_events(run_id, event_texts(run_id, rows))
+
     def _failed(self, recorder: Recorder, error: Exception) -> None:
         now = time.monotonic()
         self._retry_at = now + RETRY
@@ -189,8 +208,11 @@ class Writer:
                 self._part(recorder)
             return
         recorder.failing_since = recorder.failing_since or now
-        if now - recorder.failing_since >= PATIENCE or self._is_closing:
+        is_late = now - recorder.failing_since >= PATIENCE or self._is_closing
+        if is_late or not _may_heal(error):
             recorder.give_up(f"the store failed: {error}")
+            # At once: what is left to do is to note that events are missing.
+            self._retry_at = now
 
     def _abandon(self, reason: str | None) -> None:
         """Give all runs up; those that have ended are done with."""
@@ -216,14 +238,7 @@ class Writer:
             )
 
 
-def _write(store: StorageBackend, recorder: Recorder, final: RunRecord | None) -> None:
-    """Store what was taken of one run, and how it ended."""
-    if final is not None:
-        store.save_run(final)
-    elif not recorder.is_begun and recorder.record is not None:
-        store.begin_run(recorder.record)
-    rows = recorder.pending
-    if isinstance(store, RowStore):
-        store.append_rows(recorder.run_id, rows)
-    elif rows:
-        store.append_events(recorder.run_id, event_texts(recorder.run_id, rows))
+def _may_heal(error: Exception) -> bool:
+    """Tell whether to wait: somebody else has the file locked, and nothing is broken."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
