@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -48,7 +49,7 @@ def make_private_file(file: Path) -> None:
 
 def replace_text(file: Path, text: str) -> None:
     """Give a file new content at once: readers see the old one or the new one."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     aside.unlink(missing_ok=True)
     make_private_file(aside)
     try:

@@ -269,6 +269,11 @@ class Recorder:
         rows, self.pending = self.pending, []
         self.missed += sum(map(_count, self._taken())) + sum(map(size_of, rows))
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything the store should be asked for."""
+        return not self.is_given_up or self.outcome is not None
+
     def final(self) -> RunRecord | None:
         """Return how the run ended, once nothing of it waits any more."""
         if self.outcome is None or self.queue:

@@ -148,11 +148,17 @@ class Writer:
             self._warn_once(error)
             self._abandon(None)
             return
-        self._save(store, recorders)
+        # One that was given up is left alone until it ends.
+        self._save(store, [one for one in recorders if one.is_wanted])
         if time.monotonic() >= self._beat_at:
             self._beat_at = time.monotonic() + BEAT
-            names = [one.run_id for one in recorders if one.is_begun]
+            self._give_sign(store, [one.run_id for one in recorders if one.is_begun])
+
+    def _give_sign(self, store: StorageBackend, names: Sequence[str]) -> None:
+        try:
             store.touch_runs(names, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - the next sign will do
+            _logger.warning("Pipe %s gave no sign of life: %s", self._name, error)
 
     def _opened(self) -> StorageBackend:
         if self._store is None:
