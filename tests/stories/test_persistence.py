@@ -836,7 +836,9 @@ QUITTER = """
     from justpipe_actors import Pipe
 
     pipe = Pipe(dict, name="quitter", storage=Path(sys.argv[1]))
-    pipe.step("s")(lambda state: None)
+    @pipe.step("wait")
+    async def wait(state):
+        await anyio.sleep_forever()
 
     async def main():
         async for event in pipe.run({}):
