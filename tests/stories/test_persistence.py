@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -544,7 +545,7 @@ async def test_a_store_that_hangs_holds_up_nobody_for_long(
             async with pipe.run(None) as events:
                 async for _ in events:
                     recorder = recorder_of(events)
-                    waiting = max(waiting, recorder._put - recorder.taken)
+                    waiting = max(waiting, recorder.backlog.weight)
     finally:
         store.may_go_on.set()
 
@@ -580,6 +581,34 @@ async def test_one_runs_trouble_is_its_own(
     assert {one.label for one in runs} == {"success"}
     assert sorted(one.lost_events for one in runs) == [0, 0, 4]
     assert "disk on fire" in caplog.text
+
+
+class Locked(InMemoryBackend):
+    """Is locked by somebody else, three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 3
+
+    def append_events(self, run_id: str, events: Sequence[str]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        super().append_events(run_id, events)
+
+
+async def test_a_locked_store_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only locked is tried again, and nothing is lost meanwhile."""
+    monkeypatch.setattr("justpipe_actors.storage.writer.RETRY", 0.0)
+    store = Locked()
+
+    seen = await run(chain(storage=store, flush_interval=1))
+
+    found = only(store)
+    assert store.refusals == found.lost_events == 0
+    assert [one.seq for one in store.get_events(found.run_id)] == [e.seq for e in seen]
 
 
 async def test_options_that_cannot_be_are_refused() -> None:

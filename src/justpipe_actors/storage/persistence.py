@@ -14,6 +14,7 @@ import attrs
 from ..abc import Redact, StorageBackend
 from ..codec import to_plain
 from ..errors import DefinitionError
+from .backlog import Backlog
 from .encoding import Encoder, StatePolicy
 from .places import DATABASE, DESCRIPTION, replace_text, storage_root
 from .recorder import Recorder
@@ -110,7 +111,7 @@ class Persistence:
             run_id=run_id,
             writer=self._current_writer(self._about),
             encoder=Encoder(self.state, self.limit),
-            flush_every=self.flush_interval or HURRY,
+            backlog=Backlog(self.flush_interval or HURRY),
             redact=self.redact,
             fingerprint=self._about.fingerprint,
         )

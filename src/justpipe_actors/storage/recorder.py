@@ -1,12 +1,6 @@
 """One run on its way into a store, seen from the event loop.
 
-Putting an event is an append to a deque: no lock, no task, no encoding.  The writer's
-thread takes from the other end.  Nothing is changed by both sides: how much waits is the
-difference between what one side has put and the other has taken.
-
-Tokens that follow each other are gathered in a burst first, which only the loop touches.
-It goes into the deque when something else happens, when it is long enough, or when the
-writer has lingered and asks for it.
+What it says waits in a backlog, from which the writer's thread takes.
 
 **It waits first, and drops later.**  While too much waits, whoever produces for the user
 waits too, as for any observer, so memory is bounded and nothing is lost.  A store that
@@ -17,7 +11,6 @@ events are counted and not kept, and the run's record says how many.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,24 +19,17 @@ import anyio
 import attrs
 
 from ..abc import Redact, Wake
-from ..events import Event, EventType
+from ..events import Event
 from ..outcomes import PipelineEndData
-from ..records import EventRow, OpenStatus, Place, RunRecord, TokenRow
-from .copying import EVENT, Burst, Copy, Moment, copied, meta_text, place_of
+from ..records import EventRow, OpenStatus, RunRecord, TokenRow
+from .backlog import HEAVIEST, Backlog, count, is_plain_token
+from .copying import Burst, Moment, copied
 from .encoding import Encoder
 from .owners import this_owner
 from .redacting import redacted
 from .rows import size_of
 from .summing import Words, ended
 
-
-HEAVIEST = 8_000_000
-"""Bytes that may wait for the writer, roughly."""
-
-LONGEST = 512
-"""Tokens in one burst."""
-
-_IS_TOKEN = EventType.TOKEN
 
 PATIENCE = 10.0
 """Seconds that a run waits for a store that takes nothing."""
@@ -74,14 +60,12 @@ class Recorder:
     """Who writes."""
     encoder: Encoder
     """Turns its events into rows; used by the writer's thread only."""
-    flush_every: int
-    """Events after which the writer is told to hurry."""
+    backlog: Backlog
+    """What it has said and the writer has not taken."""
     redact: Redact | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
     """Names the definition that runs."""
-    queue: deque[Moment | Burst] = attrs.field(factory=deque, init=False)
-    """What waits for the writer, oldest first."""
     record: RunRecord | None = attrs.field(default=None, init=False)
     """The run as it runs; None before it has begun."""
     outcome: RunRecord | None = attrs.field(default=None, init=False)
@@ -94,8 +78,6 @@ class Recorder:
     """Whether the store knows of the run."""
     failing_since: float | None = attrs.field(default=None, init=False)
     """When the store began to refuse it, on a monotonic clock."""
-    taken: int = attrs.field(default=0, init=False)
-    """Bytes that the writer has taken."""
     missed: int = attrs.field(default=0, init=False)
     """Events that the writer could not store."""
     is_full: bool = attrs.field(default=False, init=False)
@@ -103,9 +85,7 @@ class Recorder:
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
-    _burst: Burst | None = attrs.field(default=None, init=False)
-    _put: int = attrs.field(default=0, init=False)
-    _unflushed: int = attrs.field(default=0, init=False)
+    _is_behind: bool = attrs.field(default=False, init=False)
     _uncounted: int = attrs.field(default=0, init=False)
     _words: Words = attrs.field(factory=Words, init=False)
     _is_warned: bool = attrs.field(default=False, init=False)
@@ -135,66 +115,26 @@ class Recorder:
         if self.is_given_up:
             self._uncounted += 1
             self._words.note(event, self.run_id)
-        elif (
-            event.type is _IS_TOKEN
-            and type(event.payload) is str
-            and event.meta is None
-            and self.redact is None
-        ):
-            self._gather(event)
+            is_due = False
+        elif self.redact is None and is_plain_token(event):
+            is_due = self.backlog.gather(event)
         else:
-            self._keep(event)
+            is_due = self._keep(event)
         if not self.is_stirred:
             self.is_stirred = True
             self.writer.stir()
+        if is_due:
+            self.writer.hurry()
+        if self.backlog.weight >= HEAVIEST:
+            self.is_full = True
 
-    def _gather(self, event: Event) -> None:
-        place, burst = place_of(event), self._burst
-        if burst is None or event.seq != burst.next or place != burst.place:
-            self._spill()
-            limit = max(1, min(LONGEST, self.flush_every - self._unflushed))
-            self._burst = burst = Burst(event, Place._make(place), limit)
-        else:
-            burst.next += 1
-            burst.payloads.append(event.payload)
-            burst.timestamps.append(event.timestamp)
-        if len(burst.payloads) >= burst.limit:
-            self._spill()
-
-    def _keep(self, event: Event) -> None:
-        if self._burst is not None:
-            self._spill()
+    def _keep(self, event: Event) -> bool:
         if self.redact is not None:
             event = self._redacted(self.redact, event)
         self._words.note(event, self.run_id)
         # On the loop: a large state that is not stored is not copied either.
         payload = copied(event.payload) if self.encoder.has_payload(event) else None
-        moment = Moment(
-            event.seq or 0,
-            event.type,
-            event.timestamp,
-            Place._make(place_of(event)),
-            payload,
-            meta_text(event.meta),
-            EVENT + len(payload) if isinstance(payload, (Copy, str)) else EVENT,
-        )
-        self._enqueue(moment, 1)
-
-    def _spill(self) -> None:
-        burst, self._burst = self._burst, None
-        if burst is not None:
-            burst.weigh()
-            self._enqueue(burst, len(burst.payloads))
-
-    def _enqueue(self, item: Moment | Burst, events: int) -> None:
-        self.queue.append(item)
-        self._put += item.weight
-        self._unflushed += events
-        if self._put - self.taken >= HEAVIEST:
-            self.is_full = True
-        if self._unflushed >= self.flush_every:
-            self._unflushed = 0
-            self.writer.hurry()
+        return self.backlog.add(event, payload)
 
     def _redacted(self, redact: Redact, event: Event) -> Event:
         event, problem = redacted(redact, event)
@@ -221,13 +161,13 @@ class Recorder:
         self.is_full = False
 
     def _is_crowded(self) -> bool:
-        return self._put - self.taken >= HEAVIEST and not self.is_given_up
+        return self.backlog.weight >= HEAVIEST and not self.is_given_up
 
     async def finish(self, end: PipelineEndData) -> None:
         """Hear how the run ended, and wait until that is stored, but not for ever."""
         if self.record is None:
             return
-        self._spill()
+        self.backlog.spill()
         self.outcome = ended(self.record, end, self._words, datetime.now(UTC))
         self.writer.hurry()
         if self.is_given_up:
@@ -250,24 +190,25 @@ class Recorder:
         """Turn what waits into rows, unless earlier ones are still to be stored."""
         if self.is_given_up:
             self._drop()
-        elif not self.pending:
+        elif self.pending:
+            self._is_behind = True
+        else:
             self.pending = self.encoder.rows(self._taken())
 
     def _taken(self) -> list[Moment | Burst]:
         self.is_stirred = False
-        items = [self.queue.popleft() for _ in range(len(self.queue))]
-        self.taken += sum(item.weight for item in items)
-        if self._burst is not None:
+        items = self.backlog.take()
+        if self.backlog.burst is not None:
             self._wake(self._hand_over)
         return items
 
     def _hand_over(self) -> None:
-        self._spill()
+        self.backlog.spill()
         self.writer.hurry()
 
     def _drop(self) -> None:
         rows, self.pending = self.pending, []
-        self.missed += sum(map(_count, self._taken())) + sum(map(size_of, rows))
+        self.missed += sum(map(count, self._taken())) + sum(map(size_of, rows))
 
     @property
     def is_wanted(self) -> bool:
@@ -276,7 +217,7 @@ class Recorder:
 
     def final(self) -> RunRecord | None:
         """Return how the run ended, once nothing of it waits any more."""
-        if self.outcome is None or self.queue:
+        if self.outcome is None or self.backlog.queue:
             return None
         return replace(self.outcome, lost_events=self.missed + self._uncounted)
 
@@ -285,6 +226,9 @@ class Recorder:
         self.pending, self.failing_since, self.is_begun = [], None, True
         if self._room is not None:
             self._wake(self._free)
+        if self._is_behind:
+            self._is_behind = False
+            self.writer.hurry()
 
     def close(self) -> None:
         """Hear that nothing more will be stored."""
@@ -294,7 +238,3 @@ class Recorder:
         if self._room is not None:
             self._room.set()
             self._room = None
-
-
-def _count(item: Moment | Burst) -> int:
-    return len(item.payloads) if isinstance(item, Burst) else 1
