@@ -252,14 +252,20 @@ async def test_a_payload_cannot_forge_a_line() -> None:
 async def test_colours_follow_the_type() -> None:
     """Errors are red, waits yellow, starts and ends of steps coloured by their type alone."""
     log, records = logger(use_colors=True)
-    kinds = (EventType.STEP_ERROR, EventType.TIMEOUT, EventType.STEP_END)
-    await tell(log, *(Event(kind, "a", timestamp=0) for kind in kinds))
+    kinds = (
+        EventType.STEP_ERROR,
+        EventType.TIMEOUT,
+        EventType.STEP_END,
+        EventType.TOKEN,
+    )
+    await tell(log, *(Event(kind, "a", "p", timestamp=0) for kind in kinds))
 
     clock = "\x1b[90m[00:00:00.000]\x1b[0m"
     assert [record.message for record in records] == [
-        f"{clock} \x1b[31mSTEP_ERROR       a\x1b[0m",
-        f"{clock} \x1b[33mTIMEOUT          a\x1b[0m",
-        f"{clock} \x1b[32mSTEP_END        \x1b[0m a",
+        f"{clock} \x1b[91mSTEP_ERROR      \x1b[0m \x1b[91ma\x1b[0m (p)",
+        f"{clock} \x1b[93mTIMEOUT         \x1b[0m \x1b[93ma\x1b[0m (p)",
+        f"{clock} \x1b[92mSTEP_END        \x1b[0m a (p)",
+        f"{clock} TOKEN            a (p)",
     ]
     assert all("\x1b" not in record.text for record in records)
 

@@ -97,7 +97,7 @@ def test_html_is_one_page_without_scripts() -> None:
     page = replayed(*THREE, (START, "<b>&", 3), (END, "<b>&", 4)).render_html()
 
     assert "<title>P (4.0s)</title>" in page
-    assert "left:25.00%;width:50.00%" in page
+    assert "left: 25.00%; width: 50.00%" in page
     assert '<li class="failed bottleneck">' in page
     assert "&lt;b&gt;&amp;" in page
     assert "<b>" not in page
@@ -252,7 +252,7 @@ def test_a_run_of_no_length_is_drawn() -> None:
         visualizer.process_event(kind.value, "a", 5.0)
 
     assert "█" * 35 in visualizer.render_ascii()
-    assert "left:0.00%;width:100.00%" in visualizer.render_html()
+    assert "left: 0.00%; width: 100.00%" in visualizer.render_html()
 
 
 def test_a_page_names_attempts() -> None:

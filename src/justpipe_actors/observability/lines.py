@@ -35,7 +35,7 @@ SEVERITIES: Final[Mapping[EventType, int]] = {
 """How severe an event is; those not named are for DEBUG."""
 
 GREY, BOLD, PLAIN = "\x1b[90m", "\x1b[1m", "\x1b[0m"
-RED, YELLOW, CYAN, GREEN = "\x1b[31m", "\x1b[33m", "\x1b[36m", "\x1b[32m"
+RED, YELLOW, CYAN, GREEN = "\x1b[91m", "\x1b[93m", "\x1b[96m", "\x1b[92m"
 
 WHOLE: Final[Mapping[EventType, str]] = {
     EventType.STEP_ERROR: RED,
@@ -116,26 +116,34 @@ class Line:
 
     def text(self) -> str:
         """Return the line without clock and colours."""
-        return f"{self.event.type.value.upper()} {self._rest()}"
+        return f"{self.event.type.value.upper()} {self._subject()}{self._rest()}"
 
     def message(self, *, colored: bool) -> str:
         """Return the line as a stream shows it."""
+        paint = _painted if colored else _plain
+        both = WHOLE.get(self.event.type)
         clock = f"[{self.clock}{' ' if self.run else ''}{self.run}]"
         kind = f"{self.event.type.value.upper():<16}"
-        rest = self._rest()
-        if not colored:
-            return f"{clock} {kind} {rest}"
-        both, alone = WHOLE.get(self.event.type), TYPE_ONLY.get(self.event.type)
-        if both is not None:
-            return f"{GREY}{clock}{PLAIN} {both}{kind} {rest}{PLAIN}"
-        return f"{GREY}{clock}{PLAIN} {alone or ''}{kind}{PLAIN} {rest}"
+        first = paint(kind, both or TYPE_ONLY.get(self.event.type))
+        subject = paint(self._subject(), both)
+        return f"{paint(clock, GREY)} {first} {subject}{self._rest()}"
 
-    def _rest(self) -> str:
+    def _subject(self) -> str:
         if self.sentence is not None:
             return self.sentence
         again = f" #{self.event.attempt}" if self.event.attempt > 1 else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{one_line(self.label)}{again}{detail}"
+        return f"{one_line(self.label)}{again}"
+
+    def _rest(self) -> str:
+        return f" ({self.detail})" if self.detail and self.sentence is None else ""
+
+
+def _painted(text: str, color: str | None) -> str:
+    return text if color is None else f"{color}{text}{PLAIN}"
+
+
+def _plain(text: str, color: str | None) -> str:
+    return text
 
 
 def severity_of(event: Event) -> int:

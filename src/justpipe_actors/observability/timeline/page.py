@@ -83,7 +83,7 @@ def _row(chart: Chart, span: Span) -> str:
         f'<span class="name" style="padding-left:{min(span.depth, 8)}em" '
         f'title="{name}">{name}{_aside(chart, span)}</span>'
         f'<span class="lane"><span class="bar" '
-        f'style="left:{begin * 100:.2f}%;width:{share * 100:.2f}%"></span></span>'
+        f'style="left: {begin * 100:.2f}%; width: {share * 100:.2f}%"></span></span>'
         f'<span class="time">{duration}</span></li>'
     )
 
