@@ -194,3 +194,20 @@ def test_text_is_measured_rather_too_wide() -> None:
     assert shortened("two\nlines") == "two lines"
     long = shortened("a" * 50 + "b" * 50)
     assert (len(long), long[0], long[-1]) == (32, "a", "b")
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_nothing_in_a_definition_breaks_a_drawing() -> None:
+    """Keys without text and names that XML refuses are replaced."""
+    pipe = AnyPipe()
+    pipe.switch("s", to={Unspeakable(): "a\x00\ud800b", 2: Stop})(work)
+    pipe.step("a\x00\ud800b")(work)
+
+    assert "a\ufffd\ufffdb" in texts(drawn(pipe))
+    assert "Unspeakable" in texts(drawn(pipe))
+    assert "A\ufffd\ufffdB" in pipe.graph()
+    pipe.graph().encode()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from enum import Enum, EnumType
 from types import ModuleType
 from typing import Any
@@ -168,7 +168,7 @@ class _Reader:
             yield from self._each(table.values)
             return
         found = self._value(table)
-        if not isinstance(found, Mapping):
+        if not isinstance(found, dict):  # others might run code
             yield UNKNOWN
             return
         for value in found.values():

@@ -25,6 +25,7 @@ from .ast import (
     VisualNodeKind,
 )
 from .source import plain_function
+from .wording import text_of
 
 
 DYNAMIC = "dynamic"
@@ -95,7 +96,7 @@ def _route_edges(steps: StepShapes) -> Iterator[VisualEdge]:
     for name, step in steps.items():
         for value, target in _routes(step):
             if isinstance(target, str):
-                yield VisualEdge(name, target, label=str(value))
+                yield VisualEdge(name, target, label=text_of(value))
         if step.default is not None:
             yield VisualEdge(name, step.default, label="default")
 
@@ -127,7 +128,7 @@ def _exits(steps: StepShapes) -> Iterator[VisualExit]:
     for name, step in steps.items():
         for value, target in _routes(step):
             if target is Stop:
-                yield VisualExit(name, label=str(value))
+                yield VisualExit(name, label=text_of(value))
         if callable(step.routes) and answers_of(step.routes, steps).stops:
             yield VisualExit(name, is_dynamic=True)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from .ast import VisualNode, VisualNodeKind
 from .layout import Point
 from .picture import STACK, Figure, Sort
 from .theme import MermaidTheme, Paint
-from .wording import FONT, SMALL
+from .wording import FONT, SMALL, xml
 
 
 SLATE = "#64748b"
@@ -43,8 +42,8 @@ def _draw_node(
     group = "isolated" if node.is_isolated else node.kind.value
     paint = theme.paint(group)
     width, height = figure.box.width, figure.box.height
-    yield f'<g data-step="{escape(node.name)}">'
-    yield f"<title>{escape(_about(node))}</title>"
+    yield f'<g data-step="{xml(node.name)}">'
+    yield f"<title>{xml(_about(node))}</title>"
     if figure.cards:
         width, height = width - figure.cards, height - figure.cards
         at = Point(at.x - STACK, at.y - STACK)
@@ -122,7 +121,7 @@ def _name(
     y = at.y if figure.inside is None else at.y - height / 2 + 17
     return (
         f'<text x="{number(x)}" y="{number(y + FONT * 0.35)}" font-size="{number(FONT)}"'
-        f' font-weight="600" fill="{paint.color}">{escape(figure.text)}</text>'
+        f' font-weight="600" fill="{paint.color}">{xml(figure.text)}</text>'
     )
 
 
@@ -139,7 +138,7 @@ def _hook(figure: Figure, at: Point) -> Iterator[str]:
     yield _rectangle(at, figure.box.width, figure.box.height, 4.0, style)
     yield (
         f'<text x="{number(at.x)}" y="{number(at.y + SMALL * 0.35)}"'
-        f' font-size="{number(SMALL)}" fill="#475569">{escape(figure.text)}</text>'
+        f' font-size="{number(SMALL)}" fill="#475569">{xml(figure.text)}</text>'
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from itertools import pairwise
 
 from .layout import Box, Line, Point
@@ -11,7 +10,7 @@ from .picture import LOOP, Axis
 from .shapes import SLATE, number
 from .theme import MermaidTheme
 from .ties import Tie, Way
-from .wording import SMALL
+from .wording import SMALL, xml
 
 
 HEAD = (8.0, 4.0)
@@ -56,7 +55,7 @@ def draw_label(at: Point, tie: Tie, theme: MermaidTheme) -> Iterator[str]:
     )
     yield (
         f'<text x="{number(at.x)}" y="{number(at.y + SMALL * 0.35)}"'
-        f' font-size="{number(SMALL)}" fill="{paint.color}">{escape(tie.text)}</text>'
+        f' font-size="{number(SMALL)}" fill="{paint.color}">{xml(tie.text)}</text>'
     )
 
 

@@ -8,7 +8,6 @@ seen on white and on black.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from ..shape import StepShapes, Topology
 from .ast import VisualAST
@@ -18,6 +17,7 @@ from .picture import INSIDE, Axis, Figure, Picture, picture_of
 from .shapes import draw_figure, number
 from .strokes import draw_label, draw_line, draw_loop
 from .theme import MermaidTheme
+from .wording import xml
 
 
 MARGIN = 12.0
@@ -61,7 +61,7 @@ class SvgRenderer:
         picture = picture_of(ast, axis)
         lines = [
             _opening(max(picture.width, MARGIN), max(picture.height, MARGIN)),
-            f"<title>{escape(_summary(ast))}</title>",
+            f"<title>{xml(_summary(ast))}</title>",
             f'<g transform="translate({number(MARGIN)} {number(MARGIN)})">',
             *_drawn(picture, self._theme, axis),
             "</g>",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -12,11 +13,7 @@ FONT = 13.0
 SMALL = 11.0
 """Size of labels and hooks."""
 
-_ENTITIES = {
-    **{ord(one): f"#{ord(one)};" for one in '#&"<>`\\'},
-    ord("\n"): " ",
-    ord("\r"): " ",
-}
+_ENTITIES = {ord(one): f"#{ord(one)};" for one in '#&"<>`\\'}
 
 
 def title(name: str) -> str:
@@ -24,9 +21,29 @@ def title(name: str) -> str:
     return name.replace("_", " ").title()
 
 
+def text_of(value: object) -> str:
+    """Return a key as text; one that cannot be text is called by its type."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a user's object may do anything
+        return type(value).__name__
+
+
 def escape(text: str) -> str:
     """Return text that means itself between Mermaid's quotes."""
-    return text.translate(_ENTITIES)
+    return _printable(text).translate(_ENTITIES)
+
+
+def xml(text: str) -> str:
+    """Return text that means itself in XML, between tags and between quotes."""
+    return html.escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Replace what no drawing can show: XML and UTF-8 refuse some of it."""
+    return "".join(
+        one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in text
+    )
 
 
 def flag(text: str) -> str:
