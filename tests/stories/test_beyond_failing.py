@@ -13,6 +13,7 @@ import sniffio
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe, Raise, Retry, Stop
+from justpipe_actors._run.stream import RunStream
 from justpipe_actors.observability import Observer
 from justpipe_actors.supervisor import Supervisor
 from justpipe_actors.types import (
@@ -525,3 +526,109 @@ def test_ctrl_c_strikes_a_maps_source(kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         anyio.run(main, backend="trio")
     assert log == ["shutdown"]
+
+
+# -- misuse that must not hang
+
+
+@pytest.mark.parametrize("place", ["step", "handler", "child", "observer", "shutdown"])
+async def test_a_run_cannot_wait_for_its_own_end(  # noqa: C901 - one row a place
+    place: str,
+) -> None:
+    """Closing a run from inside of it is an error, and says what to do instead."""
+    streams: list[RunStream] = []
+    refused: list[str] = []
+
+    async def close(*args: Any) -> None:
+        try:
+            await streams[0].aclose()
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    class Closing(Observer):
+        async def on_event(self, *args: Any) -> None:
+            if args[-1].type is EventType.STEP_START:
+                await close()
+
+    pipe: AnyPipe = Pipe(dict)
+    child: AnyPipe = Pipe(dict)
+    match place:
+        case "step":
+            pipe.step("a")(lambda: close())
+        case "handler":
+            pipe.step("a", on_error=lambda error: close())(lambda: 1 / 0)
+        case "child":
+            child.step("x")(lambda: close())
+            pipe.sub("a", pipeline=child)(lambda state: state)
+        case _:
+            pipe.step("a")(lambda: None)
+    if place == "observer":
+        pipe.add_observer(Closing())
+    elif place == "shutdown":
+        pipe.on_shutdown(lambda: close())
+    with anyio.fail_after(5):
+        async with pipe.run({}) as run:
+            streams.append(run)
+            end = await run.wait()
+
+    assert end.status is SUCCESS
+    assert len(refused) == 1
+    assert "run.cancel()" in refused[0]
+
+
+async def test_two_tasks_cannot_read_one_run() -> None:
+    """A second reader is refused, and the first one reads on."""
+    pipe = single(lambda: anyio.wait_all_tasks_blocked())
+    types: list[EventType] = []
+    with anyio.fail_after(5):
+        async with pipe.run({}) as run, anyio.create_task_group() as tasks:
+
+            async def read() -> None:
+                async for event in run:
+                    types.append(event.type)
+
+            tasks.start_soon(read)
+            while EventType.STEP_START not in types:
+                await checkpoint()
+            with pytest.raises(RuntimeError, match="Another task is reading"):
+                async for event in run:
+                    types.append(event.type)
+    assert types[-1] is EventType.FINISH
+
+
+@pytest.mark.parametrize("place", ["step", "handler", "hook", "map"])
+async def test_nothing_begins_after_cancel(place: str) -> None:
+    """Once ``cancel`` has returned, no step of the run begins, wherever it was called."""
+    streams: list[RunStream] = []
+    begun: list[str] = []
+
+    def cancel(*args: Any) -> None:
+        streams[0].cancel("enough")
+
+    def cancel_at_end(event: Event) -> Event:
+        if event.type is EventType.STEP_END:
+            cancel()
+        return event
+
+    def source() -> Iterator[int]:
+        cancel()
+        yield 1
+
+    pipe: AnyPipe = Pipe(dict)
+    match place:
+        case "step":
+            pipe.step("a", to="b")(cancel)
+        case "handler":
+            pipe.step("a", to="b", on_error=cancel)(lambda: 1 / 0)
+        case "hook":
+            pipe.step("a", to="b")(lambda: None)
+            pipe.add_event_hook(cancel_at_end)
+        case _:
+            pipe.map("a", each="w", to="b")(source)
+            pipe.step("w")(lambda item: begun.append("w"))
+    pipe.step("b")(lambda: begun.append("b"))
+    async with pipe.run({}) as run:
+        streams.append(run)
+        end = await run.wait()
+
+    assert (end.status, end.error, begun) == (CANCELLED, "enough", [])

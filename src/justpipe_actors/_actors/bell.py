@@ -17,6 +17,11 @@ class Bell:
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits here."""
+        return self._event is not None
+
     def ring(self) -> None:
         """Wake the waiter, if there is one."""
         if self._event is not None:

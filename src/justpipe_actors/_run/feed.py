@@ -91,7 +91,11 @@ class Feed:
         return event
 
     async def get(self) -> Event | None:
-        """Return the next event, None when there will be no more."""
+        """Return the next event, None when there will be no more.
+
+        Raises:
+            RuntimeError: another task is waiting for it already.
+        """
         while (event := self.get_nowait()) is None:
             if self._turn >= TURN:
                 self._turn = 0
@@ -100,6 +104,12 @@ class Feed:
                 return None
             else:
                 self._turn = 0
+                if self._readable.is_awaited:
+                    msg = (
+                        "Another task is reading this run already; "
+                        "let one task read, and hand on what others need."
+                    )
+                    raise RuntimeError(msg)
                 self._wake_writer()  # the last one may have had nothing to say any more
                 await self._readable.wait()
         return event

@@ -18,7 +18,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -68,6 +68,11 @@ OWNER_CANCELLED = "The run's owner was cancelled"
 """Why a run ended when what it ran in was cancelled."""
 
 _logger = logging.getLogger("justpipe_actors")
+
+inside_runs: ContextVar[frozenset[str]] = ContextVar(
+    "justpipe_actors_inside_runs", default=frozenset()
+)
+"""The runs on whose behalf code is running, parents included."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -166,6 +171,7 @@ class Run:
         """Live from the first event to the last."""
         self._began = self.loop.now()
         current_run_notes.set(self.notes)
+        inside_runs.set(inside_runs.get() | {self.order.run_id})
         if self.host is not None:
             self.host.conducting.add(self)
         try:

@@ -35,7 +35,7 @@ from ..seams import Seam
 from .ambient import Owner, ambient_owner
 from .feed import Feed
 from .hosting import Loop, current_loop
-from .run import OWNER_CANCELLED, Order, Run, new_run
+from .run import OWNER_CANCELLED, Order, Run, inside_runs, new_run
 from .snapshot import RunSnapshot, snapshot_of
 from .tail import Tail, TailReader
 
@@ -196,12 +196,22 @@ class RunStream:
 
     @enable_ki_protection
     async def aclose(self) -> None:
-        """End the run without its consumer; returns when nothing of it is left."""
+        """End the run without its consumer; returns when nothing of it is left.
+
+        Raises:
+            RuntimeError: called in a step, hook or observer of this run.
+        """
         run = self._run
         if run is None:
             self._is_closed = True
             self._step_out()
             return
+        if run.order.run_id in inside_runs.get():
+            msg = (
+                "A run cannot wait for its own end; "
+                "call run.cancel() in its steps, hooks and observers."
+            )
+            raise RuntimeError(msg)
         self._close(run)
         await _wait_over(run)
         self._raise_aborted(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -594,3 +595,28 @@ async def test_w39_the_same_stream_on_both_loops(company: int) -> None:
             "FINISH FAILED",
         ]
     )
+
+
+# -- W33: storage that cannot be written
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+async def test_w33_a_run_that_cannot_be_stored_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W33: with a storage path that is no directory a run goes on, and the log says why."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(blocked / "store"))
+    pipe = chain("a", "b", persist=True)
+    events = await play(pipe)
+    warned = [
+        record
+        for record in caplog.records
+        if record.name == "justpipe_actors.persistence"
+    ]
+
+    assert end_of(events).status is SUCCESS
+    assert told(events)[-2] == "STEP_END b"
+    assert warned
+    assert all(record.levelname == "WARNING" for record in warned)
