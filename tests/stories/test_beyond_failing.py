@@ -629,6 +629,8 @@ async def test_nothing_begins_after_cancel(place: str) -> None:
     pipe.step("b")(lambda: begun.append("b"))
     async with pipe.run({}) as run:
         streams.append(run)
-        end = await run.wait()
+        events = [event async for event in run]
 
+    end = events[-1].payload
     assert (end.status, end.error, begun) == (CANCELLED, "enough", [])
+    assert EventType.MAP_COMPLETE not in {event.type for event in events}

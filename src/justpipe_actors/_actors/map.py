@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
 from .. import seams
 from .._plan.answers import PROCEED, Answer, Fail, FanOut, Proceed
@@ -133,6 +134,8 @@ async def run_fan(fan: Fan) -> Answer:
         await _close_source(fan)  # noqa: ASYNC102
     if problem is not None:
         return Fail(problem)
+    if act.ledger.interrupted:
+        await checkpoint()  # it is over, not complete
     _say_complete(fan)
     pruned = fan.failed and act.ledger.plan.on_failure != "continue"
     return Proceed(pruned=True) if pruned else PROCEED
