@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -105,3 +106,21 @@ async def test_a_placed_step_runs_off_the_loop() -> None:
         await run.wait()
 
     assert state["thread"] != threading.get_ident()
+
+
+async def test_a_thread_that_takes_too_long_is_a_timeout() -> None:
+    """A step in a thread cannot be interrupted, but its timeout counts: it fails when it returns."""
+    log: list[str] = []
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step(placement="thread", timeout=0.01, to="b")
+    def slow() -> None:
+        time.sleep(0.05)
+        log.append("returned")
+
+    pipe.step("b")(lambda: log.append("b"))
+    async with pipe.run({}) as run:
+        end = await run.wait()
+
+    assert (end.failed_step, end.error) == ("slow", "Step 'slow' timed out after 0.01s")
+    assert log == ["returned"]

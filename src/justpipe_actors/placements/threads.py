@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
+from anyio.lowlevel import checkpoint_if_cancelled
 
 
 T = TypeVar("T")
@@ -28,5 +29,7 @@ class ThreadPlacement:
         self._limiter = limiter
 
     async def run_sync(self, call: Callable[[], T], /) -> T:
-        """Run a call in a thread and return its result."""
-        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+        """Run a call in a thread and return its result, unless it came too late."""
+        result = await anyio.to_thread.run_sync(call, limiter=self._limiter)
+        await checkpoint_if_cancelled()
+        return result
