@@ -49,7 +49,8 @@ def check_invocations(events: list[Event], *, aborted: bool) -> None:
             assert key in open_now
             open_now.discard(key)
         elif event.type in (EventType.TOKEN, EventType.SUSPEND):
-            assert key in open_now
+            # The handler of a join that waited too long speaks for no invocation.
+            assert key in open_now or event.invocation_id is None
     left = {ident for _, ident in open_now} - superseded
     assert aborted or not left
 
