@@ -30,6 +30,7 @@
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
+    ├── HookTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
     ├── UnknownRunError (LookupError)   an observer remembers no such run
     ├── MissingExtraError (ImportError)  a part needs a library that is not there
@@ -473,6 +474,21 @@ class StepTimeoutError(TimeoutError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.step, self.seconds)
+
+
+class HookTimeoutError(TimeoutError):
+    """A shutdown hook of a run that nobody waits for any more took too long."""
+
+    def __init__(self, hook: str, seconds: float) -> None:
+        super().__init__(
+            f"Hook '{hook}' was given up {seconds:g}s after the run was told to end. "
+            "Bound what it waits for."
+        )
+        self.hook = hook
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.hook, self.seconds)
 
 
 class BarrierTimeoutError(TimeoutError):

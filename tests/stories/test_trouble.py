@@ -156,3 +156,31 @@ async def test_a_source_that_fails_midway() -> None:
 
     assert done == [1, 2]
     assert (end.failed_step, end.error) == ("m", "gone")
+
+
+@pytest.mark.virtual_time
+async def test_a_shutdown_hook_that_never_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A hook of a cancelled run is given up after its grace and named; the others still run."""
+    log: list[str] = []
+
+    class Stuck(Observer):
+        async def on_pipeline_end(self, *args: Any) -> None:
+            await anyio.sleep_forever()
+
+    pipe: Pipe[Any, Any] = Pipe(None)
+    pipe.step("a")(anyio.sleep_forever)
+    pipe.on_shutdown(anyio.sleep_forever)
+    pipe.on_shutdown(lambda: log.append("second"))
+    pipe.add_observer(Stuck())
+    async with pipe.run({}) as run:
+        async for event in run:
+            if event.type is EventType.STEP_START:
+                run.cancel("enough")
+
+    assert log == ["second"]
+    assert run.end is not None
+    assert (run.end.status.value, run.end.error) == ("cancelled", "enough")
+    assert [record.reason.value for record in run.end.errors] == ["shutdown_hook_error"]
+    assert "Observer Stuck was given up" in caplog.text

@@ -35,6 +35,8 @@ from ..outcomes import PipelineEndData
 from ..seams import Seam
 
 
+_logger = logging.getLogger("justpipe_actors")
+
 QUEUE = 1000
 """Events one observer may be behind."""
 
@@ -115,6 +117,9 @@ class Listener:
 
     def drop(self) -> None:
         """Give up on it."""
+        if not self.gone.is_set():
+            text = "Observer %s was given up before it had heard of the end of run %s"
+            _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
         self.scope.cancel()
 
     async def wait_room(self) -> None:

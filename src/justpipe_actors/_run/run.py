@@ -45,7 +45,12 @@ from .._plan.equipping import current_lender
 from .._plan.nodes import Callback, CallValues, Plan
 from ..abc import EventHook, ObserverMeta, ObserverProtocol, RunRecorder
 from ..cancellation import CancellationToken
-from ..errors import DefinitionError, EmptyPipelineError, ResourceUnavailable
+from ..errors import (
+    DefinitionError,
+    EmptyPipelineError,
+    HookTimeoutError,
+    ResourceUnavailable,
+)
 from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
@@ -399,9 +404,14 @@ class Run:
             self._crash(error)
 
     async def _call_shutdown_hooks(self) -> None:
-        with anyio.move_on_after(self._patience()):  # noqa: ASYNC912
-            for hook in self.order.plan.shutdown:
+        patience = self._patience()
+        deadline = inf if patience is None else self.loop.now() + patience
+        for hook in self.order.plan.shutdown:
+            with anyio.CancelScope(deadline=deadline) as limit:
                 await self._call_hook(hook, FailureKind.SHUTDOWN)
+            if limit.cancelled_caught:
+                late = HookTimeoutError(hook.name, patience or 0)
+                self._hook_failed(FailureKind.SHUTDOWN, late)
 
     def _patience(self) -> float | None:
         ending = self.ledger.ending
