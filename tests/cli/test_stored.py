@@ -90,6 +90,37 @@ def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
     assert command("list")[1] == "No runs found\n"
 
 
+def test_a_suspended_run_is_not_a_success(store: Store, command: Command) -> None:
+    """W13: a run that waits for something outside is called suspended, and found so."""
+    store.run(
+        store.pipeline("aa", "one"), "waits", is_suspended=True, reason="an answer"
+    )
+
+    assert "■ suspended" in command("list")[1]
+    assert "waits" in command("list", "-s", "suspended")[1]
+    assert command("list", "-s", "success")[1] == "No runs found\n"
+
+
+def test_unknown_events_hide_no_others(store: Store, command: Command) -> None:
+    """W5: an event of a later version is counted, and the rest is shown."""
+    one = store.pipeline("aa", "one")
+    store.run(one, "run")
+    events = [
+        {"type": "step_start", "stage": "a", "seq": 1, "timestamp": 1.0},
+        {"type": "teleport", "stage": "[b]a", "seq": 2, "timestamp": 2.0},
+        {"type": "step_end", "stage": "a", "seq": 3, "timestamp": 3.0},
+    ]
+    one.append_events("run", [json.dumps(event) for event in events])
+
+    status, out, _ = command("show", "run")
+
+    assert status == 0
+    assert "1 teleport" in out
+    assert "✓ a" in out
+    assert json.loads(command("export", "run", "-o", "-")[1])["event_count"] == 3
+    assert command("timeline", "run")[0] == 0
+
+
 def test_one_broken_store_hides_no_other(store: Store, command: Command) -> None:
     """W5: a corrupt database and a description that is no object cost themselves only."""
     store.run(store.pipeline("aa", "one"), "fine")

@@ -1,0 +1,265 @@
+"""The three views, fed by hand: what each writes, and when."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from justpipe_actors import Event, EventType
+from justpipe_actors.cli.live import LiveView
+from justpipe_actors.cli.outline import outline
+from justpipe_actors.cli.plain import PAUSE, JsonView, LinesView
+from justpipe_actors.cli.progress import Progress
+from justpipe_actors.cli.views import Place, Style, style_for
+from justpipe_actors.cli.words import Ending
+from justpipe_actors.failures import (
+    FailureKind,
+    FailureReason,
+    FailureRecord,
+    FailureSource,
+)
+from justpipe_actors.outcomes import Diagnostic, PipelineEndData, PipelineTerminalStatus
+
+
+DESCRIBED = {
+    "nodes": {
+        "fan": {"kind": "map", "targets": ["work"]},
+        "work": {"kind": "step", "targets": []},
+    },
+    "topology": {},
+}
+
+WATCHED, DUMB, PIPED = Place(True, True), Place(True, False), Place(False, False)
+
+
+def rows() -> Progress:
+    """Return the rows of a map that has not begun."""
+    return outline(DESCRIBED)
+
+
+def token(payload: object) -> Event:
+    """Stream something."""
+    return Event(EventType.TOKEN, "work", payload)
+
+
+def begun_map(count: int | None) -> list[Event]:
+    """Begin a map with one worker at work."""
+    return [
+        Event(EventType.STEP_START, "fan"),
+        Event(EventType.MAP_START, "fan", {"target": "work", "item_count": count}),
+        Event(EventType.STEP_START, "work", scope=("work[0]",)),
+        Event(EventType.STEP_END, "work", scope=("work[0]",)),
+        Event(EventType.STEP_START, "work", scope=("work[1]",)),
+    ]
+
+
+def ended(status: PipelineTerminalStatus, **facts: object) -> Ending:
+    """Return an ending."""
+    signum = facts.pop("signum", None)
+    end = PipelineEndData(status, 1.5, **facts)  # type: ignore[arg-type]
+    return Ending(end, signum)  # type: ignore[arg-type]
+
+
+def terminal() -> tuple[Console, StringIO]:
+    """Return a terminal of 40 columns, and what is written to it."""
+    written = StringIO()
+    return Console(file=written, force_terminal=True, width=40, height=20), written
+
+
+def plain(text: str) -> str:
+    """Take the control sequences out."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
+
+
+# -- which one
+
+
+@pytest.mark.parametrize(
+    ("asked", "out", "err", "style"),
+    [
+        (None, WATCHED, WATCHED, "live"),
+        (None, WATCHED, PIPED, "live"),
+        (None, DUMB, DUMB, "lines"),
+        (None, PIPED, WATCHED, "json"),
+        (None, PIPED, PIPED, "json"),
+        ("json", WATCHED, WATCHED, "json"),
+        ("lines", WATCHED, WATCHED, "live"),
+        ("lines", PIPED, WATCHED, "live"),
+        ("lines", PIPED, PIPED, "lines"),
+        ("lines", DUMB, WATCHED, "lines"),
+    ],
+)
+def test_the_view_fits_where_output_goes(
+    asked: Style | None, out: Place, err: Place, style: Style
+) -> None:
+    """A terminal is watched, a pipe is read by a program, a dumb terminal gets lines."""
+    assert style_for(asked, out, err) == style
+
+
+# -- live
+
+
+def test_a_line_goes_up_when_it_is_whole() -> None:
+    """A piece of a line is drawn with the rows, and printed once when its end has come."""
+    screen, written = terminal()
+    with LiveView("it", rows(), screen) as view:
+        view.hear(token("one "))
+        view.tick()
+        view.hear(token("line\nand "))
+        view.hear(token("more"))
+
+    shown = plain(written.getvalue())
+    assert shown.count("one line\n") == 1
+    assert shown.rindex("and more\n") < shown.rindex("○ fan")
+
+
+def test_rows_stay_and_the_footer_goes() -> None:
+    """While it runs the title stands below the rows; afterwards only the rows are left."""
+    screen, written = terminal()
+    with LiveView("the title", rows(), screen) as view:
+        for event in begun_map(4):
+            view.hear(event)
+        view.notice("stopping")
+        running = plain(written.getvalue())
+        written.truncate(0)
+    last = plain(written.getvalue())
+
+    assert "1/4" in running
+    assert "the title" in running
+    assert "stopping" in running
+    assert "● fan" in last
+    assert "the title" not in last
+
+
+def test_tokens_may_go_elsewhere() -> None:
+    """With another place for tokens the terminal shows rows only, and print() is let be."""
+    screen, written = terminal()
+    out = StringIO()
+    before = sys.stdout
+    with LiveView("it", rows(), screen, out) as view:
+        assert sys.stdout is before
+        view.hear(token("one "))
+        view.hear(token(2))
+
+    assert out.getvalue() == "one \n2\n"
+    assert "one" not in written.getvalue()
+
+
+def test_the_end_is_told_below() -> None:
+    """What became of it stands last, with what else there is to say."""
+    screen, written = terminal()
+    view = LiveView("it", rows(), screen)
+    view.conclude(
+        ended(
+            PipelineTerminalStatus.SUCCESS,
+            diagnostics=[Diagnostic("join", "pruned", ("a",), "join did not run")],
+        )
+    )
+
+    assert plain(written.getvalue()).splitlines() == [
+        "✓ success in 1.5s, 0 invocations",
+        "  join did not run",
+    ]
+
+
+# -- lines
+
+
+def test_long_maps_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map says how far it is, but not more often than every few seconds."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    out, err = StringIO(), StringIO()
+    view = LinesView(rows(), out, err)
+    for event in begun_map(4):
+        view.hear(event)
+    view.tick()
+    assert err.getvalue() == ""
+
+    now = PAUSE
+    view.tick()
+    view.tick()
+    assert err.getvalue() == "  fan: 1 of 4 items\n"
+
+
+def test_the_end_is_told_in_lines() -> None:
+    """A failure has its step, its text line by line, and the others after it."""
+    records = [
+        FailureRecord(
+            FailureKind.STEP,
+            FailureSource.USER_CODE,
+            FailureReason.STEP_ERROR,
+            f"boom {number}\nindeed",
+            "work",
+        )
+        for number in range(6)
+    ]
+    err = StringIO()
+    LinesView(rows(), StringIO(), err).conclude(
+        ended(
+            PipelineTerminalStatus.FAILED,
+            error="boom 0\nindeed",
+            failed_step="work",
+            errors=records,
+        )
+    )
+
+    assert err.getvalue().splitlines() == [
+        "failed after 1.5s in step work: boom 0",
+        "  indeed",
+        "  also in work: boom 1",
+        "  also in work: boom 2",
+        "  also in work: boom 3",
+        "  and 2 more failures",
+    ]
+
+
+def test_what_was_cut_off_is_named() -> None:
+    """A run that a signal stopped names what was at work, and that nothing is left."""
+    progress, err = rows(), StringIO()
+    for event in begun_map(4):
+        progress.hear(event)
+    stopped = ended(PipelineTerminalStatus.CANCELLED, error="interrupted", signum=2)
+
+    LinesView(progress, StringIO(), err).conclude(stopped)
+
+    assert stopped.status == 130
+    assert err.getvalue().splitlines() == [
+        "cancelled after 1.5s: interrupted",
+        "  cut off: fan, work; nothing of the run is left behind",
+    ]
+
+
+# -- JSON
+
+
+def test_what_steps_print_is_no_event() -> None:
+    """Inside the view print() goes to the other stream; outside it is as before."""
+    out, err = StringIO(), StringIO()
+    before = sys.stdout
+    with JsonView(rows(), out, err, has_state=False) as view:
+        print("from a step")
+        view.hear(token("x"))
+        view.tick()
+        view.notice("stopping")
+
+    assert sys.stdout is before
+    assert json.loads(out.getvalue())["payload"] == "x"
+    assert err.getvalue() == "from a step\nstopping\n"
+
+
+def test_a_success_needs_no_words() -> None:
+    """Who reads events hears in words of failures only."""
+    err = StringIO()
+    view = JsonView(rows(), StringIO(), err, has_state=False)
+
+    view.conclude(ended(PipelineTerminalStatus.SUCCESS))
+    assert err.getvalue() == ""
+
+    view.conclude(ended(PipelineTerminalStatus.TIMEOUT))
+    assert err.getvalue() == "timed out after 1.5s\n"
