@@ -34,6 +34,7 @@ from trio.lowlevel import enable_ki_protection
 from ._actors.child import ChildSpec
 from ._actors.host import Host
 from ._actors.letters import DeadLetter
+from ._actors.life import ServiceStatus as ServiceStatus
 from ._actors.restarts import Policy, Restart, Strategy
 from ._actors.supervision import Children, Owner
 from ._daemon.catalog import Catalog, RunOptions

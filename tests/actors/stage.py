@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 import attrs
 
-from justpipe_actors._actors.child import ChildSpec, ServiceStatus
+from justpipe_actors._actors.child import ChildSpec
+from justpipe_actors._actors.life import ServiceStatus
 from justpipe_actors._actors.restarts import Policy
 from justpipe_actors._actors.supervision import Children, Owner
 from justpipe_actors.errors import SupervisionError

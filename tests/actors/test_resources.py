@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors._actors.resources import Resources, ResourceState
+from justpipe_actors._actors.resource import ResourceState
+from justpipe_actors._actors.resources import Resources
 from justpipe_actors._plan.nodes import ResourceNode
 from justpipe_actors.errors import ResourceUnavailable
 
@@ -125,6 +126,28 @@ async def test_closing_turns_away_who_waits() -> None:
         await resources.aclose()
 
     assert [error.reason for error in errors] == ["its owner is closing"]
+
+
+async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
+    """When its own cancel scope ends it nothing is raised, and it is gone all the same."""
+    scopes: list[anyio.CancelScope] = []
+
+    async def quitting() -> AsyncIterator[int]:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            yield len(scopes)
+
+    async with anyio.create_task_group() as tasks:
+        resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
+        it = node(quitting)
+        (await resources.lend(it)).give_back()
+        scopes[0].cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert (await resources.lend(it)).value == 2
+        (stats,) = resources.statistics()
+        assert stats.last_error is not None
+        assert "it ended by itself" in stats.last_error
+        await resources.aclose()
 
 
 @pytest.mark.virtual_time

@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors._actors.child import ChildSpec, ChildState, ServiceStatus
+from justpipe_actors._actors.child import ChildSpec, ChildState
+from justpipe_actors._actors.life import ServiceStatus
 from justpipe_actors._actors.restarts import Policy, Strategy
 from justpipe_actors._actors.supervision import Children
 from justpipe_actors.errors import (

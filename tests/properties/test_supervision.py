@@ -9,7 +9,8 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from justpipe_actors._actors.child import ChildSpec, ServiceStatus
+from justpipe_actors._actors.child import ChildSpec
+from justpipe_actors._actors.life import ServiceStatus
 from justpipe_actors._actors.restarts import Policy, Restart, Strategy
 from justpipe_actors._actors.supervision import Children, Owner
 from justpipe_actors.errors import ChildStartFailed, SupervisionError

@@ -476,6 +476,26 @@ async def test_an_eager_one_that_breaks_is_opened_again_unasked() -> None:
         assert lab.log == ["open 1", "close 1", "open 2"]
 
 
+async def test_a_supervisor_is_not_ready_while_an_eager_one_is_not_open() -> None:
+    """Its health names the resource and what is wrong with it, and recovers with it."""
+    lab = Lab(opening=1)
+    pipe = lab.pipe(eager=True)
+
+    @pipe.step(breaks={"db": ConnectionError})
+    def s(db: Db) -> None:
+        raise ConnectionError("gone")
+
+    async with Supervisor(pipe) as supervisor:
+        assert supervisor.health().ready
+        await finish(pipe.run({}))
+        await anyio.sleep(0.5)
+        health = supervisor.health()
+        assert (health.live, health.ready) == (True, False)
+        assert health.reasons == ("resource 'db' is opening: ConnectionError: gone",)
+        await anyio.sleep(1)
+        assert supervisor.health().ready
+
+
 # -- trouble
 
 

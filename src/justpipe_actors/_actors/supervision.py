@@ -38,7 +38,8 @@ from ..errors import (
     SupervisionError,
 )
 from .bell import Bell
-from .child import Child, ChildSpec, ChildState, ChildStatistics, Life, Spawn
+from .child import Child, ChildSpec, ChildState, ChildStatistics, Spawn
+from .life import Life
 from .restarts import (
     GiveUp,
     Leave,

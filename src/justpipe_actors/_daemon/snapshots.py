@@ -14,7 +14,7 @@ import attrs
 from .._actors.actor import ActorStatistics
 from .._actors.child import ChildState, ChildStatistics
 from .._actors.letters import DeadLetter
-from .._actors.resources import ResourceState, ResourceStatistics
+from .._actors.resource import ResourceState, ResourceStatistics
 from .._run.snapshot import RunSnapshot, snapshot_of
 from .door import DoorState, DoorStatistics
 from .roster import Roster
