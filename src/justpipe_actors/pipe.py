@@ -20,7 +20,7 @@ from ._definition.registry import Registry
 from ._plan.compile import Settings
 from ._plan.compiled import Compiled
 from ._plan.description import Described, describe
-from ._run.run import Order
+from ._run.order import Order
 from ._run.stream import RunStream
 from .abc import Middleware, Redact, RunRecorder
 from .cancellation import CancellationToken

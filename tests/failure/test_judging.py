@@ -12,7 +12,7 @@ from justpipe_actors._failure.classify import classify
 from justpipe_actors._failure.escalate import Ask, Cancelled, Unhandled, escalate
 from justpipe_actors._failure.journal import KEPT, Ending, Journal, Trouble
 from justpipe_actors._plan.nodes import Callback
-from justpipe_actors._run.ending import conclude
+from justpipe_actors._run.ending import Figures, conclude
 from justpipe_actors.types import (
     FailureClassificationConfig,
     FailureKind,
@@ -110,7 +110,7 @@ def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
     """A failure before it is listed, and the status is the one from outside."""
     journal = Journal()
     journal.add(trouble())
-    end = conclude(Ending(status, "why"), journal, CONFIG, 1.0)
+    end = conclude(Ending(status, "why"), journal, CONFIG, Figures(1.0))
 
     assert end.status is status
     assert end.failed_step is None

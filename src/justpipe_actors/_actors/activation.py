@@ -92,10 +92,3 @@ class Activation:
         if self.notes.is_empty:
             return {"framework": framework}
         return {**self.notes.snapshot(), "framework": framework}
-
-
-def lineage_of(ledger: Ledger, message: Start) -> Lineage:
-    """Number an invocation that begins now and work out whose it is."""
-    invocation = ledger.next_invocation()
-    owner = message.owner or message.fan or invocation
-    return Lineage(invocation, message.cause, owner, message.attempt, message.scope)

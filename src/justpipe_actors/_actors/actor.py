@@ -65,17 +65,24 @@ class Actor:
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
-        waits = len(self.inbox) > 0 or not self._has_slot
-        self.inbox.put(message, self.crew.now() if waits else None)
-        self._call()
+        inbox = self.inbox
+        waits = inbox.depth > 0 or not self._has_slot
+        inbox.put(message, self.crew.now() if waits else None)
+        if not self.is_called:
+            self._call()
 
     def take(self) -> Message | None:
-        """Take the next message, and a slot for it."""
-        if not self._has_slot:
+        """Take the next message and a slot for it, and stand in line for the rest."""
+        limit = self.node.concurrency
+        self.is_called = False
+        if limit and self.busy >= limit:
             return None
         message = self.inbox.take()
         if message is not None:
             self.busy += 1
+            if self.inbox.depth and (not limit or self.busy < limit):
+                self.is_called = True
+                self.crew.requeue(self)
         return message
 
     def give_slot(self) -> None:
@@ -84,7 +91,7 @@ class Actor:
         if self._returning and self._has_slot:
             self.busy += 1
             self._returning.popleft().ring()
-        elif self.inbox:
+        elif self.inbox.depth and not self.is_called:
             self._call()
 
     async def regain_slot(self) -> None:
@@ -101,11 +108,6 @@ class Actor:
                 self._returning.remove(bell)
                 self.busy += 1  # given back with the activation, as any other
             raise
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether there is a message and a slot for it."""
-        return len(self.inbox) > 0 and self._has_slot
 
     @property
     def _has_slot(self) -> bool:
@@ -125,6 +127,6 @@ class Actor:
         )
 
     def _call(self) -> None:
-        if not self.is_called and self._has_slot:
+        if self._has_slot:
             self.is_called = True
             self.crew.call(self)

@@ -34,15 +34,17 @@ from typing import Any, Protocol, cast
 
 from trio.lowlevel import disable_ki_protection
 
+from .. import seams
 from .._plan.answers import CONTROL_ITEMS
+from .ledger import Voice
 
 
 class Outlet(Protocol):
     """Where the items of a stream go."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether the next item has to wait."""
+    def voice(self) -> Voice:
+        """The run's way to the outside: when it is full, the next item has to wait."""
         ...
 
     @property
@@ -165,7 +167,7 @@ async def settle_value(result: object, outlet: Outlet | None) -> object:
 async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
     """Hand on every item that is not a control item; return the last one that is."""
     answer: object = None
-    put = outlet.put
+    put, voice = outlet.put, outlet.voice
     try:
         item = await items.__anext__()
         while True:
@@ -173,7 +175,7 @@ async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
                 answer = item
                 item = await items.__anext__()
                 continue
-            if outlet.is_full:
+            if voice.is_full or seams.active is not None:
                 try:
                     await outlet.wait_room()
                 except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator

@@ -109,6 +109,10 @@ class Crew:
         if not self.held and not self._coming:
             self._summon()
 
+    def requeue(self, actor: Actor) -> None:
+        """Put an actor at the end of the line again: it has more."""
+        self._called.append(actor)
+
     def employ(self, job: Job) -> None:
         """Let a receiver do something else than serve actors, to its end."""
         self._jobs.append(job)
@@ -222,10 +226,6 @@ class Crew:
         called = self._called
         actor = called.popleft()
         message = actor.take()
-        if actor.is_ready:
-            called.append(actor)
-        else:
-            actor.is_called = False
         if message is None:
             return
         ledger = actor.runs[message.run_id]

@@ -52,7 +52,7 @@ def begin(  # noqa: PLR0913 - the fields of one message
     if step in wave.started or fan is not None:
         wave = ledger.open_wave(wave)
     wave.start(step)
-    send(ledger, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
+    send(ledger, wave, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
 
 
 def jump(
@@ -74,14 +74,14 @@ def jump(
     return is_back
 
 
-def send(ledger: Ledger, message: Start | Expire) -> None:
+def send(ledger: Ledger, wave: Wave, message: Start | Expire) -> None:
     """Put a message into its actor's inbox; it holds a token from here on."""
     if seams.active is not None:
         seams.active.cross(Seam.PUT, ledger.run_id, message.step)
     ledger.tokens += 1
-    ledger.waves[message.wave].live += 1
+    wave.live += 1
+    step = message.step
     try:
-        step = message.step
         actor = ledger.cast.get(step) or ledger.host.actor(ledger.plan, step)
         actor.put(message)
     except Exception as error:
@@ -92,6 +92,11 @@ def send(ledger: Ledger, message: Start | Expire) -> None:
 def finish(ledger: Ledger, message: Start | Expire) -> None:
     """Give back what a message held, after its outputs were put."""
     wave: Wave | None = ledger.waves[message.wave]
+    assert wave is not None
+    if wave.live > 1:
+        wave.live -= 1
+        ledger.give()
+        return
     try:
         while wave is not None:
             wave.live -= 1
@@ -321,7 +326,7 @@ def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:
     gate.close()
     wave.doorways[node.name].dead = True
     ledger.tally.expire(node.name)
-    send(ledger, Expire(ledger.run_id, node.name, wave.number, error))
+    send(ledger, wave, Expire(ledger.run_id, node.name, wave.number, error))
 
 
 def _release(ledger: Ledger, node: Node, timer: Timer) -> None:

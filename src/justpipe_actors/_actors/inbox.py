@@ -45,12 +45,17 @@ class InboxStatistics:
 
 @attrs.define(eq=False)
 class Inbox:
-    """The lanes of one actor."""
+    """The lanes of one actor.
 
+    Most of the time it holds one message or none, so the first one needs no lane.
+    """
+
+    depth: int = attrs.field(default=0, init=False)
+    """Messages waiting."""
+    _only: _Stamped | None = attrs.field(default=None, init=False)
     _lanes: OrderedDict[str, deque[_Stamped]] = attrs.field(
         factory=OrderedDict, init=False
     )
-    _depth: int = attrs.field(default=0, init=False)
     _taken: int = attrs.field(default=0, init=False)
 
     def put(self, message: Message, now: float | None = None) -> None:
@@ -60,30 +65,46 @@ class Inbox:
             message: the message.
             now: the loop's clock, when the message has to wait.
         """
-        lane = self._lanes.get(message.run_id)
+        self.depth += 1
+        if self.depth == 1:
+            self._only = (now, message)
+            return
+        if self._only is not None:
+            self._line_up(self._only)
+            self._only = None
+        self._line_up((now, message))
+
+    def _line_up(self, stamped: _Stamped) -> None:
+        run_id = stamped[1].run_id
+        lane = self._lanes.get(run_id)
         if lane is None:
-            lane = self._lanes[message.run_id] = deque()
-        lane.append((now, message))
-        self._depth += 1
+            lane = self._lanes[run_id] = deque()
+        lane.append(stamped)
 
     @property
     def next_run(self) -> str | None:
         """The run whose turn it is; None when nothing waits."""
+        if self._only is not None:
+            return self._only[1].run_id
         return next(iter(self._lanes), None)
 
     def take(self) -> Message | None:
         """Remove and return the next message of the run whose turn it is."""
-        if not self._depth:
+        if not self.depth:
             return None
+        self.depth -= 1
+        self._taken += 1
+        if self._only is not None:
+            message = self._only[1]
+            self._only = None
+            return message
         run_id = next(iter(self._lanes))
         lane = self._lanes[run_id]
         _, message = lane.popleft()
-        if lane:
-            self._lanes.move_to_end(run_id)
-        else:
+        if not lane:
             del self._lanes[run_id]
-        self._depth -= 1
-        self._taken += 1
+        elif len(self._lanes) > 1:
+            self._lanes.move_to_end(run_id)
         return message
 
     def drop(self, run_id: str, *, workers_only: bool = False) -> list[Message]:
@@ -93,30 +114,39 @@ class Inbox:
             run_id: the run.
             workers_only: leave alone what is not a map worker's.
         """
-        lane = self._lanes.pop(run_id, None)
-        if lane is None:
-            return []
         dropped: list[Message] = []
         kept: deque[_Stamped] = deque()
-        for stamped in lane:
+        for stamped in self._lane_of(run_id):
             if workers_only and not getattr(stamped[1], "fan", None):
                 kept.append(stamped)
             else:
                 dropped.append(stamped[1])
         if kept:
             self._lanes[run_id] = kept
-        self._depth -= len(dropped)
+        self.depth -= len(dropped)
         return dropped
+
+    def _lane_of(self, run_id: str) -> deque[_Stamped]:
+        """Take a run's messages out, in order."""
+        if self._only is not None and self._only[1].run_id == run_id:
+            only, self._only = self._only, None
+            return deque([only])
+        return self._lanes.pop(run_id, deque())
 
     def depth_of(self, run_id: str) -> int:
         """Return how many messages of one run wait."""
+        if self._only is not None:
+            return int(self._only[1].run_id == run_id)
         return len(self._lanes.get(run_id, ()))
 
     def __len__(self) -> int:
-        return self._depth
+        return self.depth
 
     def statistics(self) -> InboxStatistics:
         """Return what is waiting."""
-        stamps = [at for lane in self._lanes.values() if (at := lane[0][0]) is not None]
-        since = min(stamps, default=None)
-        return InboxStatistics(self._depth, len(self._lanes), self._taken, since)
+        lanes = len(self._lanes) + (self._only is not None)
+        firsts = [lane[0] for lane in self._lanes.values()]
+        if self._only is not None:
+            firsts.append(self._only)
+        since = min((at for at, _ in firsts if at is not None), default=None)
+        return InboxStatistics(self.depth, lanes, self._taken, since)

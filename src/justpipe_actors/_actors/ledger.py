@@ -222,11 +222,6 @@ class Ledger:
             if (gate := wave.doorways[name].gate) is not None
         )
 
-    def next_invocation(self) -> str:
-        """Return the id of an invocation that begins now."""
-        self.invocations += 1
-        return f"{self.run_id}:{self.invocations}"
-
     def blame(self, error: Exception, step: str | None) -> None:
         """Note a step's unhandled failure; an abort is not the step's kind of trouble."""
         kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR

@@ -19,22 +19,17 @@ if TYPE_CHECKING:
 class Outlet:
     """The way of one activation's items to the consumer."""
 
-    __slots__ = ("_act", "_tell", "_voice")
+    __slots__ = ("_act", "_tell", "voice")
 
     def __init__(self, act: Activation) -> None:
         self._act = act
-        self._voice = act.ledger.voice
-        self._tell = self._voice.teller(EventType.TOKEN, act.node.name, act.lineage)
+        self.voice = act.ledger.voice
+        self._tell = self.voice.teller(EventType.TOKEN, act.node.name, act.lineage)
 
     @property
     def put(self) -> Callable[[object], None]:
         """What says one item, room or not."""
         return self._tell
-
-    @property
-    def is_full(self) -> bool:
-        """Whether an item has to wait."""
-        return self._voice.is_full or seams.active is not None
 
     @enable_ki_protection
     async def wait_room(self) -> None:
@@ -42,5 +37,5 @@ class Outlet:
         if seams.active is not None:
             ledger = self._act.ledger
             await seams.active.reach(Seam.EMIT, ledger.run_id, self._act.node.name)
-        if self._voice.is_full:
+        if self.voice.is_full:
             await self._act.wait_room()

@@ -40,6 +40,10 @@ class Receivers(Protocol):
         """Put an actor in the line: it has a message, and a slot for it."""
         ...
 
+    def requeue(self, actor: Any) -> None:
+        """Put an actor at the end of the line again: it has more."""
+        ...
+
     def employ(self, job: Callable[[], Awaitable[None]]) -> None:
         """Let a receiver do something else than serve actors, to its end."""
         ...

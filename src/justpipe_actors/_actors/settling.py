@@ -143,6 +143,7 @@ def _retry(act: Activation) -> None:
     old = act.message
     flow.send(
         act.ledger,
+        act.ledger.waves[old.wave],
         Start(
             run_id=old.run_id,
             step=old.step,

@@ -53,12 +53,16 @@ class Tally:
         self.workers += 1
         self.peak_workers = max(self.peak_workers, self.workers)
 
-    def count(self, type: EventType, stage: str) -> None:  # noqa: A002 - the event's own word
-        """Count one event of the stream; its own FINISH reports, and is not reported."""
-        if type is EventType.FINISH and stage == "system":
-            return
+    def count(self, type: EventType) -> None:  # noqa: A002 - the event's own word
+        """Count one event of the stream."""
         name = type._value_
         self.events[name] = self.events.get(name, 0) + 1
+
+    def discount(self, type: EventType) -> None:  # noqa: A002 - the event's own word
+        """Take one event out of the count."""
+        left = self.events.pop(type._value_, 0) - 1
+        if left > 0:
+            self.events[type._value_] = left
 
     @property
     def tokens(self) -> int:

@@ -13,7 +13,7 @@ import attrs
 
 from .._definition.decorators import Target
 from .._plan.nodes import Plan, ResourceNode
-from .._run.run import Order
+from .._run.order import Order
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 

@@ -17,7 +17,8 @@ from trio.lowlevel import enable_ki_protection
 
 from .._actors.calling import within
 from .._actors.host import Host
-from .._run.run import Order, Run
+from .._run.order import Order
+from .._run.run import Run
 from .._run.stream import RunStream
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus

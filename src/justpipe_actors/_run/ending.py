@@ -13,6 +13,8 @@ otherwise (``Stop`` and ``Suspend`` too)     SUCCESS
 
 from __future__ import annotations
 
+import attrs
+
 from .._failure.classify import classify
 from .._failure.journal import Ending, Journal, Trouble
 from ..failures import (
@@ -22,7 +24,12 @@ from ..failures import (
     FailureRecord,
     FailureSource,
 )
-from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..outcomes import (
+    Diagnostic,
+    PipelineEndData,
+    PipelineTerminalStatus,
+    RuntimeMetrics,
+)
 
 
 _REASONS = {
@@ -32,25 +39,43 @@ _REASONS = {
 }
 
 
+@attrs.define(eq=False)
+class Figures:
+    """What a run measured, whatever became of it."""
+
+    seconds: float
+    """How long it took."""
+    metrics: RuntimeMetrics | None = None
+    """What it counted."""
+    diagnostics: list[Diagnostic] = attrs.field(factory=list)
+    """Its joins that did not run."""
+
+
 def conclude(
     ending: Ending | None,
     journal: Journal,
     config: FailureClassificationConfig,
-    seconds: float,
+    figures: Figures,
 ) -> PipelineEndData:
-    """Return what FINISH says, its figures left to the caller."""
-    records = _records(journal, config)
+    """Return what FINISH says."""
     if ending is not None and ending.status in _REASONS:
         return PipelineEndData(
             ending.status,
-            seconds,
+            figures.seconds,
             error=_words(ending),
             reason=_REASONS[ending.status],
-            errors=records,
+            errors=_records(journal, config),
+            metrics=figures.metrics,
+            diagnostics=figures.diagnostics,
         )
-    if journal.primary is None:
-        return PipelineEndData(PipelineTerminalStatus.SUCCESS, seconds)
-    return _failed(journal.primary, journal, records, seconds)
+    if journal.primary is not None:
+        return _failed(journal.primary, journal, _records(journal, config), figures)
+    return PipelineEndData(
+        PipelineTerminalStatus.SUCCESS,
+        figures.seconds,
+        metrics=figures.metrics,
+        diagnostics=figures.diagnostics,
+    )
 
 
 def _words(ending: Ending) -> str | None:
@@ -59,7 +84,7 @@ def _words(ending: Ending) -> str | None:
 
 
 def _failed(
-    primary: Trouble, journal: Journal, records: list[FailureRecord], seconds: float
+    primary: Trouble, journal: Journal, records: list[FailureRecord], figures: Figures
 ) -> PipelineEndData:
     position = next(
         (n for n, one in enumerate(journal.troubles) if one is primary), None
@@ -67,13 +92,15 @@ def _failed(
     source = FailureSource.NONE if position is None else records[position].source
     return PipelineEndData(
         PipelineTerminalStatus.FAILED,
-        seconds,
+        figures.seconds,
         error=primary.text,
         reason=primary.reason,
         failure_kind=primary.kind,
         failure_source=source,
         failed_step=primary.step,
         errors=records,
+        metrics=figures.metrics,
+        diagnostics=figures.diagnostics,
     )
 
 

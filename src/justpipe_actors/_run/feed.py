@@ -28,25 +28,18 @@ class Feed:
 
     capacity: int
     """Events it holds before producers wait; 0 or less is unbounded."""
-    lossy: bool = False
-    """Drop the oldest instead of making anybody wait."""
     dropped: int = attrs.field(default=0, init=False)
-    """Events dropped so far."""
+    """Never any: producers wait."""
     depth: int = attrs.field(default=0, init=False)
     """Most events that ever waited."""
+    is_full: bool = attrs.field(default=False, init=False)
+    """Whether producers have to wait."""
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _readable: Bell = attrs.field(factory=Bell, init=False)
     _writers: deque[anyio.Event] = attrs.field(factory=deque, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _turn: int = attrs.field(default=0, init=False)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether producers have to wait."""
-        return 0 < self.capacity <= len(self._events) and not (
-            self._closed or self.lossy
-        )
 
     def __len__(self) -> int:
         return len(self._events)
@@ -59,10 +52,10 @@ class Feed:
         depth = len(self._events)
         if depth > self.depth:  # max() costs three times this, once per event
             self.depth = depth
-        if self.lossy and 0 < self.capacity < len(self._events):
-            self._events.popleft()
-            self.dropped += 1
-        self._readable.ring()
+        if 0 < self.capacity <= depth:
+            self.is_full = True
+        if self._readable.is_awaited:
+            self._readable.ring()
 
     async def wait_room(self) -> None:
         """Wait until there is room, or nobody reads any more."""
@@ -86,6 +79,8 @@ class Feed:
             return None
         self._turn += 1
         event = self._events.popleft()
+        if self.is_full:
+            self.is_full = len(self._events) >= self.capacity
         if self._writers:
             self._wake_writer()
         return event
@@ -122,6 +117,7 @@ class Feed:
     def close(self) -> None:
         """Stop reading: what waits is dropped and no producer waits any more."""
         self._closed = True
+        self.is_full = False
         self._events.clear()
         self._readable.ring()
         while self._writers:

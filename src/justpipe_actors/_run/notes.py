@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,8 @@ def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
 def _attribute(context: object) -> str | None:
     if context is None:
         return None
-    names = list(_asking(type(context)))
+    kind: type = type(context)
+    names = _asking(kind)
     if len(names) > 1:
         msg = (
             f"Only one Meta field is allowed on {type(context).__name__}, "
@@ -45,7 +47,13 @@ def _attribute(context: object) -> str | None:
     return names[0] if names else None
 
 
-def _asking(kind: type) -> Iterator[str]:
+@functools.lru_cache(maxsize=256)
+def _asking(kind: type) -> tuple[str, ...]:
+    """Return the attributes of a type that ask for ``Meta``; resolving hints is slow."""
+    return tuple(_find_asking(kind))
+
+
+def _find_asking(kind: type) -> Iterator[str]:
     try:
         hints = typing.get_type_hints(kind)
     except Exception:  # noqa: BLE001 - hints may be any expression

@@ -15,9 +15,7 @@ own cleanup whatever happened.
 from __future__ import annotations
 
 import logging
-import time
-import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from math import inf
@@ -30,37 +28,27 @@ from trio.lowlevel import enable_ki_protection
 
 from .. import seams
 from .._actors import flow
-from .._actors.activation import Activation
 from .._actors.bell import Latch
 from .._actors.blame import blamed
-from .._actors.calling import call, settle_value, within
+from .._actors.calling import call, settle_value
 from .._actors.host import Host
 from .._actors.ledger import Ledger
 from .._actors.parts import Stage
 from .._actors.resources import Resources
-from .._actors.sub import ChildOutcome
 from .._failure.journal import Ending, Trouble
 from .._failure.texts import text_of
 from .._plan.equipping import current_lender
-from .._plan.nodes import Callback, CallValues, Plan
-from ..abc import EventHook, ObserverMeta, ObserverProtocol, RunRecorder
-from ..cancellation import CancellationToken
-from ..errors import (
-    DefinitionError,
-    EmptyPipelineError,
-    HookTimeoutError,
-    ResourceUnavailable,
-)
+from .._plan.nodes import Callback, CallValues
+from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
 from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import RunNotes, current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
-from .audience import Audience, Listener, Recording
-from .ending import conclude
-from .hosting import Loop, current_loop
-from .notes import bind_notes
-from .voice import ParentSink, RunVoice, Sink
+from .ending import Figures, conclude
+from .hosting import Loop
+from .order import Order
+from .voice import RunVoice
 
 
 PATIENCE = 10.0
@@ -78,36 +66,6 @@ inside_runs: ContextVar[frozenset[str]] = ContextVar(
     "justpipe_actors_inside_runs", default=frozenset()
 )
 """The runs on whose behalf code is running, parents included."""
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class Order:
-    """A run as it was asked for."""
-
-    plan: Plan
-    """What to follow."""
-    state: object
-    """Its state."""
-    context: object = None
-    """Its context."""
-    start: str | None = None
-    """Where to begin, when not at the roots."""
-    capacity: int = 1000
-    """Events that may wait for the consumer."""
-    timeout: float | None = None
-    """Seconds the actors may work."""
-    token: CancellationToken
-    """The pipe's token; the run gets a child of it."""
-    hooks: Sequence[EventHook] = ()
-    """Event hooks."""
-    observers: Sequence[ObserverProtocol] = ()
-    """Observers."""
-    record: Callable[[str], RunRecorder] | None = None
-    """Returns what writes down the run of an id; None is nothing."""
-    log_state: bool | Callable[[object], str] = True
-    """Whether, or how, error logs show the state."""
-    run_id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
-    """The run's id."""
 
 
 @attrs.define(eq=False)
@@ -133,7 +91,7 @@ class Run:
     is_orphan: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     _resources: Resources | None = attrs.field(default=None, init=False)
-    _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
+    _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _began: float | None = attrs.field(default=None, init=False)
     _is_working: bool = attrs.field(default=False, init=False)
     _is_serving: bool = attrs.field(default=False, init=False)
@@ -147,7 +105,8 @@ class Run:
         if self.ledger.ending is None and self.end is None:
             self.ledger.ending = Ending(status, reason)
         if not self._is_working:
-            self._scope.cancel()
+            if self._scope is not None:
+                self._scope.cancel()
             return
         self.ledger.interrupt(status, reason)
         if self._is_serving and self.loop.is_in_task():
@@ -195,6 +154,7 @@ class Run:
             if self.host is not None:
                 self.host.conducting.discard(self)
             self.done.set()
+            self.voice.forget_run()
             if self.is_orphan:
                 self.raise_unseen()
 
@@ -242,7 +202,7 @@ class Run:
         """Come as far as START; tell whether there is work to do then."""
         plan, ledger = self.order.plan, self.ledger
         if plan.startup or plan.eager or self.voice.audience.listeners:
-            with self._scope:
+            with anyio.CancelScope() as self._scope:
                 await self._prepare(tasks)
         if ledger.ending is not None or ledger.journal:
             return False
@@ -438,6 +398,7 @@ class Run:
         end = self.end = self._conclude()
         meta = self.notes.run.snapshot() or None
         finish = self.voice.word(EventType.FINISH, "system", end, meta=meta)
+        self.ledger.tally.discount(EventType.FINISH)  # it reports, and is not reported
         if self.ledger.aborted is not before:
             end = self.end = self._conclude()
             finish = replace(finish, payload=end)
@@ -446,15 +407,13 @@ class Run:
     def _conclude(self) -> PipelineEndData:
         ledger = self.ledger
         config = ledger.plan.classification
+        figures = Figures(self.age, ledger.tally.metrics(), ledger.diagnostics)
         try:
-            end = conclude(ledger.ending, ledger.journal, config, self.age)
+            return conclude(ledger.ending, ledger.journal, config, figures)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
             self._crash(error)
             config = FailureClassificationConfig()
-            end = conclude(ledger.ending, ledger.journal, config, self.age)
-        return replace(
-            end, metrics=ledger.tally.metrics(), diagnostics=ledger.diagnostics
-        )
+            return conclude(ledger.ending, ledger.journal, config, figures)  # noqa: ASYNC104
 
     def _cause(self) -> Exception:
         primary = self.ledger.journal.primary
@@ -516,98 +475,3 @@ class Run:
             self.ledger.journal.add(
                 Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
-
-
-def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
-    """Set up a run; nothing of it happens before ``conduct``.
-
-    Raises:
-        DefinitionError: the context cannot take the ``Meta`` it asks for.
-    """
-    notes = bind_notes(order.context, order.plan.metadata)
-    meta = ObserverMeta(
-        order.plan.name, order.run_id, time.time(), lambda: ledger.waiting()
-    )
-    listeners: list[Listener | Recording] = [
-        Listener(one, order.state, order.context, meta, loop.is_task_cancelled)
-        for one in order.observers
-    ]
-    if order.record is not None:
-        listeners.append(Recording(order.record(order.run_id), loop.call_soon))
-    audience = Audience(listeners)
-    voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
-    start = order.start
-    ledger = Ledger(
-        run_id=order.run_id,
-        plan=order.plan,
-        state=order.state,
-        context=order.context,
-        token=order.token.child(),
-        voice=voice,
-        variables=copy_context(),
-        # A private host is opened by the run itself, before its first message.
-        host=host,  # type: ignore[arg-type]
-        start_child=run_child,
-        log_state=order.log_state,
-        start=start,
-        reached=order.plan.reachable(start) if start is not None else None,
-    )
-    voice.tally = ledger.tally
-    run = Run(order, loop, voice, ledger, notes, host)
-    voice.on_broken_hook = run.break_off
-    for listener in audience.listeners:
-        listener.on_abort = run.break_off
-    return run
-
-
-async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
-    """Run a child pipe for an activation, in the same host, through its voice."""
-    ledger = act.ledger
-    if not hasattr(pipe, "order"):
-        msg = (
-            f"Step '{act.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
-            "pass a Pipe."
-        )
-        raise DefinitionError(msg, step_name=act.node.name)
-    if seams.active is not None:
-        await seams.active.reach(Seam.CHILD, ledger.run_id, act.node.name)
-    order: Order = pipe.order(state, ledger.context)
-    order = attrs.evolve(order, token=ledger.token.child(order.token))
-    parent = ledger.voice
-    assert isinstance(parent, RunVoice)
-    run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
-    ledger.tally.begin()
-    try:
-        await within(act.variables.copy(), run.conduct())
-    finally:
-        ledger.tally.end()
-    return _outcome(run)
-
-
-def _outcome(run: Run) -> ChildOutcome:
-    end = run.end
-    if run.ledger.aborted is not None:
-        raise run.ledger.aborted
-    if end is None:
-        msg = "The child run ended without an outcome."
-        raise RuntimeError(msg)
-    primary = run.ledger.journal.primary
-    return ChildOutcome(
-        end.status,
-        primary.error if primary else None,
-        _place(primary),
-        end.error,
-        bool(end.metrics and end.metrics.suspends),
-    )
-
-
-def _place(trouble: Trouble | None) -> str | None:
-    if trouble is None:
-        return None
-    if trouble.step is not None:
-        return trouble.step
-    match trouble.kind:
-        case FailureKind.STARTUP | FailureKind.SHUTDOWN:
-            return str(trouble.kind.value)
-        case _:
-            return "system"

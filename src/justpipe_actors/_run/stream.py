@@ -35,7 +35,9 @@ from ..seams import Seam
 from .ambient import Owner, ambient_owner
 from .feed import Feed
 from .hosting import Loop, current_loop
-from .run import OWNER_CANCELLED, Order, Run, inside_runs, new_run
+from .opening import new_run
+from .order import Order
+from .run import OWNER_CANCELLED, Run, inside_runs
 from .snapshot import RunSnapshot, snapshot_of
 from .tail import Tail, TailReader
 

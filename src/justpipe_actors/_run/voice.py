@@ -56,6 +56,10 @@ class Sink(Protocol):
         """Hear that no event will come any more."""
 
 
+def _ignore(error: BaseException) -> None:
+    """Hear of a hook that failed when nothing can be done about it."""
+
+
 @attrs.define(eq=False)
 class RunVoice:
     """The one stream of a run, numbered without gaps."""
@@ -73,13 +77,22 @@ class RunVoice:
     tally: Tally = attrs.field(factory=Tally)
     """Counts what is said."""
     _seq: int = attrs.field(default=0, init=False)
+    _has_listeners: bool = attrs.field(init=False)
+    _put: Callable[[Event], None] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Looked up once and not once per event: they stay what they are.
+        self._has_listeners = bool(self.audience.listeners)
+        self._put = self.sink.put
 
     @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
-        return self.sink.is_full or (
-            bool(self.audience.listeners) and self.audience.is_full
-        )
+        return self.sink.is_full or (self._has_listeners and self.audience.is_full)
+
+    def forget_run(self) -> None:
+        """Let go of the run that is over, so that it can be freed without a search."""
+        self.on_broken_hook = _ignore
 
     async def wait_room(self) -> None:
         """Wait until there is room for one more event."""
@@ -97,9 +110,9 @@ class RunVoice:
     ) -> None:
         """Publish one event now."""
         event = self.word(type, stage, payload, kind, lineage, meta)
-        if self.audience.listeners:
+        if self._has_listeners:
             self.audience.put(event)
-        self.sink.put(event)
+        self._put(event)
 
     def word(
         self,
@@ -132,7 +145,9 @@ class RunVoice:
                 "meta": meta,
             }
         )
-        self.tally.count(type, stage)
+        counts = self.tally.events
+        name = type._value_
+        counts[name] = counts.get(name, 0) + 1
         return self._hooked(event) if self.hooks else event
 
     def teller(
@@ -147,6 +162,8 @@ class RunVoice:
         written once and copied.
         """
         pattern = vars(self._pattern(type, stage, lineage))
+        counts, name = self.tally.events, type._value_
+        put, has_listeners = self._put, self._has_listeners
 
         @enable_ki_protection
         def tell(payload: object) -> None:
@@ -156,12 +173,12 @@ class RunVoice:
             fields["seq"] = seq
             fields["timestamp"] = time()
             event = event_of(fields)
-            self.tally.count(type, stage)
+            counts[name] = counts.get(name, 0) + 1
             if self.hooks:
                 event = self._hooked(event)
-            if self.audience.listeners:
+            if has_listeners:
                 self.audience.put(event)
-            self.sink.put(event)
+            put(event)
 
         return tell
 
@@ -198,7 +215,7 @@ class RunVoice:
             scope=(act.node.name, *event.scope),
             meta=dict(event.meta) if event.meta is not None else None,
         )
-        self.tally.count(relayed.type, relayed.stage)
+        self.tally.count(relayed.type)
         self._count_child(relayed)
         relayed = self._hooked(relayed)
         self.audience.put(relayed)

@@ -1,0 +1,177 @@
+"""Who performs what is in the inboxes: one crew, as few tasks as possible, fair turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._actors.crew import SPARE
+
+
+def crew_of(supervisor: Supervisor) -> Any:
+    """Return the crew behind a supervisor."""
+    return supervisor._opened().host.crew
+
+
+@pytest.mark.virtual_time
+async def test_a_chain_that_does_not_wait_needs_one_receiver() -> None:
+    """Who commits an invocation serves what it called: nobody else is summoned."""
+    pipe: Pipe[Any, Any] = Pipe(list)
+    tasks = []
+    for number in range(50):
+
+        async def step(state: list[Any]) -> None:
+            tasks.append(anyio.get_current_task().id)
+
+        pipe.step(name=f"s{number}", to=f"s{number + 1}" if number < 49 else None)(step)
+    async with Supervisor() as supervisor:
+        await supervisor.run(pipe, []).wait()
+        statistics = crew_of(supervisor).statistics()
+
+    assert len(tasks) == 50
+    assert len(set(tasks)) == 1
+    assert statistics.idle + statistics.working <= 2
+
+
+async def test_steps_that_wait_are_performed_at_the_same_time() -> None:
+    """A receiver inside a step that waits holds up none of the others."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    started = []
+    go = anyio.Event()
+
+    @pipe.step(to=["a", "b", "c"])
+    async def first(state: dict[str, Any]) -> None:
+        pass
+
+    for name in ("a", "b", "c"):
+
+        async def wait(state: dict[str, Any]) -> None:
+            started.append(1)
+            await go.wait()
+
+        pipe.step(name=name)(wait)
+    async with pipe.run({}) as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(run.wait)
+        await anyio.wait_all_tasks_blocked()
+        assert len(started) == 3
+        go.set()
+
+
+async def test_an_interrupted_activation_does_not_cost_the_next_one_its_scope() -> None:
+    """A receiver whose scope was cancelled performs the next message in a fresh one."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step
+    async def wait(state: dict[str, Any]) -> None:
+        if state["waits"]:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+
+    async with Supervisor() as supervisor:
+        for _ in range(3):
+            stuck = supervisor.run(pipe, {"waits": True})
+            async with stuck:
+                await anext(stuck)
+                stuck.cancel("enough")
+                assert (await stuck.wait()).error == "enough"
+            end = await supervisor.run(pipe, {"waits": False}).wait()
+            assert end.status.value == "success"
+
+
+async def test_receivers_to_spare_go_home() -> None:
+    """After a burst no more than the spare ones stay."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    go = anyio.Event()
+
+    @pipe.step
+    async def wait(state: dict[str, Any]) -> None:
+        await go.wait()
+
+    async with Supervisor() as supervisor:
+        runs = [supervisor.submit_nowait(pipe, {}) for _ in range(SPARE * 2)]
+        await anyio.wait_all_tasks_blocked()
+        assert crew_of(supervisor).statistics().working >= SPARE * 2
+        go.set()
+        for run in runs:
+            await run.wait()
+        await anyio.wait_all_tasks_blocked()
+        statistics = crew_of(supervisor).statistics()
+
+    assert statistics.working == 0
+    assert statistics.idle <= SPARE
+
+
+async def test_a_stalled_run_gives_its_slot_to_others() -> None:
+    """D8: with one slot, a run whose consumer is behind holds up nobody but itself."""
+    pipe: Pipe[Any, Any] = Pipe(list)
+
+    @pipe.step(concurrency=1)
+    async def speak(state: list[int]) -> Any:
+        for number in range(20):
+            yield number
+
+    async with Supervisor() as supervisor:
+        stalled = supervisor.run(pipe, [], queue_size=1)
+        await anext(stalled)
+        await anyio.wait_all_tasks_blocked()
+        healthy = [event async for event in supervisor.run(pipe, [])]
+        snapshot = supervisor.snapshot()
+        rest = [event async for event in stalled]
+
+    assert len(healthy) == 24
+    assert snapshot.runs[stalled.run_id].is_parked
+    assert len(rest) == 23
+
+
+async def test_a_slot_is_never_taken_twice() -> None:
+    """Whoever comes back from a stall waits for the slot it gave away."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    at_work = most = 0
+
+    @pipe.step(concurrency=1)
+    async def speak(state: dict[str, Any]) -> Any:
+        nonlocal at_work, most
+        for number in range(5):
+            at_work += 1
+            most = max(most, at_work)
+            await anyio.lowlevel.checkpoint()
+            at_work -= 1
+            yield number
+
+    async with Supervisor() as supervisor:
+
+        async def read() -> None:
+            async for _ in supervisor.run(pipe, {}, queue_size=1):
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(read)
+        (actor,) = supervisor._opened().host.statistics()
+
+    assert most == 1
+    assert (actor.busy, actor.returning) == (0, 0)
+
+
+@pytest.mark.virtual_time
+async def test_a_run_with_a_timeout_is_timed_while_its_step_ignores_it() -> None:
+    """Who keeps the time of a run serves none of its steps."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step(to="b")
+    async def a(state: dict[str, Any]) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(5)
+
+    @pipe.step
+    async def b(state: dict[str, Any]) -> None:
+        pass
+
+    async with pipe.run({}, timeout=1) as run:
+        end = await run.wait()
+
+    assert end.status.value == "timeout"
+    assert end.duration_s == pytest.approx(5)
