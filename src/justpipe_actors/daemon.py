@@ -26,6 +26,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ._daemon.drain import DrainReport
 from ._daemon.interrupts import RELOADING, Interrupts, caught
 from ._daemon.notify import Notifier, notifier
+from ._daemon.stuck import fields_of
 from ._run.hosting import current_loop
 from .supervisor import Supervisor
 
@@ -153,6 +154,6 @@ class _Daemon:
         """End the process without asking anybody; called in a signal's handler."""
         with suppress(Exception):
             for run in self.supervisor.stuck():
-                _logger.critical("Left behind: %s", run)
+                _logger.critical("Left behind: %s", run, extra=fields_of(run))
             _logger.critical("%s for the third time: giving up", name.name)
         exit_now(128 + name)

@@ -246,6 +246,31 @@ async def test_a_step_that_holds_the_loop_is_named() -> None:
     assert alive == [False]
 
 
+@pytest.mark.virtual_time
+async def test_log_records_say_whose_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    """A failed step and a run that holds the supervisor open have run, step and actor."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="mule")
+
+    @pipe.step
+    async def bray(state: dict[str, Any]) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(60)
+        raise ValueError("at last")
+
+    async with Supervisor(grace=1) as supervisor:
+        await supervisor.submit(pipe, {}, run_id="r")
+        await anyio.sleep(1)
+
+    said = {
+        record.getMessage().split("'")[0]: vars(record) for record in caplog.records
+    }
+    stuck = said["The supervisor cannot close: run r of pipe "]
+    failed = said["Step "]
+    for fields in (stuck, failed):
+        assert (fields["run"], fields["step"]) == ("r", "bray")
+        assert fields["actor"] == "mule/bray"
+
+
 async def test_a_healthy_loop_is_not_reported() -> None:
     """A loop that turns keeps the heartbeat fresh and the log empty."""
     heard = Records()

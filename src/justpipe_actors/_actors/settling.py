@@ -197,6 +197,11 @@ def _log(act: Activation, error: Exception) -> None:
         "error_type": kind,
         "state_type": type(ledger.state).__name__,
         "run_id": ledger.run_id,
+        # The words every record of the library uses; those above are the reference's.
+        "run": ledger.run_id,
+        "step": act.node.name,
+        "actor": f"{ledger.plan.name}/{act.node.name}",
+        "attempt": act.lineage.attempt,
     }
     logging.getLogger().error("%s%s", message, _state_text(ledger), extra=extra)
 

@@ -19,7 +19,7 @@ import attrs
 
 from .door import DRAINING
 from .roster import Roster
-from .stuck import StuckRun, stuck_run
+from .stuck import StuckRun, fields_of, stuck_run
 
 
 LEAST_CLEANUP = 1.0
@@ -93,4 +93,7 @@ async def wait_last(roster: Roster) -> None:
             with anyio.move_on_after(PATIENCE):
                 await roster.wait_quiet()
             for run in roster.runs.values():
-                _logger.error("The supervisor cannot close: %s", stuck_run(run))
+                report = stuck_run(run)
+                _logger.error(
+                    "The supervisor cannot close: %s", report, extra=fields_of(report)
+                )

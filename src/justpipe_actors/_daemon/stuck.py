@@ -21,6 +21,8 @@ class StuckStep:
     """Its run, which may be a child of the one that is stuck."""
     step: str
     """Its step."""
+    actor: str
+    """The actor it is an activation of: pipe and step."""
     seconds: float
     """How long it has been running."""
     where: tuple[str, ...]
@@ -51,6 +53,15 @@ class StuckRun:
             f"run {self.run_id} of pipe '{self.pipe}' is held by "
             f"{held or 'its hooks or observers'}{': ' if at else ''}{at}"
         )
+
+
+def fields_of(report: StuckRun) -> dict[str, str]:
+    """Return the fields of a log record about a run: run, and the deepest step and actor."""
+    fields = {"run": report.run_id}
+    if report.steps:
+        deepest = report.steps[-1]
+        fields |= {"step": deepest.step, "actor": deepest.actor}
+    return fields
 
 
 def stuck_run(run: Run) -> StuckRun:
@@ -92,4 +103,6 @@ def _root_of(ledger: Ledger) -> str:
 
 def _stuck_step(act: Activation) -> StuckStep:
     where = awaited_at(act.coroutine) if act.coroutine is not None else ()
-    return StuckStep(act.ledger.run_id, act.node.name, act.seconds, where)
+    step = act.node.name
+    actor = f"{act.ledger.plan.name}/{step}"
+    return StuckStep(act.ledger.run_id, step, actor, act.seconds, where)

@@ -164,7 +164,11 @@ class Run:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.loop.interrupt(error)
         elif error is not None:
-            _logger.error("A run nobody reads has failed", exc_info=error)
+            _logger.error(
+                "A run nobody reads has failed",
+                exc_info=error,
+                extra={"run": self.ledger.run_id},
+            )
 
     async def _live_with_resources(self, listeners: TaskGroup) -> None:
         """Live with the host's resources, else with some of its own that end with it."""
@@ -336,6 +340,7 @@ class Run:
                     "Run %s was told to end but is held up by: %s",
                     self.ledger.run_id,
                     ", ".join(f"{n} x{c}" for n, c in self.ledger.holders.items()),
+                    extra={"run": self.ledger.run_id},
                 )
 
     # -- its end
