@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -11,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from justpipe_actors.storage import SQLiteBackend
+
 from . import runnable
 from .conftest import Store
+from .test_run import program
 
 
 Command = Callable[..., tuple[int, str, str]]
@@ -172,7 +177,40 @@ def test_stats_tell_trouble(store: Store, command: Command) -> None:
     assert [e["run_id"] for e in shape["recent_errors"]] == ["bad-and-long-id", "worse"]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes")
+def test_nobody_reads_the_list(store: Store) -> None:
+    """When the reader has gone the command ends quietly, status 141."""
+    store.run(store.pipeline("aa", "one"), "run")
+    line = program("list", "--storage", str(store.root))
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
+        assert one.stdout is not None
+        assert one.stderr is not None
+        one.stdout.close()
+        errors = one.stderr.read()
+
+    assert one.returncode == 141
+    assert errors == b""
+
+
 # -- one run
+
+
+def test_a_store_that_breaks_is_a_sentence(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W17: a store that fails while it is read gives one line, status 1."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    store.run(store.pipeline("aa", "one"), "run")
+    monkeypatch.setattr(SQLiteBackend, "count_events", broken)
+
+    status, out, err = command("show", "run")
+
+    assert (status, out) == (1, "")
+    assert err == "Error: database disk image is malformed\n"
 
 
 def test_show_tells_the_steps(store: Store, command: Command) -> None:

@@ -16,5 +16,6 @@
 ``shapes``  ``summing``        runs as JSON; figures over many             (pure)
 ``screen``  ``output``         tables and statuses; where documents go
 ``refusals``  ``statuses``     how to say no, and the exit statuses
+``unread``                     when nobody reads the output any more
 =============================  ====================================================
 """

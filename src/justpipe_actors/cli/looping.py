@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Generator
@@ -16,6 +15,7 @@ from ..errors import DefinitionError
 from .conducting import Stream, conduct
 from .refusals import Refused
 from .statuses import INTERRUPTED, UNREAD
+from .unread import forget_output
 from .views import View
 from .words import Ending
 
@@ -33,8 +33,7 @@ def run_in_loop(
         with view, _briefly_warned():
             ending = _interruptible(partial(conduct, open_run, view), backend)
     except* BrokenPipeError:
-        # What is still buffered would fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
     return ending
 
 

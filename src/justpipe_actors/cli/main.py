@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 import click
 
-from .statuses import INTERRUPTED
+from ..errors import StoreError
+from .formatting import printable
+from .refusals import Failed
+from .statuses import INTERRUPTED, UNREAD
+from .unread import forget_output
 
 
 PROGRAM = "justpipe-actors"
@@ -49,6 +54,22 @@ class Commands(click.Group):
         module = import_module(f".commands.{cmd_name}", __package__)
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a store or a file that fails is a sentence.
+
+        Raises:
+            Failed: one did.
+        """
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            forget_output()
+            return UNREAD
+        except (StoreError, sqlite3.Error, OSError) as error:
+            raise Failed(printable(error)) from error
+        return status
 
 
 @click.group(
