@@ -9,6 +9,7 @@
     ├── RunError (RuntimeError)         something about one run
     │   ├── RunInterrupted              the run's owner went away before it finished
     │   ├── RunRejected                 the supervisor takes no more runs
+    │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
     │   ├── ForeignCancellation         a step was cancelled by somebody else
     │   ├── ReceiverKilled              a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
@@ -141,6 +142,20 @@ class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.reason, self.remedy)
+
+
+class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
+    """The consumer of a run with ``overflow="fail"`` was too far behind."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(
+            f"The consumer is {capacity} events behind. Read faster, raise queue_size, "
+            "or choose overflow='block' or 'drop_oldest'."
+        )
+        self.capacity = capacity
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.capacity,)
 
 
 class ForeignCancellation(RunError):  # noqa: N818 - says what happened

@@ -12,6 +12,8 @@ from copy import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
+import attrs
+
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
 from ._definition.names import start_of
@@ -21,6 +23,7 @@ from ._plan.compile import Settings
 from ._plan.compiled import Compiled
 from ._plan.description import Described, describe
 from ._run.order import Order
+from ._run.overflow import Overflow
 from ._run.stream import RunStream
 from .abc import Middleware, Redact, RunRecorder
 from .cancellation import CancellationToken
@@ -183,6 +186,7 @@ class Pipe(
         start: Target | None = None,
         queue_size: int | None = None,
         timeout: float | None = None,
+        overflow: Overflow = "block",
     ) -> RunStream:
         """Return one run; it begins when it is entered, iterated or waited for.
 
@@ -191,12 +195,22 @@ class Pipe(
             context: passed to every step that asks for it.
             start: where to begin, instead of at the roots.
             queue_size: events that may wait for the consumer; 0 is unbounded.
+            overflow: what happens when the consumer is ``queue_size`` events behind:
+                producers ``block``, the oldest tokens are dropped (``drop_oldest``), or
+                the run ends with ``ConsumerTooSlow`` (``fail``).
             timeout: seconds the steps may take; hooks are not counted.
 
         Raises:
             DefinitionError: when it begins, if the pipe is wired wrongly.
         """
-        return RunStream(lambda: self.order(state, context, start, queue_size, timeout))
+
+        def prepare() -> Order:
+            order = self.order(state, context, start, queue_size, timeout)
+            return (
+                order if overflow == "block" else attrs.evolve(order, overflow=overflow)
+            )
+
+        return RunStream(prepare)
 
     def order(
         self,

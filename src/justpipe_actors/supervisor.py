@@ -37,7 +37,7 @@ from ._actors.letters import DeadLetter
 from ._actors.life import ServiceStatus as ServiceStatus
 from ._actors.restarts import Policy, Restart, Strategy
 from ._actors.supervision import Children, Owner
-from ._daemon.catalog import Catalog, RunOptions
+from ._daemon.catalog import Catalog, RunOptions, SubmitOptions
 from ._daemon.door import Door
 from ._daemon.drain import DrainReport, drain, end_now, wait_last
 from ._daemon.heartbeat import Heartbeat
@@ -340,7 +340,7 @@ class Supervisor:
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
-        **options: Unpack[RunOptions],
+        **options: Unpack[SubmitOptions],
     ) -> RunStream:
         """Wait for a place and begin a run that goes on whether or not anybody looks.
 
@@ -361,7 +361,7 @@ class Supervisor:
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
-        **options: Unpack[RunOptions],
+        **options: Unpack[SubmitOptions],
     ) -> RunStream:
         """Begin a run as ``submit`` does, if there is a place for it now.
 

@@ -14,11 +14,12 @@ import attrs
 from .._definition.decorators import Target
 from .._plan.nodes import Plan, ResourceNode
 from .._run.order import Order
+from .._run.overflow import Overflow
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 
 
-class RunOptions(TypedDict, total=False):
+class SubmitOptions(TypedDict, total=False):
     """What may be said about one run."""
 
     start: Target | None
@@ -29,6 +30,17 @@ class RunOptions(TypedDict, total=False):
     """Seconds the steps may take."""
     run_id: str | None
     """The run's id, chosen by the client; generated when it is not given."""
+
+
+class RunOptions(SubmitOptions, total=False):
+    """What may be said about a run that somebody consumes."""
+
+    overflow: Overflow
+    """What happens when the consumer is behind: block, drop_oldest or fail."""
+
+
+OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
+"""What the two know; who is not checked by a type checker is told of a misspelling."""
 
 
 @attrs.define(eq=False)
@@ -82,13 +94,16 @@ class Catalog:
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any,
-        options: RunOptions,
+        options: SubmitOptions | RunOptions,
     ) -> Order:
         """Return what a run needs to know, as it is asked for now.
 
         Raises:
             DefinitionError: the pipe is wired wrongly, or its name means none.
         """
+        if unknown := set(options) - OPTIONS:
+            msg = f"A run has no option {', '.join(sorted(unknown))}."
+            raise TypeError(msg)
         order = self.find(pipe).order(
             state,
             context,
@@ -96,8 +111,9 @@ class Catalog:
             options.get("queue_size"),
             options.get("timeout"),
         )
-        run_id = options.get("run_id")
-        return order if run_id is None else attrs.evolve(order, run_id=run_id)
+        run_id = options.get("run_id") or order.run_id
+        overflow = str(options.get("overflow", order.overflow))
+        return attrs.evolve(order, run_id=run_id, overflow=overflow)
 
     def validate(self) -> None:
         """Check and compile every pipe.

@@ -45,6 +45,8 @@ class Order:
     """Where to begin, when not at the roots."""
     capacity: int = 1000
     """Events that may wait for the consumer."""
+    overflow: str = "block"
+    """What happens when the consumer is behind: block, drop_oldest or fail."""
     timeout: float | None = None
     """Seconds the actors may work."""
     token: CancellationToken

@@ -37,6 +37,7 @@ from .feed import Feed
 from .hosting import Loop, current_loop
 from .opening import new_run
 from .order import Order
+from .overflow import StrictFeed, feed_for
 from .run import OWNER_CANCELLED, Run, inside_runs
 from .snapshot import RunSnapshot, snapshot_of
 from .tail import Tail, TailReader
@@ -101,7 +102,7 @@ class RunStream:
         if owner is not None:
             await self._begin_hosted(owner)
             return self
-        run = self._set_up(None, Feed(self._ordered().capacity))
+        run = self._set_up(None, self._new_feed())
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
@@ -240,7 +241,7 @@ class RunStream:
         if owner is not None:
             await self._begin_hosted(owner)
             return
-        run = self._set_up(None, Feed(self._ordered().capacity))
+        run = self._set_up(None, self._new_feed())
         assert self._loop is not None
         self._loop.spawn(run.conduct)
 
@@ -255,7 +256,7 @@ class RunStream:
             leave()
             reason = "the stream was closed while it waited for its turn"
             raise RunInterrupted(reason)
-        self._begin_in(owner, Feed(self._ordered().capacity), leave)
+        self._begin_in(owner, self._new_feed(), leave)
 
     def _begin_in(self, owner: Owner, sink: Feed | Tail, leave: Leave) -> Run:
         try:
@@ -284,6 +285,10 @@ class RunStream:
         if self._line is not None:
             self._line.cancel()
 
+    def _new_feed(self) -> Feed:
+        order = self._ordered()
+        return feed_for(order.overflow, order.capacity)
+
     def _set_up(self, owner: Owner | None, sink: Feed | Tail) -> Run:
         if self._run is not None:
             msg = "This run has already begun; call pipe.run() again for another one."
@@ -292,6 +297,8 @@ class RunStream:
         host = owner.host if owner is not None else None
         run = self._run = new_run(self._ordered(), self._loop, sink, host)
         self._feed = sink if isinstance(sink, Feed) else None
+        if isinstance(sink, StrictFeed):
+            sink.on_overflow = run.break_off
         if self._cancelled is not None:
             run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
         return run
