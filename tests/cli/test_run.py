@@ -15,6 +15,7 @@ import pytest
 
 from justpipe_actors.cli.main import main
 
+from ..programs import code, started
 from .conftest import Store
 
 
@@ -38,7 +39,7 @@ main()
 
 def program(*arguments: str) -> list[str]:
     """Return the command line as a program of its own."""
-    return [sys.executable, "-c", INTERRUPTIBLE, *arguments]
+    return code(INTERRUPTIBLE, *arguments)
 
 
 def step_ends(text: str) -> list[dict[str, Any]]:
@@ -298,16 +299,14 @@ def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
 def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
     """The first signal ends the run: steps clean up, FINISH is said, nothing is left."""
     line = program("run", target("waiting"), "--json", "--backend", backend)
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(line) as process:
         assert process.stdout is not None
         events = []
         for text in process.stdout:
             events.append(json.loads(text))
             if events[-1]["type"] == "token":
                 process.send_signal(signum)
-        errors = process.stderr.read() if process.stderr else ""
+        _, errors = process.communicate()
 
     assert process.returncode == 128 + signum
     assert events[-1]["payload"]["status"] == "cancelled"
@@ -321,9 +320,7 @@ def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
 def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
     """A further Ctrl-C breaks a step that never lets the first one in."""
     line = program("run", target("holding"), "--text", "--backend", backend)
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(line) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         while process.poll() is None:
@@ -332,9 +329,10 @@ def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
                 continue
-        errors = process.stderr.read() if process.stderr else ""
+        _, errors = process.communicate()
 
-    assert process.returncode == 130
+    # On a busy machine one more may reach an interpreter that is closing down.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in errors
 
 
@@ -342,11 +340,9 @@ def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 def test_an_ignored_signal_stays_ignored() -> None:
     """Started with Ctrl-C ignored, as by a shell's &, the program does not stop for it."""
-    code = INTERRUPTIBLE.replace("default_int_handler", "SIG_IGN")
-    line = [sys.executable, "-c", code, "run", target("waiting"), "--json"]
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    deaf = INTERRUPTIBLE.replace("default_int_handler", "SIG_IGN")
+    line = code(deaf, "run", target("waiting"), "--json")
+    with started(line) as process:
         assert process.stdout is not None
         while '"token"' not in process.stdout.readline():
             continue
@@ -362,13 +358,12 @@ def test_an_ignored_signal_stays_ignored() -> None:
 def test_nobody_reads(backend: str) -> None:
     """When the reader goes away the run ends, quietly."""
     line = program("run", target("waiting"), "--json", "--backend", backend)
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with started(line) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         errors = process.stderr.read()
+        status = process.wait()
 
-    assert process.returncode == 141
-    assert b"Traceback" not in errors
+    assert status == 141
+    assert "Traceback" not in errors

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -15,6 +14,7 @@ import pytest
 
 from justpipe_actors.storage import SQLiteBackend
 
+from ..programs import started
 from . import runnable
 from .conftest import Store
 from .test_run import program
@@ -183,14 +183,15 @@ def test_nobody_reads_the_list(store: Store) -> None:
     """When the reader has gone the command ends quietly, status 141."""
     store.run(store.pipeline("aa", "one"), "run")
     line = program("list", "--storage", str(store.root))
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
+    with started(line) as one:
         assert one.stdout is not None
         assert one.stderr is not None
         one.stdout.close()
         errors = one.stderr.read()
+        status = one.wait()
 
-    assert one.returncode == 141
-    assert errors == b""
+    assert status == 141
+    assert errors == ""
 
 
 # -- one run

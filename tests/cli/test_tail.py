@@ -6,12 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ..programs import started
 from .test_run import program, target
 
 
@@ -19,18 +18,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here"),
 ]
-
-
-@contextmanager
-def started(*arguments: str) -> Generator[subprocess.Popen[str]]:
-    """Start the command line, and end it with the block if it has not ended."""
-    with subprocess.Popen(
-        program(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def read_until(process: subprocess.Popen[str], kind: str) -> None:
@@ -45,9 +32,11 @@ def read_until(process: subprocess.Popen[str], kind: str) -> None:
 def test_a_run_is_watched_to_its_end(backend: str, tmp_path: Path) -> None:
     """W1: a run is seen while it runs, from its beginning to its end."""
     storage = ("--storage", str(tmp_path))
-    with started("run", target("waiting"), *storage, "--backend", backend) as run:
+    with started(
+        program("run", target("waiting"), *storage, "--backend", backend)
+    ) as run:
         read_until(run, "token")
-        with started("tail", "--wait", *storage) as tail:
+        with started(program("tail", "--wait", *storage)) as tail:
             read_until(tail, "token")
             run.send_signal(signal.SIGINT)
             out, _ = tail.communicate()
@@ -61,9 +50,9 @@ def test_a_run_is_watched_to_its_end(backend: str, tmp_path: Path) -> None:
 def test_ctrl_c_stops_watching_only(tmp_path: Path) -> None:
     """Ctrl-C ends the tail with status 130; the run goes on."""
     storage = ("--storage", str(tmp_path))
-    with started("run", target("waiting"), *storage) as run:
+    with started(program("run", target("waiting"), *storage)) as run:
         read_until(run, "token")
-        with started("tail", "--wait", *storage) as tail:
+        with started(program("tail", "--wait", *storage)) as tail:
             read_until(tail, "token")
             tail.send_signal(signal.SIGINT)
             _, err = tail.communicate()
@@ -77,9 +66,9 @@ def test_ctrl_c_stops_watching_only(tmp_path: Path) -> None:
 def test_a_killed_run_is_noticed(tmp_path: Path) -> None:
     """W1: when the process of a run is killed, whoever watches hears that it is gone."""
     storage = ("--storage", str(tmp_path))
-    with started("run", target("waiting"), *storage) as run:
+    with started(program("run", target("waiting"), *storage)) as run:
         read_until(run, "token")
-        with started("tail", "--wait", *storage) as tail:
+        with started(program("tail", "--wait", *storage)) as tail:
             read_until(tail, "token")
             run.kill()
             run.wait()

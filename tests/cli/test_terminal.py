@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ..programs import code
+
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +33,7 @@ class Terminal:
         self.keys, screen = pty.openpty()
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
-        line = [sys.executable, "-c", STARTED_ON_A_TERMINAL, f"{RUNNABLE}:{name}"]
+        line = code(STARTED_ON_A_TERMINAL, f"{RUNNABLE}:{name}")
         self.process = subprocess.Popen(
             [*line, "--backend", backend],
             stdin=screen,

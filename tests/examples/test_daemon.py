@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from ..programs import file
 
 
 MAIN = Path(__file__).resolve().parents[2] / "docs" / "examples" / "daemon" / "main.py"
@@ -29,7 +30,7 @@ class Daemon:
 
     def start(self) -> subprocess.Popen[str]:
         """Start the process; what it says is in ``said``."""
-        command = [sys.executable, str(MAIN), str(self.root), "--backend", self.backend]
+        command = file(MAIN, str(self.root), "--backend", self.backend)
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until((self.root / "status.json").exists, "the daemon is up")
         return self.process

@@ -15,6 +15,8 @@ import pytest
 
 from justpipe_actors.types import PipelineTerminalStatus
 
+from ..programs import file, started
+
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 MAIN = EXAMPLES / "survey" / "main.py"
@@ -219,10 +221,8 @@ def test_refuses_a_wrong_limit(main: Any, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 def test_ctrl_c_ends_it(backend: str) -> None:
     """Ctrl-C in the middle of the work ends with exit code 130 and no traceback."""
-    line = [sys.executable, str(MAIN), "--backend", backend]
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    line = file(MAIN, "--backend", backend)
+    with started(line) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         process.send_signal(signal.SIGINT)

@@ -44,6 +44,8 @@ from justpipe_actors.storage import (
 )
 from justpipe_actors.storage.recorder import Recorder
 
+from ..programs import code, started
+
 
 LOGGER = "justpipe_actors.persistence"
 AnyPipe = Pipe[Any, Any]
@@ -820,13 +822,10 @@ VICTIM = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
 def test_a_killed_process_leaves_a_store_that_tells_the_truth(tmp_path: Path) -> None:
     """After SIGKILL every flushed event is there, and the runs are abandoned."""
-    victim = subprocess.Popen(
-        [sys.executable, "-c", dedent(VICTIM), str(tmp_path)], stdout=subprocess.PIPE
-    )
-    with victim:
+    with started(code(dedent(VICTIM), str(tmp_path))) as victim:
         assert victim.stdout is not None
         for _ in range(3):
-            assert victim.stdout.readline() == b"ready\n"
+            assert victim.stdout.readline() == "ready\n"
         registry = PipelineRegistry(tmp_path)
         while len(complete := flushed(registry)) < 3:
             assert victim.poll() is None
