@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -49,6 +50,10 @@ DEMO = (
 """What the demo looks at, once something was stored."""
 
 
+CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
+"""What git leaves where two changes met, and no other check sees outside of code."""
+
+
 def install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Install this package as users get it, and the named dependency groups."""
     flags = [flag for group in groups for flag in ("--group", group)]
@@ -59,6 +64,20 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
 def install_tools(session: nox.Session, group: str) -> None:
     """Install one dependency group without the package."""
     session.install("-q", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def refuse_conflicts(session: nox.Session) -> None:
+    """Fail when a file of the tree still has the marks of a merge conflict."""
+    folders = ("src", "tests", "docs", "changelog.d", ".ci", ".github")
+    inside = (path for folder in folders for path in Path(folder).rglob("*"))
+    files = [path for path in (*Path().iterdir(), *inside) if path.is_file()]
+    marked = [
+        str(path)
+        for path in files
+        if CONFLICT.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    if marked:
+        session.error(f"resolve the conflicts in {', '.join(marked)}")
 
 
 @nox.session(python=PYTHONS)
@@ -77,6 +96,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("codespell")
+    refuse_conflicts(session)
     sources = sorted(str(path) for path in Path("src").rglob("*.py"))
     enable = f"--enable={','.join(ASYNC_RULES)}"
     session.run("flake8-async", "--anyio", enable, *sources)
@@ -87,6 +107,8 @@ def types(session: nox.Session) -> None:
     """Check the types twice: mypy and basedpyright see different things."""
     install(session, "types", extras="[all]")
     session.run("mypy")
+    for example in sorted(Path("docs/examples").glob("*/")):
+        session.run("mypy", str(example))  # alone: several have a main.py
     session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
 
 

@@ -15,6 +15,7 @@ the hook below gives each one exactly one marker before either plugin looks at i
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -29,6 +30,11 @@ TRIO_ONLY = Path(__file__).parent / "trio"
 # A busy machine is slow without being wrong; a failure must be easy to send on.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
+
+# In the background of a script Ctrl-C is ignored, and that is inherited: by pytest, and
+# by the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 BACKENDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {

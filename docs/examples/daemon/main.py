@@ -157,9 +157,10 @@ class Watcher:
             return
         except RunRejected:  # Draining: what is left is for the next start.
             await anyio.sleep_forever()
-        if run.end is not None and run.end.status.value == "failed":
-            logger.warning("%s: %s", path.name, run.end.error)
-            self.house.set_aside(path)
+        else:
+            if run.end is not None and run.end.status.value == "failed":
+                logger.warning("%s: %s", path.name, run.end.error)
+                self.house.set_aside(path)
 
     async def report(self) -> None:
         """Write what goes on to a file, for whoever wants to know."""
