@@ -94,24 +94,22 @@ async def test_a_fault_at_any_seam_ends_the_run_once_and_leaves_nothing(
         assert finishes(events) or seam is Seam.READ  # there the consumer fails
 
 
-OF_A_RUN = [seam for seam in Seam if seam not in (Seam.WAKE, Seam.SPAWN)]
-
-
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("seam", OF_A_RUN)
+@pytest.mark.parametrize("seam", Seam)
 async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> None:
     """Runs share actors, and yet a defect in one of them is nobody else's."""
     for at in range(await crossings(seam)):
         pipe = everything()
         async with Supervisor() as supervisor:
+            bad = supervisor.run(pipe, {})
             with at_seams(fault(seam, at)), suppress(PlannedError):
-                async with supervisor.run(pipe, {}) as bad:
+                async with bad:
                     await bad.wait()
             good = await supervisor.run(pipe, {}).wait()
             assert supervisor.snapshot().runs == {}
 
         assert good.status.value == "success"
-        assert bad.end is not None
+        assert bad.end is not None or seam is Seam.SPAWN  # then it may not even begin
 
 
 async def crossings(seam: Seam) -> int:

@@ -433,6 +433,49 @@ async def test_a_harness_keeps_the_store_out_unless_asked() -> None:
     assert pipe.persist is True
 
 
+# -- resources
+
+
+async def test_a_resource_is_replaced_by_a_value() -> None:
+    """A mocked resource is not opened, nor is what it needs; a child has its own."""
+    opened: list[str] = []
+
+    def shelf() -> Pipe[State, Any]:
+        pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
+
+        @pipe.resource
+        async def pool() -> Any:
+            opened.append("pool")
+            yield "real pool"
+
+        @pipe.resource
+        async def db(pool: str) -> Any:
+            opened.append("db")
+            yield "real db"
+
+        @pipe.step("ask")
+        async def ask(state: State, db: str) -> None:
+            state["db"] = db
+
+        return pipe
+
+    plain = await TestPipe(shelf()).run({})
+    assert (plain.final_state, opened) == ({"db": "real db"}, ["pool", "db"])
+
+    harness = TestPipe(shelf())
+    harness.mock_resource("db", "fake db")
+    mocked = await harness.run({})
+    assert (mocked.final_state, len(opened)) == ({"db": "fake db"}, 2)
+
+    parent = TestPipe(with_child(shelf()))
+    parent.mock_resource("db", "fake db", of="owner")
+    below = await parent.run({})
+    assert (below.final_state, len(opened)) == ({"db": "fake db"}, 2)
+
+    with pytest.raises(ValueError, match=r"no resource 'cache'.*pool, db"):
+        harness.mock_resource("cache", None)
+
+
 # -- results
 
 

@@ -27,6 +27,7 @@ microseconds each, for a cancellation that almost never comes).
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
@@ -48,6 +49,8 @@ from .performing import judge_expiry, perform
 
 if TYPE_CHECKING:
     from .actor import Actor
+
+_logger = logging.getLogger("justpipe_actors")
 
 SPARE = 64
 """Receivers that wait for something to do; more than these go home."""
@@ -74,7 +77,7 @@ class CrewStatistics:
     called: int
     """Actors in the line."""
     restarts: int
-    """Receivers that were killed while they performed nothing, and replaced."""
+    """Receivers that were killed or broke while they performed nothing, and replaced."""
 
 
 @attrs.define(eq=False)
@@ -149,6 +152,12 @@ class Crew:
         self._working += 1
         try:
             await self._serve_for_ever()
+        except Exception:
+            self._summon_for_rest()
+            self._restarts += 1
+            _logger.exception(
+                "A receiver broke between two messages; another one goes on"
+            )
         except BaseException:  # noqa: ASYNC103 - raised unless outlived
             self._summon_for_rest()  # somebody must take what is left
             if anyio.current_effective_deadline() == -inf or not self.outlive_kill():

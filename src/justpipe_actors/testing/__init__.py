@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .conformance import check_placement, check_storage
     from .exploring import Exploration, explore, replay
     from .harness import TestPipe
+    from .leaks import nothing_left
     from .result import TestResult
     from .standing import Fault, Schedule, at_seams
     from .sweeping import Sweep, cancel_everywhere
@@ -40,6 +41,7 @@ __all__ = [
     "check_placement",
     "check_storage",
     "explore",
+    "nothing_left",
     "replay",
     "virtual_time",
     "watched",
@@ -62,6 +64,7 @@ _WHERE = {
     "check_placement": ".conformance",
     "check_storage": ".conformance",
     "explore": ".exploring",
+    "nothing_left": ".leaks",
     "replay": ".exploring",
     "virtual_time": ".clocks",
     "watched": ".watching",

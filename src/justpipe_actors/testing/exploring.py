@@ -9,29 +9,29 @@ check fails it takes holds away until only those are left that matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from random import Random
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import anyio
 import attrs
 
 from ..errors import ScheduleFailure
+from ..events import Event
 from ..pipe import Pipe
 from ..seams import Seam
 from . import holds
 from .clocks import Backend, virtual_time
 from .harness import TestPipe
-from .result import TestResult, final_state
+from .result import TestResult
 from .standing import USERS, Crossing, Schedule, at_seams, lines
 from .steady import steady
+from .subject import Subject, subject_of
 from .watching import DAY, watched
 
 
 StateT = TypeVar("StateT")
-
-Check = Callable[[TestResult[Any]], object]
-"""Raises, or returns False, when a run did not do what it should."""
 
 
 @attrs.frozen
@@ -57,56 +57,25 @@ class _Trial:
     problem: Exception | None
 
 
-@attrs.frozen(eq=False)
-class _Experiment:
-    """What is run again and again."""
-
-    pipe: Pipe[Any, Any]
-    steps: frozenset[str]
-    state: Callable[[], Any]
-    check: Check
-    options: Mapping[str, Any]
-    where: Collection[Seam]
-    backend: Backend
-
-    def run(self, choices: Sequence[int]) -> _Trial:
-        """Run once, and check."""
-        schedule = Schedule(choices, self.where)
-        clock = virtual_time(self.backend, horizon=DAY)
-        try:
-            with steady(), at_seams(schedule):
-                result = anyio.run(self._main, **clock)
-        except Exception as problem:  # noqa: BLE001 - it is what we look for
-            return _Trial(None, schedule.trace, problem)
-        return _Trial(result, schedule.trace, self._judge(result))
-
-    async def _main(self) -> TestResult[Any]:
-        state = self.state()
-        with watched():
-            async with self.pipe.run(state, **self.options) as run:
-                events = [event async for event in run]
-        return TestResult(events, final_state(events, state, self.steps))
-
-    def _judge(self, result: TestResult[Any]) -> Exception | None:
-        try:
-            verdict = self.check(result)
-        except Exception as problem:  # noqa: BLE001 - a failed check is data here
-            return problem
-        return AssertionError("the check returned False") if verdict is False else None
+def _trial(subject: Subject, where: Collection[Seam], choices: Sequence[int]) -> _Trial:
+    """Run once under a schedule, and check."""
+    schedule = Schedule(choices, where)
+    clock = virtual_time(subject.backend, horizon=DAY)
+    try:
+        with steady(), at_seams(schedule):
+            events, state = anyio.run(_run, subject, **clock)
+        result = subject.judge(events, state)
+    except Exception as problem:  # noqa: BLE001 - it is what we look for
+        return _Trial(None, schedule.trace, problem)
+    return _Trial(result, schedule.trace, None)
 
 
-def _experiment(
-    pipe: Pipe[Any, Any] | TestPipe[Any, Any],
-    state: Callable[[], Any],
-    check: Check,
-    where: Collection[Seam],
-    backend: Backend,
-    options: Mapping[str, Any],
-) -> _Experiment:
-    harness = pipe if isinstance(pipe, TestPipe) else TestPipe(pipe)
-    steps = frozenset(harness.pipe.registry.steps)
-    twin = harness.overlaid(inline=True)
-    return _Experiment(twin, steps, state, check, options, where, backend)
+async def _run(subject: Subject) -> tuple[list[Event], Any]:
+    state = subject.state()
+    with watched():
+        async with subject.pipe.run(state, **subject.options) as run:
+            events = [event async for event in run]
+    return events, state
 
 
 def explore(  # noqa: PLR0913 - one call is the whole tool
@@ -142,17 +111,22 @@ def explore(  # noqa: PLR0913 - one call is the whole tool
         ScheduleFailure: a check failed or a run raised; with the shortest schedule that
             does it, to be given to ``replay``.
     """
-    experiment = _experiment(pipe, state, check, seams, backend, options)
-    plain = experiment.run([])
-    _tell(experiment, plain, [], "under the plain schedule")
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    run = partial(_trial, subject, seams)
+    plain = run([])
+    _tell(subject, plain, [], "under the plain schedule")
     seen = {_order(plain)}
-    for number in range(1, schedules):
-        random = Random(f"{seed}/{number}")
-        choices = holds.draw(random, len(plain.trace) + 8)
-        trial = experiment.run(choices)
+    length = max(1, len(plain.trace))
+    drawn = islice(holds.schedules(seed, length), schedules - 1)
+    for number, choices in enumerate(drawn, 1):
+        trial = run(choices)
         seen.add(_order(trial))
         if trial.problem is not None:
-            _shorten(experiment, trial, choices, f"schedule {number} of seed {seed!r}")
+            name = f"schedule {number} of seed {seed!r}"
+            best, story = _shorten(run, trial, choices)
+            _tell(subject, run(best), best, f"under {name}, {story}")
     return Exploration(schedules, len(seen), len(plain.trace), seed)
 
 
@@ -181,9 +155,11 @@ def replay(
     Raises:
         ScheduleFailure: the check failed or the run raised.
     """
-    experiment = _experiment(pipe, state, check, seams, backend, options)
-    trial = experiment.run(choices)
-    _tell(experiment, trial, choices, "under this schedule")
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    trial = _trial(subject, seams, choices)
+    _tell(subject, trial, choices, "under this schedule")
     assert trial.result is not None
     return trial.result
 
@@ -193,27 +169,26 @@ def _order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
 
 
 def _shorten(
-    experiment: _Experiment, trial: _Trial, choices: list[int], name: str
-) -> None:
+    run: Callable[[Sequence[int]], _Trial], trial: _Trial, choices: list[int]
+) -> tuple[list[int], str]:
+    """Return the shortest schedule that fails in the same way, and how it was found."""
     kind, tries = type(trial.problem), 0
 
     def fails(fewer: list[int]) -> bool:
         nonlocal tries
         tries += 1
-        return type(experiment.run(fewer).problem) is kind
+        return type(run(fewer).problem) is kind
 
     best = holds.shorten(choices, fails, budget=300)
     held, left = sum(map(bool, choices)), sum(map(bool, best))
-    story = f"{name}, shortened from {held} holds to {left} in {tries} more runs"
-    _tell(experiment, experiment.run(best), best, f"under {story}")
+    holding = f"{held} hold{'s' if held > 1 else ''}"
+    return best, f"shortened from {holding} to {left} in {tries} more runs"
 
 
-def _tell(
-    experiment: _Experiment, trial: _Trial, choices: Sequence[int], when: str
-) -> None:
+def _tell(subject: Subject, trial: _Trial, choices: Sequence[int], when: str) -> None:
     """Raise what a trial found, if it found something."""
     if trial.problem is None:
         return
     problem = f"{type(trial.problem).__name__}: {trial.problem}".strip()
-    report = f"It failed {when}, on {experiment.backend}:\n{lines(trial.trace)}"
+    report = f"It failed {when}, on {subject.backend}:\n{lines(trial.trace)}"
     raise ScheduleFailure(problem, choices, report) from trial.problem

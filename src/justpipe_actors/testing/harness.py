@@ -8,7 +8,7 @@ code under test runs it by itself, in this context and in the tasks started from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from unittest.mock import AsyncMock
@@ -41,7 +41,7 @@ class TestPipe(Generic[StateT, ContextT]):
     def __init__(self, pipe: Pipe[StateT, ContextT], *, persist: bool = False) -> None:
         self.pipe = pipe
         self._persist = persist
-        self._mocks: dict[tuple[Role, str], AsyncMock] = {}
+        self._mocks: dict[tuple[Role, str], Callable[..., Any]] = {}
         self._outer: StandIn | None = stand_ins.get().get(pipe)
         self._is_standing = False
 
@@ -123,6 +123,30 @@ class TestPipe(Generic[StateT, ContextT]):
             raise ValueError(msg)
         mock = _mock(hook.func, return_value, side_effect)
         return self._put(Role.ON_ERROR, self._owner(of), mock)
+
+    def mock_resource(self, name: str, value: Any, *, of: str = "") -> None:
+        """Give everybody a value instead of opening a resource; what it needs stays shut.
+
+        Args:
+            name: the resource.
+            value: what steps, hooks and handlers receive.
+            of: the sub step whose pipe is meant, instead of the pipe under test.
+
+        Raises:
+            ValueError: there is no such resource.
+        """
+        owner = self._find(self._owner(of)).child if of else self.pipe
+        known = owner.registry.resources
+        if name not in known:
+            msg = (
+                f"There is no resource '{name}' to mock; there are: {', '.join(known)}."
+            )
+            raise ValueError(msg)
+
+        async def opened() -> AsyncGenerator[Any]:
+            yield value
+
+        self._mocks[Role.RESOURCE, f"{of}:{name}" if of else name] = opened
 
     def restore(self) -> None:
         """Take every mock of this harness back; it may be called again."""

@@ -11,7 +11,7 @@ drawn depend on what happens, and then nothing could be replayed or shortened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import attrs
@@ -43,19 +43,41 @@ HOLDS = (
 """What a choice means, by its number; 0 is to go on."""
 
 
-def draw(random: Random, length: int) -> list[int]:
-    """Draw a schedule: a few holds anywhere, or many short ones, or many long ones.
+def schedules(seed: object, length: int) -> Iterator[list[int]]:
+    """Draw schedules without end, for a run that crosses so many seams.
 
-    Most races need one or two unlucky moments, and many holds would blur them; some need
-    everything to be late.
+    Every other one holds one task up once: everywhere in turn, in random order, for long
+    first.  Most races need one unlucky moment, and these find each of them for certain.
+    The others hold tasks up a few times anywhere, or often: some races need two, and
+    some need everything to be late.
     """
+    random = Random(str(seed))
+    for single in _singles(random, length):
+        yield single
+        yield draw(random, length)
+    while True:
+        yield draw(random, length)
+
+
+_STRENGTHS = (5, 3, 2, 4, 1)
+"""All holds, in the order in which they are tried alone: the long, then the short."""
+
+
+def _singles(random: Random, length: int) -> Iterator[list[int]]:
+    for strength in _STRENGTHS:
+        for place in random.sample(range(length), length):
+            yield [0] * place + [strength]
+
+
+def draw(random: Random, length: int) -> list[int]:
+    """Draw a schedule: a few holds anywhere, or many short ones, or many long ones."""
     choices = [0] * length
-    match random.randrange(4):
-        case 0 | 1:
-            for _ in range(1 + random.randrange(3)):
+    match random.randrange(3):
+        case 0:
+            for _ in range(2 + random.randrange(2)):
                 choices[random.randrange(length)] = random.randrange(1, len(HOLDS))
             return choices
-        case 2:
+        case 1:
             return [random.choice((0, 0, 1, 2)) for _ in choices]
         case _:
             return [random.choice((0, 0, 0, 3, 4, 5)) for _ in choices]
@@ -71,11 +93,17 @@ def shorten(
         fails: tries another one.
         budget: tries at most.
     """
-    shrinking = _Shrinking(list(choices), fails, budget)
+    shrinking = _Shrinking(_trimmed(choices), fails, budget)
     shrinking.remove()
     shrinking.replace_by_one()
     shrinking.weaken()
     return shrinking.best
+
+
+def _trimmed(choices: Sequence[int]) -> list[int]:
+    """Leave out what says at the end that nothing happens; so does the end."""
+    held = [at for at, choice in enumerate(choices, 1) if choice]
+    return list(choices[: held[-1]]) if held else []
 
 
 @attrs.define
@@ -85,8 +113,7 @@ class _Shrinking:
     budget: int
 
     def attempt(self, choices: list[int]) -> bool:
-        while choices and not choices[-1]:
-            choices = choices[:-1]
+        choices = _trimmed(choices)
         if self.budget <= 0 or choices == self.best:
             return False
         self.budget -= 1

@@ -112,6 +112,14 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         job.add_done_callback(self._jobs.discard)
         return job
 
+    async def shutdown_default_executor(self, *options: Any) -> None:
+        """Wait for the executor's threads in real time: they are joined by another one."""
+        self._jobs.add(self)
+        try:
+            await super().shutdown_default_executor(*options)
+        finally:
+            self._jobs.discard(self)
+
     def has_busy_threads(self) -> bool:
         """Tell whether a thread works for this loop."""
         return bool(self._jobs) or watching.has_busy_workers(self)

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from .._definition.registry import Registry
+from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from ..pipe import Pipe, stand_in_of
 from ..shape import HookSpec
@@ -28,6 +29,11 @@ class Role(Enum):
     STARTUP = "startup hooks"
     SHUTDOWN = "shutdown hooks"
     ON_ERROR = "error handler"
+    RESOURCE = "resource"
+
+
+_OF_A_PIPE = frozenset({Role.STARTUP, Role.SHUTDOWN, Role.ON_ERROR})
+"""Roles a pipe has once: their place is that of the pipe."""
 
 
 @attrs.frozen
@@ -50,9 +56,7 @@ class Replacements:
         inner = {
             (role, place[len(owner) + 1 :]): func
             for (role, place), func in self.functions.items()
-            if place == owner or place.startswith(f"{owner}:")
-            if role is not Role.STEP or place != owner
-            if role is not Role.HANDLER or place != owner
+            if place.startswith(f"{owner}:") or (place == owner and role in _OF_A_PIPE)
         }
         return attrs.evolve(self, functions=inner)
 
@@ -89,6 +93,10 @@ class _Copier:
             startup_hooks=_hooks(registry.startup_hooks, changes, Role.STARTUP),
             shutdown_hooks=_hooks(registry.shutdown_hooks, changes, Role.SHUTDOWN),
             error_hook=handler and _hook(handler, changes.get(Role.ON_ERROR, "")),
+            resources={
+                name: _resource(one, changes.get(Role.RESOURCE, name))
+                for name, one in registry.resources.items()
+            },
         )
 
     def _step(self, step: StepDef, changes: Replacements) -> StepDef:
@@ -118,6 +126,10 @@ def _hooks(
 
 def _hook(hook: HookSpec, func: Callable[..., Any] | None) -> HookSpec:
     return hook if func is None else replace(hook, func=func)
+
+
+def _resource(one: ResourceDef, func: Callable[..., Any] | None) -> ResourceDef:
+    return one if func is None else attrs.evolve(one, func=func, wants={})
 
 
 def places(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:

@@ -7,38 +7,29 @@ steps of the scheduler, so it is run once for each of them and stopped right the
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - to count its tasks
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeVar, assert_never
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
 import anyio
 import attrs
-import sniffio
 
-import trio
-
-from .._run.snapshot import RunSnapshot
-from .._run.stream import RunStream
 from ..errors import CleanupFailure
-from ..events import EventType
 from ..pipe import Pipe
-from ..seams import Seam
 from .clocks import Backend, counted_time
 from .harness import TestPipe
-from .result import TestResult, final_state
+from .result import TestResult
 from .standing import at_seams
 from .steady import steady
-from .watching import DAY, Watch, watched
+from .stopping import How, Stopped
+from .subject import Subject, subject_of
+from .watching import DAY, Watch
 
 
 StateT = TypeVar("StateT")
 
-How = Literal["cancel", "owner", "close"]
-"""``run.cancel()``, a cancelled scope around the block, or leaving the block early."""
-
 ALL_WAYS: tuple[How, ...] = ("cancel", "owner", "close")
+"""Every way to stop a run."""
 
 
 @attrs.frozen
@@ -85,154 +76,27 @@ def cancel_everywhere(  # noqa: PLR0913 - one call is the whole tool
     Raises:
         CleanupFailure: something was left, or a check failed.
     """
-    harness = pipe if isinstance(pipe, TestPipe) else TestPipe(pipe)
-    twin = harness.overlaid(inline=True)
-    names = frozenset(harness.pipe.registry.steps)
-
-    def trial(way: How, step: int) -> _Stopped:
-        stopped = _Stopped(twin, state(), way, step, options)
-        clock = counted_time(backend, Watch(DAY), stopped.count)
-        try:
-            with steady(), at_seams(stopped):
-                anyio.run(stopped.main, **clock)
-            stopped.verify()
-            result = final_state(stopped.events, stopped.state, names)
-            if check(TestResult(stopped.events, result)) is False:
-                raise AssertionError("the check returned False")  # noqa: TRY301, EM101
-        except Exception as problem:
-            text = f"{type(problem).__name__}: {problem}"
-            raise CleanupFailure(text, way, step) from problem
-        return stopped
-
-    total = trial("cancel", -1).steps
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    total = _trial(subject, "cancel", -1).steps
     chosen = range(1, total + 1) if steps is None else steps
     chosen = chosen[:: max(1, -(-len(chosen) // most))]
-    runs = [trial(way, step) for way in how for step in chosen]
+    runs = [_trial(subject, way, step) for way in how for step in chosen]
     statuses = Counter(stopped.status for stopped in runs)
     return Sweep(len(runs), total, dict(statuses))
 
 
-@attrs.define(eq=False)
-class _Stopped:
-    """One run that is stopped at one step."""
-
-    pipe: Pipe[Any, Any]
-    state: Any
-    how: How
-    at: int
-    options: dict[str, Any]
-    events: list[Any] = attrs.field(factory=list)
-    steps: int = 0
-    left: RunSnapshot | None = None
-    _run: RunStream | None = None
-    _owner: anyio.CancelScope = attrs.field(init=False)
-    _reading: anyio.CancelScope = attrs.field(init=False)
-    _hooks: Counter[str] = attrs.field(factory=Counter)
-    _ends: Counter[str] = attrs.field(factory=Counter)
-
-    async def main(self) -> None:
-        """Run, and be stopped."""
-        self._owner, self._reading = anyio.CancelScope(), anyio.CancelScope()
-        run = self.pipe.run(self.state, **self.options)
-        with watched(), _nothing_left(), self._owner:
-            self._run = run
-            async with run:
-                with self._reading:
-                    async for event in run:
-                        self.events.append(event)
-        self.at = -1
-        with suppress(RuntimeError):  # it was stopped before it began
-            self.left = run.snapshot()
-
-    def count(self) -> None:
-        """Count a step, and stop the run if it is the one."""
-        if self._run is None:
-            return
-        self.steps += 1
-        if self.steps != self.at:
-            return
-        match self.how:
-            case "cancel":
-                self._run.cancel(f"Cancelled at step {self.at}")
-            case "owner":
-                self._owner.cancel()
-            case "close":
-                self._reading.cancel()
-            case _:
-                assert_never(self.how)
-
-    @property
-    def status(self) -> str:
-        end = self._run.end if self._run is not None else None
-        return end.status.value if end is not None else "not begun"
-
-    def verify(self) -> None:
-        """Raise if the run has not ended as every run must."""
-        run = self._run
-        assert run is not None
-        if run.end is None:
-            assert not self.events, "it said something and never how it ended"
-            assert self.how == "owner", "it never said how it ended"
-            return
-        assert self.left is not None
-        assert not self.left.tokens, f"it still holds {self.left.tokens}"
-        assert not self.left.running, f"steps are at work: {self.left.running}"
-        self._verify_events()
-        self._verify_hooks()
-
-    def _verify_events(self) -> None:
-        numbers = [event.seq for event in self.events]
-        assert numbers == list(range(1, len(numbers) + 1)), "events are missing"
-        ends = [
-            at
-            for at, event in enumerate(self.events, 1)
-            if event.type is EventType.FINISH and event.stage == "system"
-        ]
-        assert ends in ([], [len(self.events)]), f"FINISH at {ends}"
-        was_read = self.how == "cancel"
-        assert ends or not was_read, "FINISH is missing"
-
-    def _verify_hooks(self) -> None:
-        twice = [run for run, count in self._ends.items() if count != 1]
-        assert not twice, "a run ended more than once"
-        for hook in self.pipe.plan().shutdown:
-            expected = sum(h.name == hook.name for h in self.pipe.plan().shutdown)
-            called = self._hooks[hook.name]
-            assert called == expected, f"shutdown hook {hook.name} ran {called} times"
-
-    # -- at the seams
-
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        """Count hooks and ends."""
-        if self._run is None or run_id == "":
-            return
-        if seam is Seam.WIND_UP:
-            self._ends[run_id] += 1
-        elif seam is Seam.HOOK and run_id == self._run.run_id and run_id in self._ends:
-            self._hooks[who] += 1
-
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
-        """Let it pass."""
-
-
-@contextmanager
-def _nothing_left() -> Generator[None]:
-    """Raise if a block leaves tasks behind."""
-    before = _tasks()
-    yield
-    left = [name for task, name in _tasks().items() if task not in before]
-    assert not left, f"tasks are left: {', '.join(sorted(left))}"
-
-
-def _tasks() -> dict[object, str]:
-    if sniffio.current_async_library() != "trio":
-        return {task: task.get_name() for task in asyncio.all_tasks()}
-    found: dict[object, str] = {}
-    root = trio.lowlevel.current_root_task()
-    queue = [root] if root is not None else []
-    while queue:
-        task = queue.pop()
-        found[task] = task.name
-        for nursery in task.child_nurseries:
-            queue.extend(nursery.child_tasks)
-    return found
+def _trial(subject: Subject, how: How, step: int) -> Stopped:
+    """Stop one run, and raise if it did not end as it must."""
+    stopped = Stopped(subject, how, step)
+    clock = counted_time(subject.backend, Watch(DAY), stopped.count)
+    try:
+        with steady(), at_seams(stopped):
+            anyio.run(stopped.main, **clock)
+        stopped.verify()
+        subject.judge(stopped.events, stopped.state)
+    except Exception as problem:
+        text = f"{type(problem).__name__}: {problem}"
+        raise CleanupFailure(text, how, step) from problem
+    return stopped
