@@ -24,6 +24,7 @@ the supervisor decides what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack, get_args
 
@@ -152,7 +153,12 @@ class Supervisor:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
                 loop = current_loop()
-                host = Host(tasks, loop.now, loop.watch_task(), loop.outlive_kill)
+                host = Host(
+                    partial(loop.start_in, tasks),
+                    loop.now,
+                    loop.watch_task(),
+                    loop.outlive_kill,
+                )
                 door = Door(self._max_runs, is_held=True)
                 task_status.started(Roster(host, door))
                 if self._blocked_after is not None:

@@ -12,7 +12,6 @@ from contextvars import Context, copy_context
 from typing import Any
 
 import attrs
-from anyio.abc import TaskGroup
 
 from .. import seams
 from .._failure.texts import text_of
@@ -40,8 +39,8 @@ A program that builds a pipe per request would otherwise collect actors for ever
 class Host:
     """The actors of one supervisor, private or shared."""
 
-    tasks: TaskGroup
-    """Owns every task of every actor."""
+    start: Callable[..., object]
+    """Starts a task of the group that owns every task of every actor."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     is_owner_cancelled: Callable[[], bool]
@@ -106,7 +105,7 @@ class Host:
         """Start a task that belongs to the host."""
         if seams.active is not None:
             seams.active.cross(Seam.SPAWN, "", getattr(func, "__qualname__", ""))
-        self.variables.copy().run(self.tasks.start_soon, func, *args)
+        self.variables.copy().run(self.start, func, *args)
 
     def enter(self, ledger: Ledger) -> None:
         """Serve a run from now on."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - this is the hosting seam
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import sniffio
+from anyio.abc import TaskGroup
 
 import trio
 
@@ -24,6 +25,9 @@ from ..errors import RunRejected
 _logger = logging.getLogger("justpipe_actors")
 
 Main = Callable[[], Awaitable[None]]
+Work = Callable[[], Awaitable[object]]
+Begin = Callable[[], Coroutine[Any, Any, None]]
+Job = Callable[..., Coroutine[Any, Any, object]]
 
 
 class Loop(Protocol):
@@ -51,6 +55,9 @@ class Loop(Protocol):
 
     def spawn(self, main: Main) -> None:
         """Start a task that the loop owns; it must not raise."""
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
@@ -94,14 +101,47 @@ class AsyncioLoop:
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
 
-        async def held() -> None:
-            try:
-                await main()
-            finally:
-                self._tasks.discard(task)
+        def hold(begin: Begin) -> None:
+            task = self._loop.create_task(begin(), name="justpipe_actors run")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-        task = self._loop.create_task(held(), name="justpipe_actors run")
-        self._tasks.add(task)
+        self._ensure_begun(main, hold)
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
+        name = getattr(func, "__qualname__", None)
+        start = partial(tasks.start_soon, name=name)
+        self._ensure_begun(partial(func, *args), start)
+
+    def _ensure_begun(self, main: Work, start: Callable[[Begin], object]) -> None:
+        """Start a task, and once more if it is killed before it has begun.
+
+        A task that was cancelled before its first step never takes it: nobody would
+        hear that what it was to do is not done.  The loop calls in order, so what is
+        called soon after a task was made finds it begun, or dead.
+        """
+        begun = False
+
+        async def live() -> None:
+            nonlocal begun
+            begun = True
+            await main()
+
+        def look() -> None:
+            if not begun:
+                life.close()
+                # No task is running here, and that is how anyio knows where it is.
+                sniffio.current_async_library_cvar.set("asyncio")
+                self._ensure_begun(main, start)
+
+        life = live()
+        try:
+            start(lambda: life)
+        except BaseException:
+            life.close()
+            raise
+        self._loop.call_soon(look)
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
@@ -152,6 +192,10 @@ class TrioLoop:
         except RuntimeError as error:
             reason = "the event loop is shutting down"
             raise RunRejected(reason) from error
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group; here every task takes its first step."""
+        tasks.start_soon(func, *args)
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -180,7 +181,7 @@ class Run:
 
         def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
             # Not with the variables of whichever step happens to ask first.
-            variables.copy().run(listeners.start_soon, func, *args)
+            variables.copy().run(self.loop.start_in, listeners, func, *args)
 
         own = self._resources = Resources(spawn, self.loop.now)
         current_lender.set(own)
@@ -231,7 +232,7 @@ class Run:
         assert tasks is not None
         assert self._resources is not None
         return Host(
-            tasks,
+            partial(self.loop.start_in, tasks),
             self.loop.now,
             self.loop.watch_task(),
             resources=self._resources,

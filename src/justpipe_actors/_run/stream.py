@@ -106,7 +106,8 @@ class RunStream:
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
-        tasks.start_soon(run.conduct)
+        assert self._loop is not None
+        self._loop.start_in(tasks, run.conduct)
         return self
 
     @enable_ki_protection
