@@ -7,6 +7,7 @@ from typing import get_args
 import anyio
 import attrs
 import pytest
+from anyio.abc import TaskGroup
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from justpipe_actors._actors.child import ChildSpec
@@ -56,6 +57,7 @@ class Troupe:
     order: list[str] = attrs.field(factory=list)
     alive: list[str] = attrs.field(factory=list)
     stopped: list[str] = attrs.field(factory=list)
+    broken: list[str] = attrs.field(factory=list)
     is_closing: bool = False
     is_open: bool = False
     strategy: Strategy = "one_for_one"
@@ -75,22 +77,35 @@ class Troupe:
                 by_itself = True
                 raise
             finally:
+                # Who was told before, because it did not get ready, may still clean up.
+                is_told = self.is_closing and not by_itself
+                if not by_itself:
+                    self.look_behind(name, "is told to end")
                 with anyio.CancelScope(shield=True):
                     await anyio.sleep(script.cleanup)
                 self.alive.remove(name)
-                if self.is_closing and not by_itself:
+                if is_told:
                     self.stopped.append(name)
 
         return ChildSpec(name=name, func=live, restart=restart, start_timeout=1.5)
 
     def begin(self, name: str) -> None:
-        """Note a life; nobody lives twice at once, and nobody without its elders."""
-        assert name not in self.alive
-        assert not self.is_closing
-        if self.strategy != "one_for_one":
-            later = self.order[self.order.index(name) + 1 :]
-            assert not set(later) & set(self.alive)
+        """Note a life; nobody lives twice at once, or begins while all are stopped."""
+        if name in self.alive:
+            self.broken.append(f"{name} lives twice")
+        if self.is_closing:
+            self.broken.append(f"{name} begins while all are stopped")
+        self.look_behind(name, "begins")
         self.alive.append(name)
+
+    def look_behind(self, name: str, does: str) -> None:
+        """Note when later ones live, where they depend on this one; raising is no use.
+
+        What a child raises is data for its supervisor.
+        """
+        later = self.order[self.order.index(name) + 1 :]
+        if self.strategy != "one_for_one" and (living := set(later) & set(self.alive)):
+            self.broken.append(f"{name} {does} and {living} live")
 
     async def play(self, script: Script, task_status: ServiceStatus) -> bool:
         """Follow a script; return whether it came to its own end."""
@@ -108,6 +123,60 @@ class Troupe:
         return True
 
 
+Cast = list[tuple[Restart, list[Script]]]
+
+
+@attrs.define
+class Stage:
+    """Where a troupe plays until it is left."""
+
+    troupe: Troupe
+    """Who plays."""
+    children: Children
+    """Who watches them."""
+    horizon: float
+    """Seconds until it is left."""
+    cancelled: bool = False
+    """Whether it is left by being cancelled."""
+    gave_up: list[SupervisionError] = attrs.field(factory=list)
+    """Why supervision gave up."""
+    failed_start: list[ChildStartFailed] = attrs.field(factory=list)
+    """Why it never opened."""
+
+    async def play(self) -> None:
+        """Open, wait, and leave."""
+        with anyio.move_on_after(self.horizon if self.cancelled else 1e6):
+            async with anyio.create_task_group() as tasks:
+                await self._block(tasks)
+
+    async def _block(self, tasks: TaskGroup) -> None:
+        def on_give_up(failure: SupervisionError) -> None:
+            self.gave_up.append(failure)
+            tasks.cancel_scope.cancel()
+
+        owner = Owner(tasks.start_soon, anyio.current_time, on_give_up)
+        try:
+            await self.children.open(owner)
+        except ChildStartFailed as error:
+            self.failed_start.append(error)
+            return
+        try:
+            await anyio.sleep(1e9 if self.cancelled else self.horizon)
+        finally:
+            self.troupe.is_closing = True
+            with anyio.CancelScope(shield=True):
+                await self.children.aclose()
+
+
+def stage(cast: Cast, policy: Policy, draw: float, horizon: float) -> Stage:
+    """Return a stage for children that are called c0, c1, ... in start order."""
+    troupe = Troupe(strategy=policy.strategy)
+    children = Children(policy, lambda: draw)
+    for number, (restart, script) in enumerate(cast):
+        children.add(troupe.spec(f"c{number}", restart, script))
+    return Stage(troupe, children, horizon)
+
+
 lives = st.tuples(st.sampled_from(get_args(Restart)), st.lists(scripts, max_size=4))
 
 
@@ -122,7 +191,7 @@ lives = st.tuples(st.sampled_from(get_args(Restart)), st.lists(scripts, max_size
     cancelled=st.booleans(),
 )
 async def test_children_stop_in_reverse_and_leave_nothing(
-    cast: list[tuple[Restart, list[Script]]],
+    cast: Cast,
     strategy: Strategy,
     intensity: int,
     draw: float,
@@ -130,41 +199,63 @@ async def test_children_stop_in_reverse_and_leave_nothing(
     cancelled: bool,
 ) -> None:
     """However it is left, every child has ended once it is, the last started first."""
-    troupe = Troupe(strategy=strategy)
-    children = Children(Policy(strategy=strategy, intensity=intensity), lambda: draw)
-    for number, (restart, script) in enumerate(cast):
-        children.add(troupe.spec(f"c{number}", restart, script))
-    gave_up: list[SupervisionError] = []
-    failed_start: list[BaseException] = []
+    policy = Policy(strategy=strategy, intensity=intensity)
+    on = stage(cast, policy, draw, horizon)
+    on.cancelled = cancelled
 
-    async def block() -> None:
-        async with anyio.create_task_group() as tasks:
+    await on.play()
 
-            def on_give_up(failure: SupervisionError) -> None:
-                gave_up.append(failure)
-                tasks.cancel_scope.cancel()
-
-            owner = Owner(tasks.start_soon, anyio.current_time, on_give_up)
-            try:
-                await children.open(owner)
-            except ChildStartFailed as error:
-                failed_start.append(error)
-                return
-            try:
-                await anyio.sleep(1e9 if cancelled else horizon)
-            finally:
-                troupe.is_closing = True
-                with anyio.CancelScope(shield=True):
-                    await children.aclose()
-
-    with anyio.move_on_after(horizon if cancelled else 1e6):
-        await block()
-
+    troupe = on.troupe
+    assert troupe.broken == []
     assert troupe.alive == []
     assert troupe.stopped == sorted(
         troupe.stopped, key=troupe.order.index, reverse=True
     )
-    assert len(gave_up) <= 1
-    assert gave_up == ([children.failure] if children.failure else [])
-    for error in [*gave_up, *failed_start]:
+    failure = on.children.failure
+    assert on.gave_up == ([failure] if failure else [])
+    for error in [*on.gave_up, *on.failed_start]:
         assert isinstance(error, SupervisionError)
+
+
+def dying(*, ready_after: float, cleanup: float) -> list[Script]:
+    """Return a first life that returns at once, and how the second one goes."""
+    return [
+        Script(0, 0, False, False, 0),
+        Script(ready_after, None, False, False, cleanup),
+    ]
+
+
+@pytest.mark.virtual_time
+async def test_a_child_whose_restart_is_under_way_is_stopped_behind_its_successor() -> (
+    None
+):
+    """A stop that interrupts a restart is still in reverse start order."""
+    cast: Cast = [
+        ("permanent", dying(ready_after=1.0, cleanup=0)),
+        ("permanent", [Script(0, None, False, False, 2)]),
+    ]
+    on = stage(cast, Policy(strategy="one_for_one", intensity=1), 0, horizon=0.7)
+
+    await on.play()
+
+    assert on.troupe.stopped == ["c1", "c0"]
+    assert [child.incarnation for child in on.children] == [2, 1]
+
+
+@pytest.mark.virtual_time
+async def test_a_child_whose_restart_took_too_long_is_waited_for_too() -> None:
+    """Who is told to end before the stop is not one of its order, but leaves nothing.
+
+    c0 had 1.5 s to get ready and cleans up until 3.5; the stop begins at 3 and c1 needs
+    a second.  Nothing can make c0 live again until c1 has ended.
+    """
+    cast: Cast = [
+        ("permanent", dying(ready_after=2.0, cleanup=2)),
+        ("permanent", [Script(0, None, False, False, 1)]),
+    ]
+    on = stage(cast, Policy(strategy="one_for_one", intensity=1), 0, horizon=3)
+
+    await on.play()
+
+    assert on.troupe.alive == []
+    assert on.troupe.stopped == ["c1"]
