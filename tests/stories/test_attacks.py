@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -72,3 +73,95 @@ async def test_a_receiver_killed_before_it_has_begun_leaves_no_run_waiting() -> 
 
     assert events[-1].type is EventType.FINISH
     assert events[-1].payload.status.value == "cancelled"
+
+
+# -- runs inside runs, all served by one task
+
+
+def nested(depth: int, cleaned: list[str]) -> Pipe[Any, Any]:
+    """Return a pipe whose step runs a pipe whose step ... waits for ever."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name=f"level {depth}")
+    if depth:
+
+        @pipe.sub(pipeline=nested(depth - 1, cleaned))
+        async def sub(state: dict[str, Any]) -> Any:
+            return state
+
+    else:
+
+        @pipe.step
+        async def wait(state: dict[str, Any]) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.lowlevel.checkpoint()
+                cleaned.append("wait")
+
+    return pipe
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+@pytest.mark.parametrize("moment", range(12))
+async def test_cancelled_three_deep_every_run_says_whose_will_it_was(
+    hosted: bool, moment: int
+) -> None:
+    """The outer run gives the caller's reason, the inner ones that their owner ended."""
+    cleaned: list[str] = []
+    events: list[Event] = []
+    async with Supervisor() if hosted else nullcontext():
+        run = nested(3, cleaned).run({})
+
+        async def stop() -> None:
+            for _ in range(moment):
+                await anyio.lowlevel.checkpoint()
+            run.cancel("enough")
+
+        with anyio.fail_after(5):
+            async with run, anyio.create_task_group() as tasks:
+                tasks.start_soon(stop)
+                events = [event async for event in run]
+
+    began = any(event.type is EventType.STEP_START for event in events)
+    starts = [event for event in events if event.type is EventType.START]
+    ends = [event for event in events if event.type is EventType.FINISH]
+    assert [end.payload.error for end in ends] == [
+        *["The run's owner was cancelled"] * (len(ends) - 1),
+        "enough",
+    ]
+    assert len(starts) <= len(ends) == (4 if began else 1)
+    assert cleaned == ["wait"] * began
+
+
+# -- an owner that is cancelled
+
+
+async def test_a_conductor_cancelled_in_its_own_step_blames_its_owner() -> None:
+    """Whether the step or the block hears of it first, the reason is the same."""
+    pipe = nested(0, [])
+    with anyio.CancelScope() as scope:
+        async with pipe.run({}) as run:
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await run.wait()
+
+    assert scope.cancelled_caught
+    assert run.end is not None
+    assert run.end.error == "The run's owner was cancelled"
+
+
+@pytest.mark.virtual_time
+async def test_a_child_over_its_steps_time_was_ended_by_its_owner() -> None:
+    """The timeout of a sub-pipeline's step is the step's; the child just ends."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.sub(pipeline=nested(1, []), timeout=1)
+    async def sub(state: dict[str, Any]) -> Any:
+        return state
+
+    async with pipe.run({}) as run:
+        ends = [e.payload async for e in run if e.type is EventType.FINISH]
+
+    assert [end.status.value for end in ends] == ["cancelled", "cancelled", "failed"]
+    assert {end.error for end in ends[:2]} == {"The run's owner was cancelled"}
+    assert ends[-1].failed_step == "sub"

@@ -61,8 +61,8 @@ class Activation:
         self.is_parked = True
         try:
             while voice.is_full:
-                actor.give_slot()
                 try:
+                    actor.give_slot()
                     await voice.wait_room()
                 except BaseException:
                     actor.busy += 1  # its cleanup waits in no line

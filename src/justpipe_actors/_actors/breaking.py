@@ -20,6 +20,13 @@ from .ledger import Ledger
 from .messages import Message
 
 
+OWNER_CANCELLED = "The run's owner was cancelled"
+"""Why a run ended when what it ran in was cancelled."""
+
+TASK_CANCELLED = "A task of the run was cancelled from outside"
+"""Why it ended when one of its own tasks was, past all scopes."""
+
+
 def failure_of(act: Activation, error: BaseException) -> Fail | None:
     """Turn whatever user code raised into an answer; None for our own cancellation."""
     host = act.ledger.host
@@ -49,11 +56,14 @@ def is_outlived(ledger: Ledger, message: Message) -> bool:
     It does when it was killed between its run's own functions.  Else the invocation is
     gone, and with it the run, unless that is what ended the invocation.
     """
-    if anyio.current_effective_deadline() != -inf and ledger.host.outlive_kill():
+    is_owner = anyio.current_effective_deadline() == -inf
+    if not is_owner and ledger.host.outlive_kill():
         bury(ledger, message, ReceiverKilled(message.step))
         return True
     if ledger.ending is None:
-        reason = "A task of the run was cancelled from outside"
+        # Its own conductor may be the one that performs this.
+        is_owner = is_owner or ledger.host.is_owner_cancelled()
+        reason = OWNER_CANCELLED if is_owner else TASK_CANCELLED
         ledger.interrupt(PipelineTerminalStatus.CANCELLED, reason)
     return False
 

@@ -31,6 +31,7 @@ from .. import seams
 from .._actors import flow
 from .._actors.bell import Latch
 from .._actors.blame import blamed
+from .._actors.breaking import OWNER_CANCELLED, TASK_CANCELLED
 from .._actors.calling import call, settle_value
 from .._actors.host import Host
 from .._actors.ledger import Ledger
@@ -57,9 +58,6 @@ PATIENCE = 10.0
 
 GRACE = 30.0
 """Seconds that hooks and observers get once nobody waits for the run any more."""
-
-OWNER_CANCELLED = "The run's owner was cancelled"
-"""Why a run ended when what it ran in was cancelled."""
 
 _logger = logging.getLogger("justpipe_actors")
 
@@ -319,7 +317,7 @@ class Run:
             reason = (
                 OWNER_CANCELLED
                 if is_owner or self.loop.is_task_cancelled()
-                else "A task of the run was cancelled from outside"
+                else TASK_CANCELLED
             )
             self.ledger.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
         ending = self.ledger.ending

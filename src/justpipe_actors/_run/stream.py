@@ -28,6 +28,7 @@ from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
 from .. import seams
+from .._actors.breaking import OWNER_CANCELLED
 from ..errors import RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -38,7 +39,7 @@ from .hosting import Loop, current_loop
 from .opening import new_run
 from .order import Order
 from .overflow import StrictFeed, feed_for
-from .run import OWNER_CANCELLED, Run, inside_runs
+from .run import Run, inside_runs
 from .snapshot import RunSnapshot, snapshot_of
 from .tail import Tail, TailReader
 
