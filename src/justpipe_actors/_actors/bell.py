@@ -12,30 +12,30 @@ class Bell:
     and there is no await between the check and ``wait``.
     """
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "is_awaited")
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
-
-    @property
-    def is_awaited(self) -> bool:
+        self.is_awaited = False
         """Whether somebody waits here."""
-        return self._event is not None
 
     def ring(self) -> None:
         """Wake the waiter, if there is one."""
         if self._event is not None:
             self._event.set()
             self._event = None
+            self.is_awaited = False
 
     async def wait(self) -> None:
         """Wait for the next ring."""
         event = self._event = anyio.Event()
+        self.is_awaited = True
         try:
             await event.wait()
         finally:
             if self._event is event:
                 self._event = None
+                self.is_awaited = False
 
 
 class Latch:

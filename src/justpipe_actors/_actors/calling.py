@@ -167,7 +167,7 @@ async def settle_value(result: object, outlet: Outlet | None) -> object:
 async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
     """Hand on every item that is not a control item; return the last one that is."""
     answer: object = None
-    put, voice = outlet.put, outlet.voice
+    put, room = outlet.put, outlet.voice.room
     try:
         item = await items.__anext__()
         while True:
@@ -175,7 +175,7 @@ async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
                 answer = item
                 item = await items.__anext__()
                 continue
-            if voice.is_full or seams.active is not None:
+            if room.is_full or seams.active is not None:
                 try:
                     await outlet.wait_room()
                 except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator

@@ -58,8 +58,22 @@ class Lineage:
 NO_LINEAGE = Lineage()
 
 
+class Room(Protocol):
+    """What producers ask before they say more."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether who produces for the user has to wait."""
+        ...
+
+
 class Voice(Protocol):
     """How a run speaks to the outside."""
+
+    @property
+    def room(self) -> Room:
+        """What says whether producers have to wait, asked most cheaply."""
+        ...
 
     @property
     def is_full(self) -> bool:

@@ -150,7 +150,7 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
             return MapSourceError(
                 fan.act.node.name, f"exceeded maximum of {most} items"
             )
-        if ledger.voice.is_full:
+        if ledger.voice.room.is_full:
             await ledger.voice.wait_room()
             continue
         _start_worker(fan, item)

@@ -37,7 +37,7 @@ async def perform(  # noqa: C901 - the life of an invocation, in order
     try:
         if seams.active is not None:
             await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
-        if ledger.voice.is_full:
+        if ledger.voice.room.is_full:
             await act.wait_room()
         _begin(act)
         answer = await (ask_within_time(act) if node.timeout else ask_function(act))

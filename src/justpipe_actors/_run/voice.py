@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from trio.lowlevel import enable_ki_protection
 
-from .._actors.ledger import NO_LINEAGE, Lineage
+from .._actors.ledger import NO_LINEAGE, Lineage, Room
 from .._actors.tally import Tally
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind, event_of
@@ -77,6 +77,8 @@ class RunVoice:
     tally: Tally = attrs.field(factory=Tally)
     """Counts what is said."""
     _seq: int = attrs.field(default=0, init=False)
+    room: Room = attrs.field(init=False)
+    """What says whether producers have to wait, asked most cheaply."""
     _has_listeners: bool = attrs.field(init=False)
     _put: Callable[[Event], None] = attrs.field(init=False)
 
@@ -84,6 +86,7 @@ class RunVoice:
         # Looked up once and not once per event: they stay what they are.
         self._has_listeners = bool(self.audience.listeners)
         self._put = self.sink.put
+        self.room = self if self._has_listeners else self.sink
 
     @property
     def is_full(self) -> bool:
@@ -164,6 +167,7 @@ class RunVoice:
         pattern = vars(self._pattern(type, stage, lineage))
         counts, name = self.tally.events, type._value_
         put, has_listeners = self._put, self._has_listeners
+        new, set_field = object.__new__, object.__setattr__
 
         @enable_ki_protection
         def tell(payload: object) -> None:
@@ -172,7 +176,8 @@ class RunVoice:
             fields["payload"] = payload
             fields["seq"] = seq
             fields["timestamp"] = time()
-            event = event_of(fields)
+            event = new(Event)  # as ``event_of``, without the call
+            set_field(event, "__dict__", fields)
             counts[name] = counts.get(name, 0) + 1
             if self.hooks:
                 event = self._hooked(event)
