@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import copy
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 import attrs
 
+from . import observability, storage as shelf, visualization
 from ._definition.decorators import StepDecorators, Target
 from ._definition.hooks import HookDecorators
 from ._definition.names import start_of
@@ -29,15 +31,17 @@ from .abc import Middleware, Redact, RunRecorder
 from .cancellation import CancellationToken
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
-from .observability.log import EventLogger
 from .placements import ThreadPlacement
-from .storage.encoding import StatePolicy
-from .storage.persistence import LIMIT, Persistence, Storage
-from .visualization import GraphRenderer, MermaidRenderer, SvgRenderer, build_ast
+from .records import PERSIST_LIMIT
 
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from .observability import EventLogger
+    from .storage.encoding import StatePolicy
+    from .storage.persistence import Persistence, Storage
+    from .visualization import GraphRenderer
 
     StateT = TypeVar("StateT", default=Any)
     ContextT = TypeVar("ContextT", default=Any)
@@ -119,7 +123,7 @@ class Pipe(
         flush_interval: int | None = None,
         storage: Storage = None,
         persist_state: StatePolicy = "full",
-        persist_limit: int = LIMIT,
+        persist_limit: int = PERSIST_LIMIT,
         persist_redact: Redact | None = None,
         max_retries: int = 100,
         on_failure: OnFailure = "prune",
@@ -140,9 +144,13 @@ class Pipe(
             persist = True
         self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        self._persistence = Persistence(
-            name, storage, flush_interval, persist_state, persist_limit, persist_redact
+        self._remembering = (
+            *(name, storage, flush_interval),
+            *(persist_state, persist_limit, persist_redact),
         )
+        is_asked = storage is not None or flush_interval is not None
+        if is_asked or self._remembering[3:] != ("full", PERSIST_LIMIT, None):
+            _ = self._persistence  # finds out now whether these options can be
         self._log_state = log_state
         if self.debug:
             self.registry.add_observer(_debug_logger(show_state=log_state is True))
@@ -167,17 +175,20 @@ class Pipe(
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
         about = describe(self.name, self.registry, self._settings.metadata)
-        drawing = build_ast(self.registry.steps, self.topology, **self.registry.hooks)
+        drawing = visualization.build_ast(
+            self.registry.steps, self.topology, **self.registry.hooks
+        )
         return about | {"visual_ast": drawing.to_dict()}
 
     def graph(self, renderer: GraphRenderer | None = None) -> str:
         """Return a drawing of the pipeline: Mermaid text by default."""
-        drawn = renderer or MermaidRenderer()
+        drawn = renderer or visualization.MermaidRenderer()
         return drawn.render(self.registry.steps, self.topology, **self.registry.hooks)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Let notebooks draw the pipeline."""
-        return {"text/plain": repr(self), "image/svg+xml": self.graph(SvgRenderer())}
+        drawing = self.graph(visualization.SvgRenderer())
+        return {"text/plain": repr(self), "image/svg+xml": drawing}
 
     def run(
         self,
@@ -246,6 +257,10 @@ class Pipe(
             log_state=self._log_state,
         )
 
+    @cached_property
+    def _persistence(self) -> Persistence:
+        return shelf.persistence.Persistence(*self._remembering)
+
     def _recorder(self, run_id: str) -> RunRecorder:
         return self._persistence.recorder(run_id, self.describe)
 
@@ -261,5 +276,7 @@ class Pipe(
 
 
 def _debug_logger(*, show_state: bool) -> EventLogger:
-    sink = EventLogger.stderr_sink()
-    return EventLogger("INFO", sink, use_colors=True, show_state=show_state)
+    sink = observability.EventLogger.stderr_sink()
+    return observability.EventLogger(
+        "INFO", sink, use_colors=True, show_state=show_state
+    )

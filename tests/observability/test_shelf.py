@@ -41,15 +41,15 @@ def test_every_name_is_there() -> None:
 
 
 def test_a_pipe_does_not_pay_for_what_it_does_not_attach() -> None:
-    """Importing ``Pipe`` imports no timeline, no differences and no OpenTelemetry."""
-    code = "import sys; from justpipe_actors import Pipe; print(*sys.modules)"
+    """Making a pipe imports no observer, no store, no drawing and no OpenTelemetry."""
+    code = "import sys; from justpipe_actors import Pipe; Pipe(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     loaded = done.stdout.split()
 
-    shelf = "justpipe_actors.observability"
-    assert f"{shelf}.log" in loaded
-    for part in ("timeline", "states", "comparison", "barriers", "otel"):
-        assert f"{shelf}.{part}" not in loaded
-    assert "opentelemetry" not in loaded
+    shelves = ("observability", "storage", "visualization")
+    parts = tuple(f"justpipe_actors.{shelf}." for shelf in shelves)
+    assert "justpipe_actors.pipe" in loaded
+    assert not [module for module in loaded if module.startswith(parts)]
+    assert not {"opentelemetry", "cattrs", "sqlite3"} & set(loaded)

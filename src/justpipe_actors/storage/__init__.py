@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from ..abc import StorageBackend
-from ..records import (
-    OpenStatus,
-    RunQuery,
-    RunRecord,
-    RunStatus,
-    RunSummary,
-    StoredEvent,
-)
-from .changes import states_of
-from .cleanup import (
-    CleanupReport,
-    CleanupRule,
-    delete_stored_runs,
-    select_runs,
-    select_stored_runs,
-)
-from .memory import InMemoryBackend
-from .places import storage_root
-from .redacting import redact_keys
-from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
-from .sqlite import SQLiteBackend
+from typing import TYPE_CHECKING
+
+from ..fronts import front_door
+
+
+if TYPE_CHECKING:
+    from ..abc import StorageBackend
+    from ..records import (
+        OpenStatus,
+        RunQuery,
+        RunRecord,
+        RunStatus,
+        RunSummary,
+        StoredEvent,
+    )
+    from .changes import states_of
+    from .cleanup import (
+        CleanupReport,
+        CleanupRule,
+        delete_stored_runs,
+        select_runs,
+        select_stored_runs,
+    )
+    from .memory import InMemoryBackend
+    from .places import storage_root
+    from .redacting import redact_keys
+    from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
+    from .sqlite import SQLiteBackend
 
 
 __all__ = [
@@ -48,3 +54,32 @@ __all__ = [
     "states_of",
     "storage_root",
 ]
+
+_WHERE = {
+    "AnnotatedRun": ".registry",
+    "CleanupReport": ".cleanup",
+    "CleanupRule": ".cleanup",
+    "InMemoryBackend": ".memory",
+    "OpenStatus": "..records",
+    "PipelineInfo": ".registry",
+    "PipelineRegistry": ".registry",
+    "RunQuery": "..records",
+    "RunRecord": "..records",
+    "RunStatus": "..records",
+    "RunSummary": "..records",
+    "SQLiteBackend": ".sqlite",
+    "StorageBackend": "..abc",
+    "StoredEvent": "..records",
+    "delete_stored_runs": ".cleanup",
+    "redact_keys": ".redacting",
+    "select_runs": ".cleanup",
+    "select_stored_runs": ".cleanup",
+    "states_of": ".changes",
+    "storage_root": ".places",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = front_door(__name__, _WHERE)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

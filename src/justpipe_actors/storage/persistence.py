@@ -14,6 +14,7 @@ import attrs
 from ..abc import Redact, StorageBackend
 from ..codec import to_plain
 from ..errors import DefinitionError
+from ..records import PERSIST_LIMIT
 from .backlog import Backlog
 from .encoding import Encoder, StatePolicy
 from .places import DATABASE, DESCRIPTION, replace_text, storage_root
@@ -27,9 +28,6 @@ Storage = StorageBackend | str | Path | None
 
 Storable: Any = (StorageBackend, str, Path, type(None))
 """The same, to be asked at run time."""
-
-LIMIT = 1_000_000
-"""Characters of one stored payload."""
 
 HURRY = 2048
 """Events that wait when the writer is told to hurry, unless the user says otherwise."""
@@ -77,7 +75,7 @@ class Persistence:
     """Events after which they are written; None or 0 leaves it to the writer."""
     state: StatePolicy = "full"
     """How much of the state is stored."""
-    limit: int = LIMIT
+    limit: int = PERSIST_LIMIT
     """Characters of one stored payload."""
     redact: Redact | None = None
     """Rewrites events before they are stored."""

@@ -5,19 +5,25 @@ Anything with a ``render`` like :class:`GraphRenderer`'s can be given to ``Pipe.
 
 from __future__ import annotations
 
-from .ast import (
-    ParallelGroup,
-    VisualAST,
-    VisualEdge,
-    VisualExit,
-    VisualNode,
-    VisualNodeKind,
-)
-from .builder import build_ast
-from .mermaid import MermaidRenderer, generate_mermaid_graph
-from .renderer import GraphRenderer
-from .svg import SvgRenderer
-from .theme import MermaidTheme
+from typing import TYPE_CHECKING
+
+from ..fronts import front_door
+
+
+if TYPE_CHECKING:
+    from .ast import (
+        ParallelGroup,
+        VisualAST,
+        VisualEdge,
+        VisualExit,
+        VisualNode,
+        VisualNodeKind,
+    )
+    from .builder import build_ast
+    from .mermaid import MermaidRenderer, generate_mermaid_graph
+    from .renderer import GraphRenderer
+    from .svg import SvgRenderer
+    from .theme import MermaidTheme
 
 
 __all__ = [
@@ -34,3 +40,24 @@ __all__ = [
     "build_ast",
     "generate_mermaid_graph",
 ]
+
+_WHERE = {
+    "GraphRenderer": ".renderer",
+    "MermaidRenderer": ".mermaid",
+    "MermaidTheme": ".theme",
+    "ParallelGroup": ".ast",
+    "SvgRenderer": ".svg",
+    "VisualAST": ".ast",
+    "VisualEdge": ".ast",
+    "VisualExit": ".ast",
+    "VisualNode": ".ast",
+    "VisualNodeKind": ".ast",
+    "build_ast": ".builder",
+    "generate_mermaid_graph": ".mermaid",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = front_door(__name__, _WHERE)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

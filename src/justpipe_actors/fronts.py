@@ -1,0 +1,36 @@
+"""Front doors that import what is behind them when it is first asked for.
+
+Every program has a pipe; few draw it, store its runs or attach all observers.  And
+pytest imports this package in every session on a machine that has it, for its plugin.
+So the package and its shelves name what they offer, and a module is imported with the
+first use of one of its names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+
+def front_door(package: str, where: Mapping[str, str]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package that imports names when they are used.
+
+    Args:
+        package: its ``__name__``.
+        where: the module of every name, relative to the package.
+    """
+
+    def find(name: str) -> object:
+        if name in where:
+            return getattr(import_module(where[name], package), name)
+        if not name.startswith("_"):
+            module = f"{package}.{name}"
+            try:
+                return import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise  # it is there, and something that it needs is not
+        msg = f"module {package!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    return find
