@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
 
+    _Remembering = tuple[str, Storage, int | None, StatePolicy, int, Redact | None]
     StateT = TypeVar("StateT", default=Any)
     ContextT = TypeVar("ContextT", default=Any)
 else:  # Python 3.11 knows no defaults; __class_getitem__ has this one
@@ -144,9 +145,13 @@ class Pipe(
             persist = True
         self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        self._remembering = (
-            *(name, storage, flush_interval),
-            *(persist_state, persist_limit, persist_redact),
+        self._remembering: _Remembering = (
+            name,
+            storage,
+            flush_interval,
+            persist_state,
+            persist_limit,
+            persist_redact,
         )
         is_asked = storage is not None or flush_interval is not None
         if is_asked or self._remembering[3:] != ("full", PERSIST_LIMIT, None):
@@ -259,7 +264,7 @@ class Pipe(
 
     @cached_property
     def _persistence(self) -> Persistence:
-        return shelf.persistence.Persistence(*self._remembering)
+        return shelf.Persistence(*self._remembering)
 
     def _recorder(self, run_id: str) -> RunRecorder:
         return self._persistence.recorder(run_id, self.describe)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         select_stored_runs,
     )
     from .memory import InMemoryBackend
+    from .persistence import Persistence as Persistence  # for ``Pipe``, not for users
     from .places import storage_root
     from .redacting import redact_keys
     from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
@@ -61,6 +62,7 @@ _WHERE = {
     "CleanupRule": ".cleanup",
     "InMemoryBackend": ".memory",
     "OpenStatus": "..records",
+    "Persistence": ".persistence",
     "PipelineInfo": ".registry",
     "PipelineRegistry": ".registry",
     "RunQuery": "..records",
