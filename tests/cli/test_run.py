@@ -280,6 +280,44 @@ def test_a_module_that_breaks_is_located(tmp_path: Path, capsys: Captured) -> No
     assert "broken_pipe.py:2" in err
 
 
+MISNAMED = """
+from justpipe_actors import Pipe
+
+pipe = Pipe(dict)
+
+
+@pipe.step
+async def ask(state: dict, unheard, clok): ...
+"""
+
+
+def test_what_a_pipe_refuses_is_located(tmp_path: Path, capsys: Captured) -> None:
+    """A definition that is refused is named with the user's line, not with ours."""
+    (tmp_path / "misnamed_pipe.py").write_text(MISNAMED)
+
+    status = main(["run", str(tmp_path / "misnamed_pipe.py")])
+
+    err = capsys.readouterr().err
+    assert status == 2
+    assert "unrecognized parameters: unheard, clok" in err
+    assert "misnamed_pipe.py:7)" in err
+
+
+def test_several_problems_are_a_list(tmp_path: Path, capsys: Captured) -> None:
+    """A pipe that has several problems names each on a line, and says nothing of groups."""
+    text = MISNAMED.replace("step", "step(to=['ak', 'b'])").replace(
+        ", unheard, clok", ""
+    )
+    (tmp_path / "twice_wrong_pipe.py").write_text(text)
+
+    status = main(["run", str(tmp_path / "twice_wrong_pipe.py")])
+
+    err = capsys.readouterr().err
+    assert status == 2
+    assert err.count("\n  - ") >= 2
+    assert "sub-exception" not in err
+
+
 def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
     """A file whose name belongs to another module is not confused with it."""
     (tmp_path / "json.py").write_text("")

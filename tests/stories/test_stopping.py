@@ -733,6 +733,7 @@ async def _close(run: Any) -> None:
 
 
 async def _lose_patience(run: Any) -> None:
+    await until_token(run)
     with anyio.move_on_after(0.005):
         await rest_of(run)
 
@@ -745,7 +746,7 @@ async def _fail_outside(run: Any) -> None:
 ENDINGS = {
     "success": EndingCase(_drain, then=checkpoint),
     "failure": EndingCase(_drain, then=raise_value_error),
-    "timeout": EndingCase(_drain, timeout=0.005),
+    "timeout": EndingCase(_drain, timeout=0.1),
     "cancel": EndingCase(_cancel),
     "leaving the block": EndingCase(_leave),
     "aclose": EndingCase(_close),
@@ -861,6 +862,7 @@ def test_an_interrupt_during_closing_reaches_main(
             await until_token(run)
             await run.aclose()
         else:
+            await until_token(run)
             with anyio.move_on_after(0.005):
                 await rest_of(run)
         for _ in range(20):

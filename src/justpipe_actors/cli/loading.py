@@ -19,6 +19,9 @@ from ..pipe import Pipe
 from .refusals import WrongTarget, close_to
 
 
+HERE = Path(__file__).resolve().parents[1]
+"""Where this package is."""
+
 FORM = "Write path/to/file.py:pipe or package.module:pipe."
 
 
@@ -116,9 +119,15 @@ def _broken(target: Target, error: BaseException) -> WrongTarget:
     said = "".join(traceback.format_exception_only(error)).strip()
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename][1:]
-    place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    problem = f"importing it raised {said}{place}"
+    # What this package refuses is mended where it was asked for.
+    theirs = [frame for frame in own if not _is_ours(frame.filename)] or own
+    place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+    problem = f"importing it raised {said.removesuffix('.')}{place}"
     return WrongTarget(target.text, problem, "Correct that first.")
+
+
+def _is_ours(filename: str) -> bool:
+    return HERE in Path(filename).resolve().parents
 
 
 # -- picking

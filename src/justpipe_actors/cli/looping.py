@@ -50,7 +50,8 @@ def _to_the_end(main: Callable[[], Awaitable[Ending]], backend: str) -> Ending:
     try:
         return anyio.run(main, backend=backend)
     except DefinitionError as error:
-        msg = f"The pipe cannot run. {error}"
+        said = error.message if isinstance(error, ExceptionGroup) else error
+        msg = f"The pipe cannot run. {said}"
         raise Refused(msg) from error
 
 
