@@ -110,6 +110,7 @@ class Supervisor:
         self._roster: Roster | None = None
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = anyio.Event()
+        self._kept = anyio.Event()
         self._leaving = anyio.Event()
         self.report: DrainReport | None = None
         """How the runs ended that were at work when the end began."""
@@ -133,7 +134,10 @@ class Supervisor:
         tasks = self._tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
-            roster = self._roster = await tasks.start(self._keep)
+            # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
+            tasks.start_soon(self._keep)
+            await self._kept.wait()
+            roster = self._opened()
             await roster.host.resources.open(self._catalog.eager())
             await self._children.open(
                 Owner(roster.host.spawn, roster.host.now, self._give_up)
@@ -148,7 +152,7 @@ class Supervisor:
         return self
 
     @enable_ki_protection
-    async def _keep(self, *, task_status: TaskStatus[Roster]) -> None:
+    async def _keep(self) -> None:
         """Own actors and runs, out of reach of whatever cancels the block."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
@@ -160,7 +164,8 @@ class Supervisor:
                     loop.outlive_kill,
                 )
                 door = Door(self._max_runs, is_held=True)
-                task_status.started(Roster(host, door))
+                self._roster = Roster(host, door)
+                self._kept.set()
                 if self._blocked_after is not None:
                     self._heartbeat = Heartbeat(loop, self._blocked_after)
                     self._heartbeat.start()

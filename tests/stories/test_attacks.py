@@ -165,3 +165,66 @@ async def test_a_child_over_its_steps_time_was_ended_by_its_owner() -> None:
     assert [end.status.value for end in ends] == ["cancelled", "cancelled", "failed"]
     assert {end.error for end in ends[:2]} == {"The run's owner was cancelled"}
     assert ends[-1].failed_step == "sub"
+
+
+@only_asyncio
+@pytest.mark.parametrize("moment", range(1, 8))
+async def test_a_supervisor_cancelled_while_it_opens_lets_its_owner_go(
+    moment: int,
+) -> None:
+    """Natively cancelled at any step of its opening, the block ends as cancelled."""
+
+    async def own() -> None:
+        async with Supervisor():
+            await anyio.sleep_forever()
+
+    owner = asyncio.create_task(own())
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    owner.cancel()
+    with anyio.fail_after(5):
+        await asyncio.wait([owner])
+
+    assert owner.cancelled()
+
+
+# -- tasks that are killed at work
+
+
+@only_asyncio
+async def test_a_killed_barrier_timer_ends_its_run_and_no_other() -> None:
+    """Nobody would keep that join's time any more, so its run says so; others go on."""
+    go = anyio.Event()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="joined")
+
+    @pipe.step(to=["fast", "slow"])
+    async def begin(state: dict[str, Any]) -> None:
+        pass
+
+    @pipe.step(to="join")
+    async def fast(state: dict[str, Any]) -> None:
+        pass
+
+    @pipe.step(to="join")
+    async def slow(state: dict[str, Any]) -> None:
+        await go.wait()
+
+    @pipe.step(barrier_timeout=60)
+    async def join(state: dict[str, Any]) -> None:
+        pass
+
+    async with Supervisor() as supervisor:
+        killed = supervisor.submit_nowait(pipe, {})
+        await anyio.wait_all_tasks_blocked()
+        timers = [t for t in asyncio.all_tasks() if "_run_timer" in t.get_name()]
+        other = supervisor.submit_nowait(pipe, {})
+        await anyio.wait_all_tasks_blocked()
+        (timer,) = timers
+        timer.cancel()
+        with anyio.fail_after(5):
+            await anyio.wait_all_tasks_blocked()
+            go.set()
+            end, fine = await killed.wait(), await other.wait()
+
+    assert (end.status.value, fine.status.value) == ("failed", "success")
+    assert "join (barrier)" in (end.error or "")

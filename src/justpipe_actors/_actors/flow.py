@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 import anyio
 import attrs
@@ -16,7 +17,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .. import seams
 from .._plan.nodes import NO_ITEM, Node, SwitchNode
-from ..errors import BarrierTimeoutError
+from ..errors import BarrierTimeoutError, ReceiverKilled
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
 from ..seams import Seam
@@ -306,6 +307,11 @@ async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> No
             if seams.active is not None:
                 await seams.active.reach(Seam.TIMER, ledger.run_id, node.name)
             _expire(ledger, wave, node)
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+        is_owner = anyio.current_effective_deadline() == -inf
+        if is_owner or not ledger.host.outlive_kill():
+            raise
+        ledger.crash(ReceiverKilled(f"{node.name} (barrier)"))
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
         ledger.crash(error)
     finally:
