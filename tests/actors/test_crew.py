@@ -175,3 +175,22 @@ async def test_a_run_with_a_timeout_is_timed_while_its_step_ignores_it() -> None
 
     assert end.status.value == "timeout"
     assert end.duration_s == pytest.approx(5)
+
+
+async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
+    """Runs that are always due do not add a receiver with every slice of time."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step
+    async def spin(state: dict[str, Any]) -> str | None:
+        state["turns"] = state.get("turns", 0) + 1
+        return "spin" if state["turns"] < 5000 else None
+
+    async with Supervisor() as supervisor:
+        runs = [supervisor.submit_nowait(pipe, {}) for _ in range(3)]
+        for run in runs:
+            assert (await run.wait()).status.value == "success"
+        await anyio.wait_all_tasks_blocked()
+        statistics = crew_of(supervisor).statistics()
+
+    assert statistics.idle + statistics.working <= len(runs) + 3

@@ -2,7 +2,7 @@
 
 An actor is an inbox and a right to so many activations at once; it has no task of its
 own.  The tasks are *receivers*, they belong to the host, and any of them serves any
-actor.  Three rules are the whole of it:
+actor.  Four rules are the whole of it:
 
 *   An actor with a message and a free slot stands in the line of those who *called*.
 *   A receiver takes one message of the actor at the head, and the actor goes to the end
@@ -10,6 +10,9 @@ actor.  Three rules are the whole of it:
 *   Whoever leaves somebody standing in the line summons one more receiver, and not a
     second one before the first has come.  So a burst of a thousand messages whose
     functions never wait is served by one task and not by a thousand.
+*   A receiver whose time is up leaves the line to the one who comes, and waits.  So a
+    line that never ends is served by two tasks in turn; if both went on, each slice would
+    add one more, and every other task would wait for all of them.
 
 A receiver that commits an invocation is about to be free and will look at the line
 itself, so what it puts meanwhile summons nobody (``held``).  That is why a chain of
@@ -173,7 +176,7 @@ class Crew:
                 job = self._jobs.popleft()
                 self._summon_for_rest()
                 await job()
-            elif self._called:
+            elif self._called and not self._coming:
                 await self.serve()
             elif self._is_dismissed or len(self._idle) >= SPARE:
                 return
@@ -225,6 +228,8 @@ class Crew:
             turns += 1
             if turns >= TURNS or self.now() - since >= SLICE:
                 self._summon_for_rest()
+                if only is None:
+                    return False  # whoever comes takes over
                 await checkpoint()
                 turns = 0
                 since = self.now()
