@@ -1,0 +1,90 @@
+"""What a tail keeps, told by a list that is searched."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from justpipe_actors._run.tail import Tail, TailReader
+from justpipe_actors.events import Event, EventType
+
+
+TOKEN, OTHER = EventType.TOKEN, EventType.STEP_START
+
+
+class Model:
+    """The same, written so that it is plainly right and slow."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.kept: list[tuple[int, Event]] = []
+        self.positions = [0, 0]
+
+    def put(self, number: int, event: Event) -> None:
+        """Keep an event; the oldest token goes, else the oldest."""
+        self.kept.append((number, event))
+        if 0 < self.capacity < len(self.kept):
+            tokens = [one for one in self.kept if one[1].type is TOKEN]
+            self.kept.remove((tokens or self.kept)[0])
+
+    def get(self, reader: int) -> Event | None:
+        """Return the first event that is kept behind what the reader has read."""
+        for number, event in self.kept:
+            if number > self.positions[reader]:
+                self.positions[reader] = number
+                return event
+        return None
+
+
+moves = st.lists(
+    st.one_of(
+        st.sampled_from([TOKEN, TOKEN, OTHER]),
+        st.tuples(st.integers(0, 1), st.integers(1, 4)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=200)
+@given(capacity=st.integers(0, 8), moves=moves)
+async def test_readers_see_what_is_kept_and_in_order(
+    capacity: int, moves: list[EventType | tuple[int, int]]
+) -> None:
+    """However puts and two readers mix, each reads on with the next event that is kept."""
+    tail, model = Tail(capacity), Model(capacity)
+    readers = TailReader(tail), TailReader(tail)
+    said = 0
+    for move in moves:
+        if isinstance(move, EventType):
+            said += 1
+            event = Event(move, str(said))
+            tail.put(event)
+            model.put(said, event)
+        else:
+            reader, times = move
+            for _ in range(times):
+                if (expected := model.get(reader)) is not None:
+                    assert await readers[reader].get() is expected
+    tail.end()
+
+    assert len(tail) == tail.depth == len(model.kept)
+    assert tail.dropped == said - len(model.kept)
+    for number, late in enumerate(readers):
+        while (left := await late.get()) is not None:
+            assert left is model.get(number)
+        assert model.get(number) is None
+
+
+@pytest.mark.parametrize("kind", [TOKEN, OTHER])
+async def test_what_was_dropped_takes_no_room(kind: EventType) -> None:
+    """A tail holds on to what it keeps only, and to one number for what it dropped."""
+    tail = Tail(10)
+    for number in range(1000):
+        tail.put(Event(kind, str(number)))
+
+    lane = tail.tokens if kind is TOKEN else tail.others
+    assert (lane.first, lane.end, len(tail)) == (990, 1000, 10)
+    assert lane.get(989) is None
+    event = await TailReader(tail).get()
+    assert event is not None
+    assert event.stage == "990"
