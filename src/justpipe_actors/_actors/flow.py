@@ -181,6 +181,9 @@ def _hear(
         decision = doorway.gate.report(word.source, word.report)
         if first and doorway.gate.decision is None:
             _arm(ledger, wave, target, doorway.gate)
+        if word.report is Report.ARRIVED and doorway.gate.decision is Decision.ABSENT:
+            # Its way was said not to be taken, and then a step named it after all.
+            _note(ledger, target.name, "unsatisfied", (word.source,))
         if decision is not None:
             _decided(ledger, wave, target, doorway.gate, cause)
     if doorway.dead or target.name in wave.started:

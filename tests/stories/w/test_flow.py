@@ -810,3 +810,36 @@ async def test_w21_notes_of_a_map_are_the_maps() -> None:
 
     assert [e.meta["data"]["by"] for e in ends if e.meta] == [1, 2, "map"]
     assert events[-1].meta == {"counters": {"items": 2}}
+
+
+async def test_w13_a_step_named_after_its_way_was_given_up_names_the_join() -> None:
+    """A join that closed on absent parents is named when one of them arrives after all."""
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+
+    @pipe.step(to=["way", "late"])
+    async def first(state: dict[str, Any]) -> str:
+        return "namer"
+
+    @pipe.step(to="join")
+    async def way(state: dict[str, Any]) -> None:
+        pass
+
+    @pipe.step(to="join")
+    async def late(state: dict[str, Any]) -> None:
+        pass
+
+    @pipe.step
+    async def join(state: dict[str, Any]) -> None:
+        state["joined"] = True
+
+    @pipe.step
+    async def namer(state: dict[str, Any]) -> str:
+        return "late"
+
+    state: dict[str, Any] = {}
+    end = await pipe.run(state, start="first").wait()
+
+    assert state == {}
+    assert [(one.step, one.kind, one.parents) for one in end.diagnostics] == [
+        ("join", "unsatisfied", ("late",))
+    ]
