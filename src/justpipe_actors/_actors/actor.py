@@ -4,7 +4,7 @@ An actor has no task of its own; the receivers of its host's crew perform what i
 inbox.  It stands in the crew's line whenever it has a message and a slot for it.
 
 An activation that cannot go on because its run's consumer is behind gives its slot back
-while it waits (``lend_slot``), so a stalled run holds up nobody but itself.  It gets the
+while it waits (``Activation.wait_room``), so a stalled run holds up nobody but itself.  It gets the
 next slot that becomes free, before any message does.
 """
 

@@ -367,7 +367,7 @@ async def test_w8_observers_hear_the_end_before_the_consumer(
 ) -> None:
     """W8: FINISH and the last callback have been heard when the consumer leaves, however early."""
     if ending == "endless" and last is EventType.FINISH:
-        pytest.skip("it has none")
+        pytest.skip("an endless run has no FINISH to leave at")
     diary = Diary()
     pipe: AnyPipe = Pipe(dict)
     ways: dict[str, Callable[[], Any]] = {

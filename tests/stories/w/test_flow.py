@@ -441,7 +441,7 @@ async def test_w17_items_are_pulled_lazily(company: int) -> None:
         done += 1
 
     if company > 1:
-        pytest.skip("the counters are one run's")
+        pytest.skip("it counts what one run holds, so it needs to be alone")
     events = await play(pipe, company=company)
     assert end_of(events).status is SUCCESS
     assert (most_out, done) == (2, 2000)
