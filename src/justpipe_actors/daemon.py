@@ -75,7 +75,7 @@ async def serve(
     return supervisor.report or DrainReport()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Daemon:
     """What a daemon does besides its runs."""
 

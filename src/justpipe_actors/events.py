@@ -12,6 +12,10 @@ from enum import Enum
 from typing import Any
 
 
+PERSIST_LIMIT = 1_000_000
+"""Characters of one stored payload, when the pipe does not say otherwise."""
+
+
 class EventType(Enum):
     """What happened."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from sys import modules
 
 
 def front_door(package: str, where: Mapping[str, str]) -> Callable[[str], object]:
@@ -22,7 +23,9 @@ def front_door(package: str, where: Mapping[str, str]) -> Callable[[str], object
 
     def find(name: str) -> object:
         if name in where:
-            return getattr(import_module(where[name], package), name)
+            found = getattr(import_module(where[name], package), name)
+            vars(modules[package])[name] = found  # nobody asks here a second time
+            return found
         if not name.startswith("_"):
             module = f"{package}.{name}"
             try:

@@ -71,7 +71,7 @@ class Meta(Protocol):
         ...
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Notes:
     """The one implementation of ``ScopedMeta``."""
 
@@ -175,7 +175,7 @@ current_step_notes: ContextVar[StepNotes] = ContextVar("justpipe_actors_step_not
 """The invocation on whose behalf code is running."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MetaProxy:
     """The one implementation of ``Meta``: says whose notes are meant, at each use."""
 

@@ -27,17 +27,18 @@ from ._plan.description import Described, describe
 from ._run.order import Order
 from ._run.overflow import Overflow
 from ._run.stream import RunStream
-from .abc import Middleware, Redact, RunRecorder
+from .abc import Middleware, Redact
 from .cancellation import CancellationToken
+from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
 from .middleware import tenacity_retry_middleware
 from .placements import ThreadPlacement
-from .records import PERSIST_LIMIT
 
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from .abc import RunRecorder
     from .observability import EventLogger
     from .storage.encoding import StatePolicy
     from .storage.persistence import Persistence, Storage

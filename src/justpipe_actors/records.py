@@ -28,9 +28,6 @@ class OpenStatus(Enum):
 RunStatus = PipelineTerminalStatus | OpenStatus
 """How a stored run stands: a terminal status once it has ended."""
 
-PERSIST_LIMIT = 1_000_000
-"""Characters of one stored payload, when the pipe does not say otherwise."""
-
 LABELS = (
     *(status.value for status in OpenStatus),
     *(status.value for status in PipelineTerminalStatus),

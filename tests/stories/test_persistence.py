@@ -29,7 +29,7 @@ from justpipe_actors import (
     Supervisor,
     Suspend,
 )
-from justpipe_actors._run.audience import Recording
+from justpipe_actors._run.recording import Recording
 from justpipe_actors._run.stream import RunStream
 from justpipe_actors.abc import StorageBackend
 from justpipe_actors.codec import event_to_plain

@@ -15,7 +15,7 @@ from .messages import Start
 from .parts import Performer
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Activation:
     """What belongs to one invocation and to nothing else."""
 

@@ -45,7 +45,7 @@ class ActorStatistics:
     """The version of that pipe: its hash."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Actor:
     """One step at work."""
 

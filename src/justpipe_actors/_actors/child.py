@@ -101,7 +101,7 @@ class ChildStatistics:
     """When it entered this state, in the loop's seconds."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Child:
     """One child of a supervisor."""
 

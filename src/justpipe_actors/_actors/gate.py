@@ -51,7 +51,7 @@ class Decision(Enum):
     PRUNED = "pruned"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Gate:
     """The waiting of one step for its parents, in one wave."""
 
@@ -106,7 +106,7 @@ class Gate:
         return Decision.PRUNED if self._has_pruned else Decision.ABSENT
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Doorway:
     """Both ways into one step, in one wave: through its gate, and past it."""
 

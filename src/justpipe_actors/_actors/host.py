@@ -35,7 +35,7 @@ A program that builds a pipe per request would otherwise collect actors for ever
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Host:
     """The actors of one supervisor, private or shared."""
 

@@ -43,7 +43,7 @@ class InboxStatistics:
     """When the message that has waited longest was put; None when none had to wait."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Inbox:
     """The lanes of one actor.
 

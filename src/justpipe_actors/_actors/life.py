@@ -46,7 +46,7 @@ class ServiceStatus:
         self._stopping.set()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Life:
     """One incarnation of a child."""
 

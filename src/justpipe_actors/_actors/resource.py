@@ -46,7 +46,7 @@ class ResourceStatistics:
     """What broke it last, or kept it from opening: type and text."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Incarnation:
     """One opening of a resource, from the attempt to the last bit of its closing."""
 
@@ -82,7 +82,7 @@ class Incarnation:
         return any(loan.incarnation is other for loan in self.held)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Resource:
     """One resource of one owner, over all its incarnations."""
 
@@ -115,7 +115,7 @@ class Resource:
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Loan:
     """One use of an incarnation."""
 

@@ -57,7 +57,7 @@ STABLE = 5.0
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Resources:
     """All resources of one owner."""
 

@@ -71,7 +71,7 @@ class Owner:
     """Hears, once, that supervision has given up."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Children:
     """The children of one supervisor, in start order."""
 

@@ -19,7 +19,7 @@ NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Tally:
     """Counters; ``metrics()`` turns them into what FINISH reports."""
 

@@ -31,7 +31,7 @@ import attrs
 from .gate import Doorway
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Wave:
     """The state of one pass."""
 

@@ -43,7 +43,7 @@ OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
 """What the two know; who is not checked by a type checker is told of a misspelling."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Catalog:
     """Pipes by name."""
 

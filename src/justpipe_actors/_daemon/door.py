@@ -33,7 +33,7 @@ CLOSED = RunRejected(
 DoorState = Literal["starting", "open", "draining", "closed"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Caller:
     """Somebody who asks to be let in."""
 
@@ -53,7 +53,7 @@ class DoorStatistics:
     """Places there are; None is no limit."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Door:
     """The places of one supervisor."""
 

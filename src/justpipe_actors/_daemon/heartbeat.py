@@ -29,7 +29,7 @@ PULSE = 1.0
 _logger = logging.getLogger("justpipe_actors.loop")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Heartbeat:
     """Watches one loop from outside; begin it in the loop's thread."""
 

@@ -30,7 +30,7 @@ RELOADING: tuple[signal.Signals, ...] = tuple(
 """Signals that ask for a reload; there is none on Windows."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Interrupts:
     """The signals that have come and are not dealt with."""
 

@@ -35,7 +35,7 @@ def _nothing() -> None:
     """Give back no place."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Roster:
     """The runs of one supervisor; it owns them."""
 

@@ -21,7 +21,7 @@ from .signature import analyze, fits, hints_of
 from .steps import StepDef
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Registry:
     """The definition of one pipe."""
 

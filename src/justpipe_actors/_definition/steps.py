@@ -38,7 +38,7 @@ class Options:
     """Keyword arguments for middleware."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class StepDef:
     """A registered step of any kind."""
 

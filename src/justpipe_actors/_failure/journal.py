@@ -64,7 +64,7 @@ class Ending:
     """The words for it."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Journal:
     """The troubles of one run."""
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from types import GeneratorType
 from typing import Any, Protocol, cast
 
 import attrs
 
+from ..relay import End, Items, relay, relaying
 from .nodes import ResourceNode
 
 
@@ -69,13 +70,11 @@ def equipped(
         return func
     if _is_stream(func):
 
-        async def begin(arguments: dict[str, Any]) -> _Streaming:
+        async def begin(arguments: dict[str, Any]) -> tuple[Items, End]:
             loans = await _borrow(needs, breaks)
-            return func(**arguments, **loans.values()), loans
+            return func(**arguments, **loans.values()), loans.end
 
-        # A partial of an async generator function passes for one, as its middleware
-        # must know.
-        return functools.update_wrapper(functools.partial(_relay, begin), func)
+        return relaying(func, begin)
 
     @functools.wraps(func)
     async def called(**arguments: Any) -> Any:
@@ -110,7 +109,7 @@ async def _borrow(needs: Mapping[str, ResourceNode], breaks: Breaks) -> _Loans:
     return loans
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Loans:
     """What one call has borrowed."""
 
@@ -140,20 +139,17 @@ def _is_among(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
 # -- streams and generators use resources after the call
 
 
-_Streaming = tuple[AsyncGenerator[Any, None], _Loans]
-
-
 def _after(result: object, loans: _Loans) -> object:
     """Give the loans back now, or when what the function returned is used up."""
     if isinstance(result, GeneratorType):
         held: object = _hold(result, loans)
     elif inspect.isasyncgen(result):
-        items = cast("AsyncGenerator[Any, None]", result)
+        items = cast("Items", result)
 
-        async def begin(_arguments: dict[str, Any]) -> _Streaming:
-            return items, loans
+        async def begin(_arguments: dict[str, Any]) -> tuple[Items, End]:
+            return items, loans.end
 
-        held = _relay(begin)
+        held = relay(begin)
     else:
         loans.end()
         return result
@@ -171,34 +167,3 @@ def _hold(items: Generator[Any], loans: _Loans) -> Generator[Any]:
         raise
     finally:
         loans.end(problem)
-
-
-async def _relay(
-    begin: Callable[[dict[str, Any]], Awaitable[_Streaming]], /, **arguments: Any
-) -> AsyncGenerator[Any, None]:
-    """Stream what a function streams, as ``yield from`` would if it could."""
-    items, loans = await begin(arguments)
-    problem: BaseException | None = None
-    try:
-        item = await anext(items)
-        while True:
-            # What is thrown in belongs to the function, whose own cancel scopes may be
-            # open around its yield.
-            try:
-                yield item
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on
-                item = await items.athrow(error)  # noqa: ASYNC102
-            else:
-                item = await anext(items)
-    except StopAsyncIteration:
-        return
-    except BaseException as error:
-        problem = error
-        raise
-    finally:
-        try:
-            await items.aclose()  # noqa: ASYNC102 - its cleanup shields itself
-        finally:
-            loans.end(problem)

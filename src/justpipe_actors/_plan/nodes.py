@@ -48,7 +48,7 @@ class RunValues(Protocol):
         ...
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CallValues:
     """The values of one call that functions may ask for besides the run's."""
 
@@ -79,7 +79,7 @@ class Callback:
     """Collects its arguments."""
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class Node:
     """One step of a plan; the four kinds add what only they need."""
 
@@ -117,13 +117,17 @@ class Node:
         """Whether it waits for more than one parent."""
         return len(self.parents) > 1
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
-@attrs.frozen(eq=False, kw_only=True)
+
 class StepNode(Node):
     """A plain step."""
 
+    __slots__ = ()
 
-@attrs.frozen(eq=False, kw_only=True)
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class MapNode(Node):
     """A step whose result is mapped over."""
 
@@ -137,7 +141,7 @@ Route = str | type[Stop]
 """Where a switch may lead: a step, or the end of the run."""
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class SwitchNode(Node):
     """A step whose result chooses the next one."""
 
@@ -158,7 +162,7 @@ class SwitchNode(Node):
         return tuple(dict.fromkeys([*named, *tail]))
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class SubNode(Node):
     """A step whose result is the state of a child run."""
 
@@ -166,7 +170,7 @@ class SubNode(Node):
     """The child pipe; whatever it is, it is handed to the one who starts runs."""
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class ResourceNode:
     """A resource of a plan, with those it needs."""
 
@@ -195,7 +199,7 @@ class ResourceNode:
     """What makes two resources one: the function and what it needs are the same."""
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class Plan:
     """A compiled pipeline; immutable and shared by all its runs."""
 

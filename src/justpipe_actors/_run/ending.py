@@ -39,7 +39,7 @@ _REASONS = {
 }
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Figures:
     """What a run measured, whatever became of it."""
 

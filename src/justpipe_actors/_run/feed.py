@@ -22,7 +22,7 @@ TURN = 256
 """Events handed out before others get a turn, if the consumer never has to wait."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Feed:
     """A bounded buffer with one reader."""
 

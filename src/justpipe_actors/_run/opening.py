@@ -20,10 +20,12 @@ from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError
 from ..failures import FailureKind
 from ..seams import Seam
-from .audience import Audience, Listener, Recording
+from .audience import Audience
 from .hosting import Loop, current_loop
+from .listener import Listener
 from .notes import bind_notes
 from .order import Order
+from .recording import Recording
 from .run import Run
 from .voice import ParentSink, RunVoice, Sink
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from .._plan.nodes import Plan
-from ..abc import EventHook, ObserverProtocol, RunRecorder
+from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
 
 
 if TYPE_CHECKING:
     from attrs import frozen
+
+    from ..abc import RunRecorder
 else:
     # Frozen for type checkers only: see ``_actors.messages``.
     from attrs import define as frozen
 
 
-_UUID_BITS = uuid.UUID(int=0, version=4).int
+_UUID_BITS = 0x4 << 76 | 0x8 << 60
+"""What every random UUID has: its version, and its variant."""
 _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
 
 

@@ -26,7 +26,7 @@ from .feed import Feed
 Overflow = Literal["block", "drop_oldest", "fail"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SheddingFeed(Feed):
     """A buffer that drops its oldest TOKEN instead of making anybody wait."""
 
@@ -70,7 +70,7 @@ class SheddingFeed(Feed):
         self.dropped += 1
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class StrictFeed(Feed):
     """A buffer whose run fails when it is full."""
 

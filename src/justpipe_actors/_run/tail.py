@@ -24,7 +24,7 @@ from ..events import Event, EventType
 from .feed import TURN
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lane:
     """Events of one kind, by their places 0, 1, 2, ...; a dict because readers jump.
 
@@ -52,7 +52,7 @@ class Lane:
         return self._kept.get(place)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Tail:
     """A buffer with one writer and any number of readers."""
 
@@ -115,7 +115,7 @@ class Tail:
             self._news = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TailReader:
     """One reader of a tail."""
 

@@ -14,7 +14,7 @@ import attrs
 from ..abc import Redact, StorageBackend
 from ..codec import to_plain
 from ..errors import DefinitionError
-from ..records import PERSIST_LIMIT
+from ..events import PERSIST_LIMIT
 from .backlog import Backlog
 from .encoding import Encoder, StatePolicy
 from .places import DATABASE, DESCRIPTION, replace_text, storage_root

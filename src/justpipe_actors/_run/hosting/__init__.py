@@ -1,0 +1,26 @@
+"""The one seam that knows which event loop this is.
+
+A run that nobody's block owns is owned by the loop: a trio system task, or an asyncio task
+that is strongly referenced, since asyncio alone keeps only a weak reference.
+What is for one loop is imported on that loop only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...fronts import front_door
+from .loops import Loop, current_loop
+
+
+if TYPE_CHECKING:
+    from .on_asyncio import AsyncioLoop
+    from .on_trio import TrioLoop
+
+
+__all__ = ["AsyncioLoop", "Loop", "TrioLoop", "current_loop"]
+
+_WHERE = {"AsyncioLoop": ".on_asyncio", "TrioLoop": ".on_trio"}
+
+if not TYPE_CHECKING:
+    __getattr__ = front_door(__name__, _WHERE)

@@ -1,0 +1,63 @@
+"""What the engine asks of the event loop itself, past anyio."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+import sniffio
+
+from .. import hosting
+
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+
+Main = Callable[[], Awaitable[None]]
+Work = Callable[[], Awaitable[object]]
+Begin = Callable[[], Coroutine[Any, Any, None]]
+Job = Callable[..., Coroutine[Any, Any, object]]
+
+
+class Loop(Protocol):
+    """What only the event loop itself can do."""
+
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+        ...
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        ...
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        ...
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        ...
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task, where other tasks can be started."""
+        ...
+
+    def spawn(self, main: Main) -> None:
+        """Start a task that the loop owns; it must not raise."""
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Let an interrupt that nobody waits for reach the program."""
+
+
+def current_loop() -> Loop:
+    """Return the loop this is called in."""
+    if sniffio.current_async_library() == "trio":
+        return hosting.TrioLoop()
+    return hosting.AsyncioLoop()

@@ -1,0 +1,110 @@
+"""The asyncio loop; the one module of the engine that imports asyncio."""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - this is the hosting seam
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import sniffio
+
+from .loops import Begin, Job, Main, Work
+
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+
+class AsyncioLoop:
+    """The running asyncio loop."""
+
+    _tasks: set[asyncio.Task[None]] = set()  # noqa: RUF012 - shared on purpose
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        task = asyncio.current_task()
+        return lambda: task is not None and task.cancelling() > 0
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return False
+        while task.uncancel():
+            continue
+        return True
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task and not in a callback of the loop."""
+        return asyncio.current_task() is not None
+
+    def spawn(self, main: Main) -> None:
+        """Start a task and hold on to it until it ends."""
+
+        def hold(begin: Begin) -> None:
+            task = self._loop.create_task(begin(), name="justpipe_actors run")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        self._ensure_begun(main, hold)
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
+        name = getattr(func, "__qualname__", None)
+        start = partial(tasks.start_soon, name=name)
+        self._ensure_begun(partial(func, *args), start)
+
+    def _ensure_begun(self, main: Work, start: Callable[[Begin], object]) -> None:
+        """Start a task, and once more if it is killed before it has begun.
+
+        A task that was cancelled before its first step never takes it: nobody would
+        hear that what it was to do is not done.  The loop calls in order, so what is
+        called soon after a task was made finds it begun, or dead.
+        """
+        begun = False
+
+        async def live() -> None:
+            nonlocal begun
+            begun = True
+            await main()
+
+        def look() -> None:
+            if not begun:
+                life.close()
+                # No task is running here, and that is how anyio knows where it is.
+                sniffio.current_async_library_cvar.set("asyncio")
+                self._ensure_begun(main, start)
+
+        life = live()
+        try:
+            start(lambda: life)
+        except BaseException:
+            life.close()
+            raise
+        self._loop.call_soon(look)
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(func)
+            except RuntimeError:
+                return
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Raise it out of the loop."""
+
+        def tear() -> None:
+            raise error
+
+        self._loop.call_soon(tear)
