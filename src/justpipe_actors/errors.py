@@ -492,7 +492,7 @@ class StepTimeoutError(TimeoutError):
 
 
 class HookTimeoutError(TimeoutError):
-    """A shutdown hook of a run that nobody waits for any more took too long."""
+    """A shutdown hook took too long after somebody had asked for the run's end."""
 
     def __init__(self, hook: str, seconds: float) -> None:
         super().__init__(

@@ -52,6 +52,11 @@ class Audience:
                 return True
         return False
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether its end may take for ever: a recorder alone gives up by itself."""
+        return any(isinstance(one, Listener) for one in self.listeners)
+
     async def open(self, tasks: TaskGroup) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
         try:
@@ -72,15 +77,15 @@ class Audience:
             await listener.wait_room()
 
     async def finish(
-        self, end: PipelineEndData, failure: Exception | None, grace: float | None
+        self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope
     ) -> None:
-        """Wait until they have heard everything; give up after ``grace`` seconds."""
+        """Wait until they have heard everything; give up when ``limit`` is cancelled."""
         if not self.listeners:
             return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
         for listener in self.listeners:
             listener.finish(callback, failure or end.duration_s)
-        with anyio.move_on_after(grace):  # noqa: ASYNC912
+        with limit:  # noqa: ASYNC912
             for listener in self.listeners:
                 await listener.wait_gone(end)
         for listener in self.listeners:

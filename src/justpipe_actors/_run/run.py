@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from functools import partial
+from inspect import isawaitable
 from math import inf
 from typing import Any
 
@@ -48,16 +49,17 @@ from ..meta import RunNotes, current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
 from .ending import Figures, conclude
+from .grace import GRACE, PATIENCE, Grace
 from .hosting import Loop
 from .order import Order
 from .voice import RunVoice
 
 
-PATIENCE = 10.0
-"""Seconds after which a cancelled run that does not end says who holds it up."""
-
-GRACE = 30.0
-"""Seconds that hooks and observers get once nobody waits for the run any more."""
+WANTED_OVER = (
+    PipelineTerminalStatus.CLIENT_CLOSED,
+    PipelineTerminalStatus.CANCELLED,
+)
+"""Endings that somebody asked for: from then on there is a limit to cleaning up."""
 
 _logger = logging.getLogger("justpipe_actors")
 
@@ -91,6 +93,13 @@ class Run:
     """Whether its consumer has dropped it."""
     _resources: Resources | None = attrs.field(default=None, init=False)
     _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
+    _grace: Grace = attrs.field(
+        default=attrs.Factory(
+            lambda self: Grace(self.ledger.run_id, self.loop.now), takes_self=True
+        ),
+        init=False,
+    )
+    _in_reach: TaskGroup | None = attrs.field(default=None, init=False)
     _began: float | None = attrs.field(default=None, init=False)
     _is_working: bool = attrs.field(default=False, init=False)
     _is_serving: bool = attrs.field(default=False, init=False)
@@ -103,6 +112,8 @@ class Run:
             return
         if self.ledger.ending is None and self.end is None:
             self.ledger.ending = Ending(status, reason)
+        if status in WANTED_OVER:
+            self._grace.ask()
         if not self._is_working:
             if self._scope is not None:
                 self._scope.cancel()
@@ -195,11 +206,11 @@ class Run:
                 await self._work(self.host or self._open_host(tasks))
         except anyio.get_cancelled_exc_class():
             self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-            await self._wind_up()  # noqa: ASYNC102 - shielded where it waits
+            await self._wind_up(tasks)  # noqa: ASYNC102 - shielded where it waits
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
             self._crash(error)
-        await self._wind_up()
+        await self._wind_up(tasks)
 
     async def _begin(self, tasks: TaskGroup | None) -> bool:
         """Come as far as START; tell whether there is work to do then."""
@@ -344,16 +355,39 @@ class Run:
 
     # -- its end
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self, tasks: TaskGroup | None) -> None:
         """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
         is_waiting = self.order.plan.shutdown or self.voice.audience.listeners
-        if is_waiting or seams.active is not None:
-            with anyio.CancelScope(shield=True):
-                await self._shut_down()
-                await self._finish()
+        if is_waiting and tasks is None:
+            async with anyio.create_task_group() as own:
+                await self._close_down(own)
+        elif is_waiting or seams.active is not None:
+            await self._close_down(tasks)
         else:
             await self._shut_down()
             await self._finish()
+
+    async def _close_down(self, tasks: TaskGroup | None) -> None:
+        ending = self.ledger.ending
+        if ending is not None and ending.status in WANTED_OVER:
+            self._grace.ask()
+        self._grace.renew()
+        self._in_reach = tasks
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._shut_down()
+                await self._finish()
+            finally:
+                await self._grace.end_watch()  # noqa: ASYNC102 - ends at once
+
+    def _watch_owner(self) -> None:
+        """Have a task beside the shield, which hides the owner's cancellation."""
+        if self._in_reach is not None:
+            start = partial(self.loop.start_in, self._in_reach)
+            self._grace.start_watch(start, self._owner_cancelled)
+
+    def _owner_cancelled(self) -> None:
+        self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
 
     async def _shut_down(self) -> None:
         ending = self.ledger.ending
@@ -368,22 +402,12 @@ class Run:
             self._crash(error)
 
     async def _call_shutdown_hooks(self) -> None:
-        patience = self._patience()
-        deadline = inf if patience is None else self.loop.now() + patience
         for hook in self.order.plan.shutdown:
-            with anyio.CancelScope(deadline=deadline) as limit:
+            with self._grace.limit(f"shutdown hook '{hook.name}'") as limit:
                 await self._call_hook(hook, FailureKind.SHUTDOWN)
             if limit.cancelled_caught:
-                late = HookTimeoutError(hook.name, patience or 0)
+                late = HookTimeoutError(hook.name, GRACE)
                 self._hook_failed(FailureKind.SHUTDOWN, late)
-
-    def _patience(self) -> float | None:
-        ending = self.ledger.ending
-        closed = ending is not None and ending.status in (
-            PipelineTerminalStatus.CLIENT_CLOSED,
-            PipelineTerminalStatus.CANCELLED,
-        )
-        return GRACE if closed else None
 
     async def _finish(self) -> None:
         sink = self.voice.sink
@@ -392,7 +416,11 @@ class Run:
         self.voice.audience.put(finish)
         has_failed = end.status is PipelineTerminalStatus.FAILED
         failure = self._cause() if has_failed else None
-        await self.voice.audience.finish(end, failure, self._patience())
+        self._grace.renew()
+        limit = self._grace.limit("observers")
+        if self.voice.audience.is_patient:
+            self._watch_owner()
+        await self.voice.audience.finish(end, failure, limit)
         sink.put(finish)
         sink.end()
 
@@ -431,6 +459,8 @@ class Run:
             if seams.active is not None:
                 await seams.active.reach(Seam.HOOK, self.ledger.run_id, hook.name)
             result = call(hook.func, hook.bind(self.ledger, CallValues()))
+            if isawaitable(result):
+                self._watch_owner()
             await settle_value(result, None)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
             culprit = blamed(error, hook.name, self.loop.is_task_cancelled)
