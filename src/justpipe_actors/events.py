@@ -81,18 +81,3 @@ class Event:
     """The map workers and sub-pipelines around it, outermost first."""
     meta: dict[str, Any] | None = None
     """What the step recorded, and the framework's own figures."""
-
-
-_new = object.__new__
-_set = object.__setattr__
-
-
-def event_of(fields: dict[str, Any]) -> Event:
-    """Build an event from a dict that has all its fields, and belongs to it from then on.
-
-    A frozen dataclass assigns its fifteen fields one guarded call at a time; this is a
-    quarter of the price, and events are most of what a small step costs.
-    """
-    event = _new(Event)
-    _set(event, "__dict__", fields)
-    return event

@@ -136,6 +136,8 @@ class Ledger:
     """Where its actors live."""
     start_child: Callable[[Any, object, object], Awaitable[Any]]
     """How a sub-pipeline begins: the one thing actors need from the room above."""
+    tally: Tally = attrs.field(factory=Tally)
+    """Figures for FINISH."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, the error log shows the state."""
     start: str | None = None
@@ -167,8 +169,6 @@ class Ledger:
     """What went wrong."""
     noted: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, and in how many passes."""
-    tally: Tally = attrs.field(factory=Tally, init=False)
-    """Figures for FINISH."""
     halted: bool = attrs.field(default=False, init=False)
     """Nothing new is started; what runs may finish."""
     interrupted: bool = attrs.field(default=False, init=False)

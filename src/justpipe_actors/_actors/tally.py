@@ -58,12 +58,6 @@ class Tally:
         name = type._value_
         self.events[name] = self.events.get(name, 0) + 1
 
-    def discount(self, type: EventType) -> None:  # noqa: A002 - the event's own word
-        """Take one event out of the count."""
-        left = self.events.pop(type._value_, 0) - 1
-        if left > 0:
-            self.events[type._value_] = left
-
     @property
     def tokens(self) -> int:
         """TOKEN events so far."""

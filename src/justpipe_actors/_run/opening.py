@@ -51,11 +51,11 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
         # A private host is opened by the run itself, before its first message.
         host=host,  # type: ignore[arg-type]
         start_child=run_child,
+        tally=voice.tally,
         log_state=order.log_state,
         start=start,
         reached=order.plan.reachable(start) if start is not None else None,
     )
-    voice.tally = ledger.tally
     run = Run(order, loop, voice, ledger, notes, host)
     voice.on_broken_hook = run.break_off
     for listener in audience.listeners:

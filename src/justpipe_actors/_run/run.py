@@ -429,8 +429,7 @@ class Run:
         before = self.ledger.aborted
         end = self.end = self._conclude()
         meta = self.notes.run.snapshot() or None
-        finish = self.voice.word(EventType.FINISH, "system", end, meta=meta)
-        self.ledger.tally.discount(EventType.FINISH)  # it reports, and is not reported
+        finish = self.voice.word(end, meta)
         if self.ledger.aborted is not before:
             end = self.end = self._conclude()
             finish = replace(finish, payload=end)
