@@ -37,6 +37,8 @@ class Activation:
     """What it notes about itself."""
     coroutine: Coroutine[object, object, object] | None = None
     """What it is driving, to be asked where it waits."""
+    returned: object = None
+    """What its function returned, until it is looked at."""
     status: StepStatus = StepStatus.SUCCESS
     """ERROR as soon as its function has failed, even when a handler mends it."""
     failed: bool = False

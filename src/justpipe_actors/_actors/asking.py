@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
-from types import CoroutineType
 
 import anyio
 
@@ -41,9 +40,8 @@ from ..meta import StepStatus
 from ..seams import Seam
 from .activation import Activation
 from .breaking import failure_of
-from .calling import call, resume, settle_value, step_into, within
+from .calling import Begun, call_into, resume, settle_value, within
 from .map import open_fan, run_fan
-from .messages import Start
 from .outlet import Outlet
 from .sub import run_child
 from .switch import choose
@@ -53,35 +51,62 @@ async def ask_within_time(act: Activation) -> Answer:
     """Ask the step's function, for as long as its timeout allows."""
     timeout = act.node.timeout
     with anyio.move_on_after(timeout) as limit:
-        return await ask_function(act, limit)
+        return await _ask(act, limit)
     return Fail(StepTimeoutError(act.node.name, timeout or 0))
 
 
-async def ask_function(
+async def _ask(act: Activation, limit: anyio.CancelScope) -> Answer:
+    if seams.active is not None:
+        try:
+            await seams.active.reach(Seam.CALL, act.ledger.run_id, act.node.name)
+        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+            return _failed(act, error)  # noqa: ASYNC104
+    return begin_asking(act) or await finish_asking(act, limit)
+
+
+def begin_asking(act: Activation) -> Answer | None:
+    """Call the step's function; None when there is more to do with what it returned.
+
+    Most functions neither wait nor have an answer, and are done with here.
+    """
+    ledger, node, item = act.ledger, act.actor.node, act.message.item
+    try:
+        values = NO_VALUES if item is NO_ITEM else CallValues(item)
+        value = act.variables.run(call_into, node.func, node.bind(ledger, values))
+    except BaseException as error:  # noqa: BLE001 - what is our own is raised again
+        return _failed(act, error)
+    if value is None and isinstance(node, StepNode):
+        return PROCEED
+    act.returned = value
+    return None
+
+
+async def finish_asking(
     act: Activation, limit: anyio.CancelScope | None = None
 ) -> Answer:
-    """Call the step's function and say what its result means."""
-    ledger, node = act.ledger, act.node
+    """Wait for what the step's function returned, and say what it means."""
+    node, value = act.node, act.returned
+    act.returned = None
     try:
-        if seams.active is not None:
-            await seams.active.reach(Seam.CALL, ledger.run_id, node.name)
-        arguments = node.bind(ledger, _values_of(act.message))
-        value = act.variables.run(call, node.func, arguments)
+        if isinstance(value, Begun):
+            value = await _driven(act, value)
+            act.coroutine = None
         if value is not None:
             value = await _settled(act, value, keep=isinstance(node, MapNode))
         answer = _meaning(node, value)
-        if answer is not PROCEED:
+        if isinstance(answer, FanOut | Descend):
             answer = await _fulfil(act, answer, limit)
     except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-        failure = failure_of(act, error)
-        if failure is None:
-            raise
-        return failure  # noqa: ASYNC104
+        return _failed(act, error)  # noqa: ASYNC104
     return answer
 
 
-def _values_of(message: Start) -> CallValues:
-    return NO_VALUES if message.item is NO_ITEM else CallValues(message.item)
+def _failed(act: Activation, error: BaseException) -> Fail:
+    """Turn what was raised into an answer; raise it again if it is our own."""
+    failure = failure_of(act, error)
+    if failure is None:
+        raise error
+    return failure
 
 
 def _meaning(node: Node, value: object) -> Answer:
@@ -99,28 +124,21 @@ def _meaning(node: Node, value: object) -> Answer:
             raise AssertionError(msg)
 
 
+def _driven(act: Activation, begun: Begun) -> Awaitable[object]:
+    """Return what drives a function that has begun on to its value."""
+    act.coroutine = begun.coroutine
+    return resume(act.variables, begun.coroutine, begun.trap, _pause(act))
+
+
 async def _settled(act: Activation, result: object, *, keep: bool = False) -> object:
-    """Drive what a function returned to its value; ``keep`` leaves streams whole."""
-    variables = act.variables
-    if isinstance(result, CoroutineType):
-        # Most functions never wait: then nothing needs to be driven.
-        try:
-            trap = variables.run(step_into, result)
-        except StopIteration as stop:
-            result = stop.value
-        else:
-            act.coroutine = result
-            result = await resume(variables, result, trap, _pause(act))
-            act.coroutine = None
-        if result is None:
-            return None
+    """Wait for what a function returned; ``keep`` leaves streams whole."""
     if not (
         hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
     ):
         return result
     act.coroutine = settle_value(result, None if keep else Outlet(act))
     try:
-        return await within(variables, act.coroutine, _pause(act))
+        return await within(act.variables, act.coroutine, _pause(act))
     finally:
         act.coroutine = None
 
@@ -187,7 +205,10 @@ async def _consult(act: Activation, handler: Callback, error: Exception) -> Answ
             await seams.active.reach(Seam.HANDLE, act.ledger.run_id, act.node.name)
         values = CallValues(error=error, step_name=act.node.name)
         arguments = handler.bind(act.ledger, values)
-        value = act.variables.run(call, handler.func, arguments)
+        value = act.variables.run(call_into, handler.func, arguments)
+        if isinstance(value, Begun):
+            value = await _driven(act, value)
+            act.coroutine = None
         if value is not None:
             value = await _settled(act, value)
         return await _fulfil(act, interpret(value, act.node.name))

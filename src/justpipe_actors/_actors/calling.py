@@ -30,6 +30,7 @@ from collections.abc import (
     Iterator,
 )
 from contextvars import Context
+from types import CoroutineType
 from typing import Any, Protocol, cast
 
 from trio.lowlevel import disable_ki_protection
@@ -111,6 +112,36 @@ resume = types.coroutine(_pump)
 def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
     """Call a user's function, where Ctrl-C may strike."""
     return func(**arguments)
+
+
+class Begun:
+    """A coroutine that was called, went as far as it could, and waits now."""
+
+    __slots__ = ("coroutine", "trap")
+
+    def __init__(
+        self, coroutine: CoroutineType[Any, Any, object], trap: object
+    ) -> None:
+        self.coroutine = coroutine
+        """What has to be driven on."""
+        self.trap = trap
+        """What it waits for."""
+
+
+@disable_ki_protection
+def call_into(func: Callable[..., object], arguments: dict[str, object]) -> object:
+    """Call a user's function and return its value, or ``Begun`` if it has to wait.
+
+    Most functions never wait; for those nothing has to be driven.
+    """
+    result = func(**arguments)
+    if type(result) is not CoroutineType:
+        return result
+    try:
+        trap = result.send(None)
+    except StopIteration as stop:
+        return stop.value
+    return Begun(result, trap)
 
 
 @disable_ki_protection

@@ -46,7 +46,7 @@ from ..seams import Seam
 from . import flow
 from .bell import Bell
 from .ledger import Ledger
-from .messages import Start
+from .messages import Message, Start
 from .performing import judge_expiry, perform
 
 
@@ -207,61 +207,58 @@ class Crew:
         Args:
             only: stop as soon as the next message belongs to another run than this.
         """
-        goes_on = True
-        while goes_on:
-            with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a line
-                goes_on = await self._serve_within(scope, only)
-
-    async def _serve_within(self, scope: anyio.CancelScope, only: str | None) -> bool:
-        """Serve until the line is empty (False), or the scope is used up (True)."""
-        called = self._called
-        turns = 0
-        since = self.now()
+        called, now = self._called, self.now
         while called:
-            actor = called[0]
-            if only is not None and actor.inbox.next_run != only:
-                self._summon_for_rest()
-                return False
-            await self._serve_one(scope)
-            if scope.cancel_called:
-                return True
-            turns += 1
-            if turns >= TURNS or self.now() - since >= SLICE:
-                self._summon_for_rest()
-                if only is None:
-                    return False  # whoever comes takes over
-                await checkpoint()
-                turns = 0
-                since = self.now()
-        return False
-
-    async def _serve_one(self, scope: anyio.CancelScope) -> None:
-        """Take one message of the actor at the head of the line and perform it."""
-        called = self._called
-        actor = called.popleft()
-        message = actor.take()
-        if message is None:
-            return
-        ledger = actor.runs[message.run_id]
-        if called and not self._coming:
-            self._summon_or_crash(ledger)
-        try:
-            if ledger.interrupted:
-                flow.abandon(ledger, message)
-            elif isinstance(message, Start):
-                await perform(ledger, actor, message, scope)
-            else:
-                await judge_expiry(ledger, actor, message, scope)
-        except BaseException:
-            actor.give_slot()
-            self._summon_for_rest()
-            raise
-        self.held = True
-        actor.give_slot()
-        self.held = False
+            turns, since = 0, now()
+            with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a line
+                while called:
+                    actor = called[0]
+                    if only is not None and actor.inbox.next_run != only:
+                        self._summon_for_rest()
+                        return
+                    called.popleft()
+                    if (message := actor.take()) is None:
+                        continue
+                    ledger = actor.runs[message.run_id]
+                    if called and not self._coming:
+                        self._summon_or_crash(ledger)
+                    try:
+                        await _perform(ledger, actor, message, scope)
+                    except BaseException:
+                        actor.give_slot()
+                        self._summon_for_rest()
+                        raise
+                    self.held = True
+                    actor.give_slot()
+                    self.held = False
+                    if ledger.interrupted and scope.cancel_called:
+                        break
+                    turns += 1
+                    if turns >= TURNS or now() - since >= SLICE:
+                        self._summon_for_rest()
+                        if only is None:
+                            return  # whoever comes takes over
+                        await checkpoint()
+                        turns, since = 0, now()
 
     def _summon_or_crash(self, ledger: Ledger) -> None:
         try:
             self._summon()
         except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
             ledger.crash(error)
+
+
+def _perform(
+    ledger: Ledger, actor: Actor, message: Message, scope: anyio.CancelScope
+) -> Awaitable[None]:
+    """Return what is to be done about a message."""
+    if ledger.interrupted:
+        return _abandon(ledger, message)
+    if isinstance(message, Start):
+        return perform(ledger, actor, message, scope)
+    return judge_expiry(ledger, actor, message, scope)
+
+
+async def _abandon(ledger: Ledger, message: Message) -> None:
+    """Give back what a message of an interrupted run holds."""
+    flow.abandon(ledger, message)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import anyio
 
 from .. import seams
-from .._plan.answers import Fail, Proceed
+from .._plan.answers import PROCEED, Fail
 from ..events import EventType
 from ..meta import current_step_notes
 from ..seams import Seam
 from . import flow, settling
 from .activation import Activation
-from .asking import ask_function, ask_within_time, climb
+from .asking import ask_within_time, begin_asking, climb, finish_asking
 from .breaking import bury, is_outlived
 from .ledger import Ledger, Lineage
 from .messages import Expire, Start
@@ -40,8 +40,11 @@ async def perform(  # noqa: C901 - the life of an invocation, in order
         if ledger.voice.room.is_full:
             await act.wait_room()
         _begin(act)
-        answer = await (ask_within_time(act) if node.timeout else ask_function(act))
-        if not isinstance(answer, Proceed):
+        if node.timeout or seams.active is not None:
+            answer = await ask_within_time(act)
+        else:
+            answer = begin_asking(act) or await finish_asking(act)
+        if answer is not PROCEED:
             answer = await climb(act, answer)
         if seams.active is not None:
             await seams.active.reach(Seam.SETTLE, ledger.run_id, node.name)

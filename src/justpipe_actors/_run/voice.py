@@ -155,9 +155,7 @@ class RunVoice:
             self.audience.put(event)
         self._put(event)
 
-    def word(
-        self, payload: object, meta: dict[str, object] | None
-    ) -> Event:
+    def word(self, payload: object, meta: dict[str, object] | None) -> Event:
         """Word FINISH and let the hooks have it, without telling or counting it."""
         self._seq += 1
         event = Event(
