@@ -127,29 +127,12 @@ class PipelineNotes:
         return self.metadata.get(key, default)
 
 
-@attrs.frozen(eq=False)
-class RunNotes:
-    """What ``meta.run`` and ``meta.pipeline`` mean inside one run."""
+class LazyNotes:
+    """Notes that are made on first use: most steps and runs note nothing."""
 
-    run: Notes
-    """Shared by the run's steps and hooks."""
-    pipeline: PipelineNotes
-    """The definition's."""
-
-
-class StepNotes:
-    """Where the running invocation's notes are kept; made on first use.
-
-    Most steps note nothing, so the ``Notes`` behind it is built only when asked for.
-    """
-
-    __slots__ = ("_notes", "open", "tries")
+    __slots__ = ("_notes",)
 
     def __init__(self) -> None:
-        self.open = True
-        """Whether the invocation's function is running."""
-        self.tries = 1
-        """How often it was called; retry middleware counts up."""
         self._notes: Notes | None = None
 
     @property
@@ -158,7 +141,7 @@ class StepNotes:
         return self._notes is None
 
     def notes(self) -> Notes:
-        """Return the invocation's notes."""
+        """Return the notes."""
         if self._notes is None:
             self._notes = Notes()
         return self._notes
@@ -166,6 +149,30 @@ class StepNotes:
     def snapshot(self) -> dict[str, Any]:
         """Return what was noted, as plain data."""
         return {} if self._notes is None else self._notes.snapshot()
+
+
+class RunNotes(LazyNotes):
+    """What ``meta.run`` and ``meta.pipeline`` mean inside one run."""
+
+    __slots__ = ("pipeline",)
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.pipeline = PipelineNotes(metadata)
+        """The definition's."""
+
+
+class StepNotes(LazyNotes):
+    """What ``meta.step`` means inside one invocation."""
+
+    __slots__ = ("open", "tries")
+
+    def __init__(self) -> None:
+        self._notes = None
+        self.open = True
+        """Whether the invocation's function is running."""
+        self.tries = 1
+        """How often it was called; retry middleware counts up."""
 
 
 current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")
@@ -194,7 +201,7 @@ class MetaProxy:
     @property
     def run(self) -> Notes:
         """Notes of the run."""
-        return current_run_notes.get(self.latest).run
+        return current_run_notes.get(self.latest).notes()
 
     @property
     def pipeline(self) -> PipelineNotes:

@@ -162,6 +162,7 @@ class Supervisor:
                     loop.now,
                     loop.watch_task(),
                     loop.outlive_kill,
+                    new_signal=loop.new_signal,
                 )
                 door = Door(self._max_runs, is_held=True)
                 self._roster = Roster(host, door)

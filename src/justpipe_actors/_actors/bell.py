@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
 import anyio
+
+
+class Signal(Protocol):
+    """Something that happens once, and that one task waits for."""
+
+    def set(self) -> object:
+        """Let it happen."""
+
+    def wait(self) -> Awaitable[object]:
+        """Wait until it does."""
+        ...
+
+
+NewSignal = Callable[[], Signal]
+"""Makes a signal of the running loop.
+
+``anyio.Event`` does everywhere; the loop's own costs a third of it, which is worth having
+where a run waits in any case: for its consumer, and for something to do.
+"""
 
 
 class Bell:
@@ -12,10 +34,11 @@ class Bell:
     and there is no await between the check and ``wait``.
     """
 
-    __slots__ = ("_event", "is_awaited")
+    __slots__ = ("_event", "_new_signal", "is_awaited")
 
-    def __init__(self) -> None:
-        self._event: anyio.Event | None = None
+    def __init__(self, new_signal: NewSignal = anyio.Event) -> None:
+        self._new_signal = new_signal
+        self._event: Signal | None = None
         self.is_awaited = False
         """Whether somebody waits here."""
 
@@ -28,7 +51,7 @@ class Bell:
 
     async def wait(self) -> None:
         """Wait for the next ring."""
-        event = self._event = anyio.Event()
+        event = self._event = self._new_signal()
         self.is_awaited = True
         try:
             await event.wait()

@@ -44,7 +44,7 @@ from trio.lowlevel import enable_ki_protection
 from .. import seams
 from ..seams import Seam
 from . import flow
-from .bell import Bell
+from .bell import Bell, NewSignal
 from .ledger import Ledger
 from .messages import Message, Start
 from .performing import judge_expiry, perform
@@ -93,6 +93,8 @@ class Crew:
     """The loop's clock, in seconds."""
     outlive_kill: Callable[[], bool]
     """Whether the current task was killed natively and can go on; asking forgets it."""
+    new_signal: NewSignal = anyio.Event
+    """Makes what a receiver waits for."""
     held: bool = attrs.field(default=False, init=False)
     """Whether a receiver is about to be free: then nobody is summoned."""
     _called: deque[Actor] = attrs.field(factory=deque, init=False)
@@ -184,7 +186,7 @@ class Crew:
                 await self._wait_call()
 
     async def _wait_call(self) -> None:
-        bell = Bell()
+        bell = Bell(self.new_signal)
         self._idle.append(bell)
         self._working -= 1
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context, copy_context
 from typing import Any
 
+import anyio
 import attrs
 
 from .. import seams
@@ -19,6 +20,7 @@ from .._plan.nodes import Plan, ResourceNode
 from ..seams import Seam
 from . import flow
 from .actor import Actor, ActorStatistics
+from .bell import NewSignal
 from .crew import Crew
 from .ledger import Ledger
 from .letters import DeadLetter, DeadLetters
@@ -47,6 +49,8 @@ class Host:
     """Whether somebody cancelled the owner's task natively, past all scopes."""
     outlive_kill: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
+    new_signal: NewSignal = anyio.Event
+    """Makes what a receiver waits for."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of actors; activations have their run's."""
     runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
@@ -69,7 +73,9 @@ class Host:
     _crew: Crew = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._crew = Crew(self.spawn, self.now, self.outlive_kill)
+        self._crew = Crew(
+            self.spawn, self.now, self.outlive_kill, self.new_signal
+        )
 
     @property
     def crew(self) -> Crew:

@@ -248,9 +248,14 @@ class Resources:
 
     # -- closing
 
+    def refuse(self) -> bool:
+        """Open nothing any more; tell whether there is anything to close."""
+        self._is_closing = True
+        return bool(self._alive)
+
     async def aclose(self) -> None:
         """Close all of them, the last opened first; the caller shields this."""
-        self._is_closing = True
+        self.refuse()
         opening = [one for one in self._alive if one.opened_at is None]
         for incarnation in opening:
             incarnation.scope.cancel()

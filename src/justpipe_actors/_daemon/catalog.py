@@ -101,6 +101,8 @@ class Catalog:
         Raises:
             DefinitionError: the pipe is wired wrongly, or its name means none.
         """
+        if not options:
+            return self.find(pipe).order(state, context)
         if unknown := set(options) - OPTIONS:
             msg = f"A run has no option {', '.join(sorted(unknown))}."
             raise TypeError(msg)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
+from functools import partial
 
 import anyio
 import attrs
-from trio.lowlevel import enable_ki_protection
 
 from .._actors.calling import within
 from .._actors.host import Host
@@ -95,21 +95,16 @@ class Roster:
         variables = copy_context()
         variables.run(_home.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
-
-        @enable_ki_protection
-        async def live() -> None:
-            try:
-                await within(variables, run.conduct())
-            finally:
-                self._forget(run)
-                leave()
-
+        run.on_over = partial(self._let_go, run, leave)
         try:
-            self.host.crew.employ(live)
+            self.host.crew.employ(lambda: within(variables, run.conduct()))
         except BaseException:
-            self._forget(run)
-            leave()
+            self._let_go(run, leave)
             raise
+
+    def _let_go(self, run: Run, leave: Callable[[], None]) -> None:
+        self._forget(run)
+        leave()
 
     def _refuse_twin(self, run_id: str) -> None:
         if run_id in self.runs:

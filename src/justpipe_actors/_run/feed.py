@@ -14,7 +14,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._actors.bell import Bell
+from .._actors.bell import Bell, NewSignal
 from ..events import Event
 
 
@@ -28,6 +28,8 @@ class Feed:
 
     capacity: int
     """Events it holds before producers wait; 0 or less is unbounded."""
+    new_signal: NewSignal = anyio.Event
+    """Makes what its reader waits for."""
     dropped: int = attrs.field(default=0, init=False)
     """Never any: producers wait."""
     depth: int = attrs.field(default=0, init=False)
@@ -35,11 +37,14 @@ class Feed:
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers have to wait."""
     _events: deque[Event] = attrs.field(factory=deque, init=False)
-    _readable: Bell = attrs.field(factory=Bell, init=False)
-    _writers: deque[anyio.Event] = attrs.field(factory=deque, init=False)
+    _readable: Bell = attrs.field(init=False)
+    _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _turn: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._readable = Bell(self.new_signal)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -121,8 +126,8 @@ class Feed:
         self._events.clear()
         self._readable.ring()
         while self._writers:
-            self._writers.popleft().set()
+            self._writers.pop(0).set()
 
     def _wake_writer(self) -> None:
         if self._writers and not self.is_full:
-            self._writers.popleft().set()
+            self._writers.pop(0).set()

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 
 from ..errors import DefinitionError
-from ..meta import Meta, MetaProxy, Notes, PipelineNotes, RunNotes
+from ..meta import Meta, MetaProxy, RunNotes
 
 
 def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
@@ -21,7 +21,7 @@ def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
     Raises:
         DefinitionError: the context asks twice, or cannot be written to.
     """
-    notes = RunNotes(Notes(), PipelineNotes(metadata))
+    notes = RunNotes(metadata)
     if (name := _attribute(context)) is None:
         return notes
     _check_mutable(context, name)

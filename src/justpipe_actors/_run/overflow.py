@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 import attrs
 
+from .._actors.bell import NewSignal
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
 from .feed import Feed
@@ -91,7 +92,7 @@ _FEEDS: dict[str, type[Feed]] = {
 }
 
 
-def feed_for(overflow: str, capacity: int) -> Feed:
+def feed_for(overflow: str, capacity: int, new_signal: NewSignal) -> Feed:
     """Return the buffer that does what was chosen.
 
     Raises:
@@ -100,4 +101,4 @@ def feed_for(overflow: str, capacity: int) -> Feed:
     if overflow not in _FEEDS:
         msg = f"overflow must be one of {get_args(Overflow)}, not {overflow!r}."
         raise ValueError(msg)
-    return _FEEDS[overflow](capacity)
+    return _FEEDS[overflow](capacity, new_signal)

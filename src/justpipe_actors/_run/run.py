@@ -87,6 +87,8 @@ class Run:
     """Whose actors it uses; None opens a host of its own."""
     done: Latch = attrs.field(factory=Latch, init=False)
     """Set when nothing of it is left."""
+    on_over: Callable[[], None] | None = attrs.field(default=None, init=False)
+    """Called when nothing of it is left: its owner forgets it."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
     is_orphan: bool = attrs.field(default=False, init=False)
@@ -165,6 +167,9 @@ class Run:
                 self.host.conducting.discard(self)
             self.done.set()
             self.voice.forget_run()
+            on_over, self.on_over = self.on_over, None
+            if on_over is not None:
+                on_over()
             if self.is_orphan:
                 self.raise_unseen()
 
@@ -197,8 +202,9 @@ class Run:
         try:
             await self._live(listeners)
         finally:
-            with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - it says who is slow
-                await own.aclose()
+            if own.refuse():
+                with anyio.CancelScope(shield=True):  # it says who is slow
+                    await own.aclose()
 
     async def _live(self, tasks: TaskGroup | None) -> None:
         try:
@@ -244,6 +250,7 @@ class Run:
             partial(self.loop.start_in, tasks),
             self.loop.now,
             self.loop.watch_task(),
+            new_signal=self.loop.new_signal,
             resources=self._resources,
         )
 
@@ -255,7 +262,9 @@ class Run:
         host.enter(ledger)
         self._is_working = True
         try:
-            await self._serve_first(host)
+            if self._begin_steps(host):
+                await host.crew.serve(ledger.run_id)
+                self._is_serving = False
             if seams.active is not None:
                 await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
             if not ledger.stirred.is_set():
@@ -269,7 +278,7 @@ class Run:
             ledger.crash(error)
             await self._wait_cleanup()
         finally:
-            self._is_working = False
+            self._is_working = self._is_serving = False
             host.dismiss(ledger)
             if host is not self.host:
                 host.crew.dismiss()
@@ -284,26 +293,23 @@ class Run:
         if not self.ledger.stirred.is_set():
             self._time_out()
 
-    async def _serve_first(self, host: Stage) -> None:
-        """Start the first steps; this task serves them as long as only they are due.
+    def _begin_steps(self, host: Stage) -> bool:
+        """Start the first steps; tell whether this task is to serve them.
 
-        A step that waits holds up nobody but this task, which has nothing else to do
-        than to wait for this very step.  Except to keep time: a run with a timeout
-        leaves its steps to the receivers.
+        It does as long as only they are due.  A step that waits holds up nobody but this
+        task, which has nothing else to do than to wait for this very step.  Except to
+        keep time: a run with a timeout leaves its steps to the receivers.
         """
         if self.order.timeout is not None:
             self._start_roots()
-            return
+            return False
         host.crew.held = True
         try:
             self._start_roots()
         finally:
             host.crew.held = False
         self._is_serving = True
-        try:
-            await host.crew.serve(self.ledger.run_id)
-        finally:
-            self._is_serving = False
+        return True
 
     def _start_roots(self) -> None:
         ledger, plan, start = self.ledger, self.order.plan, self.order.start
@@ -428,7 +434,7 @@ class Run:
         """Word FINISH; a hook that fails over it has failed the run."""
         before = self.ledger.aborted
         end = self.end = self._conclude()
-        meta = self.notes.run.snapshot() or None
+        meta = self.notes.snapshot() or None
         finish = self.voice.word(end, meta)
         if self.ledger.aborted is not before:
             end = self.end = self._conclude()

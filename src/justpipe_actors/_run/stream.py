@@ -289,13 +289,14 @@ class RunStream:
 
     def _new_feed(self) -> Feed:
         order = self._ordered()
-        return feed_for(order.overflow, order.capacity)
+        loop = self._loop = current_loop()
+        return feed_for(order.overflow, order.capacity, loop.new_signal)
 
     def _set_up(self, owner: Owner | None, sink: Feed | Tail) -> Run:
         if self._run is not None:
             msg = "This run has already begun; call pipe.run() again for another one."
             raise RuntimeError(msg)
-        self._loop = current_loop()
+        self._loop = self._loop or current_loop()
         host = owner.host if owner is not None else None
         run = self._run = new_run(self._ordered(), self._loop, sink, host)
         self._feed = sink if isinstance(sink, Feed) else None
@@ -334,7 +335,11 @@ class RunStream:
 
     async def _reach_end(self, run: Run) -> None:
         self._is_over = True
-        await _wait_over(run)
+        try:
+            await _wait_over(run)
+        except BaseException:
+            run.raise_unseen()
+            raise
         self._raise_aborted(run)
         if run.end is None and not self._is_closed:
             raise RunInterrupted
@@ -398,9 +403,13 @@ class _Rereading:
 
 async def _wait_over(run: Run) -> None:
     """Wait until nothing of a run is left, whatever is being cancelled meanwhile."""
-    if not run.done.is_set():
-        with anyio.CancelScope(shield=True):
-            await run.done.wait()
+    try:
+        await run.done.wait()
+    except anyio.get_cancelled_exc_class():
+        # A shield costs as much as all the rest, and is seldom needed.
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
+            await run.done.wait()  # noqa: ASYNC102
+        raise
 
 
 def _nothing() -> None:

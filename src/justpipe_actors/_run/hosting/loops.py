@@ -13,6 +13,8 @@ from .. import hosting
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ..._actors.bell import Signal
+
 
 Main = Callable[[], Awaitable[None]]
 Work = Callable[[], Awaitable[object]]
@@ -25,6 +27,10 @@ class Loop(Protocol):
 
     def now(self) -> float:
         """Return the loop's clock, in seconds."""
+        ...
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
         ...
 
     def is_task_cancelled(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - this is the hosting seam
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,26 @@ from .loops import Begin, Job, Main, Work
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ..._actors.bell import Signal
+
+
+class _Promise:
+    """A signal of an asyncio loop: a future, and nothing around it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        """Let it happen."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Wait until it does."""
+        return self._future
+
 
 class AsyncioLoop:
     """The running asyncio loop."""
@@ -24,6 +44,10 @@ class AsyncioLoop:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
+        return _Promise(self._loop)
 
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes."""

@@ -18,6 +18,8 @@ from .loops import Job, Main
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ..._actors.bell import Signal
+
 
 _logger = logging.getLogger("justpipe_actors")
 
@@ -28,6 +30,10 @@ class TrioLoop:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self.now = trio.current_time
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
+        return trio.Event()
 
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes: never here."""
