@@ -59,7 +59,7 @@ async def _ask(act: Activation, limit: anyio.CancelScope) -> Answer:
     if seams.active is not None:
         try:
             await seams.active.reach(Seam.CALL, act.ledger.run_id, act.node.name)
-        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
             return _failed(act, error)  # noqa: ASYNC104
     return begin_asking(act) or await finish_asking(act, limit)
 
@@ -96,7 +96,7 @@ async def finish_asking(
         answer = _meaning(node, value)
         if isinstance(answer, FanOut | Descend):
             answer = await _fulfil(act, answer, limit)
-    except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
         return _failed(act, error)  # noqa: ASYNC104
     return answer
 

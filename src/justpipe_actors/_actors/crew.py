@@ -66,7 +66,7 @@ TURNS = 256
 
 Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 @attrs.frozen
@@ -203,7 +203,9 @@ class Crew:
             self._working += 1
         self._coming = False
 
-    async def serve(self, only: str | None = None) -> None:
+    async def serve(  # noqa: C901 - the loop everything happens in
+        self, only: str | None = None
+    ) -> None:
         """Perform what is in the line, in this task.
 
         Args:

@@ -73,9 +73,7 @@ class Host:
     _crew: Crew = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._crew = Crew(
-            self.spawn, self.now, self.outlive_kill, self.new_signal
-        )
+        self._crew = Crew(self.spawn, self.now, self.outlive_kill, self.new_signal)
 
     @property
     def crew(self) -> Crew:

@@ -44,7 +44,7 @@ class Receivers(Protocol):
         """Put an actor at the end of the line again: it has more."""
         ...
 
-    def employ(self, job: Callable[[], Awaitable[None]]) -> None:
+    def employ(self, job: Callable[[], Awaitable[object]]) -> None:
         """Let a receiver do something else than serve actors, to its end."""
         ...
 

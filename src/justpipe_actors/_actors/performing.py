@@ -22,7 +22,7 @@ from .messages import Expire, Start
 from .parts import Performer
 
 
-async def perform(  # noqa: C901 - the life of an invocation, in order
+async def perform(  # noqa: C901, PLR0912 - the life of an invocation, in order
     ledger: Ledger, actor: Performer, message: Start, scope: anyio.CancelScope
 ) -> None:
     """Run one invocation and leave nothing of it behind.

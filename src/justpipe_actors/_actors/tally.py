@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from ..events import EventType
@@ -12,8 +14,11 @@ from ..outcomes import (
     RuntimeMetrics,
     StepTiming,
     TaskMetrics,
+    filled,
 )
 
+
+NO_MAPS = MapMetrics(0, 0, 0, 0)
 
 NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
@@ -33,7 +38,7 @@ class Tally:
     workers: int = 0
     peak_workers: int = 0
     events: dict[str, int] = attrs.field(factory=dict)
-    latency: dict[str, list[float]] = attrs.field(factory=dict)
+    latency: dict[str, list[Any]] = attrs.field(factory=dict)
     barriers: dict[str, list[float]] = attrs.field(factory=dict)
 
     def begin(self) -> None:
@@ -102,24 +107,48 @@ class Tally:
 
     def metrics(self) -> RuntimeMetrics:
         """Return the figures as FINISH reports them."""
-        return RuntimeMetrics(
-            queue=QueueMetrics(self.depth),
-            tasks=TaskMetrics(self.started, self.completed, self.peak),
-            step_latency={
-                name: StepTiming(int(count), total, least, most)
-                for name, (count, total, least, most) in self.latency.items()
+        return filled(
+            RuntimeMetrics,
+            {
+                "queue": QueueMetrics(self.depth),
+                "tasks": TaskMetrics(self.started, self.completed, self.peak),
+                "step_latency": {
+                    name: filled(
+                        StepTiming,
+                        {
+                            "count": count,
+                            "total_s": total,
+                            "min_s": least,
+                            "max_s": most,
+                        },
+                    )
+                    for name, (count, total, least, most) in self.latency.items()
+                },
+                "barriers": {
+                    name: BarrierMetrics(
+                        int(waits), int(opened), int(late), total, most
+                    )
+                    for name, (
+                        waits,
+                        opened,
+                        late,
+                        total,
+                        most,
+                    ) in self.barriers.items()
+                },
+                "maps": self._maps(),
+                "events": dict(self.events),
+                "tokens": self.tokens,
+                "suspends": self.suspends,
             },
-            barriers={
-                name: BarrierMetrics(int(waits), int(opened), int(late), total, most)
-                for name, (waits, opened, late, total, most) in self.barriers.items()
-            },
-            maps=MapMetrics(
-                self.maps_started,
-                self.maps_completed,
-                self.workers_started,
-                self.peak_workers,
-            ),
-            events=dict(self.events),
-            tokens=self.tokens,
-            suspends=self.suspends,
+        )
+
+    def _maps(self) -> MapMetrics:
+        if not self.maps_started and not self.workers_started:
+            return NO_MAPS
+        return MapMetrics(
+            self.maps_started,
+            self.maps_completed,
+            self.workers_started,
+            self.peak_workers,
         )

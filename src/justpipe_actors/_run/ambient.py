@@ -51,6 +51,9 @@ _open: anyio.lowlevel.RunVar[tuple[Owner, ...]] = anyio.lowlevel.RunVar(
     "justpipe_actors_owners", ()
 )
 
+_everywhere: list[Owner] = []
+"""The owners that are open in any loop of this process."""
+
 
 def ambient_owner() -> Owner | None:
     """Return the supervisor that is open here, if one is.
@@ -58,6 +61,8 @@ def ambient_owner() -> Owner | None:
     A context outlives what it was copied in, and may be used in another loop: its owner
     counts only while it is open in this one.
     """
+    if not _everywhere:
+        return None  # most programs have no supervisor, and a run's variable is dear
     owners = _open.get()
     found = _ambient.get()
     if found in owners:
@@ -69,8 +74,10 @@ def open_ambient(owner: Owner) -> Callable[[], None]:
     """Make an owner the ambient one; the returned function undoes it."""
     reset = _ambient.set(owner)
     _open.set((*_open.get(), owner))
+    _everywhere.append(owner)
 
     def close() -> None:
+        _everywhere.remove(owner)
         _open.set(tuple(one for one in _open.get() if one is not owner))
         _ambient.reset(reset)
 

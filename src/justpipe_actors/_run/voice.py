@@ -19,6 +19,7 @@ from .._actors.ledger import NO_LINEAGE, Lineage, Room
 from .._actors.tally import Tally
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
+from ..outcomes import filled
 from .audience import Audience
 
 
@@ -61,6 +62,9 @@ class Sink(Protocol):
 # step costs.
 _new = object.__new__
 _set = object.__setattr__
+
+
+_PATTERN = vars(Event(EventType.START, "system"))
 
 
 def _ignore(error: BaseException) -> None:
@@ -158,16 +162,14 @@ class RunVoice:
     def word(self, payload: object, meta: dict[str, object] | None) -> Event:
         """Word FINISH and let the hooks have it, without telling or counting it."""
         self._seq += 1
-        event = Event(
-            EventType.FINISH,
-            "system",
-            payload,
-            run_id=self.run_id,
-            origin_run_id=self.run_id,
-            seq=self._seq,
-            meta=meta,
-        )
-        return self._hooked(event)
+        fields = _PATTERN.copy()
+        fields["type"] = EventType.FINISH
+        fields["payload"] = payload
+        fields["timestamp"] = time()
+        fields["run_id"] = fields["origin_run_id"] = self.run_id
+        fields["seq"] = self._seq
+        fields["meta"] = meta
+        return self._hooked(filled(Event, fields))
 
     def teller(
         self,
