@@ -73,8 +73,8 @@ def begin_asking(act: Activation) -> Answer | None:
     try:
         values = NO_VALUES if item is NO_ITEM else CallValues(item)
         value = act.variables.run(call_into, node.func, node.bind(ledger, values))
-    except BaseException as error:  # noqa: BLE001 - what is our own is raised again
-        return _failed(act, error)
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
+        return _failed(act, error)  # noqa: ASYNC104
     if value is None and isinstance(node, StepNode):
         return PROCEED
     act.returned = value
