@@ -1,0 +1,149 @@
+"""Every exception of the library, as one tree.
+
+::
+
+    Exception
+    ├── DefinitionError                 the pipe is wired wrongly
+    │   └── DefinitionErrorGroup        several problems, reported together
+    ├── PipelineCancelled               a cancellation token was cancelled
+    ├── RunError (RuntimeError)         something about one run
+    │   ├── RunInterrupted              the run's owner went away before it finished
+    │   ├── RunRejected                 the supervisor takes no more runs
+    │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
+    │   ├── ForeignCancellation         a step was cancelled by somebody else
+    │   ├── ReceiverKilled              a task of the engine was cancelled natively
+    │   ├── StepAborted                 a step raised a BaseException
+    │   ├── ChildRunFailed              a sub-pipeline failed without an exception
+    │   ├── RetriesExhausted            ``Retry()`` was answered too often
+    │   ├── ResourceUnavailable         a resource could not be opened
+    │   └── EmptyPipelineError          there is nothing to run
+    ├── StoreError                      something about remembering runs
+    │   ├── UnreadableDataError         stored data do not fit the type asked for
+    │   ├── MalformedEventError (ValueError)  an event to be stored is no JSON object
+    │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
+    │   ├── CleanupRuleError (ValueError)  a rule for forgetting runs makes no sense
+    │   └── StoreVersionError           the store was written by a newer version
+    ├── SupervisionError                something about a supervisor's children
+    │   ├── ChildStartFailed            a child did not get ready
+    │   ├── ChildEnded                  a child that should go on came to an end
+    │   └── RestartIntensityExceeded    children ended too often to go on
+    ├── UnknownStepError (ValueError)   a step named one that is not there
+    ├── NoRouteError (ValueError)       a switch knows no way for this value
+    ├── MapSourceError (ValueError)     a map cannot use what its function returned
+    ├── StepTimeoutError (TimeoutError)
+    ├── HookTimeoutError (TimeoutError)
+    ├── BarrierTimeoutError (TimeoutError)
+    ├── UnknownRunError (LookupError)   an observer remembers no such run
+    ├── MissingExtraError (ImportError)  a part needs a library that is not there
+    └── TrialError                      something a test found out
+        ├── Deadlock                    nothing can happen any more
+        ├── ScheduleFailure             a check failed under one schedule
+        └── CleanupFailure              a run stopped at one step left something behind
+
+    UserWarning
+    ├── PipelineValidationWarning       a definition that is legal but suspicious
+    └── IgnoredValueWarning             a step returned something nobody reads
+
+Errors take facts, keep them as attributes, word their own message and survive
+pickling.  ``DefinitionError`` and ``PipelineCancelled`` are the two whose wording the
+caller chooses: programs written for the reference construct them that way.
+
+A module of this package is what goes wrong in one phase; everybody imports from here.
+"""
+
+from __future__ import annotations
+
+from .definition import (
+    DefinitionError,
+    DefinitionErrorGroup,
+    MissingExtraError,
+    PipelineValidationWarning,
+)
+from .run import (
+    ChildRunFailed,
+    ConsumerTooSlow,
+    EmptyPipelineError,
+    ForeignCancellation,
+    PipelineCancelled,
+    ReceiverKilled,
+    ResourceUnavailable,
+    RetriesExhausted,
+    RunError,
+    RunInterrupted,
+    RunRejected,
+    StepAborted,
+    UnknownRunError,
+)
+from .step import (
+    BarrierTimeoutError,
+    HookTimeoutError,
+    IgnoredValueWarning,
+    MapSourceError,
+    NoRouteError,
+    StepTimeoutError,
+    UnknownStepError,
+)
+from .store import (
+    AmbiguousRunError,
+    CleanupRuleError,
+    MalformedEventError,
+    StoreError,
+    StoreVersionError,
+    UnreadableDataError,
+)
+from .supervision import (
+    ChildEnded,
+    ChildStartFailed,
+    RestartIntensityExceeded,
+    SupervisionError,
+)
+from .trial import (
+    CleanupFailure,
+    Deadlock,
+    ScheduleFailure,
+    TrialError,
+)
+from .wording import did_you_mean
+
+
+__all__ = [
+    "AmbiguousRunError",
+    "BarrierTimeoutError",
+    "ChildEnded",
+    "ChildRunFailed",
+    "ChildStartFailed",
+    "CleanupFailure",
+    "CleanupRuleError",
+    "ConsumerTooSlow",
+    "Deadlock",
+    "DefinitionError",
+    "DefinitionErrorGroup",
+    "EmptyPipelineError",
+    "ForeignCancellation",
+    "HookTimeoutError",
+    "IgnoredValueWarning",
+    "MalformedEventError",
+    "MapSourceError",
+    "MissingExtraError",
+    "NoRouteError",
+    "PipelineCancelled",
+    "PipelineValidationWarning",
+    "ReceiverKilled",
+    "ResourceUnavailable",
+    "RestartIntensityExceeded",
+    "RetriesExhausted",
+    "RunError",
+    "RunInterrupted",
+    "RunRejected",
+    "ScheduleFailure",
+    "StepAborted",
+    "StepTimeoutError",
+    "StoreError",
+    "StoreVersionError",
+    "SupervisionError",
+    "TrialError",
+    "UnknownRunError",
+    "UnknownStepError",
+    "UnreadableDataError",
+    "did_you_mean",
+]

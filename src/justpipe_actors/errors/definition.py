@@ -1,0 +1,70 @@
+"""What is wrong before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .wording import Factual
+
+
+class DefinitionError(Exception):
+    """A pipe is wired wrongly; raised while defining it or before its first event."""
+
+    def __init__(self, message: str, *, step_name: str = "system") -> None:
+        super().__init__(message)
+        self.step_name = step_name
+        """The step at fault, or ``"system"`` when it is the whole pipe."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_definition_error, (str(self), self.step_name)
+
+
+def _rebuild_definition_error(message: str, step_name: str) -> DefinitionError:
+    return DefinitionError(message, step_name=step_name)
+
+
+class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):  # noqa: N818
+    """Several problems of one definition, found in one pass and reported together.
+
+    It is a ``DefinitionError`` too, so ``except DefinitionError`` catches it.
+    """
+
+    step_name = "system"
+
+    def __new__(
+        cls, message: str, problems: Sequence[DefinitionError]
+    ) -> DefinitionErrorGroup:
+        """Build the group; the message is completed with every problem's text."""
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        return super().__new__(cls, message + listed, problems)
+
+    def __init__(self, message: str, problems: Sequence[DefinitionError]) -> None:
+        ExceptionGroup.__init__(self, message, problems)
+        self._headline = message
+
+    def derive(  # type: ignore[override]
+        self, excs: Sequence[DefinitionError]
+    ) -> DefinitionErrorGroup:
+        """Keep the kind of the group when it is split."""
+        return DefinitionErrorGroup(self._headline, excs)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return DefinitionErrorGroup, (self._headline, self.exceptions)
+
+
+class MissingExtraError(Factual, ImportError):
+    """A part was imported whose libraries are not installed."""
+
+    __match_args__ = ("extra", "library")
+
+    def __init__(self, extra: str, library: str) -> None:
+        super().__init__(
+            f"This part needs {library}; install it with "
+            f"pip install 'justpipe_actors[{extra}]'."
+        )
+        self.extra = extra
+        self.library = library
+
+
+class PipelineValidationWarning(UserWarning):
+    """A definition that is legal but probably not what was meant."""
