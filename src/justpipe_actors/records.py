@@ -97,59 +97,33 @@ class StoredEvent:
         return kind.value if isinstance(kind, EventType) else kind
 
 
-class Place(NamedTuple):
-    """Where in a run something happened; the same for all tokens of an invocation."""
+class EventChunk(NamedTuple):
+    """Consecutive events of one run, taken apart for a store that keeps them together.
 
-    stage: str
-    """``Event.stage``."""
-    origin_run_id: str | None = None
-    """``Event.origin_run_id``."""
-    parent_run_id: str | None = None
-    """``Event.parent_run_id``."""
-    node_kind: str = "system"
-    """Value of ``Event.node_kind``."""
-    invocation_id: str | None = None
-    """``Event.invocation_id``."""
-    parent_invocation_id: str | None = None
-    """``Event.parent_invocation_id``."""
-    owner_invocation_id: str | None = None
-    """``Event.owner_invocation_id``."""
-    attempt: int = 1
-    """``Event.attempt``."""
-    scope: tuple[str, ...] = ()
-    """``Event.scope``."""
+    What all of them say alike is said once, and JSON is written for many at a time:
+    that is what makes a chunk cheap.  ``storage.chunks`` puts the events together again.
+    """
 
+    first: int
+    """Number of the first event; the others follow without a gap."""
+    last: int
+    """Number of the last event."""
+    times: bytes
+    """Seconds since the epoch, one little-endian double for each event."""
+    fields: str
+    """JSON object: what all events say alike, and in ``each`` arrays of what differs.
 
-class EventRow(NamedTuple):
-    """One event taken apart for a store that keeps each ``Place`` only once."""
-
-    seq: int
-    """The event's own number."""
-    type: str
-    """Value of ``Event.type``."""
-    timestamp: float
-    """Seconds since the epoch."""
-    place: Place
-    """Where it happened."""
-    payload: str | None
-    """JSON text; None stands for null."""
-    meta: str | None
-    """JSON text; None stands for null."""
-    same: int | None = None
-    """Number of an earlier event with this payload: a store may keep just that."""
-
-
-class TokenRow(NamedTuple):
-    """Consecutive tokens of one place: nothing else of a run comes in such numbers."""
-
-    seq: int
-    """The first one's number; the others follow without a gap."""
-    timestamps: tuple[float, ...]
-    """Seconds since the epoch, one for each token."""
-    place: Place
-    """Where they happened."""
+    The keys are those of an event.  Where ``run_id`` is ``"$"``, each ``$`` that begins
+    a text stands for the run's id.
+    """
     payloads: str
-    """JSON array of as many payloads."""
+    """JSON array: one payload for each event."""
+    metas: str | None
+    """JSON array: one meta for each event; None when no event has one."""
+    echoes: str | None
+    """JSON object: by place in the chunk, the earlier event whose payload it repeats."""
+    counts: str
+    """JSON object: how many events there are of each type."""
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import stat
+import struct
 import threading
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ import pytest
 from justpipe_actors.errors import StoreVersionError
 from justpipe_actors.events import EventType
 from justpipe_actors.outcomes import PipelineTerminalStatus
-from justpipe_actors.records import EventRow, OpenStatus, Place, RunQuery
+from justpipe_actors.records import OpenStatus, RunQuery
 from justpipe_actors.storage import SQLiteBackend
+from justpipe_actors.testing.conformance.chunks import a_chunk
 from justpipe_actors.testing.conformance.samples import (
     a_run,
     a_running_run,
@@ -127,23 +129,96 @@ def test_one_bad_row_blocks_nothing(
 ) -> None:
     """Rows that make no sense are skipped with a warning each.  Beats W5."""
     store = SQLiteBackend(file)
-    place = Place("s", "r")
-    rows = [EventRow(n, "token", float(n), place, f"{n}", None) for n in range(1, 5)]
-    store.append_rows("r", rows)
+    store.append_chunks(
+        "r", [a_chunk(n, ["token"] * 2, [n, n + 1]) for n in range(1, 15, 2)]
+    )
     for name in ("r", "odd", "when"):
         store.save_run(a_run(name))
+    moments = struct.pack("<2d", 1e300, 1.0)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE runs SET status = 'odd' WHERE run_id = 'odd'")
         connection.execute("UPDATE runs SET start_time = 'now' WHERE run_id = 'when'")
-        connection.execute("UPDATE events SET timestamp = 'then' WHERE seq = 2")
-        connection.execute("UPDATE events SET place = '{' WHERE seq = 3")
+        connection.execute("UPDATE chunks SET times = ? WHERE first = 1", (moments,))
+        connection.execute("UPDATE chunks SET fields = '{' WHERE first = 3")
+        connection.execute("UPDATE chunks SET payloads = '[1' WHERE first = 5")
+        connection.execute("UPDATE chunks SET times = x'00' WHERE first = 7")
+        connection.execute("UPDATE chunks SET metas = '[]' WHERE first = 9")
+        connection.execute("UPDATE chunks SET counts = '{' WHERE first = 11")
         connection.commit()
 
     with caplog.at_level(logging.WARNING, "justpipe_actors.storage"):
         assert names(store.list_runs()) == ["r"]
         assert store.get_run("odd") is None
-        assert seqs(store.get_events("r")) == [1, 2 + 2]
-    assert len(caplog.records) == 2 + 1 + 2
+        assert seqs(store.get_events("r")) == [2, 11, 12, 13, 14]
+        assert seqs(store.get_events("r", EventType.TOKEN, limit=2)) == [2, 11]
+    assert len(caplog.records) == 2 + 1 + 5 + 5
+    assert store.count_events("r") == {"token": 12}
+
+
+def test_every_event_is_a_row_of_a_view(file: Path) -> None:
+    """Whoever has nothing but SQL sees one row for each event."""
+    store = SQLiteBackend(file)
+    kinds = ["step_start", "token", "token"]
+    store.append_chunks("r", [a_chunk(1, kinds, [None, "x", {"y": 1}])])
+    store.append_events("r", [text_of(4, "finish", "system")])
+    sql = "SELECT run_id, seq, type, stage, payload FROM every_event ORDER BY seq"
+
+    with closing(sqlite3.connect(file)) as connection:
+        rows = connection.execute(sql).fetchall()
+
+    assert rows == [
+        ("r", 1, "step_start", "gen", None),
+        ("r", 2, "token", "gen", "x"),
+        ("r", 3, "token", "gen", '{"y":1}'),
+        ("r", 4, "finish", "system", 1),
+    ]
+
+
+SCHEMA_1 = """
+DROP VIEW every_event;
+DROP TABLE chunks;
+INSERT INTO events VALUES
+    (1, 1, 'start', 5.0, '["system", "system", 1, [], [""], null, null, null, null]',
+        '{"n": 1}', NULL),
+    (1, 2, 'token', x'00000000000014400000000000001840',
+        '["gen", "step", 1, ["m"], [""], null, [":1"], "other", [":1"]]',
+        '["a", {"b": 1}]', NULL),
+    (1, 4, 'step_end', 7.0, 2, 1, '{"k": 2}');
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
+def test_files_of_schema_1_can_be_read(file: Path, *, read_only: bool) -> None:
+    """Rows of one event, or of a burst, are read where they are, and added to."""
+    writer = SQLiteBackend(file)
+    writer.save_run(a_run("r"))
+    writer.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(SCHEMA_1)
+
+    store = SQLiteBackend(file, read_only=read_only)
+
+    events = store.get_events("r")
+    assert seqs(events) == [1, 2, 3, 4]
+    assert [json.loads(event.data)["payload"] for event in events] == [
+        {"n": 1},
+        "a",
+        {"b": 1},
+        {"n": 1},
+    ]
+    assert [event.timestamp.timestamp() for event in events] == [5.0, 5.0, 6.0, 7.0]
+    last = json.loads(events[3].data)
+    assert (last["stage"], last["scope"], last["meta"]) == ("gen", ["m"], {"k": 2})
+    assert last["invocation_id"] == last["owner_invocation_id"] == "r:1"
+    assert last["parent_invocation_id"] == "other"
+    assert seqs(store.get_events("r", after=2, limit=1)) == [3]
+    assert store.count_events("r") == {"start": 1, "token": 2, "step_end": 1}
+    if not read_only:
+        store.append_chunks("r", [a_chunk(3, ["token"] * 3, ["no", "no", "new"])])
+        assert seqs(store.get_events("r")) == [1, 2, 3, 4, 5]
+        assert store.delete_run("r")
+        assert store.get_events("r") == []
 
 
 def test_threads_may_share_a_store(file: Path) -> None:

@@ -182,9 +182,9 @@ class RunVoice:
         Streams of tokens are where a run has most of its events, so what they share is
         written once and copied.
         """
-        pattern = vars(self._pattern(type, stage, lineage))
+        pattern = {**vars(self._pattern(type, stage, lineage)), "kin": object()}
         counts, name = self._counts, type._value_
-        put, has_listeners = self._put, self._has_listeners
+        put, has_listeners, hear = self._put, self._has_listeners, self.audience.put
 
         @enable_ki_protection
         def tell(payload: object) -> None:
@@ -199,7 +199,7 @@ class RunVoice:
             if self.hooks:
                 event = self._hooked(event)
             if has_listeners:
-                self.audience.put(event)
+                hear(event)
             put(event)
 
         return tell

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Placement,
     )
     from .storing import (
-        RowStore,
+        ChunkStore,
         RunRecorder,
         StorageBackend,
     )
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OBSERVER_HOOKS",
+    "ChunkStore",
     "EventHook",
     "Middleware",
     "Observer",
@@ -48,7 +49,6 @@ __all__ = [
     "ObserverProtocol",
     "Placement",
     "Redact",
-    "RowStore",
     "RunRecorder",
     "StorageBackend",
     "WaitingJoin",
@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "ChunkStore": ".storing",
     "EventHook": ".wrapping",
     "Middleware": ".wrapping",
     "OBSERVER_HOOKS": ".observing",
@@ -68,7 +69,6 @@ _WHERE = {
     "ObserverProtocol": ".observing",
     "Placement": ".placing",
     "Redact": ".wrapping",
-    "RowStore": ".storing",
     "RunRecorder": ".storing",
     "StorageBackend": ".storing",
     "WaitingJoin": ".observing",

@@ -10,13 +10,12 @@ from typing import Protocol, runtime_checkable
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
 from ..records import (
-    EventRow,
+    EventChunk,
     RunQuery,
     RunRecord,
     RunStatus,
     RunSummary,
     StoredEvent,
-    TokenRow,
 )
 from .wrapping import Wake
 
@@ -164,9 +163,16 @@ class StorageBackend(Protocol):
 
 
 @runtime_checkable
-class RowStore(Protocol):
-    """What a backend has besides, if it can keep an event without its full text."""
+class ChunkStore(Protocol):
+    """What a backend has besides, if it can keep events without their full text.
 
-    def append_rows(self, run_id: str, rows: Sequence[EventRow | TokenRow]) -> None:
-        """Add events that were taken apart; else like ``append_events``."""
+    A backend without it is given every event by ``append_events``, which costs several
+    times as much.
+    """
+
+    def append_chunks(self, run_id: str, chunks: Sequence[EventChunk]) -> None:
+        """Add events that were taken apart; else like ``append_events``.
+
+        An event whose payload repeats an earlier one may follow in another call.
+        """
         ...

@@ -1,116 +1,143 @@
 """What a run has said and the writer has not taken yet.
 
-Putting an event is an append to a deque: no lock, no task, no encoding.  The writer's
-thread takes from the other end.  Nothing is changed by both sides: how much waits is the
-difference between what one side has put and the other has taken.
+Putting an event is an append to a list: no lock, no task, no encoding.  What could change
+later is copied beside it.  Every ``LONGEST`` events the list is closed: it becomes a
+stretch, in which no event is held any more, since thousands of events that stay would
+cost the garbage collector more than all the rest.
 
-Tokens that follow each other are gathered in a burst first, which only the loop touches.
-It goes into the deque when something else happens, when it is long enough, or when the
-writer has lingered and asks for it.
+The loop closes a list that is long, and the writer's thread whatever it finds when it
+takes.  Both do it under a lock and remove from the front, while the loop appends behind.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import logging
+import threading
+from collections.abc import Sequence
 
 import attrs
 
 from ..events import Event, EventType
-from ..records import Place
-from .copying import EVENT, Burst, Copy, Moment, meta_text, place_of
+from .copying import ATOMS, copied, meta_text
+from .stretches import Stretch, stretches_of
 
 
 HEAVIEST = 8_000_000
 """Bytes that may wait for the writer, roughly."""
 
 LONGEST = 512
-"""Tokens in one burst."""
+"""Events that are held as such, and in one stretch."""
 
-_TOKEN = EventType.TOKEN
+LONG = 500
+"""Characters from which a text is weighed by itself."""
+
+_logger = logging.getLogger("justpipe_actors.persistence")
+
+_WITH_STATE = (EventType.START, EventType.STEP_END)
+_EVENT = 250  # bytes that an event takes beside what is weighed, roughly
+_HEAVY = HEAVIEST // 16  # bytes of what is weighed, after which a list is closed
 
 
 @attrs.define(eq=False)
 class Backlog:
-    """One run's; two sides use it, and each changes only what is its own."""
+    """One run's."""
 
-    flush_every: int
-    """Events after which somebody should hurry."""
-    queue: deque[Moment | Burst] = attrs.field(factory=deque, init=False)
-    """What waits, oldest first."""
-    burst: Burst | None = attrs.field(default=None, init=False)
-    """Tokens that are still being gathered."""
+    keeps_states: bool
+    """Whether the payloads of START and STEP_END are stored at all."""
+    events: list[Event] = attrs.field(factory=list, init=False)
+    """What is not closed yet, oldest first."""
+    unreadable: int = attrs.field(default=0, init=False)
+    """Events that hooks have made into something that is none."""
+    _closed: list[Stretch] = attrs.field(factory=list, init=False)
+    _closing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # By the identity of events that are still in the list.
+    _payloads: dict[int, object] = attrs.field(factory=dict, init=False)
+    _metas: dict[int, str] = attrs.field(factory=dict, init=False)
+    # The loop changes the first, and whoever holds the lock the others.
     _put: int = attrs.field(default=0, init=False)
-    _taken: int = attrs.field(default=0, init=False)
-    _unflushed: int = attrs.field(default=0, init=False)
+    _weighed: int = attrs.field(default=0, init=False)
+    _waiting: int = attrs.field(default=0, init=False)
+    _count: int = attrs.field(default=0, init=False)
+
+    def __len__(self) -> int:
+        return len(self.events) + self._count
 
     @property
     def weight(self) -> int:
         """Bytes that wait, roughly."""
-        return self._put - self._taken
+        return len(self) * _EVENT + self._waiting + self._put - self._weighed
 
     # -- the event loop's side
 
-    def gather(self, event: Event) -> bool:
-        """Add a token whose payload is a text; tell whether it is time to hurry."""
-        place, burst = place_of(event), self.burst
-        is_due = False
-        if burst is None or event.seq != burst.next or place != burst.place:
-            is_due = self.spill()
-            limit = max(1, min(LONGEST, self.flush_every - self._unflushed))
-            self.burst = burst = Burst(event, Place._make(place), limit)
-        else:
-            burst.next += 1
-            burst.payloads.append(event.payload)
-            burst.timestamps.append(event.timestamp)
-        if len(burst.payloads) >= burst.limit:
-            is_due = self.spill() or is_due
-        return is_due
+    def add(self, event: Event) -> bool:
+        """Add an event, its copy beside it; tell whether the list has become heavy."""
+        payload, meta = event.payload, event.meta
+        if payload is not None and (type(payload) is not str or len(payload) >= LONG):
+            self._note_payload(event, payload)
+        # The usual one holds the framework's figures only, which nobody changes.
+        if meta is not None and (len(meta) > 1 or "framework" not in meta):
+            self._metas[id(event)] = text = meta_text(meta)
+            self._put += len(text)
+        self.events.append(event)
+        return self._put - self._weighed >= _HEAVY
 
-    def add(self, event: Event, payload: object) -> bool:
-        """Add any event, its payload copied; tell whether it is time to hurry."""
-        is_due = self.burst is not None and self.spill()
-        moment = Moment(
-            event.seq or 0,
-            event.type,
-            event.timestamp,
-            Place._make(place_of(event)),
-            payload,
-            meta_text(event.meta),
-            EVENT + len(payload) if isinstance(payload, (Copy, str)) else EVENT,
-        )
-        return self._append(moment, 1) or is_due
+    def _note_payload(self, event: Event, payload: object) -> None:
+        kept = payload
+        if not self.keeps_states and event.type in _WITH_STATE:
+            kept = None  # a large state that is not stored is not copied either
+        elif type(payload) not in ATOMS:
+            kept = copied(payload)
+        self._payloads[id(event)] = kept
+        if isinstance(kept, (bytes, str)):
+            self._put += len(kept)
 
-    def spill(self) -> bool:
-        """End the burst; tell whether it is time to hurry."""
-        burst, self.burst = self.burst, None
-        if burst is None:
-            return False
-        burst.weigh()
-        return self._append(burst, len(burst.payloads))
+    @property
+    def is_long(self) -> bool:
+        """Whether it is time to close the list."""
+        return len(self.events) >= LONGEST or self._put - self._weighed >= _HEAVY
 
-    def _append(self, item: Moment | Burst, events: int) -> bool:
-        self.queue.append(item)
-        self._put += item.weight
-        self._unflushed += events
-        if self._unflushed < self.flush_every:
-            return False
-        self._unflushed = 0
-        return True
+    # -- both sides
+
+    def close(self) -> None:
+        """Make stretches of the events."""
+        with self._closing:
+            # What is appended meanwhile stays: only this many are removed.
+            events = self.events[:]
+            put = self._put
+            payloads, metas = self._shown(events)
+            try:
+                self._closed += stretches_of(events, payloads, metas)
+            except Exception as error:  # noqa: BLE001 - whatever hooks have put in them
+                self.unreadable += len(events)
+                _logger.warning("Lost %d events: %s", len(events), error)
+            else:
+                self._count += len(events)
+                self._waiting += put - self._weighed
+            self._weighed = put
+            del self.events[: len(events)]
+
+    def _shown(self, events: Sequence[Event]) -> tuple[list[object], list[object]]:
+        """Return the payloads and metas of events as they are to be stored."""
+        payloads: list[object] = [event.payload for event in events]
+        if self._payloads:
+            pop = self._payloads.pop
+            payloads = [pop(id(event), event.payload) for event in events]
+        metas: list[object] = [event.meta for event in events]
+        if self._metas:
+            told = self._metas.pop
+            metas = [told(id(event), event.meta) for event in events]
+        return payloads, metas
 
     # -- the writer's side
 
-    def take(self) -> list[Moment | Burst]:
-        """Take what waits, but for the burst."""
-        items = [self.queue.popleft() for _ in range(len(self.queue))]
-        self._taken += sum(item.weight for item in items)
-        return items
+    def take(self) -> list[Stretch]:
+        """Take all that waits."""
+        self.close()
+        with self._closing:
+            taken, self._closed = self._closed, []
+            self._count = self._waiting = 0
+        return taken
 
-
-def is_plain_token(event: Event) -> bool:
-    """Tell whether an event can be part of a burst."""
-    return event.type is _TOKEN and type(event.payload) is str and event.meta is None
-
-
-def count(item: Moment | Burst) -> int:
-    """Return how many events something is."""
-    return len(item.payloads) if isinstance(item, Burst) else 1
+    def drop(self) -> int:
+        """Forget all that waits; return how many events that is.  From both sides."""
+        return sum(map(len, self.take()))

@@ -14,135 +14,69 @@ five times as long, and cannot be told to stop before it is done.
 
 from __future__ import annotations
 
-import json
 import marshal
 from collections.abc import Iterable
-from contextlib import suppress
-from operator import attrgetter
+from itertools import chain
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..codec import to_plain, to_text
-from ..events import Event, EventType
 from ..meta import StepStatus
 from ..outcomes import PipelineEndData
-from ..records import Place
+from ..plain import LIMITS
 
 
-ATOMS = frozenset({str, int, float, bool, NoneType})
+ATOMS = frozenset({str, int, float, bool, NoneType, PipelineEndData})
 """Types whose values cannot change; neither can FINISH's payload, once it is said."""
-
-place_of = attrgetter(
-    "stage",
-    "origin_run_id",
-    "parent_run_id",
-    "node_kind._value_",
-    "invocation_id",
-    "parent_invocation_id",
-    "owner_invocation_id",
-    "attempt",
-    "scope",
-)
-"""The fields of an event that make its ``Place``, in their order."""
 
 _FORMAT = 2  # without references, so that equal values have equal bytes
 
 
-EVENT, _TOKEN = 1_000, 100
-"""Bytes that one takes, beside its payload; roughly, and the same for a token."""
-
-
-class Moment(NamedTuple):
-    """An event with everything copied that could change later."""
-
-    seq: int
-    """``Event.seq``."""
-    type: EventType
-    """``Event.type``."""
-    timestamp: float
-    """``Event.timestamp``."""
-    place: Place
-    """Where it happened."""
-    payload: object
-    """A ``Copy``, or an atom."""
-    meta: str | None
-    """JSON text."""
-    weight: int
-    """Bytes it takes while it waits, roughly."""
-
-
-class Burst:
-    """Consecutive tokens of one place, gathered on the event loop."""
-
-    __slots__ = ("limit", "next", "payloads", "place", "seq", "timestamps", "weight")
-
-    def __init__(self, event: Event, place: Place, limit: int) -> None:
-        self.seq = event.seq or 0
-        self.place = place
-        self.limit = limit
-        self.next = self.seq + 1
-        self.payloads: list[str] = [event.payload]
-        self.timestamps: list[float] = [event.timestamp]
-        self.weight = 0
-
-    def weigh(self) -> None:
-        """Say how much it weighs, once it will not grow any more."""
-        self.weight = _TOKEN * len(self.payloads) + sum(map(len, self.payloads))
-
-
-class Copy(bytes):
-    """A value as it was."""
-
-    __slots__ = ()
-
-    def value(self) -> Any:
-        """Return it as plain data."""
-        return to_plain(marshal.loads(self))
-
-    def text(self) -> str:
-        """Return it as JSON text."""
-        found = marshal.loads(self)
-        if has_text_keys(found):
-            with suppress(ValueError, TypeError):
-                return _encode(found)
-        return to_text(found)
-
-
-def copied(value: Any) -> object:
-    """Return something that stays as the value is now."""
-    if type(value) in ATOMS or type(value) is PipelineEndData:
-        return value
+def copied(value: Any) -> bytes:
+    """Return bytes that stay as the value is now; no atom is ever bytes."""
     try:
-        return Copy(marshal.dumps(value, _FORMAT))
+        return marshal.dumps(value, _FORMAT)
     except ValueError:
-        return Copy(marshal.dumps(to_plain(value), _FORMAT))
+        return marshal.dumps(to_plain(value), _FORMAT)
 
 
-def has_text_keys(value: Any) -> bool:
-    """Tell whether ``json`` would lose no key; other keys may become the same text."""
-    if type(value) is dict:
-        return set(map(type, value)) <= _TEXT and _have_text_keys(value.values())
-    return type(value) not in _HOLDERS or _have_text_keys(value)
+def value_of(copy: bytes) -> Any:
+    """Return what was copied; it may still hold what JSON has no word for."""
+    return marshal.loads(copy)
 
 
-def _have_text_keys(values: Iterable[Any]) -> bool:
-    kinds = set(map(type, values))
-    return kinds.isdisjoint(_HOLDERS) or all(map(has_text_keys, values))
+def has_text_keys(values: Iterable[Any]) -> bool:
+    """Tell whether ``json`` would lose no key; other keys may become the same text.
+
+    Level by level, so that C loops over all values of a level at once.
+    """
+    level = [value for value in values if type(value) in _HOLDERS]
+    for _ in range(LIMITS.depth):
+        if not level:
+            return True
+        tables = [one for one in level if type(one) is dict]
+        try:
+            "".join(chain.from_iterable(tables))
+        except TypeError:
+            return False
+        inner = [one.values() if type(one) is dict else one for one in level]
+        level = [one for one in chain.from_iterable(inner) if type(one) in _HOLDERS]
+    return False
 
 
-_TEXT = frozenset({str})
 _HOLDERS = frozenset({dict, list, tuple})
-_encode = json.JSONEncoder(allow_nan=False).encode
 
 
-def meta_text(meta: dict[str, Any] | None) -> str | None:
+def meta_text(meta: dict[str, Any] | str | None) -> str:
     """Return an event's meta as JSON text; the usual one without asking the codec."""
     if meta is None:
-        return None
-    framework = meta.get("framework")
-    if len(meta) == 1 and type(framework) is dict and len(framework) == 3:
-        seconds, attempt = framework.get("duration_s"), framework.get("attempt")
-        status = _words.get(id(framework.get("status")))
+        return "null"
+    if isinstance(meta, str):
+        return meta
+    figures = meta.get("framework")
+    if len(meta) == 1 and type(figures) is dict and len(figures) == 3:
+        seconds, attempt = figures.get("duration_s"), figures.get("attempt")
+        status = _words.get(id(figures.get("status")))
         if type(seconds) is float and type(attempt) is int and status is not None:
             return (
                 f'{{"framework": {{"duration_s": {seconds!r}, '

@@ -1,26 +1,31 @@
-"""A run's events become rows, in the writer's thread.
+"""A run's stretches become chunks, in the writer's thread: JSON for a whole column at a time.
 
-Consecutive tokens of one place become one row.  A state that is as it was at an earlier
-event is encoded once, and refers to it.  A payload whose text is over the limit is
-replaced by its beginning and its length.
+A state that is as it was at an earlier event is encoded once, and referred to.  A payload
+whose text is over the limit is replaced by its beginning and its length.  Where a column
+cannot be written at once, because of a NaN or a key that is no text, each value of it is
+written by the codec, which never fails.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
+from json.encoder import encode_basestring_ascii as quoted
+from math import inf
 from typing import Any, Literal
 
 import attrs
 
 from ..codec import to_plain, to_text
-from ..events import Event, EventType
-from ..outcomes import PipelineEndData
-from ..records import EventRow, TokenRow
+from ..events import EventType
+from ..outcomes import PipelineEndData, StepTiming
+from ..records import EventChunk
 from .changes import CHANGES, SINCE, changes_between
-from .copying import Burst, Copy, Moment
+from .chunks import fields_text, times_bytes
+from .copying import has_text_keys, meta_text, value_of
+from .stretches import Stretch
 
 
 StatePolicy = Literal["full", "diff", "none"]
@@ -29,10 +34,10 @@ StatePolicy = Literal["full", "diff", "none"]
 TRUNCATED = "$truncated"
 """The key that tells the beginning of a payload from a payload."""
 
-_SHORT = 200  # characters up to which saying it again is cheaper than referring to it
+_SHORT = 200  # bytes up to which saying it again is cheaper than referring to it
 _HEAD = 1000  # characters of a payload over the limit that are kept
 
-_START, _END = EventType.START, EventType.STEP_END
+_STATES = frozenset({EventType.START.value, EventType.STEP_END.value})
 
 
 @attrs.frozen
@@ -43,89 +48,96 @@ class Shown:
     """The event it was stored with."""
     copy: object
     """What it looked like."""
-    text: str
-    """Its JSON text."""
+    text: str = ""
+    """Its JSON text; kept for comparing only, like the next."""
     plain: Any = None
-    """The same as plain data; kept for comparing only."""
+    """The same as plain data."""
 
 
 @attrs.define(eq=False)
 class Encoder:
-    """Turns one run's events into rows; remembers the state it saw last."""
+    """Turns one run's stretches into chunks; remembers the state it saw last."""
 
+    run_id: str
+    """The run."""
     policy: StatePolicy
     """How much of the state is stored."""
     limit: int
     """Characters of one payload."""
     _shown: dict[str | None, Shown] = attrs.field(factory=dict, init=False)
 
-    def has_payload(self, event: Event) -> bool:
-        """Tell whether an event's payload is stored at all."""
-        return self.policy != "none" or event.type not in (_START, _END)
+    def chunk(self, stretch: Stretch, *, may_refer: bool) -> EventChunk:
+        """Return a stretch as it is stored.
 
-    def rows(self, items: Iterable[Moment | Burst]) -> list[EventRow | TokenRow]:
-        """Return the rows of what happened."""
-        made: list[EventRow | TokenRow] = []
-        for item in items:
-            if isinstance(item, Moment):
-                made.append(self._row(item))
+        Args:
+            stretch: the events, in order, each stretch once.
+            may_refer: whether a payload may be told by naming an earlier event.
+        """
+        payloads, echoes = self._payloads(stretch, may_refer=may_refer)
+        metas = stretch.metas
+        return EventChunk(
+            stretch.first,
+            stretch.first + len(stretch) - 1,
+            times_bytes(stretch.times),
+            fields_text(self.run_id, stretch.alike, stretch.each),
+            payloads,
+            None if metas is None else _array(map(meta_text, metas)),
+            json.dumps(echoes) if echoes else None,
+            json.dumps(stretch.counts),
+        )
+
+    def _payloads(
+        self, stretch: Stretch, *, may_refer: bool
+    ) -> tuple[str, dict[int, int]]:
+        if self.policy == "diff":
+            return _array(self._each(stretch)), {}
+        payloads, echoes = stretch.payloads, {}
+        copies = [n for n, one in enumerate(payloads) if type(one) is bytes]
+        if copies:
+            if may_refer:
+                echoes = self._echoes(stretch, copies)
+            payloads = payloads[:]
+            for n in copies:
+                payloads[n] = None if n in echoes else value_of(payloads[n])
+        # All at once if that says the same: several times as fast as one by one.
+        if not copies or has_text_keys([payloads[n] for n in copies]):
+            with suppress(ValueError, TypeError, RecursionError):
+                text = _together(payloads)
+                if len(text) <= self.limit:
+                    return text, echoes
+        return _array(self._bounded(_text(one)) for one in payloads), echoes
+
+    def _echoes(self, stretch: Stretch, copies: list[int]) -> dict[int, int]:
+        """Return which states were stored before, and with which event."""
+        echoes: dict[int, int] = {}
+        for n in copies:
+            copy = stretch.payloads[n]
+            if len(copy) > _SHORT and stretch.field("type", n) in _STATES:
+                whose = stretch.field("origin_run_id", n)
+                last = self._shown.get(whose)
+                if last is not None and copy == last.copy:
+                    echoes[n] = last.seq
+                else:
+                    self._shown[whose] = Shown(stretch.first + n, copy)
+        return echoes
+
+    def _each(self, stretch: Stretch) -> Iterator[str]:
+        """Write payloads one by one, states as what changed in them."""
+        for n, payload in enumerate(stretch.payloads):
+            if payload is not None and stretch.field("type", n) in _STATES:
+                whose = stretch.field("origin_run_id", n)
+                yield self._state(stretch.first + n, whose, payload)
             else:
-                made.extend(self._tokens(item))
-        return made
+                yield self._bounded(_text(_loaded(payload)))
 
-    def _tokens(self, burst: Burst) -> Iterable[EventRow | TokenRow]:
-        text = json.dumps(burst.payloads)
-        if len(burst.payloads) > 1 and len(text) <= self.limit:
-            return [TokenRow(burst.seq, tuple(burst.timestamps), burst.place, text)]
-        return [
-            EventRow(
-                burst.seq + n,
-                "token",
-                burst.timestamps[n],
-                burst.place,
-                self._bounded(json.dumps(payload)),
-                None,
-            )
-            for n, payload in enumerate(burst.payloads)
-        ]
-
-    def _row(self, moment: Moment) -> EventRow:
-        seq, kind, timestamp, place, payload, meta, _ = moment
-        text, same = None, None
-        if payload is None:
-            pass
-        elif kind is not _END and kind is not _START:
-            text = self._bounded(_text(payload))
-        else:
-            text, same = self._state(moment)
-        return EventRow(seq, kind._value_, timestamp, place, text, meta, same)
-
-    def _state(self, moment: Moment) -> tuple[str, int | None]:
-        seq, payload, whose = moment.seq, moment.payload, moment.place.origin_run_id
+    def _state(self, seq: int, whose: str | None, payload: object) -> str:
         last = self._shown.get(whose)
         if last and type(payload) is type(last.copy) and payload == last.copy:
-            if self.policy == "diff":
-                return json.dumps({SINCE: last.seq, CHANGES: []}), None
-            return last.text, last.seq if len(last.text) > _SHORT else None
-        text = self._bounded(_text(payload))
-        if self.policy == "full":
-            self._shown[whose] = Shown(seq, payload, text)
-            return text, None
-        plain = payload.value() if isinstance(payload, Copy) else to_plain(payload)
+            return json.dumps({SINCE: last.seq, CHANGES: []})
+        plain = to_plain(_loaded(payload))
+        text = self._bounded(json.dumps(plain))
         self._shown[whose] = Shown(seq, payload, text, plain)
-        return self._changes(last, plain, text), None
-
-    def _changes(self, last: Shown | None, plain: Any, text: str) -> str:
-        """Return the shorter of what changed and what is there now."""
-        if TRUNCATED in text[:20] or (last and TRUNCATED in last.text[:20]):
-            return text
-        is_odd = isinstance(plain, dict) and CHANGES in plain
-        whole = json.dumps({SINCE: 0, CHANGES: [[[], plain]]}) if is_odd else text
-        if last is None:
-            return whole
-        changes = changes_between(last.plain, plain)
-        short = json.dumps({SINCE: last.seq, CHANGES: changes})
-        return min(short, whole, key=len)
+        return _changes(last, plain, text)
 
     def _bounded(self, text: str) -> str:
         if len(text) <= self.limit:
@@ -133,13 +145,70 @@ class Encoder:
         return json.dumps({TRUNCATED: {"chars": len(text), "head": text[:_HEAD]}})
 
 
+def _changes(last: Shown | None, plain: Any, text: str) -> str:
+    """Return the shorter of what changed and what is there now."""
+    if TRUNCATED in text[:20] or (last and TRUNCATED in last.text[:20]):
+        return text
+    is_odd = isinstance(plain, dict) and CHANGES in plain
+    whole = json.dumps({SINCE: 0, CHANGES: [[[], plain]]}) if is_odd else text
+    if last is None:
+        return whole
+    changes = changes_between(last.plain, plain)
+    short = json.dumps({SINCE: last.seq, CHANGES: changes})
+    return min(short, whole, key=len)
+
+
+def _array(texts: Iterator[str]) -> str:
+    return f"[{', '.join(texts)}]"
+
+
+def _loaded(payload: object) -> Any:
+    return value_of(payload) if type(payload) is bytes else payload
+
+
+def _together(payloads: list[Any]) -> str:
+    if type(payloads[-1]) is not PipelineEndData:
+        return _encode(payloads)
+    others = _encode(payloads[:-1])[1:-1]
+    return f"[{others}{', ' if others else ''}{end_text(payloads[-1])}]"
+
+
 def _text(payload: object) -> str:
-    if isinstance(payload, Copy):
-        return payload.text()
-    if type(payload) is PipelineEndData:
-        with suppress(ValueError, TypeError):
-            return _encode_end(payload)
+    with suppress(ValueError, TypeError, RecursionError):
+        if type(payload) is PipelineEndData:
+            return end_text(payload)
+        if has_text_keys([payload]):
+            return _encode(payload)
     return to_text(payload)
+
+
+def end_text(end: PipelineEndData) -> str:
+    """Return FINISH's payload as JSON text.
+
+    By hand where it is long: it has figures for each step, and most steps run once, so
+    three of their figures are one.
+    """
+    fields = dict(vars(end))
+    metrics = fields.pop("metrics")
+    if metrics is None:
+        return _encode(end)
+    figures = dict(vars(metrics))
+    timings = figures.pop("step_latency")
+    each = [
+        f"{quoted(name)}: {_timing_text(timing)}" for name, timing in timings.items()
+    ]
+    return (
+        f'{_encode(fields)[:-1]}, "metrics": {_encode(figures)[:-1]}, '
+        f'"step_latency": {{{", ".join(each)}}}}}}}'
+    )
+
+
+def _timing_text(timing: StepTiming) -> str:
+    total = timing.total_s
+    if timing.count != 1 or not 0 <= total < inf:
+        return _encode(timing)
+    text = repr(total)
+    return f'{{"count": 1, "total_s": {text}, "min_s": {text}, "max_s": {text}}}'
 
 
 def _parts(thing: Any) -> Any:
@@ -147,5 +216,5 @@ def _parts(thing: Any) -> Any:
     return thing.value if isinstance(thing, Enum) else vars(thing)
 
 
-# Five times as fast as the codec, for a run of many steps has many figures in FINISH.
-_encode_end = json.JSONEncoder(default=_parts, allow_nan=False).encode
+# Five times as fast as the codec.  Copies have no cycles, so none is looked for.
+_encode = json.JSONEncoder(default=_parts, allow_nan=False, check_circular=False).encode

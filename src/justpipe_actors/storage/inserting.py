@@ -1,25 +1,29 @@
-"""How runs and events get into the SQLite store, many rows by one statement.
+"""How runs and events get into the SQLite store.
 
-``executemany`` gives the interpreter lock away for every row, and a thread that wants it
-back from a busy event loop waits milliseconds each time.  One statement for many rows
-gives it away once.  Its lengths are powers of two, so that few statements are compiled.
+A chunk is one row.  Many of them go in by one statement: ``executemany`` gives the
+interpreter lock away for every row, and a thread that wants it back from a busy event
+loop waits milliseconds each time.
+
+A number that is stored is never stored again.  Nearly always all numbers are greater than
+those that are there; otherwise what is new is kept event by event.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain
 
-from ..records import EventRow, RunRecord, TokenRow
+from ..records import EventChunk, RunRecord
+from .chunks import Find, event_texts, read_times
 from .queries import unannounced
-from .rows import EventLine, single_rows
-from .sqlrows import RUN_COLUMNS, SqlRow, last_of, packed, packed_line, run_values
+from .rows import EventLine, parse_line
+from .sqlrows import RUN_COLUMNS, clean, run_values
 
 
-MOST = 128
-"""Rows of one statement, a power of two."""
+MOST = 32
+"""Chunks of one statement, at most."""
 
 _PUT_RUN = (
     f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) "
@@ -34,85 +38,103 @@ def put_run(connection: sqlite3.Connection, run: RunRecord) -> bool:
     return connection.execute(_PUT_RUN, run_values(run)).rowcount == 1
 
 
-def key_of(connection: sqlite3.Connection, run_id: str, began: float) -> int:
+def key_of(
+    connection: sqlite3.Connection, run_id: str, began: Callable[[], float]
+) -> int:
     """Return the key of a run; begin it when it is unknown."""
     sql = "SELECT id FROM runs WHERE run_id = ?"
     found = connection.execute(sql, (run_id,)).fetchone()
     if found is None:
-        put_run(connection, unannounced(run_id, began))
+        put_run(connection, unannounced(run_id, began()))
         found = connection.execute(sql, (run_id,)).fetchone()
     return int(found[0])
 
 
-def insert_rows(
+def began(chunk: EventChunk) -> float:
+    """Return when a chunk's first event happened, in seconds since the epoch."""
+    return read_times(chunk.times)[0]
+
+
+def insert_chunks(
     connection: sqlite3.Connection,
     key: int,
-    run_id: str,
-    rows: Sequence[EventRow | TokenRow],
+    chunks: Sequence[EventChunk],
+    lines: Callable[[EventChunk], Iterable[EventLine]],
 ) -> None:
-    """Add events; those that are there already are ignored."""
-    if not _is_ascending(rows, _last(connection, key)):
-        singles = (one for row in rows for one in single_rows(row))
-        rows = [one for one in singles if not _is_stored(connection, key, one.seq)]
-        rows = list({one.seq: one for one in rows}.values())
-    _insert(connection, packed(key, run_id, rows))
+    """Add events; those that are there already are ignored.
+
+    Args:
+        connection: in a transaction.
+        key: the run's.
+        chunks: the events, in any order.
+        lines: takes a chunk apart that overlaps what is there.
+    """
+    if _is_ascending(chunks, _last(connection, key)):
+        for start in range(0, len(chunks), MOST):
+            some = chunks[start : start + MOST]
+            values = list(chain.from_iterable((key, *chunk) for chunk in some))
+            connection.execute(_statement(len(some)), values)
+    else:
+        for chunk in chunks:
+            insert_lines(connection, key, lines(chunk))
 
 
 def insert_lines(
     connection: sqlite3.Connection, key: int, lines: Iterable[EventLine]
 ) -> None:
     """Add events that came as text; one without a number of its own goes last."""
+    sql = "INSERT INTO events VALUES (?, ?, ?, ?, NULL, ?, NULL)"
     for line in lines:
         seq = line.seq or _last(connection, key) + 1
         if not _is_stored(connection, key, seq):
-            _insert(connection, [packed_line(key, seq, line)])
+            kind = clean(line.type) or ""
+            connection.execute(sql, (key, seq, kind, line.timestamp, line.text))
 
 
-def _is_ascending(rows: Sequence[EventRow | TokenRow], last: int) -> bool:
-    for row in rows:
-        if row.seq <= last:
+def chunk_lines(run_id: str, chunk: EventChunk, find: Find) -> list[EventLine]:
+    """Take a chunk apart into events as texts."""
+    return [parse_line(text) for text in event_texts(run_id, chunk, find)]
+
+
+def _is_ascending(chunks: Sequence[EventChunk], last: int) -> bool:
+    for chunk in chunks:
+        if chunk.first <= last:
             return False
-        last = last_of(row)
+        last = chunk.last
     return True
 
 
 def _last(connection: sqlite3.Connection, key: int) -> int:
     """Return the greatest number a run has stored."""
-    return _end(connection, key, "")
+    return _end(connection, key, 2**62)
 
 
 def _is_stored(connection: sqlite3.Connection, key: int, seq: int) -> bool:
-    return _end(connection, key, f"AND seq <= {seq}") >= seq
+    return _end(connection, key, seq) >= seq
 
 
-def _end(connection: sqlite3.Connection, key: int, condition: str) -> int:
-    """Return the last number of the last row, tokens that share it included."""
-    found = connection.execute(
-        "SELECT seq + CASE typeof(timestamp) WHEN 'blob' "
-        "THEN length(timestamp) / 8 - 1 ELSE 0 END FROM events "
-        f"WHERE run = ? {condition} ORDER BY seq DESC LIMIT 1",
-        (key,),
-    ).fetchone()
-    return int(found[0]) if found else 0
+def _end(connection: sqlite3.Connection, key: int, seq: int) -> int:
+    """Return the last number of what begins at a number or before it."""
+    found = connection.execute(_END, {"run": key, "seq": seq}).fetchone()
+    return int(found[0])
 
 
-def _insert(connection: sqlite3.Connection, rows: Iterable[SqlRow]) -> None:
-    rows = list(rows)
-    for first, size in _portions(len(rows)):
-        portion = rows[first : first + size]
-        connection.execute(_statement(size), list(chain.from_iterable(portion)))
-
-
-def _portions(count: int) -> Iterator[tuple[int, int]]:
-    """Divide so many rows into powers of two, the largest first."""
-    first, size = 0, MOST
-    while first < count:
-        while size > count - first:
-            size //= 2
-        yield first, size
-        first += size
+_END = """
+SELECT max(
+    coalesce((
+        SELECT last FROM chunks
+        WHERE run = :run AND first <= :seq ORDER BY first DESC LIMIT 1
+    ), 0),
+    coalesce((
+        SELECT seq + CASE typeof(timestamp) WHEN 'blob'
+            THEN length(timestamp) / 8 - 1 ELSE 0 END
+        FROM events WHERE run = :run AND seq <= :seq ORDER BY seq DESC LIMIT 1
+    ), 0)
+)
+"""
 
 
 @cache
 def _statement(size: int) -> str:
-    return f"INSERT INTO events VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?)'] * size)}"
+    row = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    return f"INSERT INTO chunks VALUES {', '.join([row] * size)}"

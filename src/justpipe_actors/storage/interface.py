@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..abc import RowStore, StorageBackend
+from ..abc import ChunkStore, StorageBackend
 from ..records import (
+    EventChunk,
     OpenStatus,
     RunQuery,
     RunRecord,
@@ -15,8 +16,9 @@ from ..records import (
 
 __all__ = [
     "MAX_QUERY_LIMIT",
+    "ChunkStore",
+    "EventChunk",
     "OpenStatus",
-    "RowStore",
     "RunQuery",
     "RunRecord",
     "RunStatus",

@@ -108,8 +108,9 @@ class Persistence:
         return Recorder(
             run_id=run_id,
             writer=self._current_writer(self._about),
-            encoder=Encoder(self.state, self.limit),
-            backlog=Backlog(self.flush_interval or HURRY),
+            encoder=Encoder(run_id, self.state, self.limit),
+            backlog=Backlog(self.state != "none"),
+            flush_every=self.flush_interval or HURRY,
             redact=self.redact,
             fingerprint=self._about.fingerprint,
         )

@@ -19,20 +19,20 @@ import anyio
 import attrs
 
 from ..abc import Redact, Wake
-from ..events import Event
+from ..events import Event, EventType
 from ..outcomes import PipelineEndData
-from ..records import EventRow, OpenStatus, RunRecord, TokenRow
-from .backlog import HEAVIEST, Backlog, count, is_plain_token
-from .copying import Burst, Moment, copied
+from ..records import EventChunk, OpenStatus, RunRecord
+from .backlog import HEAVIEST, LONG, LONGEST, Backlog
 from .encoding import Encoder
 from .owners import this_owner
 from .redacting import redacted
-from .rows import size_of
 from .summing import Words, ended
 
 
 PATIENCE = 10.0
 """Seconds that a run waits for a store that takes nothing."""
+
+_STEP_START, _STEP_END = EventType.STEP_START, EventType.STEP_END
 
 _logger = logging.getLogger("justpipe_actors.persistence")
 
@@ -59,9 +59,11 @@ class Recorder:
     writer: Scribe
     """Who writes."""
     encoder: Encoder
-    """Turns its events into rows; used by the writer's thread only."""
+    """Turns its events into chunks; used by the writer's thread only."""
     backlog: Backlog
     """What it has said and the writer has not taken."""
+    flush_every: int
+    """Events that wait when the writer is told to hurry."""
     redact: Redact | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
@@ -72,7 +74,7 @@ class Recorder:
     """The run as it ended; no event follows once it is there."""
     is_given_up: bool = attrs.field(default=False, init=False)
     """Whether events are only counted from here on."""
-    pending: list[EventRow | TokenRow] = attrs.field(factory=list, init=False)
+    pending: list[EventChunk] = attrs.field(factory=list, init=False)
     """What the writer has taken and not yet stored."""
     is_begun: bool = attrs.field(default=False, init=False)
     """Whether the store knows of the run."""
@@ -84,6 +86,10 @@ class Recorder:
     """Whether producers should ask for room; whether there is, only asking tells."""
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
+    is_hurried: bool = attrs.field(default=False, init=False)
+    """Whether the writer knows that much waits."""
+    _due: int = attrs.field(default=1, init=False)
+    _events: list[Event] = attrs.field(init=False)
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
     _is_behind: bool = attrs.field(default=False, init=False)
     _uncounted: int = attrs.field(default=0, init=False)
@@ -91,6 +97,9 @@ class Recorder:
     _is_warned: bool = attrs.field(default=False, init=False)
     _room: anyio.Event | None = attrs.field(default=None, init=False)
     _stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._events = self.backlog.events
 
     # -- from the run
 
@@ -112,29 +121,51 @@ class Recorder:
 
     def put(self, event: Event) -> None:
         """Keep an event as it is at this moment."""
-        if self.is_given_up:
-            self._uncounted += 1
-            self._words.note(event, self.run_id)
-            is_due = False
-        elif self.redact is None and is_plain_token(event):
-            is_due = self.backlog.gather(event)
+        payload = event.payload
+        if (
+            event.kin is not None
+            and type(payload) is str
+            and len(payload) < LONG
+            and self.redact is None
+        ):
+            self._events.append(event)  # a token: this is all, most of the time
         else:
-            is_due = self._keep(event)
+            self._keep(event)
+        if len(self._events) >= self._due:
+            self._reach_due()
+
+    def _keep(self, event: Event) -> None:
+        if self.redact is not None:
+            event = self._redacted(self.redact, event)
+        if event.type is not _STEP_START and event.type is not _STEP_END:
+            self._words.note(event, self.run_id)
+        if self.backlog.add(event):
+            self._due = 0
+
+    def _reach_due(self) -> None:
+        """See to what is not worth seeing to at each event.
+
+        The writer's thread takes at any moment and then wants to hear of the next event.
+        So what it resets (``_due`` and the two flags) is looked at in the other order
+        here, and each flag that is set is followed by a call that makes it take again.
+        """
+        backlog = self.backlog
+        if self.is_given_up:
+            self._uncounted += backlog.drop()
+            self._due = LONGEST
+            return
+        if backlog.is_long:
+            backlog.close()
+        missing = LONGEST if self.is_hurried else self.flush_every - len(backlog)
+        self._due = len(self._events) + max(1, min(missing, LONGEST))
         if not self.is_stirred:
             self.is_stirred = True
             self.writer.stir()
-        if is_due:
+        if not self.is_hurried and len(backlog) >= self.flush_every:
+            self.is_hurried = True
             self.writer.hurry()
-        if self.backlog.weight >= HEAVIEST:
+        if backlog.weight >= HEAVIEST:
             self.is_full = True
-
-    def _keep(self, event: Event) -> bool:
-        if self.redact is not None:
-            event = self._redacted(self.redact, event)
-        self._words.note(event, self.run_id)
-        # On the loop: a large state that is not stored is not copied either.
-        payload = copied(event.payload) if self.encoder.has_payload(event) else None
-        return self.backlog.add(event, payload)
 
     def _redacted(self, redact: Redact, event: Event) -> Event:
         event, problem = redacted(redact, event)
@@ -167,7 +198,6 @@ class Recorder:
         """Hear how the run ended, and wait until that is stored, but not for ever."""
         if self.record is None:
             return
-        self.backlog.spill()
         self.outcome = ended(self.record, end, self._words, datetime.now(UTC))
         self.writer.hurry()
         if self.is_given_up:
@@ -186,29 +216,28 @@ class Recorder:
 
     # -- from the writer's thread
 
-    def take(self) -> None:
-        """Turn what waits into rows, unless earlier ones are still to be stored."""
+    def take(self, *, may_refer: bool) -> None:
+        """Turn what waits into chunks, unless earlier ones are still to be stored.
+
+        Args:
+            may_refer: whether a payload may be told by naming an earlier event.
+        """
         if self.is_given_up:
             self._drop()
         elif self.pending:
             self._is_behind = True
         else:
-            self.pending = self.encoder.rows(self._taken())
-
-    def _taken(self) -> list[Moment | Burst]:
-        self.is_stirred = False
-        items = self.backlog.take()
-        if self.backlog.burst is not None:
-            self._wake(self._hand_over)
-        return items
-
-    def _hand_over(self) -> None:
-        self.backlog.spill()
-        self.writer.hurry()
+            self.is_stirred = self.is_hurried = False
+            self._due = 1
+            self.pending = [
+                self.encoder.chunk(stretch, may_refer=may_refer)
+                for stretch in self.backlog.take()
+            ]
 
     def _drop(self) -> None:
-        rows, self.pending = self.pending, []
-        self.missed += sum(map(count, self._taken())) + sum(map(size_of, rows))
+        chunks, self.pending = self.pending, []
+        self.missed += self.backlog.drop()
+        self.missed += sum(chunk.last - chunk.first + 1 for chunk in chunks)
 
     @property
     def is_wanted(self) -> bool:
@@ -217,9 +246,10 @@ class Recorder:
 
     def final(self) -> RunRecord | None:
         """Return how the run ended, once nothing of it waits any more."""
-        if self.outcome is None or self.backlog.queue:
+        if self.outcome is None or self.backlog:
             return None
-        return replace(self.outcome, lost_events=self.missed + self._uncounted)
+        lost = self.missed + self._uncounted + self.backlog.unreadable
+        return replace(self.outcome, lost_events=lost)
 
     def saved(self) -> None:
         """Hear that what was taken is stored."""

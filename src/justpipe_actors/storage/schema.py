@@ -3,21 +3,25 @@
 ::
 
     runs    one row per run, from its beginning on
-    events  UNIQUE (run, seq): the event's own number
+    chunks  consecutive events of one run in one row; no number is in two
+    events  UNIQUE (run, seq): events that came as text, one in each row
+    every_event   a view with a row for every event, for whoever reads with plain SQL
     definitions   what the fingerprints of runs stand for
 
-An event takes up little, because most of what it says has been said before:
+A chunk has JSON for each column and not for each event: ``records.EventChunk`` says what
+they hold.  There is no index beside the keys, and filters by type read one run only.
 
-- ``place`` (stage, kind, invocation ids, attempt, scope) is JSON in the first event of a
-  place, and in later ones the number of the event that has it;
-- ``payload`` is JSON, or the number of an earlier event with the same payload;
-- consecutive tokens of one place share a row: ``seq`` is the first one's, ``timestamp``
-  a blob of little-endian doubles, and ``payload`` an array;
-- an event that came as text is kept as it came, in ``payload``, with no ``place``.
+``user_version`` counts the schema.
 
-There are few columns and no second index, since each costs every event; filters by type
-read one run only.  ``user_version`` counts the schema.  Version 0 is the reference's: a
-writer moves its rows over, and a reader, which changes nothing, sees it through views.
+=======  =================================================================================
+0        the reference's: a writer moves its rows over, and a reader, which changes
+         nothing, sees them through views
+1        had no chunks: an event, or a burst of tokens, was a row of ``events``, with its
+         place (stage, ids, scope) as JSON, or as the number of an event that has it; its
+         payload likewise; ``timestamp`` of a burst is a blob of doubles and its payload
+         an array.  Such rows stay where they are and are read
+2        this one
+=======  =================================================================================
 """
 
 from __future__ import annotations
@@ -27,10 +31,25 @@ import sqlite3
 from ..errors import StoreVersionError
 
 
-VERSION = 1
+VERSION = 2
 """The schema that this version writes."""
 
-_TABLES = """
+_CHUNKS = """
+CREATE TABLE chunks (
+    run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL CHECK (last >= first),
+    times BLOB NOT NULL,
+    fields TEXT NOT NULL,
+    payloads TEXT NOT NULL,
+    metas TEXT,
+    echoes TEXT,
+    counts TEXT NOT NULL,
+    PRIMARY KEY (run, first)
+) WITHOUT ROWID;
+"""
+
+_TABLES = f"""
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL UNIQUE,
@@ -60,10 +79,33 @@ CREATE TABLE events (
     meta TEXT,
     PRIMARY KEY (run, seq)
 ) WITHOUT ROWID;
+{_CHUNKS.strip()}
 CREATE TABLE definitions (
     fingerprint TEXT PRIMARY KEY,
     description TEXT NOT NULL
 ) WITHOUT ROWID;
+"""
+
+_VIEW = """
+CREATE VIEW every_event AS
+SELECT r.run_id, c.first + p.key AS seq,
+    coalesce(
+        json_extract(c.fields, '$.each.type[' || p.key || ']'),
+        json_extract(c.fields, '$.type')
+    ) AS type,
+    coalesce(
+        json_extract(c.fields, '$.each.stage[' || p.key || ']'),
+        json_extract(c.fields, '$.stage')
+    ) AS stage,
+    p.value AS payload,
+    json_extract(c.metas, '$[' || p.key || ']') AS meta,
+    json_extract(c.echoes, '$."' || p.key || '"') AS same_payload_as
+FROM runs r JOIN chunks c ON c.run = r.id, json_each(c.payloads) p
+UNION ALL
+SELECT r.run_id, e.seq, e.type, json_extract(e.payload, '$.stage'),
+    json_extract(e.payload, '$.payload'), json_extract(e.payload, '$.meta'), NULL
+FROM runs r JOIN events e ON e.run = r.id
+WHERE e.place IS NULL
 """
 
 _OLD_RUNS = """
@@ -110,7 +152,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     try:
         # Somebody else may have been quicker since we looked.
         if version_of(connection) < VERSION:
-            _from_reference(connection) if _columns(connection) else _create(connection)
+            _move(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
@@ -118,26 +160,45 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise
 
 
+def _move(connection: sqlite3.Connection) -> None:
+    if version_of(connection) == 1:
+        connection.execute(_CHUNKS)
+    elif _columns(connection):
+        _from_reference(connection)
+    else:
+        _create(connection)
+    connection.execute(_VIEW)
+
+
 def make_readable(connection: sqlite3.Connection) -> None:
     """Show an older schema as this version's, without changing the file."""
-    if version_of(connection):
+    version = version_of(connection)
+    if version == 1:
+        connection.execute(_temporary(_CHUNKS))
+    if version:
         return
     columns = _columns(connection)
     if not columns:
-        _create(connection, "TEMP ")
+        for statement in _TABLES.split(";"):
+            if "INDEX" not in statement:
+                connection.execute(_temporary(statement))
         return
     runs, events = _old_selects(columns, "main.runs", "main.events")
     connection.execute(f"CREATE TEMP VIEW runs AS {runs}")
     connection.execute(f"CREATE TEMP VIEW events AS {events}")
+    connection.execute(_temporary(_CHUNKS))
     connection.execute(
         "CREATE TEMP VIEW definitions AS SELECT '' AS fingerprint, '' AS description LIMIT 0"
     )
 
 
-def _create(connection: sqlite3.Connection, where: str = "") -> None:
-    for statement in _TABLES.replace("CREATE TABLE", f"CREATE {where}TABLE").split(";"):
-        if statement.strip() and not (where and "INDEX" in statement):
-            connection.execute(statement)
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+
+
+def _temporary(statement: str) -> str:
+    return statement.replace("CREATE TABLE", "CREATE TEMP TABLE")
 
 
 def _from_reference(connection: sqlite3.Connection) -> None:

@@ -6,25 +6,33 @@ import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..events import EventType
 from ..records import (
-    EventRow,
+    EventChunk,
     RunQuery,
     RunRecord,
     RunStatus,
     RunSummary,
     StoredEvent,
-    TokenRow,
 )
 from .connecting import Database
-from .inserting import insert_lines, insert_rows, key_of, put_run
+from .inserting import (
+    began,
+    chunk_lines,
+    insert_chunks,
+    insert_lines,
+    key_of,
+    put_run,
+)
 from .queries import ABANDONED_WORDS, is_prefix
 from .rows import parse_line
-from .sqlrows import RUN_COLUMNS, began, events_of, readable, run_of
-from .sqlwhere import COUNTS, EVENTS, LABEL, RUNS, Condition, where
+from .sqlevents import EventsWanted, payload_of, read_events
+from .sqlrows import RUN_COLUMNS, readable, run_of
+from .sqlwhere import COUNTS, LABEL, RUNS, Condition, where
 
 
 EVERY: Condition = ("1", {})
@@ -73,16 +81,19 @@ class SQLiteBackend:
             _check_json(connection, events)
             lines = [parse_line(text) for text in events]
             if lines:
-                key = key_of(connection, run_id, lines[0].timestamp)
+                key = key_of(connection, run_id, lambda: lines[0].timestamp)
                 insert_lines(connection, key, lines)
 
-    def append_rows(self, run_id: str, rows: Sequence[EventRow | TokenRow]) -> None:
+    def append_chunks(self, run_id: str, chunks: Sequence[EventChunk]) -> None:
         """Add events that were taken apart."""
-        if not rows:
+        if not chunks:
             return
         with self._file.write() as connection:
-            key = key_of(connection, run_id, began(rows[0]))
-            insert_rows(connection, key, run_id, rows)
+            key = key_of(connection, run_id, lambda: began(chunks[0]))
+            find = partial(payload_of, connection, run_id)
+            insert_chunks(
+                connection, key, chunks, lambda chunk: chunk_lines(run_id, chunk, find)
+            )
 
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
         """Remember how a run ended, and the rest of its events.
@@ -95,7 +106,7 @@ class SQLiteBackend:
             if not put_run(connection, run):
                 msg = f"Run {run.run_id} has ended before and is stored already"
                 raise sqlite3.IntegrityError(msg)
-            key = key_of(connection, run.run_id, 0)
+            key = key_of(connection, run.run_id, lambda: 0)
             insert_lines(connection, key, [parse_line(text) for text in events])
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
@@ -169,22 +180,20 @@ class SQLiteBackend:
         limit: int | None = None,
     ) -> list[StoredEvent]:
         """Return a run's events by ascending ``seq``."""
-        is_limited = limit is not None and limit >= 0
-        values: dict[str, object] = {
-            "run_id": run_id,
-            "type": None if event_type is None else event_type.value,
-            "after": after,
-            # The row that holds ``after`` itself may come first and give nothing.
-            "limit": limit + 1 if limit is not None and is_limited else -1,
-        }
-        rows = self._rows(EVENTS, values)
-        found = readable(rows, lambda row: events_of(run_id, row))
-        events = [event for some in found for event in some if event.seq > after]
-        return events[:limit] if is_limited else events
+        wanted = EventsWanted(
+            run_id,
+            None if event_type is None else event_type.value,
+            after,
+            limit if limit is not None and limit >= 0 else None,
+        )
+        return self._file.read(lambda connection: read_events(connection, wanted))
 
     def count_events(self, run_id: str) -> dict[str, int]:
         """Return how many events of each type a run has."""
-        return dict(self._rows(COUNTS, {"run_id": run_id}))
+        counts: dict[str, int] = {}
+        for kind, count in self._rows(COUNTS, {"run_id": run_id}):
+            counts[kind] = counts.get(kind, 0) + count
+        return counts
 
     def get_definition(self, fingerprint: str) -> str | None:
         """Return what ``save_definition`` was given."""

@@ -40,14 +40,33 @@ SELECT e.seq, e.type, e.timestamp,
     e.meta
 FROM runs r JOIN events e ON e.run = r.id
 WHERE r.run_id = :run_id
-    AND (:type IS NULL OR e.type = :type)
+    AND (:kind IS NULL OR e.type = :kind)
     AND e.seq >= coalesce(
         (SELECT max(b.seq) FROM events b WHERE b.run = r.id AND b.seq <= :after), 0
     )
 ORDER BY e.seq
 LIMIT :limit
 """
-"""A run's rows from the one that holds ``after`` on, with places and payloads in full."""
+"""A run's single events from ``after`` on; in rows of schema 1 what they refer to, too."""
+
+_CHUNK = """
+SELECT c.first, c.last, c.times, c.fields, c.payloads, c.metas, c.echoes, c.counts
+FROM runs r JOIN chunks c ON c.run = r.id
+WHERE r.run_id = :run_id
+"""
+
+CHUNKS = f"""{_CHUNK}
+    AND c.last > :after
+    AND (:kind IS NULL OR NOT json_valid(c.counts)
+        OR json_extract(c.counts, '$."' || :kind || '"') > 0)
+ORDER BY c.first
+"""
+"""A run's chunks from the one after ``after`` on, as ``EventChunk`` has them."""
+
+CHUNK_OF = f"""{_CHUNK}
+    AND c.first <= :seq AND c.last >= :seq
+"""
+"""The chunk that an event is in."""
 
 COUNTS = """
 SELECT e.type, sum(
@@ -56,8 +75,14 @@ SELECT e.type, sum(
 FROM runs r JOIN events e ON e.run = r.id
 WHERE r.run_id = :run_id
 GROUP BY 1
+UNION ALL
+SELECT kind.key, sum(kind.value)
+FROM runs r JOIN chunks c ON c.run = r.id,
+    json_each(CASE json_valid(c.counts) WHEN 1 THEN c.counts ELSE '{}' END) kind
+WHERE r.run_id = :run_id
+GROUP BY 1
 """
-"""A run's events by type; tokens that share a row count one by one."""
+"""A run's events by type, single ones and those in chunks; a type may come twice."""
 
 Condition = tuple[str, Mapping[str, object]]
 """SQL, and the values of its parameters."""

@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from ..abc import RowStore, StorageBackend
+from ..abc import ChunkStore, StorageBackend
 from ..records import RunRecord
+from .chunks import event_texts
 from .owners import BEAT
 from .recorder import PATIENCE, Recorder
-from .rows import event_texts
 
 
 LINGER = 0.25
@@ -59,7 +59,7 @@ class Writer:
         self._recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._store: StorageBackend | None = None
-        self._takes_rows = False
+        self._takes_chunks = False
         self._is_urgent = False
         self._is_closing = False
         self._linger_until: float | None = None
@@ -140,14 +140,14 @@ class Writer:
 
     def _turn(self, recorders: Sequence[Recorder]) -> None:
         self._retry_at = None
-        for recorder in recorders:
-            recorder.take()
         try:
             store = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             self._warn_once(error)
             self._abandon(None)
             return
+        for recorder in recorders:
+            recorder.take(may_refer=self._takes_chunks)
         # One that was given up is left alone until it ends.
         self._save(store, [one for one in recorders if one.is_wanted])
         if time.monotonic() >= self._beat_at:
@@ -166,7 +166,7 @@ class Writer:
             store.mark_abandoned()
             self._store, self._warned = store, ""
             # Once: asking a protocol costs as much as storing a run's record.
-            self._takes_rows = isinstance(store, RowStore)
+            self._takes_chunks = isinstance(store, ChunkStore)
         return self._store
 
     def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
@@ -199,11 +199,12 @@ class Writer:
             store.save_run(final)
         elif not recorder.is_begun and recorder.record is not None:
             store.begin_run(recorder.record)
-        rows, run_id = recorder.pending, recorder.run_id
-        if self._takes_rows:
-            cast("RowStore", store).append_rows(run_id, rows)
-        elif rows:
-            store.append_events(run_id, event_texts(run_id, rows))
+        chunks, run_id = recorder.pending, recorder.run_id
+        if self._takes_chunks:
+            cast("ChunkStore", store).append_chunks(run_id, chunks)
+        elif chunks:
+            texts = [text for chunk in chunks for text in event_texts(run_id, chunk)]
+            store.append_events(run_id, texts)
 
     def _failed(self, recorder: Recorder, error: Exception) -> None:
         now = time.monotonic()
@@ -224,7 +225,7 @@ class Writer:
         """Give all runs up; those that have ended are done with."""
         for recorder in list(self._recorders):
             recorder.give_up(reason)
-            recorder.take()
+            recorder.take(may_refer=False)
             recorder.saved()
             if recorder.outcome is not None:
                 self._part(recorder)

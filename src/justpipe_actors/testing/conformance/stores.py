@@ -1,6 +1,6 @@
 """What every store must do: plain functions, each a claim, each given a fresh store.
 
-They use nothing but ``StorageBackend``, and ``RowStore`` where the store is one.
+They use nothing but ``StorageBackend``, and ``ChunkStore`` where the store is one.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...abc import StorageBackend
+from .chunks import CHUNKS
 from .living import LIVING
 from .reading import READING
-from .rows import ROWS
 from .samples import Check
 from .writing import WRITING
 
 
-STORE_CHECKS: tuple[Check, ...] = (*WRITING, *READING, *LIVING, *ROWS)
+STORE_CHECKS: tuple[Check, ...] = (*WRITING, *READING, *LIVING, *CHUNKS)
 
 
 def check_storage(factory: Callable[[], StorageBackend]) -> None:

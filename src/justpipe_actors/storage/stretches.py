@@ -1,0 +1,133 @@
+"""Events become columns: one list per field, at the speed of list comprehensions.
+
+A stretch is what one chunk will be made of.  Most fields of neighbours are alike, and
+those are said once.  Tokens of one stream are known to be alike without looking
+(``Event.kin``), so they get stretches of their own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import attrs
+
+from ..events import Event
+
+
+SHARED = 32
+"""Tokens of one stream that are worth a stretch of their own."""
+
+
+@attrs.frozen
+class Stretch:
+    """Consecutive events of one run, field by field."""
+
+    first: int
+    """Number of the first one; the others follow without a gap."""
+    times: array[float]
+    """``Event.timestamp``."""
+    alike: dict[str, object]
+    """Fields that are the same in all of them, by the key they have in JSON."""
+    each: dict[str, list[Any]]
+    """The other fields."""
+    counts: dict[str, int]
+    """How many there are of each type."""
+    payloads: list[Any]
+    """Atoms, and ``bytes`` that are copies."""
+    metas: list[Any] | None
+    """Dicts, JSON texts and None; None when no event has one."""
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def field(self, name: str, place: int) -> Any:
+        """Return a field of one event."""
+        return self.each[name][place] if name in self.each else self.alike[name]
+
+
+def stretches_of(
+    events: Sequence[Event], payloads: Sequence[object], metas: Sequence[object]
+) -> Iterator[Stretch]:
+    """Return the stretches that events make.
+
+    Args:
+        events: of one run, in order.
+        payloads: what is to be stored of each.
+        metas: the same; empty when nothing is.
+    """
+    for start, end, is_alike in _cuts(events):
+        some = events[start:end]
+        alike, each = _fields(some[:1] if is_alike else some)
+        kinds = each.get("type")
+        yield Stretch(
+            some[0].seq or 0,
+            array("d", [event.timestamp for event in some]),
+            alike,
+            each,
+            {str(alike["type"]): len(some)} if kinds is None else dict(Counter(kinds)),
+            list(payloads[start:end]),
+            _unless_empty(metas[start:end]),
+        )
+
+
+def _unless_empty(metas: Sequence[object]) -> list[object] | None:
+    return None if metas.count(None) == len(metas) else list(metas)
+
+
+def _cuts(events: Sequence[Event]) -> Iterator[tuple[int, int, bool]]:
+    """Return where stretches begin and end, and whether all in them are of a kin."""
+    begin = start = 0
+    for kin, group in groupby([event.kin for event in events]):
+        end = start + len(list(group))
+        if kin is not None and end - start >= SHARED:
+            yield from _dense(events, begin, start)
+            yield start, end, True
+            begin = end
+        start = end
+    yield from _dense(events, begin, start)
+
+
+def _dense(
+    events: Sequence[Event], begin: int, end: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Cut where a number does not follow the one before; a hook may have changed it."""
+    start = begin
+    numbers = [event.seq or 0 for event in events[begin:end]]
+    if not numbers:
+        return
+    if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        yield begin, end, False
+        return
+    for place in range(begin + 1, end):
+        if numbers[place - start] != numbers[place - start - 1] + 1:
+            yield begin, place, False
+            begin = place
+    yield begin, end, False
+
+
+def _fields(some: Sequence[Event]) -> tuple[dict[str, object], dict[str, list[Any]]]:
+    """Return what is alike, and what is not."""
+    columns: dict[str, list[Any]] = {
+        "type": [event.type._value_ for event in some],
+        "stage": [event.stage for event in some],
+        "origin_run_id": [event.origin_run_id for event in some],
+        "parent_run_id": [event.parent_run_id for event in some],
+        "node_kind": [event.node_kind._value_ for event in some],
+        "invocation_id": [event.invocation_id for event in some],
+        "parent_invocation_id": [event.parent_invocation_id for event in some],
+        "owner_invocation_id": [event.owner_invocation_id for event in some],
+        "attempt": [event.attempt for event in some],
+        "scope": [event.scope for event in some],
+    }
+    alike = {name: one[0] for name, one in columns.items() if _is_constant(one)}
+    return alike, {name: columns[name] for name in columns if name not in alike}
+
+
+def _is_constant(column: list[Any]) -> bool:
+    # Mostly two looks tell; counting compares text with text.
+    first = column[0]
+    return first == column[len(column) // 2] and column.count(first) == len(column)
