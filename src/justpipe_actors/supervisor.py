@@ -37,7 +37,8 @@ from ._actors.host import Host
 from ._actors.letters import DeadLetter
 from ._actors.life import ServiceStatus as ServiceStatus
 from ._actors.restarts import Policy, Restart, Strategy
-from ._actors.supervision import Children, Owner
+from ._actors.supervision import Children
+from ._actors.watch import Owner
 from ._daemon.catalog import Catalog, RunOptions, SubmitOptions
 from ._daemon.door import Door
 from ._daemon.drain import DrainReport, drain, end_now, wait_last

@@ -11,7 +11,8 @@ import attrs
 from justpipe_actors._actors.child import ChildSpec
 from justpipe_actors._actors.life import ServiceStatus
 from justpipe_actors._actors.restarts import Policy
-from justpipe_actors._actors.supervision import Children, Owner
+from justpipe_actors._actors.supervision import Children
+from justpipe_actors._actors.watch import Owner
 from justpipe_actors.errors import SupervisionError
 
 

@@ -18,11 +18,11 @@ from justpipe_actors._actors.restarts import (
     Revive,
     Standing,
     Strategy,
-    backoff,
     comes_back,
     decide,
     recent,
 )
+from justpipe_actors._actors.waits import backoff
 
 
 UP, DUE, GONE = Standing.UP, Standing.DUE, Standing.GONE

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from justpipe_actors._actors.child import ChildSpec, ChildState
 from justpipe_actors._actors.life import ServiceStatus
 from justpipe_actors._actors.restarts import Policy, Restart, Strategy
-from justpipe_actors._actors.supervision import Children, Owner
+from justpipe_actors._actors.supervision import Children
+from justpipe_actors._actors.watch import Owner
 from justpipe_actors.errors import ChildStartFailed, SupervisionError
 
 

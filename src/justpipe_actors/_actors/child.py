@@ -33,10 +33,8 @@ from ..errors import ChildEnded, ChildStartFailed
 from .awaits import awaited_at
 from .life import Life, call_service
 from .restarts import Member, Restart, Standing
+from .waits import PATIENCE
 
-
-PATIENCE = 10.0
-"""Seconds between two complaints about a child that does not end."""
 
 _logger = logging.getLogger("justpipe_actors")
 

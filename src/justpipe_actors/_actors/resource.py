@@ -1,19 +1,38 @@
 """One resource: its incarnations, and the loans that keep one of them open.
 
-Only counts and states; ``resources`` opens, lends, retires and closes.
+Counts, states, and what a failure means; ``resources`` opens, lends, retires and closes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from math import inf
+from typing import Any
 
 import anyio
 import attrs
 
 from .._failure.texts import text_of
 from .._plan.nodes import ResourceNode
+from ..errors import ResourceUnavailable
+from .waits import backoff
+
+
+SHORTEST = 0.1
+"""Seconds before another attempt after the first failure."""
+
+LONGEST = 30.0
+"""Most seconds before another attempt."""
+
+STABLE = 5.0
+"""Seconds of being open after which earlier failures are forgotten."""
+
+_logger = logging.getLogger("justpipe_actors")
 
 
 class ResourceState(str, Enum):
@@ -77,9 +96,58 @@ class Incarnation:
     over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when nothing of it is left."""
 
+    @property
+    def name(self) -> str:
+        """The resource's."""
+        return self.resource.node.name
+
     def uses(self, other: Incarnation) -> bool:
         """Tell whether it was opened with another one."""
         return any(loan.incarnation is other for loan in self.held)
+
+    def why_it_ended(self, *, is_owner_closing: bool) -> Exception | None:
+        """Return what is wrong with it, having ended without raising."""
+        node = self.resource.node
+        if self.opened_at is None:
+            if is_owner_closing:
+                return ResourceUnavailable(node.name, "its owner is closing")
+            return TimeoutError(f"it was not open within {node.start_timeout:g}s")
+        if not self.unused.is_set():
+            return ResourceUnavailable(node.name, "it ended by itself")
+        if self.scope.cancelled_caught:
+            _logger.warning(
+                "Resource '%s' did not close within %gs and was cancelled",
+                node.name,
+                node.shutdown,
+            )
+        return None
+
+    def note_failure(self, error: Exception, now: float, draw: float) -> None:
+        """Note why it is of no use any more, and when the next attempt may begin."""
+        resource, opened = self.resource, self.opened_at
+        is_fresh = opened is not None and now - opened >= STABLE
+        resource.streak = 1 if is_fresh else resource.streak + 1
+        wait = backoff(resource.streak, draw, shortest=SHORTEST, longest=LONGEST)
+        resource.due = now + wait
+        resource.error = self.error = error
+        _logger.warning(
+            "Resource '%s' %s; it may be opened again in %.1fs",
+            self.name,
+            "could not be opened" if opened is None else "is broken",
+            wait,
+            exc_info=error,
+            extra={"resource": self.name, "attempt": resource.incarnations},
+        )
+
+    def unavailable(self) -> ResourceUnavailable:
+        """Word the failure of this attempt for one of those who waited for it."""
+        error = self.error
+        if isinstance(error, ResourceUnavailable) and error.resource == self.name:
+            return ResourceUnavailable(self.name, error.reason)
+        reason = "it was closed" if error is None else text_of(error, typed=True)
+        unavailable = ResourceUnavailable(self.name, reason)
+        unavailable.__cause__ = error
+        return unavailable
 
 
 @attrs.define(eq=False, repr=False)
@@ -142,3 +210,20 @@ class Loan:
     def report_broken(self, error: Exception) -> None:
         """Let nobody else have this incarnation; it is closed behind its last user."""
         self.on_broken(self.incarnation, error)
+
+
+def managed(
+    node: ResourceNode, values: dict[str, object]
+) -> AbstractAsyncContextManager[object]:
+    """Call the user's function and return what it opens."""
+    func: Any = node.func
+    if inspect.isasyncgenfunction(func):
+        func = contextlib.asynccontextmanager(func)
+    manager: AbstractAsyncContextManager[object] = func(**values)
+    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
+        msg = (
+            f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
+            "an async context manager, or be an async generator function."
+        )
+        raise TypeError(msg)
+    return manager

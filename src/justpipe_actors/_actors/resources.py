@@ -24,35 +24,27 @@ connection is broken.  Users of the old one finish with it.
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import logging
 import random
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
 from math import inf
-from typing import Any
 
 import anyio
 import attrs
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from .._failure.texts import text_of
 from .._plan.nodes import ResourceNode
 from ..errors import ResourceUnavailable
-from .child import PATIENCE, Spawn
-from .resource import Incarnation, Loan, Resource, ResourceState, ResourceStatistics
-from .restarts import backoff
+from .resource import (
+    Incarnation,
+    Loan,
+    Resource,
+    ResourceState,
+    ResourceStatistics,
+    managed,
+)
+from .waits import PATIENCE
 
-
-SHORTEST = 0.1
-"""Seconds before another attempt after the first failure."""
-
-LONGEST = 30.0
-"""Most seconds before another attempt."""
-
-STABLE = 5.0
-"""Seconds of being open after which earlier failures are forgotten."""
 
 _logger = logging.getLogger("justpipe_actors")
 
@@ -61,7 +53,7 @@ _logger = logging.getLogger("justpipe_actors")
 class Resources:
     """All resources of one owner."""
 
-    spawn: Spawn
+    spawn: Callable[..., object]
     """Starts a task that ends before its owner's block does."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
@@ -87,7 +79,7 @@ class Resources:
                 return Loan(incarnation, self.retire)
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
-                raise _unavailable(node, incarnation.error)
+                raise incarnation.unavailable()
 
     async def open(self, nodes: Iterable[ResourceNode]) -> None:
         """Open some before anybody asks for them, in order.
@@ -126,7 +118,7 @@ class Resources:
                 incarnation.state = ResourceState.OPENING
                 scope.deadline = self.now() + resource.node.start_timeout
                 await self._hold(incarnation)
-            error = self._why_it_ended(incarnation)
+            error = incarnation.why_it_ended(is_owner_closing=self._is_closing)
         except Exception as raised:  # noqa: BLE001 - a resource's failure is data
             error = raised
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
@@ -145,7 +137,7 @@ class Resources:
             loan = await self.lend(needed)
             incarnation.held.append(loan)
             values[parameter] = loan.value
-        async with _managed(node, values) as incarnation.value:
+        async with managed(node, values) as incarnation.value:
             self._get_open(incarnation)
             await incarnation.unused.wait()
             incarnation.scope.deadline = self.now() + node.shutdown
@@ -160,23 +152,6 @@ class Resources:
         if not incarnation.is_retired:
             incarnation.state = ResourceState.OPEN
         incarnation.settled.set()
-
-    def _why_it_ended(self, incarnation: Incarnation) -> Exception | None:
-        """Return what is wrong with an incarnation that ended without raising."""
-        node = incarnation.resource.node
-        if incarnation.opened_at is None:
-            if self._is_closing:
-                return ResourceUnavailable(node.name, "its owner is closing")
-            return TimeoutError(f"it was not open within {node.start_timeout:g}s")
-        if not incarnation.unused.is_set():
-            return ResourceUnavailable(node.name, "it ended by itself")
-        if incarnation.scope.cancelled_caught:
-            _logger.warning(
-                "Resource '%s' did not close within %gs and was cancelled",
-                node.name,
-                node.shutdown,
-            )
-        return None
 
     def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
         """Note that nothing of an incarnation is left."""
@@ -203,7 +178,7 @@ class Resources:
         if incarnation.is_retired or self._is_closing:
             incarnation.error = incarnation.error or error
             return
-        self._note_failure(incarnation, error)
+        incarnation.note_failure(error, self.now(), self.draw())
         for withdrawn in self._withdraw(incarnation):
             if withdrawn.node.eager and withdrawn.current is None:
                 self._begin(withdrawn)
@@ -228,23 +203,6 @@ class Resources:
         if not incarnation.users:
             incarnation.unused.set()
         return withdrawn
-
-    def _note_failure(self, incarnation: Incarnation, error: Exception) -> None:
-        resource, now = incarnation.resource, self.now()
-        opened = incarnation.opened_at
-        is_fresh = opened is not None and now - opened >= STABLE
-        resource.streak = 1 if is_fresh else resource.streak + 1
-        wait = backoff(resource.streak, self.draw(), shortest=SHORTEST, longest=LONGEST)
-        resource.due = now + wait
-        resource.error = incarnation.error = error
-        _logger.warning(
-            "Resource '%s' %s; it may be opened again in %.1fs",
-            resource.node.name,
-            "could not be opened" if opened is None else "is broken",
-            wait,
-            exc_info=error,
-            extra={"resource": resource.node.name, "attempt": resource.incarnations},
-        )
 
     # -- closing
 
@@ -278,30 +236,3 @@ class Resources:
     def statistics(self) -> tuple[ResourceStatistics, ...]:
         """Return how every resource that was asked for is doing."""
         return tuple(resource.statistics() for resource in self._shelf.values())
-
-
-def _managed(
-    node: ResourceNode, values: dict[str, object]
-) -> AbstractAsyncContextManager[object]:
-    """Call the user's function and return what it opens."""
-    func: Any = node.func
-    if inspect.isasyncgenfunction(func):
-        func = contextlib.asynccontextmanager(func)
-    manager: AbstractAsyncContextManager[object] = func(**values)
-    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
-        msg = (
-            f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
-            "an async context manager, or be an async generator function."
-        )
-        raise TypeError(msg)
-    return manager
-
-
-def _unavailable(node: ResourceNode, error: Exception | None) -> ResourceUnavailable:
-    """Word the failure of one attempt for one of those who waited for it."""
-    if isinstance(error, ResourceUnavailable) and error.resource == node.name:
-        return ResourceUnavailable(node.name, error.reason)
-    reason = "it was closed" if error is None else text_of(error, typed=True)
-    unavailable = ResourceUnavailable(node.name, reason)
-    unavailable.__cause__ = error
-    return unavailable

@@ -187,19 +187,6 @@ def recent(restarts: Restarts, period: float, now: float) -> Restarts:
     return tuple((when, who) for when, who in restarts if now - when <= period)
 
 
-def backoff(streak: int, draw: float, *, shortest: float, longest: float) -> float:
-    """Return the seconds to wait before a restart.
-
-    Args:
-        streak: failures in a row, this one included; at least 1.
-        draw: a random number from 0 to 1; it takes away up to half of the wait.
-        shortest: the wait after the first failure.
-        longest: no wait is longer.
-    """
-    doublings = min(streak - 1, 60)
-    return min(longest, shortest * 2.0**doublings) * (1 - draw / 2)
-
-
 def _companions(
     strategy: Strategy, members: Sequence[Member], place: int
 ) -> list[Member]:
