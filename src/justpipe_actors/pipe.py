@@ -6,8 +6,7 @@ The decorators come from ``_definition``, what a definition tells about itself f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from types import MappingProxyType
@@ -26,6 +25,7 @@ from ._plan.compiled import Compiled
 from ._plan.description import Described, describe
 from ._run.order import Order
 from ._run.overflow import Overflow
+from ._run.stand_ins import stand_in_of
 from ._run.stream import RunStream
 from .abc import Middleware, Redact
 from .cancellation import CancellationToken
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from .abc import RunRecorder
-    from .observability import EventLogger
     from .storage.encoding import StatePolicy
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
@@ -51,23 +50,6 @@ else:  # Python 3.11 knows no defaults; __class_getitem__ has this one
     from typing import TypeVar
 
     StateT, ContextT = TypeVar("StateT"), TypeVar("ContextT")
-
-
-StandIn = Callable[[], "Pipe[Any, Any] | None"]
-"""Returns the pipe that is to run instead of another one, if it still is."""
-
-_NOBODY: Mapping[Any, StandIn] = MappingProxyType({})
-
-stand_ins: ContextVar[Mapping[Any, StandIn]] = ContextVar(
-    "justpipe_actors_stand_ins", default=_NOBODY
-)
-"""Who stands in for which pipe in this context; only tests put anybody here."""
-
-
-def stand_in_of(pipe: Pipe[Any, Any]) -> Pipe[Any, Any] | None:
-    """Return the pipe that is to run instead of this one, in this context."""
-    found = stand_ins.get().get(pipe)
-    return found() if found is not None else None
 
 
 class Pipe(
@@ -159,7 +141,9 @@ class Pipe(
             _ = self._persistence  # finds out now whether these options can be
         self._log_state = log_state
         if self.debug:
-            self.registry.add_observer(_debug_logger(show_state=log_state is True))
+            self.registry.add_observer(
+                observability.EventLogger.to_stderr(show_state=log_state is True)
+            )
         self._settings = Settings(
             name=name,
             on_failure=on_failure,
@@ -279,10 +263,3 @@ class Pipe(
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"
-
-
-def _debug_logger(*, show_state: bool) -> EventLogger:
-    sink = observability.EventLogger.stderr_sink()
-    return observability.EventLogger(
-        "INFO", sink, use_colors=True, show_state=show_state
-    )

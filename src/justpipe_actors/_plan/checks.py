@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-import attrs
-
-from .._definition.resources import ResourceDef
-from .._definition.steps import StepDef
 from ..errors import (
     DefinitionError,
     DefinitionErrorGroup,
@@ -21,49 +17,9 @@ from ..errors import (
     did_you_mean,
 )
 from ..events import NodeKind
-from ..shape import BarrierType, HookSpec, InjectionSource
+from ..shape import BarrierType, InjectionSource
 from . import graph, needs
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class Question:
-    """What is to be validated."""
-
-    steps: Mapping[str, StepDef]
-    """The definition."""
-    state_type: object
-    """The pipe's state type."""
-    start: str | None
-    """Where a run would begin."""
-    strict: bool
-    """Whether doubts are errors."""
-    allow_multi_root: bool
-    """Whether several roots are meant."""
-    resources: Mapping[str, ResourceDef] = attrs.field(factory=dict)
-    """The pipe's resources."""
-    hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
-    """The pipe's hooks and handler, by role."""
-    edges: graph.Edges = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda self: graph.edges_of(self.steps), takes_self=True),
-    )
-    """Targets by step."""
-    roots: tuple[str, ...] = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda self: graph.roots_of(self.edges), takes_self=True),
-    )
-    """Nobody's targets."""
-
-
-@attrs.frozen(eq=False)
-class Doubt:
-    """A problem that only a strict pipe refuses."""
-
-    problem: DefinitionError
-    """What is wrong."""
-
-
-Finding = DefinitionError | Doubt
+from .question import Doubt, Finding, Question
 
 
 def validate(question: Question) -> None:

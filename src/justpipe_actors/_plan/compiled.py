@@ -10,6 +10,7 @@ from .._definition.registry import Registry
 from . import checks
 from .compile import Settings, compile_plan
 from .nodes import Plan
+from .question import Question
 
 
 class Compiled:
@@ -45,7 +46,7 @@ class Compiled:
             strict = self.strict
         if allow_multi_root is None:
             allow_multi_root = self.allow_multi_root
-        question = checks.Question(
+        question = Question(
             steps=self.registry.steps,
             state_type=self.state_type,
             start=start_of(start),

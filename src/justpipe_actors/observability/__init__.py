@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
     from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
     from .comparison import RunComparison, compare_runs, format_comparison
+    from .history import StateHistory
     from .lines import LogRecord
     from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
-    from .states import StateDiffTracker, StateHistory
+    from .states import StateDiffTracker
     from .timeline import Timeline, TimelineVisualizer
 
 
@@ -56,7 +57,7 @@ _WHERE = {
     "ObserverProtocol": "..abc",
     "RunComparison": ".comparison",
     "StateDiffTracker": ".states",
-    "StateHistory": ".states",
+    "StateHistory": ".history",
     "StreamLogSink": ".log",
     "Timeline": ".timeline",
     "TimelineVisualizer": ".timeline",

@@ -116,6 +116,11 @@ class EventLogger(Observer):
         self._runs: RecentRuns[_RunLog] = RecentRuns(_RunLog, keep=0)
         self._heard = 0
 
+    @classmethod
+    def to_stderr(cls, *, show_state: bool) -> EventLogger:
+        """Return one that logs in colour to standard error, as ``debug=True`` does."""
+        return cls("INFO", cls.stderr_sink(), use_colors=True, show_state=show_state)
+
     @staticmethod
     def stderr_sink() -> StreamLogSink:
         """Return a sink that writes to standard error."""

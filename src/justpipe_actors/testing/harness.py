@@ -15,8 +15,9 @@ from unittest.mock import AsyncMock
 
 from .._definition.names import resolve_name
 from .._definition.steps import StepDef
+from .._run.stand_ins import StandIn, stand_ins
 from ..errors import did_you_mean
-from ..pipe import Pipe, StandIn, stand_ins
+from ..pipe import Pipe
 from .overlay import Replacements, Role, overlay, places
 from .result import TestResult, final_state
 

@@ -17,7 +17,8 @@ import attrs
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
-from ..pipe import Pipe, stand_in_of
+from .._run.stand_ins import stand_in_of
+from ..pipe import Pipe
 from ..shape import HookSpec
 
 

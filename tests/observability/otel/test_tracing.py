@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 
 from justpipe_actors import Pipe, Raise, Retry, Suspend
 from justpipe_actors.observability import ObserverMeta
-from justpipe_actors.observability.otel import TracingObserver, tracing
+from justpipe_actors.observability.otel import TracingObserver, spans
 
 
 class Exported:
@@ -334,8 +334,8 @@ async def test_span_events_are_bounded(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run with more notes than a span takes counts the rest."""
-    monkeypatch.setattr(tracing, "MOST_EVENTS", 3)
-    monkeypatch.setattr(tracing, "MOST_CAUSES", 2)
+    monkeypatch.setattr(spans, "MOST_EVENTS", 3)
+    monkeypatch.setattr(spans, "MOST_CAUSES", 2)
     pipe = observed(exported)
 
     def lap(state: Any) -> Any:
@@ -348,7 +348,7 @@ async def test_span_events_are_bounded(
     await run(pipe, {"n": 0}, start="items")
     assert len(exported.named("items")) == 5
 
-    many_events = tracing._Traced(exported.tracer.start_span("many"), None, Context())
+    many_events = spans.Traced(exported.tracer.start_span("many"), None, Context())
     for _ in range(5):
         many_events.note("suspend")
     many_events.end()

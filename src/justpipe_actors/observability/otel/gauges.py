@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from .tracing import SCOPE
+from .spans import SCOPE
 
 
 class Snapshots(Protocol):

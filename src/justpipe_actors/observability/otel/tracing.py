@@ -26,103 +26,26 @@ the iteration of a map.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any, Final
+from typing import Any
 
-import attrs
 from opentelemetry import trace
 from opentelemetry.context import Context, attach
-from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Tracer
 
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
-from ...outcomes import PipelineEndData, PipelineTerminalStatus
-from ..labels import label_of
 from ..recent import RecentRuns
-from ..showing import shown
-
-
-SCOPE = "justpipe_actors"
-"""Names the instrumentation, and begins the names of its attributes."""
-
-MOST_EVENTS = 100
-"""Span events of one span."""
-
-MOST_CAUSES = 1000
-"""Ended invocations of one run that a later one can still link to."""
-
-TEXT_LIMIT = 1000
-"""Characters of an error's text."""
-
-NOTED: Final = frozenset(
-    {
-        EventType.SUSPEND,
-        EventType.TIMEOUT,
-        EventType.MAP_START,
-        EventType.MAP_COMPLETE,
-        EventType.BARRIER_WAIT,
-        EventType.BARRIER_RELEASE,
-    }
+from .spans import (
+    NOTED,
+    SCOPE,
+    RunTrace,
+    Traced,
+    close,
+    facts_of,
+    finish,
+    note,
+    parent_of,
 )
-"""Events that become events of a span."""
-
-BROKEN: Final = (PipelineTerminalStatus.FAILED, PipelineTerminalStatus.TIMEOUT)
-"""Endings that make the run's span an error."""
-
-
-@attrs.define(eq=False)
-class _Traced:
-    """One span that is open."""
-
-    span: Span
-    """The span."""
-    parent: Context | None
-    """What it was opened in; None is whatever was current."""
-    context: Context
-    """What its children are opened in."""
-    events: int = 0
-    """Span events so far."""
-    tokens: int = 0
-    """Items it streamed."""
-
-    def note(self, name: str, facts: dict[str, Any] | None = None) -> None:
-        """Add a span event, if there are not too many already."""
-        self.events += 1
-        if self.events <= MOST_EVENTS:
-            self.span.add_event(name, facts)
-
-    def end(self, facts: dict[str, Any] | None = None) -> None:
-        """End the span with its last attributes."""
-        if self.tokens:
-            self.span.set_attribute(f"{SCOPE}.tokens", self.tokens)
-        if self.events > MOST_EVENTS:
-            self.span.set_attribute(
-                f"{SCOPE}.events_dropped", self.events - MOST_EVENTS
-            )
-        self.span.set_attributes(facts or {})
-        self.span.end()
-
-
-@attrs.define(eq=False)
-class _RunTrace:
-    """The spans of one run."""
-
-    run: _Traced | None = None
-    """The run's own."""
-    open: dict[str, _Traced] = attrs.field(factory=dict)
-    """Those of its running invocations."""
-    causes: OrderedDict[str, SpanContext] = attrs.field(factory=OrderedDict)
-    """Those of its last invocations, to be linked to."""
-
-    def remember(self, invocation: str, span: Span) -> None:
-        """Keep an invocation's span context for those it causes."""
-        self.causes[invocation] = span.get_span_context()
-        if len(self.causes) > MOST_CAUSES:
-            self.causes.popitem(last=False)
-
-    def around(self, event: Event) -> _Traced | None:
-        """Return the span an event belongs to: its invocation's, else the run's."""
-        return self.open.get(event.invocation_id or "") or self.run
 
 
 class TracingObserver(Observer):
@@ -136,7 +59,7 @@ class TracingObserver(Observer):
 
     def __init__(self, tracer: Tracer | None = None) -> None:
         self.tracer = tracer or trace.get_tracer(SCOPE)
-        self._runs: RecentRuns[_RunTrace] = RecentRuns(_RunTrace, keep=0)
+        self._runs: RecentRuns[RunTrace] = RecentRuns(RunTrace, keep=0)
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
@@ -160,11 +83,11 @@ class TracingObserver(Observer):
                 if (traced := run.around(event)) is not None:
                     traced.tokens += 1
             case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
-                _finish(run, event)
+                finish(run, event)
             case EventType.FINISH if event.stage == "system":
-                _close(run, event.payload)
+                close(run, event.payload)
             case _ if event.type in NOTED:
-                _note(run, event)
+                note(run, event)
             case _:
                 pass
 
@@ -183,20 +106,20 @@ class TracingObserver(Observer):
     def _forget(self, meta: ObserverMeta) -> None:
         run = self._runs.known(meta.run_id)
         if run is not None:
-            _close(run, None)
+            close(run, None)
         self._runs.end(meta.run_id)
 
-    def _begin(self, run: _RunTrace, event: Event) -> _Traced:
+    def _begin(self, run: RunTrace, event: Event) -> Traced:
         """Open the span of an invocation."""
         invocation, cause = event.invocation_id or "", event.parent_invocation_id or ""
         previous = run.open.pop(cause, None) if event.attempt > 1 else None
         if previous is not None:
             previous.end({f"{SCOPE}.status": "retried"})
-        parent = _parent(run, event, previous)
+        parent = parent_of(run, event, previous)
         # What is still open is around it; what has ended led to it.
         causer = None if cause in run.open else run.causes.get(cause)
         links = [] if causer is None else [Link(causer)]
-        traced = self._open(event.stage, parent, _facts(event), links)
+        traced = self._open(event.stage, parent, facts_of(event), links)
         run.open[invocation] = traced
         run.remember(invocation, traced.span)
         return traced
@@ -207,93 +130,6 @@ class TracingObserver(Observer):
         parent: Context | None,
         facts: dict[str, Any],
         links: list[Link],
-    ) -> _Traced:
+    ) -> Traced:
         span = self.tracer.start_span(name, parent, attributes=facts, links=links)
-        return _Traced(span, parent, trace.set_span_in_context(span, parent))
-
-
-def _parent(run: _RunTrace, event: Event, previous: _Traced | None) -> Context | None:
-    """Say whose child a span is: a map's, a sub-pipeline's, or the run's."""
-    if previous is not None:
-        return previous.parent
-    is_item = label_of(event.stage, event.scope) != event.stage
-    owner = event.parent_invocation_id if is_item else event.owner_invocation_id
-    around = run.open.get(owner or "") or run.run
-    return None if around is None else around.context
-
-
-def _facts(event: Event) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        f"{SCOPE}.step": event.stage,
-        f"{SCOPE}.kind": event.node_kind.value,
-        f"{SCOPE}.invocation_id": event.invocation_id or "",
-        f"{SCOPE}.attempt": event.attempt,
-    }
-    label = label_of(event.stage, event.scope)
-    if label != event.stage:
-        facts[f"{SCOPE}.item"] = label
-    return facts
-
-
-def _finish(run: _RunTrace, event: Event) -> None:
-    """Close an invocation's span, or note a failure that belongs to none."""
-    traced = run.open.pop(event.invocation_id or "", None)
-    framework = (event.meta or {}).get("framework", {})
-    if event.type is EventType.STEP_ERROR:
-        _blame(traced or run.run, event, framework)
-    if traced is None:
-        return
-    status = {EventType.STEP_ERROR: "failed", EventType.CANCELLED: "cancelled"}
-    facts: dict[str, Any] = {f"{SCOPE}.status": status.get(event.type, "done")}
-    if event.type is EventType.STEP_END and framework.get("status") == "error":
-        facts[f"{SCOPE}.handled_error"] = True
-    if "tries" in framework:
-        facts[f"{SCOPE}.tries"] = framework["tries"]
-    traced.end(facts)
-
-
-def _blame(traced: _Traced | None, event: Event, framework: dict[str, Any]) -> None:
-    """Record an error the way OpenTelemetry's conventions have it."""
-    if traced is None:
-        return
-    text = shown(event.payload, TEXT_LIMIT)
-    facts = {
-        "exception.type": framework.get("error_type"),
-        "exception.message": text,
-        "exception.stacktrace": framework.get("traceback"),
-        f"{SCOPE}.step": event.stage,
-    }
-    traced.note("exception", {k: v for k, v in facts.items() if v is not None})
-    traced.span.set_status(Status(StatusCode.ERROR, text))
-
-
-def _note(run: _RunTrace, event: Event) -> None:
-    traced = run.around(event)
-    if traced is not None:
-        facts: dict[str, Any] = {f"{SCOPE}.step": event.stage}
-        if event.type is EventType.MAP_COMPLETE and isinstance(event.payload, dict):
-            facts[f"{SCOPE}.items"] = event.payload.get("item_count", 0)
-        traced.note(event.type.value, facts)
-
-
-def _close(run: _RunTrace, end: object) -> None:
-    """Close the run's span, after those that the run's end cut off."""
-    for traced in run.open.values():
-        traced.end({f"{SCOPE}.status": "unfinished"})
-    run.open.clear()
-    top, run.run = run.run, None
-    if top is None:
-        return
-    if not isinstance(end, PipelineEndData):
-        top.end()
-        return
-    facts: dict[str, Any] = {f"{SCOPE}.status": end.status.value}
-    if end.reason is not None:
-        facts[f"{SCOPE}.reason"] = end.reason.value
-    if end.failed_step is not None:
-        facts[f"{SCOPE}.failed_step"] = end.failed_step
-    if end.status in BROKEN:
-        top.span.set_status(
-            Status(StatusCode.ERROR, shown(end.error or end.status.value))
-        )
-    top.end(facts)
+        return Traced(span, parent, trace.set_span_in_context(span, parent))
