@@ -23,6 +23,7 @@ the supervisor decides what becomes of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -54,10 +55,13 @@ from ._daemon.snapshots import (
 )
 from ._daemon.stuck import StuckRun, stuck_run
 from ._run.ambient import open_ambient
-from ._run.hosting import current_loop
+from ._run.hosting import Loop, current_loop
 from ._run.stream import RunStream
 from .errors import DefinitionError, SupervisionError
 from .pipe import Pipe
+
+
+_logger = logging.getLogger("justpipe_actors.supervisor")
 
 
 class Supervisor:
@@ -136,7 +140,7 @@ class Supervisor:
         await tasks.__aenter__()
         try:
             # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
-            tasks.start_soon(self._keep)
+            current_loop().start_in(tasks, self._keep)
             await self._kept.wait()
             roster = self._opened()
             await roster.host.resources.open(self._catalog.eager())
@@ -172,7 +176,7 @@ class Supervisor:
                     self._heartbeat = Heartbeat(loop, self._blocked_after)
                     self._heartbeat.start()
                 try:
-                    await self._leaving.wait()
+                    await self._wait_leaving(loop)
                 finally:
                     if self._heartbeat is not None:
                         self._heartbeat.stop()
@@ -180,6 +184,20 @@ class Supervisor:
                         await self._children.aclose()
                         await host.resources.aclose()
                 tasks.cancel_scope.cancel()
+
+    async def _wait_leaving(self, loop: Loop) -> None:
+        """Wait until the block is left, also when this very task is killed meanwhile."""
+        while not self._leaving.is_set():
+            try:
+                await self._leaving.wait()
+            except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
+                # No scope can do that behind the shield, and the owner leaves in any case.
+                if not loop.outlive_kill():
+                    raise
+                _logger.warning(
+                    "The supervisor's own task was cancelled by its event loop's own "
+                    "means and goes on; cancel runs with RunStream.cancel(), never tasks"
+                )
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the block: runs first, with the reason; the rest follows as it is left."""

@@ -10,6 +10,10 @@ import anyio
 import pytest
 
 from justpipe_actors import Event, EventType, Pipe, Supervisor
+from justpipe_actors._run.hosting import current_loop
+from justpipe_actors._run.stream import RunStream
+from justpipe_actors.errors import ReceiverKilled
+from justpipe_actors.observability import Observer
 
 
 only_asyncio = pytest.mark.parametrize(
@@ -57,8 +61,8 @@ async def test_a_run_killed_before_it_has_begun_begins_all_the_same() -> None:
 
 
 @only_asyncio
-async def test_a_receiver_killed_before_it_has_begun_leaves_no_run_waiting() -> None:
-    """What it was summoned for ends with its supervisor, and is told so."""
+async def test_a_receiver_killed_before_it_has_begun_costs_nothing() -> None:
+    """Another one does what it was summoned for; its supervisor and later runs go on."""
     events: list[Event] = []
     async with Supervisor() as supervisor:
 
@@ -70,9 +74,145 @@ async def test_a_receiver_killed_before_it_has_begun_leaves_no_run_waiting() -> 
         with anyio.fail_after(5):
             await kill_newborn(known)
             await consumer
+        later = await supervisor.run(resting(), {}).wait()
 
-    assert events[-1].type is EventType.FINISH
-    assert events[-1].payload.status.value == "cancelled"
+    assert events[-1].payload.status.value == "success"
+    assert later.status.value == "success"
+
+
+class Diary(Observer):
+    """Writes down what it hears; its task is killed in the middle, if there is anybody to."""
+
+    def __init__(self, kill: int | None = None) -> None:
+        self.kill = kill
+        self.heard: list[EventType] = []
+
+    async def on_event(self, state: Any, context: Any, meta: Any, event: Event) -> None:
+        """Write an event down, and be killed after the third one or so."""
+        self.heard.append(event.type)
+        if len(self.heard) == self.kill:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await anyio.lowlevel.checkpoint()
+
+
+@only_asyncio
+@pytest.mark.parametrize("hosted", [False, True])
+async def test_a_listener_killed_before_it_has_begun_hears_everything(
+    hosted: bool,
+) -> None:
+    """An observer cannot harm a run, nor can who kills its task."""
+    pipe, diary = resting(), Diary()
+    pipe.add_observer(diary)
+    async with Supervisor() if hosted else nullcontext():
+        consumer = asyncio.create_task(pipe.run({}).wait())
+        known = asyncio.all_tasks()
+        with anyio.fail_after(5):
+            for _ in range(5):
+                known |= {
+                    t for t in asyncio.all_tasks() if "listen" not in t.get_name()
+                }
+                await kill_newborn(known)
+                known |= asyncio.all_tasks()
+            end = await consumer
+
+    assert end.status.value == "success"
+    assert diary.heard[-1] is EventType.FINISH
+
+
+@only_asyncio
+@pytest.mark.parametrize("moment", range(1, 5))
+async def test_a_listener_killed_at_work_listens_on(
+    moment: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it was told when it was killed is said in the log; the run does not notice."""
+    pipe, diary = resting(), Diary(kill=moment)
+    pipe.add_observer(diary)
+    with anyio.fail_after(5):
+        end = await pipe.run({}).wait()
+
+    assert end.status.value == "success"
+    kinds = ["start", "step_start", "step_end", "finish"]
+    assert [kind.value for kind in diary.heard] == kinds
+    assert "Observer Diary: its task was cancelled" in caplog.text
+
+
+@only_asyncio
+async def test_a_listener_killed_while_it_waits_listens_on() -> None:
+    """Nothing it was not told yet is lost."""
+    pipe, diary, go = resting(), Diary(), anyio.Event()
+    pipe.add_observer(diary)
+    pipe.step("wait")(go.wait)
+    async with pipe.run({}, start="wait") as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(run.wait)
+        await anyio.wait_all_tasks_blocked()
+        for task in asyncio.all_tasks():
+            if "Listener.listen" in task.get_name():
+                task.cancel()
+        await anyio.wait_all_tasks_blocked()
+        go.set()
+
+    assert run.end is not None
+    assert run.end.status.value == "success"
+    assert diary.heard[-1] is EventType.FINISH
+
+
+@only_asyncio
+async def test_a_supervisor_whose_keeper_is_killed_before_it_has_begun_opens() -> None:
+    """Nobody waits for ever for a supervisor to open."""
+
+    async def live() -> str:
+        async with Supervisor() as supervisor:
+            return (await supervisor.run(resting(), {}).wait()).status.value
+
+    owner = asyncio.create_task(live())
+    known = asyncio.all_tasks()
+    with anyio.fail_after(5):
+        await kill_newborn(known)
+        assert await owner == "success"
+
+
+@only_asyncio
+async def test_the_tasks_of_a_program_with_a_task_factory_are_made_by_it() -> None:
+    """The loop's factory makes the engine's tasks, and is there again afterwards."""
+    made: list[str] = []
+
+    def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
+        made.append(repr(coroutine))
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(factory)
+    try:
+        async with Supervisor() as supervisor:
+            end = await supervisor.run(resting(), {}).wait()
+        assert loop.get_task_factory() is factory
+    finally:
+        loop.set_task_factory(None)
+
+    assert end.status.value == "success"
+    assert len(made) == 3  # the keeper, the watch over services and one receiver
+
+
+@only_asyncio
+async def test_a_group_that_is_cancelled_while_its_task_is_born() -> None:
+    """A cancel scope reaches a newborn task at its first await, as it does any other."""
+    log: list[str] = []
+
+    async def job() -> None:
+        log.append("begun")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            log.append("cancelled")
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            current_loop().start_in(tasks, job)
+            tasks.cancel_scope.cancel()
+
+    assert log == ["begun", "cancelled"]
 
 
 # -- runs inside runs, all served by one task
@@ -228,3 +368,46 @@ async def test_a_killed_barrier_timer_ends_its_run_and_no_other() -> None:
 
     assert (end.status.value, fine.status.value) == ("failed", "success")
     assert "join (barrier)" in (end.error or "")
+
+
+@only_asyncio
+async def test_a_killed_barrier_timer_fails_a_run_of_its_own_too() -> None:
+    """Without a supervisor it is the same failure, and the caller's block is left alone."""
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+    pipe.step("fast", to="join")(lambda: None)
+    pipe.step("slow", to="join")(anyio.sleep_forever)
+    pipe.step("join", barrier_timeout=60)(lambda: None)
+    async with pipe.run({}) as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_of_killed, run)
+        await anyio.wait_all_tasks_blocked()
+        (timer,) = [t for t in asyncio.all_tasks() if "_run_timer" in t.get_name()]
+        timer.cancel()
+
+    assert run.end is not None
+    assert "join (barrier)" in str(run.end.error)
+
+
+async def _end_of_killed(run: RunStream) -> None:
+    with pytest.raises(ReceiverKilled):
+        await run.wait()
+
+
+@only_asyncio
+async def test_a_killed_keeper_keeps_its_supervisor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The task that owns all others goes on, says so, and everything else does not notice."""
+    go = anyio.Event()
+    pipe: Pipe[Any, Any] = Pipe(None)
+    pipe.step("wait")(go.wait)
+    async with Supervisor() as supervisor:
+        run = await supervisor.submit(pipe, {})
+        (keeper,) = [t for t in asyncio.all_tasks() if "_keep" in t.get_name()]
+        for _ in range(2):
+            keeper.cancel()
+            await anyio.wait_all_tasks_blocked()
+        go.set()
+        ends = [await run.wait(), await supervisor.run(resting(), {}).wait()]
+
+    assert [end.status.value for end in ends] == ["success", "success"]
+    assert "The supervisor's own task was cancelled" in caplog.text

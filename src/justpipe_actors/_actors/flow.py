@@ -310,10 +310,10 @@ async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> No
             if seams.active is not None:
                 await seams.active.reach(Seam.TIMER, ledger.run_id, node.name)
             _expire(ledger, wave, node)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        is_owner = anyio.current_effective_deadline() == -inf
-        if is_owner or not ledger.host.outlive_kill():
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless killed
+        if anyio.current_effective_deadline() == -inf:
             raise
+        ledger.host.outlive_kill()
         ledger.crash(ReceiverKilled(f"{node.name} (barrier)"))
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
         ledger.crash(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -28,8 +29,12 @@ from ..seams import Seam
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from .hosting import Loop
+
 
 _logger = logging.getLogger("justpipe_actors")
+
+KILLED = "its task was cancelled by its event loop's own means; it listens on"
 
 QUEUE = 1000
 """Events one observer may be behind."""
@@ -47,8 +52,8 @@ class Listener:
     """The run's context."""
     meta: ObserverMeta
     """Which run it is."""
-    is_owner_cancelled: Callable[[], bool]
-    """Whether somebody cancelled the current task past all scopes."""
+    loop: Loop
+    """Where it listens."""
     on_abort: Callable[[BaseException], None] = lambda error: None
     """Told when it raises what is more than a failure."""
     scope: anyio.CancelScope = attrs.field(
@@ -98,7 +103,7 @@ class Listener:
 
     def start(self, tasks: TaskGroup) -> None:
         """Let it listen, on its own."""
-        tasks.start_soon(self.listen)
+        self.loop.start_in(tasks, self.listen)
 
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""
@@ -127,17 +132,30 @@ class Listener:
         """Hand over the events one by one, then the terminal callback."""
         try:
             with self.scope:
-                while self._queue or self._last is None:
-                    if self._queue:
-                        event = self._queue.popleft()
-                        self._free_room()
-                        await self.call("on_event", event)
-                    elif not await self._wait_word():
-                        await self.call("on_wake")
-                await self.call(*self._last)
+                while not await self._hear_out():
+                    name = type(self.observer).__name__
+                    _logger.warning("Observer %s: %s", name, KILLED)
         finally:
             self.gone.set()
             self._free_room()
+
+    async def _hear_out(self) -> bool:
+        """Hand over what there is, to the end; False when its task was killed meanwhile."""
+        try:
+            while self._queue or self._last is None:
+                if self._queue:
+                    event = self._queue.popleft()
+                    self._free_room()
+                    await self.call("on_event", event)
+                elif not await self._wait_word():
+                    await self.call("on_wake")
+            await self.call(*self._last)
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+            is_ours = anyio.current_effective_deadline() == -inf
+            if is_ours or not self.loop.outlive_kill():
+                raise
+            return False  # noqa: ASYNC104
+        return True
 
     async def _wait_word(self) -> bool:
         """Wait until there is something to hand over; False when it asks to be woken."""
@@ -178,7 +196,9 @@ class Listener:
         self, method: str, error: BaseException, arguments: Sequence[object]
     ) -> bool:
         """Log what it raised, pass on what is graver; False if it is only cancelled."""
-        culprit = blamed(error, type(self.observer).__name__, self.is_owner_cancelled)
+        culprit = blamed(
+            error, type(self.observer).__name__, self.loop.is_task_cancelled
+        )
         if isinstance(culprit, Exception):
             self._log(method, culprit, arguments)
         elif culprit is not None:

@@ -70,7 +70,7 @@ def _audience_of(
     if order.observers:
         meta = ObserverMeta(order.plan.name, order.run_id, time.time(), waiting)
         listeners += [
-            Listener(one, order.state, order.context, meta, loop.is_task_cancelled)
+            Listener(one, order.state, order.context, meta, loop)
             for one in order.observers
         ]
     if order.record is not None:

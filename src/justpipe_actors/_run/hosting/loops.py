@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sniffio
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from ..._actors.bell import Signal
 
 
-Main = Callable[[], Awaitable[None]]
-Work = Callable[[], Awaitable[object]]
-Begin = Callable[[], Coroutine[Any, Any, None]]
+Main = Callable[[], Coroutine[Any, Any, None]]
 Job = Callable[..., Coroutine[Any, Any, object]]
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - this is the hosting seam
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
-import sniffio
-
-from .loops import Begin, Job, Main, Work
+from .birth import Life, bear, forget_kill
+from .loops import Job, Main
 
 
 if TYPE_CHECKING:
@@ -61,12 +59,7 @@ class AsyncioLoop:
 
     def outlive_kill(self) -> bool:
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            return False
-        while task.uncancel():
-            continue
-        return True
+        return forget_kill()
 
     def is_in_task(self) -> bool:
         """Tell whether this is called in a task and not in a callback of the loop."""
@@ -75,47 +68,25 @@ class AsyncioLoop:
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
 
-        def hold(begin: Begin) -> None:
-            task = self._loop.create_task(begin(), name="justpipe_actors run")
+        def start() -> Life:
+            life = main()
+            task = self._loop.create_task(life, name="justpipe_actors run")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            return life
 
-        self._ensure_begun(main, hold)
+        bear(self._loop, start)
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
         name = getattr(func, "__qualname__", None)
-        start = partial(tasks.start_soon, name=name)
-        self._ensure_begun(partial(func, *args), start)
 
-    def _ensure_begun(self, main: Work, start: Callable[[Begin], object]) -> None:
-        """Start a task, and once more if it is killed before it has begun.
+        def start() -> Life:
+            life = func(*args)
+            tasks.start_soon(lambda: life, name=name)
+            return life
 
-        A task that was cancelled before its first step never takes it: nobody would
-        hear that what it was to do is not done.  The loop calls in order, so what is
-        called soon after a task was made finds it begun, or dead.
-        """
-        begun = False
-
-        async def live() -> None:
-            nonlocal begun
-            begun = True
-            await main()
-
-        def look() -> None:
-            if not begun:
-                life.close()
-                # No task is running here, and that is how anyio knows where it is.
-                sniffio.current_async_library_cvar.set("asyncio")
-                self._ensure_begun(main, start)
-
-        life = live()
-        try:
-            start(lambda: life)
-        except BaseException:
-            life.close()
-            raise
-        self._loop.call_soon(look)
+        bear(self._loop, start)
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
