@@ -13,8 +13,10 @@ from importlib import import_module
 from sys import modules
 
 
-def front_door(package: str, where: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the ``__getattr__`` of a package that imports names when they are used.
+def front_door(
+    package: str, where: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports names when used.
 
     Args:
         package: its ``__name__``.
@@ -36,4 +38,7 @@ def front_door(package: str, where: Mapping[str, str]) -> Callable[[str], object
         msg = f"module {package!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
-    return find
+    def tell() -> list[str]:
+        return sorted({*vars(modules[package]), *where})
+
+    return find, tell

@@ -81,7 +81,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__ = front_door(__name__, _WHERE)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = front_door(__name__, _WHERE)

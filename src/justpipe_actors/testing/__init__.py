@@ -6,8 +6,9 @@ costs a session that does not use it nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..fronts import front_door
 
 
 if TYPE_CHECKING:
@@ -71,13 +72,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import a name."""
-        if name in _WHERE:
-            return getattr(import_module(_WHERE[name], __name__), name)
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = front_door(__name__, _WHERE)

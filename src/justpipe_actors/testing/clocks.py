@@ -24,7 +24,7 @@ import anyio
 import attrs
 import trio.testing
 
-from . import jumping, watching
+from . import on_asyncio, on_trio, watching
 from .watching import Watch, watched
 
 
@@ -76,13 +76,13 @@ def counted_time(
         ValueError: there is no such backend.
     """
     if backend == "asyncio":
-        options = {"loop_factory": lambda: jumping.JumpingLoop(watch, on_step)}
+        options = {"loop_factory": lambda: on_asyncio.JumpingLoop(watch, on_step)}
         return {"backend": "asyncio", "backend_options": options}
     if backend != "trio":
         msg = f"There is no backend {backend!r}; use 'asyncio' or 'trio'."
         raise ValueError(msg)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    watcher = jumping.JumpingInstrument(clock, watch, on_step)
+    watcher = on_trio.JumpingInstrument(clock, watch, on_step)
     trios: dict[str, Any] = {"clock": clock, "instruments": [watcher]}
     return {"backend": "trio", "backend_options": trios}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - to count its tasks
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import sniffio
 
-import trio
+from . import on_asyncio, on_trio
 
 
 @contextmanager
@@ -26,14 +25,6 @@ def nothing_left() -> Generator[None]:
 
 def tasks_of_loop() -> dict[object, str]:
     """Return all tasks of the current event loop, system tasks included, and their names."""
-    if sniffio.current_async_library() != "trio":
-        return {task: task.get_name() for task in asyncio.all_tasks()}
-    found: dict[object, str] = {}
-    root = trio.lowlevel.current_root_task()
-    queue = [root] if root is not None else []
-    while queue:
-        task = queue.pop()
-        found[task] = task.name
-        for nursery in task.child_nurseries:
-            queue.extend(nursery.child_tasks)
-    return found
+    if sniffio.current_async_library() == "trio":
+        return on_trio.tasks_of_loop()
+    return on_asyncio.tasks_of_loop()

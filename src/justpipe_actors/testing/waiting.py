@@ -6,9 +6,9 @@ a list would cost every run in production something, and this is asked once, at 
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - only to know where it is
 import gc
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
@@ -22,9 +22,12 @@ from .._actors.activation import Activation
 from .._run.run import Run
 
 
-_LIBRARIES = tuple(
-    str(Path(module.__file__ or "").parent)
-    for module in (anyio, asyncio, trio, sys.modules[__name__.partition(".")[0]])
+_LIBRARIES = (
+    str(Path(sysconfig.get_path("stdlib"), "asyncio")),
+    *(
+        str(Path(module.__file__ or "").parent)
+        for module in (anyio, trio, sys.modules[__name__.partition(".")[0]])
+    ),
 )
 """Where nobody looks for his own mistakes."""
 

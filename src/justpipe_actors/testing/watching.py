@@ -7,17 +7,15 @@ down who waits for what and cancels the block that is ``watched``, which then ra
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - a clock belongs to a loop
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import attrs
-import sniffio
-
-import trio
+from anyio.lowlevel import current_token
 
 from ..errors import Deadlock
 from .waiting import HEADLINE, describe_waiting
@@ -71,23 +69,18 @@ class Watch:
         return Deadlock(report or HEADLINE)
 
 
-_of_clocks: dict[int, Watch] = {}
+_watches: WeakKeyDictionary[object, Watch] = WeakKeyDictionary()
+"""The watch of a loop, by what anyio calls its native token."""
 
 
-def watch_clock(clock: trio.abc.Clock, watch: Watch | None) -> None:
-    """Note which watch belongs to a trio clock, for as long as its loop runs."""
-    if watch is None:
-        _of_clocks.pop(id(clock), None)
-    else:
-        _of_clocks[id(clock)] = watch
+def watch_loop(loop: object, watch: Watch) -> None:
+    """Note which watch belongs to an asyncio loop, or to the token of a trio loop."""
+    _watches[loop] = watch
 
 
 def current_watch() -> Watch | None:
     """Return the watch of the loop this is called in, if its clock jumps."""
-    if sniffio.current_async_library() == "trio":
-        return _of_clocks.get(id(trio.lowlevel.current_clock()))
-    found: Any = getattr(asyncio.get_running_loop(), "watch", None)
-    return found if isinstance(found, Watch) else None
+    return _watches.get(current_token().native_token)
 
 
 @contextmanager

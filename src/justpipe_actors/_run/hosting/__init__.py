@@ -23,4 +23,4 @@ __all__ = ["AsyncioLoop", "Loop", "TrioLoop", "current_loop"]
 _WHERE = {"AsyncioLoop": ".on_asyncio", "TrioLoop": ".on_trio"}
 
 if not TYPE_CHECKING:
-    __getattr__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = front_door(__name__, _WHERE)
