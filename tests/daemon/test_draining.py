@@ -11,21 +11,7 @@ import pytest
 from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.errors import RunRejected
 
-
-def sleeper() -> Pipe[Any, Any]:
-    """Return a pipe that sleeps, and then cleans up for ``state["cleanup"]`` seconds."""
-    pipe: Pipe[Any, Any] = Pipe(dict, name="sleeper")
-
-    @pipe.step
-    async def sleep(state: dict[str, Any]) -> None:
-        try:
-            await anyio.sleep(state["seconds"])
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(state.get("cleanup", 0))
-            state["cleaned"] = anyio.current_time()
-
-    return pipe
+from ..samples import sleeper
 
 
 @pytest.mark.virtual_time
@@ -95,7 +81,7 @@ async def test_a_run_that_ignores_its_cancellation_is_named(
     )
     assert step.step == "sleep"
     assert step.seconds == pytest.approx(10)
-    own = [line for line in step.where if "test_draining.py" in line]
+    own = [line for line in step.where if "samples.py" in line]
     assert own[-1].endswith("in sleeper.<locals>.sleep")
     assert waited == pytest.approx(10)
     # The block is left only when nothing of it is alive, and it says whom it waits for.

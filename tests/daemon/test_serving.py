@@ -15,23 +15,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from justpipe_actors import Pipe, Supervisor, daemon, serve
+from justpipe_actors import Supervisor, daemon, serve
 from justpipe_actors._daemon.notify import Notifier, notifier
 
-
-def sleeper() -> Pipe[Any, Any]:
-    """Return a pipe that sleeps, and then cleans up for ``state["cleanup"]`` seconds."""
-    pipe: Pipe[Any, Any] = Pipe(dict, name="sleeper")
-
-    @pipe.step
-    async def sleep(state: dict[str, Any]) -> None:
-        try:
-            await anyio.sleep(state["seconds"])
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(state.get("cleanup", 0))
-
-    return pipe
+from ..samples import sleeper
 
 
 @pytest.fixture

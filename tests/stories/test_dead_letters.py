@@ -103,6 +103,16 @@ async def test_a_killed_receiver_costs_its_step_and_nothing_else() -> None:
     assert "killed" in letter.reason
 
 
+async def let_one_wait(
+    supervisor: Supervisor, pipe: Pipe[Any, Any], go: anyio.Event
+) -> Any:
+    """Return the task of a receiver that has performed a run and waits for more."""
+    state: dict[str, Any] = {"go": go}
+    async with supervisor.run(pipe, state) as run:
+        await run.wait()
+    return state["task"]
+
+
 @only_asyncio
 async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
     """Nothing is lost, and the next message finds a receiver."""
@@ -110,11 +120,9 @@ async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
     go = anyio.Event()
     go.set()
     async with Supervisor() as supervisor:
-        first: dict[str, Any] = {"go": go}
-        async with supervisor.run(pipe, first) as run:
-            await run.wait()
+        receiver = await let_one_wait(supervisor, pipe, go)
         await anyio.wait_all_tasks_blocked()
-        first["task"].cancel()
+        receiver.cancel()
         await anyio.wait_all_tasks_blocked()
         async with supervisor.run(pipe, {"go": go}) as run:
             end = await run.wait()
@@ -132,14 +140,12 @@ async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
     go = anyio.Event()
     go.set()
     async with Supervisor() as supervisor:
-        first: dict[str, Any] = {"go": go}
-        async with supervisor.run(pipe, first) as run:
-            await run.wait()
+        receiver = await let_one_wait(supervisor, pipe, go)
         # The receiver that is idle now takes the next run, whose START fills its stream.
         blocked = supervisor.run(pipe, {"go": go}, queue_size=1)
         async with blocked:
             await anyio.wait_all_tasks_blocked()
-            first["task"].cancel()
+            receiver.cancel()
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(ReceiverKilled):
                 await blocked.wait()

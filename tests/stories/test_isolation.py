@@ -11,6 +11,8 @@ from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe, Supervisor
 
+from ..samples import talker
+
 
 RUNS = 50
 
@@ -139,13 +141,7 @@ async def test_a_crowd_delays_a_single_message_by_a_handful() -> None:
 
 async def test_a_stalled_consumer_leaves_a_healthy_run_all_of_its_events() -> None:
     """Beside one consumer that never reads again, 180 of 180 events arrive."""
-    pipe: Pipe[Any, Any] = Pipe(dict, queue_size=8)
-
-    @pipe.step
-    async def talk(state: dict[str, Any]) -> Any:
-        for item in range(180):
-            yield item
-            await checkpoint()
+    pipe = talker(8)
 
     async with Supervisor(grace=0) as supervisor:
         stalled = supervisor.run(pipe, {})

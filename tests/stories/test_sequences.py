@@ -21,6 +21,8 @@ from justpipe_actors import (
 )
 from justpipe_actors.types import BarrierType, PipelineEndData, PipelineTerminalStatus
 
+from ..samples import told as told
+
 
 SUCCESS = PipelineTerminalStatus.SUCCESS
 FAILED = PipelineTerminalStatus.FAILED
@@ -35,16 +37,6 @@ async def play(pipe: Pipe[Any, Any], state: Any = None, **options: Any) -> list[
     assert snapshot.running == ()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     return events
-
-
-def told(events: list[Event]) -> list[str]:
-    """Return the events as short words, FINISH by its status."""
-    return [
-        f"FINISH {event.payload.status.name}"
-        if event.type is EventType.FINISH and event.stage == "system"
-        else f"{event.type.name} {event.stage}"
-        for event in events
-    ]
 
 
 def end_of(events: list[Event]) -> PipelineEndData:

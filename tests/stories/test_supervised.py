@@ -11,6 +11,8 @@ from anyio.lowlevel import checkpoint
 from justpipe_actors import EventType, Pipe, Supervisor
 from justpipe_actors.types import PipelineEndData
 
+from ..samples import talker
+
 
 def counting() -> Pipe[Any, Any]:
     """Return root -> [left, right] -> end, where left may fail or wait for ever."""
@@ -73,13 +75,7 @@ async def test_trouble_stays_in_its_run() -> None:
 
 async def test_a_stalled_consumer_stalls_only_itself() -> None:
     """A consumer that never reads again leaves a healthy run all of its events."""
-    pipe: Pipe[Any, Any] = Pipe(dict, queue_size=4)
-
-    @pipe.step
-    async def s(state: dict[str, Any]) -> Any:
-        for item in range(180):
-            yield item
-            await checkpoint()
+    pipe = talker(4)
 
     async with Supervisor(grace=0) as supervisor:
         stalled = supervisor.run(pipe, {})

@@ -7,7 +7,6 @@ what is drawn anew, and goes up for good once it is.
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console, Group
@@ -20,10 +19,11 @@ from .progress import Progress
 from .rows import Canvas, draw
 from .screen import canvas_of
 from .streaming import TokenTexts
+from .views import View
 from .words import Ending, details, headline
 
 
-class LiveView:
+class LiveView(View):
     """Draws the rows again ten times a second, below what has been said.
 
     Args:
@@ -63,12 +63,7 @@ class LiveView:
         self.tick()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._tail:
             self._print(self._tail)
             self._tail = ""

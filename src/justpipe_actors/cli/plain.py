@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, redirect_stdout
-from types import TracebackType
 from typing import Self, TextIO
 
 from ..events import Event, EventType
 from .formatting import counted, format_duration, printable
 from .progress import Progress, Row
 from .streaming import TokenTexts, event_line
+from .views import View
 from .words import Ending, details, headline
 
 
@@ -18,7 +18,7 @@ PAUSE = 5.0
 """Seconds between two lines about the same map."""
 
 
-class LinesView:
+class LinesView(View):
     """Writes tokens to one stream, and a line for every step that is done to another.
 
     Args:
@@ -33,17 +33,6 @@ class LinesView:
         self._err = err
         self._said = time.monotonic()
         self._tokens = TokenTexts()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return
 
     def hear(self, event: Event) -> None:
         """Write a token, or that a step is done."""
@@ -96,7 +85,7 @@ class LinesView:
         self._err.flush()
 
 
-class JsonView:
+class JsonView(View):
     """Writes every event as a line of JSON; what steps print goes to the error stream.
 
     Args:
@@ -119,12 +108,7 @@ class JsonView:
         self._stack.enter_context(redirect_stdout(self._err))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def hear(self, event: Event) -> None:

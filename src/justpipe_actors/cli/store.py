@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import click
 
 from ..abc import StorageBackend
@@ -59,6 +60,20 @@ def json_option(func: FuncT) -> FuncT:
     return click.option(
         "--json", "is_json", is_flag=True, help="Write JSON, for programs."
     )(func)
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """Which stored runs a command was asked about, and by whom."""
+
+    registry: PipelineRegistry
+    """Where."""
+    pipeline: str | None
+    """Whose."""
+    statuses: tuple[str, ...]
+    """How they stand; none means all."""
+    is_json: bool
+    """For a program."""
 
 
 def pipeline_option(func: FuncT) -> FuncT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Literal, Protocol, Self
 
 import attrs
@@ -17,15 +16,11 @@ Style = Literal["live", "lines", "json"]
 class View(Protocol):
     """Shows one run; entered before it begins, left after it has ended."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        return
 
     def hear(self, event: Event) -> None:
         """Show an event."""

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from ..shape import BarrierType, StepShapes, Topology
 from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
-from .builder import Hooks, build_ast
+from .builder import Hooks
+from .renderer import ThemedRenderer
 from .theme import MermaidTheme
 from .wording import arrow, escape, flag, title
 
@@ -26,30 +27,8 @@ _SHAPES = {
 }
 
 
-class MermaidRenderer:
-    """Draws a pipeline as Mermaid text.
-
-    Args:
-        theme: colours and direction.
-        direction: used when there is no theme.
-    """
-
-    def __init__(
-        self, theme: MermaidTheme | None = None, direction: str = "TD"
-    ) -> None:
-        self._theme = theme or MermaidTheme(direction=direction)
-
-    def render(
-        self,
-        steps: StepShapes,
-        topology: Topology,
-        startup_hooks: Hooks = None,
-        shutdown_hooks: Hooks = None,
-    ) -> str:
-        """Return the drawing as text."""
-        return self.render_ast(
-            build_ast(steps, topology, startup_hooks, shutdown_hooks)
-        )
+class MermaidRenderer(ThemedRenderer):
+    """Draws a pipeline as Mermaid text."""
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return a drawing that exists already, as text."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..shape import StepShapes, Topology
 from .ast import VisualAST
-from .builder import Hooks, build_ast
 from .layout import Point
 from .picture import INSIDE, Axis, Figure, Picture, picture_of
+from .renderer import ThemedRenderer
 from .shapes import draw_figure, number
 from .strokes import draw_label, draw_line, draw_loop
 from .theme import MermaidTheme
@@ -30,30 +29,8 @@ SIDEWAYS = ("LR", "RL")
 """Directions that are drawn from left to right; the others from top to bottom."""
 
 
-class SvgRenderer:
-    """Draws a pipeline as SVG.
-
-    Args:
-        theme: colours and direction.
-        direction: used when there is no theme; ``TD`` or ``LR``.
-    """
-
-    def __init__(
-        self, theme: MermaidTheme | None = None, direction: str = "TD"
-    ) -> None:
-        self._theme = theme or MermaidTheme(direction=direction)
-
-    def render(
-        self,
-        steps: StepShapes,
-        topology: Topology,
-        startup_hooks: Hooks = None,
-        shutdown_hooks: Hooks = None,
-    ) -> str:
-        """Return the drawing as text."""
-        return self.render_ast(
-            build_ast(steps, topology, startup_hooks, shutdown_hooks)
-        )
+class SvgRenderer(ThemedRenderer):
+    """Draws a pipeline as SVG."""
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return a drawing that exists already, as text."""

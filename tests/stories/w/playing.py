@@ -7,9 +7,11 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import Event, EventType, Pipe
+from justpipe_actors import Event, Pipe
 from justpipe_actors.supervisor import Supervisor
 from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
+
+from ...samples import told as told
 
 
 AnyPipe = Pipe[Any, Any]
@@ -47,16 +49,6 @@ async def play(
                     tasks.start_soon(one)
     assert len({told(events)[-1] for events in played}) == 1
     return played[-1]
-
-
-def told(events: list[Event]) -> list[str]:
-    """Return events as short words, the run's own FINISH by its status."""
-    return [
-        f"FINISH {event.payload.status.name}"
-        if event.type is EventType.FINISH and event.stage == "system"
-        else f"{event.type.name} {event.stage}"
-        for event in events
-    ]
 
 
 def end_of(events: list[Event]) -> PipelineEndData:

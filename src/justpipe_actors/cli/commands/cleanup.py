@@ -20,7 +20,7 @@ from ...storage.cleanup import (
     delete_stored_runs,
     select_stored_runs,
 )
-from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ...storage.registry import AnnotatedRun
 from ..formatting import counted, printable
 from ..refusals import Failed, Refused
 from ..screen import (
@@ -33,7 +33,13 @@ from ..screen import (
     table_of,
 )
 from ..shapes import run_shape
-from ..store import json_option, pipeline_option, status_option, storage_option
+from ..store import (
+    Selection,
+    json_option,
+    pipeline_option,
+    status_option,
+    storage_option,
+)
 
 
 SHOWN = 10
@@ -41,15 +47,9 @@ SHOWN = 10
 
 
 @attrs.frozen(kw_only=True)
-class CleanupOptions:
+class CleanupOptions(Selection):
     """What ``cleanup`` was asked."""
 
-    registry: PipelineRegistry
-    """Where."""
-    pipeline: str | None
-    """Whose."""
-    statuses: tuple[str, ...]
-    """How they stand; none means all."""
     older_than: float | None
     """Days since they began."""
     keep: int
@@ -58,8 +58,6 @@ class CleanupOptions:
     """Whether to stop before anything is deleted."""
     yes: bool
     """Whether not to ask."""
-    is_json: bool
-    """For a program."""
 
 
 @click.command("cleanup")

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from ...records import RunQuery
-from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ...storage.registry import AnnotatedRun
 from ..formatting import format_duration
 from ..screen import (
     canvas_of,
@@ -22,7 +22,13 @@ from ..screen import (
     table_of,
 )
 from ..shapes import run_shape
-from ..store import json_option, pipeline_option, status_option, storage_option
+from ..store import (
+    Selection,
+    json_option,
+    pipeline_option,
+    status_option,
+    storage_option,
+)
 
 
 SHORT = 12
@@ -32,23 +38,15 @@ ENOUGH = 8
 
 
 @attrs.frozen(kw_only=True)
-class ListOptions:
+class ListOptions(Selection):
     """What ``list`` was asked."""
 
-    registry: PipelineRegistry
-    """Where."""
-    pipeline: str | None
-    """Whose."""
-    statuses: tuple[str, ...]
-    """How they stand; none means all."""
     search: str
     """What their error or their notes say."""
     limit: int
     """How many."""
     full: bool
     """Whether ids are shown whole."""
-    is_json: bool
-    """For a program."""
 
 
 @click.command("list")
