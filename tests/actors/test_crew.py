@@ -6,9 +6,10 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._actors.crew import SPARE
+from justpipe_actors._actors.crew import SPARE, TURNS
 
 
 def crew_of(supervisor: Supervisor) -> Any:
@@ -194,3 +195,49 @@ async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
         statistics = crew_of(supervisor).statistics()
 
     assert statistics.idle + statistics.working <= len(runs) + 3
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) -> None:
+    """Between two beats of another task no more runs are served than messages would be."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    runs, served, most = 4 * TURNS, 0, 0
+
+    @pipe.step
+    async def count(state: dict[str, Any]) -> None:
+        nonlocal served
+        served += 1
+        if waits:
+            await checkpoint()
+
+    async def beat() -> None:
+        nonlocal most
+        while True:
+            before = served
+            await checkpoint()
+            most = max(most, served - before)
+
+    async with Supervisor() as supervisor, anyio.create_task_group() as tasks:
+        tasks.start_soon(beat)
+        streams = [supervisor.submit_nowait(pipe, {}) for _ in range(runs)]
+        for stream in streams:
+            await stream.wait()
+        tasks.cancel_scope.cancel()
+
+    assert served == runs
+    assert 0 < most <= 2 * TURNS
+
+
+@pytest.mark.virtual_time
+async def test_a_burst_of_submissions_needs_few_receivers() -> None:
+    """Those whose time is up wait, and are summoned again, instead of one more each time."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+    pipe.step("nothing")(lambda: None)
+    async with Supervisor() as supervisor:
+        streams = [supervisor.submit_nowait(pipe, {}) for _ in range(8 * TURNS)]
+        for stream in streams:
+            await stream.wait()
+        statistics = crew_of(supervisor).statistics()
+
+    assert statistics.idle + statistics.working <= 3

@@ -62,7 +62,7 @@ SLICE = 0.001
 """Seconds a receiver works before it lets others run, if nothing made it wait."""
 
 TURNS = 256
-"""Messages after which it lets others run whatever the clock says: it may stand still."""
+"""Messages, or jobs, after which it does so whatever the clock says: it may stand still."""
 
 Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
 
@@ -174,16 +174,25 @@ class Crew:
 
     async def _serve_for_ever(self) -> None:
         while True:  # noqa: ASYNC913 - it waits when there is nothing to do
-            if self._jobs:
-                job = self._jobs.popleft()
-                self._summon_for_rest()
-                await job()
+            if self._jobs and not self._coming:
+                await self._do_jobs()
             elif self._called and not self._coming:
                 await self.serve()
             elif self._is_dismissed or len(self._idle) >= SPARE:
                 return
             else:
                 await self._wait_call()
+
+    async def _do_jobs(self) -> None:
+        """Do what is no message, in this task, until its time is up."""
+        jobs, now = self._jobs, self.now
+        turns, since = 0, now()
+        while jobs and turns < TURNS and now() - since < SLICE:
+            job = jobs.popleft()
+            self._summon_for_rest()
+            await job()
+            turns += 1
+        self._summon_for_rest()
 
     async def _wait_call(self) -> None:
         bell = Bell(self.new_signal)
