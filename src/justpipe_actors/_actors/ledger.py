@@ -177,6 +177,8 @@ class Ledger:
     """Why it is ended from outside its graph."""
     aborted: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
+    on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    """Told once, when everything has been cancelled."""
 
     def take(self) -> None:
         """Hand out one token."""
@@ -273,12 +275,15 @@ class Ledger:
         """End the run now: the first reason is recorded, then everything is cancelled."""
         if self.ending is None:
             self.ending = Ending(status, reason)
+        is_first = not self.interrupted
         self.halted = self.interrupted = True
         self.stirred.set()
         self._disarm()
         self.host.drop_messages(self)
         for activation in list(self.activations):
             activation.cancel()
+        if is_first:
+            self.on_interrupt()
 
     def crash(self, error: BaseException) -> None:
         """End the run because of something that is nobody's step: raise it at the end."""

@@ -69,6 +69,10 @@ inside_runs: ContextVar[frozenset[str]] = ContextVar(
 """The runs on whose behalf code is running, parents included."""
 
 
+def _nothing() -> None:
+    """Do nothing: the run's own task will notice."""
+
+
 @attrs.define(eq=False)
 class Run:
     """One run."""
@@ -104,7 +108,7 @@ class Run:
     _in_reach: TaskGroup | None = attrs.field(default=None, init=False)
     _began: float | None = attrs.field(default=None, init=False)
     _is_working: bool = attrs.field(default=False, init=False)
-    _is_serving: bool = attrs.field(default=False, init=False)
+    _stand_in: anyio.CancelScope | None = attrs.field(default=None, init=False)
 
     # -- from outside
 
@@ -121,9 +125,6 @@ class Run:
                 self._scope.cancel()
             return
         self.ledger.interrupt(status, reason)
-        if self._is_serving and self.loop.is_in_task():
-            # Its task is inside a step, so somebody else has to watch the clean-up.
-            self.ledger.host.spawn(self._wait_quiet)
 
     def break_off(self, error: BaseException) -> None:
         """End it now because of something that is to be raised at the consumer."""
@@ -263,8 +264,10 @@ class Run:
         self._is_working = True
         try:
             if self._begin_steps(host):
-                await host.crew.serve(ledger.run_id)
-                self._is_serving = False
+                try:
+                    await host.crew.serve(ledger.run_id)
+                finally:
+                    self._end_serving()
             if seams.active is not None:
                 await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
             if not ledger.stirred.is_set():
@@ -278,7 +281,7 @@ class Run:
             ledger.crash(error)
             await self._wait_cleanup()
         finally:
-            self._is_working = self._is_serving = False
+            self._is_working = False
             host.dismiss(ledger)
             if host is not self.host:
                 host.crew.dismiss()
@@ -308,8 +311,23 @@ class Run:
             self._start_roots()
         finally:
             host.crew.held = False
-        self._is_serving = True
+        self.ledger.on_interrupt = self._have_stand_in
         return True
+
+    def _end_serving(self) -> None:
+        self.ledger.on_interrupt = _nothing
+        if self._stand_in is not None:
+            self._stand_in.cancel()
+
+    def _have_stand_in(self) -> None:
+        """Let somebody else watch the clean-up: this run's task is inside a step of it."""
+        if self.loop.is_in_task():
+            self._stand_in = anyio.CancelScope()
+            self.ledger.host.spawn(self._wait_instead, self._stand_in)
+
+    async def _wait_instead(self, scope: anyio.CancelScope) -> None:
+        with scope:  # noqa: ASYNC912 - it may be quiet by now
+            await self._wait_quiet()
 
     def _start_roots(self) -> None:
         ledger, plan, start = self.ledger, self.order.plan, self.order.start

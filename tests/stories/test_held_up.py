@@ -1,0 +1,104 @@
+"""A run that was told to end and does not, says who holds it up: once every ten seconds."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._run.grace import PATIENCE
+
+
+pytestmark = pytest.mark.virtual_time
+
+
+def deaf(pipe: Pipe[Any, Any], name: str, **options: Any) -> None:
+    """Add a step that ignores its cancellation for a while."""
+
+    async def step() -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(2 * PATIENCE + 5)
+
+    pipe.step(name, **options)(step)
+
+
+async def fail() -> None:
+    """Fail in a second."""
+    await anyio.sleep(1)
+    raise ValueError("bad")
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged about runs that are held up, without their ids."""
+    lines = [record.getMessage() for record in caplog.records]
+    return [line.partition("held up by: ")[2] for line in lines if "held up" in line]
+
+
+async def drive(pipe: Pipe[Any, Any], *, hosted: bool) -> None:
+    """Let a pipe run to its end."""
+    async with Supervisor() if hosted else nullcontext():
+        await pipe.run({}).wait()
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+@pytest.mark.parametrize("order", [("deaf", "fail"), ("fail", "deaf")])
+async def test_a_failure_that_stops_the_run(
+    order: tuple[str, str], hosted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With on_failure="stop" it is said as well, whoever of both the run's own task serves."""
+    pipe: Pipe[Any, Any] = Pipe(None, on_failure="stop", allow_multi_root=True)
+    for name in order:
+        if name == "deaf":
+            deaf(pipe, "deaf")
+        else:
+            pipe.step("fail")(fail)
+    await drive(pipe, hosted=hosted)
+
+    assert complaints(caplog) == ["deaf x1", "deaf x1"]
+
+
+async def test_stopped_again_and_again_in_its_own_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A step that cancels its own run a hundred times has one task watch, and one report."""
+    pipe: Pipe[Any, Any] = Pipe(None)
+    counts: list[int] = []
+
+    @pipe.step
+    async def stop() -> None:
+        before = len(anyio.get_running_tasks())
+        for _ in range(100):
+            run.cancel("enough")
+        counts.append(len(anyio.get_running_tasks()) - before)
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(PATIENCE + 5)
+
+    run = pipe.run({})
+    await run.wait()
+
+    assert counts == [1]
+    assert complaints(caplog) == ["stop x1"]
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+async def test_a_step_that_gives_in_leaves_one_who_reports(
+    hosted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the run's own task is free again, it reports, and nobody else does."""
+    pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
+
+    @pipe.step
+    async def stop() -> None:
+        await anyio.sleep(1)
+        run.cancel("enough")
+        await anyio.sleep(1)
+
+    deaf(pipe, "deaf")
+    async with Supervisor() if hosted else nullcontext():
+        run = pipe.run({})
+        await run.wait()
+
+    assert complaints(caplog) == ["deaf x1", "deaf x1"]
