@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from math import inf
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
@@ -28,6 +29,10 @@ from .messages import Expire, Start
 from .wave import Wave
 
 
+if TYPE_CHECKING:
+    from .activation import Activation
+
+
 @attrs.frozen(eq=False)
 class _Word:
     """One report on its way: in which wave, and who tells whom what."""
@@ -39,21 +44,31 @@ class _Word:
     routed: bool = False
 
 
-def begin(  # noqa: PLR0913 - the fields of one message
+def begin(
     ledger: Ledger,
     step: str,
     wave: Wave,
     *,
     cause: str | None = None,
-    item: object = NO_ITEM,
-    fan: str | None = None,
     scope: tuple[str, ...] = (),
 ) -> None:
     """Start a step in a wave, or in a new one if it has started in this one already."""
-    if step in wave.started or fan is not None:
+    if step in wave.started:
         wave = ledger.open_wave(wave)
     wave.start(step)
-    send(ledger, wave, Start(ledger.run_id, step, wave.number, cause, item, fan, scope))
+    message = Start(ledger.run_id, step, wave.number, cause, NO_ITEM, None, scope)
+    send(ledger, wave, message)
+
+
+def begin_item(
+    ledger: Ledger, step: str, item: object, fan: Activation, scope: tuple[str, ...]
+) -> None:
+    """Start a map's worker for an item, in a wave of its own that is opened when needed."""
+    ledger.wave_count = number = ledger.wave_count + 1
+    before = ledger.wave_of(fan.message).seen()
+    owner = fan.lineage.invocation
+    one = Start(ledger.run_id, step, number, owner, item, owner, scope, before=before)
+    send(ledger, None, one)
 
 
 def jump(
@@ -75,12 +90,13 @@ def jump(
     return is_back
 
 
-def send(ledger: Ledger, wave: Wave, message: Start | Expire) -> None:
+def send(ledger: Ledger, wave: Wave | None, message: Start | Expire) -> None:
     """Put a message into its actor's inbox; it holds a token from here on."""
     if seams.active is not None:
         seams.active.cross(Seam.PUT, ledger.run_id, message.step)
     ledger.tokens += 1
-    wave.live += 1
+    if wave is not None:
+        wave.live += 1
     step = message.step
     try:
         actor = ledger.cast.get(step) or ledger.host.actor(ledger.plan, step)
@@ -92,8 +108,10 @@ def send(ledger: Ledger, wave: Wave, message: Start | Expire) -> None:
 
 def finish(ledger: Ledger, message: Start | Expire) -> None:
     """Give back what a message held, after its outputs were put."""
-    wave: Wave | None = ledger.waves[message.wave]
-    assert wave is not None
+    wave = ledger.waves.get(message.wave)
+    if wave is None:  # a map worker's, and nothing needed it
+        ledger.give()
+        return
     if wave.live > 1:
         wave.live -= 1
         ledger.give()

@@ -26,6 +26,7 @@ from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .bell import Latch
+from .messages import Message, Start
 from .parts import Inlet, Invocation, Slots, Stage
 from .tally import Tally
 from .wave import Wave
@@ -213,6 +214,18 @@ class Ledger:
         self.wave_count = number = self.wave_count + 1
         background = before.seen() if before is not None else frozenset[str]()
         wave = self.waves[number] = Wave(number, background)
+        return wave
+
+    def wave_of(self, message: Message) -> Wave:
+        """Return the wave of a message at work.
+
+        A map worker's is opened here: most workers lead nowhere, and need none.
+        """
+        wave = self.waves.get(message.wave)
+        if wave is None:
+            assert isinstance(message, Start)
+            wave = self.waves[message.wave] = Wave(message.wave, message.before, live=1)
+            wave.start(message.step)
         return wave
 
     def open_lap(self, before: Wave, closer: str) -> Wave:

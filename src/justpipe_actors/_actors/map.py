@@ -144,6 +144,8 @@ async def run_fan(fan: Fan) -> Answer:
 async def _feed(fan: Fan, item: object) -> Exception | None:
     """Start workers as the window allows; return what stopped the source, if it failed."""
     ledger = fan.act.ledger
+    is_plain = fan.budget is None and not isinstance(fan.source, AsyncIterator)
+    is_plain = is_plain and seams.active is None
     while item is not _END and not ledger.halted:
         if fan.pulled >= ledger.plan.max_map_items:
             most = ledger.plan.max_map_items
@@ -157,7 +159,7 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
         if fan.in_flight >= fan.window:
             await _wait_below(fan, fan.window)
         try:
-            item = await _pull(fan)
+            item = _pull_at_once(fan) if is_plain else await _pull(fan)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
             owner = ledger.host.is_owner_cancelled
             culprit = blamed(error, fan.act.node.name, owner)
@@ -184,15 +186,7 @@ def _start_worker(fan: Fan, item: object) -> None:
     )
     fan.pulled += 1
     fan.in_flight += 1
-    flow.begin(
-        act.ledger,
-        fan.worker,
-        act.ledger.waves[act.message.wave],
-        cause=act.lineage.invocation,
-        item=item,
-        fan=act.lineage.invocation,
-        scope=(*act.lineage.scope, label),
-    )
+    flow.begin_item(act.ledger, fan.worker, item, act, (*act.lineage.scope, label))
 
 
 async def _wait_below(fan: Fan, limit: int) -> None:
@@ -210,6 +204,11 @@ async def _wait_bell(fan: Fan) -> None:
     await fan.bell.wait()
     if seams.active is not None:
         await seams.active.reach(Seam.WINDOW, fan.act.ledger.run_id, fan.act.node.name)
+
+
+def _pull_at_once(fan: Fan) -> object:
+    """Take the next item of an ordinary iterator that has all the time it wants."""
+    return fan.act.variables.run(advance, fan.source, _END)
 
 
 async def _pull(fan: Fan) -> object:

@@ -43,6 +43,8 @@ class Start:
     """1, and one more for each ``Retry()``."""
     owner: str | None = None
     """Logical owner of a further attempt; else derived."""
+    before: frozenset[str] = frozenset()
+    """Steps that had started when a map worker's wave began; it is opened when needed."""
 
 
 @frozen(eq=False)

@@ -80,7 +80,7 @@ def leave_fan(act: Activation) -> None:
 def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Put what follows from a barrier's timeout; the join itself does not run."""
     ledger, node = act.ledger, act.node
-    wave = ledger.waves[act.message.wave]
+    wave = ledger.wave_of(act.message)
     report = Report.PRUNED
     match answer:
         case Fail():
@@ -107,14 +107,11 @@ def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one 
 
 
 def _tell(act: Activation, report: Report, chosen: str | None = None) -> None:
-    flow.spread(
-        act.ledger,
-        act.ledger.waves[act.message.wave],
-        act.node,
-        report,
-        chosen=chosen,
-        cause=act.lineage.invocation,
-    )
+    node, ledger = act.actor.node, act.ledger
+    if node.leads_nowhere:
+        return
+    wave, cause = ledger.wave_of(act.message), act.lineage.invocation
+    flow.spread(ledger, wave, node, report, chosen=chosen, cause=cause)
 
 
 def _go(act: Activation, target: str) -> None:
@@ -122,7 +119,7 @@ def _go(act: Activation, target: str) -> None:
     _say_end(act)
     if act.ledger.halted:
         return
-    wave = act.ledger.waves[act.message.wave]
+    wave = act.ledger.wave_of(act.message)
     scope = act.lineage.scope
     cause = act.lineage.invocation
     if flow.jump(act.ledger, wave, act.node, target, cause=cause, scope=scope):
@@ -143,7 +140,7 @@ def _retry(act: Activation) -> None:
     old = act.message
     flow.send(
         act.ledger,
-        act.ledger.waves[old.wave],
+        act.ledger.wave_of(old),
         Start(
             run_id=old.run_id,
             step=old.step,

@@ -40,8 +40,22 @@ def bind_parameters(
             first = by_source[InjectionSource.STATE]
             second = by_source[InjectionSource.CONTEXT]
             return lambda run, _call: {first: run.state, second: run.context}
+        case ["state", "unknown"]:
+            first = by_source[InjectionSource.STATE]
+            return _with_item(first, by_source[InjectionSource.UNKNOWN])
         case _:
             return _general(injection)
+
+
+def _with_item(state: str, item: str) -> Bind:
+    """Return what collects the arguments of most map workers."""
+
+    def bind(run: RunValues, call: CallValues) -> dict[str, object]:
+        if call.item is NO_ITEM:
+            return {state: run.state}
+        return {state: run.state, item: call.item}
+
+    return bind
 
 
 def _general(injection: InjectionMetadata) -> Bind:

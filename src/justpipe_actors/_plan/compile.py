@@ -108,6 +108,7 @@ def _node(
         "parents": parents[step.name],
         "routed_by": routers[step.name],
         "leads_straight": _leads_straight(step, parents),
+        "leads_nowhere": not step.to and step.kind is not NodeKind.SWITCH,
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
         "on_error": _callback(options.on_error, stock) if options.on_error else None,

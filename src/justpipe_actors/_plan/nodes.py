@@ -99,6 +99,8 @@ class Node:
     """Dict switches that may start it directly, each once, in order of registration."""
     leads_straight: bool = False
     """Whether none of its successors has another parent to wait for."""
+    leads_nowhere: bool = False
+    """Whether nothing follows from it, unless it names a step."""
     join: BarrierType = BarrierType.ALL
     """How many parents it waits for."""
     barrier_timeout: float | None = None
