@@ -10,7 +10,6 @@ next slot that becomes free, before any message does.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +60,7 @@ class Actor:
     """Whether it stands in the crew's line."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
-    _returning: deque[Bell] = attrs.field(factory=deque, init=False)
+    _returning: list[Bell] = attrs.field(factory=list, init=False)
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
@@ -90,7 +89,7 @@ class Actor:
         self.busy -= 1
         if self._returning and self._has_slot:
             self.busy += 1
-            self._returning.popleft().ring()
+            self._returning.pop(0).ring()
         elif self.inbox.depth and not self.is_called:
             self._call()
 

@@ -7,13 +7,10 @@ event is published, its outputs are put and its token is given back.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
-import attrs
 from trio.lowlevel import enable_ki_protection
 
 from .. import seams
@@ -30,10 +27,15 @@ from .wave import Wave
 
 
 if TYPE_CHECKING:
+    from attrs import frozen
+
     from .activation import Activation
+else:
+    # Frozen for type checkers only: see ``messages``.
+    from attrs import define as frozen
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class _Word:
     """One report on its way: in which wave, and who tells whom what."""
 
@@ -161,9 +163,8 @@ def spread(
         for step in node.to:
             begin(ledger, step, wave, cause=cause)
         return
-    words = deque(_words(wave, node, report, chosen))
-    while words:
-        word = words.popleft()
+    words = _words(wave, node, report, chosen)
+    for word in words:  # which dead branches make longer
         target = ledger.plan.nodes[word.target]
         if word.report is Report.ARRIVED and not target.is_join:
             begin(ledger, word.target, word.wave, cause=cause)
@@ -173,15 +174,17 @@ def spread(
 
 def _words(
     wave: Wave, node: Node, report: Report, chosen: str | None
-) -> Iterator[_Word]:
-    wave = wave.beyond(node.name)
-    for target in node.to:
-        yield _Word(wave, node.name, target, report)
+) -> list[_Word]:
+    wave, source = wave.beyond(node.name), node.name
+    words = [_Word(wave, source, target, report) for target in node.to]
     if isinstance(node, SwitchNode):
         missed = Report.ABSENT if report is Report.ARRIVED else report
-        for target in node.targets:
-            if target != chosen:
-                yield _Word(wave, node.name, target, missed, routed=True)
+        words += [
+            _Word(wave, source, target, missed, routed=True)
+            for target in node.targets
+            if target != chosen
+        ]
+    return words
 
 
 def _hear(

@@ -90,15 +90,11 @@ class Gate:
         return tuple(n for n in self.parents if self.reports.get(n) is Report.PRUNED)
 
     def _decide(self) -> Decision | None:
-        match self.join:
-            case BarrierType.ANY:
-                if self._has_arrived:
-                    return Decision.OPEN
-            case BarrierType.ALL:
-                if self._has_pruned:
-                    return Decision.PRUNED
-            case _:
-                assert_never(self.join)
+        if self.join is BarrierType.ANY:
+            if self._has_arrived:
+                return Decision.OPEN
+        elif self._has_pruned:
+            return Decision.PRUNED
         if len(self.reports) < len(self.parents):
             return None
         if self.join is BarrierType.ALL and self._has_arrived:
@@ -122,6 +118,8 @@ class Doorway:
     def death(self) -> Report | None:
         """Return what to tell the successors if the step can no longer start."""
         if len(self.elsewhere) < len(self.routers):
+            return None
+        if self.gate is not None and self.gate.decision is None:
             return None
         reasons = set(self.elsewhere.values())
         if self.gate is not None:

@@ -28,6 +28,9 @@ from .messages import Message
 _Stamped = tuple[float | None, Message]
 """A message, and when it began to wait."""
 
+_NONE: OrderedDict[str, deque[_Stamped]] = OrderedDict()
+"""The lanes of an inbox that never had any; nothing is ever put here."""
+
 
 @attrs.frozen
 class InboxStatistics:
@@ -47,15 +50,14 @@ class InboxStatistics:
 class Inbox:
     """The lanes of one actor.
 
-    Most of the time it holds one message or none, so the first one needs no lane.
+    Most of the time it holds one message or none, so the first one needs no lane, and
+    most inboxes never have any.
     """
 
     depth: int = attrs.field(default=0, init=False)
     """Messages waiting."""
     _only: _Stamped | None = attrs.field(default=None, init=False)
-    _lanes: OrderedDict[str, deque[_Stamped]] = attrs.field(
-        factory=OrderedDict, init=False
-    )
+    _lanes: OrderedDict[str, deque[_Stamped]] = attrs.field(default=_NONE, init=False)
     _taken: int = attrs.field(default=0, init=False)
 
     def put(self, message: Message, now: float | None = None) -> None:
@@ -76,6 +78,8 @@ class Inbox:
 
     def _line_up(self, stamped: _Stamped) -> None:
         run_id = stamped[1].run_id
+        if self._lanes is _NONE:
+            self._lanes = OrderedDict()
         lane = self._lanes.get(run_id)
         if lane is None:
             lane = self._lanes[run_id] = deque()
@@ -121,8 +125,8 @@ class Inbox:
                 kept.append(stamped)
             else:
                 dropped.append(stamped[1])
-        if kept:
-            self._lanes[run_id] = kept
+        for stamped in kept:
+            self._line_up(stamped)
         self.depth -= len(dropped)
         return dropped
 
