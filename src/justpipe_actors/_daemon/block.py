@@ -121,7 +121,7 @@ class Block:
                     new_signal=loop.new_signal,
                 )
                 door = Door(self._max_runs, is_held=True)
-                self._roster = Roster(host, door)
+                self._roster = Roster(host, door, loop)
                 self._kept.set()
                 if self._blocked_after is not None:
                     self._heartbeat = Heartbeat(loop, self._blocked_after)

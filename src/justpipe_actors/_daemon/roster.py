@@ -17,6 +17,7 @@ import attrs
 
 from .._actors.calling import within
 from .._actors.host import Host
+from .._run.hosting import Loop
 from .._run.order import Order
 from .._run.run import Run
 from .._run.stream import RunStream
@@ -43,6 +44,8 @@ class Roster:
     """Where their actors live."""
     door: Door
     """Where they come in."""
+    loop: Loop
+    """The loop they run in."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
     """Those at work, by id."""
     cut: set[str] = attrs.field(factory=set, init=False)

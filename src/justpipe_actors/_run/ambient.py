@@ -14,6 +14,7 @@ from typing import Protocol
 import anyio.lowlevel
 
 from .._actors.parts import Stage
+from .hosting import Loop
 from .run import Run
 
 
@@ -31,6 +32,11 @@ class Owner(Protocol):
         Raises:
             RunRejected: no new runs are taken.
         """
+        ...
+
+    @property
+    def loop(self) -> Loop:
+        """The loop it lives in."""
         ...
 
     async def admit(self, run_id: str) -> Callable[[], None]:

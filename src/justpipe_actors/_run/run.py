@@ -99,14 +99,10 @@ class Run:
     """Whether its consumer has dropped it."""
     _resources: Resources | None = attrs.field(default=None, init=False)
     _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
-    _grace: Grace = attrs.field(
-        default=attrs.Factory(
-            lambda self: Grace(self.ledger.run_id, self.loop.now), takes_self=True
-        ),
-        init=False,
-    )
+    _grace: Grace | None = attrs.field(default=None, init=False)
     _in_reach: TaskGroup | None = attrs.field(default=None, init=False)
     _began: float | None = attrs.field(default=None, init=False)
+    _is_wanted_over: bool = attrs.field(default=False, init=False)
     _is_working: bool = attrs.field(default=False, init=False)
     _stand_in: anyio.CancelScope | None = attrs.field(default=None, init=False)
 
@@ -119,7 +115,9 @@ class Run:
         if self.ledger.ending is None and self.end is None:
             self.ledger.ending = Ending(status, reason)
         if status in WANTED_OVER:
-            self._grace.ask()
+            self._is_wanted_over = True
+            if self._grace is not None:
+                self._grace.ask()
         if not self._is_working:
             if self._scope is not None:
                 self._scope.cancel()
@@ -392,21 +390,22 @@ class Run:
             await self._finish()
 
     async def _close_down(self, tasks: TaskGroup | None) -> None:
+        grace = self._grace = Grace(self.ledger.run_id, self.loop.now)
         ending = self.ledger.ending
-        if ending is not None and ending.status in WANTED_OVER:
-            self._grace.ask()
-        self._grace.renew()
+        asked = ending is not None and ending.status in WANTED_OVER
+        if asked or self._is_wanted_over:
+            grace.ask()
         self._in_reach = tasks
         with anyio.CancelScope(shield=True):
             try:
                 await self._shut_down()
                 await self._finish()
             finally:
-                await self._grace.end_watch()  # noqa: ASYNC102 - ends at once
+                await grace.end_watch()  # noqa: ASYNC102 - ends at once
 
     def _watch_owner(self) -> None:
         """Have a task beside the shield, which hides the owner's cancellation."""
-        if self._in_reach is not None:
+        if self._in_reach is not None and self._grace is not None:
             start = partial(self.loop.start_in, self._in_reach)
             self._grace.start_watch(start, self._owner_cancelled)
 
@@ -426,6 +425,7 @@ class Run:
             self._crash(error)
 
     async def _call_shutdown_hooks(self) -> None:
+        assert self._grace is not None
         for hook in self.order.plan.shutdown:
             with self._grace.limit(f"shutdown hook '{hook.name}'") as limit:
                 await self._call_hook(hook, FailureKind.SHUTDOWN)
@@ -440,11 +440,12 @@ class Run:
         self.voice.audience.put(finish)
         has_failed = end.status is PipelineTerminalStatus.FAILED
         failure = self._cause() if has_failed else None
-        self._grace.renew()
-        limit = self._grace.limit("observers")
-        if self.voice.audience.is_patient:
-            self._watch_owner()
-        await self.voice.audience.finish(end, failure, limit)
+        if self._grace is not None and self.voice.audience.listeners:
+            self._grace.renew()
+            limit = self._grace.limit("observers")
+            if self.voice.audience.is_patient:
+                self._watch_owner()
+            await self.voice.audience.finish(end, failure, limit)
         sink.put(finish)
         sink.end()
 

@@ -90,6 +90,7 @@ class RunStream:
     def _ordered(self) -> Order:
         if self._order is None:
             self._order = self._prepare()
+            del self._prepare  # and what it was asked with
         return self._order
 
     # -- consuming
@@ -103,7 +104,7 @@ class RunStream:
         if owner is not None:
             await self._begin_hosted(owner)
             return self
-        run = self._set_up(None, self._new_feed())
+        run = self._set_up(None, self._new_feed(None))
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
@@ -243,7 +244,7 @@ class RunStream:
         if owner is not None:
             await self._begin_hosted(owner)
             return
-        run = self._set_up(None, self._new_feed())
+        run = self._set_up(None, self._new_feed(None))
         assert self._loop is not None
         self._loop.spawn(run.conduct)
 
@@ -258,7 +259,7 @@ class RunStream:
             leave()
             reason = "the stream was closed while it waited for its turn"
             raise RunInterrupted(reason)
-        self._begin_in(owner, self._new_feed(), leave)
+        self._begin_in(owner, self._new_feed(owner), leave)
 
     def _begin_in(self, owner: Owner, sink: Feed | Tail, leave: Leave) -> Run:
         try:
@@ -287,17 +288,20 @@ class RunStream:
         if self._line is not None:
             self._line.cancel()
 
-    def _new_feed(self) -> Feed:
+    def _new_feed(self, owner: Owner | None) -> Feed:
         order = self._ordered()
-        loop = self._loop = current_loop()
+        loop = owner.loop if owner is not None else current_loop()
+        self._loop = loop
         return feed_for(order.overflow, order.capacity, loop.new_signal)
 
     def _set_up(self, owner: Owner | None, sink: Feed | Tail) -> Run:
         if self._run is not None:
             msg = "This run has already begun; call pipe.run() again for another one."
             raise RuntimeError(msg)
-        self._loop = self._loop or current_loop()
-        host = owner.host if owner is not None else None
+        host = None
+        if owner is not None:
+            host, self._loop = owner.host, owner.loop
+        assert self._loop is not None
         run = self._run = new_run(self._ordered(), self._loop, sink, host)
         self._feed = sink if isinstance(sink, Feed) else None
         if isinstance(sink, StrictFeed):
