@@ -172,9 +172,7 @@ def spread(
             words.extend(_words(word.wave, target, death, None))
 
 
-def _words(
-    wave: Wave, node: Node, report: Report, chosen: str | None
-) -> list[_Word]:
+def _words(wave: Wave, node: Node, report: Report, chosen: str | None) -> list[_Word]:
     wave, source = wave.beyond(node.name), node.name
     words = [_Word(wave, source, target, report) for target in node.to]
     if isinstance(node, SwitchNode):

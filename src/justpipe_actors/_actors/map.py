@@ -143,9 +143,7 @@ async def run_fan(fan: Fan) -> Answer:
 
 async def _feed(fan: Fan, item: object) -> Exception | None:
     """Start workers as the window allows; return what stopped the source, if it failed."""
-    ledger = fan.act.ledger
-    is_plain = fan.budget is None and not isinstance(fan.source, AsyncIterator)
-    is_plain = is_plain and seams.active is None
+    ledger, run, plain = fan.act.ledger, fan.act.variables.run, _plain_source(fan)
     while item is not _END and not ledger.halted:
         if fan.pulled >= ledger.plan.max_map_items:
             most = ledger.plan.max_map_items
@@ -159,7 +157,10 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
         if fan.in_flight >= fan.window:
             await _wait_below(fan, fan.window)
         try:
-            item = _pull_at_once(fan) if is_plain else await _pull(fan)
+            if plain is not None:
+                item = run(advance, plain, _END)
+            else:
+                item = await _pull(fan)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
             owner = ledger.host.is_owner_cancelled
             culprit = blamed(error, fan.act.node.name, owner)
@@ -167,6 +168,13 @@ async def _feed(fan: Fan, item: object) -> Exception | None:
                 raise
             return culprit  # noqa: ASYNC104
     return None
+
+
+def _plain_source(fan: Fan) -> Iterator[object] | None:
+    """Return the source if its items can be taken without waiting for anything."""
+    if fan.budget is not None or seams.active is not None:
+        return None
+    return None if isinstance(fan.source, AsyncIterator) else fan.source
 
 
 def _start_worker(fan: Fan, item: object) -> None:
@@ -204,11 +212,6 @@ async def _wait_bell(fan: Fan) -> None:
     await fan.bell.wait()
     if seams.active is not None:
         await seams.active.reach(Seam.WINDOW, fan.act.ledger.run_id, fan.act.node.name)
-
-
-def _pull_at_once(fan: Fan) -> object:
-    """Take the next item of an ordinary iterator that has all the time it wants."""
-    return fan.act.variables.run(advance, fan.source, _END)
 
 
 async def _pull(fan: Fan) -> object:

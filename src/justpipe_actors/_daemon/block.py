@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -111,10 +110,10 @@ class Block:
     async def _keep(self) -> None:
         """Own actors and runs, out of reach of whatever cancels the block."""
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
-                loop = current_loop()
+            loop = current_loop()
+            async with loop.open_group() as tasks:
                 host = Host(
-                    partial(loop.start_in, tasks),
+                    tasks.start,
                     loop.now,
                     loop.watch_task(),
                     loop.outlive_kill,
@@ -134,7 +133,7 @@ class Block:
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
                         await host.resources.aclose()
-                tasks.cancel_scope.cancel()
+                host.crew.dismiss()
 
     async def _wait_leaving(self, loop: Loop) -> None:
         """Wait until the block is left, also when this very task is killed meanwhile."""

@@ -20,9 +20,8 @@ from .recording import Recording
 
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from ..abc import RunRecorder
+    from .hosting import Group
 
 
 @attrs.define(eq=False, repr=False)
@@ -57,7 +56,7 @@ class Audience:
         """Whether its end may take for ever: a recorder alone gives up by itself."""
         return any(isinstance(one, Listener) for one in self.listeners)
 
-    async def open(self, tasks: TaskGroup) -> None:
+    async def open(self, tasks: Group) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
         try:
             for listener in self.listeners:

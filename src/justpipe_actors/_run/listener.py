@@ -27,9 +27,7 @@ from ..seams import Seam
 
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
-    from .hosting import Loop
+    from .hosting import Group, Loop
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -101,9 +99,9 @@ class Listener:
         """Tell it that the run begins."""
         await self.call("on_pipeline_start")
 
-    def start(self, tasks: TaskGroup) -> None:
+    def start(self, tasks: Group) -> None:
         """Let it listen, on its own."""
-        self.loop.start_in(tasks, self.listen)
+        tasks.start(self.listen)
 
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""

@@ -12,9 +12,8 @@ from ..outcomes import PipelineEndData
 
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from ..abc import RunRecorder, Wake
+    from .hosting import Group
 
 
 @attrs.define(eq=False, repr=False)
@@ -36,7 +35,7 @@ class Recording:
     async def open(self) -> None:
         """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""
 
-    def start(self, tasks: TaskGroup) -> None:
+    def start(self, tasks: Group) -> None:
         """Tell it that the run begins."""
         self.recorder.begin(self.wake)
 

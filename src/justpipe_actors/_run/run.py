@@ -50,7 +50,7 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
 from .ending import Figures, conclude
 from .grace import GRACE, PATIENCE, Grace
-from .hosting import Loop
+from .hosting import Group, Loop
 from .order import Order
 from .voice import RunVoice
 
@@ -151,7 +151,7 @@ class Run:
             self.host.conducting.add(self)
         try:
             if self.host is None or self.voice.audience.listeners:
-                async with anyio.create_task_group() as tasks:
+                async with self.loop.open_group() as tasks:
                     await self._live_with_resources(tasks)
             else:
                 current_lender.set(self.host.resources)
@@ -184,7 +184,7 @@ class Run:
                 extra={"run": self.ledger.run_id},
             )
 
-    async def _live_with_resources(self, listeners: TaskGroup) -> None:
+    async def _live_with_resources(self, listeners: Group) -> None:
         """Live with the host's resources, else with some of its own that end with it."""
         if self.host is not None:
             current_lender.set(self.host.resources)
@@ -194,7 +194,7 @@ class Run:
 
         def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
             # Not with the variables of whichever step happens to ask first.
-            variables.copy().run(self.loop.start_in, listeners, func, *args)
+            variables.copy().run(listeners.start, func, *args)
 
         own = self._resources = Resources(spawn, self.loop.now)
         current_lender.set(own)
@@ -205,19 +205,19 @@ class Run:
                 with anyio.CancelScope(shield=True):  # it says who is slow
                     await own.aclose()
 
-    async def _live(self, tasks: TaskGroup | None) -> None:
+    async def _live(self, tasks: Group | None) -> None:
         try:
             if await self._begin(tasks):
                 await self._work(self.host or self._open_host(tasks))
         except anyio.get_cancelled_exc_class():
             self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-            await self._wind_up(tasks)  # noqa: ASYNC102 - shielded where it waits
+            await self._wind_up()  # noqa: ASYNC102 - shielded where it waits
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the consumer
             self._crash(error)
-        await self._wind_up(tasks)
+        await self._wind_up()
 
-    async def _begin(self, tasks: TaskGroup | None) -> bool:
+    async def _begin(self, tasks: Group | None) -> bool:
         """Come as far as START; tell whether there is work to do then."""
         plan, ledger = self.order.plan, self.ledger
         if plan.startup or plan.eager or self.voice.audience.listeners:
@@ -231,7 +231,7 @@ class Run:
         self.voice.say(EventType.START, "system", self.order.state)
         return ledger.ending is None
 
-    async def _prepare(self, tasks: TaskGroup | None) -> None:
+    async def _prepare(self, tasks: Group | None) -> None:
         if tasks is not None:
             await self.voice.audience.open(tasks)
         if self.ledger.ending is not None:
@@ -242,11 +242,11 @@ class Run:
             if not await self._call_hook(hook, FailureKind.STARTUP):
                 return
 
-    def _open_host(self, tasks: TaskGroup | None) -> Host:
+    def _open_host(self, tasks: Group | None) -> Host:
         assert tasks is not None
         assert self._resources is not None
         return Host(
-            partial(self.loop.start_in, tasks),
+            tasks.start,
             self.loop.now,
             self.loop.watch_task(),
             new_signal=self.loop.new_signal,
@@ -377,14 +377,14 @@ class Run:
 
     # -- its end
 
-    async def _wind_up(self, tasks: TaskGroup | None) -> None:
+    async def _wind_up(self) -> None:
         """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
         is_waiting = self.order.plan.shutdown or self.voice.audience.listeners
-        if is_waiting and tasks is None:
+        if is_waiting:
             async with anyio.create_task_group() as own:
                 await self._close_down(own)
-        elif is_waiting or seams.active is not None:
-            await self._close_down(tasks)
+        elif seams.active is not None:
+            await self._close_down(None)
         else:
             await self._shut_down()
             await self._finish()

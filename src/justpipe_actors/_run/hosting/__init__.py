@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...fronts import front_door
-from .loops import Loop, current_loop
+from .loops import Group, Loop, current_loop
 
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .on_trio import TrioLoop
 
 
-__all__ = ["AsyncioLoop", "Loop", "TrioLoop", "current_loop"]
+__all__ = ["AsyncioLoop", "Group", "Loop", "TrioLoop", "current_loop"]
 
 _WHERE = {"AsyncioLoop": ".on_asyncio", "TrioLoop": ".on_trio"}
 

@@ -56,6 +56,22 @@ def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
         loop.set_task_factory(factory)
 
 
+def born(
+    loop: asyncio.AbstractEventLoop, coroutine: Life, on_killed: Callable[[], None]
+) -> Life:
+    """Return what a task of our own is made from; it is told of a kill at its birth.
+
+    Args:
+        loop: the running one.
+        coroutine: what the task does.
+        on_killed: starts another task that does it.
+    """
+    life = _born(coroutine, on_killed)
+    if not _is_eager(loop.get_task_factory()):
+        life.send(None)
+    return life
+
+
 async def _born(coroutine: Life, on_killed: Callable[[], None]) -> object:
     """Drive a coroutine; tell when the task was killed before its first step.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - this is the hosting seam
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from .birth import Life, bear, forget_kill
+from .birth import Life, bear, born, forget_kill
 from .loops import Job, Main
 
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from anyio.abc import TaskGroup
 
     from ..._actors.bell import Signal
@@ -34,10 +36,46 @@ class _Promise:
         return self._future
 
 
+class _Group:
+    """A task group of asyncio."""
+
+    __slots__ = ("_loop", "_tasks")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._tasks.__aexit__(kind, error, traceback)
+
+    def start(self, func: Job, *args: object) -> None:
+        """Start a task that begins whatever happens."""
+
+        def start() -> None:
+            life = born(self._loop, func(*args), start)
+            try:
+                self._tasks.create_task(life, name=name)
+            except BaseException:
+                life.close()
+                raise
+
+        name = getattr(func, "__qualname__", None)
+        start()
+
+
 class AsyncioLoop:
     """The running asyncio loop."""
 
-    _tasks: set[asyncio.Task[None]] = set()  # noqa: RUF012 - shared on purpose
+    _tasks: set[asyncio.Task[object]] = set()  # noqa: RUF012 - shared on purpose
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -68,14 +106,17 @@ class AsyncioLoop:
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
 
-        def start() -> Life:
-            life = main()
+        def start() -> None:
+            life = born(self._loop, main(), start)
             task = self._loop.create_task(life, name="justpipe_actors run")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            return life
 
-        bear(self._loop, start)
+        start()
+
+    def open_group(self) -> _Group:
+        """Return a block whose tasks have ended when it has been left."""
+        return _Group(self._loop)
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -16,12 +16,48 @@ from .loops import Job, Main
 
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from anyio.abc import TaskGroup
 
     from ..._actors.bell import Signal
 
 
 _logger = logging.getLogger("justpipe_actors")
+
+
+class _Group:
+    """A nursery."""
+
+    __slots__ = ("_block", "_nursery")
+
+    def __init__(self) -> None:
+        self._block = trio.open_nursery()
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._block.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        try:
+            return bool(await self._block.__aexit__(kind, error, traceback))
+        except BaseExceptionGroup as group:
+            # Many tasks that were cancelled are one cancellation to whoever is outside.
+            if group.split(trio.Cancelled)[1] is not None:
+                raise
+            cancelled: BaseException = group
+            while isinstance(cancelled, BaseExceptionGroup):
+                cancelled = cancelled.exceptions[0]
+            raise cancelled from None
+
+    def start(self, func: Job, *args: object) -> None:
+        """Start a task; here every task takes its first step."""
+        self._nursery.start_soon(func, *args)
 
 
 class TrioLoop:
@@ -60,6 +96,10 @@ class TrioLoop:
         except RuntimeError as error:
             reason = "the event loop is shutting down"
             raise RunRejected(reason) from error
+
+    def open_group(self) -> _Group:
+        """Return a block whose tasks have ended when it has been left."""
+        return _Group()
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group; here every task takes its first step."""
