@@ -6,8 +6,10 @@ cancellation that a task does not deal with itself goes no further than the task
 
 One that was killed before its first step would never take it, and nobody would hear that
 what it was to do is not done.  So the loop is given a coroutine that has taken its first
-step already, and can catch that; another task does the work.  Tasks are made by the
-loop's factory: the one place where what anyio hands to the loop can be wrapped.
+step already, and can catch that; another task does the work.  For tasks of anyio's groups
+that is done in the loop's factory, the one place where what anyio hands to the loop can be
+wrapped (``bear``); where the engine makes its tasks itself, it wraps them itself
+(``born``).
 """
 
 from __future__ import annotations
