@@ -45,7 +45,7 @@ class _Group:
         traceback: TracebackType | None,
     ) -> bool:
         try:
-            return bool(await self._block.__aexit__(kind, error, traceback))
+            return bool(await self._block.__aexit__(kind, error, traceback))  # noqa: ASYNC102
         except BaseExceptionGroup as group:
             # Many tasks that were cancelled are one cancellation to whoever is outside.
             if group.split(trio.Cancelled)[1] is not None:
