@@ -29,9 +29,10 @@ from justpipe_actors import (
     Supervisor,
     Suspend,
 )
+from justpipe_actors._run.overflow import Overflow
 from justpipe_actors._run.recording import Recording
 from justpipe_actors._run.stream import RunStream
-from justpipe_actors.abc import StorageBackend
+from justpipe_actors.abc import Observer, StorageBackend
 from justpipe_actors.codec import event_to_plain
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import OpenStatus, RunQuery, RunRecord, StoredEvent
@@ -522,19 +523,22 @@ class Stubborn(InMemoryBackend):
 def recorder_of(events: RunStream) -> Recorder:
     """Return what writes a run down."""
     assert events._run is not None
-    (listener,) = events._run.voice.audience.listeners
+    listener = events._run.voice.audience.listeners[-1]
     assert isinstance(listener, Recording)
     assert isinstance(listener.recorder, Recorder)
     return listener.recorder
 
 
 @pytest.mark.virtual_time
+@pytest.mark.parametrize("overflow", ["block", "drop_oldest", "fail"])
 async def test_a_store_that_hangs_holds_up_nobody_for_long(
-    caplog: pytest.LogCaptureFixture,
+    overflow: Overflow, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Producers wait for it, then the run goes on without: memory stays bounded."""
     store = Stubborn()
-    pipe: AnyPipe = AnyPipe(storage=store, flush_interval=1)
+    # A queue without bounds, where a full one would be the end.
+    queue = 0 if overflow == "fail" else 1000
+    pipe: AnyPipe = AnyPipe(storage=store, flush_interval=1, queue_size=queue)
     waiting = 0
 
     @pipe.step("talk")
@@ -544,7 +548,7 @@ async def test_a_store_that_hangs_holds_up_nobody_for_long(
 
     try:
         with caplog.at_level(logging.WARNING, LOGGER):
-            async with pipe.run(None) as events:
+            async with pipe.run(None, overflow=overflow) as events:
                 async for _ in events:
                     recorder = recorder_of(events)
                     waiting = max(waiting, recorder.backlog.weight)
@@ -555,6 +559,34 @@ async def test_a_store_that_hangs_holds_up_nobody_for_long(
     assert events.end.status.value == "success"
     assert 4_000_000 < waiting < 9_000_000
     assert "not stored in full" in caplog.text
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("listens", [False, True])
+async def test_a_run_that_nobody_reads_waits_for_its_store(*, listens: bool) -> None:
+    """A submitted run has no consumer that could hold it up; its store does."""
+    store = Stubborn()
+    pipe: AnyPipe = AnyPipe(storage=store, flush_interval=1)
+    if listens:
+        pipe.add_observer(Observer())
+    waiting = 0
+
+    @pipe.step("talk")
+    async def talk() -> AsyncIterator[str]:
+        nonlocal waiting
+        for _ in range(20_000):
+            yield "word" * 250
+            waiting = max(waiting, recorder_of(events).backlog.weight)
+
+    try:
+        async with Supervisor() as supervisor:
+            events = await supervisor.submit(pipe, None)
+            end = await events.wait()
+    finally:
+        store.may_go_on.set()
+
+    assert end.status.value == "success"
+    assert 4_000_000 < waiting < 9_000_000
 
 
 class Failing(InMemoryBackend):
@@ -667,6 +699,56 @@ async def test_a_redaction_that_fails_hides_everything(
     assert "boom" not in data + str(found.error_message)
     assert found.label == "failed"
     assert caplog.text.count("persist_redact") == 1
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("at", ["start", "step_end", "finish"])
+async def test_an_interrupt_in_a_redaction_is_passed_on(
+    store: StorageBackend, kind: type[BaseException], at: str
+) -> None:
+    """It reaches whoever reads, after FINISH; the run is stored, that event empty."""
+
+    def interrupted(event: Event) -> Event:
+        if event.type.value == at:
+            raise kind("hunter2")
+        return event
+
+    pipe: AnyPipe = AnyPipe(storage=store, persist_redact=interrupted)
+    pipe.step("s")(lambda state: None)
+    seen: list[Event] = []
+
+    with pytest.raises(kind):
+        async with pipe.run({"k": "hunter2"}) as events:
+            seen.extend([event async for event in events])
+
+    found = only(store)
+    stored = store.get_events(found.run_id)
+    assert found.label == ("success" if at == "finish" else "failed")
+    assert found.end_time is not None
+    assert found.lost_events == 0
+    assert stored[-1].event_type is EventType.FINISH
+    assert [one.seq for one in stored] == list(range(1, len(stored) + 1))
+    assert payloads(stored, at) == ["[redacted]"]
+
+
+class Quitting(InMemoryBackend):
+    """Wants the program to end."""
+
+    def append_events(self, run_id: str, events: Sequence[str]) -> None:
+        raise SystemExit(3)
+
+
+async def test_a_store_cannot_end_the_writer(caplog: pytest.LogCaptureFixture) -> None:
+    """SystemExit in a store costs what is stored, and neither the run nor the thread."""
+    store = Quitting()
+
+    with caplog.at_level(logging.WARNING, LOGGER):
+        for _ in range(2):
+            assert (await run(chain(storage=store)))[
+                -1
+            ].payload.status.value == "success"
+
+    assert "has failed" in caplog.text
 
 
 async def test_a_payload_has_a_limit(store: StorageBackend) -> None:

@@ -21,6 +21,7 @@ from .recording import Recording
 
 if TYPE_CHECKING:
     from ..abc import RunRecorder
+    from ..abc.storing import Hold
     from .hosting import Group
 
 
@@ -32,12 +33,17 @@ class Audience:
     """In order of registration, the recorder last."""
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give each of them an event."""
+    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    """Give each of them an event of a kin (``Event.kin``), and its payload."""
     _gates: tuple[Listener | RunRecorder, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Every token passes here, and most runs have one listener or none.
         is_alone = len(self.listeners) == 1
         self.put = self.listeners[0].put if is_alone else self._put
+        self.put_kin = self._put_kin
+        if is_alone and isinstance(self.listeners[0], Recording):
+            self.put_kin = self.listeners[0].put_kin
         self._gates = tuple(
             one.recorder if isinstance(one, Recording) else one
             for one in self.listeners
@@ -49,6 +55,19 @@ class Audience:
         for gate in self._gates:  # noqa: SIM110 - a generator costs more than the rest
             if gate.is_full:
                 return True
+        return False
+
+    def hold_at(self, hold: Hold) -> bool:
+        """Let a recorder that listens alone hold up producers where they ask anyway.
+
+        Asking the recorder, too, would cost each token a tenth of its price.
+
+        Returns:
+            False when there are others, who have to be asked.
+        """
+        if len(self.listeners) == 1 and isinstance(self.listeners[0], Recording):
+            self.listeners[0].recorder.hold = hold
+            return True
         return False
 
     @property
@@ -69,6 +88,9 @@ class Audience:
     def _put(self, event: Event) -> None:
         for listener in self.listeners:
             listener.put(event)
+
+    def _put_kin(self, event: Event, payload: object) -> None:
+        self.put(event)
 
     async def wait_room(self) -> None:
         """Wait until none of them is too far behind."""

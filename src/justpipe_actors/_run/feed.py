@@ -9,6 +9,7 @@ with a capacity of one, a generator is exactly one item ahead of what was read.
 from __future__ import annotations
 
 from collections import deque
+from typing import ClassVar
 
 import anyio
 import attrs
@@ -36,6 +37,9 @@ class Feed:
     """Most events that ever waited."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers have to wait."""
+    can_hold: ClassVar[bool] = True
+    """Whether ``hold`` makes producers wait."""
+    _is_held: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _readable: Bell = attrs.field(init=False)
     _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
@@ -66,7 +70,7 @@ class Feed:
         """Wait until there is room, or nobody reads any more."""
         if self._closed:
             await checkpoint()
-        while self.is_full:
+        while self._is_crowded():
             room = anyio.Event()
             self._writers.append(room)
             try:
@@ -85,7 +89,7 @@ class Feed:
         self._turn += 1
         event = self._events.popleft()
         if self.is_full:
-            self.is_full = len(self._events) >= self.capacity
+            self._judge_room()
         if self._writers:
             self._wake_writer()
         return event
@@ -122,12 +126,26 @@ class Feed:
     def close(self) -> None:
         """Stop reading: what waits is dropped and no producer waits any more."""
         self._closed = True
-        self.is_full = False
         self._events.clear()
+        self._judge_room()
         self._readable.ring()
         while self._writers:
             self._writers.pop(0).set()
 
     def _wake_writer(self) -> None:
-        if self._writers and not self.is_full:
+        if self._writers and not self._is_crowded():
             self._writers.pop(0).set()
+
+    def hold(self, *, is_held: bool) -> None:
+        """Let ``is_full`` say also that somebody else has no room.
+
+        Producers ask here and wait there, so nobody waits here for that.
+        """
+        self._is_held = is_held
+        self._judge_room()
+
+    def _judge_room(self) -> None:
+        self.is_full = self._is_held or self._is_crowded()
+
+    def _is_crowded(self) -> bool:
+        return 0 < self.capacity <= len(self._events)

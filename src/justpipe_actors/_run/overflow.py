@@ -51,9 +51,9 @@ class SheddingFeed(Feed):
             self._judge_room()
         return event
 
-    def _judge_room(self) -> None:
+    def _is_crowded(self) -> bool:
         """Producers wait only when there is no TOKEN to drop."""
-        self.is_full = not self._tokens and 0 < self.capacity <= len(self._events)
+        return not self._tokens and super()._is_crowded()
 
     def close(self) -> None:
         """Stop reading."""
@@ -80,7 +80,7 @@ class StrictFeed(Feed):
 
     async def wait_room(self) -> None:
         """End the run instead of waiting; what waits is interrupted by that."""
-        if self.is_full:
+        if self._is_crowded():
             self.on_overflow(ConsumerTooSlow(self.capacity))
         await super().wait_room()
 

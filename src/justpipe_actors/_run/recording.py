@@ -24,13 +24,23 @@ class Recording:
     """Who writes the run down."""
     wake: Wake
     """Calls into the run's event loop."""
-    on_abort: Callable[[BaseException], None] = lambda error: None
-    """Never called: a recorder raises nothing."""
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give it an event."""
+    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    """Give it an event of a kin, and its payload."""
 
     def __attrs_post_init__(self) -> None:
         self.put = self.recorder.put
+        self.put_kin = self.recorder.put_kin
+
+    @property
+    def on_abort(self) -> Callable[[BaseException], None]:
+        """Told when a redaction raises what is more than a failure."""
+        return self.recorder.on_abort
+
+    @on_abort.setter
+    def on_abort(self, on_abort: Callable[[BaseException], None]) -> None:
+        self.recorder.on_abort = on_abort
 
     async def open(self) -> None:
         """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""

@@ -16,6 +16,8 @@ reader stands somewhere in each and reads whichever comes first; nobody ever sea
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
@@ -62,8 +64,10 @@ class Tail:
     """Events dropped so far."""
     depth: int = attrs.field(default=0, init=False)
     """Events it keeps, and the most it ever kept: none goes but for another one."""
+    can_hold: ClassVar[bool] = True
+    """Whether ``hold`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)
-    """Never: producers do not wait."""
+    """Only when it is held: producers do not wait for readers."""
     ended: bool = attrs.field(default=False, init=False)
     """Whether there will be no more."""
     tokens: Lane = attrs.field(factory=Lane, init=False)
@@ -86,6 +90,10 @@ class Tail:
         else:
             self.depth += 1
         self._tell()
+
+    def hold(self, *, is_held: bool) -> None:
+        """Let ``is_full`` say that somebody else has no room."""
+        self.is_full = is_held
 
     async def wait_room(self) -> None:
         """Return: there is always room."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import attrs
 from trio.lowlevel import enable_ki_protection
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where events go in the end."""
 
+    can_hold: ClassVar[bool]
+    """Whether ``hold`` makes producers wait."""
+
     @property
     def dropped(self) -> int:
         """Events that nobody can read any more."""
@@ -46,6 +49,9 @@ class Sink(Protocol):
     def is_full(self) -> bool:
         """Whether producers have to wait."""
         ...
+
+    def hold(self, *, is_held: bool) -> None:
+        """Let ``is_full`` say also that somebody else has no room."""
 
     async def wait_room(self) -> None:
         """Wait until there is room."""
@@ -99,7 +105,10 @@ class RunVoice:
         self._has_listeners = bool(self.audience.listeners)
         self._put = self.sink.put
         self._counts = self.tally.events
-        self.room = self if self._has_listeners else self.sink
+        is_enough = not self._has_listeners or (
+            self.sink.can_hold and self.audience.hold_at(self.sink.hold)
+        )
+        self.room = self.sink if is_enough else self
 
     @property
     def is_full(self) -> bool:
@@ -184,7 +193,8 @@ class RunVoice:
         """
         pattern = {**vars(self._pattern(type, stage, lineage)), "kin": object()}
         counts, name = self._counts, type._value_
-        put, has_listeners, hear = self._put, self._has_listeners, self.audience.put
+        put, has_listeners = self._put, self._has_listeners
+        hear, hear_kin = self.audience.put, self.audience.put_kin
 
         @enable_ki_protection
         def tell(payload: object) -> None:
@@ -198,8 +208,9 @@ class RunVoice:
             counts[name] = counts.get(name, 0) + 1
             if self.hooks:
                 event = self._hooked(event)
-            if has_listeners:
                 hear(event)
+            elif has_listeners:
+                hear_kin(event, payload)
             put(event)
 
         return tell
@@ -290,8 +301,14 @@ class ParentSink:
     depth: int = 0
     """Nothing waits here."""
 
+    can_hold: ClassVar[bool] = False
+    """It is asked through its child's voice."""
+
     def __len__(self) -> int:
         return 0
+
+    def hold(self, *, is_held: bool) -> None:
+        """Do nothing: the parent's producers are others."""
 
     def end(self) -> None:
         """Do nothing: the parent goes on."""

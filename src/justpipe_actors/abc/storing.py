@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -20,8 +20,20 @@ from ..records import (
 from .wrapping import Wake
 
 
+class Hold(Protocol):
+    """Makes a run's producers ask their recorder for room, or not any more."""
+
+    def __call__(self, *, is_held: bool) -> None:
+        """Say which."""
+
+
 class RunRecorder(Protocol):
     """Writes one run down while it runs; nothing it does may fail the run."""
+
+    hold: Hold
+    """Told whenever ``is_full`` changes; the run sets it."""
+    on_abort: Callable[[BaseException], None]
+    """Told of an interrupt that a user's hook raises, so that it ends the run; as above."""
 
     @property
     def is_full(self) -> bool:
@@ -33,6 +45,9 @@ class RunRecorder(Protocol):
 
     def put(self, event: Event) -> None:
         """Take an event, as it is at this moment; quick, for the loop waits."""
+
+    def put_kin(self, event: Event, payload: object) -> None:
+        """Take an event of a kin (``Event.kin``), the like of which come in thousands."""
 
     async def wait_room(self) -> None:
         """Wait until producers need not wait any more; not for ever."""

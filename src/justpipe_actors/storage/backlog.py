@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
 
 import attrs
 
@@ -25,7 +24,7 @@ from .stretches import Stretch, stretches_of
 HEAVIEST = 8_000_000
 """Bytes that may wait for the writer, roughly."""
 
-LONGEST = 512
+LONGEST = 1024
 """Events that are held as such, and in one stretch."""
 
 LONG = 500
@@ -104,29 +103,19 @@ class Backlog:
             # What is appended meanwhile stays: only this many are removed.
             events = self.events[:]
             put = self._put
-            payloads, metas = self._shown(events)
             try:
-                self._closed += stretches_of(events, payloads, metas)
+                self._closed += list(stretches_of(events, self._payloads, self._metas))
             except Exception as error:  # noqa: BLE001 - whatever hooks have put in them
                 self.unreadable += len(events)
+                for event in events:
+                    self._payloads.pop(id(event), None)
+                    self._metas.pop(id(event), None)
                 _logger.warning("Lost %d events: %s", len(events), error)
             else:
                 self._count += len(events)
                 self._waiting += put - self._weighed
             self._weighed = put
             del self.events[: len(events)]
-
-    def _shown(self, events: Sequence[Event]) -> tuple[list[object], list[object]]:
-        """Return the payloads and metas of events as they are to be stored."""
-        payloads: list[object] = [event.payload for event in events]
-        if self._payloads:
-            pop = self._payloads.pop
-            payloads = [pop(id(event), event.payload) for event in events]
-        metas: list[object] = [event.meta for event in events]
-        if self._metas:
-            told = self._metas.pop
-            metas = [told(id(event), event.meta) for event in events]
-        return payloads, metas
 
     # -- the writer's side
 

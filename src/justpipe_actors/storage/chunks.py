@@ -21,7 +21,7 @@ Find = Callable[[int], object]
 """Returns the payload of an earlier event, as plain data."""
 
 _LONG = 16  # characters of a run's id from which it is shortened
-_SHORT = '{"run_id": "$", '
+_SHORT = '{"run_id":"$",'
 
 
 class ChunkEvent(NamedTuple):
@@ -66,7 +66,7 @@ def fields_text(
     """Write fields down as ``EventChunk.fields``."""
     fields = {"run_id": run_id, **alike, "each": _shared(each)}
     try:
-        text = json.dumps(fields)
+        text = _encode(fields)
     except (TypeError, ValueError):
         text = to_text(fields)  # a hook has put something into them
     if len(run_id) >= _LONG and '"$' not in text:
@@ -99,6 +99,9 @@ def _shared(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
     if own is not None and own == owner:
         return {**each, "owner_invocation_id": "invocation_id"}
     return {**each}
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _opening(run_id: str) -> str:

@@ -79,8 +79,8 @@ def meta_text(meta: dict[str, Any] | str | None) -> str:
         status = _words.get(id(figures.get("status")))
         if type(seconds) is float and type(attempt) is int and status is not None:
             return (
-                f'{{"framework": {{"duration_s": {seconds!r}, '
-                f'"attempt": {attempt}, "status": {status}}}}}'
+                f'{{"framework":{{"duration_s":{seconds!r},'
+                f'"attempt":{attempt},"status":{status}}}}}'
             )
     return to_text(meta)
 

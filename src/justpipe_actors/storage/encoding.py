@@ -92,7 +92,9 @@ class Encoder:
         if self.policy == "diff":
             return _array(self._each(stretch)), {}
         payloads, echoes = stretch.payloads, {}
-        copies = [n for n, one in enumerate(payloads) if type(one) is bytes]
+        copies: list[int] = []
+        if stretch.has_copies:
+            copies = [n for n, one in enumerate(payloads) if type(one) is bytes]
         if copies:
             if may_refer:
                 echoes = self._echoes(stretch, copies)
@@ -159,7 +161,7 @@ def _changes(last: Shown | None, plain: Any, text: str) -> str:
 
 
 def _array(texts: Iterator[str]) -> str:
-    return f"[{', '.join(texts)}]"
+    return f"[{','.join(texts)}]"
 
 
 def _loaded(payload: object) -> Any:
@@ -170,7 +172,7 @@ def _together(payloads: list[Any]) -> str:
     if type(payloads[-1]) is not PipelineEndData:
         return _encode(payloads)
     others = _encode(payloads[:-1])[1:-1]
-    return f"[{others}{', ' if others else ''}{end_text(payloads[-1])}]"
+    return f"[{others}{',' if others else ''}{end_text(payloads[-1])}]"
 
 
 def _text(payload: object) -> str:
@@ -195,11 +197,11 @@ def end_text(end: PipelineEndData) -> str:
     figures = dict(vars(metrics))
     timings = figures.pop("step_latency")
     each = [
-        f"{quoted(name)}: {_timing_text(timing)}" for name, timing in timings.items()
+        f"{quoted(name)}:{_timing_text(timing)}" for name, timing in timings.items()
     ]
     return (
-        f'{_encode(fields)[:-1]}, "metrics": {_encode(figures)[:-1]}, '
-        f'"step_latency": {{{", ".join(each)}}}}}}}'
+        f'{_encode(fields)[:-1]},"metrics":{_encode(figures)[:-1]},'
+        f'"step_latency":{{{",".join(each)}}}}}}}'
     )
 
 
@@ -208,7 +210,7 @@ def _timing_text(timing: StepTiming) -> str:
     if timing.count != 1 or not 0 <= total < inf:
         return _encode(timing)
     text = repr(total)
-    return f'{{"count": 1, "total_s": {text}, "min_s": {text}, "max_s": {text}}}'
+    return f'{{"count":1,"total_s":{text},"min_s":{text},"max_s":{text}}}'
 
 
 def _parts(thing: Any) -> Any:

@@ -11,6 +11,7 @@ events are counted and not kept, and the run's record says how many.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -19,6 +20,7 @@ import anyio
 import attrs
 
 from ..abc import Redact, Wake
+from ..abc.storing import Hold
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
 from ..records import EventChunk, OpenStatus, RunRecord
@@ -48,6 +50,10 @@ class Scribe(Protocol):
 
     def hurry(self) -> None:
         """Hear that something should not wait any longer."""
+
+
+def _no_hold(*, is_held: bool) -> None:
+    """Hold up nobody: the run asks the recorder itself."""
 
 
 @attrs.define(eq=False)
@@ -84,6 +90,12 @@ class Recorder:
     """Events that the writer could not store."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers should ask for room; whether there is, only asking tells."""
+    hold: Hold = attrs.field(default=_no_hold, init=False)
+    """Told whenever ``is_full`` changes."""
+    on_abort: Callable[[BaseException], None] = attrs.field(
+        default=lambda error: None, init=False
+    )
+    """Told when ``redact`` raises what is more than a failure, such as an interrupt."""
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
     is_hurried: bool = attrs.field(default=False, init=False)
@@ -121,17 +133,18 @@ class Recorder:
 
     def put(self, event: Event) -> None:
         """Keep an event as it is at this moment."""
-        payload = event.payload
-        if (
-            event.kin is not None
-            and type(payload) is str
-            and len(payload) < LONG
-            and self.redact is None
-        ):
-            self._events.append(event)  # a token: this is all, most of the time
+        self._keep(event)
+        if len(self._events) >= self._due:
+            self._reach_due()
+
+    def put_kin(self, event: Event, payload: object) -> None:
+        """Keep an event of a kin: mostly a token, and then this is all."""
+        events = self._events
+        if type(payload) is str and len(payload) < LONG and self.redact is None:
+            events.append(event)
         else:
             self._keep(event)
-        if len(self._events) >= self._due:
+        if len(events) >= self._due:
             self._reach_due()
 
     def _keep(self, event: Event) -> None:
@@ -166,15 +179,19 @@ class Recorder:
             self.writer.hurry()
         if backlog.weight >= HEAVIEST:
             self.is_full = True
+            self.hold(is_held=True)
 
     def _redacted(self, redact: Redact, event: Event) -> Event:
         event, problem = redacted(redact, event)
+        if problem is not None and not isinstance(problem, Exception):
+            self.on_abort(problem)
         if problem is not None and not self._is_warned:
             self._is_warned = True
+            # Not its text: the hook may have put into it what it was to hide.
             _logger.warning(
                 "persist_redact failed, so events of run %s are stored empty: %s",
                 self.run_id,
-                problem,
+                type(problem).__name__,
             )
         return event
 
@@ -190,6 +207,7 @@ class Recorder:
         if self._is_crowded():
             self.give_up(f"the store took nothing for {PATIENCE:g} seconds")
         self.is_full = False
+        self.hold(is_held=False)
 
     def _is_crowded(self) -> bool:
         return self.backlog.weight >= HEAVIEST and not self.is_given_up

@@ -44,16 +44,17 @@ def _masked(value: Any, hidden: Collection[str]) -> Any:
     return value
 
 
-def redacted(redact: Redact, event: Event) -> tuple[Event, str | None]:
+def redacted(redact: Redact, event: Event) -> tuple[Event, BaseException | None]:
     """Return the event as it may be stored, and what went wrong.
 
     When anything does, its content is left out: what was to be hidden must not leak.
+    An interrupt is no exception to that; whoever calls has to pass it on.
     """
     try:
         found: object = redact(event)
         if isinstance(found, Event) and found.seq == event.seq:
             return found, None
-        problem = "it must return the event, with its seq"
-    except Exception as error:  # noqa: BLE001 - whatever it is, nothing may leak
-        problem = type(error).__name__
-    return replace(event, payload=REDACTED, meta=None), problem
+        problem: BaseException = TypeError("it must return the event, with its seq")
+    except BaseException as error:  # noqa: BLE001, ASYNC103 - it is returned
+        problem = error
+    return replace(event, payload=REDACTED, meta=None), problem  # noqa: ASYNC104

@@ -46,7 +46,7 @@ CREATE TABLE chunks (
     echoes TEXT,
     counts TEXT NOT NULL,
     PRIMARY KEY (run, first)
-) WITHOUT ROWID;
+);
 """
 
 _TABLES = f"""

@@ -106,8 +106,9 @@ class SQLiteBackend:
             if not put_run(connection, run):
                 msg = f"Run {run.run_id} has ended before and is stored already"
                 raise sqlite3.IntegrityError(msg)
-            key = key_of(connection, run.run_id, lambda: 0)
-            insert_lines(connection, key, [parse_line(text) for text in events])
+            if events:
+                key = key_of(connection, run.run_id, lambda: 0)
+                insert_lines(connection, key, [parse_line(text) for text in events])
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
         """Note that whoever runs these runs is alive."""

@@ -36,6 +36,8 @@ class Stretch:
     """The other fields."""
     counts: dict[str, int]
     """How many there are of each type."""
+    has_copies: bool
+    """Whether any payload may be a copy."""
     payloads: list[Any]
     """Atoms, and ``bytes`` that are copies."""
     metas: list[Any] | None
@@ -50,14 +52,15 @@ class Stretch:
 
 
 def stretches_of(
-    events: Sequence[Event], payloads: Sequence[object], metas: Sequence[object]
+    events: Sequence[Event], payloads: dict[int, object], metas: dict[int, str]
 ) -> Iterator[Stretch]:
     """Return the stretches that events make.
 
     Args:
         events: of one run, in order.
-        payloads: what is to be stored of each.
-        metas: the same; empty when nothing is.
+        payloads: by an event's identity what is to be stored instead of its payload;
+            what is used is taken out.
+        metas: the same for its meta.
     """
     for start, end, is_alike in _cuts(events):
         some = events[start:end]
@@ -69,19 +72,33 @@ def stretches_of(
             alike,
             each,
             {str(alike["type"]): len(some)} if kinds is None else dict(Counter(kinds)),
-            list(payloads[start:end]),
-            _unless_empty(metas[start:end]),
+            bool(payloads),
+            _payloads(some, payloads),
+            None if is_alike else _metas(some, metas),
         )
 
 
-def _unless_empty(metas: Sequence[object]) -> list[object] | None:
-    return None if metas.count(None) == len(metas) else list(metas)
+def _payloads(some: Sequence[Event], instead: dict[int, object]) -> list[Any]:
+    if not instead:
+        return [event.payload for event in some]
+    return [instead.pop(id(event), event.payload) for event in some]
+
+
+def _metas(some: Sequence[Event], instead: dict[int, str]) -> list[Any] | None:
+    metas: list[Any] = [event.meta for event in some]
+    if instead:
+        metas = [instead.pop(id(event), event.meta) for event in some]
+    return None if metas.count(None) == len(metas) else metas
 
 
 def _cuts(events: Sequence[Event]) -> Iterator[tuple[int, int, bool]]:
     """Return where stretches begin and end, and whether all in them are of a kin."""
+    kins = [event.kin for event in events]
+    if kins and kins[0] is not None and kins.count(kins[0]) == len(kins):
+        yield 0, len(events), True  # one stream alone is what there is most of
+        return
     begin = start = 0
-    for kin, group in groupby([event.kin for event in events]):
+    for kin, group in groupby(kins):
         end = start + len(list(group))
         if kin is not None and end - start >= SHARED:
             yield from _dense(events, begin, start)

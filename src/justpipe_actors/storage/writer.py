@@ -1,8 +1,8 @@
 """The thread that writes the runs of one pipe, all of them in one transaction per turn.
 
-It begins with the first run and ends with the last.  It sleeps until a run has something
-for it and then lingers a moment for more, unless a run is in a hurry because much waits
-or because it ends.
+It begins with the first run and ends a moment after the last, so that runs that follow
+each other share it.  It sleeps until a run has something for it and then lingers a moment
+for more, unless a run is in a hurry because much waits or because it ends.
 
 Nothing it does can fail a run: what goes wrong is a warning on the logger
 ``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
@@ -30,7 +30,7 @@ from .recorder import PATIENCE, Recorder
 
 
 LINGER = 0.25
-"""Seconds that the first event to wait may wait for others."""
+"""Seconds that the first event to wait may wait for others, and the thread for a run."""
 
 RETRY = 1.0
 """Seconds before a store that failed is tried again."""
@@ -65,6 +65,7 @@ class Writer:
         self._linger_until: float | None = None
         self._retry_at: float | None = None
         self._beat_at = 0.0
+        self._sleeps_until = 0.0
 
     # -- from event loops
 
@@ -90,7 +91,9 @@ class Writer:
         with self._bell:
             if self._linger_until is None:
                 self._linger_until = time.monotonic() + LINGER
-                self._bell.notify()
+                # To wake a thread costs more than to take an event in.
+                if self._sleeps_until > self._linger_until:
+                    self._bell.notify()
 
     def hurry(self) -> None:
         """Say that something should not wait any longer."""
@@ -113,24 +116,33 @@ class Writer:
         while self._wait():
             try:
                 self._turn(list(self._recorders))
-            except Exception as error:
+            except BaseException as error:
+                # Even SystemExit, if a store raises it: a thread has nobody to pass it to.
                 _logger.exception("The writer of pipe %s has failed", self._name)
                 self._abandon(f"the writer has failed: {error}")
             if self._is_closing:
                 return
 
     def _wait(self) -> bool:
-        """Sleep until there is something to do; False when all runs have ended."""
+        """Sleep until there is something to do; False when no run is left."""
         with self._bell:
-            while self._recorders:
-                left = self._due() - time.monotonic()
-                if self._is_urgent or self._is_closing or left <= 0:
-                    self._is_urgent, self._linger_until = False, None
-                    return True
-                self._bell.wait(left)
-            self._thread = None
-            atexit.unregister(self._leave)
-            return False
+            ends_at = time.monotonic() + LINGER
+            while not self._is_closing:
+                now = time.monotonic()
+                if self._recorders:
+                    until = self._due()
+                    if self._is_urgent or until <= now:
+                        break
+                elif (until := ends_at) <= now:
+                    break
+                self._sleeps_until = until
+                self._bell.wait(until - now)
+            self._sleeps_until = 0.0
+            self._is_urgent, self._linger_until = False, None
+            if not self._recorders:
+                self._thread = None
+                atexit.unregister(self._leave)
+            return self._thread is not None
 
     def _due(self) -> float:
         moments = (self._linger_until, self._retry_at, self._beat_at)
