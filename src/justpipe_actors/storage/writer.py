@@ -116,7 +116,7 @@ class Writer:
         while self._wait():
             try:
                 self._turn(list(self._recorders))
-            except BaseException as error:
+            except BaseException as error:  # noqa: ASYNC103
                 # Even SystemExit, if a store raises it: a thread has nobody to pass it to.
                 _logger.exception("The writer of pipe %s has failed", self._name)
                 self._abandon(f"the writer has failed: {error}")
