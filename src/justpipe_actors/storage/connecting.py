@@ -139,7 +139,10 @@ class Database:
         make_private_folder(self.path.parent)
         make_private_file(self.path)
         connection = sqlite3.connect(
-            self.path, PATIENCE, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -158,7 +161,7 @@ class Database:
             mode = "mode=ro&immutable=1" if quiet else "mode=ro"
             where = f"{self.path.absolute().as_uri()}?{mode}"
         with closing(
-            sqlite3.connect(where, PATIENCE, isolation_level=None, uri=True)
+            sqlite3.connect(where, timeout=PATIENCE, isolation_level=None, uri=True)
         ) as connection:
             make_readable(connection)
             add_functions(connection)

@@ -59,12 +59,22 @@ def _is_around(node: Function, code: CodeType) -> bool:
     """Tell whether all of the code stands within a definition."""
     if not isinstance(node, ast.Lambda):
         return True
-    end = (node.body.end_lineno or 0, node.body.end_col_offset or 0)
-    return all(
-        (node.body.lineno, node.body.col_offset) <= (line, column) <= end
+    places = [
+        (line, column)
         for line, _, column, stop in code.co_positions()
         if line is not None and column is not None and column != stop
-    )
+    ]
+    if not places:  # Python 3.12 does not say where a constant stood, if that is all
+        return _is_constant(node.body, code.co_consts[-1:])
+    end = (node.body.end_lineno or 0, node.body.end_col_offset or 0)
+    return all((node.body.lineno, node.body.col_offset) <= at <= end for at in places)
+
+
+def _is_constant(body: ast.expr, constants: tuple[object, ...]) -> bool:
+    try:
+        return ast.literal_eval(body) in constants
+    except ValueError:
+        return False
 
 
 def _place(node: Function) -> tuple[int, int]:
