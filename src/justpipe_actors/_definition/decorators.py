@@ -60,7 +60,9 @@ class StepDecorators:
             barrier_type: wait for ALL parents (default) or ANY of them.
             on_error: called when the step fails; its result counts as the step's.
             **kwargs: ``timeout`` (seconds), ``retries``, ``concurrency`` (activations at
-                once), ``placement`` ("thread" moves a sync function off the loop),
+                once; 1 is no lock, as one that waits at a ``yield`` for a slow consumer
+                lets another one in), ``placement`` ("thread" moves a sync function off
+                the loop),
                 ``breaks`` (errors that mean that a resource is broken, by parameter),
                 ``routes`` (steps that its answers may lead to, for drawings); the rest
                 goes to middleware as ``StepContext.kwargs``.
