@@ -192,7 +192,8 @@ class Pipe(
         """Return one run; it begins when it is entered, iterated or waited for.
 
         Args:
-            state: passed by reference to every step.
+            state: passed by reference to every step; its class is not checked, as any
+                object that has what the steps need will do.
             context: passed to every step that asks for it.
             start: where to begin, instead of at the roots.
             queue_size: events that may wait for the consumer; 0 is unbounded.

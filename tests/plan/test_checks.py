@@ -7,6 +7,7 @@ import pytest
 
 from justpipe_actors import DefinitionError, Pipe
 from justpipe_actors.errors import DefinitionErrorGroup, PipelineValidationWarning
+from justpipe_actors.middleware import reads
 from justpipe_actors.types import BarrierType
 
 
@@ -289,3 +290,72 @@ def test_five_thousand_steps_in_a_row_are_validated() -> None:
 
     pipe.validate()
     assert len(pipe.plan().reachable("n0")) == 5000
+
+
+# -- options that nobody reads
+
+
+def wrap(func: Any, ctx: Any) -> Any:
+    """Wrap nothing, and say nothing about the options it reads."""
+    return func
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("time_out", "timeout"),
+        ("timeouts", "timeout"),
+        ("retires", "retries"),
+        ("max_concurrency", "concurrency"),
+        ("barier_timeout", "barrier_timeout"),
+        ("retry_wait_mim", "retry_wait_min"),
+    ],
+)
+def test_an_option_that_looks_misspelt(option: str, meant: str) -> None:
+    """It would do nothing, in silence; so it is refused, with the one that was meant."""
+    pipe = Pipe[Any, Any](dict)
+    options: dict[str, Any] = {option: 3}
+    pipe.step("a", **options)(lambda: None)
+    (text,) = problems(pipe)
+
+    assert f"Step 'a' has an option '{option}'" in text
+    assert f"Did you mean '{meant}'?" in text
+
+
+@pytest.mark.parametrize("option", ["tag", "rate", "cache", "retry_wait_min", "owner"])
+def test_an_option_that_looks_like_no_other(option: str) -> None:
+    """Whatever is far from all others is metadata or for middleware, as ever."""
+    pipe = Pipe[Any, Any](dict)
+    options: dict[str, Any] = {option: 3}
+    pipe.step("a", **options)(lambda: None)
+    pipe.validate()
+
+
+def test_options_by_the_kind_of_the_step() -> None:
+    """An option of a map is none of a step's, and the other way round it is one."""
+    pipe = Pipe[Any, Any](dict)
+    pipe.map("a", each="b", max_concurrency=2, timeout=3)(nothing)
+    pipe.step("b")(lambda item: None)
+    pipe.validate()
+
+
+def test_an_option_that_middleware_says_to_read() -> None:
+    """However much it looks like another one, it is read."""
+    read = reads("time_out")(wrap)
+    pipe = Pipe[Any, Any](dict, middleware=[read])
+    pipe.step("a", time_out=3)(lambda: None)
+    pipe.validate()
+
+    pipe = Pipe[Any, Any](dict, middleware=[reads()(lambda func, ctx: func)])
+    pipe.step("a", time_out=3)(lambda: None)
+    (text,) = problems(pipe)
+    assert "@reads('time_out')" in text
+
+
+def test_an_option_that_middleware_may_read() -> None:
+    """Middleware that does not say what it reads may be who reads it: that is a remark."""
+    pipe = Pipe[Any, Any](dict, middleware=[lambda func, ctx: func])
+    pipe.step("a", time_out=3, tag="x")(lambda: None)
+    (text,) = remarks(pipe)
+
+    assert "'time_out'" in text

@@ -187,7 +187,8 @@ async def settle_value(result: object, outlet: Outlet | None) -> object:
         result: a value, an awaitable, or an async generator.
         outlet: takes the items of a stream; None leaves the stream to the caller.
     """
-    if inspect.isawaitable(result):
+    # A run is no awaitable; it is one only to say so.
+    if inspect.isawaitable(result) and not hasattr(result, "__anext__"):
         result = await result
     if outlet is not None and inspect.isasyncgen(result):
         return await stream(cast("AsyncGenerator[object, None]", result), outlet)

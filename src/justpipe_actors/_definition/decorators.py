@@ -65,7 +65,7 @@ class StepDecorators:
                 the loop),
                 ``breaks`` (errors that mean that a resource is broken, by parameter),
                 ``routes`` (steps that its answers may lead to, for drawings); the rest
-                goes to middleware as ``StepContext.kwargs``.
+                goes to middleware as ``StepContext.kwargs`` (see ``middleware.reads``).
 
         Raises:
             DefinitionError: something about it cannot be.

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..events import NodeKind
 from ..shape import BarrierType, InjectionSource
-from . import graph, needs
+from . import graph, needs, spelling
 from .question import Doubt, Finding, Question
 
 
@@ -66,6 +66,8 @@ def _findings(question: Question) -> Iterator[Finding]:
     yield from _starved_joins(question)
     yield from _unfed_parameters(question)
     yield from _resources(question)
+    if question.readable is not None:
+        yield from spelling.near_misses(question.steps.values(), question.readable)
 
 
 def _unknown_targets(question: Question) -> Iterator[Finding]:
@@ -191,6 +193,9 @@ def _unfed_parameters(question: Question) -> Iterator[Finding]:
 
 
 def _remarks(question: Question) -> Iterator[str]:
+    if question.readable is None:
+        misses = spelling.near_misses(question.steps.values(), frozenset())
+        yield from map(str, misses)
     if question.start is None and len(question.roots) > 1 and not question.strict:
         yield f"Multiple root steps detected: {', '.join(sorted(question.roots))}."
     kind = question.state_type

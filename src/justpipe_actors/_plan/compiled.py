@@ -11,6 +11,7 @@ from . import checks
 from .compile import Settings, compile_plan
 from .nodes import Plan
 from .question import Question
+from .spelling import read_by
 
 
 class Compiled:
@@ -54,6 +55,7 @@ class Compiled:
             allow_multi_root=allow_multi_root,
             resources=self.registry.resources,
             hooks=self.registry.specs,
+            readable=read_by(self.registry.middleware),
         )
         checks.validate(question)
 

@@ -31,6 +31,8 @@ class Question:
     """The pipe's resources."""
     hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
     """The pipe's hooks and handler, by role."""
+    readable: frozenset[str] | None = frozenset()
+    """Options that its middleware reads; None when that is not known."""
     edges: graph.Edges = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: graph.edges_of(self.steps), takes_self=True),

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,7 +29,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .. import seams
 from .._actors.breaking import OWNER_CANCELLED
-from ..errors import RunInterrupted
+from ..errors import RunAwaited, RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
@@ -173,6 +173,14 @@ class RunStream:
             return event
         await self._reach_end(self._running())
         raise StopAsyncIteration
+
+    def __await__(self) -> NoReturn:
+        """Say what to await instead.
+
+        Raises:
+            RunAwaited: always.
+        """
+        raise RunAwaited
 
     async def wait(self) -> PipelineEndData:
         """Let the run go on to its end without looking at its events.

@@ -10,7 +10,9 @@ from ..shape import StepContext
 
 
 Middleware = Callable[[Callable[..., Any], StepContext], Callable[..., Any] | None]
-"""Wraps a step's function; the result is called with keyword arguments only."""
+"""Wraps a step's function; the result is called with keyword arguments only.
+
+``middleware.reads`` says which options of the decorator it reads."""
 
 EventHook = Callable[[Event], Event]
 """Rewrites an event before observers and the consumer see it."""

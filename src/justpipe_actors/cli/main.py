@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import sqlite3
 import sys
@@ -54,6 +55,23 @@ class Commands(click.Group):
         module = import_module(f".commands.{cmd_name}", __package__)
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was named.
+
+        Raises:
+            UsageError: there is none; it names one that is spelt almost so.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not close or "Did you mean" in error.message:
+                raise
+            msg = f"{error.message} Did you mean '{close[0]}'?"
+            raise click.UsageError(msg, ctx) from None
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; a store or a file that fails is a sentence.

@@ -8,6 +8,7 @@
     ├── PipelineCancelled               a cancellation token was cancelled
     ├── RunError (RuntimeError)         something about one run
     │   ├── RunInterrupted              the run's owner went away before it finished
+    │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
     │   ├── ForeignCancellation         a step was cancelled by somebody else
@@ -68,6 +69,7 @@ from .run import (
     ReceiverKilled,
     ResourceUnavailable,
     RetriesExhausted,
+    RunAwaited,
     RunError,
     RunInterrupted,
     RunRejected,
@@ -132,6 +134,7 @@ __all__ = [
     "ResourceUnavailable",
     "RestartIntensityExceeded",
     "RetriesExhausted",
+    "RunAwaited",
     "RunError",
     "RunInterrupted",
     "RunRejected",

@@ -26,6 +26,17 @@ class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what fai
         self.reason = reason
 
 
+class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
+    """Somebody wrote ``await pipe.run(...)``, and a run is no awaitable."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A run is not awaited itself. Await its end with 'await pipe.run(...).wait()', "
+            "read its events with 'async for event in pipe.run(...):', "
+            "or own it with 'async with pipe.run(...) as run:'."
+        )
+
+
 class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
     """The supervisor does not take this run."""
 

@@ -13,6 +13,7 @@ from ..fronts import front_door
 if TYPE_CHECKING:
     from ..abc import Middleware
     from . import retrying as retrying
+    from .reading import reads
     from .retries import tenacity_retry_middleware
     from .timing import simple_logging_middleware
 
@@ -23,12 +24,14 @@ HAS_TENACITY = True
 __all__ = [
     "HAS_TENACITY",
     "Middleware",
+    "reads",
     "simple_logging_middleware",
     "tenacity_retry_middleware",
 ]
 
 _WHERE = {
     "Middleware": "..abc",
+    "reads": ".reading",
     "simple_logging_middleware": ".timing",
     "tenacity_retry_middleware": ".retries",
 }

@@ -9,8 +9,10 @@ from typing import Any
 
 from .. import middleware as shelf
 from ..shape import StepContext
+from .reading import reads
 
 
+@reads("retry_wait_min", "retry_wait_max", "retry_reraise")
 def tenacity_retry_middleware(
     func: Callable[..., Any], ctx: StepContext
 ) -> Callable[..., Any]:

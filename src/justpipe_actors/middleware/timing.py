@@ -11,11 +11,13 @@ from typing import Any
 
 from ..relay import End, Items, relaying
 from ..shape import StepContext
+from .reading import reads
 
 
 _logger = logging.getLogger("justpipe_actors")
 
 
+@reads()
 def simple_logging_middleware(
     func: Callable[..., Any], ctx: StepContext
 ) -> Callable[..., Any]:
