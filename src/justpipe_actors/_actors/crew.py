@@ -173,26 +173,30 @@ class Crew:
             self._working -= 1
 
     async def _serve_for_ever(self) -> None:
+        turns, since = 0, self.now()
         while True:  # noqa: ASYNC913 - it waits when there is nothing to do
-            if self._jobs and not self._coming:
-                await self._do_jobs()
-            elif self._called and not self._coming:
-                await self.serve()
-            elif self._is_dismissed or len(self._idle) >= SPARE:
-                return
-            else:
+            if self._coming or not (self._jobs or self._called):
+                if self._is_dismissed or len(self._idle) >= SPARE:
+                    return
                 await self._wait_call()
+                turns, since = 0, self.now()
+            elif not self._jobs:
+                await self.serve()
+            elif turns >= TURNS or self.now() - since >= SLICE:
+                self._summon_for_rest()
+            else:
+                turns += 1
+                await self._next_job()
 
-    async def _do_jobs(self) -> None:
-        """Do what is no message, in this task, until its time is up."""
-        jobs, now = self._jobs, self.now
-        turns, since = 0, now()
-        while jobs and turns < TURNS and now() - since < SLICE:
-            job = jobs.popleft()
+    def _next_job(self) -> Awaitable[object]:
+        """Return what is no message and is next, and have somebody look at the rest."""
+        job = self._jobs.popleft()
+        try:
             self._summon_for_rest()
-            await job()
-            turns += 1
-        self._summon_for_rest()
+        except BaseException:
+            self._jobs.appendleft(job)
+            raise
+        return job()
 
     async def _wait_call(self) -> None:
         bell = Bell(self.new_signal)

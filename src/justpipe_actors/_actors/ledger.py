@@ -92,8 +92,19 @@ class Voice(Protocol):
         kind: NodeKind = NodeKind.SYSTEM,
         lineage: Lineage = NO_LINEAGE,
         meta: dict[str, object] | None = None,
+    ) -> dict[str, object]:
+        """Publish one event now, room or not; return its fields, for ``say_on``."""
+        ...
+
+    def say_on(
+        self,
+        said: dict[str, object],
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        payload: object,
+        meta: dict[str, object] | None = None,
     ) -> None:
-        """Publish one event now, room or not."""
+        """Publish another event of whom one was said before, with the same ids."""
 
     def teller(
         self,

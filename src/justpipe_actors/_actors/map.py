@@ -63,6 +63,8 @@ class Fan:
     """Seconds left for producing items."""
     bell: Bell = attrs.field(factory=Bell, init=False)
     """Rung when workers finish."""
+    said: dict[str, object] = attrs.field(factory=dict, init=False)
+    """The fields of its first event: those of its workers have the same ids."""
     pulled: int = attrs.field(default=0, init=False)
     """Items taken so far."""
     in_flight: int = attrs.field(default=0, init=False)
@@ -180,18 +182,13 @@ def _plain_source(fan: Fan) -> Iterator[object] | None:
 def _start_worker(fan: Fan, item: object) -> None:
     act, index = fan.act, fan.pulled
     label = f"{fan.worker}[{index}]"
-    act.ledger.voice.say(
-        EventType.MAP_WORKER,
-        label,
-        {
-            "index": index,
-            "total": fan.total,
-            "target": fan.worker,
-            "owner": act.node.name,
-        },
-        NodeKind.MAP,
-        act.lineage,
-    )
+    payload = {
+        "index": index,
+        "total": fan.total,
+        "target": fan.worker,
+        "owner": act.actor.node.name,
+    }
+    act.ledger.voice.say_on(fan.said, EventType.MAP_WORKER, label, payload)
     fan.pulled += 1
     fan.in_flight += 1
     flow.begin_item(act.ledger, fan.worker, item, act, (*act.lineage.scope, label))
@@ -256,7 +253,7 @@ def _say_start(fan: Fan) -> None:
     act = fan.act
     payload = {"target": fan.worker, "item_count": fan.total}
     act.ledger.tally.maps_started += 1
-    act.ledger.voice.say(
+    fan.said = act.ledger.voice.say(
         EventType.MAP_START, act.node.name, payload, NodeKind.MAP, act.lineage
     )
 

@@ -82,7 +82,9 @@ def _announce(act: Activation) -> None:
     """Say that it begins, where the step will run: it sees what a witness sets here."""
     current_step_notes.set(act.notes)
     node = act.actor.node
-    act.ledger.voice.say(EventType.STEP_START, node.name, None, node.kind, act.lineage)
+    act.said = act.ledger.voice.say(
+        EventType.STEP_START, node.name, None, node.kind, act.lineage
+    )
 
 
 async def judge_expiry(

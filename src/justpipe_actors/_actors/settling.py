@@ -218,18 +218,13 @@ def _state_text(ledger: Ledger) -> str:
 
 
 def _say_end(act: Activation) -> None:
-    ledger, node = act.ledger, act.node
+    ledger, name, said = act.ledger, act.actor.node.name, act.said
+    assert said is not None
     seconds = act.seconds
     if act.status is StepStatus.SUCCESS:
-        ledger.tally.time(node.name, seconds)
-    ledger.voice.say(
-        EventType.STEP_END,
-        node.name,
-        ledger.state,
-        node.kind,
-        act.lineage,
-        act.snapshot(seconds),
-    )
+        ledger.tally.time(name, seconds)
+    notes = act.snapshot(seconds)
+    ledger.voice.say_on(said, EventType.STEP_END, name, ledger.state, notes)
 
 
 def _say_error(act: Activation, error: Exception) -> None:

@@ -111,3 +111,7 @@ class Audience:
                 await listener.wait_gone(end)
         for listener in self.listeners:
             listener.drop()
+
+
+NOBODY = Audience(())
+"""The audience of all runs that nobody observes."""

@@ -20,7 +20,7 @@ from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError
 from ..failures import FailureKind
 from ..seams import Seam
-from .audience import Audience
+from .audience import NOBODY, Audience
 from .hosting import Loop, current_loop
 from .listener import Listener
 from .notes import bind_notes
@@ -66,6 +66,8 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
 def _audience_of(
     order: Order, loop: Loop, waiting: Callable[[], tuple[WaitingJoin, ...]]
 ) -> Audience:
+    if not order.observers and order.record is None:
+        return NOBODY
     listeners: list[Listener | Recording] = []
     if order.observers:
         meta = ObserverMeta(order.plan.name, order.run_id, time.time(), waiting)

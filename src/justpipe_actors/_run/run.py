@@ -63,8 +63,8 @@ WANTED_OVER = (
 
 _logger = logging.getLogger("justpipe_actors")
 
-inside_runs: ContextVar[frozenset[str]] = ContextVar(
-    "justpipe_actors_inside_runs", default=frozenset()
+inside_runs: ContextVar[tuple[str, ...]] = ContextVar(
+    "justpipe_actors_inside_runs", default=()
 )
 """The runs on whose behalf code is running, parents included."""
 
@@ -146,7 +146,7 @@ class Run:
         """Live from the first event to the last."""
         self._began = self.loop.now()
         current_run_notes.set(self.notes)
-        inside_runs.set(inside_runs.get() | {self.order.run_id})
+        inside_runs.set((self.order.run_id, *inside_runs.get()))
         if self.host is not None:
             self.host.conducting.add(self)
         try:

@@ -89,6 +89,7 @@ async def _born(coroutine: Life, on_killed: Callable[[], None]) -> object:
     except BaseException:  # the loop is gone
         coroutine.close()
         raise
+    del on_killed  # it holds what is not needed any more
     try:
         return await coroutine
     except asyncio.CancelledError:
