@@ -56,7 +56,8 @@ class Tally:
         """Count a map worker's first attempt."""
         self.workers_started += 1
         self.workers += 1
-        self.peak_workers = max(self.peak_workers, self.workers)
+        if self.workers > self.peak_workers:
+            self.peak_workers = self.workers
 
     def count(self, type: EventType) -> None:  # noqa: A002 - the event's own word
         """Count one event of the stream."""
