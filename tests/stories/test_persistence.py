@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -615,6 +615,29 @@ async def test_one_runs_trouble_is_its_own(
     assert {one.label for one in runs} == {"success"}
     assert sorted(one.lost_events for one in runs) == [0, 0, 4]
     assert "disk on fire" in caplog.text
+
+
+async def test_events_that_cannot_be_written_down_cost_their_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a hook has made of one run's events takes nothing from another run."""
+    pipe: AnyPipe = AnyPipe(storage=tmp_path)
+    pipe.step("s")(lambda state: None)
+
+    def spoil(event: Event) -> Event:
+        is_odd = event.type is EventType.STEP_END and "odd" in event.payload
+        return replace(event, origin_run_id=[]) if is_odd else event  # type: ignore[arg-type]
+
+    pipe.add_event_hook(spoil)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        async with anyio.create_task_group() as tasks:
+            for state in ("fine", "odd"):
+                tasks.start_soon(run, pipe, {state: "x" * 300})
+
+    runs = [one.run for one in PipelineRegistry(tmp_path).list_all_runs()]
+    assert {one.label for one in runs} == {"success"}
+    assert sorted(one.lost_events for one in runs) == [0, 4]
+    assert "cannot be written down" in caplog.text
 
 
 class Locked(InMemoryBackend):

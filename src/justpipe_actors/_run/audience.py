@@ -73,7 +73,8 @@ class Audience:
     @property
     def is_patient(self) -> bool:
         """Whether its end may take for ever: a recorder alone gives up by itself."""
-        return any(isinstance(one, Listener) for one in self.listeners)
+        # The recorder is the last.
+        return bool(self.listeners) and isinstance(self.listeners[0], Listener)
 
     async def open(self, tasks: Group) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
@@ -82,8 +83,12 @@ class Audience:
                 await listener.open()
         finally:
             # Even if the run ends meanwhile: its end waits until all have heard of it.
-            for listener in self.listeners:
-                listener.start(tasks)
+            self.start(tasks)
+
+    def start(self, tasks: Group) -> None:
+        """Let them listen, on their own."""
+        for listener in self.listeners:
+            listener.start(tasks)
 
     def _put(self, event: Event) -> None:
         for listener in self.listeners:
@@ -111,6 +116,11 @@ class Audience:
                 await listener.wait_gone(end)
         for listener in self.listeners:
             listener.drop()
+
+    async def finish_alone(self, end: PipelineEndData) -> None:
+        """Wait for a recorder that listens alone, if there is one."""
+        for listener in self.listeners:
+            await listener.wait_gone(end)
 
 
 NOBODY = Audience(())

@@ -220,9 +220,11 @@ class Run:
     async def _begin(self, tasks: Group | None) -> bool:
         """Come as far as START; tell whether there is work to do then."""
         plan, ledger = self.order.plan, self.ledger
-        if plan.startup or plan.eager or self.voice.audience.listeners:
+        if plan.startup or plan.eager or self.voice.audience.is_patient:
             with anyio.CancelScope() as self._scope:
                 await self._prepare(tasks)
+        elif tasks is not None:
+            self.voice.audience.start(tasks)
         if ledger.ending is not None or ledger.journal:
             return False
         if not plan.nodes and self.order.start is None:
@@ -379,10 +381,14 @@ class Run:
 
     async def _wind_up(self) -> None:
         """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
-        is_waiting = self.order.plan.shutdown or self.voice.audience.listeners
-        if is_waiting:
+        is_patient = self.order.plan.shutdown or self.voice.audience.is_patient
+        if is_patient:
             async with anyio.create_task_group() as own:
                 await self._close_down(own)
+        elif self.voice.audience.listeners:
+            with anyio.CancelScope(shield=True):
+                await self._shut_down()
+                await self._finish()
         elif seams.active is not None:
             await self._close_down(None)
         else:
@@ -446,6 +452,8 @@ class Run:
             if self.voice.audience.is_patient:
                 self._watch_owner()
             await self.voice.audience.finish(end, failure, limit)
+        elif self.voice.audience.listeners:
+            await self.voice.audience.finish_alone(end)
         sink.put(finish)
         sink.end()
 

@@ -72,23 +72,20 @@ class Backlog:
         """Add an event, its copy beside it; tell whether the list has become heavy."""
         payload, meta = event.payload, event.meta
         if payload is not None and (type(payload) is not str or len(payload) >= LONG):
-            self._note_payload(event, payload)
+            kept = payload
+            if not self.keeps_states and event.type in _WITH_STATE:
+                kept = None  # a large state that is not stored is not copied either
+            elif type(payload) not in ATOMS:
+                kept = copied(payload)
+            self._payloads[id(event)] = kept
+            if isinstance(kept, (bytes, str)):
+                self._put += len(kept)
         # The usual one holds the framework's figures only, which nobody changes.
         if meta is not None and (len(meta) > 1 or "framework" not in meta):
             self._metas[id(event)] = text = meta_text(meta)
             self._put += len(text)
         self.events.append(event)
         return self._put - self._weighed >= _HEAVY
-
-    def _note_payload(self, event: Event, payload: object) -> None:
-        kept = payload
-        if not self.keeps_states and event.type in _WITH_STATE:
-            kept = None  # a large state that is not stored is not copied either
-        elif type(payload) not in ATOMS:
-            kept = copied(payload)
-        self._payloads[id(event)] = kept
-        if isinstance(kept, (bytes, str)):
-            self._put += len(kept)
 
     @property
     def is_long(self) -> bool:

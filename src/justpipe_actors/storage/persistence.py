@@ -82,6 +82,7 @@ class Persistence:
     _about: Described | None = attrs.field(default=None, init=False)
     _writer: Writer | None = attrs.field(default=None, init=False)
     _folder: Path | None = attrs.field(default=None, init=False)
+    _root: Path | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.state not in get_args(StatePolicy):
@@ -95,6 +96,8 @@ class Persistence:
                 _refuse(option, "a whole number of at least 0", value)
         if not isinstance(self.storage, Storable):
             _refuse("storage", "a path or a StorageBackend", self.storage)
+        if isinstance(self.storage, str | Path):
+            self._root = Path(self.storage).expanduser()
 
     def recorder(self, run_id: str, describe: Callable[[], dict[str, Any]]) -> Recorder:
         """Return what writes one run down; nothing is created before the run begins.
@@ -131,10 +134,9 @@ class Persistence:
         return self._writer
 
     def _place(self, about: Described) -> Path | None:
-        if isinstance(self.storage, StorageBackend):
-            return None
-        root = storage_root() if self.storage is None else Path(self.storage)
-        return root.expanduser() / about.pipeline_hash
+        if self._root is not None:
+            return self._root / about.pipeline_hash
+        return storage_root() / about.pipeline_hash if self.storage is None else None
 
 
 def _opened(folder: Path, about: Described) -> StorageBackend:

@@ -11,7 +11,7 @@ events are counted and not kept, and the run's record says how many.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -28,6 +28,7 @@ from .backlog import HEAVIEST, LONG, LONGEST, Backlog
 from .encoding import Encoder
 from .owners import this_owner
 from .redacting import redacted
+from .stretches import Stretch
 from .summing import Words, ended
 
 
@@ -133,27 +134,22 @@ class Recorder:
 
     def put(self, event: Event) -> None:
         """Keep an event as it is at this moment."""
-        self._keep(event)
-        if len(self._events) >= self._due:
+        if self.redact is not None:
+            event = self._redacted(self.redact, event)
+        kind = event.type
+        if kind is not _STEP_START and kind is not _STEP_END:
+            self._words.note(event, self.run_id)
+        if self.backlog.add(event) or len(self._events) >= self._due:
             self._reach_due()
 
     def put_kin(self, event: Event, payload: object) -> None:
         """Keep an event of a kin: mostly a token, and then this is all."""
-        events = self._events
         if type(payload) is str and len(payload) < LONG and self.redact is None:
-            events.append(event)
+            self._events.append(event)
+            if len(self._events) >= self._due:
+                self._reach_due()
         else:
-            self._keep(event)
-        if len(events) >= self._due:
-            self._reach_due()
-
-    def _keep(self, event: Event) -> None:
-        if self.redact is not None:
-            event = self._redacted(self.redact, event)
-        if event.type is not _STEP_START and event.type is not _STEP_END:
-            self._words.note(event, self.run_id)
-        if self.backlog.add(event):
-            self._due = 0
+            self.put(event)
 
     def _reach_due(self) -> None:
         """See to what is not worth seeing to at each event.
@@ -247,10 +243,16 @@ class Recorder:
         else:
             self.is_stirred = self.is_hurried = False
             self._due = 1
+            self._encode(self.backlog.take(), may_refer=may_refer)
+
+    def _encode(self, stretches: Sequence[Stretch], *, may_refer: bool) -> None:
+        try:
             self.pending = [
-                self.encoder.chunk(stretch, may_refer=may_refer)
-                for stretch in self.backlog.take()
+                self.encoder.chunk(one, may_refer=may_refer) for one in stretches
             ]
+        except Exception as error:  # noqa: BLE001 - other runs go on
+            self.missed += sum(map(len, stretches))
+            self.give_up(f"its events cannot be written down: {error}")
 
     def _drop(self) -> None:
         chunks, self.pending = self.pending, []

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,10 @@ from .chunks import ChunkEvent, events_in, payloads_of, text_of
 from .rows import stored_event
 from .sqlrows import UNREADABLE, readable, skipped
 from .sqlwhere import CHUNK_OF, CHUNKS, EVENTS
+
+
+REPEATED = 8
+"""Payloads that are kept while events are read that repeat them."""
 
 
 @attrs.frozen
@@ -69,7 +73,7 @@ def _chunk_events(
 def _apart(
     connection: sqlite3.Connection, run_id: str, rows: Iterable[Sequence[Any]]
 ) -> Iterator[ChunkEvent]:
-    find = cache(partial(payload_of, connection, run_id))
+    find = lru_cache(REPEATED)(partial(payload_of, connection, run_id))
     for row in rows:
         try:
             yield from events_in(run_id, EventChunk(*row), find)

@@ -65,6 +65,8 @@ ORDER BY c.first
 
 CHUNK_OF = f"""{_CHUNK}
     AND c.first <= :seq AND c.last >= :seq
+ORDER BY c.first DESC
+LIMIT 1
 """
 """The chunk that an event is in."""
 
