@@ -154,21 +154,25 @@ class LazyNotes:
 class RunNotes(LazyNotes):
     """What ``meta.run`` and ``meta.pipeline`` mean inside one run."""
 
-    __slots__ = ("pipeline",)
+    __slots__ = ("about", "pipeline")
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         super().__init__()
         self.pipeline = PipelineNotes(metadata)
         """The definition's."""
+        self.about: tuple[str, str] | None = None
+        """The run's id, and its pipe's name."""
 
 
 class StepNotes(LazyNotes):
     """What ``meta.step`` means inside one invocation."""
 
-    __slots__ = ("open", "tries")
+    __slots__ = ("about", "open", "tries")
 
     def __init__(self) -> None:
         self._notes = None
+        self.about: tuple[str, str, int] | None = None
+        """The step, the invocation's id, and which attempt it is."""
         self.open = True
         """Whether the invocation's function is running."""
         self.tries = 1

@@ -37,6 +37,7 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
         DefinitionError: the context cannot take the ``Meta`` it asks for.
     """
     notes = bind_notes(order.context, order.plan.metadata)
+    notes.about = (order.run_id, order.plan.name)
     audience = _audience_of(order, loop, lambda: ledger.waiting())
     voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
     start = order.start

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
     from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
     from .comparison import RunComparison, compare_runs, format_comparison
+    from .fields import RunFields
     from .history import StateHistory
     from .lines import LogRecord
     from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
@@ -34,6 +35,7 @@ __all__ = [
     "ObserverMeta",
     "ObserverProtocol",
     "RunComparison",
+    "RunFields",
     "StateDiffTracker",
     "StateHistory",
     "StreamLogSink",
@@ -56,6 +58,7 @@ _WHERE = {
     "ObserverMeta": "..abc",
     "ObserverProtocol": "..abc",
     "RunComparison": ".comparison",
+    "RunFields": ".fields",
     "StateDiffTracker": ".states",
     "StateHistory": ".history",
     "StreamLogSink": ".log",
