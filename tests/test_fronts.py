@@ -1,0 +1,89 @@
+"""What a program imports: nothing that it does not use."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+
+import pytest
+
+import justpipe_actors
+from justpipe_actors import middleware
+
+from .programs import code
+
+
+FRONTS = (
+    "justpipe_actors",
+    "justpipe_actors.abc",
+    "justpipe_actors.middleware",
+    "justpipe_actors.observability",
+    "justpipe_actors.storage",
+    "justpipe_actors.testing",
+    "justpipe_actors.visualization",
+)
+
+RUN = """
+import sys
+import anyio
+from justpipe_actors import Pipe, Supervisor
+
+pipe = Pipe()
+
+@pipe.step
+async def step(): ...
+
+async def main():
+    async with Supervisor() as supervisor:
+        await supervisor.run(pipe, None).wait()
+
+anyio.run(main, backend=sys.argv[1])
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_front_door_tells_what_is_behind_it(name: str) -> None:
+    """Whatever a package offers is listed by ``dir``, imported or not."""
+    module = importlib.import_module(name)
+
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_a_module_behind_a_front_door_is_imported_by_its_name() -> None:
+    """A module can be reached as an attribute before anybody has imported it."""
+    assert justpipe_actors.middleware is middleware
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_front_door_does_not_make_names_up(name: str) -> None:
+    """A name that is not there is an AttributeError, as in any module."""
+    module = importlib.import_module(name)
+
+    for missing in ("no_such_name", "_no_such_name"):
+        with pytest.raises(AttributeError, match=f"no attribute '{missing}'"):
+            getattr(module, missing)
+
+
+@pytest.mark.parametrize(
+    ("backend", "other"), [("asyncio", "trio"), ("trio", "asyncio")]
+)
+def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
+    """A run imports no store, no drawing, no retries, and nothing for the other loop."""
+    done = subprocess.run(
+        code(RUN, backend), capture_output=True, text=True, check=True
+    )
+    imported = set(done.stdout.split())
+
+    unwanted = {
+        "cattrs",
+        "platformdirs",
+        "sqlite3",
+        "tenacity",
+        f"justpipe_actors._run.hosting.on_{other}",
+        "justpipe_actors.records",
+        "justpipe_actors.visualization.builder",
+        *(["asyncio"] if other == "asyncio" else []),
+    }
+    assert f"justpipe_actors._run.hosting.on_{backend}" in imported
+    assert imported & unwanted == set()
