@@ -12,7 +12,7 @@ import pytest
 
 from justpipe_actors._actors.resource import ResourceState
 from justpipe_actors._actors.resources import Resources
-from justpipe_actors._plan.nodes import ResourceNode
+from justpipe_actors._plan.resources import ResourceNode
 from justpipe_actors.errors import ResourceUnavailable
 
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from justpipe_actors._plan.equipping import current_lender, equipped
-from justpipe_actors._plan.nodes import ResourceNode
+from justpipe_actors._plan.resources import ResourceNode
 from justpipe_actors.errors import ResourceUnavailable
 
 

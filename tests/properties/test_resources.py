@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from justpipe_actors._actors.resources import Resources
-from justpipe_actors._plan.nodes import ResourceNode
+from justpipe_actors._plan.resources import ResourceNode
 from justpipe_actors.errors import ResourceUnavailable
 
 

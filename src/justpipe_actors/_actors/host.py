@@ -16,7 +16,8 @@ import attrs
 
 from .. import seams
 from .._failure.texts import text_of
-from .._plan.nodes import Plan, ResourceNode
+from .._plan.nodes import Plan
+from .._plan.resources import ResourceNode
 from ..seams import Seam
 from . import flow
 from .actor import Actor, ActorStatistics

@@ -18,7 +18,7 @@ import anyio
 import attrs
 
 from .._failure.texts import text_of
-from .._plan.nodes import ResourceNode
+from .._plan.resources import ResourceNode
 from ..errors import ResourceUnavailable
 from .waits import backoff
 

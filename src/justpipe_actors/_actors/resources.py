@@ -33,7 +33,7 @@ import anyio
 import attrs
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from .._plan.nodes import ResourceNode
+from .._plan.resources import ResourceNode
 from ..errors import ResourceUnavailable
 from .resource import (
     Incarnation,

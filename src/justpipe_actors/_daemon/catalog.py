@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 import attrs
 
 from .._definition.decorators import Target
-from .._plan.nodes import Plan, ResourceNode
+from .._plan.nodes import Plan
+from .._plan.resources import ResourceNode
 from .._run.order import Order
 from .._run.overflow import Overflow
 from ..errors import DefinitionError, did_you_mean

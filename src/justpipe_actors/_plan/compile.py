@@ -26,11 +26,11 @@ from .nodes import (
     MapNode,
     Node,
     Plan,
-    ResourceNode,
     StepNode,
     SubNode,
     SwitchNode,
 )
+from .resources import ResourceNode
 
 
 @attrs.frozen(eq=False, kw_only=True)

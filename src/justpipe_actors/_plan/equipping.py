@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast
 import attrs
 
 from ..relay import End, Items, relay, relaying
-from .nodes import ResourceNode
+from .resources import ResourceNode
 
 
 Breaks = Mapping[str, tuple[type[Exception], ...]]

@@ -16,7 +16,7 @@ from .._definition.steps import StepDef
 from ..errors import DefinitionError
 from ..shape import HookSpec, InjectionMetadata, InjectionSource
 from .graph import find_cycle
-from .nodes import ResourceNode
+from .resources import ResourceNode
 
 
 Resources = Mapping[str, ResourceDef]

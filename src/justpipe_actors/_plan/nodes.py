@@ -19,6 +19,7 @@ from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..shape import BarrierType
 from ..signals import Stop
+from .resources import ResourceNode
 
 
 class NoItem(Enum):
@@ -170,35 +171,6 @@ class SubNode(Node):
 
     child: object
     """The child pipe; whatever it is, it is handed to the one who starts runs."""
-
-
-@attrs.frozen(eq=False, repr=False, kw_only=True)
-class ResourceNode:
-    """A resource of a plan, with those it needs."""
-
-    name: str
-    """Unique in the plan."""
-    func: Callable[..., object]
-    """Returns an async context manager, or is an async generator function."""
-    needs: Mapping[str, ResourceNode] = attrs.field(factory=dict)
-    """Other resources, by parameter."""
-    eager: bool = False
-    """Whether it is opened before anybody asks for it."""
-    shutdown: float = 5.0
-    """Seconds it may take to close."""
-    start_timeout: float = 60.0
-    """Seconds it may take to open."""
-    identity: object = attrs.field(
-        init=False,
-        default=attrs.Factory(
-            lambda self: (
-                self.func,
-                tuple((name, one.identity) for name, one in self.needs.items()),
-            ),
-            takes_self=True,
-        ),
-    )
-    """What makes two resources one: the function and what it needs are the same."""
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
