@@ -78,10 +78,10 @@ def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
     unwanted = {
         "cattrs",
         "platformdirs",
-        "sqlite3",
         "tenacity",
         f"justpipe_actors._run.hosting.on_{other}",
         "justpipe_actors.records",
+        "justpipe_actors.storage.sqlite",
         "justpipe_actors.visualization.builder",
         *(["asyncio"] if other == "asyncio" else []),
     }

@@ -52,4 +52,4 @@ def test_a_pipe_does_not_pay_for_what_it_does_not_attach() -> None:
     parts = tuple(f"justpipe_actors.{shelf}." for shelf in shelves)
     assert "justpipe_actors.pipe" in loaded
     assert not [module for module in loaded if module.startswith(parts)]
-    assert not {"opentelemetry", "cattrs", "sqlite3"} & set(loaded)
+    assert not {"opentelemetry", "cattrs", "tenacity"} & set(loaded)

@@ -105,3 +105,20 @@ async def test_a_handler_may_fail_too() -> None:
     assert "nor that" in error.payload
     assert told(events)[-1] == "FINISH FAILED"
     assert events[-1].payload.failed_step == "d"
+
+
+async def test_a_handler_may_take_its_time() -> None:
+    """A handler that waits is waited for, and what it returns then counts."""
+
+    async def handler(error: Exception) -> Any:
+        await anyio.sleep(10)
+        return "instead"
+
+    said = await words(handler)
+
+    assert said == [
+        "STEP_END c",
+        "STEP_START instead",
+        "STEP_END instead",
+        "FINISH SUCCESS",
+    ]
