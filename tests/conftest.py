@@ -24,6 +24,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from . import overdue
+
 
 TRIO_ONLY = Path(__file__).parent / "trio"
 
@@ -59,6 +61,8 @@ def pytest_pycollect_makeitem(
     if not collector.istestfunction(obj, name):
         return
     hypothesis = getattr(obj, "hypothesis", None)
+    if hypothesis is not None and not hasattr(hypothesis.inner_test, "is_noting"):
+        hypothesis.inner_test = overdue.noting(hypothesis.inner_test)
     if not iscoroutinefunction(hypothesis.inner_test if hypothesis else obj):
         return
     if TRIO_ONLY in collector.path.parents:
@@ -71,3 +75,15 @@ def mark(obj: object, marker: pytest.MarkDecorator) -> None:
     """Put a marker on a test function, once, however often it is collected."""
     if marker.mark not in getattr(obj, "pytestmark", ()):
         marker(obj)
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Have somebody say which example it was, before pytest-timeout ends it all."""
+    overdue.watch(item.nodeid, settings.timeout)
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    """Nothing is to be said of a test that is over."""
+    overdue.unwatch(item.nodeid)

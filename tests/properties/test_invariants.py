@@ -15,6 +15,8 @@ from justpipe_actors.types import PipelineTerminalStatus
 from .strategies import Sketch, build, sketches, tapes
 
 
+pytestmark = pytest.mark.virtual_time  # a run that hangs is a deadlock, at once
+
 TERMINAL = (EventType.STEP_END, EventType.STEP_ERROR, EventType.CANCELLED)
 relaxed = settings(
     max_examples=120, suppress_health_check=list(HealthCheck), deadline=None
