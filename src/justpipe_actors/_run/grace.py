@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from .._actors.bell import Latch
+from ..outcomes import PipelineTerminalStatus
 
 
 GRACE = 30.0
@@ -22,6 +23,12 @@ GRACE = 30.0
 
 PATIENCE = 10.0
 """Seconds between two reports of who holds up a run that was told to end."""
+
+WANTED_OVER = (
+    PipelineTerminalStatus.CLIENT_CLOSED,
+    PipelineTerminalStatus.CANCELLED,
+)
+"""Endings that somebody asked for: from then on there is a limit to cleaning up."""
 
 _logger = logging.getLogger("justpipe_actors")
 
