@@ -10,9 +10,10 @@ import attrs
 
 from .._plan.nodes import Node
 from ..meta import StepNotes, StepStatus
-from .ledger import NO_LINEAGE, Ledger, Lineage
+from .ledger import Ledger
 from .messages import Start
 from .parts import Performer
+from .voices import NO_LINEAGE, Lineage
 
 
 @attrs.define(eq=False, repr=False)

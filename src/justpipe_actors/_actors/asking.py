@@ -41,7 +41,8 @@ from ..seams import Seam
 from .activation import Activation
 from .breaking import failure_of
 from .calling import Begun, call_into, resume, settle_value, within
-from .map import open_fan, run_fan
+from .fan import open_fan
+from .map import run_fan
 from .outlet import Outlet
 from .sub import run_child
 from .switch import choose

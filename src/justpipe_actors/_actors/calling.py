@@ -37,7 +37,7 @@ from trio.lowlevel import disable_ki_protection
 
 from .. import seams
 from .._plan.answers import CONTROL_ITEMS
-from .ledger import Voice
+from .voices import Voice
 
 
 class Outlet(Protocol):

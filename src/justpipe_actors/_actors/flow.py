@@ -7,21 +7,13 @@ event is published, its outputs are put and its token is given back.
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
-import anyio
-from trio.lowlevel import enable_ki_protection
-
-from .. import seams
 from .._plan.nodes import NO_ITEM, Node, SwitchNode
-from ..errors import BarrierTimeoutError, ReceiverKilled
-from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
-from ..seams import Seam
-from ..shape import BarrierType
+from . import barriers, posting
 from .gate import Decision, Doorway, Gate, Report
-from .ledger import Ledger, Timer
+from .ledger import Ledger
 from .messages import Expire, Start
 from .wave import Wave
 
@@ -59,7 +51,7 @@ def begin(
         wave = ledger.open_wave(wave)
     wave.start(step)
     message = Start(ledger.run_id, step, wave.number, cause, NO_ITEM, None, scope)
-    send(ledger, wave, message)
+    posting.send(ledger, wave, message)
 
 
 def begin_item(
@@ -70,7 +62,7 @@ def begin_item(
     before = ledger.wave_of(fan.message).seen()
     owner = fan.lineage.invocation
     one = Start(ledger.run_id, step, number, owner, item, owner, scope, before=before)
-    send(ledger, None, one)
+    posting.send(ledger, None, one)
 
 
 def jump(
@@ -90,22 +82,6 @@ def jump(
     wave = ledger.open_lap(wave, source.name) if is_back else wave.beyond(source.name)
     begin(ledger, target, wave, cause=cause, scope=scope)
     return is_back
-
-
-def send(ledger: Ledger, wave: Wave | None, message: Start | Expire) -> None:
-    """Put a message into its actor's inbox; it holds a token from here on."""
-    if seams.active is not None:
-        seams.active.cross(Seam.PUT, ledger.run_id, message.step)
-    ledger.tokens += 1
-    if wave is not None:
-        wave.live += 1
-    step = message.step
-    try:
-        actor = ledger.cast.get(step) or ledger.host.actor(ledger.plan, step)
-        actor.put(message)
-    except Exception as error:
-        ledger.crash(error)  # it may lie in an inbox that nobody serves
-        raise
 
 
 def finish(ledger: Ledger, message: Start | Expire) -> None:
@@ -199,7 +175,7 @@ def _hear(
         first = not doorway.gate.reports
         decision = doorway.gate.report(word.source, word.report)
         if first and doorway.gate.decision is None:
-            _arm(ledger, wave, target, doorway.gate)
+            barriers.arm(ledger, wave, target, doorway.gate)
         if word.report is Report.ARRIVED and doorway.gate.decision is Decision.ABSENT:
             # Its way was said not to be taken, and then a step named it after all.
             _note(ledger, target.name, "unsatisfied", (word.source,))
@@ -226,7 +202,7 @@ def _decided(
     match gate.decision:
         case Decision.OPEN:
             if timer is not None:
-                _release(ledger, node, timer)
+                barriers.release(ledger, node, timer)
             begin(ledger, node.name, wave, cause=cause)
         case Decision.PRUNED if node.is_join:
             _note(ledger, node.name, "pruned", gate.at_fault())
@@ -289,77 +265,3 @@ def _fate(ledger: Ledger, wave: Wave, step: str, parent: str) -> Report:
     if reached is not None and step in reached and parent not in reached:
         return Report.PRUNED
     return Report.ABSENT
-
-
-# -- barrier timers
-
-
-def _arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
-    if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
-        return
-    ledger.take()
-    ledger.tally.begin()
-    ledger.tally.wait(node.name)
-    ledger.voice.say(
-        EventType.BARRIER_WAIT,
-        node.name,
-        {
-            "timeout": node.barrier_timeout,
-            "dependencies": list(node.parents),
-            "expected_count": len(node.parents),
-            "completed_count": len(gate.reports),
-            "waiting_for": list(gate.missing()),
-        },
-        NodeKind.BARRIER,
-    )
-    timer = ledger.timers[node.name, wave.number] = Timer(ledger.host.now())
-    try:
-        ledger.host.spawn(_run_timer, ledger, wave, node, timer)
-    except BaseException:
-        _forget_timer(ledger, wave, node)
-        raise
-
-
-@enable_ki_protection
-async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> None:
-    """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
-    try:
-        with timer.scope:
-            await anyio.sleep(node.barrier_timeout or 0)
-            if seams.active is not None:
-                await seams.active.reach(Seam.TIMER, ledger.run_id, node.name)
-            _expire(ledger, wave, node)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless killed
-        if anyio.current_effective_deadline() == -inf:
-            raise
-        ledger.host.outlive_kill()
-        ledger.crash(ReceiverKilled(f"{node.name} (barrier)"))
-    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
-    finally:
-        _forget_timer(ledger, wave, node)
-
-
-def _forget_timer(ledger: Ledger, wave: Wave, node: Node) -> None:
-    del ledger.timers[node.name, wave.number]
-    ledger.tally.end()
-    ledger.give()
-
-
-def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:
-    gate = wave.doorways[node.name].gate
-    if gate is None or gate.decision is not None or ledger.halted:
-        return
-    error = BarrierTimeoutError(node.name, gate.missing(), node.barrier_timeout or 0)
-    gate.close()
-    wave.doorways[node.name].dead = True
-    ledger.tally.expire(node.name)
-    send(ledger, wave, Expire(ledger.run_id, node.name, wave.number, error))
-
-
-def _release(ledger: Ledger, node: Node, timer: Timer) -> None:
-    waited = round(ledger.host.now() - timer.armed_at, 6)
-    ledger.tally.release(node.name, waited)
-    ledger.voice.say(
-        EventType.BARRIER_RELEASE, node.name, {"duration": waited}, NodeKind.BARRIER
-    )

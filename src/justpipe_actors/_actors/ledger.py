@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import attrs
@@ -22,98 +22,18 @@ from .._plan.nodes import Plan
 from ..abc import WaitingJoin
 from ..cancellation import CancellationToken
 from ..errors import StepAborted
-from ..events import EventType, NodeKind
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .bell import Latch
 from .messages import Message, Start
 from .parts import Inlet, Invocation, Slots, Stage
 from .tally import Tally
+from .voices import Voice
 from .wave import Wave
 
 
 DIAGNOSTICS_KEPT = 1000
 """Joins a run names at most."""
-
-
-@attrs.define(eq=False)
-class Lineage:
-    """The ids an event carries.
-
-    Nobody changes one; it is not frozen because that makes it four times as dear, and
-    there is one per invocation.
-    """
-
-    invocation: str | None = None
-    """``invocation_id``."""
-    parent: str | None = None
-    """``parent_invocation_id``."""
-    owner: str | None = None
-    """``owner_invocation_id``."""
-    attempt: int = 1
-    """``attempt``."""
-    scope: tuple[str, ...] = ()
-    """``scope``."""
-
-
-NO_LINEAGE = Lineage()
-
-
-class Room(Protocol):
-    """What producers ask before they say more."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether who produces for the user has to wait."""
-        ...
-
-
-class Voice(Protocol):
-    """How a run speaks to the outside."""
-
-    @property
-    def room(self) -> Room:
-        """What says whether producers have to wait, asked most cheaply."""
-        ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether who produces for the user has to wait."""
-        ...
-
-    async def wait_room(self) -> None:
-        """Wait until there is room for one more event."""
-
-    def say(
-        self,
-        type: EventType,  # noqa: A002 - the event's own word
-        stage: str,
-        payload: object = None,
-        kind: NodeKind = NodeKind.SYSTEM,
-        lineage: Lineage = NO_LINEAGE,
-        meta: dict[str, object] | None = None,
-    ) -> dict[str, object]:
-        """Publish one event now, room or not; return its fields, for ``say_on``."""
-        ...
-
-    def say_on(
-        self,
-        said: dict[str, object],
-        type: EventType,  # noqa: A002 - the event's own word
-        stage: str,
-        payload: object,
-        meta: dict[str, object] | None = None,
-    ) -> None:
-        """Publish another event of whom one was said before, with the same ids."""
-
-    def teller(
-        self,
-        type: EventType,  # noqa: A002 - the event's own word
-        stage: str,
-        lineage: Lineage,
-    ) -> Callable[[object], None]:
-        """Return what says the same again and again, with another payload each time."""
-        ...
 
 
 @attrs.define(eq=False)

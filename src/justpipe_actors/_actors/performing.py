@@ -17,9 +17,10 @@ from . import flow, settling
 from .activation import Activation
 from .asking import ask_within_time, begin_asking, climb, finish_asking
 from .breaking import bury, is_outlived
-from .ledger import Ledger, Lineage
+from .ledger import Ledger
 from .messages import Expire, Start
 from .parts import Performer
+from .voices import Lineage
 
 
 async def perform(  # noqa: C901, PLR0912 - the life of an invocation, in order

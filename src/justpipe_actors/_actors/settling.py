@@ -26,11 +26,12 @@ from ..errors import IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
-from . import flow
+from . import flow, posting
 from .activation import Activation
 from .gate import Report
-from .ledger import NO_LINEAGE, Ledger
+from .ledger import Ledger
 from .messages import Start
+from .voices import NO_LINEAGE
 
 
 TRACEBACK_LIMIT = 4000
@@ -138,7 +139,7 @@ def _retry(act: Activation) -> None:
     """Put the next attempt: same wave, same item, same slot, one more on the count."""
     act.retried = True
     old = act.message
-    flow.send(
+    posting.send(
         act.ledger,
         act.ledger.wave_of(old),
         Start(

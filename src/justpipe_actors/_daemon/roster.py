@@ -17,6 +17,7 @@ import attrs
 
 from .._actors.calling import within
 from .._actors.host import Host
+from .._run.conducting import conduct
 from .._run.hosting import Loop
 from .._run.order import Order
 from .._run.run import Run
@@ -100,7 +101,7 @@ class Roster:
         # The run finds itself in a copy: whoever began it keeps its own variables.
         run.on_over = partial(self._let_go, run, leave)
         try:
-            self.host.crew.employ(lambda: within(variables, run.conduct()))
+            self.host.crew.employ(lambda: within(variables, conduct(run)))
         except BaseException:
             self._let_go(run, leave)
             raise

@@ -12,11 +12,11 @@ from ..errors import EmptyPipelineError, ResourceUnavailable
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from .hooks import call_hook, hook_failed
+from .run import Run
 
 
 if TYPE_CHECKING:
     from .hosting import Group
-    from .run import Run
 
 
 async def begin(run: Run, tasks: Group | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING
 
 from .. import seams
 from .._actors.blame import blamed
@@ -17,10 +16,7 @@ from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..outcomes import PipelineTerminalStatus
 from ..seams import Seam
-
-
-if TYPE_CHECKING:
-    from .run import Run
+from .run import Run
 
 
 async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:

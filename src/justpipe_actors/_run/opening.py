@@ -21,6 +21,7 @@ from ..errors import DefinitionError
 from ..failures import FailureKind
 from ..seams import Seam
 from .audience import NOBODY, Audience
+from .conducting import conduct
 from .hosting import Loop, current_loop
 from .listener import Listener
 from .notes import bind_notes
@@ -99,7 +100,7 @@ async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
     run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
     ledger.tally.begin()
     try:
-        await within(act.variables.copy(), run.conduct())
+        await within(act.variables.copy(), conduct(run))
     finally:
         ledger.tally.end()
     return _outcome(run)

@@ -1,48 +1,27 @@
-"""One run, first event to last.
-
-::
-
-    observers hear the start -> startup hooks -> START
-      -> [ actors work; ends when the run holds no token ]
-      -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
-
-The three lines are ``beginning``, ``working`` and ``winding_up``.
-``conduct`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
-is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
-interrupted; what comes after it is shielded, because hooks must run after the steps'
-own cleanup whatever happened.
-"""
+"""One run, as everybody else sees it; what happens in it is ``conducting``."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, copy_context
-from typing import Any
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from trio.lowlevel import enable_ki_protection
 
 from .._actors.bell import Latch
-from .._actors.breaking import OWNER_CANCELLED
-from .._actors.host import Host
 from .._actors.ledger import Ledger
 from .._actors.parts import Stage
 from .._actors.resources import Resources
 from .._failure.journal import Ending, Trouble
-from .._plan.equipping import current_lender
 from ..failures import FailureKind, FailureReason
-from ..meta import RunNotes, current_run_notes
+from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .beginning import begin
 from .grace import WANTED_OVER, Grace
-from .hosting import Group, Loop
+from .hosting import Loop
 from .order import Order
 from .voice import RunVoice
-from .winding_up import wind_up
-from .working import work
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -91,7 +70,8 @@ class Run:
     """How long its end may take; None before anybody has to wait for that."""
     in_reach: TaskGroup | None = attrs.field(default=None, init=False)
     """Tasks that the cancellation of its owner reaches while its end is shielded."""
-    _began: float | None = attrs.field(default=None, init=False)
+    began: float | None = attrs.field(default=None, init=False)
+    """When it began, in the loop's seconds; None before that."""
 
     # -- from outside
 
@@ -119,45 +99,12 @@ class Run:
     @property
     def age(self) -> float:
         """Seconds since it began."""
-        return 0.0 if self._began is None else self.loop.now() - self._began
+        return 0.0 if self.began is None else self.loop.now() - self.began
 
     @property
     def is_alive(self) -> bool:
         """Whether it has begun and is not over."""
-        return self._began is not None and not self.done.is_set()
-
-    # -- its life
-
-    @enable_ki_protection
-    async def conduct(self) -> None:
-        """Live from the first event to the last."""
-        self._began = self.loop.now()
-        current_run_notes.set(self.notes)
-        inside_runs.set((self.order.run_id, *inside_runs.get()))
-        if self.host is not None:
-            self.host.conducting.add(self)
-        try:
-            if self.host is None or self.voice.audience.listeners:
-                async with self.loop.open_group() as tasks:
-                    await self._live_with_resources(tasks)
-            else:
-                current_lender.set(self.host.resources)
-                await self._live(None)
-        except anyio.get_cancelled_exc_class():
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised at the consumer
-            self.crash(error)
-        finally:
-            self.voice.sink.end()
-            if self.host is not None:
-                self.host.conducting.discard(self)
-            self.done.set()
-            self.voice.forget_run()
-            on_over, self.on_over = self.on_over, None
-            if on_over is not None:
-                on_over()
-            if self.is_orphan:
-                self.raise_unseen()
+        return self.began is not None and not self.done.is_set()
 
     def raise_unseen(self) -> None:
         """Let the program have what no consumer will: an interrupt, or a log record."""
@@ -170,50 +117,6 @@ class Run:
                 exc_info=error,
                 extra={"run": self.ledger.run_id},
             )
-
-    async def _live_with_resources(self, listeners: Group) -> None:
-        """Live with the host's resources, else with some of its own that end with it."""
-        if self.host is not None:
-            current_lender.set(self.host.resources)
-            await self._live(listeners)
-            return
-        variables = copy_context()
-
-        def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
-            # Not with the variables of whichever step happens to ask first.
-            variables.copy().run(listeners.start, func, *args)
-
-        own = self.resources = Resources(spawn, self.loop.now)
-        current_lender.set(own)
-        try:
-            await self._live(listeners)
-        finally:
-            if own.refuse():
-                with anyio.CancelScope(shield=True):  # it says who is slow
-                    await own.aclose()
-
-    async def _live(self, tasks: Group | None) -> None:
-        try:
-            if await begin(self, tasks):
-                await work(self, self.host or self._open_host(tasks))
-        except anyio.get_cancelled_exc_class():
-            self.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-            await wind_up(self)  # noqa: ASYNC102 - shielded where it waits
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised at the consumer
-            self.crash(error)
-        await wind_up(self)
-
-    def _open_host(self, tasks: Group | None) -> Host:
-        assert tasks is not None
-        assert self.resources is not None
-        return Host(
-            tasks.start,
-            self.loop.now,
-            self.loop.watch_task(),
-            new_signal=self.loop.new_signal,
-            resources=self.resources,
-        )
 
     def crash(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:

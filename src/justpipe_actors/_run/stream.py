@@ -34,6 +34,7 @@ from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..seams import Seam
 from .ambient import Owner, ambient_owner
+from .conducting import conduct
 from .feed import Feed
 from .hosting import Loop, current_loop
 from .opening import new_run
@@ -109,7 +110,7 @@ class RunStream:
         await tasks.__aenter__()
         self._tasks = tasks
         assert self._loop is not None
-        self._loop.start_in(tasks, run.conduct)
+        self._loop.start_in(tasks, conduct, run)
         return self
 
     @enable_ki_protection
@@ -254,7 +255,7 @@ class RunStream:
             return
         run = self._set_up(None, self._new_feed(None))
         assert self._loop is not None
-        self._loop.spawn(run.conduct)
+        self._loop.spawn(partial(conduct, run))
 
     async def _begin_hosted(self, owner: Owner) -> None:
         if self._cancelled is not None:

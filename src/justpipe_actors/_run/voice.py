@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import attrs
 from trio.lowlevel import enable_ki_protection
 
-from .._actors.ledger import NO_LINEAGE, Lineage, Room
 from .._actors.tally import Tally
+from .._actors.voices import NO_LINEAGE, Lineage, Room
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled

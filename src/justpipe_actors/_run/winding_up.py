@@ -20,12 +20,11 @@ from ..seams import Seam
 from .ending import Figures, conclude
 from .grace import GRACE, WANTED_OVER, Grace
 from .hooks import call_hook, hook_failed, watch_owner
+from .run import Run
 
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
-
-    from .run import Run
 
 
 async def wind_up(run: Run) -> None:

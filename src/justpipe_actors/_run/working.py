@@ -17,11 +17,11 @@ from .._failure.journal import Ending
 from ..outcomes import PipelineTerminalStatus
 from ..seams import Seam
 from .grace import PATIENCE
+from .run import Run
 
 
 if TYPE_CHECKING:
     from .._actors.parts import Stage
-    from .run import Run
 
 
 _logger = logging.getLogger("justpipe_actors")
