@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
-import warnings
 from typing import assert_never
 
 from .._failure.escalate import Cancelled, escalate
-from .._failure.texts import text_of
 from .._plan.answers import (
     Again,
     Answer,
@@ -21,24 +17,15 @@ from .._plan.answers import (
     Pause,
     Proceed,
 )
-from .._plan.nodes import StepNode, SwitchNode
-from ..errors import IgnoredValueWarning, StepAborted
-from ..events import EventType, NodeKind
-from ..meta import StepStatus
+from .._plan.nodes import StepNode
+from ..errors import StepAborted
+from ..events import EventType
 from ..outcomes import PipelineTerminalStatus
-from . import flow, posting
+from . import flow, posting, saying
 from .activation import Activation
 from .gate import Report
-from .ledger import Ledger
 from .messages import Start
 from .voices import NO_LINEAGE
-
-
-TRACEBACK_LIMIT = 4000
-"""Characters of a traceback an event carries."""
-
-STATE_LIMIT = 1000
-"""Characters of the state the error log shows."""
 
 
 def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
@@ -46,8 +33,8 @@ def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an 
     match answer:
         case Proceed():
             if answer.ignored is not None:
-                _warn_ignored(act, answer.ignored)
-            _say_end(act)
+                saying.warn_ignored(act, answer.ignored)
+            saying.say_end(act)
             _tell(act, Report.PRUNED if answer.pruned else Report.ARRIVED)
         case Fail():
             _fail(act, answer)
@@ -56,12 +43,12 @@ def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an 
         case Pause(reason):
             _pause(act, reason)
         case Halt():
-            _say_end(act)
+            saying.say_end(act)
             act.ledger.halt()
         case GoTo(target):
             _go(act, target)
         case Cut() | Again():
-            _say_end(act)
+            saying.say_end(act)
             _tell(act, Report.PRUNED)
         case FanOut() | Descend():
             msg = f"{type(answer).__name__} was never carried out"
@@ -96,7 +83,7 @@ def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one 
                 flow.begin(ledger, node.name, wave)
             return
         case Pause(reason):
-            _say_suspend(act, reason)
+            saying.say_suspend(act, reason)
             ledger.halt()
         case Halt():
             ledger.halt()
@@ -117,7 +104,7 @@ def _tell(act: Activation, report: Report, chosen: str | None = None) -> None:
 
 def _go(act: Activation, target: str) -> None:
     """Start a step by name; the ways not taken hear that they were not."""
-    _say_end(act)
+    saying.say_end(act)
     if act.ledger.halted:
         return
     wave = act.ledger.wave_of(act.message)
@@ -130,8 +117,8 @@ def _go(act: Activation, target: str) -> None:
 
 
 def _pause(act: Activation, reason: object) -> None:
-    _say_suspend(act, reason)
-    _say_end(act)
+    saying.say_suspend(act, reason)
+    saying.say_end(act)
     act.ledger.halt()
 
 
@@ -167,8 +154,8 @@ def _fail(act: Activation, failure: Fail) -> None:
     act.failed = True
     ledger = act.ledger
     ledger.blame(failure.error, failure.step or act.node.name)
-    _log(act, failure.error)
-    _say_error(act, failure.error)
+    saying.log_failure(act, failure.error)
+    saying.say_error(act, failure.error)
     if isinstance(failure.error, StepAborted):
         ledger.crash(failure.error.__cause__ or failure.error)
     elif ledger.plan.on_failure == "stop":
@@ -184,83 +171,3 @@ def _cancel(act: Activation, reason: str) -> None:
         EventType.CANCELLED, act.node.name, reason, act.node.kind, act.lineage
     )
     act.ledger.cancelled_by_token(reason)
-
-
-def _log(act: Activation, error: Exception) -> None:
-    ledger = act.ledger
-    kind = type(error).__name__
-    message = f"Step '{act.node.name}' failed with {kind}: {text_of(error)}"
-    extra = {
-        "step_name": act.node.name,
-        "error_type": kind,
-        "state_type": type(ledger.state).__name__,
-        "run_id": ledger.run_id,
-        # The words every record of the library uses; those above are the reference's.
-        "run": ledger.run_id,
-        "step": act.node.name,
-        "actor": f"{ledger.plan.name}/{act.node.name}",
-        "attempt": act.lineage.attempt,
-    }
-    logging.getLogger().error("%s%s", message, _state_text(ledger), extra=extra)
-
-
-def _state_text(ledger: Ledger) -> str:
-    if not ledger.log_state:
-        return ""
-    if ledger.log_state is True:
-        return f"\nState: {text_of(ledger.state, limit=STATE_LIMIT)}"
-    try:
-        return f"\nState: {ledger.log_state(ledger.state)[:STATE_LIMIT]}"
-    except Exception as error:  # noqa: BLE001 - the user's redaction is not our run
-        return f"\nState: <redaction raised {type(error).__name__}>"
-
-
-# -- what is said
-
-
-def _say_end(act: Activation) -> None:
-    ledger, name, said = act.ledger, act.actor.node.name, act.said
-    assert said is not None
-    seconds = act.seconds
-    if act.status is StepStatus.SUCCESS:
-        ledger.tally.time(name, seconds)
-    notes = act.snapshot(seconds)
-    ledger.voice.say_on(said, EventType.STEP_END, name, ledger.state, notes)
-
-
-def _say_error(act: Activation, error: Exception) -> None:
-    is_invocation = act.lineage is not NO_LINEAGE
-    meta = act.snapshot(act.seconds) if is_invocation else None
-    if meta is not None:
-        trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
-        meta["framework"].update(  # type: ignore[attr-defined]
-            error_type=type(error).__name__, traceback=trace
-        )
-    kind = act.node.kind if is_invocation else NodeKind.STEP
-    act.ledger.voice.say(
-        EventType.STEP_ERROR, act.node.name, text_of(error), kind, act.lineage, meta
-    )
-
-
-def _format(error: Exception) -> list[str]:
-    try:
-        return traceback.format_exception(error)
-    except Exception:  # noqa: BLE001 - an exception may misbehave when formatted
-        return [text_of(error, typed=True)]
-
-
-def _say_suspend(act: Activation, reason: object) -> None:
-    act.ledger.voice.say(EventType.SUSPEND, act.node.name, reason, lineage=act.lineage)
-
-
-def _warn_ignored(act: Activation, value: object) -> None:
-    if isinstance(act.node, SwitchNode):
-        return
-    text = (
-        f"Step '{act.node.name}' returned {type(value).__name__}, which is ignored; "
-        "mutate state, or yield to stream values."
-    )
-    try:
-        warnings.warn(text, IgnoredValueWarning, stacklevel=2)
-    except Exception:  # noqa: BLE001 - warnings turned into errors end no run
-        logging.getLogger("justpipe_actors").warning("%s", text)

@@ -9,8 +9,9 @@ import attrs
 from .._actors.activation import Activation
 from .._actors.awaits import awaited_at
 from .._actors.ledger import Ledger
+from .._run.parent import ParentSink
 from .._run.run import Run
-from .._run.voice import ParentSink, RunVoice
+from .._run.voice import RunVoice
 
 
 @attrs.frozen

@@ -26,9 +26,11 @@ from .hosting import Loop, current_loop
 from .listener import Listener
 from .notes import bind_notes
 from .order import Order
+from .parent import ParentSink
 from .recording import Recording
 from .run import Run
-from .voice import ParentSink, RunVoice, Sink
+from .sink import Sink
+from .voice import RunVoice
 
 
 def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 from trio.lowlevel import enable_ki_protection
@@ -21,46 +21,11 @@ from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled
 from .audience import Audience
+from .sink import Sink
 
 
 if TYPE_CHECKING:
     from .._actors.activation import Activation
-
-
-class Sink(Protocol):
-    """Where events go in the end."""
-
-    can_hold: ClassVar[bool]
-    """Whether ``hold`` makes producers wait."""
-
-    @property
-    def dropped(self) -> int:
-        """Events that nobody can read any more."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """Most events that ever waited here."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether producers have to wait."""
-        ...
-
-    def hold(self, *, is_held: bool) -> None:
-        """Let ``is_full`` say also that somebody else has no room."""
-
-    async def wait_room(self) -> None:
-        """Wait until there is room."""
-
-    def put(self, event: Event) -> None:
-        """Take an event."""
-
-    def end(self) -> None:
-        """Hear that no event will come any more."""
 
 
 # A frozen dataclass assigns its fifteen fields one guarded call at a time.  An event that
@@ -319,42 +284,3 @@ def _checked(hook: EventHook, event: object) -> Event:
         msg = f"Event hook {name} returned {type(event).__name__}, expected Event."
         raise TypeError(msg)
     return event
-
-
-@attrs.frozen(eq=False)
-class ParentSink:
-    """A child run's sink: its parent's voice."""
-
-    voice: RunVoice
-    """The parent's."""
-    act: Activation
-    """The invocation the child works for."""
-    dropped: int = 0
-    """Nothing is dropped here."""
-    depth: int = 0
-    """Nothing waits here."""
-
-    can_hold: ClassVar[bool] = False
-    """It is asked through its child's voice."""
-
-    def __len__(self) -> int:
-        return 0
-
-    def hold(self, *, is_held: bool) -> None:
-        """Do nothing: the parent's producers are others."""
-
-    def end(self) -> None:
-        """Do nothing: the parent goes on."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the parent's producers have to wait."""
-        return self.voice.is_full
-
-    async def wait_room(self) -> None:
-        """Wait until there is room in the parent's stream."""
-        await self.voice.wait_room()
-
-    def put(self, event: Event) -> None:
-        """Say it in the parent's stream."""
-        self.voice.relay(event, self.act)
