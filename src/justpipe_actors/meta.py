@@ -167,12 +167,12 @@ class RunNotes(LazyNotes):
 class StepNotes(LazyNotes):
     """What ``meta.step`` means inside one invocation."""
 
-    __slots__ = ("about", "open", "tries")
+    __slots__ = ("open", "said", "tries")
 
     def __init__(self) -> None:
         self._notes = None
-        self.about: tuple[str, str, int] | None = None
-        """The step, the invocation's id, and which attempt it is."""
+        self.said: dict[str, Any] | None = None
+        """The fields of the event that said that it begins."""
         self.open = True
         """Whether the invocation's function is running."""
         self.tries = 1

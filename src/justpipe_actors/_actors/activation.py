@@ -38,8 +38,6 @@ class Activation:
     """What it notes about itself."""
     coroutine: Coroutine[object, object, object] | None = None
     """What it is driving, to be asked where it waits."""
-    said: dict[str, object] | None = None
-    """The fields of its first event: the last one has the same ids."""
     returned: object = None
     """What its function returned, until it is looked at."""
     status: StepStatus = StepStatus.SUCCESS

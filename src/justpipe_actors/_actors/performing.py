@@ -82,10 +82,9 @@ def _begin(act: Activation) -> None:
 def _announce(act: Activation) -> None:
     """Say that it begins, where the step will run: it sees what a witness sets here."""
     current_step_notes.set(act.notes)
-    node, lineage = act.actor.node, act.lineage
-    act.notes.about = (node.name, lineage.invocation or "", lineage.attempt)
-    act.said = act.ledger.voice.say(
-        EventType.STEP_START, node.name, None, node.kind, lineage
+    node = act.actor.node
+    act.notes.said = act.ledger.voice.say(
+        EventType.STEP_START, node.name, None, node.kind, act.lineage
     )
 
 

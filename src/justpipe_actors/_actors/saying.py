@@ -55,7 +55,7 @@ def _state_text(ledger: Ledger) -> str:
 
 def say_end(act: Activation) -> None:
     """Publish STEP_END."""
-    ledger, name, said = act.ledger, act.actor.node.name, act.said
+    ledger, name, said = act.ledger, act.actor.node.name, act.notes.said
     assert said is not None
     seconds = act.seconds
     if act.status is StepStatus.SUCCESS:

@@ -15,6 +15,9 @@ from ..meta import current_run_notes, current_step_notes
 FIELDS = ("run", "pipe", "step", "invocation", "attempt")
 """What a record is given, in the words that every record of this library has."""
 
+_OF_STEP = ("stage", "invocation_id", "attempt")
+"""What the last three are called in events."""
+
 
 class RunFields(logging.Filter):
     """Give every log record the fields run, pipe, step, invocation and attempt.
@@ -40,7 +43,9 @@ class RunFields(logging.Filter):
         run, step = current_run_notes.get(None), current_step_notes.get(None)
         nobody = (self.empty,) * len(FIELDS)
         of_run = (run and run.about) or nobody[:2]
-        of_step = (step and step.about) or nobody[2:]
+        of_step = nobody[2:]
+        if step is not None and step.said is not None:
+            of_step = tuple(step.said[name] for name in _OF_STEP)
         fields = vars(record)
         for name, value in zip(FIELDS, (*of_run, *of_step), strict=True):
             fields.setdefault(name, value)
