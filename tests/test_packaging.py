@@ -11,15 +11,32 @@ from importlib.resources import files
 import justpipe_actors
 
 
+SHELVES = (
+    "abc",
+    "middleware",
+    "observability",
+    "placements",
+    "storage",
+    "visualization",
+)
+
+NEED_EXTRA = {
+    "justpipe_actors.cli",
+    "justpipe_actors.dashboard",
+    "justpipe_actors.observability.otel",
+}
+
 EXTRAS = {"click", "opentelemetry-api", "rich", "starlette", "uvicorn"}
 
 
 def public_modules() -> list[str]:
-    """Name the package and its public modules that need no extra."""
-    found = pkgutil.iter_modules(justpipe_actors.__path__, "justpipe_actors.")
-    needs_extra = {"justpipe_actors.cli", "justpipe_actors.dashboard"}
+    """Name the package and its public modules, shelves included, that need no extra."""
+    found = list(pkgutil.iter_modules(justpipe_actors.__path__, "justpipe_actors."))
+    for name in SHELVES:
+        shelf = importlib.import_module(f"justpipe_actors.{name}")
+        found += pkgutil.iter_modules(shelf.__path__, f"{shelf.__name__}.")
     public = {module.name for module in found if "._" not in module.name}
-    return ["justpipe_actors", *sorted(public - needs_extra)]
+    return ["justpipe_actors", *sorted(public - NEED_EXTRA)]
 
 
 def test_the_types_ship() -> None:

@@ -1,0 +1,87 @@
+"""Users' objects that misbehave when they are looked at harm nobody."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from justpipe_actors import EventType, Pipe
+from justpipe_actors._failure.texts import repr_of, text_of
+
+
+class Unspeakable:
+    """Raises whenever somebody wants to show it."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_stand_in_says_what_could_not_be_shown() -> None:
+    """In place of a text there is the type, and why there is no text."""
+    assert repr_of(Unspeakable()) == (
+        "<Unspeakable whose repr raised ZeroDivisionError>"
+    )
+    assert "MuteError" in text_of(MuteError())
+    assert repr_of("x" * 300, limit=10) == "'xxxxxx..."
+
+
+async def test_a_switch_names_a_value_that_cannot_be_shown() -> None:
+    """A value without a route is a failure of the switch, even if it cannot be shown."""
+    pipe: Pipe[Any, Any] = Pipe()
+    pipe.switch("s", to={1: "a"})(Unspeakable)
+    pipe.step("a")(lambda: None)
+
+    async with pipe.run(None) as run:
+        (error,) = [e async for e in run if e.type is EventType.STEP_ERROR]
+
+    assert "<Unspeakable whose repr raised ZeroDivisionError>" in error.payload
+
+
+async def test_an_error_that_cannot_be_shown_is_a_failure_like_any() -> None:
+    """A step fails with its error, whatever that does when it is written down."""
+    pipe: Pipe[Any, Any] = Pipe()
+
+    @pipe.step
+    def s() -> None:
+        raise MuteError
+
+    async with pipe.run(None) as run:
+        end = await run.wait()
+
+    assert (end.status.value, end.failed_step) == ("failed", "s")
+    assert "MuteError" in str(end.error)
+
+
+async def test_a_broken_redaction_shows_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """When ``log_state`` raises, the error is logged without the state."""
+
+    def redact(state: Any) -> str:
+        raise LookupError(state)
+
+    pipe: Pipe[Any, Any] = Pipe(dict, log_state=redact)
+
+    @pipe.step
+    def s() -> None:
+        raise ValueError("boom")
+
+    with caplog.at_level(logging.ERROR):
+        await pipe.run({"password": "secret"}).wait()
+
+    assert "boom" in caplog.text
+    assert "<redaction raised LookupError>" in caplog.text
+    assert "secret" not in caplog.text
