@@ -1,0 +1,79 @@
+"""Places and slots are given back by whoever is interrupted while he gets one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._daemon.door import Door
+from justpipe_actors.errors import RunRejected
+
+
+async def test_who_is_cancelled_as_he_enters_gives_his_place_back() -> None:
+    """There was room for him, and he was cancelled before he could use it."""
+    door = Door(1)
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await door.enter()
+
+    assert scope.cancelled_caught
+    assert door.statistics().inside == 0
+    door.enter_nowait()
+
+
+async def test_who_gives_up_waiting_takes_no_place() -> None:
+    """The place goes to the next in line when the first one does not want it any more."""
+    door = Door(1)
+    door.enter_nowait()
+    scope = anyio.CancelScope()
+
+    async def enter() -> None:
+        with scope:
+            await door.enter()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert door.statistics().waiting == 0
+    with pytest.raises(RunRejected, match="1 of 1 runs are at work"):
+        door.enter_nowait()
+
+
+async def test_who_is_cancelled_while_he_waits_for_his_slot_takes_none() -> None:
+    """A step that waits to go on behind another run leaves no trace when it is cancelled."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step(concurrency=1)
+    async def talk(state: dict[str, Any]) -> Any:
+        for item in range(state["tokens"]):
+            yield item
+        await state["go"].wait()
+
+    def slots() -> tuple[int, int]:
+        (actor,) = (it for it in supervisor.snapshot().actors if it.step == "talk")
+        return actor.busy, actor.returning
+
+    go = anyio.Event()
+    async with Supervisor() as supervisor:
+        parked = supervisor.run(pipe, {"tokens": 50, "go": go}, queue_size=1)
+        await anext(parked)
+        await anyio.wait_all_tasks_blocked()
+        async with supervisor.run(pipe, {"tokens": 0, "go": go}) as other:
+            await anext(other)
+            await anyio.wait_all_tasks_blocked()
+            await anext(parked)
+            await anyio.wait_all_tasks_blocked()
+            assert slots() == (1, 1)
+
+            parked.cancel("enough")
+            end = await parked.wait()
+            assert (end.status.value, slots()) == ("cancelled", (1, 0))
+            go.set()
+            assert (await other.wait()).status.value == "success"
+        assert slots() == (0, 0)
