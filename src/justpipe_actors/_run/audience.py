@@ -21,7 +21,7 @@ from .recording import Recording
 
 if TYPE_CHECKING:
     from ..abc import RunRecorder
-    from ..abc.storing import Hold
+    from ..abc.storing import Shut
     from .hosting import Group
 
 
@@ -57,7 +57,7 @@ class Audience:
                 return True
         return False
 
-    def hold_at(self, hold: Hold) -> bool:
+    def shut_at(self, shut: Shut) -> bool:
         """Let a recorder that listens alone hold up producers where they ask anyway.
 
         Asking the recorder, too, would cost each token a tenth of its price.
@@ -66,7 +66,7 @@ class Audience:
             False when there are others, who have to be asked.
         """
         if len(self.listeners) == 1 and isinstance(self.listeners[0], Recording):
-            self.listeners[0].recorder.hold = hold
+            self.listeners[0].recorder.shut = shut
             return True
         return False
 

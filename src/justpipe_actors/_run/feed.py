@@ -37,9 +37,9 @@ class Feed:
     """Most events that ever waited."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers have to wait."""
-    can_hold: ClassVar[bool] = True
-    """Whether ``hold`` makes producers wait."""
-    _is_held: bool = attrs.field(default=False, init=False)
+    can_shut: ClassVar[bool] = True
+    """Whether ``shut`` makes producers wait."""
+    _is_shut: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _readable: Bell = attrs.field(init=False)
     _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
@@ -136,16 +136,16 @@ class Feed:
         if self._writers and not self._is_crowded():
             self._writers.pop(0).set()
 
-    def hold(self, *, is_held: bool) -> None:
+    def shut(self, *, is_shut: bool) -> None:
         """Let ``is_full`` say also that somebody else has no room.
 
         Producers ask here and wait there, so nobody waits here for that.
         """
-        self._is_held = is_held
+        self._is_shut = is_shut
         self._judge_room()
 
     def _judge_room(self) -> None:
-        self.is_full = self._is_held or self._is_crowded()
+        self.is_full = self._is_shut or self._is_crowded()
 
     def _is_crowded(self) -> bool:
         return 0 < self.capacity <= len(self._events)

@@ -24,13 +24,13 @@ class ParentSink:
     depth: int = 0
     """Nothing waits here."""
 
-    can_hold: ClassVar[bool] = False
+    can_shut: ClassVar[bool] = False
     """It is asked through its child's voice."""
 
     def __len__(self) -> int:
         return 0
 
-    def hold(self, *, is_held: bool) -> None:
+    def shut(self, *, is_shut: bool) -> None:
         """Do nothing: the parent's producers are others."""
 
     def end(self) -> None:

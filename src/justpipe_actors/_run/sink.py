@@ -10,8 +10,8 @@ from ..events import Event
 class Sink(Protocol):
     """Where events go in the end."""
 
-    can_hold: ClassVar[bool]
-    """Whether ``hold`` makes producers wait."""
+    can_shut: ClassVar[bool]
+    """Whether ``shut`` makes producers wait."""
 
     @property
     def dropped(self) -> int:
@@ -30,7 +30,7 @@ class Sink(Protocol):
         """Whether producers have to wait."""
         ...
 
-    def hold(self, *, is_held: bool) -> None:
+    def shut(self, *, is_shut: bool) -> None:
         """Let ``is_full`` say also that somebody else has no room."""
 
     async def wait_room(self) -> None:

@@ -64,8 +64,8 @@ class Tail:
     """Events dropped so far."""
     depth: int = attrs.field(default=0, init=False)
     """Events it keeps, and the most it ever kept: none goes but for another one."""
-    can_hold: ClassVar[bool] = True
-    """Whether ``hold`` makes producers wait."""
+    can_shut: ClassVar[bool] = True
+    """Whether ``shut`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)
     """Only when it is held: producers do not wait for readers."""
     ended: bool = attrs.field(default=False, init=False)
@@ -91,9 +91,9 @@ class Tail:
             self.depth += 1
         self._tell()
 
-    def hold(self, *, is_held: bool) -> None:
+    def shut(self, *, is_shut: bool) -> None:
         """Let ``is_full`` say that somebody else has no room."""
-        self.is_full = is_held
+        self.is_full = is_shut
 
     async def wait_room(self) -> None:
         """Return: there is always room."""

@@ -71,7 +71,7 @@ class RunVoice:
         self._put = self.sink.put
         self._counts = self.tally.events
         is_enough = not self._has_listeners or (
-            self.sink.can_hold and self.audience.hold_at(self.sink.hold)
+            self.sink.can_shut and self.audience.shut_at(self.sink.shut)
         )
         self.room = self.sink if is_enough else self
 
@@ -189,7 +189,9 @@ class RunVoice:
         Streams of tokens are where a run has most of its events, so what they share is
         written once and copied.
         """
-        pattern = {**vars(self._pattern(type, stage, lineage)), "kin": object()}
+        pattern = vars(self._pattern(type, stage, lineage))
+        if not self.hooks:  # what a hook writes into an event makes it another one
+            pattern["kin"] = object()
         counts, name = self._counts, type._value_
         put, has_listeners = self._put, self._has_listeners
         hear, hear_kin = self.audience.put, self.audience.put_kin

@@ -20,17 +20,17 @@ from ..records import (
 from .wrapping import Wake
 
 
-class Hold(Protocol):
+class Shut(Protocol):
     """Makes a run's producers ask their recorder for room, or not any more."""
 
-    def __call__(self, *, is_held: bool) -> None:
+    def __call__(self, *, is_shut: bool) -> None:
         """Say which."""
 
 
 class RunRecorder(Protocol):
     """Writes one run down while it runs; nothing it does may fail the run."""
 
-    hold: Hold
+    shut: Shut
     """Told whenever ``is_full`` changes; the run sets it."""
     on_abort: Callable[[BaseException], None]
     """Told of an interrupt that a user's hook raises, so that it ends the run; as above."""

@@ -45,8 +45,8 @@ class Backlog:
     """Whether the payloads of START and STEP_END are stored at all."""
     events: list[Event] = attrs.field(factory=list, init=False)
     """What is not closed yet, oldest first."""
-    unreadable: int = attrs.field(default=0, init=False)
-    """Events that hooks have made into something that is none."""
+    lost: int = attrs.field(default=0, init=False)
+    """Events that were dropped, or that hooks have made into something that is none."""
     _closed: list[Stretch] = attrs.field(factory=list, init=False)
     _closing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     # By the identity of events that are still in the list.
@@ -103,7 +103,7 @@ class Backlog:
             try:
                 self._closed += list(stretches_of(events, self._payloads, self._metas))
             except Exception as error:  # noqa: BLE001 - whatever hooks have put in them
-                self.unreadable += len(events)
+                self.lost += len(events)
                 for event in events:
                     self._payloads.pop(id(event), None)
                     self._metas.pop(id(event), None)
@@ -120,10 +120,15 @@ class Backlog:
         """Take all that waits."""
         self.close()
         with self._closing:
-            taken, self._closed = self._closed, []
-            self._count = self._waiting = 0
-        return taken
+            return self._taken()
 
-    def drop(self) -> int:
-        """Forget all that waits; return how many events that is.  From both sides."""
-        return sum(map(len, self.take()))
+    def drop(self) -> None:
+        """Forget all that waits; from both sides."""
+        self.close()
+        with self._closing:
+            self.lost += sum(map(len, self._taken()))
+
+    def _taken(self) -> list[Stretch]:
+        taken, self._closed = self._closed, []
+        self._count = self._waiting = 0
+        return taken

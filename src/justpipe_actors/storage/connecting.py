@@ -178,6 +178,12 @@ class Database:
         return self.path.with_name(self.path.name + "-wal")
 
 
+def may_heal(error: Exception) -> bool:
+    """Tell whether to wait: somebody else has the file locked, and nothing is broken."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def add_functions(connection: sqlite3.Connection) -> None:
     """Teach a connection what the queries need."""
     connection.create_function("folded", 1, _folded, deterministic=True)

@@ -19,6 +19,7 @@ from .backlog import Backlog
 from .encoding import Encoder, StatePolicy
 from .places import DATABASE, DESCRIPTION, replace_text, storage_root
 from .recorder import Recorder
+from .redacting import Redaction
 from .sqlite import SQLiteBackend
 from .writer import Writer
 
@@ -114,7 +115,7 @@ class Persistence:
             encoder=Encoder(run_id, self.state, self.limit),
             backlog=Backlog(self.state != "none"),
             flush_every=self.flush_interval or HURRY,
-            redact=self.redact,
+            redaction=Redaction(self.redact, run_id) if self.redact else None,
             fingerprint=self._about.fingerprint,
         )
 

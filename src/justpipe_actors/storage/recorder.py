@@ -1,7 +1,5 @@
 """One run on its way into a store, seen from the event loop.
 
-What it says waits in a backlog, from which the writer's thread takes.
-
 **It waits first, and drops later.**  While too much waits, whoever produces for the user
 waits too, as for any observer, so memory is bounded and nothing is lost.  A store that
 takes nothing for ``PATIENCE`` seconds is given up for this run: producers go on, later
@@ -14,22 +12,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import anyio
 import attrs
 
-from ..abc import Redact, Wake
-from ..abc.storing import Hold
+from ..abc import Wake
+from ..abc.storing import Shut
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
-from ..records import EventChunk, OpenStatus, RunRecord
+from ..records import EventChunk, RunRecord
 from .backlog import HEAVIEST, LONG, LONGEST, Backlog
 from .encoding import Encoder
-from .owners import this_owner
-from .redacting import redacted
+from .redacting import Redaction
+from .scribe import Scribe
 from .stretches import Stretch
-from .summing import Words, ended
+from .summing import Words, begun, ended
 
 
 PATIENCE = 10.0
@@ -40,20 +37,7 @@ _STEP_START, _STEP_END = EventType.STEP_START, EventType.STEP_END
 _logger = logging.getLogger("justpipe_actors.persistence")
 
 
-class Scribe(Protocol):
-    """Who writes what recorders hold."""
-
-    def open(self, recorder: Recorder) -> None:
-        """Write for one more run."""
-
-    def stir(self) -> None:
-        """Hear that something waits."""
-
-    def hurry(self) -> None:
-        """Hear that something should not wait any longer."""
-
-
-def _no_hold(*, is_held: bool) -> None:
+def _shut_nothing(*, is_shut: bool) -> None:
     """Hold up nobody: the run asks the recorder itself."""
 
 
@@ -71,7 +55,7 @@ class Recorder:
     """What it has said and the writer has not taken."""
     flush_every: int
     """Events that wait when the writer is told to hurry."""
-    redact: Redact | None = None
+    redaction: Redaction | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
     """Names the definition that runs."""
@@ -88,15 +72,15 @@ class Recorder:
     failing_since: float | None = attrs.field(default=None, init=False)
     """When the store began to refuse it, on a monotonic clock."""
     missed: int = attrs.field(default=0, init=False)
-    """Events that the writer could not store."""
+    """Events that the writer has taken and could not store."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers should ask for room; whether there is, only asking tells."""
-    hold: Hold = attrs.field(default=_no_hold, init=False)
+    shut: Shut = attrs.field(default=_shut_nothing, init=False)
     """Told whenever ``is_full`` changes."""
     on_abort: Callable[[BaseException], None] = attrs.field(
         default=lambda error: None, init=False
     )
-    """Told when ``redact`` raises what is more than a failure, such as an interrupt."""
+    """Told of an interrupt that the redaction raises."""
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
     is_hurried: bool = attrs.field(default=False, init=False)
@@ -105,9 +89,7 @@ class Recorder:
     _events: list[Event] = attrs.field(init=False)
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
     _is_behind: bool = attrs.field(default=False, init=False)
-    _uncounted: int = attrs.field(default=0, init=False)
     _words: Words = attrs.field(factory=Words, init=False)
-    _is_warned: bool = attrs.field(default=False, init=False)
     _room: anyio.Event | None = attrs.field(default=None, init=False)
     _stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
@@ -118,24 +100,16 @@ class Recorder:
 
     def begin(self, wake: Wake) -> None:
         """Hear that the run begins, and how to call into its loop."""
-        now = datetime.now(UTC)
         self._wake = wake
-        self.record = RunRecord(
-            self.run_id,
-            now,
-            None,
-            None,
-            OpenStatus.RUNNING,
-            fingerprint=self.fingerprint,
-            owner=this_owner(),
-            last_seen=now,
-        )
+        self.record = begun(self.run_id, self.fingerprint, datetime.now(UTC))
         self.writer.open(self)
 
     def put(self, event: Event) -> None:
         """Keep an event as it is at this moment."""
-        if self.redact is not None:
-            event = self._redacted(self.redact, event)
+        if self.redaction is not None:
+            event, interrupt = self.redaction.apply(event)
+            if interrupt is not None:
+                self.on_abort(interrupt)
         kind = event.type
         if kind is not _STEP_START and kind is not _STEP_END:
             self._words.note(event, self.run_id)
@@ -144,7 +118,7 @@ class Recorder:
 
     def put_kin(self, event: Event, payload: object) -> None:
         """Keep an event of a kin: mostly a token, and then this is all."""
-        if type(payload) is str and len(payload) < LONG and self.redact is None:
+        if type(payload) is str and len(payload) < LONG and self.redaction is None:
             self._events.append(event)
             if len(self._events) >= self._due:
                 self._reach_due()
@@ -160,7 +134,7 @@ class Recorder:
         """
         backlog = self.backlog
         if self.is_given_up:
-            self._uncounted += backlog.drop()
+            backlog.drop()
             self._due = LONGEST
             return
         if backlog.is_long:
@@ -175,21 +149,7 @@ class Recorder:
             self.writer.hurry()
         if backlog.weight >= HEAVIEST:
             self.is_full = True
-            self.hold(is_held=True)
-
-    def _redacted(self, redact: Redact, event: Event) -> Event:
-        event, problem = redacted(redact, event)
-        if problem is not None and not isinstance(problem, Exception):
-            self.on_abort(problem)
-        if problem is not None and not self._is_warned:
-            self._is_warned = True
-            # Not its text: the hook may have put into it what it was to hide.
-            _logger.warning(
-                "persist_redact failed, so events of run %s are stored empty: %s",
-                self.run_id,
-                type(problem).__name__,
-            )
-        return event
+            self.shut(is_shut=True)
 
     async def wait_room(self) -> None:
         """Wait until there is room, or give the store up."""
@@ -203,7 +163,7 @@ class Recorder:
         if self._is_crowded():
             self.give_up(f"the store took nothing for {PATIENCE:g} seconds")
         self.is_full = False
-        self.hold(is_held=False)
+        self.shut(is_shut=False)
 
     def _is_crowded(self) -> bool:
         return self.backlog.weight >= HEAVIEST and not self.is_given_up
@@ -256,7 +216,7 @@ class Recorder:
 
     def _drop(self) -> None:
         chunks, self.pending = self.pending, []
-        self.missed += self.backlog.drop()
+        self.backlog.drop()
         self.missed += sum(chunk.last - chunk.first + 1 for chunk in chunks)
 
     @property
@@ -268,8 +228,7 @@ class Recorder:
         """Return how the run ended, once nothing of it waits any more."""
         if self.outcome is None or self.backlog:
             return None
-        lost = self.missed + self._uncounted + self.backlog.unreadable
-        return replace(self.outcome, lost_events=lost)
+        return replace(self.outcome, lost_events=self.missed + self.backlog.lost)
 
     def saved(self) -> None:
         """Hear that what was taken is stored."""

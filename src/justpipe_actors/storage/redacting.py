@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
+
+import attrs
 
 from ..abc import Redact
 from ..codec import to_plain
 from ..events import Event
 
+
+_logger = logging.getLogger("justpipe_actors.persistence")
 
 REDACTED = "[redacted]"
 """Stands for what was not stored."""
@@ -44,17 +49,39 @@ def _masked(value: Any, hidden: Collection[str]) -> Any:
     return value
 
 
-def redacted(redact: Redact, event: Event) -> tuple[Event, BaseException | None]:
-    """Return the event as it may be stored, and what went wrong.
+@attrs.define(eq=False)
+class Redaction:
+    """The user's hook at work on one run."""
 
-    When anything does, its content is left out: what was to be hidden must not leak.
-    An interrupt is no exception to that; whoever calls has to pass it on.
-    """
-    try:
-        found: object = redact(event)
-        if isinstance(found, Event) and found.seq == event.seq:
-            return found, None
-        problem: BaseException = TypeError("it must return the event, with its seq")
-    except BaseException as error:  # noqa: BLE001, ASYNC103 - it is returned
-        problem = error
-    return replace(event, payload=REDACTED, meta=None), problem  # noqa: ASYNC104
+    redact: Redact
+    """Rewrites events before they are stored."""
+    run_id: str
+    """The run."""
+    _is_warned: bool = attrs.field(default=False, init=False)
+
+    def apply(self, event: Event) -> tuple[Event, BaseException | None]:
+        """Return an event as it may be stored, and an interrupt to be passed on.
+
+        When anything goes wrong, the event's content is left out: what was to be hidden
+        must not leak.  An interrupt is no exception to that.
+        """
+        try:
+            found: object = self.redact(event)
+            if isinstance(found, Event) and found.seq == event.seq:
+                return found, None
+            problem: BaseException = TypeError("it must return the event, with its seq")
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - it is returned
+            problem = error
+        self._warn(problem)
+        interrupt = None if isinstance(problem, Exception) else problem
+        return replace(event, payload=REDACTED, meta=None), interrupt  # noqa: ASYNC104
+
+    def _warn(self, problem: BaseException) -> None:
+        if not self._is_warned:
+            self._is_warned = True
+            # Not its text: the hook may have put into it what it was to hide.
+            _logger.warning(
+                "persist_redact failed, so events of run %s are stored empty: %s",
+                self.run_id,
+                type(problem).__name__,
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from .inserting import (
 from .queries import ABANDONED_WORDS, is_prefix
 from .rows import parse_line
 from .sqlevents import EventsWanted, payload_of, read_events
-from .sqlrows import RUN_COLUMNS, readable, run_of
+from .sqlrows import RUN_COLUMNS, readable, run_of, summary_of
 from .sqlwhere import COUNTS, LABEL, RUNS, Condition, where
 
 
@@ -170,7 +170,7 @@ class SQLiteBackend:
             f"min(duration_s), max(duration_s), max(start_time) "
             f"FROM {RUNS} WHERE {condition} GROUP BY 1"
         )
-        return _summary(self._rows(sql, values))
+        return summary_of(self._rows(sql, values))
 
     def get_events(
         self,
@@ -238,20 +238,3 @@ def _check_json(connection: sqlite3.Connection, texts: Sequence[str]) -> None:
     """Let SQLite refuse what is no JSON: programs for the reference expect its error."""
     for text in texts:
         connection.execute("SELECT json(?)", (text,))
-
-
-def _summary(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
-    timed = sum(row[2] for row in rows)
-    total = sum(row[3] for row in rows)
-    least = [row[4] for row in rows if row[4] is not None]
-    most = [row[5] for row in rows if row[5] is not None]
-    return RunSummary(
-        counts={row[0]: row[1] for row in rows},
-        timed=timed,
-        average=timedelta(seconds=total / timed) if timed else None,
-        shortest=timedelta(seconds=min(least)) if least else None,
-        longest=timedelta(seconds=max(most)) if most else None,
-        last_start=max(
-            (datetime.fromtimestamp(row[6], UTC) for row in rows), default=None
-        ),
-    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from ..outcomes import PipelineTerminalStatus
-from ..records import OpenStatus, RunRecord, RunStatus
+from ..records import OpenStatus, RunRecord, RunStatus, RunSummary
 
 
 T = TypeVar("T")
@@ -126,3 +126,21 @@ def _moment(seconds: float) -> datetime:
 def clean(text: str | None) -> str | None:
     """Make a text storable: half a surrogate pair is not."""
     return text and text.encode(errors="backslashreplace").decode()
+
+
+def summary_of(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
+    """Build the figures of some runs from one row for each label."""
+    timed = sum(row[2] for row in rows)
+    total = sum(row[3] for row in rows)
+    least = [row[4] for row in rows if row[4] is not None]
+    most = [row[5] for row in rows if row[5] is not None]
+    return RunSummary(
+        counts={row[0]: row[1] for row in rows},
+        timed=timed,
+        average=timedelta(seconds=total / timed) if timed else None,
+        shortest=timedelta(seconds=min(least)) if least else None,
+        longest=timedelta(seconds=max(most)) if most else None,
+        last_start=max(
+            (datetime.fromtimestamp(row[6], UTC) for row in rows), default=None
+        ),
+    )

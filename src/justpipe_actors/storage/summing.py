@@ -1,4 +1,4 @@
-"""A run's record once it has ended: its true status, and why in words.  Pure."""
+"""A run's record: as it begins, and once it has ended with its true status and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import attrs
 from ..codec import to_plain, to_text
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from ..records import RunRecord
+from ..records import OpenStatus, RunRecord
+from .owners import this_owner
 
 
 _FINISH, _TIMEOUT, _SUSPEND = EventType.FINISH, EventType.TIMEOUT, EventType.SUSPEND
@@ -37,6 +38,21 @@ class Words:
             self.finish = event
         elif kind is _TIMEOUT and event.origin_run_id == run_id:
             self.timeout = _text(event.payload)
+
+
+def begun(run_id: str, fingerprint: str | None, now: datetime) -> RunRecord:
+    """Return the record of a run that begins in this process."""
+    running, owner = OpenStatus.RUNNING, this_owner()
+    return RunRecord(
+        run_id,
+        now,
+        None,
+        None,
+        running,
+        fingerprint=fingerprint,
+        owner=owner,
+        last_seen=now,
+    )
 
 
 def ended(

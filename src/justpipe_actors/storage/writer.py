@@ -1,8 +1,7 @@
 """The thread that writes the runs of one pipe, all of them in one transaction per turn.
 
 It begins with the first run and ends a moment after the last, so that runs that follow
-each other share it.  It sleeps until a run has something for it and then lingers a moment
-for more, unless a run is in a hurry because much waits or because it ends.
+each other share it.  ``alarm`` says when it wakes up.
 
 Nothing it does can fail a run: what goes wrong is a warning on the logger
 ``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
@@ -15,7 +14,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +22,11 @@ from typing import cast
 
 from ..abc import ChunkStore, StorageBackend
 from ..records import RunRecord
+from .alarm import Alarm
 from .chunks import event_texts
-from .owners import BEAT
+from .connecting import may_heal
 from .recorder import PATIENCE, Recorder
 
-
-LINGER = 0.25
-"""Seconds that the first event to wait may wait for others, and the thread for a run."""
 
 RETRY = 1.0
 """Seconds before a store that failed is tried again."""
@@ -55,17 +51,11 @@ class Writer:
     def _start_over(self) -> None:
         """Know of nothing: as a new writer, and as one in a forked child."""
         self._process = os.getpid()
-        self._bell = threading.Condition()
+        self._alarm = Alarm()
         self._recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._store: StorageBackend | None = None
         self._takes_chunks = False
-        self._is_urgent = False
-        self._is_closing = False
-        self._linger_until: float | None = None
-        self._retry_at: float | None = None
-        self._beat_at = 0.0
-        self._sleeps_until = 0.0
 
     # -- from event loops
 
@@ -73,7 +63,7 @@ class Writer:
         """Write for one more run."""
         if self._process != os.getpid():
             self._start_over()
-        with self._bell:
+        with self._alarm.bell:
             self._recorders.append(recorder)
             if self._thread is None:
                 self._start_thread()
@@ -82,32 +72,23 @@ class Writer:
         name = f"justpipe_actors writer of {self._name}"
         # A daemon: a run that never ends must not keep the program from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._beat_at = time.monotonic() + BEAT
+        self._alarm.set_beat()
         self._thread.start()
         atexit.register(self._leave)
 
     def stir(self) -> None:
         """Say that something waits."""
-        with self._bell:
-            if self._linger_until is None:
-                self._linger_until = time.monotonic() + LINGER
-                # To wake a thread costs more than to take an event in.
-                if self._sleeps_until > self._linger_until:
-                    self._bell.notify()
+        self._alarm.stir()
 
     def hurry(self) -> None:
         """Say that something should not wait any longer."""
-        with self._bell:
-            self._is_urgent = True
-            self._bell.notify()
+        self._alarm.hurry()
 
     def _leave(self) -> None:
         """Write what waits before the interpreter is gone."""
         thread = self._thread
         if thread is not None and self._process == os.getpid():
-            with self._bell:
-                self._is_closing = True
-                self._bell.notify()
+            self._alarm.close()
             thread.join(PATIENCE)
 
     # -- in the thread: when
@@ -120,38 +101,22 @@ class Writer:
                 # Even SystemExit, if a store raises it: a thread has nobody to pass it to.
                 _logger.exception("The writer of pipe %s has failed", self._name)
                 self._abandon(f"the writer has failed: {error}")
-            if self._is_closing:
+            if self._alarm.is_closing:
                 return
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when no run is left."""
-        with self._bell:
-            ends_at = time.monotonic() + LINGER
-            while not self._is_closing:
-                now = time.monotonic()
-                if self._recorders:
-                    until = self._due()
-                    if self._is_urgent or until <= now:
-                        break
-                elif (until := ends_at) <= now:
-                    break
-                self._sleeps_until = until
-                self._bell.wait(until - now)
-            self._sleeps_until = 0.0
-            self._is_urgent, self._linger_until = False, None
+        with self._alarm.bell:
+            self._alarm.wait(self._recorders)
             if not self._recorders:
                 self._thread = None
                 atexit.unregister(self._leave)
             return self._thread is not None
 
-    def _due(self) -> float:
-        moments = (self._linger_until, self._retry_at, self._beat_at)
-        return min(moment for moment in moments if moment is not None)
-
     # -- in the thread: what
 
     def _turn(self, recorders: Sequence[Recorder]) -> None:
-        self._retry_at = None
+        self._alarm.retry_at = None
         try:
             store = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a store raises
@@ -162,8 +127,7 @@ class Writer:
             recorder.take(may_refer=self._takes_chunks)
         # One that was given up is left alone until it ends.
         self._save(store, [one for one in recorders if one.is_wanted])
-        if time.monotonic() >= self._beat_at:
-            self._beat_at = time.monotonic() + BEAT
+        if self._alarm.is_beat_due():
             self._give_sign(store, [one.run_id for one in recorders if one.is_begun])
 
     def _give_sign(self, store: StorageBackend, names: Sequence[str]) -> None:
@@ -220,18 +184,18 @@ class Writer:
 
     def _failed(self, recorder: Recorder, error: Exception) -> None:
         now = time.monotonic()
-        self._retry_at = now + RETRY
+        self._alarm.retry_at = now + RETRY
         if recorder.is_given_up:
             # Not even its record could be stored.
             if recorder.outcome is not None:
                 self._part(recorder)
             return
         recorder.failing_since = recorder.failing_since or now
-        is_late = now - recorder.failing_since >= PATIENCE or self._is_closing
-        if is_late or not _may_heal(error):
+        is_late = now - recorder.failing_since >= PATIENCE or self._alarm.is_closing
+        if is_late or not may_heal(error):
             recorder.give_up(f"the store failed: {error}")
             # At once: what is left to do is to note that events are missing.
-            self._retry_at = now
+            self._alarm.retry_at = now
 
     def _abandon(self, reason: str | None) -> None:
         """Give all runs up; those that have ended are done with."""
@@ -243,7 +207,7 @@ class Writer:
                 self._part(recorder)
 
     def _part(self, recorder: Recorder) -> None:
-        with self._bell:
+        with self._alarm.bell:
             self._recorders.remove(recorder)
         recorder.close()
 
@@ -255,9 +219,3 @@ class Writer:
                 self._name,
                 error,
             )
-
-
-def _may_heal(error: Exception) -> bool:
-    """Tell whether to wait: somebody else has the file locked, and nothing is broken."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
