@@ -47,7 +47,7 @@ class Recorder:
 
     run_id: str
     """The run."""
-    writer: Scribe
+    writer: Scribe[Recorder]
     """Who writes."""
     encoder: Encoder
     """Turns its events into chunks; used by the writer's thread only."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 
-if TYPE_CHECKING:
-    from .recorder import Recorder
+R_contra = TypeVar("R_contra", contravariant=True)
+"""Recorders, which know their scribe and not the other way round."""
 
 
-class Scribe(Protocol):
+class Scribe(Protocol[R_contra]):
     """Who writes what recorders hold."""
 
-    def open(self, recorder: Recorder) -> None:
+    def open(self, recorder: R_contra) -> None:
         """Write for one more run."""
 
     def stir(self) -> None:
