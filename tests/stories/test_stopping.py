@@ -1047,51 +1047,49 @@ def test_a_foreign_cancellation_can_be_handled(quiet_log: None) -> None:
 # -- scopes and variables of steps
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("queue_size", [1, 0])
 @pytest.mark.parametrize("structured", [True, False])
-def test_a_step_yields_inside_a_cancel_scope(
-    play: Play, queue_size: int, structured: bool
+async def test_a_step_yields_inside_a_cancel_scope(
+    queue_size: int, structured: bool
 ) -> None:
     """A stream may yield inside ``move_on_after``: the scope bounds it, reader's pauses included, and nothing else."""
+    before = everybody()
+    pipe: AnyPipe = Pipe(dict)
 
-    async def main() -> None:
-        pipe: AnyPipe = Pipe(dict)
+    @pipe.step(to="following")
+    async def talk() -> AsyncIterator[str]:
+        with anyio.move_on_after(0.01):
+            yield "one"
+            yield "two"
+            yield "three"
+            await anyio.sleep_forever()
+        yield "last"
 
-        @pipe.step(to="following")
-        async def talk() -> AsyncIterator[str]:
-            with anyio.move_on_after(0.01):
-                yield "one"
-                yield "two"
-                yield "three"
-                await anyio.sleep_forever()
-            yield "last"
+    @pipe.step("following")
+    async def following() -> AsyncIterator[str]:
+        await checkpoint()
+        yield "following"
 
-        @pipe.step("following")
-        async def following() -> AsyncIterator[str]:
-            await checkpoint()
-            yield "following"
+    async def consume() -> list[str]:
+        words = [(await until_token(run)).payload]
+        await anyio.sleep(0.03)
+        events = [event async for event in run]
+        words += [e.payload for e in events if e.type is EventType.TOKEN]
+        assert events[-1].payload.status is PipelineTerminalStatus.SUCCESS
+        return words
 
-        async def consume() -> list[str]:
-            words = [(await until_token(run)).payload]
-            await anyio.sleep(0.03)
-            events = [event async for event in run]
-            words += [e.payload for e in events if e.type is EventType.TOKEN]
-            assert events[-1].payload.status is PipelineTerminalStatus.SUCCESS
-            return words
-
-        run = pipe.run({}, queue_size=queue_size)
-        if structured:
-            async with run:
-                words = await consume()
-        else:
+    run = pipe.run({}, queue_size=queue_size)
+    if structured:
+        async with run:
             words = await consume()
-        assert words[0] == "one"
-        assert words[-2:] == ["last", "following"]
-        assert len(words) == (5 if queue_size == 0 else 4)
-        assert is_untouched()
-        await anyio.sleep(0.001)
-
-    play(main)
+    else:
+        words = await consume()
+    assert words[0] == "one"
+    assert words[-2:] == ["last", "following"]
+    assert len(words) == (5 if queue_size == 0 else 4)
+    assert is_untouched()
+    await nothing_left(before)
 
 
 spoken: ContextVar[str] = ContextVar("spoken", default="unset")
