@@ -440,6 +440,35 @@ async def test_many_tokens_are_stored_one_by_one(store: StorageBackend) -> None:
     ]
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+async def test_what_a_hook_makes_of_one_token_is_stored(
+    store: StorageBackend, *, in_place: bool
+) -> None:
+    """Tokens that are alike are stored together, and one that is not is not lost in them."""
+    pipe: AnyPipe = AnyPipe(storage=store)
+
+    @pipe.step("talk")
+    async def talk() -> AsyncIterator[str]:
+        for n in range(100):
+            yield f"t{n}"
+
+    def rename(event: Event) -> Event:
+        if event.payload != "t50":
+            return event
+        if not in_place:
+            return replace(event, stage="other", meta={"k": 1})
+        vars(event).update(stage="other", meta={"k": 1})
+        return event
+
+    pipe.add_event_hook(rename)
+    seen = await run(pipe)
+
+    stored = store.get_events(only(store).run_id)
+    assert [e.step_name for e in stored] == [e.stage for e in seen]
+    (odd,) = [json.loads(e.data) for e in stored if e.step_name == "other"]
+    assert (odd["payload"], odd["meta"]) == ("t50", {"k": 1})
+
+
 # -- while it runs
 
 

@@ -30,7 +30,7 @@ Storage = StorageBackend | str | Path | None
 Storable: Any = (StorageBackend, str, Path, type(None))
 """The same, to be asked at run time."""
 
-HURRY = 8192
+HURRY = 16_384
 """Events that wait when the writer is told to hurry, unless the user says otherwise."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
