@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -180,6 +181,19 @@ async def test_in_a_sub_pipeline(is_hosted: bool) -> None:
     assert run.end is not None
     assert (run.end.status.value, run.end.error) == ("cancelled", "enough")
     assert anyio.current_time() - since < GRACE + 2
+
+
+@pytest.mark.parametrize("is_hosted", [False, True])
+async def test_the_timeout_of_a_sub_step(is_hosted: bool) -> None:
+    """A child that is held up by its hook is a step that took too long, not a cancelled run."""
+    child, _ = endless()
+    parent: AnyPipe = Pipe(None)
+    parent.sub("child", pipeline=child, timeout=2)(lambda state: state)
+    async with Supervisor() if is_hosted else nullcontext():
+        end = await parent.run({}).wait()
+
+    assert (end.status.value, end.failed_step) == ("failed", "child")
+    assert "timed out after 2s" in str(end.error)
 
 
 # -- as long as nobody asks

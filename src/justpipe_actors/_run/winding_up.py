@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 
 from .. import seams
 from ..errors import HookTimeoutError
@@ -32,6 +33,8 @@ async def wind_up(run: Run) -> None:
     if run.order.plan.shutdown or run.voice.audience.is_patient:
         async with anyio.create_task_group() as own:
             await _close_down(run, own)
+        # Whoever cancelled the owner meanwhile was not heard behind the shield.
+        await anyio.lowlevel.checkpoint_if_cancelled()
     elif run.voice.audience.listeners:
         with anyio.CancelScope(shield=True):
             await _shut_down(run)
