@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from justpipe_actors import DefinitionError, Event
+from justpipe_actors import DefinitionError, Event, Pipe
 from justpipe_actors._definition.registry import Registry
 from justpipe_actors._definition.steps import Options, StepDef
 from justpipe_actors.abc import Observer
+from justpipe_actors.errors import PipelineValidationWarning
 from justpipe_actors.events import NodeKind
 from justpipe_actors.shape import InjectionSource
 
@@ -129,3 +130,21 @@ def test_the_last_error_hook_wins() -> None:
 
     assert registry.error_hook is not None
     assert registry.error_hook.injection_metadata == {"e": InjectionSource.ERROR}
+
+
+@pytest.mark.parametrize("register", ["on_startup", "on_shutdown"])
+def test_a_hook_that_yields_is_doubted(register: str) -> None:
+    """Calling it runs nothing; the warning names it and the remedy."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    async def session() -> Any:
+        yield 1
+
+    def setup() -> Any:
+        yield 1
+
+    for hook in (session, setup):
+        with pytest.warns(PipelineValidationWarning, match=hook.__name__) as caught:
+            getattr(pipe, register)(hook)
+        assert "@pipe.resource" in str(caught[0].message)
+        assert caught[0].filename == __file__

@@ -38,7 +38,7 @@ def everything() -> AnyPipe:
     inner.step("deeper")(stream)
     pipe = AnyPipe(name="all", allow_multi_root=True)
     pipe.on_startup(work)
-    pipe.on_startup(stream)
+    pipe.on_startup(again)
     pipe.on_shutdown(work)
     pipe.step("read", to=["fan", "again"])(work)
     pipe.step(again, to="route")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from ..abc import EventHook, Middleware, ObserverProtocol
+from ..errors import PipelineValidationWarning
+from ..shape import resolve_name
 from .names import label_of
 from .registry import Registry
 from .resources import define_resource
@@ -27,11 +31,13 @@ class HookDecorators:
 
     def on_startup(self, func: FuncT) -> FuncT:
         """Call this before the first step of every run."""
+        _doubt_generator(func)
         self.registry.add_startup(func)
         return func
 
     def on_shutdown(self, func: FuncT) -> FuncT:
         """Call this when a run ends, however it ends."""
+        _doubt_generator(func)
         self.registry.add_shutdown(func)
         return func
 
@@ -114,3 +120,14 @@ class HookDecorators:
             TypeError: it lacks a hook, or one is not ``async def``.
         """
         self.registry.add_observer(observer)
+
+
+def _doubt_generator(func: Callable[..., Any]) -> None:
+    """Warn of a hook that yields: calling it makes a generator, and runs nothing."""
+    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+        warnings.warn(
+            f"Hook '{resolve_name(func)}' yields, so nothing in it would ever run. "
+            "Remove the yield, or make it a @pipe.resource, which is opened and closed.",
+            PipelineValidationWarning,
+            stacklevel=3,
+        )
