@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from justpipe_actors import EventType, Pipe, Retry, Skip, Stop, Suspend
+from justpipe_actors.types import _Map
 
 from ..samples import told
 
@@ -73,6 +74,30 @@ async def test_a_join_can_be_begun_without_the_missing() -> None:
         "STEP_END c",
         "FINISH SUCCESS",
     ]
+
+
+async def test_a_map_can_stand_in_for_the_missing() -> None:
+    """The workers of a handler's map have an owner of their own, and the run ends."""
+    async with late(lambda error: _Map("xy", "instead")).run({}, start="a") as run:
+        events = [event async for event in run]
+
+    said = told(events)
+    assert said[said.index("MAP_START d") :] == [
+        "MAP_START d",
+        "MAP_WORKER instead[0]",
+        "MAP_WORKER instead[1]",
+        "STEP_START instead",
+        "STEP_END instead",
+        "STEP_START instead",
+        "STEP_END instead",
+        "MAP_COMPLETE d",
+        "STEP_END c",
+        "FINISH SUCCESS",
+    ]
+    ids = {one.stage: one for one in events if one.type is EventType.STEP_START}
+    mapped = next(one for one in events if one.type is EventType.MAP_START)
+    assert mapped.invocation_id not in {one.invocation_id for one in ids.values()}
+    assert ids["instead"].owner_invocation_id == mapped.invocation_id
 
 
 @pytest.mark.parametrize("answer", [Skip(), None], ids=["skip", "none"])

@@ -11,6 +11,7 @@ from .._plan.answers import FanOut
 from .._plan.nodes import MapNode
 from ..errors import MapSourceError
 from .bell import Bell
+from .voices import Lineage
 
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Fan:
     """Refill when no more than this many are left."""
     budget: float | None
     """Seconds left for producing items."""
+    lineage: Lineage
+    """The ids of its events; its workers are counted by its invocation."""
     bell: Bell = attrs.field(factory=Bell, init=False)
     """Rung when workers finish."""
     said: dict[str, object] = attrs.field(factory=dict, init=False)
@@ -77,7 +80,19 @@ def open_fan(act: Activation, order: FanOut, budget: float | None) -> Fan:
     window = chosen or WINDOW
     low = window - 1 if chosen else window // 2
     source = _iterate(node.name, order.items)
-    return Fan(act, order.target, source, total, window, low, budget)
+    lineage = act.lineage if act.lineage.invocation else _own_lineage(act)
+    return Fan(act, order.target, source, total, window, low, budget, lineage)
+
+
+def _own_lineage(act: Activation) -> Lineage:
+    """Return ids for the map of a handler that was asked about a barrier's timeout.
+
+    No invocation of the join has begun, and workers must belong to one.
+    """
+    ledger = act.ledger
+    ledger.invocations = number = ledger.invocations + 1
+    invocation = f"{ledger.run_id}:{number}"
+    return Lineage(invocation, owner=invocation)
 
 
 def _length(items: object) -> int | None:

@@ -21,7 +21,7 @@ from .wave import Wave
 if TYPE_CHECKING:
     from attrs import frozen
 
-    from .activation import Activation
+    from .fan import Fan
 else:
     # Frozen for type checkers only: see ``messages``.
     from attrs import define as frozen
@@ -54,13 +54,11 @@ def begin(
     posting.send(ledger, wave, message)
 
 
-def begin_item(
-    ledger: Ledger, step: str, item: object, fan: Activation, scope: tuple[str, ...]
-) -> None:
+def begin_item(ledger: Ledger, item: object, fan: Fan, scope: tuple[str, ...]) -> None:
     """Start a map's worker for an item, in a wave of its own that is opened when needed."""
     ledger.wave_count = number = ledger.wave_count + 1
-    before = ledger.wave_of(fan.message).seen()
-    owner = fan.lineage.invocation
+    before = ledger.wave_of(fan.act.message).seen()
+    step, owner = fan.worker, fan.lineage.invocation
     one = Start(ledger.run_id, step, number, owner, item, owner, scope, before=before)
     posting.send(ledger, None, one)
 

@@ -39,7 +39,7 @@ _logger = logging.getLogger("justpipe_actors")
 async def run_fan(fan: Fan) -> Answer:
     """Start a worker for every item and wait for all of them."""
     act = fan.act
-    invocation = act.lineage.invocation or ""
+    invocation = fan.lineage.invocation or ""
     problem: Exception | None = None
     try:
         item = await _pull(fan)
@@ -107,7 +107,7 @@ def _start_worker(fan: Fan, item: object) -> None:
     act.ledger.voice.say_on(fan.said, EventType.MAP_WORKER, label, payload)
     fan.pulled += 1
     fan.in_flight += 1
-    flow.begin_item(act.ledger, fan.worker, item, act, (*act.lineage.scope, label))
+    flow.begin_item(act.ledger, item, fan, (*fan.lineage.scope, label))
 
 
 async def _wait_below(fan: Fan, limit: int) -> None:
@@ -170,7 +170,7 @@ def _say_start(fan: Fan) -> None:
     payload = {"target": fan.worker, "item_count": fan.total}
     act.ledger.tally.maps_started += 1
     fan.said = act.ledger.voice.say(
-        EventType.MAP_START, act.node.name, payload, NodeKind.MAP, act.lineage
+        EventType.MAP_START, act.node.name, payload, NodeKind.MAP, fan.lineage
     )
 
 
@@ -180,11 +180,11 @@ def _say_complete(fan: Fan) -> None:
     payload = {
         "target": fan.worker,
         "item_count": fan.pulled,
-        "owner_invocation_id": act.lineage.invocation,
-        "owner_scope": act.lineage.scope,
+        "owner_invocation_id": fan.lineage.invocation,
+        "owner_scope": fan.lineage.scope,
     }
     ids = attrs.evolve(
-        act.lineage, parent=None, owner=act.lineage.invocation, attempt=1
+        fan.lineage, parent=None, owner=fan.lineage.invocation, attempt=1
     )
     act.ledger.voice.say(
         EventType.MAP_COMPLETE, act.node.name, payload, NodeKind.MAP, ids
