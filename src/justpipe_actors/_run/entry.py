@@ -49,6 +49,7 @@ class Entry:
         self._tasks: TaskGroup | None = None
         self._line: anyio.CancelScope | None = None
         self._cancelled: str | None = None
+        self._is_entered = False
         self._is_closed = False
         self._is_over = False
 

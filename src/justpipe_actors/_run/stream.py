@@ -56,6 +56,7 @@ class RunStream(Entry):
         """Begin the run as a child of this block."""
         if self._tail is not None:
             return self
+        self._is_entered = True
         owner = self._owner or ambient_owner()
         if owner is not None:
             await self._begin_hosted(owner)
@@ -122,7 +123,7 @@ class RunStream(Entry):
                 await seams.active.reach(Seam.READ, self.run_id, "consumer")
             event = await reader.get()
         except anyio.get_cancelled_exc_class():
-            if self._tasks is None and self._tail is None:
+            if not self._is_entered and self._tail is None:
                 await self._give_up(self._running())  # noqa: ASYNC102
             raise
         if event is not None:
