@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any
 
 
 PERSIST_LIMIT = 1_000_000
@@ -81,7 +81,3 @@ class Event:
     """The map workers and sub-pipelines around it, outermost first."""
     meta: dict[str, Any] | None = None
     """What the step recorded, and the framework's own figures."""
-
-    kin: ClassVar[object] = None
-    # Events that differ in payload, seq and timestamp only have the same one, if they have
-    # any.  ``dataclasses.replace`` does not copy it, so it never says too much.

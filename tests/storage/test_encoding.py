@@ -228,13 +228,12 @@ def test_chunks_are_the_events_again(
 
 def test_a_stream_of_tokens_is_known_to_be_alike() -> None:
     """Tokens of a kin have a chunk of their own, cut at what comes between."""
-    kin = object()
     events = [happened(1, EventType.STEP_START, None)]
     for n in range(2, 2 + SHARED):
         events.append(happened(n, EventType.TOKEN, "t"))
-        vars(events[-1])["kin"] = kin
     events.append(happened(2 + SHARED, EventType.STEP_END, {}))
     backlog = Backlog(keeps_states=True)
+    backlog.knows_kin = True
     for event in events:
         backlog.add(event)
 

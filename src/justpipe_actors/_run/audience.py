@@ -34,7 +34,7 @@ class Audience:
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give each of them an event."""
     put_kin: Callable[[Event, object], None] = attrs.field(init=False)
-    """Give each of them an event of a kin (``Event.kin``), and its payload."""
+    """Give each of them an event of a kin of tokens, and its payload."""
     _gates: tuple[Listener | RunRecorder, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

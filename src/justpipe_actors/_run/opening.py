@@ -80,7 +80,9 @@ def _audience_of(
             for one in order.observers
         ]
     if order.record is not None:
-        listeners.append(Recording(order.record(order.run_id), loop.call_soon))
+        recorder = order.record(order.run_id)
+        recorder.is_hooked = bool(order.hooks)
+        listeners.append(Recording(recorder, loop.call_soon))
     return Audience(listeners)
 
 

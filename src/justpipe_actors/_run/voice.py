@@ -190,8 +190,6 @@ class RunVoice:
         written once and copied.
         """
         pattern = vars(self._pattern(type, stage, lineage))
-        if not self.hooks:  # what a hook writes into an event makes it another one
-            pattern["kin"] = object()
         counts, name = self._counts, type._value_
         put, has_listeners = self._put, self._has_listeners
         hear, hear_kin = self.audience.put, self.audience.put_kin

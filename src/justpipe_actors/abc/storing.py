@@ -32,6 +32,8 @@ class RunRecorder(Protocol):
 
     shut: Shut
     """Told whenever ``is_full`` changes; the run sets it."""
+    is_hooked: bool
+    """Whether users' hooks may have rewritten events; the run says so."""
     on_abort: Callable[[BaseException], None]
     """Told of an interrupt that a user's hook raises, so that it ends the run; as above."""
 
@@ -47,7 +49,7 @@ class RunRecorder(Protocol):
         """Take an event, as it is at this moment; quick, for the loop waits."""
 
     def put_kin(self, event: Event, payload: object) -> None:
-        """Take an event of a kin (``Event.kin``), the like of which come in thousands."""
+        """Take an event of a kin of tokens, the like of which come in thousands."""
 
     async def wait_room(self) -> None:
         """Wait until producers need not wait any more; not for ever."""

@@ -43,6 +43,8 @@ class Backlog:
 
     keeps_states: bool
     """Whether the payloads of START and STEP_END are stored at all."""
+    knows_kin: bool = attrs.field(default=False, init=False)
+    """Whether its tokens are as their step said them."""
     events: list[Event] = attrs.field(factory=list, init=False)
     """What is not closed yet, oldest first."""
     lost: int = attrs.field(default=0, init=False)
@@ -101,7 +103,14 @@ class Backlog:
             events = self.events[:]
             put = self._put
             try:
-                self._closed += list(stretches_of(events, self._payloads, self._metas))
+                self._closed += list(
+                    stretches_of(
+                        events,
+                        self._payloads,
+                        self._metas,
+                        knows_kin=self.knows_kin,
+                    )
+                )
             except Exception as error:  # noqa: BLE001 - whatever hooks have put in them
                 self.lost += len(events)
                 for event in events:

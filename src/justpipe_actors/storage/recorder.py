@@ -81,6 +81,8 @@ class Recorder:
         default=lambda error: None, init=False
     )
     """Told of an interrupt that the redaction raises."""
+    is_hooked: bool = attrs.field(default=False, init=False)
+    """Whether users' hooks may have rewritten events."""
     is_stirred: bool = attrs.field(default=False, init=False)
     """Whether the writer knows that something waits."""
     is_hurried: bool = attrs.field(default=False, init=False)
@@ -101,6 +103,7 @@ class Recorder:
     def begin(self, wake: Wake) -> None:
         """Hear that the run begins, and how to call into its loop."""
         self._wake = wake
+        self.backlog.knows_kin = not self.is_hooked and self.redaction is None
         self.record = begun(self.run_id, self.fingerprint, datetime.now(UTC))
         self.writer.open(self)
 

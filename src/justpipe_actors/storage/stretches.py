@@ -1,8 +1,8 @@
 """Events become columns: one list per field, at the speed of list comprehensions.
 
 A stretch is what one chunk will be made of.  Most fields of neighbours are alike, and
-those are said once.  Tokens of one stream are known to be alike without looking
-(``Event.kin``), so they get stretches of their own.
+those are said once.  Tokens of one stream are alike and known by their invocation, unless
+a hook has rewritten some; so they get stretches of their own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import attrs
 
-from ..events import Event
+from ..events import Event, EventType
 
+
+_TOKEN = EventType.TOKEN
 
 SHARED = 32
 """Tokens of one stream that are worth a stretch of their own."""
@@ -52,7 +54,11 @@ class Stretch:
 
 
 def stretches_of(
-    events: Sequence[Event], payloads: dict[int, object], metas: dict[int, str]
+    events: Sequence[Event],
+    payloads: dict[int, object],
+    metas: dict[int, str],
+    *,
+    knows_kin: bool,
 ) -> Iterator[Stretch]:
     """Return the stretches that events make.
 
@@ -61,8 +67,9 @@ def stretches_of(
         payloads: by an event's identity what is to be stored instead of its payload;
             what is used is taken out.
         metas: the same for its meta.
+        knows_kin: whether tokens are as their step said them.
     """
-    for start, end, is_alike in _cuts(events):
+    for start, end, is_alike in _cuts(events, _kins(events) if knows_kin else []):
         some = events[start:end]
         alike, each = _fields(some[:1] if is_alike else some)
         kinds = each.get("type")
@@ -91,21 +98,32 @@ def _metas(some: Sequence[Event], instead: dict[int, str]) -> list[Any] | None:
     return None if metas.count(None) == len(metas) else metas
 
 
-def _cuts(events: Sequence[Event]) -> Iterator[tuple[int, int, bool]]:
+def _kins(events: Sequence[Event]) -> list[str | None]:
+    """Return by which stream each event was said; None when by none."""
+    return [event.invocation_id if event.type is _TOKEN else None for event in events]
+
+
+def _cuts(
+    events: Sequence[Event], kins: Sequence[str | None]
+) -> Iterator[tuple[int, int, bool]]:
     """Return where stretches begin and end, and whether all in them are of a kin."""
-    kins = [event.kin for event in events]
-    if kins and kins[0] is not None and kins.count(kins[0]) == len(kins):
+    if kins and _is_own(events[0], kins[0]) and kins.count(kins[0]) == len(kins):
         yield 0, len(events), True  # one stream alone is what there is most of
         return
     begin = start = 0
     for kin, group in groupby(kins):
         end = start + len(list(group))
-        if kin is not None and end - start >= SHARED:
+        if end - start >= SHARED and _is_own(events[start], kin):
             yield from _dense(events, begin, start)
             yield start, end, True
             begin = end
         start = end
-    yield from _dense(events, begin, start)
+    yield from _dense(events, begin, len(events))
+
+
+def _is_own(event: Event, kin: str | None) -> bool:
+    """Tell whether a stream is this run's; what a child's hooks do is not known here."""
+    return kin is not None and event.parent_run_id is None
 
 
 def _dense(
