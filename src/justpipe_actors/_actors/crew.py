@@ -83,7 +83,7 @@ class CrewStatistics:
     """Receivers that were killed or broke while they performed nothing, and replaced."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Crew:
     """The receivers of one host."""
 

@@ -21,7 +21,7 @@ WINDOW = 1024
 """Workers in flight when the map does not say how many."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Fan:
     """One map invocation and its workers."""
 

@@ -36,7 +36,7 @@ DIAGNOSTICS_KEPT = 1000
 """Joins a run names at most."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Timer:
     """A barrier that waits against the clock."""
 
@@ -46,7 +46,7 @@ class Timer:
     """Cancel it to disarm."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ledger:
     """Everything the actors know about one run."""
 

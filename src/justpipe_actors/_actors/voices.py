@@ -10,7 +10,7 @@ import attrs
 from ..events import EventType, NodeKind
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lineage:
     """The ids an event carries.
 

@@ -33,7 +33,7 @@ WANTED_OVER = (
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Grace:
     """The time that is left to whoever is at work at the end of a run."""
 

@@ -32,7 +32,7 @@ inside_runs: ContextVar[tuple[str, ...]] = ContextVar(
 """The runs on whose behalf code is running, parents included."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Run:
     """One run."""
 

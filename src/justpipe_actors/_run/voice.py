@@ -42,7 +42,7 @@ def _ignore(error: BaseException) -> None:
     """Hear of a hook that failed when nothing can be done about it."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunVoice:
     """The one stream of a run, numbered without gaps."""
 
