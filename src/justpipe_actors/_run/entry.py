@@ -11,17 +11,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ..errors import RunInterrupted
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .ambient import Owner, ambient_owner
 from .conducting import conduct
 from .feed import Feed
-from .hosting import Loop, current_loop
+from .hosting import Group, Loop, current_loop
 from .opening import new_run
 from .order import Order
 from .overflow import StrictFeed, feed_for
@@ -46,7 +46,7 @@ class Entry:
         self._run: Run | None = None
         self._feed: Feed | None = None
         self._tail: TailReader | None = None
-        self._tasks: TaskGroup | None = None
+        self._block: AbstractAsyncContextManager[Group] | None = None
         self._line: anyio.CancelScope | None = None
         self._cancelled: str | None = None
         self._is_entered = False

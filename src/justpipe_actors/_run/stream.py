@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import TracebackType
 from typing import NoReturn, Self
@@ -62,11 +62,9 @@ class RunStream(Entry):
             await self._begin_hosted(owner)
             return self
         run = self._set_up(None, self._new_feed(None))
-        tasks = anyio.create_task_group()
-        await tasks.__aenter__()
-        self._tasks = tasks
         assert self._loop is not None
-        self._loop.start_in(tasks, conduct, run)
+        block = self._block = self._loop.open_group()
+        (await block.__aenter__()).start(conduct, run)
         return self
 
     @enable_ki_protection
@@ -81,16 +79,20 @@ class RunStream(Entry):
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
-        tasks, self._tasks = self._tasks, None
-        if tasks is None:
-            await _wait_over(run)  # noqa: ASYNC102 - shielded
-        elif isinstance(error, Exception):
-            # The body's own error goes out, even if the block is cancelled meanwhile.
-            with suppress(BaseException):
-                await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
-        else:
-            await tasks.__aexit__(None, None, None)  # noqa: ASYNC102
+        # The body's own error goes out, even if the block is cancelled meanwhile.
+        is_beaten = isinstance(error, Exception) and self._block is not None
+        with suppress(BaseException) if is_beaten else nullcontext():
+            await self._leave(run)  # noqa: ASYNC102 - shielded
         self._raise_after_body(run, error)
+
+    async def _leave(self, run: Run) -> None:
+        """Wait until nothing of the run is left, then leave its block behind."""
+        block, self._block = self._block, None
+        try:
+            await _wait_over(run)
+        finally:
+            if block is not None:
+                await block.__aexit__(None, None, None)  # noqa: ASYNC102 - nobody is in it
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; of a kept run, those that are kept, each time anew."""
