@@ -114,6 +114,10 @@ class Audience:
         with limit:  # noqa: ASYNC912
             for listener in self.listeners:
                 await listener.wait_gone(end)
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up on those that have not heard everything; nobody else ends them."""
         for listener in self.listeners:
             listener.drop()
 

@@ -46,7 +46,10 @@ async def conduct(run: Run) -> None:
     try:
         if run.host is None or run.voice.audience.listeners:
             async with run.loop.open_group() as tasks:
-                await _live_with_resources(run, tasks)
+                try:
+                    await _live_with_resources(run, tasks)
+                finally:
+                    run.voice.audience.drop()
         else:
             current_lender.set(run.host.resources)
             await _live(run, None)

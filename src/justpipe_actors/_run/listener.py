@@ -114,9 +114,10 @@ class Listener:
 
     def drop(self) -> None:
         """Give up on it."""
-        if not self.gone.is_set():
-            text = "Observer %s was given up before it had heard of the end of run %s"
-            _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
+        if self.gone.is_set() or self.scope.cancel_called:
+            return
+        text = "Observer %s was given up before it had heard of the end of run %s"
+        _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
         self.scope.cancel()
 
     async def wait_room(self) -> None:

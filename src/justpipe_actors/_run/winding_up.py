@@ -89,6 +89,15 @@ async def _finish(run: Run) -> None:
     run.ledger.tally.depth = sink.depth
     finish, end = _word_finish(run)
     run.voice.audience.put(finish)
+    try:
+        await _hear_out(run, end)
+    finally:  # even if the task was killed meanwhile: how the run ended is known
+        sink.put(finish)
+        sink.end()
+
+
+async def _hear_out(run: Run, end: PipelineEndData) -> None:
+    """Wait until all who listen have heard of the end."""
     has_failed = end.status is PipelineTerminalStatus.FAILED
     failure = _cause(run) if has_failed else None
     if run.grace is not None and run.voice.audience.listeners:
@@ -99,8 +108,6 @@ async def _finish(run: Run) -> None:
         await run.voice.audience.finish(end, failure, limit)
     elif run.voice.audience.listeners:
         await run.voice.audience.finish_alone(end)
-    sink.put(finish)
-    sink.end()
 
 
 def _word_finish(run: Run) -> tuple[Event, PipelineEndData]:

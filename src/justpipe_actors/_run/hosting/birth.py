@@ -37,10 +37,11 @@ def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
     factory = loop.get_task_factory()
     unborn: list[Life] = []
 
-    def start_again() -> None:
+    def start_again() -> bool:
         for life in unborn:
             life.close()
         bear(loop, start)
+        return True
 
     def make(
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
@@ -59,14 +60,14 @@ def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
 
 
 def born(
-    loop: asyncio.AbstractEventLoop, coroutine: Life, on_killed: Callable[[], None]
+    loop: asyncio.AbstractEventLoop, coroutine: Life, on_killed: Callable[[], bool]
 ) -> Life:
     """Return what a task of our own is made from; it is told of a kill at its birth.
 
     Args:
         loop: the running one.
         coroutine: what the task does.
-        on_killed: starts another task that does it.
+        on_killed: starts another task that does it, if there can be one.
     """
     life = _born(coroutine, on_killed)
     if not _is_eager(loop.get_task_factory()):
@@ -74,18 +75,20 @@ def born(
     return life
 
 
-async def _born(coroutine: Life, on_killed: Callable[[], None]) -> object:
+async def _born(coroutine: Life, on_killed: Callable[[], bool]) -> object:
     """Drive a coroutine; tell when the task was killed before its first step.
 
-    A cancel scope that was cancelled so early comes again at the first await.
+    A cancel scope that was cancelled so early comes again at the first await, and so
+    does a kill when no other task can be started.
     """
     try:
         await _first_step()
     except asyncio.CancelledError:  # noqa: ASYNC103 - another task has its work
         if _is_killed():
-            coroutine.close()
-            on_killed()
-            return None  # noqa: ASYNC104
+            if on_killed():
+                coroutine.close()
+                return None  # noqa: ASYNC104
+            _kill_self()
     except BaseException:  # the loop is gone
         coroutine.close()
         raise
@@ -96,6 +99,12 @@ async def _born(coroutine: Life, on_killed: Callable[[], None]) -> object:
         if _is_killed():
             return None  # noqa: ASYNC104 - it ends, and that is all
         raise
+
+
+def _kill_self() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
 
 
 def _is_killed() -> bool:

@@ -37,13 +37,19 @@ class _Promise:
 
 
 class _Group:
-    """A task group of asyncio."""
+    """A task group of asyncio, and the tasks that come too late for it.
 
-    __slots__ = ("_loop", "_tasks")
+    asyncio's refuses tasks from the moment in which its owner is cancelled; here they
+    begin even then, because somebody counts on what they do at their end, and are
+    cancelled where they first wait.
+    """
+
+    __slots__ = ("_late", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._tasks = asyncio.TaskGroup()
+        self._late: set[asyncio.Task[object]] | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -55,21 +61,54 @@ class _Group:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._tasks.__aexit__(kind, error, traceback)  # noqa: ASYNC102 - as any group
+        try:
+            await self._tasks.__aexit__(kind, error, traceback)  # noqa: ASYNC102 - as any group
+        finally:
+            while self._late:
+                try:
+                    await asyncio.wait(self._late)  # noqa: ASYNC102
+                except asyncio.CancelledError:  # noqa: ASYNC103
+                    continue  # noqa: ASYNC104 - what made them late is on its way out
 
     def start(self, func: Job, *args: object) -> None:
         """Start a task that begins whatever happens."""
+        if not self._start(func, args):
+            self._start_late(func, args)
 
-        def start() -> None:
-            life = born(self._loop, func(*args), start)
-            try:
-                self._tasks.create_task(life, name=name)
-            except BaseException:
-                life.close()
-                raise
+    def _start(self, func: Job, args: tuple[object, ...]) -> bool:
+        """Start a task; tell whether the group still takes any."""
+        life = born(self._loop, func(*args), lambda: self._start(func, args))
+        try:
+            self._tasks.create_task(life, name=_name_of(func))
+        except RuntimeError:
+            life.close()
+            return False
+        except BaseException:
+            life.close()
+            raise
+        return True
 
-        name = getattr(func, "__qualname__", None)
-        start()
+    def _start_late(self, func: Job, args: tuple[object, ...]) -> None:
+        """Start a task that is cancelled, beside the group that is going down."""
+        life = born(self._loop, func(*args), _not_again)
+        try:
+            task = self._loop.create_task(life, name=_name_of(func))
+        except BaseException:
+            life.close()
+            raise
+        self._late = self._late or set()
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        task.cancel()
+
+
+def _name_of(func: Job) -> str | None:
+    return getattr(func, "__qualname__", None)
+
+
+def _not_again() -> bool:
+    """Say that no other task will do it."""
+    return False
 
 
 class AsyncioLoop:
@@ -106,11 +145,12 @@ class AsyncioLoop:
     def spawn(self, main: Main) -> None:
         """Start a task and hold on to it until it ends."""
 
-        def start() -> None:
+        def start() -> bool:
             life = born(self._loop, main(), start)
             task = self._loop.create_task(life, name="justpipe_actors run")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            return True
 
         start()
 
@@ -120,7 +160,7 @@ class AsyncioLoop:
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
-        name = getattr(func, "__qualname__", None)
+        name = _name_of(func)
 
         def start() -> Life:
             life = func(*args)

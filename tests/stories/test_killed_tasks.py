@@ -1,0 +1,119 @@
+"""What becomes of a run whose tasks are all cancelled past all scopes, at any turn.
+
+Only asyncio lets anybody do that.  Whatever was interrupted, the stream ends: with FINISH,
+or by telling that there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from justpipe_actors import EventType, Pipe
+from justpipe_actors.errors import ReceiverKilled, RunInterrupted
+from justpipe_actors.observability import Observer
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Receivers are killed here, hundreds of them."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+class Listener(Observer):
+    """An observer that takes its time."""
+
+    async def on_event(self, *args: Any) -> None:
+        await asyncio.sleep(0)
+
+    async def on_pipeline_end(self, *args: Any) -> None:
+        await asyncio.sleep(0)
+
+
+async def pause() -> None:
+    """Let others have a turn."""
+    await asyncio.sleep(0)
+
+
+def built() -> AnyPipe:
+    """Return a pipe with a map, a join that waits against the clock, and listeners."""
+    pipe: AnyPipe = Pipe(None, queue_size=2, allow_multi_root=True)
+    pipe.on_startup(pause)
+    pipe.on_shutdown(pause)
+    pipe.add_observer(Listener())
+    pipe.map("m", each="w", to="j")(lambda: range(3))
+
+    @pipe.step
+    async def w(item: int) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+
+    pipe.step("b", to="j")(pause)
+    pipe.step("j", barrier_timeout=100)(pause)
+    return pipe
+
+
+class Killer:
+    """Cancels every task of a run at one turn of the loop, or at some in a row."""
+
+    def __init__(self, at: range) -> None:
+        self.at = at
+        self.turn = 0
+        self.spared = asyncio.all_tasks()
+        self.is_over = False
+
+    def tick(self) -> None:
+        self.turn += 1
+        if self.turn in self.at:
+            for task in asyncio.all_tasks() - self.spared:
+                task.cancel()
+        if not self.is_over:
+            asyncio.get_running_loop().call_soon(self.tick)
+
+
+async def play(at: range, *, is_block: bool) -> bool:
+    """Kill a run's tasks, see that it ends, and tell whether it was over before."""
+    killer = Killer(at)
+    killer.tick()
+    last: EventType | None = None
+    run = built().run(None)
+    try:
+        if is_block:
+            async with run:
+                async for event in run:
+                    last = event.type
+        else:
+            async for event in run:
+                last = event.type
+    except (ReceiverKilled, RunInterrupted):
+        pass
+    else:
+        assert last is EventType.FINISH
+    killer.is_over = True
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == killer.spared
+    return killer.turn < at.start
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kills", [1, 2, 3])
+@pytest.mark.parametrize("is_block", [True, False], ids=["block", "detached"])
+def test_killed_at_any_turn_a_run_ends(kills: int, is_block: bool) -> None:
+    """No task is left, and the consumer has FINISH or is told why there is none."""
+    for turn in count(1):
+        at = range(turn, turn + 2 * kills, 2)
+        if asyncio.run(play(at, is_block=is_block)):
+            break
+    assert turn > 20
