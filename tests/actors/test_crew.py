@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._actors.crew import SPARE, TURNS
+from justpipe_actors._actors.crew import SPARE, TURNS, Crew
 
 
 def crew_of(supervisor: Supervisor) -> Any:
@@ -241,3 +242,22 @@ async def test_a_burst_of_submissions_needs_few_receivers() -> None:
         statistics = crew_of(supervisor).statistics()
 
     assert statistics.idle + statistics.working <= 3
+
+
+def test_where_a_task_begins_at_once_nobody_is_expected_for_ever() -> None:
+    """A receiver that has come and gone before it is awaited is summoned again."""
+    done = []
+
+    def spawn(func: Callable[..., Coroutine[Any, Any, object]]) -> None:
+        with pytest.raises(StopIteration):
+            func().send(None)
+
+    async def job() -> None:
+        done.append(1)
+
+    crew = Crew(spawn, now=lambda: 0.0, outlive_kill=lambda: False)
+    crew.dismiss()  # whoever comes goes home when nothing is left to do
+    crew.employ(job)
+    crew.employ(job)
+
+    assert done == [1, 1]

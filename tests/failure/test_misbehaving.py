@@ -85,3 +85,22 @@ async def test_a_broken_redaction_shows_nothing(
     assert "boom" in caplog.text
     assert "<redaction raised LookupError>" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_what_is_written_into_an_event_stays_in_it() -> None:
+    """Whoever writes into a frozen event all the same does not change the next one."""
+    pipe: Pipe[Any, Any] = Pipe()
+    pipe.map("m", each="w")(lambda: range(2))
+    pipe.step("w")(lambda item: None)
+    begun = (EventType.STEP_START, EventType.MAP_START)
+    ids: list[tuple[str, str | None]] = []
+
+    async with pipe.run(None) as run:
+        async for event in run:
+            ids.append((event.type.value, event.invocation_id))
+            if event.type in begun:
+                vars(event).update(invocation_id="mine", attempt=7)
+
+    said = [one for one in ids if one[1] is not None]
+    assert len(said) == 10
+    assert {one.partition(":")[0] for _, one in said if one} == {run.run_id}

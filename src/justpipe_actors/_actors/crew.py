@@ -138,11 +138,15 @@ class Crew:
             self._idle.pop().ring()
 
     def _summon(self) -> None:
+        self._coming = True  # first: there are loops where a task begins at once
         if self._idle:
             self._idle.pop().ring()
-        else:
+            return
+        try:
             self.spawn(self._receive)
-        self._coming = True
+        except BaseException:
+            self._coming = False
+            raise
 
     def _summon_for_rest(self) -> None:
         """Have somebody look at what is left, now that this receiver will not."""

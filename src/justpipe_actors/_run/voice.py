@@ -119,8 +119,10 @@ class RunVoice:
             "scope": lineage.scope,
             "meta": meta,
         }
+        # The event's own are in everybody's hands, and frozen for those who mean well.
+        ours = fields.copy()
         self._publish(type, fields)
-        return fields
+        return ours
 
     def say_on(
         self,
@@ -160,8 +162,7 @@ class RunVoice:
         counts = self._counts
         counts[name] = counts.get(name, 0) + 1
         if self.hooks:
-            # Those that write into it get one of their own.
-            event = self._hooked(filled(Event, fields.copy()))
+            event = self._hooked(event)
         if self._has_listeners:
             self.audience.put(event)
         self._put(event)

@@ -77,15 +77,17 @@ class _Group:
 
     def _start(self, func: Job, args: tuple[object, ...]) -> bool:
         """Start a task; tell whether the group still takes any."""
-        life = born(self._loop, func(*args), lambda: self._start(func, args))
+        work = func(*args)
+        life = born(self._loop, work, lambda: self._start(func, args))
+        task = None
         try:
-            self._tasks.create_task(life, name=_name_of(func))
+            task = self._tasks.create_task(life, name=_name_of(func))
         except RuntimeError:
-            life.close()
             return False
-        except BaseException:
-            life.close()
-            raise
+        finally:
+            if task is None:
+                life.close()
+                work.close()
         return True
 
     def _start_late(self, func: Job, args: tuple[object, ...]) -> None:
