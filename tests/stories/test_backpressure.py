@@ -12,6 +12,8 @@ from anyio.lowlevel import checkpoint
 from justpipe_actors import Event, EventType, Pipe
 from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
 
+from ..samples import told
+
 
 AnyPipe = Pipe[Any, Any]
 Work = Callable[[int], Any]
@@ -436,3 +438,38 @@ async def test_a_chain_of_five_thousand_steps() -> None:
         end = await run.wait()
     assert end.status is SUCCESS
     assert passed == list(range(5000))
+
+
+async def test_a_step_let_in_and_called_off_at_once_does_not_begin() -> None:
+    """A step that got room in the moment in which its run was cancelled is not called."""
+    called: list[str] = []
+    pipe: AnyPipe = Pipe(None, queue_size=1)
+    pipe.step("a")(lambda: called.append("a"))
+
+    async with pipe.run(None) as run:
+        await anext(run)  # START; from now on there is room for STEP_START
+        run.cancel("enough")
+        said = told([event async for event in run])
+
+    assert called == []
+    assert said == ["FINISH CANCELLED"]
+
+
+async def test_a_stream_let_on_and_called_off_at_once_says_no_more() -> None:
+    """An item that got room in the moment in which its run was cancelled is not said."""
+    pipe: AnyPipe = Pipe(None, queue_size=1)
+
+    @pipe.step
+    async def a() -> AsyncIterator[int]:
+        for number in range(3):
+            yield number
+
+    async with pipe.run(None) as run:
+        await anext(run)
+        assert (await anext(run)).type is EventType.STEP_START
+        await anyio.wait_all_tasks_blocked()  # the second item waits for room
+        await anext(run)
+        run.cancel("enough")
+        said = told([event async for event in run])
+
+    assert said == ["FINISH CANCELLED"]

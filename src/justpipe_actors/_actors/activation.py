@@ -7,6 +7,7 @@ from contextvars import Context
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
 from .._plan.nodes import Node
 from ..meta import StepNotes, StepStatus
@@ -73,6 +74,8 @@ class Activation:
                 await actor.regain_slot()
         finally:
             self.is_parked = False
+        if self.ledger.interrupted:
+            await checkpoint()  # it was let in and called off in one moment
 
     @property
     def seconds(self) -> float:
