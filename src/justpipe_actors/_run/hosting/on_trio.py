@@ -65,7 +65,8 @@ class TrioLoop:
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self.now = trio.current_time
+        # The clock's own: ``trio.current_time`` looks it up at each call.
+        self.now = trio.lowlevel.current_clock().current_time
 
     def new_signal(self) -> Signal:
         """Return what one task can wait for."""
