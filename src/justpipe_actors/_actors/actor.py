@@ -22,6 +22,10 @@ from .messages import Message
 from .parts import Receivers
 
 
+_NOBODY: list[Bell] = []
+"""Who waits at an actor where nobody ever did; nothing is ever put here."""
+
+
 @attrs.frozen
 class ActorStatistics:
     """What an actor is doing right now."""
@@ -60,7 +64,7 @@ class Actor:
     """Whether it stands in the crew's line."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
-    _returning: list[Bell] = attrs.field(factory=list, init=False)
+    _returning: list[Bell] = attrs.field(default=_NOBODY, init=False)
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
@@ -99,6 +103,8 @@ class Actor:
             self.busy += 1
             return
         bell = Bell()
+        if self._returning is _NOBODY:
+            self._returning = []
         self._returning.append(bell)
         try:
             await bell.wait()
