@@ -70,6 +70,18 @@ async def test_a_cancelled_block_is_one_cancellation() -> None:
     assert [type(one) for one in seen] == [anyio.get_cancelled_exc_class()]
 
 
+async def test_nobody_begins_in_a_group_that_was_left() -> None:
+    """A task that nobody would wait for is refused, and not left to itself."""
+
+    async def job() -> None:
+        raise AssertionError
+
+    async with current_loop().open_group() as group:
+        pass
+    with pytest.raises(RuntimeError):
+        group.start(job)
+
+
 async def test_an_error_of_a_task_comes_out_in_a_group() -> None:
     """It ends the block, as in any task group."""
 

@@ -70,22 +70,22 @@ async def conduct(run: Run) -> None:
             run.raise_unseen()
 
 
-async def _live_with_resources(run: Run, listeners: Group) -> None:
+async def _live_with_resources(run: Run, tasks: Group) -> None:
     """Live with the host's resources, else with some of its own that end with it."""
     if run.host is not None:
         current_lender.set(run.host.resources)
-        await _live(run, listeners)
+        await _live(run, tasks)
         return
     variables = copy_context()
 
     def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
         # Not with the variables of whichever step happens to ask first.
-        variables.copy().run(listeners.start, func, *args)
+        variables.copy().run(tasks.start, func, *args)
 
     own = run.resources = Resources(spawn, run.loop.now)
     current_lender.set(own)
     try:
-        await _live(run, listeners)
+        await _live(run, tasks)
     finally:
         if own.refuse():
             with anyio.CancelScope(shield=True):  # it says who is slow

@@ -36,9 +36,9 @@ from .ambient import ambient_owner
 from .conducting import conduct
 from .entry import Entry
 from .feed import Feed
+from .rereading import Rereading
 from .run import Run, inside_runs
 from .snapshot import RunSnapshot, snapshot_of
-from .tail import Tail, TailReader
 
 
 class RunStream(Entry):
@@ -96,7 +96,7 @@ class RunStream(Entry):
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; of a kept run, those that are kept, each time anew."""
-        return self if self._tail is None else _Rereading(self, self._tail.tail)
+        return self if self._tail is None else Rereading(self._tail.tail, self.wait)
 
     async def __anext__(self) -> Event:
         """Return the next event.
@@ -267,24 +267,6 @@ class RunStream(Entry):
         if self._run is not None:
             state = "over" if self._run.done.is_set() else "running"
         return f"<RunStream {state}>"
-
-
-class _Rereading:
-    """One reader of a kept run, from the oldest event that is kept."""
-
-    def __init__(self, stream: RunStream, tail: Tail) -> None:
-        self._stream = stream
-        self._reader = TailReader(tail)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        event = await self._reader.get()
-        if event is not None:
-            return event
-        await self._stream.wait()
-        raise StopAsyncIteration
 
 
 async def _wait_over(run: Run) -> None:

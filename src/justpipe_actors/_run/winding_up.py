@@ -35,18 +35,17 @@ async def wind_up(run: Run) -> None:
             await _close_down(run, own)
         # Whoever cancelled the owner meanwhile was not heard behind the shield.
         await anyio.lowlevel.checkpoint_if_cancelled()
-    elif run.voice.audience.listeners:
+    elif run.voice.audience.listeners or seams.active is not None:
         with anyio.CancelScope(shield=True):
             await _shut_down(run)
             await _finish(run)
-    elif seams.active is not None:
-        await _close_down(run, None)
     else:
         await _shut_down(run)
         await _finish(run)
 
 
-async def _close_down(run: Run, tasks: TaskGroup | None) -> None:
+async def _close_down(run: Run, tasks: TaskGroup) -> None:
+    """Do so with a grace, for somebody may take for ever."""
     grace = run.grace = Grace(run.ledger.run_id, run.loop.now)
     ending = run.ledger.ending
     asked = ending is not None and ending.status in WANTED_OVER
@@ -98,16 +97,17 @@ async def _finish(run: Run) -> None:
 
 async def _hear_out(run: Run, end: PipelineEndData) -> None:
     """Wait until all who listen have heard of the end."""
+    audience = run.voice.audience
+    if run.grace is None:
+        await audience.finish_alone(end)
+        return
     has_failed = end.status is PipelineTerminalStatus.FAILED
     failure = _cause(run) if has_failed else None
-    if run.grace is not None and run.voice.audience.listeners:
-        run.grace.renew()
-        limit = run.grace.limit("observers")
-        if run.voice.audience.is_patient:
-            watch_owner(run)
-        await run.voice.audience.finish(end, failure, limit)
-    elif run.voice.audience.listeners:
-        await run.voice.audience.finish_alone(end)
+    run.grace.renew()
+    limit = run.grace.limit("observers")
+    if audience.is_patient:
+        watch_owner(run)
+    await audience.finish(end, failure, limit)
 
 
 def _word_finish(run: Run) -> tuple[Event, PipelineEndData]:

@@ -43,7 +43,7 @@ def _shut_nothing(*, is_shut: bool) -> None:
 
 @attrs.define(eq=False)
 class Recorder:
-    """Writes one run down; ``abc.Recorder`` says what its run expects."""
+    """Writes one run down; ``abc.RunRecorder`` says what its run expects."""
 
     run_id: str
     """The run."""

@@ -44,12 +44,13 @@ class _Group:
     cancelled where they first wait.
     """
 
-    __slots__ = ("_late", "_loop", "_tasks")
+    __slots__ = ("_is_left", "_late", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._tasks = asyncio.TaskGroup()
         self._late: set[asyncio.Task[object]] | None = None
+        self._is_left = False
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -69,9 +70,13 @@ class _Group:
                     await asyncio.wait(self._late)  # noqa: ASYNC102
                 except asyncio.CancelledError:  # noqa: ASYNC103
                     continue  # noqa: ASYNC104 - what made them late is on its way out
+            self._is_left = True
 
     def start(self, func: Job, *args: object) -> None:
         """Start a task that begins whatever happens."""
+        if self._is_left:
+            msg = f"{_name_of(func)} cannot begin: its group was left."
+            raise RuntimeError(msg)
         if not self._start(func, args):
             self._start_late(func, args)
 
