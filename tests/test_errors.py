@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from justpipe_actors import errors
-from justpipe_actors.errors.wording import Factual
+from justpipe_actors import errors as errors
+from justpipe_actors.errors.base import Factual
 
 
 SAMPLES: dict[str, object] = {

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import justpipe_actors
-from justpipe_actors import middleware
+from justpipe_actors import middleware as middleware
 
 from .programs import code
 
@@ -16,7 +16,6 @@ from .programs import code
 FRONTS = (
     "justpipe_actors",
     "justpipe_actors.abc",
-    "justpipe_actors.middleware",
     "justpipe_actors.observability",
     "justpipe_actors.storage",
     "justpipe_actors.testing",
@@ -26,7 +25,7 @@ FRONTS = (
 RUN = """
 import sys
 import anyio
-from justpipe_actors import Pipe, Supervisor
+from justpipe_actors import (Pipe, Supervisor)
 
 pipe = Pipe()
 
@@ -79,11 +78,11 @@ def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
         "cattrs",
         "platformdirs",
         "tenacity",
-        f"justpipe_actors._run.hosting.on_{other}",
+        f"justpipe_actors._backends._{other}",
         "justpipe_actors.records",
         "justpipe_actors.storage.sqlite",
         "justpipe_actors.visualization.builder",
         *(["asyncio"] if other == "asyncio" else []),
     }
-    assert f"justpipe_actors._run.hosting.on_{backend}" in imported
+    assert f"justpipe_actors._backends._{backend}" in imported
     assert imported & unwanted == set()

@@ -9,7 +9,7 @@ import sys
 WITHOUT = """
 import sys
 sys.modules[{module!r}] = None
-from justpipe_actors.__main__ import main
+from justpipe_actors.__main__ import (main)
 main()
 """
 

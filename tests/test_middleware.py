@@ -12,7 +12,7 @@ from justpipe_actors import Event, EventType, Pipe, simple_logging_middleware
 from justpipe_actors.errors import PipelineCancelled
 from justpipe_actors.meta import StepNotes, current_step_notes
 from justpipe_actors.middleware import tenacity_retry_middleware
-from justpipe_actors.shape import StepContext
+from justpipe_actors.specs import StepContext
 
 
 def context(retries: Any = 0, **extra: Any) -> StepContext:

@@ -13,7 +13,6 @@ import justpipe_actors
 
 SHELVES = (
     "abc",
-    "middleware",
     "observability",
     "placements",
     "storage",

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from justpipe_actors import Event, EventType, Pipe, Skip, Supervisor
+from justpipe_actors._util.failpoints import Seam
 from justpipe_actors.observability import Observer
-from justpipe_actors.seams import Seam
 from justpipe_actors.testing import Fault, at_seams
 
 

@@ -17,7 +17,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._daemon.snapshots import SupervisorSnapshot
+from justpipe_actors._supervisor.diagnostics import SupervisorSnapshot
 from justpipe_actors.errors import RunRejected
 
 

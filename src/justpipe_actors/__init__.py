@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .fronts import front_door
+from ._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:

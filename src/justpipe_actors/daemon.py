@@ -23,11 +23,11 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup, TaskStatus
 
-from ._daemon.drain import DrainReport
-from ._daemon.interrupts import RELOADING, Interrupts, caught
-from ._daemon.notify import Notifier, notifier
-from ._daemon.stuck import fields_of
-from ._run.hosting import current_loop
+from ._backends import current_loop
+from ._supervisor.diagnostics import fields_of
+from ._supervisor.drain import DrainReport
+from ._supervisor.os_signals import RELOADING, Interrupts, caught
+from ._supervisor.systemd import Notifier, notifier
 from .supervisor import Supervisor
 
 

@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 import attrs
 
-from . import observability, storage as shelf, visualization
-from ._definition.decorators import StepDecorators, Target
-from ._definition.hooks import HookDecorators
+from . import (
+    observability as observability,
+    storage as shelf,
+    visualization as visualization,
+)
+from ._definition.decorators import HookDecorators, StepDecorators, Target
 from ._definition.names import start_of
-from ._definition.options import OnFailure, check_policy, is_on
 from ._definition.registry import Registry
-from ._plan.compile import Settings
-from ._plan.compiled import Compiled
+from ._definition.steps import OnFailure, check_policy, is_on
+from ._plan.compiler import Compiled, Settings
 from ._plan.description import Described, describe
-from ._run.order import Order
-from ._run.overflow import Overflow
-from ._run.stand_ins import stand_in_of
-from ._run.stream import RunStream
+from ._run.event_buffer import Overflow
+from ._run.overrides import stand_in_of
+from ._run.run import Order
+from ._run.run_stream import RunStream
 from .abc import Middleware, Redact
 from .cancellation import CancellationToken
 from .events import PERSIST_LIMIT
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from .abc import RunRecorder
-    from .storage.encoding import StatePolicy
+    from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
 

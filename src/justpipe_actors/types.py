@@ -26,7 +26,8 @@ from .outcomes import (
     StepTiming,
     TaskMetrics,
 )
-from .shape import (
+from .signals import Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
+from .specs import (
     BarrierType,
     HookSpec,
     InjectionMetadata,
@@ -35,7 +36,6 @@ from .shape import (
     StepContext,
     StepInfo,
 )
-from .signals import Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
 
 
 __all__ = [

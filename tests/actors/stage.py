@@ -8,11 +8,9 @@ from typing import Any
 import anyio
 import attrs
 
-from justpipe_actors._actors.child import ChildSpec
-from justpipe_actors._actors.life import ServiceStatus
-from justpipe_actors._actors.restarts import Policy
-from justpipe_actors._actors.supervision import Children
-from justpipe_actors._actors.watch import Owner
+from justpipe_actors._supervision.child import ChildSpec, ServiceStatus
+from justpipe_actors._supervision.children import Children, Owner
+from justpipe_actors._supervision.restart_policy import Policy
 from justpipe_actors.errors import SupervisionError
 
 

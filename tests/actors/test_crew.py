@@ -10,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._actors.crew import SPARE, TURNS, Crew
+from justpipe_actors._engine.dispatcher import SPARE, TURNS, Crew
 
 
 def crew_of(supervisor: Supervisor) -> Any:

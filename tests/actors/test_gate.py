@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors._actors.gate import Decision, Doorway, Gate, Report
+from justpipe_actors._engine.joins import Decision, Doorway, Gate, Report
 from justpipe_actors.types import BarrierType
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from justpipe_actors._actors.inbox import Inbox
-from justpipe_actors._actors.messages import Start
+from justpipe_actors._engine.actor import Inbox
+from justpipe_actors._engine.messages import Start
 
 
 def start(run: str, number: int = 0, fan: str | None = None) -> Start:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors._actors.child import ChildSpec
+from justpipe_actors._supervision.child import ChildSpec
 from justpipe_actors.errors import ChildEnded
 
 from .stage import Stage, steady

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors._actors.resource import ResourceState
-from justpipe_actors._actors.resources import Resources
-from justpipe_actors._plan.resources import ResourceNode
+from justpipe_actors._plan.plan import ResourceNode
+from justpipe_actors._supervision.resource import ResourceState
+from justpipe_actors._supervision.resource_pool import Resources
 from justpipe_actors.errors import ResourceUnavailable
 
 

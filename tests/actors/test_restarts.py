@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors._actors.restarts import (
+from justpipe_actors._supervision.restart_policy import (
     GiveUp,
     Leave,
     Member,
@@ -18,11 +18,11 @@ from justpipe_actors._actors.restarts import (
     Revive,
     Standing,
     Strategy,
+    backoff,
     comes_back,
     decide,
     recent,
 )
-from justpipe_actors._actors.waits import backoff
 
 
 UP, DUE, GONE = Standing.UP, Standing.DUE, Standing.GONE

@@ -8,10 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors._actors.child import ChildSpec, ChildState
-from justpipe_actors._actors.life import ServiceStatus
-from justpipe_actors._actors.restarts import Policy, Strategy
-from justpipe_actors._actors.supervision import Children
+from justpipe_actors._supervision.child import ChildSpec, ChildState, ServiceStatus
+from justpipe_actors._supervision.children import Children
+from justpipe_actors._supervision.restart_policy import Policy, Strategy
 from justpipe_actors.errors import (
     ChildEnded,
     ChildStartFailed,

@@ -194,7 +194,7 @@ def measure(name: str, size: int, backend: str, rounds: int = 3) -> float:
 FRONT = "from justpipe_actors import Pipe, Supervisor"
 FIRST_RUN = """
 import anyio
-from justpipe_actors import Pipe
+from justpipe_actors import (Pipe)
 
 pipe = Pipe()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType
-from justpipe_actors.cli.outline import outline
-from justpipe_actors.cli.progress import Mark, Progress
-from justpipe_actors.cli.rows import Canvas, chosen, draw
+from justpipe_actors.cli.formatting import Canvas, chosen, draw
+from justpipe_actors.cli.progress import Mark, Progress, outline
 from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
 
 

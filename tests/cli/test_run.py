@@ -31,7 +31,7 @@ def target(name: str) -> str:
 INTERRUPTIBLE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from justpipe_actors.__main__ import main
+from justpipe_actors.__main__ import (main)
 main()
 """
 """Whoever runs the tests may have Ctrl-C ignored, and children inherit that."""
@@ -281,7 +281,7 @@ def test_a_module_that_breaks_is_located(tmp_path: Path, capsys: Captured) -> No
 
 
 MISNAMED = """
-from justpipe_actors import Pipe
+from justpipe_actors import (Pipe)
 
 pipe = Pipe(dict)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from justpipe_actors import Event, EventType
-from justpipe_actors.cli.streaming import TokenTexts, event_line
+from justpipe_actors.cli.views import TokenTexts, event_line
 
 
 @pytest.mark.parametrize(

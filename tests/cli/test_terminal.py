@@ -71,7 +71,7 @@ STARTED_ON_A_TERMINAL = """
 import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from justpipe_actors.cli.main import main
+from justpipe_actors.cli.main import (main)
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """Takes the terminal for its own, so that Ctrl-C there reaches it and is not ignored."""

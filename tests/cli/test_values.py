@@ -15,8 +15,8 @@ from uuid import UUID
 import attrs
 import pytest
 
-from justpipe_actors.cli.refusals import WrongValue
-from justpipe_actors.cli.values import Given, build, build_default, read_json
+from justpipe_actors.cli.errors import WrongValue
+from justpipe_actors.cli.json_input import Given, build, build_default, read_json
 
 
 class Colour(Enum):

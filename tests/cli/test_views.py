@@ -11,12 +11,17 @@ import pytest
 from rich.console import Console
 
 from justpipe_actors import Event, EventType
-from justpipe_actors.cli.live import LiveView
-from justpipe_actors.cli.outline import outline
-from justpipe_actors.cli.plain import PAUSE, JsonView, LinesView
-from justpipe_actors.cli.progress import Progress
-from justpipe_actors.cli.views import Place, Style, style_for
-from justpipe_actors.cli.words import Ending
+from justpipe_actors.cli.live_view import LiveView
+from justpipe_actors.cli.outcome_text import Ending
+from justpipe_actors.cli.progress import Progress, outline
+from justpipe_actors.cli.views import (
+    PAUSE,
+    JsonView,
+    LinesView,
+    Place,
+    Style,
+    style_for,
+)
 from justpipe_actors.failures import (
     FailureKind,
     FailureReason,

@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import EventType, Pipe, Supervisor
-from justpipe_actors._daemon.door import Door
+from justpipe_actors._supervisor.admission import Door
 from justpipe_actors.errors import DefinitionError, RunRejected
 
 

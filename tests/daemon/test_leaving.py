@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from justpipe_actors._daemon.leaving import leave, why
+from justpipe_actors._supervisor.core import leave, why
 
 
 async def fail(error: Exception) -> None:

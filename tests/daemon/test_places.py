@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._daemon.door import Door
+from justpipe_actors._supervisor.admission import Door
 from justpipe_actors.errors import RunRejected
 
 

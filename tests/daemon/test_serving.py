@@ -15,8 +15,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from justpipe_actors import Supervisor, daemon, serve
-from justpipe_actors._daemon.notify import Notifier, notifier
+from justpipe_actors import Supervisor, daemon as daemon, serve
+from justpipe_actors._supervisor.systemd import Notifier, notifier
 
 from ..samples import sleeper
 

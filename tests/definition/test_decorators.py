@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import DefinitionError, Pipe, Stop
-from justpipe_actors.shape import BarrierType
+from justpipe_actors.specs import BarrierType
 
 
 AnyPipe = Pipe[Any, Any]

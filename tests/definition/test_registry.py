@@ -11,7 +11,7 @@ from justpipe_actors._definition.steps import Options, StepDef
 from justpipe_actors.abc import Observer
 from justpipe_actors.errors import PipelineValidationWarning
 from justpipe_actors.events import NodeKind
-from justpipe_actors.shape import InjectionSource
+from justpipe_actors.specs import InjectionSource
 
 
 def empty() -> Registry:

@@ -9,8 +9,8 @@ from typing import Any, Generic, Optional, TypeVar
 
 import pytest
 
+from justpipe_actors._definition.injection import hints_of
 from justpipe_actors._definition.resources import candidates, define_resource
-from justpipe_actors._definition.signature import hints_of
 
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Optional
 import pytest
 
 from justpipe_actors import DefinitionError
-from justpipe_actors._definition.signature import analyze
+from justpipe_actors._definition.injection import analyze
 from justpipe_actors.cancellation import CancellationToken
-from justpipe_actors.shape import InjectionMetadata, InjectionSource as Source
+from justpipe_actors.specs import InjectionMetadata, InjectionSource as Source
 
 
 class Base:

@@ -7,12 +7,20 @@ from typing import Any
 
 import pytest
 
-from justpipe_actors import errors
-from justpipe_actors._failure.classify import classify
-from justpipe_actors._failure.escalate import Ask, Cancelled, Unhandled, escalate
-from justpipe_actors._failure.journal import KEPT, Ending, Journal, Trouble
-from justpipe_actors._plan.nodes import Callback
-from justpipe_actors._run.ending import Figures, conclude
+from justpipe_actors import errors as errors
+from justpipe_actors._plan.failure_policy import (
+    KEPT,
+    Ask,
+    Cancelled,
+    Ending,
+    Journal,
+    Trouble,
+    Unhandled,
+    classify,
+    escalate,
+)
+from justpipe_actors._plan.plan import Callback
+from justpipe_actors._run.final_status import Figures, conclude
 from justpipe_actors.types import (
     FailureClassificationConfig,
     FailureKind,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import EventType, Pipe
-from justpipe_actors._failure.texts import repr_of, text_of
+from justpipe_actors._util.text import repr_of, text_of
 
 
 class Unspeakable:

@@ -12,8 +12,8 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors.observability import diffs
-from justpipe_actors.observability.diffs import changes, is_same, parts_of
+from justpipe_actors.observability import deep_diff as diffs
+from justpipe_actors.observability.deep_diff import changes, is_same, parts_of
 
 
 @dataclass

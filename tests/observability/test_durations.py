@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors.observability.durations import clock_text, duration_text
+from justpipe_actors._util.text import clock_text, duration_text
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from justpipe_actors.observability import (
     ObserverProtocol,
     StateDiffTracker,
     TimelineVisualizer,
-    recent,
+    run_cache as recent,
 )
-from justpipe_actors.observability.recent import RecentRuns
+from justpipe_actors.observability.run_cache import RecentRuns
 
 
 def test_only_the_newest_ended_runs_stay() -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from justpipe_actors import observability
+from justpipe_actors import observability as observability
 
 
 CONTRACT = {

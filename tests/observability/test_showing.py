@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from justpipe_actors.observability.showing import shown
+from justpipe_actors._util.text import shown
 
 
 class Hostile:

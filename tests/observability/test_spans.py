@@ -8,7 +8,7 @@ import anyio
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType, Pipe, Retry
-from justpipe_actors.observability.labels import label_of
+from justpipe_actors._util.text import label_of
 from justpipe_actors.observability.spans import SpanBook, SpanStatus, spans_of
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from justpipe_actors import Raise, Retry, Skip, Stop, Suspend
-from justpipe_actors._plan import answers
-from justpipe_actors._plan.answers import interpret
+from justpipe_actors._plan import step_results as answers
+from justpipe_actors._plan.step_results import interpret
 from justpipe_actors.types import _Map, _Next, _Run
 
 

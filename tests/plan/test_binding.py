@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from justpipe_actors._plan.binding import bind_parameters
-from justpipe_actors._plan.nodes import NO_ITEM, CallValues
+from justpipe_actors._plan.compiler import bind_parameters
+from justpipe_actors._plan.plan import NO_ITEM, CallValues
 from justpipe_actors.cancellation import CancellationToken
-from justpipe_actors.shape import InjectionSource as Source
+from justpipe_actors.specs import InjectionSource as Source
 
 
 @attrs.frozen

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from justpipe_actors import DefinitionError, Pipe
-from justpipe_actors._plan.nodes import MapNode, StepNode, SubNode, SwitchNode
+from justpipe_actors._plan.plan import MapNode, StepNode, SubNode, SwitchNode
 from justpipe_actors.placements import HerePlacement, ThreadPlacement
-from justpipe_actors.shape import StepContext
+from justpipe_actors.specs import StepContext
 from justpipe_actors.types import BarrierType
 
 

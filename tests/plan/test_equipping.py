@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
-from justpipe_actors._plan.equipping import current_lender, equipped
-from justpipe_actors._plan.resources import ResourceNode
+from justpipe_actors._plan.plan import ResourceNode
+from justpipe_actors._plan.resource_injection import current_lender, equipped
 from justpipe_actors.errors import ResourceUnavailable
 
 

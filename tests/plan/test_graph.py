@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Pipe
-from justpipe_actors._plan import graph
+from justpipe_actors._plan import graph as graph
 
 
 NAMES = "abcdefg"

@@ -18,11 +18,11 @@ import attrs
 import pytest
 
 from justpipe_actors import Event, Pipe, Retry, Skip, Supervisor
-from justpipe_actors._run.stream import RunStream
-from justpipe_actors.seams import Seam
-from justpipe_actors.testing import Fault, Schedule, at_seams, holds
-from justpipe_actors.testing.clocks import Backend, VirtualLoop
-from justpipe_actors.testing.steady import steady
+from justpipe_actors._run.run_stream import RunStream
+from justpipe_actors._util.failpoints import Seam
+from justpipe_actors.testing import Fault, Schedule, at_seams, schedules as holds
+from justpipe_actors.testing.exploration import steady
+from justpipe_actors.testing.virtual_clock import Backend, VirtualLoop
 
 
 State = dict[str, Any]
@@ -314,8 +314,8 @@ def test_a_run_cancelled_at_any_step_is_never_its_neighbours(
     loop_backend: Backend,
 ) -> None:
     """Cancelled between any two steps of the scheduler, a run is cancelled alone."""
-    from justpipe_actors.testing.clocks import counted_time
-    from justpipe_actors.testing.watching import DAY, Watch
+    from justpipe_actors.testing.deadlocks import DAY, Watch
+    from justpipe_actors.testing.virtual_clock import counted_time
 
     class Struck:
         run: RunStream | None = None

@@ -10,8 +10,8 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from justpipe_actors._actors.resources import Resources
-from justpipe_actors._plan.resources import ResourceNode
+from justpipe_actors._plan.plan import ResourceNode
+from justpipe_actors._supervision.resource_pool import Resources
 from justpipe_actors.errors import ResourceUnavailable
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from justpipe_actors import Pipe
 from justpipe_actors.testing import cancel_everywhere, explore
-from justpipe_actors.testing.clocks import Backend
+from justpipe_actors.testing.virtual_clock import Backend
 
 from .strategies import Sketch, build, sketches
 

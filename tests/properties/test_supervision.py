@@ -10,11 +10,9 @@ import pytest
 from anyio.abc import TaskGroup
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
-from justpipe_actors._actors.child import ChildSpec, ChildState
-from justpipe_actors._actors.life import ServiceStatus
-from justpipe_actors._actors.restarts import Policy, Restart, Strategy
-from justpipe_actors._actors.supervision import Children
-from justpipe_actors._actors.watch import Owner
+from justpipe_actors._supervision.child import ChildSpec, ChildState, ServiceStatus
+from justpipe_actors._supervision.children import Children, Owner
+from justpipe_actors._supervision.restart_policy import Policy, Restart, Strategy
 from justpipe_actors.errors import ChildStartFailed, SupervisionError
 
 

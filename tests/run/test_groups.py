@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from justpipe_actors._run.hosting import current_loop
+from justpipe_actors._backends import current_loop
 
 
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -22,17 +22,26 @@ from justpipe_actors.outcomes import (
     StepTiming,
     TaskMetrics,
 )
-from justpipe_actors.storage.backlog import LONGEST, Backlog
-from justpipe_actors.storage.changes import changed, changes_between
-from justpipe_actors.storage.chunks import (
+from justpipe_actors.storage.chunk_encoder import (
+    Encoder,
+    changed,
+    changes_between,
+    end_text,
+)
+from justpipe_actors.storage.chunk_format import (
     event_texts,
     fields_text,
     payloads_of,
     read_fields,
 )
-from justpipe_actors.storage.copying import copied, has_text_keys, meta_text, value_of
-from justpipe_actors.storage.encoding import Encoder, end_text
-from justpipe_actors.storage.stretches import SHARED
+from justpipe_actors.storage.event_columns import (
+    SHARED,
+    copied,
+    has_text_keys,
+    meta_text,
+    value_of,
+)
+from justpipe_actors.storage.recorder import LONGEST, Backlog
 
 
 plain = st.recursive(

@@ -20,7 +20,6 @@ from justpipe_actors.events import EventType
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import OpenStatus, RunQuery
 from justpipe_actors.storage import SQLiteBackend
-from justpipe_actors.testing.conformance.chunks import a_chunk
 from justpipe_actors.testing.conformance.samples import (
     a_run,
     a_running_run,
@@ -28,6 +27,7 @@ from justpipe_actors.testing.conformance.samples import (
     seqs,
     text_of,
 )
+from justpipe_actors.testing.conformance.store_writes import a_chunk
 
 
 @pytest.fixture

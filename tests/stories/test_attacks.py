@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from justpipe_actors import Event, EventType, Pipe, Supervisor
-from justpipe_actors._run.hosting import current_loop
-from justpipe_actors._run.stream import RunStream
+from justpipe_actors._backends import current_loop
+from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.errors import ReceiverKilled
 from justpipe_actors.observability import Observer
 

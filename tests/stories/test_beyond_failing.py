@@ -13,7 +13,7 @@ import sniffio
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe, Raise, Retry, Stop
-from justpipe_actors._run.stream import RunStream
+from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.observability import Observer
 from justpipe_actors.supervisor import Supervisor
 from justpipe_actors.types import (

@@ -11,8 +11,8 @@ import pytest
 import sniffio
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._actors import settling
-from justpipe_actors._actors.letters import LETTERS_KEPT, DeadLetter, DeadLetters
+from justpipe_actors._engine import commit as settling
+from justpipe_actors._engine.dead_letters import LETTERS_KEPT, DeadLetter, DeadLetters
 from justpipe_actors.errors import ReceiverKilled
 
 

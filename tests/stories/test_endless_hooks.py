@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.grace import GRACE, PATIENCE
-from justpipe_actors._run.stream import RunStream
+from justpipe_actors._run.run import GRACE, PATIENCE
+from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.observability import Observer
 from justpipe_actors.types import PipelineTerminalStatus
 

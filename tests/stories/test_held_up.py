@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.grace import PATIENCE
+from justpipe_actors._run.run import PATIENCE
 
 
 pytestmark = pytest.mark.virtual_time

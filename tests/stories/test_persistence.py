@@ -29,9 +29,9 @@ from justpipe_actors import (
     Supervisor,
     Suspend,
 )
-from justpipe_actors._run.overflow import Overflow
-from justpipe_actors._run.recording import Recording
-from justpipe_actors._run.stream import RunStream
+from justpipe_actors._run.event_buffer import Overflow
+from justpipe_actors._run.observers import Recording
+from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.abc import Observer, StorageBackend
 from justpipe_actors.codec import event_to_plain
 from justpipe_actors.outcomes import PipelineTerminalStatus

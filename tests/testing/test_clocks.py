@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 from justpipe_actors import Pipe
 from justpipe_actors.errors import Deadlock
 from justpipe_actors.testing import virtual_time, watched
-from justpipe_actors.testing.clocks import Backend
+from justpipe_actors.testing.virtual_clock import Backend
 
 
 @pytest.mark.virtual_time

@@ -11,11 +11,12 @@ import anyio
 import pytest
 from hypothesis import given, settings
 
-from justpipe_actors import Pipe, TestPipe, TestResult, seams
+from justpipe_actors import Pipe, TestPipe, TestResult
+from justpipe_actors._util import failpoints as seams
 from justpipe_actors.errors import ScheduleFailure
 from justpipe_actors.testing import explore, replay, virtual_time
-from justpipe_actors.testing.clocks import Backend
-from justpipe_actors.testing.strategies import schedules
+from justpipe_actors.testing.hypothesis import schedules
+from justpipe_actors.testing.virtual_clock import Backend
 
 
 State = dict[str, Any]
@@ -220,7 +221,7 @@ PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
 from tests.testing.test_exploring import bank, balanced, explore
-from justpipe_actors.errors import ScheduleFailure
+from justpipe_actors.errors import (ScheduleFailure)
 try:
     explore(bank(), dict, balanced, seed="same", backend="trio")
 except ScheduleFailure as found:

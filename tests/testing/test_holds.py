@@ -6,7 +6,7 @@ from itertools import islice
 
 from hypothesis import given, strategies as st
 
-from justpipe_actors.testing.holds import HOLDS, Hold, schedules, shorten
+from justpipe_actors.testing.schedules import HOLDS, Hold, schedules, shorten
 
 
 @given(st.integers(), st.integers(1, 30))

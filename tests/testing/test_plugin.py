@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Pipe, TestPipe
-from justpipe_actors.testing.clocks import Backend, VirtualLoop
+from justpipe_actors.testing.virtual_clock import Backend, VirtualLoop
 
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_other_plugins_tests_are_left_alone(tmp_path: Path) -> None:
     """Unmarked tests of pytest-trio, pytest-asyncio and anyio run as ever."""
     source = """
 import asyncio, anyio, pytest, trio
-from justpipe_actors import TestPipe, TestResult
+from justpipe_actors import (TestPipe, TestResult)
 
 @pytest.mark.trio
 async def test_trio(autojump_clock, nursery):
@@ -179,7 +179,13 @@ def test_loading_it_imports_neither_the_engine_nor_a_loop() -> None:
     said = subprocess.check_output([sys.executable, "-c", program], text=True)
 
     shelf = "justpipe_actors.testing"
-    loaded = ["justpipe_actors", "justpipe_actors.fronts", shelf, f"{shelf}.plugin"]
+    loaded = [
+        "justpipe_actors",
+        "justpipe_actors._util",
+        "justpipe_actors._util.lazy_import",
+        shelf,
+        f"{shelf}.plugin",
+    ]
     assert said.strip() == f"{loaded} set()"
 
 

@@ -12,7 +12,7 @@ import pytest
 from justpipe_actors import Pipe, TestResult
 from justpipe_actors.errors import CleanupFailure
 from justpipe_actors.testing import cancel_everywhere
-from justpipe_actors.testing.clocks import Backend
+from justpipe_actors.testing.virtual_clock import Backend
 
 
 State = dict[str, Any]

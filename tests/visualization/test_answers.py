@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from justpipe_actors import Skip, Stop
-from justpipe_actors.visualization.answers import Answers, answers_of
+from justpipe_actors.visualization.route_analysis import Answers, answers_of
 
 
 STEPS = ("a", "b", "c", "retry_1", "retry_2", "other_1")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import DefinitionError, Pipe, Stop
-from justpipe_actors.shape import BarrierType
+from justpipe_actors.specs import BarrierType
 from justpipe_actors.visualization import (
     GraphRenderer,
     MermaidRenderer,
@@ -306,7 +306,7 @@ def test_a_description_can_be_drawn_again() -> None:
 
 
 PROGRAM = """
-from justpipe_actors import Pipe
+from justpipe_actors import (Pipe)
 pipe = Pipe(allow_multi_root=True)
 for name in "zebra yak xerus wolf".split():
     pipe.step(name, to=["lion", "ant"])(lambda: None)

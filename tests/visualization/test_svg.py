@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from justpipe_actors import Pipe, Stop
-from justpipe_actors.shape import BarrierType
+from justpipe_actors.specs import BarrierType
 from justpipe_actors.visualization import MermaidTheme, SvgRenderer, VisualAST
-from justpipe_actors.visualization.wording import shortened, text_width
+from justpipe_actors.visualization.text import shortened, text_width
 
 
 AnyPipe = Pipe[Any, Any]

@@ -1,1 +1,3 @@
 """What the user wrote: steps, their signatures, their names.  Pure."""
+
+from __future__ import annotations

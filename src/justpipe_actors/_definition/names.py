@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DefinitionError
-from ..shape import resolve_name as resolve_name
+from ..specs import resolve_name as resolve_name
 
 
 def name_of(target: object, *, role: str, step: str) -> str:

@@ -10,14 +10,9 @@ import attrs
 
 from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
 from ..errors import DefinitionError
-from ..shape import (
-    HookSpec,
-    InjectionMetadata,
-    InjectionMetadataMap,
-    resolve_name,
-)
+from ..specs import HookSpec, InjectionMetadata, InjectionMetadataMap, resolve_name
+from .injection import analyze, fits, hints_of
 from .resources import ResourceDef, candidates
-from .signature import analyze, fits, hints_of
 from .steps import StepDef
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from ..errors import DefinitionError
-from .signature import TAKEN, alternatives, fits, hints_of, result_of
+from .injection import TAKEN, alternatives, fits, hints_of, result_of
 
 
 PLAIN_TYPES = (

@@ -1,1 +1,3 @@
 """What will happen, decided before anything does.  Pure."""
+
+from __future__ import annotations

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
-from ..shape import HookSpec, StepInfo, resolve_name
-from . import graph
-from .fingerprint import fingerprint
+from ..specs import HookSpec, StepInfo, resolve_name
+from . import graph as graph
+
+
+def fingerprint(name: str, steps: Mapping[str, StepDef]) -> str:
+    """Return 16 hex characters over the pipe's name, its steps and static edges."""
+    content = {
+        "name": name,
+        "steps": sorted([step.name, step.kind.value] for step in steps.values()),
+        "edges": sorted([src, dst] for src, step in steps.items() for dst in step.to),
+    }
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 Steps = Mapping[str, StepDef]

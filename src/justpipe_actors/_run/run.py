@@ -1,27 +1,186 @@
-"""One run, as everybody else sees it; what happens in it is ``conducting``."""
+"""What a run is doing right now, as plain data."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from math import inf
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from .._actors.bell import Latch
-from .._actors.ledger import Ledger
-from .._actors.parts import Stage
-from .._actors.resources import Resources
-from .._failure.journal import Ending, Trouble
+from .._backends import Loop
+from .._engine.protocols import Stage
+from .._engine.run_state import Ledger
+from .._plan.failure_policy import Ending, Trouble
+from .._plan.plan import Plan
+from .._supervision.resource_pool import Resources
+from .._util.sync import Latch
+from ..abc import EventHook, ObserverProtocol
+from ..cancellation import CancellationToken
 from ..failures import FailureKind, FailureReason
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .grace import WANTED_OVER, Grace
-from .hosting import Loop
-from .order import Order
-from .voice import RunVoice
+from .event_publisher import RunVoice
+
+
+GRACE = 30.0
+"""Seconds that hooks and observers get once somebody wants the run over."""
+
+PATIENCE = 10.0
+"""Seconds between two reports of who holds up a run that was told to end."""
+
+WANTED_OVER = (
+    PipelineTerminalStatus.CLIENT_CLOSED,
+    PipelineTerminalStatus.CANCELLED,
+)
+"""Endings that somebody asked for: from then on there is a limit to cleaning up."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+@attrs.define(eq=False, repr=False)
+class Grace:
+    """The time that is left to whoever is at work at the end of a run."""
+
+    run_id: str
+    """The run."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+    _asked: Latch = attrs.field(factory=Latch, init=False)
+    _deadline: float = attrs.field(default=inf, init=False)
+    _limit: anyio.CancelScope | None = attrs.field(default=None, init=False)
+    _who: str = attrs.field(default="", init=False)
+    _watching: Latch | None = attrs.field(default=None, init=False)
+    _reports: anyio.CancelScope = attrs.field(
+        factory=lambda: anyio.CancelScope(shield=True), init=False
+    )
+
+    def ask(self) -> None:
+        """Hear that the run is to be over: the grace begins, unless it has."""
+        if self._deadline == inf:
+            self._asked.set()
+            self._deadline = self.now() + GRACE
+            if self._limit is not None:
+                self._limit.deadline = self._deadline
+
+    def renew(self) -> None:
+        """Give those who come next the whole grace, if there is a limit at all."""
+        if self._deadline < inf:
+            self._deadline = self.now() + GRACE
+
+    def limit(self, who: str) -> anyio.CancelScope:
+        """Return the scope for who is at work next: it is cancelled when time is up."""
+        self._who = who
+        self._limit = anyio.CancelScope(deadline=self._deadline)
+        return self._limit
+
+    def start_watch(
+        self, start: Callable[..., object], on_cancelled: Callable[[], None]
+    ) -> None:
+        """Begin to watch, in a task of its own, unless somebody does.
+
+        Args:
+            start: starts a task in reach of the owner's cancellation.
+            on_cancelled: told when the owner is cancelled; it asks.
+        """
+        if self._watching is None:
+            over = self._watching = Latch()
+            start(self._watch, on_cancelled, over)
+
+    async def _watch(self, on_cancelled: Callable[[], None], over: Latch) -> None:
+        """Stay in reach of the owner's cancellation, and name who outlives the grace."""
+        try:
+            await self._wait_asked(on_cancelled)
+            with self._reports:  # noqa: ASYNC912 - it waits for time
+                while True:
+                    await self._report_late()
+        finally:
+            over.set()
+
+    async def _wait_asked(self, on_cancelled: Callable[[], None]) -> None:
+        try:
+            await self._asked.wait()
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - handed on as a wish
+            on_cancelled()
+
+    async def _report_late(self) -> None:
+        late = self._deadline + PATIENCE
+        await anyio.sleep(max(PATIENCE, late - self.now()))
+        if self.now() >= self._deadline + PATIENCE:
+            _logger.warning(
+                "Run %s was told to end but is held up by: %s",
+                self.run_id,
+                self._who,
+                extra={"run": self.run_id},
+            )
+
+    async def end_watch(self) -> None:
+        """Hear that all are done, and wait until the watch is gone; the caller shields it.
+
+        A task group that is left by a cancellation while it has tasks makes anyio count
+        one of its own cancellations as the consumer's.
+        """
+        if self._watching is not None:
+            self._reports.cancel()
+            self._asked.set()
+            await self._watching.wait()
+
+
+if TYPE_CHECKING:
+    from attrs import frozen
+
+    from ..abc import RunRecorder
+else:
+    # Frozen for type checkers only: see ``_actors.messages``.
+    from attrs import define as frozen
+
+
+_UUID_BITS = 0x4 << 76 | 0x8 << 60
+"""What every random UUID has: its version, and its variant."""
+_RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
+
+
+def new_id() -> str:
+    """Return a new run id: the 32 hex digits of a random UUID, at a third of its price."""
+    bits = int.from_bytes(os.urandom(16))
+    return f"{bits & _RANDOM_BITS | _UUID_BITS:032x}"
+
+
+@frozen(eq=False, kw_only=True)
+class Order:
+    """A run as it was asked for."""
+
+    plan: Plan
+    """What to follow."""
+    state: object
+    """Its state."""
+    context: object = None
+    """Its context."""
+    start: str | None = None
+    """Where to begin, when not at the roots."""
+    capacity: int = 1000
+    """Events that may wait for the consumer."""
+    overflow: str = "block"
+    """What happens when the consumer is behind: block, drop_oldest or fail."""
+    timeout: float | None = None
+    """Seconds the actors may work."""
+    token: CancellationToken
+    """The pipe's token; the run gets a child of it."""
+    hooks: Sequence[EventHook] = ()
+    """Event hooks."""
+    observers: Sequence[ObserverProtocol] = ()
+    """Observers."""
+    record: Callable[[str], RunRecorder] | None = None
+    """Returns what writes down the run of an id; None is nothing."""
+    log_state: bool | Callable[[object], str] = True
+    """Whether, or how, error logs show the state."""
+    run_id: str = attrs.field(factory=new_id)
+    """The run's id."""
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -127,3 +286,46 @@ class Run:
             self.ledger.journal.add(
                 Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
+
+
+@attrs.frozen
+class RunSnapshot:
+    """What a run is doing right now; plain data."""
+
+    run_id: str
+    """The run."""
+    pipe: str
+    """Name of its pipe."""
+    fingerprint: str
+    """The version of the pipe it follows: its hash."""
+    tokens: dict[str, int]
+    """Tokens by holder: the steps, barriers and children it waits for."""
+    waiting: dict[str, tuple[str, ...]]
+    """Joins that wait, and the parents they wait for."""
+    running: tuple[tuple[str, float], ...]
+    """Invocations at work: step and seconds."""
+    buffered: int
+    """Events that wait for the consumer, or that are kept for whoever comes."""
+    dropped: int
+    """Events that nobody can read any more."""
+    is_parked: bool
+    """Whether its producers wait for a consumer that is behind."""
+    age: float
+    """Seconds since the run began."""
+
+
+def snapshot_of(run: Run) -> RunSnapshot:
+    """Return what a run is doing right now."""
+    ledger, sink = run.ledger, run.voice.sink
+    return RunSnapshot(
+        run_id=ledger.run_id,
+        pipe=ledger.plan.name,
+        fingerprint=ledger.plan.fingerprint,
+        tokens=dict(ledger.holders),
+        waiting={join.step: join.missing for join in ledger.waiting()},
+        running=tuple((a.node.name, a.seconds) for a in ledger.activations),
+        buffered=len(sink),
+        dropped=sink.dropped,
+        is_parked=run.voice.is_full,
+        age=run.age,
+    )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fronts import front_door
+from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
-    from .observing import (
+    from .middleware import EventHook, Middleware, Redact, Wake
+    from .observer import (
         OBSERVER_HOOKS,
         Observer,
         ObserverMeta,
@@ -23,20 +24,8 @@ if TYPE_CHECKING:
         no_joins,
         validate_observer,
     )
-    from .placing import (
-        Placement,
-    )
-    from .storing import (
-        ChunkStore,
-        RunRecorder,
-        StorageBackend,
-    )
-    from .wrapping import (
-        EventHook,
-        Middleware,
-        Redact,
-        Wake,
-    )
+    from .placement import Placement
+    from .storage import ChunkStore, RunRecorder, StorageBackend
 
 
 __all__ = [
@@ -60,23 +49,23 @@ __all__ = [
 ]
 
 _WHERE = {
-    "ChunkStore": ".storing",
-    "EventHook": ".wrapping",
-    "Middleware": ".wrapping",
-    "OBSERVER_HOOKS": ".observing",
-    "Observer": ".observing",
-    "ObserverMeta": ".observing",
-    "ObserverProtocol": ".observing",
-    "Placement": ".placing",
-    "Redact": ".wrapping",
-    "RunRecorder": ".storing",
-    "StorageBackend": ".storing",
-    "WaitingJoin": ".observing",
-    "Wake": ".wrapping",
-    "WakefulProtocol": ".observing",
-    "WitnessProtocol": ".observing",
-    "no_joins": ".observing",
-    "validate_observer": ".observing",
+    "ChunkStore": ".storage",
+    "EventHook": ".middleware",
+    "Middleware": ".middleware",
+    "OBSERVER_HOOKS": ".observer",
+    "Observer": ".observer",
+    "ObserverMeta": ".observer",
+    "ObserverProtocol": ".observer",
+    "Placement": ".placement",
+    "Redact": ".middleware",
+    "RunRecorder": ".storage",
+    "StorageBackend": ".storage",
+    "WaitingJoin": ".observer",
+    "Wake": ".middleware",
+    "WakefulProtocol": ".observer",
+    "WitnessProtocol": ".observer",
+    "no_joins": ".observer",
+    "validate_observer": ".observer",
 }
 
 if not TYPE_CHECKING:

@@ -19,3 +19,5 @@
 ``unread``                     when nobody reads the output any more
 =============================  ====================================================
 """
+
+from __future__ import annotations

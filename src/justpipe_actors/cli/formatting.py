@@ -1,9 +1,18 @@
-"""How counts, times and foreign text are written."""
+"""The terminal: how large it is, which signs it knows, and how a status looks on it."""
 
 from __future__ import annotations
 
-from ..observability.durations import duration_text as format_duration
-from ..observability.showing import one_line
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TextIO
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .._util.text import duration_text as format_duration, one_line
+from .progress import Mark, Progress, Row
 
 
 __all__ = ["counted", "format_duration", "printable"]
@@ -21,3 +30,209 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     ('1 run', '1,200 runs', '2 matches')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+GLYPHS = {
+    Mark.WAITING: ("○", "."),
+    Mark.RUNNING: ("●", "*"),
+    Mark.DONE: ("✓", "+"),
+    Mark.FAILED: ("✗", "x"),
+    Mark.CUT_OFF: ("■", "!"),
+    Mark.NOT_TAKEN: ("–", "-"),
+}
+"""A mark's sign, and the one for terminals that have ASCII only."""
+
+STYLES = {
+    Mark.WAITING: "dim",
+    Mark.RUNNING: "cyan",
+    Mark.DONE: "green",
+    Mark.FAILED: "red",
+    Mark.CUT_OFF: "yellow",
+    Mark.NOT_TAKEN: "dim",
+}
+
+NAME_WIDTH = (16, 32)
+"""The least and the most columns for names."""
+BAR_WIDTH = 30
+"""The most columns for a bar."""
+
+
+@attrs.frozen
+class Canvas:
+    """What there is to draw on."""
+
+    width: int
+    """Columns."""
+    height: int
+    """Lines."""
+    has_only_ascii: bool = False
+    """Whether its encoding lacks our signs."""
+
+    def glyph(self, mark: Mark) -> Text:
+        """Return the sign of a mark."""
+        return Text(GLYPHS[mark][self.has_only_ascii], STYLES[mark])
+
+
+def draw(progress: Progress, canvas: Canvas, now: float) -> Iterator[Text]:
+    """Yield a line per row that there is room for."""
+    is_over = progress.end is not None
+    rows = list(progress.rows.values())
+    shown = chosen(rows, canvas.height, is_over=is_over)
+    least, most = NAME_WIDTH
+    widest = max((2 * r.depth + len(_short(r)) for r in shown), default=0)
+    column = max(least, min(widest, most, canvas.width - 20))
+    for row in shown:
+        yield _line(row, progress, canvas, column, now)
+    if hidden := len(rows) - len(shown):
+        yield Text(f"  and {counted(hidden, 'step')} more", "dim")
+
+
+def chosen(rows: Sequence[Row], room: int, *, is_over: bool) -> list[Row]:
+    """Return the rows worth showing, in order: first those at work, last those to come."""
+    if len(rows) <= room:
+        return list(rows)
+    worth = [
+        Mark.FAILED,
+        Mark.RUNNING,
+        Mark.CUT_OFF,
+        Mark.DONE,
+        Mark.WAITING,
+        Mark.NOT_TAKEN,
+    ]
+    ranked = sorted(
+        range(len(rows)), key=lambda at: worth.index(rows[at].mark(is_over=is_over))
+    )
+    return [rows[at] for at in sorted(ranked[: max(0, room - 1)])]
+
+
+def _short(row: Row) -> str:
+    """Return the name as it reads below its owner."""
+    return printable(row.name.rpartition(":")[2] if row.depth else row.name)
+
+
+def _line(
+    row: Row, progress: Progress, canvas: Canvas, column: int, now: float
+) -> Text:
+    mark = row.mark(is_over=progress.end is not None)
+    is_idle = mark in (Mark.WAITING, Mark.NOT_TAKEN)
+    name = Text("  " * row.depth + _short(row), "dim" if is_idle else "")
+    name.truncate(column, overflow="ellipsis", pad=True)
+    time = format_duration(row.seconds(now)) if row.began is not None else ""
+    line = Text.assemble(
+        canvas.glyph(mark), " ", name, " ", (f"{time:>7}", "dim"), "  "
+    )
+    if row.worker is not None and row.worker in progress.rows and row.began is not None:
+        line.append_text(_bar(row, progress.rows[row.worker], canvas, column))
+    line.append_text(_note(row))
+    line.rstrip()
+    line.truncate(canvas.width, overflow="ellipsis")
+    return line
+
+
+def _bar(row: Row, worker: Row, canvas: Canvas, column: int) -> Text:
+    done = worker.done + worker.failed
+    if row.uncounted or not row.items:
+        return Text(f"{done:,}")
+    room = min(
+        BAR_WIDTH, canvas.width - column - 12 - 2 - 2 * len(f"{row.items:,}") - 1
+    )
+    figures = f"{done:,}/{row.items:,}"
+    if room < 5:
+        return Text(figures)
+    filled = min(room, room * done // row.items)
+    full, empty = ("=", "-") if canvas.has_only_ascii else ("━", "─")
+    style = "" if done >= row.items else "cyan"
+    return Text.assemble(
+        (full * filled, style), (empty * (room - filled), "dim"), f"  {figures}"
+    )
+
+
+def _note(row: Row) -> Text:
+    parts = []
+    if row.failed and row.started > 1:
+        parts.append((f"{row.failed:,} failed", "red"))
+    if row.running > 1:
+        parts.append((f"{row.running:,} at work", ""))
+    elif row.done > 1 and not row.running and not row.is_worker:
+        parts.append((f"{row.done:,} times", "dim"))
+    if row.retried:
+        parts.append((counted(row.retried, "more attempt"), "yellow"))
+    if row.awaits:
+        parts.append((f"waits for {', '.join(map(printable, row.awaits))}", "dim"))
+    return Text("  ").join(Text(text, style) for text, style in parts)
+
+
+UNWATCHED = 1000
+"""Columns where nobody watches: nothing is cut off for a program that reads."""
+
+MARKS = {
+    "success": Mark.DONE,
+    "failed": Mark.FAILED,
+    "timeout": Mark.FAILED,
+    "running": Mark.RUNNING,
+}
+"""How stored statuses look; the others were cut off."""
+
+
+def screen_for(stream: TextIO) -> Console:
+    """Return what draws on a stream, whether or not it is a terminal."""
+    screen = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = UNWATCHED
+    return screen
+
+
+def canvas_of(screen: Console, spare: int = 0) -> Canvas:
+    """Return what there is to draw on, some lines left out."""
+    size = screen.size
+    return Canvas(size.width, max(3, size.height - spare), _has_only_ascii(screen))
+
+
+def _has_only_ascii(screen: Console) -> bool:
+    try:
+        "".join(glyph for glyph, _ in GLYPHS.values()).encode(screen.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def status_text(label: str, canvas: Canvas) -> Text:
+    """Return a stored run's status, with its sign."""
+    mark = MARKS.get(label, Mark.CUT_OFF)
+    return Text.assemble(canvas.glyph(mark), " ", (label, STYLES[mark]))
+
+
+def moment_text(moment: datetime | None) -> str:
+    """Write a moment in local time, and say which zone that is."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}" if moment else "-"
+
+
+def table_of(*titles: str, flexible: str = "") -> Table:
+    """Return a table without lines, ``>`` before what stands on the right.
+
+    When space is short, the flexible column is cut off first: give it ``flexible_text``.
+    """
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for title in titles:
+        table.add_column(
+            title.lstrip(">"),
+            justify="right" if title.startswith(">") else "left",
+            no_wrap=title != flexible,
+            overflow="ellipsis",
+        )
+    return table
+
+
+def flexible_text(text: object) -> Text:
+    """Return foreign text that may be cut off."""
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")
+
+
+def put_table(screen: Console, table: Table) -> None:
+    """Draw a table; what fills its cells up is for eyes and not for programs."""
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    with screen.capture() as captured:
+        screen.print(table)
+    screen.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

@@ -16,7 +16,7 @@ from types import ModuleType
 import attrs
 
 from ..pipe import Pipe
-from .refusals import WrongTarget, close_to
+from .errors import WrongTarget, close_to
 
 
 HERE = Path(__file__).resolve().parents[1]

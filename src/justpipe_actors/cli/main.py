@@ -12,10 +12,8 @@ from importlib.metadata import version
 import click
 
 from ..errors import StoreError
+from .errors import INTERRUPTED, UNREAD, Failed, forget_output
 from .formatting import printable
-from .refusals import Failed
-from .statuses import INTERRUPTED, UNREAD
-from .unread import forget_output
 
 
 PROGRAM = "justpipe-actors"

@@ -1,19 +1,21 @@
-"""Events to rows: what a run has done so far, one row per step.  Pure.
-
-Rows begin as the definition has them, so that what is still to come is seen too; steps
-nobody defined here (those of a sub-pipeline) get theirs when they begin.
-"""
+"""A stored run told again: its events go through the same rows as a live one's."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
 import attrs
 
+from ..abc import StorageBackend
+from ..codec import from_plain
+from ..errors import UnreadableDataError
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
+from ..records import RunRecord, StoredEvent
 
 
 class Mark(Enum):
@@ -201,3 +203,115 @@ def _with_row(rows: dict[str, Row], name: str) -> dict[str, Row]:
         at += 1
     found.insert(at, Row(name, depth))
     return {row.name: row for row in found}
+
+
+def outline(description: Mapping[str, Any]) -> Progress:
+    """Return the rows of a pipe that has not begun, parents before children.
+
+    Args:
+        description: what ``Pipe.describe()`` says.
+    """
+    nodes: Mapping[str, Any] = description["nodes"]
+    topology: Mapping[str, list[str]] = description["topology"]
+    workers = {
+        name: [t for t in node["targets"] if t not in topology.get(name, ())]
+        for name, node in nodes.items()
+        if node["kind"] == "map"
+    }
+    below = {worker for some in workers.values() for worker in some}
+    successors = {
+        name: [
+            t
+            for t in dict.fromkeys([*topology.get(name, ()), *node["targets"]])
+            if t in nodes
+        ]
+        for name, node in nodes.items()
+    }
+    rows: dict[str, Row] = {}
+    for name in _in_order(successors):
+        if name not in below:
+            rows[name] = Row(name)
+            for worker in workers.get(name, ()):
+                rows[worker] = Row(worker, 1, is_worker=True)
+                rows[name].worker = worker
+    for worker in sorted(below - rows.keys()):
+        rows[worker] = Row(worker, is_worker=True)
+    return Progress(rows)
+
+
+def _in_order(successors: dict[str, list[str]]) -> Iterator[str]:
+    """Yield every step once, before its successors wherever there is no circle."""
+    aimed_at = {target for targets in successors.values() for target in targets}
+    order: list[str] = []
+    seen: set[str] = set()
+    roots = [name for name in successors if name not in aimed_at]
+    # Backwards, since all of it is reversed: who is left last comes out first.
+    for root in [*reversed(roots), *successors]:
+        path = [] if root in seen else [(root, iter(reversed(successors[root])))]
+        seen.add(root)
+        while path:
+            rest = path[-1][1]
+            fresh = next((t for t in rest if t not in seen), None)
+            if fresh is None:
+                order.append(path.pop()[0])
+            else:
+                seen.add(fresh)
+                path.append((fresh, iter(reversed(successors[fresh]))))
+    yield from reversed(order)
+
+
+PAGE = 1000
+"""Events that are read at once."""
+
+
+def event_of(stored: StoredEvent) -> Event | None:
+    """Return the event that was stored; None if this version cannot read it."""
+    try:
+        data = json.loads(stored.data)
+        if data.get("type") == EventType.FINISH.value:
+            data["payload"] = from_plain(data["payload"], PipelineEndData)
+        return from_plain(data, Event)
+    except (ValueError, LookupError, AttributeError, UnreadableDataError):
+        return None
+
+
+def stored_events(
+    store: StorageBackend, run_id: str, after: int = 0
+) -> Iterator[StoredEvent]:
+    """Yield a run's events, a page of them in memory at a time."""
+    while page := store.get_events(run_id, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].seq
+
+
+def told(
+    store: StorageBackend, run: RunRecord, latest: Mapping[str, Any] | None
+) -> Progress:
+    """Return how far a stored run has come.
+
+    Args:
+        store: where it is.
+        run: the run.
+        latest: how its pipeline looked at its latest run, if that is known.
+    """
+    progress = planned(store, run, latest)
+    for stored in stored_events(store, run.run_id):
+        event = event_of(stored)
+        if event is not None:
+            progress.hear(event)
+    return progress
+
+
+def planned(
+    store: StorageBackend, run: RunRecord, latest: Mapping[str, Any] | None
+) -> Progress:
+    """Return the rows of a stored run before its first event."""
+    text = store.get_definition(run.fingerprint) if run.fingerprint else None
+    try:
+        return outline(json.loads(text) if text else latest or NO_STEPS)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return Progress({})
+
+
+NO_STEPS: dict[str, Any] = {"nodes": {}, "topology": {}}
+"""The description of a pipeline that nobody described."""

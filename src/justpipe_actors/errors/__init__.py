@@ -54,6 +54,7 @@ A module of this package is what goes wrong in one phase; everybody imports from
 
 from __future__ import annotations
 
+from .base import did_you_mean
 from .definition import (
     DefinitionError,
     DefinitionErrorGroup,
@@ -99,13 +100,7 @@ from .supervision import (
     RestartIntensityExceeded,
     SupervisionError,
 )
-from .trial import (
-    CleanupFailure,
-    Deadlock,
-    ScheduleFailure,
-    TrialError,
-)
-from .wording import did_you_mean
+from .testing import CleanupFailure, Deadlock, ScheduleFailure, TrialError
 
 
 __all__ = [

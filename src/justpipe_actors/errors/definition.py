@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .wording import Factual
+from .base import Factual
 
 
 class DefinitionError(Exception):

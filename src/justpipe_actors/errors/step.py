@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .wording import Factual, did_you_mean
+from .base import Factual, did_you_mean
 
 
 class UnknownStepError(Factual, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wording import Factual
+from .base import Factual
 
 
 class SupervisionError(Factual, Exception):

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fronts import front_door
+from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
     from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
-    from .barriers import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
-    from .comparison import RunComparison, compare_runs, format_comparison
-    from .fields import RunFields
-    from .history import StateHistory
-    from .lines import LogRecord
-    from .log import EventLogger, LoggingSink, LogSink, StreamLogSink
-    from .states import StateDiffTracker
+    from .barrier import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
+    from .compare import RunComparison, compare_runs, format_comparison
+    from .logger import (
+        EventLogger,
+        LoggingSink,
+        LogRecord,
+        LogSink,
+        RunFields,
+        StreamLogSink,
+    )
+    from .state import StateDiffTracker, StateHistory
     from .timeline import Timeline, TimelineVisualizer
 
 
@@ -47,25 +51,25 @@ __all__ = [
 ]
 
 _WHERE = {
-    "BarrierDebugRecord": ".barriers",
-    "BarrierDebugSink": ".barriers",
-    "BarrierDebugger": ".barriers",
-    "EventLogger": ".log",
-    "LogRecord": ".lines",
-    "LogSink": ".log",
-    "LoggingSink": ".log",
+    "BarrierDebugRecord": ".barrier",
+    "BarrierDebugSink": ".barrier",
+    "BarrierDebugger": ".barrier",
+    "EventLogger": ".logger",
+    "LogRecord": ".logger",
+    "LogSink": ".logger",
+    "LoggingSink": ".logger",
     "Observer": "..abc",
     "ObserverMeta": "..abc",
     "ObserverProtocol": "..abc",
-    "RunComparison": ".comparison",
-    "RunFields": ".fields",
-    "StateDiffTracker": ".states",
-    "StateHistory": ".history",
-    "StreamLogSink": ".log",
+    "RunComparison": ".compare",
+    "RunFields": ".logger",
+    "StateDiffTracker": ".state",
+    "StateHistory": ".state",
+    "StreamLogSink": ".logger",
     "Timeline": ".timeline",
     "TimelineVisualizer": ".timeline",
-    "compare_runs": ".comparison",
-    "format_comparison": ".comparison",
+    "compare_runs": ".compare",
+    "format_comparison": ".compare",
     "validate_observer": "..abc",
 }
 

@@ -18,8 +18,8 @@ from enum import Enum
 
 import attrs
 
+from .._util.text import label_of
 from ..events import Event, EventType, NodeKind
-from .labels import label_of
 
 
 class SpanStatus(Enum):

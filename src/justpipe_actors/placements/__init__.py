@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .here import HerePlacement
-from .threads import ThreadPlacement
+from .inline import HerePlacement
+from .thread import ThreadPlacement
 
 
 __all__ = ["HerePlacement", "ThreadPlacement"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fronts import front_door
+from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         RunSummary,
         StoredEvent,
     )
-    from .changes import states_of
+    from .chunk_encoder import states_of
     from .cleanup import (
         CleanupReport,
         CleanupRule,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
         select_stored_runs,
     )
     from .memory import InMemoryBackend
-    from .persistence import Persistence as Persistence  # for ``Pipe``, not for users
-    from .places import storage_root
-    from .redacting import redact_keys
+    from .paths import storage_root
+    from .persistence import Persistence as Persistence
+    from .redaction import redact_keys
     from .registry import AnnotatedRun, PipelineInfo, PipelineRegistry
     from .sqlite import SQLiteBackend
 
@@ -73,11 +73,11 @@ _WHERE = {
     "StorageBackend": "..abc",
     "StoredEvent": "..records",
     "delete_stored_runs": ".cleanup",
-    "redact_keys": ".redacting",
+    "redact_keys": ".redaction",
     "select_runs": ".cleanup",
     "select_stored_runs": ".cleanup",
-    "states_of": ".changes",
-    "storage_root": ".places",
+    "states_of": ".chunk_encoder",
+    "storage_root": ".paths",
 }
 
 if not TYPE_CHECKING:

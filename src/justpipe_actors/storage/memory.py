@@ -20,6 +20,7 @@ from ..records import (
     RunSummary,
     StoredEvent,
 )
+from .chunk_format import EventLine, parse_line, stored_event
 from .queries import (
     abandoned,
     in_utc,
@@ -31,7 +32,6 @@ from .queries import (
     summarize,
     unannounced,
 )
-from .rows import EventLine, parse_line, stored_event
 
 
 @attrs.frozen

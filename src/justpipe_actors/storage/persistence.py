@@ -15,11 +15,10 @@ from ..abc import Redact, StorageBackend
 from ..codec import to_plain
 from ..errors import DefinitionError
 from ..events import PERSIST_LIMIT
-from .backlog import Backlog
-from .encoding import Encoder, StatePolicy
-from .places import DATABASE, DESCRIPTION, replace_text, storage_root
-from .recorder import Recorder
-from .redacting import Redaction
+from .chunk_encoder import Encoder, StatePolicy
+from .paths import DATABASE, DESCRIPTION, replace_text, storage_root
+from .recorder import Backlog, Recorder
+from .redaction import Redaction
 from .sqlite import SQLiteBackend
 from .writer import Writer
 

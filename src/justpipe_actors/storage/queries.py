@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 from ..records import OpenStatus, RunQuery, RunRecord, RunStatus, RunSummary
-from .owners import is_gone, this_owner
+
+
+BEAT = 30.0
+"""Seconds between two signs of life."""
+
+SILENCE = timedelta(seconds=300)
+"""How long an owner that cannot be looked up may be silent."""
+
+
+def this_owner() -> str:
+    """Name this process: ``host/boot/pid/began``."""
+    return _owner(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _owner(pid: int) -> str:
+    return "/".join((_host(), _boot(), str(pid), _began(pid) or ""))
+
+
+def is_gone(owner: str | None, last_seen: datetime | None, now: datetime) -> bool:
+    """Tell whether the owner of a running run will never finish it."""
+    known = _is_alive(owner) if owner else None
+    if known is not None:
+        return not known
+    return last_seen is None or now - last_seen > SILENCE
+
+
+def _is_alive(owner: str) -> bool | None:
+    """Look an owner up; None when it cannot be seen from here."""
+    parts = owner.split("/")
+    if len(parts) != 4 or parts[0] != _host() or not _boot():
+        return None
+    _, boot, pid, began = parts
+    if boot != _boot():
+        return False
+    return pid.isdecimal() and _began(int(pid)) == began
+
+
+def _host() -> str:
+    return platform.node().replace("/", "_")
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    """Name the time since this host was started; empty where it has no name."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began, in ticks since the boot; None without it."""
+    with suppress(OSError):
+        # The name in brackets may hold anything, so count from behind it.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else fields[19]
+    return None
 
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import attrs
 
 from ..errors import AmbiguousRunError, StoreError
 from ..records import RunQuery, RunRecord, RunStatus, RunSummary
-from .places import DATABASE, DESCRIPTION, storage_root
+from .paths import DATABASE, DESCRIPTION, storage_root
 from .sqlite import SQLiteBackend
 
 

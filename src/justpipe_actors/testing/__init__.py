@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fronts import front_door
+from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
+    from .._util.failpoints import Seam
     from ..errors import CleanupFailure, Deadlock, ScheduleFailure
-    from ..seams import Seam
-    from .clocks import BackendOptions, virtual_time
+    from .cancellation_sweep import Sweep, cancel_everywhere
     from .conformance import check_placement, check_storage
-    from .exploring import Exploration, explore, replay
+    from .deadlocks import watched
+    from .exploration import Exploration, explore, replay
     from .harness import TestPipe
     from .leaks import nothing_left
     from .result import TestResult
-    from .standing import Fault, Schedule, at_seams
-    from .sweeping import Sweep, cancel_everywhere
-    from .watching import watched
+    from .schedules import Fault, Schedule, at_seams
+    from .virtual_clock import BackendOptions, virtual_time
 
 
 __all__ = [
@@ -49,26 +49,26 @@ __all__ = [
 ]
 
 _WHERE = {
-    "BackendOptions": ".clocks",
+    "BackendOptions": ".virtual_clock",
     "CleanupFailure": "..errors",
     "Deadlock": "..errors",
-    "Exploration": ".exploring",
-    "Fault": ".standing",
-    "Schedule": ".standing",
+    "Exploration": ".exploration",
+    "Fault": ".schedules",
+    "Schedule": ".schedules",
     "ScheduleFailure": "..errors",
-    "Seam": "..seams",
-    "Sweep": ".sweeping",
+    "Seam": ".._util.failpoints",
+    "Sweep": ".cancellation_sweep",
     "TestPipe": ".harness",
     "TestResult": ".result",
-    "at_seams": ".standing",
-    "cancel_everywhere": ".sweeping",
+    "at_seams": ".schedules",
+    "cancel_everywhere": ".cancellation_sweep",
     "check_placement": ".conformance",
     "check_storage": ".conformance",
-    "explore": ".exploring",
+    "explore": ".exploration",
     "nothing_left": ".leaks",
-    "replay": ".exploring",
-    "virtual_time": ".clocks",
-    "watched": ".watching",
+    "replay": ".exploration",
+    "virtual_time": ".virtual_clock",
+    "watched": ".deadlocks",
 }
 
 if not TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sniffio
 
-from . import on_asyncio, on_trio
+from . import _asyncio_clock as on_asyncio, _trio_clock as on_trio
 
 
 @contextmanager

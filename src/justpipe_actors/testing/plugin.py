@@ -19,8 +19,9 @@ import pytest
 
 
 if TYPE_CHECKING:
-    from .clocks import VirtualLoop
     from .harness import TestPipe
+    from .virtual_clock import VirtualLoop
+
 
 MARKER = "virtual_time"
 LOOPS = ("asyncio", "trio")
@@ -59,7 +60,7 @@ def loop_backend(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def virtual_loop(loop_backend: Any) -> VirtualLoop:
     """Run coroutine functions from a plain test: ``virtual_loop.run(main)``."""
-    from .clocks import VirtualLoop  # noqa: PLC0415 - see above
+    from .virtual_clock import VirtualLoop  # noqa: PLC0415 - see above
 
     return VirtualLoop(loop_backend)
 
@@ -94,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     loops = marker.args or LOOPS
     if "anyio_backend" in metafunc.fixturenames:
-        from .clocks import virtual_time  # noqa: PLC0415 - see above
+        from .virtual_clock import virtual_time  # noqa: PLC0415 - see above
 
         chosen = pytest.mark.parametrize(
             "anyio_backend",
@@ -164,7 +165,7 @@ def _in_loop(loop: VirtualLoop, test: Any) -> Any:
 def _watched(test: Any) -> Any:
     @wraps(test)
     async def run(*args: Any, **kwargs: Any) -> None:
-        from .watching import watched  # noqa: PLC0415 - see above
+        from .deadlocks import watched  # noqa: PLC0415 - see above
 
         with watched():
             await test(*args, **kwargs)

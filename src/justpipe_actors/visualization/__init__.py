@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fronts import front_door
+from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     )
     from .builder import build_ast
     from .mermaid import MermaidRenderer, generate_mermaid_graph
-    from .renderer import GraphRenderer
+    from .renderer import GraphRenderer, MermaidTheme
     from .svg import SvgRenderer
-    from .theme import MermaidTheme
 
 
 __all__ = [
@@ -44,7 +43,7 @@ __all__ = [
 _WHERE = {
     "GraphRenderer": ".renderer",
     "MermaidRenderer": ".mermaid",
-    "MermaidTheme": ".theme",
+    "MermaidTheme": ".renderer",
     "ParallelGroup": ".ast",
     "SvgRenderer": ".svg",
     "VisualAST": ".ast",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ..shape import BarrierType
+from ..specs import BarrierType
 
 
 class VisualNodeKind(Enum):

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..events import NodeKind
-from ..shape import StepShape, StepShapes, Topology, resolve_name
 from ..signals import Stop
-from .answers import answers_of
+from ..specs import StepShape, StepShapes, Topology, resolve_name
 from .ast import (
     ParallelGroup,
     VisualAST,
@@ -24,8 +23,8 @@ from .ast import (
     VisualNode,
     VisualNodeKind,
 )
-from .source import plain_function
-from .wording import text_of
+from .route_analysis import answers_of, plain_function
+from .text import text_of
 
 
 DYNAMIC = "dynamic"

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..shape import BarrierType, StepShapes, Topology
+from ..specs import BarrierType, StepShapes, Topology
 from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
 from .builder import Hooks
-from .renderer import ThemedRenderer
-from .theme import MermaidTheme
-from .wording import arrow, escape, flag, title
+from .renderer import MermaidTheme, ThemedRenderer
+from .text import arrow, escape, flag, title
 
 
 _SHAPES = {

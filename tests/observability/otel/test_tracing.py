@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 
 from justpipe_actors import Pipe, Raise, Retry, Suspend
 from justpipe_actors.observability import ObserverMeta
-from justpipe_actors.observability.otel import TracingObserver, spans
+from justpipe_actors.observability.otel import TracingObserver, tracing as spans
 
 
 class Exported:

@@ -12,11 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Meta, Pipe, Retry, Skip, Stop
-from justpipe_actors.types import (
-    BarrierType,
-    CancellationToken,
-    FailureSource,
-)
+from justpipe_actors.types import BarrierType, CancellationToken, FailureSource
 
 from .playing import (
     CANCELLED,

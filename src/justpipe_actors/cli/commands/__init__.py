@@ -1,1 +1,3 @@
 """One file per command."""
+
+from __future__ import annotations

@@ -21,25 +21,26 @@ from ...storage.cleanup import (
     select_stored_runs,
 )
 from ...storage.registry import AnnotatedRun
-from ..formatting import counted, printable
-from ..refusals import Failed, Refused
-from ..screen import (
+from ..errors import Failed, Refused
+from ..formatting import (
     canvas_of,
+    counted,
     flexible_text,
     moment_text,
+    printable,
     put_table,
     screen_for,
     status_text,
     table_of,
 )
-from ..shapes import run_shape
-from ..store import (
+from ..options import (
     Selection,
     json_option,
     pipeline_option,
     status_option,
     storage_option,
 )
+from ..reports import run_shape
 
 
 SHOWN = 10

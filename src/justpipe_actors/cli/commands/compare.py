@@ -10,7 +10,7 @@ import click
 
 from ...observability import compare_runs, format_comparison
 from ...storage.registry import PipelineRegistry
-from ..store import find_run, json_option, run_argument, storage_option
+from ..options import find_run, json_option, run_argument, storage_option
 
 
 @click.command("compare")

@@ -11,10 +11,9 @@ import click
 from ...abc import StorageBackend
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import counted, printable
-from ..output import STDOUT, write_document
-from ..shapes import event_shape, export_head
-from ..store import find_run, run_argument, storage_option
-from ..stored import stored_events
+from ..options import STDOUT, find_run, run_argument, storage_option, write_document
+from ..progress import stored_events
+from ..reports import event_shape, export_head
 
 
 @click.command("export")

@@ -11,7 +11,7 @@ import click
 from ...pipe import Pipe
 from ...visualization import MermaidRenderer, MermaidTheme, SvgRenderer
 from ..loading import load_pipe
-from ..output import output_option, write_document
+from ..options import output_option, write_document
 
 
 SUFFIXES = {".svg": "svg", ".json": "json"}

@@ -11,24 +11,24 @@ import click
 
 from ...records import RunQuery
 from ...storage.registry import AnnotatedRun
-from ..formatting import format_duration
-from ..screen import (
+from ..formatting import (
     canvas_of,
     flexible_text,
+    format_duration,
     moment_text,
     put_table,
     screen_for,
     status_text,
     table_of,
 )
-from ..shapes import run_shape
-from ..store import (
+from ..options import (
     Selection,
     json_option,
     pipeline_option,
     status_option,
     storage_option,
 )
+from ..reports import run_shape
 
 
 SHORT = 12

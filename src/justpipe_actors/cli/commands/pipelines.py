@@ -10,16 +10,16 @@ import click
 
 from ...records import RunQuery, RunSummary
 from ...storage.registry import PipelineInfo, PipelineRegistry
-from ..formatting import format_duration
-from ..screen import (
+from ..formatting import (
     flexible_text,
+    format_duration,
     moment_text,
     put_table,
     screen_for,
     table_of,
 )
-from ..store import json_option, storage_option
-from ..summing import success_rate
+from ..options import json_option, storage_option
+from ..reports import success_rate
 
 
 @click.command("pipelines")

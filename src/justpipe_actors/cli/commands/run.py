@@ -9,13 +9,11 @@ import attrs
 import click
 
 from ...codec import to_text
-from ..conducting import Stream
+from ..json_input import build, build_default, read_json
 from ..loading import load_pipe
-from ..looping import run_in_loop
-from ..outline import outline
-from ..recording import recording, where_stored
-from ..values import build, build_default, read_json
-from ..viewing import Shown, style_of, style_options, view_for
+from ..options import Shown, style_of, style_options, view_for
+from ..progress import outline
+from ..runner import Stream, recording, run_in_loop, where_stored
 from ..views import Style
 
 

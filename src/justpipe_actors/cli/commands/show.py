@@ -13,19 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..formatting import counted, format_duration, printable
-from ..progress import Progress
-from ..rows import Canvas, draw
-from ..screen import (
+from ..formatting import (
+    Canvas,
     canvas_of,
+    counted,
+    draw,
+    format_duration,
     moment_text,
+    printable,
     put_table,
     screen_for,
     status_text,
 )
-from ..shapes import parsed, run_shape
-from ..store import find_run, json_option, run_argument, storage_option
-from ..stored import told
+from ..options import find_run, json_option, run_argument, storage_option
+from ..progress import Progress, told
+from ..reports import parsed, run_shape
 
 
 SHOWN = 3

@@ -12,11 +12,16 @@ from rich.text import Text
 
 from ...records import RunQuery
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..formatting import format_duration, printable
-from ..rows import Canvas
-from ..screen import canvas_of, screen_for, status_text
-from ..store import json_option, pipeline_option, storage_option
-from ..summing import Durations, Figures, stats_shape, sum_up
+from ..formatting import (
+    Canvas,
+    canvas_of,
+    format_duration,
+    printable,
+    screen_for,
+    status_text,
+)
+from ..options import json_option, pipeline_option, storage_option
+from ..reports import Durations, Figures, stats_shape, sum_up
 
 
 MOST_PIPELINES = 5

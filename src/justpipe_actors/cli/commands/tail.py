@@ -11,14 +11,12 @@ import click
 from ...abc import StorageBackend
 from ...records import OpenStatus, RunQuery, RunRecord, StoredEvent
 from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ..errors import FAILED, INTERRUPTED, Failed
 from ..formatting import printable
-from ..refusals import Failed
-from ..statuses import FAILED, INTERRUPTED
-from ..store import find_run, storage_option
-from ..stored import event_of, planned, stored_events
-from ..viewing import Shown, style_of, style_options, view_for
+from ..options import Shown, find_run, storage_option, style_of, style_options, view_for
+from ..outcome_text import Ending
+from ..progress import event_of, planned, stored_events
 from ..views import Style, View
-from ..words import Ending
 
 
 PAUSE = 0.1

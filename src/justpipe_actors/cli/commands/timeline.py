@@ -10,10 +10,9 @@ from ...abc import StorageBackend
 from ...events import Event
 from ...observability import Timeline
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..output import write_document
-from ..screen import screen_for
-from ..store import find_run, run_argument, storage_option
-from ..stored import event_of, stored_events
+from ..formatting import screen_for
+from ..options import find_run, run_argument, storage_option, write_document
+from ..progress import event_of, stored_events
 
 
 FORMS = ("ascii", "html", "mermaid", "chrome")

@@ -10,7 +10,7 @@ from ...errors import MissingExtraError
 
 
 try:
-    from .gauges import SnapshotGauges
+    from .metrics import SnapshotGauges
     from .tracing import TracingObserver
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "opentelemetry":

@@ -10,13 +10,10 @@ import attrs
 
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
-from ..recent import RecentRuns, run_of
+from ..run_cache import RecentRuns, run_of
 from ..spans import SpanBook
 from .chart import Chart, chart_of
-from .gantt import empty_gantt, gantt_of
-from .page import page_of
-from .rows import rows_of
-from .trace import trace_of
+from .renderers import empty_gantt, gantt_of, page_of, rows_of, trace_of
 
 
 NOTHING = "No events recorded."

@@ -7,8 +7,34 @@ Our own parts pass the same checks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ...abc import StorageBackend
 from .placements import PLACEMENT_CHECKS, check_placement
-from .stores import STORE_CHECKS, check_storage
+from .run_lifecycle import LIVING
+from .samples import Check
+from .store_reads import READING
+from .store_writes import CHUNKS, WRITING
+
+
+STORE_CHECKS: tuple[Check, ...] = (*WRITING, *READING, *LIVING, *CHUNKS)
+
+
+def check_storage(factory: Callable[[], StorageBackend]) -> None:
+    """Run every check against a store of its own.
+
+    Args:
+        factory: returns a new, empty store at each call.
+
+    Raises:
+        AssertionError: the store does not do what a check claims; the note says which.
+    """
+    for check in STORE_CHECKS:
+        try:
+            check(factory())
+        except Exception as error:
+            error.add_note(f"{check.__name__}: {check.__doc__}")
+            raise
 
 
 __all__ = [

@@ -10,12 +10,8 @@ from typing import Any
 
 from ...abc import StorageBackend
 from ...outcomes import PipelineTerminalStatus
-from ...records import (
-    OpenStatus,
-    RunRecord,
-    StoredEvent,
-)
-from ...storage.owners import this_owner
+from ...records import OpenStatus, RunRecord, StoredEvent
+from ...storage.queries import this_owner
 
 
 Check = Callable[[StorageBackend], None]

@@ -13,8 +13,8 @@ drawing from top to bottom; whoever wants another direction turns the result.
 
 from __future__ import annotations
 
-from .arrange import arrange
-from .boxes import Box, Layout, Line, Link, Point
+from .coordinates import arrange
+from .model import Box, Layout, Line, Link, Point
 
 
 __all__ = ["Box", "Layout", "Line", "Link", "Point", "arrange"]

@@ -1,0 +1,309 @@
+"""The asyncio loop; the one module of the engine that imports asyncio."""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - the backend module
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from math import inf
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from .base import Job, Main
+
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+
+    from .._util.sync import Signal
+
+
+Life = Coroutine[Any, Any, object]
+"""What a task does."""
+
+
+def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
+    """Start a task; when it is killed at birth, another one does what it was to do.
+
+    Args:
+        loop: the running one.
+        start: makes the coroutine and its task, and returns the coroutine.
+    """
+    factory = loop.get_task_factory()
+    unborn: list[Life] = []
+
+    def start_again() -> bool:
+        for life in unborn:
+            life.close()
+        bear(loop, start)
+        return True
+
+    def make(
+        loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Future[Any]:
+        life = _born(coroutine, start_again)
+        life.send(None)
+        if factory is None or _is_eager(factory):
+            return asyncio.Task(life, loop=loop, **options)
+        return factory(loop, life, **options)
+
+    loop.set_task_factory(make)
+    try:
+        unborn.append(start())
+    finally:
+        loop.set_task_factory(factory)
+
+
+def born(
+    loop: asyncio.AbstractEventLoop, coroutine: Life, on_killed: Callable[[], bool]
+) -> Life:
+    """Return what a task of our own is made from; it is told of a kill at its birth.
+
+    Args:
+        loop: the running one.
+        coroutine: what the task does.
+        on_killed: starts another task that does it, if there can be one.
+    """
+    life = _born(coroutine, on_killed)
+    if not _is_eager(loop.get_task_factory()):
+        life.send(None)
+    return life
+
+
+async def _born(coroutine: Life, on_killed: Callable[[], bool]) -> object:
+    """Drive a coroutine; tell when the task was killed before its first step.
+
+    A cancel scope that was cancelled so early comes again at the first await, and so
+    does a kill when no other task can be started.
+    """
+    try:
+        await _first_step()
+    except asyncio.CancelledError:  # noqa: ASYNC103 - another task has its work
+        if _is_killed():
+            if on_killed():
+                coroutine.close()
+                return None  # noqa: ASYNC104
+            _kill_self()
+    except BaseException:  # the loop is gone
+        coroutine.close()
+        raise
+    del on_killed  # it holds what is not needed any more
+    try:
+        return await coroutine
+    except asyncio.CancelledError:
+        if _is_killed():
+            return None  # noqa: ASYNC104 - it ends, and that is all
+        raise
+
+
+def _kill_self() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+def _is_killed() -> bool:
+    """Tell whether the current task was cancelled, and by no scope; forget it then."""
+    return forget_kill() and anyio.current_effective_deadline() > -inf
+
+
+@types.coroutine
+def _first_step() -> Generator[None]:
+    yield
+
+
+def forget_kill() -> bool:
+    """Take back all native cancellations of the current task; tell if there were any."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    while task.uncancel():
+        continue
+    return True
+
+
+def _is_eager(factory: object) -> bool:
+    """Tell whether a task factory runs a task's first step while it makes it.
+
+    anyio needs to know its tasks before they run, and goes around such a factory too.
+    """
+    eager = getattr(asyncio, "eager_task_factory", None)  # from Python 3.12
+    return eager is not None and getattr(factory, "__code__", None) is eager.__code__
+
+
+class _Promise:
+    """A signal of an asyncio loop: a future, and nothing around it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        """Let it happen."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Wait until it does."""
+        return self._future
+
+
+class _Group:
+    """A task group of asyncio, and the tasks that come too late for it.
+
+    asyncio's refuses tasks from the moment in which its owner is cancelled; here they
+    begin even then, because somebody counts on what they do at their end, and are
+    cancelled where they first wait.
+    """
+
+    __slots__ = ("_is_left", "_late", "_loop", "_tasks")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks = asyncio.TaskGroup()
+        self._late: set[asyncio.Task[object]] | None = None
+        self._is_left = False
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._tasks.__aexit__(kind, error, traceback)  # noqa: ASYNC102 - as any group
+        finally:
+            while self._late:
+                try:
+                    await asyncio.wait(self._late)  # noqa: ASYNC102
+                except asyncio.CancelledError:  # noqa: ASYNC103
+                    continue  # noqa: ASYNC104 - what made them late is on its way out
+            self._is_left = True
+
+    def start(self, func: Job, *args: object) -> None:
+        """Start a task that begins whatever happens."""
+        if self._is_left:
+            msg = f"{_name_of(func)} cannot begin: its group was left."
+            raise RuntimeError(msg)
+        if not self._start(func, args):
+            self._start_late(func, args)
+
+    def _start(self, func: Job, args: tuple[object, ...]) -> bool:
+        """Start a task; tell whether the group still takes any."""
+        work = func(*args)
+        life = born(self._loop, work, lambda: self._start(func, args))
+        task = None
+        try:
+            task = self._tasks.create_task(life, name=_name_of(func))
+        except RuntimeError:
+            return False
+        finally:
+            if task is None:
+                life.close()
+                work.close()
+        return True
+
+    def _start_late(self, func: Job, args: tuple[object, ...]) -> None:
+        """Start a task that is cancelled, beside the group that is going down."""
+        life = born(self._loop, func(*args), _not_again)
+        try:
+            task = self._loop.create_task(life, name=_name_of(func))
+        except BaseException:
+            life.close()
+            raise
+        self._late = self._late or set()
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        task.cancel()
+
+
+def _name_of(func: Job) -> str | None:
+    return getattr(func, "__qualname__", None)
+
+
+def _not_again() -> bool:
+    """Say that no other task will do it."""
+    return False
+
+
+class AsyncioLoop:
+    """The running asyncio loop."""
+
+    _tasks: set[asyncio.Task[object]] = set()  # noqa: RUF012 - shared on purpose
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
+        return _Promise(self._loop)
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        task = asyncio.current_task()
+        return lambda: task is not None and task.cancelling() > 0
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        return forget_kill()
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task and not in a callback of the loop."""
+        return asyncio.current_task() is not None
+
+    def spawn(self, main: Main) -> None:
+        """Start a task and hold on to it until it ends."""
+
+        def start() -> bool:
+            life = born(self._loop, main(), start)
+            task = self._loop.create_task(life, name="justpipe_actors run")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return True
+
+        start()
+
+    def open_group(self) -> _Group:
+        """Return a block whose tasks have ended when it has been left."""
+        return _Group(self._loop)
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
+        name = _name_of(func)
+
+        def start() -> Life:
+            life = func(*args)
+            tasks.start_soon(lambda: life, name=name)
+            return life
+
+        bear(self._loop, start)
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(func)
+            except RuntimeError:
+                return
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Raise it out of the loop."""
+
+        def tear() -> None:
+            raise error
+
+        self._loop.call_soon(tear)

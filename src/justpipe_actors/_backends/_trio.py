@@ -1,0 +1,127 @@
+"""The trio loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+from ..errors import RunRejected
+from .base import Job, Main
+
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+
+    from .._util.sync import Signal
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+class _Group:
+    """A nursery."""
+
+    __slots__ = ("_block", "_nursery")
+
+    def __init__(self) -> None:
+        self._block = trio.open_nursery()
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._block.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        try:
+            return bool(await self._block.__aexit__(kind, error, traceback))  # noqa: ASYNC102
+        except BaseExceptionGroup as group:
+            # Many tasks that were cancelled are one cancellation to whoever is outside.
+            if group.split(trio.Cancelled)[1] is not None:
+                raise
+            cancelled: BaseException = group
+            while isinstance(cancelled, BaseExceptionGroup):
+                cancelled = cancelled.exceptions[0]
+            raise cancelled from None
+
+    def start(self, func: Job, *args: object) -> None:
+        """Start a task; here every task takes its first step."""
+        self._nursery.start_soon(func, *args)
+
+
+class TrioLoop:
+    """The running trio loop."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        # The clock's own: ``trio.current_time`` looks it up at each call.
+        self.now = trio.lowlevel.current_clock().current_time
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
+        return trio.Event()
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes: never here."""
+        return False
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        return self.is_task_cancelled
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes: never here."""
+        return False
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task and not in a callback of the loop."""
+        return trio.lowlevel.in_trio_task()
+
+    def spawn(self, main: Main) -> None:
+        """Start a system task that sees the caller's context variables."""
+        try:
+            trio.lowlevel.spawn_system_task(
+                main, name="justpipe_actors run", context=copy_context()
+            )
+        except RuntimeError as error:
+            reason = "the event loop is shutting down"
+            raise RunRejected(reason) from error
+
+    def open_group(self) -> _Group:
+        """Return a block whose tasks have ended when it has been left."""
+        return _Group()
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group; here every task takes its first step."""
+        tasks.start_soon(func, *args)
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        try:
+            self._token.run_sync_soon(func)
+        except trio.RunFinishedError:
+            return
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Interrupt the main task.
+
+        trio lets nothing but a KeyboardInterrupt in from outside; anything else raised
+        in a callback would crash the loop without cleaning up.  So a SystemExit comes
+        out as one, and is logged.
+        """
+        if isinstance(error, SystemExit):
+            _logger.error(
+                "A run nobody reads asked the program to exit", exc_info=error
+            )
+        self.call_soon(partial(signal.raise_signal, signal.SIGINT))

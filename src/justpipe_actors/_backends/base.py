@@ -1,0 +1,85 @@
+"""What the engine asks of the event loop itself, past anyio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import sniffio
+
+from .. import _backends as hosting
+
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from .._util.sync import Signal
+
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+Job = Callable[..., Coroutine[Any, Any, object]]
+
+
+class Group(Protocol):
+    """Tasks of the loop's own kind; all are gone when its block has been left.
+
+    They are the loop's and not anyio's because anyio's cost four times as much on
+    asyncio, in time and in memory: each has a scope, and an event for its end.  So on
+    asyncio no cancel scope around the block reaches them.  Whoever opens one lets them
+    end, or cancels what they do by scopes of its own.
+    """
+
+    def start(self, func: Job, *args: object) -> None:
+        """Start a task that begins whatever happens."""
+
+
+class Loop(Protocol):
+    """What only the event loop itself can do."""
+
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+        ...
+
+    def new_signal(self) -> Signal:
+        """Return what one task can wait for."""
+        ...
+
+    def is_task_cancelled(self) -> bool:
+        """Tell whether somebody cancelled the current task past all scopes."""
+        ...
+
+    def watch_task(self) -> Callable[[], bool]:
+        """Return the same question about this very task, to be asked anywhere."""
+        ...
+
+    def outlive_kill(self) -> bool:
+        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        ...
+
+    def is_in_task(self) -> bool:
+        """Tell whether this is called in a task, where other tasks can be started."""
+        ...
+
+    def spawn(self, main: Main) -> None:
+        """Start a task that the loop owns; it must not raise."""
+
+    def open_group(self) -> AbstractAsyncContextManager[Group]:
+        """Return a block whose tasks have ended when it has been left."""
+        ...
+
+    def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
+        """Start a task of a task group that begins whatever happens."""
+
+    def call_soon(self, func: Callable[[], None]) -> None:
+        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+
+    def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
+        """Let an interrupt that nobody waits for reach the program."""
+
+
+def current_loop() -> Loop:
+    """Return the loop this is called in."""
+    if sniffio.current_async_library() == "trio":
+        return hosting.TrioLoop()
+    return hosting.AsyncioLoop()

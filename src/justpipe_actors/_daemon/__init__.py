@@ -1,1 +1,0 @@
-"""Many runs over a long time: who may come in, who is in, and how everybody leaves."""

@@ -1,0 +1,192 @@
+"""A function's parameters, and where the value of each comes from.
+
+The type of a parameter decides before its name does, except where the state and the
+context have types that both fit: then the name decides between them.  Hints are resolved
+one by one, so a forward reference that cannot be resolved costs its own parameter its
+type and no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..cancellation import CancellationToken
+from ..errors import DefinitionError
+from ..specs import InjectionMetadata, InjectionSource
+
+
+_NAMES = {
+    "s": InjectionSource.STATE,
+    "state": InjectionSource.STATE,
+    "c": InjectionSource.CONTEXT,
+    "ctx": InjectionSource.CONTEXT,
+    "context": InjectionSource.CONTEXT,
+    "e": InjectionSource.ERROR,
+    "error": InjectionSource.ERROR,
+    "exception": InjectionSource.ERROR,
+    "step_name": InjectionSource.STEP_NAME,
+    "stage": InjectionSource.STEP_NAME,
+    "cancel": InjectionSource.CANCEL,
+    "cancellation_token": InjectionSource.CANCEL,
+}
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+TAKEN = frozenset(_NAMES)
+"""Names of parameters that have a meaning of their own."""
+
+Claim = Callable[[str, object], bool]
+"""Whether a parameter of a name and type stands for something else, a resource."""
+
+
+def _nobody(_name: str, _hint: object) -> bool:
+    return False
+
+
+def analyze(
+    func: Callable[..., object],
+    state_type: object,
+    context_type: object,
+    *,
+    unknown_allowed: int,
+    step: str,
+    is_resource: Claim = _nobody,
+) -> InjectionMetadata:
+    """Say where each parameter without a default gets its value.
+
+    Raises:
+        DefinitionError: more parameters are unknown than allowed.
+    """
+    found = {
+        name: InjectionSource.RESOURCE
+        if is_resource(name, hint)
+        else _source_of(name, hint, state_type, context_type)
+        for name, hint in hints_of(func, step).items()
+    }
+    unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
+    if len(unknown) > unknown_allowed:
+        msg = (
+            f"'{step}' has unrecognized parameters: {', '.join(unknown)}. "
+            "Name them state, context, error, step_name or cancel, "
+            "annotate them with the pipe's types, define a resource of that name "
+            "above, or give them defaults."
+        )
+        raise DefinitionError(msg, step_name=step)
+    return found
+
+
+def hints_of(func: Callable[..., object], step: str) -> dict[str, object]:
+    """Return the parameters without a default, in order, and their types.
+
+    Raises:
+        DefinitionError: the signature cannot be read.
+    """
+    return dict(_injectable(func, step))
+
+
+def result_of(func: Callable[..., object]) -> object:
+    """Return the declared type of a function's result; ``Any`` when it has none."""
+    annotation = getattr(func, "__annotations__", {}).get("return", Any)
+    return _resolved(annotation, _scope_of(func))
+
+
+def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, object]]:
+    try:
+        parameters = inspect.signature(func).parameters.values()
+    except (TypeError, ValueError) as error:
+        msg = f"'{step}': cannot read the signature of {func!r}."
+        raise DefinitionError(msg, step_name=step) from error
+    scope = _scope_of(func)
+    for parameter in parameters:
+        if parameter.kind in _VARIADIC or parameter.default is not parameter.empty:
+            continue
+        yield parameter.name, _hint_of(parameter, scope)
+
+
+def _hint_of(parameter: inspect.Parameter, scope: dict[str, Any]) -> object:
+    hint = parameter.annotation
+    return Any if hint is parameter.empty else _resolved(hint, scope)
+
+
+def _resolved(hint: object, scope: dict[str, Any]) -> object:
+    # get_type_hints also looks into Optional["S"] and takes Annotated off.
+    holder = types.SimpleNamespace(__annotations__={"it": hint})
+    try:
+        return typing.get_type_hints(holder, scope, None)["it"]
+    except Exception:  # noqa: BLE001 - a hint may be any expression
+        return Any if isinstance(hint, str) else hint
+
+
+def _scope_of(func: Callable[..., object]) -> dict[str, Any]:
+    inner = inspect.unwrap(getattr(func, "func", func))
+    inner = getattr(inner, "__func__", inner)
+    found = getattr(inner, "__globals__", None)
+    if found is None:
+        module = sys.modules.get(type(func).__module__)
+        return dict(vars(module)) if module else {}
+    return {**found, **_closure_of(inner)}
+
+
+def _closure_of(func: Any) -> dict[str, Any]:
+    """Return the enclosing variables that have a value by now.
+
+    ``inspect.getclosurevars`` gives up on the first that has none, and a step that
+    mentions a later one of the same block is a normal thing to write.
+    """
+    names = getattr(getattr(func, "__code__", None), "co_freevars", ())
+    cells = getattr(func, "__closure__", None) or ()
+    found = {}
+    for name, cell in zip(names, cells, strict=False):
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
+
+
+def _source_of(
+    name: str, hint: object, state_type: object, context_type: object
+) -> InjectionSource:
+    by_name = _NAMES.get(name, InjectionSource.UNKNOWN)
+    is_state, is_context = fits(state_type, hint), fits(context_type, hint)
+    if is_state and is_context and by_name is InjectionSource.CONTEXT:
+        return InjectionSource.CONTEXT
+    if is_state:
+        return InjectionSource.STATE
+    if is_context:
+        return InjectionSource.CONTEXT
+    if fits(CancellationToken, hint):
+        return InjectionSource.CANCEL
+    if fits(Exception, hint):
+        return InjectionSource.ERROR
+    return by_name
+
+
+def alternatives(hint: object) -> tuple[object, ...]:
+    """Return the members of a union but None; of anything else, itself."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return tuple(one for one in typing.get_args(hint) if one is not type(None))
+    return (hint,)
+
+
+def fits(declared: object, hint: object) -> bool:
+    """Tell whether a value of the declared type may go where the hint stands."""
+    if declared is Any or hint is Any:
+        return False
+    members = alternatives(hint)
+    if members != (hint,):
+        return any(fits(declared, one) for one in members)
+    hint = type(None) if hint is None else hint
+    if declared is hint:
+        return True
+    if not (isinstance(declared, type) and isinstance(hint, type)):
+        return False
+    try:
+        return issubclass(declared, hint)
+    except TypeError:
+        return False

@@ -1,0 +1,184 @@
+"""One pass through the graph, and what waits in it.
+
+An activation belongs to the wave of what caused it.  Joins are kept per (step, wave), so
+two laps of a loop, two items of a map, two branches to one name never meet in the same
+gate.  A new wave is opened by
+
+- a map, for every item;
+- a step that names one which leads back to it, and so *closes* a loop: the next *lap*.
+  What follows from the closing step when it names nobody any more belongs to the wave
+  around the laps::
+
+      r -> [b, c] -> d        b answers "b" twice, then nothing
+
+      wave 1   r, c, b                          d: waits for b and c, runs once
+      lap           b (laps are freed as they end)
+      lap              b ------------------------^
+
+- starting a step that has already started in its wave (two branches to one name).
+
+A wave counts what is alive in it, its laps included.  When that falls to zero nothing can
+start in it any more, and the joins that still wait in it must be decided then or never.
+
+Rejected: a lap whose exits stay in the lap.  The join behind a loop then runs without
+the looping branch when the first lap ends, and again without the others after the last.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import assert_never
+
+import attrs
+
+from ..specs import BarrierType
+
+
+class Report(Enum):
+    """What a parent says to a successor, once per wave."""
+
+    ARRIVED = "arrived"
+    ABSENT = "absent"
+    PRUNED = "pruned"
+
+
+class Decision(Enum):
+    """What a gate made of the reports."""
+
+    OPEN = "open"
+    ABSENT = "absent"
+    PRUNED = "pruned"
+
+
+@attrs.define(eq=False, repr=False)
+class Gate:
+    """The waiting of one step for its parents, in one wave."""
+
+    parents: tuple[str, ...]
+    """Whom it waits for."""
+    join: BarrierType = BarrierType.ALL
+    """How many of them."""
+    decision: Decision | None = attrs.field(default=None, init=False)
+    """None while it waits."""
+    reports: dict[str, Report] = attrs.field(factory=dict, init=False)
+    """What has been said so far."""
+    _has_arrived: bool = attrs.field(default=False, init=False)
+    _has_pruned: bool = attrs.field(default=False, init=False)
+
+    def report(self, parent: str, report: Report) -> Decision | None:
+        """Note a report and return the decision if this one brought it about."""
+        if parent not in self.reports:
+            self.reports[parent] = report
+            self._has_arrived = self._has_arrived or report is Report.ARRIVED
+            self._has_pruned = self._has_pruned or report is Report.PRUNED
+        if self.decision is None:
+            self.decision = self._decide()
+            return self.decision
+        return None
+
+    def close(self) -> None:
+        """Decide that the step will not run through this gate: it waited too long."""
+        self.decision = Decision.PRUNED
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the parents that have not reported."""
+        return tuple(name for name in self.parents if name not in self.reports)
+
+    def at_fault(self) -> tuple[str, ...]:
+        """Return the parents that were pruned."""
+        return tuple(n for n in self.parents if self.reports.get(n) is Report.PRUNED)
+
+    def _decide(self) -> Decision | None:
+        if self.join is BarrierType.ANY:
+            if self._has_arrived:
+                return Decision.OPEN
+        elif self._has_pruned:
+            return Decision.PRUNED
+        if len(self.reports) < len(self.parents):
+            return None
+        if self.join is BarrierType.ALL and self._has_arrived:
+            return Decision.OPEN
+        return Decision.PRUNED if self._has_pruned else Decision.ABSENT
+
+
+@attrs.define(eq=False, repr=False)
+class Doorway:
+    """Both ways into one step, in one wave: through its gate, and past it."""
+
+    gate: Gate | None
+    """The wait for its static parents; None when it has none."""
+    routers: tuple[str, ...]
+    """Switches that may start it directly."""
+    elsewhere: dict[str, Report] = attrs.field(factory=dict, init=False)
+    """What the switches said that did not choose it."""
+    dead: bool = attrs.field(default=False, init=False)
+    """Whether its death has been passed on."""
+
+    def death(self) -> Report | None:
+        """Return what to tell the successors if the step can no longer start."""
+        if len(self.elsewhere) < len(self.routers):
+            return None
+        if self.gate is not None and self.gate.decision is None:
+            return None
+        reasons = set(self.elsewhere.values())
+        if self.gate is not None:
+            match self.gate.decision:
+                case None | Decision.OPEN:
+                    return None
+                case Decision.PRUNED:
+                    reasons.add(Report.PRUNED)
+                case Decision.ABSENT:
+                    reasons.add(Report.ABSENT)
+                case _:
+                    assert_never(self.gate.decision)
+        return Report.PRUNED if Report.PRUNED in reasons else Report.ABSENT
+
+
+@attrs.define(eq=False, repr=False)
+class Wave:
+    """The state of one pass."""
+
+    number: int
+    """1 for the pass the run begins with."""
+    background: frozenset[str] = frozenset()
+    """Steps that had started when it began, in the waves that led to it."""
+    outer: Wave | None = None
+    """The wave around it, when it is a lap."""
+    closer: str = ""
+    """The step that closes the loop, when it is a lap."""
+    started: set[str] = attrs.field(factory=set)
+    """Steps that have started in it."""
+    doorways: dict[str, Doorway] = attrs.field(factory=dict)
+    """Ways into steps, for those that were told of."""
+    live: int = 0
+    """Messages and activations of this wave, and laps in it."""
+    _seen: frozenset[str] | None = attrs.field(default=None, init=False)
+
+    def start(self, step: str) -> None:
+        """Note that a step starts in it."""
+        if step not in self.started:
+            self.started.add(step)
+            self._seen = None
+
+    def seen(self) -> frozenset[str]:
+        """Return the steps that have started in it and before it."""
+        if self._seen is None:
+            self._seen = self.background | self.started
+        return self._seen
+
+    def beyond(self, step: str) -> Wave:
+        """Return the wave of what follows from a step of this one."""
+        wave = self
+        while wave.outer is not None and wave.closer == step:
+            wave = wave.outer
+        return wave
+
+    def waiting(self) -> list[str]:
+        """Return the joins that have heard of a parent and are undecided."""
+        return [
+            name
+            for name, doorway in self.doorways.items()
+            if doorway.gate is not None
+            and doorway.gate.decision is None
+            and doorway.gate.reports
+        ]

@@ -1,0 +1,113 @@
+"""One map invocation as data: what it maps over, its window, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .._plan.plan import MapNode
+from .._plan.step_results import FanOut
+from .._util.sync import Bell
+from ..errors import MapSourceError
+from .protocols import Lineage
+
+
+if TYPE_CHECKING:
+    from .invocation import Activation
+
+
+WINDOW = 1024
+"""Workers in flight when the map does not say how many."""
+
+
+@attrs.define(eq=False, repr=False)
+class Fan:
+    """One map invocation and its workers."""
+
+    act: Activation
+    """The invocation that owns it."""
+    worker: str
+    """The step started for each item."""
+    source: AsyncIterator[object] | Iterator[object]
+    """Where the items come from."""
+    total: int | None
+    """How many there will be, when that is known."""
+    window: int
+    """Most workers in flight."""
+    low: int
+    """Refill when no more than this many are left."""
+    budget: float | None
+    """Seconds left for producing items."""
+    lineage: Lineage
+    """The ids of its events; its workers are counted by its invocation."""
+    bell: Bell = attrs.field(factory=Bell, init=False)
+    """Rung when workers finish."""
+    said: dict[str, object] = attrs.field(factory=dict, init=False)
+    """The fields of its first event: those of its workers have the same ids."""
+    pulled: int = attrs.field(default=0, init=False)
+    """Items taken so far."""
+    in_flight: int = attrs.field(default=0, init=False)
+    """Workers not finished."""
+    failed: bool = attrs.field(default=False, init=False)
+    """Whether a worker ended with an unhandled failure."""
+
+    def item_done(self, *, failed: bool) -> None:
+        """Note that an item is finished and its slot is free."""
+        self.in_flight -= 1
+        self.failed = self.failed or failed
+        if self.in_flight <= self.low:
+            self.bell.ring()
+
+
+def open_fan(act: Activation, order: FanOut, budget: float | None) -> Fan:
+    """Look at what is to be mapped over.
+
+    Args:
+        act: the invocation that maps.
+        order: what it maps over.
+        budget: seconds left for producing items, None without a limit.
+
+    Raises:
+        MapSourceError: it is not iterable, or known to be too long.
+    """
+    node = act.node
+    chosen = node.max_concurrency if isinstance(node, MapNode) else None
+    total = _length(order.items)
+    most = act.ledger.plan.max_map_items
+    if total is not None and total > most:
+        raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
+    window = chosen or WINDOW
+    low = window - 1 if chosen else window // 2
+    source = _iterate(node.name, order.items)
+    lineage = act.lineage if act.lineage.invocation else _own_lineage(act)
+    return Fan(act, order.target, source, total, window, low, budget, lineage)
+
+
+def _own_lineage(act: Activation) -> Lineage:
+    """Return ids for the map of a handler that was asked about a barrier's timeout.
+
+    No invocation of the join has begun, and workers must belong to one.
+    """
+    ledger = act.ledger
+    ledger.invocations = number = ledger.invocations + 1
+    invocation = f"{ledger.run_id}:{number}"
+    return Lineage(invocation, owner=invocation)
+
+
+def _length(items: object) -> int | None:
+    try:
+        return len(items)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _iterate(step: str, items: object) -> AsyncIterator[object] | Iterator[object]:
+    try:
+        if hasattr(items, "__aiter__"):
+            return items.__aiter__()  # type: ignore[no-any-return]
+        return iter(items)  # type: ignore[call-overload,no-any-return]
+    except TypeError as error:
+        problem = f"returned {type(items).__name__}, which is not iterable"
+        raise MapSourceError(step, problem) from error

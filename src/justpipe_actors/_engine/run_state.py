@@ -1,0 +1,249 @@
+"""The books the actors keep for one run: its values, its waves, its tokens.
+
+A run ends when its token count is zero.  Every queued message, running activation,
+barrier timer and child run holds one token, and gives it back on every path *after* its
+outputs were put; so zero can only be read when nothing is left that could cause
+anything.  ``holders`` says who holds them, which is also the answer to "why does it
+hang".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import Context
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import attrs
+
+from .._plan.failure_policy import Ending, Journal, Trouble
+from .._plan.plan import Plan
+from .._util.sync import Latch
+from ..abc import WaitingJoin
+from ..cancellation import CancellationToken
+from ..errors import StepAborted
+from ..failures import FailureKind, FailureReason
+from ..outcomes import Diagnostic, PipelineTerminalStatus
+from .joins import Wave
+from .messages import Message, Start
+from .metrics import Tally
+from .protocols import Inlet, Invocation, Slots, Stage, Voice
+
+
+DIAGNOSTICS_KEPT = 1000
+"""Joins a run names at most."""
+
+
+@attrs.define(eq=False, repr=False)
+class Timer:
+    """A barrier that waits against the clock."""
+
+    armed_at: float
+    """When its first parent reported, in the loop's seconds."""
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    """Cancel it to disarm."""
+
+
+@attrs.define(eq=False, repr=False)
+class Ledger:
+    """Everything the actors know about one run."""
+
+    run_id: str
+    """The run's id."""
+    plan: Plan
+    """What it follows."""
+    state: object
+    """Its one state object."""
+    context: object
+    """Its context, or None."""
+    token: CancellationToken
+    """Its own cancellation token."""
+    voice: Voice
+    """Its way to the outside."""
+    variables: Context
+    """Context variables; every activation gets a copy."""
+    host: Stage
+    """Where its actors live."""
+    start_child: Callable[[Any, object, object], Awaitable[Any]]
+    """How a sub-pipeline begins: the one thing actors need from the room above."""
+    tally: Tally = attrs.field(factory=Tally)
+    """Figures for FINISH."""
+    log_state: bool | Callable[[object], str] = True
+    """Whether, or how, the error log shows the state."""
+    start: str | None = None
+    """Where it began, when not at the roots."""
+    reached: frozenset[str] | None = None
+    """What can be reached from ``start``."""
+
+    tokens: int = attrs.field(default=0, init=False)
+    """Zero means that the run is over."""
+    cast: MutableMapping[str, Inlet] = attrs.field(factory=dict, init=False)
+    """The actors of its plan so far, by step."""
+    quiet: Latch = attrs.field(factory=Latch, init=False)
+    """Set when the tokens are zero."""
+    stirred: Latch = attrs.field(factory=Latch, init=False)
+    """Set when the tokens are zero or the run is interrupted: its owner looks at it."""
+    waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
+    """Waves with something alive in them."""
+    wave_count: int = attrs.field(default=0, init=False)
+    """Waves opened so far."""
+    invocations: int = attrs.field(default=0, init=False)
+    """Invocations begun so far."""
+    activations: set[Invocation] = attrs.field(factory=set, init=False)
+    """Invocations that are running."""
+    fans: dict[str, Slots] = attrs.field(factory=dict, init=False)
+    """Maps that are running, by invocation."""
+    timers: dict[tuple[str, int], Timer] = attrs.field(factory=dict, init=False)
+    """Barrier timers by join and wave."""
+    journal: Journal = attrs.field(factory=Journal, init=False)
+    """What went wrong."""
+    noted: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
+    """Joins that did not run, and in how many passes."""
+    halted: bool = attrs.field(default=False, init=False)
+    """Nothing new is started; what runs may finish."""
+    interrupted: bool = attrs.field(default=False, init=False)
+    """What runs was cancelled, and what is delivered is not performed any more."""
+    ending: Ending | None = attrs.field(default=None, init=False)
+    """Why it is ended from outside its graph."""
+    aborted: BaseException | None = attrs.field(default=None, init=False)
+    """What to raise at the consumer after FINISH."""
+    on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    """Told once, when everything has been cancelled."""
+
+    def take(self) -> None:
+        """Hand out one token."""
+        self.tokens += 1
+
+    def give(self) -> None:
+        """Take one token back; the last one ends the run."""
+        self.tokens -= 1
+        if not self.tokens:
+            self.quiet.set()
+            self.stirred.set()
+
+    @property
+    def holders(self) -> dict[str, int]:
+        """Tokens by who holds them: steps, and joins that wait against the clock.
+
+        Worked out when somebody asks, because counting along costs every message.
+        """
+        if not self.tokens:
+            return {}
+        found = self.host.queued(self)
+        for activation in self.activations:
+            name = activation.node.name
+            found[name] = found.get(name, 0) + 1
+        for join, _wave in self.timers:
+            name = f"{join} (barrier)"
+            found[name] = found.get(name, 0) + 1
+        return found
+
+    def open_wave(self, before: Wave | None = None) -> Wave:
+        """Begin a new pass through the graph, because of one that there is."""
+        self.wave_count = number = self.wave_count + 1
+        background = before.seen() if before is not None else frozenset[str]()
+        wave = self.waves[number] = Wave(number, background)
+        return wave
+
+    def wave_of(self, message: Message) -> Wave:
+        """Return the wave of a message at work.
+
+        A map worker's is opened here: most workers lead nowhere, and need none.
+        """
+        wave = self.waves.get(message.wave)
+        if wave is None:
+            assert isinstance(message, Start)
+            wave = self.waves[message.wave] = Wave(message.wave, message.before, live=1)
+            wave.start(message.step)
+        return wave
+
+    def open_lap(self, before: Wave, closer: str) -> Wave:
+        """Begin the next lap of a loop; it keeps the wave around it alive."""
+        outer = wave = before
+        while wave.outer is not None:
+            if wave.closer == closer:
+                outer = wave.outer
+            wave = wave.outer
+        outer.live += 1
+        lap = self.open_wave(before)
+        lap.outer, lap.closer = outer, closer
+        return lap
+
+    def waiting(self) -> tuple[WaitingJoin, ...]:
+        """Return the joins that wait right now; none do once nothing new starts."""
+        if self.halted:
+            return ()
+        return tuple(
+            WaitingJoin(name, wave.number, gate.parents, gate.missing())
+            for wave in self.waves.values()
+            for name in wave.waiting()
+            if (gate := wave.doorways[name].gate) is not None
+        )
+
+    def blame(self, error: Exception, step: str | None) -> None:
+        """Note a step's unhandled failure; an abort is not the step's kind of trouble."""
+        kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR
+        if isinstance(error, StepAborted):
+            kind, reason = FailureKind.INFRA, FailureReason.INTERNAL_ERROR
+        self.journal.add(Trouble(kind, reason, error, step))
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        """Note a join that did not run."""
+        if diagnostic in self.noted or len(self.noted) < DIAGNOSTICS_KEPT:
+            self.noted[diagnostic] = self.noted.get(diagnostic, 0) + 1
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What FINISH says about joins, each once."""
+        return [replace(one, count=count) for one, count in self.noted.items()]
+
+    def halt(self) -> None:
+        """Start nothing new: disarm the barriers, drop the workers that wait in line."""
+        if self.halted:
+            return
+        self.halted = True
+        self._disarm()
+        self.host.drop_messages(self, workers_only=True)
+        for fan in list(self.fans.values()):
+            fan.bell.ring()
+
+    def cancelled_by_token(self, reason: str) -> None:
+        """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
+        if self.ending is None:
+            self.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
+        self.halt()
+
+    def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
+        """End the run now: the first reason is recorded, then everything is cancelled."""
+        if self.ending is None:
+            self.ending = Ending(status, reason)
+        is_first = not self.interrupted
+        self.halted = self.interrupted = True
+        self.stirred.set()
+        self._disarm()
+        self.host.drop_messages(self)
+        for activation in list(self.activations):
+            activation.cancel()
+        if is_first:
+            self.on_interrupt()
+
+    def crash(self, error: BaseException) -> None:
+        """End the run because of something that is nobody's step: raise it at the end."""
+        if self.aborted is None:
+            self.aborted = error
+            cause = error if isinstance(error, Exception) else _as_exception(error)
+            self.journal.add(
+                Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
+            )
+        self.interrupt(PipelineTerminalStatus.FAILED, None)
+
+    def _disarm(self) -> None:
+        for timer in list(self.timers.values()):
+            timer.scope.cancel()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    wrapped = RuntimeError(f"{type(error).__name__} ended the run")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from .._util.text import text_of
+from ..errors import PipelineCancelled
+from ..failures import (
+    FailureClassificationConfig,
+    FailureClassificationContext,
+    FailureKind,
+    FailureReason,
+    FailureRecord,
+    FailureSource,
+)
+from ..outcomes import PipelineTerminalStatus
+from .plan import Callback
+
+
+KEPT = 1000
+"""Troubles a journal keeps whole."""
+
+_PRIORITY = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            FailureKind.VALIDATION,
+            FailureKind.STARTUP,
+            FailureKind.STEP,
+            FailureKind.SHUTDOWN,
+            FailureKind.INFRA,
+        )
+    )
+}
+
+_PREFIXES = {
+    FailureKind.STARTUP: "Startup hook failed: ",
+    FailureKind.SHUTDOWN: "Shutdown hook failed: ",
+}
+
+
+@attrs.frozen(eq=False)
+class Trouble:
+    """One failure with its exception, before it becomes a record."""
+
+    kind: FailureKind
+    """The phase it happened in."""
+    reason: FailureReason
+    """Why it counts."""
+    error: Exception
+    """The exception, whole: classifiers and observers get this very object."""
+    step: str | None = None
+    """The step at fault."""
+
+    @property
+    def text(self) -> str:
+        """The exception's text, said to be a hook's where it is one."""
+        return _PREFIXES.get(self.kind, "") + text_of(self.error)
+
+
+@attrs.frozen(eq=False)
+class Ending:
+    """Why a run is ended from outside its graph; noted before anything is cancelled."""
+
+    status: PipelineTerminalStatus
+    """What FINISH will say, unless it is FAILED: then the journal speaks."""
+    reason: str | None = None
+    """The words for it."""
+
+
+@attrs.define(eq=False, repr=False)
+class Journal:
+    """The troubles of one run."""
+
+    troubles: list[Trouble] = attrs.field(factory=list)
+    """The first ``KEPT`` of them."""
+    dropped: int = 0
+    """How many came after those."""
+    primary: Trouble | None = None
+    """The cause to report: earliest phase first, then first come."""
+
+    def add(self, trouble: Trouble) -> None:
+        """Note one more trouble."""
+        if len(self.troubles) < KEPT:
+            self.troubles.append(trouble)
+        else:
+            self.dropped += 1
+        if self.primary is None or _rank(trouble) < _rank(self.primary):
+            self.primary = trouble
+
+    def __bool__(self) -> bool:
+        return self.primary is not None
+
+
+def _rank(trouble: Trouble) -> int:
+    return _PRIORITY.get(trouble.kind, len(_PRIORITY))
+
+
+EXTERNAL_PREFIXES = (
+    "httpx",
+    "requests",
+    "aiohttp",
+    "openai",
+    "anthropic",
+    "google",
+    "botocore",
+    "boto3",
+    "redis",
+    "sqlalchemy",
+    "psycopg",
+    "asyncpg",
+)
+"""Packages whose exceptions speak of the world outside."""
+
+_FRAMEWORK_KINDS = (FailureKind.VALIDATION, FailureKind.INFRA)
+
+
+def classify(
+    troubles: Sequence[Trouble], config: FailureClassificationConfig
+) -> list[FailureRecord]:
+    """Turn troubles into records, the classifier's own failures at the end."""
+    records: list[FailureRecord] = []
+    diagnostics: list[FailureRecord] = []
+    for trouble in troubles:
+        source, problem = _source_of(trouble, config)
+        records.append(
+            FailureRecord(
+                trouble.kind, source, trouble.reason, trouble.text, trouble.step
+            )
+        )
+        if problem is not None:
+            diagnostics.append(
+                FailureRecord(
+                    FailureKind.INFRA,
+                    FailureSource.FRAMEWORK,
+                    FailureReason.CLASSIFIER_ERROR,
+                    problem,
+                    trouble.step,
+                )
+            )
+    return records + diagnostics
+
+
+def _source_of(
+    trouble: Trouble, config: FailureClassificationConfig
+) -> tuple[FailureSource, str | None]:
+    default = _default_source(trouble, config.external_dependency_prefixes)
+    if config.source_classifier is None:
+        return default, None
+    context = FailureClassificationContext(
+        trouble.error, trouble.kind, trouble.reason, trouble.step, default
+    )
+    try:
+        answer: object = config.source_classifier(context)
+    except Exception as error:  # noqa: BLE001 - the user's classifier is not our run
+        return default, f"Failure classifier raised {text_of(error, typed=True)}"
+    if answer is None:
+        return default, None
+    if isinstance(answer, FailureSource):
+        return answer, None
+    return (
+        default,
+        f"Failure classifier returned {type(answer).__name__}, not a FailureSource",
+    )
+
+
+def _default_source(trouble: Trouble, prefixes: Sequence[str]) -> FailureSource:
+    module = type(trouble.error).__module__ or ""
+    if module.startswith((*EXTERNAL_PREFIXES, *prefixes)):
+        return FailureSource.EXTERNAL_DEP
+    if trouble.kind in _FRAMEWORK_KINDS:
+        return FailureSource.FRAMEWORK
+    return FailureSource.USER_CODE
+
+
+@attrs.frozen(eq=False)
+class Ask:
+    """Ask this handler; if it fails too, go on from ``level``."""
+
+    handler: Callback
+    """The handler to call."""
+    level: int
+    """Where to continue."""
+
+
+@attrs.frozen(eq=False)
+class Cancelled:
+    """Nobody swallowed the cancellation: the run stops as CANCELLED."""
+
+    reason: str
+    """The token's reason."""
+
+
+@attrs.frozen(eq=False)
+class Unhandled:
+    """Nobody handled it: the run has failed."""
+
+    error: Exception
+    """What was raised last."""
+
+
+Verdict = Ask | Cancelled | Unhandled
+
+
+def escalate(
+    error: Exception, level: int, handlers: tuple[Callback | None, ...]
+) -> Verdict:
+    """Say what to do about an error.
+
+    Args:
+        error: what was raised.
+        level: how many handlers were passed already.
+        handlers: local first, then global; None where there is none.
+    """
+    for position in range(level, len(handlers)):
+        handler = handlers[position]
+        if handler is not None:
+            return Ask(handler, position + 1)
+    cancelled = cancellation_in(error)
+    return Unhandled(error) if cancelled is None else Cancelled(text_of(cancelled))
+
+
+def cancellation_in(error: BaseException) -> PipelineCancelled | None:
+    """Return the token's cancellation if the error is one, or a group of nothing else.
+
+    A task group in a step wraps what its children raise.  If anything else is in the
+    group, something has failed, and the group stays the failure that it is.
+    """
+    if isinstance(error, PipelineCancelled):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    found, others = error.split(PipelineCancelled)
+    first: object = None if others is not None else found
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, PipelineCancelled) else None
+
+
+def link(error: Exception, cause: Exception) -> None:
+    """Make one error the cause of another, unless it leads there already.
+
+    A handler may raise the very cause of what it was given; a circle of causes would
+    trap whoever follows them.
+    """
+    behind: BaseException | None = cause
+    while behind is not None and behind is not error:
+        behind = behind.__cause__
+    if behind is None and error.__cause__ is None:
+        error.__cause__ = cause

@@ -1,0 +1,262 @@
+"""What a plan is made of: one frozen node per step, and the plan that holds them.
+
+A plan is compiled once per definition and shared by all its runs.  Everything that can
+be decided before a run is decided here: parameters are bound to their sources, handlers
+and middleware are wrapped, the parents of every join are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final, Protocol
+
+import attrs
+
+from ..abc import Placement
+from ..cancellation import CancellationToken
+from ..events import NodeKind
+from ..failures import FailureClassificationConfig
+from ..signals import Stop
+from ..specs import BarrierType
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class ResourceNode:
+    """A resource of a plan, with those it needs."""
+
+    name: str
+    """Unique in the plan."""
+    func: Callable[..., object]
+    """Returns an async context manager, or is an async generator function."""
+    needs: Mapping[str, ResourceNode] = attrs.field(factory=dict)
+    """Other resources, by parameter."""
+    eager: bool = False
+    """Whether it is opened before anybody asks for it."""
+    shutdown: float = 5.0
+    """Seconds it may take to close."""
+    start_timeout: float = 60.0
+    """Seconds it may take to open."""
+    identity: object = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: (
+                self.func,
+                tuple((name, one.identity) for name, one in self.needs.items()),
+            ),
+            takes_self=True,
+        ),
+    )
+    """What makes two resources one: the function and what it needs are the same."""
+
+
+class NoItem(Enum):
+    """The type of ``NO_ITEM``."""
+
+    NO_ITEM = "no item"
+
+
+NO_ITEM: Final = NoItem.NO_ITEM
+"""Says that an invocation is not a map worker's; None is a perfectly good item."""
+
+
+class RunValues(Protocol):
+    """The values of one run that functions may ask for."""
+
+    @property
+    def state(self) -> object:
+        """The run's one state object."""
+
+    @property
+    def context(self) -> object:
+        """The run's context, or None."""
+
+    @property
+    def token(self) -> CancellationToken:
+        """The run's own cancellation token."""
+        ...
+
+
+@attrs.define(eq=False, repr=False)
+class CallValues:
+    """The values of one call that functions may ask for besides the run's."""
+
+    item: object = NO_ITEM
+    """A map worker's item."""
+    error: BaseException | None = None
+    """What a handler is asked to handle."""
+    step_name: str | None = None
+    """The failing step, for handlers."""
+
+
+NO_VALUES = CallValues()
+"""The values of a call that has none of its own."""
+
+Bind = Callable[[RunValues, CallValues], dict[str, object]]
+"""Collects the keyword arguments of one call."""
+
+
+@attrs.frozen(eq=False)
+class Callback:
+    """A user function other than a step's: a hook or an error handler."""
+
+    func: Callable[..., object]
+    """The user's function."""
+    name: str
+    """What to call it in messages."""
+    bind: Bind
+    """Collects its arguments."""
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Node:
+    """One step of a plan; the four kinds add what only they need."""
+
+    name: str
+    """Unique in the plan; the ``stage`` of its events."""
+    kind: NodeKind
+    """STEP, MAP, SWITCH or SUB."""
+    func: Callable[..., object]
+    """The user's function inside its middleware."""
+    bind: Bind
+    """Collects its arguments; a worker's item goes to its one unknown parameter."""
+    to: tuple[str, ...] = ()
+    """Static successors in declared order, duplicates kept."""
+    parents: tuple[str, ...] = ()
+    """The nodes with this one in their ``to``, each once, in order of registration."""
+    routed_by: tuple[str, ...] = ()
+    """Dict switches that may start it directly, each once, in order of registration."""
+    leads_straight: bool = False
+    """Whether none of its successors has another parent to wait for."""
+    leads_nowhere: bool = False
+    """Whether nothing follows from it, unless it names a step."""
+    join: BarrierType = BarrierType.ALL
+    """How many parents it waits for."""
+    barrier_timeout: float | None = None
+    """Seconds from the first parent to the last; None or 0 waits for ever."""
+    on_error: Callback | None = None
+    """Its own error handler."""
+    timeout: float | None = None
+    """Seconds one invocation may take."""
+    concurrency: int | None = None
+    """Most activations at once, over all runs of a supervisor."""
+    placement: Placement | None = None
+    """Where a synchronous function runs; None is inline."""
+
+    @property
+    def is_join(self) -> bool:
+        """Whether it waits for more than one parent."""
+        return len(self.parents) > 1
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class StepNode(Node):
+    """A plain step."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class MapNode(Node):
+    """A step whose result is mapped over."""
+
+    each: str
+    """The worker started for every item."""
+    max_concurrency: int | None = None
+    """Most workers at once; None is the default window."""
+
+
+Route = str | type[Stop]
+"""Where a switch may lead: a step, or the end of the run."""
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class SwitchNode(Node):
+    """A step whose result chooses the next one."""
+
+    routes: Mapping[object, Route] | Callable[..., object]
+    """Targets by result, or a function from the result to a target."""
+    default: str | None = None
+    """Where to go when nothing matches."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every step a dict switch may start, default last; none for a callable one."""
+        named = (
+            [route for route in self.routes.values() if isinstance(route, str)]
+            if isinstance(self.routes, Mapping)
+            else []
+        )
+        tail = [self.default] if self.default else []
+        return tuple(dict.fromkeys([*named, *tail]))
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class SubNode(Node):
+    """A step whose result is the state of a child run."""
+
+    child: object
+    """The child pipe; whatever it is, it is handed to the one who starts runs."""
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Plan:
+    """A compiled pipeline; immutable and shared by all its runs."""
+
+    name: str
+    """The pipe's name."""
+    fingerprint: str
+    """The pipeline hash: 16 hex characters over name, steps and static edges."""
+    nodes: Mapping[str, Node]
+    """By name, in order of registration."""
+    roots: tuple[str, ...]
+    """Where a run without ``start`` begins, in order of registration."""
+    startup: tuple[Callback, ...] = ()
+    """Hooks before START, in order."""
+    shutdown: tuple[Callback, ...] = ()
+    """Hooks before FINISH, in order."""
+    on_error: Callback | None = None
+    """The pipe's error handler."""
+    resources: tuple[ResourceNode, ...] = ()
+    """What its functions can be given, in order of registration."""
+    on_failure: str = "prune"
+    """What an unhandled failure does to the rest: prune, continue or stop."""
+    max_retries: int = 100
+    """Most attempts of one logical invocation that ``Retry()`` can lead to."""
+    max_map_items: int = 100_000
+    """Most items of one map."""
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    """What ``meta.pipeline`` shows."""
+    classification: FailureClassificationConfig = attrs.field(
+        factory=FailureClassificationConfig
+    )
+    """How failures are attributed."""
+    reaches: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
+    """Targets of every node, workers and routes included: the edges of ``reachable``."""
+
+    _reachable: dict[str, frozenset[str]] = attrs.field(
+        factory=dict, init=False, repr=False
+    )
+
+    @property
+    def eager(self) -> tuple[ResourceNode, ...]:
+        """Resources to open before the startup hooks."""
+        return tuple(one for one in self.resources if one.eager)
+
+    def reachable(self, start: str) -> frozenset[str]:
+        """Return every step that static edges, routes and workers lead to from a start."""
+        found = self._reachable.get(start)
+        if found is None and start in self.nodes:
+            found = self._reachable[start] = self._reach(start)
+        return frozenset((start,)) if found is None else found
+
+    def _reach(self, start: str) -> frozenset[str]:
+        seen = {start}
+        queue = [start]
+        while queue:
+            fresh = self.reaches.get(queue.pop(), frozenset()) - seen
+            seen |= fresh
+            queue.extend(fresh)
+        return frozenset(seen)

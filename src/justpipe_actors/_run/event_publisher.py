@@ -1,0 +1,322 @@
+"""How a run speaks: number an event, let hooks rewrite it, tell observers and consumer.
+
+Everything here is synchronous and never waits for anybody; waiting for room is a step of
+its own, taken by those who produce for the user.  Decisions of the engine are never read
+off events, so a hook may rewrite them as it likes: it changes what is said, not what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import time
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import attrs
+from trio.lowlevel import enable_ki_protection
+
+from .._engine.metrics import Tally
+from .._engine.protocols import NO_LINEAGE, Lineage, Room
+from ..abc import EventHook
+from ..events import Event, EventType, NodeKind
+from ..outcomes import filled
+from .observers import Audience
+
+
+if TYPE_CHECKING:
+    from .._engine.invocation import Activation
+
+
+class Sink(Protocol):
+    """Where events go in the end."""
+
+    can_shut: ClassVar[bool]
+    """Whether ``shut`` makes producers wait."""
+
+    @property
+    def dropped(self) -> int:
+        """Events that nobody can read any more."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Most events that ever waited here."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        ...
+
+    def shut(self, *, is_shut: bool) -> None:
+        """Let ``is_full`` say also that somebody else has no room."""
+
+    async def wait_room(self) -> None:
+        """Wait until there is room."""
+
+    def put(self, event: Event) -> None:
+        """Take an event."""
+
+    def end(self) -> None:
+        """Hear that no event will come any more."""
+
+
+# A frozen dataclass assigns its fifteen fields one guarded call at a time.  An event that
+# gets its whole dict at once costs a quarter of that, and events are most of what a small
+# step costs.
+_new = object.__new__
+_set = object.__setattr__
+
+
+_PATTERN = vars(Event(EventType.START, "system"))
+
+
+def _ignore(error: BaseException) -> None:
+    """Hear of a hook that failed when nothing can be done about it."""
+
+
+@attrs.define(eq=False, repr=False)
+class RunVoice:
+    """The one stream of a run, numbered without gaps."""
+
+    run_id: str
+    """Goes on every event."""
+    hooks: Sequence[EventHook]
+    """Rewrite events, in order."""
+    audience: Audience
+    """Hears them before the consumer."""
+    sink: Sink
+    """The consumer's end."""
+    on_broken_hook: Callable[[BaseException], None] = lambda error: None
+    """Told when a hook fails; no hook is called after that."""
+    tally: Tally = attrs.field(factory=Tally)
+    """Counts what is said."""
+    _seq: int = attrs.field(default=0, init=False)
+    _counts: dict[str, int] = attrs.field(init=False)
+    room: Room = attrs.field(init=False)
+    """What says whether producers have to wait, asked most cheaply."""
+    _has_listeners: bool = attrs.field(init=False)
+    _put: Callable[[Event], None] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Looked up once and not once per event: they stay what they are.
+        self._has_listeners = bool(self.audience.listeners)
+        self._put = self.sink.put
+        self._counts = self.tally.events
+        is_enough = not self._has_listeners or (
+            self.sink.can_shut and self.audience.shut_at(self.sink.shut)
+        )
+        self.room = self.sink if is_enough else self
+
+    @property
+    def is_full(self) -> bool:
+        """Whether producers have to wait."""
+        return self.sink.is_full or (self._has_listeners and self.audience.is_full)
+
+    def forget_run(self) -> None:
+        """Let go of the run that is over, so that it can be freed without a search."""
+        self.on_broken_hook = _ignore
+
+    async def wait_room(self) -> None:
+        """Wait until there is room for one more event."""
+        await self.audience.wait_room()
+        await self.sink.wait_room()
+
+    def say(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        payload: object = None,
+        kind: NodeKind = NodeKind.SYSTEM,
+        lineage: Lineage = NO_LINEAGE,
+        meta: dict[str, object] | None = None,
+    ) -> dict[str, object]:
+        """Publish one event now; return its fields, for ``say_on``."""
+        # Written out, as in ``teller``: a run says two events per step.
+        self._seq = seq = self._seq + 1
+        run_id = self.run_id
+        fields: dict[str, object] = {
+            "type": type,
+            "stage": stage,
+            "payload": payload,
+            "timestamp": time(),
+            "run_id": run_id,
+            "origin_run_id": run_id,
+            "parent_run_id": None,
+            "seq": seq,
+            "node_kind": kind,
+            "invocation_id": lineage.invocation,
+            "parent_invocation_id": lineage.parent,
+            "owner_invocation_id": lineage.owner,
+            "attempt": lineage.attempt,
+            "scope": lineage.scope,
+            "meta": meta,
+        }
+        # The event's own are in everybody's hands, and frozen for those who mean well.
+        ours = fields.copy()
+        self._publish(type, fields)
+        return ours
+
+    def say_on(
+        self,
+        said: dict[str, object],
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        payload: object,
+        meta: dict[str, object] | None = None,
+    ) -> None:
+        """Publish another event of whom one was said before, with the same ids.
+
+        Args:
+            said: the fields of that one.
+            type: what happened now.
+            stage: to whom.
+            payload: what there is to say about it.
+            meta: what was noted.
+        """
+        self._seq = seq = self._seq + 1
+        fields = said.copy()  # half the price of writing fifteen fields
+        fields["type"] = type
+        fields["stage"] = stage
+        fields["payload"] = payload
+        fields["timestamp"] = time()
+        fields["seq"] = seq
+        fields["meta"] = meta
+        self._publish(type, fields)
+
+    def _publish(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        fields: dict[str, object],
+    ) -> None:
+        event = _new(Event)
+        _set(event, "__dict__", fields)
+        name = type._value_
+        counts = self._counts
+        counts[name] = counts.get(name, 0) + 1
+        if self.hooks:
+            event = self._hooked(event)
+        if self._has_listeners:
+            self.audience.put(event)
+        self._put(event)
+
+    def word(self, payload: object, meta: dict[str, object] | None) -> Event:
+        """Word FINISH and let the hooks have it, without telling or counting it."""
+        self._seq += 1
+        fields = _PATTERN.copy()
+        fields["type"] = EventType.FINISH
+        fields["payload"] = payload
+        fields["timestamp"] = time()
+        fields["run_id"] = fields["origin_run_id"] = self.run_id
+        fields["seq"] = self._seq
+        fields["meta"] = meta
+        return self._hooked(filled(Event, fields))
+
+    def teller(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        lineage: Lineage,
+    ) -> Callable[[object], None]:
+        """Return what says the same again and again, with another payload each time.
+
+        Streams of tokens are where a run has most of its events, so what they share is
+        written once and copied.
+        """
+        pattern = vars(self._pattern(type, stage, lineage))
+        counts, name = self._counts, type._value_
+        put, has_listeners = self._put, self._has_listeners
+        hear, hear_kin = self.audience.put, self.audience.put_kin
+
+        @enable_ki_protection
+        def tell(payload: object) -> None:
+            self._seq = seq = self._seq + 1
+            fields = pattern.copy()
+            fields["payload"] = payload
+            fields["seq"] = seq
+            fields["timestamp"] = time()
+            event = _new(Event)
+            _set(event, "__dict__", fields)
+            counts[name] = counts.get(name, 0) + 1
+            if self.hooks:
+                event = self._hooked(event)
+                hear(event)
+            elif has_listeners:
+                hear_kin(event, payload)
+            put(event)
+
+        return tell
+
+    def _pattern(
+        self,
+        type: EventType,  # noqa: A002 - the event's own word
+        stage: str,
+        lineage: Lineage,
+    ) -> Event:
+        return Event(
+            type,
+            stage,
+            run_id=self.run_id,
+            origin_run_id=self.run_id,
+            invocation_id=lineage.invocation,
+            parent_invocation_id=lineage.parent,
+            owner_invocation_id=lineage.owner,
+            attempt=lineage.attempt,
+            scope=lineage.scope,
+        )
+
+    def relay(self, event: Event, act: Activation) -> None:
+        """Publish a child's event as this run's own."""
+        self._seq += 1
+        sub = act.lineage.invocation
+        relayed = replace(
+            event,
+            stage=f"{act.node.name}:{event.stage}",
+            run_id=self.run_id,
+            parent_run_id=event.run_id,
+            seq=self._seq,
+            parent_invocation_id=event.parent_invocation_id or sub,
+            owner_invocation_id=sub,
+            scope=(act.node.name, *event.scope),
+            meta=dict(event.meta) if event.meta is not None else None,
+        )
+        self.tally.count(relayed.type)
+        self._count_child(relayed)
+        relayed = self._hooked(relayed)
+        self.audience.put(relayed)
+        self.sink.put(relayed)
+
+    def _hooked(self, event: Event) -> Event:
+        for hook in self.hooks:
+            try:
+                event = _checked(hook, hook(event))
+            except BaseException as error:  # noqa: BLE001, ASYNC103 - fails the run only
+                self.hooks = ()
+                self.on_broken_hook(error)
+                break  # noqa: ASYNC104
+        return event
+
+    def _count_child(self, event: Event) -> None:
+        match event.type:
+            case EventType.STEP_END if event.meta is not None:
+                framework = event.meta.get("framework", {})
+                self.tally.time(event.stage, framework.get("duration_s", 0.0))
+            case EventType.MAP_START:
+                self.tally.maps_started += 1
+            case EventType.MAP_COMPLETE:
+                self.tally.maps_completed += 1
+            case _:
+                pass
+
+
+def _checked(hook: EventHook, event: object) -> Event:
+    name = getattr(hook, "__name__", type(hook).__name__)
+    if event is None:
+        msg = f"Event hook {name} returned None; return the event."
+        raise ValueError(msg)
+    if not isinstance(event, Event):
+        msg = f"Event hook {name} returned {type(event).__name__}, expected Event."
+        raise TypeError(msg)
+    return event

@@ -1,0 +1,119 @@
+"""How a run ended, in one word, and why.  Pure.
+
+===========================================  ==========================================
+what happened                                FINISH says
+===========================================  ==========================================
+cancelled, timed out or closed from outside  that, whatever else failed; failures are
+                                             listed in ``errors``
+anything failed                              FAILED, with the earliest phase's first
+                                             failure as the cause
+otherwise (``Stop`` and ``Suspend`` too)     SUCCESS
+===========================================  ==========================================
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .._plan.failure_policy import Ending, Journal, Trouble, classify
+from ..failures import (
+    FailureClassificationConfig,
+    FailureKind,
+    FailureReason,
+    FailureRecord,
+    FailureSource,
+)
+from ..outcomes import (
+    Diagnostic,
+    PipelineEndData,
+    PipelineTerminalStatus,
+    RuntimeMetrics,
+)
+
+
+_REASONS = {
+    PipelineTerminalStatus.TIMEOUT: FailureReason.TIMEOUT,
+    PipelineTerminalStatus.CANCELLED: FailureReason.CANCELLED,
+    PipelineTerminalStatus.CLIENT_CLOSED: FailureReason.CLIENT_CLOSED,
+}
+
+
+@attrs.define(eq=False, repr=False)
+class Figures:
+    """What a run measured, whatever became of it."""
+
+    seconds: float
+    """How long it took."""
+    metrics: RuntimeMetrics | None = None
+    """What it counted."""
+    diagnostics: list[Diagnostic] = attrs.field(factory=list)
+    """Its joins that did not run."""
+
+
+def conclude(
+    ending: Ending | None,
+    journal: Journal,
+    config: FailureClassificationConfig,
+    figures: Figures,
+) -> PipelineEndData:
+    """Return what FINISH says."""
+    if ending is not None and ending.status in _REASONS:
+        return PipelineEndData(
+            ending.status,
+            figures.seconds,
+            error=_words(ending),
+            reason=_REASONS[ending.status],
+            errors=_records(journal, config),
+            metrics=figures.metrics,
+            diagnostics=figures.diagnostics,
+        )
+    if journal.primary is not None:
+        return _failed(journal.primary, journal, _records(journal, config), figures)
+    return PipelineEndData(
+        PipelineTerminalStatus.SUCCESS,
+        figures.seconds,
+        metrics=figures.metrics,
+        diagnostics=figures.diagnostics,
+    )
+
+
+def _words(ending: Ending) -> str | None:
+    is_timeout = ending.status is PipelineTerminalStatus.TIMEOUT
+    return None if is_timeout else ending.reason
+
+
+def _failed(
+    primary: Trouble, journal: Journal, records: list[FailureRecord], figures: Figures
+) -> PipelineEndData:
+    position = next(
+        (n for n, one in enumerate(journal.troubles) if one is primary), None
+    )
+    source = FailureSource.NONE if position is None else records[position].source
+    return PipelineEndData(
+        PipelineTerminalStatus.FAILED,
+        figures.seconds,
+        error=primary.text,
+        reason=primary.reason,
+        failure_kind=primary.kind,
+        failure_source=source,
+        failed_step=primary.step,
+        errors=records,
+        metrics=figures.metrics,
+        diagnostics=figures.diagnostics,
+    )
+
+
+def _records(
+    journal: Journal, config: FailureClassificationConfig
+) -> list[FailureRecord]:
+    records = classify(journal.troubles, config)
+    if journal.dropped:
+        records.append(
+            FailureRecord(
+                FailureKind.INFRA,
+                FailureSource.FRAMEWORK,
+                FailureReason.STEP_ERROR,
+                f"... and {journal.dropped} more failures",
+            )
+        )
+    return records

@@ -1,0 +1,484 @@
+"""One run, first event to last.
+
+::
+
+    observers hear the start -> startup hooks -> START
+      -> [ actors work; ends when the run holds no token ]
+      -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
+
+The three lines are ``beginning``, ``working`` and ``winding_up``.
+``conduct`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
+is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
+interrupted; what comes after it is shielded, because hooks must run after the steps'
+own cleanup whatever happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
+from inspect import isawaitable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+from trio.lowlevel import enable_ki_protection
+
+from .._backends import Group
+from .._engine import routing as flow
+from .._engine.actor_system import Host
+from .._engine.user_code import (
+    OWNER_CANCELLED,
+    TASK_CANCELLED,
+    blamed,
+    call,
+    settle_value,
+)
+from .._plan.failure_policy import Ending, Trouble
+from .._plan.plan import Callback, CallValues
+from .._plan.resource_injection import current_lender
+from .._supervision.resource_pool import Resources
+from .._util import failpoints as seams
+from .._util.failpoints import Seam
+from .._util.text import text_of
+from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
+from ..events import Event, EventType
+from ..failures import FailureClassificationConfig, FailureKind, FailureReason
+from ..meta import current_run_notes
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .final_status import Figures, conclude
+from .run import GRACE, PATIENCE, WANTED_OVER, Grace, Run, inside_runs
+
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from .._engine.protocols import Stage
+
+
+async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
+    """Call a hook and tell whether it went well."""
+    try:
+        if seams.active is not None:
+            await seams.active.reach(Seam.HOOK, run.ledger.run_id, hook.name)
+        result = call(hook.func, hook.bind(run.ledger, CallValues()))
+        if isawaitable(result):
+            watch_owner(run)
+        await settle_value(result, None)
+    except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+        culprit = blamed(error, hook.name, run.loop.is_task_cancelled)
+        if culprit is None:
+            raise
+        if isinstance(culprit, Exception):
+            hook_failed(run, kind, culprit)
+        else:
+            run.crash(culprit)
+        return False  # noqa: ASYNC104
+    return True
+
+
+def watch_owner(run: Run) -> None:
+    """Have a task beside the shield, which hides the owner's cancellation."""
+    if run.in_reach is not None and run.grace is not None:
+        start = partial(run.loop.start_in, run.in_reach)
+        run.grace.start_watch(start, partial(_owner_cancelled, run))
+
+
+def _owner_cancelled(run: Run) -> None:
+    run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
+
+
+def hook_failed(run: Run, kind: FailureKind, error: Exception) -> None:
+    reason = (
+        FailureReason.STARTUP_HOOK_ERROR
+        if kind is FailureKind.STARTUP
+        else FailureReason.SHUTDOWN_HOOK_ERROR
+    )
+    run.ledger.journal.add(Trouble(kind, reason, error))
+    run.voice.say(EventType.STEP_ERROR, kind.value, text_of(error))
+
+
+async def begin(run: Run, tasks: Group | None) -> bool:
+    """Come as far as START; tell whether there is work to do then."""
+    plan, ledger = run.order.plan, run.ledger
+    if plan.startup or plan.eager or run.voice.audience.is_patient:
+        with anyio.CancelScope() as run.scope:
+            await _prepare(run, tasks)
+    elif tasks is not None:
+        run.voice.audience.start(tasks)
+    if ledger.ending is not None or ledger.journal:
+        return False
+    if not plan.nodes and run.order.start is None:
+        _nothing_to_do(run)
+        return False
+    run.voice.say(EventType.START, "system", run.order.state)
+    return ledger.ending is None
+
+
+async def _prepare(run: Run, tasks: Group | None) -> None:
+    if tasks is not None:
+        await run.voice.audience.open(tasks)
+    if run.ledger.ending is not None:
+        return
+    if run.order.plan.eager and not await _open_eager(run):
+        return
+    for hook in run.order.plan.startup:
+        if not await call_hook(run, hook, FailureKind.STARTUP):
+            return
+
+
+async def _open_eager(run: Run) -> bool:
+    """Open what is to be open before anything runs; a failure is one of starting."""
+    owner = run.resources or (run.host.resources if run.host else None)
+    assert owner is not None
+    try:
+        await owner.open(run.order.plan.eager)
+    except ResourceUnavailable as error:
+        hook_failed(run, FailureKind.STARTUP, error)
+        return False
+    return True
+
+
+def _nothing_to_do(run: Run) -> None:
+    error = EmptyPipelineError(run.order.plan.name)
+    run.ledger.journal.add(
+        Trouble(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
+    )
+    run.voice.say(EventType.STEP_ERROR, "system", text_of(error))
+
+
+async def wind_up(run: Run) -> None:
+    """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
+    if run.order.plan.shutdown or run.voice.audience.is_patient:
+        async with anyio.create_task_group() as own:
+            await _close_down(run, own)
+        # Whoever cancelled the owner meanwhile was not heard behind the shield.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+    elif run.voice.audience.listeners or seams.active is not None:
+        with anyio.CancelScope(shield=True):
+            await _shut_down(run)
+            await _finish(run)
+    else:
+        await _shut_down(run)
+        await _finish(run)
+
+
+async def _close_down(run: Run, tasks: TaskGroup) -> None:
+    """Do so with a grace, for somebody may take for ever."""
+    grace = run.grace = Grace(run.ledger.run_id, run.loop.now)
+    ending = run.ledger.ending
+    asked = ending is not None and ending.status in WANTED_OVER
+    if asked or run.is_wanted_over:
+        grace.ask()
+    run.in_reach = tasks
+    with anyio.CancelScope(shield=True):
+        try:
+            await _shut_down(run)
+            await _finish(run)
+        finally:
+            await grace.end_watch()  # noqa: ASYNC102 - ends at once
+
+
+async def _shut_down(run: Run) -> None:
+    ending = run.ledger.ending
+    try:
+        if seams.active is not None:
+            await seams.active.reach(Seam.WIND_UP, run.ledger.run_id, "system")
+        if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
+            run.voice.say(EventType.TIMEOUT, "system", ending.reason)
+        if run.order.plan.shutdown:
+            await _call_shutdown_hooks(run)
+    except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
+        run.crash(error)
+
+
+async def _call_shutdown_hooks(run: Run) -> None:
+    assert run.grace is not None
+    for hook in run.order.plan.shutdown:
+        with run.grace.limit(f"shutdown hook '{hook.name}'") as limit:
+            await call_hook(run, hook, FailureKind.SHUTDOWN)
+        if limit.cancelled_caught:
+            late = HookTimeoutError(hook.name, GRACE)
+            hook_failed(run, FailureKind.SHUTDOWN, late)
+
+
+async def _finish(run: Run) -> None:
+    sink = run.voice.sink
+    run.ledger.tally.depth = sink.depth
+    finish, end = _word_finish(run)
+    run.voice.audience.put(finish)
+    try:
+        await _hear_out(run, end)
+    finally:  # even if the task was killed meanwhile: how the run ended is known
+        sink.put(finish)
+        sink.end()
+
+
+async def _hear_out(run: Run, end: PipelineEndData) -> None:
+    """Wait until all who listen have heard of the end."""
+    audience = run.voice.audience
+    if run.grace is None:
+        await audience.finish_alone(end)
+        return
+    has_failed = end.status is PipelineTerminalStatus.FAILED
+    failure = _cause(run) if has_failed else None
+    run.grace.renew()
+    limit = run.grace.limit("observers")
+    if audience.is_patient:
+        watch_owner(run)
+    await audience.finish(end, failure, limit)
+
+
+def _word_finish(run: Run) -> tuple[Event, PipelineEndData]:
+    """Word FINISH; a hook that fails over it has failed the run."""
+    before = run.ledger.aborted
+    end = run.end = _conclude(run)
+    meta = run.notes.snapshot() or None
+    finish = run.voice.word(end, meta)
+    if run.ledger.aborted is not before:
+        end = run.end = _conclude(run)
+        finish = replace(finish, payload=end)
+    return finish, end
+
+
+def _conclude(run: Run) -> PipelineEndData:
+    ledger = run.ledger
+    config = ledger.plan.classification
+    figures = Figures(run.age, ledger.tally.metrics(), ledger.diagnostics)
+    try:
+        return conclude(ledger.ending, ledger.journal, config, figures)
+    except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
+        run.crash(error)
+        config = FailureClassificationConfig()
+        return conclude(ledger.ending, ledger.journal, config, figures)  # noqa: ASYNC104
+
+
+def _cause(run: Run) -> Exception:
+    primary = run.ledger.journal.primary
+    return primary.error if primary else RuntimeError("unknown failure")
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+def _nothing() -> None:
+    """Do nothing: the run's own task will notice."""
+
+
+async def work(run: Run, host: Stage) -> None:
+    """Let the actors work until the run holds no token, or has to end."""
+    ledger = run.ledger
+    ledger.variables = copy_context()
+    ledger.host = host
+    host.enter(ledger)
+    run.is_working = True
+    try:
+        if _begin_steps(run, host):
+            try:
+                await host.crew.serve(ledger.run_id)
+            finally:
+                _end_serving(run)
+        if seams.active is not None:
+            await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
+        if not ledger.stirred.is_set():
+            await _keep_time(run)
+        await _wait_cleanup(run)
+    except anyio.get_cancelled_exc_class():
+        _interrupted(run)
+        await _wait_cleanup(run)  # noqa: ASYNC102
+        raise
+    except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
+        ledger.crash(error)
+        await _wait_cleanup(run)
+    finally:
+        run.is_working = False
+        host.dismiss(ledger)
+        if host is not run.host:
+            host.crew.dismiss()
+
+
+def _begin_steps(run: Run, host: Stage) -> bool:
+    """Start the first steps; tell whether this task is to serve them.
+
+    It does as long as only they are due.  A step that waits holds up nobody but this
+    task, which has nothing else to do than to wait for this very step.  Except to
+    keep time: a run with a timeout leaves its steps to the receivers.
+    """
+    if run.order.timeout is not None:
+        _start_roots(run)
+        return False
+    host.crew.held = True
+    try:
+        _start_roots(run)
+    finally:
+        host.crew.held = False
+    run.ledger.on_interrupt = partial(_have_stand_in, run)
+    return True
+
+
+def _start_roots(run: Run) -> None:
+    ledger, plan, start = run.ledger, run.order.plan, run.order.start
+    wave = ledger.open_wave()
+    wave.live += 1
+    ledger.take()
+    try:
+        for root in plan.roots if start is None else (start,):
+            flow.begin(ledger, root, wave)
+    finally:
+        wave.live -= 1
+        ledger.give()
+
+
+def _end_serving(run: Run) -> None:
+    run.ledger.on_interrupt = _nothing
+    if run.stand_in is not None:
+        run.stand_in.cancel()
+
+
+def _have_stand_in(run: Run) -> None:
+    """Let somebody else watch the clean-up: this run's task is inside a step of it."""
+    if run.loop.is_in_task():
+        run.stand_in = anyio.CancelScope()
+        run.ledger.host.spawn(_wait_instead, run, run.stand_in)
+
+
+async def _wait_instead(run: Run, scope: anyio.CancelScope) -> None:
+    with scope:  # noqa: ASYNC912 - it may be quiet by now
+        await _wait_quiet(run)
+
+
+async def _keep_time(run: Run) -> None:
+    """Wait until the steps are done or cancelled, or their time is up."""
+    if run.order.timeout is None:
+        await run.ledger.stirred.wait()
+        return
+    with anyio.move_on_after(run.order.timeout):
+        await run.ledger.stirred.wait()
+    if not run.ledger.stirred.is_set():
+        _time_out(run)
+
+
+def _time_out(run: Run) -> None:
+    text = f"Run timed out after {run.order.timeout:g}s"
+    run.ledger.interrupt(PipelineTerminalStatus.TIMEOUT, text)
+
+
+def _interrupted(run: Run) -> None:
+    """Something above cancelled the work; find the words if nobody left any."""
+    if run.ledger.ending is None:
+        is_owner = anyio.current_effective_deadline() == -inf
+        reason = (
+            OWNER_CANCELLED
+            if is_owner or run.loop.is_task_cancelled()
+            else TASK_CANCELLED
+        )
+        run.ledger.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
+    ending = run.ledger.ending
+    run.ledger.interrupt(ending.status, ending.reason)
+
+
+async def _wait_cleanup(run: Run) -> None:
+    """Wait until every activation has cleaned up."""
+    if run.ledger.tokens:
+        with anyio.CancelScope(shield=True):
+            await _wait_quiet(run)
+
+
+async def _wait_quiet(run: Run) -> None:
+    """Wait until the run holds no token; say who does when that takes long."""
+    while run.ledger.tokens:  # noqa: ASYNC912
+        with anyio.move_on_after(PATIENCE):
+            await run.ledger.quiet.wait()
+        if run.ledger.tokens:
+            _logger.warning(
+                "Run %s was told to end but is held up by: %s",
+                run.ledger.run_id,
+                ", ".join(f"{n} x{c}" for n, c in run.ledger.holders.items()),
+                extra={"run": run.ledger.run_id},
+            )
+
+
+@enable_ki_protection
+async def conduct(run: Run) -> None:
+    """Live from the first event to the last."""
+    run.began = run.loop.now()
+    current_run_notes.set(run.notes)
+    inside_runs.set((run.order.run_id, *inside_runs.get()))
+    if run.host is not None:
+        run.host.conducting.add(run)
+    try:
+        if run.host is None or run.voice.audience.listeners:
+            async with run.loop.open_group() as tasks:
+                try:
+                    await _live_with_resources(run, tasks)
+                finally:
+                    run.voice.audience.drop()
+        else:
+            current_lender.set(run.host.resources)
+            await _live(run, None)
+    except anyio.get_cancelled_exc_class():
+        raise
+    except BaseException as error:  # noqa: BLE001 - raised at the consumer
+        run.crash(error)
+    finally:
+        run.voice.sink.end()
+        if run.host is not None:
+            run.host.conducting.discard(run)
+        run.done.set()
+        run.voice.forget_run()
+        on_over, run.on_over = run.on_over, None
+        if on_over is not None:
+            on_over()
+        if run.is_orphan:
+            run.raise_unseen()
+
+
+async def _live_with_resources(run: Run, tasks: Group) -> None:
+    """Live with the host's resources, else with some of its own that end with it."""
+    if run.host is not None:
+        current_lender.set(run.host.resources)
+        await _live(run, tasks)
+        return
+    variables = copy_context()
+
+    def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        # Not with the variables of whichever step happens to ask first.
+        variables.copy().run(tasks.start, func, *args)
+
+    own = run.resources = Resources(spawn, run.loop.now)
+    current_lender.set(own)
+    try:
+        await _live(run, tasks)
+    finally:
+        if own.refuse():
+            with anyio.CancelScope(shield=True):  # it says who is slow
+                await own.aclose()
+
+
+async def _live(run: Run, tasks: Group | None) -> None:
+    try:
+        if await begin(run, tasks):
+            await work(run, run.host or _open_host(run, tasks))
+    except anyio.get_cancelled_exc_class():
+        run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
+        await wind_up(run)  # noqa: ASYNC102 - shielded where it waits
+        raise
+    except BaseException as error:  # noqa: BLE001 - raised at the consumer
+        run.crash(error)
+    await wind_up(run)
+
+
+def _open_host(run: Run, tasks: Group | None) -> Host:
+    assert tasks is not None
+    assert run.resources is not None
+    return Host(
+        tasks.start,
+        run.loop.now,
+        run.loop.watch_task(),
+        new_signal=run.loop.new_signal,
+        resources=run.resources,
+    )

@@ -1,0 +1,375 @@
+"""Everybody who hears what one run says before its consumer does.
+
+A slow observer delays nobody but the producers, and those only when its queue is full.
+All of them have heard everything, FINISH and the terminal callback included, before the
+consumer sees FINISH.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+import anyio
+import attrs
+from trio.lowlevel import enable_ki_protection
+
+from .._engine.user_code import blamed
+from .._util import failpoints as seams
+from .._util.failpoints import Seam
+from .._util.sync import Bell
+from .._util.text import text_of
+from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
+from ..events import Event
+from ..outcomes import PipelineEndData
+
+
+if TYPE_CHECKING:
+    from .._backends import Group, Loop
+    from ..abc import RunRecorder, Wake
+    from ..abc.storage import Shut
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+KILLED = "its task was cancelled by its event loop's own means; it listens on"
+
+QUEUE = 1000
+"""Events one observer may be behind."""
+
+
+@attrs.define(eq=False, repr=False)
+class Listener:
+    """One observer and what it has not heard yet."""
+
+    observer: ObserverProtocol
+    """Who listens."""
+    state: object
+    """The run's state."""
+    context: object
+    """The run's context."""
+    meta: ObserverMeta
+    """Which run it is."""
+    loop: Loop
+    """Where it listens."""
+    on_abort: Callable[[BaseException], None] = lambda error: None
+    """Told when it raises what is more than a failure."""
+    scope: anyio.CancelScope = attrs.field(
+        factory=lambda: anyio.CancelScope(shield=True)
+    )
+    """Cancelled only to give up on it."""
+    gone: anyio.Event = attrs.field(factory=anyio.Event)
+    """Set when it has heard everything, or was given up."""
+    _witness: WitnessProtocol | None = attrs.field(default=None, init=False)
+    _wakeful: WakefulProtocol | None = attrs.field(default=None, init=False)
+    _queue: deque[Event] = attrs.field(factory=deque, init=False)
+    _last: tuple[str, object] | None = attrs.field(default=None, init=False)
+    _bell: Bell = attrs.field(factory=Bell, init=False)
+    _room: anyio.Event | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # On the class: a mock has every attribute one asks it for.
+        kind = type(self.observer)
+        if hasattr(kind, "witness"):
+            self._witness = cast("WitnessProtocol", self.observer)
+        if hasattr(kind, "wake_after") and hasattr(kind, "on_wake"):
+            self._wakeful = cast("WakefulProtocol", self.observer)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is too far behind."""
+        return len(self._queue) >= QUEUE and not self.gone.is_set()
+
+    def put(self, event: Event) -> None:
+        """Let it witness an event, and queue the event for it."""
+        if self.gone.is_set():
+            return
+        if self._witness is not None:
+            self._show(self._witness, event)
+        self._queue.append(event)
+        self._bell.ring()
+
+    def _show(self, witness: WitnessProtocol, event: Event) -> None:
+        try:
+            witness.witness(self.state, self.meta, event)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
+            self._blame("witness", error, (event,))
+
+    async def open(self) -> None:
+        """Tell it that the run begins."""
+        await self.call("on_pipeline_start")
+
+    def start(self, tasks: Group) -> None:
+        """Let it listen, on its own."""
+        tasks.start(self.listen)
+
+    def finish(self, callback: str, argument: object) -> None:
+        """Tell it that no event will follow, and which callback is its last."""
+        self._last = (callback, argument)
+        self._bell.ring()
+
+    async def wait_gone(self, end: PipelineEndData) -> None:
+        """Wait until it has heard everything, or was given up."""
+        await self.gone.wait()
+
+    def drop(self) -> None:
+        """Give up on it."""
+        if self.gone.is_set() or self.scope.cancel_called:
+            return
+        text = "Observer %s was given up before it had heard of the end of run %s"
+        _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
+        self.scope.cancel()
+
+    async def wait_room(self) -> None:
+        """Wait until it has caught up by one event."""
+        while self.is_full:
+            self._room = self._room or anyio.Event()
+            await self._room.wait()
+
+    @enable_ki_protection
+    async def listen(self) -> None:
+        """Hand over the events one by one, then the terminal callback."""
+        try:
+            with self.scope:
+                while not await self._hear_out():
+                    name = type(self.observer).__name__
+                    _logger.warning("Observer %s: %s", name, KILLED)
+        finally:
+            self.gone.set()
+            self._free_room()
+
+    async def _hear_out(self) -> bool:
+        """Hand over what there is, to the end; False when its task was killed meanwhile."""
+        try:
+            while self._queue or self._last is None:
+                if self._queue:
+                    event = self._queue.popleft()
+                    self._free_room()
+                    await self.call("on_event", event)
+                elif not await self._wait_word():
+                    await self.call("on_wake")
+            await self.call(*self._last)
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+            is_ours = anyio.current_effective_deadline() == -inf
+            if is_ours or not self.loop.outlive_kill():
+                raise
+            return False  # noqa: ASYNC104
+        return True
+
+    async def _wait_word(self) -> bool:
+        """Wait until there is something to hand over; False when it asks to be woken."""
+        patience = self._patience()
+        if patience is None:
+            await self._bell.wait()
+            return True
+        with anyio.move_on_after(patience):
+            await self._bell.wait()
+        return bool(self._queue) or self._last is not None
+
+    def _patience(self) -> float | None:
+        if self._wakeful is None:
+            return None
+        try:
+            return self._wakeful.wake_after(self.meta)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
+            self._blame("wake_after", error, ())
+            return None  # noqa: ASYNC104
+
+    def _free_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    async def call(self, method: str, *arguments: object) -> None:
+        """Call one of its hooks; what it raises is logged."""
+        hook = getattr(self.observer, method)
+        try:
+            if seams.active is not None:
+                await seams.active.reach(Seam.LISTEN, self.meta.run_id or "", method)
+            await hook(self.state, self.context, self.meta, *arguments)
+        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+            if not self._blame(method, error, arguments):
+                raise
+
+    def _blame(
+        self, method: str, error: BaseException, arguments: Sequence[object]
+    ) -> bool:
+        """Log what it raised, pass on what is graver; False if it is only cancelled."""
+        culprit = blamed(
+            error, type(self.observer).__name__, self.loop.is_task_cancelled
+        )
+        if isinstance(culprit, Exception):
+            self._log(method, culprit, arguments)
+        elif culprit is not None:
+            self.on_abort(culprit)
+        return culprit is not None
+
+    def _log(self, method: str, error: Exception, arguments: Sequence[object]) -> None:
+        event = arguments[0] if arguments and isinstance(arguments[0], Event) else None
+        name = type(self.observer).__name__
+        extra = {
+            "observer": name,
+            "method": method,
+            "error_type": type(error).__name__,
+            "event_type": event.type.value if event else None,
+            "event_stage": event.stage if event else None,
+        }
+        message = f"Observer {name}.{method} error: {text_of(error)}"
+        logging.getLogger().error("%s", message, extra=extra)
+
+
+@attrs.define(eq=False, repr=False)
+class Recording:
+    """The recorder among the listeners: it takes events at once and has no task."""
+
+    recorder: RunRecorder
+    """Who writes the run down."""
+    wake: Wake
+    """Calls into the run's event loop."""
+    put: Callable[[Event], None] = attrs.field(init=False)
+    """Give it an event."""
+    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    """Give it an event of a kin, and its payload."""
+
+    def __attrs_post_init__(self) -> None:
+        self.put = self.recorder.put
+        self.put_kin = self.recorder.put_kin
+
+    @property
+    def on_abort(self) -> Callable[[BaseException], None]:
+        """Told when a redaction raises what is more than a failure."""
+        return self.recorder.on_abort
+
+    @on_abort.setter
+    def on_abort(self, on_abort: Callable[[BaseException], None]) -> None:
+        self.recorder.on_abort = on_abort
+
+    async def open(self) -> None:
+        """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""
+
+    def start(self, tasks: Group) -> None:
+        """Tell it that the run begins."""
+        self.recorder.begin(self.wake)
+
+    def finish(self, callback: str, argument: object) -> None:
+        """Leave the end to ``wait_gone``, when all others have heard of it."""
+
+    async def wait_gone(self, end: PipelineEndData) -> None:
+        """Tell it how the run ended, and wait until that is stored."""
+        await self.recorder.finish(end)
+
+    def drop(self) -> None:
+        """Do nothing: it gives up by itself."""
+
+    async def wait_room(self) -> None:
+        """Wait until it has caught up."""
+        await self.recorder.wait_room()
+
+
+@attrs.define(eq=False, repr=False)
+class Audience:
+    """All observers of one run."""
+
+    listeners: Sequence[Listener | Recording]
+    """In order of registration, the recorder last."""
+    put: Callable[[Event], None] = attrs.field(init=False)
+    """Give each of them an event."""
+    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    """Give each of them an event of a kin of tokens, and its payload."""
+    _gates: tuple[Listener | RunRecorder, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Every token passes here, and most runs have one listener or none.
+        is_alone = len(self.listeners) == 1
+        self.put = self.listeners[0].put if is_alone else self._put
+        self.put_kin = self._put_kin
+        if is_alone and isinstance(self.listeners[0], Recording):
+            self.put_kin = self.listeners[0].put_kin
+        self._gates = tuple(
+            one.recorder if isinstance(one, Recording) else one
+            for one in self.listeners
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one of them is too far behind."""
+        for gate in self._gates:  # noqa: SIM110 - a generator costs more than the rest
+            if gate.is_full:
+                return True
+        return False
+
+    def shut_at(self, shut: Shut) -> bool:
+        """Let a recorder that listens alone hold up producers where they ask anyway.
+
+        Asking the recorder, too, would cost each token a tenth of its price.
+
+        Returns:
+            False when there are others, who have to be asked.
+        """
+        if len(self.listeners) == 1 and isinstance(self.listeners[0], Recording):
+            self.listeners[0].recorder.shut = shut
+            return True
+        return False
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether its end may take for ever: a recorder alone gives up by itself."""
+        # The recorder is the last.
+        return bool(self.listeners) and isinstance(self.listeners[0], Listener)
+
+    async def open(self, tasks: Group) -> None:
+        """Let them hear that the run begins, in order, then listen on their own."""
+        try:
+            for listener in self.listeners:
+                await listener.open()
+        finally:
+            # Even if the run ends meanwhile: its end waits until all have heard of it.
+            self.start(tasks)
+
+    def start(self, tasks: Group) -> None:
+        """Let them listen, on their own."""
+        for listener in self.listeners:
+            listener.start(tasks)
+
+    def _put(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener.put(event)
+
+    def _put_kin(self, event: Event, payload: object) -> None:
+        self.put(event)
+
+    async def wait_room(self) -> None:
+        """Wait until none of them is too far behind."""
+        for listener in self.listeners:
+            await listener.wait_room()
+
+    async def finish(
+        self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope
+    ) -> None:
+        """Wait until they have heard everything; give up when ``limit`` is cancelled."""
+        if not self.listeners:
+            return
+        callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
+        for listener in self.listeners:
+            listener.finish(callback, failure or end.duration_s)
+        with limit:  # noqa: ASYNC912
+            for listener in self.listeners:
+                await listener.wait_gone(end)
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up on those that have not heard everything; nobody else ends them."""
+        for listener in self.listeners:
+            listener.drop()
+
+    async def finish_alone(self, end: PipelineEndData) -> None:
+        """Wait for a recorder that listens alone, if there is one."""
+        for listener in self.listeners:
+            await listener.wait_gone(end)
+
+
+NOBODY = Audience(())
+"""The audience of all runs that nobody observes."""

@@ -1,0 +1,159 @@
+"""The last events of a run that goes on whether or not anybody reads.
+
+Nobody is ever made to wait.  When the tail is full the oldest TOKEN goes, and an event of
+the run's own life only when there is no TOKEN left; FINISH comes last, so it is never
+dropped.  Reading takes nothing away: every reader begins with the oldest event that is
+kept and sees what is kept, however many readers there are.
+
+So there are two lanes, TOKENs and the rest, and each loses events at its front only.  A
+reader stands somewhere in each and reads whichever comes first; nobody ever searches::
+
+    tokens            5  6  8  9     each with its number in the run
+    others   1  2  3           7
+                      ^
+    a reader that has read 3 goes on with 5
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from ..events import Event, EventType
+from .event_buffer import TURN
+
+
+@attrs.define(eq=False, repr=False)
+class Lane:
+    """Events of one kind, by their places 0, 1, 2, ...; a dict because readers jump.
+
+    It is never iterated: CPython would pass over every place that was dropped.
+    """
+
+    first: int = attrs.field(default=0, init=False)
+    """The place of the oldest that is kept."""
+    end: int = attrs.field(default=0, init=False)
+    """The place of the next one."""
+    _kept: dict[int, tuple[int, Event]] = attrs.field(factory=dict, init=False)
+
+    def put(self, number: int, event: Event) -> None:
+        """Keep an event behind the others."""
+        self._kept[self.end] = number, event
+        self.end += 1
+
+    def drop(self) -> None:
+        """Let the oldest go."""
+        del self._kept[self.first]
+        self.first += 1
+
+    def get(self, place: int) -> tuple[int, Event] | None:
+        """Return what is kept at a place, with its number in the run."""
+        return self._kept.get(place)
+
+
+@attrs.define(eq=False, repr=False)
+class Tail:
+    """A buffer with one writer and any number of readers."""
+
+    capacity: int
+    """Events it keeps; 0 or less keeps all."""
+    dropped: int = attrs.field(default=0, init=False)
+    """Events dropped so far."""
+    depth: int = attrs.field(default=0, init=False)
+    """Events it keeps, and the most it ever kept: none goes but for another one."""
+    can_shut: ClassVar[bool] = True
+    """Whether ``shut`` makes producers wait."""
+    is_full: bool = attrs.field(default=False, init=False)
+    """Only when it is held: producers do not wait for readers."""
+    ended: bool = attrs.field(default=False, init=False)
+    """Whether there will be no more."""
+    tokens: Lane = attrs.field(factory=Lane, init=False)
+    """TOKENs; they go first."""
+    others: Lane = attrs.field(factory=Lane, init=False)
+    """Events of the run's own life."""
+    _last: int = attrs.field(default=0, init=False)
+    _news: anyio.Event | None = attrs.field(default=None, init=False)
+
+    def __len__(self) -> int:
+        return self.depth
+
+    def put(self, event: Event) -> None:
+        """Keep an event, in place of an older one when there is no room."""
+        self._last += 1
+        lane = self.tokens if event.type is EventType.TOKEN else self.others
+        lane.put(self._last, event)
+        if 0 < self.capacity <= self.depth:
+            self._drop()
+        else:
+            self.depth += 1
+        self._tell()
+
+    def shut(self, *, is_shut: bool) -> None:
+        """Let ``is_full`` say that somebody else has no room."""
+        self.is_full = is_shut
+
+    async def wait_room(self) -> None:
+        """Return: there is always room."""
+        await checkpoint()
+
+    def end(self) -> None:
+        """Say that no event will come any more."""
+        self.ended = True
+        self._tell()
+
+    def close(self) -> None:
+        """Leave it as it is: others may still want to read."""
+
+    async def wait_news(self) -> None:
+        """Wait until there is another event, or there will be none."""
+        self._news = self._news or anyio.Event()
+        await self._news.wait()
+
+    def _drop(self) -> None:
+        has_tokens = self.tokens.first < self.tokens.end
+        (self.tokens if has_tokens else self.others).drop()
+        self.dropped += 1
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+
+@attrs.define(eq=False, repr=False)
+class TailReader:
+    """One reader of a tail."""
+
+    tail: Tail
+    """What it reads."""
+    _token: int = attrs.field(default=0, init=False)
+    _other: int = attrs.field(default=0, init=False)
+    _turn: int = attrs.field(default=0, init=False)
+
+    async def get(self) -> Event | None:
+        """Return the next event that is kept, None when there will be no more."""
+        self._turn += 1
+        if self._turn >= TURN:
+            self._turn = 0
+            await checkpoint()
+        while (event := self._take()) is None:
+            if self.tail.ended:
+                return None
+            self._turn = 0
+            await self.tail.wait_news()
+        return event
+
+    def _take(self) -> Event | None:
+        """Go on to the next event that is kept."""
+        tokens, others = self.tail.tokens, self.tail.others
+        self._token = max(self._token, tokens.first)
+        self._other = max(self._other, others.first)
+        token, other = tokens.get(self._token), others.get(self._other)
+        if other is None or (token is not None and token[0] < other[0]):
+            self._token += token is not None
+            return token and token[1]
+        self._other += 1
+        return other[1]

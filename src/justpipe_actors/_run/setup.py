@@ -1,0 +1,243 @@
+"""Setting up a run, and running a child pipe on behalf of a step."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import copy_context
+from typing import Any, ClassVar
+
+import attrs
+
+from .._backends import Loop, current_loop
+from .._engine.execution import ChildOutcome
+from .._engine.invocation import Activation
+from .._engine.protocols import Stage
+from .._engine.run_state import Ledger
+from .._engine.user_code import within
+from .._plan.failure_policy import Trouble
+from .._util import failpoints as seams
+from .._util.failpoints import Seam
+from ..abc import ObserverMeta, WaitingJoin
+from ..errors import DefinitionError
+from ..events import Event
+from ..failures import FailureKind
+from ..meta import Meta, MetaProxy, RunNotes
+from .event_publisher import RunVoice, Sink
+from .lifecycle import conduct
+from .observers import NOBODY, Audience, Listener, Recording
+from .run import Order, Run
+
+
+def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
+    """Make the notes of a new run, and put a proxy on the context that asks for one.
+
+    The proxy stays the same object over all runs that share the context; whose notes it
+    shows is decided at each use.
+
+    Raises:
+        DefinitionError: the context asks twice, or cannot be written to.
+    """
+    notes = RunNotes(metadata)
+    if (name := _attribute(context)) is None:
+        return notes
+    _check_mutable(context, name)
+    proxy = getattr(context, name, None)
+    if isinstance(proxy, MetaProxy):
+        proxy.latest = notes
+    else:
+        setattr(context, name, MetaProxy(notes))
+    return notes
+
+
+def _attribute(context: object) -> str | None:
+    if context is None:
+        return None
+    kind: type = type(context)
+    names = _asking(kind)
+    if len(names) > 1:
+        msg = (
+            f"Only one Meta field is allowed on {type(context).__name__}, "
+            f"found {', '.join(names)}."
+        )
+        raise DefinitionError(msg)
+    return names[0] if names else None
+
+
+@functools.lru_cache(maxsize=256)
+def _asking(kind: type) -> tuple[str, ...]:
+    """Return the attributes of a type that ask for ``Meta``; resolving hints is slow."""
+    return tuple(_find_asking(kind))
+
+
+def _find_asking(kind: type) -> Iterator[str]:
+    try:
+        hints = typing.get_type_hints(kind)
+    except Exception:  # noqa: BLE001 - hints may be any expression
+        hints = {}
+    for name, hint in hints.items():
+        if hint is Meta or (_is_union(hint) and Meta in typing.get_args(hint)):
+            yield name
+
+
+def _is_union(hint: object) -> bool:
+    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+
+
+def _check_mutable(context: object, name: str) -> None:
+    kind = type(context)
+    if dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        msg = (
+            f"{kind.__name__}.{name} asks for Meta, which needs a mutable context; "
+            "remove frozen=True."
+        )
+        raise DefinitionError(msg)
+
+
+@attrs.frozen(eq=False)
+class ParentSink:
+    """A child run's sink: its parent's voice."""
+
+    voice: RunVoice
+    """The parent's."""
+    act: Activation
+    """The invocation the child works for."""
+    dropped: int = 0
+    """Nothing is dropped here."""
+    depth: int = 0
+    """Nothing waits here."""
+
+    can_shut: ClassVar[bool] = False
+    """It is asked through its child's voice."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def shut(self, *, is_shut: bool) -> None:
+        """Do nothing: the parent's producers are others."""
+
+    def end(self) -> None:
+        """Do nothing: the parent goes on."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the parent's producers have to wait."""
+        return self.voice.is_full
+
+    async def wait_room(self) -> None:
+        """Wait until there is room in the parent's stream."""
+        await self.voice.wait_room()
+
+    def put(self, event: Event) -> None:
+        """Say it in the parent's stream."""
+        self.voice.relay(event, self.act)
+
+
+def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
+    """Set up a run; nothing of it happens before ``conduct``.
+
+    Raises:
+        DefinitionError: the context cannot take the ``Meta`` it asks for.
+    """
+    notes = bind_notes(order.context, order.plan.metadata)
+    notes.about = (order.run_id, order.plan.name)
+    audience = _audience_of(order, loop, lambda: ledger.waiting())
+    voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
+    start = order.start
+    ledger = Ledger(
+        run_id=order.run_id,
+        plan=order.plan,
+        state=order.state,
+        context=order.context,
+        token=order.token.child(),
+        voice=voice,
+        variables=copy_context(),
+        # A private host is opened by the run itself, before its first message.
+        host=host,  # type: ignore[arg-type]
+        start_child=run_child,
+        tally=voice.tally,
+        log_state=order.log_state,
+        start=start,
+        reached=order.plan.reachable(start) if start is not None else None,
+    )
+    run = Run(order, loop, voice, ledger, notes, host)
+    voice.on_broken_hook = run.break_off
+    for listener in audience.listeners:
+        listener.on_abort = run.break_off
+    return run
+
+
+def _audience_of(
+    order: Order, loop: Loop, waiting: Callable[[], tuple[WaitingJoin, ...]]
+) -> Audience:
+    if not order.observers and order.record is None:
+        return NOBODY
+    listeners: list[Listener | Recording] = []
+    if order.observers:
+        meta = ObserverMeta(order.plan.name, order.run_id, time.time(), waiting)
+        listeners += [
+            Listener(one, order.state, order.context, meta, loop)
+            for one in order.observers
+        ]
+    if order.record is not None:
+        recorder = order.record(order.run_id)
+        recorder.is_hooked = bool(order.hooks)
+        listeners.append(Recording(recorder, loop.call_soon))
+    return Audience(listeners)
+
+
+async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
+    """Run a child pipe for an activation, in the same host, through its voice."""
+    ledger = act.ledger
+    if not hasattr(pipe, "order"):
+        msg = (
+            f"Step '{act.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
+            "pass a Pipe."
+        )
+        raise DefinitionError(msg, step_name=act.node.name)
+    if seams.active is not None:
+        await seams.active.reach(Seam.CHILD, ledger.run_id, act.node.name)
+    order: Order = pipe.order(state, ledger.context)
+    order = attrs.evolve(order, token=ledger.token.child(order.token))
+    parent = ledger.voice
+    assert isinstance(parent, RunVoice)
+    run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
+    ledger.tally.begin()
+    try:
+        await within(act.variables.copy(), conduct(run))
+    finally:
+        ledger.tally.end()
+    return _outcome(run)
+
+
+def _outcome(run: Run) -> ChildOutcome:
+    end = run.end
+    if run.ledger.aborted is not None:
+        raise run.ledger.aborted
+    if end is None:
+        msg = "The child run ended without an outcome."
+        raise RuntimeError(msg)
+    primary = run.ledger.journal.primary
+    return ChildOutcome(
+        end.status,
+        primary.error if primary else None,
+        _place(primary),
+        end.error,
+        bool(end.metrics and end.metrics.suspends),
+    )
+
+
+def _place(trouble: Trouble | None) -> str | None:
+    if trouble is None:
+        return None
+    if trouble.step is not None:
+        return trouble.step
+    match trouble.kind:
+        case FailureKind.STARTUP | FailureKind.SHUTDOWN:
+            return str(trouble.kind.value)
+        case _:
+            return "system"

@@ -1,0 +1,229 @@
+"""One resource: its incarnations, and the loans that keep one of them open.
+
+Counts, states, and what a failure means; ``resources`` opens, lends, retires and closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from math import inf
+from typing import Any
+
+import anyio
+import attrs
+
+from .._plan.plan import ResourceNode
+from .._util.text import text_of
+from ..errors import ResourceUnavailable
+from .restart_policy import backoff
+
+
+SHORTEST = 0.1
+"""Seconds before another attempt after the first failure."""
+
+LONGEST = 30.0
+"""Most seconds before another attempt."""
+
+STABLE = 5.0
+"""Seconds of being open after which earlier failures are forgotten."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+class ResourceState(str, Enum):
+    """Where a resource is in its life."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class ResourceStatistics:
+    """How a resource is doing; plain data."""
+
+    name: str
+    """Its name."""
+    eager: bool
+    """Whether it is to be open even when nobody asks."""
+    state: ResourceState
+    """Where it is in its life."""
+    incarnation: int
+    """Attempts to open it so far."""
+    users: int
+    """Calls and resources that use the current incarnation."""
+    retired: int
+    """Older incarnations that are still used."""
+    last_error: str | None
+    """What broke it last, or kept it from opening: type and text."""
+
+
+@attrs.define(eq=False, repr=False)
+class Incarnation:
+    """One opening of a resource, from the attempt to the last bit of its closing."""
+
+    resource: Resource
+    """What it is an opening of."""
+    scope: anyio.CancelScope = attrs.field(
+        factory=lambda: anyio.CancelScope(shield=True), init=False
+    )
+    """Ends it; its deadline is that of opening, then that of closing."""
+    state: ResourceState = attrs.field(default=ResourceState.WAITING, init=False)
+    """Where it is in its life."""
+    value: object = attrs.field(default=None, init=False)
+    """What entering it gave."""
+    opened_at: float | None = attrs.field(default=None, init=False)
+    """When it was open, in the loop's seconds."""
+    error: Exception | None = attrs.field(default=None, init=False)
+    """Why it could not be opened, or what broke it."""
+    users: int = attrs.field(default=0, init=False)
+    """Loans that were not given back."""
+    is_retired: bool = attrs.field(default=False, init=False)
+    """Whether nobody new may have it."""
+    held: list[Loan] = attrs.field(factory=list, init=False)
+    """What it was opened with."""
+    settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when it is open, or could not be opened."""
+    unused: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when it is to be closed."""
+    over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when nothing of it is left."""
+
+    @property
+    def name(self) -> str:
+        """The resource's."""
+        return self.resource.node.name
+
+    def uses(self, other: Incarnation) -> bool:
+        """Tell whether it was opened with another one."""
+        return any(loan.incarnation is other for loan in self.held)
+
+    def why_it_ended(self, *, is_owner_closing: bool) -> Exception | None:
+        """Return what is wrong with it, having ended without raising."""
+        node = self.resource.node
+        if self.opened_at is None:
+            if is_owner_closing:
+                return ResourceUnavailable(node.name, "its owner is closing")
+            return TimeoutError(f"it was not open within {node.start_timeout:g}s")
+        if not self.unused.is_set():
+            return ResourceUnavailable(node.name, "it ended by itself")
+        if self.scope.cancelled_caught:
+            _logger.warning(
+                "Resource '%s' did not close within %gs and was cancelled",
+                node.name,
+                node.shutdown,
+            )
+        return None
+
+    def note_failure(self, error: Exception, now: float, draw: float) -> None:
+        """Note why it is of no use any more, and when the next attempt may begin."""
+        resource, opened = self.resource, self.opened_at
+        is_fresh = opened is not None and now - opened >= STABLE
+        resource.streak = 1 if is_fresh else resource.streak + 1
+        wait = backoff(resource.streak, draw, shortest=SHORTEST, longest=LONGEST)
+        resource.due = now + wait
+        resource.error = self.error = error
+        _logger.warning(
+            "Resource '%s' %s; it may be opened again in %.1fs",
+            self.name,
+            "could not be opened" if opened is None else "is broken",
+            wait,
+            exc_info=error,
+            extra={"resource": self.name, "attempt": resource.incarnations},
+        )
+
+    def unavailable(self) -> ResourceUnavailable:
+        """Word the failure of this attempt for one of those who waited for it."""
+        error = self.error
+        if isinstance(error, ResourceUnavailable) and error.resource == self.name:
+            return ResourceUnavailable(self.name, error.reason)
+        reason = "it was closed" if error is None else text_of(error, typed=True)
+        unavailable = ResourceUnavailable(self.name, reason)
+        unavailable.__cause__ = error
+        return unavailable
+
+
+@attrs.define(eq=False, repr=False)
+class Resource:
+    """One resource of one owner, over all its incarnations."""
+
+    node: ResourceNode
+    """What it is."""
+    current: Incarnation | None = attrs.field(default=None, init=False)
+    """The one that new users get."""
+    incarnations: int = attrs.field(default=0, init=False)
+    """Attempts so far."""
+    retired: int = attrs.field(default=0, init=False)
+    """Incarnations that are closing or still used."""
+    streak: int = attrs.field(default=0, init=False)
+    """Failures in a row."""
+    due: float = attrs.field(default=-inf, init=False)
+    """When the next attempt may begin, in the loop's seconds."""
+    error: Exception | None = attrs.field(default=None, init=False)
+    """What went wrong last."""
+
+    def statistics(self) -> ResourceStatistics:
+        """Return how it is doing."""
+        now = self.current
+        return ResourceStatistics(
+            name=self.node.name,
+            eager=self.node.eager,
+            state=now.state if now is not None else ResourceState.IDLE,
+            incarnation=self.incarnations,
+            users=now.users if now is not None else 0,
+            retired=self.retired,
+            last_error=text_of(self.error, typed=True) if self.error else None,
+        )
+
+
+@attrs.define(eq=False, repr=False)
+class Loan:
+    """One use of an incarnation."""
+
+    incarnation: Incarnation
+    """What is used."""
+    on_broken: Callable[[Incarnation, Exception], None]
+    """Hears that it is of no use any more."""
+    _is_over: bool = attrs.field(default=False, init=False)
+
+    @property
+    def value(self) -> object:
+        """What entering the resource gave."""
+        return self.incarnation.value
+
+    def give_back(self) -> None:
+        """End the use; again does nothing."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.incarnation.users -= 1
+        if self.incarnation.is_retired and not self.incarnation.users:
+            self.incarnation.unused.set()
+
+    def report_broken(self, error: Exception) -> None:
+        """Let nobody else have this incarnation; it is closed behind its last user."""
+        self.on_broken(self.incarnation, error)
+
+
+def managed(
+    node: ResourceNode, values: dict[str, object]
+) -> AbstractAsyncContextManager[object]:
+    """Call the user's function and return what it opens."""
+    func: Any = node.func
+    if inspect.isasyncgenfunction(func):
+        func = contextlib.asynccontextmanager(func)
+    manager: AbstractAsyncContextManager[object] = func(**values)
+    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
+        msg = (
+            f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
+            "an async context manager, or be an async generator function."
+        )
+        raise TypeError(msg)
+    return manager

@@ -1,0 +1,238 @@
+"""The resources of one owner: opened once, shared by count, closed behind the last user.
+
+::
+
+    idle --lend--> waiting for its turn --> opening --> open --(closing)--> closed
+      ^               after failures           |          | broken, or died
+      |                                        | failed   v
+      `--------- the next who asks ------------'    retired: nobody new; closed when the
+                                                    last user has given it back
+
+A resource has incarnations, one at a time for new users.  An incarnation is one task: it
+enters the user's context manager, waits, and leaves it, so cancel scopes and task groups
+inside are left where they were entered.  The task is shielded; only its owner ends it.
+
+Opening is *single flight*: everybody who asks waits for the same attempt, and whoever
+gives up waiting takes nothing from the others.  When it fails, all who waited are told,
+and the next one to ask begins another attempt, after a wait that grows with every
+failure.  An outage of something outside is not a reason to restart the process, so
+resources never count for their supervisor's intensity.
+
+When a resource is retired, so is whatever was opened with it: a session over a broken
+connection is broken.  Users of the old one finish with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable
+from math import inf
+
+import anyio
+import attrs
+from trio.lowlevel import disable_ki_protection, enable_ki_protection
+
+from .._plan.plan import ResourceNode
+from ..errors import ResourceUnavailable
+from .resource import (
+    Incarnation,
+    Loan,
+    Resource,
+    ResourceState,
+    ResourceStatistics,
+    managed,
+)
+from .restart_policy import PATIENCE
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+@attrs.define(eq=False, repr=False)
+class Resources:
+    """All resources of one owner."""
+
+    spawn: Callable[..., object]
+    """Starts a task that ends before its owner's block does."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+    draw: Callable[[], float] = random.random
+    """A number from 0 to 1 for every wait."""
+    _shelf: dict[object, Resource] = attrs.field(factory=dict, init=False)
+    _alive: list[Incarnation] = attrs.field(factory=list, init=False)
+    _is_closing: bool = attrs.field(default=False, init=False)
+
+    # -- using them
+
+    async def lend(self, node: ResourceNode) -> Loan:
+        """Wait until a resource is open; whoever waits first begins to open it.
+
+        Raises:
+            ResourceUnavailable: it cannot be opened, or its owner is closing.
+        """
+        resource = self._resource(node)
+        while True:
+            incarnation = resource.current or self._begin(resource)
+            if incarnation.state is ResourceState.OPEN:
+                incarnation.users += 1
+                return Loan(incarnation, self.retire)
+            await incarnation.settled.wait()
+            if incarnation.opened_at is None:
+                raise incarnation.unavailable()
+
+    async def open(self, nodes: Iterable[ResourceNode]) -> None:
+        """Open some before anybody asks for them, in order.
+
+        Raises:
+            ResourceUnavailable: one of them cannot be opened.
+        """
+        for node in nodes:
+            (await self.lend(node)).give_back()
+
+    def _resource(self, node: ResourceNode) -> Resource:
+        found = self._shelf.get(node.identity)
+        if found is None:
+            found = self._shelf[node.identity] = Resource(node)
+        return found
+
+    # -- one incarnation
+
+    def _begin(self, resource: Resource) -> Incarnation:
+        if self._is_closing:
+            raise ResourceUnavailable(resource.node.name, "its owner is closing")
+        incarnation = Incarnation(resource)
+        self.spawn(self._live, incarnation)
+        self._alive.append(incarnation)
+        resource.current = incarnation
+        resource.incarnations += 1
+        return incarnation
+
+    @enable_ki_protection
+    async def _live(self, incarnation: Incarnation) -> None:
+        resource, scope = incarnation.resource, incarnation.scope
+        error: Exception | None = None
+        try:
+            with scope:
+                await anyio.sleep(max(0.0, resource.due - self.now()))
+                incarnation.state = ResourceState.OPENING
+                scope.deadline = self.now() + resource.node.start_timeout
+                await self._hold(incarnation)
+            error = incarnation.why_it_ended(is_owner_closing=self._is_closing)
+        except Exception as raised:  # noqa: BLE001 - a resource's failure is data
+            error = raised
+        except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
+            # Our scope catches its own: somebody cancelled the task natively.
+            error = ResourceUnavailable(resource.node.name, "its task was cancelled")
+            error.__cause__ = cancelled
+        finally:
+            self._end(incarnation, error)
+
+    @disable_ki_protection
+    async def _hold(self, incarnation: Incarnation) -> None:
+        """Enter the user's context manager, wait until it is not needed, and leave it."""
+        node = incarnation.resource.node
+        values: dict[str, object] = {}
+        for parameter, needed in node.needs.items():
+            loan = await self.lend(needed)
+            incarnation.held.append(loan)
+            values[parameter] = loan.value
+        async with managed(node, values) as incarnation.value:
+            self._get_open(incarnation)
+            await incarnation.unused.wait()
+            incarnation.scope.deadline = self.now() + node.shutdown
+
+    @enable_ki_protection
+    def _get_open(self, incarnation: Incarnation) -> None:
+        incarnation.scope.deadline = inf
+        incarnation.opened_at = self.now()
+        # Behind everything that was open before it: closing goes through this backwards.
+        self._alive.remove(incarnation)
+        self._alive.append(incarnation)
+        if not incarnation.is_retired:
+            incarnation.state = ResourceState.OPEN
+        incarnation.settled.set()
+
+    def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
+        """Note that nothing of an incarnation is left."""
+        was_open = incarnation.opened_at is not None
+        if error is not None and was_open and incarnation.unused.is_set():
+            name = incarnation.resource.node.name
+            _logger.warning("Resource '%s' failed to close", name, exc_info=error)
+        elif error is not None:
+            self.retire(incarnation, error)
+        for loan in reversed(incarnation.held):
+            loan.give_back()
+        resource = incarnation.resource
+        if incarnation.is_retired:
+            resource.retired -= 1
+        if resource.current is incarnation:
+            resource.current = None
+        incarnation.state = ResourceState.CLOSED
+        incarnation.settled.set()
+        incarnation.over.set()
+        self._alive.remove(incarnation)
+
+    def retire(self, incarnation: Incarnation, error: Exception) -> None:
+        """Let nobody new have an incarnation, nor what was opened with it."""
+        if incarnation.is_retired or self._is_closing:
+            incarnation.error = incarnation.error or error
+            return
+        incarnation.note_failure(error, self.now(), self.draw())
+        for withdrawn in self._withdraw(incarnation):
+            if withdrawn.node.eager and withdrawn.current is None:
+                self._begin(withdrawn)
+
+    def let_go(self, nodes: Iterable[ResourceNode]) -> None:
+        """Close what nobody will ask for any more, each behind its last user."""
+        for node in nodes:
+            resource = self._shelf.pop(node.identity, None)
+            if resource is not None and resource.current is not None:
+                self._withdraw(resource.current)
+
+    def _withdraw(self, incarnation: Incarnation) -> list[Resource]:
+        resource = incarnation.resource
+        incarnation.is_retired = True
+        resource.retired += 1
+        if resource.current is incarnation:
+            resource.current = None
+        withdrawn = [resource]
+        for other in tuple(self._alive):
+            if other.uses(incarnation) and not other.is_retired:
+                withdrawn += self._withdraw(other)
+        if not incarnation.users:
+            incarnation.unused.set()
+        return withdrawn
+
+    # -- closing
+
+    def refuse(self) -> bool:
+        """Open nothing any more; tell whether there is anything to close."""
+        self._is_closing = True
+        return bool(self._alive)
+
+    async def aclose(self) -> None:
+        """Close all of them, the last opened first; the caller shields this."""
+        self.refuse()
+        opening = [one for one in self._alive if one.opened_at is None]
+        for incarnation in opening:
+            incarnation.scope.cancel()
+        for incarnation in opening:
+            await self._close(incarnation)
+        while self._alive:
+            await self._close(self._alive[-1])
+
+    async def _close(self, incarnation: Incarnation) -> None:
+        incarnation.unused.set()
+        while not incarnation.over.is_set():
+            with anyio.move_on_after(incarnation.resource.node.shutdown + PATIENCE):
+                await incarnation.over.wait()
+            if not incarnation.over.is_set():
+                _logger.critical(
+                    "Resource '%s' was cancelled and does not close",
+                    incarnation.resource.node.name,
+                )
+
+    def statistics(self) -> tuple[ResourceStatistics, ...]:
+        """Return how every resource that was asked for is doing."""
+        return tuple(resource.statistics() for resource in self._shelf.values())

@@ -1,0 +1,193 @@
+"""How long is waited before another attempt, and before somebody complains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal, assert_never, get_args
+
+import attrs
+
+
+Restart = Literal["permanent", "transient", "temporary"]
+"""Whether a child comes back: always, after a failure, or never."""
+
+Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
+"""Who is restarted with a child."""
+
+Restarts = tuple[tuple[float, str], ...]
+"""Restarts that were decided: when, in the loop's seconds, and of whom; oldest first."""
+
+
+class Standing(Enum):
+    """How a child stands when the decision is taken."""
+
+    UP = "up"
+    """It runs, or is just starting."""
+    DUE = "due"
+    """It ended and is about to be started again."""
+    GONE = "gone"
+    """It ended for good."""
+
+
+@attrs.frozen
+class Member:
+    """A child, as far as the decision must know it."""
+
+    name: str
+    """Unique among the children."""
+    restart: Restart
+    """Whether it comes back."""
+    standing: Standing
+    """How it stands."""
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """How a supervisor treats children that end."""
+
+    strategy: Strategy = "one_for_one"
+    """Who is restarted with a child."""
+    intensity: int = 3
+    """Restarts allowed within the period; one more and the supervisor gives up."""
+    period: float = 5.0
+    """Seconds that the intensity looks back."""
+    shortest: float = 0.1
+    """Seconds before the first restart."""
+    longest: float = 30.0
+    """Most seconds before any restart."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            msg = (
+                f"strategy must be one of {get_args(Strategy)}, not {self.strategy!r}."
+            )
+            raise ValueError(msg)
+        if self.intensity < 0 or self.period <= 0:
+            msg = (
+                "intensity must be at least 0 and period more than 0 seconds, "
+                f"not {self.intensity} and {self.period:g}."
+            )
+            raise ValueError(msg)
+
+    @property
+    def cap(self) -> float:
+        """Most seconds before a restart such that a crash loop exceeds the intensity."""
+        return min(self.longest, self.period / (self.intensity + 1))
+
+
+@attrs.frozen
+class Leave:
+    """Nobody is restarted."""
+
+
+@attrs.frozen
+class Revive:
+    """Some children are stopped, and some started again."""
+
+    stop: tuple[str, ...]
+    """Whom to stop, in this order: the last started first."""
+    start: tuple[str, ...]
+    """Whom to start then, in this order; the one that ended is among them."""
+    restarts: Restarts
+    """The restarts that count from now on."""
+
+
+@attrs.frozen
+class GiveUp:
+    """Too many restarts: stop everybody and let the owner know."""
+
+    restarts: int
+    """How many there would have been within the period."""
+
+
+Verdict = Leave | Revive | GiveUp
+
+
+def decide(
+    policy: Policy,
+    members: Sequence[Member],
+    ended: str,
+    *,
+    normally: bool,
+    restarts: Restarts,
+    now: float,
+) -> Verdict:
+    """Say what follows from the end of a child.
+
+    Args:
+        policy: the supervisor's.
+        members: all children in start order, the one that ended included.
+        ended: the name of the one that ended by itself.
+        normally: whether it returned.
+        restarts: those decided so far.
+        now: the loop's clock, in seconds.
+    """
+    place = next(i for i, member in enumerate(members) if member.name == ended)
+    if not comes_back(members[place].restart, normally=normally):
+        return Leave()
+    counted = (*recent(restarts, policy.period, now), (now, ended))
+    if len(counted) > policy.intensity:
+        return GiveUp(len(counted))
+    group = _companions(policy.strategy, members, place)
+    return Revive(
+        stop=tuple(m.name for m in reversed(group) if m.standing is Standing.UP),
+        start=tuple(
+            m.name
+            for m in members
+            if m.name == ended or (m in group and _returns_with_others(m))
+        ),
+        restarts=counted,
+    )
+
+
+def comes_back(restart: Restart, *, normally: bool) -> bool:
+    """Tell whether a child that ended is to be started again."""
+    match restart:
+        case "permanent":
+            return True
+        case "transient":
+            return not normally
+        case "temporary":
+            return False
+    assert_never(restart)
+
+
+def recent(restarts: Restarts, period: float, now: float) -> Restarts:
+    """Return the restarts that still count."""
+    return tuple((when, who) for when, who in restarts if now - when <= period)
+
+
+def _companions(
+    strategy: Strategy, members: Sequence[Member], place: int
+) -> list[Member]:
+    match strategy:
+        case "one_for_one":
+            return []
+        case "rest_for_one":
+            return list(members[place + 1 :])
+        case "one_for_all":
+            return [*members[:place], *members[place + 1 :]]
+    assert_never(strategy)
+
+
+def _returns_with_others(member: Member) -> bool:
+    """A temporary child is not restarted, not even when a neighbour took it down."""
+    return member.standing is not Standing.GONE and member.restart != "temporary"
+
+
+PATIENCE = 10.0
+"""Seconds between two complaints about something that does not end."""
+
+
+def backoff(streak: int, draw: float, *, shortest: float, longest: float) -> float:
+    """Return the seconds to wait before another attempt.
+
+    Args:
+        streak: failures in a row, this one included; at least 1.
+        draw: a random number from 0 to 1; it takes away up to half of the wait.
+        shortest: the wait after the first failure.
+        longest: no wait is longer.
+    """
+    doublings = min(streak - 1, 60)
+    return min(longest, shortest * 2.0**doublings) * (1 - draw / 2)

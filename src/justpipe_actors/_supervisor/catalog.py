@@ -1,0 +1,137 @@
+"""The pipes a supervisor knows by name, and the version of each that new runs get.
+
+A pipe that was changed is a new ``Pipe`` of the same name.  Adding it changes what the
+name means, and nothing else: a run holds on to its plan, so the runs at work finish on
+the old version, and the old version's actors go when the last of them has ended.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import attrs
+
+from .._definition.decorators import Target
+from .._plan.plan import Plan, ResourceNode
+from .._run.event_buffer import Overflow
+from .._run.run import Order
+from ..errors import DefinitionError, did_you_mean
+from ..pipe import Pipe
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What may be said about one run."""
+
+    start: Target | None
+    """Where to begin, instead of at the roots."""
+    queue_size: int | None
+    """Events that may wait for the consumer; for a submitted run, events kept."""
+    timeout: float | None
+    """Seconds the steps may take."""
+    run_id: str | None
+    """The run's id, chosen by the client; generated when it is not given."""
+
+
+class RunOptions(SubmitOptions, total=False):
+    """What may be said about a run that somebody consumes."""
+
+    overflow: Overflow
+    """What happens when the consumer is behind: block, drop_oldest or fail."""
+
+
+OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
+"""What the two know; who is not checked by a type checker is told of a misspelling."""
+
+
+@attrs.define(eq=False, repr=False)
+class Catalog:
+    """Pipes by name."""
+
+    _pipes: dict[str, Pipe[Any, Any]] = attrs.field(factory=dict, init=False)
+    _shared: set[str] = attrs.field(factory=set, init=False)
+
+    def include(self, pipe: Pipe[Any, Any]) -> None:
+        """Know one of several pipes; a name that two of them have finds neither."""
+        if self._pipes.setdefault(pipe.name, pipe) is not pipe:
+            self._shared.add(pipe.name)
+
+    def replace(self, pipe: Pipe[Any, Any]) -> Plan | None:
+        """Let a name mean this pipe from now on; return the plan it meant before.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly; nothing has changed.
+        """
+        pipe.validate()
+        plan = pipe.plan()
+        before = self._pipes.get(pipe.name)
+        self._pipes[pipe.name] = pipe
+        self._shared.discard(pipe.name)
+        if before is None or before.plan() is plan:
+            return None
+        return before.plan()
+
+    def find(self, pipe: Pipe[Any, Any] | str) -> Pipe[Any, Any]:
+        """Return the pipe, or the one a name means.
+
+        Raises:
+            DefinitionError: the name means none, or more than one.
+        """
+        if not isinstance(pipe, str):
+            return pipe
+        if pipe in self._shared:
+            msg = f"Two pipes are named '{pipe}'; give each a name with Pipe(name=...)."
+            raise DefinitionError(msg)
+        found = self._pipes.get(pipe)
+        if found is None:
+            msg = (
+                f"No pipe is named '{pipe}'.{did_you_mean(pipe, self._pipes, 'pipes')}"
+            )
+            raise DefinitionError(msg)
+        return found
+
+    def order(
+        self,
+        pipe: Pipe[Any, Any] | str,
+        state: Any,
+        context: Any,
+        options: SubmitOptions | RunOptions,
+    ) -> Order:
+        """Return what a run needs to know, as it is asked for now.
+
+        Raises:
+            DefinitionError: the pipe is wired wrongly, or its name means none.
+        """
+        if not options:
+            return self.find(pipe).order(state, context)
+        if unknown := set(options) - OPTIONS:
+            msg = f"A run has no option {', '.join(sorted(unknown))}."
+            raise TypeError(msg)
+        order = self.find(pipe).order(
+            state,
+            context,
+            options.get("start"),
+            options.get("queue_size"),
+            options.get("timeout"),
+        )
+        run_id = options.get("run_id") or order.run_id
+        overflow = str(options.get("overflow", order.overflow))
+        return attrs.evolve(order, run_id=run_id, overflow=overflow)
+
+    def validate(self) -> None:
+        """Check and compile every pipe.
+
+        Raises:
+            DefinitionError: one is wired wrongly.
+        """
+        for pipe in self._pipes.values():
+            pipe.validate()
+            pipe.plan()
+
+    def eager(self) -> tuple[ResourceNode, ...]:
+        """Return the resources that are to be open before anything runs."""
+        plans = (pipe.plan() for pipe in self._pipes.values())
+        return tuple(node for plan in plans for node in plan.eager)
+
+    def statistics(self) -> dict[str, str]:
+        """Return the version that new runs get, as the pipe's hash, by name."""
+        return {name: pipe.pipeline_hash for name, pipe in self._pipes.items()}

@@ -1,0 +1,273 @@
+"""A supervisor's block: what happens when it is entered, and when it is left.
+
+::
+
+    the block ──── body                     outer cancellation arrives here,
+      └─ keeper, shielded                   and is relayed when the block is left
+           ├─ resources                     opened when asked for, closed last
+           ├─ services, each shielded       started in order, stopped in reverse
+           └─ actors and runs               come after the services, and end before them
+
+The keeper is a task of its own, so that resources and services outlive the cancellation
+of the block for as long as runs need them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+from trio.lowlevel import enable_ki_protection
+
+from .._backends import Loop, current_loop
+from .._engine.actor_system import Host
+from .._run.ownership import open_ambient
+from .._supervision.children import Children, Owner
+from .._supervision.restart_policy import Policy
+from ..errors import SupervisionError
+from .admission import Door, Roster
+from .catalog import Catalog
+from .drain import DrainReport, drain, end_now, wait_last
+from .loop_watchdog import Heartbeat
+
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup, TaskStatus
+
+
+def why(error: BaseException) -> str:
+    """Say why runs are cancelled when a block is left by an error."""
+    if isinstance(error, Exception):
+        return f"The supervisor's block failed with {type(error).__name__}"
+    return "The supervisor was cancelled"
+
+
+async def leave(tasks: TaskGroup, error: BaseException | None) -> None:
+    """Leave the task group: the body's error goes out first, then its own, both bare."""
+    if isinstance(error, Exception):
+        # The body's own error goes out, even if the block is cancelled meanwhile.
+        with suppress(BaseException):
+            await tasks.__aexit__(None, None, None)
+        return
+    try:
+        await tasks.__aexit__(None, None, None)
+    except BaseExceptionGroup as group:
+        own = _only(group)
+    else:
+        return
+    # Raised out here, so that its cause stays what it is.
+    raise own
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception in a group, or the group when there are several."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner
+
+
+_logger = logging.getLogger("justpipe_actors.supervisor")
+
+
+class Block:
+    """The half of a ``Supervisor`` that opens, owns and ends."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        max_runs: int | None,
+        grace: float,
+        blocked_after: float | None,
+    ) -> None:
+        self._catalog = Catalog()
+        self._children = Children(policy)
+        self._max_runs = max_runs
+        self._blocked_after = blocked_after
+        self._heartbeat: Heartbeat | None = None
+        self._grace = grace
+        self._tasks: TaskGroup | None = None
+        self._roster: Roster | None = None
+        self._close_ambient: Callable[[], None] = lambda: None
+        self._drained = anyio.Event()
+        self._kept = anyio.Event()
+        self._leaving = anyio.Event()
+        self.report: DrainReport | None = None
+        """How the runs ended that were at work when the end began."""
+
+    # -- entering it
+
+    @enable_ki_protection
+    async def __aenter__(self) -> Self:
+        """Open the eager resources, start the services, and let runs in.
+
+        Raises:
+            DefinitionError: one of its pipes is wired wrongly.
+            ResourceUnavailable: an eager resource of one of them cannot be opened.
+            ChildStartFailed: a service did not get ready; what was started is stopped.
+            RuntimeError: this supervisor was opened before.
+        """
+        if self._tasks is not None:
+            msg = "A Supervisor is opened once; build another one."
+            raise RuntimeError(msg)
+        self._catalog.validate()
+        tasks = self._tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
+            current_loop().start_in(tasks, self._keep)
+            await self._kept.wait()
+            roster = self._opened()
+            await roster.host.resources.open(self._catalog.eager())
+            await self._children.open(
+                Owner(roster.host.spawn, roster.host.now, self._give_up)
+            )
+        except BaseException as error:
+            self._leaving.set()
+            # Nothing is left in it that could wait.
+            await leave(tasks, error)  # noqa: ASYNC102
+            raise
+        roster.door.open()
+        self._close_ambient = open_ambient(roster)
+        return self
+
+    @enable_ki_protection
+    async def _keep(self) -> None:
+        """Own actors and runs, out of reach of whatever cancels the block."""
+        with anyio.CancelScope(shield=True):
+            loop = current_loop()
+            async with loop.open_group() as tasks:
+                host = Host(
+                    tasks.start,
+                    loop.now,
+                    loop.watch_task(),
+                    loop.outlive_kill,
+                    new_signal=loop.new_signal,
+                )
+                door = Door(self._max_runs, is_held=True)
+                self._roster = Roster(host, door, loop)
+                self._kept.set()
+                if self._blocked_after is not None:
+                    self._heartbeat = Heartbeat(loop, self._blocked_after)
+                    self._heartbeat.start()
+                try:
+                    await self._wait_leaving(loop)
+                finally:
+                    if self._heartbeat is not None:
+                        self._heartbeat.stop()
+                    with anyio.CancelScope(shield=True):
+                        await self._children.aclose()
+                        await host.resources.aclose()
+                host.crew.dismiss()
+
+    async def _wait_leaving(self, loop: Loop) -> None:
+        """Wait until the block is left, also when this very task is killed meanwhile."""
+        while not self._leaving.is_set():
+            try:
+                await self._leaving.wait()
+            except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
+                # No scope can do that behind the shield, and the owner leaves in any case.
+                if not loop.outlive_kill():
+                    raise
+                _logger.warning(
+                    "The supervisor's own task was cancelled by its event loop's own "
+                    "means and goes on; cancel runs with RunStream.cancel(), never tasks"
+                )
+
+    def _give_up(self, failure: SupervisionError) -> None:
+        """End the block: runs first, with the reason; the rest follows as it is left."""
+        if self._roster is not None:
+            self._roster.close()
+            self._roster.cancel(str(failure))
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
+    # -- leaving it
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let runs finish, then end them; a body's error goes on bare.
+
+        Raises:
+            RestartIntensityExceeded: services ended too often to go on.
+        """
+        tasks = self._tasks
+        assert tasks is not None
+        self._close_ambient()
+        try:
+            await self._empty(error)  # noqa: ASYNC102 - bounded by the grace
+        except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
+            await leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
+            if self._children.failure is None:
+                raise
+        else:
+            await leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
+        failure = self._children.failure
+        if failure is not None and not isinstance(error, Exception):
+            raise failure
+
+    async def _empty(self, error: BaseException | None) -> None:
+        roster = self._opened()
+        try:
+            await self._end_runs(roster, error)
+        finally:
+            await wait_last(roster)  # noqa: ASYNC102 - shielded; says whom it waits for
+            roster.close()
+            self._leaving.set()
+
+    async def _end_runs(self, roster: Roster, error: BaseException | None) -> None:
+        self._children.wind_down()
+        if self._drained.is_set():
+            roster.cancel("The supervisor was closed")
+        elif error is None:
+            reason = "The supervisor was closed"
+            self.report = await drain(roster, self._grace, reason)
+        else:
+            self.report = await end_now(roster, self._grace, why(error))
+
+    async def serve(
+        self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``."""
+        async with self:
+            task_status.started(self)
+            await self.wait_drained()
+
+    async def wait_drained(self) -> None:
+        """Wait until ``drain`` has been called and is done."""
+        await self._drained.wait()
+
+    async def drain(self, grace: float | None = None) -> DrainReport:
+        """Take no new runs, let the others finish, cancel the rest; it stays drained.
+
+        Args:
+            grace: seconds to finish, and as many again to clean up; the supervisor's own
+                by default.
+        """
+        seconds = self._grace if grace is None else grace
+        self._children.wind_down()
+        report = await drain(self._opened(), seconds, "The supervisor was drained")
+        self.report = self.report or report
+        self._drained.set()
+        return report
+
+    def cancel_runs(self, reason: str = "Cancelled") -> None:
+        """Cancel every run at work; new ones are still taken, unless it is drained."""
+        self._opened().cancel(reason)
+
+    def _opened(self) -> Roster:
+        if self._roster is None:
+            msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."
+            raise RuntimeError(msg)
+        return self._roster

@@ -1,0 +1,98 @@
+"""How everybody leaves: let finish, then cancel, then say who does not go.
+
+::
+
+    close the door -> wait up to ``grace`` -> cancel the rest, with a reason
+      -> wait up to ``grace`` for their cleanup -> report who is stuck
+
+A task cannot be killed.  So ``drain`` reports a run that ignores its cancellation and
+returns; whoever owns the tasks, the supervisor's block, still waits for it and says so
+again and again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import attrs
+
+from .admission import DRAINING, Roster
+from .diagnostics import StuckRun, fields_of, stuck_run
+
+
+LEAST_CLEANUP = 1.0
+"""Seconds that cleanup gets even when the grace is shorter."""
+
+PATIENCE = 10.0
+"""Seconds between two reports of who keeps a supervisor open."""
+
+_logger = logging.getLogger("justpipe_actors.supervisor")
+
+
+@attrs.frozen
+class DrainReport:
+    """How the runs that were at work when a drain began have ended."""
+
+    completed: tuple[str, ...] = ()
+    """Ids of those that ended by themselves, well or not."""
+    cancelled: tuple[str, ...] = ()
+    """Ids of those that were cancelled and have ended."""
+    stuck: tuple[StuckRun, ...] = ()
+    """Those that were cancelled and still go on: who holds them, and where."""
+
+
+async def drain(roster: Roster, grace: float, reason: str) -> DrainReport:
+    """Empty a supervisor.
+
+    Args:
+        roster: its runs.
+        grace: seconds to finish, and as many again to clean up after cancellation.
+        reason: what FINISH says of a run that did not finish in time.
+    """
+    roster.door.close(DRAINING)
+    present = list(roster.runs)
+    try:
+        with anyio.move_on_after(grace):
+            await roster.wait_quiet()
+    finally:
+        # Reached too when the drain itself is cancelled: then nobody may finish.
+        roster.cancel(reason)
+        await _wait_cleanup(roster, grace)  # noqa: ASYNC102 - it is shielded and bounded
+    return _report(roster, present)
+
+
+async def end_now(roster: Roster, grace: float, reason: str) -> DrainReport:
+    """Cancel every run at once; only cleanup is waited for."""
+    roster.door.close(DRAINING)
+    present = list(roster.runs)
+    roster.cancel(reason)
+    await _wait_cleanup(roster, grace)
+    return _report(roster, present)
+
+
+async def _wait_cleanup(roster: Roster, grace: float) -> None:
+    with anyio.move_on_after(max(grace, LEAST_CLEANUP), shield=True):  # noqa: ASYNC912
+        await roster.wait_quiet()
+
+
+def _report(roster: Roster, present: list[str]) -> DrainReport:
+    # Runs that began meanwhile are parts of those, and count when they were cancelled.
+    return DrainReport(
+        completed=tuple(name for name in present if name not in roster.cut),
+        cancelled=tuple(name for name in sorted(roster.cut) if name not in roster.runs),
+        stuck=tuple(stuck_run(run) for run in roster.runs.values()),
+    )
+
+
+async def wait_last(roster: Roster) -> None:
+    """Wait until the last run is gone, however long it takes, and say whom we wait for."""
+    with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop's scope has one
+        while roster.runs:
+            with anyio.move_on_after(PATIENCE):
+                await roster.wait_quiet()
+            for run in roster.runs.values():
+                report = stuck_run(run)
+                _logger.error(
+                    "The supervisor cannot close: %s", report, extra=fields_of(report)
+                )

@@ -1,0 +1,99 @@
+"""A thread that notices when the loop does not turn, and says who holds it.
+
+It asks the loop for a sign of life and waits.  When none comes in time it writes the
+stack of the loop's thread to the log, once per blockage, with the run and the step that
+are on that stack; and once more when the loop turns again, with how long it took.
+
+In the loop this costs one wake-up and one callback per second, so it is for daemons and
+not for every program: it is off unless ``blocked_after`` is given.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from types import FrameType
+
+import attrs
+
+from .._backends import Loop
+from .._engine.invocation import Activation
+
+
+PULSE = 1.0
+"""Seconds between two questions, or a quarter of the limit when that is less."""
+
+_logger = logging.getLogger("justpipe_actors.loop")
+
+
+@attrs.define(eq=False, repr=False)
+class Heartbeat:
+    """Watches one loop from outside; begin it in the loop's thread."""
+
+    loop: Loop
+    """Which one."""
+    limit: float
+    """Seconds it may go without turning."""
+    _thread: int = attrs.field(factory=threading.get_ident, init=False)
+    _asked: float = attrs.field(factory=time.monotonic, init=False)
+    _answered: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        name = "justpipe_actors heartbeat"
+        threading.Thread(target=self._watch, name=name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+        self._answered.set()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the loop has turned within the limit; may be asked in any thread."""
+        return self._answered.is_set() or time.monotonic() - self._asked <= self.limit
+
+    def _watch(self) -> None:
+        pulse = min(PULSE, self.limit / 4)
+        while not self._stopped.wait(pulse):
+            self._asked = time.monotonic()
+            self._answered.clear()
+            self.loop.call_soon(self._answered.set)
+            if not self._answered.wait(self.limit):
+                self._report()
+                self._answered.wait()
+                self._report_end()
+
+    def _report(self) -> None:
+        frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - no other way
+        who = _culprit(frame)
+        _logger.error(
+            "The loop has not turned for %.1f s%s; its stack:\n%s",
+            time.monotonic() - self._asked,
+            f": step '{who['step']}' holds it" if who else "",
+            "".join(traceback.format_stack(frame)) if frame is not None else "gone",
+            extra=who,
+        )
+
+    def _report_end(self) -> None:
+        if not self._stopped.is_set():
+            seconds = time.monotonic() - self._asked
+            _logger.warning("The loop turns again after %.1f s", seconds)
+
+
+def _culprit(frame: FrameType | None) -> dict[str, str]:
+    """Return the run, step and actor of the innermost activation on a stack."""
+    while frame is not None:
+        act = frame.f_locals.get("act")
+        if isinstance(act, Activation):
+            return {
+                "run": act.ledger.run_id,
+                "step": act.node.name,
+                "actor": f"{act.ledger.plan.name}/{act.node.name}",
+            }
+        frame = frame.f_back
+    return {}

@@ -1,0 +1,135 @@
+"""What to call one invocation, when a step has many."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Sequence
+
+
+def text_of(thing: object, *, typed: bool = False, limit: int | None = None) -> str:
+    """Return ``str(thing)``, or a stand-in when that raises.
+
+    Args:
+        thing: anything.
+        typed: put the type's name in front.
+        limit: most characters of the text proper.
+    """
+    try:
+        text = str(thing)
+    except Exception as error:  # noqa: BLE001 - that is what this page is for
+        text = f"<{type(thing).__name__} whose text raised {type(error).__name__}>"
+    if limit is not None:
+        text = text[:limit]
+    return f"{type(thing).__name__}: {text}" if typed else text
+
+
+def repr_of(thing: object, *, limit: int = 200) -> str:
+    """Return ``repr(thing)``, or a stand-in when that raises."""
+    try:
+        text = repr(thing)
+    except Exception as error:  # noqa: BLE001 - that is what this page is for
+        text = f"<{type(thing).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+LIMIT = 100
+"""Characters of one value."""
+
+
+class _Short(reprlib.Repr):
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = self.maxlong = limit
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = 8
+
+
+def shown(value: object, limit: int = LIMIT) -> str:
+    """Return a value on one line: strings bare, the rest as ``repr`` would."""
+    if isinstance(value, str):
+        return shortened(one_line(value[: limit + 1]), limit)
+    try:
+        text = _Short(limit).repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's object may do anything
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return shortened(one_line(text), limit)
+
+
+def shortened(text: str, limit: int = LIMIT) -> str:
+    """Cut a text to so many characters, with an ellipsis for the rest."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def one_line(text: str) -> str:
+    r"""Write out line ends and control characters, so that no value forges a line.
+
+    >>> one_line("boom\n[00:00:00] all is well\x1b[2J")
+    'boom\\n[00:00:00] all is well\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _written(c) for c in text)
+
+
+def _written(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def duration_text(seconds: float | None) -> str:
+    """Write a duration with one decimal at most, in the unit that suits it.
+
+    Args:
+        seconds: may be negative, for a difference; None, NaN and infinity are ``-``.
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    size = abs(seconds)
+    text = _milliseconds(size) or _larger(size)
+    return f"-{text}" if seconds < 0 and text != "0ms" else text
+
+
+def _milliseconds(size: float) -> str | None:
+    whole = round(size * 1000)
+    return f"{whole}ms" if whole < 1000 else None
+
+
+def _larger(size: float) -> str:
+    for unit, letter, most in ((1.0, "s", 60), (MINUTE, "m", 60), (HOUR, "h", 48)):
+        tenths = round(size / unit * 10)
+        if tenths < most * 10:
+            return f"{tenths / 10:.1f}{letter}"
+    return f"{size / DAY:.1f}d"
+
+
+def clock_text(seconds: float) -> str:
+    """Write the time since a beginning as ``HH:MM:SS.mmm``.
+
+    >>> clock_text(3661.0004), clock_text(59.9996)
+    ('01:01:01.000', '00:01:00.000')
+    """
+    milliseconds = max(0, round(seconds * 1000))
+    rest, milliseconds = divmod(milliseconds, 1000)
+    rest, whole = divmod(rest, 60)
+    hours, minutes = divmod(rest, 60)
+    return f"{hours:02}:{minutes:02}:{whole:02}.{milliseconds:03}"
+
+
+def label_of(stage: str, scope: Sequence[str]) -> str:
+    """Name an invocation: a map worker by its item, anything else by its step.
+
+    >>> label_of("w", ("w[2]",)), label_of("leaf", ("inner[0]", "leaf[1]"))
+    ('w[2]', 'inner[0]/leaf[1]')
+    >>> label_of("child:w", ("child", "w[2]")), label_of("after", ("w[2]",))
+    ('child:w[2]', 'after')
+    """
+    owner, colon, step = stage.rpartition(":")
+    if not scope or scope[-1].rpartition("[")[0] != step:
+        return stage
+    items = [place for place in scope if place.endswith("]")]
+    return owner + colon + "/".join(items)

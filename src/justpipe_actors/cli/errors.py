@@ -1,0 +1,74 @@
+"""What is left to do when nobody reads the output any more."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+
+import click
+
+
+FAILED = 1
+"""The input was right and it did not work."""
+
+REFUSED = 2
+"""The input is wrong, and the message says how to correct it."""
+
+SIGNALLED = 128
+"""Ended by a signal, whose number is added."""
+
+INTERRUPTED = 130
+"""Ended by Ctrl-C."""
+
+UNREAD = 141
+"""Nobody reads the output any more."""
+
+
+class Refused(click.ClickException):
+    """The input is wrong; exit status 2."""
+
+    exit_code = REFUSED
+
+
+class Failed(click.ClickException):
+    """The input was right and it did not work; exit status 1."""
+
+    exit_code = FAILED
+
+
+class WrongTarget(Refused):
+    """There is no pipe where one was said to be."""
+
+    def __init__(self, target: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{target}: {problem}. {remedy}")
+        self.target = target
+        self.problem = problem
+        self.remedy = remedy
+
+
+class WrongValue(Refused):
+    """A JSON value cannot become what the pipe wants."""
+
+    def __init__(self, option: str, problems: Iterable[str], remedy: str) -> None:
+        self.option = option
+        self.problems = tuple(problems)
+        self.remedy = remedy
+        listed = (
+            f" {self.problems[0]}"
+            if len(self.problems) == 1
+            else "".join(f"\n  - {problem}" for problem in self.problems)
+        )
+        super().__init__(f"{option}:{listed}\n{remedy}")
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """Word a guess at what was meant, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def forget_output() -> None:
+    """Let what is still buffered go nowhere: it would fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,238 @@
+"""Which view a command gets: what was asked for, else what fits where output goes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+from rich.console import Console
+
+from ..abc import StorageBackend
+from ..errors import AmbiguousRunError
+from ..records import LABELS
+from ..storage.paths import storage_root
+from ..storage.registry import AnnotatedRun, PipelineRegistry
+from .errors import Failed, Refused
+from .formatting import printable
+from .live_view import LiveView
+from .progress import Progress
+from .views import JsonView, LinesView, Place, Style, View, style_for
+
+
+FuncT = TypeVar("FuncT", bound=Callable[..., Any])
+
+LAST = re.compile(r"last(?:~(\d+))?")
+"""What names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
+
+
+class Root(click.ParamType[PipelineRegistry]):
+    """A storage root that is there, if it was named."""
+
+    name = "path"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> PipelineRegistry:
+        """Return what finds runs below it."""
+        if isinstance(value, PipelineRegistry):
+            return value
+        path = Path(value).expanduser()
+        if not path.is_dir():
+            self.fail(f"there is no directory {printable(path)}.", param, ctx)
+        return PipelineRegistry(path)
+
+
+def storage_option(func: FuncT) -> FuncT:
+    """Let a command be told where runs are stored; it gets a ``registry``."""
+    return click.option(
+        "--storage",
+        "registry",
+        type=Root(),
+        default=lambda: PipelineRegistry(storage_root()),
+        show_default="$JUSTPIPE_ACTORS_STORAGE_PATH, else your data directory",
+        metavar="PATH",
+        help="Where runs are stored.",
+    )(func)
+
+
+def json_option(func: FuncT) -> FuncT:
+    """Let a command write JSON; it gets ``is_json``."""
+    return click.option(
+        "--json", "is_json", is_flag=True, help="Write JSON, for programs."
+    )(func)
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """Which stored runs a command was asked about, and by whom."""
+
+    registry: PipelineRegistry
+    """Where."""
+    pipeline: str | None
+    """Whose."""
+    statuses: tuple[str, ...]
+    """How they stand; none means all."""
+    is_json: bool
+    """For a program."""
+
+
+def pipeline_option(func: FuncT) -> FuncT:
+    """Let a command look at the pipelines of one name only."""
+    return click.option(
+        "--pipeline", "-p", metavar="NAME", help="Only runs of pipelines of this name."
+    )(func)
+
+
+def status_option(labels: tuple[str, ...] = LABELS) -> Callable[[FuncT], FuncT]:
+    """Let a command look at some statuses only; it gets ``statuses``."""
+    return click.option(
+        "--status",
+        "-s",
+        "statuses",
+        multiple=True,
+        type=click.Choice(labels),
+        help="Only runs of this status; may be said several times.",
+    )
+
+
+def run_argument(name: str = "run_id") -> Callable[[FuncT], FuncT]:
+    """Let a command be told a run."""
+    return click.argument(name, metavar=name.upper())
+
+
+def find_run(
+    registry: PipelineRegistry, text: str
+) -> tuple[AnnotatedRun, StorageBackend]:
+    """Return the run a text means: an id, how one begins, or ``last``.
+
+    Raises:
+        Failed: there is none.
+        Refused: several ids begin so.
+    """
+    by_age = LAST.fullmatch(text)
+    try:
+        found = (
+            _by_age(registry, int(by_age[1] or 0))
+            if by_age
+            else registry.resolve_run(text)
+        )
+    except AmbiguousRunError as error:
+        raise Refused(str(error)) from error
+    if found is None:
+        msg = (
+            f"Run not found: {printable(text)}. "
+            "See the runs there are with: justpipe-actors list"
+        )
+        raise Failed(msg)
+    return found
+
+
+def _by_age(
+    registry: PipelineRegistry, age: int
+) -> tuple[AnnotatedRun, StorageBackend] | None:
+    newest = registry.list_all_runs(limit=age + 1)
+    if len(newest) <= age:
+        return None
+    return newest[age], registry.get_backend(newest[age].pipeline_hash)
+
+
+STDOUT = "-"
+"""The name of standard output."""
+
+
+def output_option(default: str = STDOUT) -> Callable[[FuncT], FuncT]:
+    """Let a command be told where to write."""
+    return click.option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        default=default,
+        show_default="standard output" if default == STDOUT else default,
+        help="The file to write, - for standard output.",
+    )
+
+
+def write_document(text: str, output: str) -> None:
+    """Write a text that ends with its last line; say where, unless it is to be seen.
+
+    Raises:
+        Failed: the file cannot be written.
+    """
+    text = text.rstrip("\n") + "\n"
+    if output == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        Path(output).write_text(text, "utf-8")
+    except OSError as error:
+        msg = f"{printable(output)} cannot be written: {error.strerror}."
+        raise Failed(msg) from error
+    sys.stderr.write(f"written to {printable(output)}\n")
+
+
+def style_options(func: FuncT) -> FuncT:
+    """Let a command be told how to show a run; it gets ``style``."""
+    as_json = click.option(
+        "--json",
+        "style",
+        flag_value="json",
+        default=None,
+        help="Write every event as a line of JSON; the default when output is no terminal.",
+    )
+    as_text = click.option(
+        "--text",
+        "style",
+        flag_value="lines",
+        default=None,
+        help="Write what the run streams, and its progress to standard error.",
+    )
+    return as_json(as_text(func))
+
+
+def style_of(asked: Style | None) -> Style:
+    """Return how to show a run, here and now."""
+    return style_for(asked, _place(sys.stdout), _place(sys.stderr))
+
+
+def _place(stream: Any) -> Place:
+    screen = Console(file=stream)
+    return Place(screen.is_terminal, screen.is_terminal and not screen.is_dumb_terminal)
+
+
+@attrs.frozen(kw_only=True)
+class Shown:
+    """What is to be shown."""
+
+    title: str
+    """What stands at the end of the rows while it runs."""
+    progress: Progress
+    """The rows to begin with."""
+    has_state: bool = False
+    """Whether events carry the state as JSON."""
+    began: float | None = None
+    """Wall clock at the run's start in seconds, if that is not now."""
+
+
+def view_for(style: Style, shown: Shown) -> View:
+    """Return the view of a style."""
+    out, err = sys.stdout, sys.stderr
+    match style:
+        case "json":
+            return JsonView(shown.progress, out, err, has_state=shown.has_state)
+        case "lines":
+            return LinesView(shown.progress, out, err)
+        case "live":
+            is_above = _place(out).can_redraw
+            return LiveView(
+                shown.title,
+                shown.progress,
+                Console(file=out if is_above else err),
+                None if is_above else out,
+                shown.began,
+            )

@@ -1,0 +1,371 @@
+"""``BarrierDebugger``: says which join hangs, for whom it waits, and what they do.
+
+It learns of waiting joins in two ways.  Joins with a ``barrier_timeout`` announce
+themselves (BARRIER_WAIT, BARRIER_RELEASE).  Of the others no event speaks, so the
+debugger asks the run, ``ObserverMeta.waiting``, whenever it hears something.
+
+A hang is the absence of events, so nothing that hears events only can notice one.  The
+debugger asks to be woken (``wake_after``) when the first of its joins is due.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import attrs
+
+from .._util.text import duration_text, one_line
+from ..abc import Observer, ObserverMeta, WaitingJoin, no_joins
+from ..events import Event, EventType
+from .run_cache import RecentRuns, run_of
+
+
+AT_WORK_SHOWN = 5
+"""Running steps that a report names."""
+
+
+@attrs.define(eq=False)
+class Wait:
+    """One join that waits."""
+
+    start: float
+    """Since when."""
+    expected_count: int = 0
+    """Parents in all."""
+    completed_count: int = 0
+    """Parents that have reported."""
+    waiting_for: tuple[str, ...] = ()
+    """Parents that have not."""
+    timeout: float | None = None
+    """Its ``barrier_timeout``."""
+    wave: int | None = None
+    """The pass it waits in; None when it announced itself."""
+    is_gone: bool = False
+    """Whether it was decided without saying so."""
+
+    def learn(self, join: WaitingJoin) -> None:
+        """Take over what the run knows."""
+        self.expected_count = len(join.parents)
+        self.waiting_for = join.missing
+        self.completed_count = len(join.parents) - len(join.missing)
+
+    def arrived(self, parent: str) -> None:
+        """Note that a parent has ended."""
+        if parent in self.waiting_for:
+            self.waiting_for = tuple(p for p in self.waiting_for if p != parent)
+            self.completed_count += 1
+
+
+@attrs.define(eq=False)
+class BarrierWatch:
+    """What is known of one run's joins."""
+
+    waiting_barriers: dict[str, Wait] = attrs.field(factory=dict)
+    """Joins that wait, by name."""
+    worker_activity: dict[str, float] = attrs.field(factory=dict)
+    """When each running step began."""
+    warned_barriers: set[str] = attrs.field(factory=set)
+    """Joins that were reported as slow or hanging."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.waiting_barriers.clear()
+        self.worker_activity.clear()
+        self.warned_barriers.clear()
+
+    def announce(self, event: Event, now: float) -> None:
+        """Note a BARRIER_WAIT, whatever its payload looks like."""
+        payload = event.payload if isinstance(event.payload, dict) else {}
+        self.waiting_barriers[event.stage] = Wait(
+            start=now,
+            expected_count=_count(payload.get("expected_count")),
+            completed_count=_count(payload.get("completed_count")),
+            waiting_for=_names(payload.get("waiting_for")),
+            timeout=payload.get("timeout"),
+        )
+
+    def ask(self, meta: ObserverMeta, now: float) -> list[tuple[str, Wait]]:
+        """Ask the run for its joins; return those that have been decided meanwhile."""
+        joins: dict[str, WaitingJoin] = {}
+        for join in meta.waiting():
+            joins.setdefault(join.step, join)
+        decided = []
+        for name, wait in list(self.waiting_barriers.items()):
+            known = joins.get(name)
+            if wait.wave is None:
+                wait.is_gone = known is None
+            elif known is None or known.wave != wait.wave:
+                decided.append((name, self.waiting_barriers.pop(name)))
+        for name, join in joins.items():
+            wait = self.waiting_barriers.setdefault(name, Wait(now, wave=join.wave))
+            wait.learn(join)
+        return decided
+
+    def ended(self, event: Event) -> None:
+        """Note that a step is not at work any more."""
+        self.worker_activity.pop(event.stage, None)
+        for wait in self.waiting_barriers.values():
+            wait.arrived(event.stage)
+        if event.type is not EventType.MAP_COMPLETE:
+            return
+        target = (
+            event.payload.get("target") if isinstance(event.payload, dict) else None
+        )
+        if target is not None:
+            for stage in list(self.worker_activity):
+                if stage == target or stage.startswith(f"{target}["):
+                    del self.worker_activity[stage]
+
+    def pending(self) -> dict[str, Wait]:
+        """Return the joins that wait and were not reported yet."""
+        return {
+            name: wait
+            for name, wait in self.waiting_barriers.items()
+            if name not in self.warned_barriers and not wait.is_gone
+        }
+
+    def causes(self, wait: Wait, now: float) -> str:
+        """Say what the awaited parents do, and who is at work besides."""
+        parts = [self._doing(name, now) for name in wait.waiting_for]
+        others = [s for s in self.worker_activity if s not in wait.waiting_for]
+        if others:
+            told = [f"{s} for {self._time(s, now)}" for s in others[:AT_WORK_SHOWN]]
+            more = ", ..." if len(others) > AT_WORK_SHOWN else ""
+            parts.append(f"at work: {', '.join(told)}{more}")
+        return "; ".join(parts)
+
+    def _doing(self, name: str, now: float) -> str:
+        if name in self.worker_activity:
+            return f"{name}: inactive for {self._time(name, now)}"
+        return f"{name}: never started"
+
+    def _time(self, name: str, now: float) -> str:
+        return duration_text(max(0.0, now - self.worker_activity[name]))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+EARLY = 0.001
+"""Seconds by which a report may be early: a timer and a clock round differently."""
+
+_logger = logging.getLogger("justpipe_actors")
+
+ENDINGS = (EventType.FINISH, EventType.TIMEOUT, EventType.CANCELLED)
+"""Once these are heard the run has let go of its joins; what waited, waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierDebugRecord:
+    """One report about one join."""
+
+    kind: str
+    """``slow``, ``hang``, ``unresolved`` or ``error_state``."""
+    barrier_name: str
+    """The join."""
+    wait_time_s: float
+    """Seconds it waited, or has waited so far."""
+    expected_count: int
+    """Parents it waits for in all."""
+    completed_count: int
+    """Parents that have reported."""
+    waiting_for: tuple[str, ...]
+    """Parents that have not."""
+    message: str
+    """The same as a sentence."""
+
+
+BarrierDebugSink = Callable[[BarrierDebugRecord], None]
+"""Takes one record at a time."""
+
+
+def log_record(record: BarrierDebugRecord) -> None:
+    """Log a record as a warning of the logger ``justpipe_actors``."""
+    _logger.warning("%s", record.message)
+
+
+class BarrierDebugger(Observer):
+    """Report joins that wait too long.
+
+    Args:
+        warn_after: seconds after which a waiting join is reported, once per run.
+        clock: tells the time that event timestamps are compared with, such as
+            ``time.time``; without one everything is measured by the event loop's clock.
+        sink: takes the records; by default they are logged as warnings.
+        keep: ended runs that ``for_run`` remembers.
+    """
+
+    def __init__(
+        self,
+        warn_after: float = 10.0,
+        clock: Callable[[], float] | None = None,
+        sink: BarrierDebugSink | None = None,
+        *,
+        keep: int = 16,
+    ) -> None:
+        self.warn_after = warn_after
+        self.clock = clock
+        self.sink: BarrierDebugSink = log_record if sink is None else sink
+        self._runs = RecentRuns(BarrierWatch, keep)
+
+    # -- what it knows
+
+    def for_run(self, run_id: str) -> BarrierWatch:
+        """Return what is known of one run.
+
+        Raises:
+            UnknownRunError: the run is not remembered.
+        """
+        return self._runs.for_run(run_id)
+
+    @property
+    def waiting_barriers(self) -> dict[str, Wait]:
+        """Joins that wait, by name, in the run that began last."""
+        return self._runs.latest().waiting_barriers
+
+    @property
+    def worker_activity(self) -> dict[str, float]:
+        """When each running step of that run began."""
+        return self._runs.latest().worker_activity
+
+    @property
+    def warned_barriers(self) -> set[str]:
+        """Joins of that run that were reported as slow or hanging."""
+        return self._runs.latest().warned_barriers
+
+    # -- what it hears
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Begin with nothing."""
+        self._runs.begin(run_of(meta))
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Note what an event says about joins, and report those that are late."""
+        watch, now = self._runs.of(run_of(meta)), self._time(event)
+        if _can_be_asked(meta) and event.type not in ENDINGS:
+            for name, decided in watch.ask(meta, now):
+                self._slow(watch, name, decided, now - decided.start)
+        match event.type:
+            case EventType.BARRIER_WAIT:
+                watch.announce(event, now)
+            case EventType.BARRIER_RELEASE:
+                wait = watch.waiting_barriers.pop(event.stage, None)
+                if wait is not None:
+                    self._slow(watch, event.stage, wait, now - wait.start)
+            case EventType.STEP_START | EventType.MAP_WORKER:
+                watch.worker_activity[event.stage] = now
+                self._report_late(watch, now, besides=event.stage)
+            case EventType.STEP_END | EventType.STEP_ERROR | EventType.MAP_COMPLETE:
+                watch.ended(event)
+            case _:
+                pass
+
+    def wake_after(self, meta: ObserverMeta) -> float | None:
+        """Ask to be woken when the first of the waiting joins is late."""
+        pending = self._runs.of(run_of(meta)).pending()
+        if not pending:
+            return None
+        first = min(wait.start for wait in pending.values())
+        return max(0.0, first + self.warn_after - self._now())
+
+    async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
+        """Report the joins that are late while nothing happens."""
+        watch, now = self._runs.of(run_of(meta)), self._now()
+        if _can_be_asked(meta):
+            watch.ask(meta, now)
+        self._report_late(watch, now, is_due=True)
+
+    async def on_pipeline_end(
+        self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
+    ) -> None:
+        """Report the joins that still wait."""
+        self._close(meta, "unresolved", duration_s, "still waits at the end of the run")
+
+    async def on_pipeline_error(
+        self, state: Any, context: Any, meta: ObserverMeta, error: Exception
+    ) -> None:
+        """Report the joins that wait when a run has failed."""
+        self._close(meta, "error_state", 0.0, "was waiting when the run failed")
+
+    # -- what it says
+
+    def _time(self, event: Event) -> float:
+        return anyio.current_time() if self.clock is None else event.timestamp
+
+    def _now(self) -> float:
+        return anyio.current_time() if self.clock is None else self.clock()
+
+    def _slow(self, watch: BarrierWatch, name: str, wait: Wait, seconds: float) -> None:
+        if seconds > self.warn_after and name not in watch.warned_barriers:
+            watch.warned_barriers.add(name)
+            said = f"Barrier '{name}' waited {duration_text(seconds)} for its parents."
+            self._report("slow", name, wait, seconds, said)
+
+    def _report_late(
+        self,
+        watch: BarrierWatch,
+        now: float,
+        *,
+        besides: str | None = None,
+        is_due: bool = False,
+    ) -> None:
+        """Report what waits too long; ``besides`` is just being let through."""
+        for name, wait in watch.pending().items():
+            seconds = now - wait.start
+            is_late = seconds > self.warn_after - (EARLY if is_due else 0.0)
+            if is_late and name != besides:
+                watch.warned_barriers.add(name)
+                said = (
+                    f"Barrier '{name}' has waited {duration_text(seconds)}; "
+                    f"{wait.completed_count} of {wait.expected_count} parents are "
+                    f"done{_limit(wait)}. {watch.causes(wait, self._now())}"
+                )
+                self._report("hang", name, wait, seconds, said)
+
+    def _close(self, meta: ObserverMeta, kind: str, seconds: float, how: str) -> None:
+        watch = self._runs.of(run_of(meta))
+        for name, wait in watch.waiting_barriers.items():
+            if not wait.is_gone:
+                missing = ", ".join(wait.waiting_for) or "nobody known"
+                said = f"Barrier '{name}' {how}, for {missing}."
+                self._report(kind, name, wait, seconds, said)
+        watch.clear()
+        self._runs.end(run_of(meta))
+
+    def _report(
+        self, kind: str, name: str, wait: Wait, seconds: float, message: str
+    ) -> None:
+        record = BarrierDebugRecord(
+            kind=kind,
+            barrier_name=name,
+            wait_time_s=seconds,
+            expected_count=wait.expected_count,
+            completed_count=wait.completed_count,
+            waiting_for=wait.waiting_for,
+            message=one_line(message),
+        )
+        self.sink(record)
+
+
+def _can_be_asked(meta: object) -> bool:
+    """Tell a run's own meta from one that somebody made to drive the observer by hand."""
+    return isinstance(meta, ObserverMeta) and meta.waiting is not no_joins
+
+
+def _limit(wait: Wait) -> str:
+    if not isinstance(wait.timeout, int | float):
+        return ""
+    return f", and it gives up after {duration_text(wait.timeout)}"

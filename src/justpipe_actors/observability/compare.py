@@ -1,0 +1,172 @@
+"""Two stored runs side by side; pure.
+
+A step's time is the sum over its invocations that reached STEP_END, each measured from
+its own start to its own end.  So three workers that slept ten seconds side by side
+count thirty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._util.text import one_line
+from ..events import Event, EventType
+from ..records import RunRecord, StoredEvent
+from .spans import SpanStatus, spans_of
+
+
+NOTICEABLE = 0.001
+"""Seconds by which a step's time must differ to be mentioned."""
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What differs between two runs; differences are the second minus the first."""
+
+    run1_id: str
+    """The first run."""
+    run2_id: str
+    """The second."""
+    pipeline1_name: str
+    """The pipe of the first."""
+    pipeline2_name: str
+    """The pipe of the second."""
+    duration_diff: float
+    """Seconds; a run without a duration counts as 0."""
+    status_same: bool
+    """Whether they ended alike."""
+    pipeline_same: bool
+    """Whether they are runs of one pipe."""
+    step_timing_diff: dict[str, float]
+    """Seconds by step; a step that one of them did not end counts as 0 there."""
+    new_steps: list[str]
+    """Steps that only the second ended."""
+    removed_steps: list[str]
+    """Steps that only the first ended."""
+    event_count_diff: int
+    """Events."""
+
+
+def compare_runs(
+    run1: RunRecord,
+    events1: Sequence[StoredEvent],
+    run2: RunRecord,
+    events2: Sequence[StoredEvent],
+    pipeline1_name: str = "",
+    pipeline2_name: str = "",
+) -> RunComparison:
+    """Compare two stored runs by their records and events.
+
+    Events whose ``data`` cannot be read are paired by their step's name.
+    """
+    before, after = _step_times(events1), _step_times(events2)
+    return RunComparison(
+        run1_id=run1.run_id,
+        run2_id=run2.run_id,
+        pipeline1_name=pipeline1_name,
+        pipeline2_name=pipeline2_name,
+        duration_diff=_seconds(run2) - _seconds(run1),
+        status_same=run1.status == run2.status,
+        pipeline_same=pipeline1_name == pipeline2_name,
+        step_timing_diff={
+            step: after.get(step, 0.0) - before.get(step, 0.0)
+            for step in {**before, **after}
+        },
+        new_steps=[step for step in after if step not in before],
+        removed_steps=[step for step in before if step not in after],
+        event_count_diff=len(events2) - len(events1),
+    )
+
+
+def _seconds(run: RunRecord) -> float:
+    return 0.0 if run.duration is None else run.duration.total_seconds()
+
+
+def _step_times(stored: Iterable[StoredEvent]) -> dict[str, float]:
+    times: dict[str, float] = {}
+    for span in spans_of(_events(stored)):
+        if span.status is SpanStatus.DONE:
+            times[span.stage] = times.get(span.stage, 0.0) + span.seconds
+    return times
+
+
+def _events(stored: Iterable[StoredEvent]) -> Iterator[Event]:
+    for one in stored:
+        if isinstance(one.event_type, EventType):
+            yield _event(one, one.event_type, _facts(one.data))
+
+
+def _event(stored: StoredEvent, event_type: EventType, facts: dict[str, Any]) -> Event:
+    invocation, attempt = facts.get("invocation_id"), facts.get("attempt")
+    return Event(
+        event_type,
+        stored.step_name,
+        timestamp=stored.timestamp.timestamp(),
+        origin_run_id=facts.get("origin_run_id"),
+        invocation_id=invocation if isinstance(invocation, str) else None,
+        parent_invocation_id=facts.get("parent_invocation_id"),
+        attempt=attempt if isinstance(attempt, int) else 1,
+    )
+
+
+def _facts(data: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(data)
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+# -- as text
+
+
+def format_comparison(comparison: RunComparison) -> str:
+    """Write a comparison as text, the greatest differences first."""
+    lines = [
+        "Run Comparison",
+        "=" * 40,
+        f"Run 1:    {_short(comparison.run1_id)}",
+        f"Run 2:    {_short(comparison.run2_id)}",
+        f"Pipeline: {_pipeline(comparison)}",
+        f"Status:   {'same' if comparison.status_same else 'changed'}",
+        f"Duration: {_change(comparison.duration_diff)}",
+    ]
+    steps = sorted(
+        comparison.step_timing_diff.items(), key=lambda item: (-abs(item[1]), item[0])
+    )
+    told = [line for step, by in steps if (line := _step(comparison, step, by))]
+    if told:
+        lines += ["", "Steps:", *told]
+    lines += ["", f"Events:   {comparison.event_count_diff:+d}"]
+    return "\n".join(lines)
+
+
+def _short(run_id: str) -> str:
+    return f"{one_line(run_id[:16])}..."
+
+
+def _pipeline(comparison: RunComparison) -> str:
+    first, second = comparison.pipeline1_name, comparison.pipeline2_name
+    text = first if comparison.pipeline_same else f"{first} → {second}"
+    return one_line(text) or "-"
+
+
+def _change(seconds: float) -> str:
+    if abs(seconds) < 0.0005:
+        return "no change"
+    return f"{seconds:+.3f}s ({'slower' if seconds > 0 else 'faster'})"
+
+
+def _step(comparison: RunComparison, step: str, seconds: float) -> str | None:
+    if step in comparison.new_steps:
+        sign = "+"
+    elif step in comparison.removed_steps:
+        sign = "-"
+    elif abs(seconds) > NOTICEABLE:
+        sign = "~"
+    else:
+        return None
+    return f"  {sign} {one_line(step)}: {seconds:+.3f}s"

@@ -1,0 +1,457 @@
+"""Which run and which step a log record comes from, on every record of the program.
+
+A step's code logs with whatever logger it likes; who reads the log wants to know for
+whom it ran.  The run and the invocation are known by context variables, in threads of
+``placement="thread"`` and in tasks that a step starts too.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+import attrs
+
+from .._util.text import clock_text, duration_text, label_of, one_line, shortened, shown
+from ..abc import Observer, ObserverMeta
+from ..events import Event, EventType
+from ..meta import current_run_notes, current_step_notes
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .run_cache import RecentRuns, run_of
+
+
+LINE_LIMIT = 300
+"""Characters of a whole payload on one line."""
+
+SEVERITIES: Final[Mapping[EventType, int]] = {
+    EventType.START: logging.INFO,
+    EventType.FINISH: logging.INFO,
+    EventType.STEP_START: logging.INFO,
+    EventType.STEP_END: logging.INFO,
+    EventType.BARRIER_RELEASE: logging.INFO,
+    EventType.MAP_START: logging.INFO,
+    EventType.MAP_COMPLETE: logging.INFO,
+    EventType.BARRIER_WAIT: logging.WARNING,
+    EventType.SUSPEND: logging.WARNING,
+    EventType.TIMEOUT: logging.WARNING,
+    EventType.CANCELLED: logging.WARNING,
+    EventType.STEP_ERROR: logging.ERROR,
+}
+"""How severe an event is; those not named are for DEBUG."""
+
+GREY, BOLD, PLAIN = "\x1b[90m", "\x1b[1m", "\x1b[0m"
+RED, YELLOW, CYAN, GREEN = "\x1b[91m", "\x1b[93m", "\x1b[96m", "\x1b[92m"
+
+WHOLE: Final[Mapping[EventType, str]] = {
+    EventType.STEP_ERROR: RED,
+    EventType.BARRIER_WAIT: YELLOW,
+    EventType.SUSPEND: YELLOW,
+    EventType.TIMEOUT: YELLOW,
+    EventType.CANCELLED: YELLOW,
+    EventType.START: BOLD,
+    EventType.FINISH: BOLD,
+}
+"""Colours of type and stage."""
+
+TYPE_ONLY: Final[Mapping[EventType, str]] = {
+    EventType.STEP_START: CYAN,
+    EventType.MAP_START: CYAN,
+    EventType.STEP_END: GREEN,
+    EventType.MAP_COMPLETE: GREEN,
+    EventType.BARRIER_RELEASE: GREEN,
+}
+"""Colours of the type alone."""
+
+ENDINGS: Final[Mapping[PipelineTerminalStatus, str]] = {
+    PipelineTerminalStatus.SUCCESS: "completed in",
+    PipelineTerminalStatus.FAILED: "failed after",
+    PipelineTerminalStatus.TIMEOUT: "timed out after",
+    PipelineTerminalStatus.CANCELLED: "was cancelled after",
+    PipelineTerminalStatus.CLIENT_CLOSED: "was closed by its consumer after",
+}
+"""How a run ended, as the middle of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One line of the log, with the facts behind it."""
+
+    timestamp: float
+    """Wall clock of the event, in seconds since the epoch."""
+    relative_time: str
+    """Time since the run's first event, as ``HH:MM:SS.mmm``."""
+    event_type: EventType
+    """What happened; FINISH and STEP_ERROR for the two closing lines."""
+    stage: str
+    """The step, or ``"system"``."""
+    payload: Any
+    """The event's payload, as it is."""
+    message: str
+    """The whole line: clock, type, stage and payload, coloured if asked for."""
+    run_id: str | None = None
+    """The run."""
+    invocation_id: str | None = None
+    """The invocation, for events of a step."""
+    attempt: int = 1
+    """The attempt."""
+    severity: int = logging.INFO
+    """As in ``logging``."""
+    detail: str = ""
+    """The payload as text, shortened."""
+    text: str = ""
+    """The line without clock and colours."""
+
+
+@attrs.frozen
+class Line:
+    """The parts of a message."""
+
+    clock: str
+    """Time since the run began."""
+    run: str
+    """Beginning of the run's id; empty when there is only one run."""
+    event: Event
+    """What is told."""
+    label: str
+    """Whom it happened to."""
+    detail: str
+    """The payload as text."""
+    sentence: str | None = None
+    """Said in place of label and detail."""
+
+    def text(self) -> str:
+        """Return the line without clock and colours."""
+        return f"{self.event.type.value.upper()} {self._subject()}{self._rest()}"
+
+    def message(self, *, colored: bool) -> str:
+        """Return the line as a stream shows it."""
+        paint = _painted if colored else _plain
+        both = WHOLE.get(self.event.type)
+        clock = f"[{self.clock}{' ' if self.run else ''}{self.run}]"
+        kind = f"{self.event.type.value.upper():<16}"
+        first = paint(kind, both or TYPE_ONLY.get(self.event.type))
+        subject = paint(self._subject(), both)
+        return f"{paint(clock, GREY)} {first} {subject}{self._rest()}"
+
+    def _subject(self) -> str:
+        if self.sentence is not None:
+            return self.sentence
+        again = f" #{self.event.attempt}" if self.event.attempt > 1 else ""
+        return f"{one_line(self.label)}{again}"
+
+    def _rest(self) -> str:
+        return f" ({self.detail})" if self.detail and self.sentence is None else ""
+
+
+def _painted(text: str, color: str | None) -> str:
+    return text if color is None else f"{color}{text}{PLAIN}"
+
+
+def _plain(text: str, color: str | None) -> str:
+    return text
+
+
+def severity_of(event: Event) -> int:
+    """Return how severe an event is, as in ``logging``."""
+    return SEVERITIES.get(event.type, logging.DEBUG)
+
+
+def payload_text(event: Event, *, show_state: bool = True) -> str:
+    """Write an event's payload on one line; empty when there is nothing to say."""
+    payload = event.payload
+    is_state = event.type in (EventType.START, EventType.STEP_END)
+    if payload is None or (is_state and not show_state):
+        return ""
+    if isinstance(payload, PipelineEndData):
+        return _outcome(payload)
+    if isinstance(payload, dict):
+        facts = (f"{shown(k)}={shown(v)}" for k, v in _few(payload))
+        return shortened(", ".join(facts), LINE_LIMIT)
+    return shown(payload, LINE_LIMIT)
+
+
+def _few(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    items = [(key, payload[key]) for key, _ in zip(payload, range(20), strict=False)]
+    return [(key, value) for key, value in items if key != "trace_id"]
+
+
+def _outcome(end: PipelineEndData) -> str:
+    """Write what FINISH carries."""
+    text = f"{_status(end)} in {duration_text(end.duration_s)}"
+    if end.failed_step:
+        text += f" at {shown(end.failed_step)}"
+    return f"{text}: {shown(end.error)}" if end.error else text
+
+
+def _status(end: PipelineEndData) -> str:
+    return "suspended" if _is_suspended(end) else end.status.value
+
+
+def _is_suspended(end: PipelineEndData) -> bool:
+    is_success = end.status is PipelineTerminalStatus.SUCCESS
+    return is_success and end.metrics is not None and end.metrics.suspends > 0
+
+
+def end_text(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
+    """Say in a sentence how a run ended, and how severe that is.
+
+    Args:
+        end: what FINISH said; None when nobody heard it.
+        seconds: how long the run took.
+    """
+    if end is None:
+        return f"Pipeline completed in {seconds:.2f}s", logging.INFO
+    how = "was suspended after" if _is_suspended(end) else ENDINGS[end.status]
+    why = f": {shown(end.error, LINE_LIMIT)}" if end.error else ""
+    loud = end.status in (
+        PipelineTerminalStatus.TIMEOUT,
+        PipelineTerminalStatus.CANCELLED,
+    )
+    severity = logging.WARNING if loud else logging.INFO
+    return f"Pipeline {how} {seconds:.2f}s{why}", severity
+
+
+LogSink = Callable[[LogRecord], None]
+"""Takes one record at a time."""
+
+SENTENCE_LIMIT = 1000
+"""Characters of the error in the last line of a failed run."""
+
+ERRORS_KEPT = 100
+"""Errors of one run that are remembered, so as not to be told twice."""
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+"""What the level may be."""
+
+
+class StreamLogSink:
+    """Write each record's message as one line of a text stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __call__(self, record: LogRecord) -> None:
+        """Write one line."""
+        self.stream.write(record.message + "\n")
+        self.stream.flush()
+
+
+class LoggingSink:
+    """Hand each record to the standard library's ``logging``.
+
+    The record's facts are passed as ``extra``: ``run``, ``step``, ``event_type``,
+    ``invocation``, ``attempt`` and ``detail``.  Formatters can name them, and structlog's
+    ``ExtraAdder`` makes keys of them.
+    """
+
+    def __init__(self, logger: logging.Logger | str = "justpipe_actors.runs") -> None:
+        self.logger = logging.getLogger(logger) if isinstance(logger, str) else logger
+
+    def __call__(self, record: LogRecord) -> None:
+        """Log one record at its own severity."""
+        extra = {
+            "run": record.run_id,
+            "step": record.stage,
+            "event_type": record.event_type.value,
+            "invocation": record.invocation_id,
+            "attempt": record.attempt,
+            "detail": record.detail,
+        }
+        self.logger.log(record.severity, "%s", record.text, extra=extra)
+
+
+@attrs.define(eq=False)
+class _RunLog:
+    """What the logger remembers of one run."""
+
+    began: float | None = None
+    """Timestamp of the first thing it saw."""
+    end: PipelineEndData | None = None
+    """What FINISH said."""
+    errors: set[str] = attrs.field(factory=set)
+    """Texts of the errors that were logged; a few at most."""
+
+
+class EventLogger(Observer):
+    """Log the events of every run it observes.
+
+    Args:
+        level: the least severe events to log: ``DEBUG``, ``INFO``, ``WARNING`` or
+            ``ERROR``, in any case; anything else is ``INFO``.
+        sink: takes the records; without one nothing is logged.
+        use_colors: colour the messages with ANSI sequences.
+        show_state: whether START and STEP_END show the state.
+    """
+
+    def __init__(
+        self,
+        level: str = "INFO",
+        sink: LogSink | None = None,
+        use_colors: bool = False,  # noqa: FBT001, FBT002 - the reference's signature
+        *,
+        show_state: bool = True,
+    ) -> None:
+        name = level.upper()
+        self.level = name if name in LEVELS else "INFO"
+        self.sink = sink
+        self.use_colors = use_colors
+        self.show_state = show_state
+        self._least = logging.getLevelNamesMapping()[self.level]
+        self._runs: RecentRuns[_RunLog] = RecentRuns(_RunLog, keep=0)
+        self._heard = 0
+
+    @classmethod
+    def to_stderr(cls, *, show_state: bool) -> EventLogger:
+        """Return one that logs in colour to standard error, as ``debug=True`` does."""
+        return cls("INFO", cls.stderr_sink(), use_colors=True, show_state=show_state)
+
+    @staticmethod
+    def stderr_sink() -> StreamLogSink:
+        """Return a sink that writes to standard error."""
+        return StreamLogSink(sys.stderr)
+
+    @staticmethod
+    def logging_sink(
+        logger: logging.Logger | str = "justpipe_actors.runs",
+    ) -> LoggingSink:
+        """Return a sink that hands records to the standard library's ``logging``."""
+        return LoggingSink(logger)
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Begin a run's clock."""
+        self._heard += 1
+        self._runs.begin(run_of(meta))
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Log one event, if it is severe enough."""
+        run = self._runs.of(run_of(meta))
+        if run.began is None:
+            run.began = event.timestamp
+        if event.type is EventType.FINISH and event.stage == "system":
+            run.end = (
+                event.payload if isinstance(event.payload, PipelineEndData) else None
+            )
+        severity = severity_of(event)
+        if severity >= self._least:
+            if event.type is EventType.STEP_ERROR and len(run.errors) < ERRORS_KEPT:
+                run.errors.add(shown(event.payload))
+            self._log(run, meta, event, severity)
+
+    async def on_pipeline_end(
+        self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
+    ) -> None:
+        """Log how a run ended that did not fail."""
+        run = self._runs.of(run_of(meta))
+        text, severity = end_text(run.end, duration_s)
+        if severity >= self._least:
+            now = time.time() if run.began is None else run.began + duration_s
+            payload = {"duration_s": duration_s}
+            event = Event(EventType.FINISH, "system", payload, now)
+            self._log(run, meta, event, severity, text)
+        self._runs.end(run_of(meta))
+
+    async def on_pipeline_error(
+        self, state: Any, context: Any, meta: ObserverMeta, error: Exception
+    ) -> None:
+        """Log why a run failed, unless a quiet log has just said it."""
+        run = self._runs.of(run_of(meta))
+        reason = _text_of(error)
+        is_quiet = self._least > logging.INFO
+        if not (is_quiet and shown(reason) in run.errors):
+            sentence = f"Pipeline failed: {shown(reason, SENTENCE_LIMIT)}"
+            event = Event(
+                EventType.STEP_ERROR, "system", {"error": reason}, time.time()
+            )
+            self._log(run, meta, event, logging.ERROR, sentence)
+        self._runs.end(run_of(meta))
+
+    def _log(
+        self,
+        run: _RunLog,
+        meta: ObserverMeta,
+        event: Event,
+        severity: int,
+        sentence: str | None = None,
+    ) -> None:
+        """Make a record of an event, or of a sentence in its place."""
+        if self.sink is None:
+            return
+        began = event.timestamp if run.began is None else run.began
+        line = Line(
+            clock=clock_text(event.timestamp - began),
+            run=(run_of(meta) or "")[:8] if self._heard > 1 else "",
+            event=event,
+            label=label_of(event.stage, event.scope),
+            detail=payload_text(event, show_state=self.show_state),
+            sentence=sentence,
+        )
+        record = LogRecord(
+            timestamp=event.timestamp,
+            relative_time=line.clock,
+            event_type=event.type,
+            stage=event.stage,
+            payload=event.payload,
+            message=line.message(colored=self.use_colors),
+            run_id=run_of(meta),
+            invocation_id=event.invocation_id,
+            attempt=event.attempt,
+            severity=severity,
+            detail=line.detail,
+            text=line.text(),
+        )
+        self.sink(record)
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as other:  # noqa: BLE001 - an exception may misbehave when formatted
+        return f"<{type(error).__name__} whose text raised {type(other).__name__}>"
+
+
+FIELDS = ("run", "pipe", "step", "invocation", "attempt")
+"""What a record is given, in the words that every record of this library has."""
+
+_OF_STEP = ("stage", "invocation_id", "attempt")
+"""What the last three are called in events."""
+
+
+class RunFields(logging.Filter):
+    """Give every log record the fields run, pipe, step, invocation and attempt.
+
+    A filter of a *handler* sees all records that the handler writes, whoever logged
+    them; one of a logger sees only what is logged with that very logger::
+
+        handler.addFilter(RunFields())
+        handler.setFormatter(logging.Formatter("%(run)s %(step)s %(message)s"))
+
+    It lets every record through, and leaves a field alone that a record brings along.
+
+    Args:
+        empty: what a field has outside of runs, or in a hook, which is no step's.
+    """
+
+    def __init__(self, empty: object = "-") -> None:
+        super().__init__()
+        self.empty = empty
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Fill the fields in."""
+        run, step = current_run_notes.get(None), current_step_notes.get(None)
+        nobody = (self.empty,) * len(FIELDS)
+        of_run = (run and run.about) or nobody[:2]
+        of_step = nobody[2:]
+        if step is not None and step.said is not None:
+            of_step = tuple(step.said[name] for name in _OF_STEP)
+        fields = vars(record)
+        for name, value in zip(FIELDS, (*of_run, *of_step), strict=True):
+            fields.setdefault(name, value)
+        return True

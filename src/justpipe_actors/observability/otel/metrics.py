@@ -1,0 +1,140 @@
+"""``SnapshotGauges``: what a supervisor is doing, as observable gauges.
+
+An exporter calls a gauge's callback in a thread of its own, while the event loop goes
+on changing what is to be measured.  So the callback measures nothing.  A task on the
+loop takes a snapshot now and then and puts it in place of the last one, in a single
+assignment; the callbacks read what is there.
+
+``snapshot.age`` is the exception: it is worked out by the reader, so it grows when the
+loop is blocked and nobody refreshes anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import anyio
+import attrs
+from anyio.abc import TaskStatus
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from .tracing import SCOPE
+
+
+class Snapshots(Protocol):
+    """Whoever can say what it is doing, such as a ``Supervisor``."""
+
+    def snapshot(self) -> Any:
+        """Return a snapshot with ``runs``, ``actors`` and ``places``."""
+        ...
+
+
+Reading = tuple[str, float, dict[str, str]]
+"""A gauge, a value, and attributes."""
+
+GAUGES: Final = {
+    "runs.active": ("{run}", "Runs at work."),
+    "runs.waiting": ("{run}", "Runs that wait for a place."),
+    "runs.parked": ("{run}", "Runs whose consumer is behind."),
+    "runs.oldest": ("s", "Age of the oldest run at work."),
+    "events.buffered": ("{event}", "Events that no consumer has read."),
+    "joins.waiting": ("{join}", "Joins that wait for parents."),
+    "actor.depth": ("{message}", "Messages in the inbox of a step."),
+    "actor.busy": ("{invocation}", "Invocations of a step at work."),
+}
+"""Unit and description by name, of what is read from a snapshot."""
+
+
+@attrs.frozen
+class _Taken:
+    """One snapshot, boiled down to numbers."""
+
+    at: float
+    """When, on the monotonic clock."""
+    readings: tuple[Reading, ...]
+    """The numbers."""
+
+
+class SnapshotGauges:
+    """Publish a supervisor's figures.
+
+    Run ``serve`` as one of its services, or as a task beside it::
+
+        async with Supervisor(pipe) as supervisor:
+            gauges = SnapshotGauges(supervisor)
+            supervisor.add_service("gauges", gauges.serve)
+
+    Args:
+        source: whose figures.
+        meter: makes the gauges; by default the global provider's.
+        every: seconds between two snapshots.
+    """
+
+    def __init__(
+        self, source: Snapshots, meter: Meter | None = None, *, every: float = 5.0
+    ) -> None:
+        self.source = source
+        self.every = every
+        self._taken: _Taken | None = None
+        meter = meter or metrics.get_meter(SCOPE)
+        for name, (unit, text) in GAUGES.items():
+            meter.create_observable_gauge(
+                f"{SCOPE}.{name}", [self._reader(name)], unit, text
+            )
+        meter.create_observable_gauge(
+            f"{SCOPE}.snapshot.age", [self._age], "s", "Age of all of these figures."
+        )
+
+    async def serve(
+        self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep the figures fresh until cancelled; then there are none."""
+        try:
+            self.refresh()
+            task_status.started()
+            while True:
+                await anyio.sleep(self.every)
+                self.refresh()
+        finally:
+            self._taken = None
+
+    def refresh(self) -> None:
+        """Replace the figures by those of this moment; call it on the event loop."""
+        readings = tuple(_readings(self.source.snapshot()))
+        self._taken = _Taken(time.monotonic(), readings)
+
+    def _reader(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def read(options: CallbackOptions) -> Iterable[Observation]:
+            taken = self._taken
+            readings = () if taken is None else taken.readings
+            return [
+                Observation(value, facts) for n, value, facts in readings if n == name
+            ]
+
+        return read
+
+    def _age(self, options: CallbackOptions) -> Iterable[Observation]:
+        taken = self._taken
+        return [] if taken is None else [Observation(time.monotonic() - taken.at)]
+
+
+def _readings(snapshot: Any) -> Iterator[Reading]:
+    """Boil a snapshot down; steps of one name count together."""
+    runs = list(snapshot.runs.values())
+    yield "runs.active", len(runs), {}
+    yield "runs.waiting", snapshot.places.waiting, {}
+    yield "runs.parked", sum(run.is_parked for run in runs), {}
+    yield "runs.oldest", max((run.age for run in runs), default=0.0), {}
+    yield "events.buffered", sum(run.buffered for run in runs), {}
+    yield "joins.waiting", sum(len(run.waiting) for run in runs), {}
+    depth: dict[str, int] = {}
+    busy: dict[str, int] = {}
+    for actor in snapshot.actors:
+        depth[actor.step] = depth.get(actor.step, 0) + actor.depth
+        busy[actor.step] = busy.get(actor.step, 0) + actor.busy
+    for step in depth:
+        yield "actor.depth", depth[step], {f"{SCOPE}.step": step}
+        yield "actor.busy", busy[step], {f"{SCOPE}.step": step}

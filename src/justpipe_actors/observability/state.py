@@ -1,0 +1,277 @@
+"""``StateDiffTracker``: what each step did to the state.
+
+The state is one object that steps change in place, so a copy says something about a
+step only if it is taken before the next step runs.  The tracker therefore *witnesses*
+events, at the moment they are published.  Copies are deep; they cost what they cost, and
+only the last ones are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import deque
+from typing import Any
+
+import attrs
+
+from .._util.text import label_of
+from ..abc import Observer, ObserverMeta
+from ..codec import to_plain
+from ..events import Event, EventType
+from .deep_diff import diff_text, parts_of, summary_text
+from .run_cache import RecentRuns, run_of
+
+
+START, END = "__start__", "__end__"
+"""Names of the first and of the last snapshot."""
+
+NOTHING = "No state snapshots captured"
+
+
+@attrs.frozen(eq=False)
+class Snapshot:
+    """The state as one invocation left it."""
+
+    stage: str
+    """The step."""
+    label: str
+    """The step, or the item for a map worker: ``w[2]``."""
+    invocation_id: str | None
+    """The invocation."""
+    state: Any
+    """A deep copy."""
+
+
+@attrs.define(eq=False)
+class StateHistory:
+    """The snapshots of one run."""
+
+    max_value_length: int = 200
+    """Characters of one value in a text."""
+    max_snapshots: int = 200
+    """Invocations whose snapshots are kept, the newest ones."""
+    step_order: list[str] = attrs.field(factory=list, init=False)
+    """Steps in the order in which they first ended."""
+    seen: int = attrs.field(default=0, init=False)
+    """``seq`` of the last event that was looked at."""
+    _named: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _taken: deque[Snapshot] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._taken = deque(maxlen=self.max_snapshots)
+
+    # -- taking
+
+    def take(self, name: str, state: object) -> None:
+        """Keep a copy under a name; a state that cannot be copied is skipped."""
+        copied, state_copy = _copied(state)
+        if copied:
+            self._named[name] = state_copy
+
+    def take_step(self, event: Event, state: object) -> None:
+        """Keep a copy for the invocation that has ended."""
+        if event.stage not in self.step_order:
+            self.step_order.append(event.stage)
+        copied, state_copy = _copied(state)
+        if copied:
+            self._named[event.stage] = state_copy
+            label = label_of(event.stage, event.scope)
+            self._taken.append(
+                Snapshot(event.stage, label, event.invocation_id, state_copy)
+            )
+
+    # -- asking
+
+    @property
+    def snapshots(self) -> dict[str, Any]:
+        """The copies by name: a step has the one of its last invocation."""
+        return dict(self._named)
+
+    @property
+    def invocations(self) -> list[Snapshot]:
+        """The copies in the order in which they were taken, one for each invocation."""
+        return list(self._taken)
+
+    @property
+    def initial_state(self) -> Any:
+        """The first copy, or None."""
+        return self._named.get(START)
+
+    def get_snapshot(self, name: str) -> Any:
+        """Return a copy by step, item (``w[2]``), visit (``a (2)``) or invocation id.
+
+        None if there is none.
+        """
+        found, state = self._find(name)
+        return state if found else None
+
+    def diff(self, before: str, after: str) -> str:
+        """Write what changed between two snapshots."""
+        states = []
+        for name in (before, after):
+            found, state = self._find(name)
+            if not found:
+                return f"No snapshot found for {name}"
+            states.append(state)
+        return diff_text(before, after, *states, limit=self.max_value_length)
+
+    def summary(self) -> str:
+        """Write what each step changed."""
+        named = self._in_order()
+        return summary_text(named) if named else NOTHING
+
+    def export_json(self) -> str:
+        """Return all snapshots as JSON, by name."""
+        found = {**dict(self._in_order()), **self._named}
+        plain = {name: _plain(state) for name, state in found.items()}
+        return json.dumps(plain, indent=2)
+
+    def _find(self, name: str) -> tuple[bool, Any]:
+        if name in self._named:
+            return True, self._named[name]
+        for visit, taken in reversed(self._visits()):
+            if name in (taken.invocation_id, taken.label, visit):
+                return True, taken.state
+        return False, None
+
+    def _visits(self) -> list[tuple[str, Snapshot]]:
+        """Name each invocation; a label that occurs twice gets numbers."""
+        labels = [taken.label for taken in self._taken]
+        repeated = {label for label in labels if labels.count(label) > 1}
+        counts: dict[str, int] = {}
+        visits = []
+        for taken in self._taken:
+            number = counts[taken.label] = counts.get(taken.label, 0) + 1
+            several = f" ({number})" if taken.label in repeated else ""
+            visits.append((taken.label + several, taken))
+        return visits
+
+    def _in_order(self) -> list[tuple[str, Any]]:
+        first = [(START, self._named[START])] if START in self._named else []
+        steps = [(name, taken.state) for name, taken in self._visits()]
+        last = [(END, self._named[END])] if END in self._named else []
+        return [*first, *steps, *last]
+
+
+def _copied(state: object) -> tuple[bool, Any]:
+    try:
+        return True, copy.deepcopy(state)
+    except Exception:  # noqa: BLE001 - a state that cannot be copied has no history
+        return False, None
+
+
+def _plain(state: object) -> Any:
+    """Return a state as plain data; of an object also what it is."""
+    plain = to_plain(state)
+    if isinstance(plain, dict) and not isinstance(state, dict):
+        return {"__class__": type(state).__name__, **plain}
+    parts = parts_of(state)
+    if parts is None or not isinstance(plain, str):
+        return plain
+    return {"__class__": type(state).__name__, **to_plain(parts)}
+
+
+class StateDiffTracker(Observer):
+    """Keep copies of the state at each step's end, and say what changed.
+
+    Without more, everything speaks of the run that began last; ``for_run`` has the
+    others.
+
+    Args:
+        max_value_length: characters of one value in a text.
+        keep: ended runs that are remembered.
+        max_snapshots: copies of one run that are kept, the newest ones.
+    """
+
+    def __init__(
+        self, max_value_length: int = 200, *, keep: int = 4, max_snapshots: int = 200
+    ) -> None:
+        self.max_value_length = max_value_length
+        self._runs = RecentRuns(
+            lambda: StateHistory(self.max_value_length, max_snapshots), keep
+        )
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Copy the state as it comes."""
+        self._runs.begin(run_of(meta)).take(START, state)
+
+    def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
+        """Copy the state where a step has just ended."""
+        history = self._runs.of(run_of(meta))
+        if event.seq is not None:
+            history.seen = event.seq
+        if event.type is EventType.STEP_END:
+            # A child's step has the child's state.
+            is_own = ":" not in event.stage or event.payload is None
+            history.take_step(event, state if is_own else event.payload)
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Do the same for events that were not witnessed, such as replayed ones."""
+        if event.seq is None or event.seq > self._runs.of(run_of(meta)).seen:
+            self.witness(state, meta, event)
+
+    async def on_pipeline_end(
+        self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
+    ) -> None:
+        """Copy the state as the run leaves it."""
+        self._end(state, meta)
+
+    async def on_pipeline_error(
+        self, state: Any, context: Any, meta: ObserverMeta, error: Exception
+    ) -> None:
+        """Copy the state as a failed run leaves it."""
+        self._end(state, meta)
+
+    def _end(self, state: Any, meta: ObserverMeta) -> None:
+        self._runs.of(run_of(meta)).take(END, state)
+        self._runs.end(run_of(meta))
+
+    # -- asking
+
+    def for_run(self, run_id: str) -> StateHistory:
+        """Return the snapshots of one run.
+
+        Raises:
+            UnknownRunError: the run is not remembered.
+        """
+        return self._runs.for_run(run_id)
+
+    @property
+    def snapshots(self) -> dict[str, Any]:
+        """The copies by name: a step has the one of its last invocation."""
+        return self._runs.latest().snapshots
+
+    @property
+    def step_order(self) -> list[str]:
+        """Steps in the order in which they first ended."""
+        return self._runs.latest().step_order
+
+    @property
+    def initial_state(self) -> Any:
+        """The first copy, or None."""
+        return self._runs.latest().initial_state
+
+    def get_snapshot(self, name: str) -> Any:
+        """Return a copy by step, item, visit or invocation id; None if there is none."""
+        return self._runs.latest().get_snapshot(name)
+
+    def get_all_snapshots(self) -> dict[str, Any]:
+        """Return the copies by name."""
+        return self._runs.latest().snapshots
+
+    def diff(self, before: str, after: str) -> str:
+        """Write what changed between two snapshots."""
+        return self._runs.latest().diff(before, after)
+
+    def summary(self) -> str:
+        """Write what each step changed."""
+        return self._runs.latest().summary()
+
+    def export_json(self) -> str:
+        """Return all snapshots as JSON, by name."""
+        return self._runs.latest().export_json()

@@ -1,0 +1,227 @@
+"""What a store must know of an event that comes as text, and what a reader gets of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ..codec import EVENT_KEYS, to_text
+from ..errors import MalformedEventError
+from ..events import EventType
+from ..records import EventChunk, StoredEvent
+
+
+Find = Callable[[int], object]
+"""Returns the payload of an earlier event, as plain data."""
+
+_LONG = 16  # characters of a run's id from which it is shortened
+_SHORT = '{"run_id":"$",'
+
+
+class ChunkEvent(NamedTuple):
+    """One event of a chunk."""
+
+    seq: int
+    """Its number."""
+    type: str
+    """Value of ``Event.type``."""
+    timestamp: float
+    """Seconds since the epoch."""
+    stage: str
+    """``Event.stage``."""
+    text: str
+    """All of it, with its keys in the order of ``EVENT_KEYS``."""
+
+
+def times_bytes(times: array[float]) -> bytes:
+    """Write moments down as ``EventChunk.times``."""
+    if sys.byteorder == "big":
+        times = times[:]
+        times.byteswap()
+    return times.tobytes()
+
+
+def read_times(data: bytes) -> array[float]:
+    """Read what ``times_bytes`` wrote.
+
+    Raises:
+        ValueError: it is no row of doubles.
+    """
+    times = array("d")
+    times.frombytes(data)
+    if sys.byteorder == "big":
+        times.byteswap()
+    return times
+
+
+def fields_text(
+    run_id: str, alike: dict[str, object], each: dict[str, list[Any]]
+) -> str:
+    """Write fields down as ``EventChunk.fields``."""
+    fields = {"run_id": run_id, **alike, "each": _shared(each)}
+    try:
+        text = _encode(fields)
+    except (TypeError, ValueError):
+        text = to_text(fields)  # a hook has put something into them
+    if len(run_id) >= _LONG and '"$' not in text:
+        return text.replace(_opening(run_id), '"$')
+    return text
+
+
+def read_fields(run_id: str, text: str) -> dict[str, Any]:
+    """Read what ``fields_text`` wrote.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    if text.startswith(_SHORT):
+        text = text.replace('"$', _opening(run_id))
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or not isinstance(fields.get("each"), dict):
+        msg = "a chunk's fields are no JSON object with each"
+        raise ValueError(msg)  # noqa: TRY004 - a damaged text is no wrong type
+    each = fields["each"]
+    for name, column in each.items():
+        if isinstance(column, str):
+            each[name] = each[column]
+    return fields
+
+
+def _shared(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
+    """Name a column instead of writing it again: most invocations work for themselves."""
+    own, owner = each.get("invocation_id"), each.get("owner_invocation_id")
+    if own is not None and own == owner:
+        return {**each, "owner_invocation_id": "invocation_id"}
+    return {**each}
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _opening(run_id: str) -> str:
+    return json.dumps(run_id)[:-1]
+
+
+def events_in(run_id: str, chunk: EventChunk, find: Find) -> Iterator[ChunkEvent]:
+    """Return a chunk's events, one by one.
+
+    Args:
+        run_id: the run.
+        chunk: the chunk.
+        find: looks earlier payloads up, in this chunk or before it.
+
+    Raises:
+        ValueError: it cannot be read, nothing of it.
+    """
+    fields = read_fields(run_id, chunk.fields)
+    fields["run_id"] = run_id
+    each: dict[str, list[Any]] = fields.pop("each")
+    times = read_times(chunk.times)
+    payloads = payloads_of(chunk)
+    metas = json.loads(chunk.metas) if chunk.metas else [None] * len(payloads)
+    echoes = json.loads(chunk.echoes) if chunk.echoes else {}
+    for column in (times, metas, *each.values()):
+        if len(column) != len(payloads):
+            msg = f"a chunk's columns have {len(column)} and {len(payloads)} values"
+            raise ValueError(msg)
+    for n, payload in enumerate(payloads):
+        event = {**fields, **{name: column[n] for name, column in each.items()}}
+        event["seq"], event["timestamp"] = chunk.first + n, times[n]
+        echoed = echoes.get(str(n))
+        event["payload"] = payload if echoed is None else find(echoed)
+        event["meta"] = metas[n]
+        yield ChunkEvent(
+            chunk.first + n,
+            str(event["type"]),
+            times[n],
+            str(event["stage"]),
+            text_of(event),
+        )
+
+
+def payloads_of(chunk: EventChunk) -> list[Any]:
+    """Return a chunk's payloads, without those that it only refers to.
+
+    Raises:
+        ValueError: they are not as many as its events.
+    """
+    payloads = json.loads(chunk.payloads)
+    if len(payloads) != chunk.last - chunk.first + 1:
+        msg = f"a chunk of {chunk.first} to {chunk.last} has {len(payloads)} payloads"
+        raise ValueError(msg)
+    return list(payloads)
+
+
+def text_of(event: dict[str, Any]) -> str:
+    """Return an event as JSON text with its keys in their order."""
+    return json.dumps({key: event.get(key) for key in EVENT_KEYS})
+
+
+def event_texts(run_id: str, chunk: EventChunk, find: Find | None = None) -> list[str]:
+    """Return a chunk's events as JSON texts."""
+    return [one.text for one in events_in(run_id, chunk, find or _nothing)]
+
+
+def _nothing(seq: int) -> object:
+    return None
+
+
+_TYPES: dict[str, EventType] = {kind.value: kind for kind in EventType}
+
+
+class EventLine(NamedTuple):
+    """What a store must know of an event that it is given as text."""
+
+    seq: int | None
+    """Its own number, when it says one."""
+    type: str
+    """Its type, known or not."""
+    stage: str
+    """Its stage; empty when it has none."""
+    timestamp: float
+    """Seconds since the epoch; now, when it does not say."""
+    text: str
+    """All of it."""
+
+
+def parse_line(text: str) -> EventLine:
+    """Read what matters from an event's JSON text.
+
+    Raises:
+        MalformedEventError: it is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise MalformedEventError(text[:80], str(error)) from error
+    if not isinstance(found, dict):
+        raise MalformedEventError(text[:80], "it is no JSON object")
+    return EventLine(
+        _number(found.get("seq")),
+        str(found.get("type", "")),
+        str(found.get("stage") or ""),
+        _seconds(found.get("timestamp")),
+        text,
+    )
+
+
+def _number(value: object) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if is_number and isinstance(value, int) else None
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else time.time()
+
+
+def stored_event(
+    seq: int, kind: str, timestamp: float, stage: str, text: str
+) -> StoredEvent:
+    """Build what a reader gets; a type this version does not know stays text."""
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return StoredEvent(seq, moment, _TYPES.get(kind, kind), stage, text)

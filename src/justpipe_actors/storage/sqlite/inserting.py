@@ -1,0 +1,139 @@
+"""How runs and events get into the SQLite store.
+
+A chunk is one row.  Many of them go in by one statement: ``executemany`` gives the
+interpreter lock away for every row, and a thread that wants it back from a busy event
+loop waits milliseconds each time.
+
+A number that is stored is never stored again.  Nearly always all numbers are greater than
+those that are there; otherwise what is new is kept event by event.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import chain
+
+from ...records import EventChunk, RunRecord
+from ..chunk_format import EventLine, Find, event_texts, parse_line, read_times
+from ..queries import unannounced
+from .reading import RUN_COLUMNS, clean, run_values
+
+
+MOST = 32
+"""Chunks of one statement, at most."""
+
+_PUT_RUN = (
+    f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) "
+    f"VALUES ({', '.join('?' * len(RUN_COLUMNS))}) ON CONFLICT (run_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in RUN_COLUMNS[1:])
+    + " WHERE status IN ('running', 'abandoned')"
+)
+
+
+def put_run(connection: sqlite3.Connection, run: RunRecord) -> bool:
+    """Add a run, or update it unless it has ended; tell whether anything was done."""
+    return connection.execute(_PUT_RUN, run_values(run)).rowcount == 1
+
+
+def key_of(
+    connection: sqlite3.Connection, run_id: str, began: Callable[[], float]
+) -> int:
+    """Return the key of a run; begin it when it is unknown."""
+    sql = "SELECT id FROM runs WHERE run_id = ?"
+    found = connection.execute(sql, (run_id,)).fetchone()
+    if found is None:
+        put_run(connection, unannounced(run_id, began()))
+        found = connection.execute(sql, (run_id,)).fetchone()
+    return int(found[0])
+
+
+def began(chunk: EventChunk) -> float:
+    """Return when a chunk's first event happened, in seconds since the epoch."""
+    return read_times(chunk.times)[0]
+
+
+def insert_chunks(
+    connection: sqlite3.Connection,
+    key: int,
+    chunks: Sequence[EventChunk],
+    lines: Callable[[EventChunk], Iterable[EventLine]],
+) -> None:
+    """Add events; those that are there already are ignored.
+
+    Args:
+        connection: in a transaction.
+        key: the run's.
+        chunks: the events, in any order.
+        lines: takes a chunk apart that overlaps what is there.
+    """
+    if _is_ascending(chunks, _last(connection, key)):
+        for start in range(0, len(chunks), MOST):
+            some = chunks[start : start + MOST]
+            values = list(chain.from_iterable((key, *chunk) for chunk in some))
+            connection.execute(_statement(len(some)), values)
+    else:
+        for chunk in chunks:
+            insert_lines(connection, key, lines(chunk))
+
+
+def insert_lines(
+    connection: sqlite3.Connection, key: int, lines: Iterable[EventLine]
+) -> None:
+    """Add events that came as text; one without a number of its own goes last."""
+    sql = "INSERT INTO events VALUES (?, ?, ?, ?, NULL, ?, NULL)"
+    for line in lines:
+        seq = line.seq or _last(connection, key) + 1
+        if not _is_stored(connection, key, seq):
+            kind = clean(line.type) or ""
+            connection.execute(sql, (key, seq, kind, line.timestamp, line.text))
+
+
+def chunk_lines(run_id: str, chunk: EventChunk, find: Find) -> list[EventLine]:
+    """Take a chunk apart into events as texts."""
+    return [parse_line(text) for text in event_texts(run_id, chunk, find)]
+
+
+def _is_ascending(chunks: Sequence[EventChunk], last: int) -> bool:
+    for chunk in chunks:
+        if chunk.first <= last:
+            return False
+        last = chunk.last
+    return True
+
+
+def _last(connection: sqlite3.Connection, key: int) -> int:
+    """Return the greatest number a run has stored."""
+    return _end(connection, key, 2**62)
+
+
+def _is_stored(connection: sqlite3.Connection, key: int, seq: int) -> bool:
+    return _end(connection, key, seq) >= seq
+
+
+def _end(connection: sqlite3.Connection, key: int, seq: int) -> int:
+    """Return the last number of what begins at a number or before it."""
+    found = connection.execute(_END, {"run": key, "seq": seq}).fetchone()
+    return int(found[0])
+
+
+_END = """
+SELECT max(
+    coalesce((
+        SELECT last FROM chunks
+        WHERE run = :run AND first <= :seq ORDER BY first DESC LIMIT 1
+    ), 0),
+    coalesce((
+        SELECT seq + CASE typeof(timestamp) WHEN 'blob'
+            THEN length(timestamp) / 8 - 1 ELSE 0 END
+        FROM events WHERE run = :run AND seq <= :seq ORDER BY seq DESC LIMIT 1
+    ), 0)
+)
+"""
+
+
+@cache
+def _statement(size: int) -> str:
+    row = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    return f"INSERT INTO chunks VALUES {', '.join([row] * size)}"

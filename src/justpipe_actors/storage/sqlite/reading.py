@@ -1,0 +1,392 @@
+"""Events in the SQLite store to records: chunks, and rows of one event or one burst.
+
+A reader gets what it asked for and decodes no chunk beyond that.  A chunk that cannot be
+read is left out with a warning, and so is one event of a chunk that can.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import attrs
+
+from ...outcomes import PipelineTerminalStatus
+from ...records import (
+    LABELS,
+    EventChunk,
+    OpenStatus,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    RunSummary,
+    StoredEvent,
+)
+from ..chunk_format import ChunkEvent, events_in, payloads_of, stored_event, text_of
+
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("justpipe_actors.storage")
+
+UNREADABLE = (
+    AttributeError,
+    KeyError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What reading a damaged row may raise; ``fromtimestamp`` is where OSError is from."""
+
+_STATUSES: dict[str, RunStatus] = {
+    status.value: status
+    for family in (OpenStatus, PipelineTerminalStatus)
+    for status in family
+}
+
+RUN_COLUMNS = (
+    "run_id",
+    "start_time",
+    "end_time",
+    "duration_s",
+    "status",
+    "error_message",
+    "error_step",
+    "run_meta",
+    "reason",
+    "is_suspended",
+    "fingerprint",
+    "owner",
+    "last_seen",
+    "lost_events",
+)
+"""The columns of a run, in the order of ``run_values``."""
+
+
+def readable(rows: Iterable[Any], read: Callable[[Any], T]) -> list[T]:
+    """Return the rows that can be read; warn of each of the others."""
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except UNREADABLE as error:
+            skipped(error)
+    return found
+
+
+def skipped(error: Exception) -> None:
+    """Warn of an item that cannot be read."""
+    _logger.warning("Skipped a stored item that cannot be read: %s", error)
+
+
+# -- runs
+
+
+def run_values(run: RunRecord) -> tuple[object, ...]:
+    """Return a run's row."""
+    return (
+        run.run_id,
+        run.start_time.timestamp(),
+        run.end_time and run.end_time.timestamp(),
+        None if run.duration is None else run.duration.total_seconds(),
+        run.status.value,
+        clean(run.error_message),
+        clean(run.error_step),
+        run.run_meta,
+        clean(run.reason),
+        int(run.is_suspended),
+        run.fingerprint,
+        run.owner,
+        run.last_seen and run.last_seen.timestamp(),
+        run.lost_events,
+    )
+
+
+def run_of(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
+    """Build a run from its row.
+
+    Raises:
+        KeyError: its status is an unknown word.
+        ValueError: one of its moments is none.
+    """
+    name, start, end, seconds, status, *texts = row
+    message, step, meta, reason, suspended, fingerprint, owner, seen, lost = texts
+    return RunRecord(
+        name,
+        _moment(start),
+        None if end is None else _moment(end),
+        None if seconds is None else timedelta(seconds=seconds),
+        _STATUSES[status],
+        message,
+        step,
+        meta,
+        reason,
+        bool(suspended),
+        fingerprint,
+        owner,
+        None if seen is None else _moment(seen),
+        lost,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def clean(text: str | None) -> str | None:
+    """Make a text storable: half a surrogate pair is not."""
+    return text and text.encode(errors="backslashreplace").decode()
+
+
+def summary_of(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
+    """Build the figures of some runs from one row for each label."""
+    timed = sum(row[2] for row in rows)
+    total = sum(row[3] for row in rows)
+    least = [row[4] for row in rows if row[4] is not None]
+    most = [row[5] for row in rows if row[5] is not None]
+    return RunSummary(
+        counts={row[0]: row[1] for row in rows},
+        timed=timed,
+        average=timedelta(seconds=total / timed) if timed else None,
+        shortest=timedelta(seconds=min(least)) if least else None,
+        longest=timedelta(seconds=max(most)) if most else None,
+        last_start=max(
+            (datetime.fromtimestamp(row[6], UTC) for row in rows), default=None
+        ),
+    )
+
+
+RUNS = """(
+    SELECT id, run_id, start_time, end_time, duration_s,
+        CASE WHEN is_lost THEN 'abandoned' ELSE status END AS status,
+        CASE WHEN is_lost THEN coalesce(error_message, :abandoned) ELSE error_message
+        END AS error_message,
+        error_step, run_meta, reason, is_suspended, fingerprint, owner, last_seen,
+        lost_events
+    FROM (
+        SELECT *, CASE status WHEN 'running' THEN is_gone(owner, last_seen) ELSE 0
+        END AS is_lost FROM runs
+    )
+)"""
+"""The runs as they truly stand: one whose owner is gone is abandoned."""
+
+LABEL = "CASE WHEN is_suspended THEN 'suspended' ELSE status END"
+"""``RunRecord.label``."""
+
+EVENTS = """
+SELECT e.seq, e.type, e.timestamp,
+    CASE typeof(e.place) WHEN 'integer' THEN (
+        SELECT first.place FROM events first
+        WHERE first.run = e.run AND first.seq = e.place
+    ) ELSE e.place END,
+    CASE typeof(e.payload) WHEN 'integer' THEN (
+        SELECT first.payload FROM events first
+        WHERE first.run = e.run AND first.seq = e.payload
+    ) ELSE e.payload END,
+    e.meta
+FROM runs r JOIN events e ON e.run = r.id
+WHERE r.run_id = :run_id
+    AND (:kind IS NULL OR e.type = :kind)
+    AND e.seq >= coalesce(
+        (SELECT max(b.seq) FROM events b WHERE b.run = r.id AND b.seq <= :after), 0
+    )
+ORDER BY e.seq
+LIMIT :limit
+"""
+"""A run's single events from ``after`` on; in rows of schema 1 what they refer to, too."""
+
+_CHUNK = """
+SELECT c.first, c.last, c.times, c.fields, c.payloads, c.metas, c.echoes, c.counts
+FROM runs r JOIN chunks c ON c.run = r.id
+WHERE r.run_id = :run_id
+"""
+
+CHUNKS = f"""{_CHUNK}
+    AND c.last > :after
+    AND (:kind IS NULL OR NOT json_valid(c.counts)
+        OR json_extract(c.counts, '$."' || :kind || '"') > 0)
+ORDER BY c.first
+"""
+"""A run's chunks from the one after ``after`` on, as ``EventChunk`` has them."""
+
+CHUNK_OF = f"""{_CHUNK}
+    AND c.first <= :seq AND c.last >= :seq
+ORDER BY c.first DESC
+LIMIT 1
+"""
+"""The chunk that an event is in."""
+
+COUNTS = """
+SELECT e.type, sum(
+    CASE typeof(e.timestamp) WHEN 'blob' THEN length(e.timestamp) / 8 ELSE 1 END
+)
+FROM runs r JOIN events e ON e.run = r.id
+WHERE r.run_id = :run_id
+GROUP BY 1
+UNION ALL
+SELECT kind.key, sum(kind.value)
+FROM runs r JOIN chunks c ON c.run = r.id,
+    json_each(CASE json_valid(c.counts) WHEN 1 THEN c.counts ELSE '{}' END) kind
+WHERE r.run_id = :run_id
+GROUP BY 1
+"""
+"""A run's events by type, single ones and those in chunks; a type may come twice."""
+
+Condition = tuple[str, Mapping[str, object]]
+"""SQL, and the values of its parameters."""
+
+
+def where(query: RunQuery) -> Condition:
+    """Return the condition that a query is."""
+    conditions: list[str] = []
+    values: dict[str, object] = {}
+    if query.labels:
+        known = [name for name in LABELS if name in query.labels]
+        quoted = ", ".join(f"'{name}'" for name in known)
+        conditions.append(f"{LABEL} IN ({quoted})")
+    if query.since is not None:
+        conditions.append("start_time >= :since")
+        values["since"] = query.since.timestamp()
+    if query.until is not None:
+        conditions.append("start_time < :until")
+        values["until"] = query.until.timestamp()
+    if query.text:
+        conditions.append(
+            "instr(folded(error_message) || char(10) || folded(error_step) "
+            "|| char(10) || folded(run_meta), folded(:text)) > 0"
+        )
+        values["text"] = query.text
+    return " AND ".join(conditions) or "1", values
+
+
+REPEATED = 8
+"""Payloads that are kept while events are read that repeat them."""
+
+
+@attrs.frozen
+class EventsWanted:
+    """Which events of a run are meant."""
+
+    run_id: str
+    """The run."""
+    kind: str | None = None
+    """Only this type."""
+    after: int = 0
+    """Only later numbers."""
+    limit: int | None = None
+    """At most so many."""
+
+
+def read_events(
+    connection: sqlite3.Connection, wanted: EventsWanted
+) -> list[StoredEvent]:
+    """Return events by ascending number."""
+    limit = wanted.limit
+    values = attrs.asdict(wanted) | {
+        # The row that holds ``after`` itself may come first and give nothing.
+        "limit": -1 if limit is None else limit + 1,
+    }
+    rows = connection.execute(EVENTS, values).fetchall()
+    lone = readable(rows, lambda row: list(_events_of_row(wanted.run_id, row)))
+    singles = [event for some in lone for event in some if event.seq > wanted.after]
+    found = [*singles, *islice(_chunk_events(connection, wanted), limit)]
+    return sorted(found, key=lambda event: event.seq)[:limit]
+
+
+def _chunk_events(
+    connection: sqlite3.Connection, wanted: EventsWanted
+) -> Iterator[StoredEvent]:
+    """Return the events in chunks, reading no chunk before it is its turn."""
+    rows = connection.execute(CHUNKS, attrs.asdict(wanted))
+    for event in _apart(connection, wanted.run_id, rows):
+        if event.seq > wanted.after and wanted.kind in (None, event.type):
+            try:
+                yield stored_event(*event)
+            except UNREADABLE as error:
+                skipped(error)
+
+
+def _apart(
+    connection: sqlite3.Connection, run_id: str, rows: Iterable[Sequence[Any]]
+) -> Iterator[ChunkEvent]:
+    find = lru_cache(REPEATED)(partial(payload_of, connection, run_id))
+    for row in rows:
+        try:
+            yield from events_in(run_id, EventChunk(*row), find)
+        except UNREADABLE as error:
+            skipped(error)
+
+
+def payload_of(connection: sqlite3.Connection, run_id: str, seq: int) -> object:
+    """Return the payload of an event in a chunk, which a later one repeats."""
+    row = connection.execute(CHUNK_OF, {"run_id": run_id, "seq": seq}).fetchone()
+    if row is None:
+        return None
+    chunk = EventChunk(*row)
+    return payloads_of(chunk)[seq - chunk.first]
+
+
+# -- rows of one event that came as text, and those of schema 1
+
+
+def _events_of_row(run_id: str, row: Sequence[Any]) -> Iterator[StoredEvent]:
+    """Return the events of a row ``seq, type, timestamp, place, payload, meta``."""
+    seq, kind, timestamp, place, payload, meta = row
+    if place is None:
+        yield stored_event(seq, kind, timestamp, _stage(payload), payload)
+        return
+    fields = read_place(run_id, place)
+    if isinstance(timestamp, bytes):
+        times = struct.unpack(f"<{len(timestamp) // 8}d", timestamp)
+        told = zip(times, json.loads(payload), strict=True)
+    else:
+        told = zip([timestamp], [json.loads(payload or "null")], strict=True)
+    for n, (moment, value) in enumerate(told):
+        event = {
+            **fields,
+            "type": kind,
+            "seq": seq + n,
+            "timestamp": moment,
+            "payload": value,
+            "meta": json.loads(meta or "null"),
+        }
+        yield stored_event(seq + n, kind, moment, fields["stage"], text_of(event))
+
+
+def _stage(text: str) -> str:
+    try:
+        return str(json.loads(text).get("stage") or "")
+    except (ValueError, AttributeError):
+        return ""
+
+
+def read_place(run_id: str, text: str) -> dict[str, Any]:
+    """Read what schema 1 wrote of where something happened.
+
+    Ids that begin with the run's are arrays of one text, and continue it.
+    """
+    stage, kind, attempt, scope, *names = json.loads(text)
+    origin, parent, own, cause, owner = (
+        f"{run_id}{name[0]}" if isinstance(name, list) else name for name in names
+    )
+    return {
+        "stage": stage,
+        "run_id": run_id,
+        "origin_run_id": origin,
+        "parent_run_id": parent,
+        "node_kind": kind,
+        "invocation_id": own,
+        "parent_invocation_id": cause,
+        "owner_invocation_id": owner,
+        "attempt": attempt,
+        "scope": scope,
+    }

@@ -1,0 +1,124 @@
+"""asyncio's loop for tests: its clock jumps, and it says which tasks it has.
+
+The one module of this shelf that imports asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - the test counterpart of the backend module
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import Context
+from functools import partial
+from typing import Any, TypeVar, TypeVarTuple
+
+from . import deadlocks as watching
+from .deadlocks import Watch
+
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def tasks_of_loop() -> dict[object, str]:
+    """Return all tasks of the current event loop, and their names."""
+    return {task: task.get_name() for task in asyncio.all_tasks()}
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """A selector that counts a timeout as passed instead of waiting for it."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._watch = watch
+        self._loop: JumpingLoop | None = None
+
+    def serve(self, loop: JumpingLoop) -> None:
+        """Say whose selector this is."""
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Poll; when nothing is ready, move ``now`` to the end of the wait.
+
+        Raises:
+            Deadlock: nothing will ever be ready, and nobody was watching.
+        """
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self._loop is None or self._loop.has_busy_threads():
+            return super().select(None)
+        if timeout is None or self.now > self._watch.limit:
+            return self._stand_still()
+        self.now += timeout
+        return ready
+
+    def _stand_still(self) -> Any:
+        if watching.is_callable_from_outside() or len(self.get_map()) > 1:
+            return super().select(None)  # a portal, or a socket: the world may answer
+        if watching.has_unknown_threads():
+            ready = super().select(watching.PATIENCE)
+            if ready:
+                return ready
+        if not self._watch.tell(self.now):
+            raise self._watch.take_error()
+        return []
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """What trio's autojumping ``MockClock`` is, for asyncio."""
+
+    def __init__(
+        self, watch: Watch | None = None, on_step: Callable[[], None] | None = None
+    ) -> None:
+        self.watch = watch or Watch()
+        self._on_step = on_step
+        self._jumping = JumpingSelector(self.watch)
+        self._jobs: set[object] = set()
+        super().__init__(self._jumping)
+        self._jumping.serve(self)
+        watching.watch_loop(self, self.watch)
+
+    def time(self) -> float:
+        """Return the virtual time, in seconds from 0."""
+        return self._jumping.now
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Call a function in the next turn, and whoever counts steps before it."""
+        if self._on_step is None:
+            return super().call_soon(callback, *args, context=context)
+        call = partial(callback, *args)
+        return super().call_soon(self._step, call, context=context)
+
+    def _step(self, call: Callable[[], object]) -> None:
+        if self._on_step is not None:
+            self._on_step()
+        call()
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Note that a thread is busy until its result is here."""
+        job = super().run_in_executor(executor, func, *args)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
+
+    async def shutdown_default_executor(self, *options: Any) -> None:
+        """Wait for the executor's threads in real time: they are joined by another one."""
+        self._jobs.add(self)
+        try:
+            await super().shutdown_default_executor(*options)
+        finally:
+            self._jobs.discard(self)
+
+    def has_busy_threads(self) -> bool:
+        """Tell whether a thread works for this loop."""
+        return bool(self._jobs) or watching.has_busy_workers(self)

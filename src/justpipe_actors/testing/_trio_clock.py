@@ -1,0 +1,118 @@
+"""trio's loop for tests: its clock jumps, and it says which tasks it has."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Any, NoReturn
+
+from trio.testing import MockClock
+
+import trio
+
+from . import deadlocks as watching
+from .deadlocks import Watch
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+def tasks_of_loop() -> dict[object, str]:
+    """Return all tasks of the current event loop, system tasks included, and their names."""
+    found: dict[object, str] = {}
+    root = trio.lowlevel.current_root_task()
+    queue = [root] if root is not None else []
+    while queue:
+        task = queue.pop()
+        found[task] = task.name
+        for nursery in task.child_nurseries:
+            queue.extend(nursery.child_tasks)
+    return found
+
+
+class JumpingInstrument(trio.abc.Instrument):
+    """Holds a ``MockClock`` back while threads are busy, and notices a standstill.
+
+    trio's clock jumps, and spins, as soon as no task is runnable.  Two polls in a row
+    without a task in between mean that not even ``wait_all_tasks_blocked`` has woken
+    anybody.
+    """
+
+    def __init__(
+        self,
+        clock: MockClock,
+        watch: Watch,
+        on_step: Callable[[], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._on_step = on_step
+        self._watch = watch
+        self._idle = 0
+        self._since = 0.0
+
+    def before_run(self) -> None:
+        """Say whose watch this is."""
+        watching.watch_loop(trio.lowlevel.current_trio_token(), self._watch)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Note that something happens."""
+        self._idle = 0
+        if self._on_step is not None:
+            self._on_step()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Let the clock jump only while no thread is busy."""
+        threshold = inf if trio.testing.active_thread_count() else 0
+        if self._clock.autojump_threshold != threshold:
+            self._clock.autojump_threshold = threshold
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Count the polls at which nothing could happen."""
+        if timeout or self._is_alive():
+            return
+        if self._clock.current_time() > self._watch.limit:
+            self._tell()
+        elif trio.lowlevel.current_statistics().seconds_to_next_deadline == inf:
+            self._count()
+
+    def _is_alive(self) -> bool:
+        if watching.is_callable_from_outside() or trio.testing.active_thread_count():
+            return True
+        now = trio.lowlevel.current_statistics()
+        # trio itself reads one socket, to be woken by.
+        sockets = getattr(now.io_statistics, "tasks_waiting_read", 1) - 1
+        sockets += getattr(now.io_statistics, "tasks_waiting_write", 0)
+        return bool(now.tasks_runnable or now.run_sync_soon_queue_size or sockets > 0)
+
+    def _count(self) -> None:
+        if not self._idle:
+            self._since = time.monotonic()
+        self._idle += 1
+        patience = watching.PATIENCE if watching.has_unknown_threads() else 0
+        if self._idle > 2 and time.monotonic() - self._since >= patience:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._idle = 0
+        if not self._watch.tell(self._clock.current_time()):
+            raise_in_main(self._watch.take_error())
+
+
+def raise_in_main(error: Exception) -> None:
+    """Raise an exception where trio's main task waits, as trio does for Ctrl-C.
+
+    There is no public way to do it; without the private one, Ctrl-C has to do.
+    """
+
+    def abort() -> NoReturn:
+        raise error
+
+    try:
+        runner: Any = trio._core._run.GLOBAL_RUN_CONTEXT.runner  # noqa: SLF001
+        runner.main_task._attempt_abort(abort)  # noqa: SLF001
+    except AttributeError:
+        _logger.exception("%s", error)
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,221 @@
+"""Stopping a run at every step of its scheduler, to see what its cleanup leaves behind.
+
+A cancellation may arrive at any moment, and the moments between two lines are the ones
+nobody thinks of.  They can be enumerated: under virtual time a run is a few hundred
+steps of the scheduler, so it is run once for each of them and stopped right there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any, Literal, TypeVar, assert_never
+
+import anyio
+import attrs
+
+from .._run.run import RunSnapshot
+from .._run.run_stream import RunStream
+from .._util.failpoints import Seam
+from ..errors import CleanupFailure
+from ..events import EventType
+from ..pipe import Pipe
+from .deadlocks import DAY, Watch, watched
+from .exploration import Subject, steady, subject_of
+from .harness import TestPipe
+from .leaks import nothing_left
+from .result import TestResult
+from .schedules import at_seams
+from .virtual_clock import Backend, counted_time
+
+
+How = Literal["cancel", "owner", "close"]
+"""``run.cancel()``, a cancelled scope around the block, or leaving the block early."""
+
+
+@attrs.define(eq=False)
+class Stopped:
+    """One run that is stopped at one step."""
+
+    subject: Subject
+    """What is run."""
+    how: How
+    """How it is stopped."""
+    at: int
+    """The step it is stopped at, from 1; never at -1."""
+    state: Any = attrs.field(init=False)
+    """What it is given."""
+    events: list[Any] = attrs.field(factory=list, init=False)
+    """What it said."""
+    steps: int = attrs.field(default=0, init=False)
+    """Steps of the scheduler so far."""
+    left: RunSnapshot | None = attrs.field(default=None, init=False)
+    """What it holds in the end."""
+    _run: RunStream | None = attrs.field(default=None, init=False)
+    _owner: anyio.CancelScope = attrs.field(init=False)
+    _reading: anyio.CancelScope = attrs.field(init=False)
+    _hooks: Counter[str] = attrs.field(factory=Counter, init=False)
+    _ends: Counter[str] = attrs.field(factory=Counter, init=False)
+
+    async def main(self) -> None:
+        """Run, and be stopped."""
+        self._owner, self._reading = anyio.CancelScope(), anyio.CancelScope()
+        self.state = self.subject.state()
+        run = self.subject.pipe.run(self.state, **self.subject.options)
+        with watched(), nothing_left(), self._owner:
+            self._run = run
+            async with run:
+                with self._reading:
+                    async for event in run:
+                        self.events.append(event)
+        self.at = -1
+        with suppress(RuntimeError):  # it was stopped before it began
+            self.left = run.snapshot()
+
+    def count(self) -> None:
+        """Count a step, and stop the run if it is the one."""
+        if self._run is None:
+            return
+        self.steps += 1
+        if self.steps != self.at:
+            return
+        match self.how:
+            case "cancel":
+                self._run.cancel(f"Cancelled at step {self.at}")
+            case "owner":
+                self._owner.cancel()
+            case "close":
+                self._reading.cancel()
+            case _:
+                assert_never(self.how)
+
+    @property
+    def status(self) -> str:
+        """How it ended."""
+        end = self._run.end if self._run is not None else None
+        return end.status.value if end is not None else "not begun"
+
+    def verify(self) -> None:
+        """Raise if the run has not ended as every run must."""
+        run = self._run
+        assert run is not None
+        if run.end is None:
+            assert not self.events, "it said something and never how it ended"
+            assert self.how == "owner", "it never said how it ended"
+            return
+        assert self.left is not None
+        assert not self.left.tokens, f"it still holds {self.left.tokens}"
+        assert not self.left.running, f"steps are at work: {self.left.running}"
+        self._verify_events()
+        self._verify_hooks()
+
+    def _verify_events(self) -> None:
+        numbers = [event.seq for event in self.events]
+        assert numbers == list(range(1, len(numbers) + 1)), "events are missing"
+        ends = [
+            at
+            for at, event in enumerate(self.events, 1)
+            if event.type is EventType.FINISH and event.stage == "system"
+        ]
+        assert ends in ([], [len(self.events)]), f"FINISH at {ends}"
+        was_read = self.how == "cancel"
+        assert ends or not was_read, "FINISH is missing"
+
+    def _verify_hooks(self) -> None:
+        twice = [run for run, count in self._ends.items() if count != 1]
+        assert not twice, "a run ended more than once"
+        names = Counter(hook.name for hook in self.subject.pipe.plan().shutdown)
+        for name, expected in names.items():
+            called = self._hooks[name]
+            assert called == expected, f"shutdown hook {name} ran {called} times"
+
+    # -- at the seams
+
+    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+        """Count hooks and ends."""
+        if self._run is None or run_id == "":
+            return
+        if seam is Seam.WIND_UP:
+            self._ends[run_id] += 1
+        elif seam is Seam.HOOK and run_id == self._run.run_id and run_id in self._ends:
+            self._hooks[who] += 1
+
+    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+        """Let it pass."""
+
+
+StateT = TypeVar("StateT")
+
+ALL_WAYS: tuple[How, ...] = ("cancel", "owner", "close")
+"""Every way to stop a run."""
+
+
+@attrs.frozen
+class Sweep:
+    """What ``cancel_everywhere`` has done when nothing was left behind."""
+
+    runs: int
+    """Runs that were stopped."""
+    steps: int
+    """Steps of the scheduler in a run that nobody stops."""
+    statuses: dict[str, int]
+    """How they ended, and how many."""
+
+
+def cancel_everywhere(  # noqa: PLR0913 - one call is the whole tool
+    pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
+    state: Callable[[], StateT],
+    check: Callable[[TestResult[StateT]], object] = lambda result: None,
+    *,
+    how: Collection[How] = ALL_WAYS,
+    steps: Sequence[int] | None = None,
+    most: int = 500,
+    backend: Backend = "trio",
+    **options: Any,
+) -> Sweep:
+    """Stop a run at every step, in every way, and check what it leaves.
+
+    Every time the run must end, with one status and nothing after it; shutdown hooks
+    must have been called once, no step may be at work and no task may be left.  Runs
+    are made as by ``explore``, and so it is called from a plain function.
+
+    Args:
+        pipe: the pipe, or a harness with mocks in place.
+        state: makes the state of a run.
+        check: is told what a run did before it was stopped and while it was; raises, or
+            returns False, when that is wrong.
+        how: ways of stopping.
+        steps: the steps to stop at; all by default.
+        most: steps to stop at, for each way; of more than that, as many are picked
+            evenly.
+        backend: the event loop.
+        **options: as for ``Pipe.run``.
+
+    Raises:
+        CleanupFailure: something was left, or a check failed.
+    """
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    total = _trial(subject, "cancel", -1).steps
+    chosen = range(1, total + 1) if steps is None else steps
+    chosen = chosen[:: max(1, -(-len(chosen) // most))]
+    runs = [_trial(subject, way, step) for way in how for step in chosen]
+    statuses = Counter(stopped.status for stopped in runs)
+    return Sweep(len(runs), total, dict(statuses))
+
+
+def _trial(subject: Subject, how: How, step: int) -> Stopped:
+    """Stop one run, and raise if it did not end as it must."""
+    stopped = Stopped(subject, how, step)
+    clock = counted_time(subject.backend, Watch(DAY), stopped.count)
+    try:
+        with steady(), at_seams(stopped):
+            anyio.run(stopped.main, **clock)
+        stopped.verify()
+        subject.judge(stopped.events, stopped.state)
+    except Exception as problem:
+        text = f"{type(problem).__name__}: {problem}"
+        raise CleanupFailure(text, how, step) from problem
+    return stopped

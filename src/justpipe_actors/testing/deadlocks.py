@@ -1,0 +1,219 @@
+"""Noticing that nothing can happen any more, and telling whoever should know.
+
+A loop that jumps has a ``Watch``.  When the loop finds itself at a standstill, it writes
+down who waits for what and cancels the block that is ``watched``, which then raises
+``Deadlock``.  Without such a block, or when that did not help, the loop raises it itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import sysconfig
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio
+import attrs
+from anyio.lowlevel import current_token
+
+import trio
+
+from .._engine.invocation import Activation
+from .._run.run import Run
+from ..errors import Deadlock
+
+
+_LIBRARIES = (
+    str(Path(sysconfig.get_path("stdlib"), "asyncio")),
+    *(
+        str(Path(module.__file__ or "").parent)
+        for module in (anyio, trio, sys.modules[__name__.partition(".")[0]])
+    ),
+)
+"""Where nobody looks for his own mistakes."""
+
+HEADLINE = "Deadlock: every task waits, and no timer will wake one."
+
+
+def describe_waiting(now: float) -> str:
+    """Return one line per run, and under it who holds it up."""
+    lines = [HEADLINE, f"  The loop's clock says {now:g} s."]
+    runs = sorted(_live_runs(), key=lambda run: run.order.run_id)
+    for run in runs:
+        lines += _describe(run)
+    if not runs:
+        lines.append("  No run of a pipe is alive.")
+    return "\n".join(lines)
+
+
+def _live_runs() -> list[Run]:
+    return [it for it in gc.get_objects() if isinstance(it, Run) and it.is_alive]
+
+
+def _describe(run: Run) -> Iterator[str]:
+    ledger = run.ledger
+    held = ", ".join(f"{who} x{count}" for who, count in ledger.holders.items())
+    yield (
+        f"  Run {run.order.run_id[:8]} of pipe '{ledger.plan.name}' "
+        f"({run.age:g} s old) is held by: {held or 'nobody'}"
+    )
+    running = sorted(ledger.activations, key=lambda one: (-one.seconds, one.node.name))
+    for invocation in running:
+        if isinstance(invocation, Activation):
+            yield (
+                f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "
+                f"{where_it_waits(invocation.coroutine)}"
+            )
+    for wave in ledger.waves.values():
+        for name in wave.waiting():
+            gate = wave.doorways[name].gate
+            missing = ", ".join(gate.missing()) if gate is not None else ""
+            yield f"    join '{name}' waits for: {missing}"
+
+
+def where_it_waits(coroutine: Any) -> str:
+    """Return the innermost line of the user's code that a coroutine waits in."""
+    if coroutine is None:
+        return "in the engine"  # between two calls of the user's code
+    place = "inside a library"
+    while coroutine is not None:
+        frame = _first(coroutine, "cr_frame", "gi_frame", "ag_frame")
+        if frame is not None and not _is_ours(frame.f_code):
+            code: CodeType = frame.f_code
+            place = f"in {code.co_name}, {code.co_filename}:{frame.f_lineno}"
+        coroutine = _first(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
+    return place
+
+
+def _first(thing: object, *names: str) -> Any:
+    for name in names:
+        value = getattr(thing, name, None)
+        if value is not None:
+            return value
+    return None
+
+
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(_LIBRARIES)
+
+
+DAY = 24 * 3600.0
+"""Seconds."""
+
+YEAR = 365 * DAY
+"""Seconds."""
+
+PATIENCE = 1.0
+"""Real seconds that threads unknown to the loop have to wake it."""
+
+_QUIET_THREADS = ("Trio thread",)
+"""How idle threads of trio's cache are called."""
+
+
+@attrs.define(eq=False)
+class Watch:
+    """What one loop knows about its own standstill."""
+
+    horizon: float = YEAR
+    """Virtual seconds a program may go on in which only timers do."""
+    limit: float = attrs.field(
+        default=attrs.Factory(lambda self: self.horizon, takes_self=True), init=False
+    )
+    """When that is over, by the loop's clock."""
+    scope: anyio.CancelScope | None = None
+    """The block to cancel, when one is watched."""
+    report: str | None = None
+    """Who waited for what, once that is known."""
+
+    def tell(self, now: float) -> bool:
+        """Write down who waits and cancel the watched block.
+
+        Returns:
+            Whether there was a block that had not been told yet.
+        """
+        if self.report is None:
+            self.report = describe_waiting(now)
+        self.limit = max(self.limit, now + DAY)  # for what is cleaned up now
+        if self.scope is None or self.scope.cancel_called:
+            return False
+        self.scope.cancel()
+        return True
+
+    def take_error(self) -> Deadlock:
+        """Return what to raise, and begin anew."""
+        report, self.report = self.report, None
+        return Deadlock(report or HEADLINE)
+
+
+_watches: WeakKeyDictionary[object, Watch] = WeakKeyDictionary()
+"""The watch of a loop, by what anyio calls its native token."""
+
+
+def watch_loop(loop: object, watch: Watch) -> None:
+    """Note which watch belongs to an asyncio loop, or to the token of a trio loop."""
+    _watches[loop] = watch
+
+
+def current_watch() -> Watch | None:
+    """Return the watch of the loop this is called in, if its clock jumps."""
+    return _watches.get(current_token().native_token)
+
+
+@contextmanager
+def watched() -> Generator[None]:
+    """Raise ``Deadlock`` from a block in which nothing can happen any more.
+
+    It does nothing in a loop whose clock does not jump.
+    """
+    watch = current_watch()
+    if watch is None:
+        yield
+        return
+    outer = watch.scope
+    scope = watch.scope = anyio.CancelScope()
+    watch.limit = anyio.current_time() + watch.horizon
+    try:
+        with scope:
+            yield
+    except Exception as error:
+        if not scope.cancel_called:
+            raise
+        raise watch.take_error() from error
+    finally:
+        watch.scope = outer
+    if scope.cancel_called:
+        raise watch.take_error()
+
+
+def is_callable_from_outside() -> bool:
+    """Tell whether this loop serves other threads, as a blocking portal's does."""
+    return threading.current_thread() is not threading.main_thread()
+
+
+def has_unknown_threads() -> bool:
+    """Tell whether there are threads of which the loop knows nothing."""
+    return any(_is_unknown(thread) for thread in threading.enumerate())
+
+
+def _is_unknown(thread: threading.Thread) -> bool:
+    if thread is threading.current_thread() or isinstance(thread, threading.Timer):
+        return False
+    is_pooled = hasattr(thread, "idle_workers")  # one of anyio's
+    return not is_pooled and not thread.name.startswith(_QUIET_THREADS)
+
+
+def has_busy_workers(loop: object) -> bool:
+    """Tell whether a thread of anyio's pool works for an asyncio loop."""
+    for thread in threading.enumerate():
+        idle: Any = getattr(thread, "idle_workers", None)
+        if idle is None or getattr(thread, "loop", None) is not loop:
+            continue
+        if thread not in idle and not getattr(thread, "stopping", False):
+            return True
+    return False

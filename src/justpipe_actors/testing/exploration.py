@@ -1,0 +1,283 @@
+"""Running a pipeline under many schedules, to find what only bad luck would show.
+
+A step that reads shared state, waits, and writes it back is wrong, and may never fail in
+a test: its neighbour happens to be elsewhere.  ``explore`` runs the pipeline again and
+again under virtual time and holds its steps up at different moments, before they are
+called, whenever they go on after a wait, before what they answered takes effect.  When a
+check fails it takes holds away until only those are left that matter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+
+import trio
+
+from .._util.failpoints import Seam
+from ..errors import ScheduleFailure
+from ..events import Event
+from ..pipe import Pipe
+from . import schedules as holds
+from .deadlocks import DAY, watched
+from .harness import TestPipe
+from .result import TestResult, final_state
+from .schedules import USERS, Crossing, Schedule, at_seams, lines
+from .virtual_clock import Backend, virtual_time
+
+
+class _InOrder:
+    """In place of trio's random numbers: tasks run in the order of their age."""
+
+    def shuffle(self, batch: list[Any]) -> None:
+        batch.reverse()  # trio takes them from the end
+
+    def random(self) -> float:
+        return 0.0
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+@contextmanager
+def steady(seed: object = 0) -> Generator[None]:
+    """Let trio schedule in order and ``random`` begin at the same place, for a while.
+
+    Raises:
+        RuntimeError: this version of trio is not known.
+    """
+    core: Any = trio._core._run  # noqa: SLF001 - there is no public way
+    names = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
+    if not all(hasattr(core, name) for name in names):
+        msg = f"trio {trio.__version__} hides its scheduler; use backend='asyncio'."
+        raise RuntimeError(msg)
+    before = {name: getattr(core, name) for name in names}
+    numbers = random.getstate()
+    random.seed(str(seed))
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _InOrder()  # noqa: SLF001
+    try:
+        yield
+    finally:
+        random.setstate(numbers)
+        for name, value in before.items():
+            setattr(core, name, value)
+
+
+Check = Callable[[TestResult[Any]], object]
+"""Raises, or returns False, when a run did not do what it should."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Subject:
+    """What is run, and what makes a run a good one."""
+
+    pipe: Pipe[Any, Any]
+    """A copy of the pipe under test, mocks in place, with every step on the loop."""
+    steps: frozenset[str]
+    """Its own steps."""
+    state: Callable[[], Any]
+    """Makes the state of a run."""
+    check: Check
+    """Is told what a run did."""
+    backend: Backend
+    """The event loop."""
+    options: Mapping[str, Any]
+    """As for ``Pipe.run``."""
+
+    def judge(self, events: list[Event], state: Any) -> TestResult[Any]:
+        """Return what a run did.
+
+        Args:
+            events: what it said.
+            state: what it was given.
+
+        Raises:
+            Exception: the check's, when that is wrong.
+        """
+        result = TestResult(events, final_state(events, state, self.steps))
+        if self.check(result) is False:
+            msg = "the check returned False"
+            raise AssertionError(msg)
+        return result
+
+
+def subject_of(pipe: Pipe[Any, Any] | TestPipe[Any, Any], **details: Any) -> Subject:
+    """Prepare a pipe, or a harness with mocks, for being run often.
+
+    Args:
+        pipe: the pipe or the harness.
+        **details: the other fields of a ``Subject``.
+    """
+    harness = pipe if isinstance(pipe, TestPipe) else TestPipe(pipe)
+    steps = frozenset(harness.pipe.registry.steps)
+    return Subject(pipe=harness.overlaid(inline=True), steps=steps, **details)
+
+
+StateT = TypeVar("StateT")
+
+
+@attrs.frozen
+class Exploration:
+    """What ``explore`` has seen when nothing failed."""
+
+    schedules: int
+    """Runs, the plain one included."""
+    interleavings: int
+    """Different orders in which seams were crossed."""
+    crossings: int
+    """Seams crossed in the plain run."""
+    seed: object
+    """What the schedules were drawn from."""
+
+
+@attrs.frozen
+class _Trial:
+    """One run under one schedule."""
+
+    result: TestResult[Any] | None
+    trace: list[Crossing]
+    problem: Exception | None
+
+
+def _trial(subject: Subject, where: Collection[Seam], choices: Sequence[int]) -> _Trial:
+    """Run once under a schedule, and check."""
+    schedule = Schedule(choices, where)
+    clock = virtual_time(subject.backend, horizon=DAY)
+    try:
+        with steady(), at_seams(schedule):
+            events, state = anyio.run(_run, subject, **clock)
+        result = subject.judge(events, state)
+    except Exception as problem:  # noqa: BLE001 - it is what we look for
+        return _Trial(None, schedule.trace, problem)
+    return _Trial(result, schedule.trace, None)
+
+
+async def _run(subject: Subject) -> tuple[list[Event], Any]:
+    state = subject.state()
+    with watched():
+        async with subject.pipe.run(state, **subject.options) as run:
+            events = [event async for event in run]
+    return events, state
+
+
+def explore(  # noqa: PLR0913 - one call is the whole tool
+    pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
+    state: Callable[[], StateT],
+    check: Callable[[TestResult[StateT]], object],
+    *,
+    schedules: int = 200,
+    seed: object = 0,
+    seams: Collection[Seam] = USERS,
+    backend: Backend = "trio",
+    **options: Any,
+) -> Exploration:
+    """Run a pipeline under many schedules and check each run.
+
+    Every run has a new state, a clock that jumps, and the same numbers from ``random``.
+    On trio the same seed gives the same runs, on every machine.  Synchronous steps stay
+    on the loop whatever their placement, and nothing is persisted.  It opens loops of its
+    own, so call it from a plain function.
+
+    Args:
+        pipe: the pipe, or a harness with mocks in place; give those functions as side
+            effects, as a list of them would be used up by the first run.
+        state: makes the state of a run.
+        check: is told what a run did; raises, or returns False, when that is wrong.
+        schedules: runs, the plain one included.
+        seed: what schedules are drawn from.
+        seams: where tasks may be held up.
+        backend: the event loop.
+        **options: as for ``Pipe.run``.
+
+    Raises:
+        ScheduleFailure: a check failed or a run raised; with the shortest schedule that
+            does it, to be given to ``replay``.
+    """
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    run = partial(_trial, subject, seams)
+    plain = run([])
+    _tell(subject, plain, [], "under the plain schedule")
+    seen = {_order(plain)}
+    length = max(1, len(plain.trace))
+    drawn = islice(holds.schedules(seed, length), schedules - 1)
+    for number, choices in enumerate(drawn, 1):
+        trial = run(choices)
+        seen.add(_order(trial))
+        if trial.problem is not None:
+            name = f"schedule {number} of seed {seed!r}"
+            best, story = _shorten(run, trial, choices)
+            _tell(subject, run(best), best, f"under {name}, {story}")
+    return Exploration(schedules, len(seen), len(plain.trace), seed)
+
+
+def replay(
+    pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
+    state: Callable[[], StateT],
+    check: Callable[[TestResult[StateT]], object],
+    *,
+    choices: Sequence[int],
+    seams: Collection[Seam] = USERS,
+    backend: Backend = "trio",
+    **options: Any,
+) -> TestResult[StateT]:
+    """Run a pipeline under one schedule and return what it did.
+
+    Args:
+        pipe: as for ``explore``.
+        state: as for ``explore``.
+        check: as for ``explore``.
+        choices: what happens at each seam: the attribute of a ``ScheduleFailure``, or
+            what ``justpipe_actors.testing.strategies.schedules()`` draws.
+        seams: as for ``explore``.
+        backend: as for ``explore``.
+        **options: as for ``Pipe.run``.
+
+    Raises:
+        ScheduleFailure: the check failed or the run raised.
+    """
+    subject = subject_of(
+        pipe, state=state, check=check, backend=backend, options=options
+    )
+    trial = _trial(subject, seams, choices)
+    _tell(subject, trial, choices, "under this schedule")
+    assert trial.result is not None
+    return trial.result
+
+
+def _order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
+    return tuple((it.seam, it.run, it.who) for it in trial.trace)
+
+
+def _shorten(
+    run: Callable[[Sequence[int]], _Trial], trial: _Trial, choices: list[int]
+) -> tuple[list[int], str]:
+    """Return the shortest schedule that fails in the same way, and how it was found."""
+    kind, tries = type(trial.problem), 0
+
+    def fails(fewer: list[int]) -> bool:
+        nonlocal tries
+        tries += 1
+        return type(run(fewer).problem) is kind
+
+    best = holds.shorten(choices, fails, budget=300)
+    held, left = sum(map(bool, choices)), sum(map(bool, best))
+    holding = f"{held} hold{'s' if held > 1 else ''}"
+    return best, f"shortened from {holding} to {left} in {tries} more runs"
+
+
+def _tell(subject: Subject, trial: _Trial, choices: Sequence[int], when: str) -> None:
+    """Raise what a trial found, if it found something."""
+    if trial.problem is None:
+        return
+    problem = f"{type(trial.problem).__name__}: {trial.problem}".strip()
+    report = f"It failed {when}, on {subject.backend}:\n{lines(trial.trace)}"
+    raise ScheduleFailure(problem, choices, report) from trial.problem

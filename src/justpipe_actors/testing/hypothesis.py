@@ -1,0 +1,23 @@
+"""Schedules for hypothesis, which then searches and shrinks in its own way.
+
+::
+
+    @given(choices=schedules())
+    def test_no_update_is_lost(choices):
+        replay(pipe, Account, check, choices=choices)
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from .schedules import HOLDS
+
+
+def schedules(most: int = 60) -> st.SearchStrategy[list[int]]:
+    """Draw what happens at each seam of a run, for ``replay``.
+
+    Args:
+        most: seams at which something may happen; the run goes on plainly after them.
+    """
+    return st.lists(st.integers(0, len(HOLDS) - 1), max_size=most)

@@ -1,0 +1,289 @@
+"""What tests put at the engine's seams: schedules, and faults."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import contextmanager
+from random import Random
+
+import anyio
+import attrs
+from anyio.lowlevel import cancel_shielded_checkpoint
+
+from .._util import failpoints as seams
+from .._util.failpoints import Seam, Seams
+
+
+@attrs.frozen
+class Hold:
+    """How long a task is held up."""
+
+    turns: int = 0
+    """Turns of the scheduler."""
+    seconds: float = 0.0
+    """Virtual time; everybody who can go on without waiting for time does, meanwhile."""
+
+    def __str__(self) -> str:
+        if self.seconds:
+            return f"{self.seconds:g} s"
+        return f"{self.turns} turn{'s' if self.turns > 1 else ''}"
+
+
+HOLDS = (
+    Hold(),
+    Hold(turns=1),
+    Hold(turns=3),
+    Hold(seconds=0.001),
+    Hold(seconds=0.1),
+    Hold(seconds=1.0),
+)
+"""What a choice means, by its number; 0 is to go on."""
+
+
+def schedules(seed: object, length: int) -> Iterator[list[int]]:
+    """Draw schedules without end, for a run that crosses so many seams.
+
+    Every other one holds one task up once: everywhere in turn, in random order, for long
+    first.  Most races need one unlucky moment, and these find each of them for certain.
+    The others hold tasks up a few times anywhere, or often: some races need two, and
+    some need everything to be late.
+    """
+    random = Random(str(seed))
+    for single in _singles(random, length):
+        yield single
+        yield draw(random, length)
+    while True:
+        yield draw(random, length)
+
+
+_STRENGTHS = (5, 3, 2, 4, 1)
+"""All holds, in the order in which they are tried alone: the long, then the short."""
+
+
+def _singles(random: Random, length: int) -> Iterator[list[int]]:
+    for strength in _STRENGTHS:
+        for place in random.sample(range(length), length):
+            yield [0] * place + [strength]
+
+
+def draw(random: Random, length: int) -> list[int]:
+    """Draw a schedule: a few holds anywhere, or many short ones, or many long ones."""
+    choices = [0] * length
+    match random.randrange(3):
+        case 0:
+            for _ in range(2 + random.randrange(2)):
+                choices[random.randrange(length)] = random.randrange(1, len(HOLDS))
+            return choices
+        case 1:
+            return [random.choice((0, 0, 1, 2)) for _ in choices]
+        case _:
+            return [random.choice((0, 0, 0, 3, 4, 5)) for _ in choices]
+
+
+def shorten(
+    choices: Sequence[int], fails: Callable[[list[int]], bool], budget: int
+) -> list[int]:
+    """Take holds away, then weaken the rest, as long as it still fails.
+
+    Args:
+        choices: a schedule that fails.
+        fails: tries another one.
+        budget: tries at most.
+    """
+    shrinking = _Shrinking(_trimmed(choices), fails, budget)
+    shrinking.remove()
+    shrinking.replace_by_one()
+    shrinking.weaken()
+    return shrinking.best
+
+
+def _trimmed(choices: Sequence[int]) -> list[int]:
+    """Leave out what says at the end that nothing happens; so does the end."""
+    held = [at for at, choice in enumerate(choices, 1) if choice]
+    return list(choices[: held[-1]]) if held else []
+
+
+@attrs.define
+class _Shrinking:
+    best: list[int]
+    fails: Callable[[list[int]], bool]
+    budget: int
+
+    def attempt(self, choices: list[int]) -> bool:
+        choices = _trimmed(choices)
+        if self.budget <= 0 or choices == self.best:
+            return False
+        self.budget -= 1
+        if self.fails(choices):
+            self.best = choices
+            return True
+        return False
+
+    def remove(self) -> None:
+        """Delta debugging: drop halves, quarters, ... of the holds."""
+        size = max(1, len(self._held()) // 2)
+        while size:
+            held, start = self._held(), 0
+            while start < len(held):
+                gone = set(held[start : start + size])
+                fewer = [0 if at in gone else c for at, c in enumerate(self.best)]
+                if self.attempt(fewer):
+                    held = self._held()
+                else:
+                    start += size
+            size //= 2
+
+    def replace_by_one(self) -> None:
+        """Try a single hold anywhere: two that only make up for each other hide it."""
+        held = self._held()
+        if len(held) < 2:
+            return
+        for hold in sorted({self.best[at] for at in held}, reverse=True):
+            for at in range(len(self.best)):
+                if self.attempt([0] * at + [hold]):
+                    return
+
+    def weaken(self) -> None:
+        """Replace each hold by the shortest that does."""
+        for at in self._held():
+            for weaker in range(1, self.best[at]):
+                if self.attempt([*self.best[:at], weaker, *self.best[at + 1 :]]):
+                    break
+
+    def _held(self) -> list[int]:
+        return [at for at, choice in enumerate(self.best) if choice]
+
+
+@contextmanager
+def at_seams(there: Seams) -> Generator[None]:
+    """Let something stand at the engine's seams for a while, in all loops.
+
+    Raises:
+        RuntimeError: something else stands there already.
+    """
+    if seams.active is not None:
+        msg = "Something stands at the seams already; explore one thing at a time."
+        raise RuntimeError(msg)
+    seams.active = there
+    try:
+        yield
+    finally:
+        seams.active = None
+
+
+@attrs.frozen
+class Crossing:
+    """A seam that was crossed."""
+
+    time: float
+    """Virtual seconds."""
+    seam: Seam
+    """The place."""
+    run: int
+    """The run, numbered in the order of appearance from 1; 0 for none."""
+    who: str
+    """The step, hook or observer."""
+    hold: Hold
+    """What happened there."""
+
+    def __str__(self) -> str:
+        held = f"   held for {self.hold}" if self.hold != HOLDS[0] else ""
+        run = f"  (run {self.run})" if self.run > 1 else ""
+        return f"{self.time:10.3f}  {self.seam.value:8}  {self.who}{run}{held}"
+
+
+USERS = frozenset(
+    {
+        Seam.TAKE,
+        Seam.CALL,
+        Seam.RESUME,
+        Seam.EMIT,
+        Seam.HANDLE,
+        Seam.SETTLE,
+        Seam.PULL,
+        Seam.TIMER,
+        Seam.CHILD,
+        Seam.HOOK,
+    }
+)
+"""The seams around the user's own code, where a pipeline's races are."""
+
+
+@attrs.define(eq=False)
+class Schedule:
+    """Holds tasks up as a list of choices says, and keeps a trace."""
+
+    choices: Sequence[int]
+    """What happens at each crossing, by the numbers of ``HOLDS``."""
+    where: Collection[Seam] = USERS
+    """The seams that take a choice; the others are passed."""
+    trace: list[Crossing] = attrs.field(factory=list, init=False)
+    """What was crossed, in order."""
+    _left: Iterator[int] = attrs.field(init=False)
+    _runs: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._left = iter(self.choices)
+
+    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+        """Hold the task up, shielded, as the next choice says."""
+        if seam not in self.where:
+            return
+        hold = HOLDS[next(self._left, 0)]
+        run = self._runs.setdefault(run_id, len(self._runs) + 1) if run_id else 0
+        self.trace.append(Crossing(anyio.current_time(), seam, run, who, hold))
+        for _ in range(hold.turns):
+            await cancel_shielded_checkpoint()
+        if hold.seconds:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(hold.seconds)
+
+    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+        """Let it pass: nobody can wait here."""
+
+
+@attrs.define(eq=False)
+class Fault:
+    """Fails once, at one crossing of one seam."""
+
+    seam: Seam
+    """The place."""
+    error: Exception
+    """What is raised there."""
+    at: int = 0
+    """How many crossings go well before."""
+    crossed: int = attrs.field(default=0, init=False)
+    """Crossings so far, the failing one included."""
+
+    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+        """Fail, if it is time."""
+        self.cross(seam, run_id, who)
+
+    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+        """Fail, if it is time."""
+        if seam is not self.seam:
+            return
+        self.crossed += 1
+        if self.crossed == self.at + 1:
+            raise self.error
+
+
+def lines(trace: Iterable[Crossing], most: int = 80) -> str:
+    """Return a trace as text; of a long one, the part around its holds."""
+    crossings = list(trace)
+    held = [at for at, it in enumerate(crossings) if it.hold != HOLDS[0]]
+    first = max(0, (held[0] if held else len(crossings)) - most // 2)
+    shown = crossings[first : first + most]
+    text = [f"    {crossing}" for crossing in shown]
+    if first:
+        text.insert(0, f"    ... {first} before")
+    if first + most < len(crossings):
+        text.append(f"    ... {len(crossings) - first - most} after")
+    return "\n".join(text)
