@@ -470,7 +470,7 @@ def test_a_locked_store_is_a_sentence(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W17: runs that cannot be deleted are named with the reason, status 1."""
-    monkeypatch.setattr("justpipe_actors.storage.sqlite.connection.PATIENCE", 0.01)
+    monkeypatch.setattr("justpipe_actors.storage.sqlite.connection.LOCK_TIMEOUT", 0.01)
     twelve(store)
     other = sqlite3.connect(store.root / "aa" / "runs.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -24,24 +24,24 @@ from justpipe_actors.outcomes import (
 )
 from justpipe_actors.storage.chunk_encoder import (
     Encoder,
-    changed,
+    apply_changes,
     changes_between,
-    end_text,
+    encode_end,
 )
 from justpipe_actors.storage.chunk_format import (
+    decode_fields,
+    decode_payloads,
+    encode_fields,
     event_texts,
-    fields_text,
-    payloads_of,
-    read_fields,
 )
 from justpipe_actors.storage.event_columns import (
-    SHARED,
-    copied,
-    has_text_keys,
-    meta_text,
-    value_of,
+    MIN_STREAM_EVENTS,
+    encode_meta,
+    has_only_text_keys,
+    restore_value,
+    snapshot_value,
 )
-from justpipe_actors.storage.recorder import LONGEST, Backlog
+from justpipe_actors.storage.recorder import MAX_QUEUED_EVENTS, EventQueue
 
 
 plain = st.recursive(
@@ -69,7 +69,7 @@ def test_changes_lead_from_one_state_to_the_next(before: Any, after: Any) -> Non
     changes = json.loads(json.dumps(changes_between(before, after)))
     kept = json.dumps(before)
 
-    made = changed(before, changes)
+    made = apply_changes(before, changes)
 
     # The order of keys is no content.
     assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
@@ -94,22 +94,22 @@ def happened(seq: int, kind: EventType, payload: object, **more: Any) -> Event:
 
 def stored(events: list[Event], *, limit: int = 10_000, every: int = 99) -> list[Any]:
     """Return events as they come out of the chunks they went into."""
-    backlog, encoder = Backlog(keeps_states=True), Encoder("run", "full", limit)
+    queue, encoder = EventQueue(stores_states=True), Encoder("run", "full", limit)
     chunks = []
     for n, event in enumerate(events, 1):
-        backlog.add(event)
+        queue.add(event)
         if n % every == 0:
-            backlog.close()
-    chunks = [encoder.chunk(one, may_refer=True) for one in backlog.take()]
+            queue.close()
+    chunks = [encoder.chunk(one, allow_references=True) for one in queue.take()]
     payloads = {
         chunk.first + n: payload
         for chunk in chunks
-        for n, payload in enumerate(payloads_of(chunk))
+        for n, payload in enumerate(decode_payloads(chunk))
     }
     texts = [
         text for chunk in chunks for text in event_texts("run", chunk, payloads.get)
     ]
-    assert len(backlog) == backlog.weight == backlog.lost == 0
+    assert len(queue) == queue.queued_bytes == queue.lost_events == 0
     return [json.loads(text) for text in texts]
 
 
@@ -124,7 +124,7 @@ def test_a_copy_says_what_the_codec_says(value: Any) -> None:
 @given(st.lists(odd))
 def test_keys_that_are_no_texts_are_noticed(values: list[Any]) -> None:
     """What ``json`` would write is what the codec writes, or the keys say that it is not."""
-    if has_text_keys(values):
+    if has_only_text_keys(values):
         with suppress(ValueError, TypeError):
             text = json.dumps(values, allow_nan=False)
             assert json.loads(text) == to_plain(values)
@@ -133,11 +133,11 @@ def test_keys_that_are_no_texts_are_noticed(values: list[Any]) -> None:
 def test_a_copy_is_of_its_moment() -> None:
     """What happens to the value later does not reach the copy."""
     value = {"list": [1, {"k": 2}]}
-    copy = copied(value)
+    copy = snapshot_value(value)
     value["list"].append(3)
 
-    assert value_of(copy) == {"list": [1, {"k": 2}]}
-    assert copied({"n": 1}) != copied({"n": True})
+    assert restore_value(copy) == {"list": [1, {"k": 2}]}
+    assert snapshot_value({"n": 1}) != snapshot_value({"n": True})
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -158,7 +158,7 @@ def test_what_finish_says_is_written_the_same_by_hand(count: int) -> None:
     )
     end = PipelineEndData(PipelineTerminalStatus.SUCCESS, 0.5, metrics=metrics)
 
-    assert json.loads(end_text(end)) == to_plain(end)
+    assert json.loads(encode_end(end)) == to_plain(end)
     (event,) = stored([happened(1, EventType.FINISH, end)])
     assert event["payload"] == to_plain(end)
 
@@ -177,7 +177,7 @@ def test_what_finish_says_is_written_the_same_by_hand(count: int) -> None:
 )
 def test_meta_is_written_the_same_by_hand(meta: dict[str, Any]) -> None:
     """The usual meta is written without the codec, and reads the same."""
-    text = meta_text(meta)
+    text = encode_meta(meta)
 
     assert text is not None
     assert json.loads(text) == to_plain(meta)
@@ -185,7 +185,7 @@ def test_meta_is_written_the_same_by_hand(meta: dict[str, Any]) -> None:
 
 def test_no_meta_is_null() -> None:
     """An event without meta has null in the array of its chunk."""
-    assert meta_text(None) == "null"
+    assert encode_meta(None) == "null"
 
 
 @given(st.sampled_from(["r", "run_id", "0123456789abcdef"]), st.lists(name))
@@ -195,8 +195,8 @@ def test_shortened_ids_come_back(run_id: str, names: list[str | None]) -> None:
     alike: dict[str, object] = {"stage": "$", "scope": names}
 
     for told in ({}, alike):
-        text = fields_text(run_id, told, {"invocation_id": ids})
-        found = read_fields(run_id, text)
+        text = encode_fields(run_id, told, {"invocation_id": ids})
+        found = decode_fields(run_id, text)
         assert found == {"run_id": run_id, **told, "each": {"invocation_id": ids}}
 
 
@@ -205,12 +205,12 @@ def test_long_ids_are_shortened() -> None:
     run_id = "0123456789abcdef"
     ids = [f"{run_id}:1", f"{run_id}:2"]
 
-    text = fields_text(
+    text = encode_fields(
         run_id, {}, {"invocation_id": ids, "owner_invocation_id": ids[:]}
     )
 
     assert run_id not in text
-    assert read_fields(run_id, text)["each"]["owner_invocation_id"] == ids
+    assert decode_fields(run_id, text)["each"]["owner_invocation_id"] == ids
 
 
 @given(
@@ -238,42 +238,42 @@ def test_chunks_are_the_events_again(
 def test_a_stream_of_tokens_is_known_to_be_alike() -> None:
     """Tokens of a kin have a chunk of their own, cut at what comes between."""
     events = [happened(1, EventType.STEP_START, None)]
-    for n in range(2, 2 + SHARED):
+    for n in range(2, 2 + MIN_STREAM_EVENTS):
         events.append(happened(n, EventType.TOKEN, "t"))
-    events.append(happened(2 + SHARED, EventType.STEP_END, {}))
-    backlog = Backlog(keeps_states=True)
-    backlog.knows_kin = True
+    events.append(happened(2 + MIN_STREAM_EVENTS, EventType.STEP_END, {}))
+    queue = EventQueue(stores_states=True)
+    queue.tokens_are_unchanged = True
     for event in events:
-        backlog.add(event)
+        queue.add(event)
 
-    assert [len(one) for one in backlog.take()] == [1, SHARED, 1]
+    assert [len(one) for one in queue.take()] == [1, MIN_STREAM_EVENTS, 1]
     assert stored(events) == [event_to_plain(event) for event in events]
 
 
 def test_what_hooks_have_broken_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     """Events that are none any more are lost, and said to be; others are not."""
-    backlog = Backlog(keeps_states=True)
-    backlog.add(replace(happened(1, EventType.TOKEN, "t"), type="odd"))  # type: ignore[arg-type]
-    backlog.close()
-    backlog.add(happened(2, EventType.TOKEN, "t"))
+    queue = EventQueue(stores_states=True)
+    queue.add(replace(happened(1, EventType.TOKEN, "t"), type="odd"))  # type: ignore[arg-type]
+    queue.close()
+    queue.add(happened(2, EventType.TOKEN, "t"))
 
-    assert [one.first for one in backlog.take()] == [2]
-    assert backlog.lost == 1
+    assert [one.first for one in queue.take()] == [2]
+    assert queue.lost_events == 1
     assert "Lost 1 events" in caplog.text
 
 
 def test_a_backlog_knows_when_it_is_long() -> None:
     """Many events, or heavy ones, are to be closed; closing them lightens the list."""
-    backlog = Backlog(keeps_states=True)
-    heavy = backlog.add(happened(1, EventType.STEP_END, ["x" * 1_000_000]))
-    told = [backlog.is_long]
-    backlog.close()
-    told.append(backlog.is_long)
-    assert backlog.weight > 1_000_000
+    queue = EventQueue(stores_states=True)
+    heavy = queue.add(happened(1, EventType.STEP_END, ["x" * 1_000_000]))
+    told = [queue.is_batch_full]
+    queue.close()
+    told.append(queue.is_batch_full)
+    assert queue.queued_bytes > 1_000_000
 
-    for n in range(LONGEST):
-        backlog.add(happened(n, EventType.TOKEN, "t"))
-    told.append(backlog.is_long)
+    for n in range(MAX_QUEUED_EVENTS):
+        queue.add(happened(n, EventType.TOKEN, "t"))
+    told.append(queue.is_batch_full)
     assert [heavy, *told] == [True, True, False, True]
-    backlog.drop()
-    assert backlog.lost == LONGEST + 1
+    queue.drop()
+    assert queue.lost_events == MAX_QUEUED_EVENTS + 1

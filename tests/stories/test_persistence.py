@@ -580,7 +580,7 @@ async def test_a_store_that_hangs_holds_up_nobody_for_long(
             async with pipe.run(None, overflow=overflow) as events:
                 async for _ in events:
                     recorder = recorder_of(events)
-                    waiting = max(waiting, recorder.backlog.weight)
+                    waiting = max(waiting, recorder.queue.queued_bytes)
     finally:
         store.may_go_on.set()
 
@@ -605,7 +605,7 @@ async def test_a_run_that_nobody_reads_waits_for_its_store(*, listens: bool) -> 
         nonlocal waiting
         for _ in range(20_000):
             yield "word" * 250
-            waiting = max(waiting, recorder_of(events).backlog.weight)
+            waiting = max(waiting, recorder_of(events).queue.queued_bytes)
 
     try:
         async with Supervisor() as supervisor:
@@ -687,7 +687,7 @@ class Locked(InMemoryBackend):
 
 async def test_a_locked_store_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is only locked is tried again, and nothing is lost meanwhile."""
-    monkeypatch.setattr("justpipe_actors.storage.writer.RETRY", 0.0)
+    monkeypatch.setattr("justpipe_actors.storage.writer.RETRY_DELAY", 0.0)
     store = Locked()
 
     seen = await run(chain(storage=store, flush_interval=1))

@@ -23,11 +23,11 @@ from ..codec import to_plain, to_text
 from ..events import EventType
 from ..outcomes import PipelineEndData, StepTiming
 from ..records import EventChunk, StoredEvent
-from .chunk_format import fields_text, times_bytes
-from .event_columns import Stretch, has_text_keys, meta_text, value_of
+from .chunk_format import encode_fields, encode_times
+from .event_columns import EventColumns, encode_meta, has_only_text_keys, restore_value
 
 
-Path = list[str | int]
+KeyPath = list[str | int]
 Change = list[Any]
 """``[path, value]`` for a new value, ``[path]`` for one that is gone."""
 
@@ -40,51 +40,55 @@ SINCE = "$since"
 
 def changes_between(before: Any, after: Any) -> list[Change]:
     """Return what makes one plain value the other, in the order to be applied."""
-    return list(_changes(before, after, []))
+    return list(_iter_changes(before, after, []))
 
 
-def _changes(before: Any, after: Any, path: Path) -> Iterator[Change]:
+def _iter_changes(before: Any, after: Any, path: KeyPath) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(after, dict):
         yield from ([[*path, key]] for key in before if key not in after)
         for key, value in after.items():
             if key in before:
-                yield from _changes(before[key], value, [*path, key])
+                yield from _iter_changes(before[key], value, [*path, key])
             else:
                 yield [[*path, key], value]
-    elif isinstance(before, list) and isinstance(after, list) and _grew(before, after):
+    elif (
+        isinstance(before, list)
+        and isinstance(after, list)
+        and _is_not_shorter(before, after)
+    ):
         for n, value in enumerate(after):
             if n < len(before):
-                yield from _changes(before[n], value, [*path, n])
+                yield from _iter_changes(before[n], value, [*path, n])
             else:
                 yield [[*path, n], value]
     elif type(before) is not type(after) or before != after:
         yield [path, after]
 
 
-def _grew(before: list[Any], after: list[Any]) -> bool:
+def _is_not_shorter(before: list[Any], after: list[Any]) -> bool:
     return len(before) <= len(after)
 
 
-def changed(before: Any, changes: Iterable[Change]) -> Any:
+def apply_changes(before: Any, changes: Iterable[Change]) -> Any:
     """Return a value with changes applied; the value itself stays as it is."""
     root = [copy.deepcopy(before)]
     for path, *value in changes:
-        way: Path = [0, *path]
-        place: Any = root
-        for key in way[:-1]:
-            place = place[key]
-        last = way[-1]
+        full_path: KeyPath = [0, *path]
+        parent: Any = root
+        for key in full_path[:-1]:
+            parent = parent[key]
+        last = full_path[-1]
         if not value:
-            del place[last]
-        elif _is_end(place, last):
-            place.append(value[0])
+            del parent[last]
+        elif _is_append(parent, last):
+            parent.append(value[0])
         else:
-            place[last] = value[0]
+            parent[last] = value[0]
     return root[0]
 
 
-def _is_end(place: object, key: str | int) -> bool:
-    return isinstance(place, list) and key == len(place)
+def _is_append(parent: object, key: str | int) -> bool:
+    return isinstance(parent, list) and key == len(parent)
 
 
 def states_of(events: Iterable[StoredEvent]) -> Iterator[tuple[StoredEvent, Any]]:
@@ -98,7 +102,9 @@ def states_of(events: Iterable[StoredEvent]) -> Iterator[tuple[StoredEvent, Any]
         if event.type_name in ("start", "step_end"):
             payload = json.loads(event.data).get("payload")
             if isinstance(payload, dict) and CHANGES in payload:
-                payload = changed(states.get(payload.get(SINCE, 0)), payload[CHANGES])
+                payload = apply_changes(
+                    states.get(payload.get(SINCE, 0)), payload[CHANGES]
+                )
             states[event.seq] = payload
             yield event, payload
 
@@ -109,19 +115,21 @@ StatePolicy = Literal["full", "diff", "none"]
 TRUNCATED = "$truncated"
 """The key that tells the beginning of a payload from a payload."""
 
-_SHORT = 200  # bytes up to which saying it again is cheaper than referring to it
-_HEAD = 1000  # characters of a payload over the limit that are kept
+_MIN_REPEATED_BYTES = (
+    200  # bytes up to which saying it again is cheaper than referring to it
+)
+_TRUNCATED_CHARS = 1000  # characters of a payload over the limit that are kept
 
-_STATES = frozenset({EventType.START.value, EventType.STEP_END.value})
+_STATE_TYPES = frozenset({EventType.START.value, EventType.STEP_END.value})
 
 
 @attrs.frozen
-class Shown:
+class LastState:
     """The state that was stored last."""
 
     seq: int
     """The event it was stored with."""
-    copy: object
+    snapshot: object
     """What it looked like."""
     text: str = ""
     """Its JSON text; kept for comparing only, like the next."""
@@ -139,127 +147,142 @@ class Encoder:
     """How much of the state is stored."""
     limit: int
     """Characters of one payload."""
-    _shown: dict[str | None, Shown] = attrs.field(factory=dict, init=False)
+    _last_states: dict[str | None, LastState] = attrs.field(factory=dict, init=False)
 
-    def chunk(self, stretch: Stretch, *, may_refer: bool) -> EventChunk:
+    def chunk(self, columns: EventColumns, *, allow_references: bool) -> EventChunk:
         """Return a stretch as it is stored.
 
         Args:
             stretch: the events, in order, each stretch once.
-            may_refer: whether a payload may be told by naming an earlier event.
+            allow_references: whether a payload may be told by naming an earlier event.
         """
-        payloads, echoes = self._payloads(stretch, may_refer=may_refer)
-        metas = stretch.metas
+        payloads, repeated = self._encode_payloads(
+            columns, allow_references=allow_references
+        )
+        metas = columns.metas
         return EventChunk(
-            stretch.first,
-            stretch.first + len(stretch) - 1,
-            times_bytes(stretch.times),
-            fields_text(self.run_id, stretch.alike, stretch.each),
+            columns.first,
+            columns.first + len(columns) - 1,
+            encode_times(columns.times),
+            encode_fields(self.run_id, columns.constants, columns.columns),
             payloads,
-            None if metas is None else _array(map(meta_text, metas)),
-            json.dumps(echoes) if echoes else None,
-            json.dumps(stretch.counts),
+            None if metas is None else _join_array(map(encode_meta, metas)),
+            json.dumps(repeated) if repeated else None,
+            json.dumps(columns.counts),
         )
 
-    def _payloads(
-        self, stretch: Stretch, *, may_refer: bool
+    def _encode_payloads(
+        self, columns: EventColumns, *, allow_references: bool
     ) -> tuple[str, dict[int, int]]:
         if self.policy == "diff":
-            return _array(self._each(stretch)), {}
-        payloads, echoes = stretch.payloads, {}
-        copies: list[int] = []
-        if stretch.has_copies:
-            copies = [n for n, one in enumerate(payloads) if type(one) is bytes]
-        if copies:
-            if may_refer:
-                echoes = self._echoes(stretch, copies)
+            return _join_array(self._encode_each(columns)), {}
+        payloads, repeated = columns.payloads, {}
+        snapshots: list[int] = []
+        if columns.has_copies:
+            snapshots = [
+                n for n, payload in enumerate(payloads) if type(payload) is bytes
+            ]
+        if snapshots:
+            if allow_references:
+                repeated = self._find_repeated_states(columns, snapshots)
             payloads = payloads[:]
-            for n in copies:
-                payloads[n] = None if n in echoes else value_of(payloads[n])
+            for n in snapshots:
+                payloads[n] = None if n in repeated else restore_value(payloads[n])
         # All at once if that says the same: several times as fast as one by one.
-        if not copies or has_text_keys([payloads[n] for n in copies]):
+        if not snapshots or has_only_text_keys([payloads[n] for n in snapshots]):
             with suppress(ValueError, TypeError, RecursionError):
-                text = _together(payloads)
+                text = _encode_all(payloads)
                 if len(text) <= self.limit:
-                    return text, echoes
-        return _array(self._bounded(_text(one)) for one in payloads), echoes
+                    return text, repeated
+        return _join_array(
+            self._truncate_text(_encode_payload(payload)) for payload in payloads
+        ), repeated
 
-    def _echoes(self, stretch: Stretch, copies: list[int]) -> dict[int, int]:
+    def _find_repeated_states(
+        self, columns: EventColumns, snapshots: list[int]
+    ) -> dict[int, int]:
         """Return which states were stored before, and with which event."""
-        echoes: dict[int, int] = {}
-        for n in copies:
-            copy = stretch.payloads[n]
-            if len(copy) > _SHORT and stretch.field("type", n) in _STATES:
-                whose = stretch.field("origin_run_id", n)
-                last = self._shown.get(whose)
-                if last is not None and copy == last.copy:
-                    echoes[n] = last.seq
+        repeated: dict[int, int] = {}
+        for n in snapshots:
+            snapshot = columns.payloads[n]
+            if (
+                len(snapshot) > _MIN_REPEATED_BYTES
+                and columns.field("type", n) in _STATE_TYPES
+            ):
+                origin = columns.field("origin_run_id", n)
+                last = self._last_states.get(origin)
+                if last is not None and snapshot == last.snapshot:
+                    repeated[n] = last.seq
                 else:
-                    self._shown[whose] = Shown(stretch.first + n, copy)
-        return echoes
+                    self._last_states[origin] = LastState(columns.first + n, snapshot)
+        return repeated
 
-    def _each(self, stretch: Stretch) -> Iterator[str]:
+    def _encode_each(self, columns: EventColumns) -> Iterator[str]:
         """Write payloads one by one, states as what changed in them."""
-        for n, payload in enumerate(stretch.payloads):
-            if payload is not None and stretch.field("type", n) in _STATES:
-                whose = stretch.field("origin_run_id", n)
-                yield self._state(stretch.first + n, whose, payload)
+        for n, payload in enumerate(columns.payloads):
+            if payload is not None and columns.field("type", n) in _STATE_TYPES:
+                origin = columns.field("origin_run_id", n)
+                yield self._encode_state(columns.first + n, origin, payload)
             else:
-                yield self._bounded(_text(_loaded(payload)))
+                yield self._truncate_text(_encode_payload(_restore(payload)))
 
-    def _state(self, seq: int, whose: str | None, payload: object) -> str:
-        last = self._shown.get(whose)
-        if last and type(payload) is type(last.copy) and payload == last.copy:
+    def _encode_state(self, seq: int, origin: str | None, payload: object) -> str:
+        last = self._last_states.get(origin)
+        if last and type(payload) is type(last.snapshot) and payload == last.snapshot:
             return json.dumps({SINCE: last.seq, CHANGES: []})
-        plain = to_plain(_loaded(payload))
-        text = self._bounded(json.dumps(plain))
-        self._shown[whose] = Shown(seq, payload, text, plain)
-        return _state_changes(last, plain, text)
+        plain = to_plain(_restore(payload))
+        text = self._truncate_text(json.dumps(plain))
+        self._last_states[origin] = LastState(seq, payload, text, plain)
+        return _shorter_state_text(last, plain, text)
 
-    def _bounded(self, text: str) -> str:
+    def _truncate_text(self, text: str) -> str:
         if len(text) <= self.limit:
             return text
-        return json.dumps({TRUNCATED: {"chars": len(text), "head": text[:_HEAD]}})
+        return json.dumps(
+            {TRUNCATED: {"chars": len(text), "head": text[:_TRUNCATED_CHARS]}}
+        )
 
 
-def _state_changes(last: Shown | None, plain: Any, text: str) -> str:
+def _shorter_state_text(last: LastState | None, plain: Any, text: str) -> str:
     """Return the shorter of what changed and what is there now."""
     if TRUNCATED in text[:20] or (last and TRUNCATED in last.text[:20]):
         return text
-    is_odd = isinstance(plain, dict) and CHANGES in plain
-    whole = json.dumps({SINCE: 0, CHANGES: [[[], plain]]}) if is_odd else text
+    looks_like_changes = isinstance(plain, dict) and CHANGES in plain
+    full_text = (
+        json.dumps({SINCE: 0, CHANGES: [[[], plain]]}) if looks_like_changes else text
+    )
     if last is None:
-        return whole
+        return full_text
     changes = changes_between(last.plain, plain)
-    short = json.dumps({SINCE: last.seq, CHANGES: changes})
-    return min(short, whole, key=len)
+    changes_text = json.dumps({SINCE: last.seq, CHANGES: changes})
+    return min(changes_text, full_text, key=len)
 
 
-def _array(texts: Iterator[str]) -> str:
+def _join_array(texts: Iterator[str]) -> str:
     return f"[{','.join(texts)}]"
 
 
-def _loaded(payload: object) -> Any:
-    return value_of(payload) if type(payload) is bytes else payload
+def _restore(payload: object) -> Any:
+    return restore_value(payload) if type(payload) is bytes else payload
 
 
-def _together(payloads: list[Any]) -> str:
+def _encode_all(payloads: list[Any]) -> str:
     if type(payloads[-1]) is not PipelineEndData:
         return _encode(payloads)
     others = _encode(payloads[:-1])[1:-1]
-    return f"[{others}{',' if others else ''}{end_text(payloads[-1])}]"
+    return f"[{others}{',' if others else ''}{encode_end(payloads[-1])}]"
 
 
-def _text(payload: object) -> str:
+def _encode_payload(payload: object) -> str:
     with suppress(ValueError, TypeError, RecursionError):
         if type(payload) is PipelineEndData:
-            return end_text(payload)
-        if has_text_keys([payload]):
+            return encode_end(payload)
+        if has_only_text_keys([payload]):
             return _encode(payload)
     return to_text(payload)
 
 
-def end_text(end: PipelineEndData) -> str:
+def encode_end(end: PipelineEndData) -> str:
     """Return FINISH's payload as JSON text.
 
     By hand where it is long: it has figures for each step, and most steps run once, so
@@ -269,18 +292,18 @@ def end_text(end: PipelineEndData) -> str:
     metrics = fields.pop("metrics")
     if metrics is None:
         return _encode(end)
-    figures = dict(vars(metrics))
-    timings = figures.pop("step_latency")
-    each = [
-        f"{quoted(name)}:{_timing_text(timing)}" for name, timing in timings.items()
+    metric_fields = dict(vars(metrics))
+    timings = metric_fields.pop("step_latency")
+    step_texts = [
+        f"{quoted(name)}:{_encode_timing(timing)}" for name, timing in timings.items()
     ]
     return (
-        f'{_encode(fields)[:-1]},"metrics":{_encode(figures)[:-1]},'
-        f'"step_latency":{{{",".join(each)}}}}}}}'
+        f'{_encode(fields)[:-1]},"metrics":{_encode(metric_fields)[:-1]},'
+        f'"step_latency":{{{",".join(step_texts)}}}}}}}'
     )
 
 
-def _timing_text(timing: StepTiming) -> str:
+def _encode_timing(timing: StepTiming) -> str:
     total = timing.total_s
     if timing.count != 1 or not 0 <= total < inf:
         return _encode(timing)
@@ -288,10 +311,12 @@ def _timing_text(timing: StepTiming) -> str:
     return f'{{"count":1,"total_s":{text},"min_s":{text},"max_s":{text}}}'
 
 
-def _parts(thing: Any) -> Any:
+def _encode_object(value: Any) -> Any:
     """Take apart what FINISH says: enums and dataclasses of this package only."""
-    return thing.value if isinstance(thing, Enum) else vars(thing)
+    return value.value if isinstance(value, Enum) else vars(value)
 
 
 # Five times as fast as the codec.  Copies have no cycles, so none is looked for.
-_encode = json.JSONEncoder(default=_parts, allow_nan=False, check_circular=False).encode
+_encode = json.JSONEncoder(
+    default=_encode_object, allow_nan=False, check_circular=False
+).encode

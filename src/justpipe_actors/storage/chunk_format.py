@@ -16,11 +16,11 @@ from ..events import EventType
 from ..records import EventChunk, StoredEvent
 
 
-Find = Callable[[int], object]
+PayloadLookup = Callable[[int], object]
 """Returns the payload of an earlier event, as plain data."""
 
-_LONG = 16  # characters of a run's id from which it is shortened
-_SHORT = '{"run_id":"$",'
+_MIN_SHORTENED_ID = 16  # characters of a run's id from which it is shortened
+_SHORTENED_PREFIX = '{"run_id":"$",'
 
 
 class ChunkEvent(NamedTuple):
@@ -38,7 +38,7 @@ class ChunkEvent(NamedTuple):
     """All of it, with its keys in the order of ``EVENT_KEYS``."""
 
 
-def times_bytes(times: array[float]) -> bytes:
+def encode_times(times: array[float]) -> bytes:
     """Write moments down as ``EventChunk.times``."""
     if sys.byteorder == "big":
         times = times[:]
@@ -46,8 +46,8 @@ def times_bytes(times: array[float]) -> bytes:
     return times.tobytes()
 
 
-def read_times(data: bytes) -> array[float]:
-    """Read what ``times_bytes`` wrote.
+def decode_times(data: bytes) -> array[float]:
+    """Read what ``encode_times`` wrote.
 
     Raises:
         ValueError: it is no row of doubles.
@@ -59,28 +59,28 @@ def read_times(data: bytes) -> array[float]:
     return times
 
 
-def fields_text(
-    run_id: str, alike: dict[str, object], each: dict[str, list[Any]]
+def encode_fields(
+    run_id: str, constants: dict[str, object], each: dict[str, list[Any]]
 ) -> str:
     """Write fields down as ``EventChunk.fields``."""
-    fields = {"run_id": run_id, **alike, "each": _shared(each)}
+    fields = {"run_id": run_id, **constants, "each": _without_repeated_columns(each)}
     try:
         text = _encode(fields)
     except (TypeError, ValueError):
         text = to_text(fields)  # a hook has put something into them
-    if len(run_id) >= _LONG and '"$' not in text:
-        return text.replace(_opening(run_id), '"$')
+    if len(run_id) >= _MIN_SHORTENED_ID and '"$' not in text:
+        return text.replace(_json_prefix(run_id), '"$')
     return text
 
 
-def read_fields(run_id: str, text: str) -> dict[str, Any]:
-    """Read what ``fields_text`` wrote.
+def decode_fields(run_id: str, text: str) -> dict[str, Any]:
+    """Read what ``encode_fields`` wrote.
 
     Raises:
         ValueError: it is no JSON object.
     """
-    if text.startswith(_SHORT):
-        text = text.replace('"$', _opening(run_id))
+    if text.startswith(_SHORTENED_PREFIX):
+        text = text.replace('"$', _json_prefix(run_id))
     fields = json.loads(text)
     if not isinstance(fields, dict) or not isinstance(fields.get("each"), dict):
         msg = "a chunk's fields are no JSON object with each"
@@ -92,7 +92,7 @@ def read_fields(run_id: str, text: str) -> dict[str, Any]:
     return fields
 
 
-def _shared(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
+def _without_repeated_columns(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
     """Name a column instead of writing it again: most invocations work for themselves."""
     own, owner = each.get("invocation_id"), each.get("owner_invocation_id")
     if own is not None and own == owner:
@@ -103,11 +103,13 @@ def _shared(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def _opening(run_id: str) -> str:
+def _json_prefix(run_id: str) -> str:
     return json.dumps(run_id)[:-1]
 
 
-def events_in(run_id: str, chunk: EventChunk, find: Find) -> Iterator[ChunkEvent]:
+def decode_events(
+    run_id: str, chunk: EventChunk, find_payload: PayloadLookup
+) -> Iterator[ChunkEvent]:
     """Return a chunk's events, one by one.
 
     Args:
@@ -118,13 +120,13 @@ def events_in(run_id: str, chunk: EventChunk, find: Find) -> Iterator[ChunkEvent
     Raises:
         ValueError: it cannot be read, nothing of it.
     """
-    fields = read_fields(run_id, chunk.fields)
+    fields = decode_fields(run_id, chunk.fields)
     fields["run_id"] = run_id
     each: dict[str, list[Any]] = fields.pop("each")
-    times = read_times(chunk.times)
-    payloads = payloads_of(chunk)
+    times = decode_times(chunk.times)
+    payloads = decode_payloads(chunk)
     metas = json.loads(chunk.metas) if chunk.metas else [None] * len(payloads)
-    echoes = json.loads(chunk.echoes) if chunk.echoes else {}
+    repeated = json.loads(chunk.echoes) if chunk.echoes else {}
     for column in (times, metas, *each.values()):
         if len(column) != len(payloads):
             msg = f"a chunk's columns have {len(column)} and {len(payloads)} values"
@@ -132,19 +134,21 @@ def events_in(run_id: str, chunk: EventChunk, find: Find) -> Iterator[ChunkEvent
     for n, payload in enumerate(payloads):
         event = {**fields, **{name: column[n] for name, column in each.items()}}
         event["seq"], event["timestamp"] = chunk.first + n, times[n]
-        echoed = echoes.get(str(n))
-        event["payload"] = payload if echoed is None else find(echoed)
+        repeated_seq = repeated.get(str(n))
+        event["payload"] = (
+            payload if repeated_seq is None else find_payload(repeated_seq)
+        )
         event["meta"] = metas[n]
         yield ChunkEvent(
             chunk.first + n,
             str(event["type"]),
             times[n],
             str(event["stage"]),
-            text_of(event),
+            event_text(event),
         )
 
 
-def payloads_of(chunk: EventChunk) -> list[Any]:
+def decode_payloads(chunk: EventChunk) -> list[Any]:
     """Return a chunk's payloads, without those that it only refers to.
 
     Raises:
@@ -157,17 +161,22 @@ def payloads_of(chunk: EventChunk) -> list[Any]:
     return list(payloads)
 
 
-def text_of(event: dict[str, Any]) -> str:
+def event_text(event: dict[str, Any]) -> str:
     """Return an event as JSON text with its keys in their order."""
     return json.dumps({key: event.get(key) for key in EVENT_KEYS})
 
 
-def event_texts(run_id: str, chunk: EventChunk, find: Find | None = None) -> list[str]:
+def event_texts(
+    run_id: str, chunk: EventChunk, find_payload: PayloadLookup | None = None
+) -> list[str]:
     """Return a chunk's events as JSON texts."""
-    return [one.text for one in events_in(run_id, chunk, find or _nothing)]
+    return [
+        event.text
+        for event in decode_events(run_id, chunk, find_payload or _no_payload)
+    ]
 
 
-def _nothing(seq: int) -> object:
+def _no_payload(seq: int) -> object:
     return None
 
 
@@ -189,33 +198,33 @@ class EventLine(NamedTuple):
     """All of it."""
 
 
-def parse_line(text: str) -> EventLine:
+def parse_event_text(text: str) -> EventLine:
     """Read what matters from an event's JSON text.
 
     Raises:
         MalformedEventError: it is no JSON object.
     """
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except ValueError as error:
         raise MalformedEventError(text[:80], str(error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise MalformedEventError(text[:80], "it is no JSON object")
     return EventLine(
-        _number(found.get("seq")),
-        str(found.get("type", "")),
-        str(found.get("stage") or ""),
-        _seconds(found.get("timestamp")),
+        _valid_seq(fields.get("seq")),
+        str(fields.get("type", "")),
+        str(fields.get("stage") or ""),
+        _timestamp_or_now(fields.get("timestamp")),
         text,
     )
 
 
-def _number(value: object) -> int | None:
+def _valid_seq(value: object) -> int | None:
     is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return value if is_number and isinstance(value, int) else None
 
 
-def _seconds(value: object) -> float:
+def _timestamp_or_now(value: object) -> float:
     return float(value) if isinstance(value, int | float) else time.time()
 
 
@@ -223,5 +232,5 @@ def stored_event(
     seq: int, kind: str, timestamp: float, stage: str, text: str
 ) -> StoredEvent:
     """Build what a reader gets; a type this version does not know stays text."""
-    moment = datetime.fromtimestamp(timestamp, UTC)
-    return StoredEvent(seq, moment, _TYPES.get(kind, kind), stage, text)
+    received_at = datetime.fromtimestamp(timestamp, UTC)
+    return StoredEvent(seq, received_at, _TYPES.get(kind, kind), stage, text)

@@ -74,21 +74,23 @@ def select_runs(
     runs: Iterable[AnnotatedRun], rule: CleanupRule, now: datetime | None = None
 ) -> list[AnnotatedRun]:
     """Return the runs that a rule lets go, of all that there are; the newest first."""
-    latest = (now or datetime.now(UTC)) - (rule.older_than or timedelta(0))
-    newest_first = sorted(runs, key=lambda one: one.run.start_time, reverse=True)
-    seen: dict[str, int] = defaultdict(int)
-    chosen: list[AnnotatedRun] = []
-    for one in newest_first:
-        seen[one.pipeline_hash] += 1
+    started_before = (now or datetime.now(UTC)) - (rule.older_than or timedelta(0))
+    newest_first = sorted(
+        runs, key=lambda annotated: annotated.run.start_time, reverse=True
+    )
+    seen_counts: dict[str, int] = defaultdict(int)
+    selected: list[AnnotatedRun] = []
+    for annotated in newest_first:
+        seen_counts[annotated.pipeline_hash] += 1
         if (
-            seen[one.pipeline_hash] > rule.keep
-            and one.run.status is not OpenStatus.RUNNING
-            and rule.pipeline_name in (None, one.pipeline_name)
-            and (not rule.labels or one.run.label in rule.labels)
-            and (rule.older_than is None or one.run.start_time < latest)
+            seen_counts[annotated.pipeline_hash] > rule.keep
+            and annotated.run.status is not OpenStatus.RUNNING
+            and rule.pipeline_name in (None, annotated.pipeline_name)
+            and (not rule.labels or annotated.run.label in rule.labels)
+            and (rule.older_than is None or annotated.run.start_time < started_before)
         ):
-            chosen.append(one)
-    return chosen
+            selected.append(annotated)
+    return selected
 
 
 def select_stored_runs(
@@ -103,26 +105,26 @@ def delete_stored_runs(
 ) -> CleanupReport:
     """Delete exactly these runs, one transaction per pipeline, and shrink the files."""
     by_pipeline: dict[str, list[str]] = defaultdict(list)
-    for one in runs:
-        by_pipeline[one.pipeline_hash].append(one.run.run_id)
+    for annotated in runs:
+        by_pipeline[annotated.pipeline_hash].append(annotated.run.run_id)
     deleted: list[str] = []
     failed: dict[str, str] = {}
-    for pipeline_hash, names in by_pipeline.items():
+    for pipeline_hash, run_ids in by_pipeline.items():
         try:
-            _delete(registry, pipeline_hash, names)
+            _delete(registry, pipeline_hash, run_ids)
         except (sqlite3.Error, OSError, StoreError) as error:
-            failed.update(dict.fromkeys(names, str(error)))
+            failed.update(dict.fromkeys(run_ids, str(error)))
         else:
-            deleted.extend(names)
+            deleted.extend(run_ids)
     return CleanupReport(tuple(deleted), failed)
 
 
 def _delete(
-    registry: PipelineRegistry, pipeline_hash: str, names: Sequence[str]
+    registry: PipelineRegistry, pipeline_hash: str, run_ids: Sequence[str]
 ) -> None:
     store = registry.get_backend(pipeline_hash, read_only=False)
     try:
-        store.delete_runs(names)
+        store.delete_runs(run_ids)
         store.shrink()
     finally:
         store.close()

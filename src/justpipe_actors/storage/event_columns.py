@@ -8,7 +8,7 @@ The copy is made by ``marshal``: at C speed, of built-in types only, so that no 
 the user's runs, and as bytes, whose length says what they weigh and whose equality is
 strict (``1``, ``1.0`` and ``True`` differ, as in JSON).  What ``marshal`` does not know,
 such as a dataclass, is made plain by the codec first.  The bytes never leave the process.
-``copy.deepcopy`` is ten times slower and runs the objects' code; JSON right away takes
+``data.deepcopy`` is ten times slower and runs the objects' code; JSON right away takes
 five times as long, and cannot be told to stop before it is done.
 """
 
@@ -32,21 +32,21 @@ from ..outcomes import PipelineEndData
 
 _TOKEN = EventType.TOKEN
 
-SHARED = 32
+MIN_STREAM_EVENTS = 32
 """Tokens of one stream that are worth a stretch of their own."""
 
 
 @attrs.frozen
-class Stretch:
+class EventColumns:
     """Consecutive events of one run, field by field."""
 
     first: int
     """Number of the first one; the others follow without a gap."""
     times: array[float]
     """``Event.timestamp``."""
-    alike: dict[str, object]
+    constants: dict[str, object]
     """Fields that are the same in all of them, by the key they have in JSON."""
-    each: dict[str, list[Any]]
+    columns: dict[str, list[Any]]
     """The other fields."""
     counts: dict[str, int]
     """How many there are of each type."""
@@ -60,18 +60,20 @@ class Stretch:
     def __len__(self) -> int:
         return len(self.payloads)
 
-    def field(self, name: str, place: int) -> Any:
+    def field(self, name: str, index: int) -> Any:
         """Return a field of one event."""
-        return self.each[name][place] if name in self.each else self.alike[name]
+        return (
+            self.columns[name][index] if name in self.columns else self.constants[name]
+        )
 
 
-def stretches_of(
+def columns_of(
     events: Sequence[Event],
     payloads: dict[int, object],
     metas: dict[int, str],
     *,
-    knows_kin: bool,
-) -> Iterator[Stretch]:
+    tokens_are_unchanged: bool,
+) -> Iterator[EventColumns]:
     """Return the stretches that events make.
 
     Args:
@@ -79,99 +81,115 @@ def stretches_of(
         payloads: by an event's identity what is to be stored instead of its payload;
             what is used is taken out.
         metas: the same for its meta.
-        knows_kin: whether tokens are as their step said them.
+        tokens_are_unchanged: whether tokens are as their step said them.
     """
-    for start, end, is_alike in _cuts(events, _kins(events) if knows_kin else []):
-        some = events[start:end]
-        alike, each = _fields(some[:1] if is_alike else some)
-        kinds = each.get("type")
-        yield Stretch(
-            some[0].seq or 0,
-            array("d", [event.timestamp for event in some]),
-            alike,
-            each,
-            {str(alike["type"]): len(some)} if kinds is None else dict(Counter(kinds)),
+    for start, end, is_same_stream in _split_batch(
+        events, _token_streams(events) if tokens_are_unchanged else []
+    ):
+        batch = events[start:end]
+        constants, columns = _constants_and_columns(
+            batch[:1] if is_same_stream else batch
+        )
+        type_column = columns.get("type")
+        yield EventColumns(
+            batch[0].seq or 0,
+            array("d", [event.timestamp for event in batch]),
+            constants,
+            columns,
+            {str(constants["type"]): len(batch)}
+            if type_column is None
+            else dict(Counter(type_column)),
             bool(payloads),
-            _payloads(some, payloads),
-            None if is_alike else _metas(some, metas),
+            _payloads(batch, payloads),
+            None if is_same_stream else _metas(batch, metas),
         )
 
 
-def _payloads(some: Sequence[Event], instead: dict[int, object]) -> list[Any]:
-    if not instead:
-        return [event.payload for event in some]
-    return [instead.pop(id(event), event.payload) for event in some]
+def _payloads(batch: Sequence[Event], replacements: dict[int, object]) -> list[Any]:
+    if not replacements:
+        return [event.payload for event in batch]
+    return [replacements.pop(id(event), event.payload) for event in batch]
 
 
-def _metas(some: Sequence[Event], instead: dict[int, str]) -> list[Any] | None:
-    metas: list[Any] = [event.meta for event in some]
-    if instead:
-        metas = [instead.pop(id(event), event.meta) for event in some]
+def _metas(batch: Sequence[Event], replacements: dict[int, str]) -> list[Any] | None:
+    metas: list[Any] = [event.meta for event in batch]
+    if replacements:
+        metas = [replacements.pop(id(event), event.meta) for event in batch]
     return None if metas.count(None) == len(metas) else metas
 
 
-def _kins(events: Sequence[Event]) -> list[str | None]:
+def _token_streams(events: Sequence[Event]) -> list[str | None]:
     """Return by which stream each event was said; None when by none."""
     return [event.invocation_id if event.type is _TOKEN else None for event in events]
 
 
-def _cuts(
-    events: Sequence[Event], kins: Sequence[str | None]
+def _split_batch(
+    events: Sequence[Event], streams: Sequence[str | None]
 ) -> Iterator[tuple[int, int, bool]]:
     """Return where stretches begin and end, and whether all in them are of a kin."""
-    if kins and _is_own(events[0], kins[0]) and kins.count(kins[0]) == len(kins):
+    if (
+        streams
+        and _is_from_this_run(events[0], streams[0])
+        and streams.count(streams[0]) == len(streams)
+    ):
         yield 0, len(events), True  # one stream alone is what there is most of
         return
-    begin = start = 0
-    for kin, group in groupby(kins):
+    batch_start = start = 0
+    for stream, group in groupby(streams):
         end = start + len(list(group))
-        if end - start >= SHARED and _is_own(events[start], kin):
-            yield from _dense(events, begin, start)
+        if end - start >= MIN_STREAM_EVENTS and _is_from_this_run(
+            events[start], stream
+        ):
+            yield from _split_at_gaps(events, batch_start, start)
             yield start, end, True
-            begin = end
+            batch_start = end
         start = end
-    yield from _dense(events, begin, len(events))
+    yield from _split_at_gaps(events, batch_start, len(events))
 
 
-def _is_own(event: Event, kin: str | None) -> bool:
+def _is_from_this_run(event: Event, stream: str | None) -> bool:
     """Tell whether a stream is this run's; what a child's hooks do is not known here."""
-    return kin is not None and event.parent_run_id is None
+    return stream is not None and event.parent_run_id is None
 
 
-def _dense(
-    events: Sequence[Event], begin: int, end: int
+def _split_at_gaps(
+    events: Sequence[Event], batch_start: int, end: int
 ) -> Iterator[tuple[int, int, bool]]:
     """Cut where a number does not follow the one before; a hook may have changed it."""
-    start = begin
-    numbers = [event.seq or 0 for event in events[begin:end]]
+    start = batch_start
+    numbers = [event.seq or 0 for event in events[batch_start:end]]
     if not numbers:
         return
     if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-        yield begin, end, False
+        yield batch_start, end, False
         return
-    for place in range(begin + 1, end):
-        if numbers[place - start] != numbers[place - start - 1] + 1:
-            yield begin, place, False
-            begin = place
-    yield begin, end, False
+    for index in range(batch_start + 1, end):
+        if numbers[index - start] != numbers[index - start - 1] + 1:
+            yield batch_start, index, False
+            batch_start = index
+    yield batch_start, end, False
 
 
-def _fields(some: Sequence[Event]) -> tuple[dict[str, object], dict[str, list[Any]]]:
+def _constants_and_columns(
+    batch: Sequence[Event],
+) -> tuple[dict[str, object], dict[str, list[Any]]]:
     """Return what is alike, and what is not."""
     columns: dict[str, list[Any]] = {
-        "type": [event.type._value_ for event in some],
-        "stage": [event.stage for event in some],
-        "origin_run_id": [event.origin_run_id for event in some],
-        "parent_run_id": [event.parent_run_id for event in some],
-        "node_kind": [event.node_kind._value_ for event in some],
-        "invocation_id": [event.invocation_id for event in some],
-        "parent_invocation_id": [event.parent_invocation_id for event in some],
-        "owner_invocation_id": [event.owner_invocation_id for event in some],
-        "attempt": [event.attempt for event in some],
-        "scope": [event.scope for event in some],
+        "type": [event.type._value_ for event in batch],
+        "stage": [event.stage for event in batch],
+        "origin_run_id": [event.origin_run_id for event in batch],
+        "parent_run_id": [event.parent_run_id for event in batch],
+        "node_kind": [event.node_kind._value_ for event in batch],
+        "invocation_id": [event.invocation_id for event in batch],
+        "parent_invocation_id": [event.parent_invocation_id for event in batch],
+        "owner_invocation_id": [event.owner_invocation_id for event in batch],
+        "attempt": [event.attempt for event in batch],
+        "scope": [event.scope for event in batch],
     }
-    alike = {name: one[0] for name, one in columns.items() if _is_constant(one)}
-    return alike, {name: columns[name] for name in columns if name not in alike}
+    constants = {
+        name: column[0] for name, column in columns.items() if _is_constant(column)
+    }
+    return constants, {name: columns[name] for name in columns if name not in constants}
 
 
 def _is_constant(column: list[Any]) -> bool:
@@ -180,57 +198,61 @@ def _is_constant(column: list[Any]) -> bool:
     return first == column[len(column) // 2] and column.count(first) == len(column)
 
 
-ATOMS = frozenset({str, int, float, bool, NoneType, PipelineEndData})
+IMMUTABLE_TYPES = frozenset({str, int, float, bool, NoneType, PipelineEndData})
 """Types whose values cannot change; neither can FINISH's payload, once it is said."""
 
-_FORMAT = 2  # without references, so that equal values have equal bytes
+_MARSHAL_VERSION = 2  # without references, so that equal values have equal bytes
 
 
-def copied(value: Any) -> bytes:
+def snapshot_value(value: Any) -> bytes:
     """Return bytes that stay as the value is now; no atom is ever bytes."""
     try:
-        return marshal.dumps(value, _FORMAT)
+        return marshal.dumps(value, _MARSHAL_VERSION)
     except ValueError:
-        return marshal.dumps(to_plain(value), _FORMAT)
+        return marshal.dumps(to_plain(value), _MARSHAL_VERSION)
 
 
-def value_of(copy: bytes) -> Any:
+def restore_value(data: bytes) -> Any:
     """Return what was copied; it may still hold what JSON has no word for."""
-    return marshal.loads(copy)
+    return marshal.loads(data)
 
 
-def has_text_keys(values: Iterable[Any]) -> bool:
+def has_only_text_keys(values: Iterable[Any]) -> bool:
     """Tell whether ``json`` would lose no key; other keys may become the same text.
 
     Level by level, so that C loops over all values of a level at once.
     """
-    level = [value for value in values if type(value) in _HOLDERS]
+    level = [value for value in values if type(value) in _CONTAINER_TYPES]
     for _ in range(LIMITS.depth):
         if not level:
             return True
-        tables = [one for one in level if type(one) is dict]
+        dicts = [value for value in level if type(value) is dict]
         try:
-            "".join(chain.from_iterable(tables))
+            "".join(chain.from_iterable(dicts))
         except TypeError:
             return False
-        inner = [one.values() if type(one) is dict else one for one in level]
-        level = [one for one in chain.from_iterable(inner) if type(one) in _HOLDERS]
+        inner = [value.values() if type(value) is dict else value for value in level]
+        level = [
+            value
+            for value in chain.from_iterable(inner)
+            if type(value) in _CONTAINER_TYPES
+        ]
     return False
 
 
-_HOLDERS = frozenset({dict, list, tuple})
+_CONTAINER_TYPES = frozenset({dict, list, tuple})
 
 
-def meta_text(meta: dict[str, Any] | str | None) -> str:
+def encode_meta(meta: dict[str, Any] | str | None) -> str:
     """Return an event's meta as JSON text; the usual one without asking the codec."""
     if meta is None:
         return "null"
     if isinstance(meta, str):
         return meta
-    figures = meta.get("framework")
-    if len(meta) == 1 and type(figures) is dict and len(figures) == 3:
-        seconds, attempt = figures.get("duration_s"), figures.get("attempt")
-        status = _words.get(id(figures.get("status")))
+    framework = meta.get("framework")
+    if len(meta) == 1 and type(framework) is dict and len(framework) == 3:
+        seconds, attempt = framework.get("duration_s"), framework.get("attempt")
+        status = _STATUS_TEXTS.get(id(framework.get("status")))
         if type(seconds) is float and type(attempt) is int and status is not None:
             return (
                 f'{{"framework":{{"duration_s":{seconds!r},'
@@ -240,4 +262,4 @@ def meta_text(meta: dict[str, Any] | str | None) -> str:
 
 
 # By identity: the hash of a member is computed in Python, each time.
-_words = {id(status): f'"{status.value}"' for status in StepStatus}
+_STATUS_TEXTS = {id(status): f'"{status.value}"' for status in StepStatus}

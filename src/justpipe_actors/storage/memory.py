@@ -20,22 +20,22 @@ from ..records import (
     RunSummary,
     StoredEvent,
 )
-from .chunk_format import EventLine, parse_line, stored_event
+from .chunk_format import EventLine, parse_event_text, stored_event
 from .queries import (
-    abandoned,
+    as_abandoned,
+    implicit_run,
     in_utc,
     is_ended,
-    is_meant,
     is_prefix,
-    judge,
-    page,
+    matches_query,
+    paginate,
+    resolve_status,
     summarize,
-    unannounced,
 )
 
 
 @attrs.frozen
-class Kept:
+class StoredRun:
     """A run and its events."""
 
     run: RunRecord
@@ -48,7 +48,7 @@ class InMemoryBackend:
     """Remembers runs as long as it lives."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, Kept] = {}
+        self._runs: dict[str, StoredRun] = {}
         self._definitions: dict[str, str] = {}
         self._lock = threading.RLock()
         self._undo: list[Callable[[], object]] | None = None
@@ -76,22 +76,22 @@ class InMemoryBackend:
     def begin_run(self, run: RunRecord) -> None:
         """Remember a run that is running."""
         with self.transaction():
-            kept = self._runs.get(run.run_id)
-            if kept is None or not is_ended(kept.run.status):
+            stored = self._runs.get(run.run_id)
+            if stored is None or not is_ended(stored.run.status):
                 self._put(run)
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
         """Add events; those that are there already are ignored."""
-        lines = [parse_line(text) for text in events]
+        lines = [parse_event_text(text) for text in events]
         with self.transaction():
             if run_id not in self._runs and lines:
-                self._put(unannounced(run_id, lines[0].timestamp))
+                self._put(implicit_run(run_id, lines[0].timestamp))
             for line in lines:
                 self._add(self._runs[run_id].lines, line)
 
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
         """Remember how a run ended; a run that has ended before is replaced."""
-        lines = [parse_line(text) for text in events]
+        lines = [parse_event_text(text) for text in events]
         with self.transaction():
             self._put(run)
             for line in lines:
@@ -101,23 +101,23 @@ class InMemoryBackend:
         """Note that whoever runs these runs is alive."""
         with self.transaction():
             for run_id in run_ids:
-                kept = self._runs.get(run_id)
-                if kept is not None and kept.run.status is OpenStatus.RUNNING:
-                    self._put(replace(kept.run, last_seen=at))
+                stored = self._runs.get(run_id)
+                if stored is not None and stored.run.status is OpenStatus.RUNNING:
+                    self._put(replace(stored.run, last_seen=at))
 
     def mark_abandoned(self) -> int:
         """Write down which running runs nobody runs any more."""
         now = datetime.now(UTC)
         with self.transaction():
             running = [
-                kept.run
-                for kept in self._runs.values()
-                if kept.run.status is OpenStatus.RUNNING
+                stored.run
+                for stored in self._runs.values()
+                if stored.run.status is OpenStatus.RUNNING
             ]
-            gone = [run for run in running if judge(run, now) is not run]
-            for run in gone:
-                self._put(abandoned(run))
-            return len(gone)
+            removed = [run for run in running if resolve_status(run, now) is not run]
+            for run in removed:
+                self._put(as_abandoned(run))
+            return len(removed)
 
     def save_definition(self, fingerprint: str, description: str) -> None:
         """Remember what a fingerprint stands for."""
@@ -126,11 +126,11 @@ class InMemoryBackend:
 
     def _put(self, run: RunRecord) -> None:
         before = self._runs.get(run.run_id)
-        after = Kept(in_utc(run), before.lines if before else {})
+        after = StoredRun(in_utc(run), before.lines if before else {})
         self._runs[run.run_id] = after
-        self._note(lambda: self._restore(run.run_id, before))
+        self._add_undo(lambda: self._restore(run.run_id, before))
 
-    def _restore(self, run_id: str, before: Kept | None) -> None:
+    def _restore(self, run_id: str, before: StoredRun | None) -> None:
         if before is None:
             del self._runs[run_id]
         else:
@@ -140,9 +140,9 @@ class InMemoryBackend:
         seq = line.seq or max(lines, default=0) + 1
         if seq not in lines:
             lines[seq] = line
-            self._note(lambda: lines.pop(seq))
+            self._add_undo(lambda: lines.pop(seq))
 
-    def _note(self, undo: Callable[[], object]) -> None:
+    def _add_undo(self, undo: Callable[[], object]) -> None:
         if self._undo is not None:
             self._undo.append(undo)
 
@@ -151,22 +151,22 @@ class InMemoryBackend:
     def get_run(self, run_id: str) -> RunRecord | None:
         """Return the run of exactly this id."""
         with self._lock:
-            kept = self._runs.get(run_id)
-            return judge(kept.run, datetime.now(UTC)) if kept else None
+            stored = self._runs.get(run_id)
+            return resolve_status(stored.run, datetime.now(UTC)) if stored else None
 
     def list_runs(
         self, status: RunStatus | None = None, limit: int = 100, offset: int = 0
     ) -> list[RunRecord]:
         """Return runs of one status, or all; the newest start first."""
         runs = [run for run in self._newest() if status in (None, run.status)]
-        return page(runs, limit, offset)
+        return paginate(runs, limit, offset)
 
     def query_runs(
         self, query: RunQuery, limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
         """Return the runs a query means, the newest start first."""
-        meant = [run for run in self._newest() if is_meant(run, query)]
-        return page(meant, limit, offset)
+        matching = [run for run in self._newest() if matches_query(run, query)]
+        return paginate(matching, limit, offset)
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
         """Return counts and durations of the runs a query means."""
@@ -177,7 +177,7 @@ class InMemoryBackend:
         if not is_prefix(prefix):
             return []
         found = [run for run in self._newest() if run.run_id.startswith(prefix)]
-        return page(found, limit)
+        return paginate(found, limit)
 
     def get_events(
         self,
@@ -188,12 +188,12 @@ class InMemoryBackend:
         limit: int | None = None,
     ) -> list[StoredEvent]:
         """Return a run's events by ascending ``seq``."""
-        wanted = [
+        events = [
             stored_event(seq, line.type, line.timestamp, line.stage, line.text)
             for seq, line in self._lines(run_id)
-            if seq > after and event_type in (None, *_kinds(line.type))
+            if seq > after and event_type in (None, *_event_types(line.type))
         ]
-        return page(wanted, limit)
+        return paginate(events, limit)
 
     def count_events(self, run_id: str) -> dict[str, int]:
         """Return how many events of each type a run has."""
@@ -207,13 +207,13 @@ class InMemoryBackend:
         now = datetime.now(UTC)
         with self._lock:
             latest_first = list(reversed(self._runs.values()))
-        runs = [judge(kept.run, now) for kept in latest_first]
+        runs = [resolve_status(stored.run, now) for stored in latest_first]
         return sorted(runs, key=lambda run: run.start_time, reverse=True)
 
     def _lines(self, run_id: str) -> list[tuple[int, EventLine]]:
         with self._lock:
-            kept = self._runs.get(run_id)
-            return sorted(kept.lines.items()) if kept else []
+            stored = self._runs.get(run_id)
+            return sorted(stored.lines.items()) if stored else []
 
     # -- removing
 
@@ -224,12 +224,12 @@ class InMemoryBackend:
     def delete_runs(self, run_ids: Sequence[str]) -> int:
         """Forget these runs and their events."""
         with self.transaction():
-            gone = [
+            removed = [
                 (name, self._runs.pop(name)) for name in run_ids if name in self._runs
             ]
-            self._note(lambda: self._runs.update(gone))
-            return len(gone)
+            self._add_undo(lambda: self._runs.update(removed))
+            return len(removed)
 
 
-def _kinds(kind: str) -> tuple[EventType, ...]:
-    return (EventType(kind),) if kind in EventType._value2member_map_ else ()
+def _event_types(type_name: str) -> tuple[EventType, ...]:
+    return (EventType(type_name),) if type_name in EventType._value2member_map_ else ()

@@ -25,9 +25,9 @@ def storage_root() -> Path:
     Looked up anew at each call; ``~`` is expanded, a relative path is relative to the
     working directory.  Nothing is created.
     """
-    named = os.environ.get(ROOT_VARIABLE)
-    if named:
-        return Path(named).expanduser()
+    configured = os.environ.get(ROOT_VARIABLE)
+    if configured:
+        return Path(configured).expanduser()
     return user_data_path("justpipe_actors", appauthor=False)
 
 
@@ -49,11 +49,11 @@ def make_private_file(file: Path) -> None:
 
 def replace_text(file: Path, text: str) -> None:
     """Give a file new content at once: readers see the old one or the new one."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-    aside.unlink(missing_ok=True)
-    make_private_file(aside)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    temporary.unlink(missing_ok=True)
+    make_private_file(temporary)
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from ..errors import DefinitionError
 from ..events import PERSIST_LIMIT
 from .chunk_encoder import Encoder, StatePolicy
 from .paths import DATABASE, DESCRIPTION, replace_text, storage_root
-from .recorder import Backlog, Recorder
+from .recorder import EventQueue, Recorder
 from .redaction import Redaction
 from .sqlite import SQLiteBackend
 from .writer import Writer
@@ -26,17 +26,17 @@ from .writer import Writer
 Storage = StorageBackend | str | Path | None
 """A store, a storage root, or None for the default root."""
 
-Storable: Any = (StorageBackend, str, Path, type(None))
+STORAGE_TYPES: Any = (StorageBackend, str, Path, type(None))
 """The same, to be asked at run time."""
 
-HURRY = 16_384
+DEFAULT_FLUSH_EVENTS = 16_384
 """Events that wait when the writer is told to hurry, unless the user says otherwise."""
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @attrs.frozen
-class Described:
+class StoredDefinition:
     """The definition that is stored with its runs."""
 
     pipeline_hash: str
@@ -47,15 +47,15 @@ class Described:
     """32 hex characters over all of it."""
 
 
-def described(description: dict[str, Any]) -> Described:
+def stored_definition(description: dict[str, Any]) -> StoredDefinition:
     """Return a definition's description, ready to be stored."""
     plain = to_plain(description)
     # Where an object happens to lie in memory is no part of a definition.
-    exact = _ADDRESS.sub("", json.dumps(plain, sort_keys=True))
-    return Described(
+    canonical = _MEMORY_ADDRESS.sub("", json.dumps(plain, sort_keys=True))
+    return StoredDefinition(
         pipeline_hash=str(plain["pipeline_hash"]),
         text=json.dumps(plain, indent=2),
-        fingerprint=hashlib.sha256(exact.encode()).hexdigest()[:32],
+        fingerprint=hashlib.sha256(canonical.encode()).hexdigest()[:32],
     )
 
 
@@ -79,23 +79,23 @@ class Persistence:
     """Characters of one stored payload."""
     redact: Redact | None = None
     """Rewrites events before they are stored."""
-    _about: Described | None = attrs.field(default=None, init=False)
+    _definition: StoredDefinition | None = attrs.field(default=None, init=False)
     _writer: Writer | None = attrs.field(default=None, init=False)
     _folder: Path | None = attrs.field(default=None, init=False)
     _root: Path | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.state not in get_args(StatePolicy):
-            known = "'full', 'diff' or 'none'"
-            _refuse("persist_state", known, self.state)
+            choices = "'full', 'diff' or 'none'"
+            _raise_invalid_option("persist_state", choices, self.state)
         for option, value in (
             ("persist_limit", self.limit),
             ("flush_interval", self.flush_interval or 0),
         ):
             if not _is_count(value):
-                _refuse(option, "a whole number of at least 0", value)
-        if not isinstance(self.storage, Storable):
-            _refuse("storage", "a path or a StorageBackend", self.storage)
+                _raise_invalid_option(option, "a whole number of at least 0", value)
+        if not isinstance(self.storage, STORAGE_TYPES):
+            _raise_invalid_option("storage", "a path or a StorageBackend", self.storage)
         if isinstance(self.storage, str | Path):
             self._root = Path(self.storage).expanduser()
 
@@ -106,50 +106,54 @@ class Persistence:
             run_id: the run's id.
             describe: returns ``Pipe.describe()``; asked once, definitions are frozen.
         """
-        if self._about is None:
-            self._about = described(describe())
+        if self._definition is None:
+            self._definition = stored_definition(describe())
         return Recorder(
             run_id=run_id,
-            writer=self._current_writer(self._about),
+            writer=self._current_writer(self._definition),
             encoder=Encoder(run_id, self.state, self.limit),
-            backlog=Backlog(self.state != "none"),
-            flush_every=self.flush_interval or HURRY,
+            queue=EventQueue(self.state != "none"),
+            flush_every=self.flush_interval or DEFAULT_FLUSH_EVENTS,
             redaction=Redaction(self.redact, run_id) if self.redact else None,
-            fingerprint=self._about.fingerprint,
+            fingerprint=self._definition.fingerprint,
         )
 
-    def _current_writer(self, about: Described) -> Writer:
+    def _current_writer(self, definition: StoredDefinition) -> Writer:
         """Return the writer for where runs are stored now."""
-        folder = self._place(about)
+        folder = self._folder_of(definition)
         if self._writer is None or folder != self._folder:
             store = self.storage
 
             def open_store() -> StorageBackend:
                 if folder is not None:
-                    return _opened(folder, about)
+                    return _open_folder(folder, definition)
                 assert isinstance(store, StorageBackend)
-                return _known(store, about)
+                return _save_definition(store, definition)
 
             self._writer, self._folder = Writer(self.name, open_store), folder
         return self._writer
 
-    def _place(self, about: Described) -> Path | None:
+    def _folder_of(self, definition: StoredDefinition) -> Path | None:
         if self._root is not None:
-            return self._root / about.pipeline_hash
-        return storage_root() / about.pipeline_hash if self.storage is None else None
+            return self._root / definition.pipeline_hash
+        return (
+            storage_root() / definition.pipeline_hash if self.storage is None else None
+        )
 
 
-def _opened(folder: Path, about: Described) -> StorageBackend:
+def _open_folder(folder: Path, definition: StoredDefinition) -> StorageBackend:
     """Open the store in a folder, and say beside it which pipeline it is."""
     store = SQLiteBackend(folder / DATABASE)
     file = folder / DESCRIPTION
-    if not file.exists() or file.read_text("utf-8", "replace") != about.text:
-        replace_text(file, about.text)
-    return _known(store, about)
+    if not file.exists() or file.read_text("utf-8", "replace") != definition.text:
+        replace_text(file, definition.text)
+    return _save_definition(store, definition)
 
 
-def _known(store: StorageBackend, about: Described) -> StorageBackend:
-    store.save_definition(about.fingerprint, about.text)
+def _save_definition(
+    store: StorageBackend, definition: StoredDefinition
+) -> StorageBackend:
+    store.save_definition(definition.fingerprint, definition.text)
     return store
 
 
@@ -157,6 +161,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _refuse(option: str, expected: str, value: object) -> NoReturn:
+def _raise_invalid_option(option: str, expected: str, value: object) -> NoReturn:
     msg = f"{option} must be {expected}, not {value!r:.100}."
     raise DefinitionError(msg)

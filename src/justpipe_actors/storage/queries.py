@@ -17,40 +17,40 @@ from typing import TypeVar
 from ..records import OpenStatus, RunQuery, RunRecord, RunStatus, RunSummary
 
 
-BEAT = 30.0
+HEARTBEAT_INTERVAL = 30.0
 """Seconds between two signs of life."""
 
-SILENCE = timedelta(seconds=300)
+ABANDONED_AFTER = timedelta(seconds=300)
 """How long an owner that cannot be looked up may be silent."""
 
 
 def this_owner() -> str:
-    """Name this process: ``host/boot/pid/began``."""
+    """Name this process: ``host/boot_id/pid/started_at``."""
     return _owner(os.getpid())
 
 
 @lru_cache(maxsize=1)
 def _owner(pid: int) -> str:
-    return "/".join((_host(), _boot(), str(pid), _began(pid) or ""))
+    return "/".join((_host(), _boot_id(), str(pid), _process_start(pid) or ""))
 
 
-def is_gone(owner: str | None, last_seen: datetime | None, now: datetime) -> bool:
+def is_owner_gone(owner: str | None, last_seen: datetime | None, now: datetime) -> bool:
     """Tell whether the owner of a running run will never finish it."""
-    known = _is_alive(owner) if owner else None
-    if known is not None:
-        return not known
-    return last_seen is None or now - last_seen > SILENCE
+    is_alive = _is_alive(owner) if owner else None
+    if is_alive is not None:
+        return not is_alive
+    return last_seen is None or now - last_seen > ABANDONED_AFTER
 
 
 def _is_alive(owner: str) -> bool | None:
     """Look an owner up; None when it cannot be seen from here."""
     parts = owner.split("/")
-    if len(parts) != 4 or parts[0] != _host() or not _boot():
+    if len(parts) != 4 or parts[0] != _host() or not _boot_id():
         return None
-    _, boot, pid, began = parts
-    if boot != _boot():
+    _, boot_id, pid, started_at = parts
+    if boot_id != _boot_id():
         return False
-    return pid.isdecimal() and _began(int(pid)) == began
+    return pid.isdecimal() and _process_start(int(pid)) == started_at
 
 
 def _host() -> str:
@@ -58,14 +58,14 @@ def _host() -> str:
 
 
 @lru_cache(maxsize=1)
-def _boot() -> str:
+def _boot_id() -> str:
     """Name the time since this host was started; empty where it has no name."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
 
 
-def _began(pid: int) -> str | None:
+def _process_start(pid: int) -> str | None:
     """Return when a process began, in ticks since the boot; None without it."""
     with suppress(OSError):
         # The name in brackets may hold anything, so count from behind it.
@@ -76,15 +76,15 @@ def _began(pid: int) -> str | None:
 
 T = TypeVar("T")
 
-ABANDONED_WORDS = "The process that ran it is gone"
+ABANDONED_MESSAGE = "The process that ran it is gone"
 """What an abandoned run says as its error message."""
 
-_PREFIX = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_RUN_ID_PREFIX = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def is_prefix(text: str) -> bool:
     """Tell whether a text may be the beginning of a run's id."""
-    return _PREFIX.fullmatch(text) is not None
+    return _RUN_ID_PREFIX.fullmatch(text) is not None
 
 
 def is_ended(status: RunStatus) -> bool:
@@ -92,22 +92,24 @@ def is_ended(status: RunStatus) -> bool:
     return not isinstance(status, OpenStatus)
 
 
-def judge(run: RunRecord, now: datetime) -> RunRecord:
+def resolve_status(run: RunRecord, now: datetime) -> RunRecord:
     """Return the record as it is true now: a run without an owner is abandoned."""
-    if run.status is OpenStatus.RUNNING and is_gone(run.owner, run.last_seen, now):
-        return abandoned(run)
+    if run.status is OpenStatus.RUNNING and is_owner_gone(
+        run.owner, run.last_seen, now
+    ):
+        return as_abandoned(run)
     return run
 
 
-def abandoned(run: RunRecord) -> RunRecord:
+def as_abandoned(run: RunRecord) -> RunRecord:
     """Return the record of a run that nobody runs any more."""
-    message = run.error_message or ABANDONED_WORDS
+    message = run.error_message or ABANDONED_MESSAGE
     return replace(run, status=OpenStatus.ABANDONED, error_message=message)
 
 
-def unannounced(run_id: str, began: float) -> RunRecord:
+def implicit_run(run_id: str, started_at: float) -> RunRecord:
     """Stand for a run that is only known by its first events."""
-    start, now = datetime.fromtimestamp(began, UTC), datetime.now(UTC)
+    start, now = datetime.fromtimestamp(started_at, UTC), datetime.now(UTC)
     running = OpenStatus.RUNNING
     return RunRecord(
         run_id, start, None, None, running, owner=this_owner(), last_seen=now
@@ -124,7 +126,7 @@ def in_utc(run: RunRecord) -> RunRecord:
     )
 
 
-def is_meant(run: RunRecord, query: RunQuery) -> bool:
+def matches_query(run: RunRecord, query: RunQuery) -> bool:
     """Tell whether a query means this run."""
     return (
         (not query.labels or run.label in query.labels)
@@ -139,7 +141,7 @@ def _searchable(run: RunRecord) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def page(items: Sequence[T], limit: int | None, offset: int = 0) -> list[T]:
+def paginate(items: Sequence[T], limit: int | None, offset: int = 0) -> list[T]:
     """Return a page of a list; no limit, or a negative one, is the rest of it."""
     first = max(offset, 0)
     return list(items[first : None if limit is None or limit < 0 else first + limit])

@@ -26,26 +26,28 @@ def redact_keys(*names: str) -> Redact:
     Keys of mappings and fields of objects count alike, at any depth of the payload and
     of the meta, whatever their case.
     """
-    hidden = frozenset(name.casefold() for name in names)
+    hidden_names = frozenset(name.casefold() for name in names)
 
     def redact(event: Event) -> Event:
         return replace(
             event,
-            payload=_masked(to_plain(event.payload), hidden),
-            meta=_masked(to_plain(event.meta), hidden),
+            payload=_mask_values(to_plain(event.payload), hidden_names),
+            meta=_mask_values(to_plain(event.meta), hidden_names),
         )
 
     return redact
 
 
-def _masked(value: Any, hidden: Collection[str]) -> Any:
+def _mask_values(value: Any, hidden_names: Collection[str]) -> Any:
     if isinstance(value, dict):
         return {
-            key: REDACTED if key.casefold() in hidden else _masked(inner, hidden)
+            key: REDACTED
+            if key.casefold() in hidden_names
+            else _mask_values(inner, hidden_names)
             for key, inner in value.items()
         }
     if isinstance(value, list):
-        return [_masked(inner, hidden) for inner in value]
+        return [_mask_values(inner, hidden_names) for inner in value]
     return value
 
 
@@ -66,9 +68,9 @@ class Redaction:
         must not leak.  An interrupt is no exception to that.
         """
         try:
-            found: object = self.redact(event)
-            if isinstance(found, Event) and found.seq == event.seq:
-                return found, None
+            redacted: object = self.redact(event)
+            if isinstance(redacted, Event) and redacted.seq == event.seq:
+                return redacted, None
             problem: BaseException = TypeError("it must return the event, with its seq")
         except BaseException as error:  # noqa: BLE001, ASYNC103 - it is returned
             problem = error

@@ -63,15 +63,17 @@ class PipelineRegistry:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [
-            PipelineInfo(_name_of(folder), folder.name, folder / DATABASE)
+            PipelineInfo(_pipeline_name(folder), folder.name, folder / DATABASE)
             for folder in folders
             if (folder / DATABASE).is_file()
         ]
 
     def find_pipeline(self, pipeline_hash: str) -> PipelineInfo | None:
         """Return the pipeline of exactly this hash."""
-        found = (one for one in self.list_pipelines() if one.hash == pipeline_hash)
-        return next(found, None)
+        matching = (
+            info for info in self.list_pipelines() if info.hash == pipeline_hash
+        )
+        return next(matching, None)
 
     def get_backend(
         self, pipeline_hash: str, *, read_only: bool = True
@@ -90,7 +92,7 @@ class PipelineRegistry:
     def describe_pipeline(self, pipeline_hash: str) -> dict[str, Any] | None:
         """Return ``Pipe.describe()`` of a pipeline as it was at its latest run."""
         info = self.find_pipeline(pipeline_hash)
-        return None if info is None else _description(info.path.parent)
+        return None if info is None else _read_description(info.path.parent)
 
     def list_all_runs(
         self,
@@ -118,7 +120,9 @@ class PipelineRegistry:
         self, query: RunQuery, pipeline_name: str | None = None
     ) -> list[tuple[PipelineInfo, RunSummary]]:
         """Return the figures of a query for each pipeline."""
-        return list(self._ask(pipeline_name, lambda store: store.summarize_runs(query)))
+        return list(
+            self._query_stores(pipeline_name, lambda store: store.summarize_runs(query))
+        )
 
     def resolve_run(self, prefix: str) -> tuple[AnnotatedRun, SQLiteBackend] | None:
         """Return the run whose id is, or alone begins with, a text; None without one.
@@ -126,12 +130,14 @@ class PipelineRegistry:
         Raises:
             AmbiguousRunError: several ids begin with it.
         """
-        exact = self._newest(None, None, lambda store: _exactly(store, prefix))
+        exact = self._newest(None, None, lambda store: _get_run(store, prefix))
         found = exact or self._newest(
             None, None, lambda store: store.find_runs_by_prefix(prefix, -1)
         )
         if len(found) > 1:
-            raise AmbiguousRunError(prefix, [one.run.run_id for one in found])
+            raise AmbiguousRunError(
+                prefix, [annotated.run.run_id for annotated in found]
+            )
         if not found:
             return None
         return found[0], self.get_backend(found[0].pipeline_hash)
@@ -140,42 +146,42 @@ class PipelineRegistry:
         self,
         pipeline_name: str | None,
         limit: int | None,
-        question: Callable[[SQLiteBackend], list[RunRecord]],
+        query_store: Callable[[SQLiteBackend], list[RunRecord]],
     ) -> list[AnnotatedRun]:
         runs = [
             AnnotatedRun(run, info.name, info.hash)
-            for info, found in self._ask(pipeline_name, question)
+            for info, found in self._query_stores(pipeline_name, query_store)
             for run in found
         ]
-        runs.sort(key=lambda one: one.run.start_time, reverse=True)
+        runs.sort(key=lambda annotated: annotated.run.start_time, reverse=True)
         return runs if limit is None or limit < 0 else runs[:limit]
 
-    def _ask(
-        self, pipeline_name: str | None, question: Callable[[SQLiteBackend], T]
+    def _query_stores(
+        self, pipeline_name: str | None, query_store: Callable[[SQLiteBackend], T]
     ) -> Iterator[tuple[PipelineInfo, T]]:
         """Ask each store; one that cannot answer is left out with a warning."""
         for info in self.list_pipelines():
             if pipeline_name not in (None, info.name):
                 continue
             try:
-                answer = question(self.get_backend(info.hash))
+                result = query_store(self.get_backend(info.hash))
             except (sqlite3.Error, OSError, StoreError) as error:
                 _logger.warning("Skipped the store %s: %s", info.path, error)
                 continue
-            yield info, answer
+            yield info, result
 
 
-def _exactly(store: SQLiteBackend, run_id: str) -> list[RunRecord]:
+def _get_run(store: SQLiteBackend, run_id: str) -> list[RunRecord]:
     run = store.get_run(run_id)
     return [] if run is None else [run]
 
 
-def _name_of(folder: Path) -> str:
-    name = (_description(folder) or {}).get("name")
+def _pipeline_name(folder: Path) -> str:
+    name = (_read_description(folder) or {}).get("name")
     return name if isinstance(name, str) and name else folder.name
 
 
-def _description(folder: Path) -> dict[str, Any] | None:
+def _read_description(folder: Path) -> dict[str, Any] | None:
     try:
         found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -19,7 +19,7 @@ _FINISH, _TIMEOUT, _SUSPEND = EventType.FINISH, EventType.TIMEOUT, EventType.SUS
 
 
 @attrs.define(eq=False)
-class Words:
+class RunSummaryBuilder:
     """What a run said about its own end."""
 
     finish: Event | None = None
@@ -29,18 +29,18 @@ class Words:
     suspend: str | None = None
     """What its SUSPEND said."""
 
-    def note(self, event: Event, run_id: str) -> None:
+    def add(self, event: Event, run_id: str) -> None:
         """Remember what an event says about the end."""
-        kind = event.type
-        if kind is _SUSPEND:
-            self.suspend = _text(event.payload)
-        elif kind is _FINISH and event.origin_run_id == run_id:
+        event_type = event.type
+        if event_type is _SUSPEND:
+            self.suspend = _message_text(event.payload)
+        elif event_type is _FINISH and event.origin_run_id == run_id:
             self.finish = event
-        elif kind is _TIMEOUT and event.origin_run_id == run_id:
-            self.timeout = _text(event.payload)
+        elif event_type is _TIMEOUT and event.origin_run_id == run_id:
+            self.timeout = _message_text(event.payload)
 
 
-def begun(run_id: str, fingerprint: str | None, now: datetime) -> RunRecord:
+def initial_record(run_id: str, fingerprint: str | None, now: datetime) -> RunRecord:
     """Return the record of a run that begins in this process."""
     running, owner = OpenStatus.RUNNING, this_owner()
     return RunRecord(
@@ -55,28 +55,28 @@ def begun(run_id: str, fingerprint: str | None, now: datetime) -> RunRecord:
     )
 
 
-def ended(
-    record: RunRecord, end: PipelineEndData, words: Words, now: datetime
+def final_record(
+    record: RunRecord, end: PipelineEndData, summary: RunSummaryBuilder, now: datetime
 ) -> RunRecord:
     """Return the record of a run that has ended.
 
     The status is the engine's own; texts are FINISH's, as hooks and redaction left it.
     """
-    told = words.finish.payload if words.finish is not None else end
-    if not isinstance(told, PipelineEndData):
-        told = replace(end, error=None, failed_step=None)
+    end_data = summary.finish.payload if summary.finish is not None else end
+    if not isinstance(end_data, PipelineEndData):
+        end_data = replace(end, error=None, failed_step=None)
     is_suspended = end.status is PipelineTerminalStatus.SUCCESS and bool(
         end.metrics and end.metrics.suspends
     )
-    meta = words.finish.meta if words.finish is not None else None
-    reason = words.suspend if is_suspended else end.reason and end.reason.value
+    meta = summary.finish.meta if summary.finish is not None else None
+    reason = summary.suspend if is_suspended else end.reason and end.reason.value
     return replace(
         record,
         end_time=now,
         duration=timedelta(seconds=end.duration_s),
         status=end.status,
-        error_message=told.error or _timeout(end, words),
-        error_step=told.failed_step,
+        error_message=end_data.error or _timeout_message(end, summary),
+        error_step=end_data.failed_step,
         run_meta=to_text(meta) if meta else None,
         reason=reason,
         is_suspended=is_suspended,
@@ -84,10 +84,10 @@ def ended(
     )
 
 
-def _timeout(end: PipelineEndData, words: Words) -> str | None:
-    return words.timeout if end.status is PipelineTerminalStatus.TIMEOUT else None
+def _timeout_message(end: PipelineEndData, summary: RunSummaryBuilder) -> str | None:
+    return summary.timeout if end.status is PipelineTerminalStatus.TIMEOUT else None
 
 
-def _text(payload: object) -> str | None:
+def _message_text(payload: object) -> str | None:
     plain = to_plain(payload)
     return plain if plain is None or isinstance(plain, str) else json.dumps(plain)

@@ -6,7 +6,7 @@ each other share it.  ``alarm`` says when it wakes up.
 Nothing it does can fail a run: what goes wrong is a warning on the logger
 ``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
 transaction that fails is tried run by run, so that one run's trouble stays its own; if a
-file is locked, again for ``PATIENCE`` seconds.
+file is locked, again for ``STORE_TIMEOUT`` seconds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import attrs
 from ..abc import ChunkStore, StorageBackend
 from ..records import RunRecord
 from .chunk_format import event_texts
-from .queries import BEAT
-from .recorder import PATIENCE, Recorder
-from .sqlite.connection import may_heal
+from .queries import HEARTBEAT_INTERVAL
+from .recorder import STORE_TIMEOUT, Recorder
+from .sqlite.connection import is_lock_error
 
 
 LINGER = 0.25
@@ -35,42 +35,44 @@ LINGER = 0.25
 
 
 @attrs.define(eq=False)
-class Alarm:
+class WriterWakeup:
     """One thread's; all moments are on the monotonic clock."""
 
-    bell: threading.Condition = attrs.field(factory=threading.Condition, init=False)
+    condition: threading.Condition = attrs.field(
+        factory=threading.Condition, init=False
+    )
     """Held by whoever looks at this, or changes what the thread works on."""
     is_closing: bool = attrs.field(default=False, init=False)
     """Whether the interpreter is about to go."""
     retry_at: float | None = attrs.field(default=None, init=False)
     """When a store that failed is tried again."""
-    _beat_at: float = attrs.field(default=0.0, init=False)
+    _heartbeat_at: float = attrs.field(default=0.0, init=False)
     _linger_until: float | None = attrs.field(default=None, init=False)
-    _is_urgent: bool = attrs.field(default=False, init=False)
+    _is_flush_requested: bool = attrs.field(default=False, init=False)
     _sleeps_until: float = attrs.field(default=0.0, init=False)
 
     # -- from event loops
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Say that something waits."""
-        with self.bell:
+        with self.condition:
             if self._linger_until is None:
                 self._linger_until = time.monotonic() + LINGER
                 # To wake a thread costs more than to take an event in.
                 if self._sleeps_until > self._linger_until:
-                    self.bell.notify()
+                    self.condition.notify()
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Say that something should not wait any longer."""
-        with self.bell:
-            self._is_urgent = True
-            self.bell.notify()
+        with self.condition:
+            self._is_flush_requested = True
+            self.condition.notify()
 
     def close(self) -> None:
         """Say that this is the last moment."""
-        with self.bell:
+        with self.condition:
             self.is_closing = True
-            self.bell.notify()
+            self.condition.notify()
 
     # -- in the thread
 
@@ -79,31 +81,31 @@ class Alarm:
         ends_at = time.monotonic() + LINGER
         while not self.is_closing:
             now = time.monotonic()
-            until = self._due() if work else ends_at
-            if until <= now or (work and self._is_urgent):
+            until = self._next_wakeup_at() if work else ends_at
+            if until <= now or (work and self._is_flush_requested):
                 break
             self._sleeps_until = until
-            self.bell.wait(until - now)
+            self.condition.wait(until - now)
         self._sleeps_until = 0.0
-        self._is_urgent, self._linger_until = False, None
+        self._is_flush_requested, self._linger_until = False, None
 
-    def _due(self) -> float:
-        moments = (self._linger_until, self.retry_at, self._beat_at)
-        return min(moment for moment in moments if moment is not None)
+    def _next_wakeup_at(self) -> float:
+        times = (self._linger_until, self.retry_at, self._heartbeat_at)
+        return min(time_due for time_due in times if time_due is not None)
 
-    def set_beat(self) -> None:
+    def schedule_heartbeat(self) -> None:
         """Let the next sign of life be due after one beat."""
-        self._beat_at = time.monotonic() + BEAT
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
 
-    def is_beat_due(self) -> bool:
+    def is_heartbeat_due(self) -> bool:
         """Tell whether it is time for a sign of life; the next one is set."""
-        is_due = time.monotonic() >= self._beat_at
+        is_due = time.monotonic() >= self._heartbeat_at
         if is_due:
-            self.set_beat()
+            self.schedule_heartbeat()
         return is_due
 
 
-RETRY = 1.0
+RETRY_DELAY = 1.0
 """Seconds before a store that failed is tried again."""
 
 _logger = logging.getLogger("justpipe_actors.persistence")
@@ -120,25 +122,25 @@ class Writer:
     def __init__(self, name: str, open_store: Callable[[], StorageBackend]) -> None:
         self._name = name
         self._open_store = open_store
-        self._warned = ""
-        self._start_over()
+        self._last_warning = ""
+        self._reset()
 
-    def _start_over(self) -> None:
+    def _reset(self) -> None:
         """Know of nothing: as a new writer, and as one in a forked child."""
-        self._process = os.getpid()
-        self._alarm = Alarm()
+        self._pid = os.getpid()
+        self._wakeup = WriterWakeup()
         self._recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._store: StorageBackend | None = None
-        self._takes_chunks = False
+        self._accepts_chunks = False
 
     # -- from event loops
 
-    def open(self, recorder: Recorder) -> None:
+    def add_run(self, recorder: Recorder) -> None:
         """Write for one more run."""
-        if self._process != os.getpid():
-            self._start_over()
-        with self._alarm.bell:
+        if self._pid != os.getpid():
+            self._reset()
+        with self._wakeup.condition:
             self._recorders.append(recorder)
             if self._thread is None:
                 self._start_thread()
@@ -146,149 +148,154 @@ class Writer:
     def _start_thread(self) -> None:
         name = f"justpipe_actors writer of {self._name}"
         # A daemon: a run that never ends must not keep the program from ending.
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._alarm.set_beat()
+        self._thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
+        self._wakeup.schedule_heartbeat()
         self._thread.start()
-        atexit.register(self._leave)
+        atexit.register(self._flush_at_exit)
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Say that something waits."""
-        self._alarm.stir()
+        self._wakeup.notify()
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Say that something should not wait any longer."""
-        self._alarm.hurry()
+        self._wakeup.flush()
 
-    def _leave(self) -> None:
+    def _flush_at_exit(self) -> None:
         """Write what waits before the interpreter is gone."""
         thread = self._thread
-        if thread is not None and self._process == os.getpid():
-            self._alarm.close()
-            thread.join(PATIENCE)
+        if thread is not None and self._pid == os.getpid():
+            self._wakeup.close()
+            thread.join(STORE_TIMEOUT)
 
     # -- in the thread: when
 
-    def _work(self) -> None:
+    def _run_thread(self) -> None:
         while self._wait():
             try:
-                self._turn(list(self._recorders))
+                self._write_all(list(self._recorders))
             except BaseException as error:  # noqa: ASYNC103
                 # Even SystemExit, if a store raises it: a thread has nobody to pass it to.
                 _logger.exception("The writer of pipe %s has failed", self._name)
-                self._abandon(f"the writer has failed: {error}")
-            if self._alarm.is_closing:
+                self._give_up_all(f"the writer has failed: {error}")
+            if self._wakeup.is_closing:
                 return
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when no run is left."""
-        with self._alarm.bell:
-            self._alarm.wait(self._recorders)
+        with self._wakeup.condition:
+            self._wakeup.wait(self._recorders)
             if not self._recorders:
                 self._thread = None
-                atexit.unregister(self._leave)
+                atexit.unregister(self._flush_at_exit)
             return self._thread is not None
 
     # -- in the thread: what
 
-    def _turn(self, recorders: Sequence[Recorder]) -> None:
-        self._alarm.retry_at = None
+    def _write_all(self, recorders: Sequence[Recorder]) -> None:
+        self._wakeup.retry_at = None
         try:
-            store = self._opened()
+            store = self._ensure_store()
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             self._warn_once(error)
-            self._abandon(None)
+            self._give_up_all(None)
             return
         for recorder in recorders:
-            recorder.take(may_refer=self._takes_chunks)
+            recorder.take(allow_references=self._accepts_chunks)
         # One that was given up is left alone until it ends.
-        self._save(store, [one for one in recorders if one.is_wanted])
-        if self._alarm.is_beat_due():
-            self._give_sign(store, [one.run_id for one in recorders if one.is_begun])
+        self._save(store, [recorder for recorder in recorders if recorder.needs_store])
+        if self._wakeup.is_heartbeat_due():
+            self._send_heartbeat(
+                store,
+                [recorder.run_id for recorder in recorders if recorder.is_in_store],
+            )
 
-    def _give_sign(self, store: StorageBackend, names: Sequence[str]) -> None:
+    def _send_heartbeat(self, store: StorageBackend, run_ids: Sequence[str]) -> None:
         try:
-            store.touch_runs(names, datetime.now(UTC))
+            store.touch_runs(run_ids, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - the next sign will do
             _logger.warning("Pipe %s gave no sign of life: %s", self._name, error)
 
-    def _opened(self) -> StorageBackend:
+    def _ensure_store(self) -> StorageBackend:
         if self._store is None:
             store = self._open_store()
             store.mark_abandoned()
-            self._store, self._warned = store, ""
+            self._store, self._last_warning = store, ""
             # Once: asking a protocol costs as much as storing a run's record.
-            self._takes_chunks = isinstance(store, ChunkStore)
+            self._accepts_chunks = isinstance(store, ChunkStore)
         return self._store
 
     def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
         """Store what was taken, all together; apart, if that fails inside."""
-        finals = [recorder.final() for recorder in recorders]
-        is_inside = False
+        end_records = [recorder.finished_record() for recorder in recorders]
+        is_in_transaction = False
         try:
             with store.transaction():
-                is_inside = True
-                for recorder, final in zip(recorders, finals, strict=True):
-                    self._write(store, recorder, final)
+                is_in_transaction = True
+                for recorder, end_record in zip(recorders, end_records, strict=True):
+                    self._write_run(store, recorder, end_record)
         except Exception as error:  # noqa: BLE001 - whatever a store raises
-            if is_inside and len(recorders) > 1:
+            if is_in_transaction and len(recorders) > 1:
                 for recorder in recorders:
                     self._save(store, [recorder])
                 return
             for recorder in recorders:
-                self._failed(recorder, error)
+                self._handle_failure(recorder, error)
             return
-        for recorder, final in zip(recorders, finals, strict=True):
-            recorder.saved()
-            if final is not None:
-                self._part(recorder)
+        for recorder, end_record in zip(recorders, end_records, strict=True):
+            recorder.on_saved()
+            if end_record is not None:
+                self._remove(recorder)
 
-    def _write(
-        self, store: StorageBackend, recorder: Recorder, final: RunRecord | None
+    def _write_run(
+        self, store: StorageBackend, recorder: Recorder, end_record: RunRecord | None
     ) -> None:
         """Store what was taken of one run, and how it ended."""
-        if final is not None:
-            store.save_run(final)
-        elif not recorder.is_begun and recorder.record is not None:
+        if end_record is not None:
+            store.save_run(end_record)
+        elif not recorder.is_in_store and recorder.record is not None:
             store.begin_run(recorder.record)
-        chunks, run_id = recorder.pending, recorder.run_id
-        if self._takes_chunks:
+        chunks, run_id = recorder.pending_chunks, recorder.run_id
+        if self._accepts_chunks:
             cast("ChunkStore", store).append_chunks(run_id, chunks)
         elif chunks:
             texts = [text for chunk in chunks for text in event_texts(run_id, chunk)]
             store.append_events(run_id, texts)
 
-    def _failed(self, recorder: Recorder, error: Exception) -> None:
+    def _handle_failure(self, recorder: Recorder, error: Exception) -> None:
         now = time.monotonic()
-        self._alarm.retry_at = now + RETRY
+        self._wakeup.retry_at = now + RETRY_DELAY
         if recorder.is_given_up:
             # Not even its record could be stored.
-            if recorder.outcome is not None:
-                self._part(recorder)
+            if recorder.end_record is not None:
+                self._remove(recorder)
             return
         recorder.failing_since = recorder.failing_since or now
-        is_late = now - recorder.failing_since >= PATIENCE or self._alarm.is_closing
-        if is_late or not may_heal(error):
+        is_late = (
+            now - recorder.failing_since >= STORE_TIMEOUT or self._wakeup.is_closing
+        )
+        if is_late or not is_lock_error(error):
             recorder.give_up(f"the store failed: {error}")
             # At once: what is left to do is to note that events are missing.
-            self._alarm.retry_at = now
+            self._wakeup.retry_at = now
 
-    def _abandon(self, reason: str | None) -> None:
+    def _give_up_all(self, reason: str | None) -> None:
         """Give all runs up; those that have ended are done with."""
         for recorder in list(self._recorders):
             recorder.give_up(reason)
-            recorder.take(may_refer=False)
-            recorder.saved()
-            if recorder.outcome is not None:
-                self._part(recorder)
+            recorder.take(allow_references=False)
+            recorder.on_saved()
+            if recorder.end_record is not None:
+                self._remove(recorder)
 
-    def _part(self, recorder: Recorder) -> None:
-        with self._alarm.bell:
+    def _remove(self, recorder: Recorder) -> None:
+        with self._wakeup.condition:
             self._recorders.remove(recorder)
         recorder.close()
 
     def _warn_once(self, error: Exception) -> None:
-        if str(error) != self._warned:
-            self._warned = str(error)
+        if str(error) != self._last_warning:
+            self._last_warning = str(error)
             _logger.warning(
                 "Pipe %s runs without persistence, its store cannot be opened: %s",
                 self._name,

@@ -19,27 +19,34 @@ from ...records import (
     RunSummary,
     StoredEvent,
 )
-from ..chunk_format import parse_line
-from ..queries import ABANDONED_WORDS, is_prefix
+from ..chunk_format import parse_event_text
+from ..queries import ABANDONED_MESSAGE, is_prefix
 from .connection import Database
-from .inserting import began, chunk_lines, insert_chunks, insert_lines, key_of, put_run
+from .inserting import (
+    chunk_lines,
+    ensure_run,
+    first_timestamp,
+    insert_chunks,
+    insert_lines,
+    put_run,
+)
 from .reading import (
     COUNTS,
     LABEL,
     RUN_COLUMNS,
     RUNS,
     Condition,
-    EventsWanted,
-    payload_of,
+    EventFilter,
+    condition_of,
     read_events,
-    readable,
-    run_of,
-    summary_of,
-    where,
+    read_payload,
+    read_rows,
+    run_from_row,
+    summary_from_rows,
 )
 
 
-EVERY: Condition = ("1", {})
+ANY_RUN: Condition = ("1", {})
 
 
 class SQLiteBackend:
@@ -57,11 +64,11 @@ class SQLiteBackend:
 
     def __init__(self, db_path: str | Path, *, read_only: bool = False) -> None:
         self.path = Path(db_path)
-        self._file = Database(self.path, read_only=read_only)
+        self._database = Database(self.path, read_only=read_only)
 
     def close(self) -> None:
         """Let go of the file; the store can still be used."""
-        self._file.close()
+        self._database.close()
 
     def __repr__(self) -> str:
         return f"<SQLiteBackend {str(self.path)!r}>"
@@ -71,32 +78,35 @@ class SQLiteBackend:
     @contextmanager
     def transaction(self) -> Generator[None]:
         """Keep what is written inside the block together, or none of it."""
-        with self._file.write():
+        with self._database.write():
             yield
 
     def begin_run(self, run: RunRecord) -> None:
         """Remember a run that is running."""
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             put_run(connection, run)
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
         """Add events; those that are there already are ignored."""
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             _check_json(connection, events)
-            lines = [parse_line(text) for text in events]
+            lines = [parse_event_text(text) for text in events]
             if lines:
-                key = key_of(connection, run_id, lambda: lines[0].timestamp)
+                key = ensure_run(connection, run_id, lambda: lines[0].timestamp)
                 insert_lines(connection, key, lines)
 
     def append_chunks(self, run_id: str, chunks: Sequence[EventChunk]) -> None:
         """Add events that were taken apart."""
         if not chunks:
             return
-        with self._file.write() as connection:
-            key = key_of(connection, run_id, lambda: began(chunks[0]))
-            find = partial(payload_of, connection, run_id)
+        with self._database.write() as connection:
+            key = ensure_run(connection, run_id, lambda: first_timestamp(chunks[0]))
+            find_payload = partial(read_payload, connection, run_id)
             insert_chunks(
-                connection, key, chunks, lambda chunk: chunk_lines(run_id, chunk, find)
+                connection,
+                key,
+                chunks,
+                lambda chunk: chunk_lines(run_id, chunk, find_payload),
             )
 
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
@@ -105,19 +115,21 @@ class SQLiteBackend:
         Raises:
             sqlite3.IntegrityError: the run has ended before.
         """
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             _check_json(connection, events)
             if not put_run(connection, run):
                 msg = f"Run {run.run_id} has ended before and is stored already"
                 raise sqlite3.IntegrityError(msg)
             if events:
-                key = key_of(connection, run.run_id, lambda: 0)
-                insert_lines(connection, key, [parse_line(text) for text in events])
+                key = ensure_run(connection, run.run_id, lambda: 0)
+                insert_lines(
+                    connection, key, [parse_event_text(text) for text in events]
+                )
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
         """Note that whoever runs these runs is alive."""
         sql = "UPDATE runs SET last_seen = ? WHERE run_id = ? AND status = 'running'"
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             connection.executemany(sql, [(at.timestamp(), name) for name in run_ids])
 
     def mark_abandoned(self) -> int:
@@ -125,15 +137,15 @@ class SQLiteBackend:
         sql = (
             "UPDATE runs SET status = 'abandoned', "
             "error_message = coalesce(error_message, ?) "
-            "WHERE CASE status WHEN 'running' THEN is_gone(owner, last_seen) END"
+            "WHERE CASE status WHEN 'running' THEN is_owner_gone(owner, last_seen) END"
         )
-        with self._file.write() as connection:
-            return connection.execute(sql, (ABANDONED_WORDS,)).rowcount
+        with self._database.write() as connection:
+            return connection.execute(sql, (ABANDONED_MESSAGE,)).rowcount
 
     def save_definition(self, fingerprint: str, description: str) -> None:
         """Remember what a fingerprint stands for."""
         sql = "INSERT OR REPLACE INTO definitions VALUES (?, ?)"
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             connection.execute(sql, (fingerprint, description))
 
     # -- reading
@@ -148,33 +160,33 @@ class SQLiteBackend:
     ) -> list[RunRecord]:
         """Return runs of one status, or all; the newest start first."""
         if status is None:
-            return self._runs(EVERY, limit, offset)
-        wanted = ("status = :status", {"status": status.value})
-        return self._runs(wanted, limit, offset)
+            return self._runs(ANY_RUN, limit, offset)
+        condition = ("status = :status", {"status": status.value})
+        return self._runs(condition, limit, offset)
 
     def query_runs(
         self, query: RunQuery, limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
         """Return the runs a query means, the newest start first."""
-        return self._runs(where(query), limit, offset)
+        return self._runs(condition_of(query), limit, offset)
 
     def find_runs_by_prefix(self, prefix: str, limit: int = 10) -> list[RunRecord]:
         """Return runs whose id begins with a text; the newest first."""
         if not is_prefix(prefix):
             return []
-        beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        upper_bound = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         condition = "run_id >= :prefix AND run_id < :beyond"
-        return self._runs((condition, {"prefix": prefix, "beyond": beyond}), limit)
+        return self._runs((condition, {"prefix": prefix, "beyond": upper_bound}), limit)
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
         """Return counts and durations of the runs a query means."""
-        condition, values = where(query)
+        condition, values = condition_of(query)
         sql = (
             f"SELECT {LABEL}, count(*), count(duration_s), total(duration_s), "
             f"min(duration_s), max(duration_s), max(start_time) "
             f"FROM {RUNS} WHERE {condition} GROUP BY 1"
         )
-        return summary_of(self._rows(sql, values))
+        return summary_from_rows(self._rows(sql, values))
 
     def get_events(
         self,
@@ -185,19 +197,21 @@ class SQLiteBackend:
         limit: int | None = None,
     ) -> list[StoredEvent]:
         """Return a run's events by ascending ``seq``."""
-        wanted = EventsWanted(
+        event_filter = EventFilter(
             run_id,
             None if event_type is None else event_type.value,
             after,
             limit if limit is not None and limit >= 0 else None,
         )
-        return self._file.read(lambda connection: read_events(connection, wanted))
+        return self._database.read(
+            lambda connection: read_events(connection, event_filter)
+        )
 
     def count_events(self, run_id: str) -> dict[str, int]:
         """Return how many events of each type a run has."""
         counts: dict[str, int] = {}
-        for kind, count in self._rows(COUNTS, {"run_id": run_id}):
-            counts[kind] = counts.get(kind, 0) + count
+        for event_type, count in self._rows(COUNTS, {"run_id": run_id}):
+            counts[event_type] = counts.get(event_type, 0) + count
         return counts
 
     def get_definition(self, fingerprint: str) -> str | None:
@@ -215,11 +229,11 @@ class SQLiteBackend:
             "ORDER BY start_time DESC, id DESC LIMIT :limit OFFSET :offset"
         )
         limits = {"limit": -1 if limit is None else limit, "offset": max(offset, 0)}
-        return readable(self._rows(sql, {**values, **limits}), run_of)
+        return read_rows(self._rows(sql, {**values, **limits}), run_from_row)
 
     def _rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        all_values = {"abandoned": ABANDONED_WORDS, **values}
-        return self._file.read(lambda c: c.execute(sql, all_values).fetchall())
+        all_values = {"abandoned": ABANDONED_MESSAGE, **values}
+        return self._database.read(lambda c: c.execute(sql, all_values).fetchall())
 
     # -- removing
 
@@ -230,12 +244,12 @@ class SQLiteBackend:
     def delete_runs(self, run_ids: Sequence[str]) -> int:
         """Forget these runs and their events, in one transaction."""
         sql = "DELETE FROM runs WHERE run_id = ?"
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             return sum(connection.execute(sql, (name,)).rowcount for name in run_ids)
 
     def shrink(self) -> None:
         """Give the space of deleted runs back, unless somebody is using the file."""
-        self._file.shrink()
+        self._database.shrink()
 
 
 def _check_json(connection: sqlite3.Connection, texts: Sequence[str]) -> None:

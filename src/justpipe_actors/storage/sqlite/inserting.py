@@ -16,12 +16,18 @@ from functools import cache
 from itertools import chain
 
 from ...records import EventChunk, RunRecord
-from ..chunk_format import EventLine, Find, event_texts, parse_line, read_times
-from ..queries import unannounced
-from .reading import RUN_COLUMNS, clean, run_values
+from ..chunk_format import (
+    EventLine,
+    PayloadLookup,
+    decode_times,
+    event_texts,
+    parse_event_text,
+)
+from ..queries import implicit_run
+from .reading import RUN_COLUMNS, row_of_run, storable_text
 
 
-MOST = 32
+MAX_CHUNKS_PER_STATEMENT = 32
 """Chunks of one statement, at most."""
 
 _PUT_RUN = (
@@ -34,24 +40,24 @@ _PUT_RUN = (
 
 def put_run(connection: sqlite3.Connection, run: RunRecord) -> bool:
     """Add a run, or update it unless it has ended; tell whether anything was done."""
-    return connection.execute(_PUT_RUN, run_values(run)).rowcount == 1
+    return connection.execute(_PUT_RUN, row_of_run(run)).rowcount == 1
 
 
-def key_of(
-    connection: sqlite3.Connection, run_id: str, began: Callable[[], float]
+def ensure_run(
+    connection: sqlite3.Connection, run_id: str, first_timestamp: Callable[[], float]
 ) -> int:
     """Return the key of a run; begin it when it is unknown."""
     sql = "SELECT id FROM runs WHERE run_id = ?"
     found = connection.execute(sql, (run_id,)).fetchone()
     if found is None:
-        put_run(connection, unannounced(run_id, began()))
+        put_run(connection, implicit_run(run_id, first_timestamp()))
         found = connection.execute(sql, (run_id,)).fetchone()
     return int(found[0])
 
 
-def began(chunk: EventChunk) -> float:
+def first_timestamp(chunk: EventChunk) -> float:
     """Return when a chunk's first event happened, in seconds since the epoch."""
-    return read_times(chunk.times)[0]
+    return decode_times(chunk.times)[0]
 
 
 def insert_chunks(
@@ -68,11 +74,11 @@ def insert_chunks(
         chunks: the events, in any order.
         lines: takes a chunk apart that overlaps what is there.
     """
-    if _is_ascending(chunks, _last(connection, key)):
-        for start in range(0, len(chunks), MOST):
-            some = chunks[start : start + MOST]
-            values = list(chain.from_iterable((key, *chunk) for chunk in some))
-            connection.execute(_statement(len(some)), values)
+    if _is_ascending(chunks, _last_seq(connection, key)):
+        for start in range(0, len(chunks), MAX_CHUNKS_PER_STATEMENT):
+            batch = chunks[start : start + MAX_CHUNKS_PER_STATEMENT]
+            values = list(chain.from_iterable((key, *chunk) for chunk in batch))
+            connection.execute(_insert_statement(len(batch)), values)
     else:
         for chunk in chunks:
             insert_lines(connection, key, lines(chunk))
@@ -84,15 +90,17 @@ def insert_lines(
     """Add events that came as text; one without a number of its own goes last."""
     sql = "INSERT INTO events VALUES (?, ?, ?, ?, NULL, ?, NULL)"
     for line in lines:
-        seq = line.seq or _last(connection, key) + 1
+        seq = line.seq or _last_seq(connection, key) + 1
         if not _is_stored(connection, key, seq):
-            kind = clean(line.type) or ""
+            kind = storable_text(line.type) or ""
             connection.execute(sql, (key, seq, kind, line.timestamp, line.text))
 
 
-def chunk_lines(run_id: str, chunk: EventChunk, find: Find) -> list[EventLine]:
+def chunk_lines(
+    run_id: str, chunk: EventChunk, find_payload: PayloadLookup
+) -> list[EventLine]:
     """Take a chunk apart into events as texts."""
-    return [parse_line(text) for text in event_texts(run_id, chunk, find)]
+    return [parse_event_text(text) for text in event_texts(run_id, chunk, find_payload)]
 
 
 def _is_ascending(chunks: Sequence[EventChunk], last: int) -> bool:
@@ -103,22 +111,22 @@ def _is_ascending(chunks: Sequence[EventChunk], last: int) -> bool:
     return True
 
 
-def _last(connection: sqlite3.Connection, key: int) -> int:
+def _last_seq(connection: sqlite3.Connection, key: int) -> int:
     """Return the greatest number a run has stored."""
-    return _end(connection, key, 2**62)
+    return _last_seq_up_to(connection, key, 2**62)
 
 
 def _is_stored(connection: sqlite3.Connection, key: int, seq: int) -> bool:
-    return _end(connection, key, seq) >= seq
+    return _last_seq_up_to(connection, key, seq) >= seq
 
 
-def _end(connection: sqlite3.Connection, key: int, seq: int) -> int:
+def _last_seq_up_to(connection: sqlite3.Connection, key: int, seq: int) -> int:
     """Return the last number of what begins at a number or before it."""
-    found = connection.execute(_END, {"run": key, "seq": seq}).fetchone()
+    found = connection.execute(_LAST_SEQ_UP_TO, {"run": key, "seq": seq}).fetchone()
     return int(found[0])
 
 
-_END = """
+_LAST_SEQ_UP_TO = """
 SELECT max(
     coalesce((
         SELECT last FROM chunks
@@ -134,6 +142,6 @@ SELECT max(
 
 
 @cache
-def _statement(size: int) -> str:
+def _insert_statement(size: int) -> str:
     row = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
     return f"INSERT INTO chunks VALUES {', '.join([row] * size)}"

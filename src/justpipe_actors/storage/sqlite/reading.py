@@ -29,7 +29,13 @@ from ...records import (
     RunSummary,
     StoredEvent,
 )
-from ..chunk_format import ChunkEvent, events_in, payloads_of, stored_event, text_of
+from ..chunk_format import (
+    ChunkEvent,
+    decode_events,
+    decode_payloads,
+    event_text,
+    stored_event,
+)
 
 
 T = TypeVar("T")
@@ -69,21 +75,21 @@ RUN_COLUMNS = (
     "last_seen",
     "lost_events",
 )
-"""The columns of a run, in the order of ``run_values``."""
+"""The columns of a run, in the order of ``row_of_run``."""
 
 
-def readable(rows: Iterable[Any], read: Callable[[Any], T]) -> list[T]:
+def read_rows(rows: Iterable[Any], read: Callable[[Any], T]) -> list[T]:
     """Return the rows that can be read; warn of each of the others."""
     found: list[T] = []
     for row in rows:
         try:
             found.append(read(row))
         except UNREADABLE as error:
-            skipped(error)
+            warn_skipped(error)
     return found
 
 
-def skipped(error: Exception) -> None:
+def warn_skipped(error: Exception) -> None:
     """Warn of an item that cannot be read."""
     _logger.warning("Skipped a stored item that cannot be read: %s", error)
 
@@ -91,7 +97,7 @@ def skipped(error: Exception) -> None:
 # -- runs
 
 
-def run_values(run: RunRecord) -> tuple[object, ...]:
+def row_of_run(run: RunRecord) -> tuple[object, ...]:
     """Return a run's row."""
     return (
         run.run_id,
@@ -99,10 +105,10 @@ def run_values(run: RunRecord) -> tuple[object, ...]:
         run.end_time and run.end_time.timestamp(),
         None if run.duration is None else run.duration.total_seconds(),
         run.status.value,
-        clean(run.error_message),
-        clean(run.error_step),
+        storable_text(run.error_message),
+        storable_text(run.error_step),
         run.run_meta,
-        clean(run.reason),
+        storable_text(run.reason),
         int(run.is_suspended),
         run.fingerprint,
         run.owner,
@@ -111,7 +117,7 @@ def run_values(run: RunRecord) -> tuple[object, ...]:
     )
 
 
-def run_of(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
+def run_from_row(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
     """Build a run from its row.
 
     Raises:
@@ -119,7 +125,7 @@ def run_of(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
         ValueError: one of its moments is none.
     """
     name, start, end, seconds, status, *texts = row
-    message, step, meta, reason, suspended, fingerprint, owner, seen, lost = texts
+    message, step, meta, reason, suspended, fingerprint, owner, last_seen, lost = texts
     return RunRecord(
         name,
         _moment(start),
@@ -133,7 +139,7 @@ def run_of(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
         bool(suspended),
         fingerprint,
         owner,
-        None if seen is None else _moment(seen),
+        None if last_seen is None else _moment(last_seen),
         lost,
     )
 
@@ -142,23 +148,23 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def clean(text: str | None) -> str | None:
+def storable_text(text: str | None) -> str | None:
     """Make a text storable: half a surrogate pair is not."""
     return text and text.encode(errors="backslashreplace").decode()
 
 
-def summary_of(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
+def summary_from_rows(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
     """Build the figures of some runs from one row for each label."""
     timed = sum(row[2] for row in rows)
     total = sum(row[3] for row in rows)
-    least = [row[4] for row in rows if row[4] is not None]
-    most = [row[5] for row in rows if row[5] is not None]
+    shortest = [row[4] for row in rows if row[4] is not None]
+    longest = [row[5] for row in rows if row[5] is not None]
     return RunSummary(
         counts={row[0]: row[1] for row in rows},
         timed=timed,
         average=timedelta(seconds=total / timed) if timed else None,
-        shortest=timedelta(seconds=min(least)) if least else None,
-        longest=timedelta(seconds=max(most)) if most else None,
+        shortest=timedelta(seconds=min(shortest)) if shortest else None,
+        longest=timedelta(seconds=max(longest)) if longest else None,
         last_start=max(
             (datetime.fromtimestamp(row[6], UTC) for row in rows), default=None
         ),
@@ -173,7 +179,7 @@ RUNS = """(
         error_step, run_meta, reason, is_suspended, fingerprint, owner, last_seen,
         lost_events
     FROM (
-        SELECT *, CASE status WHEN 'running' THEN is_gone(owner, last_seen) ELSE 0
+        SELECT *, CASE status WHEN 'running' THEN is_owner_gone(owner, last_seen) ELSE 0
         END AS is_lost FROM runs
     )
 )"""
@@ -182,7 +188,7 @@ RUNS = """(
 LABEL = "CASE WHEN is_suspended THEN 'suspended' ELSE status END"
 """``RunRecord.label``."""
 
-EVENTS = """
+EVENT_ROWS = """
 SELECT e.seq, e.type, e.timestamp,
     CASE typeof(e.place) WHEN 'integer' THEN (
         SELECT first.place FROM events first
@@ -204,13 +210,13 @@ LIMIT :limit
 """
 """A run's single events from ``after`` on; in rows of schema 1 what they refer to, too."""
 
-_CHUNK = """
+_CHUNK_COLUMNS = """
 SELECT c.first, c.last, c.times, c.fields, c.payloads, c.metas, c.echoes, c.counts
 FROM runs r JOIN chunks c ON c.run = r.id
 WHERE r.run_id = :run_id
 """
 
-CHUNKS = f"""{_CHUNK}
+CHUNK_ROWS = f"""{_CHUNK_COLUMNS}
     AND c.last > :after
     AND (:kind IS NULL OR NOT json_valid(c.counts)
         OR json_extract(c.counts, '$."' || :kind || '"') > 0)
@@ -218,7 +224,7 @@ ORDER BY c.first
 """
 """A run's chunks from the one after ``after`` on, as ``EventChunk`` has them."""
 
-CHUNK_OF = f"""{_CHUNK}
+CHUNK_WITH_EVENT = f"""{_CHUNK_COLUMNS}
     AND c.first <= :seq AND c.last >= :seq
 ORDER BY c.first DESC
 LIMIT 1
@@ -245,7 +251,7 @@ Condition = tuple[str, Mapping[str, object]]
 """SQL, and the values of its parameters."""
 
 
-def where(query: RunQuery) -> Condition:
+def condition_of(query: RunQuery) -> Condition:
     """Return the condition that a query is."""
     conditions: list[str] = []
     values: dict[str, object] = {}
@@ -268,12 +274,12 @@ def where(query: RunQuery) -> Condition:
     return " AND ".join(conditions) or "1", values
 
 
-REPEATED = 8
+CACHED_PAYLOADS = 8
 """Payloads that are kept while events are read that repeat them."""
 
 
 @attrs.frozen
-class EventsWanted:
+class EventFilter:
     """Which events of a run are meant."""
 
     run_id: str
@@ -287,79 +293,90 @@ class EventsWanted:
 
 
 def read_events(
-    connection: sqlite3.Connection, wanted: EventsWanted
+    connection: sqlite3.Connection, event_filter: EventFilter
 ) -> list[StoredEvent]:
     """Return events by ascending number."""
-    limit = wanted.limit
-    values = attrs.asdict(wanted) | {
+    limit = event_filter.limit
+    values = attrs.asdict(event_filter) | {
         # The row that holds ``after`` itself may come first and give nothing.
         "limit": -1 if limit is None else limit + 1,
     }
-    rows = connection.execute(EVENTS, values).fetchall()
-    lone = readable(rows, lambda row: list(_events_of_row(wanted.run_id, row)))
-    singles = [event for some in lone for event in some if event.seq > wanted.after]
-    found = [*singles, *islice(_chunk_events(connection, wanted), limit)]
+    rows = connection.execute(EVENT_ROWS, values).fetchall()
+    rows_of_events = read_rows(
+        rows, lambda row: list(_events_of_row(event_filter.run_id, row))
+    )
+    singles = [
+        event
+        for events in rows_of_events
+        for event in events
+        if event.seq > event_filter.after
+    ]
+    found = [*singles, *islice(_chunk_events(connection, event_filter), limit)]
     return sorted(found, key=lambda event: event.seq)[:limit]
 
 
 def _chunk_events(
-    connection: sqlite3.Connection, wanted: EventsWanted
+    connection: sqlite3.Connection, event_filter: EventFilter
 ) -> Iterator[StoredEvent]:
     """Return the events in chunks, reading no chunk before it is its turn."""
-    rows = connection.execute(CHUNKS, attrs.asdict(wanted))
-    for event in _apart(connection, wanted.run_id, rows):
-        if event.seq > wanted.after and wanted.kind in (None, event.type):
+    rows = connection.execute(CHUNK_ROWS, attrs.asdict(event_filter))
+    for event in _decode_chunks(connection, event_filter.run_id, rows):
+        if event.seq > event_filter.after and event_filter.kind in (None, event.type):
             try:
                 yield stored_event(*event)
             except UNREADABLE as error:
-                skipped(error)
+                warn_skipped(error)
 
 
-def _apart(
+def _decode_chunks(
     connection: sqlite3.Connection, run_id: str, rows: Iterable[Sequence[Any]]
 ) -> Iterator[ChunkEvent]:
-    find = lru_cache(REPEATED)(partial(payload_of, connection, run_id))
+    find_payload = lru_cache(CACHED_PAYLOADS)(partial(read_payload, connection, run_id))
     for row in rows:
         try:
-            yield from events_in(run_id, EventChunk(*row), find)
+            yield from decode_events(run_id, EventChunk(*row), find_payload)
         except UNREADABLE as error:
-            skipped(error)
+            warn_skipped(error)
 
 
-def payload_of(connection: sqlite3.Connection, run_id: str, seq: int) -> object:
+def read_payload(connection: sqlite3.Connection, run_id: str, seq: int) -> object:
     """Return the payload of an event in a chunk, which a later one repeats."""
-    row = connection.execute(CHUNK_OF, {"run_id": run_id, "seq": seq}).fetchone()
+    row = connection.execute(
+        CHUNK_WITH_EVENT, {"run_id": run_id, "seq": seq}
+    ).fetchone()
     if row is None:
         return None
     chunk = EventChunk(*row)
-    return payloads_of(chunk)[seq - chunk.first]
+    return decode_payloads(chunk)[seq - chunk.first]
 
 
 # -- rows of one event that came as text, and those of schema 1
 
 
 def _events_of_row(run_id: str, row: Sequence[Any]) -> Iterator[StoredEvent]:
-    """Return the events of a row ``seq, type, timestamp, place, payload, meta``."""
-    seq, kind, timestamp, place, payload, meta = row
-    if place is None:
+    """Return the events of a row ``seq, type, timestamp, location, payload, meta``."""
+    seq, kind, timestamp, location, payload, meta = row
+    if location is None:
         yield stored_event(seq, kind, timestamp, _stage(payload), payload)
         return
-    fields = read_place(run_id, place)
+    fields = decode_v1_fields(run_id, location)
     if isinstance(timestamp, bytes):
         times = struct.unpack(f"<{len(timestamp) // 8}d", timestamp)
-        told = zip(times, json.loads(payload), strict=True)
+        moments_and_payloads = zip(times, json.loads(payload), strict=True)
     else:
-        told = zip([timestamp], [json.loads(payload or "null")], strict=True)
-    for n, (moment, value) in enumerate(told):
+        moments_and_payloads = zip(
+            [timestamp], [json.loads(payload or "null")], strict=True
+        )
+    for n, (timestamp, value) in enumerate(moments_and_payloads):
         event = {
             **fields,
             "type": kind,
             "seq": seq + n,
-            "timestamp": moment,
+            "timestamp": timestamp,
             "payload": value,
             "meta": json.loads(meta or "null"),
         }
-        yield stored_event(seq + n, kind, moment, fields["stage"], text_of(event))
+        yield stored_event(seq + n, kind, timestamp, fields["stage"], event_text(event))
 
 
 def _stage(text: str) -> str:
@@ -369,14 +386,14 @@ def _stage(text: str) -> str:
         return ""
 
 
-def read_place(run_id: str, text: str) -> dict[str, Any]:
+def decode_v1_fields(run_id: str, text: str) -> dict[str, Any]:
     """Read what schema 1 wrote of where something happened.
 
     Ids that begin with the run's are arrays of one text, and continue it.
     """
-    stage, kind, attempt, scope, *names = json.loads(text)
-    origin, parent, own, cause, owner = (
-        f"{run_id}{name[0]}" if isinstance(name, list) else name for name in names
+    stage, kind, attempt, scope, *ids = json.loads(text)
+    origin, parent, invocation, parent_invocation, owner = (
+        f"{run_id}{name[0]}" if isinstance(name, list) else name for name in ids
     )
     return {
         "stage": stage,
@@ -384,8 +401,8 @@ def read_place(run_id: str, text: str) -> dict[str, Any]:
         "origin_run_id": origin,
         "parent_run_id": parent,
         "node_kind": kind,
-        "invocation_id": own,
-        "parent_invocation_id": cause,
+        "invocation_id": invocation,
+        "parent_invocation_id": parent_invocation,
         "owner_invocation_id": owner,
         "attempt": attempt,
         "scope": scope,

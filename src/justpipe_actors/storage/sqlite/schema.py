@@ -108,7 +108,7 @@ FROM runs r JOIN events e ON e.run = r.id
 WHERE e.place IS NULL
 """
 
-_OLD_RUNS = """
+_REFERENCE_RUNS = """
 SELECT r.rowid AS id, r.run_id,
     CASE WHEN r.start_time > 0 THEN r.start_time ELSE coalesce(
         (SELECT min(e.timestamp) FROM {events} e WHERE e.run_id = r.run_id), 0
@@ -121,7 +121,7 @@ FROM {runs} r
 """
 
 # The reference numbered the events of its final flush anew from 1: the text knows better.
-_OLD_EVENTS = """
+_REFERENCE_EVENTS = """
 SELECT r.rowid AS run, coalesce(json_extract(e.data, '$.seq'), e.seq) AS seq,
     coalesce(json_extract(e.data, '$.type'), '') AS type, e.timestamp,
     NULL AS place, e.data AS payload, NULL AS meta
@@ -135,24 +135,24 @@ def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
+def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring a file to this version's schema, in one transaction.
 
     Raises:
         StoreVersionError: a newer version has written it.
         sqlite3.Error: it is no database, or cannot be written.
     """
-    found = version_of(connection)
-    if found == VERSION:
+    version = version_of(connection)
+    if version == VERSION:
         return
-    if found > VERSION:
-        raise StoreVersionError(path, found, VERSION)
+    if version > VERSION:
+        raise StoreVersionError(path, version, VERSION)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Somebody else may have been quicker since we looked.
         if version_of(connection) < VERSION:
-            _move(connection)
+            _create_or_migrate(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
@@ -160,33 +160,33 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise
 
 
-def _move(connection: sqlite3.Connection) -> None:
+def _create_or_migrate(connection: sqlite3.Connection) -> None:
     if version_of(connection) == 1:
         connection.execute(_CHUNKS)
-    elif _columns(connection):
-        _from_reference(connection)
+    elif _run_columns(connection):
+        _migrate_from_reference(connection)
     else:
         _create(connection)
     connection.execute(_VIEW)
 
 
-def make_readable(connection: sqlite3.Connection) -> None:
+def show_as_current_schema(connection: sqlite3.Connection) -> None:
     """Show an older schema as this version's, without changing the file."""
     version = version_of(connection)
     if version == 1:
-        connection.execute(_temporary(_CHUNKS))
+        connection.execute(_as_temporary(_CHUNKS))
     if version:
         return
-    columns = _columns(connection)
+    columns = _run_columns(connection)
     if not columns:
         for statement in _TABLES.split(";"):
             if "INDEX" not in statement:
-                connection.execute(_temporary(statement))
+                connection.execute(_as_temporary(statement))
         return
-    runs, events = _old_selects(columns, "main.runs", "main.events")
+    runs, events = _selects_from_reference(columns, "main.runs", "main.events")
     connection.execute(f"CREATE TEMP VIEW runs AS {runs}")
     connection.execute(f"CREATE TEMP VIEW events AS {events}")
-    connection.execute(_temporary(_CHUNKS))
+    connection.execute(_as_temporary(_CHUNKS))
     connection.execute(
         "CREATE TEMP VIEW definitions AS SELECT '' AS fingerprint, '' AS description LIMIT 0"
     )
@@ -197,12 +197,12 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _temporary(statement: str) -> str:
+def _as_temporary(statement: str) -> str:
     return statement.replace("CREATE TABLE", "CREATE TEMP TABLE")
 
 
-def _from_reference(connection: sqlite3.Connection) -> None:
-    columns = _columns(connection)
+def _migrate_from_reference(connection: sqlite3.Connection) -> None:
+    columns = _run_columns(connection)
     connection.execute("ALTER TABLE events RENAME TO old_events")
     connection.execute("ALTER TABLE runs RENAME TO old_runs")
     for (index,) in connection.execute(
@@ -210,14 +210,16 @@ def _from_reference(connection: sqlite3.Connection) -> None:
     ).fetchall():
         connection.execute(f'DROP INDEX "{index}"')
     _create(connection)
-    runs, events = _old_selects(columns, "old_runs", "old_events")
+    runs, events = _selects_from_reference(columns, "old_runs", "old_events")
     connection.execute(f"INSERT INTO runs {runs}")
     connection.execute(f"INSERT INTO events {events}")
     connection.execute("DROP TABLE old_events")
     connection.execute("DROP TABLE old_runs")
 
 
-def _old_selects(columns: set[str], runs: str, events: str) -> tuple[str, str]:
+def _selects_from_reference(
+    columns: set[str], runs: str, events: str
+) -> tuple[str, str]:
     names = {
         "runs": runs,
         "events": events,
@@ -227,9 +229,9 @@ def _old_selects(columns: set[str], runs: str, events: str) -> tuple[str, str]:
             "NULL",
         ),
     }
-    return _OLD_RUNS.format(**names), _OLD_EVENTS.format(**names)
+    return _REFERENCE_RUNS.format(**names), _REFERENCE_EVENTS.format(**names)
 
 
-def _columns(connection: sqlite3.Connection) -> set[str]:
+def _run_columns(connection: sqlite3.Connection) -> set[str]:
     """Return the columns of the file's runs; none when it has no such table."""
     return {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
