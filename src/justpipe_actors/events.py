@@ -34,6 +34,9 @@ class EventType(Enum):
     MAP_WORKER = "map_worker"
     MAP_COMPLETE = "map_complete"
     STATE_CHANGE = "state_change"
+    ASK = "ask"
+    ANSWER = "answer"
+    RECOVERED = "recovered"
 
 
 class NodeKind(Enum):

@@ -12,6 +12,22 @@ from .._util.lazy_import import front_door
 
 
 if TYPE_CHECKING:
+    from .journal import CommitMode, Journal
+    from .journal_records import (
+        Batch,
+        Claim,
+        Commit,
+        JournaledRun,
+        MapItems,
+        NewAsk,
+        NewRun,
+        OpenAsk,
+        RunFilter,
+        RunRow,
+        Signal,
+        Submitted,
+        WorkerRow,
+    )
     from .middleware import EventHook, Middleware, Redact, Wake
     from .observer import (
         OBSERVER_HOOKS,
@@ -30,25 +46,55 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OBSERVER_HOOKS",
+    "Batch",
     "ChunkStore",
+    "Claim",
+    "Commit",
+    "CommitMode",
     "EventHook",
+    "Journal",
+    "JournaledRun",
+    "MapItems",
     "Middleware",
+    "NewAsk",
+    "NewRun",
     "Observer",
     "ObserverMeta",
     "ObserverProtocol",
+    "OpenAsk",
     "Placement",
     "Redact",
+    "RunFilter",
     "RunRecorder",
+    "RunRow",
+    "Signal",
     "StorageBackend",
+    "Submitted",
     "WaitingJoin",
     "Wake",
     "WakefulProtocol",
     "WitnessProtocol",
+    "WorkerRow",
     "no_joins",
     "validate_observer",
 ]
 
 _WHERE = {
+    "Batch": ".journal_records",
+    "Claim": ".journal_records",
+    "Commit": ".journal_records",
+    "JournaledRun": ".journal_records",
+    "MapItems": ".journal_records",
+    "NewAsk": ".journal_records",
+    "NewRun": ".journal_records",
+    "OpenAsk": ".journal_records",
+    "RunFilter": ".journal_records",
+    "RunRow": ".journal_records",
+    "Signal": ".journal_records",
+    "Submitted": ".journal_records",
+    "WorkerRow": ".journal_records",
+    "CommitMode": ".journal",
+    "Journal": ".journal",
     "ChunkStore": ".storage",
     "EventHook": ".middleware",
     "Middleware": ".middleware",

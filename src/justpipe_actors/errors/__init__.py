@@ -8,6 +8,12 @@
     ├── PipelineCancelled               a cancellation token was cancelled
     ├── RunError (RuntimeError)         something about one run
     │   ├── RunInterrupted              the run's owner went away before it finished
+    │   │   └── RunReleased             a durable run goes on elsewhere, or later
+    │   ├── DuplicateKey (ValueError)   a step used a key twice in one call
+    │   ├── AskTimeout (TimeoutError)   a question was not answered in time
+    │   ├── RunStuck                    a durable run waits for a person to look at it
+    │   ├── MapSourceChanged            a map's source gave other items after a restart
+    │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
@@ -34,6 +40,9 @@
     ├── StepTimeoutError (TimeoutError)
     ├── HookTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
+    ├── NotStorable (TypeError)         a value of a durable run cannot be written down
+    ├── UnknownAsk (LookupError)        no such question is open
+    ├── AnswerRejected (ValueError)     an answer does not fit its question's form
     ├── UnknownRunError (LookupError)   an observer remembers no such run
     ├── MissingExtraError (ImportError)  a part needs a library that is not there
     └── TrialError                      something a test found out
@@ -60,6 +69,17 @@ from .definition import (
     DefinitionErrorGroup,
     MissingExtraError,
     PipelineValidationWarning,
+)
+from .durable import (
+    AnswerRejected,
+    AskTimeout,
+    DuplicateKey,
+    MapSourceChanged,
+    NotStorable,
+    RunReleased,
+    RunStuck,
+    RunTimeout,
+    UnknownAsk,
 )
 from .run import (
     ChildRunFailed,
@@ -105,6 +125,8 @@ from .testing import CleanupFailure, Deadlock, ScheduleFailure, TrialError
 
 __all__ = [
     "AmbiguousRunError",
+    "AnswerRejected",
+    "AskTimeout",
     "BarrierTimeoutError",
     "ChildEnded",
     "ChildRunFailed",
@@ -115,14 +137,17 @@ __all__ = [
     "Deadlock",
     "DefinitionError",
     "DefinitionErrorGroup",
+    "DuplicateKey",
     "EmptyPipelineError",
     "ForeignCancellation",
     "HookTimeoutError",
     "IgnoredValueWarning",
     "MalformedEventError",
+    "MapSourceChanged",
     "MapSourceError",
     "MissingExtraError",
     "NoRouteError",
+    "NotStorable",
     "PipelineCancelled",
     "PipelineValidationWarning",
     "ReceiverKilled",
@@ -133,6 +158,9 @@ __all__ = [
     "RunError",
     "RunInterrupted",
     "RunRejected",
+    "RunReleased",
+    "RunStuck",
+    "RunTimeout",
     "ScheduleFailure",
     "StepAborted",
     "StepTimeoutError",
@@ -140,6 +168,7 @@ __all__ = [
     "StoreVersionError",
     "SupervisionError",
     "TrialError",
+    "UnknownAsk",
     "UnknownRunError",
     "UnknownStepError",
     "UnreadableDataError",

@@ -1,0 +1,246 @@
+"""What keeps durable runs.
+
+A run is one stream of rows, each with what changed since the last: reading them in order
+gives the run as it stands.  ``(run, n)`` of a row is unique, and this is the only fence:
+a worker that takes a run over writes a row, and a batch of the worker before finds its
+number taken.  There is no lock and no counter that a batch would have to check.
+
+Beside the streams a journal has what others must find without reading them: runs and
+their status, open questions, signals (answers, cancellations) and workers.
+
+Every method is synchronous, blocks, and is complete when it returns.  A supervisor calls
+them from one thread, except ``wait_change`` and ``wake``; several supervisors, processes
+and, where the journal allows it, hosts use one journal at the same time.  A method that
+raises has changed nothing and may be called again.  ``testing.conformance.check_journal``
+holds an implementation to this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from .journal_records import (
+    Batch,
+    Claim,
+    Commit,
+    JournaledRun,
+    MapItems,
+    NewRun,
+    OpenAsk,
+    RunFilter,
+    RunRow,
+    Signal,
+    Submitted,
+    WorkerRow,
+)
+
+
+CommitMode = Literal["sync", "group"]
+"""``sync``: successors begin when a commit is stored; ``group``: at once."""
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Keeps durable runs, and lets workers share them."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, to be shown: a path, or an address without its password."""
+        ...
+
+    @property
+    def mode(self) -> CommitMode:
+        """Whether a step's successors wait for its commit."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Deaths in a row without a commit after which a run is ``stuck``."""
+        ...
+
+    @property
+    def lease(self) -> float:
+        """Seconds without a sign of life after which a worker counts as dead."""
+        ...
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        """Classes of values that may be stored where no annotation names them."""
+        ...
+
+    def open(self) -> None:
+        """Create what is missing and bring an older schema to this version's; again does nothing.
+
+        Raises:
+            StoreVersionError: a newer version has written it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the journal opens again when it is needed."""
+        ...
+
+    def now(self) -> float:
+        """Return the moment on the journal's clock, in seconds since the epoch."""
+        ...
+
+    # -- workers
+
+    def add_worker(self, name: str) -> int:
+        """Register a worker, which has shown a sign of life now; return its number."""
+        ...
+
+    def beat(self, worker: int) -> bool:
+        """Note a sign of life; False when the worker was declared dead before."""
+        ...
+
+    def remove_worker(self, worker: int) -> None:
+        """Forget a worker; the runs it still has are ``ready``."""
+        ...
+
+    def bury_workers(self) -> int:
+        """Forget workers that are dead, whose runs are ``ready`` then; return how many.
+
+        Dead is a worker that has shown no sign of life for ``lease`` seconds, and one
+        that can be seen to be gone.
+        """
+        ...
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers."""
+        ...
+
+    # -- taking runs
+
+    def submit(self, new: NewRun, worker: int | None = None) -> Submitted:
+        """Store a run, unless there is one of that id; with a worker, also claim it."""
+        ...
+
+    def claim(
+        self,
+        worker: int,
+        pipes: Sequence[str],
+        limit: int | None = None,
+        *,
+        run_id: str | None = None,
+    ) -> list[Claim]:
+        """Take runs up that are ready, the oldest first, in one transaction.
+
+        Ready are also waiting runs that are due or have a signal.  Each gets a takeover
+        row and ``incarnation + 1``.  Two workers never get the same run.
+
+        Args:
+            worker: who takes them.
+            pipes: only runs of these.
+            limit: at most so many; None is all.
+            run_id: only this one.
+        """
+        ...
+
+    def next_due(self, pipes: Sequence[str]) -> float | None:
+        """Return when the next waiting run of these pipes is due; None when none is."""
+        ...
+
+    # -- reading one run
+
+    def find(self, run_id: str) -> RunRow | None:
+        """Return the run of exactly this id."""
+        ...
+
+    def commits(self, run: int, upto: int | None = None) -> list[Commit]:
+        """Return all rows of a run's stream that are kept, in order, up to a number."""
+        ...
+
+    def load(self, run: int) -> list[Commit]:
+        """Return the rows that tell how a run stands: from its last snapshot on."""
+        ...
+
+    def items(self, run: int, map: int) -> list[MapItems]:  # noqa: A002 - the map step
+        """Return the kept items of a map, in order."""
+        ...
+
+    # -- writing
+
+    def append(self, batches: Sequence[Batch]) -> frozenset[int]:
+        """Store batches of several runs, at most one of each, in one transaction.
+
+        Returns:
+            ``run`` of those whose lease was lost: their ``n`` was taken. Nothing of
+            such a batch is stored; the others are not touched by it.
+        """
+        ...
+
+    def fork(self, new: NewRun, items_of: int | None = None) -> RunRow:
+        """Store a copy of a run, which is ready; map items are copied from ``items_of``.
+
+        Raises:
+            ValueError: there is a run of that id.
+        """
+        ...
+
+    def redrive(self, run_id: str) -> bool:
+        """Make a stuck run ready, its deaths forgotten; False when it is not stuck."""
+        ...
+
+    def mark_resumed(self, run_id: str, by: str) -> bool:
+        """Note that another run goes on for a suspended one; False when one does already."""
+        ...
+
+    # -- telling runs something
+
+    def asks(self, run_id: str | None = None) -> list[OpenAsk]:
+        """Return the open questions of one run or of all, the oldest first.
+
+        Those that were answered, are too late, or are timers are left out.
+        """
+        ...
+
+    def answer(self, ask_id: str, body: str, by: str | None = None) -> bool:
+        """Store an answer as a signal; False when the question is not open (any more).
+
+        The first answer wins.  Whoever calls has checked it against the form.
+        """
+        ...
+
+    def cancel(self, run_id: str, reason: str, by: str | None = None) -> bool:
+        """Store the wish that a run ends; False when there is no such open run."""
+        ...
+
+    def signals(self, worker: int) -> list[Signal]:
+        """Return the signals for the runs of a worker that no batch has consumed."""
+        ...
+
+    def signals_of(self, run: int) -> list[Signal]:
+        """Return the signals for one run that no batch has consumed."""
+        ...
+
+    # -- hearing of changes
+
+    def wait_change(self, seconds: float) -> bool:
+        """Block until others may have written something, at most so long.
+
+        Has a thread of its own.  False: nothing is known to have changed.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Let ``wait_change`` return now; from any thread."""
+        ...
+
+    # -- people
+
+    def runs(self, which: RunFilter) -> list[JournaledRun]:
+        """Return runs as they are shown, the newest first."""
+        ...
+
+    def sweep(self, limit: int = 100) -> int:
+        """Remove runs that ended longer ago than they are kept; return how many.
+
+        They go wholly, except for their ids. Stuck, waiting and suspended runs stay.
+        """
+        ...
+
+    def forget(self, before: float) -> int:
+        """Remove the ids of runs that were swept and ended before a moment."""
+        ...
