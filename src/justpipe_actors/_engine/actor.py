@@ -12,14 +12,18 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from .._plan.plan import Node
 from .._util.sync import Bell
 from .messages import Message
-from .protocols import Receivers
+
+
+if TYPE_CHECKING:
+    from .dispatcher import Crew
+    from .run_state import Ledger
 
 
 _Stamped = tuple[float | None, Message]
@@ -185,9 +189,9 @@ class Actor:
 
     node: Node
     """Its step."""
-    crew: Receivers
+    crew: Crew
     """Who performs its messages."""
-    runs: Mapping[str, Any]
+    runs: Mapping[str, Ledger]
     """The ledgers of the runs that may write to it, by id."""
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""

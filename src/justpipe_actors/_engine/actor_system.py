@@ -27,7 +27,6 @@ from .actor import Actor, ActorStatistics
 from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Crew
 from .messages import Message, Start
-from .protocols import Conducted
 from .run_state import Ledger
 
 
@@ -67,8 +66,6 @@ class Host:
     """Context variables of actors; activations have their run's."""
     runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
     """The runs it serves, by id."""
-    conducting: set[Conducted] = attrs.field(factory=set, init=False)
-    """The runs it owns, from their first moment to their last."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
     """Messages that broke what performed them."""
     resources: Resources = attrs.field(
@@ -92,7 +89,7 @@ class Host:
         """Who performs the messages of its actors."""
         return self._crew
 
-    def cast(self, plan: Plan) -> dict[str, Any]:
+    def cast(self, plan: Plan) -> dict[str, Actor]:
         """Return a plan's actors so far, by step."""
         return self._casts.setdefault(plan, {})
 

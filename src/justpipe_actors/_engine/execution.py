@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import anyio
 import attrs
@@ -59,7 +59,7 @@ from .invocation import Activation, Outlet
 from .map_invocation import open_fan
 from .map_step import run_fan
 from .messages import Expire, Start
-from .protocols import Lineage, Performer
+from .protocols import Lineage
 from .run_state import Ledger
 from .user_code import (
     Begun,
@@ -71,6 +71,10 @@ from .user_code import (
     settle_value,
     within,
 )
+
+
+if TYPE_CHECKING:
+    from .actor import Actor
 
 
 @attrs.frozen(eq=False)
@@ -307,7 +311,7 @@ async def _consult(act: Activation, handler: Callback, error: Exception) -> Answ
 
 
 async def perform(  # noqa: C901, PLR0912 - the life of an invocation, in order
-    ledger: Ledger, actor: Performer, message: Start, scope: anyio.CancelScope
+    ledger: Ledger, actor: Actor, message: Start, scope: anyio.CancelScope
 ) -> None:
     """Run one invocation and leave nothing of it behind.
 
@@ -372,7 +376,7 @@ def _announce(act: Activation) -> None:
 
 
 async def judge_expiry(
-    ledger: Ledger, actor: Performer, message: Expire, scope: anyio.CancelScope
+    ledger: Ledger, actor: Actor, message: Expire, scope: anyio.CancelScope
 ) -> None:
     """Take the timeout of a join that waited too long up the chain of that step."""
     start = Start(ledger.run_id, message.step, message.wave)

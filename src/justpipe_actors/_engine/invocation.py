@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
@@ -16,8 +17,12 @@ from .._util.failpoints import Seam
 from ..events import EventType
 from ..meta import StepNotes, StepStatus
 from .messages import Start
-from .protocols import NO_LINEAGE, Lineage, Performer
+from .protocols import NO_LINEAGE, Lineage
 from .run_state import Ledger
+
+
+if TYPE_CHECKING:
+    from .actor import Actor
 
 
 @attrs.define(eq=False, repr=False)
@@ -26,7 +31,7 @@ class Activation:
 
     ledger: Ledger
     """Its run."""
-    actor: Performer
+    actor: Actor
     """Whose slot it uses."""
     message: Start
     """What began it."""

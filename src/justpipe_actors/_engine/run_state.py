@@ -9,10 +9,10 @@ hang".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
@@ -28,7 +28,14 @@ from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .joins import Wave
 from .messages import Message, Start
 from .metrics import Tally
-from .protocols import Inlet, Invocation, Slots, Stage, Voice
+from .protocols import Voice
+
+
+if TYPE_CHECKING:
+    from .actor import Actor
+    from .actor_system import Host
+    from .invocation import Activation
+    from .map_invocation import Fan
 
 
 DIAGNOSTICS_KEPT = 1000
@@ -63,7 +70,7 @@ class Ledger:
     """Its way to the outside."""
     variables: Context
     """Context variables; every activation gets a copy."""
-    host: Stage
+    host: Host
     """Where its actors live."""
     start_child: Callable[[Any, object, object], Awaitable[Any]]
     """How a sub-pipeline begins: the one thing actors need from the room above."""
@@ -78,7 +85,7 @@ class Ledger:
 
     tokens: int = attrs.field(default=0, init=False)
     """Zero means that the run is over."""
-    cast: MutableMapping[str, Inlet] = attrs.field(factory=dict, init=False)
+    cast: dict[str, Actor] = attrs.field(factory=dict, init=False)
     """The actors of its plan so far, by step."""
     quiet: Latch = attrs.field(factory=Latch, init=False)
     """Set when the tokens are zero."""
@@ -90,9 +97,9 @@ class Ledger:
     """Waves opened so far."""
     invocations: int = attrs.field(default=0, init=False)
     """Invocations begun so far."""
-    activations: set[Invocation] = attrs.field(factory=set, init=False)
+    activations: set[Activation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
-    fans: dict[str, Slots] = attrs.field(factory=dict, init=False)
+    fans: dict[str, Fan] = attrs.field(factory=dict, init=False)
     """Maps that are running, by invocation."""
     timers: dict[tuple[str, int], Timer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""

@@ -21,7 +21,7 @@ from collections.abc import (
 from contextvars import Context
 from math import inf
 from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import anyio
 from trio.lowlevel import disable_ki_protection
@@ -30,27 +30,9 @@ from .._plan.step_results import CONTROL_ITEMS, Fail
 from .._util import failpoints as seams
 from ..errors import ForeignCancellation, ReceiverKilled, StepAborted
 from ..outcomes import PipelineTerminalStatus
-from .invocation import Activation
+from .invocation import Activation, Outlet
 from .messages import Message
-from .protocols import Voice
 from .run_state import Ledger
-
-
-class Outlet(Protocol):
-    """Where the items of a stream go."""
-
-    @property
-    def voice(self) -> Voice:
-        """The run's way to the outside: when it is full, the next item has to wait."""
-        ...
-
-    @property
-    def put(self) -> Callable[[object], None]:
-        """What takes an item, room or not."""
-        ...
-
-    async def wait_room(self) -> None:
-        """Wait until there is room."""
 
 
 Pause = Callable[[], Awaitable[None]]

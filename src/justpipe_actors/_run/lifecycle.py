@@ -57,8 +57,6 @@ from .run import GRACE, PATIENCE, WANTED_OVER, Grace, Run, inside_runs
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from .._engine.protocols import Stage
-
 
 async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
     """Call a hook and tell whether it went well."""
@@ -269,7 +267,7 @@ def _nothing() -> None:
     """Do nothing: the run's own task will notice."""
 
 
-async def work(run: Run, host: Stage) -> None:
+async def work(run: Run, host: Host) -> None:
     """Let the actors work until the run holds no token, or has to end."""
     ledger = run.ledger
     ledger.variables = copy_context()
@@ -301,7 +299,7 @@ async def work(run: Run, host: Stage) -> None:
             host.crew.dismiss()
 
 
-def _begin_steps(run: Run, host: Stage) -> bool:
+def _begin_steps(run: Run, host: Host) -> bool:
     """Start the first steps; tell whether this task is to serve them.
 
     It does as long as only they are due.  A step that waits holds up nobody but this
@@ -408,8 +406,6 @@ async def conduct(run: Run) -> None:
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
     inside_runs.set((run.order.run_id, *inside_runs.get()))
-    if run.host is not None:
-        run.host.conducting.add(run)
     try:
         if run.host is None or run.voice.audience.listeners:
             async with run.loop.open_group() as tasks:
@@ -426,8 +422,6 @@ async def conduct(run: Run) -> None:
         run.crash(error)
     finally:
         run.voice.sink.end()
-        if run.host is not None:
-            run.host.conducting.discard(run)
         run.done.set()
         run.voice.forget_run()
         on_over, run.on_over = run.on_over, None

@@ -14,7 +14,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from .._backends import Loop
-from .._engine.protocols import Stage
+from .._engine.actor_system import Host
 from .._engine.run_state import Ledger
 from .._plan.failure_policy import Ending, Trouble
 from .._plan.plan import Plan
@@ -205,7 +205,7 @@ class Run:
     """What its actors know."""
     notes: RunNotes
     """``meta.run``."""
-    host: Stage | None = None
+    host: Host | None = None
     """Whose actors it uses; None opens a host of its own."""
     done: Latch = attrs.field(factory=Latch, init=False)
     """Set when nothing of it is left."""

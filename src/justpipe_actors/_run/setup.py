@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import attrs
 
 from .._backends import Loop, current_loop
+from .._engine.actor_system import Host
 from .._engine.execution import ChildOutcome
 from .._engine.invocation import Activation
-from .._engine.protocols import Stage
 from .._engine.run_state import Ledger
 from .._engine.user_code import within
 from .._plan.failure_policy import Trouble
@@ -137,7 +137,7 @@ class ParentSink:
         self.voice.relay(event, self.act)
 
 
-def new_run(order: Order, loop: Loop, sink: Sink, host: Stage | None) -> Run:
+def new_run(order: Order, loop: Loop, sink: Sink, host: Host | None) -> Run:
     """Set up a run; nothing of it happens before ``conduct``.
 
     Raises:

@@ -178,12 +178,7 @@ def fields_of(report: StuckRun) -> dict[str, str]:
 def stuck_run(run: Run) -> StuckRun:
     """Return who holds a run up, and where."""
     ledger = run.ledger
-    acts = [
-        one
-        for member in _family(run)
-        for one in member.activations
-        if isinstance(one, Activation)
-    ]
+    acts = [act for member in _family(run) for act in member.activations]
     return StuckRun(
         run_id=ledger.run_id,
         pipe=ledger.plan.name,

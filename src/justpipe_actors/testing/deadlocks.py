@@ -24,7 +24,6 @@ from anyio.lowlevel import current_token
 
 import trio
 
-from .._engine.invocation import Activation
 from .._run.run import Run
 from ..errors import Deadlock
 
@@ -65,11 +64,10 @@ def _describe(run: Run) -> Iterator[str]:
     )
     running = sorted(ledger.activations, key=lambda one: (-one.seconds, one.node.name))
     for invocation in running:
-        if isinstance(invocation, Activation):
-            yield (
-                f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "
-                f"{where_it_waits(invocation.coroutine)}"
-            )
+        yield (
+            f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "
+            f"{where_it_waits(invocation.coroutine)}"
+        )
     for wave in ledger.waves.values():
         for name in wave.waiting():
             gate = wave.doorways[name].gate
