@@ -167,11 +167,11 @@ class RunNotes(LazyNotes):
 class StepNotes(LazyNotes):
     """What ``meta.step`` means inside one invocation."""
 
-    __slots__ = ("open", "said", "tries")
+    __slots__ = ("event_template", "open", "tries")
 
     def __init__(self) -> None:
         self._notes = None
-        self.said: dict[str, Any] | None = None
+        self.event_template: dict[str, Any] | None = None
         """The fields of the event that said that it begins."""
         self.open = True
         """Whether the invocation's function is running."""

@@ -50,11 +50,11 @@ class Seen(Block):
             state=roster.door.state,
             places=roster.door.statistics(),
             services=self._children.statistics(),
-            resources=roster.host.resources.statistics(),
+            resources=roster.system.resources.statistics(),
             pipes=self._catalog.statistics(),
-            actors=roster.host.statistics(),
+            actors=roster.system.statistics(),
             runs=runs_of(roster),
-            dead_letters=roster.host.dead_letters.total,
+            dead_letters=roster.system.dead_letters.total,
             last_letters=letters_of(roster),
         )
 
@@ -74,7 +74,7 @@ class Seen(Block):
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
         """The last messages that broke what performed them, oldest first."""
-        return self._opened().host.dead_letters
+        return self._opened().system.dead_letters
 
     def stuck(self) -> tuple[StuckRun, ...]:
         """Return who holds each run that is at work, and at which line it waits."""
@@ -151,7 +151,7 @@ class Supervisor(Seen):
         """
         before = self._catalog.replace(pipe)
         if before is not None and self._roster is not None:
-            self._roster.host.retire(before)
+            self._roster.system.retire(before)
 
     # -- its services
 

@@ -10,12 +10,16 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._engine.dispatcher import SPARE, TURNS, Crew
+from justpipe_actors._engine.dispatcher import (
+    IDLE_TASKS,
+    MESSAGES_PER_SLICE,
+    Dispatcher,
+)
 
 
 def crew_of(supervisor: Supervisor) -> Any:
     """Return the crew behind a supervisor."""
-    return supervisor._opened().host.crew
+    return supervisor._opened().system.dispatcher
 
 
 @pytest.mark.virtual_time
@@ -93,9 +97,9 @@ async def test_receivers_to_spare_go_home() -> None:
         await go.wait()
 
     async with Supervisor() as supervisor:
-        runs = [supervisor.submit_nowait(pipe, {}) for _ in range(SPARE * 2)]
+        runs = [supervisor.submit_nowait(pipe, {}) for _ in range(IDLE_TASKS * 2)]
         await anyio.wait_all_tasks_blocked()
-        assert crew_of(supervisor).statistics().working >= SPARE * 2
+        assert crew_of(supervisor).statistics().working >= IDLE_TASKS * 2
         go.set()
         for run in runs:
             await run.wait()
@@ -103,7 +107,7 @@ async def test_receivers_to_spare_go_home() -> None:
         statistics = crew_of(supervisor).statistics()
 
     assert statistics.working == 0
-    assert statistics.idle <= SPARE
+    assert statistics.idle <= IDLE_TASKS
 
 
 async def test_a_stalled_run_gives_its_slot_to_others() -> None:
@@ -152,7 +156,7 @@ async def test_a_slot_is_never_taken_twice() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(read)
-        (actor,) = supervisor._opened().host.statistics()
+        (actor,) = supervisor._opened().system.statistics()
 
     assert most == 1
     assert (actor.busy, actor.returning) == (0, 0)
@@ -203,7 +207,7 @@ async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
 async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) -> None:
     """Between two beats of another task no more runs are served than messages would be."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    runs, served, most = 4 * TURNS, 0, 0
+    runs, served, most = 4 * MESSAGES_PER_SLICE, 0, 0
 
     @pipe.step
     async def count(state: dict[str, Any]) -> None:
@@ -227,7 +231,7 @@ async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) 
         tasks.cancel_scope.cancel()
 
     assert served == runs
-    assert 0 < most <= 2 * TURNS
+    assert 0 < most <= 2 * MESSAGES_PER_SLICE
 
 
 @pytest.mark.virtual_time
@@ -236,7 +240,9 @@ async def test_a_burst_of_submissions_needs_few_receivers() -> None:
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("nothing")(lambda: None)
     async with Supervisor() as supervisor:
-        streams = [supervisor.submit_nowait(pipe, {}) for _ in range(8 * TURNS)]
+        streams = [
+            supervisor.submit_nowait(pipe, {}) for _ in range(8 * MESSAGES_PER_SLICE)
+        ]
         for stream in streams:
             await stream.wait()
         statistics = crew_of(supervisor).statistics()
@@ -255,9 +261,9 @@ def test_where_a_task_begins_at_once_nobody_is_expected_for_ever() -> None:
     async def job() -> None:
         done.append(1)
 
-    crew = Crew(spawn, now=lambda: 0.0, outlive_kill=lambda: False)
-    crew.dismiss()  # whoever comes goes home when nothing is left to do
-    crew.employ(job)
-    crew.employ(job)
+    dispatcher = Dispatcher(spawn, now=lambda: 0.0, absorb_native_cancel=lambda: False)
+    dispatcher.release_idle_tasks()  # whoever comes goes home when nothing is left to do
+    dispatcher.start_job(job)
+    dispatcher.start_job(job)
 
     assert done == [1, 1]

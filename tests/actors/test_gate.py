@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors._engine.joins import Decision, Doorway, Gate, Report
+from justpipe_actors._engine.joins import Decision, JoinGate, Report, StepEntry
 from justpipe_actors.types import BarrierType
 
 
@@ -33,7 +33,7 @@ def test_the_table(
     join: BarrierType, said: list[Report], decision: Decision | None
 ) -> None:
     """Two parents, every row of the table of joins."""
-    gate = Gate(("p0", "p1"), join)
+    gate = JoinGate(("p0", "p1"), join)
     for number, report in enumerate(said):
         gate.report(f"p{number}", report)
 
@@ -47,12 +47,12 @@ def test_it_decides_once_whatever_the_order(
     """In any order, and however often a parent repeats itself, there is one decision."""
     parents = [f"p{number}" for number in range(len(said))]
     order = data.draw(st.permutations([*zip(parents, said, strict=True)] * 2))
-    gate = Gate(tuple(parents), join)
+    gate = JoinGate(tuple(parents), join)
     decisions = [gate.report(parent, report) for parent, report in order]
 
     made = [decision for decision in decisions if decision is not None]
     assert made == [gate.decision]
-    straight = Gate(tuple(parents), join)
+    straight = JoinGate(tuple(parents), join)
     for parent, report in zip(parents, said, strict=True):
         straight.report(parent, report)
     assert straight.decision is gate.decision
@@ -60,7 +60,7 @@ def test_it_decides_once_whatever_the_order(
 
 def test_a_closed_gate_stays_closed() -> None:
     """A join that waited too long is not opened by a late parent."""
-    gate = Gate(("p", "q"))
+    gate = JoinGate(("p", "q"))
     gate.report("p", A)
     gate.close()
 
@@ -71,11 +71,11 @@ def test_a_closed_gate_stays_closed() -> None:
 
 def test_a_doorway_is_dead_when_both_ways_are() -> None:
     """A step that a switch may still start is not dead, whatever its gate says."""
-    doorway = Doorway(Gate(("p",)), ("s", "t"))
-    assert doorway.gate is not None
-    doorway.gate.report("p", B)
-    doorway.elsewhere["s"] = B
-    assert doorway.death() is None
+    entry = StepEntry(JoinGate(("p",)), ("s", "t"))
+    assert entry.gate is not None
+    entry.gate.report("p", B)
+    entry.router_reports["s"] = B
+    assert entry.dead_report() is None
 
-    doorway.elsewhere["t"] = P
-    assert doorway.death() is P
+    entry.router_reports["t"] = P
+    assert entry.dead_report() is P

@@ -8,9 +8,9 @@ from justpipe_actors._engine.actor import Inbox
 from justpipe_actors._engine.messages import Start
 
 
-def start(run: str, number: int = 0, fan: str | None = None) -> Start:
+def start(run: str, number: int = 0, map_id: str | None = None) -> Start:
     """Return a message of a run."""
-    return Start(run, f"step{number}", 1, fan=fan)
+    return Start(run, f"step{number}", 1, map_id=map_id)
 
 
 def test_a_busy_run_delays_another_by_one_message() -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_lost_and_each_run_keeps_its_order(runs: list[str]) -> None:
 def test_dropping_a_run_leaves_the_others() -> None:
     """Dropped messages are handed back to be accounted for; workers can go alone."""
     inbox = Inbox()
-    plain, worker, other = start("a"), start("a", fan="f"), start("b")
+    plain, worker, other = start("a"), start("a", map_id="f"), start("b")
     for message in (plain, worker, other):
         inbox.put(message)
 

@@ -258,11 +258,11 @@ class InOneRun:
     run_id: str = ""
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        self.cross(seam, run_id, who)
+        self.reach_nowait(seam, run_id, who)
 
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         if run_id == self.run_id and run_id:
-            self.fault.cross(seam, run_id, who)
+            self.fault.reach_nowait(seam, run_id, who)
 
 
 class DefectError(Exception):

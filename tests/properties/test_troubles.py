@@ -26,14 +26,14 @@ async def play(trouble: Trouble, story: Story) -> tuple[list[Event], dict[str, A
     with anyio.fail_after(10_000):
         async with build(trouble).run(story, timeout=trouble.seconds) as run:
             events = [event async for event in run]
-            ledger = run._run.ledger  # type: ignore[union-attr]
+            run_state = run._run.run_state  # type: ignore[union-attr]
     held: dict[str, Any] = {
-        "tokens": ledger.tokens,
-        "holders": ledger.holders,
-        "waves": ledger.waves,
-        "timers": ledger.timers,
-        "fans": ledger.fans,
-        "activations": ledger.activations,
+        "tokens": run_state.tokens,
+        "holders": run_state.holders,
+        "waves": run_state.waves,
+        "timers": run_state.timers,
+        "fans": run_state.maps,
+        "activations": run_state.active_invocations,
     }
     return events, {name: book for name, book in held.items() if book}
 

@@ -11,8 +11,12 @@ import pytest
 import sniffio
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._engine import commit as settling
-from justpipe_actors._engine.dead_letters import LETTERS_KEPT, DeadLetter, DeadLetters
+from justpipe_actors._engine import commit
+from justpipe_actors._engine.dead_letters import (
+    DEAD_LETTERS_KEPT,
+    DeadLetter,
+    DeadLetters,
+)
 from justpipe_actors.errors import ReceiverKilled
 
 
@@ -24,7 +28,7 @@ only_asyncio = pytest.mark.parametrize(
 
 def letters_of(supervisor: Supervisor) -> DeadLetters:
     """Return the dead letters of a supervisor's host."""
-    return supervisor._opened().host.dead_letters
+    return supervisor._opened().system.dead_letters
 
 
 def pausing() -> Pipe[Any, Any]:
@@ -46,14 +50,14 @@ async def test_a_defect_of_the_engine_is_a_dead_letter(
 ) -> None:
     """It ends its own run, is kept with run, step and actor, and other runs go on."""
     pipe = pausing()
-    settle = settling.settle
+    commit_result = commit.commit_result
 
-    def settle_or_break(act: Any, answer: Any) -> None:
-        if act.ledger.state.get("break"):
+    def commit_or_break(invocation: Any, answer: Any) -> None:
+        if invocation.run_state.state.get("break"):
             raise ZeroDivisionError("defect")
-        settle(act, answer)
+        commit_result(invocation, answer)
 
-    monkeypatch.setattr(settling, "settle", settle_or_break)
+    monkeypatch.setattr(commit, "commit_result", commit_or_break)
     go = anyio.Event()
     go.set()
     async with Supervisor() as supervisor:
@@ -126,7 +130,7 @@ async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
         await anyio.wait_all_tasks_blocked()
         async with supervisor.run(pipe, {"go": go}) as run:
             end = await run.wait()
-        restarts = supervisor._opened().host.crew.statistics().restarts
+        restarts = supervisor._opened().system.dispatcher.statistics().restarts
         assert not letters_of(supervisor)
 
     assert end.status.value == "success"
@@ -157,7 +161,7 @@ async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
 def test_letters_are_bounded_and_counted() -> None:
     """A thousand are kept, all are counted, and a view is stable while more arrive."""
     letters = DeadLetters()
-    for number in range(LETTERS_KEPT + 5):
+    for number in range(DEAD_LETTERS_KEPT + 5):
         letters.add(
             DeadLetter(
                 run_id=str(number),
@@ -170,7 +174,7 @@ def test_letters_are_bounded_and_counted() -> None:
             )
         )
 
-    assert (len(letters), letters.total) == (LETTERS_KEPT, LETTERS_KEPT + 5)
+    assert (len(letters), letters.total) == (DEAD_LETTERS_KEPT, DEAD_LETTERS_KEPT + 5)
     assert (letters[0].run_id, letters[-1].run_id) == ("5", "1004")
     assert [one.run_id for one in letters[:2]] == ["5", "6"]
     assert repr(letters) == "<DeadLetters 1000 kept of 1005>"

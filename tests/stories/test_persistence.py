@@ -552,7 +552,7 @@ class Stubborn(InMemoryBackend):
 def recorder_of(events: RunStream) -> Recorder:
     """Return what writes a run down."""
     assert events._run is not None
-    listener = events._run.voice.audience.listeners[-1]
+    listener = events._run.publisher.audience.listeners[-1]
     assert isinstance(listener, Recording)
     assert isinstance(listener.recorder, Recorder)
     return listener.recorder

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from justpipe_actors import Pipe, TestPipe, TestResult
-from justpipe_actors._util import failpoints as seams
+from justpipe_actors._util import failpoints
 from justpipe_actors.errors import ScheduleFailure
 from justpipe_actors.testing import explore, replay, virtual_time
 from justpipe_actors.testing.hypothesis import schedules
@@ -112,7 +112,7 @@ def test_a_correct_pipeline_passes_and_the_report_says_what_was_tried(
     assert seen.schedules == 60
     assert seen.crossings > 10
     assert seen.interleavings > 5
-    assert seams.active is None
+    assert failpoints.active is None
 
 
 def test_a_pipeline_that_fails_in_the_plain_run_is_told_so() -> None:

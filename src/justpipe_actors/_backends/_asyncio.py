@@ -257,7 +257,7 @@ class AsyncioLoop:
         task = asyncio.current_task()
         return lambda: task is not None and task.cancelling() > 0
 
-    def outlive_kill(self) -> bool:
+    def absorb_native_cancel(self) -> bool:
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
         return forget_kill()
 

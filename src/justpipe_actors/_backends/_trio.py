@@ -80,7 +80,7 @@ class TrioLoop:
         """Return the same question about this very task, to be asked anywhere."""
         return self.is_task_cancelled
 
-    def outlive_kill(self) -> bool:
+    def absorb_native_cancel(self) -> bool:
         """Tell whether the current task was cancelled past all scopes: never here."""
         return False
 

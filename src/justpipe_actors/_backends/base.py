@@ -53,7 +53,7 @@ class Loop(Protocol):
         """Return the same question about this very task, to be asked anywhere."""
         ...
 
-    def outlive_kill(self) -> bool:
+    def absorb_native_cancel(self) -> bool:
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
         ...
 

@@ -1,10 +1,10 @@
-"""One step at work: its inbox, and how many activations it may have at once.
+"""One step at work: its inbox, and how many invocations it may have at once.
 
-An actor has no task of its own; the receivers of its host's crew perform what is in its
-inbox.  It stands in the crew's line whenever it has a message and a slot for it.
+An actor has no task of its own; the dispatcher tasks of its host's dispatcher perform what is in its
+inbox.  It stands in the dispatcher's line whenever it has a message and a slot for it.
 
-An activation that cannot go on because its run's consumer is behind gives its slot back
-while it waits (``Activation.wait_room``), so a stalled run holds up nobody but itself.  It gets the
+An invocation that cannot go on because its run's consumer is behind gives its slot back
+while it waits (``Invocation.wait_writable``), so a stalled run holds up nobody but itself.  It gets the
 next slot that becomes free, before any message does.
 """
 
@@ -22,8 +22,8 @@ from .messages import Message
 
 
 if TYPE_CHECKING:
-    from .dispatcher import Crew
-    from .run_state import Ledger
+    from .dispatcher import Dispatcher
+    from .run_state import RunState
 
 
 _Stamped = tuple[float | None, Message]
@@ -122,7 +122,7 @@ class Inbox:
         dropped: list[Message] = []
         kept: deque[_Stamped] = deque()
         for stamped in self._lane_of(run_id):
-            if workers_only and not getattr(stamped[1], "fan", None):
+            if workers_only and not getattr(stamped[1], "map_id", None):
                 kept.append(stamped)
             else:
                 dropped.append(stamped[1])
@@ -189,14 +189,14 @@ class Actor:
 
     node: Node
     """Its step."""
-    crew: Crew
+    dispatcher: Dispatcher
     """Who performs its messages."""
-    runs: Mapping[str, Ledger]
-    """The ledgers of the runs that may write to it, by id."""
+    runs: Mapping[str, RunState]
+    """The run states of the runs that may write to it, by id."""
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
-    is_called: bool = attrs.field(default=False, init=False)
-    """Whether it stands in the crew's line."""
+    is_queued: bool = attrs.field(default=False, init=False)
+    """Whether it stands in the dispatcher's line."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
     _returning: list[Bell] = attrs.field(default=_NOBODY, init=False)
@@ -205,22 +205,22 @@ class Actor:
         """Hand over a message; never blocks."""
         inbox = self.inbox
         waits = inbox.depth > 0 or not self._has_slot
-        inbox.put(message, self.crew.now() if waits else None)
-        if not self.is_called:
-            self._call()
+        inbox.put(message, self.dispatcher.now() if waits else None)
+        if not self.is_queued:
+            self._enqueue()
 
     def take(self) -> Message | None:
         """Take the next message and a slot for it, and stand in line for the rest."""
         limit = self.node.concurrency
-        self.is_called = False
+        self.is_queued = False
         if limit and self.busy >= limit:
             return None
         message = self.inbox.take()
         if message is not None:
             self.busy += 1
             if self.inbox.depth and (not limit or self.busy < limit):
-                self.is_called = True
-                self.crew.requeue(self)
+                self.is_queued = True
+                self.dispatcher.requeue(self)
         return message
 
     def give_slot(self) -> None:
@@ -229,8 +229,8 @@ class Actor:
         if self._returning and self._has_slot:
             self.busy += 1
             self._returning.pop(0).ring()
-        elif self.inbox.depth and not self.is_called:
-            self._call()
+        elif self.inbox.depth and not self.is_queued:
+            self._enqueue()
 
     async def regain_slot(self) -> None:
         """Have a slot again, before any message does."""
@@ -246,7 +246,7 @@ class Actor:
         except BaseException:
             if bell in self._returning:
                 self._returning.remove(bell)
-                self.busy += 1  # given back with the activation, as any other
+                self.busy += 1  # given back with the invocation, as any other
             raise
 
     @property
@@ -263,10 +263,10 @@ class Actor:
             busy=self.busy,
             returning=len(self._returning),
             runs=inbox.runs,
-            oldest=0.0 if inbox.since is None else self.crew.now() - inbox.since,
+            oldest=0.0 if inbox.since is None else self.dispatcher.now() - inbox.since,
         )
 
-    def _call(self) -> None:
+    def _enqueue(self) -> None:
         if self._has_slot:
-            self.is_called = True
-            self.crew.call(self)
+            self.is_queued = True
+            self.dispatcher.enqueue(self)

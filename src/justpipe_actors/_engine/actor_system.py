@@ -16,18 +16,18 @@ import attrs
 
 from .._plan.plan import Plan, ResourceNode, StepNode
 from .._supervision.resource_pool import Resources
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import NewSignal
 from .._util.text import text_of
 from ..errors import UnknownStepError
 from ..events import NodeKind
-from . import routing as flow
+from . import routing
 from .actor import Actor, ActorStatistics
 from .dead_letters import DeadLetter, DeadLetters
-from .dispatcher import Crew
+from .dispatcher import Dispatcher
 from .messages import Message, Start
-from .run_state import Ledger
+from .run_state import RunState
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:
@@ -41,7 +41,7 @@ def unknown_step(name: str, plan: Plan) -> StepNode:
     )
 
 
-IDLE_CASTS = 16
+IDLE_PLANS = 16
 """Plans without runs whose actors are kept.
 
 A program that builds a pipe per request would otherwise collect actors for ever.
@@ -49,7 +49,7 @@ A program that builds a pipe per request would otherwise collect actors for ever
 
 
 @attrs.define(eq=False, repr=False)
-class Host:
+class ActorSystem:
     """The actors of one supervisor, private or shared."""
 
     start: Callable[..., object]
@@ -58,13 +58,13 @@ class Host:
     """The loop's clock, in seconds."""
     is_owner_cancelled: Callable[[], bool]
     """Whether somebody cancelled the owner's task natively, past all scopes."""
-    outlive_kill: Callable[[], bool] = lambda: False
+    absorb_native_cancel: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_signal: NewSignal = anyio.Event
-    """Makes what a receiver waits for."""
+    """Makes what a dispatcher task waits for."""
     variables: Context = attrs.field(factory=copy_context)
-    """Context variables of actors; activations have their run's."""
-    runs: dict[str, Ledger] = attrs.field(factory=dict, init=False)
+    """Context variables of actors; invocations have their run's."""
+    runs: dict[str, RunState] = attrs.field(factory=dict, init=False)
     """The runs it serves, by id."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
     """Messages that broke what performed them."""
@@ -75,40 +75,42 @@ class Host:
         kw_only=True,
     )
     """What its runs share besides actors."""
-    _casts: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
+    _actors: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)
     _retired: set[Plan] = attrs.field(factory=set, init=False)
-    _crew: Crew = attrs.field(init=False)
+    _dispatcher: Dispatcher = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._crew = Crew(self.spawn, self.now, self.outlive_kill, self.new_signal)
+        self._dispatcher = Dispatcher(
+            self.spawn, self.now, self.absorb_native_cancel, self.new_signal
+        )
 
     @property
-    def crew(self) -> Crew:
+    def dispatcher(self) -> Dispatcher:
         """Who performs the messages of its actors."""
-        return self._crew
+        return self._dispatcher
 
-    def cast(self, plan: Plan) -> dict[str, Actor]:
+    def actors_of(self, plan: Plan) -> dict[str, Actor]:
         """Return a plan's actors so far, by step."""
-        return self._casts.setdefault(plan, {})
+        return self._actors.setdefault(plan, {})
 
     def actor(self, plan: Plan, step: str) -> Actor:
         """Return a plan's actor for a step; made when its first message comes."""
-        cast = self.cast(plan)
-        actor = cast.get(step)
+        actors = self.actors_of(plan)
+        actor = actors.get(step)
         if actor is None:
             node = plan.nodes.get(step) or unknown_step(step, plan)
-            actor = Actor(node, self._crew, self.runs)
+            actor = Actor(node, self._dispatcher, self.runs)
             if step in plan.nodes:
-                cast[step] = actor
+                actors[step] = actor
         return actor
 
-    def queued(self, ledger: Ledger) -> dict[str, int]:
+    def queued_messages(self, run_state: RunState) -> dict[str, int]:
         """Return how many messages of a run wait, by step."""
         depths = {
-            step: actor.inbox.depth_of(ledger.run_id)
-            for step, actor in self._casts.get(ledger.plan, {}).items()
+            step: actor.inbox.depth_of(run_state.run_id)
+            for step, actor in self._actors.get(run_state.plan, {}).items()
         }
         return {step: depth for step, depth in depths.items() if depth}
 
@@ -116,26 +118,28 @@ class Host:
         self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
     ) -> None:
         """Start a task that belongs to the host."""
-        if seams.active is not None:
-            seams.active.cross(Seam.SPAWN, "", getattr(func, "__qualname__", ""))
+        if failpoints.active is not None:
+            failpoints.active.reach_nowait(
+                Seam.SPAWN, "", getattr(func, "__qualname__", "")
+            )
         self.variables.copy().run(self.start, func, *args)
 
-    def enter(self, ledger: Ledger) -> None:
+    def add_run(self, run_state: RunState) -> None:
         """Serve a run from now on."""
-        plan = ledger.plan
-        self.runs[ledger.run_id] = ledger
-        ledger.cast = self.cast(plan)
+        plan = run_state.plan
+        self.runs[run_state.run_id] = run_state
+        run_state.actors = self.actors_of(plan)
         self._uses[plan] = self._uses.get(plan, 0) + 1
         self._idle.pop(plan, None)
 
-    def dismiss(self, ledger: Ledger) -> None:
+    def remove_run(self, run_state: RunState) -> None:
         """Serve a run no more; a plan's actors may go with the last of its runs."""
-        plan = ledger.plan
-        del self.runs[ledger.run_id]
+        plan = run_state.plan
+        del self.runs[run_state.run_id]
         self._uses[plan] -= 1
         if not self._uses[plan]:
             del self._uses[plan]
-            self._rest(plan)
+            self._keep_idle(plan)
 
     def retire(self, plan: Plan) -> None:
         """Keep a plan's actors no longer than its runs need them."""
@@ -143,45 +147,47 @@ class Host:
             self._retired.add(plan)
         else:
             self._idle.pop(plan, None)
-            self._let_go(plan, plan.resources)
+            self._release(plan, plan.resources)
 
-    def _rest(self, plan: Plan) -> None:
+    def _keep_idle(self, plan: Plan) -> None:
         """Keep the actors of a plan without runs, if it is one of the last few."""
         if plan in self._retired:
             self._retired.discard(plan)
-            self._let_go(plan, plan.resources)
-        elif plan in self._casts:
+            self._release(plan, plan.resources)
+        elif plan in self._actors:
             self._idle[plan] = None
-            if len(self._idle) > IDLE_CASTS:
+            if len(self._idle) > IDLE_PLANS:
                 oldest, _ = self._idle.popitem(last=False)
                 lazy = [one for one in oldest.resources if not one.eager]
-                self._let_go(oldest, lazy)
+                self._release(oldest, lazy)
 
-    def _let_go(self, plan: Plan, resources: Iterable[ResourceNode]) -> None:
+    def _release(self, plan: Plan, resources: Iterable[ResourceNode]) -> None:
         """Forget a plan's actors, and close those of its resources that no other has."""
-        self._casts.pop(plan, None)
+        self._actors.pop(plan, None)
         kept = {
             one.identity
-            for other in (*self._casts, *self._uses)
+            for other in (*self._actors, *self._uses)
             for one in other.resources
         }
         self.resources.let_go(one for one in resources if one.identity not in kept)
 
-    def drop_messages(self, ledger: Ledger, *, workers_only: bool = False) -> None:
+    def drop_messages(self, run_state: RunState, *, workers_only: bool = False) -> None:
         """Take a run's messages out of all inboxes and give back what they hold."""
-        for actor in list(self._casts.get(ledger.plan, {}).values()):
-            for message in actor.inbox.drop(ledger.run_id, workers_only=workers_only):
-                flow.abandon(ledger, message)
+        for actor in list(self._actors.get(run_state.plan, {}).values()):
+            for message in actor.inbox.drop(
+                run_state.run_id, workers_only=workers_only
+            ):
+                routing.abandon_message(run_state, message)
 
-    def bury(
-        self, ledger: Ledger, message: Message, reason: str, error: BaseException
+    def add_dead_letter(
+        self, run_state: RunState, message: Message, reason: str, error: BaseException
     ) -> None:
         """Report a message that nobody will answer; it is not delivered again."""
         self.dead_letters.add(
             DeadLetter(
                 run_id=message.run_id,
                 step=message.step,
-                actor=f"{ledger.plan.name}/{message.step}",
+                actor=f"{run_state.plan.name}/{message.step}",
                 attempt=message.attempt if isinstance(message, Start) else 1,
                 reason=reason,
                 error=text_of(error, typed=True),
@@ -195,6 +201,6 @@ class Host:
             attrs.evolve(
                 actor.statistics(), pipe=plan.name, fingerprint=plan.fingerprint
             )
-            for plan, cast in self._casts.items()
-            for actor in cast.values()
+            for plan, actors in self._actors.items()
+            for actor in actors.values()
         )

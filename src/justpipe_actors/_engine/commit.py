@@ -26,12 +26,12 @@ from ..errors import IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
-from . import routing as flow, routing as posting
-from .invocation import Activation
+from . import routing
+from .invocation import Invocation
 from .joins import Report
 from .messages import Start
-from .protocols import NO_LINEAGE
-from .run_state import Ledger
+from .protocols import NO_IDS
+from .run_state import RunState
 
 
 TRACEBACK_LIMIT = 4000
@@ -41,59 +41,70 @@ STATE_LIMIT = 1000
 """Characters of the state the error log shows."""
 
 
-def log_failure(act: Activation, error: Exception) -> None:
+def log_failure(invocation: Invocation, error: Exception) -> None:
     """Log a failure nobody handled, with the state if it may be shown."""
-    ledger = act.ledger
+    run_state = invocation.run_state
     kind = type(error).__name__
-    message = f"Step '{act.node.name}' failed with {kind}: {text_of(error)}"
+    message = f"Step '{invocation.node.name}' failed with {kind}: {text_of(error)}"
     extra = {
-        "step_name": act.node.name,
+        "step_name": invocation.node.name,
         "error_type": kind,
-        "state_type": type(ledger.state).__name__,
-        "run_id": ledger.run_id,
+        "state_type": type(run_state.state).__name__,
+        "run_id": run_state.run_id,
         # The words every record of the library uses; those above are the reference's.
-        "run": ledger.run_id,
-        "step": act.node.name,
-        "actor": f"{ledger.plan.name}/{act.node.name}",
-        "attempt": act.lineage.attempt,
+        "run": run_state.run_id,
+        "step": invocation.node.name,
+        "actor": f"{run_state.plan.name}/{invocation.node.name}",
+        "attempt": invocation.ids.attempt,
     }
-    logging.getLogger().error("%s%s", message, _state_text(ledger), extra=extra)
+    logging.getLogger().error("%s%s", message, _state_text(run_state), extra=extra)
 
 
-def _state_text(ledger: Ledger) -> str:
-    if not ledger.log_state:
+def _state_text(run_state: RunState) -> str:
+    if not run_state.log_state:
         return ""
-    if ledger.log_state is True:
-        return f"\nState: {text_of(ledger.state, limit=STATE_LIMIT)}"
+    if run_state.log_state is True:
+        return f"\nState: {text_of(run_state.state, limit=STATE_LIMIT)}"
     try:
-        return f"\nState: {ledger.log_state(ledger.state)[:STATE_LIMIT]}"
+        return f"\nState: {run_state.log_state(run_state.state)[:STATE_LIMIT]}"
     except Exception as error:  # noqa: BLE001 - the user's redaction is not our run
         return f"\nState: <redaction raised {type(error).__name__}>"
 
 
-def say_end(act: Activation) -> None:
+def publish_step_end(invocation: Invocation) -> None:
     """Publish STEP_END."""
-    ledger, name, said = act.ledger, act.actor.node.name, act.notes.said
-    assert said is not None
-    seconds = act.seconds
-    if act.status is StepStatus.SUCCESS:
-        ledger.tally.time(name, seconds)
-    notes = act.snapshot(seconds)
-    ledger.voice.say_on(said, EventType.STEP_END, name, ledger.state, notes)
+    run_state, name, event_template = (
+        invocation.run_state,
+        invocation.actor.node.name,
+        invocation.notes.event_template,
+    )
+    assert event_template is not None
+    seconds = invocation.seconds
+    if invocation.status is StepStatus.SUCCESS:
+        run_state.metrics.add_step_time(name, seconds)
+    notes = invocation.snapshot(seconds)
+    run_state.publisher.publish_like(
+        event_template, EventType.STEP_END, name, run_state.state, notes
+    )
 
 
-def say_error(act: Activation, error: Exception) -> None:
+def publish_step_error(invocation: Invocation, error: Exception) -> None:
     """Publish STEP_ERROR, with the traceback if it is an invocation's."""
-    is_invocation = act.lineage is not NO_LINEAGE
-    meta = act.snapshot(act.seconds) if is_invocation else None
+    is_invocation = invocation.ids is not NO_IDS
+    meta = invocation.snapshot(invocation.seconds) if is_invocation else None
     if meta is not None:
         trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
         meta["framework"].update(  # type: ignore[attr-defined]
             error_type=type(error).__name__, traceback=trace
         )
-    kind = act.node.kind if is_invocation else NodeKind.STEP
-    act.ledger.voice.say(
-        EventType.STEP_ERROR, act.node.name, text_of(error), kind, act.lineage, meta
+    kind = invocation.node.kind if is_invocation else NodeKind.STEP
+    invocation.run_state.publisher.publish(
+        EventType.STEP_ERROR,
+        invocation.node.name,
+        text_of(error),
+        kind,
+        invocation.ids,
+        meta,
     )
 
 
@@ -104,17 +115,19 @@ def _format(error: Exception) -> list[str]:
         return [text_of(error, typed=True)]
 
 
-def say_suspend(act: Activation, reason: object) -> None:
+def publish_suspend(invocation: Invocation, reason: object) -> None:
     """Publish SUSPEND."""
-    act.ledger.voice.say(EventType.SUSPEND, act.node.name, reason, lineage=act.lineage)
+    invocation.run_state.publisher.publish(
+        EventType.SUSPEND, invocation.node.name, reason, ids=invocation.ids
+    )
 
 
-def warn_ignored(act: Activation, value: object) -> None:
+def warn_ignored(invocation: Invocation, value: object) -> None:
     """Warn of a result that means nothing; a switch's always means something."""
-    if isinstance(act.node, SwitchNode):
+    if isinstance(invocation.node, SwitchNode):
         return
     text = (
-        f"Step '{act.node.name}' returned {type(value).__name__}, which is ignored; "
+        f"Step '{invocation.node.name}' returned {type(value).__name__}, which is ignored; "
         "mutate state, or yield to stream values."
     )
     try:
@@ -123,28 +136,28 @@ def warn_ignored(act: Activation, value: object) -> None:
         logging.getLogger("justpipe_actors").warning("%s", text)
 
 
-def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
+def commit_result(invocation: Invocation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
     match answer:
         case Proceed():
             if answer.ignored is not None:
-                warn_ignored(act, answer.ignored)
-            say_end(act)
-            _tell(act, Report.PRUNED if answer.pruned else Report.ARRIVED)
+                warn_ignored(invocation, answer.ignored)
+            publish_step_end(invocation)
+            _report(invocation, Report.PRUNED if answer.pruned else Report.ARRIVED)
         case Fail():
-            _fail(act, answer)
-        case Again() if not act.ledger.halted:
-            _retry(act)
+            _fail(invocation, answer)
+        case Again() if not invocation.run_state.halted:
+            _retry(invocation)
         case Pause(reason):
-            _pause(act, reason)
+            _pause(invocation, reason)
         case Halt():
-            say_end(act)
-            act.ledger.halt()
+            publish_step_end(invocation)
+            invocation.run_state.halt()
         case GoTo(target):
-            _go(act, target)
+            _go_to(invocation, target)
         case Cut() | Again():
-            say_end(act)
-            _tell(act, Report.PRUNED)
+            publish_step_end(invocation)
+            _report(invocation, Report.PRUNED)
         case FanOut() | Descend():
             msg = f"{type(answer).__name__} was never carried out"
             raise AssertionError(msg)
@@ -152,88 +165,96 @@ def settle(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an 
             assert_never(answer)
 
 
-def leave_fan(act: Activation) -> None:
+def release_map_slot(invocation: Invocation) -> None:
     """Free the place in its map of a worker that is finished."""
-    if act.lineage is not NO_LINEAGE:
-        act.ledger.tally.workers -= 1
-    if (fan := act.ledger.fans.get(act.message.fan or "")) is not None:
-        fan.item_done(failed=act.failed)
+    if invocation.ids is not NO_IDS:
+        invocation.run_state.metrics.workers -= 1
+    if (
+        mapping := invocation.run_state.maps.get(invocation.message.map_id or "")
+    ) is not None:
+        mapping.item_done(failed=invocation.failed)
 
 
-def settle_expiry(act: Activation, answer: Answer) -> None:  # noqa: C901 - one row an answer
+def commit_expiry(invocation: Invocation, answer: Answer) -> None:  # noqa: C901 - one row an answer
     """Put what follows from a barrier's timeout; the join itself does not run."""
-    ledger, node = act.ledger, act.node
-    wave = ledger.wave_of(act.message)
+    run_state, node = invocation.run_state, invocation.node
+    wave = run_state.wave_of(invocation.message)
     report = Report.PRUNED
     match answer:
         case Fail():
-            _fail(act, answer)
+            _fail(invocation, answer)
             return
         case GoTo(target):
             report = Report.ABSENT
-            if not ledger.halted and flow.jump(ledger, wave, node, target):
+            if not run_state.halted and routing.start_named_step(
+                run_state, wave, node, target
+            ):
                 return
         case Again():
-            if not ledger.halted:
-                flow.begin(ledger, node.name, wave)
+            if not run_state.halted:
+                routing.start_step(run_state, node.name, wave)
             return
         case Pause(reason):
-            say_suspend(act, reason)
-            ledger.halt()
+            publish_suspend(invocation, reason)
+            run_state.halt()
         case Halt():
-            ledger.halt()
+            run_state.halt()
         case Proceed() | Cut() | FanOut() | Descend():
             pass
         case _:
             assert_never(answer)
-    flow.spread(ledger, wave, node, report)
+    routing.report_to_successors(run_state, wave, node, report)
 
 
-def _tell(act: Activation, report: Report, chosen: str | None = None) -> None:
-    node, ledger = act.actor.node, act.ledger
+def _report(invocation: Invocation, report: Report, chosen: str | None = None) -> None:
+    node, run_state = invocation.actor.node, invocation.run_state
     if node.leads_nowhere:
         return
-    wave, cause = ledger.wave_of(act.message), act.lineage.invocation
-    flow.spread(ledger, wave, node, report, chosen=chosen, cause=cause)
+    wave, cause = run_state.wave_of(invocation.message), invocation.ids.invocation
+    routing.report_to_successors(
+        run_state, wave, node, report, chosen=chosen, cause=cause
+    )
 
 
-def _go(act: Activation, target: str) -> None:
+def _go_to(invocation: Invocation, target: str) -> None:
     """Start a step by name; the ways not taken hear that they were not."""
-    say_end(act)
-    if act.ledger.halted:
+    publish_step_end(invocation)
+    if invocation.run_state.halted:
         return
-    wave = act.ledger.wave_of(act.message)
-    scope = act.lineage.scope
-    cause = act.lineage.invocation
-    if flow.jump(act.ledger, wave, act.node, target, cause=cause, scope=scope):
+    wave = invocation.run_state.wave_of(invocation.message)
+    scope = invocation.ids.scope
+    cause = invocation.ids.invocation
+    if routing.start_named_step(
+        invocation.run_state, wave, invocation.node, target, cause=cause, scope=scope
+    ):
         return
-    routed = isinstance(act.node, StepNode)
-    _tell(act, Report.ABSENT if routed else Report.ARRIVED, chosen=target)
+    routed = isinstance(invocation.node, StepNode)
+    _report(invocation, Report.ABSENT if routed else Report.ARRIVED, chosen=target)
 
 
-def _pause(act: Activation, reason: object) -> None:
-    say_suspend(act, reason)
-    say_end(act)
-    act.ledger.halt()
+def _pause(invocation: Invocation, reason: object) -> None:
+    publish_suspend(invocation, reason)
+    publish_step_end(invocation)
+    invocation.run_state.halt()
 
 
-def _retry(act: Activation) -> None:
+def _retry(invocation: Invocation) -> None:
     """Put the next attempt: same wave, same item, same slot, one more on the count."""
-    act.retried = True
-    old = act.message
-    posting.send(
-        act.ledger,
-        act.ledger.wave_of(old),
+    invocation.retried = True
+    old = invocation.message
+    routing.send(
+        invocation.run_state,
+        invocation.run_state.wave_of(old),
         Start(
             run_id=old.run_id,
             step=old.step,
             wave=old.wave,
-            cause=act.lineage.invocation,
+            cause=invocation.ids.invocation,
             item=old.item,
-            fan=old.fan,
+            map_id=old.map_id,
             scope=old.scope,
-            attempt=act.lineage.attempt + 1,
-            owner=act.lineage.owner,
+            attempt=invocation.ids.attempt + 1,
+            owner=invocation.ids.owner,
         ),
     )
 
@@ -241,28 +262,34 @@ def _retry(act: Activation) -> None:
 # -- failures
 
 
-def _fail(act: Activation, failure: Fail) -> None:
+def _fail(invocation: Invocation, failure: Fail) -> None:
     verdict = escalate(failure.error, 0, ())
     if isinstance(verdict, Cancelled):
-        _cancel(act, verdict.reason)
+        _cancel(invocation, verdict.reason)
         return
-    act.failed = True
-    ledger = act.ledger
-    ledger.blame(failure.error, failure.step or act.node.name)
-    log_failure(act, failure.error)
-    say_error(act, failure.error)
+    invocation.failed = True
+    run_state = invocation.run_state
+    run_state.add_failure(failure.error, failure.step or invocation.node.name)
+    log_failure(invocation, failure.error)
+    publish_step_error(invocation, failure.error)
     if isinstance(failure.error, StepAborted):
-        ledger.crash(failure.error.__cause__ or failure.error)
-    elif ledger.plan.on_failure == "stop":
-        ledger.interrupt(PipelineTerminalStatus.FAILED, None)
+        run_state.crash(failure.error.__cause__ or failure.error)
+    elif run_state.plan.on_failure == "stop":
+        run_state.interrupt(PipelineTerminalStatus.FAILED, None)
     else:
-        goes_on = ledger.plan.on_failure == "continue" and act.lineage is not NO_LINEAGE
-        _tell(act, Report.ARRIVED if goes_on else Report.PRUNED)
+        goes_on = (
+            run_state.plan.on_failure == "continue" and invocation.ids is not NO_IDS
+        )
+        _report(invocation, Report.ARRIVED if goes_on else Report.PRUNED)
 
 
-def _cancel(act: Activation, reason: str) -> None:
+def _cancel(invocation: Invocation, reason: str) -> None:
     """A cancellation nobody swallowed: what runs may finish, nothing new starts."""
-    act.ledger.voice.say(
-        EventType.CANCELLED, act.node.name, reason, act.node.kind, act.lineage
+    invocation.run_state.publisher.publish(
+        EventType.CANCELLED,
+        invocation.node.name,
+        reason,
+        invocation.node.kind,
+        invocation.ids,
     )
-    act.ledger.cancelled_by_token(reason)
+    invocation.run_state.cancel_by_token(reason)

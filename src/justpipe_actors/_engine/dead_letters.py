@@ -1,8 +1,8 @@
 """Messages that were taken and never answered: kept, counted, logged.
 
 A message is delivered once.  When what it set off is not a step's failure but a defect
-of the engine, or the receiver that was performing it was killed, nobody delivers it
-again: what broke one receiver would break the next.  It ends here, and its run is told.
+of the engine, or the dispatcher task that was performing it was killed, nobody delivers it
+again: what broke one dispatcher task would break the next.  It ends here, and its run is told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import overload
 import attrs
 
 
-LETTERS_KEPT = 1000
+DEAD_LETTERS_KEPT = 1000
 """Dead letters that are remembered; older ones are only counted."""
 
 _logger = logging.getLogger("justpipe_actors")
@@ -48,7 +48,7 @@ class DeadLetters(Sequence[DeadLetter]):
     total: int = attrs.field(default=0, init=False)
     """Dead letters so far, forgotten ones included."""
     _kept: deque[DeadLetter] = attrs.field(
-        factory=lambda: deque(maxlen=LETTERS_KEPT), init=False
+        factory=lambda: deque(maxlen=DEAD_LETTERS_KEPT), init=False
     )
 
     def add(self, letter: DeadLetter) -> None:

@@ -1,30 +1,30 @@
-"""The receivers of one host: who takes messages out of inboxes and performs them.
+"""The dispatcher tasks of one host: who takes messages out of inboxes and performs them.
 
-An actor is an inbox and a right to so many activations at once; it has no task of its
-own.  The tasks are *receivers*, they belong to the host, and any of them serves any
+An actor is an inbox and a right to so many invocations at once; it has no task of its
+own.  The tasks are *dispatcher tasks*, they belong to the host, and any of them serves any
 actor.  Four rules are the whole of it:
 
 *   An actor with a message and a free slot stands in the line of those who *called*.
-*   A receiver takes one message of the actor at the head, and the actor goes to the end
+*   A dispatcher task takes one message of the actor at the head, and the actor goes to the end
     of the line if it has more.  Actors take turns, and in an inbox so do runs.
-*   Whoever leaves somebody standing in the line summons one more receiver, and not a
+*   Whoever leaves somebody standing in the line summons one more dispatcher task, and not a
     second one before the first has come.  So a burst of a thousand messages whose
     functions never wait is served by one task and not by a thousand.
-*   A receiver whose time is up leaves the line to the one who comes, and waits.  So a
+*   A dispatcher task whose time is up leaves the line to the one who comes, and waits.  So a
     line that never ends is served by two tasks in turn; if both went on, each slice would
     add one more, and every other task would wait for all of them.
 
-A receiver that commits an invocation is about to be free and will look at the line
+A dispatcher task that commits an invocation is about to be free and will look at the line
 itself, so what it puts meanwhile summons nobody (``held``).  That is why a chain of
 steps that do not wait runs in one task from end to end, at the price of a function call
 per step and not of a task.
 
-Each receiver has a cancel scope, and it is *lent* to the activation it performs.  A
-scope that was cancelled is never lent again.  So an activation can be interrupted alone,
-and a scope is opened once per receiver and not once per activation.
+Each dispatcher task has a cancel scope, and it is *lent* to the invocation it performs.  A
+scope that was cancelled is never lent again.  So an invocation can be interrupted alone,
+and a scope is opened once per dispatcher task and not once per invocation.
 
-Rejected: a task group per actor and receivers of its own (a task spawned for the first
-message of every step cost more than all the rest), and a scope per activation (3 to 7
+Rejected: a task group per actor and dispatcher tasks of its own (a task spawned for the first
+message of every step cost more than all the rest), and a scope per invocation (3 to 7
 microseconds each, for a cancellation that almost never comes).
 """
 
@@ -41,13 +41,13 @@ import attrs
 from anyio.lowlevel import checkpoint
 from trio.lowlevel import enable_ki_protection
 
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import Bell, NewSignal
-from . import routing as flow
-from .execution import judge_expiry, perform
+from . import routing
+from .execution import execute, execute_expiry
 from .messages import Message, Start
-from .run_state import Ledger
+from .run_state import RunState
 
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("justpipe_actors")
 
-SPARE = 64
+IDLE_TASKS = 64
 """Receivers that wait for something to do; more than these go home."""
 
-SLICE = 0.001
-"""Seconds a receiver works before it lets others run, if nothing made it wait."""
+TIME_SLICE = 0.001
+"""Seconds a dispatcher task works before it lets others run, if nothing made it wait."""
 
-TURNS = 256
+MESSAGES_PER_SLICE = 256
 """Messages, or jobs, after which it does so whatever the clock says: it may stand still."""
 
 Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
@@ -71,124 +71,127 @@ Job = Callable[[], Awaitable[object]]
 
 
 @attrs.frozen
-class CrewStatistics:
-    """What the receivers of a host are doing right now."""
+class DispatcherStatistics:
+    """What the dispatcher tasks of a host are doing right now."""
 
     working: int
     """Receivers with something to do."""
     idle: int
     """Receivers waiting."""
-    called: int
+    ready: int
     """Actors in the line."""
     restarts: int
     """Receivers that were killed or broke while they performed nothing, and replaced."""
 
 
 @attrs.define(eq=False, repr=False)
-class Crew:
-    """The receivers of one host."""
+class Dispatcher:
+    """The dispatcher tasks of one host."""
 
     spawn: Spawn
     """Starts a task of the host."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    outlive_kill: Callable[[], bool]
+    absorb_native_cancel: Callable[[], bool]
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_signal: NewSignal = anyio.Event
-    """Makes what a receiver waits for."""
-    held: bool = attrs.field(default=False, init=False)
-    """Whether a receiver is about to be free: then nobody is summoned."""
-    _called: deque[Actor] = attrs.field(factory=deque, init=False)
+    """Makes what a dispatcher task waits for."""
+    suppress_wakeup: bool = attrs.field(default=False, init=False)
+    """Whether a dispatcher task is about to be free: then nobody is summoned."""
+    _ready: deque[Actor] = attrs.field(factory=deque, init=False)
     _jobs: deque[Job] = attrs.field(factory=deque, init=False)
     _idle: deque[Bell] = attrs.field(factory=deque, init=False)
-    _coming: bool = attrs.field(default=False, init=False)
-    _is_dismissed: bool = attrs.field(default=False, init=False)
+    _is_waking: bool = attrs.field(default=False, init=False)
+    _is_closing: bool = attrs.field(default=False, init=False)
     _working: int = attrs.field(default=0, init=False)
     _restarts: int = attrs.field(default=0, init=False)
 
-    def statistics(self) -> CrewStatistics:
+    def statistics(self) -> DispatcherStatistics:
         """Return what they are doing."""
-        return CrewStatistics(
-            self._working, len(self._idle), len(self._called), self._restarts
+        return DispatcherStatistics(
+            self._working, len(self._idle), len(self._ready), self._restarts
         )
 
-    def call(self, actor: Actor) -> None:
+    def enqueue(self, actor: Actor) -> None:
         """Put an actor in the line: it has a message, and a slot for it."""
-        self._called.append(actor)
-        if not self.held and not self._coming:
-            self._summon()
+        self._ready.append(actor)
+        if not self.suppress_wakeup and not self._is_waking:
+            self._wake_or_spawn()
 
     def requeue(self, actor: Actor) -> None:
         """Put an actor at the end of the line again: it has more."""
-        self._called.append(actor)
+        self._ready.append(actor)
 
-    def employ(self, job: Job) -> None:
-        """Let a receiver do something else than serve actors, to its end."""
+    def start_job(self, job: Job) -> None:
+        """Let a dispatcher task do something else than serve actors, to its end."""
         self._jobs.append(job)
         try:
-            if not self._coming:
-                self._summon()
+            if not self._is_waking:
+                self._wake_or_spawn()
         except BaseException:
             self._jobs.remove(job)
             raise
 
-    def dismiss(self) -> None:
+    def release_idle_tasks(self) -> None:
         """Send home whoever has nothing to do, now and from now on."""
-        self._is_dismissed = True
+        self._is_closing = True
         while self._idle:
             self._idle.pop().ring()
 
-    def _summon(self) -> None:
-        self._coming = True  # first: there are loops where a task begins at once
+    def _wake_or_spawn(self) -> None:
+        self._is_waking = True  # first: there are loops where a task begins at once
         if self._idle:
             self._idle.pop().ring()
             return
         try:
-            self.spawn(self._receive)
+            self.spawn(self._run_task)
         except BaseException:
-            self._coming = False
+            self._is_waking = False
             raise
 
-    def _summon_for_rest(self) -> None:
-        """Have somebody look at what is left, now that this receiver will not."""
-        self.held = False
-        if (self._called or self._jobs) and not self._coming:
-            self._summon()
+    def _hand_over(self) -> None:
+        """Have somebody look at what is left, now that this dispatcher task will not."""
+        self.suppress_wakeup = False
+        if (self._ready or self._jobs) and not self._is_waking:
+            self._wake_or_spawn()
 
     @enable_ki_protection
-    async def _receive(self) -> None:
-        """Be a receiver, until there are receivers to spare."""
-        self._coming = False
+    async def _run_task(self) -> None:
+        """Be a dispatcher task, until there are dispatcher tasks to spare."""
+        self._is_waking = False
         self._working += 1
         try:
-            await self._serve_for_ever()
+            await self._serve_until_released()
         except Exception:
-            self._summon_for_rest()
+            self._hand_over()
             self._restarts += 1
             _logger.exception(
                 "A receiver broke between two messages; another one goes on"
             )
         except BaseException:  # noqa: ASYNC103 - raised unless outlived
-            self._summon_for_rest()  # somebody must take what is left
-            if anyio.current_effective_deadline() == -inf or not self.outlive_kill():
+            self._hand_over()  # somebody must take what is left
+            if (
+                anyio.current_effective_deadline() == -inf
+                or not self.absorb_native_cancel()
+            ):
                 raise
             # It held no message: what it was performing was reported where it broke.
             self._restarts += 1
         finally:
             self._working -= 1
 
-    async def _serve_for_ever(self) -> None:
+    async def _serve_until_released(self) -> None:
         turns, since = 0, self.now()
         while True:  # noqa: ASYNC913 - it waits when there is nothing to do
-            if self._coming or not (self._jobs or self._called):
-                if self._is_dismissed or len(self._idle) >= SPARE:
+            if self._is_waking or not (self._jobs or self._ready):
+                if self._is_closing or len(self._idle) >= IDLE_TASKS:
                     return
-                await self._wait_call()
+                await self._wait_for_work()
                 turns, since = 0, self.now()
             elif not self._jobs:
                 await self.serve()
-            elif turns >= TURNS or self.now() - since >= SLICE:
-                self._summon_for_rest()
+            elif turns >= MESSAGES_PER_SLICE or self.now() - since >= TIME_SLICE:
+                self._hand_over()
             else:
                 turns += 1
                 await self._next_job()
@@ -197,90 +200,90 @@ class Crew:
         """Return what is no message and is next, and have somebody look at the rest."""
         job = self._jobs.popleft()
         try:
-            self._summon_for_rest()
+            self._hand_over()
         except BaseException:
             self._jobs.appendleft(job)
             raise
         return job()
 
-    async def _wait_call(self) -> None:
+    async def _wait_for_work(self) -> None:
         bell = Bell(self.new_signal)
         self._idle.append(bell)
         self._working -= 1
         try:
             await bell.wait()
-            if seams.active is not None:
-                await seams.active.reach(Seam.WAKE, "", "receiver")
+            if failpoints.active is not None:
+                await failpoints.active.reach(Seam.WAKE, "", "receiver")
         except BaseException:
             if bell in self._idle:
                 self._idle.remove(bell)
             else:
-                self._coming = False
+                self._is_waking = False
             raise
         finally:
             self._working += 1
-        self._coming = False
+        self._is_waking = False
 
     async def serve(  # noqa: C901 - the loop everything happens in
-        self, only: str | None = None
+        self, only_run: str | None = None
     ) -> None:
         """Perform what is in the line, in this task.
 
         Args:
             only: stop as soon as the next message belongs to another run than this.
         """
-        called, now = self._called, self.now
-        while called:
+        ready, now = self._ready, self.now
+        while ready:
             turns, since = 0, now()
             with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a line
-                while called:
-                    actor = called[0]
-                    if only is not None and actor.inbox.next_run != only:
-                        self._summon_for_rest()
+                while ready:
+                    actor = ready[0]
+                    if only_run is not None and actor.inbox.next_run != only_run:
+                        self._hand_over()
                         return
-                    called.popleft()
+                    ready.popleft()
                     if (message := actor.take()) is None:
                         continue
-                    ledger = actor.runs[message.run_id]
-                    if called and not self._coming:
-                        self._summon_or_crash(ledger)
+                    run_state = actor.runs[message.run_id]
+                    if ready and not self._is_waking:
+                        self._wake_or_crash(run_state)
                     try:
-                        await _perform(ledger, actor, message, scope)
+                        await _execute(run_state, actor, message, scope)
                     except BaseException:
                         actor.give_slot()
-                        self._summon_for_rest()
+                        self._hand_over()
                         raise
-                    self.held = True
+                    self.suppress_wakeup = True
                     actor.give_slot()
-                    self.held = False
-                    if ledger.interrupted and scope.cancel_called:
+                    self.suppress_wakeup = False
+                    if run_state.interrupted and scope.cancel_called:
                         break
                     turns += 1
-                    if turns >= TURNS or now() - since >= SLICE:
-                        self._summon_for_rest()
-                        if only is None:
+                    if turns >= MESSAGES_PER_SLICE or now() - since >= TIME_SLICE:
+                        self._hand_over()
+                        if only_run is None:
                             return  # whoever comes takes over
                         await checkpoint()
                         turns, since = 0, now()
 
-    def _summon_or_crash(self, ledger: Ledger) -> None:
+    def _wake_or_crash(self, run_state: RunState) -> None:
         try:
-            self._summon()
+            self._wake_or_spawn()
         except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-            ledger.crash(error)
+            run_state.crash(error)
 
 
-def _perform(
-    ledger: Ledger, actor: Actor, message: Message, scope: anyio.CancelScope
+def _execute(
+    run_state: RunState, actor: Actor, message: Message, scope: anyio.CancelScope
 ) -> Awaitable[None]:
     """Return what is to be done about a message."""
-    if ledger.interrupted:
-        return _abandon(ledger, message)
+    if run_state.interrupted:
+        return _abandon(run_state, message)
     if isinstance(message, Start):
-        return perform(ledger, actor, message, scope)
-    return judge_expiry(ledger, actor, message, scope)
+        return execute(run_state, actor, message, scope)
+    return execute_expiry(run_state, actor, message, scope)
 
 
-async def _abandon(ledger: Ledger, message: Message) -> None:
+async def _abandon(run_state: RunState, message: Message) -> None:
     """Give back what a message of an interrupted run holds."""
-    flow.abandon(ledger, message)
+    routing.abandon_message(run_state, message)

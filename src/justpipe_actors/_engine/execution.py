@@ -1,7 +1,7 @@
 """One invocation from its message to its token.
 
 The questions are answered elsewhere and put together here: what the function says and
-who is asked when it failed (``asking``), and what follows from the answer (``settling``).
+who is asked when it failed (``asking``), and what follows from the answer (``commit``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .._plan.step_results import (
     Halt,
     interpret,
 )
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.text import repr_of
 from ..errors import (
@@ -54,22 +54,22 @@ from ..events import EventType
 from ..meta import StepStatus, current_step_notes
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Stop
-from . import commit as settling, routing as flow
-from .invocation import Activation, Outlet
-from .map_invocation import open_fan
-from .map_step import run_fan
+from . import commit, routing
+from .invocation import Invocation, TokenEmitter
+from .map_invocation import open_map
+from .map_step import run_map
 from .messages import Expire, Start
-from .protocols import Lineage
-from .run_state import Ledger
+from .protocols import InvocationIds
+from .run_state import RunState
 from .user_code import (
-    Begun,
-    bury,
-    call_into,
+    PendingCall,
+    add_dead_letter,
+    call_step_function,
+    drive_in_context,
+    drive_pending,
     failure_of,
-    is_outlived,
-    resume,
-    settle_value,
-    within,
+    resolve_value,
+    survives_native_cancel,
 )
 
 
@@ -93,19 +93,23 @@ class ChildOutcome:
     """Whether it ended by ``Suspend``."""
 
 
-StartChild = Callable[["Activation", object, object], Awaitable[ChildOutcome]]
-"""Runs a child pipe with a state to its end, on behalf of an activation."""
+StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
+"""Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
-async def run_child(act: Activation, order: Descend) -> Answer:
+async def run_child(invocation: Invocation, order: Descend) -> Answer:
     """Run a child and say what its end means for this step."""
-    outcome: ChildOutcome = await act.ledger.start_child(act, order.pipe, order.state)
+    outcome: ChildOutcome = await invocation.run_state.start_child(
+        invocation, order.pipe, order.state
+    )
     match outcome.status:
         case PipelineTerminalStatus.SUCCESS:
             return Halt() if outcome.suspended else PROCEED
         case PipelineTerminalStatus.FAILED | PipelineTerminalStatus.TIMEOUT:
-            error = outcome.error or ChildRunFailed(act.node.name, outcome.text or "")
-            return Fail(error, f"{act.node.name}:{outcome.step or 'system'}")
+            error = outcome.error or ChildRunFailed(
+                invocation.node.name, outcome.text or ""
+            )
+            return Fail(error, f"{invocation.node.name}:{outcome.step or 'system'}")
         case PipelineTerminalStatus.CANCELLED | PipelineTerminalStatus.CLIENT_CLOSED:
             return Fail(PipelineCancelled(outcome.text or "Cancelled"))
     assert_never(outcome.status)
@@ -137,69 +141,79 @@ def _no_route(node: SwitchNode, value: object) -> NoRouteError:
     return NoRouteError(node.name, repr_of(value), names, hint)
 
 
-async def ask_within_time(act: Activation) -> Answer:
+async def call_within_timeout(invocation: Invocation) -> Answer:
     """Ask the step's function, for as long as its timeout allows."""
-    timeout = act.node.timeout
+    timeout = invocation.node.timeout
     with anyio.move_on_after(timeout) as limit:
-        return await _ask(act, limit)
-    return Fail(StepTimeoutError(act.node.name, timeout or 0))
+        return await _call_step(invocation, limit)
+    return Fail(StepTimeoutError(invocation.node.name, timeout or 0))
 
 
-async def _ask(act: Activation, limit: anyio.CancelScope) -> Answer:
-    if seams.active is not None:
+async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> Answer:
+    if failpoints.active is not None:
         try:
-            await seams.active.reach(Seam.CALL, act.ledger.run_id, act.node.name)
+            await failpoints.active.reach(
+                Seam.CALL, invocation.run_state.run_id, invocation.node.name
+            )
         except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-            return _failed(act, error)  # noqa: ASYNC104
-    return begin_asking(act) or await finish_asking(act, limit)
+            return _failed(invocation, error)  # noqa: ASYNC104
+    return begin_call(invocation) or await finish_call(invocation, limit)
 
 
-def begin_asking(act: Activation) -> Answer | None:
+def begin_call(invocation: Invocation) -> Answer | None:
     """Call the step's function; None when there is more to do with what it returned.
 
     Most functions neither wait nor have an answer, and are done with here.
     """
-    ledger, node, item = act.ledger, act.actor.node, act.message.item
+    run_state, node, item = (
+        invocation.run_state,
+        invocation.actor.node,
+        invocation.message.item,
+    )
     try:
         values = NO_VALUES if item is NO_ITEM else CallValues(item)
-        value = act.variables.run(call_into, node.func, node.bind(ledger, values))
+        value = invocation.variables.run(
+            call_step_function, node.func, node.bind(run_state, values)
+        )
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-        return _failed(act, error)  # noqa: ASYNC104
+        return _failed(invocation, error)  # noqa: ASYNC104
     if value is None and isinstance(node, StepNode):
         return PROCEED
-    act.returned = value
+    invocation.returned = value
     return None
 
 
-async def finish_asking(
-    act: Activation, limit: anyio.CancelScope | None = None
+async def finish_call(
+    invocation: Invocation, limit: anyio.CancelScope | None = None
 ) -> Answer:
     """Wait for what the step's function returned, and say what it means."""
-    node, value = act.node, act.returned
-    act.returned = None
+    node, value = invocation.node, invocation.returned
+    invocation.returned = None
     try:
-        if isinstance(value, Begun):
-            value = await _driven(act, value)
-            act.coroutine = None
+        if isinstance(value, PendingCall):
+            value = await _drive(invocation, value)
+            invocation.coroutine = None
         if value is not None:
-            value = await _settled(act, value, keep=isinstance(node, MapNode))
-        answer = _meaning(node, value)
+            value = await _resolve_value(
+                invocation, value, keep=isinstance(node, MapNode)
+            )
+        answer = _interpret_value(node, value)
         if isinstance(answer, FanOut | Descend):
-            answer = await _fulfil(act, answer, limit)
+            answer = await _carry_out(invocation, answer, limit)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-        return _failed(act, error)  # noqa: ASYNC104
+        return _failed(invocation, error)  # noqa: ASYNC104
     return answer
 
 
-def _failed(act: Activation, error: BaseException) -> Fail:
+def _failed(invocation: Invocation, error: BaseException) -> Fail:
     """Turn what was raised into an answer; raise it again if it is our own."""
-    failure = failure_of(act, error)
+    failure = failure_of(invocation, error)
     if failure is None:
         raise error
     return failure
 
 
-def _meaning(node: Node, value: object) -> Answer:
+def _interpret_value(node: Node, value: object) -> Answer:
     match node:
         case StepNode():
             return interpret(value, node.name)
@@ -214,35 +228,48 @@ def _meaning(node: Node, value: object) -> Answer:
             raise AssertionError(msg)
 
 
-def _driven(act: Activation, begun: Begun) -> Awaitable[object]:
+def _drive(invocation: Invocation, pending: PendingCall) -> Awaitable[object]:
     """Return what drives a function that has begun on to its value."""
-    act.coroutine = begun.coroutine
-    return resume(act.variables, begun.coroutine, begun.trap, _pause(act))
+    invocation.coroutine = pending.coroutine
+    return drive_pending(
+        invocation.variables,
+        pending.coroutine,
+        pending.trap,
+        _resume_failpoint(invocation),
+    )
 
 
-async def _settled(act: Activation, result: object, *, keep: bool = False) -> object:
+async def _resolve_value(
+    invocation: Invocation, result: object, *, keep: bool = False
+) -> object:
     """Wait for what a function returned; ``keep`` leaves streams whole."""
     if not (
         hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
     ):
         return result
-    act.coroutine = settle_value(result, None if keep else Outlet(act))
+    invocation.coroutine = resolve_value(
+        result, None if keep else TokenEmitter(invocation)
+    )
     try:
-        return await within(act.variables, act.coroutine, _pause(act))
+        return await drive_in_context(
+            invocation.variables, invocation.coroutine, _resume_failpoint(invocation)
+        )
     finally:
-        act.coroutine = None
+        invocation.coroutine = None
 
 
-def _pause(act: Activation) -> Callable[[], Awaitable[None]] | None:
+def _resume_failpoint(invocation: Invocation) -> Callable[[], Awaitable[None]] | None:
     """Return the seam in the middle of the user's own code, if a test stands there."""
-    if seams.active is None:
+    if failpoints.active is None:
         return None
-    name = act.node.name
-    return partial(seams.active.reach, Seam.RESUME, act.ledger.run_id, name)
+    name = invocation.node.name
+    return partial(
+        failpoints.active.reach, Seam.RESUME, invocation.run_state.run_id, name
+    )
 
 
-async def _fulfil(
-    act: Activation, answer: Answer, limit: anyio.CancelScope | None = None
+async def _carry_out(
+    invocation: Invocation, answer: Answer, limit: anyio.CancelScope | None = None
 ) -> Answer:
     """Carry out the answers that take time: a map, a child run.
 
@@ -253,11 +280,11 @@ async def _fulfil(
         case FanOut():
             budget = None
             if limit is not None:
-                budget = limit.deadline - act.ledger.host.now()
+                budget = limit.deadline - invocation.run_state.system.now()
                 limit.deadline = inf
-            return await run_fan(open_fan(act, answer, budget))
+            return await run_map(open_map(invocation, answer, budget))
         case Descend():
-            return await run_child(act, answer)
+            return await run_child(invocation, answer)
         case _:
             return answer
 
@@ -265,135 +292,145 @@ async def _fulfil(
 # -- who is asked when it failed
 
 
-async def climb(act: Activation, answer: Answer) -> Answer:
+async def run_error_handlers(invocation: Invocation, answer: Answer) -> Answer:
     """Take a failed answer up the chain until somebody answers well, or nobody is left."""
-    handlers = (act.node.on_error, act.ledger.plan.on_error)
+    handlers = (invocation.node.on_error, invocation.run_state.plan.on_error)
     level = 0
     while True:
-        if isinstance(answer, Again) and _is_exhausted(act):
-            answer = Fail(RetriesExhausted(act.node.name, act.ledger.plan.max_retries))
+        if isinstance(answer, Again) and _is_exhausted(invocation):
+            answer = Fail(
+                RetriesExhausted(
+                    invocation.node.name, invocation.run_state.plan.max_retries
+                )
+            )
         if not isinstance(answer, Fail):
             return answer
-        act.status = StepStatus.ERROR
+        invocation.status = StepStatus.ERROR
         if isinstance(answer.error, StepAborted):
             return answer
         verdict = escalate(answer.error, level, handlers)
         if not isinstance(verdict, Ask):
             return answer
         level = verdict.level
-        answer = await _consult(act, verdict.handler, answer.error)
+        answer = await _call_handler(invocation, verdict.handler, answer.error)
 
 
-def _is_exhausted(act: Activation) -> bool:
-    return act.lineage.attempt >= max(act.ledger.plan.max_retries, 1)
+def _is_exhausted(invocation: Invocation) -> bool:
+    return invocation.ids.attempt >= max(invocation.run_state.plan.max_retries, 1)
 
 
-async def _consult(act: Activation, handler: Callback, error: Exception) -> Answer:
-    act.notes.open = False
+async def _call_handler(
+    invocation: Invocation, handler: Callback, error: Exception
+) -> Answer:
+    invocation.notes.open = False
     try:
-        if seams.active is not None:
-            await seams.active.reach(Seam.HANDLE, act.ledger.run_id, act.node.name)
-        values = CallValues(error=error, step_name=act.node.name)
-        arguments = handler.bind(act.ledger, values)
-        value = act.variables.run(call_into, handler.func, arguments)
-        if isinstance(value, Begun):
-            value = await _driven(act, value)
-            act.coroutine = None
+        if failpoints.active is not None:
+            await failpoints.active.reach(
+                Seam.HANDLE, invocation.run_state.run_id, invocation.node.name
+            )
+        values = CallValues(error=error, step_name=invocation.node.name)
+        arguments = handler.bind(invocation.run_state, values)
+        value = invocation.variables.run(call_step_function, handler.func, arguments)
+        if isinstance(value, PendingCall):
+            value = await _drive(invocation, value)
+            invocation.coroutine = None
         if value is not None:
-            value = await _settled(act, value)
-        return await _fulfil(act, interpret(value, act.node.name))
+            value = await _resolve_value(invocation, value)
+        return await _carry_out(invocation, interpret(value, invocation.node.name))
     except BaseException as raised:  # noqa: ASYNC103 - what is our own is raised again
-        failure = failure_of(act, raised)
+        failure = failure_of(invocation, raised)
         if failure is None:
             raise
         link(failure.error, error)
         return failure  # noqa: ASYNC104
 
 
-async def perform(  # noqa: C901, PLR0912 - the life of an invocation, in order
-    ledger: Ledger, actor: Actor, message: Start, scope: anyio.CancelScope
+async def execute(  # noqa: C901, PLR0912 - the life of an invocation, in order
+    run_state: RunState, actor: Actor, message: Start, scope: anyio.CancelScope
 ) -> None:
     """Run one invocation and leave nothing of it behind.
 
-    From ``settle`` to the end nothing waits: the receiver is about to be free, so what is
+    From ``commit_result`` to the end nothing waits: the dispatcher task is about to be free, so what is
     put meanwhile calls nobody else (``held``).
     """
     node = actor.node
-    act = Activation(ledger, actor, message, scope, ledger.variables.copy())
-    ledger.activations.add(act)
-    ledger.tally.begin()
+    invocation = Invocation(
+        run_state, actor, message, scope, run_state.variables.copy()
+    )
+    run_state.active_invocations.add(invocation)
+    run_state.metrics.count_task_start()
     try:
-        if seams.active is not None:
-            await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
-        if ledger.voice.room.is_full:
-            await act.wait_room()
-        _begin(act)
-        if node.timeout or seams.active is not None:
-            answer = await ask_within_time(act)
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.TAKE, run_state.run_id, node.name)
+        if run_state.publisher.backpressure.is_full:
+            await invocation.wait_writable()
+        _begin_invocation(invocation)
+        if node.timeout or failpoints.active is not None:
+            answer = await call_within_timeout(invocation)
         else:
-            answer = begin_asking(act) or await finish_asking(act)
+            answer = begin_call(invocation) or await finish_call(invocation)
         if answer is not PROCEED:
-            answer = await climb(act, answer)
-        if seams.active is not None:
-            await seams.active.reach(Seam.SETTLE, ledger.run_id, node.name)
-        actor.crew.held = True
-        settling.settle(act, answer)
+            answer = await run_error_handlers(invocation, answer)
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.SETTLE, run_state.run_id, node.name)
+        actor.dispatcher.suppress_wakeup = True
+        commit.commit_result(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        if not is_outlived(ledger, message):
+        if not survives_native_cancel(run_state, message):
             raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        bury(ledger, message, error)
+        add_dead_letter(run_state, message, error)
     finally:
-        act.notes.open = False
-        ledger.activations.discard(act)
-        if message.fan is not None and not act.retried:
-            settling.leave_fan(act)
-        ledger.tally.completed += 1
-        flow.finish(ledger, message)
+        invocation.notes.open = False
+        run_state.active_invocations.discard(invocation)
+        if message.map_id is not None and not invocation.retried:
+            commit.release_map_slot(invocation)
+        run_state.metrics.completed += 1
+        routing.finish_message(run_state, message)
 
 
-def _begin(act: Activation) -> None:
-    ledger, message = act.ledger, act.message
-    ledger.invocations = number = ledger.invocations + 1
-    invocation = f"{ledger.run_id}:{number}"
-    owner = message.owner or message.fan or invocation
-    act.lineage = Lineage(
-        invocation, message.cause, owner, message.attempt, message.scope
+def _begin_invocation(invocation: Invocation) -> None:
+    run_state, message = invocation.run_state, invocation.message
+    run_state.invocation_count = number = run_state.invocation_count + 1
+    invocation_id = f"{run_state.run_id}:{number}"
+    owner = message.owner or message.map_id or invocation_id
+    invocation.ids = InvocationIds(
+        invocation_id, message.cause, owner, message.attempt, message.scope
     )
-    act.began = ledger.host.now()
-    if message.fan and message.attempt == 1:
-        ledger.tally.begin_worker()
-    act.variables.run(_announce, act)
+    invocation.began = run_state.system.now()
+    if message.map_id and message.attempt == 1:
+        run_state.metrics.count_worker_start()
+    invocation.variables.run(_publish_start, invocation)
 
 
-def _announce(act: Activation) -> None:
+def _publish_start(invocation: Invocation) -> None:
     """Say that it begins, where the step will run: it sees what a witness sets here."""
-    current_step_notes.set(act.notes)
-    node = act.actor.node
-    act.notes.said = act.ledger.voice.say(
-        EventType.STEP_START, node.name, None, node.kind, act.lineage
+    current_step_notes.set(invocation.notes)
+    node = invocation.actor.node
+    invocation.notes.event_template = invocation.run_state.publisher.publish(
+        EventType.STEP_START, node.name, None, node.kind, invocation.ids
     )
 
 
-async def judge_expiry(
-    ledger: Ledger, actor: Actor, message: Expire, scope: anyio.CancelScope
+async def execute_expiry(
+    run_state: RunState, actor: Actor, message: Expire, scope: anyio.CancelScope
 ) -> None:
     """Take the timeout of a join that waited too long up the chain of that step."""
-    start = Start(ledger.run_id, message.step, message.wave)
-    act = Activation(ledger, actor, start, scope, ledger.variables.copy())
-    act.began = ledger.host.now()
-    act.notes.open = False
-    ledger.activations.add(act)
-    ledger.tally.begin()
+    start = Start(run_state.run_id, message.step, message.wave)
+    invocation = Invocation(run_state, actor, start, scope, run_state.variables.copy())
+    invocation.began = run_state.system.now()
+    invocation.notes.open = False
+    run_state.active_invocations.add(invocation)
+    run_state.metrics.count_task_start()
     try:
-        answer = await climb(act, Fail(message.error))
-        settling.settle_expiry(act, answer)
+        answer = await run_error_handlers(invocation, Fail(message.error))
+        commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
-        if not is_outlived(ledger, message):
+        if not survives_native_cancel(run_state, message):
             raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        bury(ledger, message, error)
+        add_dead_letter(run_state, message, error)
     finally:
-        ledger.activations.discard(act)
-        ledger.tally.completed += 1
-        flow.finish(ledger, message)
+        run_state.active_invocations.discard(invocation)
+        run_state.metrics.completed += 1
+        routing.finish_message(run_state, message)

@@ -12,13 +12,13 @@ from anyio.lowlevel import checkpoint
 from trio.lowlevel import enable_ki_protection
 
 from .._plan.plan import Node
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from ..events import EventType
 from ..meta import StepNotes, StepStatus
 from .messages import Start
-from .protocols import NO_LINEAGE, Lineage
-from .run_state import Ledger
+from .protocols import NO_IDS, InvocationIds
+from .run_state import RunState
 
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 @attrs.define(eq=False, repr=False)
-class Activation:
+class Invocation:
     """What belongs to one invocation and to nothing else."""
 
-    ledger: Ledger
+    run_state: RunState
     """Its run."""
     actor: Actor
     """Whose slot it uses."""
     message: Start
     """What began it."""
     scope: anyio.CancelScope
-    """Interrupts it, and nothing beside it; lent by the receiver."""
+    """Interrupts it, and nothing beside it; lent by the dispatcher task."""
     variables: Context
     """Its own copy of the run's context variables."""
-    lineage: Lineage = NO_LINEAGE
+    ids: InvocationIds = NO_IDS
     """The ids of its events."""
     began: float | None = None
     """When it began, in the loop's seconds; None while it waits for room."""
@@ -67,28 +67,28 @@ class Activation:
         """Interrupt it."""
         self.scope.cancel()
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until the consumer has caught up; meanwhile others may have the slot."""
-        actor, voice = self.actor, self.ledger.voice
+        actor, publisher = self.actor, self.run_state.publisher
         self.is_parked = True
         try:
-            while voice.is_full:
+            while publisher.is_full:
                 try:
                     actor.give_slot()
-                    await voice.wait_room()
+                    await publisher.wait_writable()
                 except BaseException:
                     actor.busy += 1  # its cleanup waits in no line
                     raise
                 await actor.regain_slot()
         finally:
             self.is_parked = False
-        if self.ledger.interrupted:
+        if self.run_state.interrupted:
             await checkpoint()  # it was let in and called off in one moment
 
     @property
     def seconds(self) -> float:
         """How long it has been running."""
-        return 0.0 if self.began is None else self.ledger.host.now() - self.began
+        return 0.0 if self.began is None else self.run_state.system.now() - self.began
 
     def snapshot(self, seconds: float) -> dict[str, object]:
         """Return its notes and the framework's, for its last event.
@@ -98,7 +98,7 @@ class Activation:
         """
         framework: dict[str, object] = {
             "duration_s": int(seconds * 1e6 + 0.5) / 1e6,
-            "attempt": self.lineage.attempt,
+            "attempt": self.ids.attempt,
             "status": self.status,
         }
         if self.notes.tries > 1:
@@ -108,26 +108,30 @@ class Activation:
         return {**self.notes.snapshot(), "framework": framework}
 
 
-class Outlet:
-    """The way of one activation's items to the consumer."""
+class TokenEmitter:
+    """The way of one invocation's items to the consumer."""
 
-    __slots__ = ("_act", "_tell", "voice")
+    __slots__ = ("_invocation", "_publish_token", "publisher")
 
-    def __init__(self, act: Activation) -> None:
-        self._act = act
-        self.voice = act.ledger.voice
-        self._tell = self.voice.teller(EventType.TOKEN, act.node.name, act.lineage)
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self.publisher = invocation.run_state.publisher
+        self._publish_token = self.publisher.token_publisher(
+            EventType.TOKEN, invocation.node.name, invocation.ids
+        )
 
     @property
     def put(self) -> Callable[[object], None]:
         """What says one item, room or not."""
-        return self._tell
+        return self._publish_token
 
     @enable_ki_protection
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until the consumer has caught up."""
-        if seams.active is not None:
-            ledger = self._act.ledger
-            await seams.active.reach(Seam.EMIT, ledger.run_id, self._act.node.name)
-        if self.voice.is_full:
-            await self._act.wait_room()
+        if failpoints.active is not None:
+            run_state = self._invocation.run_state
+            await failpoints.active.reach(
+                Seam.EMIT, run_state.run_id, self._invocation.node.name
+            )
+        if self.publisher.is_full:
+            await self._invocation.wait_writable()

@@ -1,6 +1,6 @@
 """One pass through the graph, and what waits in it.
 
-An activation belongs to the wave of what caused it.  Joins are kept per (step, wave), so
+An invocation belongs to the wave of what caused it.  Joins are kept per (step, wave), so
 two laps of a loop, two items of a map, two branches to one name never meet in the same
 gate.  A new wave is opened by
 
@@ -51,7 +51,7 @@ class Decision(Enum):
 
 
 @attrs.define(eq=False, repr=False)
-class Gate:
+class JoinGate:
     """The waiting of one step for its parents, in one wave."""
 
     parents: tuple[str, ...]
@@ -102,25 +102,25 @@ class Gate:
 
 
 @attrs.define(eq=False, repr=False)
-class Doorway:
+class StepEntry:
     """Both ways into one step, in one wave: through its gate, and past it."""
 
-    gate: Gate | None
+    gate: JoinGate | None
     """The wait for its static parents; None when it has none."""
     routers: tuple[str, ...]
     """Switches that may start it directly."""
-    elsewhere: dict[str, Report] = attrs.field(factory=dict, init=False)
+    router_reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """What the switches said that did not choose it."""
     dead: bool = attrs.field(default=False, init=False)
     """Whether its death has been passed on."""
 
-    def death(self) -> Report | None:
+    def dead_report(self) -> Report | None:
         """Return what to tell the successors if the step can no longer start."""
-        if len(self.elsewhere) < len(self.routers):
+        if len(self.router_reports) < len(self.routers):
             return None
         if self.gate is not None and self.gate.decision is None:
             return None
-        reasons = set(self.elsewhere.values())
+        reasons = set(self.router_reports.values())
         if self.gate is not None:
             match self.gate.decision:
                 case None | Decision.OPEN:
@@ -148,10 +148,10 @@ class Wave:
     """The step that closes the loop, when it is a lap."""
     started: set[str] = attrs.field(factory=set)
     """Steps that have started in it."""
-    doorways: dict[str, Doorway] = attrs.field(factory=dict)
+    entries: dict[str, StepEntry] = attrs.field(factory=dict)
     """Ways into steps, for those that were told of."""
     live: int = 0
-    """Messages and activations of this wave, and laps in it."""
+    """Messages and invocations of this wave, and laps in it."""
     _seen: frozenset[str] | None = attrs.field(default=None, init=False)
 
     def start(self, step: str) -> None:
@@ -177,8 +177,8 @@ class Wave:
         """Return the joins that have heard of a parent and are undecided."""
         return [
             name
-            for name, doorway in self.doorways.items()
-            if doorway.gate is not None
-            and doorway.gate.decision is None
-            and doorway.gate.reports
+            for name, entry in self.entries.items()
+            if entry.gate is not None
+            and entry.gate.decision is None
+            and entry.gate.reports
         ]

@@ -11,22 +11,22 @@ from .._plan.plan import MapNode
 from .._plan.step_results import FanOut
 from .._util.sync import Bell
 from ..errors import MapSourceError
-from .protocols import Lineage
+from .protocols import InvocationIds
 
 
 if TYPE_CHECKING:
-    from .invocation import Activation
+    from .invocation import Invocation
 
 
-WINDOW = 1024
+DEFAULT_WINDOW = 1024
 """Workers in flight when the map does not say how many."""
 
 
 @attrs.define(eq=False, repr=False)
-class Fan:
+class MapInvocation:
     """One map invocation and its workers."""
 
-    act: Activation
+    invocation: Invocation
     """The invocation that owns it."""
     worker: str
     """The step started for each item."""
@@ -40,11 +40,11 @@ class Fan:
     """Refill when no more than this many are left."""
     budget: float | None
     """Seconds left for producing items."""
-    lineage: Lineage
+    ids: InvocationIds
     """The ids of its events; its workers are counted by its invocation."""
     bell: Bell = attrs.field(factory=Bell, init=False)
     """Rung when workers finish."""
-    said: dict[str, object] = attrs.field(factory=dict, init=False)
+    event_template: dict[str, object] = attrs.field(factory=dict, init=False)
     """The fields of its first event: those of its workers have the same ids."""
     pulled: int = attrs.field(default=0, init=False)
     """Items taken so far."""
@@ -61,7 +61,9 @@ class Fan:
             self.bell.ring()
 
 
-def open_fan(act: Activation, order: FanOut, budget: float | None) -> Fan:
+def open_map(
+    invocation: Invocation, order: FanOut, budget: float | None
+) -> MapInvocation:
     """Look at what is to be mapped over.
 
     Args:
@@ -72,28 +74,30 @@ def open_fan(act: Activation, order: FanOut, budget: float | None) -> Fan:
     Raises:
         MapSourceError: it is not iterable, or known to be too long.
     """
-    node = act.node
+    node = invocation.node
     chosen = node.max_concurrency if isinstance(node, MapNode) else None
     total = _length(order.items)
-    most = act.ledger.plan.max_map_items
+    most = invocation.run_state.plan.max_map_items
     if total is not None and total > most:
         raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
-    window = chosen or WINDOW
+    window = chosen or DEFAULT_WINDOW
     low = window - 1 if chosen else window // 2
     source = _iterate(node.name, order.items)
-    lineage = act.lineage if act.lineage.invocation else _own_lineage(act)
-    return Fan(act, order.target, source, total, window, low, budget, lineage)
+    ids = invocation.ids if invocation.ids.invocation else _own_lineage(invocation)
+    return MapInvocation(
+        invocation, order.target, source, total, window, low, budget, ids
+    )
 
 
-def _own_lineage(act: Activation) -> Lineage:
+def _own_lineage(invocation: Invocation) -> InvocationIds:
     """Return ids for the map of a handler that was asked about a barrier's timeout.
 
     No invocation of the join has begun, and workers must belong to one.
     """
-    ledger = act.ledger
-    ledger.invocations = number = ledger.invocations + 1
-    invocation = f"{ledger.run_id}:{number}"
-    return Lineage(invocation, owner=invocation)
+    run_state = invocation.run_state
+    run_state.invocation_count = number = run_state.invocation_count + 1
+    invocation_id = f"{run_state.run_id}:{number}"
+    return InvocationIds(invocation_id, owner=invocation_id)
 
 
 def _length(items: object) -> int | None:

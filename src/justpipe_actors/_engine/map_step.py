@@ -21,13 +21,13 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._plan.step_results import PROCEED, Answer, Fail, Proceed
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import MapSourceError, StepTimeoutError
 from ..events import EventType, NodeKind
-from . import routing as flow
-from .map_invocation import Fan
-from .user_code import advance, advance_async, blamed, within
+from . import routing
+from .map_invocation import MapInvocation
+from .user_code import advance, advance_async, classify_exception, drive_in_context
 
 
 _END: Any = object()
@@ -35,156 +35,174 @@ _END: Any = object()
 _logger = logging.getLogger("justpipe_actors")
 
 
-async def run_fan(fan: Fan) -> Answer:
+async def run_map(mapping: MapInvocation) -> Answer:
     """Start a worker for every item and wait for all of them."""
-    act = fan.act
-    invocation = fan.lineage.invocation or ""
+    invocation = mapping.invocation
+    invocation_id = mapping.ids.invocation or ""
     problem: Exception | None = None
     try:
-        item = await _pull(fan)
-        act.ledger.fans[invocation] = fan
-        _say_start(fan)
-        problem = await _feed(fan, item)
-        await _wait_idle(fan)
+        item = await _pull(mapping)
+        invocation.run_state.maps[invocation_id] = mapping
+        _publish_start(mapping)
+        problem = await _start_workers(mapping, item)
+        await _wait_idle(mapping)
     finally:
-        act.ledger.fans.pop(invocation, None)
-        await _close_source(fan)  # noqa: ASYNC102
+        invocation.run_state.maps.pop(invocation_id, None)
+        await _close_source(mapping)  # noqa: ASYNC102
     if problem is not None:
         return Fail(problem)
-    if act.ledger.interrupted:
+    if invocation.run_state.interrupted:
         await checkpoint()  # it is over, not complete
-    _say_complete(fan)
-    pruned = fan.failed and act.ledger.plan.on_failure != "continue"
+    _publish_complete(mapping)
+    pruned = mapping.failed and invocation.run_state.plan.on_failure != "continue"
     return Proceed(pruned=True) if pruned else PROCEED
 
 
-async def _feed(fan: Fan, item: object) -> Exception | None:
+async def _start_workers(mapping: MapInvocation, item: object) -> Exception | None:
     """Start workers as the window allows; return what stopped the source, if it failed."""
-    ledger, run, plain = fan.act.ledger, fan.act.variables.run, _plain_source(fan)
-    while item is not _END and not ledger.halted:
-        if fan.pulled >= ledger.plan.max_map_items:
-            most = ledger.plan.max_map_items
+    run_state, run, plain = (
+        mapping.invocation.run_state,
+        mapping.invocation.variables.run,
+        _plain_source(mapping),
+    )
+    while item is not _END and not run_state.halted:
+        if mapping.pulled >= run_state.plan.max_map_items:
+            most = run_state.plan.max_map_items
             return MapSourceError(
-                fan.act.node.name, f"exceeded maximum of {most} items"
+                mapping.invocation.node.name, f"exceeded maximum of {most} items"
             )
-        if ledger.voice.room.is_full:
-            await ledger.voice.wait_room()
+        if run_state.publisher.backpressure.is_full:
+            await run_state.publisher.wait_writable()
             continue
-        _start_worker(fan, item)
-        if fan.in_flight >= fan.window:
-            await _wait_below(fan, fan.window)
+        _start_worker(mapping, item)
+        if mapping.in_flight >= mapping.window:
+            await _wait_below(mapping, mapping.window)
         try:
             if plain is not None:
                 item = run(advance, plain, _END)
             else:
-                item = await _pull(fan)
+                item = await _pull(mapping)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-            owner = ledger.host.is_owner_cancelled
-            culprit = blamed(error, fan.act.node.name, owner)
+            owner = run_state.system.is_owner_cancelled
+            culprit = classify_exception(error, mapping.invocation.node.name, owner)
             if not isinstance(culprit, Exception):
                 raise
             return culprit  # noqa: ASYNC104
     return None
 
 
-def _plain_source(fan: Fan) -> Iterator[object] | None:
+def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:
     """Return the source if its items can be taken without waiting for anything."""
-    if fan.budget is not None or seams.active is not None:
+    if mapping.budget is not None or failpoints.active is not None:
         return None
-    return None if isinstance(fan.source, AsyncIterator) else fan.source
+    return None if isinstance(mapping.source, AsyncIterator) else mapping.source
 
 
-def _start_worker(fan: Fan, item: object) -> None:
-    act, index = fan.act, fan.pulled
-    label = f"{fan.worker}[{index}]"
+def _start_worker(mapping: MapInvocation, item: object) -> None:
+    invocation, index = mapping.invocation, mapping.pulled
+    label = f"{mapping.worker}[{index}]"
     payload = {
         "index": index,
-        "total": fan.total,
-        "target": fan.worker,
-        "owner": act.actor.node.name,
+        "total": mapping.total,
+        "target": mapping.worker,
+        "owner": invocation.actor.node.name,
     }
-    act.ledger.voice.say_on(fan.said, EventType.MAP_WORKER, label, payload)
-    fan.pulled += 1
-    fan.in_flight += 1
-    flow.begin_item(act.ledger, item, fan, (*fan.lineage.scope, label))
+    invocation.run_state.publisher.publish_like(
+        mapping.event_template, EventType.MAP_WORKER, label, payload
+    )
+    mapping.pulled += 1
+    mapping.in_flight += 1
+    routing.start_map_worker(
+        invocation.run_state, item, mapping, (*mapping.ids.scope, label)
+    )
 
 
-async def _wait_below(fan: Fan, limit: int) -> None:
-    while fan.in_flight >= limit and not fan.act.ledger.halted:
-        await _wait_bell(fan)
+async def _wait_below(mapping: MapInvocation, limit: int) -> None:
+    while mapping.in_flight >= limit and not mapping.invocation.run_state.halted:
+        await _wait_wakeup(mapping)
 
 
-async def _wait_idle(fan: Fan) -> None:
-    fan.low = 0
-    while fan.in_flight:
-        await _wait_bell(fan)
+async def _wait_idle(mapping: MapInvocation) -> None:
+    mapping.low = 0
+    while mapping.in_flight:
+        await _wait_wakeup(mapping)
 
 
-async def _wait_bell(fan: Fan) -> None:
-    await fan.bell.wait()
-    if seams.active is not None:
-        await seams.active.reach(Seam.WINDOW, fan.act.ledger.run_id, fan.act.node.name)
+async def _wait_wakeup(mapping: MapInvocation) -> None:
+    await mapping.bell.wait()
+    if failpoints.active is not None:
+        await failpoints.active.reach(
+            Seam.WINDOW,
+            mapping.invocation.run_state.run_id,
+            mapping.invocation.node.name,
+        )
 
 
-async def _pull(fan: Fan) -> object:
-    """Take the next item, in the activation's context and within its time."""
-    if fan.budget is None:
-        return await _next_item(fan)
-    clock = fan.act.ledger.host.now
+async def _pull(mapping: MapInvocation) -> object:
+    """Take the next item, in the invocation's context and within its time."""
+    if mapping.budget is None:
+        return await _next_item(mapping)
+    clock = mapping.invocation.run_state.system.now
     began = clock()
-    with anyio.move_on_after(fan.budget):
-        item = await _next_item(fan)
-        fan.budget -= clock() - began
+    with anyio.move_on_after(mapping.budget):
+        item = await _next_item(mapping)
+        mapping.budget -= clock() - began
         # A synchronous source cannot be interrupted, but it can be found out.
-        if fan.budget > 0 or item is _END:
+        if mapping.budget > 0 or item is _END:
             return item
-    raise StepTimeoutError(fan.act.node.name, fan.act.node.timeout or 0)
+    raise StepTimeoutError(
+        mapping.invocation.node.name, mapping.invocation.node.timeout or 0
+    )
 
 
-async def _next_item(fan: Fan) -> object:
-    if seams.active is not None:
-        await seams.active.reach(Seam.PULL, fan.act.ledger.run_id, fan.act.node.name)
-    variables = fan.act.variables
-    source = fan.source
+async def _next_item(mapping: MapInvocation) -> object:
+    if failpoints.active is not None:
+        await failpoints.active.reach(
+            Seam.PULL, mapping.invocation.run_state.run_id, mapping.invocation.node.name
+        )
+    variables = mapping.invocation.variables
+    source = mapping.source
     if isinstance(source, AsyncIterator):
-        return await within(variables, advance_async(source, _END))
+        return await drive_in_context(variables, advance_async(source, _END))
     return variables.run(advance, source, _END)
 
 
-async def _close_source(fan: Fan) -> None:
+async def _close_source(mapping: MapInvocation) -> None:
     """Let a generator clean up; its own errors at that point change nothing."""
     try:
-        if inspect.isasyncgen(fan.source):
+        if inspect.isasyncgen(mapping.source):
             with anyio.move_on_after(5, shield=True):
-                await within(fan.act.variables, fan.source.aclose())
-        elif inspect.isgenerator(fan.source):
-            fan.act.variables.run(fan.source.close)
+                await drive_in_context(
+                    mapping.invocation.variables, mapping.source.aclose()
+                )
+        elif inspect.isgenerator(mapping.source):
+            mapping.invocation.variables.run(mapping.source.close)
     except Exception as error:
         text = "The source of map '%s' failed while it was closed"
-        _logger.warning(text, fan.act.node.name, exc_info=error)
+        _logger.warning(text, mapping.invocation.node.name, exc_info=error)
 
 
-def _say_start(fan: Fan) -> None:
-    act = fan.act
-    payload = {"target": fan.worker, "item_count": fan.total}
-    act.ledger.tally.maps_started += 1
-    fan.said = act.ledger.voice.say(
-        EventType.MAP_START, act.node.name, payload, NodeKind.MAP, fan.lineage
+def _publish_start(mapping: MapInvocation) -> None:
+    invocation = mapping.invocation
+    payload = {"target": mapping.worker, "item_count": mapping.total}
+    invocation.run_state.metrics.maps_started += 1
+    mapping.event_template = invocation.run_state.publisher.publish(
+        EventType.MAP_START, invocation.node.name, payload, NodeKind.MAP, mapping.ids
     )
 
 
-def _say_complete(fan: Fan) -> None:
-    act = fan.act
-    act.ledger.tally.maps_completed += 1
+def _publish_complete(mapping: MapInvocation) -> None:
+    invocation = mapping.invocation
+    invocation.run_state.metrics.maps_completed += 1
     payload = {
-        "target": fan.worker,
-        "item_count": fan.pulled,
-        "owner_invocation_id": fan.lineage.invocation,
-        "owner_scope": fan.lineage.scope,
+        "target": mapping.worker,
+        "item_count": mapping.pulled,
+        "owner_invocation_id": mapping.ids.invocation,
+        "owner_scope": mapping.ids.scope,
     }
     ids = attrs.evolve(
-        fan.lineage, parent=None, owner=fan.lineage.invocation, attempt=1
+        mapping.ids, parent=None, owner=mapping.ids.invocation, attempt=1
     )
-    act.ledger.voice.say(
-        EventType.MAP_COMPLETE, act.node.name, payload, NodeKind.MAP, ids
+    invocation.run_state.publisher.publish(
+        EventType.MAP_COMPLETE, invocation.node.name, payload, NodeKind.MAP, ids
     )

@@ -35,7 +35,7 @@ class Start:
     """Invocation that led to it; for a further attempt, the one before."""
     item: object = NO_ITEM
     """A map worker's item."""
-    fan: str | None = None
+    map_id: str | None = None
     """The map invocation it works for, when it is a worker."""
     scope: tuple[str, ...] = ()
     """The map workers around it."""

@@ -25,10 +25,10 @@ NAMES_KEPT = 10_000
 
 
 @attrs.define(eq=False, repr=False)
-class Tally:
+class RunMetrics:
     """Counters; ``metrics()`` turns them into what FINISH reports."""
 
-    depth: int = 0
+    peak_buffered: int = 0
     started: int = 0
     completed: int = 0
     peak: int = 0
@@ -41,25 +41,25 @@ class Tally:
     latency: dict[str, list[Any]] = attrs.field(factory=dict)
     barriers: dict[str, list[float]] = attrs.field(factory=dict)
 
-    def begin(self) -> None:
-        """Count one activation, timer or child run that starts."""
+    def count_task_start(self) -> None:
+        """Count one invocation, timer or child run that starts."""
         self.started += 1
         active = self.started - self.completed
         if active > self.peak:  # max() costs three times this, once per step
             self.peak = active
 
-    def end(self) -> None:
+    def count_task_end(self) -> None:
         """Count one that ended."""
         self.completed += 1
 
-    def begin_worker(self) -> None:
+    def count_worker_start(self) -> None:
         """Count a map worker's first attempt."""
         self.workers_started += 1
         self.workers += 1
         if self.workers > self.peak_workers:
             self.peak_workers = self.workers
 
-    def count(self, type: EventType) -> None:  # noqa: A002 - the event's own word
+    def count_event(self, type: EventType) -> None:  # noqa: A002 - the event's own word
         """Count one event of the stream."""
         name = type._value_
         self.events[name] = self.events.get(name, 0) + 1
@@ -74,7 +74,7 @@ class Tally:
         """SUSPEND events so far."""
         return self.events.get("suspend", 0)
 
-    def time(self, step: str, seconds: float) -> None:
+    def add_step_time(self, step: str, seconds: float) -> None:
         """Add one sample to a step's timing: count, total, least, most."""
         row = self.latency.get(step)
         if row is None:
@@ -88,30 +88,30 @@ class Tally:
         elif seconds > row[3]:
             row[3] = seconds
 
-    def wait(self, join: str) -> None:
+    def count_barrier_wait(self, join: str) -> None:
         """Count a barrier that begins to wait."""
         self._barrier(join)[0] += 1
 
-    def release(self, join: str, seconds: float) -> None:
+    def count_barrier_opened(self, join: str, seconds: float) -> None:
         """Count a barrier that opened in time."""
         row = self._barrier(join)
         row[1] += 1
         row[3] += seconds
         row[4] = max(row[4], seconds)
 
-    def expire(self, join: str) -> None:
+    def count_barrier_timeout(self, join: str) -> None:
         """Count a barrier that timed out, handled or not."""
         self._barrier(join)[2] += 1
 
     def _barrier(self, join: str) -> list[float]:
         return self.barriers.setdefault(join, [0, 0, 0, 0.0, 0.0])
 
-    def metrics(self) -> RuntimeMetrics:
+    def snapshot(self) -> RuntimeMetrics:
         """Return the figures as FINISH reports them."""
         return filled(
             RuntimeMetrics,
             {
-                "queue": QueueMetrics(self.depth),
+                "queue": QueueMetrics(self.peak_buffered),
                 "tasks": TaskMetrics(self.started, self.completed, self.peak),
                 "step_latency": {
                     name: filled(

@@ -11,7 +11,7 @@ from ..events import EventType, NodeKind
 
 
 @attrs.define(eq=False, repr=False)
-class Lineage:
+class InvocationIds:
     """The ids an event carries.
 
     Nobody changes one; it is not frozen because that makes it four times as dear, and
@@ -30,10 +30,10 @@ class Lineage:
     """``scope``."""
 
 
-NO_LINEAGE = Lineage()
+NO_IDS = InvocationIds()
 
 
-class Room(Protocol):
+class Backpressure(Protocol):
     """What producers ask before they say more."""
 
     @property
@@ -42,11 +42,11 @@ class Room(Protocol):
         ...
 
 
-class Voice(Protocol):
+class Publisher(Protocol):
     """How a run speaks to the outside."""
 
     @property
-    def room(self) -> Room:
+    def backpressure(self) -> Backpressure:
         """What says whether producers have to wait, asked most cheaply."""
         ...
 
@@ -55,24 +55,24 @@ class Voice(Protocol):
         """Whether who produces for the user has to wait."""
         ...
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room for one more event."""
 
-    def say(
+    def publish(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
-        lineage: Lineage = NO_LINEAGE,
+        ids: InvocationIds = NO_IDS,
         meta: dict[str, object] | None = None,
     ) -> dict[str, object]:
-        """Publish one event now, room or not; return its fields, for ``say_on``."""
+        """Publish one event now, room or not; return its fields, for ``publish_like``."""
         ...
 
-    def say_on(
+    def publish_like(
         self,
-        said: dict[str, object],
+        event_template: dict[str, object],
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
         payload: object,
@@ -80,11 +80,11 @@ class Voice(Protocol):
     ) -> None:
         """Publish another event of whom one was said before, with the same ids."""
 
-    def teller(
+    def token_publisher(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
-        lineage: Lineage,
+        ids: InvocationIds,
     ) -> Callable[[object], None]:
         """Return what says the same again and again, with another payload each time."""
         ...

@@ -14,41 +14,43 @@ import anyio
 from trio.lowlevel import enable_ki_protection
 
 from .._plan.plan import NO_ITEM, Node, SwitchNode
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import BarrierTimeoutError, ReceiverKilled
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
 from ..specs import BarrierType
-from .joins import Decision, Doorway, Gate, Report, Wave
+from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .messages import Expire, Start
-from .run_state import Ledger, Timer
+from .run_state import JoinTimer, RunState
 
 
-def send(ledger: Ledger, wave: Wave | None, message: Start | Expire) -> None:
+def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> None:
     """Put a message into its actor's inbox; it holds a token from here on."""
-    if seams.active is not None:
-        seams.active.cross(Seam.PUT, ledger.run_id, message.step)
-    ledger.tokens += 1
+    if failpoints.active is not None:
+        failpoints.active.reach_nowait(Seam.PUT, run_state.run_id, message.step)
+    run_state.tokens += 1
     if wave is not None:
         wave.live += 1
     step = message.step
     try:
-        actor = ledger.cast.get(step) or ledger.host.actor(ledger.plan, step)
+        actor = run_state.actors.get(step) or run_state.system.actor(
+            run_state.plan, step
+        )
         actor.put(message)
     except Exception as error:
-        ledger.crash(error)  # it may lie in an inbox that nobody serves
+        run_state.crash(error)  # it may lie in an inbox that nobody serves
         raise
 
 
-def arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
+def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> None:
     """Begin to wait against the clock, if the join has a timeout."""
     if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
         return
-    ledger.take()
-    ledger.tally.begin()
-    ledger.tally.wait(node.name)
-    ledger.voice.say(
+    run_state.acquire_token()
+    run_state.metrics.count_task_start()
+    run_state.metrics.count_barrier_wait(node.name)
+    run_state.publisher.publish(
         EventType.BARRIER_WAIT,
         node.name,
         {
@@ -60,56 +62,58 @@ def arm(ledger: Ledger, wave: Wave, node: Node, gate: Gate) -> None:
         },
         NodeKind.BARRIER,
     )
-    timer = ledger.timers[node.name, wave.number] = Timer(ledger.host.now())
+    timer = run_state.timers[node.name, wave.number] = JoinTimer(run_state.system.now())
     try:
-        ledger.host.spawn(_run_timer, ledger, wave, node, timer)
+        run_state.system.spawn(_run_timer, run_state, wave, node, timer)
     except BaseException:
-        _forget_timer(ledger, wave, node)
+        _forget_timer(run_state, wave, node)
         raise
 
 
 @enable_ki_protection
-async def _run_timer(ledger: Ledger, wave: Wave, node: Node, timer: Timer) -> None:
+async def _run_timer(
+    run_state: RunState, wave: Wave, node: Node, timer: JoinTimer
+) -> None:
     """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
     try:
         with timer.scope:
             await anyio.sleep(node.barrier_timeout or 0)
-            if seams.active is not None:
-                await seams.active.reach(Seam.TIMER, ledger.run_id, node.name)
-            _expire(ledger, wave, node)
+            if failpoints.active is not None:
+                await failpoints.active.reach(Seam.TIMER, run_state.run_id, node.name)
+            _expire(run_state, wave, node)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless killed
         if anyio.current_effective_deadline() == -inf:
             raise
-        ledger.host.outlive_kill()
-        ledger.crash(ReceiverKilled(f"{node.name} (barrier)"))
+        run_state.system.absorb_native_cancel()
+        run_state.crash(ReceiverKilled(f"{node.name} (barrier)"))
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
+        run_state.crash(error)
     finally:
-        _forget_timer(ledger, wave, node)
+        _forget_timer(run_state, wave, node)
 
 
-def _forget_timer(ledger: Ledger, wave: Wave, node: Node) -> None:
-    del ledger.timers[node.name, wave.number]
-    ledger.tally.end()
-    ledger.give()
+def _forget_timer(run_state: RunState, wave: Wave, node: Node) -> None:
+    del run_state.timers[node.name, wave.number]
+    run_state.metrics.count_task_end()
+    run_state.release_token()
 
 
-def _expire(ledger: Ledger, wave: Wave, node: Node) -> None:
-    gate = wave.doorways[node.name].gate
-    if gate is None or gate.decision is not None or ledger.halted:
+def _expire(run_state: RunState, wave: Wave, node: Node) -> None:
+    gate = wave.entries[node.name].gate
+    if gate is None or gate.decision is not None or run_state.halted:
         return
     error = BarrierTimeoutError(node.name, gate.missing(), node.barrier_timeout or 0)
     gate.close()
-    wave.doorways[node.name].dead = True
-    ledger.tally.expire(node.name)
-    send(ledger, wave, Expire(ledger.run_id, node.name, wave.number, error))
+    wave.entries[node.name].dead = True
+    run_state.metrics.count_barrier_timeout(node.name)
+    send(run_state, wave, Expire(run_state.run_id, node.name, wave.number, error))
 
 
-def release(ledger: Ledger, node: Node, timer: Timer) -> None:
+def publish_barrier_release(run_state: RunState, node: Node, timer: JoinTimer) -> None:
     """Say that a join opened in time."""
-    waited = round(ledger.host.now() - timer.armed_at, 6)
-    ledger.tally.release(node.name, waited)
-    ledger.voice.say(
+    waited = round(run_state.system.now() - timer.armed_at, 6)
+    run_state.metrics.count_barrier_opened(node.name, waited)
+    run_state.publisher.publish(
         EventType.BARRIER_RELEASE, node.name, {"duration": waited}, NodeKind.BARRIER
     )
 
@@ -117,14 +121,14 @@ def release(ledger: Ledger, node: Node, timer: Timer) -> None:
 if TYPE_CHECKING:
     from attrs import frozen
 
-    from .map_invocation import Fan
+    from .map_invocation import MapInvocation
 else:
     # Frozen for type checkers only: see ``messages``.
     from attrs import define as frozen
 
 
 @frozen(eq=False)
-class _Word:
+class _ReportDelivery:
     """One report on its way: in which wave, and who tells whom what."""
 
     wave: Wave
@@ -134,8 +138,8 @@ class _Word:
     routed: bool = False
 
 
-def begin(
-    ledger: Ledger,
+def start_step(
+    run_state: RunState,
     step: str,
     wave: Wave,
     *,
@@ -144,23 +148,27 @@ def begin(
 ) -> None:
     """Start a step in a wave, or in a new one if it has started in this one already."""
     if step in wave.started:
-        wave = ledger.open_wave(wave)
+        wave = run_state.open_wave(wave)
     wave.start(step)
-    message = Start(ledger.run_id, step, wave.number, cause, NO_ITEM, None, scope)
-    send(ledger, wave, message)
+    message = Start(run_state.run_id, step, wave.number, cause, NO_ITEM, None, scope)
+    send(run_state, wave, message)
 
 
-def begin_item(ledger: Ledger, item: object, fan: Fan, scope: tuple[str, ...]) -> None:
+def start_map_worker(
+    run_state: RunState, item: object, mapping: MapInvocation, scope: tuple[str, ...]
+) -> None:
     """Start a map's worker for an item, in a wave of its own that is opened when needed."""
-    ledger.wave_count = number = ledger.wave_count + 1
-    before = ledger.wave_of(fan.act.message).seen()
-    step, owner = fan.worker, fan.lineage.invocation
-    one = Start(ledger.run_id, step, number, owner, item, owner, scope, before=before)
-    send(ledger, None, one)
+    run_state.wave_count = number = run_state.wave_count + 1
+    before = run_state.wave_of(mapping.invocation.message).seen()
+    step, owner = mapping.worker, mapping.ids.invocation
+    one = Start(
+        run_state.run_id, step, number, owner, item, owner, scope, before=before
+    )
+    send(run_state, None, one)
 
 
-def jump(
-    ledger: Ledger,
+def start_named_step(
+    run_state: RunState,
     wave: Wave,
     source: Node,
     target: str,
@@ -172,42 +180,46 @@ def jump(
 
     If it is, the source has nothing to report yet: the last lap will.
     """
-    is_back = source.name in ledger.plan.reachable(target)
-    wave = ledger.open_lap(wave, source.name) if is_back else wave.beyond(source.name)
-    begin(ledger, target, wave, cause=cause, scope=scope)
+    is_back = source.name in run_state.plan.reachable(target)
+    wave = (
+        run_state.open_lap(wave, source.name) if is_back else wave.beyond(source.name)
+    )
+    start_step(run_state, target, wave, cause=cause, scope=scope)
     return is_back
 
 
-def finish(ledger: Ledger, message: Start | Expire) -> None:
+def finish_message(run_state: RunState, message: Start | Expire) -> None:
     """Give back what a message held, after its outputs were put."""
-    wave = ledger.waves.get(message.wave)
+    wave = run_state.waves.get(message.wave)
     if wave is None:  # a map worker's, and nothing needed it
-        ledger.give()
+        run_state.release_token()
         return
     if wave.live > 1:
         wave.live -= 1
-        ledger.give()
+        run_state.release_token()
         return
     try:
         while wave is not None:
             wave.live -= 1
-            if wave.live or not _close(ledger, wave):
+            if wave.live or not _close_wave(run_state, wave):
                 break
             wave = wave.outer
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
-    ledger.give()
+        run_state.crash(error)
+    run_state.release_token()
 
 
-def abandon(ledger: Ledger, message: Start | Expire) -> None:
+def abandon_message(run_state: RunState, message: Start | Expire) -> None:
     """Give back what a message holds that nobody will perform."""
-    if isinstance(message, Start) and (fan := ledger.fans.get(message.fan or "")):
-        fan.item_done(failed=False)
-    finish(ledger, message)
+    if isinstance(message, Start) and (
+        mapping := run_state.maps.get(message.map_id or "")
+    ):
+        mapping.item_done(failed=False)
+    finish_message(run_state, message)
 
 
-def spread(
-    ledger: Ledger,
+def report_to_successors(
+    run_state: RunState,
     wave: Wave,
     node: Node,
     report: Report,
@@ -218,7 +230,7 @@ def spread(
     """Tell a node's successors what became of it, and through dead ones, theirs.
 
     Args:
-        ledger: the run.
+        run state: the run.
         wave: the pass it happened in.
         node: who reports.
         report: to its static successors; the routes not taken hear ABSENT instead of
@@ -226,87 +238,93 @@ def spread(
         chosen: the route a switch took.
         cause: the invocation that led here.
     """
-    if ledger.halted:
+    if run_state.halted:
         return
     if report is Report.ARRIVED and node.leads_straight:
         wave = wave.beyond(node.name)
         for step in node.to:
-            begin(ledger, step, wave, cause=cause)
+            start_step(run_state, step, wave, cause=cause)
         return
-    words = _words(wave, node, report, chosen)
-    for word in words:  # which dead branches make longer
-        target = ledger.plan.nodes[word.target]
-        if word.report is Report.ARRIVED and not target.is_join:
-            begin(ledger, word.target, word.wave, cause=cause)
-        elif (death := _hear(ledger, target, word, cause)) is not None:
-            words.extend(_words(word.wave, target, death, None))
+    deliveries = _deliveries(wave, node, report, chosen)
+    for delivery in deliveries:  # which dead branches make longer
+        target = run_state.plan.nodes[delivery.target]
+        if delivery.report is Report.ARRIVED and not target.is_join:
+            start_step(run_state, delivery.target, delivery.wave, cause=cause)
+        elif (
+            dead_report := _record_report(run_state, target, delivery, cause)
+        ) is not None:
+            deliveries.extend(_deliveries(delivery.wave, target, dead_report, None))
 
 
-def _words(wave: Wave, node: Node, report: Report, chosen: str | None) -> list[_Word]:
+def _deliveries(
+    wave: Wave, node: Node, report: Report, chosen: str | None
+) -> list[_ReportDelivery]:
     wave, source = wave.beyond(node.name), node.name
-    words = [_Word(wave, source, target, report) for target in node.to]
+    deliveries = [_ReportDelivery(wave, source, target, report) for target in node.to]
     if isinstance(node, SwitchNode):
         missed = Report.ABSENT if report is Report.ARRIVED else report
-        words += [
-            _Word(wave, source, target, missed, routed=True)
+        deliveries += [
+            _ReportDelivery(wave, source, target, missed, routed=True)
             for target in node.targets
             if target != chosen
         ]
-    return words
+    return deliveries
 
 
-def _hear(
-    ledger: Ledger, target: Node, word: _Word, cause: str | None
+def _record_report(
+    run_state: RunState, target: Node, delivery: _ReportDelivery, cause: str | None
 ) -> Report | None:
     """Let a step take note of a report; return its own when it is dead now."""
-    wave = word.wave
-    doorway = wave.doorways.get(target.name)
-    if doorway is None:
-        doorway = wave.doorways[target.name] = _doorway(target)
-    if word.routed:
-        doorway.elsewhere[word.source] = word.report
-    elif doorway.gate is not None:
-        first = not doorway.gate.reports
-        decision = doorway.gate.report(word.source, word.report)
-        if first and doorway.gate.decision is None:
-            arm(ledger, wave, target, doorway.gate)
-        if word.report is Report.ARRIVED and doorway.gate.decision is Decision.ABSENT:
+    wave = delivery.wave
+    entry = wave.entries.get(target.name)
+    if entry is None:
+        entry = wave.entries[target.name] = _new_entry(target)
+    if delivery.routed:
+        entry.router_reports[delivery.source] = delivery.report
+    elif entry.gate is not None:
+        first = not entry.gate.reports
+        decision = entry.gate.report(delivery.source, delivery.report)
+        if first and entry.gate.decision is None:
+            arm_timer(run_state, wave, target, entry.gate)
+        if delivery.report is Report.ARRIVED and entry.gate.decision is Decision.ABSENT:
             # Its way was said not to be taken, and then a step named it after all.
-            _note(ledger, target.name, "unsatisfied", (word.source,))
+            _add_diagnostic(run_state, target.name, "unsatisfied", (delivery.source,))
         if decision is not None:
-            _decided(ledger, wave, target, doorway.gate, cause)
-    if doorway.dead or target.name in wave.started:
+            _apply_decision(run_state, wave, target, entry.gate, cause)
+    if entry.dead or target.name in wave.started:
         return None
-    death = doorway.death()
-    doorway.dead = death is not None
-    return death
+    dead_report = entry.dead_report()
+    entry.dead = dead_report is not None
+    return dead_report
 
 
-def _doorway(node: Node) -> Doorway:
-    gate = Gate(node.parents, node.join) if node.parents else None
-    return Doorway(gate, node.routed_by)
+def _new_entry(node: Node) -> StepEntry:
+    gate = JoinGate(node.parents, node.join) if node.parents else None
+    return StepEntry(gate, node.routed_by)
 
 
-def _decided(
-    ledger: Ledger, wave: Wave, node: Node, gate: Gate, cause: str | None
+def _apply_decision(
+    run_state: RunState, wave: Wave, node: Node, gate: JoinGate, cause: str | None
 ) -> None:
-    timer = ledger.timers.get((node.name, wave.number))
+    timer = run_state.timers.get((node.name, wave.number))
     if timer is not None:
         timer.scope.cancel()
     match gate.decision:
         case Decision.OPEN:
             if timer is not None:
-                release(ledger, node, timer)
-            begin(ledger, node.name, wave, cause=cause)
+                publish_barrier_release(run_state, node, timer)
+            start_step(run_state, node.name, wave, cause=cause)
         case Decision.PRUNED if node.is_join:
-            _note(ledger, node.name, "pruned", gate.at_fault())
+            _add_diagnostic(run_state, node.name, "pruned", gate.at_fault())
         case _:
             pass
 
 
-def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> None:
+def _add_diagnostic(
+    run_state: RunState, step: str, kind: str, parents: tuple[str, ...]
+) -> None:
     why = "were cut off" if kind == "pruned" else "did not come in the same pass"
-    ledger.note(
+    run_state.add_diagnostic(
         Diagnostic(
             step,
             kind,
@@ -319,42 +337,50 @@ def _note(ledger: Ledger, step: str, kind: str, parents: tuple[str, ...]) -> Non
 # -- joins that nobody will complete any more
 
 
-def _close(ledger: Ledger, wave: Wave) -> bool:
+def _close_wave(run_state: RunState, wave: Wave) -> bool:
     """Decide what still waits where nothing can start any more; tell if that was the end."""
-    while wave.doorways and not wave.live and not ledger.halted:
+    while wave.entries and not wave.live and not run_state.halted:
         if not (waiting := wave.waiting()):
             break
-        step = _upstream_first(ledger, waiting)
-        gate = wave.doorways[step].gate
+        step = _upstream_first(run_state, waiting)
+        gate = wave.entries[step].gate
         assert gate is not None
         parent = gate.missing()[0]
-        word = _Word(wave, parent, step, _fate(ledger, wave, step, parent))
-        death = _hear(ledger, ledger.plan.nodes[step], word, None)
-        if death is not None:
-            spread(ledger, wave, ledger.plan.nodes[step], death)
+        delivery = _ReportDelivery(
+            wave, parent, step, _report_of_missing_parent(run_state, wave, step, parent)
+        )
+        dead_report = _record_report(
+            run_state, run_state.plan.nodes[step], delivery, None
+        )
+        if dead_report is not None:
+            report_to_successors(
+                run_state, wave, run_state.plan.nodes[step], dead_report
+            )
     if wave.live:
         return False
-    ledger.waves.pop(wave.number, None)
+    run_state.waves.pop(wave.number, None)
     return True
 
 
-def _upstream_first(ledger: Ledger, waiting: list[str]) -> str:
+def _upstream_first(run_state: RunState, waiting: list[str]) -> str:
     """Return a waiting join that no other waiting join leads to."""
     for step in waiting:
-        if not any(step in ledger.plan.reachable(o) for o in waiting if o != step):
+        if not any(step in run_state.plan.reachable(o) for o in waiting if o != step):
             return step
     return waiting[0]
 
 
-def _fate(ledger: Ledger, wave: Wave, step: str, parent: str) -> Report:
+def _report_of_missing_parent(
+    run_state: RunState, wave: Wave, step: str, parent: str
+) -> Report:
     """Say what became of a parent that never reported in this wave.
 
     It took part in an earlier wave, whose join has not run: two ways that do not meet.
     It is beyond ``start=``.  Or else it was not wanted.
     """
-    reached = ledger.reached
+    reached = run_state.reached
     if parent in wave.background and step not in wave.background:
-        _note(ledger, step, "unsatisfied", (parent,))
+        _add_diagnostic(run_state, step, "unsatisfied", (parent,))
         return Report.PRUNED
     if reached is not None and step in reached and parent not in reached:
         return Report.PRUNED

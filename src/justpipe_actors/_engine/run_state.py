@@ -1,6 +1,6 @@
 """The books the actors keep for one run: its values, its waves, its tokens.
 
-A run ends when its token count is zero.  Every queued message, running activation,
+A run ends when its token count is zero.  Every queued message, running invocation,
 barrier timer and child run holds one token, and gives it back on every path *after* its
 outputs were put; so zero can only be read when nothing is left that could cause
 anything.  ``holders`` says who holds them, which is also the answer to "why does it
@@ -27,15 +27,15 @@ from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .joins import Wave
 from .messages import Message, Start
-from .metrics import Tally
-from .protocols import Voice
+from .metrics import RunMetrics
+from .protocols import Publisher
 
 
 if TYPE_CHECKING:
     from .actor import Actor
-    from .actor_system import Host
-    from .invocation import Activation
-    from .map_invocation import Fan
+    from .actor_system import ActorSystem
+    from .invocation import Invocation
+    from .map_invocation import MapInvocation
 
 
 DIAGNOSTICS_KEPT = 1000
@@ -43,7 +43,7 @@ DIAGNOSTICS_KEPT = 1000
 
 
 @attrs.define(eq=False, repr=False)
-class Timer:
+class JoinTimer:
     """A barrier that waits against the clock."""
 
     armed_at: float
@@ -53,7 +53,7 @@ class Timer:
 
 
 @attrs.define(eq=False, repr=False)
-class Ledger:
+class RunState:
     """Everything the actors know about one run."""
 
     run_id: str
@@ -66,15 +66,15 @@ class Ledger:
     """Its context, or None."""
     token: CancellationToken
     """Its own cancellation token."""
-    voice: Voice
+    publisher: Publisher
     """Its way to the outside."""
     variables: Context
-    """Context variables; every activation gets a copy."""
-    host: Host
+    """Context variables; every invocation gets a copy."""
+    system: ActorSystem
     """Where its actors live."""
     start_child: Callable[[Any, object, object], Awaitable[Any]]
     """How a sub-pipeline begins: the one thing actors need from the room above."""
-    tally: Tally = attrs.field(factory=Tally)
+    metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Figures for FINISH."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, the error log shows the state."""
@@ -85,49 +85,49 @@ class Ledger:
 
     tokens: int = attrs.field(default=0, init=False)
     """Zero means that the run is over."""
-    cast: dict[str, Actor] = attrs.field(factory=dict, init=False)
+    actors: dict[str, Actor] = attrs.field(factory=dict, init=False)
     """The actors of its plan so far, by step."""
-    quiet: Latch = attrs.field(factory=Latch, init=False)
+    idle: Latch = attrs.field(factory=Latch, init=False)
     """Set when the tokens are zero."""
-    stirred: Latch = attrs.field(factory=Latch, init=False)
+    needs_attention: Latch = attrs.field(factory=Latch, init=False)
     """Set when the tokens are zero or the run is interrupted: its owner looks at it."""
     waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
     """Waves with something alive in them."""
     wave_count: int = attrs.field(default=0, init=False)
     """Waves opened so far."""
-    invocations: int = attrs.field(default=0, init=False)
+    invocation_count: int = attrs.field(default=0, init=False)
     """Invocations begun so far."""
-    activations: set[Activation] = attrs.field(factory=set, init=False)
+    active_invocations: set[Invocation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
-    fans: dict[str, Fan] = attrs.field(factory=dict, init=False)
+    maps: dict[str, MapInvocation] = attrs.field(factory=dict, init=False)
     """Maps that are running, by invocation."""
-    timers: dict[tuple[str, int], Timer] = attrs.field(factory=dict, init=False)
+    timers: dict[tuple[str, int], JoinTimer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""
-    journal: Journal = attrs.field(factory=Journal, init=False)
+    failures: Journal = attrs.field(factory=Journal, init=False)
     """What went wrong."""
-    noted: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
+    diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, and in how many passes."""
     halted: bool = attrs.field(default=False, init=False)
     """Nothing new is started; what runs may finish."""
     interrupted: bool = attrs.field(default=False, init=False)
     """What runs was cancelled, and what is delivered is not performed any more."""
-    ending: Ending | None = attrs.field(default=None, init=False)
+    termination: Ending | None = attrs.field(default=None, init=False)
     """Why it is ended from outside its graph."""
     aborted: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
     """Told once, when everything has been cancelled."""
 
-    def take(self) -> None:
+    def acquire_token(self) -> None:
         """Hand out one token."""
         self.tokens += 1
 
-    def give(self) -> None:
+    def release_token(self) -> None:
         """Take one token back; the last one ends the run."""
         self.tokens -= 1
         if not self.tokens:
-            self.quiet.set()
-            self.stirred.set()
+            self.idle.set()
+            self.needs_attention.set()
 
     @property
     def holders(self) -> dict[str, int]:
@@ -137,9 +137,9 @@ class Ledger:
         """
         if not self.tokens:
             return {}
-        found = self.host.queued(self)
-        for activation in self.activations:
-            name = activation.node.name
+        found = self.system.queued_messages(self)
+        for invocation in self.active_invocations:
+            name = invocation.node.name
             found[name] = found.get(name, 0) + 1
         for join, _wave in self.timers:
             name = f"{join} (barrier)"
@@ -185,25 +185,32 @@ class Ledger:
             WaitingJoin(name, wave.number, gate.parents, gate.missing())
             for wave in self.waves.values()
             for name in wave.waiting()
-            if (gate := wave.doorways[name].gate) is not None
+            if (gate := wave.entries[name].gate) is not None
         )
 
-    def blame(self, error: Exception, step: str | None) -> None:
+    def add_failure(self, error: Exception, step: str | None) -> None:
         """Note a step's unhandled failure; an abort is not the step's kind of trouble."""
         kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR
         if isinstance(error, StepAborted):
             kind, reason = FailureKind.INFRA, FailureReason.INTERNAL_ERROR
-        self.journal.add(Trouble(kind, reason, error, step))
+        self.failures.add(Trouble(kind, reason, error, step))
 
-    def note(self, diagnostic: Diagnostic) -> None:
+    def add_diagnostic(self, diagnostic: Diagnostic) -> None:
         """Note a join that did not run."""
-        if diagnostic in self.noted or len(self.noted) < DIAGNOSTICS_KEPT:
-            self.noted[diagnostic] = self.noted.get(diagnostic, 0) + 1
+        if (
+            diagnostic in self.diagnostic_counts
+            or len(self.diagnostic_counts) < DIAGNOSTICS_KEPT
+        ):
+            self.diagnostic_counts[diagnostic] = (
+                self.diagnostic_counts.get(diagnostic, 0) + 1
+            )
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
         """What FINISH says about joins, each once."""
-        return [replace(one, count=count) for one, count in self.noted.items()]
+        return [
+            replace(one, count=count) for one, count in self.diagnostic_counts.items()
+        ]
 
     def halt(self) -> None:
         """Start nothing new: disarm the barriers, drop the workers that wait in line."""
@@ -211,27 +218,27 @@ class Ledger:
             return
         self.halted = True
         self._disarm()
-        self.host.drop_messages(self, workers_only=True)
-        for fan in list(self.fans.values()):
-            fan.bell.ring()
+        self.system.drop_messages(self, workers_only=True)
+        for mapping in list(self.maps.values()):
+            mapping.bell.ring()
 
-    def cancelled_by_token(self, reason: str) -> None:
+    def cancel_by_token(self, reason: str) -> None:
         """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
-        if self.ending is None:
-            self.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
+        if self.termination is None:
+            self.termination = Ending(PipelineTerminalStatus.CANCELLED, reason)
         self.halt()
 
     def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End the run now: the first reason is recorded, then everything is cancelled."""
-        if self.ending is None:
-            self.ending = Ending(status, reason)
+        if self.termination is None:
+            self.termination = Ending(status, reason)
         is_first = not self.interrupted
         self.halted = self.interrupted = True
-        self.stirred.set()
+        self.needs_attention.set()
         self._disarm()
-        self.host.drop_messages(self)
-        for activation in list(self.activations):
-            activation.cancel()
+        self.system.drop_messages(self)
+        for invocation in list(self.active_invocations):
+            invocation.cancel()
         if is_first:
             self.on_interrupt()
 
@@ -240,7 +247,7 @@ class Ledger:
         if self.aborted is None:
             self.aborted = error
             cause = error if isinstance(error, Exception) else _as_exception(error)
-            self.journal.add(
+            self.failures.add(
                 Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
         self.interrupt(PipelineTerminalStatus.FAILED, None)

@@ -1,7 +1,7 @@
 """What becomes of an invocation when it, or whoever performs it, breaks.
 
-A function that fails is data (``blamed``).  A cancellation is ours or foreign (``blamed``
-too).  What is left is neither: a defect of the engine, or a receiver killed past all
+A function that fails is data (``classify_exception``).  A cancellation is ours or foreign (``classify_exception``
+too).  What is left is neither: a defect of the engine, or a dispatcher task killed past all
 scopes.  Its message is buried, and its run ends; no other run hears of it.
 """
 
@@ -27,22 +27,22 @@ import anyio
 from trio.lowlevel import disable_ki_protection
 
 from .._plan.step_results import CONTROL_ITEMS, Fail
-from .._util import failpoints as seams
+from .._util import failpoints
 from ..errors import ForeignCancellation, ReceiverKilled, StepAborted
 from ..outcomes import PipelineTerminalStatus
-from .invocation import Activation, Outlet
+from .invocation import Invocation, TokenEmitter
 from .messages import Message
-from .run_state import Ledger
+from .run_state import RunState
 
 
-Pause = Callable[[], Awaitable[None]]
+AfterWait = Callable[[], Awaitable[None]]
 
 
 @types.coroutine
-def within(
+def drive_in_context(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
-    pause: Pause | None = None,
+    after_wait: AfterWait | None = None,
 ) -> Generator[Any, Any, object]:
     """Drive a coroutine inside a context, in the current task.
 
@@ -52,25 +52,25 @@ def within(
         pause: awaited after each of its waits, outside the context; for tests.
     """
     try:
-        trap = variables.run(step_into, coroutine)
+        trap = variables.run(first_step, coroutine)
     except StopIteration as stop:
         return stop.value
-    return (yield from _pump(variables, coroutine, trap, pause))
+    return (yield from _drive(variables, coroutine, trap, after_wait))
 
 
-def _pump(
+def _drive(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
     trap: object,
-    pause: Pause | None = None,
+    after_wait: AfterWait | None = None,
 ) -> Generator[Any, Any, object]:
     run = variables.run
     try:
         while True:
             try:
                 answer = yield trap
-                if pause is not None:
-                    yield from pause().__await__()
+                if after_wait is not None:
+                    yield from after_wait().__await__()
             except GeneratorExit:
                 run(coroutine.close)
                 raise
@@ -82,7 +82,7 @@ def _pump(
         return stop.value
 
 
-resume = types.coroutine(_pump)
+drive_pending = types.coroutine(_drive)
 """Go on driving a coroutine that was advanced once and waits for the ``trap``."""
 
 
@@ -92,7 +92,7 @@ def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
     return func(**arguments)
 
 
-class Begun:
+class PendingCall:
     """A coroutine that was called, went as far as it could, and waits now."""
 
     __slots__ = ("coroutine", "trap")
@@ -107,8 +107,10 @@ class Begun:
 
 
 @disable_ki_protection
-def call_into(func: Callable[..., object], arguments: dict[str, object]) -> object:
-    """Call a user's function and return its value, or ``Begun`` if it has to wait.
+def call_step_function(
+    func: Callable[..., object], arguments: dict[str, object]
+) -> object:
+    """Call a user's function and return its value, or ``PendingCall`` if it has to wait.
 
     Most functions never wait; for those nothing has to be driven.
     """
@@ -119,11 +121,11 @@ def call_into(func: Callable[..., object], arguments: dict[str, object]) -> obje
         trap = result.send(None)
     except StopIteration as stop:
         return stop.value
-    return Begun(result, trap)
+    return PendingCall(result, trap)
 
 
 @disable_ki_protection
-def step_into(coroutine: Coroutine[Any, Any, object]) -> object:
+def first_step(coroutine: Coroutine[Any, Any, object]) -> object:
     """Run a coroutine to where it first waits, and return what it waits for.
 
     Raises:
@@ -158,7 +160,7 @@ async def advance_async(source: AsyncIterator[object], end: object) -> object:
 
 
 @disable_ki_protection
-async def settle_value(result: object, outlet: Outlet | None) -> object:
+async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
     """Wait for what a function returned, and stream it if it is a stream.
 
     Args:
@@ -168,16 +170,16 @@ async def settle_value(result: object, outlet: Outlet | None) -> object:
     # A run is no awaitable; it is one only to say so.
     if inspect.isawaitable(result) and not hasattr(result, "__anext__"):
         result = await result
-    if outlet is not None and inspect.isasyncgen(result):
-        return await stream(cast("AsyncGenerator[object, None]", result), outlet)
+    if emitter is not None and inspect.isasyncgen(result):
+        return await stream(cast("AsyncGenerator[object, None]", result), emitter)
     return result
 
 
 @disable_ki_protection
-async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
+async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> object:
     """Hand on every item that is not a control item; return the last one that is."""
     answer: object = None
-    put, room = outlet.put, outlet.voice.room
+    put, backpressure = emitter.put, emitter.publisher.backpressure
     try:
         item = await items.__anext__()
         while True:
@@ -185,9 +187,9 @@ async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
                 answer = item
                 item = await items.__anext__()
                 continue
-            if room.is_full or seams.active is not None:
+            if backpressure.is_full or failpoints.active is not None:
                 try:
-                    await outlet.wait_room()
+                    await emitter.wait_writable()
                 except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the generator
                     item = await items.athrow(error)  # noqa: ASYNC102
                     continue  # noqa: ASYNC104 - thrown into it
@@ -199,7 +201,7 @@ async def stream(items: AsyncGenerator[object, None], outlet: Outlet) -> object:
         await items.aclose()
 
 
-def blamed(
+def classify_exception(
     error: BaseException, who: str, is_owner_cancelled: Callable[[], bool]
 ) -> BaseException | None:
     """Return what user code is to blame for; None if it is only being cancelled.
@@ -233,48 +235,54 @@ TASK_CANCELLED = "A task of the run was cancelled from outside"
 """Why it ended when one of its own tasks was, past all scopes."""
 
 
-def failure_of(act: Activation, error: BaseException) -> Fail | None:
+def failure_of(invocation: Invocation, error: BaseException) -> Fail | None:
     """Turn whatever user code raised into an answer; None for our own cancellation."""
-    host = act.ledger.host
-    culprit = blamed(error, act.node.name, host.is_owner_cancelled)
+    system = invocation.run_state.system
+    culprit = classify_exception(error, invocation.node.name, system.is_owner_cancelled)
     if culprit is None:
         return None
-    if isinstance(culprit, ForeignCancellation) and host.outlive_kill():
-        _bury_killed(act)
-    return Fail(culprit) if isinstance(culprit, Exception) else _abort(act, culprit)
+    if isinstance(culprit, ForeignCancellation) and system.absorb_native_cancel():
+        _add_killed_dead_letter(invocation)
+    return (
+        Fail(culprit) if isinstance(culprit, Exception) else _abort(invocation, culprit)
+    )
 
 
-def _bury_killed(act: Activation) -> None:
-    killed = ReceiverKilled(act.node.name)
-    act.ledger.host.bury(act.ledger, act.message, "its receiver was killed", killed)
+def _add_killed_dead_letter(invocation: Invocation) -> None:
+    killed = ReceiverKilled(invocation.node.name)
+    invocation.run_state.system.add_dead_letter(
+        invocation.run_state, invocation.message, "its receiver was killed", killed
+    )
 
 
-def _abort(act: Activation, error: BaseException) -> Fail:
-    act.ledger.aborted = act.ledger.aborted or error
-    failure = StepAborted(act.node.name, type(error).__name__)
+def _abort(invocation: Invocation, error: BaseException) -> Fail:
+    invocation.run_state.aborted = invocation.run_state.aborted or error
+    failure = StepAborted(invocation.node.name, type(error).__name__)
     failure.__cause__ = error
     return Fail(failure)
 
 
-def is_outlived(ledger: Ledger, message: Message) -> bool:
-    """Tell whether the receiver goes on although it was cancelled, and end the run.
+def survives_native_cancel(run_state: RunState, message: Message) -> bool:
+    """Tell whether the dispatcher task goes on although it was cancelled, and end the run.
 
     It does when it was killed between its run's own functions.  Else the invocation is
     gone, and with it the run, unless that is what ended the invocation.
     """
     is_owner = anyio.current_effective_deadline() == -inf
-    if not is_owner and ledger.host.outlive_kill():
-        bury(ledger, message, ReceiverKilled(message.step))
+    if not is_owner and run_state.system.absorb_native_cancel():
+        add_dead_letter(run_state, message, ReceiverKilled(message.step))
         return True
-    if ledger.ending is None:
+    if run_state.termination is None:
         # Its own conductor may be the one that performs this.
-        is_owner = is_owner or ledger.host.is_owner_cancelled()
+        is_owner = is_owner or run_state.system.is_owner_cancelled()
         reason = OWNER_CANCELLED if is_owner else TASK_CANCELLED
-        ledger.interrupt(PipelineTerminalStatus.CANCELLED, reason)
+        run_state.interrupt(PipelineTerminalStatus.CANCELLED, reason)
     return False
 
 
-def bury(ledger: Ledger, message: Message, error: BaseException) -> None:
+def add_dead_letter(
+    run_state: RunState, message: Message, error: BaseException
+) -> None:
     """Report a message that broke what performed it, and end its run for it."""
-    ledger.host.bury(ledger, message, "it ended its run", error)
-    ledger.crash(error)
+    run_state.system.add_dead_letter(run_state, message, "it ended its run", error)
+    run_state.crash(error)

@@ -73,7 +73,7 @@ class Feed:
         if self._readable.is_awaited:
             self._readable.ring()
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room, or nobody reads any more."""
         if self._closed:
             await checkpoint()
@@ -212,11 +212,11 @@ class StrictFeed(Feed):
     on_overflow: Callable[[Exception], None] = lambda error: None
     """Ends the run."""
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """End the run instead of waiting; what waits is interrupted by that."""
         if self._is_crowded():
             self.on_overflow(ConsumerTooSlow(self.capacity))
-        await super().wait_room()
+        await super().wait_writable()
 
 
 _FEEDS: dict[str, type[Feed]] = {

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import attrs
 from trio.lowlevel import enable_ki_protection
 
-from .._engine.metrics import Tally
-from .._engine.protocols import NO_LINEAGE, Lineage, Room
+from .._engine.metrics import RunMetrics
+from .._engine.protocols import NO_IDS, Backpressure, InvocationIds
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled
@@ -24,7 +24,7 @@ from .observers import Audience
 
 
 if TYPE_CHECKING:
-    from .._engine.invocation import Activation
+    from .._engine.invocation import Invocation
 
 
 class Sink(Protocol):
@@ -53,7 +53,7 @@ class Sink(Protocol):
     def shut(self, *, is_shut: bool) -> None:
         """Let ``is_full`` say also that somebody else has no room."""
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room."""
 
     def put(self, event: Event) -> None:
@@ -78,7 +78,7 @@ def _ignore(error: BaseException) -> None:
 
 
 @attrs.define(eq=False, repr=False)
-class RunVoice:
+class EventPublisher:
     """The one stream of a run, numbered without gaps."""
 
     run_id: str
@@ -91,11 +91,11 @@ class RunVoice:
     """The consumer's end."""
     on_broken_hook: Callable[[BaseException], None] = lambda error: None
     """Told when a hook fails; no hook is called after that."""
-    tally: Tally = attrs.field(factory=Tally)
+    metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Counts what is said."""
     _seq: int = attrs.field(default=0, init=False)
     _counts: dict[str, int] = attrs.field(init=False)
-    room: Room = attrs.field(init=False)
+    backpressure: Backpressure = attrs.field(init=False)
     """What says whether producers have to wait, asked most cheaply."""
     _has_listeners: bool = attrs.field(init=False)
     _put: Callable[[Event], None] = attrs.field(init=False)
@@ -104,11 +104,11 @@ class RunVoice:
         # Looked up once and not once per event: they stay what they are.
         self._has_listeners = bool(self.audience.listeners)
         self._put = self.sink.put
-        self._counts = self.tally.events
+        self._counts = self.metrics.events
         is_enough = not self._has_listeners or (
             self.sink.can_shut and self.audience.shut_at(self.sink.shut)
         )
-        self.room = self.sink if is_enough else self
+        self.backpressure = self.sink if is_enough else self
 
     @property
     def is_full(self) -> bool:
@@ -119,22 +119,22 @@ class RunVoice:
         """Let go of the run that is over, so that it can be freed without a search."""
         self.on_broken_hook = _ignore
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room for one more event."""
-        await self.audience.wait_room()
-        await self.sink.wait_room()
+        await self.audience.wait_writable()
+        await self.sink.wait_writable()
 
-    def say(
+    def publish(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
-        lineage: Lineage = NO_LINEAGE,
+        ids: InvocationIds = NO_IDS,
         meta: dict[str, object] | None = None,
     ) -> dict[str, object]:
-        """Publish one event now; return its fields, for ``say_on``."""
-        # Written out, as in ``teller``: a run says two events per step.
+        """Publish one event now; return its fields, for ``publish_like``."""
+        # Written out, as in ``token_publisher``: a run says two events per step.
         self._seq = seq = self._seq + 1
         run_id = self.run_id
         fields: dict[str, object] = {
@@ -147,11 +147,11 @@ class RunVoice:
             "parent_run_id": None,
             "seq": seq,
             "node_kind": kind,
-            "invocation_id": lineage.invocation,
-            "parent_invocation_id": lineage.parent,
-            "owner_invocation_id": lineage.owner,
-            "attempt": lineage.attempt,
-            "scope": lineage.scope,
+            "invocation_id": ids.invocation,
+            "parent_invocation_id": ids.parent,
+            "owner_invocation_id": ids.owner,
+            "attempt": ids.attempt,
+            "scope": ids.scope,
             "meta": meta,
         }
         # The event's own are in everybody's hands, and frozen for those who mean well.
@@ -159,9 +159,9 @@ class RunVoice:
         self._publish(type, fields)
         return ours
 
-    def say_on(
+    def publish_like(
         self,
-        said: dict[str, object],
+        event_template: dict[str, object],
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
         payload: object,
@@ -177,7 +177,7 @@ class RunVoice:
             meta: what was noted.
         """
         self._seq = seq = self._seq + 1
-        fields = said.copy()  # half the price of writing fifteen fields
+        fields = event_template.copy()  # half the price of writing fifteen fields
         fields["type"] = type
         fields["stage"] = stage
         fields["payload"] = payload
@@ -197,12 +197,12 @@ class RunVoice:
         counts = self._counts
         counts[name] = counts.get(name, 0) + 1
         if self.hooks:
-            event = self._hooked(event)
+            event = self._apply_hooks(event)
         if self._has_listeners:
             self.audience.put(event)
         self._put(event)
 
-    def word(self, payload: object, meta: dict[str, object] | None) -> Event:
+    def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
         """Word FINISH and let the hooks have it, without telling or counting it."""
         self._seq += 1
         fields = _PATTERN.copy()
@@ -212,26 +212,26 @@ class RunVoice:
         fields["run_id"] = fields["origin_run_id"] = self.run_id
         fields["seq"] = self._seq
         fields["meta"] = meta
-        return self._hooked(filled(Event, fields))
+        return self._apply_hooks(filled(Event, fields))
 
-    def teller(
+    def token_publisher(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
-        lineage: Lineage,
+        ids: InvocationIds,
     ) -> Callable[[object], None]:
         """Return what says the same again and again, with another payload each time.
 
         Streams of tokens are where a run has most of its events, so what they share is
         written once and copied.
         """
-        pattern = vars(self._pattern(type, stage, lineage))
+        pattern = vars(self._pattern(type, stage, ids))
         counts, name = self._counts, type._value_
         put, has_listeners = self._put, self._has_listeners
         hear, hear_kin = self.audience.put, self.audience.put_kin
 
         @enable_ki_protection
-        def tell(payload: object) -> None:
+        def publish_token(payload: object) -> None:
             self._seq = seq = self._seq + 1
             fields = pattern.copy()
             fields["payload"] = payload
@@ -241,54 +241,54 @@ class RunVoice:
             _set(event, "__dict__", fields)
             counts[name] = counts.get(name, 0) + 1
             if self.hooks:
-                event = self._hooked(event)
+                event = self._apply_hooks(event)
                 hear(event)
             elif has_listeners:
                 hear_kin(event, payload)
             put(event)
 
-        return tell
+        return publish_token
 
     def _pattern(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
-        lineage: Lineage,
+        ids: InvocationIds,
     ) -> Event:
         return Event(
             type,
             stage,
             run_id=self.run_id,
             origin_run_id=self.run_id,
-            invocation_id=lineage.invocation,
-            parent_invocation_id=lineage.parent,
-            owner_invocation_id=lineage.owner,
-            attempt=lineage.attempt,
-            scope=lineage.scope,
+            invocation_id=ids.invocation,
+            parent_invocation_id=ids.parent,
+            owner_invocation_id=ids.owner,
+            attempt=ids.attempt,
+            scope=ids.scope,
         )
 
-    def relay(self, event: Event, act: Activation) -> None:
+    def forward_child(self, event: Event, invocation: Invocation) -> None:
         """Publish a child's event as this run's own."""
         self._seq += 1
-        sub = act.lineage.invocation
-        relayed = replace(
+        sub = invocation.ids.invocation
+        forwarded = replace(
             event,
-            stage=f"{act.node.name}:{event.stage}",
+            stage=f"{invocation.node.name}:{event.stage}",
             run_id=self.run_id,
             parent_run_id=event.run_id,
             seq=self._seq,
             parent_invocation_id=event.parent_invocation_id or sub,
             owner_invocation_id=sub,
-            scope=(act.node.name, *event.scope),
+            scope=(invocation.node.name, *event.scope),
             meta=dict(event.meta) if event.meta is not None else None,
         )
-        self.tally.count(relayed.type)
-        self._count_child(relayed)
-        relayed = self._hooked(relayed)
-        self.audience.put(relayed)
-        self.sink.put(relayed)
+        self.metrics.count_event(forwarded.type)
+        self._count_child(forwarded)
+        forwarded = self._apply_hooks(forwarded)
+        self.audience.put(forwarded)
+        self.sink.put(forwarded)
 
-    def _hooked(self, event: Event) -> Event:
+    def _apply_hooks(self, event: Event) -> Event:
         for hook in self.hooks:
             try:
                 event = _checked(hook, hook(event))
@@ -302,11 +302,13 @@ class RunVoice:
         match event.type:
             case EventType.STEP_END if event.meta is not None:
                 framework = event.meta.get("framework", {})
-                self.tally.time(event.stage, framework.get("duration_s", 0.0))
+                self.metrics.add_step_time(
+                    event.stage, framework.get("duration_s", 0.0)
+                )
             case EventType.MAP_START:
-                self.tally.maps_started += 1
+                self.metrics.maps_started += 1
             case EventType.MAP_COMPLETE:
-                self.tally.maps_completed += 1
+                self.metrics.maps_completed += 1
             case _:
                 pass
 

@@ -51,24 +51,24 @@ class Figures:
 
 
 def conclude(
-    ending: Ending | None,
-    journal: Journal,
+    termination: Ending | None,
+    failures: Journal,
     config: FailureClassificationConfig,
     figures: Figures,
 ) -> PipelineEndData:
     """Return what FINISH says."""
-    if ending is not None and ending.status in _REASONS:
+    if termination is not None and termination.status in _REASONS:
         return PipelineEndData(
-            ending.status,
+            termination.status,
             figures.seconds,
-            error=_words(ending),
-            reason=_REASONS[ending.status],
-            errors=_records(journal, config),
+            error=_words(termination),
+            reason=_REASONS[termination.status],
+            errors=_records(failures, config),
             metrics=figures.metrics,
             diagnostics=figures.diagnostics,
         )
-    if journal.primary is not None:
-        return _failed(journal.primary, journal, _records(journal, config), figures)
+    if failures.primary is not None:
+        return _failed(failures.primary, failures, _records(failures, config), figures)
     return PipelineEndData(
         PipelineTerminalStatus.SUCCESS,
         figures.seconds,
@@ -77,16 +77,16 @@ def conclude(
     )
 
 
-def _words(ending: Ending) -> str | None:
-    is_timeout = ending.status is PipelineTerminalStatus.TIMEOUT
-    return None if is_timeout else ending.reason
+def _words(termination: Ending) -> str | None:
+    is_timeout = termination.status is PipelineTerminalStatus.TIMEOUT
+    return None if is_timeout else termination.reason
 
 
 def _failed(
-    primary: Trouble, journal: Journal, records: list[FailureRecord], figures: Figures
+    primary: Trouble, failures: Journal, records: list[FailureRecord], figures: Figures
 ) -> PipelineEndData:
     position = next(
-        (n for n, one in enumerate(journal.troubles) if one is primary), None
+        (n for n, one in enumerate(failures.troubles) if one is primary), None
     )
     source = FailureSource.NONE if position is None else records[position].source
     return PipelineEndData(
@@ -104,16 +104,16 @@ def _failed(
 
 
 def _records(
-    journal: Journal, config: FailureClassificationConfig
+    failures: Journal, config: FailureClassificationConfig
 ) -> list[FailureRecord]:
-    records = classify(journal.troubles, config)
-    if journal.dropped:
+    records = classify(failures.troubles, config)
+    if failures.dropped:
         records.append(
             FailureRecord(
                 FailureKind.INFRA,
                 FailureSource.FRAMEWORK,
                 FailureReason.STEP_ERROR,
-                f"... and {journal.dropped} more failures",
+                f"... and {failures.dropped} more failures",
             )
         )
     return records

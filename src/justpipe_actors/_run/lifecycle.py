@@ -29,20 +29,20 @@ import anyio.lowlevel
 from trio.lowlevel import enable_ki_protection
 
 from .._backends import Group
-from .._engine import routing as flow
-from .._engine.actor_system import Host
+from .._engine import routing
+from .._engine.actor_system import ActorSystem
 from .._engine.user_code import (
     OWNER_CANCELLED,
     TASK_CANCELLED,
-    blamed,
     call,
-    settle_value,
+    classify_exception,
+    resolve_value,
 )
 from .._plan.failure_policy import Ending, Trouble
 from .._plan.plan import Callback, CallValues
 from .._plan.resource_injection import current_lender
 from .._supervision.resource_pool import Resources
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.text import text_of
 from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
 async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
     """Call a hook and tell whether it went well."""
     try:
-        if seams.active is not None:
-            await seams.active.reach(Seam.HOOK, run.ledger.run_id, hook.name)
-        result = call(hook.func, hook.bind(run.ledger, CallValues()))
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.HOOK, run.run_state.run_id, hook.name)
+        result = call(hook.func, hook.bind(run.run_state, CallValues()))
         if isawaitable(result):
             watch_owner(run)
-        await settle_value(result, None)
+        await resolve_value(result, None)
     except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-        culprit = blamed(error, hook.name, run.loop.is_task_cancelled)
+        culprit = classify_exception(error, hook.name, run.loop.is_task_cancelled)
         if culprit is None:
             raise
         if isinstance(culprit, Exception):
@@ -96,31 +96,31 @@ def hook_failed(run: Run, kind: FailureKind, error: Exception) -> None:
         if kind is FailureKind.STARTUP
         else FailureReason.SHUTDOWN_HOOK_ERROR
     )
-    run.ledger.journal.add(Trouble(kind, reason, error))
-    run.voice.say(EventType.STEP_ERROR, kind.value, text_of(error))
+    run.run_state.failures.add(Trouble(kind, reason, error))
+    run.publisher.publish(EventType.STEP_ERROR, kind.value, text_of(error))
 
 
 async def begin(run: Run, tasks: Group | None) -> bool:
     """Come as far as START; tell whether there is work to do then."""
-    plan, ledger = run.order.plan, run.ledger
-    if plan.startup or plan.eager or run.voice.audience.is_patient:
+    plan, run_state = run.order.plan, run.run_state
+    if plan.startup or plan.eager or run.publisher.audience.is_patient:
         with anyio.CancelScope() as run.scope:
             await _prepare(run, tasks)
     elif tasks is not None:
-        run.voice.audience.start(tasks)
-    if ledger.ending is not None or ledger.journal:
+        run.publisher.audience.start(tasks)
+    if run_state.termination is not None or run_state.failures:
         return False
     if not plan.nodes and run.order.start is None:
         _nothing_to_do(run)
         return False
-    run.voice.say(EventType.START, "system", run.order.state)
-    return ledger.ending is None
+    run.publisher.publish(EventType.START, "system", run.order.state)
+    return run_state.termination is None
 
 
 async def _prepare(run: Run, tasks: Group | None) -> None:
     if tasks is not None:
-        await run.voice.audience.open(tasks)
-    if run.ledger.ending is not None:
+        await run.publisher.audience.open(tasks)
+    if run.run_state.termination is not None:
         return
     if run.order.plan.eager and not await _open_eager(run):
         return
@@ -131,7 +131,7 @@ async def _prepare(run: Run, tasks: Group | None) -> None:
 
 async def _open_eager(run: Run) -> bool:
     """Open what is to be open before anything runs; a failure is one of starting."""
-    owner = run.resources or (run.host.resources if run.host else None)
+    owner = run.resources or (run.system.resources if run.system else None)
     assert owner is not None
     try:
         await owner.open(run.order.plan.eager)
@@ -143,20 +143,20 @@ async def _open_eager(run: Run) -> bool:
 
 def _nothing_to_do(run: Run) -> None:
     error = EmptyPipelineError(run.order.plan.name)
-    run.ledger.journal.add(
+    run.run_state.failures.add(
         Trouble(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
     )
-    run.voice.say(EventType.STEP_ERROR, "system", text_of(error))
+    run.publisher.publish(EventType.STEP_ERROR, "system", text_of(error))
 
 
 async def wind_up(run: Run) -> None:
     """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
-    if run.order.plan.shutdown or run.voice.audience.is_patient:
+    if run.order.plan.shutdown or run.publisher.audience.is_patient:
         async with anyio.create_task_group() as own:
             await _close_down(run, own)
         # Whoever cancelled the owner meanwhile was not heard behind the shield.
         await anyio.lowlevel.checkpoint_if_cancelled()
-    elif run.voice.audience.listeners or seams.active is not None:
+    elif run.publisher.audience.listeners or failpoints.active is not None:
         with anyio.CancelScope(shield=True):
             await _shut_down(run)
             await _finish(run)
@@ -167,9 +167,9 @@ async def wind_up(run: Run) -> None:
 
 async def _close_down(run: Run, tasks: TaskGroup) -> None:
     """Do so with a grace, for somebody may take for ever."""
-    grace = run.grace = Grace(run.ledger.run_id, run.loop.now)
-    ending = run.ledger.ending
-    asked = ending is not None and ending.status in WANTED_OVER
+    grace = run.grace = Grace(run.run_state.run_id, run.loop.now)
+    termination = run.run_state.termination
+    asked = termination is not None and termination.status in WANTED_OVER
     if asked or run.is_wanted_over:
         grace.ask()
     run.in_reach = tasks
@@ -182,12 +182,15 @@ async def _close_down(run: Run, tasks: TaskGroup) -> None:
 
 
 async def _shut_down(run: Run) -> None:
-    ending = run.ledger.ending
+    termination = run.run_state.termination
     try:
-        if seams.active is not None:
-            await seams.active.reach(Seam.WIND_UP, run.ledger.run_id, "system")
-        if ending is not None and ending.status is PipelineTerminalStatus.TIMEOUT:
-            run.voice.say(EventType.TIMEOUT, "system", ending.reason)
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.WIND_UP, run.run_state.run_id, "system")
+        if (
+            termination is not None
+            and termination.status is PipelineTerminalStatus.TIMEOUT
+        ):
+            run.publisher.publish(EventType.TIMEOUT, "system", termination.reason)
         if run.order.plan.shutdown:
             await _call_shutdown_hooks(run)
     except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
@@ -205,10 +208,10 @@ async def _call_shutdown_hooks(run: Run) -> None:
 
 
 async def _finish(run: Run) -> None:
-    sink = run.voice.sink
-    run.ledger.tally.depth = sink.depth
-    finish, end = _word_finish(run)
-    run.voice.audience.put(finish)
+    sink = run.publisher.sink
+    run.run_state.metrics.peak_buffered = sink.depth
+    finish, end = _build_finish(run)
+    run.publisher.audience.put(finish)
     try:
         await _hear_out(run, end)
     finally:  # even if the task was killed meanwhile: how the run ended is known
@@ -218,7 +221,7 @@ async def _finish(run: Run) -> None:
 
 async def _hear_out(run: Run, end: PipelineEndData) -> None:
     """Wait until all who listen have heard of the end."""
-    audience = run.voice.audience
+    audience = run.publisher.audience
     if run.grace is None:
         await audience.finish_alone(end)
         return
@@ -231,32 +234,32 @@ async def _hear_out(run: Run, end: PipelineEndData) -> None:
     await audience.finish(end, failure, limit)
 
 
-def _word_finish(run: Run) -> tuple[Event, PipelineEndData]:
+def _build_finish(run: Run) -> tuple[Event, PipelineEndData]:
     """Word FINISH; a hook that fails over it has failed the run."""
-    before = run.ledger.aborted
+    before = run.run_state.aborted
     end = run.end = _conclude(run)
     meta = run.notes.snapshot() or None
-    finish = run.voice.word(end, meta)
-    if run.ledger.aborted is not before:
+    finish = run.publisher.build_finish(end, meta)
+    if run.run_state.aborted is not before:
         end = run.end = _conclude(run)
         finish = replace(finish, payload=end)
     return finish, end
 
 
 def _conclude(run: Run) -> PipelineEndData:
-    ledger = run.ledger
-    config = ledger.plan.classification
-    figures = Figures(run.age, ledger.tally.metrics(), ledger.diagnostics)
+    run_state = run.run_state
+    config = run_state.plan.classification
+    figures = Figures(run.age, run_state.metrics.snapshot(), run_state.diagnostics)
     try:
-        return conclude(ledger.ending, ledger.journal, config, figures)
+        return conclude(run_state.termination, run_state.failures, config, figures)
     except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
         run.crash(error)
         config = FailureClassificationConfig()
-        return conclude(ledger.ending, ledger.journal, config, figures)  # noqa: ASYNC104
+        return conclude(run_state.termination, run_state.failures, config, figures)  # noqa: ASYNC104
 
 
 def _cause(run: Run) -> Exception:
-    primary = run.ledger.journal.primary
+    primary = run.run_state.failures.primary
     return primary.error if primary else RuntimeError("unknown failure")
 
 
@@ -267,22 +270,22 @@ def _nothing() -> None:
     """Do nothing: the run's own task will notice."""
 
 
-async def work(run: Run, host: Host) -> None:
+async def work(run: Run, system: ActorSystem) -> None:
     """Let the actors work until the run holds no token, or has to end."""
-    ledger = run.ledger
-    ledger.variables = copy_context()
-    ledger.host = host
-    host.enter(ledger)
+    run_state = run.run_state
+    run_state.variables = copy_context()
+    run_state.system = system
+    system.add_run(run_state)
     run.is_working = True
     try:
-        if _begin_steps(run, host):
+        if _begin_steps(run, system):
             try:
-                await host.crew.serve(ledger.run_id)
+                await system.dispatcher.serve(run_state.run_id)
             finally:
                 _end_serving(run)
-        if seams.active is not None:
-            await seams.active.reach(Seam.QUIET, ledger.run_id, "system")
-        if not ledger.stirred.is_set():
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.QUIET, run_state.run_id, "system")
+        if not run_state.needs_attention.is_set():
             await _keep_time(run)
         await _wait_cleanup(run)
     except anyio.get_cancelled_exc_class():
@@ -290,49 +293,49 @@ async def work(run: Run, host: Host) -> None:
         await _wait_cleanup(run)  # noqa: ASYNC102
         raise
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
-        ledger.crash(error)
+        run_state.crash(error)
         await _wait_cleanup(run)
     finally:
         run.is_working = False
-        host.dismiss(ledger)
-        if host is not run.host:
-            host.crew.dismiss()
+        system.remove_run(run_state)
+        if system is not run.system:
+            system.dispatcher.release_idle_tasks()
 
 
-def _begin_steps(run: Run, host: Host) -> bool:
+def _begin_steps(run: Run, system: ActorSystem) -> bool:
     """Start the first steps; tell whether this task is to serve them.
 
     It does as long as only they are due.  A step that waits holds up nobody but this
     task, which has nothing else to do than to wait for this very step.  Except to
-    keep time: a run with a timeout leaves its steps to the receivers.
+    keep time: a run with a timeout leaves its steps to the dispatcher tasks.
     """
     if run.order.timeout is not None:
         _start_roots(run)
         return False
-    host.crew.held = True
+    system.dispatcher.suppress_wakeup = True
     try:
         _start_roots(run)
     finally:
-        host.crew.held = False
-    run.ledger.on_interrupt = partial(_have_stand_in, run)
+        system.dispatcher.suppress_wakeup = False
+    run.run_state.on_interrupt = partial(_have_stand_in, run)
     return True
 
 
 def _start_roots(run: Run) -> None:
-    ledger, plan, start = run.ledger, run.order.plan, run.order.start
-    wave = ledger.open_wave()
+    run_state, plan, start = run.run_state, run.order.plan, run.order.start
+    wave = run_state.open_wave()
     wave.live += 1
-    ledger.take()
+    run_state.acquire_token()
     try:
         for root in plan.roots if start is None else (start,):
-            flow.begin(ledger, root, wave)
+            routing.start_step(run_state, root, wave)
     finally:
         wave.live -= 1
-        ledger.give()
+        run_state.release_token()
 
 
 def _end_serving(run: Run) -> None:
-    run.ledger.on_interrupt = _nothing
+    run.run_state.on_interrupt = _nothing
     if run.stand_in is not None:
         run.stand_in.cancel()
 
@@ -341,62 +344,62 @@ def _have_stand_in(run: Run) -> None:
     """Let somebody else watch the clean-up: this run's task is inside a step of it."""
     if run.loop.is_in_task():
         run.stand_in = anyio.CancelScope()
-        run.ledger.host.spawn(_wait_instead, run, run.stand_in)
+        run.run_state.system.spawn(_wait_instead, run, run.stand_in)
 
 
 async def _wait_instead(run: Run, scope: anyio.CancelScope) -> None:
     with scope:  # noqa: ASYNC912 - it may be quiet by now
-        await _wait_quiet(run)
+        await _wait_idle(run)
 
 
 async def _keep_time(run: Run) -> None:
     """Wait until the steps are done or cancelled, or their time is up."""
     if run.order.timeout is None:
-        await run.ledger.stirred.wait()
+        await run.run_state.needs_attention.wait()
         return
     with anyio.move_on_after(run.order.timeout):
-        await run.ledger.stirred.wait()
-    if not run.ledger.stirred.is_set():
+        await run.run_state.needs_attention.wait()
+    if not run.run_state.needs_attention.is_set():
         _time_out(run)
 
 
 def _time_out(run: Run) -> None:
     text = f"Run timed out after {run.order.timeout:g}s"
-    run.ledger.interrupt(PipelineTerminalStatus.TIMEOUT, text)
+    run.run_state.interrupt(PipelineTerminalStatus.TIMEOUT, text)
 
 
 def _interrupted(run: Run) -> None:
     """Something above cancelled the work; find the words if nobody left any."""
-    if run.ledger.ending is None:
+    if run.run_state.termination is None:
         is_owner = anyio.current_effective_deadline() == -inf
         reason = (
             OWNER_CANCELLED
             if is_owner or run.loop.is_task_cancelled()
             else TASK_CANCELLED
         )
-        run.ledger.ending = Ending(PipelineTerminalStatus.CANCELLED, reason)
-    ending = run.ledger.ending
-    run.ledger.interrupt(ending.status, ending.reason)
+        run.run_state.termination = Ending(PipelineTerminalStatus.CANCELLED, reason)
+    termination = run.run_state.termination
+    run.run_state.interrupt(termination.status, termination.reason)
 
 
 async def _wait_cleanup(run: Run) -> None:
-    """Wait until every activation has cleaned up."""
-    if run.ledger.tokens:
+    """Wait until every invocation has cleaned up."""
+    if run.run_state.tokens:
         with anyio.CancelScope(shield=True):
-            await _wait_quiet(run)
+            await _wait_idle(run)
 
 
-async def _wait_quiet(run: Run) -> None:
+async def _wait_idle(run: Run) -> None:
     """Wait until the run holds no token; say who does when that takes long."""
-    while run.ledger.tokens:  # noqa: ASYNC912
+    while run.run_state.tokens:  # noqa: ASYNC912
         with anyio.move_on_after(PATIENCE):
-            await run.ledger.quiet.wait()
-        if run.ledger.tokens:
+            await run.run_state.idle.wait()
+        if run.run_state.tokens:
             _logger.warning(
                 "Run %s was told to end but is held up by: %s",
-                run.ledger.run_id,
-                ", ".join(f"{n} x{c}" for n, c in run.ledger.holders.items()),
-                extra={"run": run.ledger.run_id},
+                run.run_state.run_id,
+                ", ".join(f"{n} x{c}" for n, c in run.run_state.holders.items()),
+                extra={"run": run.run_state.run_id},
             )
 
 
@@ -407,23 +410,23 @@ async def conduct(run: Run) -> None:
     current_run_notes.set(run.notes)
     inside_runs.set((run.order.run_id, *inside_runs.get()))
     try:
-        if run.host is None or run.voice.audience.listeners:
+        if run.system is None or run.publisher.audience.listeners:
             async with run.loop.open_group() as tasks:
                 try:
                     await _live_with_resources(run, tasks)
                 finally:
-                    run.voice.audience.drop()
+                    run.publisher.audience.drop()
         else:
-            current_lender.set(run.host.resources)
+            current_lender.set(run.system.resources)
             await _live(run, None)
     except anyio.get_cancelled_exc_class():
         raise
     except BaseException as error:  # noqa: BLE001 - raised at the consumer
         run.crash(error)
     finally:
-        run.voice.sink.end()
+        run.publisher.sink.end()
         run.done.set()
-        run.voice.forget_run()
+        run.publisher.forget_run()
         on_over, run.on_over = run.on_over, None
         if on_over is not None:
             on_over()
@@ -433,8 +436,8 @@ async def conduct(run: Run) -> None:
 
 async def _live_with_resources(run: Run, tasks: Group) -> None:
     """Live with the host's resources, else with some of its own that end with it."""
-    if run.host is not None:
-        current_lender.set(run.host.resources)
+    if run.system is not None:
+        current_lender.set(run.system.resources)
         await _live(run, tasks)
         return
     variables = copy_context()
@@ -456,7 +459,7 @@ async def _live_with_resources(run: Run, tasks: Group) -> None:
 async def _live(run: Run, tasks: Group | None) -> None:
     try:
         if await begin(run, tasks):
-            await work(run, run.host or _open_host(run, tasks))
+            await work(run, run.system or _open_host(run, tasks))
     except anyio.get_cancelled_exc_class():
         run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         await wind_up(run)  # noqa: ASYNC102 - shielded where it waits
@@ -466,10 +469,10 @@ async def _live(run: Run, tasks: Group | None) -> None:
     await wind_up(run)
 
 
-def _open_host(run: Run, tasks: Group | None) -> Host:
+def _open_host(run: Run, tasks: Group | None) -> ActorSystem:
     assert tasks is not None
     assert run.resources is not None
-    return Host(
+    return ActorSystem(
         tasks.start,
         run.loop.now,
         run.loop.watch_task(),

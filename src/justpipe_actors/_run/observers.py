@@ -17,8 +17,8 @@ import anyio
 import attrs
 from trio.lowlevel import enable_ki_protection
 
-from .._engine.user_code import blamed
-from .._util import failpoints as seams
+from .._engine.user_code import classify_exception
+from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import Bell
 from .._util.text import text_of
@@ -96,7 +96,7 @@ class Listener:
         try:
             witness.witness(self.state, self.meta, event)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
-            self._blame("witness", error, (event,))
+            self._classify("witness", error, (event,))
 
     async def open(self) -> None:
         """Tell it that the run begins."""
@@ -123,7 +123,7 @@ class Listener:
         _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
         self.scope.cancel()
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until it has caught up by one event."""
         while self.is_full:
             self._room = self._room or anyio.Event()
@@ -154,7 +154,7 @@ class Listener:
             await self.call(*self._last)
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
             is_ours = anyio.current_effective_deadline() == -inf
-            if is_ours or not self.loop.outlive_kill():
+            if is_ours or not self.loop.absorb_native_cancel():
                 raise
             return False  # noqa: ASYNC104
         return True
@@ -175,7 +175,7 @@ class Listener:
         try:
             return self._wakeful.wake_after(self.meta)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
-            self._blame("wake_after", error, ())
+            self._classify("wake_after", error, ())
             return None  # noqa: ASYNC104
 
     def _free_room(self) -> None:
@@ -187,18 +187,20 @@ class Listener:
         """Call one of its hooks; what it raises is logged."""
         hook = getattr(self.observer, method)
         try:
-            if seams.active is not None:
-                await seams.active.reach(Seam.LISTEN, self.meta.run_id or "", method)
+            if failpoints.active is not None:
+                await failpoints.active.reach(
+                    Seam.LISTEN, self.meta.run_id or "", method
+                )
             await hook(self.state, self.context, self.meta, *arguments)
         except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
-            if not self._blame(method, error, arguments):
+            if not self._classify(method, error, arguments):
                 raise
 
-    def _blame(
+    def _classify(
         self, method: str, error: BaseException, arguments: Sequence[object]
     ) -> bool:
         """Log what it raised, pass on what is graver; False if it is only cancelled."""
-        culprit = blamed(
+        culprit = classify_exception(
             error, type(self.observer).__name__, self.loop.is_task_cancelled
         )
         if isinstance(culprit, Exception):
@@ -264,9 +266,9 @@ class Recording:
     def drop(self) -> None:
         """Do nothing: it gives up by itself."""
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until it has caught up."""
-        await self.recorder.wait_room()
+        await self.recorder.wait_writable()
 
 
 @attrs.define(eq=False, repr=False)
@@ -341,10 +343,10 @@ class Audience:
     def _put_kin(self, event: Event, payload: object) -> None:
         self.put(event)
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until none of them is too far behind."""
         for listener in self.listeners:
-            await listener.wait_room()
+            await listener.wait_writable()
 
     async def finish(
         self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope

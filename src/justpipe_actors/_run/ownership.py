@@ -14,7 +14,7 @@ from typing import Protocol
 import anyio.lowlevel
 
 from .._backends import Loop
-from .._engine.actor_system import Host
+from .._engine.actor_system import ActorSystem
 from .run import Run
 
 
@@ -22,7 +22,7 @@ class Owner(Protocol):
     """Who owns the runs that begin in it, as one of them sees it: a supervisor."""
 
     @property
-    def host(self) -> Host:
+    def system(self) -> ActorSystem:
         """Where their actors live."""
         ...
 

@@ -95,7 +95,7 @@ class Tail:
         """Let ``is_full`` say that somebody else has no room."""
         self.is_full = is_shut
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Return: there is always room."""
         await checkpoint()
 

@@ -14,8 +14,8 @@ import attrs
 from anyio.abc import TaskGroup
 
 from .._backends import Loop
-from .._engine.actor_system import Host
-from .._engine.run_state import Ledger
+from .._engine.actor_system import ActorSystem
+from .._engine.run_state import RunState
 from .._plan.failure_policy import Ending, Trouble
 from .._plan.plan import Plan
 from .._supervision.resource_pool import Resources
@@ -25,7 +25,7 @@ from ..cancellation import CancellationToken
 from ..failures import FailureKind, FailureReason
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .event_publisher import RunVoice
+from .event_publisher import EventPublisher
 
 
 GRACE = 30.0
@@ -199,13 +199,13 @@ class Run:
     """What was asked for."""
     loop: Loop
     """Where it runs."""
-    voice: RunVoice
+    publisher: EventPublisher
     """How it speaks."""
-    ledger: Ledger
+    run_state: RunState
     """What its actors know."""
     notes: RunNotes
     """``meta.run``."""
-    host: Host | None = None
+    system: ActorSystem | None = None
     """Whose actors it uses; None opens a host of its own."""
     done: Latch = attrs.field(factory=Latch, init=False)
     """Set when nothing of it is left."""
@@ -238,8 +238,8 @@ class Run:
         """End it now; the first reason is the one that counts."""
         if self.done.is_set():
             return
-        if self.ledger.ending is None and self.end is None:
-            self.ledger.ending = Ending(status, reason)
+        if self.run_state.termination is None and self.end is None:
+            self.run_state.termination = Ending(status, reason)
         if status in WANTED_OVER:
             self.is_wanted_over = True
             if self.grace is not None:
@@ -248,7 +248,7 @@ class Run:
             if self.scope is not None:
                 self.scope.cancel()
             return
-        self.ledger.interrupt(status, reason)
+        self.run_state.interrupt(status, reason)
 
     def break_off(self, error: BaseException) -> None:
         """End it now because of something that is to be raised at the consumer."""
@@ -267,23 +267,23 @@ class Run:
 
     def raise_unseen(self) -> None:
         """Let the program have what no consumer will: an interrupt, or a log record."""
-        error, self.ledger.aborted = self.ledger.aborted, None
+        error, self.run_state.aborted = self.run_state.aborted, None
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.loop.interrupt(error)
         elif error is not None:
             _logger.error(
                 "A run nobody reads has failed",
                 exc_info=error,
-                extra={"run": self.ledger.run_id},
+                extra={"run": self.run_state.run_id},
             )
 
     def crash(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
-        if self.ledger.aborted is None:
-            self.ledger.aborted = error
-            self.ledger.journal.add(
+        if self.run_state.aborted is None:
+            self.run_state.aborted = error
+            self.run_state.failures.add(
                 Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
 
@@ -316,16 +316,16 @@ class RunSnapshot:
 
 def snapshot_of(run: Run) -> RunSnapshot:
     """Return what a run is doing right now."""
-    ledger, sink = run.ledger, run.voice.sink
+    run_state, sink = run.run_state, run.publisher.sink
     return RunSnapshot(
-        run_id=ledger.run_id,
-        pipe=ledger.plan.name,
-        fingerprint=ledger.plan.fingerprint,
-        tokens=dict(ledger.holders),
-        waiting={join.step: join.missing for join in ledger.waiting()},
-        running=tuple((a.node.name, a.seconds) for a in ledger.activations),
+        run_id=run_state.run_id,
+        pipe=run_state.plan.name,
+        fingerprint=run_state.plan.fingerprint,
+        tokens=dict(run_state.holders),
+        waiting={join.step: join.missing for join in run_state.waiting()},
+        running=tuple((a.node.name, a.seconds) for a in run_state.active_invocations),
         buffered=len(sink),
         dropped=sink.dropped,
-        is_parked=run.voice.is_full,
+        is_parked=run.publisher.is_full,
         age=run.age,
     )

@@ -28,7 +28,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .._backends import Group, Loop, current_loop
 from .._engine.user_code import OWNER_CANCELLED
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import RunAwaited, RunInterrupted
 from ..events import Event
@@ -95,13 +95,13 @@ class Entry:
     async def _start_detached(self) -> None:
         owner = self._owner or ambient_owner()
         if owner is not None:
-            await self._begin_hosted(owner)
+            await self._begin_in_owner(owner)
             return
         run = self._set_up(None, self._new_feed(None))
         assert self._loop is not None
         self._loop.spawn(partial(conduct, run))
 
-    async def _begin_hosted(self, owner: Owner) -> None:
+    async def _begin_in_owner(self, owner: Owner) -> None:
         if self._cancelled is not None:
             leave: Leave | None = _nothing  # it needs no place to end in
         else:
@@ -151,11 +151,11 @@ class Entry:
         if self._run is not None:
             msg = "This run has already begun; call pipe.run() again for another one."
             raise RuntimeError(msg)
-        host = None
+        system = None
         if owner is not None:
-            host, self._loop = owner.host, owner.loop
+            system, self._loop = owner.system, owner.loop
         assert self._loop is not None
-        run = self._run = new_run(self._ordered(), self._loop, sink, host)
+        run = self._run = new_run(self._ordered(), self._loop, sink, system)
         self._feed = sink if isinstance(sink, Feed) else None
         if isinstance(sink, StrictFeed):
             sink.on_overflow = run.break_off
@@ -210,7 +210,7 @@ class RunStream(Entry):
         self._is_entered = True
         owner = self._owner or ambient_owner()
         if owner is not None:
-            await self._begin_hosted(owner)
+            await self._begin_in_owner(owner)
             return self
         run = self._set_up(None, self._new_feed(None))
         assert self._loop is not None
@@ -260,7 +260,7 @@ class RunStream(Entry):
         """
         if self._is_closed or self._is_over:
             raise StopAsyncIteration
-        if self._feed is not None and seams.active is None:
+        if self._feed is not None and failpoints.active is None:
             event = self._feed.get_nowait()
             if event is not None:
                 return event
@@ -272,8 +272,8 @@ class RunStream(Entry):
         reader = self._tail if self._feed is None else self._feed
         assert reader is not None
         try:
-            if seams.active is not None:
-                await seams.active.reach(Seam.READ, self.run_id, "consumer")
+            if failpoints.active is not None:
+                await failpoints.active.reach(Seam.READ, self.run_id, "consumer")
             event = await reader.get()
         except anyio.get_cancelled_exc_class():
             if not self._is_entered and self._tail is None:
@@ -343,7 +343,7 @@ class RunStream(Entry):
     @property
     def dropped(self) -> int:
         """Events that were dropped because nobody read them in time."""
-        return self._run.voice.sink.dropped if self._run is not None else 0
+        return self._run.publisher.sink.dropped if self._run is not None else 0
 
     def snapshot(self) -> RunSnapshot:
         """Return what the run is doing right now."""
@@ -382,13 +382,13 @@ class RunStream(Entry):
             raise RunInterrupted
 
     def _raise_aborted(self, run: Run) -> None:
-        error, run.ledger.aborted = run.ledger.aborted, None
+        error, run.run_state.aborted = run.run_state.aborted, None
         if error is not None:
             raise error
 
     def _raise_after_body(self, run: Run, error: BaseException | None) -> None:
         """Raise what the run left, unless the body's own error is at least as grave."""
-        left = run.ledger.aborted
+        left = run.run_state.aborted
         if error is None or (left is not None and not isinstance(left, Exception)):
             self._raise_aborted(run)
         else:

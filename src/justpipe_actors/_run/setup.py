@@ -14,20 +14,20 @@ from typing import Any, ClassVar
 import attrs
 
 from .._backends import Loop, current_loop
-from .._engine.actor_system import Host
+from .._engine.actor_system import ActorSystem
 from .._engine.execution import ChildOutcome
-from .._engine.invocation import Activation
-from .._engine.run_state import Ledger
-from .._engine.user_code import within
+from .._engine.invocation import Invocation
+from .._engine.run_state import RunState
+from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Trouble
-from .._util import failpoints as seams
+from .._util import failpoints
 from .._util.failpoints import Seam
 from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError
 from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes
-from .event_publisher import RunVoice, Sink
+from .event_publisher import EventPublisher, Sink
 from .lifecycle import conduct
 from .observers import NOBODY, Audience, Listener, Recording
 from .run import Order, Run
@@ -100,11 +100,11 @@ def _check_mutable(context: object, name: str) -> None:
 
 @attrs.frozen(eq=False)
 class ParentSink:
-    """A child run's sink: its parent's voice."""
+    """A child run's sink: its parent's publisher."""
 
-    voice: RunVoice
+    publisher: EventPublisher
     """The parent's."""
-    act: Activation
+    invocation: Invocation
     """The invocation the child works for."""
     dropped: int = 0
     """Nothing is dropped here."""
@@ -112,7 +112,7 @@ class ParentSink:
     """Nothing waits here."""
 
     can_shut: ClassVar[bool] = False
-    """It is asked through its child's voice."""
+    """It is asked through its child's publisher."""
 
     def __len__(self) -> int:
         return 0
@@ -126,18 +126,18 @@ class ParentSink:
     @property
     def is_full(self) -> bool:
         """Whether the parent's producers have to wait."""
-        return self.voice.is_full
+        return self.publisher.is_full
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room in the parent's stream."""
-        await self.voice.wait_room()
+        await self.publisher.wait_writable()
 
     def put(self, event: Event) -> None:
         """Say it in the parent's stream."""
-        self.voice.relay(event, self.act)
+        self.publisher.forward_child(event, self.invocation)
 
 
-def new_run(order: Order, loop: Loop, sink: Sink, host: Host | None) -> Run:
+def new_run(order: Order, loop: Loop, sink: Sink, system: ActorSystem | None) -> Run:
     """Set up a run; nothing of it happens before ``conduct``.
 
     Raises:
@@ -145,27 +145,27 @@ def new_run(order: Order, loop: Loop, sink: Sink, host: Host | None) -> Run:
     """
     notes = bind_notes(order.context, order.plan.metadata)
     notes.about = (order.run_id, order.plan.name)
-    audience = _audience_of(order, loop, lambda: ledger.waiting())
-    voice = RunVoice(order.run_id, tuple(order.hooks), audience, sink)
+    audience = _audience_of(order, loop, lambda: run_state.waiting())
+    publisher = EventPublisher(order.run_id, tuple(order.hooks), audience, sink)
     start = order.start
-    ledger = Ledger(
+    run_state = RunState(
         run_id=order.run_id,
         plan=order.plan,
         state=order.state,
         context=order.context,
         token=order.token.child(),
-        voice=voice,
+        publisher=publisher,
         variables=copy_context(),
         # A private host is opened by the run itself, before its first message.
-        host=host,  # type: ignore[arg-type]
+        system=system,  # type: ignore[arg-type]
         start_child=run_child,
-        tally=voice.tally,
+        metrics=publisher.metrics,
         log_state=order.log_state,
         start=start,
         reached=order.plan.reachable(start) if start is not None else None,
     )
-    run = Run(order, loop, voice, ledger, notes, host)
-    voice.on_broken_hook = run.break_off
+    run = Run(order, loop, publisher, run_state, notes, system)
+    publisher.on_broken_hook = run.break_off
     for listener in audience.listeners:
         listener.on_abort = run.break_off
     return run
@@ -190,38 +190,42 @@ def _audience_of(
     return Audience(listeners)
 
 
-async def run_child(act: Activation, pipe: Any, state: object) -> ChildOutcome:
-    """Run a child pipe for an activation, in the same host, through its voice."""
-    ledger = act.ledger
+async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
+    """Run a child pipe for an invocation, in the same host, through its publisher."""
+    run_state = invocation.run_state
     if not hasattr(pipe, "order"):
         msg = (
-            f"Step '{act.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
+            f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
             "pass a Pipe."
         )
-        raise DefinitionError(msg, step_name=act.node.name)
-    if seams.active is not None:
-        await seams.active.reach(Seam.CHILD, ledger.run_id, act.node.name)
-    order: Order = pipe.order(state, ledger.context)
-    order = attrs.evolve(order, token=ledger.token.child(order.token))
-    parent = ledger.voice
-    assert isinstance(parent, RunVoice)
-    run = new_run(order, current_loop(), ParentSink(parent, act), ledger.host)
-    ledger.tally.begin()
+        raise DefinitionError(msg, step_name=invocation.node.name)
+    if failpoints.active is not None:
+        await failpoints.active.reach(
+            Seam.CHILD, run_state.run_id, invocation.node.name
+        )
+    order: Order = pipe.order(state, run_state.context)
+    order = attrs.evolve(order, token=run_state.token.child(order.token))
+    parent = run_state.publisher
+    assert isinstance(parent, EventPublisher)
+    run = new_run(
+        order, current_loop(), ParentSink(parent, invocation), run_state.system
+    )
+    run_state.metrics.count_task_start()
     try:
-        await within(act.variables.copy(), conduct(run))
+        await drive_in_context(invocation.variables.copy(), conduct(run))
     finally:
-        ledger.tally.end()
+        run_state.metrics.count_task_end()
     return _outcome(run)
 
 
 def _outcome(run: Run) -> ChildOutcome:
     end = run.end
-    if run.ledger.aborted is not None:
-        raise run.ledger.aborted
+    if run.run_state.aborted is not None:
+        raise run.run_state.aborted
     if end is None:
         msg = "The child run ended without an outcome."
         raise RuntimeError(msg)
-    primary = run.ledger.journal.primary
+    primary = run.run_state.failures.primary
     return ChildOutcome(
         end.status,
         primary.error if primary else None,

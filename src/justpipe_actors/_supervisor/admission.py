@@ -17,8 +17,8 @@ import anyio
 import attrs
 
 from .._backends import Loop
-from .._engine.actor_system import Host
-from .._engine.user_code import within
+from .._engine.actor_system import ActorSystem
+from .._engine.user_code import drive_in_context
 from .._run.lifecycle import conduct
 from .._run.run import Order, Run
 from .._run.run_stream import RunStream
@@ -175,7 +175,7 @@ def _nothing() -> None:
 class Roster:
     """The runs of one supervisor; it owns them."""
 
-    host: Host
+    system: ActorSystem
     """Where their actors live."""
     door: Door
     """Where they come in."""
@@ -229,13 +229,15 @@ class Roster:
 
     def begin(self, run: Run, leave: Callable[[], None]) -> None:
         """Own a run from now on, with the context variables of who began it."""
-        self.runs[run.ledger.run_id] = run
+        self.runs[run.run_state.run_id] = run
         variables = copy_context()
         variables.run(_home.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
         run.on_over = partial(self._let_go, run, leave)
         try:
-            self.host.crew.employ(lambda: within(variables, conduct(run)))
+            self.system.dispatcher.start_job(
+                lambda: drive_in_context(variables, conduct(run))
+            )
         except BaseException:
             self._let_go(run, leave)
             raise
@@ -250,7 +252,7 @@ class Roster:
             raise RunRejected(reason, "Give it an id of its own, or submit() it.")
 
     def _forget(self, run: Run) -> None:
-        run_id = run.ledger.run_id
+        run_id = run.run_state.run_id
         del self.runs[run_id]
         stream = self._kept.pop(run_id, None)
         if stream is not None and run_id in self._named:

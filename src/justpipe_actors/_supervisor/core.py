@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
 from .._backends import Loop, current_loop
-from .._engine.actor_system import Host
+from .._engine.actor_system import ActorSystem
 from .._run.ownership import open_ambient
 from .._supervision.children import Children, Owner
 from .._supervision.restart_policy import Policy
@@ -124,9 +124,9 @@ class Block:
             current_loop().start_in(tasks, self._keep)
             await self._kept.wait()
             roster = self._opened()
-            await roster.host.resources.open(self._catalog.eager())
+            await roster.system.resources.open(self._catalog.eager())
             await self._children.open(
-                Owner(roster.host.spawn, roster.host.now, self._give_up)
+                Owner(roster.system.spawn, roster.system.now, self._give_up)
             )
         except BaseException as error:
             self._leaving.set()
@@ -143,15 +143,15 @@ class Block:
         with anyio.CancelScope(shield=True):
             loop = current_loop()
             async with loop.open_group() as tasks:
-                host = Host(
+                system = ActorSystem(
                     tasks.start,
                     loop.now,
                     loop.watch_task(),
-                    loop.outlive_kill,
+                    loop.absorb_native_cancel,
                     new_signal=loop.new_signal,
                 )
                 door = Door(self._max_runs, is_held=True)
-                self._roster = Roster(host, door, loop)
+                self._roster = Roster(system, door, loop)
                 self._kept.set()
                 if self._blocked_after is not None:
                     self._heartbeat = Heartbeat(loop, self._blocked_after)
@@ -163,8 +163,8 @@ class Block:
                         self._heartbeat.stop()
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
-                        await host.resources.aclose()
-                host.crew.dismiss()
+                        await system.resources.aclose()
+                system.dispatcher.release_idle_tasks()
 
     async def _wait_leaving(self, loop: Loop) -> None:
         """Wait until the block is left, also when this very task is killed meanwhile."""
@@ -173,7 +173,7 @@ class Block:
                 await self._leaving.wait()
             except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
                 # No scope can do that behind the shield, and the owner leaves in any case.
-                if not loop.outlive_kill():
+                if not loop.absorb_native_cancel():
                     raise
                 _logger.warning(
                     "The supervisor's own task was cancelled by its event loop's own "

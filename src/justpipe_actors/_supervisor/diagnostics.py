@@ -8,9 +8,9 @@ import attrs
 
 from .._engine.actor import ActorStatistics
 from .._engine.dead_letters import DeadLetter
-from .._engine.invocation import Activation
-from .._engine.run_state import Ledger
-from .._run.event_publisher import RunVoice
+from .._engine.invocation import Invocation
+from .._engine.run_state import RunState
+from .._run.event_publisher import EventPublisher
 from .._run.run import Run, RunSnapshot, snapshot_of
 from .._run.setup import ParentSink
 from .._supervision.child import ChildState, ChildStatistics
@@ -66,7 +66,7 @@ class Health:
 
 def letters_of(roster: Roster) -> tuple[DeadLetter, ...]:
     """Return the last ten messages that nobody answered."""
-    return tuple(roster.host.dead_letters)[-10:]
+    return tuple(roster.system.dead_letters)[-10:]
 
 
 def runs_of(roster: Roster) -> dict[str, RunSnapshot]:
@@ -118,7 +118,7 @@ def _hindrances(roster: Roster, services: tuple[ChildStatistics, ...]) -> Iterat
         if one.state in _UNWELL:
             error = f": {one.last_error}" if one.last_error else ""
             yield f"service '{one.name}' is {one.state.value}{error}"
-    for resource in roster.host.resources.statistics():
+    for resource in roster.system.resources.statistics():
         if resource.eager and resource.state is not ResourceState.OPEN:
             error = f": {resource.last_error}" if resource.last_error else ""
             yield f"resource '{resource.name}' is {resource.state.value}{error}"
@@ -177,38 +177,49 @@ def fields_of(report: StuckRun) -> dict[str, str]:
 
 def stuck_run(run: Run) -> StuckRun:
     """Return who holds a run up, and where."""
-    ledger = run.ledger
-    acts = [act for member in _family(run) for act in member.activations]
+    run_state = run.run_state
+    acts = [
+        invocation
+        for member in _family(run)
+        for invocation in member.active_invocations
+    ]
     return StuckRun(
-        run_id=ledger.run_id,
-        pipe=ledger.plan.name,
-        holders=dict(ledger.holders),
+        run_id=run_state.run_id,
+        pipe=run_state.plan.name,
+        holders=dict(run_state.holders),
         steps=tuple(
-            _stuck_step(act) for act in sorted(acts, key=lambda act: -act.seconds)
+            _stuck_step(invocation)
+            for invocation in sorted(acts, key=lambda invocation: -invocation.seconds)
         ),
     )
 
 
-def _family(run: Run) -> Iterator[Ledger]:
+def _family(run: Run) -> Iterator[RunState]:
     """Return the books of a run, and of the runs its sub-pipelines are."""
-    if run.host is None:
-        yield run.ledger
+    if run.system is None:
+        yield run.run_state
         return
-    for ledger in run.host.runs.values():
-        if _root_of(ledger) == run.ledger.run_id:
-            yield ledger
+    for run_state in run.system.runs.values():
+        if _root_of(run_state) == run.run_state.run_id:
+            yield run_state
 
 
-def _root_of(ledger: Ledger) -> str:
+def _root_of(run_state: RunState) -> str:
     """Return the id of the run that nobody's step began."""
-    voice = ledger.voice
-    while isinstance(voice, RunVoice) and isinstance(voice.sink, ParentSink):
-        voice = voice.sink.voice
-    return voice.run_id if isinstance(voice, RunVoice) else ledger.run_id
+    publisher = run_state.publisher
+    while isinstance(publisher, EventPublisher) and isinstance(
+        publisher.sink, ParentSink
+    ):
+        publisher = publisher.sink.publisher
+    return (
+        publisher.run_id if isinstance(publisher, EventPublisher) else run_state.run_id
+    )
 
 
-def _stuck_step(act: Activation) -> StuckStep:
-    where = awaited_at(act.coroutine) if act.coroutine is not None else ()
-    step = act.node.name
-    actor = f"{act.ledger.plan.name}/{step}"
-    return StuckStep(act.ledger.run_id, step, actor, act.seconds, where)
+def _stuck_step(invocation: Invocation) -> StuckStep:
+    where = awaited_at(invocation.coroutine) if invocation.coroutine is not None else ()
+    step = invocation.node.name
+    actor = f"{invocation.run_state.plan.name}/{step}"
+    return StuckStep(
+        invocation.run_state.run_id, step, actor, invocation.seconds, where
+    )

@@ -20,7 +20,7 @@ from types import FrameType
 import attrs
 
 from .._backends import Loop
-from .._engine.invocation import Activation
+from .._engine.invocation import Invocation
 
 
 PULSE = 1.0
@@ -88,12 +88,12 @@ class Heartbeat:
 def _culprit(frame: FrameType | None) -> dict[str, str]:
     """Return the run, step and actor of the innermost activation on a stack."""
     while frame is not None:
-        act = frame.f_locals.get("act")
-        if isinstance(act, Activation):
+        invocation = frame.f_locals.get("invocation")
+        if isinstance(invocation, Invocation):
             return {
-                "run": act.ledger.run_id,
-                "step": act.node.name,
-                "actor": f"{act.ledger.plan.name}/{act.node.name}",
+                "run": invocation.run_state.run_id,
+                "step": invocation.node.name,
+                "actor": f"{invocation.run_state.plan.name}/{invocation.node.name}",
             }
         frame = frame.f_back
     return {}

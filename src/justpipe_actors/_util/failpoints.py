@@ -57,14 +57,14 @@ class Seam(Enum):
     READ = "read"
     """The consumer asks for the next event."""
 
-    # ``cross``: the engine must not wait here.
+    # ``reach_nowait``: the engine must not wait here.
     PUT = "put"
     """A message is about to be put into an inbox."""
     SPAWN = "spawn"
     """A host is about to start a task; of no run."""
 
 
-class Seams(Protocol):
+class FailpointHandler(Protocol):
     """What a test puts at the seams."""
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
@@ -79,9 +79,9 @@ class Seams(Protocol):
             who: the step, hook or observer.
         """
 
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Do as the test likes at a place where the engine cannot wait."""
 
 
-active: Seams | None = None
+active: FailpointHandler | None = None
 """What stands at the seams now; only ``justpipe_actors.testing`` sets it."""

@@ -51,7 +51,7 @@ class RunRecorder(Protocol):
     def put_kin(self, event: Event, payload: object) -> None:
         """Take an event of a kin of tokens, the like of which come in thousands."""
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until producers need not wait any more; not for ever."""
 
     async def finish(self, end: PipelineEndData) -> None:

@@ -449,8 +449,8 @@ class RunFields(logging.Filter):
         nobody = (self.empty,) * len(FIELDS)
         of_run = (run and run.about) or nobody[:2]
         of_step = nobody[2:]
-        if step is not None and step.said is not None:
-            of_step = tuple(step.said[name] for name in _OF_STEP)
+        if step is not None and step.event_template is not None:
+            of_step = tuple(step.event_template[name] for name in _OF_STEP)
         fields = vars(record)
         for name, value in zip(FIELDS, (*of_run, *of_step), strict=True):
             fields.setdefault(name, value)

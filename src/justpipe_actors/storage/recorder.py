@@ -315,7 +315,7 @@ class Recorder:
             self.is_full = True
             self.shut(is_shut=True)
 
-    async def wait_room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until there is room, or give the store up."""
         with anyio.move_on_after(STORE_TIMEOUT):  # noqa: ASYNC912 - often there is room
             while self._is_full():

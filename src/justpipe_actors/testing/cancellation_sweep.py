@@ -141,7 +141,7 @@ class Stopped:
         elif seam is Seam.HOOK and run_id == self._run.run_id and run_id in self._ends:
             self._hooks[who] += 1
 
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Let it pass."""
 
 

@@ -56,21 +56,23 @@ def _live_runs() -> list[Run]:
 
 
 def _describe(run: Run) -> Iterator[str]:
-    ledger = run.ledger
-    held = ", ".join(f"{who} x{count}" for who, count in ledger.holders.items())
+    run_state = run.run_state
+    held = ", ".join(f"{who} x{count}" for who, count in run_state.holders.items())
     yield (
-        f"  Run {run.order.run_id[:8]} of pipe '{ledger.plan.name}' "
+        f"  Run {run.order.run_id[:8]} of pipe '{run_state.plan.name}' "
         f"({run.age:g} s old) is held by: {held or 'nobody'}"
     )
-    running = sorted(ledger.activations, key=lambda one: (-one.seconds, one.node.name))
+    running = sorted(
+        run_state.active_invocations, key=lambda one: (-one.seconds, one.node.name)
+    )
     for invocation in running:
         yield (
             f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "
             f"{where_it_waits(invocation.coroutine)}"
         )
-    for wave in ledger.waves.values():
+    for wave in run_state.waves.values():
         for name in wave.waiting():
-            gate = wave.doorways[name].gate
+            gate = wave.entries[name].gate
             missing = ", ".join(gate.missing()) if gate is not None else ""
             yield f"    join '{name}' waits for: {missing}"
 

@@ -174,7 +174,7 @@ def explore(  # noqa: PLR0913 - one call is the whole tool
     *,
     schedules: int = 200,
     seed: object = 0,
-    seams: Collection[Seam] = USERS,
+    failpoints: Collection[Seam] = USERS,
     backend: Backend = "trio",
     **options: Any,
 ) -> Exploration:
@@ -203,7 +203,7 @@ def explore(  # noqa: PLR0913 - one call is the whole tool
     subject = subject_of(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    run = partial(_trial, subject, seams)
+    run = partial(_trial, subject, failpoints)
     plain = run([])
     _tell(subject, plain, [], "under the plain schedule")
     seen = {_order(plain)}
@@ -225,7 +225,7 @@ def replay(
     check: Callable[[TestResult[StateT]], object],
     *,
     choices: Sequence[int],
-    seams: Collection[Seam] = USERS,
+    failpoints: Collection[Seam] = USERS,
     backend: Backend = "trio",
     **options: Any,
 ) -> TestResult[StateT]:
@@ -247,7 +247,7 @@ def replay(
     subject = subject_of(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    trial = _trial(subject, seams, choices)
+    trial = _trial(subject, failpoints, choices)
     _tell(subject, trial, choices, "under this schedule")
     assert trial.result is not None
     return trial.result

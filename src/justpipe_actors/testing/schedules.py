@@ -17,8 +17,8 @@ import anyio
 import attrs
 from anyio.lowlevel import cancel_shielded_checkpoint
 
-from .._util import failpoints as seams
-from .._util.failpoints import Seam, Seams
+from .._util import failpoints
+from .._util.failpoints import FailpointHandler, Seam
 
 
 @attrs.frozen
@@ -162,20 +162,20 @@ class _Shrinking:
 
 
 @contextmanager
-def at_seams(there: Seams) -> Generator[None]:
+def at_seams(there: FailpointHandler) -> Generator[None]:
     """Let something stand at the engine's seams for a while, in all loops.
 
     Raises:
         RuntimeError: something else stands there already.
     """
-    if seams.active is not None:
+    if failpoints.active is not None:
         msg = "Something stands at the seams already; explore one thing at a time."
         raise RuntimeError(msg)
-    seams.active = there
+    failpoints.active = there
     try:
         yield
     finally:
-        seams.active = None
+        failpoints.active = None
 
 
 @attrs.frozen
@@ -245,7 +245,7 @@ class Schedule:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(hold.seconds)
 
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Let it pass: nobody can wait here."""
 
 
@@ -264,9 +264,9 @@ class Fault:
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
         """Fail, if it is time."""
-        self.cross(seam, run_id, who)
+        self.reach_nowait(seam, run_id, who)
 
-    def cross(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Fail, if it is time."""
         if seam is not self.seam:
             return

@@ -355,7 +355,7 @@ async def test_w32_what_a_run_remembers_is_bounded() -> None:
     steps(pipe, d=[])
     async with pipe.run({}, start="m") as run:
         end = await run.wait()
-        ledger = run._run.ledger  # type: ignore[union-attr]
+        run_state = run._run.run_state  # type: ignore[union-attr]
 
     assert len(end.errors) == 1001
     assert end.errors[-1].error == "... and 200 more failures"
@@ -363,14 +363,14 @@ async def test_w32_what_a_run_remembers_is_bounded() -> None:
         ("d", ("c",), 400)
     ]
     books = [
-        ledger.waves,
-        ledger.holders,
-        ledger.fans,
-        ledger.timers,
-        ledger.activations,
+        run_state.waves,
+        run_state.holders,
+        run_state.maps,
+        run_state.timers,
+        run_state.active_invocations,
     ]
     assert [len(book) for book in books] == [0] * len(books)
-    assert len(ledger.tally.latency) < 10
+    assert len(run_state.metrics.latency) < 10
 
 
 async def test_w32_laps_need_no_memory() -> None:
@@ -387,7 +387,7 @@ async def test_w32_laps_need_no_memory() -> None:
     @pipe.step("d")
     def outer(state: Any) -> Any:
         state["outer"] = state.get("outer", 0) + 1
-        most.append(len(state["run"]._run.ledger.waves))
+        most.append(len(state["run"]._run.run_state.waves))
         return "a" if state["outer"] < 200 else None
 
     state: dict[str, Any] = {}
