@@ -16,14 +16,14 @@ import attrs
 
 from . import (
     observability as observability,
-    storage as shelf,
+    storage as storage_package,
     visualization as visualization,
 )
 from ._definition.decorators import HookDecorators, StepDecorators, Target
-from ._definition.names import start_of
+from ._definition.names import start_name
 from ._definition.registry import Registry
-from ._definition.steps import OnFailure, check_policy, is_on
-from ._plan.compiler import Compiled, Settings
+from ._definition.steps import OnFailure, check_failure_policy, is_enabled
+from ._plan.compiler import Compiled, PipeSettings
 from ._plan.description import Described, describe
 from ._run.event_buffer import Overflow
 from ._run.overrides import stand_in_of
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
 
-    _Remembering = tuple[str, Storage, int | None, StatePolicy, int, Redact | None]
+    _PersistenceOptions = tuple[
+        str, Storage, int | None, StatePolicy, int, Redact | None
+    ]
     StateT = TypeVar("StateT", default=Any)
     ContextT = TypeVar("ContextT", default=Any)
 else:  # Python 3.11 knows no defaults; __class_getitem__ has this one
@@ -115,7 +117,7 @@ class Pipe(
         on_failure: OnFailure = "prune",
         log_state: bool | Callable[[Any], str] = True,
     ) -> None:
-        check_policy(on_failure)
+        check_failure_policy(on_failure)
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
@@ -123,14 +125,14 @@ class Pipe(
         self.cancellation_token = cancellation_token or CancellationToken()
         self.state_type: Any = state_type or type(None)
         self.context_type: Any = context_type or type(None)
-        wrapped = [tenacity_retry_middleware] if middleware is None else middleware
-        self.registry = Registry(self.state_type, self.context_type, tuple(wrapped))
-        self.debug = is_on(debug, "JUSTPIPE_ACTORS_DEBUG")
+        layers = [tenacity_retry_middleware] if middleware is None else middleware
+        self.registry = Registry(self.state_type, self.context_type, tuple(layers))
+        self.debug = is_enabled(debug, "JUSTPIPE_ACTORS_DEBUG")
         if persist is None and storage is not None:
             persist = True
-        self.persist = is_on(persist, "JUSTPIPE_ACTORS_PERSIST")
+        self.persist = is_enabled(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
-        self._remembering: _Remembering = (
+        self._persistence_options: _PersistenceOptions = (
             name,
             storage,
             flush_interval,
@@ -139,14 +141,14 @@ class Pipe(
             persist_redact,
         )
         is_asked = storage is not None or flush_interval is not None
-        if is_asked or self._remembering[3:] != ("full", PERSIST_LIMIT, None):
+        if is_asked or self._persistence_options[3:] != ("full", PERSIST_LIMIT, None):
             _ = self._persistence  # finds out now whether these options can be
         self._log_state = log_state
         if self.debug:
             self.registry.add_observer(
                 observability.EventLogger.to_stderr(show_state=log_state is True)
             )
-        self._settings = Settings(
+        self._settings = PipeSettings(
             name=name,
             on_failure=on_failure,
             max_retries=max_retries,
@@ -232,10 +234,10 @@ class Pipe(
         stand_in = stand_in_of(self)
         if stand_in is not None:
             return stand_in.order(state, context, start, queue_size, timeout)
-        label = start_of(start)
+        label = start_name(start)
         self._validate_once(label)
         plan = self.plan()
-        self.registry.finalize()
+        self.registry.freeze()
         return Order(
             plan=plan,
             state=state,
@@ -252,12 +254,12 @@ class Pipe(
 
     @cached_property
     def _persistence(self) -> Persistence:
-        return shelf.Persistence(*self._remembering)
+        return storage_package.Persistence(*self._persistence_options)
 
     def _recorder(self, run_id: str) -> RunRecorder:
         return self._persistence.recorder(run_id, self.describe)
 
-    def redefined(self, registry: Registry, *, persist: bool) -> Self:
+    def with_registry(self, registry: Registry, *, persist: bool) -> Self:
         """Return a pipe like this one with another definition; this one stays as it is."""
         other = copy(self)
         other.registry, other.persist = registry, persist

@@ -81,7 +81,7 @@ class HookSpec:
     """The user's function."""
     injection_metadata: InjectionMetadata = field(default_factory=dict)
     """Its parameters."""
-    wants: Mapping[str, object] = field(default_factory=dict)
+    parameter_types: Mapping[str, object] = field(default_factory=dict)
     """Their types."""
 
 
@@ -138,7 +138,7 @@ class StepShape(Protocol):
         ...
 
     @property
-    def may_go(self) -> Sequence[str]:
+    def declared_routes(self) -> Sequence[str]:
         """Where it may lead by what it returns, as its author says."""
         ...
 

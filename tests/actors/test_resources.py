@@ -38,10 +38,10 @@ async def test_states_and_counts() -> None:
         resources = Resources(tasks.start_soon, anyio.current_time)
         assert resources.statistics() == ()
         it = node(gated)
-        loans: list[Any] = []
+        leases: list[Any] = []
 
         async def borrow() -> None:
-            loans.append(await resources.lend(it))
+            leases.append(await resources.acquire(it))
 
         tasks.start_soon(borrow)
         tasks.start_soon(borrow)
@@ -56,15 +56,15 @@ async def test_states_and_counts() -> None:
             2,
             1,
         )
-        loans[0].report_broken(ConnectionError("gone"))
+        leases[0].report_broken(ConnectionError("gone"))
         (broken,) = resources.statistics()
         assert (broken.state, broken.users, broken.retired) == (
             ResourceState.IDLE,
             0,
             1,
         )
-        for loan in loans:
-            loan.give_back()
+        for lease in leases:
+            lease.release()
         await anyio.wait_all_tasks_blocked()
         (idle,) = resources.statistics()
         assert (idle.retired, idle.last_error) == (0, "ConnectionError: gone")
@@ -77,11 +77,11 @@ async def test_what_is_open_is_lent_without_waiting() -> None:
         resources = Resources(tasks.start_soon, anyio.current_time)
         it = node(plain)
         await resources.open([it])
-        coroutine = resources.lend(it)
+        coroutine = resources.acquire(it)
         with pytest.raises(StopIteration) as caught:
             coroutine.send(None)
         assert caught.value.value.value == "value"
-        caught.value.value.give_back()
+        caught.value.value.release()
         await resources.aclose()
 
 
@@ -98,10 +98,10 @@ async def test_an_opening_that_cannot_begin_leaves_nothing_behind() -> None:
 
         resources = Resources(spawn, anyio.current_time)
         with pytest.raises(RuntimeError, match="no task"):
-            await resources.lend(node(plain))
+            await resources.acquire(node(plain))
         refused = False
-        loan = await resources.lend(node(plain))
-        assert loan.value == "value"
+        lease = await resources.acquire(node(plain))
+        assert lease.value == "value"
         await resources.aclose()
 
 
@@ -118,7 +118,7 @@ async def test_closing_turns_away_who_waits() -> None:
 
         async def borrow() -> None:
             with pytest.raises(ResourceUnavailable) as caught:
-                await resources.lend(node(endless))
+                await resources.acquire(node(endless))
             errors.append(caught.value)
 
         tasks.start_soon(borrow)
@@ -140,10 +140,10 @@ async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
     async with anyio.create_task_group() as tasks:
         resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
         it = node(quitting)
-        (await resources.lend(it)).give_back()
+        (await resources.acquire(it)).release()
         scopes[0].cancel()
         await anyio.wait_all_tasks_blocked()
-        assert (await resources.lend(it)).value == 2
+        assert (await resources.acquire(it)).value == 2
         (stats,) = resources.statistics()
         assert stats.last_error is not None
         assert "it ended by itself" in stats.last_error
@@ -185,10 +185,10 @@ async def test_a_killed_opening_is_a_failure_like_any_other() -> None:
     async with anyio.create_task_group() as tasks:
         resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
         it = node(victim)
-        (await resources.lend(it)).give_back()
+        (await resources.acquire(it)).release()
         tasks_of[0].cancel()
         await anyio.wait_all_tasks_blocked()
-        assert (await resources.lend(it)).value == 2
+        assert (await resources.acquire(it)).value == 2
         (stats,) = resources.statistics()
         assert stats.last_error is not None
         assert "its task was cancelled" in stats.last_error

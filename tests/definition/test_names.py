@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import DefinitionError
-from justpipe_actors._definition.names import label_of, names_of, resolve_name
+from justpipe_actors._definition.names import resolve_name, step_name_of, target_names
 
 
 def fetch() -> None:
@@ -43,13 +43,13 @@ def test_what_names_nothing_is_refused() -> None:
 
 def test_successors_keep_their_order_and_their_duplicates() -> None:
     """A list of targets becomes names in order; a target named twice stays twice."""
-    assert names_of(["b", fetch, "b"], "a") == ("b", "fetch", "b")
+    assert target_names(["b", fetch, "b"], "a") == ("b", "fetch", "b")
 
 
 @pytest.mark.parametrize("nothing", [None, []])
 def test_no_successors_are_no_edges(nothing: object) -> None:
     """None and an empty list both mean that nothing follows."""
-    assert names_of(nothing, "a") == ()
+    assert target_names(nothing, "a") == ()
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,18 @@ def test_no_successors_are_no_edges(nothing: object) -> None:
 def test_a_bad_successor_is_a_definition_error(to: Any, reason: str) -> None:
     """W38: whatever is wrong with ``to``, it is a DefinitionError that names the step."""
     with pytest.raises(DefinitionError, match=reason) as caught:
-        names_of(to, "a")
+        target_names(to, "a")
     assert caught.value.step_name == "a"
 
 
 @pytest.mark.parametrize("name", [None, ""])
 def test_without_a_name_the_function_gives_it(name: str | None) -> None:
     """A missing or empty name is replaced by the function's."""
-    assert label_of(name, fetch) == "fetch"
+    assert step_name_of(name, fetch) == "fetch"
 
 
 @pytest.mark.parametrize(("name", "func"), [(5, fetch), ("a", 5), (None, 5)])
 def test_a_label_needs_a_string_and_a_function(name: object, func: object) -> None:
     """W38: a name that is no string, or a step that is no function, is a DefinitionError."""
     with pytest.raises(DefinitionError):
-        label_of(name, func)
+        step_name_of(name, func)

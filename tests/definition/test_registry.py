@@ -7,7 +7,7 @@ import pytest
 
 from justpipe_actors import DefinitionError, Event, Pipe
 from justpipe_actors._definition.registry import Registry
-from justpipe_actors._definition.steps import Options, StepDef
+from justpipe_actors._definition.steps import StepDef, StepSettings
 from justpipe_actors.abc import Observer
 from justpipe_actors.errors import PipelineValidationWarning
 from justpipe_actors.events import NodeKind
@@ -26,7 +26,7 @@ def step(name: str = "it") -> StepDef:
         kind=NodeKind.STEP,
         func=lambda: None,
         injection={"s": InjectionSource.STATE},
-        options=Options(),
+        options=StepSettings(),
     )
 
 
@@ -57,7 +57,7 @@ def test_a_frozen_registry_refuses_every_change(
     """Once it is finalized, every mutator raises and says that it is frozen."""
     registry = empty()
     mutate(registry)
-    registry.finalize()
+    registry.freeze()
 
     with pytest.raises(RuntimeError, match="frozen after first run"):
         mutate(registry)

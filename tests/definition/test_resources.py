@@ -9,8 +9,8 @@ from typing import Any, Generic, Optional, TypeVar
 
 import pytest
 
-from justpipe_actors._definition.injection import hints_of
-from justpipe_actors._definition.resources import candidates, define_resource
+from justpipe_actors._definition.injection import parameter_types_of
+from justpipe_actors._definition.resources import define_resource, matching_resources
 
 
 T = TypeVar("T")
@@ -108,9 +108,9 @@ async def unresolved() -> AsyncIterator[Nowhere]:  # type: ignore[name-defined] 
         (unresolved, Any),
     ],
 )
-def test_the_declared_type_of_the_value(func: Any, yields: object) -> None:
+def test_the_declared_type_of_the_value(func: Any, value_type: object) -> None:
     """It is what the iterator yields, what the manager gives, or nothing is known."""
-    assert define_resource("it", func).yields == yields
+    assert define_resource("it", func).value_type == value_type
 
 
 def test_a_resources_parameters_are_other_resources() -> None:
@@ -119,7 +119,7 @@ def test_a_resources_parameters_are_other_resources() -> None:
     def func(pool: Db, plain: Any, limit: int = 3) -> Client:
         return Client()
 
-    assert define_resource("it", func).wants == {"pool": Db, "plain": Any}
+    assert define_resource("it", func).parameter_types == {"pool": Db, "plain": Any}
 
 
 RESOURCES = {
@@ -158,7 +158,7 @@ def test_a_parameter_is_matched_by_name_and_else_by_type(
     parameter: str, hint: object, expected: tuple[str, ...]
 ) -> None:
     """A name is enough; a type must fit what is declared, and must not be a plain one."""
-    assert candidates(parameter, hint, RESOURCES) == expected
+    assert matching_resources(parameter, hint, RESOURCES) == expected
 
 
 def test_plain_types_choose_nothing_even_when_they_fit() -> None:
@@ -168,9 +168,9 @@ def test_plain_types_choose_nothing_even_when_they_fit() -> None:
         yield ""
 
     resources = {"text": define_resource("text", text)}
-    (hint,) = hints_of(lambda url: url, "it").values()
+    (hint,) = parameter_types_of(lambda url: url, "it").values()
 
-    assert candidates("url", str, resources) == ()
-    assert candidates("url", str | None, resources) == ()
-    assert candidates("url", str | Db, resources) == ()
-    assert candidates("url", hint, resources) == ()
+    assert matching_resources("url", str, resources) == ()
+    assert matching_resources("url", str | None, resources) == ()
+    assert matching_resources("url", str | Db, resources) == ()
+    assert matching_resources("url", hint, resources) == ()

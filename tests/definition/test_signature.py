@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import pytest
 
 from justpipe_actors import DefinitionError
-from justpipe_actors._definition.injection import analyze
+from justpipe_actors._definition.injection import analyze_parameters
 from justpipe_actors.cancellation import CancellationToken
 from justpipe_actors.specs import InjectionMetadata, InjectionSource as Source
 
@@ -28,7 +28,7 @@ class Context:
 def sources(func: Callable[..., Any], *types: Any, unknown: int = 9) -> list[str]:
     """Return the sources of a function's parameters, in order, as words."""
     state, context = types or (State, Context)
-    found = analyze(func, state, context, unknown_allowed=unknown, step="it")
+    found = analyze_parameters(func, state, context, unknown_allowed=unknown, step="it")
     return [source.value for source in found.values()]
 
 
@@ -198,7 +198,9 @@ def test_too_many_unknown_parameters_are_named() -> None:
 
 def test_one_unknown_parameter_may_be_allowed() -> None:
     """A map worker's item is the one unknown parameter of a step."""
-    found = analyze(lambda item: item, State, Context, unknown_allowed=1, step="it")
+    found = analyze_parameters(
+        lambda item: item, State, Context, unknown_allowed=1, step="it"
+    )
 
     expected: InjectionMetadata = {"item": Source.UNKNOWN}
     assert found == expected

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from justpipe_actors import Stop
-from justpipe_actors._definition.steps import Options, StepDef
+from justpipe_actors._definition.steps import StepDef, StepSettings
 from justpipe_actors.events import NodeKind
 
 
@@ -14,7 +14,7 @@ def step(kind: NodeKind = NodeKind.STEP, **parts: Any) -> StepDef:
         kind=kind,
         func=lambda: None,
         injection={},
-        options=Options(),
+        options=StepSettings(),
         **parts,
     )
 

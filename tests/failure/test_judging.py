@@ -9,12 +9,12 @@ import pytest
 
 from justpipe_actors import errors as errors
 from justpipe_actors._plan.failure_policy import (
-    KEPT,
-    Ask,
+    MAX_KEPT_FAILURES,
+    CallHandler,
     Cancelled,
-    Ending,
-    Journal,
-    Trouble,
+    Failure,
+    FailureLog,
+    TerminationCause,
     Unhandled,
     classify,
     escalate,
@@ -34,11 +34,11 @@ from justpipe_actors.types import (
 CONFIG = FailureClassificationConfig(external_dependency_prefixes=("myclient",))
 
 
-def trouble(
+def failure(
     kind: FailureKind = FailureKind.STEP, error: Exception | None = None
-) -> Trouble:
+) -> Failure:
     """Return a trouble of a kind."""
-    return Trouble(kind, FailureReason.STEP_ERROR, error or ValueError(kind.value), "s")
+    return Failure(kind, FailureReason.STEP_ERROR, error or ValueError(kind.value), "s")
 
 
 def handler(name: str) -> Callback:
@@ -53,9 +53,9 @@ def test_the_chain_is_climbed_not_circled() -> None:
 
     first = escalate(error, 0, (local, everywhere))
     second = escalate(error, 1, (local, everywhere))
-    assert isinstance(first, Ask)
+    assert isinstance(first, CallHandler)
     assert (first.handler, first.level) == (local, 1)
-    assert isinstance(second, Ask)
+    assert isinstance(second, CallHandler)
     assert (second.handler, second.level) == (everywhere, 2)
     assert isinstance(escalate(error, 2, (local, everywhere)), Unhandled)
     assert isinstance(escalate(error, 0, (None, None)), Unhandled)
@@ -66,25 +66,25 @@ def test_the_chain_is_climbed_not_circled() -> None:
 
 def test_the_primary_failure_is_the_earliest_phase() -> None:
     """The first failure of the earliest phase is the cause, whatever came first."""
-    journal = Journal()
+    failure_log = FailureLog()
     shutdown, step, later = (
-        trouble(FailureKind.SHUTDOWN),
-        trouble(FailureKind.STEP),
-        trouble(FailureKind.STEP),
+        failure(FailureKind.SHUTDOWN),
+        failure(FailureKind.STEP),
+        failure(FailureKind.STEP),
     )
     for one in (shutdown, step, later):
-        journal.add(one)
+        failure_log.add(one)
 
-    assert journal.primary is step
+    assert failure_log.primary is step
 
 
 def test_a_journal_is_bounded() -> None:
     """It keeps the first thousand and counts the rest."""
-    journal = Journal()
-    for _ in range(KEPT + 5):
-        journal.add(trouble())
+    failure_log = FailureLog()
+    for _ in range(MAX_KEPT_FAILURES + 5):
+        failure_log.add(failure())
 
-    assert (len(journal.troubles), journal.dropped) == (KEPT, 5)
+    assert (len(failure_log.failures), failure_log.dropped) == (MAX_KEPT_FAILURES, 5)
 
 
 def test_whose_fault_it_is() -> None:
@@ -92,9 +92,9 @@ def test_whose_fault_it_is() -> None:
     away = type("Away", (Exception,), {"__module__": "myclient.http"})()
     records = classify(
         [
-            trouble(error=away),
-            trouble(),
-            trouble(FailureKind.INFRA),
+            failure(error=away),
+            failure(),
+            failure(FailureKind.INFRA),
         ],
         CONFIG,
     )
@@ -116,9 +116,9 @@ def test_whose_fault_it_is() -> None:
 )
 def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
     """A failure before it is listed, and the status is the one from outside."""
-    journal = Journal()
-    journal.add(trouble())
-    end = conclude(Ending(status, "why"), journal, CONFIG, Figures(1.0))
+    failure_log = FailureLog()
+    failure_log.add(failure())
+    end = conclude(TerminationCause(status, "why"), failure_log, CONFIG, Figures(1.0))
 
     assert end.status is status
     assert end.failed_step is None

@@ -11,16 +11,16 @@ import attrs
 import pytest
 
 from justpipe_actors._plan.plan import ResourceNode
-from justpipe_actors._plan.resource_injection import current_lender, equipped
+from justpipe_actors._plan.resource_injection import current_provider, with_resources
 from justpipe_actors.errors import ResourceUnavailable
 
 
 @attrs.define(eq=False)
-class FakeLoan:
+class FakeLease:
     value: object
     log: list[str]
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Note it."""
         self.log.append(f"-{self.value}")
 
@@ -30,51 +30,53 @@ class FakeLoan:
 
 
 @attrs.define(eq=False)
-class FakeLender:
+class FakeProvider:
     log: list[str] = attrs.field(factory=list)
 
-    async def lend(self, node: ResourceNode) -> FakeLoan:
+    async def acquire(self, node: ResourceNode) -> FakeLease:
         """Lend everything but what is called ``none``."""
         if node.name == "none":
             raise ResourceUnavailable("none", "there is none")
         self.log.append(f"+{node.name}")
-        return FakeLoan(node.name, self.log)
+        return FakeLease(node.name, self.log)
 
 
 @pytest.fixture
-def lender() -> Iterator[FakeLender]:
+def provider() -> Iterator[FakeProvider]:
     """Return a lender that is the current one."""
-    fake = FakeLender()
-    token = current_lender.set(fake)
+    fake = FakeProvider()
+    token = current_provider.set(fake)
     yield fake
-    current_lender.reset(token)
+    current_provider.reset(token)
 
 
 def give(func: Callable[..., Any], *names: str, **breaks: type[Exception]) -> Any:
     """Return a function with resources called like its parameters."""
-    needs = {name: ResourceNode(name=name, func=lambda: None) for name in names}
-    return equipped(func, needs, {name: (kind,) for name, kind in breaks.items()})
+    dependencies = {name: ResourceNode(name=name, func=lambda: None) for name in names}
+    return with_resources(
+        func, dependencies, {name: (kind,) for name, kind in breaks.items()}
+    )
 
 
 def test_who_needs_nothing_is_left_alone() -> None:
     """The function itself is called, without a wrapper."""
-    assert equipped(test_who_needs_nothing_is_left_alone, {}, {}) is (
+    assert with_resources(test_who_needs_nothing_is_left_alone, {}, {}) is (
         test_who_needs_nothing_is_left_alone
     )
 
 
-async def test_arguments_are_borrowed_for_the_call(lender: FakeLender) -> None:
+async def test_arguments_are_borrowed_for_the_call(provider: FakeProvider) -> None:
     """In the order of the parameters, and given back when it returns."""
 
     def func(state: int, a: str, b: str) -> str:
-        lender.log.append("call")
+        provider.log.append("call")
         return f"{state}{a}{b}"
 
     assert await give(func, "a", "b")(state=1) == "1ab"
-    assert lender.log == ["+a", "+b", "call", "-a", "-b"]
+    assert provider.log == ["+a", "+b", "call", "-a", "-b"]
 
 
-async def test_nothing_is_kept_when_one_cannot_be_had(lender: FakeLender) -> None:
+async def test_nothing_is_kept_when_one_cannot_be_had(provider: FakeProvider) -> None:
     """What was borrowed before is given back, and the function is not called."""
 
     async def func(a: str, none: str) -> None:
@@ -82,12 +84,12 @@ async def test_nothing_is_kept_when_one_cannot_be_had(lender: FakeLender) -> Non
 
     with pytest.raises(ResourceUnavailable):
         await give(func, "a", "none")()
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
 async def test_only_what_an_error_breaks_is_reported(
-    lender: FakeLender, in_a_group: bool
+    provider: FakeProvider, in_a_group: bool
 ) -> None:
     """By its class, inside an exception group too; the others are only given back."""
 
@@ -97,10 +99,10 @@ async def test_only_what_an_error_breaks_is_reported(
 
     with pytest.raises((ConnectionError, ExceptionGroup)):
         await give(func, "a", "b", a=ConnectionError, b=ValueError)()
-    assert lender.log == ["+a", "+b", "!a", "-a", "-b"]
+    assert provider.log == ["+a", "+b", "!a", "-a", "-b"]
 
 
-async def test_a_base_exception_breaks_nothing(lender: FakeLender) -> None:
+async def test_a_base_exception_breaks_nothing(provider: FakeProvider) -> None:
     """A cancelled call says nothing about what it used."""
 
     async def func(a: str) -> None:
@@ -108,10 +110,10 @@ async def test_a_base_exception_breaks_nothing(lender: FakeLender) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         await give(func, "a", a=Exception)()
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
-async def test_a_stream_stays_a_stream(lender: FakeLender) -> None:
+async def test_a_stream_stays_a_stream(provider: FakeProvider) -> None:
     """Middleware sees an async generator function; the loan lasts until the last item."""
 
     async def func(a: str) -> AsyncIterator[str]:
@@ -121,14 +123,14 @@ async def test_a_stream_stays_a_stream(lender: FakeLender) -> None:
     stream = give(func, "a")
     assert inspect.isasyncgenfunction(stream)
     assert stream.__name__ == "func"
-    items = [(item, list(lender.log)) async for item in stream()]
+    items = [(item, list(provider.log)) async for item in stream()]
 
     assert items == [("a", ["+a"]), ("a", ["+a"])]
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
 async def test_what_is_thrown_into_a_stream_reaches_the_function(
-    lender: FakeLender,
+    provider: FakeProvider,
 ) -> None:
     """It may catch it and go on, as if nobody stood between."""
 
@@ -143,10 +145,12 @@ async def test_what_is_thrown_into_a_stream_reaches_the_function(
     assert await stream.athrow(ValueError()) == "caught"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
-async def test_a_stream_that_is_closed_or_fails_gives_back(lender: FakeLender) -> None:
+async def test_a_stream_that_is_closed_or_fails_gives_back(
+    provider: FakeProvider,
+) -> None:
     """Closed early it breaks nothing; an error of an item may."""
 
     async def func(a: str) -> AsyncIterator[str]:
@@ -156,15 +160,15 @@ async def test_a_stream_that_is_closed_or_fails_gives_back(lender: FakeLender) -
     stream = give(func, "a", a=ConnectionError)()
     await anext(stream)
     await stream.aclose()
-    assert lender.log == ["+a", "-a"]
-    lender.log.clear()
+    assert provider.log == ["+a", "-a"]
+    provider.log.clear()
     with pytest.raises(ConnectionError):
         async for _ in give(func, "a", a=ConnectionError)():
             pass
-    assert lender.log == ["+a", "!a", "-a"]
+    assert provider.log == ["+a", "!a", "-a"]
 
 
-async def test_a_generator_holds_until_it_is_used_up(lender: FakeLender) -> None:
+async def test_a_generator_holds_until_it_is_used_up(provider: FakeProvider) -> None:
     """A map pulls its items long after the call has returned."""
 
     def func(a: str) -> Iterator[str]:
@@ -172,14 +176,14 @@ async def test_a_generator_holds_until_it_is_used_up(lender: FakeLender) -> None
         yield a
 
     items = await give(func, "a")()
-    assert lender.log == ["+a"]
+    assert provider.log == ["+a"]
     assert list(items) == ["a", "a"]
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_generator_nobody_begins_gives_back(
-    lender: FakeLender, is_async: bool
+    provider: FakeProvider, is_async: bool
 ) -> None:
     """Its own cleanup never runs, so dropping it is what counts."""
 
@@ -193,22 +197,24 @@ async def test_a_generator_nobody_begins_gives_back(
         return stream()
 
     items = await give(returning if is_async else plain, "a")()
-    assert lender.log == ["+a"]
+    assert provider.log == ["+a"]
     del items
     gc.collect()
-    assert lender.log == ["+a", "-a"]
+    assert provider.log == ["+a", "-a"]
 
 
-async def test_a_stream_that_a_function_returns_holds_too(lender: FakeLender) -> None:
+async def test_a_stream_that_a_function_returns_holds_too(
+    provider: FakeProvider,
+) -> None:
     """An ``async def`` may return an async generator; its items still use the resource."""
 
     async def func(a: str) -> Any:
         async def items() -> AsyncIterator[str]:
-            lender.log.append("item")
+            provider.log.append("item")
             yield a
 
         return items()
 
     stream = await give(func, "a")()
     assert [item async for item in stream] == ["a"]
-    assert lender.log == ["+a", "item", "-a"]
+    assert provider.log == ["+a", "item", "-a"]

@@ -131,7 +131,7 @@ async def read_all(run: RunStream, into: list[Event]) -> None:
 
 # -- the troubles: what happens to the run next door
 
-Trouble = Callable[[Supervisor, Pipe[State, Any], Random], Coroutine[Any, Any, None]]
+Failure = Callable[[Supervisor, Pipe[State, Any], Random], Coroutine[Any, Any, None]]
 
 
 async def cancelled(
@@ -195,7 +195,7 @@ async def crowd(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) 
             tasks.start_soon(supervisor.run(pipe, {}).wait)
 
 
-TROUBLES: list[Trouble] = [
+TROUBLES: list[Failure] = [
     cancelled,
     late,
     slow,
@@ -219,7 +219,7 @@ async def solo(pipe: Pipe[State, Any]) -> Said:
     return said(events, state)
 
 
-async def beside(trouble: Trouble, random: Random) -> tuple[Said, Said]:
+async def beside(trouble: Failure, random: Random) -> tuple[Said, Said]:
     """Return what a run says beside another in trouble, and what it would alone."""
     pipe = workplace()
     expected = await solo(pipe)
@@ -236,7 +236,7 @@ async def beside(trouble: Trouble, random: Random) -> tuple[Said, Said]:
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda it: it.__name__)
 def test_a_runs_trouble_is_never_its_neighbours(
-    trouble: Trouble, loop_backend: Backend
+    trouble: Failure, loop_backend: Backend
 ) -> None:
     """Whatever happens to a run, under any schedule, its neighbour says what it says alone."""
     for seed in range(40):

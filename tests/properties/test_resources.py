@@ -80,14 +80,14 @@ class Town:
         """Note what is wrong; a resource's exception would only be its failure."""
         self.violations += not is_well
 
-    def build(self, needs: list[list[int]], eager: list[bool]) -> None:
+    def build(self, dependencies: list[list[int]], eager: list[bool]) -> None:
         """Make the nodes."""
         for number in range(4):
-            below = {f"r{n}": self.nodes[n] for n in needs[number] if n < number}
+            below = {f"r{n}": self.nodes[n] for n in dependencies[number] if n < number}
             node = ResourceNode(
                 name=f"r{number}",
                 func=self.function(number),
-                needs=below,
+                dependencies=below,
                 eager=eager[number],
                 shutdown=2.0,
                 start_timeout=3.0,
@@ -133,10 +133,10 @@ class Town:
         await anyio.sleep(one.comes)
         with anyio.move_on_after(one.patience):
             try:
-                loan = await resources.lend(self.nodes[one.wants])
+                lease = await resources.acquire(self.nodes[one.wants])
             except ResourceUnavailable:
                 return
-            value = loan.value
+            value = lease.value
             assert isinstance(value, Value)
             assert value.is_open or self.can_die
             self.at_work += 1
@@ -144,12 +144,12 @@ class Town:
                 await anyio.sleep(one.stays)
                 assert value.is_open or self.can_die
                 if one.breaks:
-                    loan.report_broken(ConnectionError("broken"))
+                    lease.report_broken(ConnectionError("broken"))
                     assert value.is_open or self.can_die
             finally:
                 self.at_work -= 1
-                loan.give_back()
-                loan.give_back()
+                lease.release()
+                lease.release()
 
     async def die(self, life: float) -> None:
         """Fail in the background."""
@@ -160,7 +160,7 @@ class Town:
 @pytest.mark.virtual_time
 @relaxed
 @given(
-    needs=st.lists(
+    dependencies=st.lists(
         st.lists(st.integers(0, 3), max_size=3, unique=True), min_size=4, max_size=4
     ),
     eager=st.lists(st.booleans(), min_size=4, max_size=4),
@@ -175,7 +175,7 @@ class Town:
     cancelled=st.booleans(),
 )
 async def test_resources_are_shared_replaced_and_all_closed(
-    needs: list[list[int]],
+    dependencies: list[list[int]],
     eager: list[bool],
     opening: list[float],
     closing: list[float],
@@ -187,7 +187,7 @@ async def test_resources_are_shared_replaced_and_all_closed(
 ) -> None:
     """Nobody is lent a closed one, what stands on another closes first, and all close once."""
     town = Town(opening, closing, dies_after, fails)
-    town.build(needs, eager)
+    town.build(dependencies, eager)
 
     async def block() -> None:
         async with anyio.create_task_group() as owner:
@@ -202,7 +202,7 @@ async def test_resources_are_shared_replaced_and_all_closed(
                 with anyio.CancelScope(shield=True):
                     await resources.aclose()
             with pytest.raises(ResourceUnavailable, match="owner is closing"):
-                await resources.lend(town.nodes[0])
+                await resources.acquire(town.nodes[0])
             assert all(
                 one.users == 0 and one.retired == 0 for one in resources.statistics()
             )

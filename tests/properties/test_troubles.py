@@ -12,8 +12,8 @@ from justpipe_actors import Event, EventType
 from justpipe_actors.supervisor import Supervisor
 from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
 
+from .failures import Failure, Story, build, failures
 from .test_invariants import check
-from .troubles import Story, Trouble, build, troubles
 
 
 relaxed = settings(
@@ -21,7 +21,7 @@ relaxed = settings(
 )
 
 
-async def play(trouble: Trouble, story: Story) -> tuple[list[Event], dict[str, Any]]:
+async def play(trouble: Failure, story: Story) -> tuple[list[Event], dict[str, Any]]:
     """Run a sketch to its end and return what it said and what its books still hold."""
     with anyio.fail_after(10_000):
         async with build(trouble).run(story, timeout=trouble.seconds) as run:
@@ -38,7 +38,7 @@ async def play(trouble: Trouble, story: Story) -> tuple[list[Event], dict[str, A
     return events, {name: book for name, book in held.items() if book}
 
 
-def check_status(events: list[Event], trouble: Trouble) -> None:
+def check_status(events: list[Event], trouble: Failure) -> None:
     """FINISH says what the stream said."""
     end: PipelineEndData = events[-1].payload
     errors = [
@@ -61,7 +61,7 @@ def check_status(events: list[Event], trouble: Trouble) -> None:
     assert end.metrics.tasks.started == end.metrics.tasks.completed
 
 
-def check_starts(events: list[Event], trouble: Trouble, story: Story) -> None:
+def check_starts(events: list[Event], trouble: Failure, story: Story) -> None:
     """Nothing starts without a reason: a parent that let it, or somebody who named it."""
     started = {e.stage for e in events if e.type is EventType.STEP_START}
     ended = {
@@ -77,7 +77,7 @@ def check_starts(events: list[Event], trouble: Trouble, story: Story) -> None:
             assert any(parent in ended for parent in parents), (number, target)
 
 
-def check_joins(events: list[Event], trouble: Trouble, story: Story) -> None:
+def check_joins(events: list[Event], trouble: Failure, story: Story) -> None:
     """A join that a parent reached and that never began is named, or timed out."""
     end: PipelineEndData = events[-1].payload
     interrupted = end.status is PipelineTerminalStatus.TIMEOUT
@@ -95,7 +95,7 @@ def check_joins(events: list[Event], trouble: Trouble, story: Story) -> None:
             assert target in started | late | named, target
 
 
-def check_pruned(events: list[Event], trouble: Trouble, story: Story) -> None:
+def check_pruned(events: list[Event], trouble: Failure, story: Story) -> None:
     """Nothing runs on the data of a failed step, unless that was wanted."""
     if trouble.on_failure == "continue" or story.named:
         return
@@ -110,10 +110,10 @@ def check_pruned(events: list[Event], trouble: Trouble, story: Story) -> None:
 
 
 @relaxed
-@given(trouble=troubles())
+@given(trouble=failures())
 @pytest.mark.virtual_time
 @pytest.mark.filterwarnings("ignore")
-async def test_trouble_ends(trouble: Trouble) -> None:
+async def test_trouble_ends(trouble: Failure) -> None:
     """Any graph full of trouble ends once, says why, names its joins and holds nothing."""
     story = Story()
     events, held = await play(trouble, story)
@@ -131,10 +131,10 @@ async def test_trouble_ends(trouble: Trouble) -> None:
 
 
 @relaxed
-@given(trouble=troubles())
+@given(trouble=failures())
 @pytest.mark.virtual_time
 @pytest.mark.filterwarnings("ignore")
-async def test_trouble_is_the_same_in_company(trouble: Trouble) -> None:
+async def test_trouble_is_the_same_in_company(trouble: Failure) -> None:
     """A run that shares its actors ends as it does alone."""
     stories = [Story(), Story(), Story()]
     alone, _ = await play(trouble, stories[2])

@@ -11,11 +11,11 @@ from ..abc import EventHook, Middleware, ObserverProtocol
 from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
 from ..specs import BarrierType, resolve_name
-from .injection import hints_of
-from .names import label_of, name_of, names_of
+from .injection import parameter_types_of
+from .names import name_of, step_name_of, target_names
 from .registry import Registry
 from .resources import define_resource
-from .steps import Join, StepDef, check_window, options_of, routes_of
+from .steps import JoinSettings, StepDef, build_options, build_routes, check_window
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
@@ -73,7 +73,7 @@ class StepDecorators:
         Raises:
             DefinitionError: something about it cannot be.
         """
-        join = Join(barrier_timeout, barrier_type, on_error)
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
         if callable(name) and not isinstance(name, str):
             self._decorate(NodeKind.STEP, None, join, kwargs, to=to)(name)
             return name
@@ -114,7 +114,7 @@ class StepDecorators:
         return self._decorate(
             NodeKind.MAP,
             name,
-            Join(barrier_timeout, barrier_type, on_error),
+            JoinSettings(barrier_timeout, barrier_type, on_error),
             kwargs,
             to=to,
             each=worker,
@@ -150,9 +150,9 @@ class StepDecorators:
         return self._decorate(
             NodeKind.SWITCH,
             name,
-            Join(barrier_timeout, barrier_type, on_error),
+            JoinSettings(barrier_timeout, barrier_type, on_error),
             kwargs,
-            routes=routes_of(to, label),
+            routes=build_routes(to, label),
             default=name_of(default, role="default=", step=label) if default else None,
         )
 
@@ -184,11 +184,11 @@ class StepDecorators:
         if pipeline is None:
             msg = "@pipe.sub needs pipeline=, the pipe to run."
             raise DefinitionError(msg)
-        join = Join(barrier_timeout, barrier_type, on_error)
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return self._decorate(NodeKind.SUB, name, join, kwargs, to=to, child=pipeline)
 
     def _refuse_bare(self, kind: str, name: object) -> None:
-        self.registry.check_open()
+        self.registry.check_not_frozen()
         if name is not None and not isinstance(name, str):
             msg = f"@pipe.{kind} needs arguments: write @pipe.{kind}(...)."
             raise DefinitionError(msg)
@@ -197,29 +197,29 @@ class StepDecorators:
         self,
         kind: NodeKind,
         name: str | None,
-        join: Join,
+        join: JoinSettings,
         kwargs: dict[str, Any],
         *,
         to: Any = None,
         **parts: Any,
     ) -> Callable[[FuncT], FuncT]:
         registry = self.registry
-        registry.check_open()
-        targets = names_of(to, str(name or kind.value))
+        registry.check_not_frozen()
+        targets = target_names(to, str(name or kind.value))
 
         def register(func: FuncT) -> FuncT:
-            label = label_of(name, func)
-            registry.check_free(label)
-            injection = registry.injection_of(func, label)
-            handler = registry.handler_of(join.on_error, label)
-            options = options_of(func, label, join, kwargs, handler)
+            label = step_name_of(name, func)
+            registry.check_name_is_free(label)
+            injection = registry.analyze_step(func, label)
+            handler = registry.analyze_handler(join.on_error, label)
+            options = build_options(func, label, join, kwargs, handler)
             registry.add_step(
                 StepDef(
                     name=label,
                     kind=kind,
                     func=func,
                     injection=injection,
-                    wants=hints_of(func, label),
+                    parameter_types=parameter_types_of(func, label),
                     options=options,
                     to=targets,
                     **parts,
@@ -243,13 +243,13 @@ class HookDecorators:
 
     def on_startup(self, func: FuncT) -> FuncT:
         """Call this before the first step of every run."""
-        _doubt_generator(func)
+        _warn_about_generator(func)
         self.registry.add_startup(func)
         return func
 
     def on_shutdown(self, func: FuncT) -> FuncT:
         """Call this when a run ends, however it ends."""
-        _doubt_generator(func)
+        _warn_about_generator(func)
         self.registry.add_shutdown(func)
         return func
 
@@ -309,7 +309,7 @@ class HookDecorators:
         """
 
         def register(func: Any) -> Any:
-            label = label_of(name, func)
+            label = step_name_of(name, func)
             times = {"shutdown": shutdown, "start_timeout": start_timeout}
             resource = define_resource(label, func, eager=eager, **times)
             self.registry.add_resource(resource)
@@ -334,7 +334,7 @@ class HookDecorators:
         self.registry.add_observer(observer)
 
 
-def _doubt_generator(func: Callable[..., Any]) -> None:
+def _warn_about_generator(func: Callable[..., Any]) -> None:
     """Warn of a hook that yields: calling it makes a generator, and runs nothing."""
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         warnings.warn(

@@ -39,25 +39,25 @@ _NAMES = {
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-TAKEN = frozenset(_NAMES)
+RESERVED_NAMES = frozenset(_NAMES)
 """Names of parameters that have a meaning of their own."""
 
-Claim = Callable[[str, object], bool]
+ResourcePredicate = Callable[[str, object], bool]
 """Whether a parameter of a name and type stands for something else, a resource."""
 
 
-def _nobody(_name: str, _hint: object) -> bool:
+def _never_resource(_name: str, _hint: object) -> bool:
     return False
 
 
-def analyze(
+def analyze_parameters(
     func: Callable[..., object],
     state_type: object,
     context_type: object,
     *,
     unknown_allowed: int,
     step: str,
-    is_resource: Claim = _nobody,
+    is_resource: ResourcePredicate = _never_resource,
 ) -> InjectionMetadata:
     """Say where each parameter without a default gets its value.
 
@@ -68,7 +68,7 @@ def analyze(
         name: InjectionSource.RESOURCE
         if is_resource(name, hint)
         else _source_of(name, hint, state_type, context_type)
-        for name, hint in hints_of(func, step).items()
+        for name, hint in parameter_types_of(func, step).items()
     }
     unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
     if len(unknown) > unknown_allowed:
@@ -82,7 +82,7 @@ def analyze(
     return found
 
 
-def hints_of(func: Callable[..., object], step: str) -> dict[str, object]:
+def parameter_types_of(func: Callable[..., object], step: str) -> dict[str, object]:
     """Return the parameters without a default, in order, and their types.
 
     Raises:
@@ -91,10 +91,10 @@ def hints_of(func: Callable[..., object], step: str) -> dict[str, object]:
     return dict(_injectable(func, step))
 
 
-def result_of(func: Callable[..., object]) -> object:
+def return_type_of(func: Callable[..., object]) -> object:
     """Return the declared type of a function's result; ``Any`` when it has none."""
     annotation = getattr(func, "__annotations__", {}).get("return", Any)
-    return _resolved(annotation, _scope_of(func))
+    return _resolved(annotation, _namespace_of(func))
 
 
 def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, object]]:
@@ -103,7 +103,7 @@ def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, o
     except (TypeError, ValueError) as error:
         msg = f"'{step}': cannot read the signature of {func!r}."
         raise DefinitionError(msg, step_name=step) from error
-    scope = _scope_of(func)
+    scope = _namespace_of(func)
     for parameter in parameters:
         if parameter.kind in _VARIADIC or parameter.default is not parameter.empty:
             continue
@@ -124,17 +124,17 @@ def _resolved(hint: object, scope: dict[str, Any]) -> object:
         return Any if isinstance(hint, str) else hint
 
 
-def _scope_of(func: Callable[..., object]) -> dict[str, Any]:
+def _namespace_of(func: Callable[..., object]) -> dict[str, Any]:
     inner = inspect.unwrap(getattr(func, "func", func))
     inner = getattr(inner, "__func__", inner)
     found = getattr(inner, "__globals__", None)
     if found is None:
         module = sys.modules.get(type(func).__module__)
         return dict(vars(module)) if module else {}
-    return {**found, **_closure_of(inner)}
+    return {**found, **_closure_variables(inner)}
 
 
-def _closure_of(func: Any) -> dict[str, Any]:
+def _closure_variables(func: Any) -> dict[str, Any]:
     """Return the enclosing variables that have a value by now.
 
     ``inspect.getclosurevars`` gives up on the first that has none, and a step that
@@ -167,10 +167,12 @@ def _source_of(
     return by_name
 
 
-def alternatives(hint: object) -> tuple[object, ...]:
+def union_members(hint: object) -> tuple[object, ...]:
     """Return the members of a union but None; of anything else, itself."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return tuple(one for one in typing.get_args(hint) if one is not type(None))
+        return tuple(
+            member for member in typing.get_args(hint) if member is not type(None)
+        )
     return (hint,)
 
 
@@ -178,9 +180,9 @@ def fits(declared: object, hint: object) -> bool:
     """Tell whether a value of the declared type may go where the hint stands."""
     if declared is Any or hint is Any:
         return False
-    members = alternatives(hint)
+    members = union_members(hint)
     if members != (hint,):
-        return any(fits(declared, one) for one in members)
+        return any(fits(declared, member) for member in members)
     hint = type(None) if hint is None else hint
     if declared is hint:
         return True

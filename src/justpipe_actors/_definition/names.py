@@ -21,7 +21,7 @@ def name_of(target: object, *, role: str, step: str) -> str:
     raise DefinitionError(msg, step_name=step)
 
 
-def label_of(name: object, func: object) -> str:
+def step_name_of(name: object, func: object) -> str:
     """Return what a decorated function's step is called.
 
     Raises:
@@ -37,7 +37,7 @@ def label_of(name: object, func: object) -> str:
     return label or resolve_name(func)
 
 
-def names_of(to: object, step: str, role: str = "to=") -> tuple[str, ...]:
+def target_names(to: object, step: str, role: str = "to=") -> tuple[str, ...]:
     """Return the steps that an argument names, in order.
 
     Raises:
@@ -59,7 +59,7 @@ def names_of(to: object, step: str, role: str = "to=") -> tuple[str, ...]:
     raise DefinitionError(msg, step_name=step)
 
 
-def start_of(start: object) -> str | None:
+def start_name(start: object) -> str | None:
     """Resolve where a run is asked to begin; None is at the roots.
 
     Raises:

@@ -11,8 +11,8 @@ import attrs
 from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionMetadataMap, resolve_name
-from .injection import analyze, fits, hints_of
-from .resources import ResourceDef, candidates
+from .injection import analyze_parameters, fits, parameter_types_of
+from .resources import ResourceDef, matching_resources
 from .steps import StepDef
 
 
@@ -63,7 +63,7 @@ class Registry:
         }
 
     @property
-    def specs(self) -> dict[str, HookSpec]:
+    def hook_specs(self) -> dict[str, HookSpec]:
         """The hooks and the handler with what they want injected, by what they are."""
         groups = (
             ("on_startup", self.startup_hooks),
@@ -76,11 +76,11 @@ class Registry:
             for hook in hooks
         }
 
-    def finalize(self) -> None:
+    def freeze(self) -> None:
         """Freeze the definition: it has been run."""
         self.is_frozen = True
 
-    def check_open(self) -> None:
+    def check_not_frozen(self) -> None:
         """Refuse to change a definition that has been run.
 
         Raises:
@@ -99,50 +99,54 @@ class Registry:
         Raises:
             DefinitionError: the name is taken.
         """
-        self.check_free(step.name)
+        self.check_name_is_free(step.name)
         self._steps[step.name] = step
         self.version += 1
 
-    def check_free(self, name: str) -> None:
+    def check_name_is_free(self, name: str) -> None:
         """Refuse a name that is taken.
 
         Raises:
             DefinitionError: it is.
         """
-        self.check_open()
+        self.check_not_frozen()
         if name in self._steps:
             msg = f"Step '{name}' is already registered; pass name= to tell them apart."
             raise DefinitionError(msg, step_name=name)
 
-    def injection_of(self, func: Callable[..., Any], step: str) -> InjectionMetadata:
+    def analyze_step(self, func: Callable[..., Any], step: str) -> InjectionMetadata:
         """Analyse a step's function: one parameter may be unknown, a map's item.
 
         Raises:
             DefinitionError: more are.
         """
-        return self._analyzed(func, step, 1)
+        return self._analyze(func, step, 1)
 
-    def handler_of(self, func: Callable[..., Any] | None, step: str) -> HookSpec | None:
+    def analyze_handler(
+        self, func: Callable[..., Any] | None, step: str
+    ) -> HookSpec | None:
         """Analyse a step's own handler, if it has one.
 
         Raises:
             DefinitionError: it has unknown parameters.
         """
-        return self.hook(func, f"{step}.on_error") if func else None
+        return self.analyze_hook(func, f"{step}.on_error") if func else None
 
-    def hook(self, func: Any, role: str) -> HookSpec:
+    def analyze_hook(self, func: Any, role: str) -> HookSpec:
         """Analyse a hook or handler: it may have no unknown parameter.
 
         Raises:
             DefinitionError: it has.
         """
         _check_callable(func, role)
-        return HookSpec(func, self._analyzed(func, role, 0), hints_of(func, role))
+        return HookSpec(
+            func, self._analyze(func, role, 0), parameter_types_of(func, role)
+        )
 
-    def _analyzed(
+    def _analyze(
         self, func: Callable[..., Any], label: str, unknown_allowed: int
     ) -> InjectionMetadata:
-        return analyze(
+        return analyze_parameters(
             func,
             self.state_type,
             self.context_type,
@@ -157,12 +161,12 @@ class Registry:
         What is typed as the state or the context is no resource, unless it has the name
         of one that is of this type too.
         """
-        if not candidates(parameter, hint, self.resources):
+        if not matching_resources(parameter, hint, self.resources):
             return False
         if not (fits(self.state_type, hint) or fits(self.context_type, hint)):
             return True
         namesake = self.resources.get(parameter)
-        return namesake is not None and fits(namesake.yields, hint)
+        return namesake is not None and fits(namesake.value_type, hint)
 
     def add_resource(self, resource: ResourceDef) -> None:
         """Register a resource.
@@ -170,7 +174,7 @@ class Registry:
         Raises:
             DefinitionError: the name is taken.
         """
-        self.check_open()
+        self.check_not_frozen()
         if resource.name in self.resources:
             msg = (
                 f"Resource '{resource.name}' is already registered; "
@@ -182,20 +186,20 @@ class Registry:
 
     def add_startup(self, func: Callable[..., Any]) -> None:
         """Append a hook that runs before START."""
-        self.check_open()
-        self.startup_hooks += (self.hook(func, "on_startup"),)
+        self.check_not_frozen()
+        self.startup_hooks += (self.analyze_hook(func, "on_startup"),)
         self.version += 1
 
     def add_shutdown(self, func: Callable[..., Any]) -> None:
         """Append a hook that runs before FINISH."""
-        self.check_open()
-        self.shutdown_hooks += (self.hook(func, "on_shutdown"),)
+        self.check_not_frozen()
+        self.shutdown_hooks += (self.analyze_hook(func, "on_shutdown"),)
         self.version += 1
 
     def set_error_hook(self, func: Callable[..., Any]) -> None:
         """Set the pipe's handler."""
-        self.check_open()
-        self.error_hook = self.hook(func, "on_error")
+        self.check_not_frozen()
+        self.error_hook = self.analyze_hook(func, "on_error")
         self.version += 1
 
     def add_middleware(self, middleware: Middleware) -> None:
@@ -204,7 +208,7 @@ class Registry:
         Raises:
             DefinitionError: it is not callable.
         """
-        self.check_open()
+        self.check_not_frozen()
         _check_callable(middleware, "A middleware")
         self.middleware += (middleware,)
         self.version += 1
@@ -215,7 +219,7 @@ class Registry:
         Raises:
             DefinitionError: it is not callable.
         """
-        self.check_open()
+        self.check_not_frozen()
         _check_callable(hook, "An event hook")
         self.event_hooks += (hook,)
 
@@ -225,7 +229,7 @@ class Registry:
         Raises:
             TypeError: it lacks a hook, or one is not ``async def``.
         """
-        self.check_open()
+        self.check_not_frozen()
         validate_observer(observer)
         self.observers += (observer,)
 

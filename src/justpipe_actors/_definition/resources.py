@@ -16,10 +16,16 @@ from typing import Any
 import attrs
 
 from ..errors import DefinitionError
-from .injection import TAKEN, alternatives, fits, hints_of, result_of
+from .injection import (
+    RESERVED_NAMES,
+    fits,
+    parameter_types_of,
+    return_type_of,
+    union_members,
+)
 
 
-PLAIN_TYPES = (
+AMBIGUOUS_TYPES = (
     *(object, type(None), bool, int, float, complex, str, bytes, bytearray),
     *(dict, list, tuple, set, frozenset),
 )
@@ -41,9 +47,9 @@ class ResourceDef:
     """Unique in the pipe; parameters of this name receive it."""
     func: Callable[..., Any]
     """Returns an async context manager, or is an async generator function."""
-    yields: object
+    value_type: object
     """The declared type of its value; ``Any`` when nothing is declared."""
-    wants: Mapping[str, object]
+    parameter_types: Mapping[str, object]
     """Its own parameters, each another resource, and their types."""
     eager: bool = False
     """Whether it is opened before anybody asks for it."""
@@ -63,7 +69,7 @@ def check_resource(definition: ResourceDef) -> None:
     if not name.isidentifier():
         msg = f"Resource '{name}': pass name=, a name that a parameter can have."
         raise DefinitionError(msg)
-    if name in TAKEN:
+    if name in RESERVED_NAMES:
         msg = (
             f"A resource cannot be called '{name}': such a parameter receives something "
             "else already. Pass another name=."
@@ -80,15 +86,15 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
     definition = ResourceDef(
         name=name,
         func=func,
-        yields=_value_of(func),
-        wants=hints_of(func, f"resource {name}"),
+        value_type=_value_type_of(func),
+        parameter_types=parameter_types_of(func, f"resource {name}"),
         **options,
     )
     check_resource(definition)
     return definition
 
 
-def candidates(
+def matching_resources(
     parameter: str, hint: object, resources: Mapping[str, ResourceDef]
 ) -> tuple[str, ...]:
     """Return the resources a parameter may stand for: the one of its name, else by type."""
@@ -98,26 +104,26 @@ def candidates(
 
 
 def _of_type(hint: object, resources: Iterable[ResourceDef]) -> Iterator[str]:
-    telling = [one for one in alternatives(hint) if _is_telling(one)]
+    specific = [member for member in union_members(hint) if _is_specific(member)]
     for resource in resources:
-        if any(_matches(resource.yields, one) for one in telling):
+        if any(_matches(resource.value_type, member) for member in specific):
             yield resource.name
 
 
-def _matches(yields: object, hint: object) -> bool:
-    return yields is not Any and (yields == hint or fits(yields, hint))
+def _matches(value_type: object, hint: object) -> bool:
+    return value_type is not Any and (value_type == hint or fits(value_type, hint))
 
 
-def _is_telling(hint: object) -> bool:
+def _is_specific(hint: object) -> bool:
     origin = typing.get_origin(hint) or hint
-    return hint is not Any and origin not in PLAIN_TYPES
+    return hint is not Any and origin not in AMBIGUOUS_TYPES
 
 
-def _value_of(func: Callable[..., Any]) -> object:
+def _value_type_of(func: Callable[..., Any]) -> object:
     """Return the declared type of what entering the resource gives."""
     if isinstance(func, type):
         return func
-    declared = result_of(func)
+    declared = return_type_of(func)
     origin = typing.get_origin(declared)
     if origin in _WRAPPERS:
         return (typing.get_args(declared) or (Any,))[0]

@@ -15,11 +15,11 @@ from ..errors import DefinitionError
 from ..events import NodeKind
 from ..signals import Stop
 from ..specs import BarrierType, HookSpec, InjectionMetadata, Routes
-from .names import name_of, names_of
+from .names import name_of, target_names
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Options:
+class StepSettings:
     """What the decorators of all four kinds take."""
 
     barrier_timeout: float | None = None
@@ -38,7 +38,7 @@ class Options:
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     placement: str | Placement | None = None
     """Where a synchronous function runs."""
-    may_go: tuple[str, ...] = ()
+    declared_routes: tuple[str, ...] = ()
     """Where its answers may lead, as the user says; drawings believe it."""
     extra: dict[str, Any] = attrs.field(factory=dict)
     """Keyword arguments for middleware."""
@@ -56,9 +56,9 @@ class StepDef:
     """The user's function."""
     injection: InjectionMetadata
     """Where its parameters come from."""
-    options: Options
+    options: StepSettings
     """The rest of the decorator."""
-    wants: Mapping[str, object] = attrs.field(factory=dict)
+    parameter_types: Mapping[str, object] = attrs.field(factory=dict)
     """The types of its parameters."""
     to: tuple[str, ...] = ()
     """Static successors, duplicates kept."""
@@ -84,9 +84,9 @@ class StepDef:
         return self.options.on_error.func if self.options.on_error else None
 
     @property
-    def may_go(self) -> tuple[str, ...]:
+    def declared_routes(self) -> tuple[str, ...]:
         """Where its answers may lead, as the user says."""
-        return self.options.may_go
+        return self.options.declared_routes
 
     @property
     def route_targets(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ TRUTHY = ("1", "true", "yes", "on")
 
 
 @attrs.frozen
-class Join:
+class JoinSettings:
     """How a step waits for its parents, and who is asked when it fails."""
 
     barrier_timeout: float | None
@@ -123,14 +123,14 @@ class Join:
     """The step's own handler, as the user wrote it."""
 
 
-def is_on(value: object, variable: str) -> bool:
+def is_enabled(value: object, variable: str) -> bool:
     """Return what an option says, or what its environment variable says instead."""
     if value is not None:
         return bool(value)
     return os.environ.get(variable, "").strip().lower() in TRUTHY
 
 
-def check_policy(on_failure: object) -> None:
+def check_failure_policy(on_failure: object) -> None:
     """Refuse a policy that does not exist.
 
     Raises:
@@ -152,7 +152,7 @@ def check_window(max_concurrency: object) -> None:
         raise DefinitionError(msg)
 
 
-def routes_of(to: object, label: str) -> Routes:
+def build_routes(to: object, label: str) -> Routes:
     """Return a switch's routes by name; the user's dict may change afterwards.
 
     Raises:
@@ -172,20 +172,20 @@ def routes_of(to: object, label: str) -> Routes:
     raise DefinitionError(msg, step_name=label)
 
 
-def options_of(
+def build_options(
     func: Callable[..., Any],
     label: str,
-    join: Join,
+    join: JoinSettings,
     extra: dict[str, Any],
     handler: HookSpec | None,
-) -> Options:
+) -> StepSettings:
     """Return a step's options; what nobody knows is left to middleware.
 
     Raises:
         DefinitionError: one of them cannot be.
     """
     extra = dict(extra)
-    options = Options(
+    options = StepSettings(
         barrier_timeout=join.barrier_timeout,
         barrier_type=join.barrier_type or BarrierType.ALL,
         on_error=handler,
@@ -193,8 +193,8 @@ def options_of(
         retries=extra.pop("retries", 0),
         concurrency=extra.pop("concurrency", None),
         placement=extra.pop("placement", None),
-        breaks=_breaks_of(extra.pop("breaks", None), label),
-        may_go=names_of(extra.pop("routes", None), label, role="routes="),
+        breaks=_breaking_errors(extra.pop("breaks", None), label),
+        declared_routes=target_names(extra.pop("routes", None), label, role="routes="),
         extra=extra,
     )
     _check_concurrency(label, options.concurrency)
@@ -202,16 +202,18 @@ def options_of(
     return options
 
 
-def _breaks_of(breaks: object, label: str) -> Mapping[str, tuple[type[Exception], ...]]:
+def _breaking_errors(
+    breaks: object, label: str
+) -> Mapping[str, tuple[type[Exception], ...]]:
     """Return the errors that break resources, by parameter; one error may stand alone."""
     given = {} if breaks is None else breaks
     if isinstance(given, Mapping):
-        found = {
-            str(parameter): kinds if isinstance(kinds, tuple) else (kinds,)
-            for parameter, kinds in given.items()
+        errors = {
+            str(parameter): classes if isinstance(classes, tuple) else (classes,)
+            for parameter, classes in given.items()
         }
-        if all(_is_error(kind) for kinds in found.values() for kind in kinds):
-            return found
+        if all(_is_error(kind) for classes in errors.values() for kind in classes):
+            return errors
     msg = (
         f"Step '{label}': breaks must be a dict from parameters to exception classes, "
         f"not {breaks!r}."
@@ -252,8 +254,8 @@ def _is_count(value: object) -> bool:
 
 def _is_async(func: Any) -> bool:
     inner = getattr(func, "func", func)
-    faces = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
+    callables = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
     return any(
-        inspect.iscoroutinefunction(face) or inspect.isasyncgenfunction(face)
-        for face in faces
+        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
+        for candidate in callables
     )

@@ -10,16 +10,16 @@ from typing import assert_never
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import StepNode, SwitchNode
 from .._plan.step_results import (
-    Again,
-    Answer,
-    Cut,
-    Descend,
-    Fail,
-    FanOut,
-    GoTo,
-    Halt,
-    Pause,
+    FailStep,
     Proceed,
+    RetryStep,
+    SkipSuccessors,
+    StartChildRun,
+    StartMap,
+    StartNamedStep,
+    StepResult,
+    StopRun,
+    SuspendRun,
 )
 from .._util.text import text_of
 from ..errors import IgnoredValueWarning, StepAborted
@@ -136,7 +136,7 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
         logging.getLogger("justpipe_actors").warning("%s", text)
 
 
-def commit_result(invocation: Invocation, answer: Answer) -> None:  # noqa: C901 - one row an answer
+def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
     match answer:
         case Proceed():
@@ -144,21 +144,21 @@ def commit_result(invocation: Invocation, answer: Answer) -> None:  # noqa: C901
                 warn_ignored(invocation, answer.ignored)
             publish_step_end(invocation)
             _report(invocation, Report.PRUNED if answer.pruned else Report.ARRIVED)
-        case Fail():
+        case FailStep():
             _fail(invocation, answer)
-        case Again() if not invocation.run_state.halted:
+        case RetryStep() if not invocation.run_state.halted:
             _retry(invocation)
-        case Pause(reason):
+        case SuspendRun(reason):
             _pause(invocation, reason)
-        case Halt():
+        case StopRun():
             publish_step_end(invocation)
             invocation.run_state.halt()
-        case GoTo(target):
+        case StartNamedStep(target):
             _go_to(invocation, target)
-        case Cut() | Again():
+        case SkipSuccessors() | RetryStep():
             publish_step_end(invocation)
             _report(invocation, Report.PRUNED)
-        case FanOut() | Descend():
+        case StartMap() | StartChildRun():
             msg = f"{type(answer).__name__} was never carried out"
             raise AssertionError(msg)
         case _:
@@ -175,31 +175,31 @@ def release_map_slot(invocation: Invocation) -> None:
         mapping.item_done(failed=invocation.failed)
 
 
-def commit_expiry(invocation: Invocation, answer: Answer) -> None:  # noqa: C901 - one row an answer
+def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901 - one row an answer
     """Put what follows from a barrier's timeout; the join itself does not run."""
     run_state, node = invocation.run_state, invocation.node
     wave = run_state.wave_of(invocation.message)
     report = Report.PRUNED
     match answer:
-        case Fail():
+        case FailStep():
             _fail(invocation, answer)
             return
-        case GoTo(target):
+        case StartNamedStep(target):
             report = Report.ABSENT
             if not run_state.halted and routing.start_named_step(
                 run_state, wave, node, target
             ):
                 return
-        case Again():
+        case RetryStep():
             if not run_state.halted:
                 routing.start_step(run_state, node.name, wave)
             return
-        case Pause(reason):
+        case SuspendRun(reason):
             publish_suspend(invocation, reason)
             run_state.halt()
-        case Halt():
+        case StopRun():
             run_state.halt()
-        case Proceed() | Cut() | FanOut() | Descend():
+        case Proceed() | SkipSuccessors() | StartMap() | StartChildRun():
             pass
         case _:
             assert_never(answer)
@@ -208,7 +208,7 @@ def commit_expiry(invocation: Invocation, answer: Answer) -> None:  # noqa: C901
 
 def _report(invocation: Invocation, report: Report, chosen: str | None = None) -> None:
     node, run_state = invocation.actor.node, invocation.run_state
-    if node.leads_nowhere:
+    if node.is_leaf:
         return
     wave, cause = run_state.wave_of(invocation.message), invocation.ids.invocation
     routing.report_to_successors(
@@ -262,7 +262,7 @@ def _retry(invocation: Invocation) -> None:
 # -- failures
 
 
-def _fail(invocation: Invocation, failure: Fail) -> None:
+def _fail(invocation: Invocation, failure: FailStep) -> None:
     verdict = escalate(failure.error, 0, ())
     if isinstance(verdict, Cancelled):
         _cancel(invocation, verdict.reason)

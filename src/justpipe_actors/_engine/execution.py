@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 from .._definition.names import resolve_name
-from .._plan.failure_policy import Ask, escalate, link
+from .._plan.failure_policy import CallHandler, escalate, set_cause
 from .._plan.plan import (
     NO_ITEM,
     NO_VALUES,
@@ -30,14 +30,14 @@ from .._plan.plan import (
 )
 from .._plan.step_results import (
     PROCEED,
-    Again,
-    Answer,
-    Descend,
-    Fail,
-    FanOut,
-    GoTo,
-    Halt,
-    interpret,
+    FailStep,
+    RetryStep,
+    StartChildRun,
+    StartMap,
+    StartNamedStep,
+    StepResult,
+    StopRun,
+    interpret_result,
 )
 from .._util import failpoints
 from .._util.failpoints import Seam
@@ -97,34 +97,34 @@ StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
 """Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
-async def run_child(invocation: Invocation, order: Descend) -> Answer:
+async def run_child(invocation: Invocation, order: StartChildRun) -> StepResult:
     """Run a child and say what its end means for this step."""
     outcome: ChildOutcome = await invocation.run_state.start_child(
         invocation, order.pipe, order.state
     )
     match outcome.status:
         case PipelineTerminalStatus.SUCCESS:
-            return Halt() if outcome.suspended else PROCEED
+            return StopRun() if outcome.suspended else PROCEED
         case PipelineTerminalStatus.FAILED | PipelineTerminalStatus.TIMEOUT:
             error = outcome.error or ChildRunFailed(
                 invocation.node.name, outcome.text or ""
             )
-            return Fail(error, f"{invocation.node.name}:{outcome.step or 'system'}")
+            return FailStep(error, f"{invocation.node.name}:{outcome.step or 'system'}")
         case PipelineTerminalStatus.CANCELLED | PipelineTerminalStatus.CLIENT_CLOSED:
-            return Fail(PipelineCancelled(outcome.text or "Cancelled"))
+            return FailStep(PipelineCancelled(outcome.text or "Cancelled"))
     assert_never(outcome.status)
 
 
-def choose(node: SwitchNode, value: object) -> Answer:
+def choose(node: SwitchNode, value: object) -> StepResult:
     """Return where to go, or the error that there is no way."""
     target = _look_up(node, value)
     if target is None and node.default is not None:
-        return GoTo(node.default)
+        return StartNamedStep(node.default)
     if target is None:
-        return Fail(_no_route(node, value))
+        return FailStep(_no_route(node, value))
     if target is Stop or isinstance(target, Stop):
-        return Halt()
-    return GoTo(resolve_name(target))
+        return StopRun()
+    return StartNamedStep(resolve_name(target))
 
 
 def _look_up(node: SwitchNode, value: object) -> object:
@@ -141,15 +141,15 @@ def _no_route(node: SwitchNode, value: object) -> NoRouteError:
     return NoRouteError(node.name, repr_of(value), names, hint)
 
 
-async def call_within_timeout(invocation: Invocation) -> Answer:
+async def call_within_timeout(invocation: Invocation) -> StepResult:
     """Ask the step's function, for as long as its timeout allows."""
     timeout = invocation.node.timeout
     with anyio.move_on_after(timeout) as limit:
         return await _call_step(invocation, limit)
-    return Fail(StepTimeoutError(invocation.node.name, timeout or 0))
+    return FailStep(StepTimeoutError(invocation.node.name, timeout or 0))
 
 
-async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> Answer:
+async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> StepResult:
     if failpoints.active is not None:
         try:
             await failpoints.active.reach(
@@ -160,7 +160,7 @@ async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> Answer
     return begin_call(invocation) or await finish_call(invocation, limit)
 
 
-def begin_call(invocation: Invocation) -> Answer | None:
+def begin_call(invocation: Invocation) -> StepResult | None:
     """Call the step's function; None when there is more to do with what it returned.
 
     Most functions neither wait nor have an answer, and are done with here.
@@ -185,7 +185,7 @@ def begin_call(invocation: Invocation) -> Answer | None:
 
 async def finish_call(
     invocation: Invocation, limit: anyio.CancelScope | None = None
-) -> Answer:
+) -> StepResult:
     """Wait for what the step's function returned, and say what it means."""
     node, value = invocation.node, invocation.returned
     invocation.returned = None
@@ -198,14 +198,14 @@ async def finish_call(
                 invocation, value, keep=isinstance(node, MapNode)
             )
         answer = _interpret_value(node, value)
-        if isinstance(answer, FanOut | Descend):
+        if isinstance(answer, StartMap | StartChildRun):
             answer = await _carry_out(invocation, answer, limit)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
         return _failed(invocation, error)  # noqa: ASYNC104
     return answer
 
 
-def _failed(invocation: Invocation, error: BaseException) -> Fail:
+def _failed(invocation: Invocation, error: BaseException) -> FailStep:
     """Turn what was raised into an answer; raise it again if it is our own."""
     failure = failure_of(invocation, error)
     if failure is None:
@@ -213,14 +213,14 @@ def _failed(invocation: Invocation, error: BaseException) -> Fail:
     return failure
 
 
-def _interpret_value(node: Node, value: object) -> Answer:
+def _interpret_value(node: Node, value: object) -> StepResult:
     match node:
         case StepNode():
-            return interpret(value, node.name)
+            return interpret_result(value, node.name)
         case MapNode():
-            return FanOut(value, node.each)
+            return StartMap(value, node.each)
         case SubNode():
-            return Descend(node.child, value)
+            return StartChildRun(node.child, value)
         case SwitchNode():
             return choose(node, value)
         case _:
@@ -269,21 +269,21 @@ def _resume_failpoint(invocation: Invocation) -> Callable[[], Awaitable[None]] |
 
 
 async def _carry_out(
-    invocation: Invocation, answer: Answer, limit: anyio.CancelScope | None = None
-) -> Answer:
+    invocation: Invocation, answer: StepResult, limit: anyio.CancelScope | None = None
+) -> StepResult:
     """Carry out the answers that take time: a map, a child run.
 
     A step's timeout bounds the child of a sub.  Of a map it bounds only what produces
     the items, so the map gets what is left of it and the scope is lifted.
     """
     match answer:
-        case FanOut():
+        case StartMap():
             budget = None
             if limit is not None:
                 budget = limit.deadline - invocation.run_state.system.now()
                 limit.deadline = inf
             return await run_map(open_map(invocation, answer, budget))
-        case Descend():
+        case StartChildRun():
             return await run_child(invocation, answer)
         case _:
             return answer
@@ -292,24 +292,24 @@ async def _carry_out(
 # -- who is asked when it failed
 
 
-async def run_error_handlers(invocation: Invocation, answer: Answer) -> Answer:
+async def run_error_handlers(invocation: Invocation, answer: StepResult) -> StepResult:
     """Take a failed answer up the chain until somebody answers well, or nobody is left."""
     handlers = (invocation.node.on_error, invocation.run_state.plan.on_error)
     level = 0
     while True:
-        if isinstance(answer, Again) and _is_exhausted(invocation):
-            answer = Fail(
+        if isinstance(answer, RetryStep) and _is_exhausted(invocation):
+            answer = FailStep(
                 RetriesExhausted(
                     invocation.node.name, invocation.run_state.plan.max_retries
                 )
             )
-        if not isinstance(answer, Fail):
+        if not isinstance(answer, FailStep):
             return answer
         invocation.status = StepStatus.ERROR
         if isinstance(answer.error, StepAborted):
             return answer
         verdict = escalate(answer.error, level, handlers)
-        if not isinstance(verdict, Ask):
+        if not isinstance(verdict, CallHandler):
             return answer
         level = verdict.level
         answer = await _call_handler(invocation, verdict.handler, answer.error)
@@ -321,7 +321,7 @@ def _is_exhausted(invocation: Invocation) -> bool:
 
 async def _call_handler(
     invocation: Invocation, handler: Callback, error: Exception
-) -> Answer:
+) -> StepResult:
     invocation.notes.open = False
     try:
         if failpoints.active is not None:
@@ -336,12 +336,14 @@ async def _call_handler(
             invocation.coroutine = None
         if value is not None:
             value = await _resolve_value(invocation, value)
-        return await _carry_out(invocation, interpret(value, invocation.node.name))
+        return await _carry_out(
+            invocation, interpret_result(value, invocation.node.name)
+        )
     except BaseException as raised:  # noqa: ASYNC103 - what is our own is raised again
         failure = failure_of(invocation, raised)
         if failure is None:
             raise
-        link(failure.error, error)
+        set_cause(failure.error, error)
         return failure  # noqa: ASYNC104
 
 
@@ -423,7 +425,7 @@ async def execute_expiry(
     run_state.active_invocations.add(invocation)
     run_state.metrics.count_task_start()
     try:
-        answer = await run_error_handlers(invocation, Fail(message.error))
+        answer = await run_error_handlers(invocation, FailStep(message.error))
         commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not survives_native_cancel(run_state, message):

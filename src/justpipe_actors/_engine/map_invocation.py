@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .._plan.plan import MapNode
-from .._plan.step_results import FanOut
+from .._plan.step_results import StartMap
 from .._util.sync import Bell
 from ..errors import MapSourceError
 from .protocols import InvocationIds
@@ -62,7 +62,7 @@ class MapInvocation:
 
 
 def open_map(
-    invocation: Invocation, order: FanOut, budget: float | None
+    invocation: Invocation, order: StartMap, budget: float | None
 ) -> MapInvocation:
     """Look at what is to be mapped over.
 

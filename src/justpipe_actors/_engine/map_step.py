@@ -20,7 +20,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._plan.step_results import PROCEED, Answer, Fail, Proceed
+from .._plan.step_results import PROCEED, FailStep, Proceed, StepResult
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import MapSourceError, StepTimeoutError
@@ -35,7 +35,7 @@ _END: Any = object()
 _logger = logging.getLogger("justpipe_actors")
 
 
-async def run_map(mapping: MapInvocation) -> Answer:
+async def run_map(mapping: MapInvocation) -> StepResult:
     """Start a worker for every item and wait for all of them."""
     invocation = mapping.invocation
     invocation_id = mapping.ids.invocation or ""
@@ -50,7 +50,7 @@ async def run_map(mapping: MapInvocation) -> Answer:
         invocation.run_state.maps.pop(invocation_id, None)
         await _close_source(mapping)  # noqa: ASYNC102
     if problem is not None:
-        return Fail(problem)
+        return FailStep(problem)
     if invocation.run_state.interrupted:
         await checkpoint()  # it is over, not complete
     _publish_complete(mapping)

@@ -240,7 +240,7 @@ def report_to_successors(
     """
     if run_state.halted:
         return
-    if report is Report.ARRIVED and node.leads_straight:
+    if report is Report.ARRIVED and node.starts_successors_directly:
         wave = wave.beyond(node.name)
         for step in node.to:
             start_step(run_state, step, wave, cause=cause)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
-from .._plan.failure_policy import Ending, Journal, Trouble
+from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
 from .._util.sync import Latch
 from ..abc import WaitingJoin
@@ -103,7 +103,7 @@ class RunState:
     """Maps that are running, by invocation."""
     timers: dict[tuple[str, int], JoinTimer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""
-    failures: Journal = attrs.field(factory=Journal, init=False)
+    failures: FailureLog = attrs.field(factory=FailureLog, init=False)
     """What went wrong."""
     diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, and in how many passes."""
@@ -111,7 +111,7 @@ class RunState:
     """Nothing new is started; what runs may finish."""
     interrupted: bool = attrs.field(default=False, init=False)
     """What runs was cancelled, and what is delivered is not performed any more."""
-    termination: Ending | None = attrs.field(default=None, init=False)
+    termination: TerminationCause | None = attrs.field(default=None, init=False)
     """Why it is ended from outside its graph."""
     aborted: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
@@ -193,7 +193,7 @@ class RunState:
         kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR
         if isinstance(error, StepAborted):
             kind, reason = FailureKind.INFRA, FailureReason.INTERNAL_ERROR
-        self.failures.add(Trouble(kind, reason, error, step))
+        self.failures.add(Failure(kind, reason, error, step))
 
     def add_diagnostic(self, diagnostic: Diagnostic) -> None:
         """Note a join that did not run."""
@@ -225,13 +225,15 @@ class RunState:
     def cancel_by_token(self, reason: str) -> None:
         """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
         if self.termination is None:
-            self.termination = Ending(PipelineTerminalStatus.CANCELLED, reason)
+            self.termination = TerminationCause(
+                PipelineTerminalStatus.CANCELLED, reason
+            )
         self.halt()
 
     def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End the run now: the first reason is recorded, then everything is cancelled."""
         if self.termination is None:
-            self.termination = Ending(status, reason)
+            self.termination = TerminationCause(status, reason)
         is_first = not self.interrupted
         self.halted = self.interrupted = True
         self.needs_attention.set()
@@ -248,7 +250,7 @@ class RunState:
             self.aborted = error
             cause = error if isinstance(error, Exception) else _as_exception(error)
             self.failures.add(
-                Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
+                Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
         self.interrupt(PipelineTerminalStatus.FAILED, None)
 

@@ -26,7 +26,7 @@ from typing import Any, cast
 import anyio
 from trio.lowlevel import disable_ki_protection
 
-from .._plan.step_results import CONTROL_ITEMS, Fail
+from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from ..errors import ForeignCancellation, ReceiverKilled, StepAborted
 from ..outcomes import PipelineTerminalStatus
@@ -235,7 +235,7 @@ TASK_CANCELLED = "A task of the run was cancelled from outside"
 """Why it ended when one of its own tasks was, past all scopes."""
 
 
-def failure_of(invocation: Invocation, error: BaseException) -> Fail | None:
+def failure_of(invocation: Invocation, error: BaseException) -> FailStep | None:
     """Turn whatever user code raised into an answer; None for our own cancellation."""
     system = invocation.run_state.system
     culprit = classify_exception(error, invocation.node.name, system.is_owner_cancelled)
@@ -244,7 +244,9 @@ def failure_of(invocation: Invocation, error: BaseException) -> Fail | None:
     if isinstance(culprit, ForeignCancellation) and system.absorb_native_cancel():
         _add_killed_dead_letter(invocation)
     return (
-        Fail(culprit) if isinstance(culprit, Exception) else _abort(invocation, culprit)
+        FailStep(culprit)
+        if isinstance(culprit, Exception)
+        else _abort(invocation, culprit)
     )
 
 
@@ -255,11 +257,11 @@ def _add_killed_dead_letter(invocation: Invocation) -> None:
     )
 
 
-def _abort(invocation: Invocation, error: BaseException) -> Fail:
+def _abort(invocation: Invocation, error: BaseException) -> FailStep:
     invocation.run_state.aborted = invocation.run_state.aborted or error
     failure = StepAborted(invocation.node.name, type(error).__name__)
     failure.__cause__ = error
-    return Fail(failure)
+    return FailStep(failure)
 
 
 def survives_native_cancel(run_state: RunState, message: Message) -> bool:

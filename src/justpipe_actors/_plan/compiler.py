@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from .._definition.decorators import Target
-from .._definition.names import start_of
+from .._definition.names import start_name
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from ..abc import Placement
@@ -18,7 +18,7 @@ from ..errors import DefinitionError
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
-from . import graph as graph, validation as checks
+from . import graph as graph, validation as validation
 from .description import fingerprint
 from .plan import (
     NO_ITEM,
@@ -34,13 +34,13 @@ from .plan import (
     SubNode,
     SwitchNode,
 )
-from .resource_injection import Stock, equipped
-from .validation import Question, read_by
+from .resource_injection import ResourceGraph, with_resources
+from .validation import ValidationContext, options_read_by
 
 
-_Reader = Callable[[RunValues, CallValues], object]
+_ValueReader = Callable[[RunValues, CallValues], object]
 
-_READERS: dict[InjectionSource, _Reader] = {
+_VALUE_READERS: dict[InjectionSource, _ValueReader] = {
     InjectionSource.STATE: lambda run, _call: run.state,
     InjectionSource.CONTEXT: lambda run, _call: run.context,
     InjectionSource.CANCEL: lambda run, _call: run.token,
@@ -64,17 +64,17 @@ def bind_parameters(
         case []:
             return lambda _run, _call: {}
         case ["state"]:
-            only = by_source[InjectionSource.STATE]
-            return lambda run, _call: {only: run.state}
+            state_name = by_source[InjectionSource.STATE]
+            return lambda run, _call: {state_name: run.state}
         case ["context", "state"]:
-            first = by_source[InjectionSource.STATE]
-            second = by_source[InjectionSource.CONTEXT]
-            return lambda run, _call: {first: run.state, second: run.context}
+            state_name = by_source[InjectionSource.STATE]
+            context_name = by_source[InjectionSource.CONTEXT]
+            return lambda run, _call: {state_name: run.state, context_name: run.context}
         case ["state", "unknown"]:
-            first = by_source[InjectionSource.STATE]
-            return _with_item(first, by_source[InjectionSource.UNKNOWN])
+            state_name = by_source[InjectionSource.STATE]
+            return _with_item(state_name, by_source[InjectionSource.UNKNOWN])
         case _:
-            return _general(injection)
+            return _bind_any(injection)
 
 
 def _with_item(state: str, item: str) -> Bind:
@@ -88,11 +88,11 @@ def _with_item(state: str, item: str) -> Bind:
     return bind
 
 
-def _general(injection: InjectionMetadata) -> Bind:
+def _bind_any(injection: InjectionMetadata) -> Bind:
     readers = [
-        (name, _READERS[source])
+        (name, _VALUE_READERS[source])
         for name, source in injection.items()
-        if source in _READERS
+        if source in _VALUE_READERS
     ]
     item = next(
         (name for name, s in injection.items() if s is InjectionSource.UNKNOWN), None
@@ -108,7 +108,7 @@ def _general(injection: InjectionMetadata) -> Bind:
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Settings:
+class PipeSettings:
     """The pipe's own parameters that a plan depends on."""
 
     name: str
@@ -129,18 +129,18 @@ class Settings:
     """Placements by the name decorators use."""
 
 
-def compile_plan(registry: Registry, settings: Settings) -> Plan:
+def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
     """Compile a definition.
 
     Raises:
         DefinitionError: a placement is unknown, or a resource cannot be had.
     """
     steps = registry.steps
-    stock = Stock(registry.resources)
+    resource_graph = ResourceGraph(registry.resources)
     edges = graph.edges_of(steps)
     parents, routers = graph.parents_of(steps), graph.routers_of(steps)
     nodes = {
-        name: _node(step, registry, settings, stock, (parents, routers))
+        name: _node(step, registry, settings, resource_graph, (parents, routers))
         for name, step in steps.items()
     }
     return Plan(
@@ -148,44 +148,52 @@ def compile_plan(registry: Registry, settings: Settings) -> Plan:
         fingerprint=fingerprint(settings.name, steps),
         nodes=nodes,
         roots=graph.roots_of(edges),
-        startup=tuple(_callback(hook, stock) for hook in registry.startup_hooks),
-        shutdown=tuple(_callback(hook, stock) for hook in registry.shutdown_hooks),
-        on_error=_callback(registry.error_hook, stock) if registry.error_hook else None,
-        resources=tuple(stock.nodes[name] for name in registry.resources),
+        startup=tuple(
+            _callback(hook, resource_graph) for hook in registry.startup_hooks
+        ),
+        shutdown=tuple(
+            _callback(hook, resource_graph) for hook in registry.shutdown_hooks
+        ),
+        on_error=_callback(registry.error_hook, resource_graph)
+        if registry.error_hook
+        else None,
+        resources=tuple(resource_graph.nodes[name] for name in registry.resources),
         on_failure=settings.on_failure,
         max_retries=settings.max_retries,
         max_map_items=settings.max_map_items,
         metadata=settings.metadata,
         classification=settings.classification,
-        reaches={name: frozenset(targets) for name, targets in edges.items()},
+        edges_from={name: frozenset(targets) for name, targets in edges.items()},
     )
 
 
 def _node(
     step: StepDef,
     registry: Registry,
-    settings: Settings,
-    stock: Stock,
+    settings: PipeSettings,
+    resource_graph: ResourceGraph,
     upstream: tuple[graph.Edges, graph.Edges],
 ) -> Node:
     options = step.options
     parents, routers = upstream
-    needs = stock.needs_of(step.injection, step.wants)
+    dependencies = resource_graph.dependencies_of(step.injection, step.parameter_types)
     placement = _placement_of(step, settings.placements)
     common: dict[str, Any] = {
         "name": step.name,
         "kind": step.kind,
-        "func": _wrapped(step, registry, settings, placement, needs),
+        "func": _wrap_function(step, registry, settings, placement, dependencies),
         "placement": placement,
-        "bind": bind_parameters(step.injection, needs),
+        "bind": bind_parameters(step.injection, dependencies),
         "to": step.to,
         "parents": parents[step.name],
         "routed_by": routers[step.name],
-        "leads_straight": _leads_straight(step, parents),
-        "leads_nowhere": not step.to and step.kind is not NodeKind.SWITCH,
+        "starts_successors_directly": _starts_successors_directly(step, parents),
+        "is_leaf": not step.to and step.kind is not NodeKind.SWITCH,
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
-        "on_error": _callback(options.on_error, stock) if options.on_error else None,
+        "on_error": _callback(options.on_error, resource_graph)
+        if options.on_error
+        else None,
         "timeout": options.timeout,
         "concurrency": options.concurrency,
     }
@@ -201,29 +209,33 @@ def _node(
             return StepNode(**common)
 
 
-def _leads_straight(step: StepDef, parents: graph.Edges) -> bool:
+def _starts_successors_directly(step: StepDef, parents: graph.Edges) -> bool:
     """Say whether what follows a step can be started without asking anybody's gate."""
     return step.kind is not NodeKind.SWITCH and all(
         len(parents.get(target, ())) == 1 for target in step.to
     )
 
 
-def _callback(hook: HookSpec, stock: Stock) -> Callback:
+def _callback(hook: HookSpec, resource_graph: ResourceGraph) -> Callback:
     name = getattr(hook.func, "__name__", type(hook.func).__name__)
-    needs = stock.needs_of(hook.injection_metadata, hook.wants)
-    func = equipped(hook.func, needs, {})
-    return Callback(func, name, bind_parameters(hook.injection_metadata, needs))
+    dependencies = resource_graph.dependencies_of(
+        hook.injection_metadata, hook.parameter_types
+    )
+    func = with_resources(hook.func, dependencies, {})
+    return Callback(func, name, bind_parameters(hook.injection_metadata, dependencies))
 
 
-def _wrapped(
+def _wrap_function(
     step: StepDef,
     registry: Registry,
-    settings: Settings,
+    settings: PipeSettings,
     placement: Placement | None,
-    needs: Mapping[str, ResourceNode],
+    dependencies: Mapping[str, ResourceNode],
 ) -> Callable[..., object]:
     """Put a function into its placement, give it its resources, wrap middleware around."""
-    func = equipped(_placed(step.func, placement), needs, step.options.breaks)
+    func = with_resources(
+        _run_in_placement(step.func, placement), dependencies, step.options.breaks
+    )
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
     )
@@ -249,22 +261,24 @@ def _placement_of(
     return placement
 
 
-def _placed(
+def _run_in_placement(
     func: Callable[..., object], placement: Placement | None
 ) -> Callable[..., object]:
     if placement is None:
         return func
-    place = placement.run_sync
+    run_sync = placement.run_sync
 
     @functools.wraps(func)
-    async def elsewhere(**arguments: object) -> object:
-        (result,) = await place(functools.partial(_boxed, func, arguments))
+    async def run_placed(**arguments: object) -> object:
+        (result,) = await run_sync(functools.partial(_call_boxed, func, arguments))
         return await result if inspect.isawaitable(result) else result
 
-    return elsewhere
+    return run_placed
 
 
-def _boxed(func: Callable[..., object], arguments: dict[str, object]) -> tuple[object]:
+def _call_boxed(
+    func: Callable[..., object], arguments: dict[str, object]
+) -> tuple[object]:
     """Call a function and hide its result: trio's threads refuse to return awaitables."""
     return (func(**arguments),)
 
@@ -283,7 +297,7 @@ class Compiled:
     """Whether several roots are meant."""
     state_type: Any
     """The pipe's state type."""
-    _settings: Settings
+    _settings: PipeSettings
     _plan: tuple[int, Plan] | None
     _validated: set[tuple[int, str | None, bool, bool]]
 
@@ -302,17 +316,17 @@ class Compiled:
             strict = self.strict
         if allow_multi_root is None:
             allow_multi_root = self.allow_multi_root
-        question = Question(
+        context = ValidationContext(
             steps=self.registry.steps,
             state_type=self.state_type,
-            start=start_of(start),
+            start=start_name(start),
             strict=strict,
             allow_multi_root=allow_multi_root,
             resources=self.registry.resources,
-            hooks=self.registry.specs,
-            readable=read_by(self.registry.middleware),
+            hooks=self.registry.hook_specs,
+            middleware_options=options_read_by(self.registry.middleware),
         )
-        checks.validate(question)
+        validation.validate(context)
 
     def plan(self) -> Plan:
         """Return the compiled pipeline; compiled once per version of the definition.

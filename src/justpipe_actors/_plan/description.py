@@ -48,7 +48,7 @@ class Described:
 
     def steps(self) -> Iterator[StepInfo]:
         """Describe the steps in order of registration."""
-        return infos_of(self.registry.steps)
+        return step_infos(self.registry.steps)
 
 
 def topology_of(steps: Steps) -> dict[str, list[str]]:
@@ -56,7 +56,7 @@ def topology_of(steps: Steps) -> dict[str, list[str]]:
     return {name: list(step.to) for name, step in steps.items() if step.to}
 
 
-def infos_of(steps: Steps) -> Iterator[StepInfo]:
+def step_infos(steps: Steps) -> Iterator[StepInfo]:
     """Describe the steps in order of registration."""
     for step in steps.values():
         options = step.options
@@ -76,7 +76,7 @@ def describe(
     name: str, registry: Registry, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a definition as JSON-style data."""
-    steps = list(infos_of(registry.steps))
+    steps = list(step_infos(registry.steps))
     topology = topology_of(registry.steps)
     return {
         "name": name,

@@ -18,7 +18,7 @@ from ..outcomes import PipelineTerminalStatus
 from .plan import Callback
 
 
-KEPT = 1000
+MAX_KEPT_FAILURES = 1000
 """Troubles a journal keeps whole."""
 
 _PRIORITY = {
@@ -41,7 +41,7 @@ _PREFIXES = {
 
 
 @attrs.frozen(eq=False)
-class Trouble:
+class Failure:
     """One failure with its exception, before it becomes a record."""
 
     kind: FailureKind
@@ -60,7 +60,7 @@ class Trouble:
 
 
 @attrs.frozen(eq=False)
-class Ending:
+class TerminationCause:
     """Why a run is ended from outside its graph; noted before anything is cancelled."""
 
     status: PipelineTerminalStatus
@@ -70,31 +70,31 @@ class Ending:
 
 
 @attrs.define(eq=False, repr=False)
-class Journal:
+class FailureLog:
     """The troubles of one run."""
 
-    troubles: list[Trouble] = attrs.field(factory=list)
-    """The first ``KEPT`` of them."""
+    failures: list[Failure] = attrs.field(factory=list)
+    """The first ``MAX_KEPT_FAILURES`` of them."""
     dropped: int = 0
     """How many came after those."""
-    primary: Trouble | None = None
+    primary: Failure | None = None
     """The cause to report: earliest phase first, then first come."""
 
-    def add(self, trouble: Trouble) -> None:
+    def add(self, failure: Failure) -> None:
         """Note one more trouble."""
-        if len(self.troubles) < KEPT:
-            self.troubles.append(trouble)
+        if len(self.failures) < MAX_KEPT_FAILURES:
+            self.failures.append(failure)
         else:
             self.dropped += 1
-        if self.primary is None or _rank(trouble) < _rank(self.primary):
-            self.primary = trouble
+        if self.primary is None or _rank(failure) < _rank(self.primary):
+            self.primary = failure
 
     def __bool__(self) -> bool:
         return self.primary is not None
 
 
-def _rank(trouble: Trouble) -> int:
-    return _PRIORITY.get(trouble.kind, len(_PRIORITY))
+def _rank(failure: Failure) -> int:
+    return _PRIORITY.get(failure.kind, len(_PRIORITY))
 
 
 EXTERNAL_PREFIXES = (
@@ -117,39 +117,39 @@ _FRAMEWORK_KINDS = (FailureKind.VALIDATION, FailureKind.INFRA)
 
 
 def classify(
-    troubles: Sequence[Trouble], config: FailureClassificationConfig
+    failures: Sequence[Failure], config: FailureClassificationConfig
 ) -> list[FailureRecord]:
     """Turn troubles into records, the classifier's own failures at the end."""
     records: list[FailureRecord] = []
-    diagnostics: list[FailureRecord] = []
-    for trouble in troubles:
-        source, problem = _source_of(trouble, config)
+    classifier_failures: list[FailureRecord] = []
+    for failure in failures:
+        source, problem = _source_of(failure, config)
         records.append(
             FailureRecord(
-                trouble.kind, source, trouble.reason, trouble.text, trouble.step
+                failure.kind, source, failure.reason, failure.text, failure.step
             )
         )
         if problem is not None:
-            diagnostics.append(
+            classifier_failures.append(
                 FailureRecord(
                     FailureKind.INFRA,
                     FailureSource.FRAMEWORK,
                     FailureReason.CLASSIFIER_ERROR,
                     problem,
-                    trouble.step,
+                    failure.step,
                 )
             )
-    return records + diagnostics
+    return records + classifier_failures
 
 
 def _source_of(
-    trouble: Trouble, config: FailureClassificationConfig
+    failure: Failure, config: FailureClassificationConfig
 ) -> tuple[FailureSource, str | None]:
-    default = _default_source(trouble, config.external_dependency_prefixes)
+    default = _default_source(failure, config.external_dependency_prefixes)
     if config.source_classifier is None:
         return default, None
     context = FailureClassificationContext(
-        trouble.error, trouble.kind, trouble.reason, trouble.step, default
+        failure.error, failure.kind, failure.reason, failure.step, default
     )
     try:
         answer: object = config.source_classifier(context)
@@ -165,17 +165,17 @@ def _source_of(
     )
 
 
-def _default_source(trouble: Trouble, prefixes: Sequence[str]) -> FailureSource:
-    module = type(trouble.error).__module__ or ""
+def _default_source(failure: Failure, prefixes: Sequence[str]) -> FailureSource:
+    module = type(failure.error).__module__ or ""
     if module.startswith((*EXTERNAL_PREFIXES, *prefixes)):
         return FailureSource.EXTERNAL_DEP
-    if trouble.kind in _FRAMEWORK_KINDS:
+    if failure.kind in _FRAMEWORK_KINDS:
         return FailureSource.FRAMEWORK
     return FailureSource.USER_CODE
 
 
 @attrs.frozen(eq=False)
-class Ask:
+class CallHandler:
     """Ask this handler; if it fails too, go on from ``level``."""
 
     handler: Callback
@@ -200,12 +200,12 @@ class Unhandled:
     """What was raised last."""
 
 
-Verdict = Ask | Cancelled | Unhandled
+ErrorDecision = CallHandler | Cancelled | Unhandled
 
 
 def escalate(
     error: Exception, level: int, handlers: tuple[Callback | None, ...]
-) -> Verdict:
+) -> ErrorDecision:
     """Say what to do about an error.
 
     Args:
@@ -216,12 +216,12 @@ def escalate(
     for position in range(level, len(handlers)):
         handler = handlers[position]
         if handler is not None:
-            return Ask(handler, position + 1)
-    cancelled = cancellation_in(error)
+            return CallHandler(handler, position + 1)
+    cancelled = find_cancellation(error)
     return Unhandled(error) if cancelled is None else Cancelled(text_of(cancelled))
 
 
-def cancellation_in(error: BaseException) -> PipelineCancelled | None:
+def find_cancellation(error: BaseException) -> PipelineCancelled | None:
     """Return the token's cancellation if the error is one, or a group of nothing else.
 
     A task group in a step wraps what its children raise.  If anything else is in the
@@ -231,21 +231,21 @@ def cancellation_in(error: BaseException) -> PipelineCancelled | None:
         return error
     if not isinstance(error, BaseExceptionGroup):
         return None
-    found, others = error.split(PipelineCancelled)
-    first: object = None if others is not None else found
+    cancellations, others = error.split(PipelineCancelled)
+    first: object = None if others is not None else cancellations
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     return first if isinstance(first, PipelineCancelled) else None
 
 
-def link(error: Exception, cause: Exception) -> None:
+def set_cause(error: Exception, cause: Exception) -> None:
     """Make one error the cause of another, unless it leads there already.
 
     A handler may raise the very cause of what it was given; a circle of causes would
     trap whoever follows them.
     """
-    behind: BaseException | None = cause
-    while behind is not None and behind is not error:
-        behind = behind.__cause__
-    if behind is None and error.__cause__ is None:
+    ancestor: BaseException | None = cause
+    while ancestor is not None and ancestor is not error:
+        ancestor = ancestor.__cause__
+    if ancestor is None and error.__cause__ is None:
         error.__cause__ = cause

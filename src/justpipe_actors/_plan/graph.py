@@ -27,28 +27,28 @@ def edges_of(steps: Mapping[str, StepDef]) -> Edges:
 
 def roots_of(edges: Edges) -> tuple[str, ...]:
     """Return the steps that are nobody's target, in order of registration."""
-    aimed_at = {target for targets in edges.values() for target in targets}
-    return tuple(name for name in edges if name not in aimed_at)
+    targeted = {target for targets in edges.values() for target in targets}
+    return tuple(name for name in edges if name not in targeted)
 
 
 def parents_of(steps: Mapping[str, StepDef]) -> dict[str, tuple[str, ...]]:
     """Return the static parents of every step, each once, in order of registration."""
-    found: dict[str, list[str]] = {name: [] for name in steps}
+    by_target: dict[str, list[str]] = {name: [] for name in steps}
     for name, step in steps.items():
         for target in dict.fromkeys(step.to):
-            if target in found:
-                found[target].append(name)
-    return {name: tuple(parents) for name, parents in found.items()}
+            if target in by_target:
+                by_target[target].append(name)
+    return {name: tuple(parents) for name, parents in by_target.items()}
 
 
 def routers_of(steps: Mapping[str, StepDef]) -> dict[str, tuple[str, ...]]:
     """Return the dict switches that may start each step, in order of registration."""
-    found: dict[str, list[str]] = {name: [] for name in steps}
+    by_target: dict[str, list[str]] = {name: [] for name in steps}
     for name, step in steps.items():
         for target in step.route_targets:
-            if target in found:
-                found[target].append(name)
-    return {name: tuple(routers) for name, routers in found.items()}
+            if target in by_target:
+                by_target[target].append(name)
+    return {name: tuple(routers) for name, routers in by_target.items()}
 
 
 def reach(edges: Edges, starts: Iterable[str]) -> set[str]:
@@ -71,8 +71,8 @@ def find_cycle(edges: Edges, starts: Iterable[str]) -> list[str] | None:
         on_path: set[str] = set()
         stack: list[tuple[str, bool]] = [(start, False)]
         while stack:
-            name, leaving = stack.pop()
-            if leaving:
+            name, is_leaving = stack.pop()
+            if is_leaving:
                 path.pop()
                 on_path.discard(name)
                 done.add(name)

@@ -29,7 +29,7 @@ class ResourceNode:
     """Unique in the plan."""
     func: Callable[..., object]
     """Returns an async context manager, or is an async generator function."""
-    needs: Mapping[str, ResourceNode] = attrs.field(factory=dict)
+    dependencies: Mapping[str, ResourceNode] = attrs.field(factory=dict)
     """Other resources, by parameter."""
     eager: bool = False
     """Whether it is opened before anybody asks for it."""
@@ -42,7 +42,10 @@ class ResourceNode:
         default=attrs.Factory(
             lambda self: (
                 self.func,
-                tuple((name, one.identity) for name, one in self.needs.items()),
+                tuple(
+                    (name, resource.identity)
+                    for name, resource in self.dependencies.items()
+                ),
             ),
             takes_self=True,
         ),
@@ -126,9 +129,9 @@ class Node:
     """The nodes with this one in their ``to``, each once, in order of registration."""
     routed_by: tuple[str, ...] = ()
     """Dict switches that may start it directly, each once, in order of registration."""
-    leads_straight: bool = False
+    starts_successors_directly: bool = False
     """Whether none of its successors has another parent to wait for."""
-    leads_nowhere: bool = False
+    is_leaf: bool = False
     """Whether nothing follows from it, unless it names a step."""
     join: BarrierType = BarrierType.ALL
     """How many parents it waits for."""
@@ -184,13 +187,13 @@ class SwitchNode(Node):
     @property
     def targets(self) -> tuple[str, ...]:
         """Every step a dict switch may start, default last; none for a callable one."""
-        named = (
+        routes = (
             [route for route in self.routes.values() if isinstance(route, str)]
             if isinstance(self.routes, Mapping)
             else []
         )
-        tail = [self.default] if self.default else []
-        return tuple(dict.fromkeys([*named, *tail]))
+        defaults = [self.default] if self.default else []
+        return tuple(dict.fromkeys([*routes, *defaults]))
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -233,7 +236,7 @@ class Plan:
         factory=FailureClassificationConfig
     )
     """How failures are attributed."""
-    reaches: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
+    edges_from: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""
 
     _reachable: dict[str, frozenset[str]] = attrs.field(
@@ -241,22 +244,22 @@ class Plan:
     )
 
     @property
-    def eager(self) -> tuple[ResourceNode, ...]:
+    def eager_resources(self) -> tuple[ResourceNode, ...]:
         """Resources to open before the startup hooks."""
-        return tuple(one for one in self.resources if one.eager)
+        return tuple(resource for resource in self.resources if resource.eager)
 
     def reachable(self, start: str) -> frozenset[str]:
         """Return every step that static edges, routes and workers lead to from a start."""
-        found = self._reachable.get(start)
-        if found is None and start in self.nodes:
-            found = self._reachable[start] = self._reach(start)
-        return frozenset((start,)) if found is None else found
+        reachable = self._reachable.get(start)
+        if reachable is None and start in self.nodes:
+            reachable = self._reachable[start] = self._collect_reachable(start)
+        return frozenset((start,)) if reachable is None else reachable
 
-    def _reach(self, start: str) -> frozenset[str]:
+    def _collect_reachable(self, start: str) -> frozenset[str]:
         seen = {start}
         queue = [start]
         while queue:
-            fresh = self.reaches.get(queue.pop(), frozenset()) - seen
-            seen |= fresh
-            queue.extend(fresh)
+            unseen = self.edges_from.get(queue.pop(), frozenset()) - seen
+            seen |= unseen
+            queue.extend(unseen)
         return frozenset(seen)

@@ -1,7 +1,7 @@
 """Which resources the functions of a definition need, and whether that can be.
 
 Parameters are matched with resources when everything is defined, so resources may need
-each other in any order of definition.  What cannot be is reported by ``checks``; here it
+each other in any order of definition.  What cannot be is reported by ``validation``; here it
 is only found.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 import attrs
 
-from .._definition.resources import ResourceDef, candidates
+from .._definition.resources import ResourceDef, matching_resources
 from .._definition.steps import StepDef
 from .._util.async_generators import End, Items, relay, relaying
 from ..errors import DefinitionError
@@ -32,7 +32,7 @@ Breaks = Mapping[str, tuple[type[Exception], ...]]
 Function = Callable[..., Any]
 
 
-class Loan(Protocol):
+class Lease(Protocol):
     """One use of a resource."""
 
     @property
@@ -40,17 +40,17 @@ class Loan(Protocol):
         """What entering it gave."""
         ...
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End the use; again does nothing."""
 
     def report_broken(self, error: Exception) -> None:
         """Let nobody else have this incarnation; it is closed behind its last user."""
 
 
-class Lender(Protocol):
+class ResourceProvider(Protocol):
     """Who owns the resources."""
 
-    async def lend(self, node: ResourceNode) -> Loan:
+    async def acquire(self, node: ResourceNode) -> Lease:
         """Wait until a resource is open.
 
         Raises:
@@ -59,79 +59,81 @@ class Lender(Protocol):
         ...
 
 
-current_lender: ContextVar[Lender] = ContextVar("justpipe_actors_lender")
+current_provider: ContextVar[ResourceProvider] = ContextVar("justpipe_actors_lender")
 """Whose resources the running code uses; set for every run."""
 
 
-def equipped(
-    func: Function, needs: Mapping[str, ResourceNode], breaks: Breaks
+def with_resources(
+    func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
 ) -> Function:
     """Return a function that borrows what it needs; as it is if it needs nothing."""
-    if not needs:
+    if not dependencies:
         return func
     if _is_stream(func):
 
-        async def begin(arguments: dict[str, Any]) -> tuple[Items, End]:
-            loans = await _borrow(needs, breaks)
-            return func(**arguments, **loans.values()), loans.end
+        async def start(arguments: dict[str, Any]) -> tuple[Items, End]:
+            leases = await _acquire_all(dependencies, breaks)
+            return func(**arguments, **leases.values()), leases.release
 
-        return relaying(func, begin)
+        return relaying(func, start)
 
     @functools.wraps(func)
-    async def called(**arguments: Any) -> Any:
-        loans = await _borrow(needs, breaks)
+    async def with_leases(**arguments: Any) -> Any:
+        leases = await _acquire_all(dependencies, breaks)
         try:
-            result = func(**arguments, **loans.values())
+            result = func(**arguments, **leases.values())
             if inspect.isawaitable(result):
                 result = await result
         except BaseException as error:
-            loans.end(error)
+            leases.release(error)
             raise
-        return _after(result, loans)
+        return _release_after(result, leases)
 
-    return called
+    return with_leases
 
 
 def _is_stream(func: Any) -> bool:
-    faces = (func, getattr(func, "__call__", None))  # noqa: B004 - its code
-    return any(inspect.isasyncgenfunction(face) for face in faces)
+    callables = (func, getattr(func, "__call__", None))  # noqa: B004 - its code
+    return any(inspect.isasyncgenfunction(candidate) for candidate in callables)
 
 
-async def _borrow(needs: Mapping[str, ResourceNode], breaks: Breaks) -> _Loans:
+async def _acquire_all(
+    dependencies: Mapping[str, ResourceNode], breaks: Breaks
+) -> _Leases:
     """Borrow everything, one after the other; nothing when one cannot be had."""
-    lender = current_lender.get()
-    loans = _Loans(breaks)
+    provider = current_provider.get()
+    leases = _Leases(breaks)
     try:
-        for parameter, node in needs.items():
-            loans.held[parameter] = await lender.lend(node)
+        for parameter, node in dependencies.items():
+            leases.open_leases[parameter] = await provider.acquire(node)
     except BaseException:
-        loans.end()
+        leases.release()
         raise
-    return loans
+    return leases
 
 
 @attrs.define(eq=False, repr=False)
-class _Loans:
+class _Leases:
     """What one call has borrowed."""
 
     breaks: Breaks
-    held: dict[str, Loan] = attrs.field(factory=dict, init=False)
+    wrapped: dict[str, Lease] = attrs.field(factory=dict, init=False)
 
     def values(self) -> dict[str, object]:
         """Return the arguments."""
-        return {parameter: loan.value for parameter, loan in self.held.items()}
+        return {parameter: lease.value for parameter, lease in self.open_leases.items()}
 
-    def end(self, error: BaseException | None = None) -> None:
+    def release(self, error: BaseException | None = None) -> None:
         """Give everything back, once; what the error breaks is not lent again."""
-        held, self.held = self.held, {}
-        for parameter, loan in held.items():
+        wrapped, self.open_leases = self.open_leases, {}
+        for parameter, lease in wrapped.items():
             kinds = self.breaks.get(parameter, ())
-            if isinstance(error, Exception) and _is_among(error, kinds):
-                loan.report_broken(error)
-            loan.give_back()
+            if isinstance(error, Exception) and _matches(error, kinds):
+                lease.report_broken(error)
+            lease.release()
 
 
-def _is_among(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
+def _matches(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
     if isinstance(error, kinds):
         return True
     return isinstance(error, ExceptionGroup) and error.subgroup(kinds) is not None
@@ -140,34 +142,34 @@ def _is_among(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
 # -- streams and generators use resources after the call
 
 
-def _after(result: object, loans: _Loans) -> object:
+def _release_after(result: object, leases: _Leases) -> object:
     """Give the loans back now, or when what the function returned is used up."""
     if isinstance(result, GeneratorType):
-        held: object = _hold(result, loans)
+        wrapped: object = _release_when_exhausted(result, leases)
     elif inspect.isasyncgen(result):
         items = cast("Items", result)
 
-        async def begin(_arguments: dict[str, Any]) -> tuple[Items, End]:
-            return items, loans.end
+        async def start(_arguments: dict[str, Any]) -> tuple[Items, End]:
+            return items, leases.release
 
-        held = relay(begin)
+        wrapped = relay(start)
     else:
-        loans.end()
+        leases.release()
         return result
     # A generator that never began runs none of its own cleanup.
-    weakref.finalize(held, loans.end).atexit = False
-    return held
+    weakref.finalize(wrapped, leases.release).atexit = False
+    return wrapped
 
 
-def _hold(items: Generator[Any], loans: _Loans) -> Generator[Any]:
-    problem: BaseException | None = None
+def _release_when_exhausted(items: Generator[Any], leases: _Leases) -> Generator[Any]:
+    failure: BaseException | None = None
     try:
         yield from items
     except BaseException as error:
-        problem = error
+        failure = error
         raise
     finally:
-        loans.end(problem)
+        leases.release(failure)
 
 
 Resources = Mapping[str, ResourceDef]
@@ -178,7 +180,7 @@ Choices = dict[str, tuple[str, ...]]
 
 
 @attrs.frozen(eq=False)
-class Customer:
+class Consumer:
     """A user's function that may need resources."""
 
     label: str
@@ -187,24 +189,28 @@ class Customer:
     """The step at fault when it cannot have them."""
     injection: InjectionMetadata
     """Its parameters."""
-    wants: Mapping[str, object]
+    parameter_types: Mapping[str, object]
     """Their types."""
 
 
-def choices_of(
-    injection: InjectionMetadata, wants: Mapping[str, object], resources: Resources
+def resource_choices(
+    injection: InjectionMetadata,
+    parameter_types: Mapping[str, object],
+    resources: Resources,
 ) -> Choices:
     """Return which parameters of a function stand for resources, and for which."""
-    found = {
-        parameter: candidates(parameter, wants.get(parameter), resources)
+    names = {
+        parameter: matching_resources(
+            parameter, parameter_types.get(parameter), resources
+        )
         for parameter, source in injection.items()
         if source in (InjectionSource.RESOURCE, InjectionSource.UNKNOWN)
     }
-    return {parameter: names for parameter, names in found.items() if names}
+    return {parameter: names for parameter, names in names.items() if names}
 
 
 @attrs.frozen(eq=False)
-class Stock:
+class ResourceGraph:
     """The resources of a definition, linked to those they need.
 
     Raises:
@@ -217,34 +223,36 @@ class Stock:
     """The same, linked."""
 
     def __attrs_post_init__(self) -> None:
-        for problem in resource_problems(self.resources):
-            raise problem
+        for failure in resource_problems(self.resources):
+            raise failure
         for name in self.resources:
             self._link(name)
 
-    def needs_of(
-        self, injection: InjectionMetadata, wants: Mapping[str, object]
+    def dependencies_of(
+        self, injection: InjectionMetadata, parameter_types: Mapping[str, object]
     ) -> dict[str, ResourceNode]:
         """Return a function's resources by parameter."""
         if not self.resources:
             return {}
-        choices = choices_of(injection, wants, self.resources)
+        choices = resource_choices(injection, parameter_types, self.resources)
         return {parameter: self.nodes[names[0]] for parameter, names in choices.items()}
 
     def _link(self, name: str) -> ResourceNode:
         if name not in self.nodes:
-            one = self.resources[name]
-            needs = {
-                parameter: self._link(candidates(parameter, hint, self.resources)[0])
-                for parameter, hint in one.wants.items()
+            resource = self.resources[name]
+            dependencies = {
+                parameter: self._link(
+                    matching_resources(parameter, hint, self.resources)[0]
+                )
+                for parameter, hint in resource.parameter_types.items()
             }
             self.nodes[name] = ResourceNode(
                 name=name,
-                func=one.func,
-                needs=needs,
-                eager=one.eager,
-                shutdown=one.shutdown,
-                start_timeout=one.start_timeout,
+                func=resource.func,
+                dependencies=dependencies,
+                eager=resource.eager,
+                shutdown=resource.shutdown,
+                start_timeout=resource.start_timeout,
             )
         return self.nodes[name]
 
@@ -255,18 +263,18 @@ class Stock:
 def resource_problems(resources: Resources) -> Iterator[DefinitionError]:
     """Yield what is wrong with resources among themselves."""
     edges: dict[str, tuple[str, ...]] = {}
-    for name, one in resources.items():
+    for name, resource in resources.items():
         edges[name] = ()
-        for parameter, hint in one.wants.items():
-            found = candidates(parameter, hint, resources)
-            edges[name] += found
-            if not found:
+        for parameter, hint in resource.parameter_types.items():
+            names = matching_resources(parameter, hint, resources)
+            edges[name] += names
+            if not names:
                 yield DefinitionError(
                     f"Resource '{name}' needs '{parameter}', which is no resource. "
                     f"There are: {', '.join(resources)}. "
                     "Name the parameter after one, or give it a default."
                 )
-            yield from _ambiguity(f"Resource '{name}'", "system", parameter, found)
+            yield from _ambiguity(f"Resource '{name}'", "system", parameter, names)
     cycle = find_cycle(edges, list(edges))
     if cycle is not None:
         yield DefinitionError(
@@ -275,14 +283,16 @@ def resource_problems(resources: Resources) -> Iterator[DefinitionError]:
         )
 
 
-def customer_problems(
-    customers: Iterator[Customer], resources: Resources
+def consumer_problems(
+    consumers: Iterator[Consumer], resources: Resources
 ) -> Iterator[DefinitionError]:
     """Yield which functions could be given several resources."""
-    for one in customers:
-        choices = choices_of(one.injection, one.wants, resources)
-        for parameter, found in choices.items():
-            yield from _ambiguity(one.label, one.step, parameter, found)
+    for resource in consumers:
+        choices = resource_choices(
+            resource.injection, resource.parameter_types, resources
+        )
+        for parameter, names in choices.items():
+            yield from _ambiguity(resource.label, resource.step, parameter, names)
 
 
 def break_problems(
@@ -290,7 +300,7 @@ def break_problems(
 ) -> Iterator[DefinitionError]:
     """Yield what steps say they break and do not receive."""
     for name, step in steps.items():
-        choices = choices_of(step.injection, step.wants, resources)
+        choices = resource_choices(step.injection, step.parameter_types, resources)
         for parameter in step.options.breaks:
             if parameter not in choices:
                 text = (
@@ -300,27 +310,29 @@ def break_problems(
                 yield DefinitionError(text, step_name=name)
 
 
-def customers_of(
+def consumers_of(
     steps: Mapping[str, StepDef], hooks: Mapping[str, HookSpec]
-) -> Iterator[Customer]:
+) -> Iterator[Consumer]:
     """Yield every function of a definition that resources can be injected into."""
     for name, step in steps.items():
-        yield Customer(f"Step '{name}'", name, step.injection, step.wants)
+        yield Consumer(f"Step '{name}'", name, step.injection, step.parameter_types)
         handler = step.options.on_error
         if handler is not None:
             label = f"The handler of step '{name}'"
-            yield Customer(label, name, handler.injection_metadata, handler.wants)
+            yield Consumer(
+                label, name, handler.injection_metadata, handler.parameter_types
+            )
     for role, hook in hooks.items():
         label = f"The hook {role}"
-        yield Customer(label, "system", hook.injection_metadata, hook.wants)
+        yield Consumer(label, "system", hook.injection_metadata, hook.parameter_types)
 
 
 def _ambiguity(
-    label: str, step: str, parameter: str, found: tuple[str, ...]
+    label: str, step: str, parameter: str, names: tuple[str, ...]
 ) -> Iterator[DefinitionError]:
-    if len(found) > 1:
+    if len(names) > 1:
         text = (
-            f"{label}: parameter '{parameter}' could be any of {', '.join(found)} "
+            f"{label}: parameter '{parameter}' could be any of {', '.join(names)} "
             "by its type. Name it after the one you mean."
         )
         yield DefinitionError(text, step_name=step)

@@ -26,7 +26,7 @@ class Proceed:
 
 
 @attrs.frozen
-class GoTo:
+class StartNamedStep:
     """Start this step instead of the static successors."""
 
     target: str
@@ -34,12 +34,12 @@ class GoTo:
 
 
 @attrs.frozen
-class Halt:
+class StopRun:
     """Stop the run, well."""
 
 
 @attrs.frozen
-class Pause:
+class SuspendRun:
     """Stop the run and say why it waits."""
 
     reason: object
@@ -47,17 +47,17 @@ class Pause:
 
 
 @attrs.frozen
-class Cut:
+class SkipSuccessors:
     """Do not run the successors."""
 
 
 @attrs.frozen
-class Again:
+class RetryStep:
     """Make another attempt."""
 
 
 @attrs.frozen(eq=False)
-class Fail:
+class FailStep:
     """Treat it as if this had been raised."""
 
     error: Exception
@@ -67,7 +67,7 @@ class Fail:
 
 
 @attrs.frozen(eq=False)
-class FanOut:
+class StartMap:
     """Run a map owned by this step."""
 
     items: object
@@ -77,7 +77,7 @@ class FanOut:
 
 
 @attrs.frozen(eq=False)
-class Descend:
+class StartChildRun:
     """Run a child pipe owned by this step."""
 
     pipe: object
@@ -86,7 +86,17 @@ class Descend:
     """Its state."""
 
 
-Answer = Proceed | GoTo | Halt | Pause | Cut | Again | Fail | FanOut | Descend
+StepResult = (
+    Proceed
+    | StartNamedStep
+    | StopRun
+    | SuspendRun
+    | SkipSuccessors
+    | RetryStep
+    | FailStep
+    | StartMap
+    | StartChildRun
+)
 
 PROCEED = Proceed()
 
@@ -94,7 +104,7 @@ CONTROL_ITEMS = (Suspend, _Next, _Map, _Run)
 """What a streaming step may yield that is not a token; the last one is its result."""
 
 
-def interpret(value: object, step: str) -> Answer:  # noqa: C901 - one row a value
+def interpret_result(value: object, step: str) -> StepResult:  # noqa: C901 - one row a value
     """Say what a step's result means.
 
     Raises:
@@ -104,52 +114,54 @@ def interpret(value: object, step: str) -> Answer:  # noqa: C901 - one row a val
         case None:
             return PROCEED
         case str():
-            return GoTo(value)
+            return StartNamedStep(value)
         case Stop():
-            return Halt()
+            return StopRun()
         case Suspend():
-            return Pause(value.reason)
+            return SuspendRun(value.reason)
         case Skip():
-            return Cut()
+            return SkipSuccessors()
         case Retry():
-            return Again()
+            return RetryStep()
         case Raise():
-            return Fail(_exception_of(value, step))
+            return FailStep(_exception_of(value, step))
         case _Next() | _Map() | _Run():
-            return _interpret_control(value)
+            return _interpret_control_item(value)
         case _:
-            return Halt() if value is Stop else Proceed(ignored=value)
+            return StopRun() if value is Stop else Proceed(ignored=value)
 
 
-def _interpret_control(value: _Next | _Map | _Run) -> Answer:
+def _interpret_control_item(value: _Next | _Map | _Run) -> StepResult:
     match value:
         case _Next(target=None):
             return Proceed(ignored=value)
         case _Next():
-            return _named(value.target, GoTo)
+            return _resolve_target(value.target, StartNamedStep)
         case _Map():
-            return _named(value.target, lambda name: FanOut(value.items, name))
+            return _resolve_target(
+                value.target, lambda name: StartMap(value.items, name)
+            )
         case _Run():
-            return Descend(value.pipe, value.state)
+            return StartChildRun(value.pipe, value.state)
 
 
-def _named(target: object, build: object) -> Answer:
+def _resolve_target(target: object, build: object) -> StepResult:
     try:
         return build(resolve_name(target))  # type: ignore[operator,no-any-return]
     except ValueError as error:
-        return Fail(error)
+        return FailStep(error)
 
 
-def _exception_of(answer: Raise, step: str) -> Exception:
+def _exception_of(raised: Raise, step: str) -> Exception:
     """Return what to fail with, whatever was put into ``Raise(...)``."""
-    found: object = answer.exception
-    if found is None:
+    exception: object = raised.exception
+    if exception is None:
         return RuntimeError(f"Step '{step}' returned Raise() without an exception.")
-    if isinstance(found, type) and issubclass(found, BaseException):
-        found = found()
-    if isinstance(found, Exception):
-        return found
-    if isinstance(found, BaseException):
-        raise found
-    kind = type(found).__name__
+    if isinstance(exception, type) and issubclass(exception, BaseException):
+        exception = exception()
+    if isinstance(exception, Exception):
+        return exception
+    if isinstance(exception, BaseException):
+        raise exception
+    kind = type(exception).__name__
     return TypeError(f"Step '{step}' returned Raise() with {kind}, not an exception.")

@@ -1,6 +1,6 @@
 """What is wrong with a definition: one rule, one function, all problems together.
 
-A rule yields problems.  ``Doubt`` marks those that are errors only in a strict pipe and
+A rule yields problems.  ``StrictOnly`` marks those that are errors only in a strict pipe and
 warnings otherwise.
 """
 
@@ -24,11 +24,11 @@ from ..errors import (
 )
 from ..events import NodeKind
 from ..specs import BarrierType, HookSpec, InjectionSource
-from . import graph as graph, resource_injection as needs
+from . import graph as graph, resource_injection as resource_injection
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Question:
+class ValidationContext:
     """What is to be validated."""
 
     steps: Mapping[str, StepDef]
@@ -45,7 +45,7 @@ class Question:
     """The pipe's resources."""
     hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
     """The pipe's hooks and handler, by role."""
-    readable: frozenset[str] | None = frozenset()
+    middleware_options: frozenset[str] | None = frozenset()
     """Options that its middleware reads; None when that is not known."""
     edges: graph.Edges = attrs.field(
         init=False,
@@ -60,20 +60,20 @@ class Question:
 
 
 @attrs.frozen(eq=False)
-class Doubt:
+class StrictOnly:
     """A problem that only a strict pipe refuses."""
 
     problem: DefinitionError
     """What is wrong."""
 
 
-Finding = DefinitionError | Doubt
+Finding = DefinitionError | StrictOnly
 
 
-NEAR = 0.8
+SIMILARITY_CUTOFF = 0.8
 """How alike two names must be, from 0 to 1: a letter or two in a word."""
 
-_ALL = {
+_COMMON_OPTIONS = {
     "barrier_timeout",
     "barrier_type",
     "breaks",
@@ -87,64 +87,66 @@ _ALL = {
     "to",
 }
 
-_OPTIONS = {
-    NodeKind.STEP: _ALL,
-    NodeKind.MAP: _ALL | {"each", "max_concurrency"},
-    NodeKind.SWITCH: _ALL | {"default"},
-    NodeKind.SUB: _ALL | {"pipeline"},
+_OPTIONS_BY_KIND = {
+    NodeKind.STEP: _COMMON_OPTIONS,
+    NodeKind.MAP: _COMMON_OPTIONS | {"each", "max_concurrency"},
+    NodeKind.SWITCH: _COMMON_OPTIONS | {"default"},
+    NodeKind.SUB: _COMMON_OPTIONS | {"pipeline"},
 }
 """What the decorators read, by the kind of the step."""
 
 
-def read_by(middleware: Iterable[Any]) -> frozenset[str] | None:
+def options_read_by(middleware: Iterable[Any]) -> frozenset[str] | None:
     """Return the options that middleware reads; None when one of them does not say."""
-    found: set[str] = set()
-    for one in middleware:
-        options: Collection[str] | None = getattr(one, "options", None)
+    declared: set[str] = set()
+    for part in middleware:
+        options: Collection[str] | None = getattr(part, "options", None)
         if options is None:
             return None
-        found.update(options)
-    return frozenset(found)
+        declared.update(options)
+    return frozenset(declared)
 
 
-def near_misses(
-    steps: Iterable[StepDef], readable: frozenset[str]
+def misspelt_options(
+    steps: Iterable[StepDef], middleware_options: frozenset[str]
 ) -> Iterator[DefinitionError]:
     """Yield a problem for every option that nobody reads and that looks misspelt."""
     for step in steps:
-        known = _OPTIONS[step.kind] | readable
+        known = _OPTIONS_BY_KIND[step.kind] | middleware_options
         for option in step.options.extra:
-            near = [] if option in known else _nearest(option, known)
-            if near:
+            similar = [] if option in known else _nearest(option, known)
+            if similar:
                 text = (
                     f"Step '{step.name}' has an option '{option}', which nobody says to read. "
-                    f"Did you mean '{near[0]}'? If a middleware reads it, let it say "
+                    f"Did you mean '{similar[0]}'? If a middleware reads it, let it say "
                     f"so: decorate it with @reads('{option}')."
                 )
                 yield DefinitionError(text, step_name=step.name)
 
 
 def _nearest(option: str, known: Collection[str]) -> list[str]:
-    return difflib.get_close_matches(option, sorted(known), n=1, cutoff=NEAR)
+    return difflib.get_close_matches(
+        option, sorted(known), n=1, cutoff=SIMILARITY_CUTOFF
+    )
 
 
-def validate(question: Question) -> None:
+def validate(context: ValidationContext) -> None:
     """Report everything that is wrong.
 
     Raises:
         DefinitionError: something is; a ``DefinitionErrorGroup`` when several things are.
     """
-    if not question.steps:
+    if not context.steps:
         return
     problems: list[DefinitionError] = []
-    doubts: list[DefinitionError] = []
-    for finding in _findings(question):
-        if isinstance(finding, Doubt):
-            (problems if question.strict else doubts).append(finding.problem)
+    strict_only: list[DefinitionError] = []
+    for finding in _findings(context):
+        if isinstance(finding, StrictOnly):
+            (problems if context.strict else strict_only).append(finding.problem)
         else:
             problems.append(finding)
-    for doubt in [*doubts, *_remarks(question)]:
-        warnings.warn(str(doubt), PipelineValidationWarning, stacklevel=3)
+    for problem in [*strict_only, *_warnings(context)]:
+        warnings.warn(str(problem), PipelineValidationWarning, stacklevel=3)
     raise_problems(problems)
 
 
@@ -161,32 +163,32 @@ def raise_problems(problems: list[DefinitionError]) -> None:
         raise DefinitionErrorGroup(msg, problems)
 
 
-def _findings(question: Question) -> Iterator[Finding]:
-    yield from _unknown_targets(question)
-    yield from _worker_traps(question)
-    yield from _unknown_workers(question)
-    yield from _unknown_routes(question)
-    yield from _unknown_hints(question)
-    yield from _entry_points(question)
-    yield from _cycles(question)
-    yield from _starved_joins(question)
-    yield from _unfed_parameters(question)
-    yield from _resources(question)
-    if question.readable is not None:
-        yield from near_misses(question.steps.values(), question.readable)
+def _findings(context: ValidationContext) -> Iterator[Finding]:
+    yield from _unknown_targets(context)
+    yield from _workers_with_successors(context)
+    yield from _unknown_workers(context)
+    yield from _unknown_routes(context)
+    yield from _unknown_declared_routes(context)
+    yield from _entry_points(context)
+    yield from _cycles(context)
+    yield from _unsatisfiable_joins(context)
+    yield from _unsupplied_parameters(context)
+    yield from _resources(context)
+    if context.middleware_options is not None:
+        yield from misspelt_options(context.steps.values(), context.middleware_options)
 
 
-def _unknown_targets(question: Question) -> Iterator[Finding]:
-    for name, step in question.steps.items():
+def _unknown_targets(context: ValidationContext) -> Iterator[Finding]:
+    for name, step in context.steps.items():
         for target in dict.fromkeys(step.to):
-            if target not in question.steps:
+            if target not in context.steps:
                 text = f"Step '{name}' targets unknown step '{target}'."
-                yield _problem(question, name, text, target)
+                yield _problem(context, name, text, target)
 
 
-def _worker_traps(question: Question) -> Iterator[Finding]:
-    for name, step in question.steps.items():
-        worker = question.steps.get(step.each or "")
+def _workers_with_successors(context: ValidationContext) -> Iterator[Finding]:
+    for name, step in context.steps.items():
+        worker = context.steps.get(step.each or "")
         if worker is not None and worker.to:
             text = (
                 f"Map '{name}' uses '{worker.name}' as its worker, but that step has "
@@ -195,117 +197,119 @@ def _worker_traps(question: Question) -> Iterator[Finding]:
             yield DefinitionError(text, step_name=worker.name)
 
 
-def _unknown_workers(question: Question) -> Iterator[Finding]:
-    for name, step in question.steps.items():
-        if step.each is not None and step.each not in question.steps:
+def _unknown_workers(context: ValidationContext) -> Iterator[Finding]:
+    for name, step in context.steps.items():
+        if step.each is not None and step.each not in context.steps:
             text = f"Map '{name}' maps over unknown step '{step.each}'."
-            yield _problem(question, name, text, step.each)
+            yield _problem(context, name, text, step.each)
 
 
-def _unknown_routes(question: Question) -> Iterator[Finding]:
-    for name, step in question.steps.items():
+def _unknown_routes(context: ValidationContext) -> Iterator[Finding]:
+    for name, step in context.steps.items():
         for target in step.route_targets:
-            if target not in question.steps:
+            if target not in context.steps:
                 text = f"Switch '{name}' routes to unknown step '{target}'."
-                yield _problem(question, name, text, target)
+                yield _problem(context, name, text, target)
 
 
-def _unknown_hints(question: Question) -> Iterator[Finding]:
-    for name, step in question.steps.items():
-        for target in step.may_go:
-            if target not in question.steps:
+def _unknown_declared_routes(context: ValidationContext) -> Iterator[Finding]:
+    for name, step in context.steps.items():
+        for target in step.declared_routes:
+            if target not in context.steps:
                 text = f"Step '{name}' names unknown step '{target}' in routes=."
-                yield _problem(question, name, text, target)
+                yield _problem(context, name, text, target)
 
 
-def _entry_points(question: Question) -> Iterator[Finding]:
-    if question.start is not None:
-        if question.start not in question.steps:
-            text = f"run(start=...) references unknown step '{question.start}'."
-            yield _problem(question, "system", text, question.start)
-    elif not question.roots:
+def _entry_points(context: ValidationContext) -> Iterator[Finding]:
+    if context.start is not None:
+        if context.start not in context.steps:
+            text = f"run(start=...) references unknown step '{context.start}'."
+            yield _problem(context, "system", text, context.start)
+    elif not context.roots:
         yield DefinitionError(
             "Circular: no entry points found, every step is somebody's successor. "
             "Pass run(start=...) or remove one edge."
         )
-    elif len(question.roots) > 1 and question.strict and not question.allow_multi_root:
+    elif len(context.roots) > 1 and context.strict and not context.allow_multi_root:
         yield DefinitionError(
-            f"Multiple root steps detected: {', '.join(sorted(question.roots))}. "
+            f"Multiple root steps detected: {', '.join(sorted(context.roots))}. "
             "Connect them, pass run(start=...), or set allow_multi_root=True."
         )
 
 
-def _cycles(question: Question) -> Iterator[Finding]:
-    starts = _starts(question)
-    cycle = graph.find_cycle(question.edges, starts)
+def _cycles(context: ValidationContext) -> Iterator[Finding]:
+    starts = _starts(context)
+    cycle = graph.find_cycle(context.edges, starts)
     if cycle is not None:
         yield DefinitionError(
             f"Circular dependency: {' -> '.join(cycle)}. "
             "Loop by returning a step's name instead of a static edge.",
             step_name=cycle[0],
         )
-    elif question.start is None and question.roots:
-        lost = sorted(set(question.steps) - graph.reach(question.edges, starts))
-        if lost:
+    elif context.start is None and context.roots:
+        unreachable = sorted(set(context.steps) - graph.reach(context.edges, starts))
+        if unreachable:
             yield DefinitionError(
-                f"Unreachable steps (a cycle apart from the rest): {', '.join(lost)}."
+                f"Unreachable steps (a cycle apart from the rest): {', '.join(unreachable)}."
             )
 
 
-def _starved_joins(question: Question) -> Iterator[Finding]:
-    if question.start is None or question.start not in question.steps:
+def _unsatisfiable_joins(context: ValidationContext) -> Iterator[Finding]:
+    if context.start is None or context.start not in context.steps:
         return
-    reached = graph.reach(question.edges, [question.start])
-    for name, parents in graph.parents_of(question.steps).items():
-        step = question.steps[name]
+    reached = graph.reach(context.edges, [context.start])
+    for name, parents in graph.parents_of(context.steps).items():
+        step = context.steps[name]
         is_any = step.options.barrier_type is BarrierType.ANY
         if name not in reached or is_any or len(parents) < 2:
             continue
         missing = sorted(set(parents) - reached)
         if missing:
             text = (
-                f"Step '{name}' requires ALL parents, but start='{question.start}' "
+                f"Step '{name}' requires ALL parents, but start='{context.start}' "
                 f"cannot reach parent(s): {', '.join(missing)}."
             )
-            yield Doubt(DefinitionError(text, step_name=name))
+            yield StrictOnly(DefinitionError(text, step_name=name))
 
 
-def _resources(question: Question) -> Iterator[Finding]:
-    steps, resources = question.steps, question.resources
-    yield from needs.resource_problems(resources)
-    yield from needs.customer_problems(
-        needs.customers_of(steps, question.hooks), resources
+def _resources(context: ValidationContext) -> Iterator[Finding]:
+    steps, resources = context.steps, context.resources
+    yield from resource_injection.resource_problems(resources)
+    yield from resource_injection.consumer_problems(
+        resource_injection.consumers_of(steps, context.hooks), resources
     )
-    yield from needs.break_problems(steps, resources)
+    yield from resource_injection.break_problems(steps, resources)
 
 
-def _unfed_parameters(question: Question) -> Iterator[Finding]:
-    workers = {step.each for step in question.steps.values()}
-    fed_nothing = {t for step in question.steps.values() for t in step.to}
-    fed_nothing |= {t for step in question.steps.values() for t in step.route_targets}
-    starts = _starts(question)
-    fed_nothing |= set(starts) if len(starts) == 1 else set()
-    for name, step in question.steps.items():
-        if name in workers or name not in fed_nothing:
+def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
+    workers = {step.each for step in context.steps.values()}
+    gets_no_item = {t for step in context.steps.values() for t in step.to}
+    gets_no_item |= {t for step in context.steps.values() for t in step.route_targets}
+    starts = _starts(context)
+    gets_no_item |= set(starts) if len(starts) == 1 else set()
+    for name, step in context.steps.items():
+        if name in workers or name not in gets_no_item:
             continue
-        late = needs.choices_of(step.injection, step.wants, question.resources)
+        choices = resource_injection.resource_choices(
+            step.injection, step.parameter_types, context.resources
+        )
         for parameter, source in step.injection.items():
-            if source is InjectionSource.UNKNOWN and parameter not in late:
+            if source is InjectionSource.UNKNOWN and parameter not in choices:
                 text = (
                     f"Step '{name}' has a parameter '{parameter}' that nothing supplies: "
                     "only map workers get an item. Give it a default or a known name."
                 )
-                yield Doubt(DefinitionError(text, step_name=name))
+                yield StrictOnly(DefinitionError(text, step_name=name))
 
 
-def _remarks(question: Question) -> Iterator[str]:
-    if question.readable is None:
-        misses = near_misses(question.steps.values(), frozenset())
-        yield from map(str, misses)
-    if question.start is None and len(question.roots) > 1 and not question.strict:
-        yield f"Multiple root steps detected: {', '.join(sorted(question.roots))}."
-    kind = question.state_type
-    has_map = any(step.kind is NodeKind.MAP for step in question.steps.values())
+def _warnings(context: ValidationContext) -> Iterator[str]:
+    if context.middleware_options is None:
+        misspelt = misspelt_options(context.steps.values(), frozenset())
+        yield from map(str, misspelt)
+    if context.start is None and len(context.roots) > 1 and not context.strict:
+        yield f"Multiple root steps detected: {', '.join(sorted(context.roots))}."
+    kind = context.state_type
+    has_map = any(step.kind is NodeKind.MAP for step in context.steps.values())
     if has_map and _is_mutable_dataclass(kind):
         yield (
             f"{getattr(kind, '__name__', kind)} is a mutable dataclass shared by map "
@@ -319,11 +323,13 @@ def _is_mutable_dataclass(kind: object) -> bool:
     return not getattr(kind, "__dataclass_params__").frozen  # noqa: B009 - untyped
 
 
-def _starts(question: Question) -> tuple[str, ...]:
-    if question.start is None:
-        return question.roots
-    return (question.start,) if question.start in question.steps else ()
+def _starts(context: ValidationContext) -> tuple[str, ...]:
+    if context.start is None:
+        return context.roots
+    return (context.start,) if context.start in context.steps else ()
 
 
-def _problem(question: Question, step: str, text: str, wanted: str) -> DefinitionError:
-    return DefinitionError(text + did_you_mean(wanted, question.steps), step_name=step)
+def _problem(
+    context: ValidationContext, step: str, text: str, wanted: str
+) -> DefinitionError:
+    return DefinitionError(text + did_you_mean(wanted, context.steps), step_name=step)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import attrs
 
-from .._plan.failure_policy import Ending, Journal, Trouble, classify
+from .._plan.failure_policy import Failure, FailureLog, TerminationCause, classify
 from ..failures import (
     FailureClassificationConfig,
     FailureKind,
@@ -51,8 +51,8 @@ class Figures:
 
 
 def conclude(
-    termination: Ending | None,
-    failures: Journal,
+    termination: TerminationCause | None,
+    failures: FailureLog,
     config: FailureClassificationConfig,
     figures: Figures,
 ) -> PipelineEndData:
@@ -77,16 +77,19 @@ def conclude(
     )
 
 
-def _words(termination: Ending) -> str | None:
+def _words(termination: TerminationCause) -> str | None:
     is_timeout = termination.status is PipelineTerminalStatus.TIMEOUT
     return None if is_timeout else termination.reason
 
 
 def _failed(
-    primary: Trouble, failures: Journal, records: list[FailureRecord], figures: Figures
+    primary: Failure,
+    failures: FailureLog,
+    records: list[FailureRecord],
+    figures: Figures,
 ) -> PipelineEndData:
     position = next(
-        (n for n, one in enumerate(failures.troubles) if one is primary), None
+        (n for n, one in enumerate(failures.failures) if one is primary), None
     )
     source = FailureSource.NONE if position is None else records[position].source
     return PipelineEndData(
@@ -104,9 +107,9 @@ def _failed(
 
 
 def _records(
-    failures: Journal, config: FailureClassificationConfig
+    failures: FailureLog, config: FailureClassificationConfig
 ) -> list[FailureRecord]:
-    records = classify(failures.troubles, config)
+    records = classify(failures.failures, config)
     if failures.dropped:
         records.append(
             FailureRecord(

@@ -38,9 +38,9 @@ from .._engine.user_code import (
     classify_exception,
     resolve_value,
 )
-from .._plan.failure_policy import Ending, Trouble
+from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Callback, CallValues
-from .._plan.resource_injection import current_lender
+from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import Resources
 from .._util import failpoints
 from .._util.failpoints import Seam
@@ -96,14 +96,14 @@ def hook_failed(run: Run, kind: FailureKind, error: Exception) -> None:
         if kind is FailureKind.STARTUP
         else FailureReason.SHUTDOWN_HOOK_ERROR
     )
-    run.run_state.failures.add(Trouble(kind, reason, error))
+    run.run_state.failures.add(Failure(kind, reason, error))
     run.publisher.publish(EventType.STEP_ERROR, kind.value, text_of(error))
 
 
 async def begin(run: Run, tasks: Group | None) -> bool:
     """Come as far as START; tell whether there is work to do then."""
     plan, run_state = run.order.plan, run.run_state
-    if plan.startup or plan.eager or run.publisher.audience.is_patient:
+    if plan.startup or plan.eager_resources or run.publisher.audience.is_patient:
         with anyio.CancelScope() as run.scope:
             await _prepare(run, tasks)
     elif tasks is not None:
@@ -122,7 +122,7 @@ async def _prepare(run: Run, tasks: Group | None) -> None:
         await run.publisher.audience.open(tasks)
     if run.run_state.termination is not None:
         return
-    if run.order.plan.eager and not await _open_eager(run):
+    if run.order.plan.eager_resources and not await _open_eager(run):
         return
     for hook in run.order.plan.startup:
         if not await call_hook(run, hook, FailureKind.STARTUP):
@@ -134,7 +134,7 @@ async def _open_eager(run: Run) -> bool:
     owner = run.resources or (run.system.resources if run.system else None)
     assert owner is not None
     try:
-        await owner.open(run.order.plan.eager)
+        await owner.open(run.order.plan.eager_resources)
     except ResourceUnavailable as error:
         hook_failed(run, FailureKind.STARTUP, error)
         return False
@@ -144,7 +144,7 @@ async def _open_eager(run: Run) -> bool:
 def _nothing_to_do(run: Run) -> None:
     error = EmptyPipelineError(run.order.plan.name)
     run.run_state.failures.add(
-        Trouble(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
+        Failure(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
     )
     run.publisher.publish(EventType.STEP_ERROR, "system", text_of(error))
 
@@ -377,7 +377,9 @@ def _interrupted(run: Run) -> None:
             if is_owner or run.loop.is_task_cancelled()
             else TASK_CANCELLED
         )
-        run.run_state.termination = Ending(PipelineTerminalStatus.CANCELLED, reason)
+        run.run_state.termination = TerminationCause(
+            PipelineTerminalStatus.CANCELLED, reason
+        )
     termination = run.run_state.termination
     run.run_state.interrupt(termination.status, termination.reason)
 
@@ -417,7 +419,7 @@ async def conduct(run: Run) -> None:
                 finally:
                     run.publisher.audience.drop()
         else:
-            current_lender.set(run.system.resources)
+            current_provider.set(run.system.resources)
             await _live(run, None)
     except anyio.get_cancelled_exc_class():
         raise
@@ -437,7 +439,7 @@ async def conduct(run: Run) -> None:
 async def _live_with_resources(run: Run, tasks: Group) -> None:
     """Live with the host's resources, else with some of its own that end with it."""
     if run.system is not None:
-        current_lender.set(run.system.resources)
+        current_provider.set(run.system.resources)
         await _live(run, tasks)
         return
     variables = copy_context()
@@ -447,7 +449,7 @@ async def _live_with_resources(run: Run, tasks: Group) -> None:
         variables.copy().run(tasks.start, func, *args)
 
     own = run.resources = Resources(spawn, run.loop.now)
-    current_lender.set(own)
+    current_provider.set(own)
     try:
         await _live(run, tasks)
     finally:

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
-from .._plan.failure_policy import Ending, Trouble
+from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Plan
 from .._supervision.resource_pool import Resources
 from .._util.sync import Latch
@@ -239,7 +239,7 @@ class Run:
         if self.done.is_set():
             return
         if self.run_state.termination is None and self.end is None:
-            self.run_state.termination = Ending(status, reason)
+            self.run_state.termination = TerminationCause(status, reason)
         if status in WANTED_OVER:
             self.is_wanted_over = True
             if self.grace is not None:
@@ -284,7 +284,7 @@ class Run:
         if self.run_state.aborted is None:
             self.run_state.aborted = error
             self.run_state.failures.add(
-                Trouble(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
+                Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
 
 

@@ -19,7 +19,7 @@ from .._engine.execution import ChildOutcome
 from .._engine.invocation import Invocation
 from .._engine.run_state import RunState
 from .._engine.user_code import drive_in_context
-from .._plan.failure_policy import Trouble
+from .._plan.failure_policy import Failure
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..abc import ObserverMeta, WaitingJoin
@@ -235,13 +235,13 @@ def _outcome(run: Run) -> ChildOutcome:
     )
 
 
-def _place(trouble: Trouble | None) -> str | None:
-    if trouble is None:
+def _place(failure: Failure | None) -> str | None:
+    if failure is None:
         return None
-    if trouble.step is not None:
-        return trouble.step
-    match trouble.kind:
+    if failure.step is not None:
+        return failure.step
+    match failure.kind:
         case FailureKind.STARTUP | FailureKind.SHUTDOWN:
-            return str(trouble.kind.value)
+            return str(failure.kind.value)
         case _:
             return "system"

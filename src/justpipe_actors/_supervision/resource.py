@@ -87,7 +87,7 @@ class Incarnation:
     """Loans that were not given back."""
     is_retired: bool = attrs.field(default=False, init=False)
     """Whether nobody new may have it."""
-    held: list[Loan] = attrs.field(factory=list, init=False)
+    held: list[Lease] = attrs.field(factory=list, init=False)
     """What it was opened with."""
     settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when it is open, or could not be opened."""
@@ -103,7 +103,7 @@ class Incarnation:
 
     def uses(self, other: Incarnation) -> bool:
         """Tell whether it was opened with another one."""
-        return any(loan.incarnation is other for loan in self.held)
+        return any(lease.incarnation is other for lease in self.held)
 
     def why_it_ended(self, *, is_owner_closing: bool) -> Exception | None:
         """Return what is wrong with it, having ended without raising."""
@@ -184,7 +184,7 @@ class Resource:
 
 
 @attrs.define(eq=False, repr=False)
-class Loan:
+class Lease:
     """One use of an incarnation."""
 
     incarnation: Incarnation
@@ -198,7 +198,7 @@ class Loan:
         """What entering the resource gave."""
         return self.incarnation.value
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End the use; again does nothing."""
         if self._is_over:
             return

@@ -37,7 +37,7 @@ from .._plan.plan import ResourceNode
 from ..errors import ResourceUnavailable
 from .resource import (
     Incarnation,
-    Loan,
+    Lease,
     Resource,
     ResourceState,
     ResourceStatistics,
@@ -65,7 +65,7 @@ class Resources:
 
     # -- using them
 
-    async def lend(self, node: ResourceNode) -> Loan:
+    async def acquire(self, node: ResourceNode) -> Lease:
         """Wait until a resource is open; whoever waits first begins to open it.
 
         Raises:
@@ -76,7 +76,7 @@ class Resources:
             incarnation = resource.current or self._begin(resource)
             if incarnation.state is ResourceState.OPEN:
                 incarnation.users += 1
-                return Loan(incarnation, self.retire)
+                return Lease(incarnation, self.retire)
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
                 raise incarnation.unavailable()
@@ -88,7 +88,7 @@ class Resources:
             ResourceUnavailable: one of them cannot be opened.
         """
         for node in nodes:
-            (await self.lend(node)).give_back()
+            (await self.acquire(node)).release()
 
     def _resource(self, node: ResourceNode) -> Resource:
         found = self._shelf.get(node.identity)
@@ -133,10 +133,10 @@ class Resources:
         """Enter the user's context manager, wait until it is not needed, and leave it."""
         node = incarnation.resource.node
         values: dict[str, object] = {}
-        for parameter, needed in node.needs.items():
-            loan = await self.lend(needed)
-            incarnation.held.append(loan)
-            values[parameter] = loan.value
+        for parameter, needed in node.dependencies.items():
+            lease = await self.acquire(needed)
+            incarnation.held.append(lease)
+            values[parameter] = lease.value
         async with managed(node, values) as incarnation.value:
             self._get_open(incarnation)
             await incarnation.unused.wait()
@@ -161,8 +161,8 @@ class Resources:
             _logger.warning("Resource '%s' failed to close", name, exc_info=error)
         elif error is not None:
             self.retire(incarnation, error)
-        for loan in reversed(incarnation.held):
-            loan.give_back()
+        for lease in reversed(incarnation.held):
+            lease.release()
         resource = incarnation.resource
         if incarnation.is_retired:
             resource.retired -= 1

@@ -130,7 +130,7 @@ class Catalog:
     def eager(self) -> tuple[ResourceNode, ...]:
         """Return the resources that are to be open before anything runs."""
         plans = (pipe.plan() for pipe in self._pipes.values())
-        return tuple(node for plan in plans for node in plan.eager)
+        return tuple(node for plan in plans for node in plan.eager_resources)
 
     def statistics(self) -> dict[str, str]:
         """Return the version that new runs get, as the pipe's hash, by name."""

@@ -83,7 +83,7 @@ class _Copier:
         if not changes.functions and id(pipe) in self.unchanged:
             return self.unchanged[id(pipe)]
         persist = pipe.persist and changes.persist
-        twin = pipe.redefined(pipe.registry, persist=persist)
+        twin = pipe.with_registry(pipe.registry, persist=persist)
         if not changes.functions:
             self.unchanged[id(pipe)] = twin
         twin.registry = self._definition(pipe.registry, changes)
@@ -136,7 +136,7 @@ def _hook(hook: HookSpec, func: Callable[..., Any] | None) -> HookSpec:
 
 
 def _resource(one: ResourceDef, func: Callable[..., Any] | None) -> ResourceDef:
-    return one if func is None else attrs.evolve(one, func=func, wants={})
+    return one if func is None else attrs.evolve(one, func=func, parameter_types={})
 
 
 def places(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:

@@ -115,8 +115,8 @@ def _dynamic_edges(steps: StepShapes, known: list[VisualEdge]) -> Iterator[Visua
 
 def _named_by(step: StepShape, steps: StepShapes) -> Iterable[str]:
     """Return where a step may lead by what it, its switch or its handler answers."""
-    if step.may_go:
-        return dict.fromkeys(step.may_go)
+    if step.declared_routes:
+        return dict.fromkeys(step.declared_routes)
     asked = [step.func] if step.kind is NodeKind.STEP else []
     asked += [step.routes] if callable(step.routes) else []
     asked += [step.handler] if step.handler is not None else []
@@ -228,7 +228,11 @@ def _is_streaming(func: object) -> bool:
 
 def _is_unreadable(step: StepShape, steps: StepShapes) -> bool:
     asks = step.kind is NodeKind.SWITCH and callable(step.routes)
-    return asks and not step.may_go and not answers_of(step.routes, steps).is_complete
+    return (
+        asks
+        and not step.declared_routes
+        and not answers_of(step.routes, steps).is_complete
+    )
 
 
 def _first_line(func: object) -> str:

@@ -48,7 +48,7 @@ class Part:
 
 
 @attrs.frozen
-class Trouble:
+class Failure:
     """A pipeline as plain data."""
 
     parts: tuple[Part, ...]
@@ -62,7 +62,7 @@ class Trouble:
 
 
 @st.composite
-def troubles(draw: st.DrawFn) -> Trouble:
+def failures(draw: st.DrawFn) -> Failure:
     """Draw a graph with one root, forward edges, and trouble in every step."""
     size = draw(st.integers(1, 9))
     edges: list[set[int]] = [set() for _ in range(size)]
@@ -81,7 +81,7 @@ def troubles(draw: st.DrawFn) -> Trouble:
         )
         for targets in edges
     )
-    return Trouble(
+    return Failure(
         parts=parts,
         on_failure=draw(st.sampled_from(["prune", "continue", "stop"])),
         queue_size=draw(st.sampled_from([0, 1, 1000])),
@@ -113,7 +113,7 @@ class Story:
         return answer
 
 
-def build(trouble: Trouble) -> Pipe[Any, Any]:
+def build(trouble: Failure) -> Pipe[Any, Any]:
     """Return the pipe of a sketch; its state is a ``Story``."""
     pipe: Pipe[Any, Any] = Pipe(
         Story,
@@ -127,7 +127,7 @@ def build(trouble: Trouble) -> Pipe[Any, Any]:
     return pipe
 
 
-def _add(pipe: Pipe[Any, Any], trouble: Trouble, number: int) -> None:
+def _add(pipe: Pipe[Any, Any], trouble: Failure, number: int) -> None:
     part, name = trouble.parts[number], f"s{number}"
     to = [f"s{target}" for target in part.to]
     options: dict[str, Any] = {
@@ -153,7 +153,7 @@ def _add(pipe: Pipe[Any, Any], trouble: Trouble, number: int) -> None:
             pipe.step(name, to=to, timeout=TIMEOUT, **options)(step)
 
 
-def _is_known(trouble: Trouble, number: int) -> bool:
+def _is_known(trouble: Failure, number: int) -> bool:
     """Tell whether a definition can see where this step leads, or somebody else does."""
     part = trouble.parts[number]
     others = {n for p in trouble.parts if p.act != "ask" for n in p.to}
