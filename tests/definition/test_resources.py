@@ -92,7 +92,7 @@ async def unresolved() -> AsyncIterator[Nowhere]:  # type: ignore[name-defined] 
 
 
 @pytest.mark.parametrize(
-    ("func", "yields"),
+    ("func", "value_type"),
     [
         (iterator, Db),
         (generator, Db),

@@ -18,7 +18,7 @@ from ..errors import DefinitionError
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
-from . import graph as graph, validation as validation
+from . import graph, validation
 from .description import fingerprint
 from .plan import (
     NO_ITEM,

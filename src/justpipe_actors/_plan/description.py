@@ -10,7 +10,7 @@ from typing import Any
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from ..specs import HookSpec, StepInfo, resolve_name
-from . import graph as graph
+from . import graph
 
 
 def fingerprint(name: str, steps: Mapping[str, StepDef]) -> str:

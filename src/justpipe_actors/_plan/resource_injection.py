@@ -59,7 +59,9 @@ class ResourceProvider(Protocol):
         ...
 
 
-current_provider: ContextVar[ResourceProvider] = ContextVar("justpipe_actors_lender")
+current_provider: ContextVar[ResourceProvider] = ContextVar(
+    "justpipe_actors_resource_provider"
+)
 """Whose resources the running code uses; set for every run."""
 
 
@@ -117,7 +119,7 @@ class _Leases:
     """What one call has borrowed."""
 
     breaks: Breaks
-    wrapped: dict[str, Lease] = attrs.field(factory=dict, init=False)
+    open_leases: dict[str, Lease] = attrs.field(factory=dict, init=False)
 
     def values(self) -> dict[str, object]:
         """Return the arguments."""
@@ -125,8 +127,8 @@ class _Leases:
 
     def release(self, error: BaseException | None = None) -> None:
         """Give everything back, once; what the error breaks is not lent again."""
-        wrapped, self.open_leases = self.open_leases, {}
-        for parameter, lease in wrapped.items():
+        open_leases, self.open_leases = self.open_leases, {}
+        for parameter, lease in open_leases.items():
             kinds = self.breaks.get(parameter, ())
             if isinstance(error, Exception) and _matches(error, kinds):
                 lease.report_broken(error)
@@ -143,7 +145,7 @@ def _matches(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
 
 
 def _release_after(result: object, leases: _Leases) -> object:
-    """Give the loans back now, or when what the function returned is used up."""
+    """Release the leases now, or when what the function returned is used up."""
     if isinstance(result, GeneratorType):
         wrapped: object = _release_when_exhausted(result, leases)
     elif inspect.isasyncgen(result):
@@ -287,12 +289,12 @@ def consumer_problems(
     consumers: Iterator[Consumer], resources: Resources
 ) -> Iterator[DefinitionError]:
     """Yield which functions could be given several resources."""
-    for resource in consumers:
+    for consumer in consumers:
         choices = resource_choices(
-            resource.injection, resource.parameter_types, resources
+            consumer.injection, consumer.parameter_types, resources
         )
         for parameter, names in choices.items():
-            yield from _ambiguity(resource.label, resource.step, parameter, names)
+            yield from _ambiguity(consumer.label, consumer.step, parameter, names)
 
 
 def break_problems(

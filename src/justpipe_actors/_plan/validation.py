@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..events import NodeKind
 from ..specs import BarrierType, HookSpec, InjectionSource
-from . import graph as graph, resource_injection as resource_injection
+from . import graph, resource_injection
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -1,4 +1,4 @@
-"""One resource: its incarnations, and the loans that keep one of them open.
+"""One resource: its incarnations, and the leases that keep one of them open.
 
 Counts, states, and what a failure means; ``resources`` opens, lends, retires and closes.
 """
@@ -84,7 +84,7 @@ class Incarnation:
     error: Exception | None = attrs.field(default=None, init=False)
     """Why it could not be opened, or what broke it."""
     users: int = attrs.field(default=0, init=False)
-    """Loans that were not given back."""
+    """Leases that were not released."""
     is_retired: bool = attrs.field(default=False, init=False)
     """Whether nobody new may have it."""
     held: list[Lease] = attrs.field(factory=list, init=False)
