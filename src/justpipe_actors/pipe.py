@@ -26,8 +26,8 @@ from ._definition.steps import OnFailure, check_failure_policy, is_enabled
 from ._plan.compiler import Compiled, PipeSettings
 from ._plan.description import Described, describe
 from ._run.event_buffer import Overflow
-from ._run.overrides import stand_in_of
-from ._run.run import Order
+from ._run.overrides import override_of
+from ._run.run import RunRequest
 from ._run.run_stream import RunStream
 from .abc import Middleware, Redact
 from .cancellation import CancellationToken
@@ -210,35 +210,37 @@ class Pipe(
             DefinitionError: when it begins, if the pipe is wired wrongly.
         """
 
-        def prepare() -> Order:
-            order = self.order(state, context, start, queue_size, timeout)
+        def prepare() -> RunRequest:
+            request = self.build_request(state, context, start, queue_size, timeout)
             return (
-                order if overflow == "block" else attrs.evolve(order, overflow=overflow)
+                request
+                if overflow == "block"
+                else attrs.evolve(request, overflow=overflow)
             )
 
         return RunStream(prepare)
 
-    def order(
+    def build_request(
         self,
         state: Any,
         context: Any = None,
         start: Target | None = None,
         queue_size: int | None = None,
         timeout: float | None = None,
-    ) -> Order:
+    ) -> RunRequest:
         """Validate, compile and freeze the definition; return what a run needs to know.
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
-        stand_in = stand_in_of(self)
-        if stand_in is not None:
-            return stand_in.order(state, context, start, queue_size, timeout)
+        override = override_of(self)
+        if override is not None:
+            return override.build_request(state, context, start, queue_size, timeout)
         label = start_name(start)
         self._validate_once(label)
         plan = self.plan()
         self.registry.freeze()
-        return Order(
+        return RunRequest(
             plan=plan,
             state=state,
             context=context,

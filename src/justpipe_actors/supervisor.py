@@ -217,7 +217,7 @@ class Supervisor(Seen):
         """
         roster = self._opened()
         return RunStream(
-            lambda: self._catalog.order(pipe, state, context, options), roster
+            lambda: self._catalog.build_request(pipe, state, context, options), roster
         )
 
     async def submit(
@@ -238,8 +238,8 @@ class Supervisor(Seen):
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
         """
         roster = self._opened()
-        order = self._catalog.order(pipe, state, context, options)
-        return await roster.submit(order, is_named=bool(options.get("run_id")))
+        request = self._catalog.build_request(pipe, state, context, options)
+        return await roster.submit(request, is_named=bool(options.get("run_id")))
 
     def submit_nowait(
         self,
@@ -256,8 +256,8 @@ class Supervisor(Seen):
                 another pipe's.
         """
         roster = self._opened()
-        order = self._catalog.order(pipe, state, context, options)
-        return roster.submit_nowait(order, is_named=bool(options.get("run_id")))
+        request = self._catalog.build_request(pipe, state, context, options)
+        return roster.submit_nowait(request, is_named=bool(options.get("run_id")))
 
     def known(self, run_id: str) -> RunStream | None:
         """Return the submitted run with this id, or None.

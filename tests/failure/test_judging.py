@@ -20,7 +20,7 @@ from justpipe_actors._plan.failure_policy import (
     escalate,
 )
 from justpipe_actors._plan.plan import Callback
-from justpipe_actors._run.final_status import Figures, conclude
+from justpipe_actors._run.final_status import RunFigures, build_end_data
 from justpipe_actors.types import (
     FailureClassificationConfig,
     FailureKind,
@@ -118,7 +118,9 @@ def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
     """A failure before it is listed, and the status is the one from outside."""
     failure_log = FailureLog()
     failure_log.add(failure())
-    end = conclude(TerminationCause(status, "why"), failure_log, CONFIG, Figures(1.0))
+    end = build_end_data(
+        TerminationCause(status, "why"), failure_log, CONFIG, RunFigures(1.0)
+    )
 
     assert end.status is status
     assert end.failed_step is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from justpipe_actors._run.replay_buffer import Tail, TailReader
+from justpipe_actors._run.replay_buffer import ReplayBuffer, ReplayReader
 from justpipe_actors.events import Event, EventType
 
 
@@ -51,24 +51,24 @@ async def test_readers_see_what_is_kept_and_in_order(
     capacity: int, moves: list[EventType | tuple[int, int]]
 ) -> None:
     """However puts and two readers mix, each reads on with the next event that is kept."""
-    tail, model = Tail(capacity), Model(capacity)
-    readers = TailReader(tail), TailReader(tail)
+    buffer, model = ReplayBuffer(capacity), Model(capacity)
+    readers = ReplayReader(buffer), ReplayReader(buffer)
     said = 0
     for move in moves:
         if isinstance(move, EventType):
             said += 1
             event = Event(move, str(said))
-            tail.put(event)
+            buffer.put(event)
             model.put(said, event)
         else:
             reader, times = move
             for _ in range(times):
                 if (expected := model.get(reader)) is not None:
                     assert await readers[reader].get() is expected
-    tail.end()
+    buffer.end()
 
-    assert len(tail) == tail.depth == len(model.kept)
-    assert tail.dropped == said - len(model.kept)
+    assert len(buffer) == buffer.peak_length == len(model.kept)
+    assert buffer.dropped == said - len(model.kept)
     for number, late in enumerate(readers):
         while (left := await late.get()) is not None:
             assert left is model.get(number)
@@ -78,13 +78,13 @@ async def test_readers_see_what_is_kept_and_in_order(
 @pytest.mark.parametrize("kind", [TOKEN, OTHER])
 async def test_what_was_dropped_takes_no_room(kind: EventType) -> None:
     """A tail holds on to what it keeps only, and to one number for what it dropped."""
-    tail = Tail(10)
+    buffer = ReplayBuffer(10)
     for number in range(1000):
-        tail.put(Event(kind, str(number)))
+        buffer.put(Event(kind, str(number)))
 
-    lane = tail.tokens if kind is TOKEN else tail.others
-    assert (lane.first, lane.end, len(tail)) == (990, 1000, 10)
-    assert lane.get(989) is None
-    event = await TailReader(tail).get()
+    queue = buffer.tokens if kind is TOKEN else buffer.others
+    assert (queue.first, queue.end, len(buffer)) == (990, 1000, 10)
+    assert queue.get(989) is None
+    event = await ReplayReader(buffer).get()
     assert event is not None
     assert event.stage == "990"

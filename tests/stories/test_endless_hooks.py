@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.run import GRACE, PATIENCE
+from justpipe_actors._run.run import GRACE_SECONDS, REPORT_INTERVAL
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.observability import Observer
 from justpipe_actors.types import PipelineTerminalStatus
@@ -124,11 +124,13 @@ async def test_whoever_wants_it_over_gets_it_over(
     await ask(run, begun)
 
     spent = anyio.current_time() - since
-    assert GRACE <= spent <= GRACE + 3
+    assert GRACE_SECONDS <= spent <= GRACE_SECONDS + 3
     end = run.end
     assert end is not None
     assert end.status.value == ("timeout" if ending == "timeout" else status)
-    assert f"Hook 'hang' was given up {GRACE:g}s after" in str(end.errors[-1].error)
+    assert f"Hook 'hang' was given up {GRACE_SECONDS:g}s after" in str(
+        end.errors[-1].error
+    )
 
 
 @pytest.mark.parametrize(("ask", "status"), ASKING)
@@ -141,7 +143,7 @@ async def test_in_a_supervisor(ask: Ask, status: str) -> None:
         await ask(run, begun)
         assert run.end is not None
         assert run.end.status.value == status
-        assert GRACE <= anyio.current_time() - since < GRACE + 3
+        assert GRACE_SECONDS <= anyio.current_time() - since < GRACE_SECONDS + 3
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
@@ -179,7 +181,7 @@ async def test_in_a_sub_pipeline(is_hosted: bool) -> None:
 
     assert run.end is not None
     assert (run.end.status.value, run.end.error) == ("cancelled", "enough")
-    assert anyio.current_time() - since < GRACE + 2
+    assert anyio.current_time() - since < GRACE_SECONDS + 2
 
 
 @pytest.mark.parametrize("is_hosted", [False, True])
@@ -218,7 +220,7 @@ async def test_a_hook_that_ends_within_its_grace() -> None:
     @pipe.on_shutdown
     async def write_back() -> None:
         begun.set()
-        await anyio.sleep(GRACE - 1)
+        await anyio.sleep(GRACE_SECONDS - 1)
 
     run = pipe.run({})
     await consumer_cancels(run, begun)
@@ -246,7 +248,7 @@ async def test_one_grace_for_all_hooks() -> None:
     assert log == ["second"]
     assert run.end is not None
     assert len(run.end.errors) == 2
-    assert anyio.current_time() - since < GRACE + 1
+    assert anyio.current_time() - since < GRACE_SECONDS + 1
 
 
 async def test_a_run_cancelled_while_its_steps_clean_up_after_a_timeout() -> None:
@@ -269,7 +271,7 @@ async def test_a_run_cancelled_while_its_steps_clean_up_after_a_timeout() -> Non
 
     assert run.end is not None
     assert run.end.status is PipelineTerminalStatus.TIMEOUT
-    assert anyio.current_time() - since < GRACE + 10
+    assert anyio.current_time() - since < GRACE_SECONDS + 10
 
 
 # -- observers, and those who do not listen
@@ -307,7 +309,7 @@ async def test_a_hook_that_ignores_its_cancellation(
     async def deaf() -> None:
         begun.set()
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(GRACE + 2 * PATIENCE + 1)
+            await anyio.sleep(GRACE_SECONDS + 2 * REPORT_INTERVAL + 1)
 
     run = pipe.run({})
     await consumer_cancels(run, begun)

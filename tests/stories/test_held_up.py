@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.run import PATIENCE
+from justpipe_actors._run.run import REPORT_INTERVAL
 
 
 pytestmark = pytest.mark.virtual_time
@@ -20,7 +20,7 @@ def deaf(pipe: Pipe[Any, Any], name: str, **options: Any) -> None:
 
     async def step() -> None:
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(2 * PATIENCE + 5)
+            await anyio.sleep(2 * REPORT_INTERVAL + 5)
 
     pipe.step(name, **options)(step)
 
@@ -74,7 +74,7 @@ async def test_stopped_again_and_again_in_its_own_step(
             run.cancel("enough")
         counts.append(len(anyio.get_running_tasks()) - before)
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(PATIENCE + 5)
+            await anyio.sleep(REPORT_INTERVAL + 5)
 
     run = pipe.run({})
     await run.wait()

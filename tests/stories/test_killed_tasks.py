@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-class Listener(Observer):
+class ObserverTask(Observer):
     """An observer that takes its time."""
 
     async def on_event(self, *args: Any) -> None:
@@ -50,7 +50,7 @@ def built() -> AnyPipe:
     pipe: AnyPipe = Pipe(None, queue_size=2, allow_multi_root=True)
     pipe.on_startup(pause)
     pipe.on_shutdown(pause)
-    pipe.add_observer(Listener())
+    pipe.add_observer(ObserverTask())
     pipe.map("m", each="w", to="j")(lambda: range(3))
 
     @pipe.step

@@ -30,7 +30,7 @@ from justpipe_actors import (
     Suspend,
 )
 from justpipe_actors._run.event_buffer import Overflow
-from justpipe_actors._run.observers import Recording
+from justpipe_actors._run.observers import RecorderObserver
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.abc import Observer, StorageBackend
 from justpipe_actors.codec import event_to_plain
@@ -552,10 +552,10 @@ class Stubborn(InMemoryBackend):
 def recorder_of(events: RunStream) -> Recorder:
     """Return what writes a run down."""
     assert events._run is not None
-    listener = events._run.publisher.audience.listeners[-1]
-    assert isinstance(listener, Recording)
-    assert isinstance(listener.recorder, Recorder)
-    return listener.recorder
+    member = events._run.publisher.observers.members[-1]
+    assert isinstance(member, RecorderObserver)
+    assert isinstance(member.recorder, Recorder)
+    return member.recorder
 
 
 @pytest.mark.virtual_time

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .._plan.plan import Node
-from .._util.sync import Bell
+from .._util.sync import Wakeup
 from .messages import Message
 
 
@@ -157,7 +157,7 @@ class Inbox:
         return InboxStatistics(self.depth, lanes, self._taken, since)
 
 
-_NOBODY: list[Bell] = []
+_NOBODY: list[Wakeup] = []
 """Who waits at an actor where nobody ever did; nothing is ever put here."""
 
 
@@ -199,7 +199,7 @@ class Actor:
     """Whether it stands in the dispatcher's line."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
-    _returning: list[Bell] = attrs.field(default=_NOBODY, init=False)
+    _returning: list[Wakeup] = attrs.field(default=_NOBODY, init=False)
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
@@ -228,7 +228,7 @@ class Actor:
         self.busy -= 1
         if self._returning and self._has_slot:
             self.busy += 1
-            self._returning.pop(0).ring()
+            self._returning.pop(0).notify()
         elif self.inbox.depth and not self.is_queued:
             self._enqueue()
 
@@ -237,15 +237,15 @@ class Actor:
         if self._has_slot:
             self.busy += 1
             return
-        bell = Bell()
+        wakeup = Wakeup()
         if self._returning is _NOBODY:
             self._returning = []
-        self._returning.append(bell)
+        self._returning.append(wakeup)
         try:
-            await bell.wait()
+            await wakeup.wait()
         except BaseException:
-            if bell in self._returning:
-                self._returning.remove(bell)
+            if wakeup in self._returning:
+                self._returning.remove(wakeup)
                 self.busy += 1  # given back with the invocation, as any other
             raise
 

@@ -18,7 +18,7 @@ from .._plan.plan import Plan, ResourceNode, StepNode
 from .._supervision.resource_pool import Resources
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.sync import NewSignal
+from .._util.sync import SignalFactory
 from .._util.text import text_of
 from ..errors import UnknownStepError
 from ..events import NodeKind
@@ -60,7 +60,7 @@ class ActorSystem:
     """Whether somebody cancelled the owner's task natively, past all scopes."""
     absorb_native_cancel: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
-    new_signal: NewSignal = anyio.Event
+    new_signal: SignalFactory = anyio.Event
     """Makes what a dispatcher task waits for."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of actors; invocations have their run's."""

@@ -43,7 +43,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.sync import Bell, NewSignal
+from .._util.sync import SignalFactory, Wakeup
 from . import routing
 from .execution import execute, execute_expiry
 from .messages import Message, Start
@@ -94,13 +94,13 @@ class Dispatcher:
     """The loop's clock, in seconds."""
     absorb_native_cancel: Callable[[], bool]
     """Whether the current task was killed natively and can go on; asking forgets it."""
-    new_signal: NewSignal = anyio.Event
+    new_signal: SignalFactory = anyio.Event
     """Makes what a dispatcher task waits for."""
     suppress_wakeup: bool = attrs.field(default=False, init=False)
     """Whether a dispatcher task is about to be free: then nobody is summoned."""
     _ready: deque[Actor] = attrs.field(factory=deque, init=False)
     _jobs: deque[Job] = attrs.field(factory=deque, init=False)
-    _idle: deque[Bell] = attrs.field(factory=deque, init=False)
+    _idle: deque[Wakeup] = attrs.field(factory=deque, init=False)
     _is_waking: bool = attrs.field(default=False, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
     _working: int = attrs.field(default=0, init=False)
@@ -136,12 +136,12 @@ class Dispatcher:
         """Send home whoever has nothing to do, now and from now on."""
         self._is_closing = True
         while self._idle:
-            self._idle.pop().ring()
+            self._idle.pop().notify()
 
     def _wake_or_spawn(self) -> None:
         self._is_waking = True  # first: there are loops where a task begins at once
         if self._idle:
-            self._idle.pop().ring()
+            self._idle.pop().notify()
             return
         try:
             self.spawn(self._run_task)
@@ -207,16 +207,16 @@ class Dispatcher:
         return job()
 
     async def _wait_for_work(self) -> None:
-        bell = Bell(self.new_signal)
-        self._idle.append(bell)
+        wakeup = Wakeup(self.new_signal)
+        self._idle.append(wakeup)
         self._working -= 1
         try:
-            await bell.wait()
+            await wakeup.wait()
             if failpoints.active is not None:
                 await failpoints.active.reach(Seam.WAKE, "", "receiver")
         except BaseException:
-            if bell in self._idle:
-                self._idle.remove(bell)
+            if wakeup in self._idle:
+                self._idle.remove(wakeup)
             else:
                 self._is_waking = False
             raise

@@ -97,10 +97,10 @@ StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
 """Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
-async def run_child(invocation: Invocation, order: StartChildRun) -> StepResult:
+async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResult:
     """Run a child and say what its end means for this step."""
     outcome: ChildOutcome = await invocation.run_state.start_child(
-        invocation, order.pipe, order.state
+        invocation, descend.pipe, descend.state
     )
     match outcome.status:
         case PipelineTerminalStatus.SUCCESS:

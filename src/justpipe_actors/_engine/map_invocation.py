@@ -9,7 +9,7 @@ import attrs
 
 from .._plan.plan import MapNode
 from .._plan.step_results import StartMap
-from .._util.sync import Bell
+from .._util.sync import Wakeup
 from ..errors import MapSourceError
 from .protocols import InvocationIds
 
@@ -42,7 +42,7 @@ class MapInvocation:
     """Seconds left for producing items."""
     ids: InvocationIds
     """The ids of its events; its workers are counted by its invocation."""
-    bell: Bell = attrs.field(factory=Bell, init=False)
+    wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     """Rung when workers finish."""
     event_template: dict[str, object] = attrs.field(factory=dict, init=False)
     """The fields of its first event: those of its workers have the same ids."""
@@ -58,11 +58,11 @@ class MapInvocation:
         self.in_flight -= 1
         self.failed = self.failed or failed
         if self.in_flight <= self.low:
-            self.bell.ring()
+            self.wakeup.notify()
 
 
 def open_map(
-    invocation: Invocation, order: StartMap, budget: float | None
+    invocation: Invocation, fan_out: StartMap, budget: float | None
 ) -> MapInvocation:
     """Look at what is to be mapped over.
 
@@ -76,16 +76,16 @@ def open_map(
     """
     node = invocation.node
     chosen = node.max_concurrency if isinstance(node, MapNode) else None
-    total = _length(order.items)
+    total = _length(fan_out.items)
     most = invocation.run_state.plan.max_map_items
     if total is not None and total > most:
         raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
     window = chosen or DEFAULT_WINDOW
     low = window - 1 if chosen else window // 2
-    source = _iterate(node.name, order.items)
+    source = _iterate(node.name, fan_out.items)
     ids = invocation.ids if invocation.ids.invocation else _own_lineage(invocation)
     return MapInvocation(
-        invocation, order.target, source, total, window, low, budget, ids
+        invocation, fan_out.target, source, total, window, low, budget, ids
     )
 
 

@@ -129,7 +129,7 @@ async def _wait_idle(mapping: MapInvocation) -> None:
 
 
 async def _wait_wakeup(mapping: MapInvocation) -> None:
-    await mapping.bell.wait()
+    await mapping.wakeup.wait()
     if failpoints.active is not None:
         await failpoints.active.reach(
             Seam.WINDOW,

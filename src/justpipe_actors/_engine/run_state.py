@@ -19,7 +19,7 @@ import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
-from .._util.sync import Latch
+from .._util.sync import OneShotEvent
 from ..abc import WaitingJoin
 from ..cancellation import CancellationToken
 from ..errors import StepAborted
@@ -87,9 +87,9 @@ class RunState:
     """Zero means that the run is over."""
     actors: dict[str, Actor] = attrs.field(factory=dict, init=False)
     """The actors of its plan so far, by step."""
-    idle: Latch = attrs.field(factory=Latch, init=False)
+    idle: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     """Set when the tokens are zero."""
-    needs_attention: Latch = attrs.field(factory=Latch, init=False)
+    needs_attention: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     """Set when the tokens are zero or the run is interrupted: its owner looks at it."""
     waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
     """Waves with something alive in them."""
@@ -113,7 +113,7 @@ class RunState:
     """What runs was cancelled, and what is delivered is not performed any more."""
     termination: TerminationCause | None = attrs.field(default=None, init=False)
     """Why it is ended from outside its graph."""
-    aborted: BaseException | None = attrs.field(default=None, init=False)
+    abort_error: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
     """Told once, when everything has been cancelled."""
@@ -220,7 +220,7 @@ class RunState:
         self._disarm()
         self.system.drop_messages(self, workers_only=True)
         for mapping in list(self.maps.values()):
-            mapping.bell.ring()
+            mapping.wakeup.notify()
 
     def cancel_by_token(self, reason: str) -> None:
         """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
@@ -246,8 +246,8 @@ class RunState:
 
     def crash(self, error: BaseException) -> None:
         """End the run because of something that is nobody's step: raise it at the end."""
-        if self.aborted is None:
-            self.aborted = error
+        if self.abort_error is None:
+            self.abort_error = error
             cause = error if isinstance(error, Exception) else _as_exception(error)
             self.failures.add(
                 Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)

@@ -8,7 +8,7 @@
 ==================  ====================================================================
 
 Other runs notice none of it.  A submitted run has no consumer to wait for and keeps a
-``Tail`` instead.
+``ReplayBuffer`` instead.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._util.sync import Bell, NewSignal
+from .._util.sync import SignalFactory, Wakeup
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
 
 
-TURN = 256
+EVENTS_PER_TURN = 256
 """Events handed out before others get a turn, if the consumer never has to wait."""
 
 
 @attrs.define(eq=False, repr=False)
-class Feed:
+class EventBuffer:
     """A bounded buffer with one reader."""
 
     capacity: int
     """Events it holds before producers wait; 0 or less is unbounded."""
-    new_signal: NewSignal = anyio.Event
+    new_signal: SignalFactory = anyio.Event
     """Makes what its reader waits for."""
     dropped: int = attrs.field(default=0, init=False)
     """Never any: producers wait."""
-    depth: int = attrs.field(default=0, init=False)
+    peak_length: int = attrs.field(default=0, init=False)
     """Most events that ever waited."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers have to wait."""
-    can_shut: ClassVar[bool] = True
-    """Whether ``shut`` makes producers wait."""
-    _is_shut: bool = attrs.field(default=False, init=False)
+    can_pause_producers: ClassVar[bool] = True
+    """Whether ``pause_producers`` makes producers wait."""
+    _is_paused: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
-    _readable: Bell = attrs.field(init=False)
+    _reader: Wakeup = attrs.field(init=False)
     _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _turn: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._readable = Bell(self.new_signal)
+        self._reader = Wakeup(self.new_signal)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -66,37 +66,37 @@ class Feed:
             return
         self._events.append(event)
         depth = len(self._events)
-        if depth > self.depth:  # max() costs three times this, once per event
-            self.depth = depth
+        if depth > self.peak_length:  # max() costs three times this, once per event
+            self.peak_length = depth
         if 0 < self.capacity <= depth:
             self.is_full = True
-        if self._readable.is_awaited:
-            self._readable.ring()
+        if self._reader.has_waiter:
+            self._reader.notify()
 
     async def wait_writable(self) -> None:
         """Wait until there is room, or nobody reads any more."""
         if self._closed:
             await checkpoint()
-        while self._is_crowded():
-            room = anyio.Event()
-            self._writers.append(room)
+        while self._is_at_capacity():
+            writable = anyio.Event()
+            self._writers.append(writable)
             try:
-                await room.wait()
+                await writable.wait()
             except BaseException:
-                if room.is_set():
+                if writable.is_set():
                     self._wake_writer()
                 else:
-                    self._writers.remove(room)
+                    self._writers.remove(writable)
                 raise
 
     def get_nowait(self) -> Event | None:
         """Return the next event if one is there and it is not time to let others run."""
-        if not self._events or self._turn >= TURN:
+        if not self._events or self._turn >= EVENTS_PER_TURN:
             return None
         self._turn += 1
         event = self._events.popleft()
         if self.is_full:
-            self._judge_room()
+            self._update_is_full()
         if self._writers:
             self._wake_writer()
         return event
@@ -108,53 +108,53 @@ class Feed:
             RuntimeError: another task is waiting for it already.
         """
         while (event := self.get_nowait()) is None:
-            if self._turn >= TURN:
+            if self._turn >= EVENTS_PER_TURN:
                 self._turn = 0
                 await checkpoint()
             elif self._ended or self._closed:
                 return None
             else:
                 self._turn = 0
-                if self._readable.is_awaited:
+                if self._reader.has_waiter:
                     msg = (
                         "Another task is reading this run already; "
                         "let one task read, and hand on what others need."
                     )
                     raise RuntimeError(msg)
                 self._wake_writer()  # the last one may have had nothing to say any more
-                await self._readable.wait()
+                await self._reader.wait()
         return event
 
     def end(self) -> None:
         """Say that no event will come any more; those that wait can still be read."""
         self._ended = True
-        self._readable.ring()
+        self._reader.notify()
 
     def close(self) -> None:
         """Stop reading: what waits is dropped and no producer waits any more."""
         self._closed = True
         self._events.clear()
-        self._judge_room()
-        self._readable.ring()
+        self._update_is_full()
+        self._reader.notify()
         while self._writers:
             self._writers.pop(0).set()
 
     def _wake_writer(self) -> None:
-        if self._writers and not self._is_crowded():
+        if self._writers and not self._is_at_capacity():
             self._writers.pop(0).set()
 
-    def shut(self, *, is_shut: bool) -> None:
+    def pause_producers(self, *, paused: bool) -> None:
         """Let ``is_full`` say also that somebody else has no room.
 
         Producers ask here and wait there, so nobody waits here for that.
         """
-        self._is_shut = is_shut
-        self._judge_room()
+        self._is_paused = paused
+        self._update_is_full()
 
-    def _judge_room(self) -> None:
-        self.is_full = self._is_shut or self._is_crowded()
+    def _update_is_full(self) -> None:
+        self.is_full = self._is_paused or self._is_at_capacity()
 
-    def _is_crowded(self) -> bool:
+    def _is_at_capacity(self) -> bool:
         return 0 < self.capacity <= len(self._events)
 
 
@@ -162,7 +162,7 @@ Overflow = Literal["block", "drop_oldest", "fail"]
 
 
 @attrs.define(eq=False, repr=False)
-class SheddingFeed(Feed):
+class DropOldestBuffer(EventBuffer):
     """A buffer that drops its oldest TOKEN instead of making anybody wait."""
 
     _tokens: int = attrs.field(default=0, init=False)
@@ -172,29 +172,29 @@ class SheddingFeed(Feed):
         if self._closed:
             return
         if self._tokens and 0 < self.capacity <= len(self._events):
-            self._shed()
+            self._drop_oldest()
         self._tokens += event.type is EventType.TOKEN
         super().put(event)
-        self._judge_room()
+        self._update_is_full()
 
     def get_nowait(self) -> Event | None:
         """Return the next event if one is there and it is not time to let others run."""
         event = super().get_nowait()
         if event is not None and event.type is EventType.TOKEN:
             self._tokens -= 1
-            self._judge_room()
+            self._update_is_full()
         return event
 
-    def _is_crowded(self) -> bool:
+    def _is_at_capacity(self) -> bool:
         """Producers wait only when there is no TOKEN to drop."""
-        return not self._tokens and super()._is_crowded()
+        return not self._tokens and super()._is_at_capacity()
 
     def close(self) -> None:
         """Stop reading."""
         self._tokens = 0
         super().close()
 
-    def _shed(self) -> None:
+    def _drop_oldest(self) -> None:
         place = next(
             place
             for place, event in enumerate(self._events)
@@ -206,7 +206,7 @@ class SheddingFeed(Feed):
 
 
 @attrs.define(eq=False, repr=False)
-class StrictFeed(Feed):
+class FailFastBuffer(EventBuffer):
     """A buffer whose run fails when it is full."""
 
     on_overflow: Callable[[Exception], None] = lambda error: None
@@ -214,25 +214,25 @@ class StrictFeed(Feed):
 
     async def wait_writable(self) -> None:
         """End the run instead of waiting; what waits is interrupted by that."""
-        if self._is_crowded():
+        if self._is_at_capacity():
             self.on_overflow(ConsumerTooSlow(self.capacity))
         await super().wait_writable()
 
 
-_FEEDS: dict[str, type[Feed]] = {
-    "block": Feed,
-    "drop_oldest": SheddingFeed,
-    "fail": StrictFeed,
+_BUFFERS: dict[str, type[EventBuffer]] = {
+    "block": EventBuffer,
+    "drop_oldest": DropOldestBuffer,
+    "fail": FailFastBuffer,
 }
 
 
-def feed_for(overflow: str, capacity: int, new_signal: NewSignal) -> Feed:
+def new_buffer(overflow: str, capacity: int, new_signal: SignalFactory) -> EventBuffer:
     """Return the buffer that does what was chosen.
 
     Raises:
         ValueError: the choice is none of the three.
     """
-    if overflow not in _FEEDS:
+    if overflow not in _BUFFERS:
         msg = f"overflow must be one of {get_args(Overflow)}, not {overflow!r}."
         raise ValueError(msg)
-    return _FEEDS[overflow](capacity, new_signal)
+    return _BUFFERS[overflow](capacity, new_signal)

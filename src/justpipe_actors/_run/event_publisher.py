@@ -20,18 +20,18 @@ from .._engine.protocols import NO_IDS, Backpressure, InvocationIds
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled
-from .observers import Audience
+from .observers import ObserverGroup
 
 
 if TYPE_CHECKING:
     from .._engine.invocation import Invocation
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """Where events go in the end."""
 
-    can_shut: ClassVar[bool]
-    """Whether ``shut`` makes producers wait."""
+    can_pause_producers: ClassVar[bool]
+    """Whether ``pause_producers`` makes producers wait."""
 
     @property
     def dropped(self) -> int:
@@ -39,7 +39,7 @@ class Sink(Protocol):
         ...
 
     @property
-    def depth(self) -> int:
+    def peak_length(self) -> int:
         """Most events that ever waited here."""
         ...
 
@@ -50,7 +50,7 @@ class Sink(Protocol):
         """Whether producers have to wait."""
         ...
 
-    def shut(self, *, is_shut: bool) -> None:
+    def pause_producers(self, *, paused: bool) -> None:
         """Let ``is_full`` say also that somebody else has no room."""
 
     async def wait_writable(self) -> None:
@@ -85,11 +85,11 @@ class EventPublisher:
     """Goes on every event."""
     hooks: Sequence[EventHook]
     """Rewrite events, in order."""
-    audience: Audience
+    observers: ObserverGroup
     """Hears them before the consumer."""
-    sink: Sink
+    sink: EventSink
     """The consumer's end."""
-    on_broken_hook: Callable[[BaseException], None] = lambda error: None
+    on_hook_failure: Callable[[BaseException], None] = lambda error: None
     """Told when a hook fails; no hook is called after that."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Counts what is said."""
@@ -97,31 +97,32 @@ class EventPublisher:
     _counts: dict[str, int] = attrs.field(init=False)
     backpressure: Backpressure = attrs.field(init=False)
     """What says whether producers have to wait, asked most cheaply."""
-    _has_listeners: bool = attrs.field(init=False)
+    _has_observers: bool = attrs.field(init=False)
     _put: Callable[[Event], None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Looked up once and not once per event: they stay what they are.
-        self._has_listeners = bool(self.audience.listeners)
+        self._has_observers = bool(self.observers.members)
         self._put = self.sink.put
         self._counts = self.metrics.events
-        is_enough = not self._has_listeners or (
-            self.sink.can_shut and self.audience.shut_at(self.sink.shut)
+        is_enough = not self._has_observers or (
+            self.sink.can_pause_producers
+            and self.observers.bind_backpressure(self.sink.pause_producers)
         )
         self.backpressure = self.sink if is_enough else self
 
     @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
-        return self.sink.is_full or (self._has_listeners and self.audience.is_full)
+        return self.sink.is_full or (self._has_observers and self.observers.is_full)
 
-    def forget_run(self) -> None:
+    def release_run(self) -> None:
         """Let go of the run that is over, so that it can be freed without a search."""
-        self.on_broken_hook = _ignore
+        self.on_hook_failure = _ignore
 
     async def wait_writable(self) -> None:
         """Wait until there is room for one more event."""
-        await self.audience.wait_writable()
+        await self.observers.wait_writable()
         await self.sink.wait_writable()
 
     def publish(
@@ -198,8 +199,8 @@ class EventPublisher:
         counts[name] = counts.get(name, 0) + 1
         if self.hooks:
             event = self._apply_hooks(event)
-        if self._has_listeners:
-            self.audience.put(event)
+        if self._has_observers:
+            self.observers.put(event)
         self._put(event)
 
     def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
@@ -227,8 +228,8 @@ class EventPublisher:
         """
         pattern = vars(self._pattern(type, stage, ids))
         counts, name = self._counts, type._value_
-        put, has_listeners = self._put, self._has_listeners
-        hear, hear_kin = self.audience.put, self.audience.put_kin
+        put, has_observers = self._put, self._has_observers
+        observe, observe_token = self.observers.put, self.observers.put_token
 
         @enable_ki_protection
         def publish_token(payload: object) -> None:
@@ -242,9 +243,9 @@ class EventPublisher:
             counts[name] = counts.get(name, 0) + 1
             if self.hooks:
                 event = self._apply_hooks(event)
-                hear(event)
-            elif has_listeners:
-                hear_kin(event, payload)
+                observe(event)
+            elif has_observers:
+                observe_token(event, payload)
             put(event)
 
         return publish_token
@@ -285,7 +286,7 @@ class EventPublisher:
         self.metrics.count_event(forwarded.type)
         self._count_child(forwarded)
         forwarded = self._apply_hooks(forwarded)
-        self.audience.put(forwarded)
+        self.observers.put(forwarded)
         self.sink.put(forwarded)
 
     def _apply_hooks(self, event: Event) -> Event:
@@ -294,7 +295,7 @@ class EventPublisher:
                 event = _checked(hook, hook(event))
             except BaseException as error:  # noqa: BLE001, ASYNC103 - fails the run only
                 self.hooks = ()
-                self.on_broken_hook(error)
+                self.on_hook_failure(error)
                 break  # noqa: ASYNC104
         return event
 

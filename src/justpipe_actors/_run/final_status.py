@@ -39,7 +39,7 @@ _REASONS = {
 
 
 @attrs.define(eq=False, repr=False)
-class Figures:
+class RunFigures:
     """What a run measured, whatever became of it."""
 
     seconds: float
@@ -50,18 +50,18 @@ class Figures:
     """Its joins that did not run."""
 
 
-def conclude(
+def build_end_data(
     termination: TerminationCause | None,
     failures: FailureLog,
     config: FailureClassificationConfig,
-    figures: Figures,
+    figures: RunFigures,
 ) -> PipelineEndData:
     """Return what FINISH says."""
     if termination is not None and termination.status in _REASONS:
         return PipelineEndData(
             termination.status,
             figures.seconds,
-            error=_words(termination),
+            error=_error_text(termination),
             reason=_REASONS[termination.status],
             errors=_records(failures, config),
             metrics=figures.metrics,
@@ -77,7 +77,7 @@ def conclude(
     )
 
 
-def _words(termination: TerminationCause) -> str | None:
+def _error_text(termination: TerminationCause) -> str | None:
     is_timeout = termination.status is PipelineTerminalStatus.TIMEOUT
     return None if is_timeout else termination.reason
 
@@ -86,10 +86,10 @@ def _failed(
     primary: Failure,
     failures: FailureLog,
     records: list[FailureRecord],
-    figures: Figures,
+    figures: RunFigures,
 ) -> PipelineEndData:
     position = next(
-        (n for n, one in enumerate(failures.failures) if one is primary), None
+        (n for n, failure in enumerate(failures.failures) if failure is primary), None
     )
     source = FailureSource.NONE if position is None else records[position].source
     return PipelineEndData(

@@ -7,7 +7,7 @@
       -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
 
 The three lines are ``beginning``, ``working`` and ``winding_up``.
-``conduct`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
+``execute_run`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
 is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
 interrupted; what comes after it is shielded, because hooks must run after the steps'
 own cleanup whatever happened.
@@ -50,8 +50,15 @@ from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .final_status import Figures, conclude
-from .run import GRACE, PATIENCE, WANTED_OVER, Grace, Run, inside_runs
+from .final_status import RunFigures, build_end_data
+from .run import (
+    GRACE_SECONDS,
+    REPORT_INTERVAL,
+    REQUESTED_ENDS,
+    GracePeriod,
+    Run,
+    enclosing_runs,
+)
 
 
 if TYPE_CHECKING:
@@ -72,7 +79,7 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
         if culprit is None:
             raise
         if isinstance(culprit, Exception):
-            hook_failed(run, kind, culprit)
+            add_hook_failure(run, kind, culprit)
         else:
             run.crash(culprit)
         return False  # noqa: ASYNC104
@@ -81,16 +88,16 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
 
 def watch_owner(run: Run) -> None:
     """Have a task beside the shield, which hides the owner's cancellation."""
-    if run.in_reach is not None and run.grace is not None:
-        start = partial(run.loop.start_in, run.in_reach)
-        run.grace.start_watch(start, partial(_owner_cancelled, run))
+    if run.reachable_tasks is not None and run.grace_period is not None:
+        start = partial(run.loop.start_in, run.reachable_tasks)
+        run.grace_period.start_watch(start, partial(_owner_cancelled, run))
 
 
 def _owner_cancelled(run: Run) -> None:
     run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
 
 
-def hook_failed(run: Run, kind: FailureKind, error: Exception) -> None:
+def add_hook_failure(run: Run, kind: FailureKind, error: Exception) -> None:
     reason = (
         FailureReason.STARTUP_HOOK_ERROR
         if kind is FailureKind.STARTUP
@@ -100,88 +107,88 @@ def hook_failed(run: Run, kind: FailureKind, error: Exception) -> None:
     run.publisher.publish(EventType.STEP_ERROR, kind.value, text_of(error))
 
 
-async def begin(run: Run, tasks: Group | None) -> bool:
+async def start_run(run: Run, tasks: Group | None) -> bool:
     """Come as far as START; tell whether there is work to do then."""
-    plan, run_state = run.order.plan, run.run_state
-    if plan.startup or plan.eager_resources or run.publisher.audience.is_patient:
+    plan, run_state = run.request.plan, run.run_state
+    if plan.startup or plan.eager_resources or run.publisher.observers.may_block_finish:
         with anyio.CancelScope() as run.scope:
-            await _prepare(run, tasks)
+            await _start_up(run, tasks)
     elif tasks is not None:
-        run.publisher.audience.start(tasks)
+        run.publisher.observers.start(tasks)
     if run_state.termination is not None or run_state.failures:
         return False
-    if not plan.nodes and run.order.start is None:
-        _nothing_to_do(run)
+    if not plan.nodes and run.request.start is None:
+        _report_empty_pipeline(run)
         return False
-    run.publisher.publish(EventType.START, "system", run.order.state)
+    run.publisher.publish(EventType.START, "system", run.request.state)
     return run_state.termination is None
 
 
-async def _prepare(run: Run, tasks: Group | None) -> None:
+async def _start_up(run: Run, tasks: Group | None) -> None:
     if tasks is not None:
-        await run.publisher.audience.open(tasks)
+        await run.publisher.observers.open(tasks)
     if run.run_state.termination is not None:
         return
-    if run.order.plan.eager_resources and not await _open_eager(run):
+    if run.request.plan.eager_resources and not await _open_eager_resources(run):
         return
-    for hook in run.order.plan.startup:
+    for hook in run.request.plan.startup:
         if not await call_hook(run, hook, FailureKind.STARTUP):
             return
 
 
-async def _open_eager(run: Run) -> bool:
+async def _open_eager_resources(run: Run) -> bool:
     """Open what is to be open before anything runs; a failure is one of starting."""
     owner = run.resources or (run.system.resources if run.system else None)
     assert owner is not None
     try:
-        await owner.open(run.order.plan.eager_resources)
+        await owner.open(run.request.plan.eager_resources)
     except ResourceUnavailable as error:
-        hook_failed(run, FailureKind.STARTUP, error)
+        add_hook_failure(run, FailureKind.STARTUP, error)
         return False
     return True
 
 
-def _nothing_to_do(run: Run) -> None:
-    error = EmptyPipelineError(run.order.plan.name)
+def _report_empty_pipeline(run: Run) -> None:
+    error = EmptyPipelineError(run.request.plan.name)
     run.run_state.failures.add(
         Failure(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
     )
     run.publisher.publish(EventType.STEP_ERROR, "system", text_of(error))
 
 
-async def wind_up(run: Run) -> None:
+async def shut_down(run: Run) -> None:
     """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
-    if run.order.plan.shutdown or run.publisher.audience.is_patient:
+    if run.request.plan.shutdown or run.publisher.observers.may_block_finish:
         async with anyio.create_task_group() as own:
-            await _close_down(run, own)
+            await _shut_down_with_grace(run, own)
         # Whoever cancelled the owner meanwhile was not heard behind the shield.
         await anyio.lowlevel.checkpoint_if_cancelled()
-    elif run.publisher.audience.listeners or failpoints.active is not None:
+    elif run.publisher.observers.members or failpoints.active is not None:
         with anyio.CancelScope(shield=True):
-            await _shut_down(run)
+            await _begin_shutdown(run)
             await _finish(run)
     else:
-        await _shut_down(run)
+        await _begin_shutdown(run)
         await _finish(run)
 
 
-async def _close_down(run: Run, tasks: TaskGroup) -> None:
+async def _shut_down_with_grace(run: Run, tasks: TaskGroup) -> None:
     """Do so with a grace, for somebody may take for ever."""
-    grace = run.grace = Grace(run.run_state.run_id, run.loop.now)
+    grace_period = run.grace_period = GracePeriod(run.run_state.run_id, run.loop.now)
     termination = run.run_state.termination
-    asked = termination is not None and termination.status in WANTED_OVER
-    if asked or run.is_wanted_over:
-        grace.ask()
-    run.in_reach = tasks
+    is_requested = termination is not None and termination.status in REQUESTED_ENDS
+    if is_requested or run.end_requested:
+        grace_period.start()
+    run.reachable_tasks = tasks
     with anyio.CancelScope(shield=True):
         try:
-            await _shut_down(run)
+            await _begin_shutdown(run)
             await _finish(run)
         finally:
-            await grace.end_watch()  # noqa: ASYNC102 - ends at once
+            await grace_period.end_watch()  # noqa: ASYNC102 - ends at once
 
 
-async def _shut_down(run: Run) -> None:
+async def _begin_shutdown(run: Run) -> None:
     termination = run.run_state.termination
     try:
         if failpoints.active is not None:
@@ -191,74 +198,78 @@ async def _shut_down(run: Run) -> None:
             and termination.status is PipelineTerminalStatus.TIMEOUT
         ):
             run.publisher.publish(EventType.TIMEOUT, "system", termination.reason)
-        if run.order.plan.shutdown:
+        if run.request.plan.shutdown:
             await _call_shutdown_hooks(run)
     except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
         run.crash(error)
 
 
 async def _call_shutdown_hooks(run: Run) -> None:
-    assert run.grace is not None
-    for hook in run.order.plan.shutdown:
-        with run.grace.limit(f"shutdown hook '{hook.name}'") as limit:
+    assert run.grace_period is not None
+    for hook in run.request.plan.shutdown:
+        with run.grace_period.limit(f"shutdown hook '{hook.name}'") as limit:
             await call_hook(run, hook, FailureKind.SHUTDOWN)
         if limit.cancelled_caught:
-            late = HookTimeoutError(hook.name, GRACE)
-            hook_failed(run, FailureKind.SHUTDOWN, late)
+            late = HookTimeoutError(hook.name, GRACE_SECONDS)
+            add_hook_failure(run, FailureKind.SHUTDOWN, late)
 
 
 async def _finish(run: Run) -> None:
     sink = run.publisher.sink
-    run.run_state.metrics.peak_buffered = sink.depth
+    run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
-    run.publisher.audience.put(finish)
+    run.publisher.observers.put(finish)
     try:
-        await _hear_out(run, end)
+        await _finish_observers(run, end)
     finally:  # even if the task was killed meanwhile: how the run ended is known
         sink.put(finish)
         sink.end()
 
 
-async def _hear_out(run: Run, end: PipelineEndData) -> None:
+async def _finish_observers(run: Run, end: PipelineEndData) -> None:
     """Wait until all who listen have heard of the end."""
-    audience = run.publisher.audience
-    if run.grace is None:
-        await audience.finish_alone(end)
+    observers = run.publisher.observers
+    if run.grace_period is None:
+        await observers.finish_alone(end)
         return
     has_failed = end.status is PipelineTerminalStatus.FAILED
-    failure = _cause(run) if has_failed else None
-    run.grace.renew()
-    limit = run.grace.limit("observers")
-    if audience.is_patient:
+    failure = _primary_error(run) if has_failed else None
+    run.grace_period.restart()
+    limit = run.grace_period.limit("observers")
+    if observers.may_block_finish:
         watch_owner(run)
-    await audience.finish(end, failure, limit)
+    await observers.finish(end, failure, limit)
 
 
 def _build_finish(run: Run) -> tuple[Event, PipelineEndData]:
     """Word FINISH; a hook that fails over it has failed the run."""
-    before = run.run_state.aborted
-    end = run.end = _conclude(run)
+    before = run.run_state.abort_error
+    end = run.end = _build_end_data(run)
     meta = run.notes.snapshot() or None
     finish = run.publisher.build_finish(end, meta)
-    if run.run_state.aborted is not before:
-        end = run.end = _conclude(run)
+    if run.run_state.abort_error is not before:
+        end = run.end = _build_end_data(run)
         finish = replace(finish, payload=end)
     return finish, end
 
 
-def _conclude(run: Run) -> PipelineEndData:
+def _build_end_data(run: Run) -> PipelineEndData:
     run_state = run.run_state
     config = run_state.plan.classification
-    figures = Figures(run.age, run_state.metrics.snapshot(), run_state.diagnostics)
+    figures = RunFigures(run.age, run_state.metrics.snapshot(), run_state.diagnostics)
     try:
-        return conclude(run_state.termination, run_state.failures, config, figures)
+        return build_end_data(
+            run_state.termination, run_state.failures, config, figures
+        )
     except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
         run.crash(error)
         config = FailureClassificationConfig()
-        return conclude(run_state.termination, run_state.failures, config, figures)  # noqa: ASYNC104
+        return build_end_data(
+            run_state.termination, run_state.failures, config, figures
+        )  # noqa: ASYNC104
 
 
-def _cause(run: Run) -> Exception:
+def _primary_error(run: Run) -> Exception:
     primary = run.run_state.failures.primary
     return primary.error if primary else RuntimeError("unknown failure")
 
@@ -270,7 +281,7 @@ def _nothing() -> None:
     """Do nothing: the run's own task will notice."""
 
 
-async def work(run: Run, system: ActorSystem) -> None:
+async def run_steps(run: Run, system: ActorSystem) -> None:
     """Let the actors work until the run holds no token, or has to end."""
     run_state = run.run_state
     run_state.variables = copy_context()
@@ -286,10 +297,10 @@ async def work(run: Run, system: ActorSystem) -> None:
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.QUIET, run_state.run_id, "system")
         if not run_state.needs_attention.is_set():
-            await _keep_time(run)
+            await _wait_within_timeout(run)
         await _wait_cleanup(run)
     except anyio.get_cancelled_exc_class():
-        _interrupted(run)
+        _interrupt(run)
         await _wait_cleanup(run)  # noqa: ASYNC102
         raise
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
@@ -309,7 +320,7 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
     task, which has nothing else to do than to wait for this very step.  Except to
     keep time: a run with a timeout leaves its steps to the dispatcher tasks.
     """
-    if run.order.timeout is not None:
+    if run.request.timeout is not None:
         _start_roots(run)
         return False
     system.dispatcher.suppress_wakeup = True
@@ -317,12 +328,12 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
         _start_roots(run)
     finally:
         system.dispatcher.suppress_wakeup = False
-    run.run_state.on_interrupt = partial(_have_stand_in, run)
+    run.run_state.on_interrupt = partial(_watch_cleanup, run)
     return True
 
 
 def _start_roots(run: Run) -> None:
-    run_state, plan, start = run.run_state, run.order.plan, run.order.start
+    run_state, plan, start = run.run_state, run.request.plan, run.request.start
     wave = run_state.open_wave()
     wave.live += 1
     run_state.acquire_token()
@@ -336,39 +347,39 @@ def _start_roots(run: Run) -> None:
 
 def _end_serving(run: Run) -> None:
     run.run_state.on_interrupt = _nothing
-    if run.stand_in is not None:
-        run.stand_in.cancel()
+    if run.cleanup_watch is not None:
+        run.cleanup_watch.cancel()
 
 
-def _have_stand_in(run: Run) -> None:
+def _watch_cleanup(run: Run) -> None:
     """Let somebody else watch the clean-up: this run's task is inside a step of it."""
     if run.loop.is_in_task():
-        run.stand_in = anyio.CancelScope()
-        run.run_state.system.spawn(_wait_instead, run, run.stand_in)
+        run.cleanup_watch = anyio.CancelScope()
+        run.run_state.system.spawn(_wait_idle_within, run, run.cleanup_watch)
 
 
-async def _wait_instead(run: Run, scope: anyio.CancelScope) -> None:
+async def _wait_idle_within(run: Run, scope: anyio.CancelScope) -> None:
     with scope:  # noqa: ASYNC912 - it may be quiet by now
         await _wait_idle(run)
 
 
-async def _keep_time(run: Run) -> None:
+async def _wait_within_timeout(run: Run) -> None:
     """Wait until the steps are done or cancelled, or their time is up."""
-    if run.order.timeout is None:
+    if run.request.timeout is None:
         await run.run_state.needs_attention.wait()
         return
-    with anyio.move_on_after(run.order.timeout):
+    with anyio.move_on_after(run.request.timeout):
         await run.run_state.needs_attention.wait()
     if not run.run_state.needs_attention.is_set():
         _time_out(run)
 
 
 def _time_out(run: Run) -> None:
-    text = f"Run timed out after {run.order.timeout:g}s"
+    text = f"Run timed out after {run.request.timeout:g}s"
     run.run_state.interrupt(PipelineTerminalStatus.TIMEOUT, text)
 
 
-def _interrupted(run: Run) -> None:
+def _interrupt(run: Run) -> None:
     """Something above cancelled the work; find the words if nobody left any."""
     if run.run_state.termination is None:
         is_owner = anyio.current_effective_deadline() == -inf
@@ -394,7 +405,7 @@ async def _wait_cleanup(run: Run) -> None:
 async def _wait_idle(run: Run) -> None:
     """Wait until the run holds no token; say who does when that takes long."""
     while run.run_state.tokens:  # noqa: ASYNC912
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(REPORT_INTERVAL):
             await run.run_state.idle.wait()
         if run.run_state.tokens:
             _logger.warning(
@@ -406,21 +417,21 @@ async def _wait_idle(run: Run) -> None:
 
 
 @enable_ki_protection
-async def conduct(run: Run) -> None:
+async def execute_run(run: Run) -> None:
     """Live from the first event to the last."""
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
-    inside_runs.set((run.order.run_id, *inside_runs.get()))
+    enclosing_runs.set((run.request.run_id, *enclosing_runs.get()))
     try:
-        if run.system is None or run.publisher.audience.listeners:
+        if run.system is None or run.publisher.observers.members:
             async with run.loop.open_group() as tasks:
                 try:
-                    await _live_with_resources(run, tasks)
+                    await _run_with_resources(run, tasks)
                 finally:
-                    run.publisher.audience.drop()
+                    run.publisher.observers.abandon()
         else:
             current_provider.set(run.system.resources)
-            await _live(run, None)
+            await _run_phases(run, None)
     except anyio.get_cancelled_exc_class():
         raise
     except BaseException as error:  # noqa: BLE001 - raised at the consumer
@@ -428,19 +439,19 @@ async def conduct(run: Run) -> None:
     finally:
         run.publisher.sink.end()
         run.done.set()
-        run.publisher.forget_run()
-        on_over, run.on_over = run.on_over, None
-        if on_over is not None:
-            on_over()
-        if run.is_orphan:
-            run.raise_unseen()
+        run.publisher.release_run()
+        on_done, run.on_done = run.on_done, None
+        if on_done is not None:
+            on_done()
+        if run.has_no_consumer:
+            run.report_abort_error()
 
 
-async def _live_with_resources(run: Run, tasks: Group) -> None:
+async def _run_with_resources(run: Run, tasks: Group) -> None:
     """Live with the host's resources, else with some of its own that end with it."""
     if run.system is not None:
         current_provider.set(run.system.resources)
-        await _live(run, tasks)
+        await _run_phases(run, tasks)
         return
     variables = copy_context()
 
@@ -451,27 +462,27 @@ async def _live_with_resources(run: Run, tasks: Group) -> None:
     own = run.resources = Resources(spawn, run.loop.now)
     current_provider.set(own)
     try:
-        await _live(run, tasks)
+        await _run_phases(run, tasks)
     finally:
         if own.refuse():
             with anyio.CancelScope(shield=True):  # it says who is slow
                 await own.aclose()
 
 
-async def _live(run: Run, tasks: Group | None) -> None:
+async def _run_phases(run: Run, tasks: Group | None) -> None:
     try:
-        if await begin(run, tasks):
-            await work(run, run.system or _open_host(run, tasks))
+        if await start_run(run, tasks):
+            await run_steps(run, run.system or _new_system(run, tasks))
     except anyio.get_cancelled_exc_class():
         run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-        await wind_up(run)  # noqa: ASYNC102 - shielded where it waits
+        await shut_down(run)  # noqa: ASYNC102 - shielded where it waits
         raise
     except BaseException as error:  # noqa: BLE001 - raised at the consumer
         run.crash(error)
-    await wind_up(run)
+    await shut_down(run)
 
 
-def _open_host(run: Run, tasks: Group | None) -> ActorSystem:
+def _new_system(run: Run, tasks: Group | None) -> ActorSystem:
     assert tasks is not None
     assert run.resources is not None
     return ActorSystem(

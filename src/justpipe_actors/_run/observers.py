@@ -20,7 +20,7 @@ from trio.lowlevel import enable_ki_protection
 from .._engine.user_code import classify_exception
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.sync import Bell
+from .._util.sync import Wakeup
 from .._util.text import text_of
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
@@ -30,19 +30,21 @@ from ..outcomes import PipelineEndData
 if TYPE_CHECKING:
     from .._backends import Group, Loop
     from ..abc import RunRecorder, Wake
-    from ..abc.storage import Shut
+    from ..abc.storage import PauseProducers
 
 
 _logger = logging.getLogger("justpipe_actors")
 
-KILLED = "its task was cancelled by its event loop's own means; it listens on"
+TASK_CANCELLED_TEXT = (
+    "its task was cancelled by its event loop's own means; it listens on"
+)
 
-QUEUE = 1000
+QUEUE_SIZE = 1000
 """Events one observer may be behind."""
 
 
 @attrs.define(eq=False, repr=False)
-class Listener:
+class ObserverTask:
     """One observer and what it has not heard yet."""
 
     observer: ObserverProtocol
@@ -61,14 +63,14 @@ class Listener:
         factory=lambda: anyio.CancelScope(shield=True)
     )
     """Cancelled only to give up on it."""
-    gone: anyio.Event = attrs.field(factory=anyio.Event)
+    finished: anyio.Event = attrs.field(factory=anyio.Event)
     """Set when it has heard everything, or was given up."""
     _witness: WitnessProtocol | None = attrs.field(default=None, init=False)
     _wakeful: WakefulProtocol | None = attrs.field(default=None, init=False)
     _queue: deque[Event] = attrs.field(factory=deque, init=False)
-    _last: tuple[str, object] | None = attrs.field(default=None, init=False)
-    _bell: Bell = attrs.field(factory=Bell, init=False)
-    _room: anyio.Event | None = attrs.field(default=None, init=False)
+    _terminal_call: tuple[str, object] | None = attrs.field(default=None, init=False)
+    _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
+    _writable: anyio.Event | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         # On the class: a mock has every attribute one asks it for.
@@ -81,18 +83,18 @@ class Listener:
     @property
     def is_full(self) -> bool:
         """Whether it is too far behind."""
-        return len(self._queue) >= QUEUE and not self.gone.is_set()
+        return len(self._queue) >= QUEUE_SIZE and not self.finished.is_set()
 
     def put(self, event: Event) -> None:
         """Let it witness an event, and queue the event for it."""
-        if self.gone.is_set():
+        if self.finished.is_set():
             return
         if self._witness is not None:
-            self._show(self._witness, event)
+            self._call_witness(self._witness, event)
         self._queue.append(event)
-        self._bell.ring()
+        self._wakeup.notify()
 
-    def _show(self, witness: WitnessProtocol, event: Event) -> None:
+    def _call_witness(self, witness: WitnessProtocol, event: Event) -> None:
         try:
             witness.witness(self.state, self.meta, event)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
@@ -104,20 +106,20 @@ class Listener:
 
     def start(self, tasks: Group) -> None:
         """Let it listen, on its own."""
-        tasks.start(self.listen)
+        tasks.start(self.run)
 
     def finish(self, callback: str, argument: object) -> None:
         """Tell it that no event will follow, and which callback is its last."""
-        self._last = (callback, argument)
-        self._bell.ring()
+        self._terminal_call = (callback, argument)
+        self._wakeup.notify()
 
-    async def wait_gone(self, end: PipelineEndData) -> None:
+    async def wait_finished(self, end: PipelineEndData) -> None:
         """Wait until it has heard everything, or was given up."""
-        await self.gone.wait()
+        await self.finished.wait()
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
         """Give up on it."""
-        if self.gone.is_set() or self.scope.cancel_called:
+        if self.finished.is_set() or self.scope.cancel_called:
             return
         text = "Observer %s was given up before it had heard of the end of run %s"
         _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
@@ -126,32 +128,32 @@ class Listener:
     async def wait_writable(self) -> None:
         """Wait until it has caught up by one event."""
         while self.is_full:
-            self._room = self._room or anyio.Event()
-            await self._room.wait()
+            self._writable = self._writable or anyio.Event()
+            await self._writable.wait()
 
     @enable_ki_protection
-    async def listen(self) -> None:
+    async def run(self) -> None:
         """Hand over the events one by one, then the terminal callback."""
         try:
             with self.scope:
-                while not await self._hear_out():
+                while not await self._deliver_all():
                     name = type(self.observer).__name__
-                    _logger.warning("Observer %s: %s", name, KILLED)
+                    _logger.warning("Observer %s: %s", name, TASK_CANCELLED_TEXT)
         finally:
-            self.gone.set()
-            self._free_room()
+            self.finished.set()
+            self._notify_writers()
 
-    async def _hear_out(self) -> bool:
+    async def _deliver_all(self) -> bool:
         """Hand over what there is, to the end; False when its task was killed meanwhile."""
         try:
-            while self._queue or self._last is None:
+            while self._queue or self._terminal_call is None:
                 if self._queue:
                     event = self._queue.popleft()
-                    self._free_room()
+                    self._notify_writers()
                     await self.call("on_event", event)
-                elif not await self._wait_word():
+                elif not await self._wait_event():
                     await self.call("on_wake")
-            await self.call(*self._last)
+            await self.call(*self._terminal_call)
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
             is_ours = anyio.current_effective_deadline() == -inf
             if is_ours or not self.loop.absorb_native_cancel():
@@ -159,17 +161,17 @@ class Listener:
             return False  # noqa: ASYNC104
         return True
 
-    async def _wait_word(self) -> bool:
+    async def _wait_event(self) -> bool:
         """Wait until there is something to hand over; False when it asks to be woken."""
-        patience = self._patience()
-        if patience is None:
-            await self._bell.wait()
+        delay = self._wake_delay()
+        if delay is None:
+            await self._wakeup.wait()
             return True
-        with anyio.move_on_after(patience):
-            await self._bell.wait()
-        return bool(self._queue) or self._last is not None
+        with anyio.move_on_after(delay):
+            await self._wakeup.wait()
+        return bool(self._queue) or self._terminal_call is not None
 
-    def _patience(self) -> float | None:
+    def _wake_delay(self) -> float | None:
         if self._wakeful is None:
             return None
         try:
@@ -178,10 +180,10 @@ class Listener:
             self._classify("wake_after", error, ())
             return None  # noqa: ASYNC104
 
-    def _free_room(self) -> None:
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+    def _notify_writers(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
 
     async def call(self, method: str, *arguments: object) -> None:
         """Call one of its hooks; what it raises is logged."""
@@ -224,8 +226,8 @@ class Listener:
 
 
 @attrs.define(eq=False, repr=False)
-class Recording:
-    """The recorder among the listeners: it takes events at once and has no task."""
+class RecorderObserver:
+    """The recorder among the observer tasks: it takes events at once and has no task."""
 
     recorder: RunRecorder
     """Who writes the run down."""
@@ -233,12 +235,12 @@ class Recording:
     """Calls into the run's event loop."""
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give it an event."""
-    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    put_token: Callable[[Event, object], None] = attrs.field(init=False)
     """Give it an event of a kin, and its payload."""
 
     def __attrs_post_init__(self) -> None:
         self.put = self.recorder.put
-        self.put_kin = self.recorder.put_kin
+        self.put_token = self.recorder.put_token
 
     @property
     def on_abort(self) -> Callable[[BaseException], None]:
@@ -257,13 +259,13 @@ class Recording:
         self.recorder.begin(self.wake)
 
     def finish(self, callback: str, argument: object) -> None:
-        """Leave the end to ``wait_gone``, when all others have heard of it."""
+        """Leave the end to ``wait_finished``, when all others have heard of it."""
 
-    async def wait_gone(self, end: PipelineEndData) -> None:
+    async def wait_finished(self, end: PipelineEndData) -> None:
         """Tell it how the run ended, and wait until that is stored."""
         await self.recorder.finish(end)
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
         """Do nothing: it gives up by itself."""
 
     async def wait_writable(self) -> None:
@@ -272,38 +274,38 @@ class Recording:
 
 
 @attrs.define(eq=False, repr=False)
-class Audience:
+class ObserverGroup:
     """All observers of one run."""
 
-    listeners: Sequence[Listener | Recording]
+    members: Sequence[ObserverTask | RecorderObserver]
     """In order of registration, the recorder last."""
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give each of them an event."""
-    put_kin: Callable[[Event, object], None] = attrs.field(init=False)
+    put_token: Callable[[Event, object], None] = attrs.field(init=False)
     """Give each of them an event of a kin of tokens, and its payload."""
-    _gates: tuple[Listener | RunRecorder, ...] = attrs.field(init=False)
+    _bounded_queues: tuple[ObserverTask | RunRecorder, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Every token passes here, and most runs have one listener or none.
-        is_alone = len(self.listeners) == 1
-        self.put = self.listeners[0].put if is_alone else self._put
-        self.put_kin = self._put_kin
-        if is_alone and isinstance(self.listeners[0], Recording):
-            self.put_kin = self.listeners[0].put_kin
-        self._gates = tuple(
-            one.recorder if isinstance(one, Recording) else one
-            for one in self.listeners
+        # Every token passes here, and most runs have one observer task or none.
+        is_only = len(self.members) == 1
+        self.put = self.members[0].put if is_only else self._put
+        self.put_token = self._put_token
+        if is_only and isinstance(self.members[0], RecorderObserver):
+            self.put_token = self.members[0].put_token
+        self._bounded_queues = tuple(
+            member.recorder if isinstance(member, RecorderObserver) else member
+            for member in self.members
         )
 
     @property
     def is_full(self) -> bool:
         """Whether one of them is too far behind."""
-        for gate in self._gates:  # noqa: SIM110 - a generator costs more than the rest
-            if gate.is_full:
+        for queue in self._bounded_queues:  # noqa: SIM110 - a generator costs more than the rest
+            if queue.is_full:
                 return True
         return False
 
-    def shut_at(self, shut: Shut) -> bool:
+    def bind_backpressure(self, pause_producers: PauseProducers) -> bool:
         """Let a recorder that listens alone hold up producers where they ask anyway.
 
         Asking the recorder, too, would cost each token a tenth of its price.
@@ -311,67 +313,67 @@ class Audience:
         Returns:
             False when there are others, who have to be asked.
         """
-        if len(self.listeners) == 1 and isinstance(self.listeners[0], Recording):
-            self.listeners[0].recorder.shut = shut
+        if len(self.members) == 1 and isinstance(self.members[0], RecorderObserver):
+            self.members[0].recorder.pause_producers = pause_producers
             return True
         return False
 
     @property
-    def is_patient(self) -> bool:
+    def may_block_finish(self) -> bool:
         """Whether its end may take for ever: a recorder alone gives up by itself."""
         # The recorder is the last.
-        return bool(self.listeners) and isinstance(self.listeners[0], Listener)
+        return bool(self.members) and isinstance(self.members[0], ObserverTask)
 
     async def open(self, tasks: Group) -> None:
         """Let them hear that the run begins, in order, then listen on their own."""
         try:
-            for listener in self.listeners:
-                await listener.open()
+            for member in self.members:
+                await member.open()
         finally:
             # Even if the run ends meanwhile: its end waits until all have heard of it.
             self.start(tasks)
 
     def start(self, tasks: Group) -> None:
         """Let them listen, on their own."""
-        for listener in self.listeners:
-            listener.start(tasks)
+        for member in self.members:
+            member.start(tasks)
 
     def _put(self, event: Event) -> None:
-        for listener in self.listeners:
-            listener.put(event)
+        for member in self.members:
+            member.put(event)
 
-    def _put_kin(self, event: Event, payload: object) -> None:
+    def _put_token(self, event: Event, payload: object) -> None:
         self.put(event)
 
     async def wait_writable(self) -> None:
         """Wait until none of them is too far behind."""
-        for listener in self.listeners:
-            await listener.wait_writable()
+        for member in self.members:
+            await member.wait_writable()
 
     async def finish(
         self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope
     ) -> None:
         """Wait until they have heard everything; give up when ``limit`` is cancelled."""
-        if not self.listeners:
+        if not self.members:
             return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
-        for listener in self.listeners:
-            listener.finish(callback, failure or end.duration_s)
+        for member in self.members:
+            member.finish(callback, failure or end.duration_s)
         with limit:  # noqa: ASYNC912
-            for listener in self.listeners:
-                await listener.wait_gone(end)
-        self.drop()
+            for member in self.members:
+                await member.wait_finished(end)
+        self.abandon()
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
         """Give up on those that have not heard everything; nobody else ends them."""
-        for listener in self.listeners:
-            listener.drop()
+        for member in self.members:
+            member.abandon()
 
     async def finish_alone(self, end: PipelineEndData) -> None:
         """Wait for a recorder that listens alone, if there is one."""
-        for listener in self.listeners:
-            await listener.wait_gone(end)
+        for member in self.members:
+            await member.wait_finished(end)
 
 
-NOBODY = Audience(())
-"""The audience of all runs that nobody observes."""
+NO_OBSERVERS = ObserverGroup(())
+"""The observers of all runs that nobody observes."""

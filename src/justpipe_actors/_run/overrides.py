@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 PipeT = TypeVar("PipeT")
 
-StandIn = Callable[[], Any]
+Override = Callable[[], Any]
 """Returns the pipe that is to run instead of another one, or None if none is any more."""
 
-_NOBODY: Mapping[Any, StandIn] = MappingProxyType({})
+_NO_OVERRIDES: Mapping[Any, Override] = MappingProxyType({})
 
-stand_ins: ContextVar[Mapping[Any, StandIn]] = ContextVar(
-    "justpipe_actors_stand_ins", default=_NOBODY
+active_overrides: ContextVar[Mapping[Any, Override]] = ContextVar(
+    "justpipe_actors_stand_ins", default=_NO_OVERRIDES
 )
 """Who stands in for which pipe in this context."""
 
 
-def stand_in_of(pipe: PipeT) -> PipeT | None:
+def override_of(pipe: PipeT) -> PipeT | None:
     """Return the pipe that is to run instead of this one, in this context."""
-    found = stand_ins.get().get(pipe)
-    instead: PipeT | None = found() if found is not None else None
-    return instead
+    found = active_overrides.get().get(pipe)
+    override: PipeT | None = found() if found is not None else None
+    return override

@@ -18,7 +18,7 @@ from .._engine.actor_system import ActorSystem
 from .run import Run
 
 
-class Owner(Protocol):
+class RunOwner(Protocol):
     """Who owns the runs that begin in it, as one of them sees it: a supervisor."""
 
     @property
@@ -47,44 +47,48 @@ class Owner(Protocol):
         """
         ...
 
-    def begin(self, run: Run, leave: Callable[[], None]) -> None:
+    def begin(self, run: Run, release_place: Callable[[], None]) -> None:
         """Let a run begin, and own it until its last moment; its place is given back
         then, or now when it cannot begin."""
 
 
-_ambient: ContextVar[Owner | None] = ContextVar("justpipe_actors_owner", default=None)
-_open: anyio.lowlevel.RunVar[tuple[Owner, ...]] = anyio.lowlevel.RunVar(
+_context_owner: ContextVar[RunOwner | None] = ContextVar(
+    "justpipe_actors_owner", default=None
+)
+_loop_owners: anyio.lowlevel.RunVar[tuple[RunOwner, ...]] = anyio.lowlevel.RunVar(
     "justpipe_actors_owners", ()
 )
 
-_everywhere: list[Owner] = []
+_all_owners: list[RunOwner] = []
 """The owners that are open in any loop of this process."""
 
 
-def ambient_owner() -> Owner | None:
+def ambient_owner() -> RunOwner | None:
     """Return the supervisor that is open here, if one is.
 
     A context outlives what it was copied in, and may be used in another loop: its owner
     counts only while it is open in this one.
     """
-    if not _everywhere:
+    if not _all_owners:
         return None  # most programs have no supervisor, and a run's variable is dear
-    owners = _open.get()
-    found = _ambient.get()
-    if found in owners:
-        return found
+    owners = _loop_owners.get()
+    owner = _context_owner.get()
+    if owner in owners:
+        return owner
     return owners[-1] if owners else None
 
 
-def open_ambient(owner: Owner) -> Callable[[], None]:
+def open_ambient(owner: RunOwner) -> Callable[[], None]:
     """Make an owner the ambient one; the returned function undoes it."""
-    reset = _ambient.set(owner)
-    _open.set((*_open.get(), owner))
-    _everywhere.append(owner)
+    reset = _context_owner.set(owner)
+    _loop_owners.set((*_loop_owners.get(), owner))
+    _all_owners.append(owner)
 
     def close() -> None:
-        _everywhere.remove(owner)
-        _open.set(tuple(one for one in _open.get() if one is not owner))
-        _ambient.reset(reset)
+        _all_owners.remove(owner)
+        _loop_owners.set(
+            tuple(other for other in _loop_owners.get() if other is not owner)
+        )
+        _context_owner.reset(reset)
 
     return close

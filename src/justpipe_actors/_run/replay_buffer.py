@@ -23,11 +23,11 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from ..events import Event, EventType
-from .event_buffer import TURN
+from .event_buffer import EVENTS_PER_TURN
 
 
 @attrs.define(eq=False, repr=False)
-class Lane:
+class NumberedQueue:
     """Events of one kind, by their places 0, 1, 2, ...; a dict because readers jump.
 
     It is never iterated: CPython would pass over every place that was dropped.
@@ -55,45 +55,45 @@ class Lane:
 
 
 @attrs.define(eq=False, repr=False)
-class Tail:
+class ReplayBuffer:
     """A buffer with one writer and any number of readers."""
 
     capacity: int
     """Events it keeps; 0 or less keeps all."""
     dropped: int = attrs.field(default=0, init=False)
     """Events dropped so far."""
-    depth: int = attrs.field(default=0, init=False)
+    peak_length: int = attrs.field(default=0, init=False)
     """Events it keeps, and the most it ever kept: none goes but for another one."""
-    can_shut: ClassVar[bool] = True
-    """Whether ``shut`` makes producers wait."""
+    can_pause_producers: ClassVar[bool] = True
+    """Whether ``pause_producers`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)
     """Only when it is held: producers do not wait for readers."""
     ended: bool = attrs.field(default=False, init=False)
     """Whether there will be no more."""
-    tokens: Lane = attrs.field(factory=Lane, init=False)
+    tokens: NumberedQueue = attrs.field(factory=NumberedQueue, init=False)
     """TOKENs; they go first."""
-    others: Lane = attrs.field(factory=Lane, init=False)
+    others: NumberedQueue = attrs.field(factory=NumberedQueue, init=False)
     """Events of the run's own life."""
-    _last: int = attrs.field(default=0, init=False)
-    _news: anyio.Event | None = attrs.field(default=None, init=False)
+    _last_number: int = attrs.field(default=0, init=False)
+    _arrival: anyio.Event | None = attrs.field(default=None, init=False)
 
     def __len__(self) -> int:
-        return self.depth
+        return self.peak_length
 
     def put(self, event: Event) -> None:
         """Keep an event, in place of an older one when there is no room."""
-        self._last += 1
-        lane = self.tokens if event.type is EventType.TOKEN else self.others
-        lane.put(self._last, event)
-        if 0 < self.capacity <= self.depth:
+        self._last_number += 1
+        queue = self.tokens if event.type is EventType.TOKEN else self.others
+        queue.put(self._last_number, event)
+        if 0 < self.capacity <= self.peak_length:
             self._drop()
         else:
-            self.depth += 1
-        self._tell()
+            self.peak_length += 1
+        self._notify_readers()
 
-    def shut(self, *, is_shut: bool) -> None:
+    def pause_producers(self, *, paused: bool) -> None:
         """Let ``is_full`` say that somebody else has no room."""
-        self.is_full = is_shut
+        self.is_full = paused
 
     async def wait_writable(self) -> None:
         """Return: there is always room."""
@@ -102,32 +102,32 @@ class Tail:
     def end(self) -> None:
         """Say that no event will come any more."""
         self.ended = True
-        self._tell()
+        self._notify_readers()
 
     def close(self) -> None:
         """Leave it as it is: others may still want to read."""
 
-    async def wait_news(self) -> None:
+    async def wait_event(self) -> None:
         """Wait until there is another event, or there will be none."""
-        self._news = self._news or anyio.Event()
-        await self._news.wait()
+        self._arrival = self._arrival or anyio.Event()
+        await self._arrival.wait()
 
     def _drop(self) -> None:
         has_tokens = self.tokens.first < self.tokens.end
         (self.tokens if has_tokens else self.others).drop()
         self.dropped += 1
 
-    def _tell(self) -> None:
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+    def _notify_readers(self) -> None:
+        if self._arrival is not None:
+            self._arrival.set()
+            self._arrival = None
 
 
 @attrs.define(eq=False, repr=False)
-class TailReader:
+class ReplayReader:
     """One reader of a tail."""
 
-    tail: Tail
+    buffer: ReplayBuffer
     """What it reads."""
     _token: int = attrs.field(default=0, init=False)
     _other: int = attrs.field(default=0, init=False)
@@ -136,19 +136,19 @@ class TailReader:
     async def get(self) -> Event | None:
         """Return the next event that is kept, None when there will be no more."""
         self._turn += 1
-        if self._turn >= TURN:
+        if self._turn >= EVENTS_PER_TURN:
             self._turn = 0
             await checkpoint()
         while (event := self._take()) is None:
-            if self.tail.ended:
+            if self.buffer.ended:
                 return None
             self._turn = 0
-            await self.tail.wait_news()
+            await self.buffer.wait_event()
         return event
 
     def _take(self) -> Event | None:
         """Go on to the next event that is kept."""
-        tokens, others = self.tail.tokens, self.tail.others
+        tokens, others = self.buffer.tokens, self.buffer.others
         self._token = max(self._token, tokens.first)
         self._other = max(self._other, others.first)
         token, other = tokens.get(self._token), others.get(self._other)

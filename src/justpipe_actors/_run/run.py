@@ -19,7 +19,7 @@ from .._engine.run_state import RunState
 from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Plan
 from .._supervision.resource_pool import Resources
-from .._util.sync import Latch
+from .._util.sync import OneShotEvent
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
 from ..failures import FailureKind, FailureReason
@@ -28,13 +28,13 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_publisher import EventPublisher
 
 
-GRACE = 30.0
+GRACE_SECONDS = 30.0
 """Seconds that hooks and observers get once somebody wants the run over."""
 
-PATIENCE = 10.0
+REPORT_INTERVAL = 10.0
 """Seconds between two reports of who holds up a run that was told to end."""
 
-WANTED_OVER = (
+REQUESTED_ENDS = (
     PipelineTerminalStatus.CLIENT_CLOSED,
     PipelineTerminalStatus.CANCELLED,
 )
@@ -44,38 +44,38 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 @attrs.define(eq=False, repr=False)
-class Grace:
+class GracePeriod:
     """The time that is left to whoever is at work at the end of a run."""
 
     run_id: str
     """The run."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    _asked: Latch = attrs.field(factory=Latch, init=False)
+    _started: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     _deadline: float = attrs.field(default=inf, init=False)
     _limit: anyio.CancelScope | None = attrs.field(default=None, init=False)
-    _who: str = attrs.field(default="", init=False)
-    _watching: Latch | None = attrs.field(default=None, init=False)
-    _reports: anyio.CancelScope = attrs.field(
+    _holder: str = attrs.field(default="", init=False)
+    _watch_ended: OneShotEvent | None = attrs.field(default=None, init=False)
+    _report_scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True), init=False
     )
 
-    def ask(self) -> None:
+    def start(self) -> None:
         """Hear that the run is to be over: the grace begins, unless it has."""
         if self._deadline == inf:
-            self._asked.set()
-            self._deadline = self.now() + GRACE
+            self._started.set()
+            self._deadline = self.now() + GRACE_SECONDS
             if self._limit is not None:
                 self._limit.deadline = self._deadline
 
-    def renew(self) -> None:
+    def restart(self) -> None:
         """Give those who come next the whole grace, if there is a limit at all."""
         if self._deadline < inf:
-            self._deadline = self.now() + GRACE
+            self._deadline = self.now() + GRACE_SECONDS
 
-    def limit(self, who: str) -> anyio.CancelScope:
+    def limit(self, holder: str) -> anyio.CancelScope:
         """Return the scope for who is at work next: it is cancelled when time is up."""
-        self._who = who
+        self._holder = holder
         self._limit = anyio.CancelScope(deadline=self._deadline)
         return self._limit
 
@@ -88,34 +88,36 @@ class Grace:
             start: starts a task in reach of the owner's cancellation.
             on_cancelled: told when the owner is cancelled; it asks.
         """
-        if self._watching is None:
-            over = self._watching = Latch()
-            start(self._watch, on_cancelled, over)
+        if self._watch_ended is None:
+            ended = self._watch_ended = OneShotEvent()
+            start(self._watch, on_cancelled, ended)
 
-    async def _watch(self, on_cancelled: Callable[[], None], over: Latch) -> None:
+    async def _watch(
+        self, on_cancelled: Callable[[], None], ended: OneShotEvent
+    ) -> None:
         """Stay in reach of the owner's cancellation, and name who outlives the grace."""
         try:
-            await self._wait_asked(on_cancelled)
-            with self._reports:  # noqa: ASYNC912 - it waits for time
+            await self._wait_started(on_cancelled)
+            with self._report_scope:  # noqa: ASYNC912 - it waits for time
                 while True:
                     await self._report_late()
         finally:
-            over.set()
+            ended.set()
 
-    async def _wait_asked(self, on_cancelled: Callable[[], None]) -> None:
+    async def _wait_started(self, on_cancelled: Callable[[], None]) -> None:
         try:
-            await self._asked.wait()
+            await self._started.wait()
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - handed on as a wish
             on_cancelled()
 
     async def _report_late(self) -> None:
-        late = self._deadline + PATIENCE
-        await anyio.sleep(max(PATIENCE, late - self.now()))
-        if self.now() >= self._deadline + PATIENCE:
+        late = self._deadline + REPORT_INTERVAL
+        await anyio.sleep(max(REPORT_INTERVAL, late - self.now()))
+        if self.now() >= self._deadline + REPORT_INTERVAL:
             _logger.warning(
                 "Run %s was told to end but is held up by: %s",
                 self.run_id,
-                self._who,
+                self._holder,
                 extra={"run": self.run_id},
             )
 
@@ -125,10 +127,10 @@ class Grace:
         A task group that is left by a cancellation while it has tasks makes anyio count
         one of its own cancellations as the consumer's.
         """
-        if self._watching is not None:
-            self._reports.cancel()
-            self._asked.set()
-            await self._watching.wait()
+        if self._watch_ended is not None:
+            self._report_scope.cancel()
+            self._started.set()
+            await self._watch_ended.wait()
 
 
 if TYPE_CHECKING:
@@ -145,14 +147,14 @@ _UUID_BITS = 0x4 << 76 | 0x8 << 60
 _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
 
 
-def new_id() -> str:
+def new_run_id() -> str:
     """Return a new run id: the 32 hex digits of a random UUID, at a third of its price."""
     bits = int.from_bytes(os.urandom(16))
     return f"{bits & _RANDOM_BITS | _UUID_BITS:032x}"
 
 
 @frozen(eq=False, kw_only=True)
-class Order:
+class RunRequest:
     """A run as it was asked for."""
 
     plan: Plan
@@ -179,13 +181,13 @@ class Order:
     """Returns what writes down the run of an id; None is nothing."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
-    run_id: str = attrs.field(factory=new_id)
+    run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
 
 
 _logger = logging.getLogger("justpipe_actors")
 
-inside_runs: ContextVar[tuple[str, ...]] = ContextVar(
+enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
     "justpipe_actors_inside_runs", default=()
 )
 """The runs on whose behalf code is running, parents included."""
@@ -195,7 +197,7 @@ inside_runs: ContextVar[tuple[str, ...]] = ContextVar(
 class Run:
     """One run."""
 
-    order: Order
+    request: RunRequest
     """What was asked for."""
     loop: Loop
     """Where it runs."""
@@ -207,13 +209,13 @@ class Run:
     """``meta.run``."""
     system: ActorSystem | None = None
     """Whose actors it uses; None opens a host of its own."""
-    done: Latch = attrs.field(factory=Latch, init=False)
+    done: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     """Set when nothing of it is left."""
-    on_over: Callable[[], None] | None = attrs.field(default=None, init=False)
+    on_done: Callable[[], None] | None = attrs.field(default=None, init=False)
     """Called when nothing of it is left: its owner forgets it."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
-    is_orphan: bool = attrs.field(default=False, init=False)
+    has_no_consumer: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     resources: Resources | None = attrs.field(default=None, init=False)
     """Resources of its own, when it has no host to borrow from."""
@@ -221,13 +223,13 @@ class Run:
     """Interrupts what happens before its steps begin."""
     is_working: bool = attrs.field(default=False, init=False)
     """Whether its steps may be at work."""
-    stand_in: anyio.CancelScope | None = attrs.field(default=None, init=False)
+    cleanup_watch: anyio.CancelScope | None = attrs.field(default=None, init=False)
     """Ends the watch over a clean-up that its own task is part of."""
-    is_wanted_over: bool = attrs.field(default=False, init=False)
+    end_requested: bool = attrs.field(default=False, init=False)
     """Whether somebody asked for its end."""
-    grace: Grace | None = attrs.field(default=None, init=False)
+    grace_period: GracePeriod | None = attrs.field(default=None, init=False)
     """How long its end may take; None before anybody has to wait for that."""
-    in_reach: TaskGroup | None = attrs.field(default=None, init=False)
+    reachable_tasks: TaskGroup | None = attrs.field(default=None, init=False)
     """Tasks that the cancellation of its owner reaches while its end is shielded."""
     began: float | None = attrs.field(default=None, init=False)
     """When it began, in the loop's seconds; None before that."""
@@ -240,17 +242,17 @@ class Run:
             return
         if self.run_state.termination is None and self.end is None:
             self.run_state.termination = TerminationCause(status, reason)
-        if status in WANTED_OVER:
-            self.is_wanted_over = True
-            if self.grace is not None:
-                self.grace.ask()
+        if status in REQUESTED_ENDS:
+            self.end_requested = True
+            if self.grace_period is not None:
+                self.grace_period.start()
         if not self.is_working:
             if self.scope is not None:
                 self.scope.cancel()
             return
         self.run_state.interrupt(status, reason)
 
-    def break_off(self, error: BaseException) -> None:
+    def abort(self, error: BaseException) -> None:
         """End it now because of something that is to be raised at the consumer."""
         self.crash(error)
         self.stop(PipelineTerminalStatus.FAILED, None)
@@ -265,9 +267,9 @@ class Run:
         """Whether it has begun and is not over."""
         return self.began is not None and not self.done.is_set()
 
-    def raise_unseen(self) -> None:
+    def report_abort_error(self) -> None:
         """Let the program have what no consumer will: an interrupt, or a log record."""
-        error, self.run_state.aborted = self.run_state.aborted, None
+        error, self.run_state.abort_error = self.run_state.abort_error, None
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.loop.interrupt(error)
         elif error is not None:
@@ -281,8 +283,8 @@ class Run:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
-        if self.run_state.aborted is None:
-            self.run_state.aborted = error
+        if self.run_state.abort_error is None:
+            self.run_state.abort_error = error
             self.run_state.failures.add(
                 Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )

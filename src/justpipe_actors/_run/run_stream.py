@@ -33,15 +33,15 @@ from .._util.failpoints import Seam
 from ..errors import RunAwaited, RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .event_buffer import Feed, StrictFeed, feed_for
-from .lifecycle import conduct
-from .ownership import Owner, ambient_owner
-from .replay_buffer import Tail, TailReader
-from .run import Order, Run, RunSnapshot, inside_runs, snapshot_of
+from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
+from .lifecycle import execute_run
+from .ownership import RunOwner, ambient_owner
+from .replay_buffer import ReplayBuffer, ReplayReader
+from .run import Run, RunRequest, RunSnapshot, enclosing_runs, snapshot_of
 from .setup import new_run
 
 
-Leave = Callable[[], None]
+ReleasePlace = Callable[[], None]
 """Gives back the place of a run."""
 
 
@@ -49,105 +49,110 @@ class Entry:
     """A run that was asked for, on its way in."""
 
     def __init__(
-        self, prepare: Callable[[], Order], owner: Owner | None = None
+        self, build_request: Callable[[], RunRequest], owner: RunOwner | None = None
     ) -> None:
         self._owner = owner
-        self._prepare = prepare
-        self._order: Order | None = None
+        self._build_request = build_request
+        self._request: RunRequest | None = None
         self._loop: Loop | None = None
         self._run: Run | None = None
-        self._feed: Feed | None = None
-        self._tail: TailReader | None = None
-        self._block: AbstractAsyncContextManager[Group] | None = None
-        self._line: anyio.CancelScope | None = None
-        self._cancelled: str | None = None
+        self._buffer: EventBuffer | None = None
+        self._replay: ReplayReader | None = None
+        self._group: AbstractAsyncContextManager[Group] | None = None
+        self._admission_scope: anyio.CancelScope | None = None
+        self._cancel_reason: str | None = None
         self._is_entered = False
         self._is_closed = False
-        self._is_over = False
+        self._is_finished = False
 
     @property
     def run_id(self) -> str:
         """The run's id, the same as on its events."""
-        return self._ordered().run_id
+        return self._get_request().run_id
 
     @property
     def pipe_name(self) -> str:
         """Name of the pipe it is a run of."""
-        return self._ordered().plan.name
+        return self._get_request().plan.name
 
     @property
     def end(self) -> PipelineEndData | None:
         """How the run ended; None before FINISH."""
         return self._run.end if self._run is not None else None
 
-    def _ordered(self) -> Order:
-        if self._order is None:
-            self._order = self._prepare()
-            del self._prepare  # and what it was asked with
-        return self._order
+    def _get_request(self) -> RunRequest:
+        if self._request is None:
+            self._request = self._build_request()
+            del self._build_request  # and what it was asked with
+        return self._request
 
-    def begin_kept(self, owner: Owner, leave: Leave) -> None:
+    def begin_submitted(self, owner: RunOwner, release_place: ReleasePlace) -> None:
         """Begin a run that goes on whether or not anybody looks at it."""
-        tail = Tail(self._ordered().capacity)
-        self._tail = TailReader(tail)
-        self._begin_in(owner, tail, leave).is_orphan = True
+        buffer = ReplayBuffer(self._get_request().capacity)
+        self._replay = ReplayReader(buffer)
+        self._begin_in(owner, buffer, release_place).has_no_consumer = True
 
     async def _start_detached(self) -> None:
         owner = self._owner or ambient_owner()
         if owner is not None:
             await self._begin_in_owner(owner)
             return
-        run = self._set_up(None, self._new_feed(None))
+        run = self._set_up(None, self._new_buffer(None))
         assert self._loop is not None
-        self._loop.spawn(partial(conduct, run))
+        self._loop.spawn(partial(execute_run, run))
 
-    async def _begin_in_owner(self, owner: Owner) -> None:
-        if self._cancelled is not None:
-            leave: Leave | None = _nothing  # it needs no place to end in
+    async def _begin_in_owner(self, owner: RunOwner) -> None:
+        if self._cancel_reason is not None:
+            release_place: ReleasePlace | None = _nothing  # it needs no place to end in
         else:
-            leave = owner.admit_nowait(self.run_id)
-        if leave is None:
-            leave = await self._stand_in_line(owner)
+            release_place = owner.admit_nowait(self.run_id)
+        if release_place is None:
+            release_place = await self._wait_admission(owner)
         if self._is_closed:
-            leave()
+            release_place()
             reason = "the stream was closed while it waited for its turn"
             raise RunInterrupted(reason)
-        self._begin_in(owner, self._new_feed(owner), leave)
+        self._begin_in(owner, self._new_buffer(owner), release_place)
 
-    def _begin_in(self, owner: Owner, sink: Feed | Tail, leave: Leave) -> Run:
+    def _begin_in(
+        self,
+        owner: RunOwner,
+        sink: EventBuffer | ReplayBuffer,
+        release_place: ReleasePlace,
+    ) -> Run:
         try:
             run = self._set_up(owner, sink)
         except BaseException:
-            leave()
+            release_place()
             raise
         try:
-            owner.begin(run, leave)
+            owner.begin(run, release_place)
         except BaseException:
             self._is_closed = True
             run.done.set()
             raise
         return run
 
-    async def _stand_in_line(self, owner: Owner) -> Leave:
+    async def _wait_admission(self, owner: RunOwner) -> ReleasePlace:
         """Wait for a place; a run that is cancelled meanwhile needs none."""
         run_id = self.run_id
-        with anyio.CancelScope() as self._line:
-            if self._cancelled is not None:
-                self._line.cancel()
+        with anyio.CancelScope() as self._admission_scope:
+            if self._cancel_reason is not None:
+                self._admission_scope.cancel()
             return await owner.admit(run_id)
         return _nothing
 
-    def _step_out(self) -> None:
-        if self._line is not None:
-            self._line.cancel()
+    def _leave_queue(self) -> None:
+        if self._admission_scope is not None:
+            self._admission_scope.cancel()
 
-    def _new_feed(self, owner: Owner | None) -> Feed:
-        order = self._ordered()
+    def _new_buffer(self, owner: RunOwner | None) -> EventBuffer:
+        request = self._get_request()
         loop = owner.loop if owner is not None else current_loop()
         self._loop = loop
-        return feed_for(order.overflow, order.capacity, loop.new_signal)
+        return new_buffer(request.overflow, request.capacity, loop.new_signal)
 
-    def _set_up(self, owner: Owner | None, sink: Feed | Tail) -> Run:
+    def _set_up(self, owner: RunOwner | None, sink: EventBuffer | ReplayBuffer) -> Run:
         if self._run is not None:
             msg = "This run has already begun; call pipe.run() again for another one."
             raise RuntimeError(msg)
@@ -155,15 +160,15 @@ class Entry:
         if owner is not None:
             system, self._loop = owner.system, owner.loop
         assert self._loop is not None
-        run = self._run = new_run(self._ordered(), self._loop, sink, system)
-        self._feed = sink if isinstance(sink, Feed) else None
-        if isinstance(sink, StrictFeed):
-            sink.on_overflow = run.break_off
-        if self._cancelled is not None:
-            run.stop(PipelineTerminalStatus.CANCELLED, self._cancelled)
+        run = self._run = new_run(self._get_request(), self._loop, sink, system)
+        self._buffer = sink if isinstance(sink, EventBuffer) else None
+        if isinstance(sink, FailFastBuffer):
+            sink.on_overflow = run.abort
+        if self._cancel_reason is not None:
+            run.stop(PipelineTerminalStatus.CANCELLED, self._cancel_reason)
         return run
 
-    def _running(self) -> Run:
+    def _begun_run(self) -> Run:
         if self._run is None:
             msg = "This run has not begun; iterate it, enter it or await wait()."
             raise RuntimeError(msg)
@@ -174,11 +179,13 @@ def _nothing() -> None:
     """Give back no place."""
 
 
-class Rereading:
+class ReplayIterator:
     """One reader of a kept run."""
 
-    def __init__(self, tail: Tail, wait: Callable[[], Awaitable[object]]) -> None:
-        self._reader = TailReader(tail)
+    def __init__(
+        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._reader = ReplayReader(buffer)
         self._wait = wait
 
     def __aiter__(self) -> Self:
@@ -205,17 +212,17 @@ class RunStream(Entry):
     @enable_ki_protection
     async def __aenter__(self) -> Self:
         """Begin the run as a child of this block."""
-        if self._tail is not None:
+        if self._replay is not None:
             return self
         self._is_entered = True
         owner = self._owner or ambient_owner()
         if owner is not None:
             await self._begin_in_owner(owner)
             return self
-        run = self._set_up(None, self._new_feed(None))
+        run = self._set_up(None, self._new_buffer(None))
         assert self._loop is not None
-        block = self._block = self._loop.open_group()
-        (await block.__aenter__()).start(conduct, run)
+        group = self._group = self._loop.open_group()
+        (await group.__aenter__()).start(execute_run, run)
         return self
 
     @enable_ki_protection
@@ -226,28 +233,32 @@ class RunStream(Entry):
         traceback: TracebackType | None,
     ) -> None:
         """Close the run and wait until nothing of it is left; a body's error goes on bare."""
-        run = self._running()
+        run = self._begun_run()
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
         # The body's own error goes out, even if the block is cancelled meanwhile.
-        is_beaten = isinstance(error, Exception) and self._block is not None
-        with suppress(BaseException) if is_beaten else nullcontext():
+        body_error_wins = isinstance(error, Exception) and self._group is not None
+        with suppress(BaseException) if body_error_wins else nullcontext():
             await self._leave(run)  # noqa: ASYNC102 - shielded
         self._raise_after_body(run, error)
 
     async def _leave(self, run: Run) -> None:
         """Wait until nothing of the run is left, then leave its block behind."""
-        block, self._block = self._block, None
+        group, self._group = self._group, None
         try:
-            await _wait_over(run)
+            await _wait_done(run)
         finally:
-            if block is not None:
-                await block.__aexit__(None, None, None)  # noqa: ASYNC102 - nobody is in it
+            if group is not None:
+                await group.__aexit__(None, None, None)  # noqa: ASYNC102 - nobody is in it
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; of a kept run, those that are kept, each time anew."""
-        return self if self._tail is None else Rereading(self._tail.tail, self.wait)
+        return (
+            self
+            if self._replay is None
+            else ReplayIterator(self._replay.buffer, self.wait)
+        )
 
     async def __anext__(self) -> Event:
         """Return the next event.
@@ -258,10 +269,10 @@ class RunStream(Entry):
             RunRejected: at the first event, when the supervisor takes no more runs.
             RunInterrupted: the run ended without FINISH.
         """
-        if self._is_closed or self._is_over:
+        if self._is_closed or self._is_finished:
             raise StopAsyncIteration
-        if self._feed is not None and failpoints.active is None:
-            event = self._feed.get_nowait()
+        if self._buffer is not None and failpoints.active is None:
+            event = self._buffer.get_nowait()
             if event is not None:
                 return event
         return await self._next()
@@ -269,19 +280,19 @@ class RunStream(Entry):
     async def _next(self) -> Event:
         if self._run is None:
             await self._start_detached()
-        reader = self._tail if self._feed is None else self._feed
+        reader = self._replay if self._buffer is None else self._buffer
         assert reader is not None
         try:
             if failpoints.active is not None:
                 await failpoints.active.reach(Seam.READ, self.run_id, "consumer")
             event = await reader.get()
         except anyio.get_cancelled_exc_class():
-            if not self._is_entered and self._tail is None:
-                await self._give_up(self._running())  # noqa: ASYNC102
+            if not self._is_entered and self._replay is None:
+                await self._close_after_cancel(self._begun_run())  # noqa: ASYNC102
             raise
         if event is not None:
             return event
-        await self._reach_end(self._running())
+        await self._finish_reading(self._begun_run())
         raise StopAsyncIteration
 
     def __await__(self) -> NoReturn:
@@ -298,8 +309,8 @@ class RunStream(Entry):
         Raises:
             RunInterrupted: the run ended without FINISH.
         """
-        if self._tail is not None:
-            await self._running().done.wait()
+        if self._replay is not None:
+            await self._begun_run().done.wait()
         else:
             async for _ in self:
                 pass
@@ -313,8 +324,8 @@ class RunStream(Entry):
     def cancel(self, reason: str = "Cancelled") -> None:
         """End the run now: FINISH says CANCELLED, with this reason."""
         if self._run is None:
-            self._cancelled = reason
-            self._step_out()
+            self._cancel_reason = reason
+            self._leave_queue()
         else:
             self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
@@ -328,17 +339,17 @@ class RunStream(Entry):
         run = self._run
         if run is None:
             self._is_closed = True
-            self._step_out()
+            self._leave_queue()
             return
-        if run.order.run_id in inside_runs.get():
+        if run.request.run_id in enclosing_runs.get():
             msg = (
                 "A run cannot wait for its own end; "
                 "call run.cancel() in its steps, hooks and observers."
             )
             raise RuntimeError(msg)
         self._close(run)
-        await _wait_over(run)
-        self._raise_aborted(run)
+        await _wait_done(run)
+        self._raise_abort_error(run)
 
     @property
     def dropped(self) -> int:
@@ -347,18 +358,18 @@ class RunStream(Entry):
 
     def snapshot(self) -> RunSnapshot:
         """Return what the run is doing right now."""
-        return snapshot_of(self._running())
+        return snapshot_of(self._begun_run())
 
     # -- inside
 
     def _close(self, run: Run) -> None:
         self._is_closed = True
         run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer closed the stream")
-        if self._feed is not None:
-            self._feed.close()
+        if self._buffer is not None:
+            self._buffer.close()
 
     @enable_ki_protection
-    async def _give_up(self, run: Run) -> None:
+    async def _close_after_cancel(self, run: Run) -> None:
         """The consumer was cancelled while it waited: the run ends before it goes on."""
         self._close(run)
         with anyio.CancelScope(shield=True):  # noqa: ASYNC912
@@ -368,45 +379,50 @@ class RunStream(Entry):
                 except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
                     # Cancelled natively once more; the first one is raised at the end.
                     continue  # noqa: ASYNC104
-        self._raise_aborted(run)
+        self._raise_abort_error(run)
 
-    async def _reach_end(self, run: Run) -> None:
-        self._is_over = True
+    async def _finish_reading(self, run: Run) -> None:
+        self._is_finished = True
         try:
-            await _wait_over(run)
+            await _wait_done(run)
         except BaseException:
-            run.raise_unseen()
+            run.report_abort_error()
             raise
-        self._raise_aborted(run)
+        self._raise_abort_error(run)
         if run.end is None and not self._is_closed:
             raise RunInterrupted
 
-    def _raise_aborted(self, run: Run) -> None:
-        error, run.run_state.aborted = run.run_state.aborted, None
+    def _raise_abort_error(self, run: Run) -> None:
+        error, run.run_state.abort_error = run.run_state.abort_error, None
         if error is not None:
             raise error
 
     def _raise_after_body(self, run: Run, error: BaseException | None) -> None:
         """Raise what the run left, unless the body's own error is at least as grave."""
-        left = run.run_state.aborted
+        left = run.run_state.abort_error
         if error is None or (left is not None and not isinstance(left, Exception)):
-            self._raise_aborted(run)
+            self._raise_abort_error(run)
         else:
-            run.raise_unseen()
+            run.report_abort_error()
 
     def __del__(self) -> None:
         run = self._run
-        if run is None or self._is_closed or self._is_over or self._tail is not None:
+        if (
+            run is None
+            or self._is_closed
+            or self._is_finished
+            or self._replay is not None
+        ):
             return
         # Asked first: in another thread's time the loop may end the run meanwhile.
         is_done = run.done.is_set()
-        if self._loop is not None and self._feed is not None:
-            self._loop.call_soon(partial(_abandon, run, self._feed))
+        if self._loop is not None and self._buffer is not None:
+            self._loop.call_soon(partial(_abandon, run, self._buffer))
         if is_done:
             return
         # Last, because it raises where warnings are errors.
         warnings.warn(
-            f"A run of pipe '{run.order.plan.name}' was dropped before its end; "
+            f"A run of pipe '{run.request.plan.name}' was dropped before its end; "
             "use 'async with', or aclose() it.",
             ResourceWarning,
             stacklevel=2,
@@ -420,7 +436,7 @@ class RunStream(Entry):
         return f"<RunStream {state}>"
 
 
-async def _wait_over(run: Run) -> None:
+async def _wait_done(run: Run) -> None:
     """Wait until nothing of a run is left, whatever is being cancelled meanwhile."""
     try:
         await run.done.wait()
@@ -431,10 +447,10 @@ async def _wait_over(run: Run) -> None:
         raise
 
 
-def _abandon(run: Run, feed: Feed) -> None:
-    run.is_orphan = True
+def _abandon(run: Run, buffer: EventBuffer) -> None:
+    run.has_no_consumer = True
     if run.done.is_set():
-        run.raise_unseen()
+        run.report_abort_error()
         return
     run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer dropped the stream")
-    feed.close()
+    buffer.close()

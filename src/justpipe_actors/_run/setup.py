@@ -27,13 +27,13 @@ from ..errors import DefinitionError
 from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes
-from .event_publisher import EventPublisher, Sink
-from .lifecycle import conduct
-from .observers import NOBODY, Audience, Listener, Recording
-from .run import Order, Run
+from .event_publisher import EventPublisher, EventSink
+from .lifecycle import execute_run
+from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
+from .run import Run, RunRequest
 
 
-def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
+def bind_meta(context: object, metadata: Mapping[str, object]) -> RunNotes:
     """Make the notes of a new run, and put a proxy on the context that asks for one.
 
     The proxy stays the same object over all runs that share the context; whose notes it
@@ -43,7 +43,7 @@ def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
         DefinitionError: the context asks twice, or cannot be written to.
     """
     notes = RunNotes(metadata)
-    if (name := _attribute(context)) is None:
+    if (name := _meta_attribute(context)) is None:
         return notes
     _check_mutable(context, name)
     proxy = getattr(context, name, None)
@@ -54,11 +54,11 @@ def bind_notes(context: object, metadata: Mapping[str, object]) -> RunNotes:
     return notes
 
 
-def _attribute(context: object) -> str | None:
+def _meta_attribute(context: object) -> str | None:
     if context is None:
         return None
     kind: type = type(context)
-    names = _asking(kind)
+    names = _meta_attributes(kind)
     if len(names) > 1:
         msg = (
             f"Only one Meta field is allowed on {type(context).__name__}, "
@@ -69,12 +69,12 @@ def _attribute(context: object) -> str | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _asking(kind: type) -> tuple[str, ...]:
+def _meta_attributes(kind: type) -> tuple[str, ...]:
     """Return the attributes of a type that ask for ``Meta``; resolving hints is slow."""
-    return tuple(_find_asking(kind))
+    return tuple(_find_meta_attributes(kind))
 
 
-def _find_asking(kind: type) -> Iterator[str]:
+def _find_meta_attributes(kind: type) -> Iterator[str]:
     try:
         hints = typing.get_type_hints(kind)
     except Exception:  # noqa: BLE001 - hints may be any expression
@@ -99,7 +99,7 @@ def _check_mutable(context: object, name: str) -> None:
 
 
 @attrs.frozen(eq=False)
-class ParentSink:
+class ChildRunSink:
     """A child run's sink: its parent's publisher."""
 
     publisher: EventPublisher
@@ -108,16 +108,16 @@ class ParentSink:
     """The invocation the child works for."""
     dropped: int = 0
     """Nothing is dropped here."""
-    depth: int = 0
+    peak_length: int = 0
     """Nothing waits here."""
 
-    can_shut: ClassVar[bool] = False
+    can_pause_producers: ClassVar[bool] = False
     """It is asked through its child's publisher."""
 
     def __len__(self) -> int:
         return 0
 
-    def shut(self, *, is_shut: bool) -> None:
+    def pause_producers(self, *, paused: bool) -> None:
         """Do nothing: the parent's producers are others."""
 
     def end(self) -> None:
@@ -137,63 +137,65 @@ class ParentSink:
         self.publisher.forward_child(event, self.invocation)
 
 
-def new_run(order: Order, loop: Loop, sink: Sink, system: ActorSystem | None) -> Run:
-    """Set up a run; nothing of it happens before ``conduct``.
+def new_run(
+    request: RunRequest, loop: Loop, sink: EventSink, system: ActorSystem | None
+) -> Run:
+    """Set up a run; nothing of it happens before ``execute_run``.
 
     Raises:
         DefinitionError: the context cannot take the ``Meta`` it asks for.
     """
-    notes = bind_notes(order.context, order.plan.metadata)
-    notes.about = (order.run_id, order.plan.name)
-    audience = _audience_of(order, loop, lambda: run_state.waiting())
-    publisher = EventPublisher(order.run_id, tuple(order.hooks), audience, sink)
-    start = order.start
+    notes = bind_meta(request.context, request.plan.metadata)
+    notes.about = (request.run_id, request.plan.name)
+    observers = _observers_of(request, loop, lambda: run_state.waiting())
+    publisher = EventPublisher(request.run_id, tuple(request.hooks), observers, sink)
+    start = request.start
     run_state = RunState(
-        run_id=order.run_id,
-        plan=order.plan,
-        state=order.state,
-        context=order.context,
-        token=order.token.child(),
+        run_id=request.run_id,
+        plan=request.plan,
+        state=request.state,
+        context=request.context,
+        token=request.token.child(),
         publisher=publisher,
         variables=copy_context(),
         # A private host is opened by the run itself, before its first message.
         system=system,  # type: ignore[arg-type]
         start_child=run_child,
         metrics=publisher.metrics,
-        log_state=order.log_state,
+        log_state=request.log_state,
         start=start,
-        reached=order.plan.reachable(start) if start is not None else None,
+        reached=request.plan.reachable(start) if start is not None else None,
     )
-    run = Run(order, loop, publisher, run_state, notes, system)
-    publisher.on_broken_hook = run.break_off
-    for listener in audience.listeners:
-        listener.on_abort = run.break_off
+    run = Run(request, loop, publisher, run_state, notes, system)
+    publisher.on_hook_failure = run.abort
+    for member in observers.members:
+        member.on_abort = run.abort
     return run
 
 
-def _audience_of(
-    order: Order, loop: Loop, waiting: Callable[[], tuple[WaitingJoin, ...]]
-) -> Audience:
-    if not order.observers and order.record is None:
-        return NOBODY
-    listeners: list[Listener | Recording] = []
-    if order.observers:
-        meta = ObserverMeta(order.plan.name, order.run_id, time.time(), waiting)
-        listeners += [
-            Listener(one, order.state, order.context, meta, loop)
-            for one in order.observers
+def _observers_of(
+    request: RunRequest, loop: Loop, waiting: Callable[[], tuple[WaitingJoin, ...]]
+) -> ObserverGroup:
+    if not request.observers and request.record is None:
+        return NO_OBSERVERS
+    members: list[ObserverTask | RecorderObserver] = []
+    if request.observers:
+        meta = ObserverMeta(request.plan.name, request.run_id, time.time(), waiting)
+        members += [
+            ObserverTask(observer, request.state, request.context, meta, loop)
+            for observer in request.observers
         ]
-    if order.record is not None:
-        recorder = order.record(order.run_id)
-        recorder.is_hooked = bool(order.hooks)
-        listeners.append(Recording(recorder, loop.call_soon))
-    return Audience(listeners)
+    if request.record is not None:
+        recorder = request.record(request.run_id)
+        recorder.is_hooked = bool(request.hooks)
+        members.append(RecorderObserver(recorder, loop.call_soon))
+    return ObserverGroup(members)
 
 
 async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
     """Run a child pipe for an invocation, in the same host, through its publisher."""
     run_state = invocation.run_state
-    if not hasattr(pipe, "order"):
+    if not hasattr(pipe, "build_request"):
         msg = (
             f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
             "pass a Pipe."
@@ -203,16 +205,16 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         await failpoints.active.reach(
             Seam.CHILD, run_state.run_id, invocation.node.name
         )
-    order: Order = pipe.order(state, run_state.context)
-    order = attrs.evolve(order, token=run_state.token.child(order.token))
+    request: RunRequest = pipe.build_request(state, run_state.context)
+    request = attrs.evolve(request, token=run_state.token.child(request.token))
     parent = run_state.publisher
     assert isinstance(parent, EventPublisher)
     run = new_run(
-        order, current_loop(), ParentSink(parent, invocation), run_state.system
+        request, current_loop(), ChildRunSink(parent, invocation), run_state.system
     )
     run_state.metrics.count_task_start()
     try:
-        await drive_in_context(invocation.variables.copy(), conduct(run))
+        await drive_in_context(invocation.variables.copy(), execute_run(run))
     finally:
         run_state.metrics.count_task_end()
     return _outcome(run)
@@ -220,8 +222,8 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
 
 def _outcome(run: Run) -> ChildOutcome:
     end = run.end
-    if run.run_state.aborted is not None:
-        raise run.run_state.aborted
+    if run.run_state.abort_error is not None:
+        raise run.run_state.abort_error
     if end is None:
         msg = "The child run ended without an outcome."
         raise RuntimeError(msg)
@@ -229,13 +231,13 @@ def _outcome(run: Run) -> ChildOutcome:
     return ChildOutcome(
         end.status,
         primary.error if primary else None,
-        _place(primary),
+        _failed_step(primary),
         end.error,
         bool(end.metrics and end.metrics.suspends),
     )
 
 
-def _place(failure: Failure | None) -> str | None:
+def _failed_step(failure: Failure | None) -> str | None:
     if failure is None:
         return None
     if failure.step is not None:

@@ -20,7 +20,7 @@ import anyio
 import attrs
 from trio.lowlevel import enable_ki_protection
 
-from .._util.sync import Bell
+from .._util.sync import Wakeup
 from ..errors import (
     ChildEnded,
     DefinitionError,
@@ -80,7 +80,7 @@ class Watch:
     """Whether nobody is restarted who failed because no new runs are taken."""
     _is_begun: bool = attrs.field(default=False, init=False)
     _ended: deque[tuple[Child, Life]] = attrs.field(factory=deque, init=False)
-    _bell: Bell = attrs.field(factory=Bell, init=False)
+    _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     _scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True), init=False
     )
@@ -89,11 +89,11 @@ class Watch:
     def adopt(self, spec: ChildSpec) -> None:
         """Take a child behind the others; once the watch has begun, it is started soon."""
         self.family[spec.name] = Child(spec, self.owner.now, self._note_end)
-        self._bell.ring()
+        self._wakeup.notify()
 
     def _note_end(self, child: Child, life: Life) -> None:
         self._ended.append((child, life))
-        self._bell.ring()
+        self._wakeup.notify()
 
     def begin(self) -> None:
         """Watch from now on, in a task of the owner's."""
@@ -139,7 +139,7 @@ class Watch:
             default=inf,
         )
         with anyio.move_on_after(due - now):
-            await self._bell.wait()
+            await self._wakeup.wait()
 
     def _next_due(self) -> Child | None:
         now = self.owner.now()

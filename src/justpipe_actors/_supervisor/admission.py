@@ -19,8 +19,8 @@ import attrs
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.user_code import drive_in_context
-from .._run.lifecycle import conduct
-from .._run.run import Order, Run
+from .._run.lifecycle import execute_run
+from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
@@ -227,24 +227,24 @@ class Roster:
             raise
         return self.door.leave
 
-    def begin(self, run: Run, leave: Callable[[], None]) -> None:
+    def begin(self, run: Run, release_place: Callable[[], None]) -> None:
         """Own a run from now on, with the context variables of who began it."""
         self.runs[run.run_state.run_id] = run
         variables = copy_context()
         variables.run(_home.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
-        run.on_over = partial(self._let_go, run, leave)
+        run.on_done = partial(self._let_go, run, release_place)
         try:
             self.system.dispatcher.start_job(
-                lambda: drive_in_context(variables, conduct(run))
+                lambda: drive_in_context(variables, execute_run(run))
             )
         except BaseException:
-            self._let_go(run, leave)
+            self._let_go(run, release_place)
             raise
 
-    def _let_go(self, run: Run, leave: Callable[[], None]) -> None:
+    def _let_go(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
-        leave()
+        release_place()
 
     def _refuse_twin(self, run_id: str) -> None:
         if run_id in self.runs:
@@ -266,57 +266,57 @@ class Roster:
 
     # -- runs that are kept
 
-    async def submit(self, order: Order, *, is_named: bool) -> RunStream:
+    async def submit(self, request: RunRequest, *, is_named: bool) -> RunStream:
         """Wait for a place and begin a run, or return the one that has its id.
 
         Raises:
             RunRejected: no new runs are taken, or the id is another pipe's.
         """
-        if (twin := self._twin(order)) is not None:
+        if (twin := self._twin(request)) is not None:
             return twin
         await self.door.enter()
         try:
-            twin = self._twin(order)
+            twin = self._twin(request)
         except RunRejected:
             self.door.leave()
             raise
         if twin is not None:
             self.door.leave()
             return twin
-        return self._keep(order, is_named=is_named)
+        return self._keep(request, is_named=is_named)
 
-    def submit_nowait(self, order: Order, *, is_named: bool) -> RunStream:
+    def submit_nowait(self, request: RunRequest, *, is_named: bool) -> RunStream:
         """Begin a run if there is a place, or return the one that has its id.
 
         Raises:
             RunRejected: there is no place, no new runs are taken, or the id is another
                 pipe's.
         """
-        if (twin := self._twin(order)) is not None:
+        if (twin := self._twin(request)) is not None:
             return twin
         self.door.enter_nowait()
-        return self._keep(order, is_named=is_named)
+        return self._keep(request, is_named=is_named)
 
-    def _keep(self, order: Order, *, is_named: bool) -> RunStream:
-        stream = RunStream(lambda: order, self)
-        stream.begin_kept(self, self.door.leave)
-        self._kept[order.run_id] = stream
+    def _keep(self, request: RunRequest, *, is_named: bool) -> RunStream:
+        stream = RunStream(lambda: request, self)
+        stream.begin_submitted(self, self.door.leave)
+        self._kept[request.run_id] = stream
         if is_named:
-            self._named.add(order.run_id)
+            self._named.add(request.run_id)
         return stream
 
     def known(self, run_id: str) -> RunStream | None:
         """Return the submitted run with an id, while it is remembered."""
         return self._kept.get(run_id) or self._past.get(run_id)
 
-    def _twin(self, order: Order) -> RunStream | None:
+    def _twin(self, request: RunRequest) -> RunStream | None:
         """Return the run a client began with this id before, while it is remembered."""
-        twin = self.known(order.run_id)
+        twin = self.known(request.run_id)
         if twin is None:
-            self._refuse_twin(order.run_id)
+            self._refuse_twin(request.run_id)
             return None
-        if twin.pipe_name != order.plan.name:
-            reason = f"the id '{order.run_id}' is a run of pipe '{twin.pipe_name}'"
+        if twin.pipe_name != request.plan.name:
+            reason = f"the id '{request.run_id}' is a run of pipe '{twin.pipe_name}'"
             raise RunRejected(reason, "Give it an id of its own.")
         return twin
 

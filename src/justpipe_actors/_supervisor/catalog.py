@@ -14,7 +14,7 @@ import attrs
 from .._definition.decorators import Target
 from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
-from .._run.run import Order
+from .._run.run import RunRequest
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 
@@ -89,33 +89,33 @@ class Catalog:
             raise DefinitionError(msg)
         return found
 
-    def order(
+    def build_request(
         self,
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any,
         options: SubmitOptions | RunOptions,
-    ) -> Order:
+    ) -> RunRequest:
         """Return what a run needs to know, as it is asked for now.
 
         Raises:
             DefinitionError: the pipe is wired wrongly, or its name means none.
         """
         if not options:
-            return self.find(pipe).order(state, context)
+            return self.find(pipe).build_request(state, context)
         if unknown := set(options) - OPTIONS:
             msg = f"A run has no option {', '.join(sorted(unknown))}."
             raise TypeError(msg)
-        order = self.find(pipe).order(
+        request = self.find(pipe).build_request(
             state,
             context,
             options.get("start"),
             options.get("queue_size"),
             options.get("timeout"),
         )
-        run_id = options.get("run_id") or order.run_id
-        overflow = str(options.get("overflow", order.overflow))
-        return attrs.evolve(order, run_id=run_id, overflow=overflow)
+        run_id = options.get("run_id") or request.run_id
+        overflow = str(options.get("overflow", request.overflow))
+        return attrs.evolve(request, run_id=run_id, overflow=overflow)
 
     def validate(self) -> None:
         """Check and compile every pipe.

@@ -12,7 +12,7 @@ from .._engine.invocation import Invocation
 from .._engine.run_state import RunState
 from .._run.event_publisher import EventPublisher
 from .._run.run import Run, RunSnapshot, snapshot_of
-from .._run.setup import ParentSink
+from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
 from .._util.await_chain import awaited_at
@@ -208,7 +208,7 @@ def _root_of(run_state: RunState) -> str:
     """Return the id of the run that nobody's step began."""
     publisher = run_state.publisher
     while isinstance(publisher, EventPublisher) and isinstance(
-        publisher.sink, ParentSink
+        publisher.sink, ChildRunSink
     ):
         publisher = publisher.sink.publisher
     return (

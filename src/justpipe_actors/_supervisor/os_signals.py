@@ -16,7 +16,7 @@ from types import FrameType
 import attrs
 
 from .._backends import Loop
-from .._util.sync import Bell
+from .._util.sync import Wakeup
 
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -41,7 +41,7 @@ class Interrupts:
     stops: int = attrs.field(default=0, init=False)
     """Signals that asked for the end."""
     _waiting: deque[signal.Signals] = attrs.field(factory=deque, init=False)
-    _bell: Bell = attrs.field(factory=Bell, init=False)
+    _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Take a signal; this may be called between any two instructions."""
@@ -51,12 +51,12 @@ class Interrupts:
             if self.stops > 2:
                 self.give_up(name)
         self._waiting.append(name)
-        self.loop.call_soon(self._bell.ring)
+        self.loop.call_soon(self._wakeup.notify)
 
     async def get(self) -> signal.Signals:
         """Wait for the next signal."""
         while not self._waiting:
-            await self._bell.wait()
+            await self._wakeup.wait()
         return self._waiting.popleft()
 
 

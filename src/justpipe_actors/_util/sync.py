@@ -19,7 +19,7 @@ class Signal(Protocol):
         ...
 
 
-NewSignal = Callable[[], Signal]
+SignalFactory = Callable[[], Signal]
 """Makes a signal of the running loop.
 
 ``anyio.Event`` does everywhere; the loop's own costs a third of it, which is worth having
@@ -27,41 +27,41 @@ where a run waits in any case: for its consumer, and for something to do.
 """
 
 
-class Bell:
+class Wakeup:
     """Wake the one task that waits here.
 
     A ring with nobody waiting is forgotten, so whoever waits checks its condition first
     and there is no await between the check and ``wait``.
     """
 
-    __slots__ = ("_event", "_new_signal", "is_awaited")
+    __slots__ = ("_event", "_new_signal", "has_waiter")
 
-    def __init__(self, new_signal: NewSignal = anyio.Event) -> None:
+    def __init__(self, new_signal: SignalFactory = anyio.Event) -> None:
         self._new_signal = new_signal
         self._event: Signal | None = None
-        self.is_awaited = False
+        self.has_waiter = False
         """Whether somebody waits here."""
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake the waiter, if there is one."""
         if self._event is not None:
             self._event.set()
             self._event = None
-            self.is_awaited = False
+            self.has_waiter = False
 
     async def wait(self) -> None:
         """Wait for the next ring."""
         event = self._event = self._new_signal()
-        self.is_awaited = True
+        self.has_waiter = True
         try:
             await event.wait()
         finally:
             if self._event is event:
                 self._event = None
-                self.is_awaited = False
+                self.has_waiter = False
 
 
-class Latch:
+class OneShotEvent:
     """Something that happens once; whoever waits afterwards does not wait at all."""
 
     __slots__ = ("_event", "_is_set")

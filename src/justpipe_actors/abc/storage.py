@@ -20,17 +20,17 @@ from ..records import (
 from .middleware import Wake
 
 
-class Shut(Protocol):
+class PauseProducers(Protocol):
     """Makes a run's producers ask their recorder for room, or not any more."""
 
-    def __call__(self, *, is_shut: bool) -> None:
+    def __call__(self, *, paused: bool) -> None:
         """Say which."""
 
 
 class RunRecorder(Protocol):
     """Writes one run down while it runs; nothing it does may fail the run."""
 
-    shut: Shut
+    pause_producers: PauseProducers
     """Told whenever ``is_full`` changes; the run sets it."""
     is_hooked: bool
     """Whether users' hooks may have rewritten events; the run says so."""
@@ -48,7 +48,7 @@ class RunRecorder(Protocol):
     def put(self, event: Event) -> None:
         """Take an event, as it is at this moment; quick, for the loop waits."""
 
-    def put_kin(self, event: Event, payload: object) -> None:
+    def put_token(self, event: Event, payload: object) -> None:
         """Take an event of a kin of tokens, the like of which come in thousands."""
 
     async def wait_writable(self) -> None:

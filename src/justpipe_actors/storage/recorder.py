@@ -19,7 +19,7 @@ import anyio
 import attrs
 
 from ..abc import Wake
-from ..abc.storage import Shut
+from ..abc.storage import PauseProducers
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
 from ..records import EventChunk, RunRecord
@@ -194,7 +194,7 @@ _STEP_START, _STEP_END = EventType.STEP_START, EventType.STEP_END
 _logger = logging.getLogger("justpipe_actors.persistence")
 
 
-def _ignore_backpressure(*, is_shut: bool) -> None:
+def _ignore_backpressure(*, paused: bool) -> None:
     """Hold up nobody: the run asks the recorder itself."""
 
 
@@ -232,7 +232,9 @@ class Recorder:
     """Events that the writer has taken and could not store."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers should ask for room; whether there is, only asking tells."""
-    shut: Shut = attrs.field(default=_ignore_backpressure, init=False)
+    pause_producers: PauseProducers = attrs.field(
+        default=_ignore_backpressure, init=False
+    )
     """Told whenever ``is_full`` changes."""
     on_abort: Callable[[BaseException], None] = attrs.field(
         default=lambda error: None, init=False
@@ -276,7 +278,7 @@ class Recorder:
         if self.queue.add(event) or len(self._events) >= self._check_at:
             self._check_queue()
 
-    def put_kin(self, event: Event, payload: object) -> None:
+    def put_token(self, event: Event, payload: object) -> None:
         """Keep an event of a kin: mostly a token, and then this is all."""
         if type(payload) is str and len(payload) < LONG_TEXT and self.redaction is None:
             self._events.append(event)
@@ -313,7 +315,7 @@ class Recorder:
             self.writer.flush()
         if queue.queued_bytes >= MAX_QUEUED_BYTES:
             self.is_full = True
-            self.shut(is_shut=True)
+            self.pause_producers(paused=True)
 
     async def wait_writable(self) -> None:
         """Wait until there is room, or give the store up."""
@@ -327,7 +329,7 @@ class Recorder:
         if self._is_full():
             self.give_up(f"the store took nothing for {STORE_TIMEOUT:g} seconds")
         self.is_full = False
-        self.shut(is_shut=False)
+        self.pause_producers(paused=False)
 
     def _is_full(self) -> bool:
         return self.queue.queued_bytes >= MAX_QUEUED_BYTES and not self.is_given_up

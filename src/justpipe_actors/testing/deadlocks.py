@@ -43,7 +43,7 @@ HEADLINE = "Deadlock: every task waits, and no timer will wake one."
 def describe_waiting(now: float) -> str:
     """Return one line per run, and under it who holds it up."""
     lines = [HEADLINE, f"  The loop's clock says {now:g} s."]
-    runs = sorted(_live_runs(), key=lambda run: run.order.run_id)
+    runs = sorted(_live_runs(), key=lambda run: run.request.run_id)
     for run in runs:
         lines += _describe(run)
     if not runs:
@@ -59,7 +59,7 @@ def _describe(run: Run) -> Iterator[str]:
     run_state = run.run_state
     held = ", ".join(f"{who} x{count}" for who, count in run_state.holders.items())
     yield (
-        f"  Run {run.order.run_id[:8]} of pipe '{run_state.plan.name}' "
+        f"  Run {run.request.run_id[:8]} of pipe '{run_state.plan.name}' "
         f"({run.age:g} s old) is held by: {held or 'nobody'}"
     )
     running = sorted(

@@ -21,7 +21,7 @@ from .._definition.names import resolve_name
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
-from .._run.overrides import StandIn, stand_in_of, stand_ins
+from .._run.overrides import Override, active_overrides, override_of
 from ..errors import did_you_mean
 from ..pipe import Pipe
 from ..specs import HookSpec
@@ -115,7 +115,7 @@ class _Copier:
         placement = None if func or changes.inline else options.placement
         child = step.child
         if isinstance(child, Pipe):
-            twin = stand_in_of(child) or child
+            twin = override_of(child) or child
             child = self.copy(twin, changes.under(step.name))
         return attrs.evolve(
             step,
@@ -176,7 +176,7 @@ class TestPipe(Generic[StateT, ContextT]):
         self.pipe = pipe
         self._persist = persist
         self._mocks: dict[tuple[Role, str], Callable[..., Any]] = {}
-        self._outer: StandIn | None = stand_ins.get().get(pipe)
+        self._outer: Override | None = active_overrides.get().get(pipe)
         self._is_standing = False
 
     # -- replacing functions
@@ -318,7 +318,7 @@ class TestPipe(Generic[StateT, ContextT]):
     def __enter__(self) -> Self:
         """Stand in for the pipe wherever it is run from this context."""
         self._is_standing = True
-        stand_ins.set({**stand_ins.get(), self.pipe: self._stand_in})
+        active_overrides.set({**active_overrides.get(), self.pipe: self._stand_in})
         return self
 
     def _stand_in(self) -> Pipe[StateT, ContextT] | None:
@@ -337,10 +337,12 @@ class TestPipe(Generic[StateT, ContextT]):
         """Take the mocks back and let the pipe, or an outer harness, stand again."""
         self.restore()
         self._is_standing = False
-        others = {p: it for p, it in stand_ins.get().items() if p is not self.pipe}
+        others = {
+            p: it for p, it in active_overrides.get().items() if p is not self.pipe
+        }
         if self._outer is not None:
             others[self.pipe] = self._outer
-        stand_ins.set(others)
+        active_overrides.set(others)
 
     def __repr__(self) -> str:
         names = ", ".join(
