@@ -12,7 +12,6 @@ import pytest
 from justpipe_actors import Event, EventType, Pipe, Supervisor
 from justpipe_actors._backends import current_loop
 from justpipe_actors._run.run_stream import RunStream
-from justpipe_actors.errors import ReceiverKilled
 from justpipe_actors.observability import Observer
 
 
@@ -331,65 +330,55 @@ async def test_a_supervisor_cancelled_while_it_opens_lets_its_owner_go(
 # -- tasks that are killed at work
 
 
-@only_asyncio
-async def test_a_killed_barrier_timer_ends_its_run_and_no_other() -> None:
-    """Nobody would keep that join's time any more, so its run says so; others go on."""
-    go = anyio.Event()
-    pipe: Pipe[Any, Any] = Pipe(dict, name="joined")
-
-    @pipe.step(to=["fast", "slow"])
-    async def begin(state: dict[str, Any]) -> None:
-        pass
-
-    @pipe.step(to="join")
-    async def fast(state: dict[str, Any]) -> None:
-        pass
-
-    @pipe.step(to="join")
-    async def slow(state: dict[str, Any]) -> None:
-        await go.wait()
-
-    @pipe.step(barrier_timeout=60)
-    async def join(state: dict[str, Any]) -> None:
-        pass
-
-    async with Supervisor() as supervisor:
-        killed = supervisor.submit_nowait(pipe, {})
-        await anyio.wait_all_tasks_blocked()
-        timers = [t for t in asyncio.all_tasks() if "_run_timer" in t.get_name()]
-        other = supervisor.submit_nowait(pipe, {})
-        await anyio.wait_all_tasks_blocked()
-        (timer,) = timers
-        timer.cancel()
-        with anyio.fail_after(5):
-            await anyio.wait_all_tasks_blocked()
-            go.set()
-            end, fine = await killed.wait(), await other.wait()
-
-    assert (end.status.value, fine.status.value) == ("failed", "success")
-    assert "join (barrier)" in (end.error or "")
+def _timer_task() -> asyncio.Task[Any]:
+    (task,) = [t for t in asyncio.all_tasks() if "_wait_for_timers" in t.get_name()]
+    return task
 
 
-@only_asyncio
-async def test_a_killed_barrier_timer_fails_a_run_of_its_own_too() -> None:
-    """Without a supervisor it is the same failure, and the caller's block is left alone."""
+def _joined(gate: anyio.Event) -> Pipe[Any, Any]:
+    """Return a pipe with a join that waits a minute for a slow parent."""
     pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
     pipe.step("fast", to="join")(lambda: None)
-    pipe.step("slow", to="join")(anyio.sleep_forever)
+    pipe.step("slow", to="join")(gate.wait)
     pipe.step("join", barrier_timeout=60)(lambda: None)
-    async with pipe.run({}) as run, anyio.create_task_group() as tasks:
-        tasks.start_soon(_end_of_killed, run)
+    return pipe
+
+
+async def _kill_timers(runs: list[RunStream]) -> None:
+    killed = _timer_task()
+    killed.cancel()
+    await anyio.wait_all_tasks_blocked()
+    assert killed.done()
+    assert not _timer_task().done()
+    assert [run.snapshot().tokens["join (barrier)"] for run in runs] == [1] * len(runs)
+
+
+@only_asyncio
+async def test_killing_the_task_of_the_timers_loses_no_timer() -> None:
+    """Timers are data: another task waits for those of all runs."""
+    go = anyio.Event()
+    pipe = _joined(go)
+    async with Supervisor() as supervisor:
+        runs = [supervisor.submit_nowait(pipe, {}) for _ in range(2)]
         await anyio.wait_all_tasks_blocked()
-        (timer,) = [t for t in asyncio.all_tasks() if "_run_timer" in t.get_name()]
-        timer.cancel()
+        await _kill_timers(runs)
+        go.set()
+        ends = [await run.wait() for run in runs]
 
-    assert run.end is not None
-    assert "join (barrier)" in str(run.end.error)
+    assert [end.status.value for end in ends] == ["success", "success"]
 
 
-async def _end_of_killed(run: RunStream) -> None:
-    with pytest.raises(ReceiverKilled):
-        await run.wait()
+@only_asyncio
+async def test_a_run_of_its_own_loses_no_timer_either() -> None:
+    """Without a supervisor the task is replaced too, and the caller's block is left alone."""
+    go = anyio.Event()
+    async with _joined(go).run({}) as run:
+        await anyio.wait_all_tasks_blocked()
+        await _kill_timers([run])
+        go.set()
+        end = await run.wait()
+
+    assert end.status.value == "success"
 
 
 @only_asyncio

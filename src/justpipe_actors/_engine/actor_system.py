@@ -28,6 +28,7 @@ from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
 from .messages import Message, Start
 from .run_state import RunState
+from .timers import TimerQueue
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:
@@ -75,6 +76,14 @@ class ActorSystem:
         kw_only=True,
     )
     """What its runs share besides actors."""
+    timers: TimerQueue = attrs.field(
+        default=attrs.Factory(
+            lambda self: TimerQueue(self.spawn, self.now, self.absorb_native_cancel),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    """What its runs wait for against the clock."""
     _actors: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)

@@ -43,6 +43,7 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.text import repr_of
 from ..errors import (
+    BarrierTimeoutError,
     ChildRunFailed,
     NoRouteError,
     PipelineCancelled,
@@ -393,8 +394,7 @@ async def execute(  # noqa: C901, PLR0912 - the life of an invocation, in order
 
 def _begin_invocation(invocation: Invocation) -> None:
     run_state, message = invocation.run_state, invocation.message
-    run_state.invocation_count = number = run_state.invocation_count + 1
-    invocation_id = f"{run_state.run_id}:{number}"
+    invocation_id = f"{run_state.run_id}:{message.id}"
     owner = message.owner or message.map_id or invocation_id
     invocation.ids = InvocationIds(
         invocation_id, message.cause, owner, message.attempt, message.scope
@@ -418,14 +418,16 @@ async def execute_expiry(
     run_state: RunState, actor: Actor, message: Expire, scope: anyio.CancelScope
 ) -> None:
     """Take the timeout of a join that waited too long up the chain of that step."""
-    start = Start(run_state.run_id, message.step, message.wave)
+    start = Start(run_state.run_id, message.step, message.wave, id=message.id)
     invocation = Invocation(run_state, actor, start, scope, run_state.variables.copy())
     invocation.began = run_state.system.now()
     invocation.notes.open = False
     run_state.active_invocations.add(invocation)
     run_state.metrics.count_task_start()
     try:
-        answer = await run_error_handlers(invocation, FailStep(message.error))
+        node = actor.node
+        late = BarrierTimeoutError(node.name, message.missing, message.seconds)
+        answer = await run_error_handlers(invocation, FailStep(late))
         commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not survives_native_cancel(run_state, message):

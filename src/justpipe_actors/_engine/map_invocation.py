@@ -94,9 +94,7 @@ def _own_lineage(invocation: Invocation) -> InvocationIds:
 
     No invocation of the join has begun, and workers must belong to one.
     """
-    run_state = invocation.run_state
-    run_state.invocation_count = number = run_state.invocation_count + 1
-    invocation_id = f"{run_state.run_id}:{number}"
+    invocation_id = f"{invocation.run_state.run_id}:{invocation.message.id}"
     return InvocationIds(invocation_id, owner=invocation_id)
 
 

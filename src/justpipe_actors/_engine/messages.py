@@ -1,27 +1,21 @@
 """What one actor tells another.
 
-Messages are frozen and made of ids and plain values: whoever wants to journal them can
-write them down as they are, and nothing in an inbox keeps a finished run alive.
+Messages are made of ids and plain values: a journal can store them as they are, and a
+message in an inbox does not keep a finished run alive.
 
-They are frozen for the type checkers only.  At run time a frozen class assigns each
-field through ``object.__setattr__``, which is four times as dear, and there is one
-message per step of every run.
+A message does not change after it was sent.  The classes are not frozen all the same: a
+frozen attrs class assigns each field through ``object.__setattr__``, which takes four
+times as long, and there is one message per step of every run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import attrs
 
 from .._plan.plan import NO_ITEM
 
 
-if TYPE_CHECKING:
-    from attrs import frozen
-else:
-    from attrs import define as frozen
-
-
-@frozen(eq=False)
+@attrs.define(eq=False)
 class Start:
     """Begin one invocation of the step this is addressed to."""
 
@@ -45,20 +39,30 @@ class Start:
     """Logical owner of a further attempt; else derived."""
     before: frozenset[str] = frozenset()
     """Steps that had started when a map worker's wave began; it is opened when needed."""
+    id: int = 0
+    """Number of the message in its run, assigned when it is sent.
+
+    It is also the number of the invocation, so an invocation that is delivered again
+    after a crash keeps its id.
+    """
 
 
-@frozen(eq=False)
+@attrs.define(eq=False)
 class Expire:
-    """A join has waited too long: judge it."""
+    """A join has waited too long: ask its error handlers."""
 
     run_id: str
-    """The run on whose behalf."""
+    """The run it belongs to."""
     step: str
     """The join."""
     wave: int
     """The pass it waited in."""
-    error: TimeoutError
-    """The timeout, naming who is missing."""
+    missing: tuple[str, ...]
+    """The parents that had not reported."""
+    seconds: float
+    """How long the join was allowed to wait."""
+    id: int = 0
+    """Number of the message in its run, assigned when it is sent."""
 
 
 Message = Start | Expire

@@ -7,22 +7,18 @@ event is published, its outputs are put and its token is given back.
 
 from __future__ import annotations
 
-from math import inf
+from functools import partial
 from typing import TYPE_CHECKING
-
-import anyio
-from trio.lowlevel import enable_ki_protection
 
 from .._plan.plan import NO_ITEM, Node, SwitchNode
 from .._util import failpoints
 from .._util.failpoints import Seam
-from ..errors import BarrierTimeoutError, ReceiverKilled
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
 from ..specs import BarrierType
 from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .messages import Expire, Start
-from .run_state import JoinTimer, RunState
+from .run_state import BarrierTimer, RunState
 
 
 def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> None:
@@ -30,6 +26,7 @@ def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> Non
     if failpoints.active is not None:
         failpoints.active.reach_nowait(Seam.PUT, run_state.run_id, message.step)
     run_state.tokens += 1
+    run_state.sent = message.id = run_state.sent + 1
     if wave is not None:
         wave.live += 1
     step = message.step
@@ -47,8 +44,6 @@ def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> No
     """Begin to wait against the clock, if the join has a timeout."""
     if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
         return
-    run_state.acquire_token()
-    run_state.metrics.count_task_start()
     run_state.metrics.count_barrier_wait(node.name)
     run_state.publisher.publish(
         EventType.BARRIER_WAIT,
@@ -62,54 +57,55 @@ def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> No
         },
         NodeKind.BARRIER,
     )
-    timer = run_state.timers[node.name, wave.number] = JoinTimer(run_state.system.now())
+    start_timer(run_state, wave, node, run_state.system.now() + node.barrier_timeout)
+
+
+def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None:
+    """Hold the run open until a join is decided or its moment comes."""
+    armed_at = due - (node.barrier_timeout or 0)
+    timer = run_state.timers[node.name, wave.number] = BarrierTimer(armed_at)
+    run_state.acquire_token()
+    run_state.metrics.count_task_start()
     try:
-        run_state.system.spawn(_run_timer, run_state, wave, node, timer)
+        timer.timer = run_state.system.timers.start(
+            due,
+            partial(_time_is_up, run_state, wave, node),
+            run_id=run_state.run_id,
+            name=node.name,
+        )
     except BaseException:
-        _forget_timer(run_state, wave, node)
+        run_state.stop_timer(node.name, wave.number)
         raise
 
 
-@enable_ki_protection
-async def _run_timer(
-    run_state: RunState, wave: Wave, node: Node, timer: JoinTimer
-) -> None:
-    """Wait for a barrier's timeout; whoever decides the gate first cancels this."""
+def _time_is_up(run_state: RunState, wave: Wave, node: Node) -> None:
+    """Judge a join whose time is up; its timer holds a token until that is done."""
     try:
-        with timer.scope:
-            await anyio.sleep(node.barrier_timeout or 0)
-            if failpoints.active is not None:
-                await failpoints.active.reach(Seam.TIMER, run_state.run_id, node.name)
-            _expire(run_state, wave, node)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless killed
-        if anyio.current_effective_deadline() == -inf:
-            raise
-        run_state.system.absorb_native_cancel()
-        run_state.crash(ReceiverKilled(f"{node.name} (barrier)"))
+        _expire(run_state, wave, node)
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
         run_state.crash(error)
     finally:
-        _forget_timer(run_state, wave, node)
-
-
-def _forget_timer(run_state: RunState, wave: Wave, node: Node) -> None:
-    del run_state.timers[node.name, wave.number]
-    run_state.metrics.count_task_end()
-    run_state.release_token()
+        run_state.stop_timer(node.name, wave.number)
 
 
 def _expire(run_state: RunState, wave: Wave, node: Node) -> None:
     gate = wave.entries[node.name].gate
     if gate is None or gate.decision is not None or run_state.halted:
         return
-    error = BarrierTimeoutError(node.name, gate.missing(), node.barrier_timeout or 0)
+    missing, seconds = gate.missing(), node.barrier_timeout or 0
     gate.close()
     wave.entries[node.name].dead = True
     run_state.metrics.count_barrier_timeout(node.name)
-    send(run_state, wave, Expire(run_state.run_id, node.name, wave.number, error))
+    send(
+        run_state,
+        wave,
+        Expire(run_state.run_id, node.name, wave.number, missing, seconds),
+    )
 
 
-def publish_barrier_release(run_state: RunState, node: Node, timer: JoinTimer) -> None:
+def publish_barrier_release(
+    run_state: RunState, node: Node, timer: BarrierTimer
+) -> None:
     """Say that a join opened in time."""
     waited = round(run_state.system.now() - timer.armed_at, 6)
     run_state.metrics.count_barrier_opened(node.name, waited)
@@ -307,8 +303,7 @@ def _apply_decision(
     run_state: RunState, wave: Wave, node: Node, gate: JoinGate, cause: str | None
 ) -> None:
     timer = run_state.timers.get((node.name, wave.number))
-    if timer is not None:
-        timer.scope.cancel()
+    run_state.stop_timer(node.name, wave.number)
     match gate.decision:
         case Decision.OPEN:
             if timer is not None:

@@ -14,7 +14,6 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
@@ -29,6 +28,7 @@ from .joins import Wave
 from .messages import Message, Start
 from .metrics import RunMetrics
 from .protocols import Publisher
+from .timers import TimerHandle
 
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ DIAGNOSTICS_KEPT = 1000
 
 
 @attrs.define(eq=False, repr=False)
-class JoinTimer:
-    """A barrier that waits against the clock."""
+class BarrierTimer:
+    """A join that waits against the clock."""
 
     armed_at: float
     """When its first parent reported, in the loop's seconds."""
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
-    """Cancel it to disarm."""
+    timer: TimerHandle | None = None
+    """Its timer in the actor system; None until it was started."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -95,13 +95,13 @@ class RunState:
     """Waves with something alive in them."""
     wave_count: int = attrs.field(default=0, init=False)
     """Waves opened so far."""
-    invocation_count: int = attrs.field(default=0, init=False)
-    """Invocations begun so far."""
+    sent: int = attrs.field(default=0, init=False)
+    """Messages sent so far; the last one has this number."""
     active_invocations: set[Invocation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
     maps: dict[str, MapInvocation] = attrs.field(factory=dict, init=False)
     """Maps that are running, by invocation."""
-    timers: dict[tuple[str, int], JoinTimer] = attrs.field(factory=dict, init=False)
+    timers: dict[tuple[str, int], BarrierTimer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""
     failures: FailureLog = attrs.field(factory=FailureLog, init=False)
     """What went wrong."""
@@ -254,9 +254,19 @@ class RunState:
             )
         self.interrupt(PipelineTerminalStatus.FAILED, None)
 
+    def stop_timer(self, join: str, wave: int) -> None:
+        """Forget a join's timer and give its token back; nothing happens without one."""
+        timer = self.timers.pop((join, wave), None)
+        if timer is None:
+            return
+        if timer.timer is not None:
+            self.system.timers.stop(timer.timer)
+        self.metrics.count_task_end()
+        self.release_token()
+
     def _disarm(self) -> None:
-        for timer in list(self.timers.values()):
-            timer.scope.cancel()
+        for join, wave in list(self.timers):
+            self.stop_timer(join, wave)
 
 
 def _as_exception(error: BaseException) -> Exception:
