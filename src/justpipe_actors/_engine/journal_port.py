@@ -1,0 +1,106 @@
+"""What the engine asks of whatever stores durable runs.
+
+The engine takes a batch in the event loop: plain values that nothing changes any more.
+``BatchWriter`` (implemented in ``_supervisor.journal_writer``) stores it in its thread
+and calls back in the loop.  ``ValueCodec`` (implemented with ``_util.storable``) turns
+the user's values into JSON values and back; it is the only thing that looks at types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import attrs
+
+from .._plan.plan import Plan
+from ..abc.journal_records import NewAsk, RunState as RunStatus
+
+
+JsonValue = object
+"""None, bool, int, float, str, or lists and dicts (with text keys) of these."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class BatchDraft:
+    """What one run stores at once, before it is text: the writer's thread encodes it.
+
+    The fields are those of ``abc.journal_records.Batch`` with JSON values in place of
+    JSON texts.  Nothing in it is changed by anybody after it was handed over.
+    """
+
+    run: int
+    """``RunRow.id``."""
+    n: int
+    """Number of the row."""
+    kind: Literal["commit", "snapshot", "release", "end"]
+    """What it is."""
+    delta: Mapping[str, JsonValue]
+    """Entities and their new values, None when gone."""
+    state: Mapping[str, JsonValue] | None = None
+    """Changed parts of the state, each as ``[value]``, or None when the part is gone."""
+    items: tuple[tuple[int, int, list[JsonValue]], ...] = ()
+    """Map items to keep: map, chunk, items."""
+    maps_gone: tuple[int, ...] = ()
+    """Maps whose items are not needed any more."""
+    asks: tuple[NewAsk, ...] = ()
+    """Questions that are open from now on."""
+    asks_gone: tuple[str, ...] = ()
+    """Questions that are closed."""
+    consumed: tuple[int, ...] = ()
+    """Signals whose effect is in this batch."""
+    status: RunStatus | None = None
+    """For a release and an end: how the run stands afterwards."""
+    wake_at: float | None = None
+    """For a release: when it is due without an answer."""
+    outcome: JsonValue = None
+    """For an end: how it ended."""
+    problem: str | None = None
+    """Why it is stuck, or did not end well, as a sentence."""
+
+
+class BatchWriter(Protocol):
+    """Stores batches of many runs, each run's in order, several in one transaction."""
+
+    def put(self, draft: BatchDraft, on_stored: Callable[[bool], None]) -> None:
+        """Store a batch soon; never blocks.
+
+        A run has at most one batch on its way.
+
+        Args:
+            draft: what to store.
+            on_stored: called in the event loop when it is stored (True), or when the
+                lease of its run was lost and nothing of it was stored (False). Not
+                called while storing fails: the writer tries again until it works.
+        """
+
+
+class ValueCodec(Protocol):
+    """Turns values of one plan's runs into JSON values and back.
+
+    Every ``dump_`` method raises ``NotStorable`` with the path of what cannot be stored.
+    """
+
+    def dump_state(self, plan: Plan, state: object) -> JsonValue:
+        """Return a copy of a run's state as a JSON value, by the pipe's state type."""
+        ...
+
+    def load_state(self, plan: Plan, value: JsonValue) -> object:
+        """Return the state that a JSON value stands for."""
+        ...
+
+    def dump_item(self, plan: Plan, worker: str, item: object) -> JsonValue:
+        """Return a map item as a JSON value, by its worker's free parameter."""
+        ...
+
+    def load_item(self, plan: Plan, worker: str, value: JsonValue) -> object:
+        """Return the item that a JSON value stands for."""
+        ...
+
+    def dump_value(self, value: object, where: str) -> JsonValue:
+        """Return any other value as a JSON value; ``where`` begins its path in errors."""
+        ...
+
+    def load_value(self, value: JsonValue) -> object:
+        """Return what ``dump_value`` was given."""
+        ...
