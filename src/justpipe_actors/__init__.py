@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .daemon import serve
     from .errors import DefinitionError
     from .events import Event, EventType
+    from .merge import Merge, Shared
     from .meta import Meta
     from .middleware import simple_logging_middleware
     from .pipe import Pipe
@@ -28,10 +29,12 @@ __all__ = [
     "DefinitionError",
     "Event",
     "EventType",
+    "Merge",
     "Meta",
     "Pipe",
     "Raise",
     "Retry",
+    "Shared",
     "Skip",
     "Stop",
     "Supervisor",
@@ -46,10 +49,12 @@ _WHERE = {
     "DefinitionError": ".errors",
     "Event": ".events",
     "EventType": ".events",
+    "Merge": ".merge",
     "Meta": ".meta",
     "Pipe": ".pipe",
     "Raise": ".signals",
     "Retry": ".signals",
+    "Shared": ".merge",
     "Skip": ".signals",
     "Stop": ".signals",
     "Supervisor": ".supervisor",

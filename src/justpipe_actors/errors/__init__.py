@@ -4,7 +4,8 @@
 
     Exception
     ├── DefinitionError                 the pipe is wired wrongly
-    │   └── DefinitionErrorGroup        several problems, reported together
+    │   ├── DefinitionErrorGroup        several problems, reported together
+    │   └── StateNotCopyable            a part of an isolated state has no copy
     ├── PipelineCancelled               a cancellation token was cancelled
     ├── RunError (RuntimeError)         something about one run
     │   ├── RunInterrupted              the run's owner went away before it finished
@@ -34,6 +35,7 @@
     │   ├── ChildStartFailed            a child did not get ready
     │   ├── ChildEnded                  a child that should go on came to an end
     │   └── RestartIntensityExceeded    children ended too often to go on
+    ├── StateConflict (RuntimeError)    two steps changed one part of an isolated state
     ├── UnknownStepError (ValueError)   a step named one that is not there
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
@@ -97,6 +99,7 @@ from .run import (
     StepAborted,
     UnknownRunError,
 )
+from .state import StateConflict, StateNotCopyable
 from .step import (
     BarrierTimeoutError,
     HookTimeoutError,
@@ -162,6 +165,8 @@ __all__ = [
     "RunStuck",
     "RunTimeout",
     "ScheduleFailure",
+    "StateConflict",
+    "StateNotCopyable",
     "StepAborted",
     "StepTimeoutError",
     "StoreError",

@@ -1,0 +1,355 @@
+"""What a step changed in its copy of the state, and how it is merged.  Pure.
+
+::
+
+    base ----------- a step's copy ----------> changed     difference(base, changed)
+      \\                                            |            = change
+       `---- commits of other steps ---> committed |
+                                              \\     |
+                                               merged(base, committed, change)
+
+A change is plain data that can be pickled, and as small as what was changed: a step that
+runs in another process sends its change home.  Nothing is assigned before everything is
+merged: ``merged`` returns the new values of the state's parts, ``assign`` puts them into
+the state.  Nested objects are replaced, never changed in place, so a reference to a part
+of a committed state stays what it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from enum import Enum
+from numbers import Number
+from typing import Any, assert_never
+
+import attrs
+
+from ..merge import MISSING
+from .merge_rules import DEFAULT, Rule
+from .state_parts import Key, has_parts, is_record, parts_of, renewed, same, set_part
+
+
+# -- what was changed
+
+
+@attrs.frozen(eq=False)
+class Replaced:
+    """A part has another value."""
+
+    value: object
+    """The new one; ``Merge.MISSING`` when the part was removed."""
+
+
+@attrs.frozen(eq=False)
+class Appended:
+    """Elements were added at the end of a list."""
+
+    items: list[object]
+    """The new ones."""
+
+
+@attrs.frozen(eq=False)
+class Altered:
+    """Elements were added to, or removed from, a set."""
+
+    added: frozenset[object]
+    """The new ones."""
+    removed: frozenset[object]
+    """Those that are gone."""
+
+
+@attrs.frozen(eq=False)
+class Parts:
+    """Parts of a dict or a record were changed."""
+
+    changes: Mapping[Key, Change]
+    """What happened to them, by key."""
+
+
+Change = Replaced | Appended | Altered | Parts
+
+Path = tuple[tuple[Key, bool], ...]
+"""Leads to a part: its keys, each with whether it is the key of a dict."""
+
+ROOT: Path = ()
+
+
+def difference(base: object, changed: object, rule: Rule = DEFAULT) -> Change | None:
+    """Return what was changed in a whole state; None when nothing was.
+
+    Args:
+        base: the state as it was.
+        changed: a copy of it, as it is now.
+        rule: the rule of the state.
+    """
+    if type(base) is type(changed) and has_parts(base):
+        return _difference_of_parts(base, changed, rule, frozenset())
+    return _difference(base, changed, rule, frozenset())
+
+
+_Pairs = frozenset[tuple[int, int]]
+"""The pairs of objects that are being compared, for states that contain themselves."""
+
+
+def _difference(
+    base: Any, changed: Any, rule: Rule, around: _Pairs = frozenset()
+) -> Change | None:
+    if base is changed or rule.is_shared:
+        return None
+    if rule.merge is None and type(base) is type(changed):
+        if isinstance(base, dict) or is_record(base):
+            return _difference_of_parts(base, changed, rule, around)
+        if isinstance(base, list) and _begins_with(changed, base):
+            items = list(changed[len(base) :])
+            return Appended(items) if items else None
+        if isinstance(base, set | frozenset):
+            return _difference_of_sets(base, changed)
+    return None if same(base, changed) else Replaced(changed)
+
+
+def _difference_of_parts(
+    base: Any, changed: Any, rule: Rule, around: _Pairs
+) -> Parts | None:
+    pair = (id(base), id(changed))
+    if pair in around:
+        return None
+    around |= {pair}
+    before, after = parts_of(base), parts_of(changed)
+    changes: dict[Key, Change] = {}
+    for key in before.keys() | after.keys() if before.keys() != after.keys() else after:
+        old, new = before.get(key, MISSING), after.get(key, MISSING)
+        if old is new:
+            continue
+        change = _difference(old, new, rule.of(changed, key), around)
+        if change is not None:
+            changes[key] = change
+    return Parts(changes) if changes else None
+
+
+def _difference_of_sets(base: Any, changed: Any) -> Change | None:
+    if same(base, changed):
+        return None
+    return Altered(frozenset(changed - base), frozenset(base - changed))
+
+
+def _begins_with(value: Any, beginning: Any) -> bool:
+    return len(value) >= len(beginning) and same(value[: len(beginning)], beginning)
+
+
+# -- merging
+
+
+class Conflict(Exception):  # noqa: N818 - becomes ``StateConflict``
+    """Two changes of one part cannot both be kept; what runs steps words it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(path_text(path), problem)
+        self.path = path
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Conflict, (self.path, self.problem)
+
+
+def merged(
+    base: object, committed: object, change: Change, rule: Rule = DEFAULT
+) -> dict[Key, object] | Replaced:
+    """Merge a change of a state into what other steps have committed meanwhile.
+
+    Nothing is changed: the result is for ``assign``.
+
+    Args:
+        base: the state that the change was made from.
+        committed: the state now.
+        change: what ``difference`` returned.
+        rule: the rule of the state.
+
+    Raises:
+        Conflict: both sides changed a part and cannot both be kept.
+        Exception: what a merge function raised, with a note that names the part.
+    """
+    if isinstance(change, Parts) and has_parts(committed):
+        return _merged_parts(base, committed, change, rule, ROOT)
+    return Replaced(_merged(base, committed, change, rule, ROOT))
+
+
+def assign(state: Any, result: Mapping[Key, object] | Replaced) -> None:
+    """Put merged parts into a state, in place."""
+    if not isinstance(result, Replaced):
+        for key, value in result.items():
+            set_part(state, key, value)
+    elif isinstance(state, list):
+        state[:] = result.value  # type: ignore[call-overload]
+    elif isinstance(state, set):
+        state.intersection_update(result.value)  # type: ignore[arg-type]
+        state.update(result.value)  # type: ignore[arg-type]
+
+
+def _merged_parts(
+    base: Any, committed: Any, change: Parts, rule: Rule, path: Path
+) -> dict[Key, object]:
+    before, now = parts_of(base), parts_of(committed)
+    is_dict = isinstance(committed, dict)
+    return {
+        key: _merged(
+            before.get(key, MISSING),
+            now.get(key, MISSING),
+            one,
+            rule.of(committed, key),
+            (*path, (key, is_dict)),
+        )
+        for key, one in change.changes.items()
+    }
+
+
+def _merged(base: Any, committed: Any, change: Change, rule: Rule, path: Path) -> Any:
+    match change:
+        case Parts() if type(base) is type(committed):
+            parts = _merged_parts(base, committed, change, rule, path)
+            return renewed(committed, parts)
+        case Appended(items) if type(base) is type(committed):
+            if committed is base or _begins_with(committed, base):
+                return _joined(committed, items)
+        case Altered(added, removed) if type(base) is type(committed):
+            return type(committed)((committed - removed) | added)
+        case Replaced(value) if same(base, committed):
+            return value
+        case _:
+            pass
+    return _combined(base, committed, applied(base, change), rule, path)
+
+
+def _joined(value: Any, items: list[object]) -> Any:
+    if type(value) is list:
+        return value + items
+    new = renewed(value, {})
+    new.extend(items)
+    return new
+
+
+def applied(base: Any, change: Change) -> Any:
+    """Return what a value is after a change; the value itself stays as it is."""
+    match change:
+        case Replaced(value):
+            return value
+        case Appended(items):
+            return _joined(base, items)
+        case Altered(added, removed):
+            return type(base)((base - removed) | added)
+        case Parts(changes):
+            before = parts_of(base)
+            parts = {k: applied(before.get(k, MISSING), c) for k, c in changes.items()}
+            return renewed(base, parts)
+    assert_never(change)
+
+
+def _combined(base: Any, committed: Any, changed: Any, rule: Rule, path: Path) -> Any:
+    """Merge two values of a part that both sides have changed."""
+    if rule.merge is not None:
+        result = _asked(rule, (base, committed, changed), path)
+        if result is not NotImplemented:
+            return result
+    if committed is MISSING or changed is MISSING:
+        return _removed(committed, changed, path)
+    if type(committed) is type(changed):
+        result = _combined_containers(base, committed, changed, rule, path)
+        if result is not NotImplemented:
+            return result
+    if _is_number(committed) and _is_number(changed):
+        raise Conflict(path, "both set the number, and one of them would be lost")
+    if same(committed, changed):
+        return committed
+    raise Conflict(path, _problem_of(committed, changed))
+
+
+def _combined_containers(
+    base: Any, committed: Any, changed: Any, rule: Rule, path: Path
+) -> Any:
+    """Merge two lists, sets, dicts or records of one class.
+
+    A container that was not there is as good as an empty one: two map workers may both
+    be the first to add to ``state["errors"]``.
+    """
+    if isinstance(committed, list):
+        start = [] if base is MISSING else base
+        if isinstance(start, list) and all(
+            _begins_with(one, start) for one in (committed, changed)
+        ):
+            return _joined(committed, list(changed[len(start) :]))
+    elif isinstance(committed, set | frozenset):
+        if isinstance(base, set | frozenset) or base is MISSING:
+            start = frozenset() if base is MISSING else base
+            return type(committed)((committed - (start - changed)) | (changed - start))
+    elif isinstance(committed, dict) or type(base) is type(committed):
+        start = {} if base is MISSING else base
+        is_comparable = isinstance(committed, dict) or is_record(committed)
+        if is_comparable and isinstance(start, dict) == isinstance(committed, dict):
+            change = _difference_of_parts(start, changed, rule, frozenset())
+            if change is None:
+                return committed
+            parts = _merged_parts(start, committed, change, rule, path)
+            return renewed(committed, parts)
+    return NotImplemented
+
+
+def _removed(committed: object, changed: object, path: Path) -> object:
+    if committed is changed:
+        return MISSING
+    raise Conflict(path, "one removed it and the other changed it")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Number) and not isinstance(value, bool | Enum)
+
+
+def _problem_of(committed: object, changed: object) -> str:
+    if type(committed) is not type(changed):
+        kinds = f"{type(committed).__name__} and {type(changed).__name__}"
+        return f"the values are of different types, {kinds}"
+    if isinstance(committed, list):
+        return "the lists differ in more than what was appended"
+    return "the values differ"
+
+
+def _asked(rule: Rule, values: tuple[Any, Any, Any], path: Path) -> Any:
+    assert rule.merge is not None
+    try:
+        result = rule.merge(*values)
+    except Exception as error:
+        error.add_note(f"{rule.merge} was merging '{path_text(path)}' of the state.")
+        raise
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        msg = (
+            f"{rule.merge} of '{path_text(path)}' returned {type(result).__name__}; "
+            "merge functions are synchronous."
+        )
+        raise TypeError(msg)
+    return result
+
+
+# -- names of parts
+
+
+def path_text(path: Path) -> str:
+    """Return a part's path as text: ``pages['x'].title``."""
+    text = ""
+    for key, is_item in path:
+        is_name = isinstance(key, str) and key.isidentifier()
+        if is_item and (text or not is_name):
+            text += f"[{key!r}]"
+        else:
+            text += f".{key}" if text else f"{key}"
+    return text or "state"
+
+
+def changed_keys(change: Change, keys: tuple[Key, ...] = ()) -> list[tuple[Key, ...]]:
+    """Return the keys that lead to the innermost parts that a change is about."""
+    if not isinstance(change, Parts):
+        return [keys]
+    found: list[tuple[Key, ...]] = []
+    for key, one in change.changes.items():
+        found += changed_keys(one, (*keys, key))
+    return found
