@@ -63,11 +63,15 @@ def test_a_cycle_is_found_exactly_when_there_is_one(
 
 
 @given(graphs)
-def test_roots_are_nobodys_targets(edges: graph.Edges) -> None:
-    """A root is a step that no edge leads to, in the order of the definition."""
-    expected = [n for n in edges if not any(n in targets for targets in edges.values())]
+def test_components_agree_with_mutual_reachability(edges: graph.Edges) -> None:
+    """Two steps are in one component exactly when each leads to the other."""
+    found = graph.components_of(edges)
 
-    assert list(graph.roots_of(edges)) == expected
+    ahead = {name: naive_reach(edges, {name}) for name in edges}
+    for one in edges:
+        for other in edges:
+            is_mutual = other in ahead[one] and one in ahead[other]
+            assert (found[one] == found[other]) == is_mutual
 
 
 def nothing() -> list[object]:
@@ -86,18 +90,62 @@ def family() -> Pipe[Any, Any]:
     return pipe
 
 
-def test_parents_are_static_and_counted_once() -> None:
-    """A join's parents are those with it in their ``to``, in order of registration."""
-    parents = graph.parents_of(family().registry.steps)
+def test_a_route_into_a_join_is_one_more_parent() -> None:
+    """A join's parents are those with it in their ``to``, and those that may route to it."""
+    topology = graph.topology_of(family().registry.steps)
 
-    assert parents == {"a": (), "s": (), "m": (), "z": ("a", "m"), "y": (), "w": ()}
+    assert topology.parents == {
+        "a": (),
+        "s": (),
+        "m": (),
+        "z": ("a", "s", "m"),
+        "y": (),
+        "w": (),
+    }
 
 
-def test_routers_are_the_dict_switches_that_lead_here() -> None:
+def test_a_step_without_static_parents_is_started_by_each_route() -> None:
     """A switch that names a step twice is one router of it."""
-    routers = graph.routers_of(family().registry.steps)
+    topology = graph.topology_of(family().registry.steps)
 
-    assert (routers["z"], routers["y"], routers["w"]) == (("s",), ("s",), ())
+    routers = topology.routers
+    assert (routers["z"], routers["y"], routers["w"]) == ((), ("s",), ())
+
+
+def test_roots_are_steps_that_no_other_leads_to() -> None:
+    """A step that only a route or ``routes=`` names is no root."""
+    pipe = family()
+    pipe.step("namer", routes=["named"])(lambda: "named")
+    pipe.step("named")(lambda: None)
+
+    assert graph.topology_of(pipe.registry.steps).roots == ("a", "s", "m", "namer")
+
+
+def test_a_loop_that_nothing_leads_into_begins_at_its_first_step() -> None:
+    """The step of a loop that was registered first is its root, and waits for nothing."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("think", to="act")(lambda: None)
+    pipe.switch("act", to={"tool": "call", "done": "answer"})(lambda: "done")
+    pipe.step("call", to="think")(lambda: None)
+    pipe.step("answer")(lambda: None)
+
+    topology = graph.topology_of(pipe.registry.steps)
+
+    assert topology.roots == ("think",)
+    assert topology.parents["think"] == ()
+    assert set(topology.loops) == {"think", "act", "call"}
+    assert len(set(topology.loops.values())) == 1
+
+
+def test_a_join_does_not_wait_for_the_way_back_of_a_loop() -> None:
+    """The first pass cannot have come through an edge that closes a loop."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("begin", to="think")(lambda: None)
+    pipe.step("think", to="act")(lambda: None)
+    pipe.switch("act", to={"tool": "call"})(lambda: "tool")
+    pipe.step("call", to="think")(lambda: None)
+
+    assert graph.topology_of(pipe.registry.steps).parents["think"] == ("begin",)
 
 
 def test_edges_are_all_known_targets() -> None:
@@ -114,6 +162,7 @@ def test_a_very_long_chain_is_walked() -> None:
 
     assert len(graph.reach(edges, ["0"])) == size + 1
     assert graph.find_cycle(edges, ["0"]) is None
+    assert len(graph.components_of(edges)) == size + 1
     closed = graph.find_cycle({**edges, str(size): ("0",)}, ["0"])
     assert closed is not None
     assert len(closed) == size + 2

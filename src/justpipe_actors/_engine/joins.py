@@ -76,6 +76,11 @@ class JoinGate:
             return self.decision
         return None
 
+    def expect(self, parent: str) -> None:
+        """Wait for one more parent, if nothing is decided yet."""
+        if self.decision is None and parent not in self.parents:
+            self.parents = (*self.parents, parent)
+
     def close(self) -> None:
         """Decide that the step will not run through this gate: it waited too long."""
         self.decision = Decision.PRUNED
@@ -116,11 +121,11 @@ class StepEntry:
 
     def dead_report(self) -> Report | None:
         """Return what to tell the successors if the step can no longer start."""
-        if len(self.router_reports) < len(self.routers):
+        if any(router not in self.router_reports for router in self.routers):
             return None
         if self.gate is not None and self.gate.decision is None:
             return None
-        reasons = set(self.router_reports.values())
+        reasons = {r for r in self.router_reports.values() if r is not Report.ARRIVED}
         if self.gate is not None:
             match self.gate.decision:
                 case None | Decision.OPEN:
@@ -146,6 +151,8 @@ class Wave:
     """The wave around it, when it is a lap."""
     closer: str = ""
     """The step that closes the loop, when it is a lap."""
+    loop: int | None = None
+    """The cycle of the plan that it is a lap of, when that is known."""
     started: set[str] = attrs.field(factory=set)
     """Steps that have started in it."""
     entries: dict[str, StepEntry] = attrs.field(factory=dict)
@@ -172,6 +179,27 @@ class Wave:
         while wave.outer is not None and wave.closer == step:
             wave = wave.outer
         return wave
+
+    def outside(self, loop: int) -> Wave:
+        """Return the wave around all laps of a cycle."""
+        wave = self
+        while wave.outer is not None and wave.loop == loop:
+            wave = wave.outer
+        return wave
+
+    def unreported_death(self) -> tuple[str, Report] | None:
+        """Return a step that can start no more and what to tell its successors."""
+        for name, entry in self.entries.items():
+            if name in self.started or entry.dead:
+                continue
+            reports = {
+                r for r in entry.router_reports.values() if r is not Report.ARRIVED
+            }
+            if reports:
+                entry.dead = True
+                is_pruned = Report.PRUNED in reports
+                return name, Report.PRUNED if is_pruned else Report.ABSENT
+        return None
 
     def waiting(self) -> list[str]:
         """Return the joins that have heard of a parent and are undecided."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .._plan.plan import NO_ITEM, Node, SwitchNode
+from .._plan.plan import NO_ITEM, Node
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..events import EventType, NodeKind
@@ -131,7 +131,7 @@ class _ReportDelivery:
     source: str
     target: str
     report: Report
-    routed: bool = False
+    named: bool = False
 
 
 def start_step(
@@ -174,14 +174,51 @@ def start_named_step(
 ) -> bool:
     """Start a step that another one named; tell whether that is the lap of a loop.
 
-    If it is, the source has nothing to report yet: the last lap will.
+    If it is, the source has nothing to report yet: the last lap will.  A join that is
+    named further on counts the source as one more parent of it in this pass.
     """
-    is_back = source.name in run_state.plan.reachable(target)
-    wave = (
-        run_state.open_lap(wave, source.name) if is_back else wave.beyond(source.name)
-    )
-    start_step(run_state, target, wave, cause=cause, scope=scope)
-    return is_back
+    if source.name in run_state.plan.reachable(target):
+        lap = run_state.open_lap(
+            wave, source.name, run_state.plan.loops.get(source.name)
+        )
+        start_step(run_state, target, lap, cause=cause, scope=scope)
+        return True
+    wave = _wave_beyond(run_state, wave, source, target)
+    node = run_state.plan.nodes.get(target)
+    if node is None or not node.is_join or not _may_report(wave, node):
+        start_step(run_state, target, wave, cause=cause, scope=scope)
+        return False
+    delivery = _ReportDelivery(wave, source.name, target, Report.ARRIVED, named=True)
+    _record_report(run_state, node, delivery, cause, scope)
+    return False
+
+
+def _may_report(wave: Wave, join: Node) -> bool:
+    """Tell whether a join still takes reports in a wave, be it to absorb them."""
+    entry = wave.entries.get(join.name)
+    if entry is None:
+        return join.name not in wave.started
+    gate = entry.gate
+    assert gate is not None
+    if gate.decision is None:
+        return join.name not in wave.started
+    return join.join is BarrierType.ANY and gate.decision is Decision.OPEN
+
+
+def _wave_beyond(run_state: RunState, wave: Wave, source: Node, target: str) -> Wave:
+    """Return the wave of what follows from a step of this one.
+
+    The step that closes a loop reports outside its laps; so does every edge that leaves
+    the cycle that a lap belongs to.
+    """
+    if wave.outer is None:
+        return wave
+    wave = wave.beyond(source.name)
+    loops = run_state.plan.loops
+    loop = loops.get(source.name)
+    if loop is not None and loops.get(target) != loop:
+        return wave.outside(loop)
+    return wave
 
 
 def finish_message(run_state: RunState, message: Start | Expire) -> None:
@@ -237,56 +274,68 @@ def report_to_successors(
     if run_state.halted:
         return
     if report is Report.ARRIVED and node.starts_successors_directly:
-        wave = wave.beyond(node.name)
         for step in node.to:
-            start_step(run_state, step, wave, cause=cause)
+            start_step(
+                run_state, step, _wave_beyond(run_state, wave, node, step), cause=cause
+            )
         return
-    deliveries = _deliveries(wave, node, report, chosen)
+    deliveries = _deliveries(run_state, wave, node, report, chosen)
     for delivery in deliveries:  # which dead branches make longer
         target = run_state.plan.nodes[delivery.target]
-        if delivery.report is Report.ARRIVED and not target.is_join:
+        if delivery.report is Report.ARRIVED and not target.waits_for(delivery.source):
             start_step(run_state, delivery.target, delivery.wave, cause=cause)
         elif (
             dead_report := _record_report(run_state, target, delivery, cause)
         ) is not None:
-            deliveries.extend(_deliveries(delivery.wave, target, dead_report, None))
+            deliveries.extend(
+                _deliveries(run_state, delivery.wave, target, dead_report, None)
+            )
 
 
 def _deliveries(
-    wave: Wave, node: Node, report: Report, chosen: str | None
+    run_state: RunState, wave: Wave, node: Node, report: Report, chosen: str | None
 ) -> list[_ReportDelivery]:
-    wave, source = wave.beyond(node.name), node.name
-    deliveries = [_ReportDelivery(wave, source, target, report) for target in node.to]
-    if isinstance(node, SwitchNode):
-        missed = Report.ABSENT if report is Report.ARRIVED else report
-        deliveries += [
-            _ReportDelivery(wave, source, target, missed, routed=True)
-            for target in node.targets
-            if target != chosen
-        ]
-    return deliveries
+    """Return what a node says to its successors; the chosen one has heard already."""
+    source, missed = node.name, report
+    if report is Report.ARRIVED:
+        missed = Report.ABSENT
+    return [
+        _ReportDelivery(
+            _wave_beyond(run_state, wave, node, target), source, target, event_template
+        )
+        for targets, event_template in ((node.to, report), (node.routes_to, missed))
+        for target in targets
+        if target != chosen
+    ]
 
 
 def _record_report(
-    run_state: RunState, target: Node, delivery: _ReportDelivery, cause: str | None
+    run_state: RunState,
+    target: Node,
+    delivery: _ReportDelivery,
+    cause: str | None,
+    scope: tuple[str, ...] = (),
 ) -> Report | None:
     """Let a step take note of a report; return its own when it is dead now."""
     wave = delivery.wave
     entry = wave.entries.get(target.name)
     if entry is None:
         entry = wave.entries[target.name] = _new_entry(target)
-    if delivery.routed:
+    gate = entry.gate
+    if gate is not None and delivery.named:
+        gate.expect(delivery.source)
+    if gate is None or delivery.source not in gate.parents:
         entry.router_reports[delivery.source] = delivery.report
-    elif entry.gate is not None:
-        first = not entry.gate.reports
-        decision = entry.gate.report(delivery.source, delivery.report)
-        if first and entry.gate.decision is None:
-            arm_timer(run_state, wave, target, entry.gate)
-        if delivery.report is Report.ARRIVED and entry.gate.decision is Decision.ABSENT:
+    else:
+        first = not gate.reports
+        decision = gate.report(delivery.source, delivery.report)
+        if first and gate.decision is None:
+            arm_timer(run_state, wave, target, gate)
+        if delivery.report is Report.ARRIVED and gate.decision is Decision.ABSENT:
             # Its way was said not to be taken, and then a step named it after all.
             _add_diagnostic(run_state, target.name, "unsatisfied", (delivery.source,))
         if decision is not None:
-            _apply_decision(run_state, wave, target, entry.gate, cause)
+            _apply_decision(run_state, wave, target, gate, cause, scope)
     if entry.dead or target.name in wave.started:
         return None
     dead_report = entry.dead_report()
@@ -300,7 +349,12 @@ def _new_entry(node: Node) -> StepEntry:
 
 
 def _apply_decision(
-    run_state: RunState, wave: Wave, node: Node, gate: JoinGate, cause: str | None
+    run_state: RunState,
+    wave: Wave,
+    node: Node,
+    gate: JoinGate,
+    cause: str | None,
+    scope: tuple[str, ...],
 ) -> None:
     timer = run_state.timers.get((node.name, wave.number))
     run_state.stop_timer(node.name, wave.number)
@@ -308,7 +362,7 @@ def _apply_decision(
         case Decision.OPEN:
             if timer is not None:
                 publish_barrier_release(run_state, node, timer)
-            start_step(run_state, node.name, wave, cause=cause)
+            start_step(run_state, node.name, wave, cause=cause, scope=scope)
         case Decision.PRUNED if node.is_join:
             _add_diagnostic(run_state, node.name, "pruned", gate.at_fault())
         case _:
@@ -335,26 +389,30 @@ def _add_diagnostic(
 def _close_wave(run_state: RunState, wave: Wave) -> bool:
     """Decide what still waits where nothing can start any more; tell if that was the end."""
     while wave.entries and not wave.live and not run_state.halted:
-        if not (waiting := wave.waiting()):
+        if waiting := wave.waiting():
+            _give_up_on_parent(run_state, wave, _upstream_first(run_state, waiting))
+        elif (dead := wave.unreported_death()) is not None:
+            step, report = dead
+            report_to_successors(run_state, wave, run_state.plan.nodes[step], report)
+        else:
             break
-        step = _upstream_first(run_state, waiting)
-        gate = wave.entries[step].gate
-        assert gate is not None
-        parent = gate.missing()[0]
-        delivery = _ReportDelivery(
-            wave, parent, step, _report_of_missing_parent(run_state, wave, step, parent)
-        )
-        dead_report = _record_report(
-            run_state, run_state.plan.nodes[step], delivery, None
-        )
-        if dead_report is not None:
-            report_to_successors(
-                run_state, wave, run_state.plan.nodes[step], dead_report
-            )
     if wave.live:
         return False
     run_state.waves.pop(wave.number, None)
     return True
+
+
+def _give_up_on_parent(run_state: RunState, wave: Wave, step: str) -> None:
+    """Report to a join, in place of the first parent that is missing."""
+    gate = wave.entries[step].gate
+    assert gate is not None
+    parent = gate.missing()[0]
+    delivery = _ReportDelivery(
+        wave, parent, step, _report_of_missing_parent(run_state, wave, step, parent)
+    )
+    dead_report = _record_report(run_state, run_state.plan.nodes[step], delivery, None)
+    if dead_report is not None:
+        report_to_successors(run_state, wave, run_state.plan.nodes[step], dead_report)
 
 
 def _upstream_first(run_state: RunState, waiting: list[str]) -> str:
@@ -371,8 +429,11 @@ def _report_of_missing_parent(
     """Say what became of a parent that never reported in this wave.
 
     It took part in an earlier wave, whose join has not run: two ways that do not meet.
-    It is beyond ``start=``.  Or else it was not wanted.
+    It is beyond ``start=``.  Or else it was not wanted: a route is a parent only in a
+    pass that takes it.
     """
+    if step not in run_state.plan.nodes[parent].to:
+        return Report.ABSENT
     reached = run_state.reached
     if parent in wave.background and step not in wave.background:
         _add_diagnostic(run_state, step, "unsatisfied", (parent,))

@@ -165,7 +165,7 @@ class RunState:
             wave.start(message.step)
         return wave
 
-    def open_lap(self, before: Wave, closer: str) -> Wave:
+    def open_lap(self, before: Wave, closer: str, loop: int | None = None) -> Wave:
         """Begin the next lap of a loop; it keeps the wave around it alive."""
         outer = wave = before
         while wave.outer is not None:
@@ -174,7 +174,7 @@ class RunState:
             wave = wave.outer
         outer.live += 1
         lap = self.open_wave(before)
-        lap.outer, lap.closer = outer, closer
+        lap.outer, lap.closer, lap.loop = outer, closer, loop
         return lap
 
     def waiting(self) -> tuple[WaitingJoin, ...]:

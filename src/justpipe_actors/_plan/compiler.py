@@ -137,17 +137,16 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
     """
     steps = registry.steps
     resource_graph = ResourceGraph(registry.resources)
-    edges = graph.edges_of(steps)
-    parents, routers = graph.parents_of(steps), graph.routers_of(steps)
+    topology = graph.topology_of(steps)
     nodes = {
-        name: _node(step, registry, settings, resource_graph, (parents, routers))
+        name: _node(step, registry, settings, resource_graph, topology)
         for name, step in steps.items()
     }
     return Plan(
         name=settings.name,
         fingerprint=fingerprint(settings.name, steps),
         nodes=nodes,
-        roots=graph.roots_of(edges),
+        roots=topology.roots,
         startup=tuple(
             _callback(hook, resource_graph) for hook in registry.startup_hooks
         ),
@@ -163,7 +162,8 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         max_map_items=settings.max_map_items,
         metadata=settings.metadata,
         classification=settings.classification,
-        edges_from={name: frozenset(targets) for name, targets in edges.items()},
+        edges_from={n: frozenset(targets) for n, targets in topology.edges.items()},
+        loops=topology.loops,
     )
 
 
@@ -172,10 +172,9 @@ def _node(
     registry: Registry,
     settings: PipeSettings,
     resource_graph: ResourceGraph,
-    upstream: tuple[graph.Edges, graph.Edges],
+    topology: graph.Topology,
 ) -> Node:
     options = step.options
-    parents, routers = upstream
     dependencies = resource_graph.dependencies_of(step.injection, step.parameter_types)
     placement = _placement_of(step, settings.placements)
     common: dict[str, Any] = {
@@ -185,10 +184,11 @@ def _node(
         "placement": placement,
         "bind": bind_parameters(step.injection, dependencies),
         "to": step.to,
-        "parents": parents[step.name],
-        "routed_by": routers[step.name],
-        "starts_successors_directly": _starts_successors_directly(step, parents),
-        "is_leaf": not step.to and step.kind is not NodeKind.SWITCH,
+        "parents": topology.parents[step.name],
+        "routed_by": topology.routers[step.name],
+        "routes_to": _routes_to(step),
+        "starts_successors_directly": _starts_successors_directly(step, topology),
+        "is_leaf": not step.to and not _routes_to(step),
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
         "on_error": _callback(options.on_error, resource_graph)
@@ -209,11 +209,17 @@ def _node(
             return StepNode(**common)
 
 
-def _starts_successors_directly(step: StepDef, parents: graph.Edges) -> bool:
-    """Say whether what follows a step can be started without asking anybody's gate."""
-    return step.kind is not NodeKind.SWITCH and all(
-        len(parents.get(target, ())) == 1 for target in step.to
-    )
+def _routes_to(step: StepDef) -> tuple[str, ...]:
+    """Return the steps that a result of this one may choose, as far as that is known."""
+    found = dict.fromkeys([*step.route_targets, *step.declared_routes])
+    return tuple(target for target in found if target not in step.to)
+
+
+def _starts_successors_directly(step: StepDef, topology: graph.Topology) -> bool:
+    """Tell whether the successors of a step can start without asking a gate."""
+    if _routes_to(step):
+        return False
+    return all(topology.parents.get(t, ()) == (step.name,) for t in step.to)
 
 
 def _callback(hook: HookSpec, resource_graph: ResourceGraph) -> Callback:

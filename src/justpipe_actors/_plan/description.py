@@ -83,7 +83,7 @@ def describe(
         "pipeline_hash": fingerprint(name, registry.steps),
         "nodes": {info.name: _node(info) for info in steps},
         "topology": topology,
-        "roots": list(graph.roots_of(graph.edges_of(registry.steps))),
+        "roots": list(graph.topology_of(registry.steps).roots),
         "metadata": dict(metadata),
         "hooks": _hooks(registry),
     }

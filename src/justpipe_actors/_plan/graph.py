@@ -1,14 +1,23 @@
-"""The graph behind the steps: who leads where.
+"""The graph behind the steps: edges, roots, loops, and the parents of every join.
 
 Every traversal is a loop over a work list, never a recursion: pipelines of five thousand
-steps in a row are legal.  Edges are *targets*: static ``to``, a map's worker, a dict
-switch's routes and default.  What a callable switch or a returned name leads to is not
-known before it happens.
+steps in a row are legal.
+
+There are two kinds of edges.  *Static* edges are taken whenever a step ends: ``to`` and
+a map's worker.  *Routes* are taken when a result chooses them: the targets and the
+default of a dict switch, and the steps that ``routes=`` names.  What a callable switch
+or a returned name leads to without ``routes=`` is not known before it happens.
+
+A cycle of static edges would never end and is an error.  A cycle with a route in it is a
+loop.  The edges that lead back to where a loop was entered are *back edges*; a join does
+not wait for them, since the first pass cannot have come through them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
 
 from .._definition.steps import StepDef
 
@@ -17,38 +26,190 @@ Edges = Mapping[str, tuple[str, ...]]
 """Targets by step, unknown ones left out."""
 
 
-def edges_of(steps: Mapping[str, StepDef]) -> Edges:
-    """Return the known targets of every step."""
+@attrs.frozen(eq=False)
+class Topology:
+    """What the edges of a definition say about its steps."""
+
+    edges: Edges
+    """All known targets of every step."""
+    roots: tuple[str, ...]
+    """Where a run begins: what no other step leads to, in order of registration."""
+    loops: Mapping[str, int]
+    """The number of the cycle that a step is part of, for steps that are in one."""
+    parents: Edges
+    """What a step waits for in one pass, in order of registration."""
+    routers: Edges
+    """Steps that may start a step on their own, which it does not wait for."""
+
+
+def topology_of(steps: Mapping[str, StepDef]) -> Topology:
+    """Return what the edges say; parents are those of ``_parents_of``."""
+    edges = edges_of(steps)
+    component = components_of(edges)
+    roots = _roots_of(edges, component)
+    back = _back_edges_of(edges, roots)
+    parents, routers = _parents_of(steps, back)
+    members: dict[int, list[str]] = {}
+    for name, number in component.items():
+        members.setdefault(number, []).append(name)
+    loops = {
+        name: number
+        for name, number in component.items()
+        if len(members[number]) > 1 or name in edges[name]
+    }
+    return Topology(edges, roots, loops, parents, routers)
+
+
+def static_edges_of(steps: Mapping[str, StepDef]) -> Edges:
+    """Return the known targets that every step leads to whatever it returns."""
     return {
-        name: tuple(target for target in step.targets if target in steps)
+        name: tuple(
+            target
+            for target in dict.fromkeys([*step.to, *([step.each] if step.each else [])])
+            if target in steps
+        )
         for name, step in steps.items()
     }
 
 
-def roots_of(edges: Edges) -> tuple[str, ...]:
-    """Return the steps that are nobody's target, in order of registration."""
-    targeted = {target for targets in edges.values() for target in targets}
-    return tuple(name for name in edges if name not in targeted)
+def edges_of(steps: Mapping[str, StepDef]) -> Edges:
+    """Return all known targets of every step: static edges and routes."""
+    return {
+        name: tuple(
+            target
+            for target in dict.fromkeys([*step.targets, *step.declared_routes])
+            if target in steps
+        )
+        for name, step in steps.items()
+    }
 
 
-def parents_of(steps: Mapping[str, StepDef]) -> dict[str, tuple[str, ...]]:
-    """Return the static parents of every step, each once, in order of registration."""
-    by_target: dict[str, list[str]] = {name: [] for name in steps}
+def _roots_of(edges: Edges, component: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the steps that no other step leads to, in order of registration.
+
+    A loop that nothing leads into begins at its step that was registered first.
+    """
+    led_into = {
+        component[target]
+        for name, targets in edges.items()
+        for target in targets
+        if component[target] != component[name]
+    }
+    roots: dict[int, str] = {}
+    for name in edges:
+        if component[name] not in led_into:
+            roots.setdefault(component[name], name)
+    return tuple(roots.values())
+
+
+def _parents_of(
+    steps: Mapping[str, StepDef], back: set[tuple[str, str]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Return the parents and the routers of every step, in order of registration.
+
+    A step with static parents waits for those that may be routed to it as well: a route
+    into a join is one more parent of it.  A step without static parents is started by
+    each route.
+    """
+    static: dict[str, list[str]] = {name: [] for name in steps}
+    routed: dict[str, list[str]] = {name: [] for name in steps}
     for name, step in steps.items():
         for target in dict.fromkeys(step.to):
-            if target in by_target:
-                by_target[target].append(name)
-    return {name: tuple(parents) for name, parents in by_target.items()}
+            if target in steps and (name, target) not in back:
+                static[target].append(name)
+        for target in dict.fromkeys([*step.route_targets, *step.declared_routes]):
+            is_known = target in steps and target not in step.to
+            if is_known and (name, target) not in back:
+                routed[target].append(name)
+    order = {name: place for place, name in enumerate(steps)}
+    parents = {
+        name: tuple(sorted([*by_target, *routed[name]], key=order.__getitem__))
+        if by_target
+        else ()
+        for name, by_target in static.items()
+    }
+    routers = {
+        n: () if static[n] else tuple(by_target) for n, by_target in routed.items()
+    }
+    return parents, routers
 
 
-def routers_of(steps: Mapping[str, StepDef]) -> dict[str, tuple[str, ...]]:
-    """Return the dict switches that may start each step, in order of registration."""
-    by_target: dict[str, list[str]] = {name: [] for name in steps}
-    for name, step in steps.items():
-        for target in step.route_targets:
-            if target in by_target:
-                by_target[target].append(name)
-    return {name: tuple(routers) for name, routers in by_target.items()}
+def components_of(edges: Edges) -> dict[str, int]:
+    """Return the number of the strongly connected component of every step.
+
+    Two steps have the same number when each leads to the other.
+    """
+    search = _ComponentSearch(edges)
+    for start in edges:
+        if start not in search.index:
+            search.run(start)
+    return search.by_target
+
+
+@attrs.define(eq=False, repr=False)
+class _ComponentSearch:
+    """Tarjan's algorithm, with a work list in place of the recursion."""
+
+    edges: Edges
+    index: dict[str, int] = attrs.field(factory=dict)
+    low: dict[str, int] = attrs.field(factory=dict)
+    by_target: dict[str, int] = attrs.field(factory=dict)
+    open_steps: list[str] = attrs.field(factory=list)
+    work: list[tuple[str, Iterator[str]]] = attrs.field(factory=list)
+    count: int = 0
+
+    def run(self, start: str) -> None:
+        """Number the components that can be reached from a step."""
+        self._enter(start)
+        while self.work:
+            name, targets = self.work[-1]
+            target = next(targets, None)
+            if target is None:
+                self._leave(name)
+            elif target not in self.index:
+                self._enter(target)
+            elif target not in self.by_target:
+                self.low[name] = min(self.low[name], self.index[target])
+
+    def _enter(self, name: str) -> None:
+        self.index[name] = self.low[name] = len(self.index)
+        self.open_steps.append(name)
+        self.work.append((name, iter(self.edges.get(name, ()))))
+
+    def _leave(self, name: str) -> None:
+        self.work.pop()
+        if self.work:
+            parent = self.work[-1][0]
+            self.low[parent] = min(self.low[parent], self.low[name])
+        if self.low[name] < self.index[name]:
+            return
+        member = None
+        while member != name:
+            member = self.open_steps.pop()
+            self.by_target[member] = self.count
+        self.count += 1
+
+
+def _back_edges_of(edges: Edges, roots: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the edges that lead back to a step on the way to them."""
+    back: set[tuple[str, str]] = set()
+    done: set[str] = set()
+    for root in roots:
+        on_path: set[str] = {root}
+        work: list[tuple[str, Iterator[str]]] = [(root, iter(edges[root]))]
+        while work:
+            name, targets = work[-1]
+            target = next(targets, None)
+            if target is None:
+                work.pop()
+                on_path.discard(name)
+                done.add(name)
+            elif target in on_path:
+                back.add((name, target))
+            elif target not in done:
+                on_path.add(target)
+                work.append((target, iter(edges[target])))
+    return back
 
 
 def reach(edges: Edges, starts: Iterable[str]) -> set[str]:

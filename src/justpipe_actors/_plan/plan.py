@@ -126,9 +126,15 @@ class Node:
     to: tuple[str, ...] = ()
     """Static successors in declared order, duplicates kept."""
     parents: tuple[str, ...] = ()
-    """The nodes with this one in their ``to``, each once, in order of registration."""
+    """What it waits for in one pass, each once, in order of registration.
+
+    The nodes with this one in their ``to``; when there are any, also those that may be
+    routed to it.  Edges that lead back to the beginning of a loop do not count.
+    """
     routed_by: tuple[str, ...] = ()
-    """Dict switches that may start it directly, each once, in order of registration."""
+    """Nodes that may start it by a route, when it has no parents."""
+    routes_to: tuple[str, ...] = ()
+    """Nodes that a result of this one may choose, as far as that is known."""
     starts_successors_directly: bool = False
     """Whether none of its successors has another parent to wait for."""
     is_leaf: bool = False
@@ -150,6 +156,10 @@ class Node:
     def is_join(self) -> bool:
         """Whether it waits for more than one parent."""
         return len(self.parents) > 1
+
+    def waits_for(self, source: str) -> bool:
+        """Tell whether another node's report has to pass a join here."""
+        return len(self.parents) > 1 and source in self.parents
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -238,6 +248,8 @@ class Plan:
     """How failures are attributed."""
     edges_from: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""
+    loops: Mapping[str, int] = attrs.field(factory=dict, repr=False)
+    """The number of the cycle a node is part of, for nodes that are in one."""
 
     _reachable: dict[str, frozenset[str]] = attrs.field(
         factory=dict, init=False, repr=False

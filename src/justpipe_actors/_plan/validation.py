@@ -47,16 +47,18 @@ class ValidationContext:
     """The pipe's hooks and handler, by role."""
     middleware_options: frozenset[str] | None = frozenset()
     """Options that its middleware reads; None when that is not known."""
-    edges: graph.Edges = attrs.field(
+    topology: graph.Topology = attrs.field(
         init=False,
-        default=attrs.Factory(lambda self: graph.edges_of(self.steps), takes_self=True),
+        default=attrs.Factory(
+            lambda self: graph.topology_of(self.steps), takes_self=True
+        ),
     )
-    """Targets by step."""
-    roots: tuple[str, ...] = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda self: graph.roots_of(self.edges), takes_self=True),
-    )
-    """Nobody's targets."""
+    """What the edges say."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where a run without ``start`` begins."""
+        return self.topology.roots
 
 
 @attrs.frozen(eq=False)
@@ -225,9 +227,9 @@ def _entry_points(context: ValidationContext) -> Iterator[Finding]:
         if context.start not in context.steps:
             text = f"run(start=...) references unknown step '{context.start}'."
             yield _problem(context, "system", text, context.start)
-    elif not context.roots:
+    elif _is_all_cycles(context):
         yield DefinitionError(
-            "Circular: no entry points found, every step is somebody's successor. "
+            "Circular: no entry points found, every step has a predecessor. "
             "Pass run(start=...) or remove one edge."
         )
     elif len(context.roots) > 1 and context.strict and not context.allow_multi_root:
@@ -237,33 +239,34 @@ def _entry_points(context: ValidationContext) -> Iterator[Finding]:
         )
 
 
+def _is_all_cycles(context: ValidationContext) -> bool:
+    """Tell whether every step has a static predecessor, so that no run could begin."""
+    static = graph.static_edges_of(context.steps)
+    led_to = {target for targets in static.values() for target in targets}
+    return len(led_to) == len(context.steps)
+
+
 def _cycles(context: ValidationContext) -> Iterator[Finding]:
-    starts = _starts(context)
-    cycle = graph.find_cycle(context.edges, starts)
+    cycle = graph.find_cycle(graph.static_edges_of(context.steps), context.steps)
     if cycle is not None:
         yield DefinitionError(
-            f"Circular dependency: {' -> '.join(cycle)}. "
-            "Loop by returning a step's name instead of a static edge.",
+            f"Circular dependency: {' -> '.join(cycle)}. A run would never leave it. "
+            "Let a switch lead back, or return a step's name, instead of a static edge.",
             step_name=cycle[0],
         )
-    elif context.start is None and context.roots:
-        unreachable = sorted(set(context.steps) - graph.reach(context.edges, starts))
-        if unreachable:
-            yield DefinitionError(
-                f"Unreachable steps (a cycle apart from the rest): {', '.join(unreachable)}."
-            )
 
 
 def _unsatisfiable_joins(context: ValidationContext) -> Iterator[Finding]:
     if context.start is None or context.start not in context.steps:
         return
-    reached = graph.reach(context.edges, [context.start])
-    for name, parents in graph.parents_of(context.steps).items():
+    reached = graph.reach(context.topology.edges, [context.start])
+    for name, parents in context.topology.parents.items():
         step = context.steps[name]
         is_any = step.options.barrier_type is BarrierType.ANY
-        if name not in reached or is_any or len(parents) < 2:
+        static = [p for p in parents if name in context.steps[p].to]
+        if name not in reached or is_any or len(static) < 2:
             continue
-        missing = sorted(set(parents) - reached)
+        missing = sorted(set(static) - reached)
         if missing:
             text = (
                 f"Step '{name}' requires ALL parents, but start='{context.start}' "
