@@ -75,6 +75,16 @@ def noop(state: dict[str, Any]) -> None:
     """Do nothing."""
 
 
+def failing_as(name: str) -> Callable[..., None]:
+    """Return a step function with a name that fails."""
+
+    def step(state: dict[str, Any]) -> None:
+        failing(state)
+
+    step.__name__ = name
+    return step
+
+
 def named(name: str) -> Callable[..., None]:
     """Return a step function with a name that does nothing."""
 
@@ -218,8 +228,7 @@ def failing(state: dict[str, Any]) -> None:
 
 async def test_w3_a_failure_prunes_what_follows() -> None:
     """24.5 and W3: by default nothing runs on the data of a failed step."""
-    failing.__name__ = "a"
-    events = await play(chain(failing, named("b")))
+    events = await play(chain(failing_as("a"), named("b")))
     end = end_of(events)
 
     assert told(events) == [
@@ -236,7 +245,7 @@ async def test_w3_a_failure_prunes_what_follows() -> None:
 
 async def test_w3_continue_is_the_old_behaviour() -> None:
     """24.5: with on_failure="continue" the successors of a failed step run."""
-    words = told(await play(chain(failing, named("b"), on_failure="continue")))
+    words = told(await play(chain(failing_as("a"), named("b"), on_failure="continue")))
 
     assert words[2:] == ["STEP_ERROR a", "STEP_START b", "STEP_END b", "FINISH FAILED"]
 
@@ -521,8 +530,7 @@ async def test_three_levels() -> None:
 
 async def test_w20_a_failed_child_fails_its_step() -> None:
     """24.16 and W20: one terminal event per sub, the child's own exception, one record."""
-    failing.__name__ = "x"
-    events = await play(child_of(chain(failing, named("y"))))
+    events = await play(child_of(chain(failing_as("x"), named("y"))))
     end = end_of(events)
 
     assert told(events)[1:] == [
@@ -540,8 +548,7 @@ async def test_w20_a_failed_child_fails_its_step() -> None:
 async def test_w20_the_handler_of_a_sub_is_asked() -> None:
     """W20: a sub's own handler sees the child's exception and may mend it."""
     seen: list[Exception] = []
-    failing.__name__ = "x"
-    pipe = child_of(chain(failing), on_error=lambda error: seen.append(error))
+    pipe = child_of(chain(failing_as("x")), on_error=lambda error: seen.append(error))
     events = await play(pipe)
 
     assert told(events)[-1] == "FINISH SUCCESS"
