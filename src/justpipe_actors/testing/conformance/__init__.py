@@ -1,7 +1,8 @@
 """What third-party parts must do, as checks that their authors run in their own tests.
 
-``check_storage(factory)`` and ``await check_placement(factory)`` run all of them, and
-``STORE_CHECKS`` and ``PLACEMENT_CHECKS`` can be parametrized over, one test for each.
+``check_storage(factory)``, ``check_journal(factory)`` and ``await
+check_placement(factory)`` run all of them, and ``STORE_CHECKS``, ``JOURNAL_CHECKS`` and
+``PLACEMENT_CHECKS`` can be parametrized over, one test for each.
 Our own parts pass the same checks.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...abc import StorageBackend
+from .journals import JOURNAL_CHECKS, check_journal
 from .placements import PLACEMENT_CHECKS, check_placement
 from .run_lifecycle import LIVING
 from .samples import Check
@@ -38,8 +40,10 @@ def check_storage(factory: Callable[[], StorageBackend]) -> None:
 
 
 __all__ = [
+    "JOURNAL_CHECKS",
     "PLACEMENT_CHECKS",
     "STORE_CHECKS",
+    "check_journal",
     "check_placement",
     "check_storage",
 ]

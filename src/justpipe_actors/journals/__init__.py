@@ -1,0 +1,25 @@
+"""What keeps durable runs: journals for ``Supervisor(journal=...)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._util.lazy_import import front_door
+
+
+if TYPE_CHECKING:
+    from .memory import MemoryJournal
+    from .opening import open_journal
+    from .sqlite import SQLiteJournal
+
+
+__all__ = ["MemoryJournal", "SQLiteJournal", "open_journal"]
+
+_WHERE = {
+    "MemoryJournal": ".memory",
+    "SQLiteJournal": ".sqlite",
+    "open_journal": ".opening",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = front_door(__name__, _WHERE)

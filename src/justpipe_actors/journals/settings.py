@@ -1,0 +1,59 @@
+"""What all journals of this package are told in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ..abc import CommitMode
+
+
+COMMITS_KEPT = 10_000
+"""Rows of a live run's stream that are kept for ``fork``, counted from its last snapshot."""
+
+
+def check_settings(
+    mode: CommitMode, keep: timedelta, attempts: int, lease: float
+) -> None:
+    """Refuse settings that make no sense.
+
+    Raises:
+        ValueError: one of them, named in the text.
+    """
+    if mode not in {"sync", "group"}:
+        msg = f"mode must be 'sync' or 'group', not {mode!r}."
+        raise ValueError(msg)
+    if keep < timedelta():
+        msg = f"keep must not be negative, but it is {keep}."
+        raise ValueError(msg)
+    if attempts < 1:
+        msg = f"attempts must be at least 1, not {attempts}."
+        raise ValueError(msg)
+    if lease <= 0:
+        msg = f"lease must be positive, not {lease:g}."
+        raise ValueError(msg)
+
+
+def count_deaths(earlier: Sequence[tuple[int, str]]) -> int:
+    """Return how many owners in a row died, as the takeover that comes next finds it.
+
+    A takeover counts when the row before it shows that its owner did not let go: it is
+    neither a release nor the beginning.  A commit ends the search, because whoever wrote
+    it got on.
+
+    Args:
+        earlier: number and kind of the run's rows before the takeover, the newest first.
+    """
+    deaths, was_released = 0, False
+    for n, kind in earlier:
+        is_beginning = kind == "snapshot" and n == 1  # of a fork: it had no owner
+        if kind == "redrive" or is_beginning:
+            break
+        if kind == "release":
+            was_released = True
+            continue
+        deaths += not was_released
+        was_released = False
+        if kind != "takeover":
+            break
+    return deaths

@@ -1,0 +1,76 @@
+"""What a batch writes: its row, and what others must find without reading the stream."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..abc import Batch
+from .settings import COMMITS_KEPT
+
+
+def insert_commit(connection: sqlite3.Connection, batch: Batch, at: float) -> bool:
+    """Write a batch's row; False when its number is taken, or the run is gone."""
+    try:
+        return (
+            connection.execute(
+                "INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?)",
+                (batch.run, batch.n, batch.kind, at, batch.delta, batch.state),
+            ).rowcount
+            == 1
+        )
+    except sqlite3.IntegrityError:
+        return False  # no such run
+
+
+def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
+    """Write what a batch has beside its row."""
+    run = batch.run
+    connection.executemany(
+        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, NULL)",
+        [(run, one.map, one.chunk, one.items) for one in batch.items],
+    )
+    connection.executemany(
+        "UPDATE items SET gone = ? WHERE run = ? AND map = ?",
+        [(batch.n, run, gone) for gone in batch.maps_gone],
+    )
+    connection.executemany(
+        "DELETE FROM asks WHERE run = ? AND id = ?",
+        [(run, ask) for ask in batch.asks_gone],
+    )
+    connection.executemany(
+        "INSERT INTO asks (id, run, step, note, form, asked, due, problem) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET step = excluded.step, "
+        "note = excluded.note, form = excluded.form, due = excluded.due, "
+        "problem = excluded.problem, is_answered = 0",
+        [
+            (ask.id, run, ask.step, ask.note, ask.form, at, ask.due, ask.problem)
+            for ask in batch.asks
+        ],
+    )
+    connection.executemany(
+        "DELETE FROM signals WHERE run = ? AND id = ?",
+        [(run, signal) for signal in batch.consumed],
+    )
+    if batch.kind == "snapshot":
+        oldest = batch.n - COMMITS_KEPT
+        connection.execute("DELETE FROM commits WHERE run = ? AND n < ?", (run, oldest))
+        connection.execute(
+            "DELETE FROM items WHERE run = ? AND gone < ?", (run, oldest)
+        )
+    elif batch.kind == "release":
+        connection.execute(
+            "UPDATE runs SET status = ?, worker = NULL, wake_at = ?, problem = ? WHERE id = ?",
+            (batch.status or "ready", batch.wake_at, batch.problem, run),
+        )
+    elif batch.kind == "end":
+        _end(connection, batch, at)
+
+
+def _end(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
+    connection.execute(
+        "UPDATE runs SET status = ?, worker = NULL, wake_at = NULL, outcome = ?, "
+        "problem = ?, ended = ? WHERE id = ?",
+        (batch.status or "success", batch.outcome, batch.problem, at, batch.run),
+    )
+    connection.execute("DELETE FROM asks WHERE run = ?", (batch.run,))
+    connection.execute("DELETE FROM signals WHERE run = ?", (batch.run,))

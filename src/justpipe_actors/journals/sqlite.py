@@ -1,0 +1,194 @@
+"""Durable runs in one SQLite file, for the processes of one host.
+
+One connection, used by one thread at a time, in WAL mode: a commit is one append to the
+log, and readers (the command line, other supervisors) do not hold it up.  Network file
+systems do not keep SQLite's locks; the file must be on a disk of this host.
+
+Other processes are heard of by ``PRAGMA data_version``: SQLite has no notification, so
+``wait_change`` looks at it five times a second on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+
+from ..abc import CommitMode
+from .schema import prepare
+from .sql_journal import SQLJournal
+
+
+BUSY = 1.0
+"""Seconds to wait inside SQLite for another process that writes."""
+
+LOOK = 0.2
+"""Seconds between two looks at what other processes wrote."""
+
+
+class SQLiteJournal(SQLJournal):
+    """Keeps durable runs in one SQLite file.
+
+    Args:
+        path: the file; created when it is missing, for this user alone.
+        mode: ``sync``: a step's successors begin when its commit is stored; ``group``: at
+            once, and commits follow within 10 ms.
+        fsync: whether a commit survives a power cut; without, it survives the death of
+            the process only.
+        keep: how long runs that ended are kept.
+        attempts: deaths in a row without a commit after which a run is ``stuck``.
+        lease: seconds without a sign of life after which a worker counts as dead.
+        types: classes of values that may be stored where no annotation names them.
+
+    Raises:
+        ValueError: a setting makes no sense.
+    """
+
+    def __init__(  # noqa: PLR0913 - each setting has a name of its own
+        self,
+        path: str | Path,
+        mode: CommitMode = "sync",
+        *,
+        fsync: bool = True,
+        keep: timedelta = timedelta(days=7),
+        attempts: int = 3,
+        lease: float = 10.0,
+        types: Iterable[type] = (),
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self.fsync = fsync
+        super().__init__(
+            File(self.path, fsync=fsync),
+            mode,
+            keep=keep,
+            attempts=attempts,
+            lease=lease,
+            types=types,
+        )
+
+
+@attrs.define(eq=False, repr=False)
+class File:
+    """A SQLite file, used by one thread at a time."""
+
+    path: Path
+    """The file."""
+    fsync: bool
+    """Whether each commit waits for the disk."""
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _connection: sqlite3.Connection | None = attrs.field(default=None, init=False)
+    _process: int = attrs.field(factory=os.getpid, init=False)
+    _woken: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _watching: sqlite3.Connection | None = attrs.field(default=None, init=False)
+    _seen_version: int | None = attrs.field(default=None, init=False)
+
+    @property
+    def location(self) -> str:
+        """The absolute path."""
+        return str(self.path.absolute())
+
+    def now(self) -> float:
+        """Return the host's wall clock."""
+        return time.time()
+
+    def open(self) -> None:
+        """Open the file, and create it when it is missing."""
+        with self._lock:
+            self._opened()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.wake()
+        with self._lock:
+            connection, self._connection = self._connection, None
+            watching, self._watching = self._watching, None
+            for one in (connection, watching):
+                if one is not None and self._process == os.getpid():
+                    one.close()
+
+    @contextmanager
+    def read(self) -> Generator[sqlite3.Connection]:
+        """Use the connection, alone."""
+        with self._lock:
+            yield self._opened()
+
+    @contextmanager
+    def write(self) -> Generator[sqlite3.Connection]:
+        """Use the connection inside a transaction."""
+        with self._lock:
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself, when the disk is full.
+                connection.rollback()
+                raise
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None or self._process != os.getpid():
+            # A connection of before a fork is left alone: closing it drops the parent's locks.
+            self._connection = self._connect()
+            self._watching = None
+            self._process = os.getpid()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._create_private()
+        connection = self._bare_connection()
+        try:
+            prepare(connection, self.location)
+            connection.execute("PRAGMA foreign_keys = ON")
+            level = "FULL" if self.fsync else "NORMAL"
+            connection.execute(f"PRAGMA synchronous = {level}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create_private(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
+
+    def _bare_connection(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
+        )
+
+    # -- hearing of others
+
+    def wait_change(self, seconds: float) -> bool:
+        """Look for what other connections wrote, for at most so long."""
+        ends_at = time.monotonic() + seconds
+        while not self._has_changed():
+            left = ends_at - time.monotonic()
+            if left <= 0 or self._woken.wait(min(left, LOOK)):
+                self._woken.clear()
+                return False
+        return True
+
+    def wake(self) -> None:
+        """Let ``wait_change`` return now."""
+        self._woken.set()
+
+    def _has_changed(self) -> bool:
+        try:
+            with self._lock:
+                self._opened()
+                self._watching = self._watching or self._bare_connection()
+                row = self._watching.execute("PRAGMA data_version").fetchone()
+        except (sqlite3.Error, OSError):
+            return False  # whoever writes says what is wrong with the file
+        before, self._seen_version = self._seen_version, row[0]
+        return before is not None and before != row[0]
