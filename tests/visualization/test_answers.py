@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from justpipe_actors import Skip, Stop
-from justpipe_actors.visualization.route_analysis import Answers, answers_of
+from justpipe_actors.visualization.route_analysis import PossibleRoutes, analyze_routes
 
 
 STEPS = ("a", "b", "c", "retry_1", "retry_2", "other_1")
@@ -190,7 +190,7 @@ def test_answers_are_read(
     func: Callable[..., Any], names: tuple[str, ...], is_complete: bool
 ) -> None:
     """Known names in the order they are written, and whether there may be others."""
-    answers = answers_of(func, STEPS)
+    answers = analyze_routes(func, STEPS)
 
     assert answers.names == names
     assert answers.is_complete == is_complete
@@ -198,9 +198,9 @@ def test_answers_are_read(
 
 def test_stopping_is_an_answer() -> None:
     """The class, an instance, and one in a table are seen."""
-    assert answers_of(stops, STEPS).stops
-    assert answers_of(from_a_mixed_table, STEPS).stops
-    assert not answers_of(skips, STEPS).stops
+    assert analyze_routes(stops, STEPS).stops
+    assert analyze_routes(from_a_mixed_table, STEPS).stops
+    assert not analyze_routes(skips, STEPS).stops
 
 
 def wrapped(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -230,7 +230,7 @@ CALLABLES: dict[str, tuple[Callable[..., Any], str]] = {
 @pytest.mark.parametrize(("func", "name"), CALLABLES.values(), ids=CALLABLES)
 def test_any_callable_is_read(func: Callable[..., Any], name: str) -> None:
     """The function inside is found."""
-    assert answers_of(func, STEPS).names == (name,)
+    assert analyze_routes(func, STEPS).names == (name,)
 
 
 def test_lambdas_of_one_line_are_told_apart() -> None:
@@ -239,10 +239,10 @@ def test_lambdas_of_one_line_are_told_apart() -> None:
     one, two = (lambda: "a"), (lambda x: "b" if x else "c")
     outer: Any = lambda: (lambda: "b")  # noqa: E731
     # fmt: on
-    assert answers_of(one, STEPS).names == ("a",)
-    assert answers_of(two, STEPS).names == ("b", "c")
-    assert answers_of(outer(), STEPS).names == ("b",)
-    assert not answers_of(outer, STEPS).is_complete
+    assert analyze_routes(one, STEPS).names == ("a",)
+    assert analyze_routes(two, STEPS).names == ("b", "c")
+    assert analyze_routes(outer(), STEPS).names == ("b",)
+    assert not analyze_routes(outer, STEPS).is_complete
 
 
 def test_enclosing_names_are_known() -> None:
@@ -255,13 +255,13 @@ def test_enclosing_names_are_known() -> None:
     def early() -> Any:
         return late
 
-    assert answers_of(closure, STEPS).names == ("c",)
-    assert answers_of(early, STEPS) == Answers()
+    assert analyze_routes(closure, STEPS).names == ("c",)
+    assert analyze_routes(early, STEPS) == PossibleRoutes()
     late = "a"
-    assert answers_of(early, STEPS).names == (late,)
+    assert analyze_routes(early, STEPS).names == (late,)
 
 
 @pytest.mark.parametrize("func", [len, eval("lambda: 'a'"), int])
 def test_what_has_no_source_says_nothing(func: Callable[..., Any]) -> None:
     """Built-ins, generated code and classes are not read, and nothing fails."""
-    assert answers_of(func, STEPS) == Answers()
+    assert analyze_routes(func, STEPS) == PossibleRoutes()

@@ -10,7 +10,7 @@ import pytest
 from justpipe_actors import Pipe, Stop
 from justpipe_actors.specs import BarrierType
 from justpipe_actors.visualization import MermaidTheme, SvgRenderer, VisualAST
-from justpipe_actors.visualization.text import shortened, text_width
+from justpipe_actors.visualization.text import shorten_middle, text_width
 
 
 AnyPipe = Pipe[Any, Any]
@@ -83,7 +83,7 @@ def test_everything_is_in_the_drawing() -> None:
     assert sorted(names) == sorted([*expected.split(), "alone" * 20])
     assert {"a, b", '<&">', "end", "?", "route (any)"} <= set(texts(root))
     assert texts(root).count("work") == 2
-    assert shortened("alone" * 20) in texts(root)
+    assert shorten_middle("alone" * 20) in texts(root)
 
 
 def test_hovering_tells_more() -> None:
@@ -190,9 +190,9 @@ def test_text_is_measured_rather_too_wide() -> None:
     """Wide scripts take a full square, long names lose their middle."""
     assert text_width("日本", 10) == pytest.approx(21.2)
     assert text_width("www", 10) > text_width("aaa", 10) > text_width("iii", 10)
-    assert shortened("short") == "short"
-    assert shortened("two\nlines") == "two lines"
-    long = shortened("a" * 50 + "b" * 50)
+    assert shorten_middle("short") == "short"
+    assert shorten_middle("two\nlines") == "two lines"
+    long = shorten_middle("a" * 50 + "b" * 50)
     assert (len(long), long[0], long[-1]) == (32, "a", "b")
 
 

@@ -93,7 +93,9 @@ class VisualEdge:
             "target": self.target,
             "is_map_edge": self.is_map_edge,
         }
-        return data | _given(label=self.label, is_dynamic=self.is_dynamic or None)
+        return data | _without_none(
+            label=self.label, is_dynamic=self.is_dynamic or None
+        )
 
 
 @dataclass
@@ -110,7 +112,9 @@ class VisualExit:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""
         data: dict[str, Any] = {"source": self.source}
-        return data | _given(label=self.label, is_dynamic=self.is_dynamic or None)
+        return data | _without_none(
+            label=self.label, is_dynamic=self.is_dynamic or None
+        )
 
 
 @dataclass
@@ -169,18 +173,20 @@ class VisualAST:
             "startup_hooks": list(self.startup_hooks),
             "shutdown_hooks": list(self.shutdown_hooks),
         }
-        return data | _given(exits=[one.to_dict() for one in self.exits] or None)
+        return data | _without_none(
+            exits=[exit_.to_dict() for exit_ in self.exits] or None
+        )
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VisualAST:
         """Read what ``to_dict`` wrote, also where newer keys are missing."""
         return cls(
-            nodes={name: _node(one) for name, one in data["nodes"].items()},
-            edges=[VisualEdge(**one) for one in data["edges"]],
-            parallel_groups=[ParallelGroup(**one) for one in data["parallel_groups"]],
+            nodes={name: _node_from_dict(item) for name, item in data["nodes"].items()},
+            edges=[VisualEdge(**item) for item in data["edges"]],
+            parallel_groups=[ParallelGroup(**item) for item in data["parallel_groups"]],
             startup_hooks=list(data.get("startup_hooks", ())),
             shutdown_hooks=list(data.get("shutdown_hooks", ())),
-            exits=[VisualExit(**one) for one in data.get("exits", ())],
+            exits=[VisualExit(**item) for item in data.get("exits", ())],
         )
 
 
@@ -191,10 +197,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _node(data: dict[str, Any]) -> VisualNode:
-    read = {k: _READERS[k](v) if k in _READERS else v for k, v in data.items()}
-    return VisualNode(**read)
+def _node_from_dict(data: dict[str, Any]) -> VisualNode:
+    values = {k: _READERS[k](v) if k in _READERS else v for k, v in data.items()}
+    return VisualNode(**values)
 
 
-def _given(**values: object) -> dict[str, Any]:
+def _without_none(**values: object) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}

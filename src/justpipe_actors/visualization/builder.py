@@ -23,8 +23,8 @@ from .ast import (
     VisualNode,
     VisualNodeKind,
 )
-from .route_analysis import answers_of, plain_function
-from .text import text_of
+from .route_analysis import analyze_routes, unwrap_function
+from .text import key_text
 
 
 DYNAMIC = "dynamic"
@@ -51,16 +51,17 @@ def _build(
     topology: Topology,
     startup: list[str],
     shutdown: list[str],
-    above: tuple[object, ...],
+    ancestors: tuple[object, ...],
 ) -> VisualAST:
     static = [VisualEdge(*pair) for pair in _static_pairs(topology)]
     edges = [*static, *_map_edges(steps), *_route_edges(steps)]
     edges += _dynamic_edges(steps, edges)
     exits = list(_exits(steps))
     names = sorted({*steps, *(e.source for e in edges), *(e.target for e in edges)})
-    look = _Look(steps, edges, exits)
+    factory = _NodeFactory(steps, edges, exits)
     nodes = {
-        name: look.node(f"n{index}", name, above) for index, name in enumerate(names)
+        name: factory.node(f"n{index}", name, ancestors)
+        for index, name in enumerate(names)
     }
     return VisualAST(
         nodes=nodes,
@@ -95,7 +96,7 @@ def _route_edges(steps: StepShapes) -> Iterator[VisualEdge]:
     for name, step in steps.items():
         for value, target in _routes(step):
             if isinstance(target, str):
-                yield VisualEdge(name, target, label=text_of(value))
+                yield VisualEdge(name, target, label=key_text(value))
         if step.default is not None:
             yield VisualEdge(name, step.default, label="default")
 
@@ -104,31 +105,35 @@ def _routes(step: StepShape) -> Iterable[tuple[object, object]]:
     return step.routes.items() if isinstance(step.routes, Mapping) else ()
 
 
-def _dynamic_edges(steps: StepShapes, known: list[VisualEdge]) -> Iterator[VisualEdge]:
-    taken = {(edge.source, edge.target) for edge in known}
+def _dynamic_edges(
+    steps: StepShapes, existing: list[VisualEdge]
+) -> Iterator[VisualEdge]:
+    existing_pairs = {(edge.source, edge.target) for edge in existing}
     for name, step in steps.items():
         label = DYNAMIC if step.kind is NodeKind.STEP else None
-        for target in _named_by(step, steps):
-            if (name, target) not in taken:
+        for target in _dynamic_targets(step, steps):
+            if (name, target) not in existing_pairs:
                 yield VisualEdge(name, target, label=label, is_dynamic=True)
 
 
-def _named_by(step: StepShape, steps: StepShapes) -> Iterable[str]:
+def _dynamic_targets(step: StepShape, steps: StepShapes) -> Iterable[str]:
     """Return where a step may lead by what it, its switch or its handler answers."""
     if step.declared_routes:
         return dict.fromkeys(step.declared_routes)
-    asked = [step.func] if step.kind is NodeKind.STEP else []
-    asked += [step.routes] if callable(step.routes) else []
-    asked += [step.handler] if step.handler is not None else []
-    return dict.fromkeys(n for one in asked for n in answers_of(one, steps).names)
+    functions = [step.func] if step.kind is NodeKind.STEP else []
+    functions += [step.routes] if callable(step.routes) else []
+    functions += [step.handler] if step.handler is not None else []
+    return dict.fromkeys(
+        n for function in functions for n in analyze_routes(function, steps).names
+    )
 
 
 def _exits(steps: StepShapes) -> Iterator[VisualExit]:
     for name, step in steps.items():
         for value, target in _routes(step):
             if target is Stop:
-                yield VisualExit(name, label=text_of(value))
-        if callable(step.routes) and answers_of(step.routes, steps).stops:
+                yield VisualExit(name, label=key_text(value))
+        if callable(step.routes) and analyze_routes(step.routes, steps).stops:
             yield VisualExit(name, is_dynamic=True)
 
 
@@ -144,7 +149,7 @@ def _groups(
 # -- nodes
 
 
-class _Look:
+class _NodeFactory:
     """What the edges say about every node."""
 
     def __init__(
@@ -152,48 +157,52 @@ class _Look:
     ) -> None:
         self._steps = steps
         self._workers = {edge.target for edge in edges if edge.is_map_edge}
-        self._leads_on = {
+        self._has_successors = {
             e.source for e in edges if not (e.is_map_edge or e.is_dynamic)
         }
-        self._leads_on |= {s.name for s in steps.values() if s.kind is NodeKind.SWITCH}
-        self._touched = {end for e in edges for end in (e.source, e.target)}
-        self._touched |= {one.source for one in exits}
-        self._entries = _entries(steps, edges, self._touched)
+        self._has_successors |= {
+            s.name for s in steps.values() if s.kind is NodeKind.SWITCH
+        }
+        self._connected = {end for e in edges for end in (e.source, e.target)}
+        self._connected |= {exit_.source for exit_ in exits}
+        self._entries = _entries(steps, edges, self._connected)
 
-    def node(self, identity: str, name: str, above: tuple[object, ...]) -> VisualNode:
+    def node(
+        self, node_id: str, name: str, ancestors: tuple[object, ...]
+    ) -> VisualNode:
         step = self._steps.get(name)
         is_worker = name in self._workers
         node = VisualNode(
-            id=identity,
+            id=node_id,
             name=name,
             kind=VisualNodeKind.STEP,
             is_entry=name in self._entries,
-            is_terminal=not is_worker and name not in self._leads_on,
-            is_isolated=name not in self._touched and name not in self._entries,
+            is_terminal=not is_worker and name not in self._has_successors,
+            is_isolated=name not in self._connected and name not in self._entries,
             is_map_target=is_worker,
         )
         if step is not None:
             node.kind = _kind_of(step)
             node.barrier_type = step.barrier_type
             node.metadata = {"doc": _first_line(step.func)}
-            node.sub_graph = _child(step, above)
-            node.has_unknown_routes = _is_unreadable(step, self._steps)
+            node.sub_graph = _child_ast(step, ancestors)
+            node.has_unknown_routes = _has_unknown_routes(step, self._steps)
         return node
 
 
 def _entries(
-    steps: StepShapes, edges: list[VisualEdge], touched: set[str]
+    steps: StepShapes, edges: list[VisualEdge], connected_names: set[str]
 ) -> frozenset[str]:
     """Return where to begin, so that everything that hangs together is reached."""
-    if not touched:
+    if not connected_names:
         return frozenset(steps)
     certain = {edge.target for edge in edges if not edge.is_dynamic}
     possible = {edge.target for edge in edges if edge.source != edge.target}
-    ways: dict[str, list[str]] = {}
+    successors: dict[str, list[str]] = {}
     for edge in edges:
-        ways.setdefault(edge.source, []).append(edge.target)
-    connected = [name for name in steps if name in touched]
-    found: list[str] = []
+        successors.setdefault(edge.source, []).append(edge.target)
+    connected = [name for name in steps if name in connected_names]
+    entries: list[str] = []
     reached: set[str] = set()
     for candidates in (
         [name for name in connected if name not in possible],
@@ -202,18 +211,20 @@ def _entries(
     ):
         for name in candidates:
             if name not in reached:
-                found.append(name)
-                _spread(name, ways, reached)
-    return frozenset(found)
+                entries.append(name)
+                _mark_reachable(name, successors, reached)
+    return frozenset(entries)
 
 
-def _spread(name: str, ways: Mapping[str, list[str]], reached: set[str]) -> None:
-    waiting = [name]
-    while waiting:
-        here = waiting.pop()
-        if here not in reached:
-            reached.add(here)
-            waiting.extend(ways.get(here, ()))
+def _mark_reachable(
+    name: str, successors: Mapping[str, list[str]], reached: set[str]
+) -> None:
+    stack = [name]
+    while stack:
+        current = stack.pop()
+        if current not in reached:
+            reached.add(current)
+            stack.extend(successors.get(current, ()))
 
 
 def _kind_of(step: StepShape) -> VisualNodeKind:
@@ -223,25 +234,25 @@ def _kind_of(step: StepShape) -> VisualNodeKind:
 
 
 def _is_streaming(func: object) -> bool:
-    return inspect.isasyncgenfunction(plain_function(func))
+    return inspect.isasyncgenfunction(unwrap_function(func))
 
 
-def _is_unreadable(step: StepShape, steps: StepShapes) -> bool:
-    asks = step.kind is NodeKind.SWITCH and callable(step.routes)
+def _has_unknown_routes(step: StepShape, steps: StepShapes) -> bool:
+    is_callable_switch = step.kind is NodeKind.SWITCH and callable(step.routes)
     return (
-        asks
+        is_callable_switch
         and not step.declared_routes
-        and not answers_of(step.routes, steps).is_complete
+        and not analyze_routes(step.routes, steps).is_complete
     )
 
 
 def _first_line(func: object) -> str:
-    return (inspect.getdoc(plain_function(func)) or "").partition("\n")[0]
+    return (inspect.getdoc(unwrap_function(func)) or "").partition("\n")[0]
 
 
-def _child(step: StepShape, above: tuple[object, ...]) -> VisualAST | None:
+def _child_ast(step: StepShape, ancestors: tuple[object, ...]) -> VisualAST | None:
     """Draw a sub's pipe, unless it is inside itself."""
     steps = getattr(getattr(step.child, "registry", None), "steps", None)
-    if not steps or any(step.child is one for one in above):
+    if not steps or any(step.child is ancestor for ancestor in ancestors):
         return None
-    return _build(steps, step.child.topology, [], [], (*above, step.child))
+    return _build(steps, step.child.topology, [], [], (*ancestors, step.child))

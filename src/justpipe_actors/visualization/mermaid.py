@@ -14,7 +14,7 @@ from ..specs import BarrierType, StepShapes, Topology
 from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
 from .builder import Hooks
 from .renderer import MermaidTheme, ThemedRenderer
-from .text import arrow, escape, flag, title
+from .text import arrow, display_name, escape_mermaid, flag_shape
 
 
 _SHAPES = {
@@ -31,9 +31,11 @@ class MermaidRenderer(ThemedRenderer):
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return a drawing that exists already, as text."""
-        page = _Page(ast)
-        body = list(page.lines()) if ast.nodes else ["Empty[No steps registered]"]
-        styles = self._theme.render_styles(page.used)
+        lines_of_pipe = _MermaidLines(ast)
+        body = (
+            list(lines_of_pipe.lines()) if ast.nodes else ["Empty[No steps registered]"]
+        )
+        styles = self._theme.render_styles(lines_of_pipe.used_groups)
         lines = _indented([*body, "", *styles])
         return "\n".join([self._theme.render_header(), *lines])
 
@@ -52,14 +54,14 @@ def generate_mermaid_graph(
     return renderer.render(steps, topology, startup_hooks, shutdown_hooks)
 
 
-class _Page:
+class _MermaidLines:
     """One pipeline's lines; a sub-pipeline's ids carry its node's id in front."""
 
     def __init__(self, ast: VisualAST, prefix: str = "") -> None:
         self.ast = ast
         self.prefix = prefix
         self.subs = [
-            (node, _Page(node.sub_graph, f"{prefix}{node.id}_"))
+            (node, _MermaidLines(node.sub_graph, f"{prefix}{node.id}_"))
             for node in self._by_name()
             if node.sub_graph is not None
         ]
@@ -69,19 +71,19 @@ class _Page:
         self.classes = self._classes()
 
     @property
-    def used(self) -> set[str]:
+    def used_groups(self) -> set[str]:
         """The groups that need a style."""
         own = {group for group, _ in self.classes}
         ends = {"startEnd"} if self.has_start or self.has_end else set[str]()
-        return own.union(ends, *(page.used for _, page in self.subs))
+        return own.union(ends, *(sub_lines.used_groups for _, sub_lines in self.subs))
 
     def lines(self) -> Iterator[str]:
         """Yield all lines, without the indentation of the first level."""
         yield from self._startup()
-        yield from self._beginning()
+        yield from self._start()
         yield from self._parallel_groups()
-        yield from self._others()
-        yield from self._ending()
+        yield from self._other_nodes()
+        yield from self._end()
         yield from self._shutdown()
         yield from self._edges()
         yield from self._utilities()
@@ -102,7 +104,7 @@ class _Page:
             if self.has_start:
                 yield f"startup --> {self.start}"
 
-    def _beginning(self) -> Iterator[str]:
+    def _start(self) -> Iterator[str]:
         if self.has_start:
             yield f'{self.start}(["▶ Start"])'
             yield ""
@@ -117,15 +119,19 @@ class _Page:
 
     def _groups(self) -> Iterator[tuple[VisualNode, list[str]]]:
         """Yield groups of two at least; each node belongs to the first that has it."""
-        taken: set[str] = set()
+        grouped: set[str] = set()
         nodes = self.ast.nodes
-        for group in sorted(self.ast.parallel_groups, key=lambda one: one.source_id):
-            names = sorted({*group.node_ids} - taken, key=lambda name: nodes[name].name)
+        for group in sorted(
+            self.ast.parallel_groups, key=lambda group: group.source_id
+        ):
+            names = sorted(
+                {*group.node_ids} - grouped, key=lambda name: nodes[name].name
+            )
             if len(names) > 1:
-                taken.update(names)
+                grouped.update(names)
                 yield nodes[group.source_id], names
 
-    def _others(self) -> Iterator[str]:
+    def _other_nodes(self) -> Iterator[str]:
         grouped = {name for _, names in self._groups() for name in names}
         for node in self._by_name():
             if not node.is_isolated and node.name not in grouped:
@@ -134,14 +140,14 @@ class _Page:
                 yield f'{self._id(node.name)}_any(["?"])'
 
     def _node(self, node: VisualNode) -> str:
-        label = escape(title(node.name))
+        label = escape_mermaid(display_name(node.name))
         label += " (Any)" if node.barrier_type is BarrierType.ANY else ""
-        identity = self.prefix + node.id
+        node_id = self.prefix + node.id
         if node.is_map_target:
-            return f'{identity}@{{ shape: procs, label: "{label}" }}'
-        return identity + _SHAPES[node.kind].format(label)
+            return f'{node_id}@{{ shape: procs, label: "{label}" }}'
+        return node_id + _SHAPES[node.kind].format(label)
 
-    def _ending(self) -> Iterator[str]:
+    def _end(self) -> Iterator[str]:
         if self.has_end:
             yield f'{self.end}(["■ End"])'
         for node in self._by_name():
@@ -155,12 +161,12 @@ class _Page:
                 yield f"{self.end} --> shutdown"
 
     def _utilities(self) -> Iterator[str]:
-        alone = [node for node in self._by_name() if node.is_isolated]
-        if alone:
+        isolated = [node for node in self._by_name() if node.is_isolated]
+        if isolated:
             yield ""
             yield f"subgraph {self.prefix}utilities[Utilities]"
             yield "    direction TB"
-            yield from (f"    {self._node(node)}:::isolated" for node in alone)
+            yield from (f"    {self._node(node)}:::isolated" for node in isolated)
             yield "end"
 
     # -- edges
@@ -174,10 +180,10 @@ class _Page:
         order = sorted(self.ast.edges, key=lambda edge: (edge.source, edge.target))
         for edge in order:
             yield self._edge(edge)
-        for one in sorted(self.ast.exits, key=lambda one: one.source):
-            link = arrow(one.label, is_dashed=one.is_dynamic)
-            start = " " if one.label is not None else ""
-            yield f"{start}{self._id(one.source)}{link}{self.end}"
+        for exit_ in sorted(self.ast.exits, key=lambda exit_: exit_.source):
+            link = arrow(exit_.label, is_dashed=exit_.is_dynamic)
+            indent = " " if exit_.label is not None else ""
+            yield f"{indent}{self._id(exit_.source)}{link}{self.end}"
         for node in self._by_name():
             if node.has_unknown_routes:
                 yield f"{self.prefix}{node.id} -.-> {self.prefix}{node.id}_any"
@@ -186,17 +192,17 @@ class _Page:
         link = arrow(edge.label, is_dashed=edge.is_dynamic)
         if edge.is_map_edge:
             link = " -. map .-> "
-        start = " " if edge.label is not None else ""
-        return f"{start}{self._id(edge.source)}{link}{self._id(edge.target)}"
+        indent = " " if edge.label is not None else ""
+        return f"{indent}{self._id(edge.source)}{link}{self._id(edge.target)}"
 
     # -- classes
 
     def _classes(self) -> list[tuple[str, list[str]]]:
-        found: dict[str, list[str]] = {}
+        ids_by_group: dict[str, list[str]] = {}
         for node in self.ast.nodes.values():
             group = "isolated" if node.is_isolated else node.kind.value
-            found.setdefault(group, []).append(self.prefix + node.id)
-        return [(group, sorted(found[group])) for group in sorted(found)]
+            ids_by_group.setdefault(group, []).append(self.prefix + node.id)
+        return [(group, sorted(ids_by_group[group])) for group in sorted(ids_by_group)]
 
     def _class_lines(self) -> Iterator[str]:
         for group, ids in self.classes:
@@ -206,23 +212,23 @@ class _Page:
             yield f"class {','.join(ends)} startEnd;"
 
     def _sub_pipelines(self) -> Iterator[str]:
-        for node, page in self.subs:
-            identity = self.prefix + node.id
+        for node, sub_lines in self.subs:
+            node_id = self.prefix + node.id
             yield ""
-            yield f'subgraph cluster_{identity} ["{escape(title(node.name))} (Impl)"]'
+            yield f'subgraph cluster_{node_id} ["{escape_mermaid(display_name(node.name))} (Impl)"]'
             yield "    direction TB"
-            yield from _indented(page.lines())
+            yield from _indented(sub_lines.lines())
             yield "end"
-            yield f"{identity} -.- {page.start}"
+            yield f"{node_id} -.- {sub_lines.start}"
 
 
-def _hooks(identity: str, heading: str, names: list[str]) -> Iterator[str]:
-    yield f"subgraph {identity}[{heading}]"
+def _hooks(node_id: str, heading: str, names: list[str]) -> Iterator[str]:
+    yield f"subgraph {node_id}[{heading}]"
     yield "    direction TB"
     for index, name in enumerate(names):
-        yield f"    {identity}_{index}{flag(title(name))}"
+        yield f"    {node_id}_{index}{flag_shape(display_name(name))}"
     for index in range(1, len(names)):
-        yield f"    {identity}_{index - 1} --> {identity}_{index}"
+        yield f"    {node_id}_{index - 1} --> {node_id}_{index}"
     yield "end"
 
 

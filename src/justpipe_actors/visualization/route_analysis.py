@@ -26,11 +26,11 @@ from ..signals import Raise, Retry, Skip, Stop, Suspend
 from ..specs import resolve_name
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """Whatever has answers."""
 
 
-def plain_function(func: object) -> Any:
+def unwrap_function(func: object) -> Any:
     """Return the function inside partials, decorators, methods and callable objects."""
     while isinstance(func, functools.partial):
         func = func.func
@@ -40,50 +40,55 @@ def plain_function(func: object) -> Any:
     return func.__func__ if isinstance(func, MethodType) else func
 
 
-def find_function(func: Any) -> Function | None:
+def find_definition(func: Any) -> Definition | None:
     """Return the definition of a plain function; None when there is no source."""
     code: object = getattr(func, "__code__", None)
     if not isinstance(code, CodeType):
         return None
     lines = linecache.getlines(code.co_filename, getattr(func, "__globals__", None))
-    found = _functions("".join(lines)).get((code.co_name, code.co_firstlineno), [])
-    around = [node for node in found if _is_around(node, code)]
-    return max(around, key=_place, default=None)  # the innermost
+    found = _definitions("".join(lines)).get((code.co_name, code.co_firstlineno), [])
+    containing = [node for node in found if _contains_code(node, code)]
+    return max(containing, key=_position, default=None)  # the innermost
 
 
 @functools.lru_cache(maxsize=32)
-def _functions(source: str) -> dict[tuple[str, int], list[Function]]:
+def _definitions(source: str) -> dict[tuple[str, int], list[Definition]]:
     """Return all definitions of a file by name and first line."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return {}
-    found: dict[tuple[str, int], list[Function]] = {}
+    found: dict[tuple[str, int], list[Definition]] = {}
     for node in ast.walk(tree):
         match node:
             case ast.Lambda():
                 found.setdefault(("<lambda>", node.lineno), []).append(node)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                lines = [node.lineno, *(one.lineno for one in node.decorator_list)]
+                lines = [
+                    node.lineno,
+                    *(decorator.lineno for decorator in node.decorator_list),
+                ]
                 found.setdefault((node.name, min(lines)), []).append(node)
             case _:
                 pass
     return found
 
 
-def _is_around(node: Function, code: CodeType) -> bool:
+def _contains_code(node: Definition, code: CodeType) -> bool:
     """Tell whether all of the code stands within a definition."""
     if not isinstance(node, ast.Lambda):
         return True
-    places = [
+    positions = [
         (line, column)
         for line, _, column, stop in code.co_positions()
         if line is not None and column is not None and column != stop
     ]
-    if not places:  # Python 3.12 does not say where a constant stood, if that is all
+    if not positions:  # Python 3.12 does not say where a constant stood, if that is all
         return _is_constant(node.body, code.co_consts[-1:])
     end = (node.body.end_lineno or 0, node.body.end_col_offset or 0)
-    return all((node.body.lineno, node.body.col_offset) <= at <= end for at in places)
+    return all(
+        (node.body.lineno, node.body.col_offset) <= at <= end for at in positions
+    )
 
 
 def _is_constant(body: ast.expr, constants: tuple[object, ...]) -> bool:
@@ -93,11 +98,11 @@ def _is_constant(body: ast.expr, constants: tuple[object, ...]) -> bool:
         return False
 
 
-def _place(node: Function) -> tuple[int, int]:
+def _position(node: Definition) -> tuple[int, int]:
     return node.lineno, node.col_offset
 
 
-Atom = str | re.Pattern[str] | type[Stop] | None
+RouteTarget = str | re.Pattern[str] | type[Stop] | None
 """One thing an expression may be: a name, a pattern of names, the end, anything."""
 
 UNKNOWN = None
@@ -108,7 +113,7 @@ _MISSING = object()
 
 
 @attrs.frozen
-class Answers:
+class PossibleRoutes:
     """What a function may answer, as far as its source tells."""
 
     names: tuple[str, ...] = ()
@@ -119,44 +124,46 @@ class Answers:
     """There is nothing else that it may answer."""
 
 
-def answers_of(func: object, steps: Collection[str]) -> Answers:
+def analyze_routes(func: object, steps: Collection[str]) -> PossibleRoutes:
     """Return which of the steps a function may answer with."""
-    plain = plain_function(func)
-    found = find_function(plain)
+    plain = unwrap_function(func)
+    found = find_definition(plain)
     if found is None:
-        return Answers()
-    atoms = list(_Reader(plain, found).atoms())
-    return Answers(
-        names=tuple(dict.fromkeys(name for a in atoms for name in _named(a, steps))),
-        stops=any(atom is Stop for atom in atoms),
-        is_complete=UNKNOWN not in atoms,
+        return PossibleRoutes()
+    targets = list(_RouteReader(plain, found).targets())
+    return PossibleRoutes(
+        names=tuple(
+            dict.fromkeys(name for a in targets for name in _matching_steps(a, steps))
+        ),
+        stops=any(target is Stop for target in targets),
+        is_complete=UNKNOWN not in targets,
     )
 
 
-def _named(atom: Atom, steps: Collection[str]) -> Iterator[str]:
-    if isinstance(atom, str) and atom in steps:
-        yield atom
-    elif isinstance(atom, re.Pattern):
-        yield from (name for name in sorted(steps) if atom.fullmatch(name))
+def _matching_steps(target: RouteTarget, steps: Collection[str]) -> Iterator[str]:
+    if isinstance(target, str) and target in steps:
+        yield target
+    elif isinstance(target, re.Pattern):
+        yield from (name for name in sorted(steps) if target.fullmatch(name))
 
 
-class _Reader:
+class _RouteReader:
     """Reads the answers off one function."""
 
-    def __init__(self, func: Any, node: Function) -> None:
+    def __init__(self, func: Any, node: Definition) -> None:
         self._node = node
-        self._outer = _outer_names(func)
-        self._local = _assignments(node)
-        self._reading: set[str] = set()
+        self._outer_names = _global_and_closure_names(func)
+        self._assigned = _assignments(node)
+        self._visiting: set[str] = set()
 
-    def atoms(self) -> Iterator[Atom]:
+    def targets(self) -> Iterator[RouteTarget]:
         """Yield everything the function may answer."""
         if isinstance(self._node, ast.Lambda):
             yield from self._expression(self._node.body)
             return
-        declared = list(_literals(self._node.returns))
-        if declared:
-            yield from declared
+        declared_names = list(_literals(self._node.returns))
+        if declared_names:
+            yield from declared_names
             return
         for node in ast.walk(self._node):
             if isinstance(node, ast.Return) and node.value is not None:
@@ -164,24 +171,24 @@ class _Reader:
 
     def _expression(  # noqa: C901, PLR0912 - one row a form
         self, node: ast.expr
-    ) -> Iterator[Atom]:
+    ) -> Iterator[RouteTarget]:
         match node:
             case ast.Constant(value=str(text)):
                 yield text
             case ast.Constant(value=None):
                 pass
-            case ast.IfExp(body=yes, orelse=no):
-                yield from self._each([yes, no])
+            case ast.IfExp(body=if_true, orelse=if_false):
+                yield from self._expressions([if_true, if_false])
             case ast.BoolOp(values=values):
-                yield from self._each(values)
+                yield from self._expressions(values)
             case ast.NamedExpr(value=value):
                 yield from self._expression(value)
             case ast.JoinedStr(values=parts):
                 yield self._pattern(parts)
-            case ast.Name(id=name) if name in self._local:
+            case ast.Name(id=name) if name in self._assigned:
                 yield from self._variable(name)
             case ast.Name() | ast.Attribute():
-                yield from _atoms_of(self._value(node))
+                yield from _targets_of_value(self._value(node))
             case ast.Subscript(value=table):
                 yield from self._entries(table)
             case ast.Call():
@@ -189,75 +196,77 @@ class _Reader:
             case _:
                 yield UNKNOWN
 
-    def _each(self, nodes: list[ast.expr]) -> Iterator[Atom]:
+    def _expressions(self, nodes: list[ast.expr]) -> Iterator[RouteTarget]:
         for node in nodes:
             yield from self._expression(node)
 
-    def _variable(self, name: str) -> Iterator[Atom]:
-        if name in self._reading:
+    def _variable(self, name: str) -> Iterator[RouteTarget]:
+        if name in self._visiting:
             return
-        self._reading.add(name)
-        for value in self._local[name]:
+        self._visiting.add(name)
+        for value in self._assigned[name]:
             if value is None:
                 yield UNKNOWN
             else:
                 yield from self._expression(value)
-        self._reading.discard(name)
+        self._visiting.discard(name)
 
-    def _pattern(self, parts: list[ast.expr]) -> Atom:
+    def _pattern(self, parts: list[ast.expr]) -> RouteTarget:
         """Return an f-string as a pattern; one without a fixed part says nothing."""
-        fixed = "".join(str(p.value) for p in parts if isinstance(p, ast.Constant))
+        constant_text = "".join(
+            str(p.value) for p in parts if isinstance(p, ast.Constant)
+        )
         pieces = [
             re.escape(str(part.value))
             if isinstance(part, ast.Constant)
             else self._alternatives(part)
             for part in parts
         ]
-        return re.compile("".join(pieces), re.DOTALL) if fixed else UNKNOWN
+        return re.compile("".join(pieces), re.DOTALL) if constant_text else UNKNOWN
 
     def _alternatives(self, part: ast.expr) -> str:
         if isinstance(part, ast.FormattedValue) and part.format_spec is None:
-            atoms = list(self._expression(part.value))
-            texts = [re.escape(atom) for atom in atoms if isinstance(atom, str)]
-            if texts and len(texts) == len(atoms):
+            targets = list(self._expression(part.value))
+            texts = [re.escape(target) for target in targets if isinstance(target, str)]
+            if texts and len(texts) == len(targets):
                 return f"(?:{'|'.join(texts)})"
         return ".*"
 
-    def _call(self, node: ast.Call) -> Iterator[Atom]:
+    def _call(self, node: ast.Call) -> Iterator[RouteTarget]:
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
             yield from self._entries(node.func.value)
-            yield from self._each(node.args[1:])
+            yield from self._expressions(node.args[1:])
             return
-        called = self._value(node.func)
-        if called is Stop:
+        callee = self._value(node.func)
+        if callee is Stop:
             yield Stop
-        elif not any(called is signal for signal in _SIGNALS):
+        elif not any(callee is signal for signal in _SIGNALS):
             yield UNKNOWN
 
-    def _entries(self, table: ast.expr) -> Iterator[Atom]:
+    def _entries(self, table: ast.expr) -> Iterator[RouteTarget]:
         """Yield what a dict holds, written out or found by its name."""
         if isinstance(table, ast.Dict):
-            yield from self._each(table.values)
+            yield from self._expressions(table.values)
             return
         found = self._value(table)
         if not isinstance(found, dict):  # others might run code
             yield UNKNOWN
             return
         for value in found.values():
-            yield from _atoms_of(value)
+            yield from _targets_of_value(value)
 
     def _value(self, node: ast.expr) -> object:
         """Look a dotted name up, without running anything."""
         match node:
             case ast.Name(id=name):
-                return self._outer.get(name, _MISSING)
+                return self._outer_names.get(name, _MISSING)
             case ast.Attribute(value=owner, attr=name):
-                return _member(self._value(owner), name)
+                return _static_member(self._value(owner), name)
             case _:
                 return _MISSING
 
 
-def _member(owner: object, name: str) -> object:
+def _static_member(owner: object, name: str) -> object:
     match owner:
         case EnumType():
             return owner.__members__.get(name, _MISSING)
@@ -269,7 +278,7 @@ def _member(owner: object, name: str) -> object:
             return _MISSING
 
 
-def _atoms_of(value: object) -> Iterator[Atom]:
+def _targets_of_value(value: object) -> Iterator[RouteTarget]:
     if isinstance(value, str):
         yield str.__str__(value)
     elif value is Stop or isinstance(value, Stop):
@@ -280,7 +289,7 @@ def _atoms_of(value: object) -> Iterator[Atom]:
         yield UNKNOWN
 
 
-def _outer_names(func: Any) -> dict[str, object]:
+def _global_and_closure_names(func: Any) -> dict[str, object]:
     names: dict[str, object] = dict(getattr(func, "__globals__", {}))
     cells = getattr(func, "__closure__", None) or ()
     for name, cell in zip(func.__code__.co_freevars, cells, strict=False):
@@ -291,20 +300,20 @@ def _outer_names(func: Any) -> dict[str, object]:
     return names
 
 
-def _assignments(node: Function) -> dict[str, list[ast.expr | None]]:
+def _assignments(node: Definition) -> dict[str, list[ast.expr | None]]:
     """Return local names with all that is assigned to them; None cannot be read."""
     found: dict[str, list[ast.expr | None]] = {
-        one.arg: [None] for one in ast.walk(node.args) if isinstance(one, ast.arg)
+        child.arg: [None] for child in ast.walk(node.args) if isinstance(child, ast.arg)
     }
     values: dict[int, ast.expr | None] = {}
-    for one in ast.walk(node):
-        if isinstance(one, ast.Assign):
-            values.update({id(target): one.value for target in one.targets})
-        elif isinstance(one, (ast.AnnAssign, ast.NamedExpr)):
-            values[id(one.target)] = one.value
-    for one in ast.walk(node):
-        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
-            found.setdefault(one.id, []).append(values.get(id(one)))
+    for child in ast.walk(node):
+        if isinstance(child, ast.Assign):
+            values.update({id(target): child.value for target in child.targets})
+        elif isinstance(child, (ast.AnnAssign, ast.NamedExpr)):
+            values[id(child.target)] = child.value
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            found.setdefault(child.id, []).append(values.get(id(child)))
     return found
 
 
@@ -316,8 +325,10 @@ def _literals(annotation: ast.expr | None) -> Iterator[str]:
                 ast.Subscript(value=ast.Name(id="Literal"))
                 | ast.Subscript(value=ast.Attribute(attr="Literal"))
             ):
-                for one in ast.walk(node.slice):
-                    if isinstance(one, ast.Constant) and isinstance(one.value, str):
-                        yield one.value
+                for literal in ast.walk(node.slice):
+                    if isinstance(literal, ast.Constant) and isinstance(
+                        literal.value, str
+                    ):
+                        yield literal.value
             case _:
                 pass

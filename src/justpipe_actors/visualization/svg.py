@@ -14,21 +14,21 @@ from .ast import VisualAST, VisualNode, VisualNodeKind
 from .layout import Box, Line, Point
 from .renderer import MermaidTheme, Paint, ThemedRenderer
 from .svg_scene import (
-    INSIDE,
-    LOOP,
-    STACK,
+    CHILD_PADDING,
+    LOOP_WIDTH,
+    STACK_OFFSET,
     Axis,
+    EdgeStyle,
     Figure,
-    Picture,
-    Sort,
-    Tie,
-    Way,
-    picture_of,
+    FigureKind,
+    Scene,
+    SceneEdge,
+    build_scene,
 )
-from .text import FONT, SMALL, xml
+from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, escape_xml
 
 
-SLATE = "#64748b"
+OUTLINE_COLOR = "#64748b"
 """Outline of what is not a step."""
 
 
@@ -39,18 +39,20 @@ def number(value: float) -> str:
 
 def draw_figure(figure: Figure, at: Point, theme: MermaidTheme) -> Iterator[str]:
     """Yield the elements of one figure around its centre."""
-    match figure.sort:
-        case Sort.NODE:
+    match figure.kind:
+        case FigureKind.NODE:
             assert figure.node is not None
             yield from _draw_node(figure, figure.node, at, theme)
-        case Sort.START:
-            yield from _dot(at, theme.paint("startEnd"), "M-3.5 -5L5.5 0L-3.5 5Z")
-        case Sort.END:
-            yield from _dot(at, theme.paint("startEnd"), "M-4 -4H4V4H-4Z")
-        case Sort.HOOK:
+        case FigureKind.START:
+            yield from _terminal_marker(
+                at, theme.paint("startEnd"), "M-3.5 -5L5.5 0L-3.5 5Z"
+            )
+        case FigureKind.END:
+            yield from _terminal_marker(at, theme.paint("startEnd"), "M-4 -4H4V4H-4Z")
+        case FigureKind.HOOK:
             yield from _hook(figure, at)
-        case Sort.UNKNOWN:
-            yield from _question(at, theme.paint("switch"))
+        case FigureKind.UNKNOWN:
+            yield from _unknown_marker(at, theme.paint("switch"))
 
 
 def _draw_node(
@@ -59,21 +61,21 @@ def _draw_node(
     group = "isolated" if node.is_isolated else node.kind.value
     paint = theme.paint(group)
     width, height = figure.box.width, figure.box.height
-    yield f'<g data-step="{xml(node.name)}">'
-    yield f"<title>{xml(_about(node))}</title>"
-    if figure.cards:
-        width, height = width - figure.cards, height - figure.cards
-        at = Point(at.x - STACK, at.y - STACK)
-        for shift in (2 * STACK, STACK):
+    yield f'<g data-step="{escape_xml(node.name)}">'
+    yield f"<title>{escape_xml(_tooltip(node))}</title>"
+    if figure.stack_offset:
+        width, height = width - figure.stack_offset, height - figure.stack_offset
+        at = Point(at.x - STACK_OFFSET, at.y - STACK_OFFSET)
+        for shift in (2 * STACK_OFFSET, STACK_OFFSET):
             behind = Point(at.x + shift, at.y + shift)
             yield _shape(node, behind, width, height, paint)
     yield _shape(node, at, width, height, paint)
-    yield from _marks(node, at, width, height, paint)
-    yield _name(figure, node, at, height, paint)
+    yield from _kind_marks(node, at, width, height, paint)
+    yield _name_text(figure, node, at, height, paint)
     yield "</g>"
 
 
-def _about(node: VisualNode) -> str:
+def _tooltip(node: VisualNode) -> str:
     kind = "worker of a map" if node.is_map_target else node.kind.value
     doc = str(node.metadata.get("doc", ""))
     return f"{node.name} ({kind})" + (f": {doc}" if doc else "")
@@ -112,7 +114,7 @@ def _hexagon(at: Point, width: float, height: float) -> str:
     )
 
 
-def _marks(
+def _kind_marks(
     node: VisualNode, at: Point, width: float, height: float, paint: Paint
 ) -> Iterator[str]:
     """Yield what tells the kind at a glance, besides shape and colour."""
@@ -130,124 +132,128 @@ def _marks(
             yield f'<circle cx="{number(x)}" cy="{number(at.y)}" r="2" {line}/>'
 
 
-def _name(
+def _name_text(
     figure: Figure, node: VisualNode, at: Point, height: float, paint: Paint
 ) -> str:
     is_streaming = node.kind is VisualNodeKind.STREAMING
     x = at.x - 9 if is_streaming else at.x
-    y = at.y if figure.inside is None else at.y - height / 2 + 17
+    y = at.y if figure.child_scene is None else at.y - height / 2 + 17
     return (
-        f'<text x="{number(x)}" y="{number(y + FONT * 0.35)}" font-size="{number(FONT)}"'
-        f' font-weight="600" fill="{paint.color}">{xml(figure.text)}</text>'
+        f'<text x="{number(x)}" y="{number(y + NAME_FONT_SIZE * 0.35)}" font-size="{number(NAME_FONT_SIZE)}"'
+        f' font-weight="600" fill="{paint.color}">{escape_xml(figure.text)}</text>'
     )
 
 
-def _dot(at: Point, paint: Paint, sign: str) -> Iterator[str]:
+def _terminal_marker(at: Point, paint: Paint, icon: str) -> Iterator[str]:
     yield (
         f'<g transform="translate({number(at.x)} {number(at.y)})">'
         f'<circle r="12" fill="{paint.fill}" stroke="{paint.stroke}" stroke-width="1.8"/>'
-        f'<path d="{sign}" fill="{paint.stroke}"/></g>'
+        f'<path d="{icon}" fill="{paint.stroke}"/></g>'
     )
 
 
 def _hook(figure: Figure, at: Point) -> Iterator[str]:
-    style = f'fill="#f8fafc" stroke="{SLATE}" stroke-width="1" stroke-dasharray="3 2"'
+    style = f'fill="#f8fafc" stroke="{OUTLINE_COLOR}" stroke-width="1" stroke-dasharray="3 2"'
     yield _rectangle(at, figure.box.width, figure.box.height, 4.0, style)
     yield (
-        f'<text x="{number(at.x)}" y="{number(at.y + SMALL * 0.35)}"'
-        f' font-size="{number(SMALL)}" fill="#475569">{xml(figure.text)}</text>'
+        f'<text x="{number(at.x)}" y="{number(at.y + LABEL_FONT_SIZE * 0.35)}"'
+        f' font-size="{number(LABEL_FONT_SIZE)}" fill="#475569">{escape_xml(figure.text)}</text>'
     )
 
 
-def _question(at: Point, paint: Paint) -> Iterator[str]:
+def _unknown_marker(at: Point, paint: Paint) -> Iterator[str]:
     yield (
         f'<circle cx="{number(at.x)}" cy="{number(at.y)}" r="12" fill="{paint.fill}"'
         f' stroke="{paint.stroke}" stroke-width="1.4" stroke-dasharray="4 3"/>'
     )
     yield (
-        f'<text x="{number(at.x)}" y="{number(at.y + FONT * 0.35)}"'
-        f' font-size="{number(FONT)}" fill="{paint.color}">?</text>'
+        f'<text x="{number(at.x)}" y="{number(at.y + NAME_FONT_SIZE * 0.35)}"'
+        f' font-size="{number(NAME_FONT_SIZE)}" fill="{paint.color}">?</text>'
     )
 
 
-HEAD = (8.0, 4.0)
+ARROW_HEAD = (8.0, 4.0)
 """An arrow head's length and half its width."""
 
 
-def draw_line(line: Line, tie: Tie, theme: MermaidTheme, axis: Axis) -> str:
+def draw_line(line: Line, edge: SceneEdge, theme: MermaidTheme, axis: Axis) -> str:
     """Return a line and its arrow head; it leaves and arrives at right angles."""
     points = list(line.points)
     tip, before = points[-1], points[-2]
     side = 1.0 if tip.y < before.y else -1.0
     points[-1] = Point(tip.x, tip.y + side * 6)
-    path = "M" + _xy(axis.turn(points[0]))
-    for one, next_ in pairwise(points):
-        path += _segment(one, next_, axis)
-    length, half = HEAD
+    path = "M" + _coordinates(axis.rotate(points[0]))
+    for start, end in pairwise(points):
+        path += _segment(start, end, axis)
+    length, half = ARROW_HEAD
     base = tip.y + side * length
     ends = [tip, Point(tip.x - half, base), Point(tip.x + half, base)]
-    return _stroke(path, [axis.turn(end) for end in ends], tie.way, theme)
+    return _stroke(path, [axis.rotate(end) for end in ends], edge.style, theme)
 
 
-def draw_loop(box: Box, at: Point, tie: Tie, theme: MermaidTheme, axis: Axis) -> str:
+def draw_loop(
+    box: Box, at: Point, edge: SceneEdge, theme: MermaidTheme, axis: Axis
+) -> str:
     """Return a line from a step to itself, beside its box."""
-    box, at = axis.turned_box(box), axis.turn(at)
+    box, at = axis.rotate_box(box), axis.rotate(at)
     x = at.x + box.width / 2
-    far, length, half = x + LOOP * 1.25, *HEAD
+    far, length, half = x + LOOP_WIDTH * 1.25, *ARROW_HEAD
     begin, tip = Point(x, at.y + 9), Point(x, at.y - 9)
     bends = (Point(far, begin.y), Point(far, tip.y), Point(x + 6, tip.y))
-    path = f"M{_xy(axis.turn(begin))}C" + " ".join(_xy(axis.turn(b)) for b in bends)
+    path = f"M{_coordinates(axis.rotate(begin))}C" + " ".join(
+        _coordinates(axis.rotate(b)) for b in bends
+    )
     ends = [tip, Point(x + length, tip.y - half), Point(x + length, tip.y + half)]
-    return _stroke(path, [axis.turn(end) for end in ends], tie.way, theme)
+    return _stroke(path, [axis.rotate(end) for end in ends], edge.style, theme)
 
 
-def draw_label(at: Point, tie: Tie, theme: MermaidTheme) -> Iterator[str]:
+def draw_label(at: Point, edge: SceneEdge, theme: MermaidTheme) -> Iterator[str]:
     """Yield the text on a line, on a plate that hides the line behind it."""
     paint = theme.paint("switch")
-    height, width = sorted(tie.link.label or (0.0, 0.0))
+    height, width = sorted(edge.link.label or (0.0, 0.0))
     yield (
         f'<rect x="{number(at.x - width / 2)}" y="{number(at.y - height / 2)}"'
         f' width="{number(width)}" height="{number(height)}" rx="{number(height / 2)}"'
         f' fill="#ffffff" stroke="{paint.stroke}" stroke-width="0.8"/>'
     )
     yield (
-        f'<text x="{number(at.x)}" y="{number(at.y + SMALL * 0.35)}"'
-        f' font-size="{number(SMALL)}" fill="{paint.color}">{xml(tie.text)}</text>'
+        f'<text x="{number(at.x)}" y="{number(at.y + LABEL_FONT_SIZE * 0.35)}"'
+        f' font-size="{number(LABEL_FONT_SIZE)}" fill="{paint.color}">{escape_xml(edge.text)}</text>'
     )
 
 
-def _segment(one: Point, next_: Point, axis: Axis) -> str:
-    if abs(one.x - next_.x) < 0.5:
-        return f"L{_xy(axis.turn(next_))}"
-    middle = (one.y + next_.y) / 2
-    bends = (Point(one.x, middle), Point(next_.x, middle), next_)
-    return "C" + " ".join(_xy(axis.turn(bend)) for bend in bends)
+def _segment(start: Point, end: Point, axis: Axis) -> str:
+    if abs(start.x - end.x) < 0.5:
+        return f"L{_coordinates(axis.rotate(end))}"
+    middle = (start.y + end.y) / 2
+    bends = (Point(start.x, middle), Point(end.x, middle), end)
+    return "C" + " ".join(_coordinates(axis.rotate(bend)) for bend in bends)
 
 
-def _stroke(path: str, head: list[Point], way: Way, theme: MermaidTheme) -> str:
-    color, width, dash = _style(way, theme)
+def _stroke(path: str, head: list[Point], style: EdgeStyle, theme: MermaidTheme) -> str:
+    color, width, dash = _style(style, theme)
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     tip, *ends = head
     return (
         f'<path d="{path}" fill="none" stroke="{color}" stroke-width="{width}"{dashes}/>'
-        f'<path d="M{_xy(tip)}{"".join(f"L{_xy(end)}" for end in ends)}Z"'
+        f'<path d="M{_coordinates(tip)}{"".join(f"L{_coordinates(end)}" for end in ends)}Z"'
         f' fill="{color}"/>'
     )
 
 
-def _style(way: Way, theme: MermaidTheme) -> tuple[str, str, str]:
-    match way:
-        case Way.FLOW:
-            return SLATE, "1.6", ""
-        case Way.EDGE:
+def _style(style: EdgeStyle, theme: MermaidTheme) -> tuple[str, str, str]:
+    match style:
+        case EdgeStyle.FLOW:
+            return OUTLINE_COLOR, "1.6", ""
+        case EdgeStyle.TERMINAL:
             return "#94a3b8", "1.3", ""
-        case Way.EACH:
+        case EdgeStyle.MAP:
             return theme.map_stroke, "1.8", "2 4"
-        case Way.MAYBE:
+        case EdgeStyle.DYNAMIC:
             return theme.switch_stroke, "1.4", "6 4"
 
 
-def _xy(point: Point) -> str:
+def _coordinates(point: Point) -> str:
     return f"{number(point.x)} {number(point.y)}"
 
 
@@ -257,7 +263,7 @@ MARGIN = 12.0
 FONTS = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 """Whatever the reader's machine shows its own text in."""
 
-SIDEWAYS = ("LR", "RL")
+HORIZONTAL_DIRECTIONS = ("LR", "RL")
 """Directions that are drawn from left to right; the others from top to bottom."""
 
 
@@ -266,20 +272,22 @@ class SvgRenderer(ThemedRenderer):
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return a drawing that exists already, as text."""
-        axis = Axis.RIGHT if self._theme.direction in SIDEWAYS else Axis.DOWN
-        picture = picture_of(ast, axis)
+        axis = (
+            Axis.RIGHT if self._theme.direction in HORIZONTAL_DIRECTIONS else Axis.DOWN
+        )
+        scene = build_scene(ast, axis)
         lines = [
-            _opening(max(picture.width, MARGIN), max(picture.height, MARGIN)),
-            f"<title>{xml(_summary(ast))}</title>",
+            _svg_tag(max(scene.width, MARGIN), max(scene.height, MARGIN)),
+            f"<title>{escape_xml(_summary(ast))}</title>",
             f'<g transform="translate({number(MARGIN)} {number(MARGIN)})">',
-            *_drawn(picture, self._theme, axis),
+            *_draw_scene(scene, self._theme, axis),
             "</g>",
             "</svg>",
         ]
         return "\n".join(lines) + "\n"
 
 
-def _opening(width: float, height: float) -> str:
+def _svg_tag(width: float, height: float) -> str:
     width, height = width + 2 * MARGIN, height + 2 * MARGIN
     return (
         '<svg xmlns="http://www.w3.org/2000/svg"'
@@ -293,34 +301,40 @@ def _summary(ast: VisualAST) -> str:
     return f"Pipeline of {len(ast.nodes)} steps: {', '.join(ast.nodes)}"
 
 
-def _drawn(picture: Picture, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
-    for line in picture.lines:
-        yield draw_line(line, picture.ties[id(line.link)], theme, axis)
-    for figure, at in picture.figures:
+def _draw_scene(scene: Scene, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
+    for line in scene.lines:
+        yield draw_line(line, scene.edges[id(line.link)], theme, axis)
+    for figure, at in scene.figures:
         yield from draw_figure(figure, at, theme)
-        if figure.inside is not None:
-            yield f'<g transform="{_inside(figure, figure.inside, at)}">'
-            yield from _drawn(figure.inside, theme, axis)
+        if figure.child_scene is not None:
+            yield f'<g transform="{_child_transform(figure, figure.child_scene, at)}">'
+            yield from _draw_scene(figure.child_scene, theme, axis)
             yield "</g>"
-    yield from _loops(picture, theme, axis)
-    for line in picture.lines:
+    yield from _loops(scene, theme, axis)
+    for line in scene.lines:
         if line.label is not None:
-            tie = picture.ties[id(line.link)]
-            yield from draw_label(axis.turn(line.label), tie, theme)
+            edge = scene.edges[id(line.link)]
+            yield from draw_label(axis.rotate(line.label), edge, theme)
 
 
-def _inside(figure: Figure, inside: Picture, at: Point) -> str:
-    x = at.x - (inside.width + figure.cards) / 2
-    y = at.y + figure.box.height / 2 - figure.cards - inside.height - INSIDE[2]
+def _child_transform(figure: Figure, child_scene: Scene, at: Point) -> str:
+    x = at.x - (child_scene.width + figure.stack_offset) / 2
+    y = (
+        at.y
+        + figure.box.height / 2
+        - figure.stack_offset
+        - child_scene.height
+        - CHILD_PADDING[2]
+    )
     return f"translate({number(x)} {number(y)})"
 
 
-def _loops(picture: Picture, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
-    ties = {
-        tie.link.source: tie
-        for tie in picture.ties.values()
-        if tie.link.source == tie.link.target
+def _loops(scene: Scene, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
+    edges = {
+        edge.link.source: edge
+        for edge in scene.edges.values()
+        if edge.link.source == edge.link.target
     }
-    for figure, at in picture.figures:
-        if figure.box.key in ties:
-            yield draw_loop(figure.box, at, ties[figure.box.key], theme, axis)
+    for figure, at in scene.figures:
+        if figure.box.key in edges:
+            yield draw_loop(figure.box, at, edges[figure.box.key], theme, axis)

@@ -16,104 +16,114 @@ import attrs
 from ..specs import BarrierType
 from .ast import VisualAST, VisualEdge, VisualExit, VisualNode, VisualNodeKind
 from .layout import Box, Line, Link, Point, arrange
-from .text import FONT, SMALL, shortened, text_width
+from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, shorten_middle, text_width
 
 
-class Way(Enum):
+class EdgeStyle(Enum):
     """What a line means."""
 
     FLOW = "flow"
-    EDGE = "edge"
-    EACH = "each"
-    MAYBE = "maybe"
+    TERMINAL = "edge"
+    MAP = "each"
+    DYNAMIC = "maybe"
 
 
 @attrs.frozen(eq=False)
-class Tie:
+class SceneEdge:
     """One line."""
 
     link: Link
     """Between which figures."""
-    way: Way
+    style: EdgeStyle
     """What it means."""
     text: str = ""
     """What is written on it."""
 
 
-def ties_of(ast: VisualAST) -> Iterator[Tie]:
+def scene_edges(ast: VisualAST) -> Iterator[SceneEdge]:
     """Yield the lines of a drawing, each between two figures."""
     ids = {name: node.id for name, node in ast.nodes.items()}
-    yield from _hook_ties("startup", len(ast.startup_hooks))
-    shown = ast.connected
-    if ast.startup_hooks and shown:
+    yield from _hook_edges("startup", len(ast.startup_hooks))
+    connected = ast.connected
+    if ast.startup_hooks and connected:
         last = f"startup {len(ast.startup_hooks) - 1}"
-        yield Tie(Link(last, "start"), Way.EDGE)
-    for node in shown:
+        yield SceneEdge(Link(last, "start"), EdgeStyle.TERMINAL)
+    for node in connected:
         if node.is_entry:
-            yield Tie(Link("start", node.id), Way.EDGE)
-    yield from _edge_ties(ast, ids)
-    for node in shown:
+            yield SceneEdge(Link("start", node.id), EdgeStyle.TERMINAL)
+    yield from _step_edges(ast, ids)
+    for node in connected:
         if node.has_unknown_routes:
-            yield Tie(Link(node.id, f"any {node.id}", weight=1), Way.MAYBE)
+            yield SceneEdge(
+                Link(node.id, f"any {node.id}", weight=1), EdgeStyle.DYNAMIC
+            )
         if node.is_terminal:
-            yield Tie(Link(node.id, "end", weight=0), Way.EDGE)
+            yield SceneEdge(Link(node.id, "end", weight=0), EdgeStyle.TERMINAL)
     if ast.shutdown_hooks and ast.has_end:
-        yield Tie(Link("end", "shutdown 0"), Way.EDGE)
-    yield from _hook_ties("shutdown", len(ast.shutdown_hooks))
+        yield SceneEdge(Link("end", "shutdown 0"), EdgeStyle.TERMINAL)
+    yield from _hook_edges("shutdown", len(ast.shutdown_hooks))
 
 
-def _hook_ties(role: str, count: int) -> Iterator[Tie]:
-    for one, next_ in pairwise(range(count)):
-        yield Tie(Link(f"{role} {one}", f"{role} {next_}"), Way.EDGE)
+def _hook_edges(role: str, count: int) -> Iterator[SceneEdge]:
+    for current, following in pairwise(range(count)):
+        yield SceneEdge(
+            Link(f"{role} {current}", f"{role} {following}"), EdgeStyle.TERMINAL
+        )
 
 
-def _edge_ties(ast: VisualAST, ids: dict[str, str]) -> Iterator[Tie]:
+def _step_edges(ast: VisualAST, ids: dict[str, str]) -> Iterator[SceneEdge]:
     """Yield one line for all edges of one kind between the same steps."""
-    labels: dict[tuple[str, str, Way], list[str]] = {}
+    labels: dict[tuple[str, str, EdgeStyle], list[str]] = {}
     maps = {edge.source for edge in ast.edges if edge.is_map_edge}
     for edge in ast.edges:
-        way = Way.EACH if edge.is_map_edge else _way(edge)
-        texts = labels.setdefault((ids[edge.source], ids[edge.target], way), [])
+        style = EdgeStyle.MAP if edge.is_map_edge else _style_of(edge)
+        texts = labels.setdefault((ids[edge.source], ids[edge.target], style), [])
         texts += [edge.label] if edge.label and not edge.is_dynamic else []
-    for one in ast.exits:
-        key = (ids[one.source], "end", _way(one))
-        labels.setdefault(key, []).extend([one.label] if one.label else [])
+    for exit_ in ast.exits:
+        key = (ids[exit_.source], "end", _style_of(exit_))
+        labels.setdefault(key, []).extend([exit_.label] if exit_.label else [])
     after_workers = {ids[name] for name in maps}
-    for (source, target, way), texts in labels.items():
-        is_after = way is Way.FLOW and source in after_workers
-        yield _tie(source, target, way, shortened(", ".join(texts)), is_after=is_after)
+    for (source, target, style), texts in labels.items():
+        is_after = style is EdgeStyle.FLOW and source in after_workers
+        yield _scene_edge(
+            source, target, style, shorten_middle(", ".join(texts)), is_after=is_after
+        )
 
 
-def _way(edge: VisualEdge | VisualExit) -> Way:
-    return Way.MAYBE if edge.is_dynamic else Way.FLOW
+def _style_of(edge: VisualEdge | VisualExit) -> EdgeStyle:
+    return EdgeStyle.DYNAMIC if edge.is_dynamic else EdgeStyle.FLOW
 
 
-def _tie(source: str, target: str, way: Way, text: str, *, is_after: bool) -> Tie:
+def _scene_edge(
+    source: str, target: str, style: EdgeStyle, text: str, *, is_after: bool
+) -> SceneEdge:
     """Return a line; what follows a map stands below the map's worker."""
     link = Link(
         source,
         target,
-        label=(text_width(text, SMALL) + 12, SMALL + 7) if text else None,
-        weight=0 if target == "end" else 1 if way is Way.MAYBE else 2,
+        label=(text_width(text, LABEL_FONT_SIZE) + 12, LABEL_FONT_SIZE + 7)
+        if text
+        else None,
+        weight=0 if target == "end" else 1 if style is EdgeStyle.DYNAMIC else 2,
         ranks=2 if is_after else 1,
-        may_turn=way is Way.MAYBE,
+        may_reverse=style is EdgeStyle.DYNAMIC,
     )
-    return Tie(link, way, text)
+    return SceneEdge(link, style, text)
 
 
-HEIGHT = 36.0
+STEP_HEIGHT = 36.0
 """Of a step."""
 
-DOT = 26.0
+MARKER_SIZE = 26.0
 """Across the start and the end."""
 
-LOOP = 24.0
+LOOP_WIDTH = 24.0
 """How far a line from a step to itself stands out beside it."""
 
-STACK = 5.0
+STACK_OFFSET = 5.0
 """By how much each card of a map's worker stands out behind the one before it."""
 
-INSIDE = (18.0, 34.0, 18.0)
+CHILD_PADDING = (18.0, 34.0, 18.0)
 """Room around a picture in its figure: beside it, above it, below it."""
 
 _PADDING = {
@@ -125,7 +135,7 @@ _PADDING = {
 }
 
 
-class Sort(Enum):
+class FigureKind(Enum):
     """What a figure stands for."""
 
     NODE = "node"
@@ -141,22 +151,22 @@ class Axis(Enum):
     DOWN = "down"
     RIGHT = "right"
 
-    def turn(self, point: Point) -> Point:
+    def rotate(self, point: Point) -> Point:
         """Return where a place of the layout is drawn."""
         return point if self is Axis.DOWN else Point(point.y, point.x)
 
-    def turned_box(self, box: Box) -> Box:
+    def rotate_box(self, box: Box) -> Box:
         """Return what room a box takes in the layout."""
         if self is Axis.DOWN:
             return box
         return Box(box.key, box.height, box.width)
 
-    def turned(self, tie: Tie) -> Tie:
+    def rotate_edge(self, edge: SceneEdge) -> SceneEdge:
         """Return a line whose label is measured for the layout."""
-        label = tie.link.label
+        label = edge.link.label
         if self is Axis.DOWN or label is None:
-            return tie
-        return attrs.evolve(tie, link=attrs.evolve(tie.link, label=label[::-1]))
+            return edge
+        return attrs.evolve(edge, link=attrs.evolve(edge.link, label=label[::-1]))
 
 
 @attrs.frozen(eq=False)
@@ -165,30 +175,34 @@ class Figure:
 
     box: Box
     """Its size, in the drawing's own direction."""
-    sort: Sort
+    kind: FigureKind
     """What it stands for."""
     text: str = ""
     """What is written in it."""
     node: VisualNode | None = None
     """The step, when it stands for one."""
-    inside: Picture | None = None
+    child_scene: Scene | None = None
     """The picture of its child pipe."""
 
     @property
-    def cards(self) -> float:
+    def stack_offset(self) -> float:
         """How far other cards stand out behind it, to the right and below."""
-        return 2 * STACK if self.node is not None and self.node.is_map_target else 0.0
+        return (
+            2 * STACK_OFFSET
+            if self.node is not None and self.node.is_map_target
+            else 0.0
+        )
 
 
 @attrs.frozen(eq=False)
-class Picture:
+class Scene:
     """Figures and lines in their places."""
 
     figures: Sequence[tuple[Figure, Point]]
     """With their centres."""
     lines: Sequence[Line]
     """Downwards; they are turned when they are drawn."""
-    ties: Mapping[int, Tie]
+    edges: Mapping[int, SceneEdge]
     """What each line is, by the id of its link."""
     width: float
     """Pixels."""
@@ -196,29 +210,38 @@ class Picture:
     """Pixels."""
 
 
-def picture_of(ast: VisualAST, axis: Axis = Axis.DOWN) -> Picture:
+def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
     """Return a drawing's figures, in their places."""
     figures = list(_figures(ast, axis))
-    ties = [axis.turned(tie) for tie in ties_of(ast)]
-    loops = {t.link.source for t in ties if t.link.source == t.link.target}
-    boxes = [_with_room(axis.turned_box(one.box), loops) for one in figures]
-    layout = arrange(boxes, [tie.link for tie in ties])
-    size = axis.turn(Point(layout.width + (LOOP if loops else 0.0), layout.height))
-    alone = [node for node in ast.nodes.values() if node.is_isolated]
-    apart = _apart([_node_figure(node, axis) for node in alone], size)
-    sizes = [(at.x + f.box.width / 2, at.y + f.box.height / 2) for f, at in apart]
-    places = {key: axis.turn(at) for key, at in layout.places.items()}
-    return Picture(
-        figures=[*((one, places[one.box.key]) for one in figures), *apart],
+    edges = [axis.rotate_edge(edge) for edge in scene_edges(ast)]
+    loops = {t.link.source for t in edges if t.link.source == t.link.target}
+    boxes = [_with_room(axis.rotate_box(figure.box), loops) for figure in figures]
+    layout = arrange(boxes, [edge.link for edge in edges])
+    size = axis.rotate(
+        Point(layout.width + (LOOP_WIDTH if loops else 0.0), layout.height)
+    )
+    isolated_nodes = [node for node in ast.nodes.values() if node.is_isolated]
+    isolated_figures = _place_isolated(
+        [_node_figure(node, axis) for node in isolated_nodes], size
+    )
+    sizes = [
+        (at.x + f.box.width / 2, at.y + f.box.height / 2) for f, at in isolated_figures
+    ]
+    centres = {key: axis.rotate(at) for key, at in layout.centres.items()}
+    return Scene(
+        figures=[
+            *((figure, centres[figure.box.key]) for figure in figures),
+            *isolated_figures,
+        ],
         lines=layout.lines,
-        ties={id(tie.link): tie for tie in ties},
+        edges={id(edge.link): edge for edge in edges},
         width=max([size.x, *(width for width, _ in sizes)]),
         height=max([size.y, *(height for _, height in sizes)]),
     )
 
 
 def _with_room(box: Box, loops: set[str]) -> Box:
-    return attrs.evolve(box, beside=LOOP) if box.key in loops else box
+    return attrs.evolve(box, side_room=LOOP_WIDTH) if box.key in loops else box
 
 
 # -- figures
@@ -226,59 +249,63 @@ def _with_room(box: Box, loops: set[str]) -> Box:
 
 def _figures(ast: VisualAST, axis: Axis) -> Iterator[Figure]:
     yield from _hooks("startup", ast.startup_hooks)
-    shown = ast.connected
-    if shown:
-        yield Figure(Box("start", DOT, DOT), Sort.START)
-    for node in _in_order(ast, shown):
+    connected = ast.connected
+    if connected:
+        yield Figure(Box("start", MARKER_SIZE, MARKER_SIZE), FigureKind.START)
+    for node in _in_order(ast, connected):
         yield _node_figure(node, axis)
         if node.has_unknown_routes:
-            yield Figure(Box(f"any {node.id}", DOT, DOT), Sort.UNKNOWN, "?")
+            yield Figure(
+                Box(f"any {node.id}", MARKER_SIZE, MARKER_SIZE), FigureKind.UNKNOWN, "?"
+            )
     if ast.has_end:
-        yield Figure(Box("end", DOT, DOT), Sort.END)
+        yield Figure(Box("end", MARKER_SIZE, MARKER_SIZE), FigureKind.END)
     yield from _hooks("shutdown", ast.shutdown_hooks)
 
 
-def _in_order(ast: VisualAST, shown: Sequence[VisualNode]) -> list[VisualNode]:
+def _in_order(ast: VisualAST, connected: Sequence[VisualNode]) -> list[VisualNode]:
     """Return nodes as their edges name them, which is how their author did."""
     named = [end for edge in ast.edges for end in (edge.source, edge.target)]
-    place = {name: index for index, name in enumerate(dict.fromkeys(named))}
-    return sorted(shown, key=lambda node: place.get(node.name, len(place)))
+    positions = {name: index for index, name in enumerate(dict.fromkeys(named))}
+    return sorted(connected, key=lambda node: positions.get(node.name, len(positions)))
 
 
 def _hooks(role: str, names: Sequence[str]) -> Iterator[Figure]:
     for index, name in enumerate(names):
-        text = shortened(name)
-        box = Box(f"{role} {index}", text_width(text, SMALL) + 24, 24.0)
-        yield Figure(box, Sort.HOOK, text)
+        text = shorten_middle(name)
+        box = Box(f"{role} {index}", text_width(text, LABEL_FONT_SIZE) + 24, 24.0)
+        yield Figure(box, FigureKind.HOOK, text)
 
 
 def _node_figure(node: VisualNode, axis: Axis) -> Figure:
-    text = shortened(node.name)
+    text = shorten_middle(node.name)
     if node.barrier_type is BarrierType.ANY:
         text += " (any)"
-    width = text_width(text, FONT) + _PADDING[node.kind]
-    height = HEIGHT
-    inside = None
+    width = text_width(text, NAME_FONT_SIZE) + _PADDING[node.kind]
+    height = STEP_HEIGHT
+    child_scene = None
     if node.sub_graph is not None:
-        inside = picture_of(node.sub_graph, axis)
-        beside, above, below = INSIDE
-        width = max(width, inside.width + 2 * beside)
-        height = inside.height + above + below
-    extra = 2 * STACK if node.is_map_target else 0.0
+        child_scene = build_scene(node.sub_graph, axis)
+        side_room, above, below = CHILD_PADDING
+        width = max(width, child_scene.width + 2 * side_room)
+        height = child_scene.height + above + below
+    extra = 2 * STACK_OFFSET if node.is_map_target else 0.0
     box = Box(node.id, width + extra, height + extra)
-    return Figure(box, Sort.NODE, text, node, inside)
+    return Figure(box, FigureKind.NODE, text, node, child_scene)
 
 
-def _apart(figures: Sequence[Figure], above: Point) -> list[tuple[Figure, Point]]:
+def _place_isolated(
+    figures: Sequence[Figure], above: Point
+) -> list[tuple[Figure, Point]]:
     """Put what is not connected in rows below the rest."""
     gap = 18.0
-    most = max([above.x, *(figure.box.width for figure in figures)])
+    max_width = max([above.x, *(figure.box.width for figure in figures)])
     x, y, row = 0.0, above.y + (40.0 if above.y else 0.0), 0.0
-    found: list[tuple[Figure, Point]] = []
+    placed: list[tuple[Figure, Point]] = []
     for figure in figures:
         box = figure.box
-        if x and x + box.width > most:
+        if x and x + box.width > max_width:
             x, y, row = 0.0, y + row + gap, 0.0
-        found.append((figure, Point(x + box.width / 2, y + box.height / 2)))
+        placed.append((figure, Point(x + box.width / 2, y + box.height / 2)))
         x, row = x + box.width + gap, max(row, box.height)
-    return found
+    return placed

@@ -7,21 +7,21 @@ import re
 import unicodedata
 
 
-FONT = 13.0
+NAME_FONT_SIZE = 13.0
 """Size of names in SVG, in pixels."""
 
-SMALL = 11.0
+LABEL_FONT_SIZE = 11.0
 """Size of labels and hooks."""
 
-_ENTITIES = {ord(one): f"#{ord(one)};" for one in '#&"<>`\\'}
+_ENTITIES = {ord(char): f"#{ord(char)};" for char in '#&"<>`\\'}
 
 
-def title(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a step's name as it is shown."""
     return name.replace("_", " ").title()
 
 
-def text_of(value: object) -> str:
+def key_text(value: object) -> str:
     """Return a key as text; one that cannot be text is called by its type."""
     try:
         return str(value)
@@ -29,12 +29,12 @@ def text_of(value: object) -> str:
         return type(value).__name__
 
 
-def escape(text: str) -> str:
+def escape_mermaid(text: str) -> str:
     """Return text that means itself between Mermaid's quotes."""
     return _printable(text).translate(_ENTITIES)
 
 
-def xml(text: str) -> str:
+def escape_xml(text: str) -> str:
     """Return text that means itself in XML, between tags and between quotes."""
     return html.escape(_printable(text))
 
@@ -42,24 +42,29 @@ def xml(text: str) -> str:
 def _printable(text: str) -> str:
     """Replace what no drawing can show: XML and UTF-8 refuse some of it."""
     return "".join(
-        one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in text
+        char if char.isprintable() else " " if char.isspace() else "\ufffd"
+        for char in text
     )
 
 
-def flag(text: str) -> str:
+def flag_shape(text: str) -> str:
     """Return Mermaid's flag around text: quoted where it must be, then without spaces."""
-    return f"> {text} ]" if re.fullmatch(r"[\w ]+", text) else f'>"{escape(text)}"]'
+    return (
+        f"> {text} ]"
+        if re.fullmatch(r"[\w ]+", text)
+        else f'>"{escape_mermaid(text)}"]'
+    )
 
 
 def arrow(label: str | None, *, is_dashed: bool) -> str:
     """Return Mermaid's arrow, with its label on it."""
     if label is None:
         return " -.-> " if is_dashed else " --> "
-    text = escape(label) or " "
+    text = escape_mermaid(label) or " "
     return f' -. "{text}" .-> ' if is_dashed else f' -- "{text}" --> '
 
 
-_WIDTHS = {
+_CHAR_WIDTHS = {
     **dict.fromkeys("ijl|'", 0.23),
     **dict.fromkeys('fIrt.,:;!()[]{}/\\-" `', 0.33),
     **dict.fromkeys("mwMW@%", 0.88),
@@ -69,19 +74,19 @@ _WIDTHS = {
 
 def text_width(text: str, size: float) -> float:
     """Estimate how wide text is in a sans-serif font; rather too wide than too narrow."""
-    return size * 1.06 * sum(_width(one) for one in text)
+    return size * 1.06 * sum(_char_width(char) for char in text)
 
 
-def _width(one: str) -> float:
-    if unicodedata.east_asian_width(one) in "WF":
+def _char_width(char: str) -> float:
+    if unicodedata.east_asian_width(char) in "WF":
         return 1.0
-    return _WIDTHS.get(one, 0.7 if one.isupper() else 0.56)
+    return _CHAR_WIDTHS.get(char, 0.7 if char.isupper() else 0.56)
 
 
-def shortened(text: str, most: int = 32) -> str:
+def shorten_middle(text: str, limit: int = 32) -> str:
     """Return text on one line, with its middle left out when it is long."""
     line = " ".join(text.split())
-    if len(line) <= most:
+    if len(line) <= limit:
         return line
-    tail = most // 3
-    return f"{line[: most - tail - 1]}…{line[-tail:]}"
+    tail = limit // 3
+    return f"{line[: limit - tail - 1]}…{line[-tail:]}"

@@ -26,7 +26,7 @@ def laid(links: list[Link], *keys: str) -> Layout:
 def rows(layout: Layout) -> list[list[str]]:
     """Return the keys from top to bottom, each row from left to right."""
     found: dict[float, list[str]] = {}
-    for key, at in sorted(layout.places.items(), key=lambda one: one[1].x):
+    for key, at in sorted(layout.centres.items(), key=lambda one: one[1].x):
         found.setdefault(at.y, []).append(key)
     return [found[y] for y in sorted(found)]
 
@@ -43,18 +43,18 @@ def test_a_chain_is_one_straight_column() -> None:
     layout = laid([Link("a", "b"), Link("b", "c")])
 
     assert rows(layout) == [["a"], ["b"], ["c"]]
-    assert {at.x for at in layout.places.values()} == {30}
+    assert {at.x for at in layout.centres.values()} == {30}
     for line in layout.lines:
         first, last = line.points
         assert first.x == last.x
-        assert first.y == layout.places[line.link.source].y + 15
-        assert last.y == layout.places[line.link.target].y - 15
+        assert first.y == layout.centres[line.link.source].y + 15
+        assert last.y == layout.centres[line.link.target].y - 15
 
 
 def test_a_diamond_is_symmetric() -> None:
     """The two ends stand in the middle between the two sides."""
     layout = laid([Link("a", "b"), Link("a", "c"), Link("b", "d"), Link("c", "d")])
-    at = layout.places
+    at = layout.centres
 
     assert rows(layout) == [["a"], ["b", "c"], ["d"]]
     assert at["a"].x == at["d"].x == (at["b"].x + at["c"].x) / 2
@@ -84,7 +84,7 @@ def test_a_long_line_is_upright_where_it_passes() -> None:
 
 def test_a_cycle_is_drawn_with_one_line_upwards() -> None:
     """The link that may turn does, and runs beside the one that goes down."""
-    layout = laid([Link("b", "a", may_turn=True), Link("a", "b")])
+    layout = laid([Link("b", "a", may_reverse=True), Link("a", "b")])
     up, down = layout.lines
 
     assert rows(layout) == [["a"], ["b"]]
@@ -128,7 +128,7 @@ def test_a_box_stands_where_it_is_pulled_to() -> None:
             Link("low", "c"),
         ]
     )
-    y = {key: at.y for key, at in layout.places.items()}
+    y = {key: at.y for key, at in layout.centres.items()}
 
     assert y["late"] == y["b"]
     assert y["leaf"] == y["b"]
@@ -142,8 +142,8 @@ def test_labels_have_rows_of_their_own() -> None:
     line = layout.lines[0]
 
     assert line.label is not None
-    assert layout.places["a"].y + 15 < line.label.y - 9
-    assert line.label.y + 9 < layout.places["b"].y - 15
+    assert layout.centres["a"].y + 15 < line.label.y - 9
+    assert line.label.y + 9 < layout.centres["b"].y - 15
     assert layout.lines[1].label is not None
     assert abs(line.label.x - layout.lines[1].label.x) >= 80
     assert layout.lines[2].label is None
@@ -163,7 +163,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[Box], list[Link]]:
             label=draw(st.sampled_from([None, None, (50.0, 18.0)])),
             weight=draw(st.integers(0, 2)),
             ranks=draw(st.integers(1, 2)),
-            may_turn=draw(st.booleans()),
+            may_reverse=draw(st.booleans()),
         )
         for _ in range(draw(st.integers(0, 24)))
     ]
@@ -174,7 +174,7 @@ def hits(
     line: Line, key: str, layout: Layout, half: tuple[float, float] = (30, 15)
 ) -> bool:
     """Tell whether a line can run through a box, its curves included."""
-    at = layout.places[key]
+    at = layout.centres[key]
     for one, two in pairwise(line.points):
         top, bottom = sorted((one.y, two.y))
         left, right = sorted((one.x, two.x))
@@ -193,12 +193,12 @@ def test_any_graph_is_drawn_cleanly(graph: tuple[list[Box], list[Link]]) -> None
     layout = arrange(boxes, links)
 
     for one, two in combinations(boxes, 2):
-        a, b = layout.places[one.key], layout.places[two.key]
+        a, b = layout.centres[one.key], layout.centres[two.key]
         beside = abs(a.x - b.x) >= (one.width + two.width) / 2 - 1e-6
         apart = abs(a.y - b.y) >= (one.height + two.height) / 2 - 1e-6
         assert beside or apart
     for one in boxes:
-        at = layout.places[one.key]
+        at = layout.centres[one.key]
         assert at.x - one.width / 2 >= -1e-6
         assert at.x + one.width / 2 <= layout.width + 1e-6
         assert at.y - one.height / 2 >= -1e-6
@@ -216,7 +216,7 @@ def check(line: Line, layout: Layout, boxes: dict[str, Box]) -> None:
         (line.link.source, line.points[0]),
         (line.link.target, line.points[-1]),
     ):
-        at = layout.places[key]
+        at = layout.centres[key]
         assert abs(point.x - at.x) <= boxes[key].width / 2
         assert abs(abs(point.y - at.y) - boxes[key].height / 2) < 1e-6
     for key, one in boxes.items():

@@ -10,7 +10,14 @@ from math import inf
 import attrs
 
 from .crossings import reduce_crossings
-from .layering import Chain, Layers, Spot, acyclic, layered, ranks_of
+from .layering import (
+    Chain,
+    LayeredGraph,
+    Vertex,
+    assign_ranks,
+    build_layers,
+    remove_cycles,
+)
 from .model import Box, Layout, Line, Link, Point
 
 
@@ -21,56 +28,56 @@ LINE_GAP = 18.0
 """Pixels between a line and what is beside it."""
 
 
-def place_columns(drawing: Layers) -> None:
+def assign_columns(graph: LayeredGraph) -> None:
     """Set the x of every spot."""
-    spots = [spot for layer in drawing.layers for spot in layer]
-    crossed = _conflicts(drawing.layers)
+    vertices = [vertex for layer in graph.layers for vertex in layer]
+    conflicts = _conflicts(graph.layers)
     results = [
-        _Alignment(drawing.layers, crossed, is_down, is_left).columns()
+        _Alignment(graph.layers, conflicts, is_down, is_left).columns()
         for is_down in (True, False)
         for is_left in (True, False)
     ]
-    _line_up(results, spots)
-    for spot in spots:
-        middle = sorted(columns[id(spot)] for columns in results)[1:3]
-        spot.x = sum(middle) / 2
+    _align_passes(results, vertices)
+    for vertex in vertices:
+        middle = sorted(columns[id(vertex)] for columns in results)[1:3]
+        vertex.x = sum(middle) / 2
 
 
-def _gap(left: Spot, right: Spot) -> float:
-    is_tight = left.is_passing or right.is_passing
+def _min_distance(left: Vertex, right: Vertex) -> float:
+    is_tight = left.is_dummy or right.is_dummy
     gap = LINE_GAP if is_tight else BOX_GAP
-    return (left.width + right.width) / 2 + gap + max(left.beside, right.beside)
+    return (left.width + right.width) / 2 + gap + max(left.side_room, right.side_room)
 
 
-def _conflicts(layers: list[list[Spot]]) -> set[tuple[int, int]]:
+def _conflicts(layers: list[list[Vertex]]) -> set[tuple[int, int]]:
     """Return the steps between two layers that cross a line which passes both."""
     found: set[tuple[int, int]] = set()
     for lower in layers[1:]:
-        passing = [(s.above[0].place, s.place) for s in lower if _is_inner(s)]
-        for spot in lower:
-            for upper in spot.above:
+        passing = [(s.above[0].position, s.position) for s in lower if _is_inner(s)]
+        for vertex in lower:
+            for upper in vertex.above:
                 is_crossing = any(
-                    (upper.place - above) * (spot.place - below) < 0
+                    (upper.position - above) * (vertex.position - below) < 0
                     for above, below in passing
                 )
-                if is_crossing and not _is_inner(spot):
-                    found.add((id(upper), id(spot)))
+                if is_crossing and not _is_inner(vertex):
+                    found.add((id(upper), id(vertex)))
     return found
 
 
-def _is_inner(spot: Spot) -> bool:
-    return spot.is_passing and spot.above[0].is_passing
+def _is_inner(vertex: Vertex) -> bool:
+    return vertex.is_dummy and vertex.above[0].is_dummy
 
 
 @attrs.define(eq=False)
 class _Alignment:
     """One of the four passes; from the right it runs in mirrored coordinates."""
 
-    layers: list[list[Spot]]
-    crossed: set[tuple[int, int]]
+    layers: list[list[Vertex]]
+    conflicts: set[tuple[int, int]]
     is_down: bool
     is_left: bool
-    _block: dict[int, Spot] = attrs.field(factory=dict, init=False)
+    _block: dict[int, Vertex] = attrs.field(factory=dict, init=False)
 
     def columns(self) -> dict[int, float]:
         """Return the x of every spot, by its id."""
@@ -81,44 +88,56 @@ class _Alignment:
         self._align(layers)
         return self._compact(layers)
 
-    def _align(self, layers: list[list[Spot]]) -> None:
+    def _align(self, layers: list[list[Vertex]]) -> None:
         """Say for every spot at which spot its block begins."""
         has_follower: set[int] = set()
         for layer in layers:
             last = -inf
-            for spot in layer:
-                self._block[id(spot)] = spot
-                for neighbour in self._medians(spot):
-                    place = self._place(neighbour)
-                    if place > last and self._may_align(neighbour, spot, has_follower):
+            for vertex in layer:
+                self._block[id(vertex)] = vertex
+                for neighbour in self._medians(vertex):
+                    position = self._position(neighbour)
+                    if position > last and self._may_align(
+                        neighbour, vertex, has_follower
+                    ):
                         has_follower.add(id(neighbour))
-                        self._block[id(spot)] = self._block[id(neighbour)]
-                        last = place
+                        self._block[id(vertex)] = self._block[id(neighbour)]
+                        last = position
                         break
 
-    def _may_align(self, neighbour: Spot, spot: Spot, has_follower: set[int]) -> bool:
-        ends = (neighbour, spot) if self.is_down else (spot, neighbour)
+    def _may_align(
+        self, neighbour: Vertex, vertex: Vertex, has_follower: set[int]
+    ) -> bool:
+        ends = (neighbour, vertex) if self.is_down else (vertex, neighbour)
         is_free = id(neighbour) not in has_follower
-        return is_free and (id(ends[0]), id(ends[1])) not in self.crossed
+        return is_free and (id(ends[0]), id(ends[1])) not in self.conflicts
 
-    def _medians(self, spot: Spot) -> Iterator[Spot]:
-        near = sorted(spot.above if self.is_down else spot.below, key=self._place)
-        if near:
-            yield near[(len(near) - 1) // 2]
-            if len(near) % 2 == 0:
-                yield near[len(near) // 2]
+    def _medians(self, vertex: Vertex) -> Iterator[Vertex]:
+        neighbours = sorted(
+            vertex.above if self.is_down else vertex.below, key=self._position
+        )
+        if neighbours:
+            yield neighbours[(len(neighbours) - 1) // 2]
+            if len(neighbours) % 2 == 0:
+                yield neighbours[len(neighbours) // 2]
 
-    def _place(self, spot: Spot) -> int:
-        return spot.place if self.is_left else -spot.place
+    def _position(self, vertex: Vertex) -> int:
+        return vertex.position if self.is_left else -vertex.position
 
-    def _compact(self, layers: list[list[Spot]]) -> dict[int, float]:
+    def _compact(self, layers: list[list[Vertex]]) -> dict[int, float]:
         """Push the blocks together, then let each follow its right neighbour."""
         right_of: defaultdict[int, dict[int, float]] = defaultdict(dict)
         left_of: defaultdict[int, dict[int, float]] = defaultdict(dict)
         for layer in layers:
-            for one, next_ in pairwise(layer):
-                left, right = id(self._block[id(one)]), id(self._block[id(next_)])
-                gap = max(_gap(one, next_), right_of[left].get(right, 0.0))
+            for left_vertex, right_vertex in pairwise(layer):
+                left, right = (
+                    id(self._block[id(left_vertex)]),
+                    id(self._block[id(right_vertex)]),
+                )
+                gap = max(
+                    _min_distance(left_vertex, right_vertex),
+                    right_of[left].get(right, 0.0),
+                )
                 right_of[left][right] = left_of[right][left] = gap
         blocks = list(dict.fromkeys(id(block) for block in self._block.values()))
         order = _sorted_blocks(blocks, right_of, left_of)
@@ -126,11 +145,13 @@ class _Alignment:
         for block in order:
             x[block] = max((x[b] + gap for b, gap in left_of[block].items()), default=0)
         for block in reversed(order):
-            room = min((x[b] - gap for b, gap in right_of[block].items()), default=None)
-            if room is not None:
-                x[block] = max(x[block], room)
+            limit = min(
+                (x[b] - gap for b, gap in right_of[block].items()), default=None
+            )
+            if limit is not None:
+                x[block] = max(x[block], limit)
         side = 1.0 if self.is_left else -1.0
-        return {spot: side * x[id(block)] for spot, block in self._block.items()}
+        return {vertex: side * x[id(block)] for vertex, block in self._block.items()}
 
 
 def _sorted_blocks(
@@ -138,22 +159,22 @@ def _sorted_blocks(
     right_of: dict[int, dict[int, float]],
     left_of: dict[int, dict[int, float]],
 ) -> list[int]:
-    missing = {block: len(left_of[block]) for block in blocks}
-    ready = [block for block in blocks if not missing[block]]
+    remaining = {block: len(left_of[block]) for block in blocks}
+    ready = [block for block in blocks if not remaining[block]]
     order: list[int] = []
     while ready:
-        here = ready.pop()
-        order.append(here)
-        for block in right_of[here]:
-            missing[block] -= 1
-            if not missing[block]:
+        current = ready.pop()
+        order.append(current)
+        for block in right_of[current]:
+            remaining[block] -= 1
+            if not remaining[block]:
                 ready.append(block)
     return order
 
 
-def _line_up(results: list[dict[int, float]], spots: list[Spot]) -> None:
+def _align_passes(results: list[dict[int, float]], vertices: list[Vertex]) -> None:
     """Move all four under the narrowest: left ones by its left edge, others by its right."""
-    edges = [_edges(columns, spots) for columns in results]
+    edges = [_edges(columns, vertices) for columns in results]
     narrowest = min(edges, key=lambda edge: edge[1] - edge[0])
     for index, columns in enumerate(results):
         side = index % 2
@@ -162,28 +183,28 @@ def _line_up(results: list[dict[int, float]], spots: list[Spot]) -> None:
             columns[key] += shift
 
 
-def _edges(columns: dict[int, float], spots: list[Spot]) -> tuple[float, float]:
-    left = min(columns[id(spot)] - spot.width / 2 for spot in spots)
-    right = max(columns[id(spot)] + spot.width / 2 for spot in spots)
+def _edges(columns: dict[int, float], vertices: list[Vertex]) -> tuple[float, float]:
+    left = min(columns[id(vertex)] - vertex.width / 2 for vertex in vertices)
+    right = max(columns[id(vertex)] + vertex.width / 2 for vertex in vertices)
     return left, right
 
 
 ROW_GAP = 34.0
 """Pixels between two layers at least; lines that run far sideways get more."""
 
-SLOPE = 0.09
+EXTRA_PER_PIXEL = 0.09
 """Pixels more for every pixel sideways, up to ``ROW_GAP`` once more."""
 
 LABEL_GAP = 14.0
 """Pixels between a label and the box below it."""
 
-CLEAR = 8.0
+CLEARANCE = 8.0
 """Pixels between a bend and a box beside it."""
 
-STRAIGHT = 8.0
+STRAIGHTEN_WITHIN = 8.0
 """Pixels that a line may stand beside a box's middle, rather than having a bend."""
 
-LANE = 22.0
+UPWARD_OFFSET = 22.0
 """Pixels to the right of a box's middle, where lines go up."""
 
 
@@ -204,80 +225,97 @@ def arrange(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
     if not boxes:
         return Layout({}, [], 0.0, 0.0)
     keys = [box.key for box in boxes]
-    arcs = acyclic(keys, links)
-    drawing = layered(boxes, arcs, ranks_of(keys, arcs))
-    reduce_crossings(drawing)
-    place_columns(drawing)
-    spots = [spot for layer in drawing.layers for spot in layer]
-    left = min(spot.x - spot.width / 2 for spot in spots)
-    for spot in spots:
-        spot.x -= left
-    rows = _rows(drawing)
+    arcs = remove_cycles(keys, links)
+    graph = build_layers(boxes, arcs, assign_ranks(keys, arcs))
+    reduce_crossings(graph)
+    assign_columns(graph)
+    vertices = [vertex for layer in graph.layers for vertex in layer]
+    left = min(vertex.x - vertex.width / 2 for vertex in vertices)
+    for vertex in vertices:
+        vertex.x -= left
+    rows = _rows(graph)
     return Layout(
-        places={
-            s.box: Point(s.x, rows[s.layer].middle) for s in spots if s.box is not None
+        centres={
+            s.box: Point(s.x, rows[s.layer].middle)
+            for s in vertices
+            if s.box is not None
         },
-        lines=[_line(chain, drawing, rows) for chain in drawing.chains],
-        width=max(spot.x + spot.width / 2 for spot in spots),
+        lines=[_line(chain, graph, rows) for chain in graph.chains],
+        width=max(vertex.x + vertex.width / 2 for vertex in vertices),
         height=rows[-1].bottom,
     )
 
 
-def _rows(drawing: Layers) -> list[_Row]:
+def _rows(graph: LayeredGraph) -> list[_Row]:
     """Return where every layer is, each far enough from the one above it."""
     rows: list[_Row] = []
     y = 0.0
-    for layer in drawing.layers:
-        height = max(spot.height for spot in layer)
+    for layer in graph.layers:
+        height = max(vertex.height for vertex in layer)
         rows.append(_Row(y, y + height))
         sideways = max((abs(s.x - b.x) for s in layer for b in s.below), default=0.0)
-        bend = min(SLOPE * sideways, ROW_GAP)
-        is_label = all(spot.is_passing for spot in layer)
+        bend = min(EXTRA_PER_PIXEL * sideways, ROW_GAP)
+        is_label = all(vertex.is_dummy for vertex in layer)
         y += height + bend + (LABEL_GAP if is_label else ROW_GAP)
     return rows
 
 
-def _line(chain: Chain, drawing: Layers, rows: list[_Row]) -> Line:
+def _line(chain: Chain, graph: LayeredGraph, rows: list[_Row]) -> Line:
     """Return a line from border to border; it bends where nothing is in its way."""
-    spots, xs = chain.spots, _columns(chain)
-    points = [Point(xs[0], rows[spots[0].layer].middle + spots[0].height / 2)]
-    for (one, x), (next_, to) in pairwise(zip(spots, xs, strict=True)):
-        begin = rows[one.layer].middle + _reach(drawing, one, x, to)
-        end = rows[next_.layer].middle - _reach(drawing, next_, x, to)
-        points += [Point(x, begin), Point(to, end)]
-    points.append(Point(xs[-1], rows[spots[-1].layer].middle - spots[-1].height / 2))
+    vertices, xs = chain.vertices, _columns(chain)
+    points = [Point(xs[0], rows[vertices[0].layer].middle + vertices[0].height / 2)]
+    for (vertex, x), (next_vertex, next_x) in pairwise(zip(vertices, xs, strict=True)):
+        begin = rows[vertex.layer].middle + _half_height_along(graph, vertex, x, next_x)
+        end = rows[next_vertex.layer].middle - _half_height_along(
+            graph, next_vertex, x, next_x
+        )
+        points += [Point(x, begin), Point(next_x, end)]
+    points.append(
+        Point(xs[-1], rows[vertices[-1].layer].middle - vertices[-1].height / 2)
+    )
     labels = [
-        Point(x, rows[spot.layer].middle)
-        for x, spot in zip(xs, spots, strict=True)
-        if spot.label is not None
+        Point(x, rows[vertex.layer].middle)
+        for x, vertex in zip(xs, vertices, strict=True)
+        if vertex.label is not None
     ]
     points = [point for point, _ in groupby(points)]
     return Line(
         link=chain.arc.link,
-        points=points[::-1] if chain.arc.is_turned else points,
+        points=points[::-1] if chain.arc.is_reversed else points,
         label=labels[0] if labels else None,
     )
 
 
-def _reach(drawing: Layers, spot: Spot, x: float, to: float) -> float:
+def _half_height_along(
+    graph: LayeredGraph, vertex: Vertex, x: float, next_x: float
+) -> float:
     """Return how far a layer stands out, up and down, where a line moves aside in it."""
-    left, right = min(x, to) - CLEAR, max(x, to) + CLEAR
+    left, right = min(x, next_x) - CLEARANCE, max(x, next_x) + CLEARANCE
     heights = [
-        one.height / 2
-        for one in drawing.layers[spot.layer]
-        if one.x + one.width / 2 > left and one.x - one.width / 2 < right
+        neighbour.height / 2
+        for neighbour in graph.layers[vertex.layer]
+        if neighbour.x + neighbour.width / 2 > left
+        and neighbour.x - neighbour.width / 2 < right
     ]
-    return max([spot.height / 2, *heights])
+    return max([vertex.height / 2, *heights])
 
 
 def _columns(chain: Chain) -> list[float]:
     """Return the x of a line at each of its spots."""
-    first, last = chain.spots[0], chain.spots[-1]
-    lane = min(LANE, first.width / 4, last.width / 4) if chain.arc.is_turned else 0.0
-    xs = [s.x if s.is_passing else s.x + lane for s in chain.spots]
+    first, last = chain.vertices[0], chain.vertices[-1]
+    offset = (
+        min(UPWARD_OFFSET, first.width / 4, last.width / 4)
+        if chain.arc.is_reversed
+        else 0.0
+    )
+    xs = [s.x if s.is_dummy else s.x + offset for s in chain.vertices]
     for index in range(1, len(xs)):
-        spot = chain.spots[index]
-        most = STRAIGHT if spot.is_passing else min(STRAIGHT, spot.width / 6)
-        if abs(xs[index] - xs[index - 1]) <= most:
+        vertex = chain.vertices[index]
+        tolerance = (
+            STRAIGHTEN_WITHIN
+            if vertex.is_dummy
+            else min(STRAIGHTEN_WITHIN, vertex.width / 6)
+        )
+        if abs(xs[index] - xs[index - 1]) <= tolerance:
             xs[index] = xs[index - 1]
     return xs

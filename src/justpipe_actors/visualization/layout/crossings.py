@@ -9,16 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
-from .layering import Layers, Spot
+from .layering import LayeredGraph, Vertex
 
 
 SWEEPS = 16
 """Times that the layers are sorted; the best order comes early or not at all."""
 
 
-def reduce_crossings(drawing: Layers) -> None:
+def reduce_crossings(graph: LayeredGraph) -> None:
     """Sort the spots of every layer."""
-    layers = drawing.layers
+    layers = graph.layers
     _first_order(layers)
     best, fewest = _order(layers), crossings(layers)
     for sweep in range(SWEEPS):
@@ -29,99 +29,102 @@ def reduce_crossings(drawing: Layers) -> None:
         found = crossings(layers)
         if found < fewest:
             best, fewest = _order(layers), found
-    for layer, spots in zip(layers, best, strict=True):
-        layer[:] = spots
-        _number(layer)
+    for layer, vertices in zip(layers, best, strict=True):
+        layer[:] = vertices
+        _number_positions(layer)
 
 
-def crossings(layers: list[list[Spot]]) -> int:
+def crossings(layers: list[list[Vertex]]) -> int:
     """Count how often two lines between neighbouring layers cross."""
     return sum(_crossings_below(layer) for layer in layers)
 
 
-def _crossings_below(layer: list[Spot]) -> int:
-    passed: list[int] = []
+def _crossings_below(layer: list[Vertex]) -> int:
+    passed_positions: list[int] = []
     count = 0
-    for spot in layer:
-        places = sorted(lower.place for lower in spot.below)
-        count += sum(len(passed) - _after(passed, place) for place in places)
-        for place in places:
-            insort(passed, place)
+    for vertex in layer:
+        positions = sorted(lower.position for lower in vertex.below)
+        count += sum(
+            len(passed_positions) - _count_up_to(passed_positions, position)
+            for position in positions
+        )
+        for position in positions:
+            insort(passed_positions, position)
     return count
 
 
-def _after(passed: list[int], place: int) -> int:
-    return bisect_left(passed, place + 1)
+def _count_up_to(passed_positions: list[int], position: int) -> int:
+    return bisect_left(passed_positions, position + 1)
 
 
-def _first_order(layers: list[list[Spot]]) -> None:
+def _first_order(layers: list[list[Vertex]]) -> None:
     """Begin with the order in which a walk from the top finds the spots."""
     seen: set[int] = set()
-    found: list[list[Spot]] = [[] for _ in layers]
-    for root in (spot for layer in layers for spot in layer):
-        waiting = [root]
-        while waiting:
-            here = waiting.pop()
-            if id(here) not in seen:
-                seen.add(id(here))
-                found[here.layer].append(here)
-                waiting.extend(reversed(here.below))
-    for layer, spots in zip(layers, found, strict=True):
-        layer[:] = spots
-        _number(layer)
+    found: list[list[Vertex]] = [[] for _ in layers]
+    for root in (vertex for layer in layers for vertex in layer):
+        stack = [root]
+        while stack:
+            current = stack.pop()
+            if id(current) not in seen:
+                seen.add(id(current))
+                found[current.layer].append(current)
+                stack.extend(reversed(current.below))
+    for layer, vertices in zip(layers, found, strict=True):
+        layer[:] = vertices
+        _number_positions(layer)
 
 
-def _order(layers: list[list[Spot]]) -> list[list[Spot]]:
+def _order(layers: list[list[Vertex]]) -> list[list[Vertex]]:
     return [list(layer) for layer in layers]
 
 
-def _number(layer: list[Spot]) -> None:
-    for place, spot in enumerate(layer):
-        spot.place = place
+def _number_positions(layer: list[Vertex]) -> None:
+    for position, vertex in enumerate(layer):
+        vertex.position = position
 
 
-def _sweep(layers: list[list[Spot]], *, is_down: bool, prefer_right: bool) -> None:
+def _sweep(layers: list[list[Vertex]], *, is_down: bool, prefer_right: bool) -> None:
     for layer in layers[1:] if is_down else reversed(layers[:-1]):
         keys = {
-            id(spot): _middle(spot, spot.above if is_down else spot.below)
-            for spot in layer
+            id(vertex): _middle(vertex, vertex.above if is_down else vertex.below)
+            for vertex in layer
         }
         if prefer_right:
             layer.reverse()  # sorting is stable, so this decides between equals
-        layer.sort(key=_by(keys))
-        _number(layer)
+        layer.sort(key=_sort_key(keys))
+        _number_positions(layer)
 
 
-def _by(keys: dict[int, float]) -> Callable[[Spot], float]:
-    return lambda spot: keys[id(spot)]
+def _sort_key(keys: dict[int, float]) -> Callable[[Vertex], float]:
+    return lambda vertex: keys[id(vertex)]
 
 
-def _middle(spot: Spot, neighbours: list[Spot]) -> float:
+def _middle(vertex: Vertex, neighbours: list[Vertex]) -> float:
     if not neighbours:
-        return spot.place
-    return sum(one.place for one in neighbours) / len(neighbours)
+        return vertex.position
+    return sum(neighbour.position for neighbour in neighbours) / len(neighbours)
 
 
-def _swap(layers: list[list[Spot]]) -> None:
+def _swap(layers: list[list[Vertex]]) -> None:
     """Swap neighbours while there is one swap that removes a crossing."""
     has_improved = True
     while has_improved:
         has_improved = False
         for layer in layers:
-            for place in range(len(layer) - 1):
-                left, right = layer[place], layer[place + 1]
+            for position in range(len(layer) - 1):
+                left, right = layer[position], layer[position + 1]
                 if _crossed(left, right) > _crossed(right, left):
-                    layer[place], layer[place + 1] = right, left
-                    left.place, right.place = right.place, left.place
+                    layer[position], layer[position + 1] = right, left
+                    left.position, right.position = right.position, left.position
                     has_improved = True
 
 
-def _crossed(left: Spot, right: Spot) -> int:
+def _crossed(left: Vertex, right: Vertex) -> int:
     """Count the crossings of two neighbours' lines, up and down."""
     pairs = ((left.above, right.above), (left.below, right.below))
     return sum(
-        one.place > other.place
-        for ones, others in pairs
-        for one in ones
-        for other in others
+        left_neighbour.position > right_neighbour.position
+        for left_neighbours, right_neighbours in pairs
+        for left_neighbour in left_neighbours
+        for right_neighbour in right_neighbours
     )

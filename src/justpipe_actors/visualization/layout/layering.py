@@ -32,19 +32,19 @@ class Arc:
     """Which link it is."""
 
     @property
-    def is_turned(self) -> bool:
+    def is_reversed(self) -> bool:
         """Whether the link points upwards."""
         return self.upper != self.link.source
 
 
-def acyclic(keys: Iterable[str], links: Sequence[Link]) -> list[Arc]:
+def remove_cycles(keys: Iterable[str], links: Sequence[Link]) -> list[Arc]:
     """Return links as arcs without a cycle, in their order; loops are left out."""
     found: dict[int, Arc] = {}
     down: defaultdict[str, list[str]] = defaultdict(list)
     straight = [link for link in links if link.source != link.target]
-    for link in sorted(straight, key=lambda one: one.may_turn):
+    for link in sorted(straight, key=lambda link: link.may_reverse):
         ends = (link.source, link.target)
-        if link.may_turn and _reaches(down, link.target, link.source):
+        if link.may_reverse and _reaches(down, link.target, link.source):
             ends = (link.target, link.source)
         down[ends[0]].append(ends[1])
         found[id(link)] = Arc(*ends, link)
@@ -53,43 +53,45 @@ def acyclic(keys: Iterable[str], links: Sequence[Link]) -> list[Arc]:
 
 
 def _reaches(down: dict[str, list[str]], start: str, goal: str) -> bool:
-    waiting, seen = [start], {start}
-    while waiting:
-        here = waiting.pop()
-        if here == goal:
+    stack, seen = [start], {start}
+    while stack:
+        current = stack.pop()
+        if current == goal:
             return True
-        new = [one for one in down.get(here, ()) if one not in seen]
+        new = [key for key in down.get(current, ()) if key not in seen]
         seen.update(new)
-        waiting.extend(new)
+        stack.extend(new)
     return False
 
 
 def _without_cycles(keys: Iterable[str], arcs: list[Arc]) -> list[Arc]:
     """Turn what still points back at a box that is being visited, depth first."""
-    away: defaultdict[str, list[Arc]] = defaultdict(list)
+    outgoing: defaultdict[str, list[Arc]] = defaultdict(list)
     for arc in arcs:
-        away[arc.upper].append(arc)
-    turned: set[int] = set()
-    open_, done = set[str](), set[str]()
+        outgoing[arc.upper].append(arc)
+    reversed_arcs: set[int] = set()
+    on_path, done = set[str](), set[str]()
     for key in keys:
         stack: list[tuple[str, bool]] = [(key, False)]
         while stack:
-            here, is_leaving = stack.pop()
+            current, is_leaving = stack.pop()
             if is_leaving:
-                open_.discard(here)
-                done.add(here)
-            elif here not in done and here not in open_:
-                open_.add(here)
-                stack.append((here, True))
-                turned.update(id(arc) for arc in away[here] if arc.lower in open_)
-                stack.extend((arc.lower, False) for arc in reversed(away[here]))
+                on_path.discard(current)
+                done.add(current)
+            elif current not in done and current not in on_path:
+                on_path.add(current)
+                stack.append((current, True))
+                reversed_arcs.update(
+                    id(arc) for arc in outgoing[current] if arc.lower in on_path
+                )
+                stack.extend((arc.lower, False) for arc in reversed(outgoing[current]))
     return [
-        Arc(arc.lower, arc.upper, arc.link) if id(arc) in turned else arc
+        Arc(arc.lower, arc.upper, arc.link) if id(arc) in reversed_arcs else arc
         for arc in arcs
     ]
 
 
-def ranks_of(keys: Sequence[str], arcs: Sequence[Arc]) -> dict[str, int]:
+def assign_ranks(keys: Sequence[str], arcs: Sequence[Arc]) -> dict[str, int]:
     """Return the rank of every box; the topmost is 0."""
     above: defaultdict[str, list[Arc]] = defaultdict(list)
     below: defaultdict[str, list[Arc]] = defaultdict(list)
@@ -103,7 +105,7 @@ def ranks_of(keys: Sequence[str], arcs: Sequence[Arc]) -> dict[str, int]:
     for _ in range(SWEEPS):
         before = dict(ranks)
         for key in [*reversed(order), *order]:
-            ranks[key] = _pulled(ranks, key, above[key], below[key])
+            ranks[key] = _better_rank(ranks, key, above[key], below[key])
         if ranks == before:
             break
     top = min(ranks.values(), default=0)
@@ -114,20 +116,22 @@ def _downwards(
     keys: Sequence[str], above: dict[str, list[Arc]], below: dict[str, list[Arc]]
 ) -> list[str]:
     """Return the boxes with every one after those above it."""
-    missing = {key: len(above[key]) for key in keys}
-    ready = [key for key in reversed(keys) if not missing[key]]
+    remaining = {key: len(above[key]) for key in keys}
+    ready = [key for key in reversed(keys) if not remaining[key]]
     order: list[str] = []
     while ready:
-        here = ready.pop()
-        order.append(here)
-        for arc in reversed(below[here]):
-            missing[arc.lower] -= 1
-            if not missing[arc.lower]:
+        current = ready.pop()
+        order.append(current)
+        for arc in reversed(below[current]):
+            remaining[arc.lower] -= 1
+            if not remaining[arc.lower]:
                 ready.append(arc.lower)
     return order
 
 
-def _pulled(ranks: dict[str, int], key: str, above: list[Arc], below: list[Arc]) -> int:
+def _better_rank(
+    ranks: dict[str, int], key: str, above: list[Arc], below: list[Arc]
+) -> int:
     if not below or not above:
         lowest = min((ranks[a.lower] - a.link.ranks for a in below), default=None)
         return ranks[key] if lowest is None or above else lowest
@@ -138,7 +142,7 @@ def _pulled(ranks: dict[str, int], key: str, above: list[Arc], below: list[Arc])
 
 
 @attrs.define(eq=False)
-class Spot:
+class Vertex:
     """What takes room in a layer: a box, a label, or a line that passes."""
 
     width: float
@@ -149,21 +153,21 @@ class Spot:
     """Which layer."""
     box: str | None = None
     """The box, when it is one."""
-    beside: float = 0.0
+    side_room: float = 0.0
     """Pixels that must be free beside it."""
     label: Link | None = None
     """The link whose label it is, when it is one."""
-    above: list[Spot] = attrs.field(factory=list)
+    above: list[Vertex] = attrs.field(factory=list)
     """Spots of the layer above that lead here."""
-    below: list[Spot] = attrs.field(factory=list)
+    below: list[Vertex] = attrs.field(factory=list)
     """Spots of the layer below that it leads to."""
-    place: int = 0
+    position: int = 0
     """Where in its layer, from the left."""
     x: float = 0.0
     """Centre."""
 
     @property
-    def is_passing(self) -> bool:
+    def is_dummy(self) -> bool:
         """Whether it belongs to a line and not to a box."""
         return self.box is None
 
@@ -174,59 +178,64 @@ class Chain:
 
     arc: Arc
     """Whose line."""
-    spots: Sequence[Spot]
+    vertices: Sequence[Vertex]
     """The upper box, what it passes, the lower box."""
 
 
 @attrs.frozen(eq=False)
-class Layers:
+class LayeredGraph:
     """All spots, in layers."""
 
-    layers: list[list[Spot]]
+    layers: list[list[Vertex]]
     """From top to bottom; each from left to right."""
     chains: list[Chain]
     """One for every arc."""
 
 
-def layered(
+def build_layers(
     boxes: Sequence[Box], arcs: Sequence[Arc], ranks: Mapping[str, int]
-) -> Layers:
+) -> LayeredGraph:
     """Return spots for the boxes and for what passes between them."""
     level = _levels(arcs, ranks)
-    layers: list[list[Spot]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
+    layers: list[list[Vertex]] = [
+        [] for _ in range(max(level.values(), default=-1) + 1)
+    ]
 
-    def put(spot: Spot) -> Spot:
-        layers[spot.layer].append(spot)
-        return spot
+    def add_vertex(vertex: Vertex) -> Vertex:
+        layers[vertex.layer].append(vertex)
+        return vertex
 
-    spots = {box.key: put(_standing(box, level[2 * ranks[box.key]])) for box in boxes}
+    vertices = {
+        box.key: add_vertex(_box_vertex(box, level[2 * ranks[box.key]]))
+        for box in boxes
+    }
     chains: list[Chain] = []
     for arc in arcs:
-        upper, lower = spots[arc.upper], spots[arc.lower]
+        upper, lower = vertices[arc.upper], vertices[arc.lower]
         line = [upper]
         for layer in range(upper.layer + 1, lower.layer):
             is_first = layer == upper.layer + 1
-            line.append(put(_passing(arc.link, layer, has_label=is_first)))
+            line.append(add_vertex(_dummy_vertex(arc.link, layer, has_label=is_first)))
         line.append(lower)
-        for one, next_ in pairwise(line):
-            one.below.append(next_)
-            next_.above.append(one)
+        for upper_vertex, lower_vertex in pairwise(line):
+            upper_vertex.below.append(lower_vertex)
+            lower_vertex.above.append(upper_vertex)
         chains.append(Chain(arc, line))
-    return Layers(layers, chains)
+    return LayeredGraph(layers, chains)
 
 
 def _levels(arcs: Sequence[Arc], ranks: Mapping[str, int]) -> dict[int, int]:
     """Number the layers: rank r is 2r, labels below it are 2r + 1, the rest is left out."""
     used = {2 * rank for rank in ranks.values()}
     used |= {2 * ranks[arc.upper] + 1 for arc in arcs if arc.link.label is not None}
-    return {half: level for level, half in enumerate(sorted(used))}
+    return {doubled_rank: level for level, doubled_rank in enumerate(sorted(used))}
 
 
-def _standing(box: Box, layer: int) -> Spot:
-    return Spot(box.width, box.height, layer, box.key, box.beside)
+def _box_vertex(box: Box, layer: int) -> Vertex:
+    return Vertex(box.width, box.height, layer, box.key, box.side_room)
 
 
-def _passing(link: Link, layer: int, *, has_label: bool) -> Spot:
+def _dummy_vertex(link: Link, layer: int, *, has_label: bool) -> Vertex:
     if has_label and link.label is not None:
-        return Spot(*link.label, layer, label=link)
-    return Spot(0.0, 0.0, layer)
+        return Vertex(*link.label, layer, label=link)
+    return Vertex(0.0, 0.0, layer)

@@ -25,7 +25,7 @@ class Box:
     """Pixels."""
     height: float
     """Pixels."""
-    beside: float = 0.0
+    side_room: float = 0.0
     """Pixels that must be free beside it."""
 
 
@@ -43,7 +43,7 @@ class Link:
     """How much it pulls its boxes together; 0 does not."""
     ranks: int = 1
     """Least number of ranks between its boxes."""
-    may_turn: bool = False
+    may_reverse: bool = False
     """Points upwards if something has to."""
 
 
@@ -63,7 +63,7 @@ class Line:
 class Layout:
     """A finished arrangement; nothing of it has negative coordinates."""
 
-    places: Mapping[str, Point]
+    centres: Mapping[str, Point]
     """Centre of every box."""
     lines: Sequence[Line]
     """One for every link, in their order; those from a box to itself are left out."""
