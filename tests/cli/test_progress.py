@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType
-from justpipe_actors.cli.formatting import Canvas, chosen, draw
+from justpipe_actors.cli.formatting import Canvas, draw, select_rows
 from justpipe_actors.cli.progress import Mark, Progress, outline
 from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
 
@@ -27,7 +27,7 @@ def heard(*events: Event) -> Progress:
     """Return the rows after some events."""
     progress = outline(SURVEY)
     for event in events:
-        progress.hear(event)
+        progress.on_event(event)
     return progress
 
 
@@ -91,7 +91,7 @@ def test_invocations_are_counted() -> None:
     row = progress.rows["left"]
     assert (row.started, row.done, row.running) == (2, 1, 1)
     assert row.seconds(now=9.0) == 8.0
-    progress.hear(end("left", 5.0))
+    progress.on_event(end("left", 5.0))
     assert row.seconds(now=9.0) == 4.0
     assert row.mark(is_over=False) is Mark.DONE
 
@@ -106,12 +106,12 @@ def test_attempts_are_no_invocations() -> None:
 def test_maps_know_their_items() -> None:
     """Items add up over the laps of a loop; an open generator leaves them unknown."""
     known = heard(fan(EventType.MAP_START, 3), fan(EventType.MAP_START, 2))
-    assert (known.rows["fan"].items, known.rows["fan"].uncounted) == (5, 0)
+    assert (known.rows["fan"].items, known.rows["fan"].uncounted_maps) == (5, 0)
 
     unknown = heard(fan(EventType.MAP_START, None))
-    assert (unknown.rows["fan"].items, unknown.rows["fan"].uncounted) == (0, 1)
-    unknown.hear(fan(EventType.MAP_COMPLETE, 7))
-    assert (unknown.rows["fan"].items, unknown.rows["fan"].uncounted) == (7, 0)
+    assert (unknown.rows["fan"].items, unknown.rows["fan"].uncounted_maps) == (0, 1)
+    unknown.on_event(fan(EventType.MAP_COMPLETE, 7))
+    assert (unknown.rows["fan"].items, unknown.rows["fan"].uncounted_maps) == (7, 0)
 
 
 def test_the_steps_of_a_child_stand_below_it() -> None:
@@ -131,9 +131,9 @@ def test_failures_are_told() -> None:
         error("startup"),
     )
 
-    first, second = progress.troubles
-    assert (first.error, first.place) == ("ValueError: boom", "/x/y.py:3 in work")
-    assert (second.step, second.error, second.place) == ("startup", "boom", "")
+    first, second = progress.failures
+    assert (first.error, first.location) == ("ValueError: boom", "/x/y.py:3 in work")
+    assert (second.step, second.error, second.location) == ("startup", "boom", "")
     assert progress.rows["startup"].mark(is_over=True) is Mark.FAILED
 
 
@@ -151,18 +151,21 @@ def test_joins_say_whom_they_wait_for() -> None:
     """A join that waits names the parents, until it is released."""
     wait = Event(EventType.BARRIER_WAIT, "join", {"waiting_for": ["right"]})
     progress = heard(wait)
-    assert progress.rows["join"].awaits == ("right",)
+    assert progress.rows["join"].waiting_for == ("right",)
 
-    progress.hear(Event(EventType.BARRIER_RELEASE, "join", {"duration": 1.0}))
-    assert not progress.rows["join"].awaits
+    progress.on_event(Event(EventType.BARRIER_RELEASE, "join", {"duration": 1.0}))
+    assert not progress.rows["join"].waiting_for
 
 
 def test_what_is_at_work_is_shown_first() -> None:
     """When there is too little room, what is to come goes first, then what is done."""
     rows = list(heard(start("left"), start("right"), end("right")).rows.values())
 
-    assert [row.name for row in chosen(rows, 3, is_over=False)] == ["left", "right"]
-    assert len(chosen(rows, 6, is_over=False)) == 6
+    assert [row.name for row in select_rows(rows, 3, is_over=False)] == [
+        "left",
+        "right",
+    ]
+    assert len(select_rows(rows, 6, is_over=False)) == 6
 
 
 STAGES = st.sampled_from(

@@ -15,8 +15,13 @@ from uuid import UUID
 import attrs
 import pytest
 
-from justpipe_actors.cli.errors import WrongValue
-from justpipe_actors.cli.json_input import Given, build, build_default, read_json
+from justpipe_actors.cli.errors import InvalidValue
+from justpipe_actors.cli.json_input import (
+    JsonArgument,
+    build_default,
+    build_value,
+    read_json,
+)
 
 
 class Colour(Enum):
@@ -78,12 +83,12 @@ class Model:
 
 def made(wanted: Any, value: object) -> Any:
     """Build a value as ``--state`` would."""
-    return build(wanted, Given("--state", value))
+    return build_value(wanted, JsonArgument("--state", value))
 
 
 def problems(wanted: Any, value: object) -> tuple[str, ...]:
     """Return what is wrong with a value."""
-    with pytest.raises(WrongValue) as refused:
+    with pytest.raises(InvalidValue) as refused:
         made(wanted, value)
     return refused.value.problems
 
@@ -178,14 +183,14 @@ def test_nothing_is_enough_where_there_are_defaults() -> None:
     assert build_default(dict, "--state") == {}
     for wanted, missing in ((Everything, "name"), (Plain, "root"), (Typed, "size")):
         with pytest.raises(
-            WrongValue, match=f"missing, and {wanted.__name__} needs {missing}"
+            InvalidValue, match=f"missing, and {wanted.__name__} needs {missing}"
         ):
             build_default(wanted, "--state")
 
 
 def test_the_remedy_describes_the_type() -> None:
     """A refusal ends with what the type is made of, and how to pass it."""
-    with pytest.raises(WrongValue) as refused:
+    with pytest.raises(InvalidValue) as refused:
         build_default(Plain, "--state")
 
     assert refused.value.message.endswith(
@@ -208,5 +213,5 @@ def test_json_comes_from_three_places(
 @pytest.mark.parametrize("text", ["{", "@/no/such/file", "", json.dumps("x")[:-1]])
 def test_what_is_no_json_is_refused(text: str) -> None:
     """What cannot be read or parsed is refused under its option."""
-    with pytest.raises(WrongValue, match=r"^--context: "):
+    with pytest.raises(InvalidValue, match=r"^--context: "):
         read_json(text, "--context")

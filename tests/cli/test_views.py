@@ -12,13 +12,13 @@ from rich.console import Console
 
 from justpipe_actors import Event, EventType
 from justpipe_actors.cli.live_view import LiveView
-from justpipe_actors.cli.outcome_text import Ending
+from justpipe_actors.cli.outcome_text import Outcome
 from justpipe_actors.cli.progress import Progress, outline
 from justpipe_actors.cli.views import (
-    PAUSE,
+    PROGRESS_INTERVAL,
     JsonView,
     LinesView,
-    Place,
+    StreamInfo,
     Style,
     style_for,
 )
@@ -39,7 +39,11 @@ DESCRIBED = {
     "topology": {},
 }
 
-WATCHED, DUMB, PIPED = Place(True, True), Place(True, False), Place(False, False)
+WATCHED, DUMB, PIPED = (
+    StreamInfo(True, True),
+    StreamInfo(True, False),
+    StreamInfo(False, False),
+)
 
 
 def rows() -> Progress:
@@ -63,11 +67,11 @@ def begun_map(count: int | None) -> list[Event]:
     ]
 
 
-def ended(status: PipelineTerminalStatus, **facts: object) -> Ending:
+def ended(status: PipelineTerminalStatus, **facts: object) -> Outcome:
     """Return an ending."""
     signum = facts.pop("signum", None)
     end = PipelineEndData(status, 1.5, **facts)  # type: ignore[arg-type]
-    return Ending(end, signum)  # type: ignore[arg-type]
+    return Outcome(end, signum)  # type: ignore[arg-type]
 
 
 def terminal() -> tuple[Console, StringIO]:
@@ -100,7 +104,7 @@ def plain(text: str) -> str:
     ],
 )
 def test_the_view_fits_where_output_goes(
-    asked: Style | None, out: Place, err: Place, style: Style
+    asked: Style | None, out: StreamInfo, err: StreamInfo, style: Style
 ) -> None:
     """A terminal is watched, a pipe is read by a program, a dumb terminal gets lines."""
     assert style_for(asked, out, err) == style
@@ -113,14 +117,14 @@ def test_a_line_goes_up_when_it_is_whole() -> None:
     """A piece of a line is drawn with the rows, and printed once when its end has come."""
     screen, written = terminal()
     with LiveView("it", rows(), screen) as view:
-        view.hear(token("one "))
+        view.on_event(token("one "))
         view.tick()
-        view.hear(token("line\nand "))
-        view.hear(token("more"))
+        view.on_event(token("line\nand "))
+        view.on_event(token("more"))
 
-    shown = plain(written.getvalue())
-    assert shown.count("one line\n") == 1
-    assert shown.rindex("and more\n") < shown.rindex("○ fan")
+    view_options = plain(written.getvalue())
+    assert view_options.count("one line\n") == 1
+    assert view_options.rindex("and more\n") < view_options.rindex("○ fan")
 
 
 def test_rows_stay_and_the_footer_goes() -> None:
@@ -128,7 +132,7 @@ def test_rows_stay_and_the_footer_goes() -> None:
     screen, written = terminal()
     with LiveView("the title", rows(), screen) as view:
         for event in begun_map(4):
-            view.hear(event)
+            view.on_event(event)
         view.notice("stopping")
         running = plain(written.getvalue())
         written.truncate(0)
@@ -148,8 +152,8 @@ def test_tokens_may_go_elsewhere() -> None:
     before = sys.stdout
     with LiveView("it", rows(), screen, out) as view:
         assert sys.stdout is before
-        view.hear(token("one "))
-        view.hear(token(2))
+        view.on_event(token("one "))
+        view.on_event(token(2))
 
     assert out.getvalue() == "one \n2\n"
     assert "one" not in written.getvalue()
@@ -159,7 +163,7 @@ def test_the_end_is_told_below() -> None:
     """What became of it stands last, with what else there is to say."""
     screen, written = terminal()
     view = LiveView("it", rows(), screen)
-    view.conclude(
+    view.show_outcome(
         ended(
             PipelineTerminalStatus.SUCCESS,
             diagnostics=[Diagnostic("join", "pruned", ("a",), "join did not run")],
@@ -182,11 +186,11 @@ def test_long_maps_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
     out, err = StringIO(), StringIO()
     view = LinesView(rows(), out, err)
     for event in begun_map(4):
-        view.hear(event)
+        view.on_event(event)
     view.tick()
     assert err.getvalue() == ""
 
-    now = PAUSE
+    now = PROGRESS_INTERVAL
     view.tick()
     view.tick()
     assert err.getvalue() == "  fan: 1 of 4 items\n"
@@ -205,7 +209,7 @@ def test_the_end_is_told_in_lines() -> None:
         for number in range(6)
     ]
     err = StringIO()
-    LinesView(rows(), StringIO(), err).conclude(
+    LinesView(rows(), StringIO(), err).show_outcome(
         ended(
             PipelineTerminalStatus.FAILED,
             error="boom 0\nindeed",
@@ -228,10 +232,10 @@ def test_what_was_cut_off_is_named() -> None:
     """A run that a signal stopped names what was at work, and that nothing is left."""
     progress, err = rows(), StringIO()
     for event in begun_map(4):
-        progress.hear(event)
+        progress.on_event(event)
     stopped = ended(PipelineTerminalStatus.CANCELLED, error="interrupted", signum=2)
 
-    LinesView(progress, StringIO(), err).conclude(stopped)
+    LinesView(progress, StringIO(), err).show_outcome(stopped)
 
     assert stopped.status == 130
     assert err.getvalue().splitlines() == [
@@ -249,7 +253,7 @@ def test_what_steps_print_is_no_event() -> None:
     before = sys.stdout
     with JsonView(rows(), out, err, has_state=False) as view:
         print("from a step")
-        view.hear(token("x"))
+        view.on_event(token("x"))
         view.tick()
         view.notice("stopping")
 
@@ -263,8 +267,8 @@ def test_a_success_needs_no_words() -> None:
     err = StringIO()
     view = JsonView(rows(), StringIO(), err, has_state=False)
 
-    view.conclude(ended(PipelineTerminalStatus.SUCCESS))
+    view.show_outcome(ended(PipelineTerminalStatus.SUCCESS))
     assert err.getvalue() == ""
 
-    view.conclude(ended(PipelineTerminalStatus.TIMEOUT))
+    view.show_outcome(ended(PipelineTerminalStatus.TIMEOUT))
     assert err.getvalue() == "timed out after 1.5s\n"

@@ -14,7 +14,7 @@
 ``live``  ``plain``            the rows on a terminal; as lines, as JSON
 ``store``  ``stored``          where stored runs are; one told again as rows
 ``shapes``  ``summing``        runs as JSON; figures over many             (pure)
-``screen``  ``output``         tables and statuses; where documents go
+``console``  ``output``         tables and statuses; where documents go
 ``refusals``  ``statuses``     how to say no, and the exit statuses
 ``unread``                     when nobody reads the output any more
 =============================  ====================================================

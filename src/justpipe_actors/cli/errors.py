@@ -10,35 +10,35 @@ from collections.abc import Iterable
 import click
 
 
-FAILED = 1
+EXIT_FAILED = 1
 """The input was right and it did not work."""
 
-REFUSED = 2
+EXIT_INVALID_INPUT = 2
 """The input is wrong, and the message says how to correct it."""
 
-SIGNALLED = 128
+EXIT_SIGNAL_BASE = 128
 """Ended by a signal, whose number is added."""
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 """Ended by Ctrl-C."""
 
-UNREAD = 141
+EXIT_BROKEN_PIPE = 141
 """Nobody reads the output any more."""
 
 
-class Refused(click.ClickException):
+class InvalidInput(click.ClickException):
     """The input is wrong; exit status 2."""
 
-    exit_code = REFUSED
+    exit_code = EXIT_INVALID_INPUT
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """The input was right and it did not work; exit status 1."""
 
-    exit_code = FAILED
+    exit_code = EXIT_FAILED
 
 
-class WrongTarget(Refused):
+class InvalidTarget(InvalidInput):
     """There is no pipe where one was said to be."""
 
     def __init__(self, target: str, problem: str, remedy: str) -> None:
@@ -48,27 +48,27 @@ class WrongTarget(Refused):
         self.remedy = remedy
 
 
-class WrongValue(Refused):
+class InvalidValue(InvalidInput):
     """A JSON value cannot become what the pipe wants."""
 
     def __init__(self, option: str, problems: Iterable[str], remedy: str) -> None:
         self.option = option
         self.problems = tuple(problems)
         self.remedy = remedy
-        listed = (
+        problem_text = (
             f" {self.problems[0]}"
             if len(self.problems) == 1
             else "".join(f"\n  - {problem}" for problem in self.problems)
         )
-        super().__init__(f"{option}:{listed}\n{remedy}")
+        super().__init__(f"{option}:{problem_text}\n{remedy}")
 
 
-def close_to(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, choices: Iterable[str]) -> str:
     """Word a guess at what was meant, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-def forget_output() -> None:
+def discard_output() -> None:
     """Let what is still buffered go nowhere: it would fail again when Python exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

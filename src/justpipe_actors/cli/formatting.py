@@ -15,7 +15,7 @@ from .._util.text import duration_text as format_duration, one_line
 from .progress import Mark, Progress, Row
 
 
-__all__ = ["counted", "format_duration", "printable"]
+__all__ = ["count_text", "format_duration", "printable"]
 
 
 def printable(text: object) -> str:
@@ -23,13 +23,13 @@ def printable(text: object) -> str:
     return one_line(str(text))
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def count_text(number: int, singular: str, plural: str | None = None) -> str:
     """Write a number and its noun.
 
     >>> counted(1, "run"), counted(1200, "run"), counted(2, "match", "matches")
     ('1 run', '1,200 runs', '2 matches')
     """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 GLYPHS = {
@@ -77,21 +77,21 @@ def draw(progress: Progress, canvas: Canvas, now: float) -> Iterator[Text]:
     """Yield a line per row that there is room for."""
     is_over = progress.end is not None
     rows = list(progress.rows.values())
-    shown = chosen(rows, canvas.height, is_over=is_over)
-    least, most = NAME_WIDTH
-    widest = max((2 * r.depth + len(_short(r)) for r in shown), default=0)
-    column = max(least, min(widest, most, canvas.width - 20))
+    shown = select_rows(rows, canvas.height, is_over=is_over)
+    min_width, max_width = NAME_WIDTH
+    widest = max((2 * r.depth + len(_short_name(r)) for r in shown), default=0)
+    column = max(min_width, min(widest, max_width, canvas.width - 20))
     for row in shown:
-        yield _line(row, progress, canvas, column, now)
+        yield _row_line(row, progress, canvas, column, now)
     if hidden := len(rows) - len(shown):
-        yield Text(f"  and {counted(hidden, 'step')} more", "dim")
+        yield Text(f"  and {count_text(hidden, 'step')} more", "dim")
 
 
-def chosen(rows: Sequence[Row], room: int, *, is_over: bool) -> list[Row]:
+def select_rows(rows: Sequence[Row], limit: int, *, is_over: bool) -> list[Row]:
     """Return the rows worth showing, in order: first those at work, last those to come."""
-    if len(rows) <= room:
+    if len(rows) <= limit:
         return list(rows)
-    worth = [
+    priority = [
         Mark.FAILED,
         Mark.RUNNING,
         Mark.CUT_OFF,
@@ -100,30 +100,35 @@ def chosen(rows: Sequence[Row], room: int, *, is_over: bool) -> list[Row]:
         Mark.NOT_TAKEN,
     ]
     ranked = sorted(
-        range(len(rows)), key=lambda at: worth.index(rows[at].mark(is_over=is_over))
+        range(len(rows)),
+        key=lambda index: priority.index(rows[index].mark(is_over=is_over)),
     )
-    return [rows[at] for at in sorted(ranked[: max(0, room - 1)])]
+    return [rows[index] for index in sorted(ranked[: max(0, limit - 1)])]
 
 
-def _short(row: Row) -> str:
+def _short_name(row: Row) -> str:
     """Return the name as it reads below its owner."""
     return printable(row.name.rpartition(":")[2] if row.depth else row.name)
 
 
-def _line(
+def _row_line(
     row: Row, progress: Progress, canvas: Canvas, column: int, now: float
 ) -> Text:
     mark = row.mark(is_over=progress.end is not None)
     is_idle = mark in (Mark.WAITING, Mark.NOT_TAKEN)
-    name = Text("  " * row.depth + _short(row), "dim" if is_idle else "")
+    name = Text("  " * row.depth + _short_name(row), "dim" if is_idle else "")
     name.truncate(column, overflow="ellipsis", pad=True)
-    time = format_duration(row.seconds(now)) if row.began is not None else ""
+    time = format_duration(row.seconds(now)) if row.started_at is not None else ""
     line = Text.assemble(
         canvas.glyph(mark), " ", name, " ", (f"{time:>7}", "dim"), "  "
     )
-    if row.worker is not None and row.worker in progress.rows and row.began is not None:
+    if (
+        row.worker is not None
+        and row.worker in progress.rows
+        and row.started_at is not None
+    ):
         line.append_text(_bar(row, progress.rows[row.worker], canvas, column))
-    line.append_text(_note(row))
+    line.append_text(_notes_text(row))
     line.rstrip()
     line.truncate(canvas.width, overflow="ellipsis")
     return line
@@ -131,23 +136,25 @@ def _line(
 
 def _bar(row: Row, worker: Row, canvas: Canvas, column: int) -> Text:
     done = worker.done + worker.failed
-    if row.uncounted or not row.items:
+    if row.uncounted_maps or not row.items:
         return Text(f"{done:,}")
-    room = min(
+    bar_width = min(
         BAR_WIDTH, canvas.width - column - 12 - 2 - 2 * len(f"{row.items:,}") - 1
     )
-    figures = f"{done:,}/{row.items:,}"
-    if room < 5:
-        return Text(figures)
-    filled = min(room, room * done // row.items)
-    full, empty = ("=", "-") if canvas.has_only_ascii else ("━", "─")
+    fraction = f"{done:,}/{row.items:,}"
+    if bar_width < 5:
+        return Text(fraction)
+    filled = min(bar_width, bar_width * done // row.items)
+    full_char, empty_char = ("=", "-") if canvas.has_only_ascii else ("━", "─")
     style = "" if done >= row.items else "cyan"
     return Text.assemble(
-        (full * filled, style), (empty * (room - filled), "dim"), f"  {figures}"
+        (full_char * filled, style),
+        (empty_char * (bar_width - filled), "dim"),
+        f"  {fraction}",
     )
 
 
-def _note(row: Row) -> Text:
+def _notes_text(row: Row) -> Text:
     parts = []
     if row.failed and row.started > 1:
         parts.append((f"{row.failed:,} failed", "red"))
@@ -156,16 +163,16 @@ def _note(row: Row) -> Text:
     elif row.done > 1 and not row.running and not row.is_worker:
         parts.append((f"{row.done:,} times", "dim"))
     if row.retried:
-        parts.append((counted(row.retried, "more attempt"), "yellow"))
-    if row.awaits:
-        parts.append((f"waits for {', '.join(map(printable, row.awaits))}", "dim"))
+        parts.append((count_text(row.retried, "more attempt"), "yellow"))
+    if row.waiting_for:
+        parts.append((f"waits for {', '.join(map(printable, row.waiting_for))}", "dim"))
     return Text("  ").join(Text(text, style) for text, style in parts)
 
 
-UNWATCHED = 1000
+NON_TERMINAL_WIDTH = 1000
 """Columns where nobody watches: nothing is cut off for a program that reads."""
 
-MARKS = {
+STATUS_MARKS = {
     "success": Mark.DONE,
     "failed": Mark.FAILED,
     "timeout": Mark.FAILED,
@@ -174,23 +181,23 @@ MARKS = {
 """How stored statuses look; the others were cut off."""
 
 
-def screen_for(stream: TextIO) -> Console:
+def open_console(stream: TextIO) -> Console:
     """Return what draws on a stream, whether or not it is a terminal."""
-    screen = Console(file=stream, highlight=False, markup=False, emoji=False)
-    if not screen.is_terminal:
-        screen.width = UNWATCHED
-    return screen
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = NON_TERMINAL_WIDTH
+    return console
 
 
-def canvas_of(screen: Console, spare: int = 0) -> Canvas:
+def canvas_for(console: Console, reserved: int = 0) -> Canvas:
     """Return what there is to draw on, some lines left out."""
-    size = screen.size
-    return Canvas(size.width, max(3, size.height - spare), _has_only_ascii(screen))
+    size = console.size
+    return Canvas(size.width, max(3, size.height - reserved), _has_only_ascii(console))
 
 
-def _has_only_ascii(screen: Console) -> bool:
+def _has_only_ascii(console: Console) -> bool:
     try:
-        "".join(glyph for glyph, _ in GLYPHS.values()).encode(screen.encoding)
+        "".join(glyph for glyph, _ in GLYPHS.values()).encode(console.encoding)
     except (UnicodeEncodeError, LookupError):
         return True
     return False
@@ -198,19 +205,19 @@ def _has_only_ascii(screen: Console) -> bool:
 
 def status_text(label: str, canvas: Canvas) -> Text:
     """Return a stored run's status, with its sign."""
-    mark = MARKS.get(label, Mark.CUT_OFF)
+    mark = STATUS_MARKS.get(label, Mark.CUT_OFF)
     return Text.assemble(canvas.glyph(mark), " ", (label, STYLES[mark]))
 
 
-def moment_text(moment: datetime | None) -> str:
+def format_time(time: datetime | None) -> str:
     """Write a moment in local time, and say which zone that is."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}" if moment else "-"
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}" if time else "-"
 
 
-def table_of(*titles: str, flexible: str = "") -> Table:
+def new_table(*titles: str, flexible: str = "") -> Table:
     """Return a table without lines, ``>`` before what stands on the right.
 
-    When space is short, the flexible column is cut off first: give it ``flexible_text``.
+    When space is short, the flexible column is cut off first: give it ``truncatable_text``.
     """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for title in titles:
@@ -223,16 +230,18 @@ def table_of(*titles: str, flexible: str = "") -> Table:
     return table
 
 
-def flexible_text(text: object) -> Text:
+def truncatable_text(text: object) -> Text:
     """Return foreign text that may be cut off."""
     return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
 
-def put_table(screen: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
     """Draw a table; what fills its cells up is for eyes and not for programs."""
-    if screen.is_terminal:
-        screen.print(table)
+    if console.is_terminal:
+        console.print(table)
         return
-    with screen.capture() as captured:
-        screen.print(table)
-    screen.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    with console.capture() as captured:
+        console.print(table)
+    console.file.writelines(
+        f"{line.rstrip()}\n" for line in captured.get().splitlines()
+    )

@@ -23,12 +23,12 @@ from cattrs import ForbiddenExtraKeysError, transform_error
 from cattrs.cols import is_any_set, is_sequence
 from cattrs.preconf.json import JsonConverter, make_converter
 
-from .errors import WrongValue, close_to
+from .errors import InvalidValue, suggestion
 
 
 Hook = Callable[[Any, Any], Any]
 
-KINDS: dict[type, str] = {
+JSON_NAMES: dict[type, str] = {
     str: "a string",
     bool: "true or false",
     int: "an integer",
@@ -40,91 +40,98 @@ KINDS: dict[type, str] = {
 """What JSON calls them."""
 
 
-def kind_of(value: object) -> str:
+def json_name_of(value: object) -> str:
     """Return what JSON calls a value."""
-    return KINDS.get(type(value), type(value).__name__)
+    return JSON_NAMES.get(type(value), type(value).__name__)
 
 
 def strict_converter() -> JsonConverter:
     """Return a converter that refuses what JSON did not say, unknown keys included."""
-    made = make_converter(forbid_extra_keys=True)
-    for plain in (str, bool, int):
-        made.register_structure_hook(plain, _exactly(plain))
-    made.register_structure_hook(float, _number)
-    for spelt in (Decimal, UUID):
-        made.register_structure_hook(spelt, _from_text(spelt))
-    made.register_structure_hook_func(lambda wanted: wanted is object, _as_it_is)
-    _believe_containers(made)
-    return made
+    converter = make_converter(forbid_extra_keys=True)
+    for json_type in (str, bool, int):
+        converter.register_structure_hook(json_type, _only(json_type))
+    converter.register_structure_hook(float, _to_float)
+    for text_type in (Decimal, UUID):
+        converter.register_structure_hook(text_type, _from_text(text_type))
+    converter.register_structure_hook_func(
+        lambda target_type: target_type is object, _unchanged
+    )
+    _require_containers(converter)
+    return converter
 
 
-def _believe_containers(made: JsonConverter) -> None:
+def _require_containers(converter: JsonConverter) -> None:
     """Let nothing but a list fill a list, and nothing but an object a class."""
-    asking: set[Any] = set()
+    resolving: set[Any] = set()
 
-    def guarded(wanted: Any) -> Hook:
+    def container_hook(target_type: Any) -> Hook:
         # What cattrs itself would do is what it answers while we are not asked.
-        asking.add(wanted)
+        resolving.add(target_type)
         try:
-            structure = made.get_structure_hook(wanted, cache_result=False)
+            structure = converter.get_structure_hook(target_type, cache_result=False)
         finally:
-            asking.discard(wanted)
-        container = _container(wanted)
+            resolving.discard(target_type)
+        container = _container(target_type)
         assert container is not None
 
-        def only_containers(value: Any, kind: Any) -> Any:
-            return structure(_checked(value, container), kind)
+        def only_containers(value: Any, expected_type: Any) -> Any:
+            return structure(_require_type(value, container), expected_type)
 
         return only_containers
 
-    made.register_structure_hook_factory(
-        lambda wanted: wanted not in asking and _container(wanted) is not None, guarded
+    converter.register_structure_hook_factory(
+        lambda target_type: (
+            target_type not in resolving and _container(target_type) is not None
+        ),
+        container_hook,
     )
 
 
-def _container(wanted: Any) -> type | None:
+def _container(target_type: Any) -> type | None:
     """Return what JSON has to say for a type, if it is a container."""
-    plain = get_origin(wanted) or wanted
-    if attrs.has(plain) or is_dataclass(plain):
+    json_type = get_origin(target_type) or target_type
+    if attrs.has(json_type) or is_dataclass(json_type):
         return dict
-    is_many = plain is tuple or is_sequence(wanted) or is_any_set(wanted)
+    is_many = json_type is tuple or is_sequence(target_type) or is_any_set(target_type)
     return list if is_many else None
 
 
-def _exactly(kind: type) -> Hook:
-    return lambda value, _: _checked(value, kind)
+def _only(expected_type: type) -> Hook:
+    return lambda value, _: _require_type(value, expected_type)
 
 
-def _checked(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        msg = f"expected {KINDS[kind]} and not {kind_of(value)}"
+def _require_type(value: Any, expected_type: type) -> Any:
+    if type(value) is not expected_type:
+        msg = f"expected {JSON_NAMES[expected_type]} and not {json_name_of(value)}"
         raise TypeError(msg)
     return value
 
 
-def _number(value: Any, _: Any) -> float:
-    return float(value if type(value) is int else _checked(value, float))
+def _to_float(value: Any, _: Any) -> float:
+    return float(value if type(value) is int else _require_type(value, float))
 
 
-def _from_text(kind: Callable[[str], Any]) -> Hook:
-    return lambda value, _: kind(value if isinstance(value, str) else str(value))
+def _from_text(expected_type: Callable[[str], Any]) -> Hook:
+    return lambda value, _: expected_type(
+        value if isinstance(value, str) else str(value)
+    )
 
 
-def _as_it_is(value: Any, _: Any) -> Any:
+def _unchanged(value: Any, _: Any) -> Any:
     return value
 
 
-ANYTHING: tuple[Any, ...] = (Any, object, type(None))
+UNTYPED: tuple[Any, ...] = (Any, object, type(None))
 """Types that take a JSON value as it is."""
 
-EMPTY = inspect.Parameter.empty
+NO_DEFAULT = inspect.Parameter.empty
 HOW_TO_PASS = "Pass JSON, @FILE, or - for standard input."
 
 converter = strict_converter()
 
 
 @attrs.frozen
-class Given:
+class JsonArgument:
     """A JSON value and the option that brought it."""
 
     option: str
@@ -133,19 +140,19 @@ class Given:
     """What JSON made of it."""
 
 
-def read_json(text: str, option: str) -> Given:
+def read_json(text: str, option: str) -> JsonArgument:
     """Parse an option's JSON; ``@file`` reads a file and ``-`` standard input.
 
     Raises:
-        WrongValue: it cannot be read, or is not JSON.
+        InvalidValue: it cannot be read, or is not JSON.
     """
     try:
-        return Given(option, json.loads(_source(text)))
+        return JsonArgument(option, json.loads(_source(text)))
     except json.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        raise WrongValue(option, [problem], HOW_TO_PASS) from error
+        raise InvalidValue(option, [problem], HOW_TO_PASS) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongValue(option, [f"{error}."], HOW_TO_PASS) from error
+        raise InvalidValue(option, [f"{error}."], HOW_TO_PASS) from error
 
 
 def _source(text: str) -> str:
@@ -154,119 +161,131 @@ def _source(text: str) -> str:
     return Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
 
 
-def build(wanted: Any, given: Given) -> Any:
+def build_value(target_type: Any, argument: JsonArgument) -> Any:
     """Make a value of the wanted type.
 
     Raises:
-        WrongValue: it does not fit; every problem is named.
+        InvalidValue: it does not fit; every problem is named.
     """
-    if wanted in ANYTHING:
-        return given.value
+    if target_type in UNTYPED:
+        return argument.value
     try:
-        return _fill(wanted, given.value)
+        return _structure(target_type, argument.value)
     except Exception as error:
-        raise WrongValue(given.option, _problems(error), describe(wanted)) from error
+        raise InvalidValue(
+            argument.option, _problems(error), describe(target_type)
+        ) from error
 
 
-def build_default(wanted: Any, option: str) -> Any:
+def build_default(target_type: Any, option: str) -> Any:
     """Make the value of a type nobody gave JSON for.
 
     Raises:
-        WrongValue: the type cannot be made of nothing.
+        InvalidValue: the type cannot be made of nothing.
     """
-    if wanted in ANYTHING:
+    if target_type in UNTYPED:
         return None
-    needed = [one.name for one in _fields(wanted) if one.default is EMPTY]
+    needed = [
+        field.name for field in _fields(target_type) if field.default is NO_DEFAULT
+    ]
     if needed:
-        problem = f"missing, and {_name(wanted)} needs {', '.join(needed)}."
-        raise WrongValue(option, [problem], describe(wanted))
-    return build(wanted, Given(option, {}))
+        problem = f"missing, and {_type_name(target_type)} needs {', '.join(needed)}."
+        raise InvalidValue(option, [problem], describe(target_type))
+    return build_value(target_type, JsonArgument(option, {}))
 
 
-def describe(wanted: Any) -> str:
+def describe(target_type: Any) -> str:
     """Say what a type is made of."""
-    fields = [_field_text(one) for one in _fields(wanted)]
+    fields = [_field_text(field) for field in _fields(target_type)]
     if not fields:
-        return f"{_name(wanted)} is made of a JSON value. {HOW_TO_PASS}"
-    return f"{_name(wanted)} has: {', '.join(fields)}. {HOW_TO_PASS}"
+        return f"{_type_name(target_type)} is made of a JSON value. {HOW_TO_PASS}"
+    return f"{_type_name(target_type)} has: {', '.join(fields)}. {HOW_TO_PASS}"
 
 
 # -- filling
 
 
-def _fill(wanted: Any, value: object) -> Any:
-    if hasattr(wanted, "model_validate"):
-        return wanted.model_validate(value)
-    if _is_called(wanted):
-        return _call(wanted, value)
-    return converter.structure(value, wanted)
+def _structure(target_type: Any, value: object) -> Any:
+    if hasattr(target_type, "model_validate"):
+        return target_type.model_validate(value)
+    if _uses_init(target_type):
+        return _call_init(target_type, value)
+    return converter.structure(value, target_type)
 
 
-def _is_called(wanted: Any) -> bool:
+def _uses_init(target_type: Any) -> bool:
     """Tell whether only the class's own ``__init__`` knows how to fill it."""
     return (
-        isinstance(wanted, type)
-        and inspect.isfunction(_init(wanted))
-        and not attrs.has(wanted)
-        and not hasattr(wanted, "__dataclass_fields__")
+        isinstance(target_type, type)
+        and inspect.isfunction(_init_of(target_type))
+        and not attrs.has(target_type)
+        and not hasattr(target_type, "__dataclass_fields__")
     )
 
 
-def _init(wanted: type) -> Callable[..., None]:
-    init: Callable[..., None] = getattr(wanted, "__init__")  # noqa: B009 - see mypy
+def _init_of(target_type: type) -> Callable[..., None]:
+    init: Callable[..., None] = getattr(target_type, "__init__")  # noqa: B009 - see mypy
     return init
 
 
-def _call(wanted: type, value: object) -> Any:
+def _call_init(target_type: type, value: object) -> Any:
     if not isinstance(value, dict):
-        msg = f"expected an object and not {kind_of(value)}"
+        msg = f"expected an object and not {json_name_of(value)}"
         raise TypeError(msg)
-    hints = get_type_hints(_init(wanted))
-    fields = {one.name: one.default is EMPTY for one in _fields(wanted)}
+    hints = get_type_hints(_init_of(target_type))
+    fields = {field.name: field.default is NO_DEFAULT for field in _fields(target_type)}
     missing = [name for name, needed in fields.items() if needed and name not in value]
     errors: list[Exception] = [TypeError(f"{name}: missing") for name in missing]
     arguments: dict[str, Any] = {}
     for name, item in value.items():
         try:
-            arguments[name] = _argument(name, item, fields, hints)
+            arguments[name] = _structure_argument(name, item, fields, hints)
         except Exception as error:  # noqa: BLE001 - raised together below
             errors.append(error)
     if errors:
         msg = "arguments"
         raise ExceptionGroup(msg, errors)
-    return wanted(**arguments)
+    return target_type(**arguments)
 
 
-def _argument(
+def _structure_argument(
     name: str, value: object, fields: Iterable[str], hints: Mapping[str, Any]
 ) -> Any:
     if name not in fields:
-        msg = f"there is no {name!r}.{close_to(name, fields)}"
+        msg = f"there is no {name!r}.{suggestion(name, fields)}"
         raise TypeError(msg)
     hint = hints.get(name, Any)
     try:
-        return value if hint in ANYTHING else converter.structure(value, hint)
+        return value if hint in UNTYPED else converter.structure(value, hint)
     except Exception as error:
-        raise TypeError("; ".join(_by_path(error, name))) from error
+        raise TypeError("; ".join(_problems_by_path(error, name))) from error
 
 
 # -- wording
 
 
 def _problems(error: BaseException) -> list[str]:
-    listed: Any = getattr(error, "errors", None)
-    if listed is not None:  # pydantic's
-        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in listed()]
+    pydantic_errors: Any = getattr(error, "errors", None)
+    if pydantic_errors is not None:  # pydantic's
+        return [
+            f"{'.'.join(map(str, error_item['loc']))}: {error_item['msg']}"
+            for error_item in pydantic_errors()
+        ]
     if type(error) is ExceptionGroup:
-        return [str(one) for one in error.exceptions]
-    return _by_path(error, "")
+        return [str(error_item) for error_item in error.exceptions]
+    return _problems_by_path(error, "")
 
 
-def _by_path(error: BaseException, root: str) -> list[str]:
+def _problems_by_path(error: BaseException, root: str) -> list[str]:
     """Return what cattrs complains about, the place in front of the problem."""
-    said = (one.rpartition(" @ ") for one in transform_error(error, root, _reason))
-    placed = ((path.lstrip("."), problem) for problem, _, path in said)
-    return [f"{path}: {problem}" if path else problem for path, problem in placed]
+    complaints = (
+        complaint.rpartition(" @ ")
+        for complaint in transform_error(error, root, _reason)
+    )
+    placed_complaints = ((path.lstrip("."), problem) for problem, _, path in complaints)
+    return [
+        f"{path}: {problem}" if path else problem for path, problem in placed_complaints
+    ]
 
 
 def _reason(error: BaseException, _: type | None) -> str:
@@ -275,26 +294,26 @@ def _reason(error: BaseException, _: type | None) -> str:
             return "missing"
         case ForbiddenExtraKeysError():
             extra = sorted(error.extra_fields)
-            guess = close_to(extra[0], inspect.signature(error.cl).parameters)
+            guess = suggestion(extra[0], inspect.signature(error.cl).parameters)
             return f"there is no {', '.join(map(repr, extra))}.{guess}"
         case _:
             return str(error)
 
 
-def _fields(wanted: Any) -> Iterator[inspect.Parameter]:
-    if is_typeddict(wanted):
-        for name, hint in get_type_hints(wanted).items():
-            default = EMPTY if name in wanted.__required_keys__ else None
+def _fields(target_type: Any) -> Iterator[inspect.Parameter]:
+    if is_typeddict(target_type):
+        for name, hint in get_type_hints(target_type).items():
+            default = NO_DEFAULT if name in target_type.__required_keys__ else None
             yield _parameter(name, hint, default)
         return
-    if getattr(wanted, "__module__", "builtins") == "builtins":
+    if getattr(target_type, "__module__", "builtins") == "builtins":
         return
     try:
-        parameters = inspect.signature(wanted).parameters.values()
+        parameters = inspect.signature(target_type).parameters.values()
     except (TypeError, ValueError):
         return
-    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    yield from (one for one in parameters if one.kind not in fixed)
+    variadic_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    yield from (field for field in parameters if field.kind not in variadic_kinds)
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
@@ -302,14 +321,20 @@ def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=hint)
 
 
-def _field_text(one: inspect.Parameter) -> str:
-    hint = one.annotation
-    kind = (
-        "" if hint is EMPTY else f": {hint if isinstance(hint, str) else _name(hint)}"
+def _field_text(field: inspect.Parameter) -> str:
+    hint = field.annotation
+    type_text = (
+        ""
+        if hint is NO_DEFAULT
+        else f": {hint if isinstance(hint, str) else _type_name(hint)}"
     )
-    return f"{one.name}{kind}{'' if one.default is EMPTY else ' (optional)'}"
+    return (
+        f"{field.name}{type_text}{'' if field.default is NO_DEFAULT else ' (optional)'}"
+    )
 
 
-def _name(wanted: Any) -> str:
-    is_plain = isinstance(wanted, type) and not getattr(wanted, "__args__", ())
-    return wanted.__name__ if is_plain else str(wanted).replace("typing.", "")
+def _type_name(target_type: Any) -> str:
+    is_plain = isinstance(target_type, type) and not getattr(
+        target_type, "__args__", ()
+    )
+    return target_type.__name__ if is_plain else str(target_type).replace("typing.", "")

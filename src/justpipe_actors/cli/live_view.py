@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.text import Text
 
 from ..events import Event, EventType
-from .formatting import Canvas, canvas_of, draw, format_duration, printable
-from .outcome_text import Ending, details, headline
+from .formatting import Canvas, canvas_for, draw, format_duration, printable
+from .outcome_text import Outcome, details, headline
 from .progress import Progress
-from .views import TokenTexts, View
+from .views import TokenFormatter, View
 
 
 class LiveView(View):
@@ -26,30 +26,30 @@ class LiveView(View):
     Args:
         title: the pipe and its loop.
         progress: the rows to begin with.
-        screen: the terminal.
+        console: the terminal.
         out: where tokens go when that is not the terminal.
-        began: wall clock at the run's start in seconds, if that is not now.
+        started_at: wall clock at the run's start in seconds, if that is not now.
     """
 
     def __init__(
         self,
         title: str,
         progress: Progress,
-        screen: Console,
+        console: Console,
         out: TextIO | None = None,
-        began: float | None = None,
+        started_at: float | None = None,
     ) -> None:
         self._title = title
         self._progress = progress
-        self._screen = screen
+        self._console = console
         self._out = out
-        self._began = time.time() if began is None else began
-        self._tokens = TokenTexts()
-        self._tail = ""
+        self._started_at = time.time() if started_at is None else started_at
+        self._tokens = TokenFormatter()
+        self._partial_line = ""
         self._notice = ""
         self._is_over = False
         self._live = Live(
-            console=screen,
+            console=console,
             auto_refresh=False,
             redirect_stdout=out is None,
             vertical_overflow="crop",
@@ -61,35 +61,37 @@ class LiveView(View):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._tail:
-            self._print(self._tail)
-            self._tail = ""
+        if self._partial_line:
+            self._print(self._partial_line)
+            self._partial_line = ""
         self._is_over = True
         self.tick()
         self._live.stop()
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Show an event: a token at once, anything else with the next tick."""
-        self._progress.hear(event)
+        self._progress.on_event(event)
         if event.type is EventType.TOKEN:
-            self._stream(self._tokens.of(event.payload))
+            self._stream(self._tokens.format(event.payload))
 
     def tick(self) -> None:
         """Draw what has changed."""
-        self._live.update(self._drawn(), refresh=True)
+        self._live.update(self._render(), refresh=True)
 
     def notice(self, text: str) -> None:
         """Say something about the run, below it."""
         self._notice = text
         self.tick()
 
-    def conclude(self, ending: Ending) -> None:
+    def show_outcome(self, outcome: Outcome) -> None:
         """Say how it ended, below the rows."""
-        mark, text = headline(ending, self._progress)
+        mark, text = headline(outcome, self._progress)
         canvas = self._canvas()
-        self._screen.print(Text.assemble(canvas.glyph(mark), " ", text), soft_wrap=True)
-        for line in details(ending, self._progress):
-            self._screen.print(Text(f"  {line}"), soft_wrap=True)
+        self._console.print(
+            Text.assemble(canvas.glyph(mark), " ", text), soft_wrap=True
+        )
+        for line in details(outcome, self._progress):
+            self._console.print(Text(f"  {line}"), soft_wrap=True)
 
     # -- inside
 
@@ -98,27 +100,29 @@ class LiveView(View):
             self._out.write(text)
             self._out.flush()
             return
-        whole, newline, self._tail = (self._tail + text).rpartition("\n")
+        complete_lines, newline, self._partial_line = (
+            self._partial_line + text
+        ).rpartition("\n")
         if newline:
-            self._print(whole)
+            self._print(complete_lines)
 
     def _print(self, text: str) -> None:
-        self._screen.print(_streamed(text), soft_wrap=True)
+        self._console.print(_streamed_text(text), soft_wrap=True)
 
-    def _drawn(self) -> Group:
+    def _render(self) -> Group:
         canvas = self._canvas()
         lines = list(draw(self._progress, canvas, time.time()))
         if self._progress.tokens and self._out is None:
             lines.insert(0, Text())
-        if self._tail:
-            lines.insert(0, _streamed(self._tail[-canvas.width :]))
+        if self._partial_line:
+            lines.insert(0, _streamed_text(self._partial_line[-canvas.width :]))
         if not self._is_over:
             lines.append(self._footer(canvas))
         return Group(*lines)
 
     def _footer(self, canvas: Canvas) -> Text:
-        took = format_duration(time.time() - self._began)
-        text = f"{self._title}, {took}"
+        duration = format_duration(time.time() - self._started_at)
+        text = f"{self._title}, {duration}"
         line = Text(printable(text), "dim")
         if self._notice:
             line.append(f"  {self._notice}", "yellow")
@@ -127,13 +131,13 @@ class LiveView(View):
 
     def _canvas(self) -> Canvas:
         # The tail, a blank line, the footer, and the line the cursor rests on.
-        return canvas_of(self._screen, 4)
+        return canvas_for(self._console, 4)
 
 
-def _streamed(text: str) -> Text:
+def _streamed_text(text: str) -> Text:
     """Return what a run streams: its colours stay, nothing else moves the terminal."""
-    return Text.from_ansi(text.translate(C1))
+    return Text.from_ansi(text.translate(C1_CONTROLS))
 
 
-C1 = dict.fromkeys(range(0x80, 0xA0))
+C1_CONTROLS = dict.fromkeys(range(0x80, 0xA0))
 """Control characters that rich lets pass."""

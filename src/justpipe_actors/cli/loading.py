@@ -16,13 +16,13 @@ from types import ModuleType
 import attrs
 
 from ..pipe import Pipe
-from .errors import WrongTarget, close_to
+from .errors import InvalidTarget, suggestion
 
 
-HERE = Path(__file__).resolve().parents[1]
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 """Where this package is."""
 
-FORM = "Write path/to/file.py:pipe or package.module:pipe."
+TARGET_SYNTAX = "Write path/to/file.py:pipe or package.module:pipe."
 
 
 @attrs.frozen
@@ -31,7 +31,7 @@ class Target:
 
     text: str
     """As it was written."""
-    place: str
+    location: str
     """The file or the module."""
     name: str | None
     """The variable, dotted for an attribute of one; None for the only pipe there."""
@@ -39,9 +39,9 @@ class Target:
 
 def parse_target(text: str) -> Target:
     """Split a target at its last colon; a drive's colon is none."""
-    place, colon, name = text.rpartition(":")
+    location, colon, name = text.rpartition(":")
     if colon and all(part.isidentifier() for part in name.split(".")):
-        return Target(text, place, name)
+        return Target(text, location, name)
     return Target(text, text, None)
 
 
@@ -49,13 +49,13 @@ def load_pipe(text: str) -> Pipe[object, object]:
     """Import a module and return its pipe.
 
     Raises:
-        WrongTarget: there is no such module or file, it does not import, or it has no
+        InvalidTarget: there is no such module or file, it does not import, or it has no
             such pipe.
     """
     target = parse_target(text)
-    is_file = target.place.endswith(".py") or os.sep in target.place
+    is_file = target.location.endswith(".py") or os.sep in target.location
     module = _import_file(target) if is_file else _import_module(target)
-    return _pick(target, module)
+    return _select_pipe(target, module)
 
 
 def pipes_in(module: ModuleType) -> dict[str, Pipe[object, object]]:
@@ -67,21 +67,25 @@ def pipes_in(module: ModuleType) -> dict[str, Pipe[object, object]]:
 
 
 def _import_file(target: Target) -> ModuleType:
-    path = Path(target.place).resolve()
+    path = Path(target.location).resolve()
     if path.is_dir():
         path /= "__init__.py"
     if not path.is_file():
-        raise WrongTarget(target.text, f"there is no file {target.place}", FORM)
-    root, dotted = _dotted(path)
-    _look_in(root)
-    module = _imported(target, dotted)
+        raise InvalidTarget(
+            target.text, f"there is no file {target.location}", TARGET_SYNTAX
+        )
+    root, module_name = _module_name(path)
+    _add_to_sys_path(root)
+    module = _import(target, module_name)
     if module.__file__ is None or Path(module.__file__).resolve() != path:
-        problem = f"its name, {dotted}, is taken by {module.__file__ or 'a built-in'}"
-        raise WrongTarget(target.text, problem, "Rename the file.")
+        problem = (
+            f"its name, {module_name}, is taken by {module.__file__ or 'a built-in'}"
+        )
+        raise InvalidTarget(target.text, problem, "Rename the file.")
     return module
 
 
-def _dotted(path: Path) -> tuple[Path, str]:
+def _module_name(path: Path) -> tuple[Path, str]:
     """Return the directory to import from, and the module's name in it."""
     parts = [] if path.stem == "__init__" else [path.stem]
     root = path.parent
@@ -92,65 +96,75 @@ def _dotted(path: Path) -> tuple[Path, str]:
 
 
 def _import_module(target: Target) -> ModuleType:
-    _look_in(Path.cwd())
-    return _imported(target, target.place)
+    _add_to_sys_path(Path.cwd())
+    return _import(target, target.location)
 
 
-def _look_in(root: Path) -> None:
+def _add_to_sys_path(root: Path) -> None:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
 
 
-def _imported(target: Target, dotted: str) -> ModuleType:
-    if not all(part.isidentifier() for part in dotted.split(".")):
-        raise WrongTarget(target.text, f"{dotted!r} is no module's name", FORM)
+def _import(target: Target, module_name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise InvalidTarget(
+            target.text, f"{module_name!r} is no module's name", TARGET_SYNTAX
+        )
     try:
-        return importlib.import_module(dotted)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name and (dotted == error.name or dotted.startswith(f"{error.name}.")):
+        if error.name and (
+            module_name == error.name or module_name.startswith(f"{error.name}.")
+        ):
             problem = f"there is no module {error.name!r} to import from here"
-            raise WrongTarget(target.text, problem, FORM) from error
-        raise _broken(target, error) from error
+            raise InvalidTarget(target.text, problem, TARGET_SYNTAX) from error
+        raise _import_failed(target, error) from error
     except (Exception, SystemExit) as error:
-        raise _broken(target, error) from error
+        raise _import_failed(target, error) from error
 
 
-def _broken(target: Target, error: BaseException) -> WrongTarget:
-    said = "".join(traceback.format_exception_only(error)).strip()
+def _import_failed(target: Target, error: BaseException) -> InvalidTarget:
+    message = "".join(traceback.format_exception_only(error)).strip()
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "importlib" not in frame.filename][1:]
+    frames_after_import = [
+        frame for frame in frames if "importlib" not in frame.filename
+    ][1:]
     # What this package refuses is mended where it was asked for.
-    theirs = [frame for frame in own if not _is_ours(frame.filename)] or own
-    place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    problem = f"importing it raised {said.removesuffix('.')}{place}"
-    return WrongTarget(target.text, problem, "Correct that first.")
+    user_frames = [
+        frame for frame in frames_after_import if not _is_in_package(frame.filename)
+    ] or frames_after_import
+    location = (
+        f" ({user_frames[-1].filename}:{user_frames[-1].lineno})" if user_frames else ""
+    )
+    problem = f"importing it raised {message.removesuffix('.')}{location}"
+    return InvalidTarget(target.text, problem, "Correct that first.")
 
 
-def _is_ours(filename: str) -> bool:
-    return HERE in Path(filename).resolve().parents
+def _is_in_package(filename: str) -> bool:
+    return PACKAGE_ROOT in Path(filename).resolve().parents
 
 
 # -- picking
 
 
-def _pick(target: Target, module: ModuleType) -> Pipe[object, object]:
+def _select_pipe(target: Target, module: ModuleType) -> Pipe[object, object]:
     pipes = pipes_in(module)
     if target.name is None:
-        return _only(target, pipes)
+        return _only_pipe(target, pipes)
     found: object = module
     for part in target.name.split("."):
         if not hasattr(found, part):
-            problem = f"{target.place} has no {target.name!r}"
-            guess = close_to(target.name, pipes)
-            raise WrongTarget(target.text, problem, _listed(pipes) + guess)
+            problem = f"{target.location} has no {target.name!r}"
+            guess = suggestion(target.name, pipes)
+            raise InvalidTarget(target.text, problem, _pipes_text(pipes) + guess)
         found = getattr(found, part)
     if not isinstance(found, Pipe):
         problem = f"{target.name!r} is a {type(found).__name__} and not a Pipe"
-        raise WrongTarget(target.text, problem, _listed(pipes))
+        raise InvalidTarget(target.text, problem, _pipes_text(pipes))
     return found
 
 
-def _only(
+def _only_pipe(
     target: Target, pipes: dict[str, Pipe[object, object]]
 ) -> Pipe[object, object]:
     if len(set(map(id, pipes.values()))) == 1:
@@ -158,10 +172,10 @@ def _only(
     if "pipe" in pipes:
         return pipes["pipe"]
     problem = "it has several pipes" if pipes else "it has no pipe"
-    raise WrongTarget(target.text, problem, _listed(pipes))
+    raise InvalidTarget(target.text, problem, _pipes_text(pipes))
 
 
-def _listed(pipes: dict[str, Pipe[object, object]]) -> str:
+def _pipes_text(pipes: dict[str, Pipe[object, object]]) -> str:
     if not pipes:
         return "Name a module that assigns a Pipe to a variable."
     return f"Its pipes: {', '.join(sorted(pipes))}."

@@ -12,7 +12,7 @@ from importlib.metadata import version
 import click
 
 from ..errors import StoreError
-from .errors import INTERRUPTED, UNREAD, Failed, forget_output
+from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, CommandFailed, discard_output
 from .formatting import printable
 
 
@@ -39,7 +39,7 @@ COMMANDS = (
 """The commands, in the order of ``--help``; each has a file of its name."""
 
 
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """Imports a command's file when it is asked for: most are not."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -65,10 +65,10 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not close or "Did you mean" in error.message:
+            matches = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not matches or "Did you mean" in error.message:
                 raise
-            msg = f"{error.message} Did you mean '{close[0]}'?"
+            msg = f"{error.message} Did you mean '{matches[0]}'?"
             raise click.UsageError(msg, ctx) from None
 
     def invoke(self, ctx: click.Context) -> object:
@@ -81,16 +81,16 @@ class Commands(click.Group):
             status = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            forget_output()
-            return UNREAD
+            discard_output()
+            return EXIT_BROKEN_PIPE
         except (StoreError, sqlite3.Error, OSError) as error:
-            raise Failed(printable(error)) from error
+            raise CommandFailed(printable(error)) from error
         return status
 
 
 @click.group(
     PROGRAM,
-    cls=Commands,
+    cls=LazyGroup,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -112,5 +112,5 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except click.Abort:
         sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     return status if isinstance(status, int) else 0

@@ -17,20 +17,20 @@ from ..errors import AmbiguousRunError
 from ..records import LABELS
 from ..storage.paths import storage_root
 from ..storage.registry import AnnotatedRun, PipelineRegistry
-from .errors import Failed, Refused
+from .errors import CommandFailed, InvalidInput
 from .formatting import printable
 from .live_view import LiveView
 from .progress import Progress
-from .views import JsonView, LinesView, Place, Style, View, style_for
+from .views import JsonView, LinesView, StreamInfo, Style, View, style_for
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
 
-LAST = re.compile(r"last(?:~(\d+))?")
+LAST_RUN = re.compile(r"last(?:~(\d+))?")
 """What names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
 
 
-class Root(click.ParamType[PipelineRegistry]):
+class StorageRoot(click.ParamType[PipelineRegistry]):
     """A storage root that is there, if it was named."""
 
     name = "path"
@@ -52,7 +52,7 @@ def storage_option(func: FuncT) -> FuncT:
     return click.option(
         "--storage",
         "registry",
-        type=Root(),
+        type=StorageRoot(),
         default=lambda: PipelineRegistry(storage_root()),
         show_default="$JUSTPIPE_ACTORS_STORAGE_PATH, else your data directory",
         metavar="PATH",
@@ -114,25 +114,25 @@ def find_run(
         Failed: there is none.
         Refused: several ids begin so.
     """
-    by_age = LAST.fullmatch(text)
+    last_match = LAST_RUN.fullmatch(text)
     try:
         found = (
-            _by_age(registry, int(by_age[1] or 0))
-            if by_age
+            _find_by_age(registry, int(last_match[1] or 0))
+            if last_match
             else registry.resolve_run(text)
         )
     except AmbiguousRunError as error:
-        raise Refused(str(error)) from error
+        raise InvalidInput(str(error)) from error
     if found is None:
         msg = (
             f"Run not found: {printable(text)}. "
             "See the runs there are with: justpipe-actors list"
         )
-        raise Failed(msg)
+        raise CommandFailed(msg)
     return found
 
 
-def _by_age(
+def _find_by_age(
     registry: PipelineRegistry, age: int
 ) -> tuple[AnnotatedRun, StorageBackend] | None:
     newest = registry.list_all_runs(limit=age + 1)
@@ -172,7 +172,7 @@ def write_document(text: str, output: str) -> None:
         Path(output).write_text(text, "utf-8")
     except OSError as error:
         msg = f"{printable(output)} cannot be written: {error.strerror}."
-        raise Failed(msg) from error
+        raise CommandFailed(msg) from error
     sys.stderr.write(f"written to {printable(output)}\n")
 
 
@@ -195,18 +195,20 @@ def style_options(func: FuncT) -> FuncT:
     return as_json(as_text(func))
 
 
-def style_of(asked: Style | None) -> Style:
+def choose_style(requested: Style | None) -> Style:
     """Return how to show a run, here and now."""
-    return style_for(asked, _place(sys.stdout), _place(sys.stderr))
+    return style_for(requested, _stream_info(sys.stdout), _stream_info(sys.stderr))
 
 
-def _place(stream: Any) -> Place:
-    screen = Console(file=stream)
-    return Place(screen.is_terminal, screen.is_terminal and not screen.is_dumb_terminal)
+def _stream_info(stream: Any) -> StreamInfo:
+    console = Console(file=stream)
+    return StreamInfo(
+        console.is_terminal, console.is_terminal and not console.is_dumb_terminal
+    )
 
 
 @attrs.frozen(kw_only=True)
-class Shown:
+class ViewOptions:
     """What is to be shown."""
 
     title: str
@@ -215,24 +217,26 @@ class Shown:
     """The rows to begin with."""
     has_state: bool = False
     """Whether events carry the state as JSON."""
-    began: float | None = None
+    started_at: float | None = None
     """Wall clock at the run's start in seconds, if that is not now."""
 
 
-def view_for(style: Style, shown: Shown) -> View:
+def view_for(style: Style, view_options: ViewOptions) -> View:
     """Return the view of a style."""
     out, err = sys.stdout, sys.stderr
     match style:
         case "json":
-            return JsonView(shown.progress, out, err, has_state=shown.has_state)
+            return JsonView(
+                view_options.progress, out, err, has_state=view_options.has_state
+            )
         case "lines":
-            return LinesView(shown.progress, out, err)
+            return LinesView(view_options.progress, out, err)
         case "live":
-            is_above = _place(out).can_redraw
+            draws_on_stdout = _stream_info(out).can_redraw
             return LiveView(
-                shown.title,
-                shown.progress,
-                Console(file=out if is_above else err),
-                None if is_above else out,
-                shown.began,
+                view_options.title,
+                view_options.progress,
+                Console(file=out if draws_on_stdout else err),
+                None if draws_on_stdout else out,
+                view_options.started_at,
             )

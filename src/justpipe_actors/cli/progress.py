@@ -45,9 +45,9 @@ class Row:
     """Invocations that did not."""
     retried: int = 0
     """Further attempts."""
-    began: float | None = None
+    started_at: float | None = None
     """Wall clock at the first start, in seconds."""
-    ended: float | None = None
+    ended_at: float | None = None
     """Wall clock at the last end, in seconds."""
     worker: str | None = None
     """The step a map starts for every item."""
@@ -55,9 +55,9 @@ class Row:
     """Whether it is such a step."""
     items: int = 0
     """Items of all its maps, as far as they are known."""
-    uncounted: int = 0
+    uncounted_maps: int = 0
     """Maps underway that do not know how many items they have."""
-    awaits: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
     """Parents that a join still waits for."""
 
     @property
@@ -77,21 +77,21 @@ class Row:
 
     def seconds(self, now: float) -> float | None:
         """Return the time from its first start to its last end, or to now."""
-        if self.began is None:
+        if self.started_at is None:
             return None
-        end = now if self.running or self.ended is None else self.ended
-        return max(0.0, end - self.began)
+        end = now if self.running or self.ended_at is None else self.ended_at
+        return max(0.0, end - self.started_at)
 
 
 @attrs.define
-class Trouble:
+class StepFailure:
     """A failed invocation."""
 
     step: str
     """Where."""
     error: str
     """The exception, its type first where that is known."""
-    place: str
+    location: str
     """File, line and function that raised it, empty if they are not known."""
 
 
@@ -103,7 +103,7 @@ class Progress:
     """By name, in the order of the definition."""
     tokens: int = 0
     """What was streamed."""
-    troubles: list[Trouble] = attrs.field(factory=list)
+    failures: list[StepFailure] = attrs.field(factory=list)
     """Failed invocations; the first few, there may be a million."""
     suspended: object = None
     """What a step that suspended the run waits for."""
@@ -114,7 +114,7 @@ class Progress:
     run_id: str | None = None
     """The run, once it has begun."""
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event."""
         self.latest = event.timestamp
         self.run_id = event.run_id
@@ -126,82 +126,84 @@ class Progress:
             case EventType.FINISH if event.stage == "system":
                 self.end = event.payload
             case EventType.STEP_START | EventType.STEP_END | EventType.STEP_ERROR:
-                self._hear_step(event)
+                self._on_step_event(event)
             case EventType.MAP_START | EventType.MAP_COMPLETE:
-                self._hear_map(event)
+                self._on_map_event(event)
             case EventType.BARRIER_WAIT:
-                self._row(event).awaits = tuple(event.payload.get("waiting_for", ()))
+                self._row(event).waiting_for = tuple(
+                    event.payload.get("waiting_for", ())
+                )
             case EventType.BARRIER_RELEASE:
-                self._row(event).awaits = ()
+                self._row(event).waiting_for = ()
             case _:
                 return
 
-    def _hear_step(self, event: Event) -> None:
+    def _on_step_event(self, event: Event) -> None:
         row = self._row(event)
         row.retried += event.type is EventType.STEP_START and event.attempt > 1
         if event.type is EventType.STEP_START:
             row.started += event.attempt == 1
-            row.began = row.began or event.timestamp
-            row.awaits = ()
+            row.started_at = row.started_at or event.timestamp
+            row.waiting_for = ()
             return
-        row.ended = event.timestamp
+        row.ended_at = event.timestamp
         if event.type is EventType.STEP_END:
             row.done += 1
             return
         # What fails without having begun (a hook, a barrier) is no invocation.
         row.failed += 1
         row.started = max(row.started, row.done + row.failed)
-        if len(self.troubles) < MOST_TROUBLES:
-            self.troubles.append(_trouble(event))
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append(_step_failure(event))
 
-    def _hear_map(self, event: Event) -> None:
+    def _on_map_event(self, event: Event) -> None:
         row = self._row(event)
         prefix = event.stage.rpartition(":")[0]
         target = str(event.payload["target"])
         row.worker = f"{prefix}:{target}" if prefix else target
         count: int | None = event.payload["item_count"]
         if event.type is EventType.MAP_START:
-            row.uncounted += count is None
+            row.uncounted_maps += count is None
             row.items += count or 0
-        elif row.uncounted:
-            row.uncounted -= 1
+        elif row.uncounted_maps:
+            row.uncounted_maps -= 1
             row.items += count or 0
 
     def _row(self, event: Event) -> Row:
         if event.stage not in self.rows:
-            self.rows = _with_row(self.rows, event.stage)
+            self.rows = _insert_row(self.rows, event.stage)
         return self.rows[event.stage]
 
 
-MOST_TROUBLES = 20
+MAX_FAILURES = 20
 """How many failures are remembered."""
 
 
-def _trouble(event: Event) -> Trouble:
-    notes: dict[str, Any] = (event.meta or {}).get("framework", {})
-    kind, text = notes.get("error_type"), str(event.payload)
-    error = f"{kind}: {text}" if kind and text else kind or text
-    return Trouble(event.stage, error, _place(notes.get("traceback", "")))
+def _step_failure(event: Event) -> StepFailure:
+    framework: dict[str, Any] = (event.meta or {}).get("framework", {})
+    error_type, text = framework.get("error_type"), str(event.payload)
+    error = f"{error_type}: {text}" if error_type and text else error_type or text
+    return StepFailure(event.stage, error, _raised_at(framework.get("traceback", "")))
 
 
-def _place(traceback: str) -> str:
+def _raised_at(traceback: str) -> str:
     frames = re.findall(
         r'^  File "(.+)", line (\d+), in (.+)$', traceback, re.MULTILINE
     )
     return "{}:{} in {}".format(*frames[-1]) if frames else ""
 
 
-def _with_row(rows: dict[str, Row], name: str) -> dict[str, Row]:
+def _insert_row(rows: dict[str, Row], name: str) -> dict[str, Row]:
     """Put a new row behind its owner's, and behind those the owner has already."""
     owner = name.rpartition(":")[0]
     if owner not in rows:
         return {**rows, name: Row(name)}
     found: list[Row] = list(rows.values())
     depth = rows[owner].depth + 1
-    at = found.index(rows[owner]) + 1
-    while at < len(found) and found[at].depth >= depth:
-        at += 1
-    found.insert(at, Row(name, depth))
+    index = found.index(rows[owner]) + 1
+    while index < len(found) and found[index].depth >= depth:
+        index += 1
+    found.insert(index, Row(name, depth))
     return {row.name: row for row in found}
 
 
@@ -218,7 +220,7 @@ def outline(description: Mapping[str, Any]) -> Progress:
         for name, node in nodes.items()
         if node["kind"] == "map"
     }
-    below = {worker for some in workers.values() for worker in some}
+    map_workers = {worker for targets in workers.values() for worker in targets}
     successors = {
         name: [
             t
@@ -229,42 +231,44 @@ def outline(description: Mapping[str, Any]) -> Progress:
     }
     rows: dict[str, Row] = {}
     for name in _in_order(successors):
-        if name not in below:
+        if name not in map_workers:
             rows[name] = Row(name)
             for worker in workers.get(name, ()):
                 rows[worker] = Row(worker, 1, is_worker=True)
                 rows[name].worker = worker
-    for worker in sorted(below - rows.keys()):
+    for worker in sorted(map_workers - rows.keys()):
         rows[worker] = Row(worker, is_worker=True)
     return Progress(rows)
 
 
 def _in_order(successors: dict[str, list[str]]) -> Iterator[str]:
     """Yield every step once, before its successors wherever there is no circle."""
-    aimed_at = {target for targets in successors.values() for target in targets}
+    targets_of_others = {
+        target for targets in successors.values() for target in targets
+    }
     order: list[str] = []
     seen: set[str] = set()
-    roots = [name for name in successors if name not in aimed_at]
+    roots = [name for name in successors if name not in targets_of_others]
     # Backwards, since all of it is reversed: who is left last comes out first.
     for root in [*reversed(roots), *successors]:
         path = [] if root in seen else [(root, iter(reversed(successors[root])))]
         seen.add(root)
         while path:
             rest = path[-1][1]
-            fresh = next((t for t in rest if t not in seen), None)
-            if fresh is None:
+            unseen = next((t for t in rest if t not in seen), None)
+            if unseen is None:
                 order.append(path.pop()[0])
             else:
-                seen.add(fresh)
-                path.append((fresh, iter(reversed(successors[fresh]))))
+                seen.add(unseen)
+                path.append((unseen, iter(reversed(successors[unseen]))))
     yield from reversed(order)
 
 
-PAGE = 1000
+PAGE_SIZE = 1000
 """Events that are read at once."""
 
 
-def event_of(stored: StoredEvent) -> Event | None:
+def parse_stored_event(stored: StoredEvent) -> Event | None:
     """Return the event that was stored; None if this version cannot read it."""
     try:
         data = json.loads(stored.data)
@@ -279,12 +283,12 @@ def stored_events(
     store: StorageBackend, run_id: str, after: int = 0
 ) -> Iterator[StoredEvent]:
     """Yield a run's events, a page of them in memory at a time."""
-    while page := store.get_events(run_id, after=after, limit=PAGE):
+    while page := store.get_events(run_id, after=after, limit=PAGE_SIZE):
         yield from page
         after = page[-1].seq
 
 
-def told(
+def replay_progress(
     store: StorageBackend, run: RunRecord, latest: Mapping[str, Any] | None
 ) -> Progress:
     """Return how far a stored run has come.
@@ -294,24 +298,24 @@ def told(
         run: the run.
         latest: how its pipeline looked at its latest run, if that is known.
     """
-    progress = planned(store, run, latest)
+    progress = initial_progress(store, run, latest)
     for stored in stored_events(store, run.run_id):
-        event = event_of(stored)
+        event = parse_stored_event(stored)
         if event is not None:
-            progress.hear(event)
+            progress.on_event(event)
     return progress
 
 
-def planned(
+def initial_progress(
     store: StorageBackend, run: RunRecord, latest: Mapping[str, Any] | None
 ) -> Progress:
     """Return the rows of a stored run before its first event."""
     text = store.get_definition(run.fingerprint) if run.fingerprint else None
     try:
-        return outline(json.loads(text) if text else latest or NO_STEPS)
+        return outline(json.loads(text) if text else latest or EMPTY_DESCRIPTION)
     except (ValueError, LookupError, TypeError, AttributeError):
         return Progress({})
 
 
-NO_STEPS: dict[str, Any] = {"nodes": {}, "topology": {}}
+EMPTY_DESCRIPTION: dict[str, Any] = {"nodes": {}, "topology": {}}
 """The description of a pipeline that nobody described."""

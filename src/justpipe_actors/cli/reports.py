@@ -19,24 +19,24 @@ from ..records import RunRecord, StoredEvent
 from ..storage.registry import AnnotatedRun
 
 
-def run_shape(one: AnnotatedRun) -> dict[str, Any]:
+def run_to_json(annotated: AnnotatedRun) -> dict[str, Any]:
     """Return a run; moments are ISO 8601, durations seconds."""
-    run = one.run
+    run = annotated.run
     return {
         "run_id": run.run_id,
-        "pipeline_name": one.pipeline_name,
-        "pipeline_hash": one.pipeline_hash,
+        "pipeline_name": annotated.pipeline_name,
+        "pipeline_hash": annotated.pipeline_hash,
         "status": run.label,
         "start_time": run.start_time.isoformat(),
         "end_time": run.end_time.isoformat() if run.end_time else None,
         "duration_seconds": run.duration.total_seconds() if run.duration else None,
         "error_message": run.error_message,
         "error_step": run.error_step,
-        "run_meta": parsed(run.run_meta),
+        "run_meta": parse_json_or_text(run.run_meta),
     }
 
 
-def event_shape(event: StoredEvent) -> dict[str, Any]:
+def event_to_json(event: StoredEvent) -> dict[str, Any]:
     """Return an event; ``data`` is all of it, None if it cannot be read."""
     try:
         data = json.loads(event.data)
@@ -51,7 +51,7 @@ def event_shape(event: StoredEvent) -> dict[str, Any]:
     }
 
 
-def parsed(text: str | None) -> Any:
+def parse_json_or_text(text: str | None) -> Any:
     """Return what JSON text says, the text itself if it is none."""
     if not text:
         return None
@@ -61,22 +61,24 @@ def parsed(text: str | None) -> Any:
         return text
 
 
-def export_head(one: AnnotatedRun) -> dict[str, Any]:
+def exported_run(annotated: AnnotatedRun) -> dict[str, Any]:
     """Return a run as an export has it: with ``id``, as programs look for it there."""
-    shape = run_shape(one)
-    return {"id": shape["run_id"], **shape}
+    fields = run_to_json(annotated)
+    return {"id": fields["run_id"], **fields}
 
 
-UNDECIDED = ("running", "abandoned", "suspended")
+UNFINISHED_LABELS = ("running", "abandoned", "suspended")
 """What a rate leaves out."""
 
-SLOW = 3
+SLOW_FACTOR = 3
 """How many times the mean a run takes that is worth a warning."""
 
 
 def success_rate(counts: Mapping[str, int]) -> float | None:
     """Return the successes among the runs that ended, in percent with one decimal."""
-    ended = sum(number for label, number in counts.items() if label not in UNDECIDED)
+    ended = sum(
+        number for label, number in counts.items() if label not in UNFINISHED_LABELS
+    )
     return round(100 * counts.get("success", 0) / ended, 1) if ended else None
 
 
@@ -95,7 +97,7 @@ class Durations:
 
 
 @attrs.frozen
-class Figures:
+class RunStatistics:
     """What is to be said of some runs."""
 
     days: int
@@ -123,29 +125,41 @@ class Figures:
 
     def warnings(self) -> list[str]:
         """Return what looks wrong, a sentence each."""
-        said: list[str] = []
-        failed, good = self.counts.get("failed", 0), self.counts.get("success", 0)
-        if failed > good:
-            said.append(f"More runs failed ({failed:,}) than succeeded ({good:,}).")
-        took = self.durations
-        if took is not None and took.longest > SLOW * took.average:
-            said.append(f"The slowest run took more than {SLOW} times the average.")
-        return said
+        messages: list[str] = []
+        failed, succeeded = self.counts.get("failed", 0), self.counts.get("success", 0)
+        if failed > succeeded:
+            messages.append(
+                f"More runs failed ({failed:,}) than succeeded ({succeeded:,})."
+            )
+        duration = self.durations
+        if duration is not None and duration.longest > SLOW_FACTOR * duration.average:
+            messages.append(
+                f"The slowest run took more than {SLOW_FACTOR} times the average."
+            )
+        return messages
 
 
-def sum_up(runs: Sequence[AnnotatedRun], days: int, now: datetime) -> Figures:
+def summarize_runs(
+    runs: Sequence[AnnotatedRun], days: int, now: datetime
+) -> RunStatistics:
     """Return the figures of the runs of the last days; the newest run comes first."""
-    failed = [one for one in runs if one.run.label in ("failed", "timeout")]
+    failed = [
+        annotated for annotated in runs if annotated.run.label in ("failed", "timeout")
+    ]
     today = now.astimezone().date()
-    per_day = Counter(one.run.start_time.astimezone().date() for one in runs)
-    return Figures(
+    per_day = Counter(
+        annotated.run.start_time.astimezone().date() for annotated in runs
+    )
+    return RunStatistics(
         days=days,
-        counts=dict(Counter(one.run.label for one in runs).most_common()),
-        durations=_durations([one.run for one in runs]),
-        pipelines=dict(Counter(one.pipeline_name for one in runs).most_common()),
+        counts=dict(Counter(annotated.run.label for annotated in runs).most_common()),
+        durations=_durations([annotated.run for annotated in runs]),
+        pipelines=dict(
+            Counter(annotated.pipeline_name for annotated in runs).most_common()
+        ),
         daily={
             day: per_day[day]
-            for day in (today - timedelta(days=back) for back in range(days))
+            for day in (today - timedelta(days=days_ago) for days_ago in range(days))
         },
         failures=failed[:3],
     )
@@ -158,34 +172,34 @@ def _durations(runs: Sequence[RunRecord]) -> Durations | None:
     return Durations(fmean(seconds), min(seconds), max(seconds), sum(seconds))
 
 
-def stats_shape(figures: Figures) -> dict[str, Any]:
+def statistics_to_json(statistics: RunStatistics) -> dict[str, Any]:
     """Return the figures as a JSON object."""
-    took = figures.durations
+    duration = statistics.durations
     return {
-        "total_runs": figures.total,
-        "days": figures.days,
-        "status_counts": figures.counts,
-        "success_count": figures.counts.get("success", 0),
-        "failed_count": figures.counts.get("failed", 0),
-        "success_rate": figures.rate,
+        "total_runs": statistics.total,
+        "days": statistics.days,
+        "status_counts": statistics.counts,
+        "success_count": statistics.counts.get("success", 0),
+        "failed_count": statistics.counts.get("failed", 0),
+        "success_rate": statistics.rate,
         "duration_stats": None
-        if took is None
+        if duration is None
         else {
-            "avg": took.average,
-            "min": took.shortest,
-            "max": took.longest,
-            "total": took.total,
+            "avg": duration.average,
+            "min": duration.shortest,
+            "max": duration.longest,
+            "total": duration.total,
         },
-        "pipelines": figures.pipelines,
-        "daily_activity": {str(d): n for d, n in figures.daily.items() if n},
+        "pipelines": statistics.pipelines,
+        "daily_activity": {str(d): n for d, n in statistics.daily.items() if n},
         "recent_errors": [
             {
-                "run_id": one.run.run_id,
-                "start_time": one.run.start_time.isoformat(),
-                "error_message": one.run.error_message,
-                "error_step": one.run.error_step,
+                "run_id": annotated.run.run_id,
+                "start_time": annotated.run.start_time.isoformat(),
+                "error_message": annotated.run.error_message,
+                "error_step": annotated.run.error_step,
             }
-            for one in figures.failures
+            for annotated in statistics.failures
         ],
-        "warnings": figures.warnings(),
+        "warnings": statistics.warnings(),
     }

@@ -12,8 +12,8 @@ import attrs
 
 from ..codec import event_to_plain, to_text
 from ..events import Event, EventType
-from .formatting import counted, format_duration, printable
-from .outcome_text import Ending, details, headline
+from .formatting import count_text, format_duration, printable
+from .outcome_text import Outcome, details, headline
 from .progress import Progress, Row
 
 
@@ -29,7 +29,7 @@ class View(Protocol):
     def __exit__(self, *_: object) -> None:
         return
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Show an event."""
 
     def tick(self) -> None:
@@ -38,12 +38,12 @@ class View(Protocol):
     def notice(self, text: str) -> None:
         """Show something about the run."""
 
-    def conclude(self, ending: Ending) -> None:
+    def show_outcome(self, outcome: Outcome) -> None:
         """Show how it ended."""
 
 
 @attrs.frozen
-class Place:
+class StreamInfo:
     """What a stream leads to."""
 
     is_terminal: bool
@@ -52,29 +52,29 @@ class Place:
     """And what was written there can be written over."""
 
 
-def style_for(asked: Style | None, out: Place, err: Place) -> Style:
+def style_for(requested: Style | None, out: StreamInfo, err: StreamInfo) -> Style:
     """Choose a view: a terminal is watched, a pipe is read by a program.
 
     Who asks for lines still sees the rows, if there is a terminal to draw them on.
     """
-    if asked == "json" or (asked is None and not out.is_terminal):
+    if requested == "json" or (requested is None and not out.is_terminal):
         return "json"
-    is_drawn = out.can_redraw or (err.can_redraw and not out.is_terminal)
-    return "live" if is_drawn else "lines"
+    can_draw = out.can_redraw or (err.can_redraw and not out.is_terminal)
+    return "live" if can_draw else "lines"
 
 
-HAVE_STATE = (EventType.START, EventType.STEP_END)
+STATE_EVENTS = (EventType.START, EventType.STEP_END)
 """Events whose payload is the state."""
 
 
-class TokenTexts:
+class TokenFormatter:
     """Tokens one after the other: text as it is, anything else as a line of JSON."""
 
     def __init__(self) -> None:
         self.is_open = False
         """Whether the last line still lacks its end."""
 
-    def of(self, payload: object) -> str:
+    def format(self, payload: object) -> str:
         """Return what is to be written next."""
         if isinstance(payload, str):
             text = payload
@@ -84,17 +84,17 @@ class TokenTexts:
         return text
 
 
-def event_line(event: Event, *, has_state: bool) -> str:
+def event_json_line(event: Event, *, has_state: bool) -> str:
     """Return an event as a line of JSON, the state left out unless it is wanted.
 
     The state grows with the run and would be written again with every step.
     """
-    if event.type in HAVE_STATE and not has_state:
+    if event.type in STATE_EVENTS and not has_state:
         event = replace(event, payload=None)
     return f"{json.dumps(event_to_plain(event))}\n"
 
 
-PAUSE = 5.0
+PROGRESS_INTERVAL = 5.0
 """Seconds between two lines about the same map."""
 
 
@@ -111,56 +111,62 @@ class LinesView(View):
         self._progress = progress
         self._out = out
         self._err = err
-        self._said = time.monotonic()
-        self._tokens = TokenTexts()
+        self._last_written = time.monotonic()
+        self._tokens = TokenFormatter()
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Write a token, or that a step is done."""
-        self._progress.hear(event)
+        self._progress.on_event(event)
         if event.type is EventType.TOKEN:
-            self._out.write(self._tokens.of(event.payload))
+            self._out.write(self._tokens.format(event.payload))
             self._out.flush()
         elif (
             event.type in (EventType.STEP_END, EventType.STEP_ERROR) and not event.scope
         ):
-            self._say(self._progress.rows[event.stage], event)
+            self._write_step(self._progress.rows[event.stage], event)
 
     def tick(self) -> None:
         """Say how far the maps are, now and then."""
-        if time.monotonic() - self._said < PAUSE:
+        if time.monotonic() - self._last_written < PROGRESS_INTERVAL:
             return
         for row in self._progress.rows.values():
             if row.running and row.worker in self._progress.rows:
-                self._write(f"  {printable(row.name)}: {self._share(row)}")
+                self._write(f"  {printable(row.name)}: {self._map_progress(row)}")
 
     def notice(self, text: str) -> None:
         """Say something about the run."""
         self._write(text)
 
-    def conclude(self, ending: Ending) -> None:
+    def show_outcome(self, outcome: Outcome) -> None:
         """Say how it ended."""
-        self._write(headline(ending, self._progress)[1])
-        for line in details(ending, self._progress):
+        self._write(headline(outcome, self._progress)[1])
+        for line in details(outcome, self._progress):
             self._write(f"  {line}")
 
-    def _say(self, row: Row, event: Event) -> None:
-        took = format_duration(row.seconds(event.timestamp))
+    def _write_step(self, row: Row, event: Event) -> None:
+        duration = format_duration(row.seconds(event.timestamp))
         name = printable(row.name)
         if event.type is EventType.STEP_ERROR:
-            self._write(f"  {name}: failed after {took}: {printable(event.payload)}")
+            self._write(
+                f"  {name}: failed after {duration}: {printable(event.payload)}"
+            )
         else:
-            share = f", {self._share(row)}" if row.worker in self._progress.rows else ""
-            self._write(f"  {name}: done in {took}{share}")
+            progress_text = (
+                f", {self._map_progress(row)}"
+                if row.worker in self._progress.rows
+                else ""
+            )
+            self._write(f"  {name}: done in {duration}{progress_text}")
 
-    def _share(self, row: Row) -> str:
+    def _map_progress(self, row: Row) -> str:
         worker = self._progress.rows[row.worker or row.name]
         done = worker.done + worker.failed
-        if row.items and not row.uncounted:
-            return f"{done:,} of {counted(row.items, 'item')}"
-        return counted(done, "item")
+        if row.items and not row.uncounted_maps:
+            return f"{done:,} of {count_text(row.items, 'item')}"
+        return count_text(done, "item")
 
     def _write(self, text: str) -> None:
-        self._said = time.monotonic()
+        self._last_written = time.monotonic()
         self._err.write(f"{text}\n")
         self._err.flush()
 
@@ -191,10 +197,10 @@ class JsonView(View):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Write an event."""
-        self._progress.hear(event)
-        self._out.write(event_line(event, has_state=self._has_state))
+        self._progress.on_event(event)
+        self._out.write(event_json_line(event, has_state=self._has_state))
         self._out.flush()
 
     def tick(self) -> None:
@@ -204,10 +210,10 @@ class JsonView(View):
         """Say something about the run to whoever watches."""
         self._err.write(f"{text}\n")
 
-    def conclude(self, ending: Ending) -> None:
+    def show_outcome(self, outcome: Outcome) -> None:
         """Say in words what went wrong; a success needs none."""
-        if ending.status:
-            self._err.write(f"{headline(ending, self._progress)[1]}\n")
+        if outcome.status:
+            self._err.write(f"{headline(outcome, self._progress)[1]}\n")
             self._err.writelines(
-                f"  {line}\n" for line in details(ending, self._progress)
+                f"  {line}\n" for line in details(outcome, self._progress)
             )

@@ -21,17 +21,17 @@ from ...storage.cleanup import (
     select_stored_runs,
 )
 from ...storage.registry import AnnotatedRun
-from ..errors import Failed, Refused
+from ..errors import CommandFailed, InvalidInput
 from ..formatting import (
-    canvas_of,
-    counted,
-    flexible_text,
-    moment_text,
+    canvas_for,
+    count_text,
+    format_time,
+    new_table,
+    open_console,
+    print_table,
     printable,
-    put_table,
-    screen_for,
     status_text,
-    table_of,
+    truncatable_text,
 )
 from ..options import (
     Selection,
@@ -40,10 +40,10 @@ from ..options import (
     status_option,
     storage_option,
 )
-from ..reports import run_shape
+from ..reports import run_to_json
 
 
-SHOWN = 10
+MAX_RUNS_SHOWN = 10
 """Runs that are named before they go."""
 
 
@@ -98,13 +98,13 @@ def clean_up(options: CleanupOptions) -> None:
     """
     runs = select_stored_runs(options.registry, _rule(options))
     if not options.is_json:
-        _show(runs, options)
+        _show_selected(runs, options)
     report = CleanupReport((), {})
     if runs and not options.dry_run:
         if not options.yes:
-            _ask(runs, options)
+            _confirm(runs, options)
         report = delete_stored_runs(options.registry, runs)
-    _conclude(runs, report, options)
+    _report(runs, report, options)
 
 
 def _rule(options: CleanupOptions) -> CleanupRule:
@@ -117,68 +117,69 @@ def _rule(options: CleanupOptions) -> CleanupRule:
             pipeline_name=options.pipeline,
         )
     except (CleanupRuleError, OverflowError) as error:
-        raise Refused(str(error)) from error
+        raise InvalidInput(str(error)) from error
 
 
-def _show(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
-    screen = screen_for(sys.stdout)
+def _show_selected(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
+    console = open_console(sys.stdout)
     if not runs:
-        screen.print("Nothing to clean up")
+        console.print("Nothing to clean up")
         return
-    canvas = canvas_of(screen)
-    counts = Counter(one.run.label for one in runs)
+    canvas = canvas_for(console)
+    counts = Counter(annotated.run.label for annotated in runs)
     statuses = ", ".join(
         f"{number:,} {label}" for label, number in counts.most_common()
     )
     first, last = runs[-1].run.start_time, runs[0].run.start_time
-    screen.print(f"{counted(len(runs), 'run')} to delete: {statuses}")
-    screen.print(f"from {moment_text(first)} to {moment_text(last)}\n")
-    table = table_of("Run", "Pipeline", "Status", "Started", flexible="Pipeline")
-    for one in runs[:SHOWN]:
+    console.print(f"{count_text(len(runs), 'run')} to delete: {statuses}")
+    console.print(f"from {format_time(first)} to {format_time(last)}\n")
+    table = new_table("Run", "Pipeline", "Status", "Started", flexible="Pipeline")
+    for annotated in runs[:MAX_RUNS_SHOWN]:
         table.add_row(
-            one.run.run_id[:12],
-            flexible_text(one.pipeline_name),
-            status_text(one.run.label, canvas),
-            moment_text(one.run.start_time),
+            annotated.run.run_id[:12],
+            truncatable_text(annotated.pipeline_name),
+            status_text(annotated.run.label, canvas),
+            format_time(annotated.run.start_time),
         )
-    put_table(screen, table)
-    if len(runs) > SHOWN:
-        screen.print(f"and {len(runs) - SHOWN:,} more", style="dim")
+    print_table(console, table)
+    if len(runs) > MAX_RUNS_SHOWN:
+        console.print(f"and {len(runs) - MAX_RUNS_SHOWN:,} more", style="dim")
     if options.dry_run:
-        screen.print("\nDRY RUN: nothing was deleted", style="yellow")
+        console.print("\nDRY RUN: nothing was deleted", style="yellow")
 
 
-def _ask(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
+def _confirm(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
     if options.is_json:
         msg = "With --json nobody is asked. Add --yes to delete, or --dry-run to look."
-        raise Refused(msg)
-    sys.stderr.write(f"\nDelete {counted(len(runs), 'run')}? [y/N] ")
+        raise InvalidInput(msg)
+    sys.stderr.write(f"\nDelete {count_text(len(runs), 'run')}? [y/N] ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if answer.strip() not in ("y", "Y"):
         msg = "Nothing was deleted. Answer y, or pass --yes."
-        raise Failed(msg)
+        raise CommandFailed(msg)
 
 
-def _conclude(
+def _report(
     runs: Sequence[AnnotatedRun], report: CleanupReport, options: CleanupOptions
 ) -> None:
     if options.is_json:
-        shape = {
+        document = {
             "count": len(runs),
             "dry_run": options.dry_run,
-            "runs": [run_shape(one) for one in runs],
+            "runs": [run_to_json(annotated) for annotated in runs],
             "deleted": list(report.deleted),
             "failed": report.failed,
         }
-        sys.stdout.write(json.dumps(shape, indent=2) + "\n")
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
     elif report.deleted:
-        sys.stdout.write(f"\n{counted(len(report.deleted), 'run')} deleted\n")
+        sys.stdout.write(f"\n{count_text(len(report.deleted), 'run')} deleted\n")
     if report.failed:
-        listed = [
-            f"  {run_id}: {printable(why)}" for run_id, why in report.failed.items()
+        failures = [
+            f"  {run_id}: {printable(reason)}"
+            for run_id, reason in report.failed.items()
         ]
         msg = "\n".join(
-            [f"{counted(len(listed), 'run')} could not be deleted:", *listed]
+            [f"{count_text(len(failures), 'run')} could not be deleted:", *failures]
         )
-        raise Failed(msg)
+        raise CommandFailed(msg)

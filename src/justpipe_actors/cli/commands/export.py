@@ -10,10 +10,10 @@ import click
 
 from ...abc import StorageBackend
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..formatting import counted, printable
+from ..formatting import count_text, printable
 from ..options import STDOUT, find_run, run_argument, storage_option, write_document
 from ..progress import stored_events
-from ..reports import event_shape, export_head
+from ..reports import event_to_json, exported_run
 
 
 @click.command("export")
@@ -41,24 +41,26 @@ def command(
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """
-    one, store = find_run(registry, run_id)
-    document = export_of(one, store)
-    output = output or f"run_{one.run.run_id[:8]}.{form}"
+    annotated, store = find_run(registry, run_id)
+    document = export_of(annotated, store)
+    output = output or f"run_{annotated.run.run_id[:8]}.{form}"
     write_document(json.dumps(document, indent=2), output)
     if output != STDOUT:
-        count = counted(document["event_count"], "event")
+        count = count_text(document["event_count"], "event")
         click.echo(
-            f"Exported run {one.run.run_id} of {printable(one.pipeline_name)}: "
-            f"{count}, {one.run.label}",
+            f"Exported run {annotated.run.run_id} of {printable(annotated.pipeline_name)}: "
+            f"{count}, {annotated.run.label}",
             err=True,
         )
 
 
-def export_of(one: AnnotatedRun, store: StorageBackend) -> dict[str, Any]:
+def export_of(annotated: AnnotatedRun, store: StorageBackend) -> dict[str, Any]:
     """Return all that is stored of a run."""
-    events = [event_shape(event) for event in stored_events(store, one.run.run_id)]
+    events = [
+        event_to_json(event) for event in stored_events(store, annotated.run.run_id)
+    ]
     return {
-        "run": export_head(one),
+        "run": exported_run(annotated),
         "events": events,
         "event_count": len(events),
         "exported_at": datetime.now(UTC).isoformat(),

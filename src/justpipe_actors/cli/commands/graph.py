@@ -14,7 +14,7 @@ from ..loading import load_pipe
 from ..options import output_option, write_document
 
 
-SUFFIXES = {".svg": "svg", ".json": "json"}
+FORMATS_BY_SUFFIX = {".svg": "svg", ".json": "json"}
 """What a file's name says about its format."""
 
 
@@ -40,11 +40,11 @@ def command(target: str, form: str | None, direction: str, output: str) -> None:
 
     PIPE is path/to/file.py:pipe or package.module:pipe, as for run.
     """
-    form = form or SUFFIXES.get(Path(output).suffix, "mermaid")
-    write_document(drawn(load_pipe(target), form, direction), output)
+    form = form or FORMATS_BY_SUFFIX.get(Path(output).suffix, "mermaid")
+    write_document(render(load_pipe(target), form, direction), output)
 
 
-def drawn(pipe: Pipe[Any, Any], form: str, direction: str) -> str:
+def render(pipe: Pipe[Any, Any], form: str, direction: str) -> str:
     """Return the drawing."""
     theme = MermaidTheme(direction=direction)
     match form:

@@ -12,14 +12,14 @@ import click
 from ...records import RunQuery
 from ...storage.registry import AnnotatedRun
 from ..formatting import (
-    canvas_of,
-    flexible_text,
+    canvas_for,
     format_duration,
-    moment_text,
-    put_table,
-    screen_for,
+    format_time,
+    new_table,
+    open_console,
+    print_table,
     status_text,
-    table_of,
+    truncatable_text,
 )
 from ..options import (
     Selection,
@@ -28,12 +28,12 @@ from ..options import (
     status_option,
     storage_option,
 )
-from ..reports import run_shape
+from ..reports import run_to_json
 
 
-SHORT = 12
+SHORT_ID_LENGTH = 12
 """Characters of an id that are shown."""
-ENOUGH = 8
+PREFIX_LENGTH = 8
 """Characters of an id that nearly always name one run."""
 
 
@@ -79,7 +79,9 @@ def show(options: ListOptions) -> None:
     query = RunQuery(labels=options.statuses, text=options.search)
     runs = options.registry.query_runs(query, options.pipeline, options.limit)
     if options.is_json:
-        sys.stdout.write(json.dumps([run_shape(one) for one in runs], indent=2) + "\n")
+        sys.stdout.write(
+            json.dumps([run_to_json(annotated) for annotated in runs], indent=2) + "\n"
+        )
     elif not runs:
         sys.stdout.write("No runs found\n")
     else:
@@ -87,25 +89,31 @@ def show(options: ListOptions) -> None:
 
 
 def _show_table(runs: list[AnnotatedRun], options: ListOptions) -> None:
-    screen = screen_for(sys.stdout)
-    canvas = canvas_of(screen)
-    table = table_of(
+    console = open_console(sys.stdout)
+    canvas = canvas_for(console)
+    table = new_table(
         "Run", "Pipeline", "Status", "Started", ">Duration", flexible="Pipeline"
     )
-    for one in runs:
-        run_id = one.run.run_id
+    for annotated in runs:
+        run_id = annotated.run.run_id
         table.add_row(
-            run_id if options.full or len(run_id) <= SHORT else f"{run_id[:SHORT]}...",
-            flexible_text(one.pipeline_name),
-            status_text(one.run.label, canvas),
-            moment_text(one.run.start_time),
+            run_id
+            if options.full or len(run_id) <= SHORT_ID_LENGTH
+            else f"{run_id[:SHORT_ID_LENGTH]}...",
+            truncatable_text(annotated.pipeline_name),
+            status_text(annotated.run.label, canvas),
+            format_time(annotated.run.start_time),
             format_duration(
-                one.run.duration.total_seconds() if one.run.duration else None
+                annotated.run.duration.total_seconds()
+                if annotated.run.duration
+                else None
             ),
         )
-    put_table(screen, table)
+    print_table(console, table)
     more = ", and perhaps more: see --limit" if len(runs) == options.limit else ""
-    screen.print(f"\n{len(runs)} run(s){more}", style="dim")
-    if screen.is_terminal and not options.full:
-        tip = f"justpipe-actors show {runs[0].run.run_id[:ENOUGH]}, or: show last"
-        screen.print(f"Look at one with: {tip}", style="dim")
+    console.print(f"\n{len(runs)} run(s){more}", style="dim")
+    if console.is_terminal and not options.full:
+        command_text = (
+            f"justpipe-actors show {runs[0].run.run_id[:PREFIX_LENGTH]}, or: show last"
+        )
+        console.print(f"Look at one with: {command_text}", style="dim")

@@ -11,12 +11,12 @@ import click
 from ...records import RunQuery, RunSummary
 from ...storage.registry import PipelineInfo, PipelineRegistry
 from ..formatting import (
-    flexible_text,
     format_duration,
-    moment_text,
-    put_table,
-    screen_for,
-    table_of,
+    format_time,
+    new_table,
+    open_console,
+    print_table,
+    truncatable_text,
 )
 from ..options import json_option, storage_option
 from ..reports import success_rate
@@ -27,17 +27,17 @@ from ..reports import success_rate
 @json_option
 def command(registry: PipelineRegistry, *, is_json: bool) -> None:
     """List the pipelines that have stored runs."""
-    found = registry.summarize_runs(RunQuery())
+    summaries = registry.summarize_runs(RunQuery())
     if is_json:
-        shapes = [_shape(info, summary) for info, summary in found]
-        sys.stdout.write(json.dumps(shapes, indent=2) + "\n")
-    elif not found:
+        documents = [_pipeline_to_json(info, summary) for info, summary in summaries]
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
+    elif not summaries:
         sys.stdout.write("No pipelines found\n")
     else:
-        _show(found)
+        _show_table(summaries)
 
 
-def _shape(info: PipelineInfo, summary: RunSummary) -> dict[str, Any]:
+def _pipeline_to_json(info: PipelineInfo, summary: RunSummary) -> dict[str, Any]:
     average, last = summary.average, summary.last_start
     return {
         "name": info.name,
@@ -52,9 +52,9 @@ def _shape(info: PipelineInfo, summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def _show(found: list[tuple[PipelineInfo, RunSummary]]) -> None:
-    screen = screen_for(sys.stdout)
-    table = table_of(
+def _show_table(summaries: list[tuple[PipelineInfo, RunSummary]]) -> None:
+    console = open_console(sys.stdout)
+    table = new_table(
         "Pipeline",
         "Hash",
         ">Runs",
@@ -63,16 +63,16 @@ def _show(found: list[tuple[PipelineInfo, RunSummary]]) -> None:
         "Last run",
         flexible="Pipeline",
     )
-    for info, summary in found:
+    for info, summary in summaries:
         rate = success_rate(summary.counts)
         average = summary.average
         table.add_row(
-            flexible_text(info.name),
+            truncatable_text(info.name),
             info.hash,
             f"{summary.total:,}",
             "-" if rate is None else f"{rate:.1f}%",
             format_duration(None if average is None else average.total_seconds()),
-            moment_text(summary.last_start),
+            format_time(summary.last_start),
         )
-    put_table(screen, table)
-    screen.print(f"\n{len(found)} pipeline(s)", style="dim")
+    print_table(console, table)
+    console.print(f"\n{len(summaries)} pipeline(s)", style="dim")

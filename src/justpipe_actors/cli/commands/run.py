@@ -9,11 +9,11 @@ import attrs
 import click
 
 from ...codec import to_text
-from ..json_input import build, build_default, read_json
+from ..json_input import build_default, build_value, read_json
 from ..loading import load_pipe
-from ..options import Shown, style_of, style_options, view_for
+from ..options import ViewOptions, choose_style, style_options, view_for
 from ..progress import outline
-from ..runner import Stream, recording, run_in_loop, where_stored
+from ..runner import Stream, recording, run_in_loop, storage_hint
 from ..views import Style
 
 
@@ -50,35 +50,37 @@ def run_command(options: RunOptions) -> int:
         Refused: something about the input is wrong.
     """
     pipe = load_pipe(options.target)
-    state = _value(pipe.state_type, options.state, "--state")
-    context = _value(pipe.context_type, options.context, "--context")
-    style = style_of(options.style)
-    shown = Shown(
+    state = _build_option(pipe.state_type, options.state, "--state")
+    context = _build_option(pipe.context_type, options.context, "--context")
+    style = choose_style(options.style)
+    view_options = ViewOptions(
         title=f"{pipe.name} on {options.backend}",
         progress=outline(pipe.describe()),
         has_state=options.has_state,
     )
-    view = view_for(style, shown)
+    view = view_for(style, view_options)
 
     def open_run() -> Stream:
         return pipe.run(state, context, start=options.start, timeout=options.timeout)
 
-    with recording(pipe, options.storage, is_asked=options.persist) as is_recorded:
-        ending = run_in_loop(open_run, view, options.backend)
-    if isinstance(ending, int):
-        return ending
-    view.conclude(ending)
+    with recording(pipe, options.storage, is_requested=options.persist) as is_recorded:
+        outcome = run_in_loop(open_run, view, options.backend)
+    if isinstance(outcome, int):
+        return outcome
+    view.show_outcome(outcome)
     if options.has_state and style != "json":
         sys.stdout.write(f"{to_text(state)}\n")
     if is_recorded and style != "json":
-        sys.stderr.write(f"{where_stored(shown.progress.run_id, options.storage)}\n")
-    return ending.status
+        sys.stderr.write(
+            f"{storage_hint(view_options.progress.run_id, options.storage)}\n"
+        )
+    return outcome.status
 
 
-def _value(wanted: Any, text: str | None, option: str) -> Any:
+def _build_option(wanted: Any, text: str | None, option: str) -> Any:
     if text is None:
         return build_default(wanted, option)
-    return build(wanted, read_json(text, option))
+    return build_value(wanted, read_json(text, option))
 
 
 @click.command("run")

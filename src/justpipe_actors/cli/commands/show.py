@@ -15,22 +15,22 @@ from rich.text import Text
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import (
     Canvas,
-    canvas_of,
-    counted,
+    canvas_for,
+    count_text,
     draw,
     format_duration,
-    moment_text,
+    format_time,
+    open_console,
+    print_table,
     printable,
-    put_table,
-    screen_for,
     status_text,
 )
 from ..options import find_run, json_option, run_argument, storage_option
-from ..progress import Progress, told
-from ..reports import parsed, run_shape
+from ..progress import Progress, replay_progress
+from ..reports import parse_json_or_text, run_to_json
 
 
-SHOWN = 3
+MAX_FAILURES_SHOWN = 3
 """Failures that are told in full."""
 
 
@@ -43,17 +43,19 @@ def command(run_id: str, registry: PipelineRegistry, *, is_json: bool) -> None:
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """
-    one, store = find_run(registry, run_id)
-    counts = store.count_events(one.run.run_id)
-    progress = told(store, one.run, registry.describe_pipeline(one.pipeline_hash))
+    annotated, store = find_run(registry, run_id)
+    counts = store.count_events(annotated.run.run_id)
+    progress = replay_progress(
+        store, annotated.run, registry.describe_pipeline(annotated.pipeline_hash)
+    )
     if is_json:
-        shape = {**run_shape(one), **_figures(counts, progress)}
-        sys.stdout.write(json.dumps(shape, indent=2) + "\n")
+        document = {**run_to_json(annotated), **_progress_to_json(counts, progress)}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _show(screen_for(sys.stdout), one, counts, progress)
+        _show(open_console(sys.stdout), annotated, counts, progress)
 
 
-def _figures(counts: dict[str, int], progress: Progress) -> dict[str, Any]:
+def _progress_to_json(counts: dict[str, int], progress: Progress) -> dict[str, Any]:
     is_over = progress.end is not None
     now = progress.latest
     return {
@@ -72,50 +74,58 @@ def _figures(counts: dict[str, int], progress: Progress) -> dict[str, Any]:
             for row in progress.rows.values()
         ],
         "failures": [
-            {"step": one.step, "error": one.error, "place": one.place}
-            for one in progress.troubles
+            {"step": failure.step, "error": failure.error, "place": failure.location}
+            for failure in progress.failures
         ],
     }
 
 
 def _show(
-    screen: Console, one: AnnotatedRun, counts: dict[str, int], progress: Progress
+    console: Console,
+    annotated: AnnotatedRun,
+    counts: dict[str, int],
+    progress: Progress,
 ) -> None:
-    canvas = canvas_of(screen)
-    facts = Table.grid(padding=(0, 2, 0, 0))
-    for name, value in _facts(one, counts, canvas):
-        facts.add_row(Text(name, "dim"), value)
-    put_table(screen, facts)
+    canvas = canvas_for(console)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in _fact_rows(annotated, counts, canvas):
+        table.add_row(Text(name, "dim"), value)
+    print_table(console, table)
     if progress.rows:
-        screen.print()
-        everything = Canvas(canvas.width, len(progress.rows), canvas.has_only_ascii)
-        for line in draw(progress, everything, progress.latest):
-            screen.print(line)
+        console.print()
+        unlimited = Canvas(canvas.width, len(progress.rows), canvas.has_only_ascii)
+        for line in draw(progress, unlimited, progress.latest):
+            console.print(line)
     for line in _failure_lines(progress):
-        screen.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _failure_lines(progress: Progress) -> Iterator[Text]:
-    for trouble in progress.troubles[:SHOWN]:
-        yield Text(f"\n{printable(trouble.step)} failed", "red")
-        place = [f"at {trouble.place}"] if trouble.place else []
-        for text in [*trouble.error.splitlines(), *place]:
+    for failure in progress.failures[:MAX_FAILURES_SHOWN]:
+        yield Text(f"\n{printable(failure.step)} failed", "red")
+        location = [f"at {failure.location}"] if failure.location else []
+        for text in [*failure.error.splitlines(), *location]:
             yield Text(f"  {printable(text)}")
     failed = sum(row.failed for row in progress.rows.values())
-    if failed > SHOWN:
-        yield Text(f"\nand {counted(failed - SHOWN, 'more failure')}", "red")
+    if failed > MAX_FAILURES_SHOWN:
+        yield Text(
+            f"\nand {count_text(failed - MAX_FAILURES_SHOWN, 'more failure')}", "red"
+        )
 
 
-def _facts(
-    one: AnnotatedRun, counts: dict[str, int], canvas: Canvas
+def _fact_rows(
+    annotated: AnnotatedRun, counts: dict[str, int], canvas: Canvas
 ) -> Iterator[tuple[str, Text]]:
-    run = one.run
+    run = annotated.run
     yield "Run", Text(run.run_id)
-    yield "Pipeline", Text(f"{printable(one.pipeline_name)} ({one.pipeline_hash})")
+    yield (
+        "Pipeline",
+        Text(f"{printable(annotated.pipeline_name)} ({annotated.pipeline_hash})"),
+    )
     yield "Status", status_text(run.label, canvas)
-    yield "Started", Text(moment_text(run.start_time))
+    yield "Started", Text(format_time(run.start_time))
     if run.end_time:
-        yield "Ended", Text(moment_text(run.end_time))
+        yield "Ended", Text(format_time(run.end_time))
     if run.duration:
         yield "Duration", Text(format_duration(run.duration.total_seconds()))
     if run.error_message:
@@ -123,19 +133,24 @@ def _facts(
         yield "Error", Text(printable(run.error_message) + where)
     yield "Events", Text(_events_text(counts))
     if run.lost_events:
-        yield "Lost", Text(f"{counted(run.lost_events, 'event')} could not be stored")
-    yield from _meta_facts(run.run_meta)
+        yield (
+            "Lost",
+            Text(f"{count_text(run.lost_events, 'event')} could not be stored"),
+        )
+    yield from _meta_rows(run.run_meta)
 
 
 def _events_text(counts: dict[str, int]) -> str:
-    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    kinds = ", ".join(f"{number:,} {printable(kind)}" for kind, number in most_first)
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    type_counts = ", ".join(
+        f"{count:,} {printable(event_type)}" for event_type, count in by_count
+    )
     total = f"{sum(counts.values()):,}"
-    return f"{total}: {kinds}" if kinds else total
+    return f"{total}: {type_counts}" if type_counts else total
 
 
-def _meta_facts(text: str | None) -> Iterator[tuple[str, Text]]:
-    meta = parsed(text)
+def _meta_rows(text: str | None) -> Iterator[tuple[str, Text]]:
+    meta = parse_json_or_text(text)
     if isinstance(meta, dict):
         lines = [f"{key}: {json.dumps(value)}" for key, value in meta.items()]
     else:

@@ -14,17 +14,17 @@ from ...records import RunQuery
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import (
     Canvas,
-    canvas_of,
+    canvas_for,
     format_duration,
+    open_console,
     printable,
-    screen_for,
     status_text,
 )
 from ..options import json_option, pipeline_option, storage_option
-from ..reports import Durations, Figures, stats_shape, sum_up
+from ..reports import Durations, RunStatistics, statistics_to_json, summarize_runs
 
 
-MOST_PIPELINES = 5
+MAX_PIPELINES = 5
 """Pipelines that are named."""
 
 
@@ -46,42 +46,46 @@ def command(
     now = datetime.now(UTC)
     since = now - timedelta(days=days)
     runs = registry.query_runs(RunQuery(since=since), pipeline)
-    figures = sum_up(runs, days, now)
+    statistics = summarize_runs(runs, days, now)
     if is_json:
-        sys.stdout.write(json.dumps(stats_shape(figures), indent=2) + "\n")
+        sys.stdout.write(json.dumps(statistics_to_json(statistics), indent=2) + "\n")
     elif not runs:
         sys.stdout.write(f"No runs found in the last {days} day(s)\n")
     else:
-        screen = screen_for(sys.stdout)
-        for line in _lines(figures, canvas_of(screen), now):
-            screen.print(line)
+        console = open_console(sys.stdout)
+        for line in _statistics_lines(statistics, canvas_for(console), now):
+            console.print(line)
 
 
-def _lines(figures: Figures, canvas: Canvas, now: datetime) -> Iterator[Text]:
-    yield Text(f"Total Runs  {figures.total:,} in {figures.days} day(s)")
-    rate = figures.rate
+def _statistics_lines(
+    statistics: RunStatistics, canvas: Canvas, now: datetime
+) -> Iterator[Text]:
+    yield Text(f"Total Runs  {statistics.total:,} in {statistics.days} day(s)")
+    rate = statistics.rate
     yield Text(
         f"Success     {'-' if rate is None else f'{rate:.1f}%'} of those that ended"
     )
     yield Text()
-    for label, number in figures.counts.items():
+    for label, number in statistics.counts.items():
         yield Text.assemble(
             _padded(status_text(label, canvas), 16),
-            f"{number:>7,}  {100 * number / figures.total:5.1f}%",
+            f"{number:>7,}  {100 * number / statistics.total:5.1f}%",
         )
-    if figures.durations is not None:
+    if statistics.durations is not None:
         yield Text()
-        yield from _duration_lines(figures.durations)
-    if len(figures.pipelines) > 1:
+        yield from _duration_lines(statistics.durations)
+    if len(statistics.pipelines) > 1:
         yield Text()
-        for name, number in list(figures.pipelines.items())[:MOST_PIPELINES]:
+        for name, number in list(statistics.pipelines.items())[:MAX_PIPELINES]:
             yield Text(f"{number:>7,}  {printable(name)}")
     yield Text()
-    yield from _day_lines(figures.daily, canvas, now.astimezone().date())
-    if figures.failures:
+    yield from _day_lines(statistics.daily, canvas, now.astimezone().date())
+    if statistics.failures:
         yield Text()
-        yield from (_failure_line(one, canvas, now) for one in figures.failures)
-    for warning in figures.warnings():
+        yield from (
+            _failure_line(annotated, canvas, now) for annotated in statistics.failures
+        )
+    for warning in statistics.warnings():
         yield Text(f"\n{warning}", "yellow")
 
 
@@ -90,36 +94,38 @@ def _padded(text: Text, width: int) -> Text:
     return text
 
 
-def _duration_lines(took: Durations) -> Iterator[Text]:
+def _duration_lines(duration: Durations) -> Iterator[Text]:
     for name, seconds in (
-        ("average", took.average),
-        ("shortest", took.shortest),
-        ("longest", took.longest),
-        ("together", took.total),
+        ("average", duration.average),
+        ("shortest", duration.shortest),
+        ("longest", duration.longest),
+        ("together", duration.total),
     ):
         yield Text(f"{name:<10}{format_duration(seconds):>8}")
 
 
 def _day_lines(daily: dict[date, int], canvas: Canvas, today: date) -> Iterator[Text]:
-    most = max(daily.values(), default=0)
-    room = min(40, canvas.width - 20)
+    busiest = max(daily.values(), default=0)
+    width = min(40, canvas.width - 20)
     block = "#" if canvas.has_only_ascii else "█"
     for day, number in daily.items():
-        back = (today - day).days
-        name = ("Today", "Yesterday")[back] if back < 2 else str(day)
+        days_ago = (today - day).days
+        name = ("Today", "Yesterday")[days_ago] if days_ago < 2 else str(day)
         # One block per two runs, as long as the busiest day has room for that.
-        length = -(-number // 2) if most <= 2 * room else -(-number * room // most)
+        length = (
+            -(-number // 2) if busiest <= 2 * width else -(-number * width // busiest)
+        )
         line = Text.assemble(f"{name:<10}{number:>7,}  ", (block * length, "cyan"))
         line.rstrip()
         yield line
 
 
-def _failure_line(one: AnnotatedRun, canvas: Canvas, now: datetime) -> Text:
-    age = format_duration((now - one.run.start_time).total_seconds())
-    message = printable(one.run.error_message or one.run.label)
+def _failure_line(annotated: AnnotatedRun, canvas: Canvas, now: datetime) -> Text:
+    age = format_duration((now - annotated.run.start_time).total_seconds())
+    message = printable(annotated.run.error_message or annotated.run.label)
     line = Text.assemble(
-        status_text(one.run.label, canvas),
-        f"  {one.run.run_id[:8]}  {printable(one.pipeline_name)}, {age} ago: {message}",
+        status_text(annotated.run.label, canvas),
+        f"  {annotated.run.run_id[:8]}  {printable(annotated.pipeline_name)}, {age} ago: {message}",
     )
     line.truncate(canvas.width, overflow="ellipsis")
     return line

@@ -11,15 +11,22 @@ import click
 from ...abc import StorageBackend
 from ...records import OpenStatus, RunQuery, RunRecord, StoredEvent
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..errors import FAILED, INTERRUPTED, Failed
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed
 from ..formatting import printable
-from ..options import Shown, find_run, storage_option, style_of, style_options, view_for
-from ..outcome_text import Ending
-from ..progress import event_of, planned, stored_events
+from ..options import (
+    ViewOptions,
+    choose_style,
+    find_run,
+    storage_option,
+    style_options,
+    view_for,
+)
+from ..outcome_text import Outcome
+from ..progress import initial_progress, parse_stored_event, stored_events
 from ..views import Style, View
 
 
-PAUSE = 0.1
+POLL_INTERVAL = 0.1
 """Seconds between two looks at the store; nobody tells other processes of events."""
 
 
@@ -40,39 +47,39 @@ def command(
     RUN_ID is an id, how one begins, or last; left out, it is the newest run that is
     running.  Ctrl-C stops watching, not the run.
     """
-    one, store = anyio.run(_found, registry, run_id, wait)
-    latest = registry.describe_pipeline(one.pipeline_hash)
-    progress = planned(store, one.run, latest)
-    shown = Shown(
-        title=f"{one.pipeline_name} {one.run.run_id[:8]}",
+    annotated, store = anyio.run(_find_run, registry, run_id, wait)
+    latest = registry.describe_pipeline(annotated.pipeline_hash)
+    progress = initial_progress(store, annotated.run, latest)
+    view_options = ViewOptions(
+        title=f"{annotated.pipeline_name} {annotated.run.run_id[:8]}",
         progress=progress,
-        began=one.run.start_time.timestamp(),
+        started_at=annotated.run.start_time.timestamp(),
     )
-    style = style_of(style)
-    view, out = view_for(style, shown), sys.stdout
+    style = choose_style(style)
+    view, out = view_for(style, view_options), sys.stdout
 
-    def take(stored: StoredEvent) -> None:
-        event = event_of(stored)
+    def show_event(stored: StoredEvent) -> None:
+        event = parse_stored_event(stored)
         if style == "json":
             out.write(f"{stored.data}\n")
             out.flush()
             if event is not None:
-                progress.hear(event)
+                progress.on_event(event)
         elif event is not None:
-            view.hear(event)
+            view.on_event(event)
 
-    ended = _watch(store, one, view, take)
-    if ended is None:
+    record = _watch(store, annotated, view, show_event)
+    if record is None:
         sys.stderr.write("stopped watching; the run goes on\n")
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     if progress.end is not None:
-        view.conclude(ending := Ending(progress.end))
-        return ending.status
-    sys.stderr.write(f"{ended.label}: {printable(ended.error_message or 'no end')}\n")
-    return FAILED
+        view.show_outcome(outcome := Outcome(progress.end))
+        return outcome.status
+    sys.stderr.write(f"{record.label}: {printable(record.error_message or 'no end')}\n")
+    return EXIT_FAILED
 
 
-async def _found(
+async def _find_run(
     registry: PipelineRegistry,
     run_id: str | None,
     wait: bool,  # noqa: FBT001 - anyio.run passes no keywords
@@ -83,10 +90,10 @@ async def _found(
             return find_run(
                 registry, _newest_running(registry) if run_id is None else run_id
             )
-        except Failed:
+        except CommandFailed:
             if not wait:
                 raise
-        await anyio.sleep(PAUSE)
+        await anyio.sleep(POLL_INTERVAL)
 
 
 def _newest_running(registry: PipelineRegistry) -> str:
@@ -95,40 +102,40 @@ def _newest_running(registry: PipelineRegistry) -> str:
         msg = (
             "No run is running. Name one, or wait for one: justpipe-actors tail --wait"
         )
-        raise Failed(msg)
+        raise CommandFailed(msg)
     return running[0].run.run_id
 
 
 def _watch(
     store: StorageBackend,
-    one: AnnotatedRun,
+    annotated: AnnotatedRun,
     view: View,
-    take: Callable[[StoredEvent], None],
+    show_event: Callable[[StoredEvent], None],
 ) -> RunRecord | None:
     """Watch until the run has ended, and return its record; None after Ctrl-C."""
-    ended: RunRecord | None = None
+    record: RunRecord | None = None
     try:
         with view:
-            ended = anyio.run(_follow, store, one.run, view, take)
+            record = anyio.run(_poll, store, annotated.run, view, show_event)
     except* KeyboardInterrupt:
-        ended = None
-    return ended
+        record = None
+    return record
 
 
-async def _follow(
+async def _poll(
     store: StorageBackend,
     run: RunRecord,
     view: View,
-    take: Callable[[StoredEvent], None],
+    show_event: Callable[[StoredEvent], None],
 ) -> RunRecord:
-    seen = 0
+    last_seq = 0
     while True:
         # The record first: what an ended run has stored is complete.
         run = store.get_run(run.run_id) or run
-        for stored in stored_events(store, run.run_id, seen):
-            take(stored)
-            seen = stored.seq
+        for stored in stored_events(store, run.run_id, last_seq):
+            show_event(stored)
+            last_seq = stored.seq
         view.tick()
         if run.status is not OpenStatus.RUNNING:
             return run
-        await anyio.sleep(PAUSE)
+        await anyio.sleep(POLL_INTERVAL)

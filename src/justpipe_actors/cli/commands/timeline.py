@@ -10,18 +10,18 @@ from ...abc import StorageBackend
 from ...events import Event
 from ...observability import Timeline
 from ...storage.registry import AnnotatedRun, PipelineRegistry
-from ..formatting import screen_for
+from ..formatting import open_console
 from ..options import find_run, run_argument, storage_option, write_document
-from ..progress import event_of, stored_events
+from ..progress import parse_stored_event, stored_events
 
 
-FORMS = ("ascii", "html", "mermaid", "chrome")
+FORMATS = ("ascii", "html", "mermaid", "chrome")
 """How a timeline can be drawn."""
 
-UNWATCHED = 100
+NON_TERMINAL_WIDTH = 100
 """Columns where nobody watches."""
 
-MOST_SPANS = 1_000_000
+MAX_SPANS = 1_000_000
 """Invocations of one drawing."""
 
 
@@ -31,7 +31,7 @@ MOST_SPANS = 1_000_000
     "--format",
     "-f",
     "form",
-    type=click.Choice(FORMS),
+    type=click.Choice(FORMATS),
     default="ascii",
     show_default=True,
     help="chrome is for chrome://tracing and Perfetto.",
@@ -68,25 +68,27 @@ def command(
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """
-    one, store = find_run(registry, run_id)
+    annotated, store = find_run(registry, run_id)
     if items is None:
-        started = store.count_events(one.run.run_id).get("step_start", 0)
+        started = store.count_events(annotated.run.run_id).get("step_start", 0)
         items = form != "ascii" or started <= steps
-    timeline = timeline_of(one, store, items=items)
-    default = f"timeline_{one.run.run_id[:8]}.html" if form == "html" else "-"
-    write_document(_drawn(timeline, form, steps), output or default)
+    timeline = timeline_of(annotated, store, items=items)
+    default = f"timeline_{annotated.run.run_id[:8]}.html" if form == "html" else "-"
+    write_document(_render(timeline, form, steps), output or default)
 
 
-def timeline_of(one: AnnotatedRun, store: StorageBackend, *, items: bool) -> Timeline:
+def timeline_of(
+    annotated: AnnotatedRun, store: StorageBackend, *, items: bool
+) -> Timeline:
     """Return the timeline of a stored run, with or without the items of its maps."""
-    run = one.run
-    screen = screen_for(sys.stdout)
-    width = screen.width if screen.is_terminal else UNWATCHED
-    timeline = Timeline(width, max_spans=MOST_SPANS)
-    timeline.name = one.pipeline_name
+    run = annotated.run
+    console = open_console(sys.stdout)
+    width = console.width if console.is_terminal else NON_TERMINAL_WIDTH
+    timeline = Timeline(width, max_spans=MAX_SPANS)
+    timeline.name = annotated.pipeline_name
     timeline.start = run.start_time.timestamp()
     for stored in stored_events(store, run.run_id):
-        event = event_of(stored)
+        event = parse_stored_event(stored)
         if event is not None and (items or not _is_item(event)):
             timeline.note(event)
     timeline.end = run.end_time.timestamp() if run.end_time else timeline.latest
@@ -97,7 +99,7 @@ def _is_item(event: Event) -> bool:
     return bool(event.scope) and event.scope[-1].endswith("]")
 
 
-def _drawn(timeline: Timeline, form: str, steps: int) -> str:
+def _render(timeline: Timeline, form: str, steps: int) -> str:
     match form:
         case "html":
             return timeline.render_html()
