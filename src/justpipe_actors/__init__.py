@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._util.lazy_import import front_door
+from ._util.lazy_import import lazy_exports
 
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = [
     "simple_logging_middleware",
 ]
 
-_WHERE = {
+_MODULE_OF = {
     "DefinitionError": ".errors",
     "Event": ".events",
     "EventType": ".events",
@@ -66,4 +66,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

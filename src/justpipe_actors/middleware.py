@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from ._util.async_generators import End, Items, relaying
+from ._util.async_generators import OnStreamEnd, Stream, wrap_stream
 from .abc import Middleware
 from .errors import PipelineCancelled
 from .meta import current_step_notes
@@ -140,11 +140,11 @@ def simple_logging_middleware(
 
     if inspect.isasyncgenfunction(func):
 
-        async def begin(arguments: dict[str, Any]) -> tuple[Items, End]:
+        async def begin(arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
             began = time.perf_counter()
             return func(**arguments), lambda _: report(began)
 
-        return relaying(func, begin)
+        return wrap_stream(func, begin)
 
     @functools.wraps(func)
     async def logged(**arguments: Any) -> Any:

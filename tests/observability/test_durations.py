@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors._util.text import clock_text, duration_text
+from justpipe_actors._util.text import format_clock, format_duration
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_duration_has_the_unit_that_suits_it(
     seconds: float | None, text: str
 ) -> None:
     """Milliseconds are whole, larger units have one decimal."""
-    assert duration_text(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_w38_durations_are_rounded_before_their_unit_is_chosen(
     seconds: float, text: str
 ) -> None:
     """W38: no 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
-    assert duration_text(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @given(st.floats(min_value=0, max_value=1e9))
 def test_w38_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
     """W38: whatever the duration, its figure stays below what the next unit begins with."""
-    text = duration_text(seconds)
+    text = format_duration(seconds)
     most = {"ms": 1000, "s": 60, "m": 60, "h": 48, "d": math.inf}
     unit = text.lstrip("0123456789.")
 
@@ -65,7 +65,7 @@ def test_w38_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
 @given(st.floats(min_value=0, max_value=3.5e5))
 def test_a_clock_never_shows_sixty_seconds(seconds: float) -> None:
     """Minutes and seconds of a clock stay below sixty, whatever is rounded."""
-    hours, minutes, rest = clock_text(seconds).split(":")
+    hours, minutes, rest = format_clock(seconds).split(":")
 
     assert (int(minutes) < 60, float(rest) < 60) == (True, True)
     total = int(hours) * 3600 + int(minutes) * 60 + float(rest)

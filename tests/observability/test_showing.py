@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from justpipe_actors._util.text import shown
+from justpipe_actors._util.text import short_text
 
 
 class Hostile:
@@ -36,7 +36,7 @@ HostileDict.__name__ = "dict"  # so that it is taken for one
 )
 def test_a_value_is_one_short_line(value: object, text: str) -> None:
     """Strings come bare, the rest as a repr; neither can break out of its line."""
-    assert shown(value) == text
+    assert short_text(value) == text
 
 
 def test_a_huge_value_is_not_looked_at_whole() -> None:
@@ -49,7 +49,7 @@ def test_a_huge_value_is_not_looked_at_whole() -> None:
             Counting.seen += 1
             return "<one>"
 
-    text = shown([Counting() for _ in range(10_000)])
+    text = short_text([Counting() for _ in range(10_000)])
 
     assert text.endswith("...]")
     assert Counting.seen < 10
@@ -58,4 +58,4 @@ def test_a_huge_value_is_not_looked_at_whole() -> None:
 @pytest.mark.parametrize("value", [Hostile(), HostileDict(a=1), [Hostile()]])
 def test_hostile_values_are_shown_too(value: Any) -> None:
     """A repr or a length that raises gives a stand-in."""
-    assert shown(value)
+    assert short_text(value)

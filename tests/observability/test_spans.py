@@ -8,7 +8,7 @@ import anyio
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType, Pipe, Retry
-from justpipe_actors._util.text import label_of
+from justpipe_actors._util.text import invocation_label
 from justpipe_actors.observability.spans import SpanBook, SpanStatus, spans_of
 
 
@@ -138,10 +138,10 @@ def test_a_book_is_bounded() -> None:
 
 def test_labels_name_the_item() -> None:
     """A worker is named by its items, outermost first, and its successors are not."""
-    assert label_of("w", ()) == "w"
-    assert label_of("leaf", ("inner[0]", "leaf[1]")) == "inner[0]/leaf[1]"
-    assert label_of("s:w", ("s", "w[2]")) == "s:w[2]"
-    assert label_of("after", ("w[2]",)) == "after"
+    assert invocation_label("w", ()) == "w"
+    assert invocation_label("leaf", ("inner[0]", "leaf[1]")) == "inner[0]/leaf[1]"
+    assert invocation_label("s:w", ("s", "w[2]")) == "s:w[2]"
+    assert invocation_label("after", ("w[2]",)) == "after"
 
 
 KINDS = [START, END, EventType.STEP_ERROR, EventType.CANCELLED]

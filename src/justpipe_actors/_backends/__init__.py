@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import front_door
+from .._util.lazy_import import lazy_exports
 from .base import Group, Loop, current_loop
 
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncioLoop", "Group", "Loop", "TrioLoop", "current_loop"]
 
-_WHERE = {
+_MODULE_OF = {
     "AsyncioLoop": "justpipe_actors._backends._asyncio",
     "TrioLoop": "justpipe_actors._backends._trio",
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

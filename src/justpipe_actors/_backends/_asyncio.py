@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .._util.sync import Signal
 
 
-Life = Coroutine[Any, Any, object]
+Work = Coroutine[Any, Any, object]
 """What a task does."""
 
 
-def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
+def start_protected(loop: asyncio.AbstractEventLoop, start: Callable[[], Work]) -> None:
     """Start a task; when it is killed at birth, another one does what it was to do.
 
     Args:
@@ -33,47 +33,51 @@ def bear(loop: asyncio.AbstractEventLoop, start: Callable[[], Life]) -> None:
         start: makes the coroutine and its task, and returns the coroutine.
     """
     factory = loop.get_task_factory()
-    unborn: list[Life] = []
+    not_started: list[Work] = []
 
     def start_again() -> bool:
-        for life in unborn:
-            life.close()
-        bear(loop, start)
+        for protected in not_started:
+            protected.close()
+        start_protected(loop, start)
         return True
 
     def make(
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> asyncio.Future[Any]:
-        life = _born(coroutine, start_again)
-        life.send(None)
+        protected = _drive_protected(coroutine, start_again)
+        protected.send(None)
         if factory is None or _is_eager(factory):
-            return asyncio.Task(life, loop=loop, **options)
-        return factory(loop, life, **options)
+            return asyncio.Task(protected, loop=loop, **options)
+        return factory(loop, protected, **options)
 
     loop.set_task_factory(make)
     try:
-        unborn.append(start())
+        not_started.append(start())
     finally:
         loop.set_task_factory(factory)
 
 
-def born(
-    loop: asyncio.AbstractEventLoop, coroutine: Life, on_killed: Callable[[], bool]
-) -> Life:
+def protect_first_step(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Work,
+    on_native_cancel: Callable[[], bool],
+) -> Work:
     """Return what a task of our own is made from; it is told of a kill at its birth.
 
     Args:
         loop: the running one.
         coroutine: what the task does.
-        on_killed: starts another task that does it, if there can be one.
+        on_native_cancel: starts another task that does it, if there can be one.
     """
-    life = _born(coroutine, on_killed)
+    protected = _drive_protected(coroutine, on_native_cancel)
     if not _is_eager(loop.get_task_factory()):
-        life.send(None)
-    return life
+        protected.send(None)
+    return protected
 
 
-async def _born(coroutine: Life, on_killed: Callable[[], bool]) -> object:
+async def _drive_protected(
+    coroutine: Work, on_native_cancel: Callable[[], bool]
+) -> object:
     """Drive a coroutine; tell when the task was killed before its first step.
 
     A cancel scope that was cancelled so early comes again at the first await, and so
@@ -82,32 +86,32 @@ async def _born(coroutine: Life, on_killed: Callable[[], bool]) -> object:
     try:
         await _first_step()
     except asyncio.CancelledError:  # noqa: ASYNC103 - another task has its work
-        if _is_killed():
-            if on_killed():
+        if _was_natively_cancelled():
+            if on_native_cancel():
                 coroutine.close()
                 return None  # noqa: ASYNC104
-            _kill_self()
+            _cancel_self()
     except BaseException:  # the loop is gone
         coroutine.close()
         raise
-    del on_killed  # it holds what is not needed any more
+    del on_native_cancel  # it holds what is not needed any more
     try:
         return await coroutine
     except asyncio.CancelledError:
-        if _is_killed():
+        if _was_natively_cancelled():
             return None  # noqa: ASYNC104 - it ends, and that is all
         raise
 
 
-def _kill_self() -> None:
+def _cancel_self() -> None:
     task = asyncio.current_task()
     assert task is not None
     task.cancel()
 
 
-def _is_killed() -> bool:
+def _was_natively_cancelled() -> bool:
     """Tell whether the current task was cancelled, and by no scope; forget it then."""
-    return forget_kill() and anyio.current_effective_deadline() > -inf
+    return clear_native_cancel() and anyio.current_effective_deadline() > -inf
 
 
 @types.coroutine
@@ -115,7 +119,7 @@ def _first_step() -> Generator[None]:
     yield
 
 
-def forget_kill() -> bool:
+def clear_native_cancel() -> bool:
     """Take back all native cancellations of the current task; tell if there were any."""
     task = asyncio.current_task()
     if task is None or not task.cancelling():
@@ -134,7 +138,7 @@ def _is_eager(factory: object) -> bool:
     return eager is not None and getattr(factory, "__code__", None) is eager.__code__
 
 
-class _Promise:
+class _FutureSignal:
     """A signal of an asyncio loop: a future, and nothing around it."""
 
     __slots__ = ("_future",)
@@ -160,13 +164,13 @@ class _Group:
     cancelled where they first wait.
     """
 
-    __slots__ = ("_is_left", "_late", "_loop", "_tasks")
+    __slots__ = ("_is_closed", "_late_tasks", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._tasks = asyncio.TaskGroup()
-        self._late: set[asyncio.Task[object]] | None = None
-        self._is_left = False
+        self._late_tasks: set[asyncio.Task[object]] | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -181,16 +185,16 @@ class _Group:
         try:
             await self._tasks.__aexit__(kind, error, traceback)  # noqa: ASYNC102 - as any group
         finally:
-            while self._late:
+            while self._late_tasks:
                 try:
-                    await asyncio.wait(self._late)  # noqa: ASYNC102
+                    await asyncio.wait(self._late_tasks)  # noqa: ASYNC102
                 except asyncio.CancelledError:  # noqa: ASYNC103
                     continue  # noqa: ASYNC104 - what made them late is on its way out
-            self._is_left = True
+            self._is_closed = True
 
     def start(self, func: Job, *args: object) -> None:
         """Start a task that begins whatever happens."""
-        if self._is_left:
+        if self._is_closed:
             msg = f"{_name_of(func)} cannot begin: its group was left."
             raise RuntimeError(msg)
         if not self._start(func, args):
@@ -199,29 +203,31 @@ class _Group:
     def _start(self, func: Job, args: tuple[object, ...]) -> bool:
         """Start a task; tell whether the group still takes any."""
         work = func(*args)
-        life = born(self._loop, work, lambda: self._start(func, args))
+        protected = protect_first_step(
+            self._loop, work, lambda: self._start(func, args)
+        )
         task = None
         try:
-            task = self._tasks.create_task(life, name=_name_of(func))
+            task = self._tasks.create_task(protected, name=_name_of(func))
         except RuntimeError:
             return False
         finally:
             if task is None:
-                life.close()
+                protected.close()
                 work.close()
         return True
 
     def _start_late(self, func: Job, args: tuple[object, ...]) -> None:
         """Start a task that is cancelled, beside the group that is going down."""
-        life = born(self._loop, func(*args), _not_again)
+        protected = protect_first_step(self._loop, func(*args), _not_again)
         try:
-            task = self._loop.create_task(life, name=_name_of(func))
+            task = self._loop.create_task(protected, name=_name_of(func))
         except BaseException:
-            life.close()
+            protected.close()
             raise
-        self._late = self._late or set()
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        self._late_tasks = self._late_tasks or set()
+        self._late_tasks.add(task)
+        task.add_done_callback(self._late_tasks.discard)
         task.cancel()
 
 
@@ -245,7 +251,7 @@ class AsyncioLoop:
 
     def new_signal(self) -> Signal:
         """Return what one task can wait for."""
-        return _Promise(self._loop)
+        return _FutureSignal(self._loop)
 
     def is_task_cancelled(self) -> bool:
         """Tell whether somebody cancelled the current task past all scopes."""
@@ -259,7 +265,7 @@ class AsyncioLoop:
 
     def absorb_native_cancel(self) -> bool:
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
-        return forget_kill()
+        return clear_native_cancel()
 
     def is_in_task(self) -> bool:
         """Tell whether this is called in a task and not in a callback of the loop."""
@@ -269,8 +275,8 @@ class AsyncioLoop:
         """Start a task and hold on to it until it ends."""
 
         def start() -> bool:
-            life = born(self._loop, main(), start)
-            task = self._loop.create_task(life, name="justpipe_actors run")
+            protected = protect_first_step(self._loop, main(), start)
+            task = self._loop.create_task(protected, name="justpipe_actors run")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return True
@@ -285,12 +291,12 @@ class AsyncioLoop:
         """Start a task of a task group that begins whatever happens."""
         name = _name_of(func)
 
-        def start() -> Life:
-            life = func(*args)
-            tasks.start_soon(lambda: life, name=name)
-            return life
+        def start() -> Work:
+            protected = func(*args)
+            tasks.start_soon(lambda: protected, name=name)
+            return protected
 
-        bear(self._loop, start)
+        start_protected(self._loop, start)
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
@@ -303,7 +309,7 @@ class AsyncioLoop:
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Raise it out of the loop."""
 
-        def tear() -> None:
+        def raise_error() -> None:
             raise error
 
-        self._loop.call_soon(tear)
+        self._loop.call_soon(raise_error)

@@ -29,13 +29,13 @@ _logger = logging.getLogger("justpipe_actors")
 class _Group:
     """A nursery."""
 
-    __slots__ = ("_block", "_nursery")
+    __slots__ = ("_manager", "_nursery")
 
     def __init__(self) -> None:
-        self._block = trio.open_nursery()
+        self._manager = trio.open_nursery()
 
     async def __aenter__(self) -> Self:
-        self._nursery = await self._block.__aenter__()
+        self._nursery = await self._manager.__aenter__()
         return self
 
     async def __aexit__(
@@ -45,7 +45,7 @@ class _Group:
         traceback: TracebackType | None,
     ) -> bool:
         try:
-            return bool(await self._block.__aexit__(kind, error, traceback))  # noqa: ASYNC102
+            return bool(await self._manager.__aexit__(kind, error, traceback))  # noqa: ASYNC102
         except BaseExceptionGroup as group:
             # Many tasks that were cancelled are one cancellation to whoever is outside.
             if group.split(trio.Cancelled)[1] is not None:

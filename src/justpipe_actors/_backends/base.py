@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sniffio
 
-from .. import _backends as hosting
+from .. import _backends
 
 
 if TYPE_CHECKING:
@@ -81,5 +81,5 @@ class Loop(Protocol):
 def current_loop() -> Loop:
     """Return the loop this is called in."""
     if sniffio.current_async_library() == "trio":
-        return hosting.TrioLoop()
-    return hosting.AsyncioLoop()
+        return _backends.TrioLoop()
+    return _backends.AsyncioLoop()

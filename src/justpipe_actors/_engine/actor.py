@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .run_state import RunState
 
 
-_Stamped = tuple[float | None, Message]
+_QueuedMessage = tuple[float | None, Message]
 """A message, and when it began to wait."""
 
-_NONE: OrderedDict[str, deque[_Stamped]] = OrderedDict()
+_NO_QUEUES: OrderedDict[str, deque[_QueuedMessage]] = OrderedDict()
 """The lanes of an inbox that never had any; nothing is ever put here."""
 
 
@@ -57,8 +57,10 @@ class Inbox:
 
     depth: int = attrs.field(default=0, init=False)
     """Messages waiting."""
-    _only: _Stamped | None = attrs.field(default=None, init=False)
-    _lanes: OrderedDict[str, deque[_Stamped]] = attrs.field(default=_NONE, init=False)
+    _single: _QueuedMessage | None = attrs.field(default=None, init=False)
+    _queues: OrderedDict[str, deque[_QueuedMessage]] = attrs.field(
+        default=_NO_QUEUES, init=False
+    )
     _taken: int = attrs.field(default=0, init=False)
 
     def put(self, message: Message, now: float | None = None) -> None:
@@ -70,28 +72,28 @@ class Inbox:
         """
         self.depth += 1
         if self.depth == 1:
-            self._only = (now, message)
+            self._single = (now, message)
             return
-        if self._only is not None:
-            self._line_up(self._only)
-            self._only = None
-        self._line_up((now, message))
+        if self._single is not None:
+            self._append(self._single)
+            self._single = None
+        self._append((now, message))
 
-    def _line_up(self, stamped: _Stamped) -> None:
-        run_id = stamped[1].run_id
-        if self._lanes is _NONE:
-            self._lanes = OrderedDict()
-        lane = self._lanes.get(run_id)
-        if lane is None:
-            lane = self._lanes[run_id] = deque()
-        lane.append(stamped)
+    def _append(self, queued: _QueuedMessage) -> None:
+        run_id = queued[1].run_id
+        if self._queues is _NO_QUEUES:
+            self._queues = OrderedDict()
+        queue = self._queues.get(run_id)
+        if queue is None:
+            queue = self._queues[run_id] = deque()
+        queue.append(queued)
 
     @property
     def next_run(self) -> str | None:
         """The run whose turn it is; None when nothing waits."""
-        if self._only is not None:
-            return self._only[1].run_id
-        return next(iter(self._lanes), None)
+        if self._single is not None:
+            return self._single[1].run_id
+        return next(iter(self._queues), None)
 
     def take(self) -> Message | None:
         """Remove and return the next message of the run whose turn it is."""
@@ -99,17 +101,17 @@ class Inbox:
             return None
         self.depth -= 1
         self._taken += 1
-        if self._only is not None:
-            message = self._only[1]
-            self._only = None
+        if self._single is not None:
+            message = self._single[1]
+            self._single = None
             return message
-        run_id = next(iter(self._lanes))
-        lane = self._lanes[run_id]
-        _, message = lane.popleft()
-        if not lane:
-            del self._lanes[run_id]
-        elif len(self._lanes) > 1:
-            self._lanes.move_to_end(run_id)
+        run_id = next(iter(self._queues))
+        queue = self._queues[run_id]
+        _, message = queue.popleft()
+        if not queue:
+            del self._queues[run_id]
+        elif len(self._queues) > 1:
+            self._queues.move_to_end(run_id)
         return message
 
     def drop(self, run_id: str, *, workers_only: bool = False) -> list[Message]:
@@ -120,44 +122,44 @@ class Inbox:
             workers_only: leave alone what is not a map worker's.
         """
         dropped: list[Message] = []
-        kept: deque[_Stamped] = deque()
-        for stamped in self._lane_of(run_id):
-            if workers_only and not getattr(stamped[1], "map_id", None):
-                kept.append(stamped)
+        kept: deque[_QueuedMessage] = deque()
+        for queued in self._take_queue(run_id):
+            if workers_only and not getattr(queued[1], "map_id", None):
+                kept.append(queued)
             else:
-                dropped.append(stamped[1])
-        for stamped in kept:
-            self._line_up(stamped)
+                dropped.append(queued[1])
+        for queued in kept:
+            self._append(queued)
         self.depth -= len(dropped)
         return dropped
 
-    def _lane_of(self, run_id: str) -> deque[_Stamped]:
+    def _take_queue(self, run_id: str) -> deque[_QueuedMessage]:
         """Take a run's messages out, in order."""
-        if self._only is not None and self._only[1].run_id == run_id:
-            only, self._only = self._only, None
-            return deque([only])
-        return self._lanes.pop(run_id, deque())
+        if self._single is not None and self._single[1].run_id == run_id:
+            single, self._single = self._single, None
+            return deque([single])
+        return self._queues.pop(run_id, deque())
 
     def depth_of(self, run_id: str) -> int:
         """Return how many messages of one run wait."""
-        if self._only is not None:
-            return int(self._only[1].run_id == run_id)
-        return len(self._lanes.get(run_id, ()))
+        if self._single is not None:
+            return int(self._single[1].run_id == run_id)
+        return len(self._queues.get(run_id, ()))
 
     def __len__(self) -> int:
         return self.depth
 
     def statistics(self) -> InboxStatistics:
         """Return what is waiting."""
-        lanes = len(self._lanes) + (self._only is not None)
-        firsts = [lane[0] for lane in self._lanes.values()]
-        if self._only is not None:
-            firsts.append(self._only)
-        since = min((at for at, _ in firsts if at is not None), default=None)
-        return InboxStatistics(self.depth, lanes, self._taken, since)
+        run_count = len(self._queues) + (self._single is not None)
+        oldest = [queue[0] for queue in self._queues.values()]
+        if self._single is not None:
+            oldest.append(self._single)
+        since = min((at for at, _ in oldest if at is not None), default=None)
+        return InboxStatistics(self.depth, run_count, self._taken, since)
 
 
-_NOBODY: list[Wakeup] = []
+_NO_WAITERS: list[Wakeup] = []
 """Who waits at an actor where nobody ever did; nothing is ever put here."""
 
 
@@ -199,7 +201,7 @@ class Actor:
     """Whether it stands in the dispatcher's line."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
-    _returning: list[Wakeup] = attrs.field(default=_NOBODY, init=False)
+    _slot_waiters: list[Wakeup] = attrs.field(default=_NO_WAITERS, init=False)
 
     def put(self, message: Message) -> None:
         """Hand over a message; never blocks."""
@@ -223,29 +225,29 @@ class Actor:
                 self.dispatcher.requeue(self)
         return message
 
-    def give_slot(self) -> None:
+    def release_slot(self) -> None:
         """Give a slot back; whoever waits for one goes on."""
         self.busy -= 1
-        if self._returning and self._has_slot:
+        if self._slot_waiters and self._has_slot:
             self.busy += 1
-            self._returning.pop(0).notify()
+            self._slot_waiters.pop(0).notify()
         elif self.inbox.depth and not self.is_queued:
             self._enqueue()
 
-    async def regain_slot(self) -> None:
+    async def reacquire_slot(self) -> None:
         """Have a slot again, before any message does."""
         if self._has_slot:
             self.busy += 1
             return
         wakeup = Wakeup()
-        if self._returning is _NOBODY:
-            self._returning = []
-        self._returning.append(wakeup)
+        if self._slot_waiters is _NO_WAITERS:
+            self._slot_waiters = []
+        self._slot_waiters.append(wakeup)
         try:
             await wakeup.wait()
         except BaseException:
-            if wakeup in self._returning:
-                self._returning.remove(wakeup)
+            if wakeup in self._slot_waiters:
+                self._slot_waiters.remove(wakeup)
                 self.busy += 1  # given back with the invocation, as any other
             raise
 
@@ -261,7 +263,7 @@ class Actor:
             step=self.node.name,
             depth=inbox.depth,
             busy=self.busy,
-            returning=len(self._returning),
+            returning=len(self._slot_waiters),
             runs=inbox.runs,
             oldest=0.0 if inbox.since is None else self.dispatcher.now() - inbox.since,
         )

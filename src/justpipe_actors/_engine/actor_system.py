@@ -19,7 +19,7 @@ from .._supervision.resource_pool import Resources
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import SignalFactory
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..errors import UnknownStepError
 from ..events import NodeKind
 from . import routing
@@ -167,18 +167,20 @@ class ActorSystem:
             self._idle[plan] = None
             if len(self._idle) > IDLE_PLANS:
                 oldest, _ = self._idle.popitem(last=False)
-                lazy = [one for one in oldest.resources if not one.eager]
+                lazy = [resource for resource in oldest.resources if not resource.eager]
                 self._release(oldest, lazy)
 
     def _release(self, plan: Plan, resources: Iterable[ResourceNode]) -> None:
         """Forget a plan's actors, and close those of its resources that no other has."""
         self._actors.pop(plan, None)
         kept = {
-            one.identity
+            resource.identity
             for other in (*self._actors, *self._uses)
-            for one in other.resources
+            for resource in other.resources
         }
-        self.resources.let_go(one for one in resources if one.identity not in kept)
+        self.resources.let_go(
+            resource for resource in resources if resource.identity not in kept
+        )
 
     def drop_messages(self, run_state: RunState, *, workers_only: bool = False) -> None:
         """Take a run's messages out of all inboxes and give back what they hold."""
@@ -199,7 +201,7 @@ class ActorSystem:
                 actor=f"{run_state.plan.name}/{message.step}",
                 attempt=message.attempt if isinstance(message, Start) else 1,
                 reason=reason,
-                error=text_of(error, typed=True),
+                error=safe_str(error, typed=True),
                 at=self.now(),
             )
         )

@@ -21,7 +21,7 @@ from .._plan.step_results import (
     StopRun,
     SuspendRun,
 )
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..errors import IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
@@ -45,7 +45,7 @@ def log_failure(invocation: Invocation, error: Exception) -> None:
     """Log a failure nobody handled, with the state if it may be shown."""
     run_state = invocation.run_state
     kind = type(error).__name__
-    message = f"Step '{invocation.node.name}' failed with {kind}: {text_of(error)}"
+    message = f"Step '{invocation.node.name}' failed with {kind}: {safe_str(error)}"
     extra = {
         "step_name": invocation.node.name,
         "error_type": kind,
@@ -64,7 +64,7 @@ def _state_text(run_state: RunState) -> str:
     if not run_state.log_state:
         return ""
     if run_state.log_state is True:
-        return f"\nState: {text_of(run_state.state, limit=STATE_LIMIT)}"
+        return f"\nState: {safe_str(run_state.state, limit=STATE_LIMIT)}"
     try:
         return f"\nState: {run_state.log_state(run_state.state)[:STATE_LIMIT]}"
     except Exception as error:  # noqa: BLE001 - the user's redaction is not our run
@@ -101,7 +101,7 @@ def publish_step_error(invocation: Invocation, error: Exception) -> None:
     invocation.run_state.publisher.publish(
         EventType.STEP_ERROR,
         invocation.node.name,
-        text_of(error),
+        safe_str(error),
         kind,
         invocation.ids,
         meta,
@@ -112,7 +112,7 @@ def _format(error: Exception) -> list[str]:
     try:
         return traceback.format_exception(error)
     except Exception:  # noqa: BLE001 - an exception may misbehave when formatted
-        return [text_of(error, typed=True)]
+        return [safe_str(error, typed=True)]
 
 
 def publish_suspend(invocation: Invocation, reason: object) -> None:

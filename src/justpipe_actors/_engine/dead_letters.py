@@ -51,30 +51,30 @@ class DeadLetters(Sequence[DeadLetter]):
         factory=lambda: deque(maxlen=DEAD_LETTERS_KEPT), init=False
     )
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, dead_letter: DeadLetter) -> None:
         """Keep a letter and say so in the log."""
         self.total += 1
-        self._kept.append(letter)
+        self._kept.append(dead_letter)
         _logger.error(
             "A message for %s was not answered: %s (%s)",
-            letter.actor,
-            letter.reason,
-            letter.error or "no exception",
+            dead_letter.actor,
+            dead_letter.reason,
+            dead_letter.error or "no exception",
             extra={
-                "run": letter.run_id,
-                "step": letter.step,
-                "actor": letter.actor,
-                "attempt": letter.attempt,
+                "run": dead_letter.run_id,
+                "step": dead_letter.step,
+                "actor": dead_letter.actor,
+                "attempt": dead_letter.attempt,
             },
         )
 
     @overload
-    def __getitem__(self, place: int) -> DeadLetter: ...
+    def __getitem__(self, index: int) -> DeadLetter: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[DeadLetter]: ...
-    def __getitem__(self, place: int | slice) -> DeadLetter | Sequence[DeadLetter]:
+    def __getitem__(self, index: slice) -> Sequence[DeadLetter]: ...
+    def __getitem__(self, index: int | slice) -> DeadLetter | Sequence[DeadLetter]:
         return (
-            tuple(self._kept)[place] if isinstance(place, slice) else self._kept[place]
+            tuple(self._kept)[index] if isinstance(index, slice) else self._kept[index]
         )
 
     def __len__(self) -> int:

@@ -250,11 +250,11 @@ class Dispatcher:
                     try:
                         await _execute(run_state, actor, message, scope)
                     except BaseException:
-                        actor.give_slot()
+                        actor.release_slot()
                         self._hand_over()
                         raise
                     self.suppress_wakeup = True
-                    actor.give_slot()
+                    actor.release_slot()
                     self.suppress_wakeup = False
                     if run_state.interrupted and scope.cancel_called:
                         break

@@ -41,7 +41,7 @@ from .._plan.step_results import (
 )
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.text import repr_of
+from .._util.text import safe_repr
 from ..errors import (
     BarrierTimeoutError,
     ChildRunFailed,
@@ -116,30 +116,30 @@ async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResul
     assert_never(outcome.status)
 
 
-def choose(node: SwitchNode, value: object) -> StepResult:
+def choose_route(node: SwitchNode, value: object) -> StepResult:
     """Return where to go, or the error that there is no way."""
-    target = _look_up(node, value)
+    target = _find_route(node, value)
     if target is None and node.default is not None:
         return StartNamedStep(node.default)
     if target is None:
-        return FailStep(_no_route(node, value))
+        return FailStep(_no_route_error(node, value))
     if target is Stop or isinstance(target, Stop):
         return StopRun()
     return StartNamedStep(resolve_name(target))
 
 
-def _look_up(node: SwitchNode, value: object) -> object:
+def _find_route(node: SwitchNode, value: object) -> object:
     if not isinstance(node.routes, Mapping):
         return node.routes(value)
     return node.routes.get(value)
 
 
-def _no_route(node: SwitchNode, value: object) -> NoRouteError:
+def _no_route_error(node: SwitchNode, value: object) -> NoRouteError:
     routes = list(node.routes) if isinstance(node.routes, Mapping) else []
-    names = [repr_of(route) for route in routes]
-    close = difflib.get_close_matches(repr_of(value), names, n=1, cutoff=0.6)
+    names = [safe_repr(route) for route in routes]
+    close = difflib.get_close_matches(safe_repr(value), names, n=1, cutoff=0.6)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return NoRouteError(node.name, repr_of(value), names, hint)
+    return NoRouteError(node.name, safe_repr(value), names, hint)
 
 
 async def call_within_timeout(invocation: Invocation) -> StepResult:
@@ -157,7 +157,7 @@ async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> StepRe
                 Seam.CALL, invocation.run_state.run_id, invocation.node.name
             )
         except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-            return _failed(invocation, error)  # noqa: ASYNC104
+            return _failure(invocation, error)  # noqa: ASYNC104
     return begin_call(invocation) or await finish_call(invocation, limit)
 
 
@@ -177,7 +177,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
             call_step_function, node.func, node.bind(run_state, values)
         )
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-        return _failed(invocation, error)  # noqa: ASYNC104
+        return _failure(invocation, error)  # noqa: ASYNC104
     if value is None and isinstance(node, StepNode):
         return PROCEED
     invocation.returned = value
@@ -202,11 +202,11 @@ async def finish_call(
         if isinstance(answer, StartMap | StartChildRun):
             answer = await _carry_out(invocation, answer, limit)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
-        return _failed(invocation, error)  # noqa: ASYNC104
+        return _failure(invocation, error)  # noqa: ASYNC104
     return answer
 
 
-def _failed(invocation: Invocation, error: BaseException) -> FailStep:
+def _failure(invocation: Invocation, error: BaseException) -> FailStep:
     """Turn what was raised into an answer; raise it again if it is our own."""
     failure = failure_of(invocation, error)
     if failure is None:
@@ -223,7 +223,7 @@ def _interpret_value(node: Node, value: object) -> StepResult:
         case SubNode():
             return StartChildRun(node.child, value)
         case SwitchNode():
-            return choose(node, value)
+            return choose_route(node, value)
         case _:
             msg = f"{type(node).__name__} is no kind of step"
             raise AssertionError(msg)

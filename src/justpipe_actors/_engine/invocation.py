@@ -74,12 +74,12 @@ class Invocation:
         try:
             while publisher.is_full:
                 try:
-                    actor.give_slot()
+                    actor.release_slot()
                     await publisher.wait_writable()
                 except BaseException:
                     actor.busy += 1  # its cleanup waits in no line
                     raise
-                await actor.regain_slot()
+                await actor.reacquire_slot()
         finally:
             self.is_parked = False
         if self.run_state.interrupted:

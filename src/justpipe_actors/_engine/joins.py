@@ -89,7 +89,7 @@ class JoinGate:
         """Return the parents that have not reported."""
         return tuple(name for name in self.parents if name not in self.reports)
 
-    def at_fault(self) -> tuple[str, ...]:
+    def pruned_parents(self) -> tuple[str, ...]:
         """Return the parents that were pruned."""
         return tuple(n for n in self.parents if self.reports.get(n) is Report.PRUNED)
 
@@ -145,11 +145,11 @@ class Wave:
 
     number: int
     """1 for the pass the run begins with."""
-    background: frozenset[str] = frozenset()
+    started_before: frozenset[str] = frozenset()
     """Steps that had started when it began, in the waves that led to it."""
-    outer: Wave | None = None
+    parent_wave: Wave | None = None
     """The wave around it, when it is a lap."""
-    closer: str = ""
+    closing_step: str = ""
     """The step that closes the loop, when it is a lap."""
     loop: int | None = None
     """The cycle of the plan that it is a lap of, when that is known."""
@@ -157,34 +157,34 @@ class Wave:
     """Steps that have started in it."""
     entries: dict[str, StepEntry] = attrs.field(factory=dict)
     """Ways into steps, for those that were told of."""
-    live: int = 0
+    live_count: int = 0
     """Messages and invocations of this wave, and laps in it."""
-    _seen: frozenset[str] | None = attrs.field(default=None, init=False)
+    _started_so_far: frozenset[str] | None = attrs.field(default=None, init=False)
 
     def start(self, step: str) -> None:
         """Note that a step starts in it."""
         if step not in self.started:
             self.started.add(step)
-            self._seen = None
+            self._started_so_far = None
 
-    def seen(self) -> frozenset[str]:
+    def started_so_far(self) -> frozenset[str]:
         """Return the steps that have started in it and before it."""
-        if self._seen is None:
-            self._seen = self.background | self.started
-        return self._seen
+        if self._started_so_far is None:
+            self._started_so_far = self.started_before | self.started
+        return self._started_so_far
 
-    def beyond(self, step: str) -> Wave:
+    def wave_after(self, step: str) -> Wave:
         """Return the wave of what follows from a step of this one."""
         wave = self
-        while wave.outer is not None and wave.closer == step:
-            wave = wave.outer
+        while wave.parent_wave is not None and wave.closing_step == step:
+            wave = wave.parent_wave
         return wave
 
     def outside(self, loop: int) -> Wave:
         """Return the wave around all laps of a cycle."""
         wave = self
-        while wave.outer is not None and wave.loop == loop:
-            wave = wave.outer
+        while wave.parent_wave is not None and wave.loop == loop:
+            wave = wave.parent_wave
         return wave
 
     def unreported_death(self) -> tuple[str, Report] | None:

@@ -36,7 +36,7 @@ class MapInvocation:
     """How many there will be, when that is known."""
     window: int
     """Most workers in flight."""
-    low: int
+    refill_at: int
     """Refill when no more than this many are left."""
     budget: float | None
     """Seconds left for producing items."""
@@ -46,7 +46,7 @@ class MapInvocation:
     """Rung when workers finish."""
     event_template: dict[str, object] = attrs.field(factory=dict, init=False)
     """The fields of its first event: those of its workers have the same ids."""
-    pulled: int = attrs.field(default=0, init=False)
+    item_count: int = attrs.field(default=0, init=False)
     """Items taken so far."""
     in_flight: int = attrs.field(default=0, init=False)
     """Workers not finished."""
@@ -57,7 +57,7 @@ class MapInvocation:
         """Note that an item is finished and its slot is free."""
         self.in_flight -= 1
         self.failed = self.failed or failed
-        if self.in_flight <= self.low:
+        if self.in_flight <= self.refill_at:
             self.wakeup.notify()
 
 
@@ -81,15 +81,15 @@ def open_map(
     if total is not None and total > most:
         raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
     window = chosen or DEFAULT_WINDOW
-    low = window - 1 if chosen else window // 2
+    refill_at = window - 1 if chosen else window // 2
     source = _iterate(node.name, fan_out.items)
-    ids = invocation.ids if invocation.ids.invocation else _own_lineage(invocation)
+    ids = invocation.ids if invocation.ids.invocation else _new_ids(invocation)
     return MapInvocation(
-        invocation, fan_out.target, source, total, window, low, budget, ids
+        invocation, fan_out.target, source, total, window, refill_at, budget, ids
     )
 
 
-def _own_lineage(invocation: Invocation) -> InvocationIds:
+def _new_ids(invocation: Invocation) -> InvocationIds:
     """Return ids for the map of a handler that was asked about a barrier's timeout.
 
     No invocation of the join has begun, and workers must belong to one.

@@ -66,7 +66,7 @@ async def _start_workers(mapping: MapInvocation, item: object) -> Exception | No
         _plain_source(mapping),
     )
     while item is not _END and not run_state.halted:
-        if mapping.pulled >= run_state.plan.max_map_items:
+        if mapping.item_count >= run_state.plan.max_map_items:
             most = run_state.plan.max_map_items
             return MapSourceError(
                 mapping.invocation.node.name, f"exceeded maximum of {most} items"
@@ -99,7 +99,7 @@ def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:
 
 
 def _start_worker(mapping: MapInvocation, item: object) -> None:
-    invocation, index = mapping.invocation, mapping.pulled
+    invocation, index = mapping.invocation, mapping.item_count
     label = f"{mapping.worker}[{index}]"
     payload = {
         "index": index,
@@ -110,7 +110,7 @@ def _start_worker(mapping: MapInvocation, item: object) -> None:
     invocation.run_state.publisher.publish_like(
         mapping.event_template, EventType.MAP_WORKER, label, payload
     )
-    mapping.pulled += 1
+    mapping.item_count += 1
     mapping.in_flight += 1
     routing.start_map_worker(
         invocation.run_state, item, mapping, (*mapping.ids.scope, label)
@@ -123,7 +123,7 @@ async def _wait_below(mapping: MapInvocation, limit: int) -> None:
 
 
 async def _wait_idle(mapping: MapInvocation) -> None:
-    mapping.low = 0
+    mapping.refill_at = 0
     while mapping.in_flight:
         await _wait_wakeup(mapping)
 
@@ -196,7 +196,7 @@ def _publish_complete(mapping: MapInvocation) -> None:
     invocation.run_state.metrics.maps_completed += 1
     payload = {
         "target": mapping.worker,
-        "item_count": mapping.pulled,
+        "item_count": mapping.item_count,
         "owner_invocation_id": mapping.ids.invocation,
         "owner_scope": mapping.ids.scope,
     }

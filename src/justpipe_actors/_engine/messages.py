@@ -37,7 +37,7 @@ class Start:
     """1, and one more for each ``Retry()``."""
     owner: str | None = None
     """Logical owner of a further attempt; else derived."""
-    before: frozenset[str] = frozenset()
+    started_before: frozenset[str] = frozenset()
     """Steps that had started when a map worker's wave began; it is opened when needed."""
     id: int = 0
     """Number of the message in its run, assigned when it is sent.

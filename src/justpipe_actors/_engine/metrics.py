@@ -119,22 +119,22 @@ class RunMetrics:
                         {
                             "count": count,
                             "total_s": total,
-                            "min_s": least,
-                            "max_s": most,
+                            "min_s": shortest,
+                            "max_s": longest,
                         },
                     )
-                    for name, (count, total, least, most) in self.latency.items()
+                    for name, (count, total, shortest, longest) in self.latency.items()
                 },
                 "barriers": {
                     name: BarrierMetrics(
-                        int(waits), int(opened), int(late), total, most
+                        int(waits), int(opened), int(late), total, longest
                     )
                     for name, (
                         waits,
                         opened,
                         late,
                         total,
-                        most,
+                        longest,
                     ) in self.barriers.items()
                 },
                 "maps": self._maps(),

@@ -28,7 +28,7 @@ def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> Non
     run_state.tokens += 1
     run_state.sent = message.id = run_state.sent + 1
     if wave is not None:
-        wave.live += 1
+        wave.live_count += 1
     step = message.step
     try:
         actor = run_state.actors.get(step) or run_state.system.actor(
@@ -155,12 +155,12 @@ def start_map_worker(
 ) -> None:
     """Start a map's worker for an item, in a wave of its own that is opened when needed."""
     run_state.wave_count = number = run_state.wave_count + 1
-    before = run_state.wave_of(mapping.invocation.message).seen()
+    before = run_state.wave_of(mapping.invocation.message).started_so_far()
     step, owner = mapping.worker, mapping.ids.invocation
-    one = Start(
-        run_state.run_id, step, number, owner, item, owner, scope, before=before
+    message = Start(
+        run_state.run_id, step, number, owner, item, owner, scope, started_before=before
     )
-    send(run_state, None, one)
+    send(run_state, None, message)
 
 
 def start_named_step(
@@ -211,9 +211,9 @@ def _wave_beyond(run_state: RunState, wave: Wave, source: Node, target: str) -> 
     The step that closes a loop reports outside its laps; so does every edge that leaves
     the cycle that a lap belongs to.
     """
-    if wave.outer is None:
+    if wave.parent_wave is None:
         return wave
-    wave = wave.beyond(source.name)
+    wave = wave.wave_after(source.name)
     loops = run_state.plan.loops
     loop = loops.get(source.name)
     if loop is not None and loops.get(target) != loop:
@@ -227,16 +227,16 @@ def finish_message(run_state: RunState, message: Start | Expire) -> None:
     if wave is None:  # a map worker's, and nothing needed it
         run_state.release_token()
         return
-    if wave.live > 1:
-        wave.live -= 1
+    if wave.live_count > 1:
+        wave.live_count -= 1
         run_state.release_token()
         return
     try:
         while wave is not None:
-            wave.live -= 1
-            if wave.live or not _close_wave(run_state, wave):
+            wave.live_count -= 1
+            if wave.live_count or not _close_wave(run_state, wave):
                 break
-            wave = wave.outer
+            wave = wave.parent_wave
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
         run_state.crash(error)
     run_state.release_token()
@@ -364,7 +364,7 @@ def _apply_decision(
                 publish_barrier_release(run_state, node, timer)
             start_step(run_state, node.name, wave, cause=cause, scope=scope)
         case Decision.PRUNED if node.is_join:
-            _add_diagnostic(run_state, node.name, "pruned", gate.at_fault())
+            _add_diagnostic(run_state, node.name, "pruned", gate.pruned_parents())
         case _:
             pass
 
@@ -388,7 +388,7 @@ def _add_diagnostic(
 
 def _close_wave(run_state: RunState, wave: Wave) -> bool:
     """Decide what still waits where nothing can start any more; tell if that was the end."""
-    while wave.entries and not wave.live and not run_state.halted:
+    while wave.entries and not wave.live_count and not run_state.halted:
         if waiting := wave.waiting():
             _give_up_on_parent(run_state, wave, _upstream_first(run_state, waiting))
         elif (dead := wave.unreported_death()) is not None:
@@ -396,7 +396,7 @@ def _close_wave(run_state: RunState, wave: Wave) -> bool:
             report_to_successors(run_state, wave, run_state.plan.nodes[step], report)
         else:
             break
-    if wave.live:
+    if wave.live_count:
         return False
     run_state.waves.pop(wave.number, None)
     return True
@@ -418,7 +418,11 @@ def _give_up_on_parent(run_state: RunState, wave: Wave, step: str) -> None:
 def _upstream_first(run_state: RunState, waiting: list[str]) -> str:
     """Return a waiting join that no other waiting join leads to."""
     for step in waiting:
-        if not any(step in run_state.plan.reachable(o) for o in waiting if o != step):
+        if not any(
+            step in run_state.plan.reachable(other)
+            for other in waiting
+            if other != step
+        ):
             return step
     return waiting[0]
 
@@ -435,7 +439,7 @@ def _report_of_missing_parent(
     if step not in run_state.plan.nodes[parent].to:
         return Report.ABSENT
     reached = run_state.reached
-    if parent in wave.background and step not in wave.background:
+    if parent in wave.started_before and step not in wave.started_before:
         _add_diagnostic(run_state, step, "unsatisfied", (parent,))
         return Report.PRUNED
     if reached is not None and step in reached and parent not in reached:

@@ -146,11 +146,13 @@ class RunState:
             found[name] = found.get(name, 0) + 1
         return found
 
-    def open_wave(self, before: Wave | None = None) -> Wave:
+    def open_wave(self, previous: Wave | None = None) -> Wave:
         """Begin a new pass through the graph, because of one that there is."""
         self.wave_count = number = self.wave_count + 1
-        background = before.seen() if before is not None else frozenset[str]()
-        wave = self.waves[number] = Wave(number, background)
+        started_before = (
+            previous.started_so_far() if previous is not None else frozenset[str]()
+        )
+        wave = self.waves[number] = Wave(number, started_before)
         return wave
 
     def wave_of(self, message: Message) -> Wave:
@@ -161,20 +163,24 @@ class RunState:
         wave = self.waves.get(message.wave)
         if wave is None:
             assert isinstance(message, Start)
-            wave = self.waves[message.wave] = Wave(message.wave, message.before, live=1)
+            wave = self.waves[message.wave] = Wave(
+                message.wave, message.started_before, live_count=1
+            )
             wave.start(message.step)
         return wave
 
-    def open_lap(self, before: Wave, closer: str, loop: int | None = None) -> Wave:
+    def open_lap(
+        self, previous: Wave, closing_step: str, loop: int | None = None
+    ) -> Wave:
         """Begin the next lap of a loop; it keeps the wave around it alive."""
-        outer = wave = before
-        while wave.outer is not None:
-            if wave.closer == closer:
-                outer = wave.outer
-            wave = wave.outer
-        outer.live += 1
-        lap = self.open_wave(before)
-        lap.outer, lap.closer, lap.loop = outer, closer, loop
+        parent_wave = wave = previous
+        while wave.parent_wave is not None:
+            if wave.closing_step == closing_step:
+                parent_wave = wave.parent_wave
+            wave = wave.parent_wave
+        parent_wave.live_count += 1
+        lap = self.open_wave(previous)
+        lap.parent_wave, lap.closing_step, lap.loop = parent_wave, closing_step, loop
         return lap
 
     def waiting(self) -> tuple[WaitingJoin, ...]:
@@ -209,7 +215,8 @@ class RunState:
     def diagnostics(self) -> list[Diagnostic]:
         """What FINISH says about joins, each once."""
         return [
-            replace(one, count=count) for one, count in self.diagnostic_counts.items()
+            replace(diagnostic, count=count)
+            for diagnostic, count in self.diagnostic_counts.items()
         ]
 
     def halt(self) -> None:

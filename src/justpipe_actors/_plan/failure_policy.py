@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..errors import PipelineCancelled
 from ..failures import (
     FailureClassificationConfig,
@@ -56,7 +56,7 @@ class Failure:
     @property
     def text(self) -> str:
         """The exception's text, said to be a hook's where it is one."""
-        return _PREFIXES.get(self.kind, "") + text_of(self.error)
+        return _PREFIXES.get(self.kind, "") + safe_str(self.error)
 
 
 @attrs.frozen(eq=False)
@@ -154,7 +154,7 @@ def _source_of(
     try:
         answer: object = config.source_classifier(context)
     except Exception as error:  # noqa: BLE001 - the user's classifier is not our run
-        return default, f"Failure classifier raised {text_of(error, typed=True)}"
+        return default, f"Failure classifier raised {safe_str(error, typed=True)}"
     if answer is None:
         return default, None
     if isinstance(answer, FailureSource):
@@ -218,7 +218,7 @@ def escalate(
         if handler is not None:
             return CallHandler(handler, position + 1)
     cancelled = find_cancellation(error)
-    return Unhandled(error) if cancelled is None else Cancelled(text_of(cancelled))
+    return Unhandled(error) if cancelled is None else Cancelled(safe_str(cancelled))
 
 
 def find_cancellation(error: BaseException) -> PipelineCancelled | None:

@@ -19,7 +19,7 @@ import attrs
 
 from .._definition.resources import ResourceDef, matching_resources
 from .._definition.steps import StepDef
-from .._util.async_generators import End, Items, relay, relaying
+from .._util.async_generators import OnStreamEnd, Stream, stream_through, wrap_stream
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionSource
 from .graph import find_cycle
@@ -73,11 +73,11 @@ def with_resources(
         return func
     if _is_stream(func):
 
-        async def start(arguments: dict[str, Any]) -> tuple[Items, End]:
+        async def start(arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
             leases = await _acquire_all(dependencies, breaks)
             return func(**arguments, **leases.values()), leases.release
 
-        return relaying(func, start)
+        return wrap_stream(func, start)
 
     @functools.wraps(func)
     async def with_leases(**arguments: Any) -> Any:
@@ -149,12 +149,12 @@ def _release_after(result: object, leases: _Leases) -> object:
     if isinstance(result, GeneratorType):
         wrapped: object = _release_when_exhausted(result, leases)
     elif inspect.isasyncgen(result):
-        items = cast("Items", result)
+        items = cast("Stream", result)
 
-        async def start(_arguments: dict[str, Any]) -> tuple[Items, End]:
+        async def start(_arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
             return items, leases.release
 
-        wrapped = relay(start)
+        wrapped = stream_through(start)
     else:
         leases.release()
         return result

@@ -195,12 +195,12 @@ class DropOldestBuffer(EventBuffer):
         super().close()
 
     def _drop_oldest(self) -> None:
-        place = next(
-            place
-            for place, event in enumerate(self._events)
+        index = next(
+            index
+            for index, event in enumerate(self._events)
             if event.type is EventType.TOKEN
         )
-        del self._events[place]
+        del self._events[index]
         self._tokens -= 1
         self.dropped += 1
 

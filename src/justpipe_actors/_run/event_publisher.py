@@ -70,7 +70,7 @@ _new = object.__new__
 _set = object.__setattr__
 
 
-_PATTERN = vars(Event(EventType.START, "system"))
+_DEFAULT_FIELDS = vars(Event(EventType.START, "system"))
 
 
 def _ignore(error: BaseException) -> None:
@@ -105,11 +105,11 @@ class EventPublisher:
         self._has_observers = bool(self.observers.members)
         self._put = self.sink.put
         self._counts = self.metrics.events
-        is_enough = not self._has_observers or (
+        sink_knows = not self._has_observers or (
             self.sink.can_pause_producers
             and self.observers.bind_backpressure(self.sink.pause_producers)
         )
-        self.backpressure = self.sink if is_enough else self
+        self.backpressure = self.sink if sink_knows else self
 
     @property
     def is_full(self) -> bool:
@@ -156,9 +156,9 @@ class EventPublisher:
             "meta": meta,
         }
         # The event's own are in everybody's hands, and frozen for those who mean well.
-        ours = fields.copy()
+        template = fields.copy()
         self._publish(type, fields)
-        return ours
+        return template
 
     def publish_like(
         self,
@@ -206,7 +206,7 @@ class EventPublisher:
     def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
         """Word FINISH and let the hooks have it, without telling or counting it."""
         self._seq += 1
-        fields = _PATTERN.copy()
+        fields = _DEFAULT_FIELDS.copy()
         fields["type"] = EventType.FINISH
         fields["payload"] = payload
         fields["timestamp"] = time()
@@ -226,7 +226,7 @@ class EventPublisher:
         Streams of tokens are where a run has most of its events, so what they share is
         written once and copied.
         """
-        pattern = vars(self._pattern(type, stage, ids))
+        shared_fields = vars(self._token_fields(type, stage, ids))
         counts, name = self._counts, type._value_
         put, has_observers = self._put, self._has_observers
         observe, observe_token = self.observers.put, self.observers.put_token
@@ -234,7 +234,7 @@ class EventPublisher:
         @enable_ki_protection
         def publish_token(payload: object) -> None:
             self._seq = seq = self._seq + 1
-            fields = pattern.copy()
+            fields = shared_fields.copy()
             fields["payload"] = payload
             fields["seq"] = seq
             fields["timestamp"] = time()
@@ -250,7 +250,7 @@ class EventPublisher:
 
         return publish_token
 
-    def _pattern(
+    def _token_fields(
         self,
         type: EventType,  # noqa: A002 - the event's own word
         stage: str,
@@ -271,15 +271,15 @@ class EventPublisher:
     def forward_child(self, event: Event, invocation: Invocation) -> None:
         """Publish a child's event as this run's own."""
         self._seq += 1
-        sub = invocation.ids.invocation
+        owner_id = invocation.ids.invocation
         forwarded = replace(
             event,
             stage=f"{invocation.node.name}:{event.stage}",
             run_id=self.run_id,
             parent_run_id=event.run_id,
             seq=self._seq,
-            parent_invocation_id=event.parent_invocation_id or sub,
-            owner_invocation_id=sub,
+            parent_invocation_id=event.parent_invocation_id or owner_id,
+            owner_invocation_id=owner_id,
             scope=(invocation.node.name, *event.scope),
             meta=dict(event.meta) if event.meta is not None else None,
         )
@@ -292,7 +292,7 @@ class EventPublisher:
     def _apply_hooks(self, event: Event) -> Event:
         for hook in self.hooks:
             try:
-                event = _checked(hook, hook(event))
+                event = _check_hook_result(hook, hook(event))
             except BaseException as error:  # noqa: BLE001, ASYNC103 - fails the run only
                 self.hooks = ()
                 self.on_hook_failure(error)
@@ -314,7 +314,7 @@ class EventPublisher:
                 pass
 
 
-def _checked(hook: EventHook, event: object) -> Event:
+def _check_hook_result(hook: EventHook, event: object) -> Event:
     name = getattr(hook, "__name__", type(hook).__name__)
     if event is None:
         msg = f"Event hook {name} returned None; return the event."

@@ -44,7 +44,7 @@ from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import Resources
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
 from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
@@ -104,7 +104,7 @@ def add_hook_failure(run: Run, kind: FailureKind, error: Exception) -> None:
         else FailureReason.SHUTDOWN_HOOK_ERROR
     )
     run.run_state.failures.add(Failure(kind, reason, error))
-    run.publisher.publish(EventType.STEP_ERROR, kind.value, text_of(error))
+    run.publisher.publish(EventType.STEP_ERROR, kind.value, safe_str(error))
 
 
 async def start_run(run: Run, tasks: Group | None) -> bool:
@@ -153,7 +153,7 @@ def _report_empty_pipeline(run: Run) -> None:
     run.run_state.failures.add(
         Failure(FailureKind.VALIDATION, FailureReason.NO_STEPS, error)
     )
-    run.publisher.publish(EventType.STEP_ERROR, "system", text_of(error))
+    run.publisher.publish(EventType.STEP_ERROR, "system", safe_str(error))
 
 
 async def shut_down(run: Run) -> None:
@@ -335,13 +335,13 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
 def _start_roots(run: Run) -> None:
     run_state, plan, start = run.run_state, run.request.plan, run.request.start
     wave = run_state.open_wave()
-    wave.live += 1
+    wave.live_count += 1
     run_state.acquire_token()
     try:
         for root in plan.roots if start is None else (start,):
             routing.start_step(run_state, root, wave)
     finally:
-        wave.live -= 1
+        wave.live_count -= 1
         run_state.release_token()
 
 

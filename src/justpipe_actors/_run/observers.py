@@ -21,7 +21,7 @@ from .._engine.user_code import classify_exception
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import Wakeup
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
 from ..outcomes import PipelineEndData
@@ -221,7 +221,7 @@ class ObserverTask:
             "event_type": event.type.value if event else None,
             "event_stage": event.stage if event else None,
         }
-        message = f"Observer {name}.{method} error: {text_of(error)}"
+        message = f"Observer {name}.{method} error: {safe_str(error)}"
         logging.getLogger().error("%s", message, extra=extra)
 
 

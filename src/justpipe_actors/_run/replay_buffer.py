@@ -49,9 +49,9 @@ class NumberedQueue:
         del self._kept[self.first]
         self.first += 1
 
-    def get(self, place: int) -> tuple[int, Event] | None:
+    def get(self, index: int) -> tuple[int, Event] | None:
         """Return what is kept at a place, with its number in the run."""
-        return self._kept.get(place)
+        return self._kept.get(index)
 
 
 @attrs.define(eq=False, repr=False)

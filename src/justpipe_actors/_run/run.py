@@ -325,7 +325,10 @@ def snapshot_of(run: Run) -> RunSnapshot:
         fingerprint=run_state.plan.fingerprint,
         tokens=dict(run_state.holders),
         waiting={join.step: join.missing for join in run_state.waiting()},
-        running=tuple((a.node.name, a.seconds) for a in run_state.active_invocations),
+        running=tuple(
+            (invocation.node.name, invocation.seconds)
+            for invocation in run_state.active_invocations
+        ),
         buffered=len(sink),
         dropped=sink.dropped,
         is_parked=run.publisher.is_full,

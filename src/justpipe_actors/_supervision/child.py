@@ -29,8 +29,8 @@ import anyio
 import attrs
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
-from .._util.await_chain import awaited_at
-from .._util.text import text_of
+from .._util.await_chain import format_await_chain
+from .._util.text import safe_str
 from ..errors import ChildEnded, ChildStartFailed
 from .restart_policy import PATIENCE, Member, Restart, Standing
 
@@ -278,7 +278,7 @@ class Child:
             await self.stop()
             return self._start_failed(reason, None)
         reason = (
-            text_of(life.error, typed=True)
+            safe_str(life.error, typed=True)
             if life.error
             else "it returned before it called task_status.started()"
         )
@@ -346,13 +346,14 @@ class Child:
                 _logger.critical(
                     "'%s' was cancelled and does not end; it waits at %s",
                     self.name,
-                    " > ".join(awaited_at(life.coroutine)) or "an unknown place",
+                    " > ".join(format_await_chain(life.coroutine))
+                    or "an unknown place",
                     extra={"child": self.name, "incarnation": self.incarnation},
                 )
 
     def statistics(self, restarts: int) -> ChildStatistics:
         """Return how it is doing."""
-        error = text_of(self.error, typed=True) if self.error else None
+        error = safe_str(self.error, typed=True) if self.error else None
         return ChildStatistics(
             self.name, self.state, self.incarnation, restarts, error, self.since
         )

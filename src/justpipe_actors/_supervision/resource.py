@@ -18,7 +18,7 @@ import anyio
 import attrs
 
 from .._plan.plan import ResourceNode
-from .._util.text import text_of
+from .._util.text import safe_str
 from ..errors import ResourceUnavailable
 from .restart_policy import backoff
 
@@ -144,7 +144,7 @@ class Incarnation:
         error = self.error
         if isinstance(error, ResourceUnavailable) and error.resource == self.name:
             return ResourceUnavailable(self.name, error.reason)
-        reason = "it was closed" if error is None else text_of(error, typed=True)
+        reason = "it was closed" if error is None else safe_str(error, typed=True)
         unavailable = ResourceUnavailable(self.name, reason)
         unavailable.__cause__ = error
         return unavailable
@@ -179,7 +179,7 @@ class Resource:
             incarnation=self.incarnations,
             users=now.users if now is not None else 0,
             retired=self.retired,
-            last_error=text_of(self.error, typed=True) if self.error else None,
+            last_error=safe_str(self.error, typed=True) if self.error else None,
         )
 
 

@@ -15,7 +15,7 @@ from .._run.run import Run, RunSnapshot, snapshot_of
 from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
-from .._util.await_chain import awaited_at
+from .._util.await_chain import format_await_chain
 from .admission import DoorState, DoorStatistics, Roster
 
 
@@ -217,7 +217,11 @@ def _root_of(run_state: RunState) -> str:
 
 
 def _stuck_step(invocation: Invocation) -> StuckStep:
-    where = awaited_at(invocation.coroutine) if invocation.coroutine is not None else ()
+    where = (
+        format_await_chain(invocation.coroutine)
+        if invocation.coroutine is not None
+        else ()
+    )
     step = invocation.node.name
     actor = f"{invocation.run_state.plan.name}/{step}"
     return StuckStep(

@@ -7,25 +7,25 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 
-Items = AsyncGenerator[Any, None]
+Stream = AsyncGenerator[Any, None]
 
-End = Callable[[BaseException | None], None]
+OnStreamEnd = Callable[[BaseException | None], None]
 """Told when the stream is over, and which error ended it."""
 
-Begin = Callable[[dict[str, Any]], Awaitable[tuple[Items, End]]]
+OpenStream = Callable[[dict[str, Any]], Awaitable[tuple[Stream, OnStreamEnd]]]
 """Opens the stream that a function called with these arguments returns."""
 
 
-def relaying(func: Callable[..., Any], begin: Begin) -> Callable[..., Items]:
+def wrap_stream(func: Callable[..., Any], begin: OpenStream) -> Callable[..., Stream]:
     """Return a streaming function in place of another, which ``begin`` calls.
 
     A partial of an async generator function passes for one, as its middleware must
     know.
     """
-    return functools.update_wrapper(functools.partial(relay, begin), func)
+    return functools.update_wrapper(functools.partial(stream_through, begin), func)
 
 
-async def relay(begin: Begin, /, **arguments: Any) -> Items:
+async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
     """Stream what a function streams, as ``yield from`` would if it could."""
     items, end = await begin(arguments)
     problem: BaseException | None = None

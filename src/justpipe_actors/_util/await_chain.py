@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Awaits that are followed at most."""
 
 
-def awaited_at(awaitable: object) -> tuple[str, ...]:
+def format_await_chain(awaitable: object) -> tuple[str, ...]:
     """Return ``file:line in function`` for each frame, outermost first."""
     return tuple(_line(frame) for frame in _frames(awaitable))
 
 
 def _frames(awaitable: object) -> Iterator[FrameType]:
     current: object | None = awaitable
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         frame, current = _step(current)
         if frame is not None:
             yield frame
@@ -41,16 +41,16 @@ def _step(awaitable: object) -> tuple[FrameType | None, object | None]:
         case GeneratorType():
             return awaitable.gi_frame, awaitable.gi_yieldfrom
         case _:
-            return None, _behind(awaitable)
+            return None, _referenced_awaitable(awaitable)
 
 
-def _behind(awaitable: object) -> object | None:
+def _referenced_awaitable(awaitable: object) -> object | None:
     """Return the coroutine or generator that an opaque awaitable drives."""
     return next(
         (
-            one
-            for one in gc.get_referents(awaitable)
-            if isinstance(one, CoroutineType | AsyncGeneratorType | GeneratorType)
+            referent
+            for referent in gc.get_referents(awaitable)
+            if isinstance(referent, CoroutineType | AsyncGeneratorType | GeneratorType)
         ),
         None,
     )

@@ -13,8 +13,8 @@ from importlib import import_module
 from sys import modules
 
 
-def front_door(
-    package: str, where: Mapping[str, str]
+def lazy_exports(
+    package: str, module_of: Mapping[str, str]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package that imports names when used.
 
@@ -23,9 +23,9 @@ def front_door(
         where: the module of every name, relative to the package.
     """
 
-    def find(name: str) -> object:
-        if name in where:
-            found = getattr(import_module(where[name], package), name)
+    def load(name: str) -> object:
+        if name in module_of:
+            found = getattr(import_module(module_of[name], package), name)
             vars(modules[package])[name] = found  # nobody asks here a second time
             return found
         if not name.startswith("_"):
@@ -38,7 +38,7 @@ def front_door(
         msg = f"module {package!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
-    def tell() -> list[str]:
-        return sorted({*vars(modules[package]), *where})
+    def names() -> list[str]:
+        return sorted({*vars(modules[package]), *module_of})
 
-    return find, tell
+    return load, names

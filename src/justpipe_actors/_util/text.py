@@ -7,8 +7,8 @@ import reprlib
 from collections.abc import Sequence
 
 
-def text_of(thing: object, *, typed: bool = False, limit: int | None = None) -> str:
-    """Return ``str(thing)``, or a stand-in when that raises.
+def safe_str(value: object, *, typed: bool = False, limit: int | None = None) -> str:
+    """Return ``str(value)``, or a stand-in when that raises.
 
     Args:
         thing: anything.
@@ -16,28 +16,28 @@ def text_of(thing: object, *, typed: bool = False, limit: int | None = None) -> 
         limit: most characters of the text proper.
     """
     try:
-        text = str(thing)
+        text = str(value)
     except Exception as error:  # noqa: BLE001 - that is what this page is for
-        text = f"<{type(thing).__name__} whose text raised {type(error).__name__}>"
+        text = f"<{type(value).__name__} whose text raised {type(error).__name__}>"
     if limit is not None:
         text = text[:limit]
-    return f"{type(thing).__name__}: {text}" if typed else text
+    return f"{type(value).__name__}: {text}" if typed else text
 
 
-def repr_of(thing: object, *, limit: int = 200) -> str:
-    """Return ``repr(thing)``, or a stand-in when that raises."""
+def safe_repr(value: object, *, limit: int = 200) -> str:
+    """Return ``repr(value)``, or a stand-in when that raises."""
     try:
-        text = repr(thing)
+        text = repr(value)
     except Exception as error:  # noqa: BLE001 - that is what this page is for
-        text = f"<{type(thing).__name__} whose repr raised {type(error).__name__}>"
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-LIMIT = 100
+VALUE_LIMIT = 100
 """Characters of one value."""
 
 
-class _Short(reprlib.Repr):
+class _ShortRepr(reprlib.Repr):
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.maxlevel = 3
@@ -45,34 +45,34 @@ class _Short(reprlib.Repr):
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = 8
 
 
-def shown(value: object, limit: int = LIMIT) -> str:
+def short_text(value: object, limit: int = VALUE_LIMIT) -> str:
     """Return a value on one line: strings bare, the rest as ``repr`` would."""
     if isinstance(value, str):
-        return shortened(one_line(value[: limit + 1]), limit)
+        return truncate(escape_controls(value[: limit + 1]), limit)
     try:
-        text = _Short(limit).repr(value)
+        text = _ShortRepr(limit).repr(value)
     except Exception as error:  # noqa: BLE001 - a user's object may do anything
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return shortened(one_line(text), limit)
+    return truncate(escape_controls(text), limit)
 
 
-def shortened(text: str, limit: int = LIMIT) -> str:
+def truncate(text: str, limit: int = VALUE_LIMIT) -> str:
     """Cut a text to so many characters, with an ellipsis for the rest."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def one_line(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Write out line ends and control characters, so that no value forges a line.
 
-    >>> one_line("boom\n[00:00:00] all is well\x1b[2J")
+    >>> escape_controls("boom\n[00:00:00] all is well\x1b[2J")
     'boom\\n[00:00:00] all is well\\x1b[2J'
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _written(c) for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
-def _written(character: str) -> str:
+def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
@@ -81,7 +81,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
-def duration_text(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Write a duration with one decimal at most, in the unit that suits it.
 
     Args:
@@ -107,10 +107,10 @@ def _larger(size: float) -> str:
     return f"{size / DAY:.1f}d"
 
 
-def clock_text(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Write the time since a beginning as ``HH:MM:SS.mmm``.
 
-    >>> clock_text(3661.0004), clock_text(59.9996)
+    >>> format_clock(3661.0004), format_clock(59.9996)
     ('01:01:01.000', '00:01:00.000')
     """
     milliseconds = max(0, round(seconds * 1000))
@@ -120,12 +120,12 @@ def clock_text(seconds: float) -> str:
     return f"{hours:02}:{minutes:02}:{whole:02}.{milliseconds:03}"
 
 
-def label_of(stage: str, scope: Sequence[str]) -> str:
+def invocation_label(stage: str, scope: Sequence[str]) -> str:
     """Name an invocation: a map worker by its item, anything else by its step.
 
-    >>> label_of("w", ("w[2]",)), label_of("leaf", ("inner[0]", "leaf[1]"))
+    >>> invocation_label("w", ("w[2]",)), invocation_label("leaf", ("inner[0]", "leaf[1]"))
     ('w[2]', 'inner[0]/leaf[1]')
-    >>> label_of("child:w", ("child", "w[2]")), label_of("after", ("w[2]",))
+    >>> invocation_label("child:w", ("child", "w[2]")), invocation_label("after", ("w[2]",))
     ('child:w[2]', 'after')
     """
     owner, colon, step = stage.rpartition(":")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._util.text import duration_text as format_duration, one_line
+from .._util.text import escape_controls, format_duration
 from .progress import Mark, Progress, Row
 
 
@@ -20,7 +20,7 @@ __all__ = ["count_text", "format_duration", "printable"]
 
 def printable(text: object) -> str:
     """Return foreign text on one line, what could move the cursor escaped."""
-    return one_line(str(text))
+    return escape_controls(str(text))
 
 
 def count_text(number: int, singular: str, plural: str | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import front_door
+from .._util.lazy_import import lazy_exports
 
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryJournal", "SQLiteJournal", "open_journal"]
 
-_WHERE = {
+_MODULE_OF = {
     "MemoryJournal": ".memory",
     "SQLiteJournal": ".sqlite",
     "open_journal": ".opening",
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import attrs
 
-from .._util.text import duration_text, one_line
+from .._util.text import escape_controls, format_duration
 from ..abc import Observer, ObserverMeta, WaitingJoin, no_joins
 from ..events import Event, EventType
 from .run_cache import RecentRuns, run_of
@@ -144,7 +144,7 @@ class BarrierWatch:
         return f"{name}: never started"
 
     def _time(self, name: str, now: float) -> str:
-        return duration_text(max(0.0, now - self.worker_activity[name]))
+        return format_duration(max(0.0, now - self.worker_activity[name]))
 
 
 def _count(value: object) -> int:
@@ -311,7 +311,9 @@ class BarrierDebugger(Observer):
     def _slow(self, watch: BarrierWatch, name: str, wait: Wait, seconds: float) -> None:
         if seconds > self.warn_after and name not in watch.warned_barriers:
             watch.warned_barriers.add(name)
-            said = f"Barrier '{name}' waited {duration_text(seconds)} for its parents."
+            said = (
+                f"Barrier '{name}' waited {format_duration(seconds)} for its parents."
+            )
             self._report("slow", name, wait, seconds, said)
 
     def _report_late(
@@ -329,7 +331,7 @@ class BarrierDebugger(Observer):
             if is_late and name != besides:
                 watch.warned_barriers.add(name)
                 said = (
-                    f"Barrier '{name}' has waited {duration_text(seconds)}; "
+                    f"Barrier '{name}' has waited {format_duration(seconds)}; "
                     f"{wait.completed_count} of {wait.expected_count} parents are "
                     f"done{_limit(wait)}. {watch.causes(wait, self._now())}"
                 )
@@ -355,7 +357,7 @@ class BarrierDebugger(Observer):
             expected_count=wait.expected_count,
             completed_count=wait.completed_count,
             waiting_for=wait.waiting_for,
-            message=one_line(message),
+            message=escape_controls(message),
         )
         self.sink(record)
 
@@ -368,4 +370,4 @@ def _can_be_asked(meta: object) -> bool:
 def _limit(wait: Wait) -> str:
     if not isinstance(wait.timeout, int | float):
         return ""
-    return f", and it gives up after {duration_text(wait.timeout)}"
+    return f", and it gives up after {format_duration(wait.timeout)}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._util.text import one_line
+from .._util.text import escape_controls
 from ..events import Event, EventType
 from ..records import RunRecord, StoredEvent
 from .spans import SpanStatus, spans_of
@@ -145,13 +145,13 @@ def format_comparison(comparison: RunComparison) -> str:
 
 
 def _short(run_id: str) -> str:
-    return f"{one_line(run_id[:16])}..."
+    return f"{escape_controls(run_id[:16])}..."
 
 
 def _pipeline(comparison: RunComparison) -> str:
     first, second = comparison.pipeline1_name, comparison.pipeline2_name
     text = first if comparison.pipeline_same else f"{first} → {second}"
-    return one_line(text) or "-"
+    return escape_controls(text) or "-"
 
 
 def _change(seconds: float) -> str:
@@ -169,4 +169,4 @@ def _step(comparison: RunComparison, step: str, seconds: float) -> str | None:
         sign = "~"
     else:
         return None
-    return f"  {sign} {one_line(step)}: {seconds:+.3f}s"
+    return f"  {sign} {escape_controls(step)}: {seconds:+.3f}s"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from .._util.text import one_line, shortened, shown
+from .._util.text import escape_controls, short_text, truncate
 
 
 DEEPEST = 20
@@ -92,7 +92,7 @@ def _looks_same(before: object, after: object) -> bool:
     """Compare what has no equality: copies differ only if they show that they do."""
     if type(before).__repr__ is object.__repr__:
         return True
-    return shown(before) == shown(after)
+    return short_text(before) == short_text(after)
 
 
 # -- walking
@@ -148,15 +148,15 @@ def _members(
     path: str, before: AbstractSet[Any], after: AbstractSet[Any]
 ) -> Iterator[Pair]:
     for member in before - after:
-        yield f"{path}{{{shown(member)}}}", member, ABSENT
+        yield f"{path}{{{short_text(member)}}}", member, ABSENT
     for member in after - before:
-        yield f"{path}{{{shown(member)}}}", ABSENT, member
+        yield f"{path}{{{short_text(member)}}}", ABSENT, member
 
 
 def _key(path: str, key: object) -> str:
     if isinstance(key, str) and key.isidentifier():
         return _attribute(path, key)
-    return f"{path}[{shown(key) if not isinstance(key, str) else repr(key)}]"
+    return f"{path}[{short_text(key) if not isinstance(key, str) else repr(key)}]"
 
 
 def _attribute(path: str, name: object) -> str:
@@ -228,7 +228,9 @@ def diff_text(
     before_name: str, after_name: str, before: object, after: object, *, limit: int
 ) -> str:
     """Write the difference of two states under a heading with their names."""
-    title = f"State diff: {one_line(before_name)} → {one_line(after_name)}"
+    title = (
+        f"State diff: {escape_controls(before_name)} → {escape_controls(after_name)}"
+    )
     lines = [title, "─" * len(title)]
     mine, theirs = parts_of(before), parts_of(after)
     if mine is not None and theirs is not None:
@@ -262,7 +264,9 @@ def _step(name: str, found: Sections) -> list[str]:
     for word, keys in (("added", list(found.added)), ("changed", list(found.changed))):
         if keys:
             more = ", ..." if len(keys) > MOST_KEYS else ""
-            lines.append(f"  {word}: {', '.join(map(shown, keys[:MOST_KEYS]))}{more}")
+            lines.append(
+                f"  {word}: {', '.join(map(short_text, keys[:MOST_KEYS]))}{more}"
+            )
     return lines
 
 
@@ -270,17 +274,19 @@ def _sections(found: Sections, limit: int) -> list[str]:
     lines: list[str] = []
     if found.added:
         lines.append("Added:")
-        lines += [f"  + {shown(k)}: {_shown(v, limit)}" for k, v in found.added.items()]
+        lines += [
+            f"  + {short_text(k)}: {_shown(v, limit)}" for k, v in found.added.items()
+        ]
     if found.removed:
         lines.append("Removed:")
         lines += [
-            f"  - {shown(k)}: {_shown(v, limit)}" for k, v in found.removed.items()
+            f"  - {short_text(k)}: {_shown(v, limit)}" for k, v in found.removed.items()
         ]
     if found.changed:
         lines.append("Changed:")
     for key, (old, new, inner) in found.changed.items():
-        lines.append(f"  ~ {shown(key)}: {_both(old, new, limit)}")
-        lines += _inner(shown(key), inner, limit)
+        lines.append(f"  ~ {short_text(key)}: {_both(old, new, limit)}")
+        lines += _inner(short_text(key), inner, limit)
     return lines
 
 
@@ -295,7 +301,7 @@ def _inner(key: str, found: list[Change], limit: int) -> list[str]:
 
 def _line(key: str, change: Change, limit: int) -> str:
     joint = "" if not key or change.path.startswith(("[", "{")) else "."
-    where = f"{key}{joint}{one_line(change.path)}"
+    where = f"{key}{joint}{escape_controls(change.path)}"
     match change.sign:
         case "+":
             value = _shown(change.after, limit)
@@ -310,7 +316,7 @@ def _both(before: object, after: object, limit: int) -> str:
     """Write an old and a new value; in full where their kinds do not tell them apart."""
     old, new = _shown(before, limit), _shown(after, limit)
     if old == new:
-        old, new = shown(before, limit), shown(after, limit)
+        old, new = short_text(before, limit), short_text(after, limit)
     return f"{old} → {new}"
 
 
@@ -319,7 +325,7 @@ def _shown(value: object, limit: int) -> str:
         return "-"
     match value:
         case None | bool() | int() | float() | str():
-            return shown(value, limit)
+            return short_text(value, limit)
         case list() | tuple():
             text = f"list({len(value)} items)"
         case dict():
@@ -328,4 +334,4 @@ def _shown(value: object, limit: int) -> str:
             text = f"set({len(value)} items)"
         case _:
             text = type(value).__name__
-    return shortened(text, limit)
+    return truncate(text, limit)

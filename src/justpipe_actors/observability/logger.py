@@ -16,7 +16,14 @@ from typing import Any, Final, TextIO
 
 import attrs
 
-from .._util.text import clock_text, duration_text, label_of, one_line, shortened, shown
+from .._util.text import (
+    escape_controls,
+    format_clock,
+    format_duration,
+    invocation_label,
+    short_text,
+    truncate,
+)
 from ..abc import Observer, ObserverMeta
 from ..events import Event, EventType
 from ..meta import current_run_notes, current_step_notes
@@ -141,7 +148,7 @@ class Line:
         if self.sentence is not None:
             return self.sentence
         again = f" #{self.event.attempt}" if self.event.attempt > 1 else ""
-        return f"{one_line(self.label)}{again}"
+        return f"{escape_controls(self.label)}{again}"
 
     def _rest(self) -> str:
         return f" ({self.detail})" if self.detail and self.sentence is None else ""
@@ -169,9 +176,9 @@ def payload_text(event: Event, *, show_state: bool = True) -> str:
     if isinstance(payload, PipelineEndData):
         return _outcome(payload)
     if isinstance(payload, dict):
-        facts = (f"{shown(k)}={shown(v)}" for k, v in _few(payload))
-        return shortened(", ".join(facts), LINE_LIMIT)
-    return shown(payload, LINE_LIMIT)
+        facts = (f"{short_text(k)}={short_text(v)}" for k, v in _few(payload))
+        return truncate(", ".join(facts), LINE_LIMIT)
+    return short_text(payload, LINE_LIMIT)
 
 
 def _few(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
@@ -181,10 +188,10 @@ def _few(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
 
 def _outcome(end: PipelineEndData) -> str:
     """Write what FINISH carries."""
-    text = f"{_status(end)} in {duration_text(end.duration_s)}"
+    text = f"{_status(end)} in {format_duration(end.duration_s)}"
     if end.failed_step:
-        text += f" at {shown(end.failed_step)}"
-    return f"{text}: {shown(end.error)}" if end.error else text
+        text += f" at {short_text(end.failed_step)}"
+    return f"{text}: {short_text(end.error)}" if end.error else text
 
 
 def _status(end: PipelineEndData) -> str:
@@ -206,7 +213,7 @@ def end_text(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
     if end is None:
         return f"Pipeline completed in {seconds:.2f}s", logging.INFO
     how = "was suspended after" if _is_suspended(end) else ENDINGS[end.status]
-    why = f": {shown(end.error, LINE_LIMIT)}" if end.error else ""
+    why = f": {short_text(end.error, LINE_LIMIT)}" if end.error else ""
     loud = end.status in (
         PipelineTerminalStatus.TIMEOUT,
         PipelineTerminalStatus.CANCELLED,
@@ -342,7 +349,7 @@ class EventLogger(Observer):
         severity = severity_of(event)
         if severity >= self._least:
             if event.type is EventType.STEP_ERROR and len(run.errors) < ERRORS_KEPT:
-                run.errors.add(shown(event.payload))
+                run.errors.add(short_text(event.payload))
             self._log(run, meta, event, severity)
 
     async def on_pipeline_end(
@@ -365,8 +372,8 @@ class EventLogger(Observer):
         run = self._runs.of(run_of(meta))
         reason = _text_of(error)
         is_quiet = self._least > logging.INFO
-        if not (is_quiet and shown(reason) in run.errors):
-            sentence = f"Pipeline failed: {shown(reason, SENTENCE_LIMIT)}"
+        if not (is_quiet and short_text(reason) in run.errors):
+            sentence = f"Pipeline failed: {short_text(reason, SENTENCE_LIMIT)}"
             event = Event(
                 EventType.STEP_ERROR, "system", {"error": reason}, time.time()
             )
@@ -386,10 +393,10 @@ class EventLogger(Observer):
             return
         began = event.timestamp if run.began is None else run.began
         line = Line(
-            clock=clock_text(event.timestamp - began),
+            clock=format_clock(event.timestamp - began),
             run=(run_of(meta) or "")[:8] if self._heard > 1 else "",
             event=event,
-            label=label_of(event.stage, event.scope),
+            label=invocation_label(event.stage, event.scope),
             detail=payload_text(event, show_state=self.show_state),
             sentence=sentence,
         )

@@ -18,7 +18,7 @@ from enum import Enum
 
 import attrs
 
-from .._util.text import label_of
+from .._util.text import invocation_label
 from ..events import Event, EventType, NodeKind
 
 
@@ -112,7 +112,7 @@ class SpanBook:
             self._end(retried, event.timestamp, SpanStatus.RETRIED)
         span = Span(
             stage=event.stage,
-            label=label_of(event.stage, event.scope),
+            label=invocation_label(event.stage, event.scope),
             kind=event.node_kind,
             start=event.timestamp,
             invocation_id=event.invocation_id,

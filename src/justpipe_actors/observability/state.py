@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .._util.text import label_of
+from .._util.text import invocation_label
 from ..abc import Observer, ObserverMeta
 from ..codec import to_plain
 from ..events import Event, EventType
@@ -76,7 +76,7 @@ class StateHistory:
         copied, state_copy = _copied(state)
         if copied:
             self._named[event.stage] = state_copy
-            label = label_of(event.stage, event.scope)
+            label = invocation_label(event.stage, event.scope)
             self._taken.append(
                 Snapshot(event.stage, label, event.invocation_id, state_copy)
             )

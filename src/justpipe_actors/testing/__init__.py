@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import front_door
+from .._util.lazy_import import lazy_exports
 
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ __all__ = [
     "watched",
 ]
 
-_WHERE = {
+_MODULE_OF = {
     "BackendOptions": ".virtual_clock",
     "CleanupFailure": "..errors",
     "Deadlock": "..errors",
@@ -72,4 +72,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

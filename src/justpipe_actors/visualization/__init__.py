@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import front_door
+from .._util.lazy_import import lazy_exports
 
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = [
     "generate_mermaid_graph",
 ]
 
-_WHERE = {
+_MODULE_OF = {
     "GraphRenderer": ".renderer",
     "MermaidRenderer": ".mermaid",
     "MermaidTheme": ".renderer",
@@ -56,4 +56,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

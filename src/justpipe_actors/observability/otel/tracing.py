@@ -34,7 +34,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context, attach
 from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
 
-from ..._util.text import label_of, shown
+from ..._util.text import invocation_label, short_text
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
 from ...outcomes import PipelineEndData, PipelineTerminalStatus
@@ -128,7 +128,7 @@ def parent_of(run: RunTrace, event: Event, previous: Traced | None) -> Context |
     """Say whose child a span is: a map's, a sub-pipeline's, or the run's."""
     if previous is not None:
         return previous.parent
-    is_item = label_of(event.stage, event.scope) != event.stage
+    is_item = invocation_label(event.stage, event.scope) != event.stage
     owner = event.parent_invocation_id if is_item else event.owner_invocation_id
     around = run.open.get(owner or "") or run.run
     return None if around is None else around.context
@@ -142,7 +142,7 @@ def facts_of(event: Event) -> dict[str, Any]:
         f"{SCOPE}.invocation_id": event.invocation_id or "",
         f"{SCOPE}.attempt": event.attempt,
     }
-    label = label_of(event.stage, event.scope)
+    label = invocation_label(event.stage, event.scope)
     if label != event.stage:
         facts[f"{SCOPE}.item"] = label
     return facts
@@ -169,7 +169,7 @@ def _blame(traced: Traced | None, event: Event, framework: dict[str, Any]) -> No
     """Record an error the way OpenTelemetry's conventions have it."""
     if traced is None:
         return
-    text = shown(event.payload, TEXT_LIMIT)
+    text = short_text(event.payload, TEXT_LIMIT)
     facts = {
         "exception.type": framework.get("error_type"),
         "exception.message": text,
@@ -208,7 +208,7 @@ def close(run: RunTrace, end: object) -> None:
         facts[f"{SCOPE}.failed_step"] = end.failed_step
     if end.status in BROKEN:
         top.span.set_status(
-            Status(StatusCode.ERROR, shown(end.error or end.status.value))
+            Status(StatusCode.ERROR, short_text(end.error or end.status.value))
         )
     top.end(facts)
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import Final
 from unicodedata import east_asian_width
 
-from ..._util.text import duration_text, one_line
+from ..._util.text import escape_controls, format_duration
 from ..spans import Span, SpanStatus
 from .chart import Chart
 
@@ -109,7 +109,7 @@ footer { margin-top: 1rem; color: var(--dim); font-size: 12px; }
 
 def page_of(chart: Chart) -> str:
     """Draw a chart as a page."""
-    name, total = escape(chart.name), duration_text(chart.total)
+    name, total = escape(chart.name), format_duration(chart.total)
     rows = "\n".join(_page_row(chart, span) for span in chart.spans)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -135,7 +135,7 @@ def _page_row(chart: Chart, span: Span) -> str:
     kinds = [span.status.value]
     if span is chart.longest:
         kinds.append("bottleneck")
-    name, duration = escape(span.label), duration_text(chart.seconds(span))
+    name, duration = escape(span.label), format_duration(chart.seconds(span))
     return (
         f'<li class="{" ".join(kinds)}">'
         f'<span class="name" style="padding-left:{min(span.depth, 8)}em" '
@@ -157,7 +157,7 @@ def _aside(chart: Chart, span: Span) -> str:
 def _page_axis(chart: Chart) -> str:
     ticks = "".join(
         f'<span style="left:{100 * tick / TICKS:.2f}%">'
-        f"{duration_text(chart.total * tick / TICKS)}</span>"
+        f"{format_duration(chart.total * tick / TICKS)}</span>"
         for tick in range(TICKS + 1)
     )
     return f'<div class="axis"><span class="ticks">{ticks}</span></div>'
@@ -216,7 +216,7 @@ def rows_of(chart: Chart, width: int, most: int) -> str:
 
 def _title(chart: Chart) -> str:
     earlier = f", {chart.dropped:,} earlier steps not kept" if chart.dropped else ""
-    return f"Timeline of {one_line(chart.name)} ({duration_text(chart.total)}{earlier})"
+    return f"Timeline of {escape_controls(chart.name)} ({format_duration(chart.total)}{earlier})"
 
 
 def _row(chart: Chart, span: Span, columns: int) -> str:
@@ -224,14 +224,16 @@ def _row(chart: Chart, span: Span, columns: int) -> str:
     length = min(max(1, round(share * columns)), columns)
     offset = min(int(begin * columns), columns - length)
     bar = " " * offset + BARS[span.status] * length
-    name = _padded(_cut(one_line(span.label)), NAME - 2) + MARKS[span.status] + " "
+    name = (
+        _padded(_cut(escape_controls(span.label)), NAME - 2) + MARKS[span.status] + " "
+    )
     marker = " Bottleneck" if span is chart.longest else ""
-    duration = duration_text(chart.seconds(span))
+    duration = format_duration(chart.seconds(span))
     return f"{name}{bar:<{columns}}{duration:>{DURATION}}{marker}"
 
 
 def _axis(chart: Chart, columns: int) -> str:
-    total = duration_text(chart.total)
+    total = format_duration(chart.total)
     return f"{'':{NAME}}0{total:>{columns - 1}}"
 
 
