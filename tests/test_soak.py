@@ -103,7 +103,7 @@ async def crowd(
 
 async def rest(supervisor: Supervisor) -> None:
     """Wait until nothing is at work."""
-    await supervisor._opened().wait_quiet()
+    await supervisor._require_open().wait_idle()
     await anyio.wait_all_tasks_blocked()
     gc.collect()
 

@@ -26,15 +26,15 @@ from anyio.abc import TaskGroup, TaskStatus
 from ._backends import current_loop
 from ._supervisor.diagnostics import fields_of
 from ._supervisor.drain import DrainReport
-from ._supervisor.os_signals import RELOADING, Interrupts, caught
-from ._supervisor.systemd import Notifier, notifier
+from ._supervisor.os_signals import RELOAD_SIGNALS, SignalQueue, handle_signals
+from ._supervisor.systemd import SystemdNotifier, notifier_from_environment
 from .supervisor import Supervisor
 
 
 Reload = Callable[[Supervisor], Awaitable[None]]
 """Called at SIGHUP, to read settings again or to replace pipes."""
 
-PULSE = 5.0
+STATUS_INTERVAL = 5.0
 """Seconds between two words to the service manager; less when its watchdog is stricter."""
 
 exit_now = os._exit
@@ -63,14 +63,16 @@ async def serve(
     Raises:
         RuntimeError: this is not the main thread.
     """
-    daemon = _Daemon(supervisor, notifier(os.environ, os.getpid()), reload)
-    interrupts = Interrupts(current_loop(), daemon.give_up)
-    with caught(interrupts):
+    daemon = _Daemon(
+        supervisor, notifier_from_environment(os.environ, os.getpid()), reload
+    )
+    signals = SignalQueue(current_loop(), daemon.give_up)
+    with handle_signals(signals):
         async with AsyncExitStack() as stack:
             if not supervisor.is_open:
                 await stack.enter_async_context(supervisor)
             task_status.started(supervisor)
-            await daemon.live(interrupts)
+            await daemon.run(signals)
     _logger.info("Served: %s", supervisor.report)
     return supervisor.report or DrainReport()
 
@@ -80,27 +82,27 @@ class _Daemon:
     """What a daemon does besides its runs."""
 
     supervisor: Supervisor
-    notifier: Notifier
+    notifier: SystemdNotifier
     reload: Reload | None
     _reloads: int = attrs.field(default=0, init=False)
     _is_reloading: bool = attrs.field(default=False, init=False)
     _is_draining: bool = attrs.field(default=False, init=False)
 
-    async def live(self, interrupts: Interrupts) -> None:
+    async def run(self, signals: SignalQueue) -> None:
         """Obey signals until the supervisor is drained."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey, interrupts, tasks)
+            tasks.start_soon(self._handle_signals, signals, tasks)
             if self.notifier.address is not None:
-                tasks.start_soon(self._pulse)
+                tasks.start_soon(self._send_status)
             self.notifier.ready(self._status())
             _logger.info("Serving")
             await self.supervisor.wait_drained()
             tasks.cancel_scope.cancel()
 
-    async def _obey(self, interrupts: Interrupts, tasks: TaskGroup) -> None:
+    async def _handle_signals(self, signals: SignalQueue, tasks: TaskGroup) -> None:
         while True:
-            name = await interrupts.get()
-            if name in RELOADING:
+            name = await signals.get()
+            if name in RELOAD_SIGNALS:
                 self._reloads += 1
                 if not self._is_reloading:
                     tasks.start_soon(self._reload)
@@ -114,7 +116,9 @@ class _Daemon:
 
     async def _drain(self) -> None:
         grace = self.supervisor.grace
-        self.notifier.stopping(f"Draining; {self._status()}", 2 * grace + PULSE)
+        self.notifier.stopping(
+            f"Draining; {self._status()}", 2 * grace + STATUS_INTERVAL
+        )
         await self.supervisor.drain()
 
     async def _reload(self) -> None:
@@ -139,11 +143,15 @@ class _Daemon:
         else:
             _logger.info("SIGHUP: reloaded")
 
-    async def _pulse(self) -> None:
-        strict = self.notifier.watchdog
-        seconds = PULSE if strict is None else min(strict / 2, PULSE)
+    async def _send_status(self) -> None:
+        watchdog_seconds = self.notifier.watchdog
+        seconds = (
+            STATUS_INTERVAL
+            if watchdog_seconds is None
+            else min(watchdog_seconds / 2, STATUS_INTERVAL)
+        )
         while True:
-            self.notifier.alive(self._status())
+            self.notifier.keep_alive(self._status())
             await anyio.sleep(seconds)
 
     def _status(self) -> str:

@@ -21,17 +21,17 @@ from typing import Any, Unpack, get_args
 from ._engine.dead_letters import DeadLetter
 from ._run.run_stream import RunStream
 from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
-from ._supervision.restart_policy import Policy, Restart, Strategy
+from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
 from ._supervisor.catalog import RunOptions, SubmitOptions
 from ._supervisor.core import Block
 from ._supervisor.diagnostics import (
     Health,
     StuckRun,
     SupervisorSnapshot,
-    health_of,
-    letters_of,
-    runs_of,
-    stuck_run,
+    check_health,
+    describe_stuck_run,
+    recent_dead_letters,
+    run_snapshots,
 )
 from .errors import DefinitionError
 from .pipe import Pipe
@@ -45,17 +45,17 @@ class Seen(Block):
 
         Plain data: ``codec.to_text`` writes it as JSON.
         """
-        roster = self._opened()
+        active_runs = self._require_open()
         return SupervisorSnapshot(
-            state=roster.door.state,
-            places=roster.door.statistics(),
+            state=active_runs.admission.state,
+            places=active_runs.admission.statistics(),
             services=self._children.statistics(),
-            resources=roster.system.resources.statistics(),
+            resources=active_runs.system.resources.statistics(),
             pipes=self._catalog.statistics(),
-            actors=roster.system.statistics(),
-            runs=runs_of(roster),
-            dead_letters=roster.system.dead_letters.total,
-            last_letters=letters_of(roster),
+            actors=active_runs.system.statistics(),
+            runs=run_snapshots(active_runs),
+            dead_letters=active_runs.system.dead_letters.total,
+            last_letters=recent_dead_letters(active_runs),
         )
 
     def health(self) -> Health:
@@ -64,26 +64,28 @@ class Seen(Block):
         May be asked in any thread when ``blocked_after`` is given: then a loop that
         stands still is not alive.
         """
-        return health_of(
-            self._roster,
+        return check_health(
+            self._active_runs,
             self._children.statistics(),
             self._children.failure,
-            is_turning=self._heartbeat is None or self._heartbeat.is_fresh,
+            is_loop_responsive=self._watchdog is None or self._watchdog.is_responsive,
         )
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
         """The last messages that broke what performed them, oldest first."""
-        return self._opened().system.dead_letters
+        return self._require_open().system.dead_letters
 
     def stuck(self) -> tuple[StuckRun, ...]:
         """Return who holds each run that is at work, and at which line it waits."""
-        return tuple(stuck_run(run) for run in self._opened().runs.values())
+        return tuple(
+            describe_stuck_run(run) for run in self._require_open().runs.values()
+        )
 
     @property
     def is_open(self) -> bool:
         """Whether its block was entered and not left."""
-        return self._roster is not None and not self._leaving.is_set()
+        return self._active_runs is not None and not self._leaving.is_set()
 
     @property
     def grace(self) -> float:
@@ -129,7 +131,7 @@ class Supervisor(Seen):
             msg = f"grace must not be negative, but it is {grace:g}."
             raise ValueError(msg)
         super().__init__(
-            Policy(strategy=strategy, intensity=intensity, period=period),
+            RestartPolicy(strategy=strategy, intensity=intensity, period=period),
             max_runs=max_runs,
             grace=grace,
             blocked_after=blocked_after,
@@ -150,8 +152,8 @@ class Supervisor(Seen):
             DefinitionError: the pipe is wired wrongly; the name means what it did.
         """
         before = self._catalog.replace(pipe)
-        if before is not None and self._roster is not None:
-            self._roster.system.retire(before)
+        if before is not None and self._active_runs is not None:
+            self._active_runs.system.retire(before)
 
     # -- its services
 
@@ -215,9 +217,10 @@ class Supervisor(Seen):
         Raises:
             RuntimeError: the supervisor is not open.
         """
-        roster = self._opened()
+        active_runs = self._require_open()
         return RunStream(
-            lambda: self._catalog.build_request(pipe, state, context, options), roster
+            lambda: self._catalog.build_request(pipe, state, context, options),
+            active_runs,
         )
 
     async def submit(
@@ -237,9 +240,9 @@ class Supervisor(Seen):
             DefinitionError: the pipe is wired wrongly.
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
         """
-        roster = self._opened()
+        active_runs = self._require_open()
         request = self._catalog.build_request(pipe, state, context, options)
-        return await roster.submit(request, is_named=bool(options.get("run_id")))
+        return await active_runs.submit(request, is_named=bool(options.get("run_id")))
 
     def submit_nowait(
         self,
@@ -255,9 +258,9 @@ class Supervisor(Seen):
             RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
                 another pipe's.
         """
-        roster = self._opened()
+        active_runs = self._require_open()
         request = self._catalog.build_request(pipe, state, context, options)
-        return roster.submit_nowait(request, is_named=bool(options.get("run_id")))
+        return active_runs.submit_nowait(request, is_named=bool(options.get("run_id")))
 
     def known(self, run_id: str) -> RunStream | None:
         """Return the submitted run with this id, or None.
@@ -265,4 +268,4 @@ class Supervisor(Seen):
         A run is known while it is at work.  After that one whose id its client chose is
         known until 128 others such have ended.
         """
-        return self._opened().known(run_id)
+        return self._require_open().known(run_id)

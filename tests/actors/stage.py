@@ -9,8 +9,8 @@ import anyio
 import attrs
 
 from justpipe_actors._supervision.child import ChildSpec, ServiceStatus
-from justpipe_actors._supervision.children import Children, Owner
-from justpipe_actors._supervision.restart_policy import Policy
+from justpipe_actors._supervision.children import ChildOwner, Children
+from justpipe_actors._supervision.restart_policy import RestartPolicy
 from justpipe_actors.errors import SupervisionError
 
 
@@ -48,7 +48,7 @@ class Stage:
             children.add(spec)
         async with anyio.create_task_group() as tasks:
             await children.open(
-                Owner(tasks.start_soon, anyio.current_time, self.failures.append)
+                ChildOwner(tasks.start_soon, anyio.current_time, self.failures.append)
             )
             try:
                 await body()
@@ -59,4 +59,4 @@ class Stage:
 
 def steady(**options: Any) -> Children:
     """Return children whose waits are never shortened by chance."""
-    return Children(Policy(**options), draw=lambda: 0.0)
+    return Children(RestartPolicy(**options), jitter=lambda: 0.0)

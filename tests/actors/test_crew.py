@@ -19,7 +19,7 @@ from justpipe_actors._engine.dispatcher import (
 
 def crew_of(supervisor: Supervisor) -> Any:
     """Return the crew behind a supervisor."""
-    return supervisor._opened().system.dispatcher
+    return supervisor._require_open().system.dispatcher
 
 
 @pytest.mark.virtual_time
@@ -156,7 +156,7 @@ async def test_a_slot_is_never_taken_twice() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(read)
-        (actor,) = supervisor._opened().system.statistics()
+        (actor,) = supervisor._require_open().system.statistics()
 
     assert most == 1
     assert (actor.busy, actor.returning) == (0, 0)

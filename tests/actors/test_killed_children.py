@@ -34,7 +34,7 @@ async def test_a_natively_cancelled_child_has_failed() -> None:
         await anyio.wait_all_tasks_blocked()
         assert stage.log == ["+a"]
 
-    children = steady(shortest=0)
+    children = steady(min_delay=0)
     await stage.live(
         children,
         body,
@@ -63,7 +63,7 @@ async def test_a_child_that_awaits_something_cancelled_has_failed() -> None:
         await future
 
     await stage.live(
-        steady(shortest=0),
+        steady(min_delay=0),
         anyio.wait_all_tasks_blocked,
         ChildSpec(name="waiter", func=waiter, restart="transient"),
     )
@@ -78,11 +78,11 @@ async def test_a_killed_watch_is_not_passed_over_in_silence() -> None:
     async def body() -> None:
         await anyio.wait_all_tasks_blocked()
         for task in asyncio.all_tasks():
-            if "_watch" in repr(task):
+            if "ChildMonitor._run" in repr(task):
                 task.cancel()
         await anyio.wait_all_tasks_blocked()
 
-    await stage.live(steady(shortest=0), body, stage.player("a"))
+    await stage.live(steady(min_delay=0), body, stage.player("a"))
 
     assert isinstance(stage.failures[0], ChildEnded)
     assert stage.log == ["+a", "-a"]

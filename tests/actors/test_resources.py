@@ -12,7 +12,7 @@ import pytest
 
 from justpipe_actors._plan.plan import ResourceNode
 from justpipe_actors._supervision.resource import ResourceState
-from justpipe_actors._supervision.resource_pool import Resources
+from justpipe_actors._supervision.resource_pool import ResourcePool
 from justpipe_actors.errors import ResourceUnavailable
 
 
@@ -35,7 +35,7 @@ async def test_states_and_counts() -> None:
         yield "value"
 
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time)
         assert resources.statistics() == ()
         it = node(gated)
         leases: list[Any] = []
@@ -74,7 +74,7 @@ async def test_states_and_counts() -> None:
 async def test_what_is_open_is_lent_without_waiting() -> None:
     """A second loan costs no turn of the event loop."""
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time)
         it = node(plain)
         await resources.open([it])
         coroutine = resources.acquire(it)
@@ -96,7 +96,7 @@ async def test_an_opening_that_cannot_begin_leaves_nothing_behind() -> None:
                 raise RuntimeError("no task")
             tasks.start_soon(*main)
 
-        resources = Resources(spawn, anyio.current_time)
+        resources = ResourcePool(spawn, anyio.current_time)
         with pytest.raises(RuntimeError, match="no task"):
             await resources.acquire(node(plain))
         refused = False
@@ -114,7 +114,7 @@ async def test_closing_turns_away_who_waits() -> None:
         yield ""
 
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time)
 
         async def borrow() -> None:
             with pytest.raises(ResourceUnavailable) as caught:
@@ -138,7 +138,7 @@ async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
             yield len(scopes)
 
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time, lambda: 1.0)
         it = node(quitting)
         (await resources.acquire(it)).release()
         scopes[0].cancel()
@@ -162,7 +162,7 @@ async def test_a_closing_that_ignores_its_cancellation_is_named(
             await anyio.sleep(40)
 
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time)
         await resources.open([node(stubborn, shutdown=5)])
         began = anyio.current_time()
         await resources.aclose()
@@ -183,7 +183,7 @@ async def test_a_killed_opening_is_a_failure_like_any_other() -> None:
         yield len(tasks_of)
 
     async with anyio.create_task_group() as tasks:
-        resources = Resources(tasks.start_soon, anyio.current_time, lambda: 1.0)
+        resources = ResourcePool(tasks.start_soon, anyio.current_time, lambda: 1.0)
         it = node(victim)
         (await resources.acquire(it)).release()
         tasks_of[0].cancel()

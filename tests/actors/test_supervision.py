@@ -10,7 +10,7 @@ import pytest
 
 from justpipe_actors._supervision.child import ChildSpec, ChildState, ServiceStatus
 from justpipe_actors._supervision.children import Children
-from justpipe_actors._supervision.restart_policy import Policy, Strategy
+from justpipe_actors._supervision.restart_policy import RestartPolicy, Strategy
 from justpipe_actors.errors import (
     ChildEnded,
     ChildStartFailed,
@@ -150,7 +150,8 @@ async def test_other_ends_are_judged_while_a_child_waits_for_its_restart() -> No
         return ChildSpec(name=name, func=fail)
 
     children = Children(
-        Policy(intensity=3, period=1000, shortest=100, longest=100), draw=lambda: 0.0
+        RestartPolicy(intensity=3, period=1000, min_delay=100, max_delay=100),
+        jitter=lambda: 0.0,
     )
     began = anyio.current_time()
     await stage.live(

@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import EventType, Pipe, Supervisor
-from justpipe_actors._supervisor.admission import Door
+from justpipe_actors._supervisor.admission import AdmissionLimiter
 from justpipe_actors.errors import DefinitionError, RunRejected
 
 
@@ -178,28 +178,28 @@ async def test_who_gives_up_waiting_takes_no_place() -> None:
 
 async def test_who_is_called_and_cancelled_at_once_hands_the_place_on() -> None:
     """A place is never lost between who leaves and who is just giving up."""
-    door, inside = Door(1), list[int]()
+    admission, inside = AdmissionLimiter(1), list[int]()
     scopes = [anyio.CancelScope() for _ in range(2)]
 
     async def ask(number: int) -> None:
         with scopes[number]:
-            await door.enter()
+            await admission.acquire()
             inside.append(number)
 
-    door.enter_nowait()
+    admission.acquire_nowait()
     async with anyio.create_task_group() as tasks:
         for number in range(2):
             tasks.start_soon(ask, number)
             await anyio.wait_all_tasks_blocked()
         # asyncio lets who was called first go on, trio does not: both keep count.
-        door.leave()
+        admission.release()
         scopes[0].cancel()
         await anyio.wait_all_tasks_blocked()
         if inside == [0]:
-            door.leave()
+            admission.release()
 
     assert inside[-1] == 1
-    assert door.statistics().inside == 1
+    assert admission.statistics().inside == 1
 
 
 async def test_a_full_supervisor_rejects_at_once() -> None:

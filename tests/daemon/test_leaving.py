@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from justpipe_actors._supervisor.core import leave, why
+from justpipe_actors._supervisor.core import cancel_reason, exit_task_group
 
 
 async def fail(error: Exception) -> None:
@@ -28,7 +28,7 @@ async def test_the_only_error_goes_out_bare() -> None:
     tasks = await opened(error)
 
     with pytest.raises(ValueError, match="one") as caught:
-        await leave(tasks, None)
+        await exit_task_group(tasks, None)
 
     assert caught.value is error
     assert isinstance(caught.value.__cause__, LookupError)
@@ -39,17 +39,17 @@ async def test_several_errors_go_out_together() -> None:
     tasks = await opened(ValueError("one"), KeyError("two"))
 
     with pytest.raises(ExceptionGroup) as caught:
-        await leave(tasks, None)
+        await exit_task_group(tasks, None)
 
     assert {type(error) for error in caught.value.exceptions} == {ValueError, KeyError}
 
 
 async def test_the_errors_of_the_body_come_first() -> None:
     """When the body has failed nothing of the tasks is raised in its place."""
-    await leave(await opened(ValueError("one")), RuntimeError("the body's"))
+    await exit_task_group(await opened(ValueError("one")), RuntimeError("the body's"))
 
 
 def test_runs_hear_why_they_are_cancelled() -> None:
     """The reason names the body's error, or that somebody cancelled the block."""
-    assert "failed with RuntimeError" in why(RuntimeError())
-    assert why(KeyboardInterrupt()) == "The supervisor was cancelled"
+    assert "failed with RuntimeError" in cancel_reason(RuntimeError())
+    assert cancel_reason(KeyboardInterrupt()) == "The supervisor was cancelled"

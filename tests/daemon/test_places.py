@@ -8,41 +8,41 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._supervisor.admission import Door
+from justpipe_actors._supervisor.admission import AdmissionLimiter
 from justpipe_actors.errors import RunRejected
 
 
 async def test_who_is_cancelled_as_he_enters_gives_his_place_back() -> None:
     """There was room for him, and he was cancelled before he could use it."""
-    door = Door(1)
+    admission = AdmissionLimiter(1)
 
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await door.enter()
+        await admission.acquire()
 
     assert scope.cancelled_caught
-    assert door.statistics().inside == 0
-    door.enter_nowait()
+    assert admission.statistics().inside == 0
+    admission.acquire_nowait()
 
 
 async def test_who_gives_up_waiting_takes_no_place() -> None:
     """The place goes to the next in line when the first one does not want it any more."""
-    door = Door(1)
-    door.enter_nowait()
+    admission = AdmissionLimiter(1)
+    admission.acquire_nowait()
     scope = anyio.CancelScope()
 
     async def enter() -> None:
         with scope:
-            await door.enter()
+            await admission.acquire()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(enter)
         await anyio.wait_all_tasks_blocked()
         scope.cancel()
         await anyio.wait_all_tasks_blocked()
-        assert door.statistics().waiting == 0
+        assert admission.statistics().waiting == 0
     with pytest.raises(RunRejected, match="1 of 1 runs are at work"):
-        door.enter_nowait()
+        admission.acquire_nowait()
 
 
 async def test_who_is_cancelled_while_he_waits_for_his_slot_takes_none() -> None:

@@ -16,7 +16,10 @@ import anyio.to_thread
 import pytest
 
 from justpipe_actors import Supervisor, daemon as daemon, serve
-from justpipe_actors._supervisor.systemd import Notifier, notifier
+from justpipe_actors._supervisor.systemd import (
+    SystemdNotifier,
+    notifier_from_environment,
+)
 
 from ..samples import sleeper
 
@@ -222,11 +225,11 @@ async def test_the_service_manager_hears_everything(
 )
 def test_an_odd_socket_fails_nobody(address: str) -> None:
     """Whatever NOTIFY_SOCKET says, telling it never raises."""
-    line = Notifier(address, 1.0)
+    line = SystemdNotifier(address, 1.0)
 
     line.ready("up")
     line.reloading()
-    line.alive("up")
+    line.keep_alive("up")
     line.stopping("down", 1)
 
 
@@ -245,7 +248,7 @@ def test_the_watchdog_is_for_one_process(
     environ: dict[str, str], seconds: float | None
 ) -> None:
     """WATCHDOG_USEC counts only in the process it was meant for."""
-    assert notifier(environ, pid=7) == Notifier(None, seconds)
+    assert notifier_from_environment(environ, pid=7) == SystemdNotifier(None, seconds)
 
 
 def test_only_the_main_thread_serves() -> None:
@@ -253,9 +256,9 @@ def test_only_the_main_thread_serves() -> None:
     errors: list[str] = []
 
     def main() -> None:
-        with pytest.raises(RuntimeError) as caught:
+        with pytest.raises(RuntimeError) as handle_signals:
             anyio.run(serve, Supervisor())
-        errors.append(str(caught.value))
+        errors.append(str(handle_signals.value))
 
     thread = threading.Thread(target=main)
     thread.start()

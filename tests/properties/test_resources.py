@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from justpipe_actors._plan.plan import ResourceNode
-from justpipe_actors._supervision.resource_pool import Resources
+from justpipe_actors._supervision.resource_pool import ResourcePool
 from justpipe_actors.errors import ResourceUnavailable
 
 
@@ -74,7 +74,7 @@ class Town:
     @property
     def can_die(self) -> bool:
         """Whether resources may end while they are used, which is nobody's fault."""
-        return any(life is not None for life in self.dies_after)
+        return any(instance is not None for instance in self.dies_after)
 
     def check(self, is_well: bool) -> None:
         """Note what is wrong; a resource's exception would only be its failure."""
@@ -109,8 +109,8 @@ class Town:
             self.open_now.append(value)
             try:
                 async with anyio.create_task_group() as tasks:
-                    if (life := self.dies_after[number]) is not None:
-                        tasks.start_soon(self.die, life)
+                    if (instance := self.dies_after[number]) is not None:
+                        tasks.start_soon(self.die, instance)
                     yield value
                     tasks.cancel_scope.cancel()
             finally:
@@ -128,7 +128,7 @@ class Town:
         self.open_now.remove(value)
         self.closed += 1
 
-    async def visit(self, resources: Resources, one: Visit) -> None:
+    async def visit(self, resources: ResourcePool, one: Visit) -> None:
         """Use one resource as told, and give it back twice."""
         await anyio.sleep(one.comes)
         with anyio.move_on_after(one.patience):
@@ -151,9 +151,9 @@ class Town:
                 lease.release()
                 lease.release()
 
-    async def die(self, life: float) -> None:
+    async def die(self, instance: float) -> None:
         """Fail in the background."""
-        await anyio.sleep(life)
+        await anyio.sleep(instance)
         raise EOFError("died")
 
 
@@ -191,7 +191,7 @@ async def test_resources_are_shared_replaced_and_all_closed(
 
     async def block() -> None:
         async with anyio.create_task_group() as owner:
-            resources = Resources(owner.start_soon, anyio.current_time, lambda: 0.5)
+            resources = ResourcePool(owner.start_soon, anyio.current_time, lambda: 0.5)
             try:
                 async with anyio.create_task_group() as tasks:
                     for one in crowd:

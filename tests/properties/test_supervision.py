@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from justpipe_actors._supervision.child import ChildSpec, ChildState, ServiceStatus
-from justpipe_actors._supervision.children import Children, Owner
-from justpipe_actors._supervision.restart_policy import Policy, Restart, Strategy
+from justpipe_actors._supervision.children import ChildOwner, Children
+from justpipe_actors._supervision.restart_policy import Restart, RestartPolicy, Strategy
 from justpipe_actors.errors import ChildStartFailed, SupervisionError
 
 
@@ -154,7 +154,7 @@ class Stage:
             self.gave_up.append(failure)
             tasks.cancel_scope.cancel()
 
-        owner = Owner(tasks.start_soon, anyio.current_time, on_give_up)
+        owner = ChildOwner(tasks.start_soon, anyio.current_time, on_give_up)
         try:
             await self.children.open(owner)
         except ChildStartFailed as error:
@@ -173,7 +173,7 @@ class Stage:
                 await self.children.aclose()
 
 
-def stage(cast: Cast, policy: Policy, draw: float, horizon: float) -> Stage:
+def stage(cast: Cast, policy: RestartPolicy, draw: float, horizon: float) -> Stage:
     """Return a stage for children that are called c0, c1, ... in start order."""
     troupe = Troupe(strategy=policy.strategy)
     children = Children(policy, lambda: draw)
@@ -212,7 +212,7 @@ async def test_children_stop_in_reverse_and_leave_nothing(
     cancelled: bool,
 ) -> None:
     """However it is left, every child has ended once it is, the last started first."""
-    policy = Policy(strategy=strategy, intensity=intensity)
+    policy = RestartPolicy(strategy=strategy, intensity=intensity)
     on = stage(cast, policy, draw, horizon)
     on.cancelled = cancelled
 
@@ -247,7 +247,7 @@ async def test_a_child_whose_restart_is_under_way_is_stopped_behind_its_successo
         ("permanent", dying(ready_after=1.0, cleanup=0)),
         ("permanent", [Script(0, None, False, False, 2)]),
     ]
-    on = stage(cast, Policy(strategy="one_for_one", intensity=1), 0, horizon=0.7)
+    on = stage(cast, RestartPolicy(strategy="one_for_one", intensity=1), 0, horizon=0.7)
 
     await on.play()
 
@@ -266,7 +266,7 @@ async def test_a_child_whose_restart_took_too_long_is_waited_for_too() -> None:
         ("permanent", dying(ready_after=2.0, cleanup=2)),
         ("permanent", [Script(0, None, False, False, 1)]),
     ]
-    on = stage(cast, Policy(strategy="one_for_one", intensity=1), 0, horizon=3)
+    on = stage(cast, RestartPolicy(strategy="one_for_one", intensity=1), 0, horizon=3)
 
     await on.play()
 

@@ -26,9 +26,9 @@ only_asyncio = pytest.mark.parametrize(
 """trio has no way to cancel one task from outside."""
 
 
-def letters_of(supervisor: Supervisor) -> DeadLetters:
+def recent_dead_letters(supervisor: Supervisor) -> DeadLetters:
     """Return the dead letters of a supervisor's host."""
-    return supervisor._opened().system.dead_letters
+    return supervisor._require_open().system.dead_letters
 
 
 def pausing() -> Pipe[Any, Any]:
@@ -66,7 +66,7 @@ async def test_a_defect_of_the_engine_is_a_dead_letter(
                 await broken.wait()
         async with supervisor.run(pipe, {"go": go}) as run:
             end = await run.wait()
-        (letter,) = letters_of(supervisor)
+        (letter,) = recent_dead_letters(supervisor)
 
     assert end.status.value == "success"
     assert (letter.run_id, letter.step, letter.actor, letter.attempt) == (
@@ -99,7 +99,7 @@ async def test_a_killed_receiver_costs_its_step_and_nothing_else() -> None:
         ends = [await run.wait() for run in runs]
         async with supervisor.run(pipe, {"go": go}) as later:
             assert (await later.wait()).status.value == "success"
-        (letter,) = letters_of(supervisor)
+        (letter,) = recent_dead_letters(supervisor)
 
     assert [end.status.value for end in ends] == ["failed", "success", "success"]
     assert (ends[0].failed_step, letter.step) == ("s", "s")
@@ -130,8 +130,8 @@ async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
         await anyio.wait_all_tasks_blocked()
         async with supervisor.run(pipe, {"go": go}) as run:
             end = await run.wait()
-        restarts = supervisor._opened().system.dispatcher.statistics().restarts
-        assert not letters_of(supervisor)
+        restarts = supervisor._require_open().system.dispatcher.statistics().restarts
+        assert not recent_dead_letters(supervisor)
 
     assert end.status.value == "success"
     assert restarts == 1
@@ -153,7 +153,7 @@ async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(ReceiverKilled):
                 await blocked.wait()
-        (letter,) = letters_of(supervisor)
+        (letter,) = recent_dead_letters(supervisor)
 
     assert letter.run_id == blocked.run_id
 

@@ -523,7 +523,7 @@ async def test_attempts_wait_longer_each_time(monkeypatch: pytest.MonkeyPatch) -
     pipe.step("s")(lambda db: db.query())
 
     async with Supervisor() as supervisor:
-        supervisor._opened().system.resources.draw = lambda: 0.0
+        supervisor._require_open().system.resources.jitter = lambda: 0.0
         ends = [await finish(supervisor.run(pipe, {})) for _ in range(4)]
 
     waits = [b - a for a, b in zip(lab.opened_at, lab.opened_at[1:], strict=False)]

@@ -15,7 +15,7 @@ import anyio
 import attrs
 
 from .._plan.plan import Plan, ResourceNode, StepNode
-from .._supervision.resource_pool import Resources
+from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import SignalFactory
@@ -69,9 +69,9 @@ class ActorSystem:
     """The runs it serves, by id."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
     """Messages that broke what performed them."""
-    resources: Resources = attrs.field(
+    resources: ResourcePool = attrs.field(
         default=attrs.Factory(
-            lambda self: Resources(self.spawn, self.now), takes_self=True
+            lambda self: ResourcePool(self.spawn, self.now), takes_self=True
         ),
         kw_only=True,
     )
@@ -178,7 +178,7 @@ class ActorSystem:
             for other in (*self._actors, *self._uses)
             for resource in other.resources
         }
-        self.resources.let_go(
+        self.resources.close_unneeded(
             resource for resource in resources if resource.identity not in kept
         )
 

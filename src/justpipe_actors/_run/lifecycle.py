@@ -41,7 +41,7 @@ from .._engine.user_code import (
 from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Callback, CallValues
 from .._plan.resource_injection import current_provider
-from .._supervision.resource_pool import Resources
+from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.text import safe_str
@@ -459,12 +459,12 @@ async def _run_with_resources(run: Run, tasks: Group) -> None:
         # Not with the variables of whichever step happens to ask first.
         variables.copy().run(tasks.start, func, *args)
 
-    own = run.resources = Resources(spawn, run.loop.now)
+    own = run.resources = ResourcePool(spawn, run.loop.now)
     current_provider.set(own)
     try:
         await _run_phases(run, tasks)
     finally:
-        if own.refuse():
+        if own.stop_opening():
             with anyio.CancelScope(shield=True):  # it says who is slow
                 await own.aclose()
 

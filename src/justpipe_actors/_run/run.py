@@ -18,7 +18,7 @@ from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
 from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Plan
-from .._supervision.resource_pool import Resources
+from .._supervision.resource_pool import ResourcePool
 from .._util.sync import OneShotEvent
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
@@ -217,7 +217,7 @@ class Run:
     """How it ended."""
     has_no_consumer: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
-    resources: Resources | None = attrs.field(default=None, init=False)
+    resources: ResourcePool | None = attrs.field(default=None, init=False)
     """Resources of its own, when it has no host to borrow from."""
     scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     """Interrupts what happens before its steps begin."""

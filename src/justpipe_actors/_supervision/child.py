@@ -32,18 +32,18 @@ from trio.lowlevel import disable_ki_protection, enable_ki_protection
 from .._util.await_chain import format_await_chain
 from .._util.text import safe_str
 from ..errors import ChildEnded, ChildStartFailed
-from .restart_policy import PATIENCE, Member, Restart, Standing
+from .restart_policy import PATIENCE, ChildInfo, ChildPhase, Restart
 
 
 class ServiceStatus:
     """What a service is handed: to say that it is ready, and to hear that it must stop."""
 
-    __slots__ = ("_on_started", "_stopping", "is_heard")
+    __slots__ = ("_on_started", "_stopping", "is_observed")
 
     def __init__(self, on_started: Callable[[], None]) -> None:
         self._on_started = on_started
         self._stopping = anyio.Event()
-        self.is_heard = False
+        self.is_observed = False
         """Whether the service listens, and will end by itself when asked to."""
 
     def started(self, value: object = None) -> None:
@@ -61,16 +61,16 @@ class ServiceStatus:
         Whoever looks at this is expected to end by itself within its ``shutdown``
         seconds; a service that never does is cancelled without being asked.
         """
-        self.is_heard = True
+        self.is_observed = True
         return self._stopping
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask the service to end."""
         self._stopping.set()
 
 
 @attrs.define(eq=False, repr=False)
-class Life:
+class ChildInstance:
     """One incarnation of a child."""
 
     now: Callable[[], float]
@@ -81,7 +81,7 @@ class Life:
     """Ends it; nothing else does."""
     settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when it is ready, or over."""
-    over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when nothing of it is left."""
     ready_at: float = attrs.field(default=inf, init=False)
     """When it said that it had started, in the loop's seconds."""
@@ -93,39 +93,39 @@ class Life:
     """What it runs, to be asked where it waits."""
 
     def __attrs_post_init__(self) -> None:
-        self.status = ServiceStatus(self.get_ready)
+        self.status = ServiceStatus(self.mark_ready)
 
     @property
     def is_ready(self) -> bool:
         """Whether it said that it had started."""
         return self.ready_at < inf
 
-    def get_ready(self) -> None:
+    def mark_ready(self) -> None:
         """Note that it has started."""
         self.ready_at = min(self.ready_at, self.now())
         self.settled.set()
 
-    def end(self) -> None:
+    def mark_ended(self) -> None:
         """Note that nothing of it is left."""
         self.coroutine = None
-        self.over.set()
+        self.ended.set()
         self.settled.set()
 
 
 @disable_ki_protection
-async def call_service(func: Callable[..., Any], life: Life) -> None:
+async def call_service(func: Callable[..., Any], instance: ChildInstance) -> None:
     """Call a service; one that takes no status is ready as soon as it begins."""
-    arguments, keywords = _arguments(func, life.status)
-    life.coroutine = func(*arguments, **keywords)
-    if not inspect.isawaitable(life.coroutine):
+    arguments, keywords = _status_arguments(func, instance.status)
+    instance.coroutine = func(*arguments, **keywords)
+    if not inspect.isawaitable(instance.coroutine):
         msg = f"A service must be an async function, and {func!r} is not one."
         raise TypeError(msg)
     if not arguments and not keywords:
-        life.get_ready()
-    await life.coroutine
+        instance.mark_ready()
+    await instance.coroutine
 
 
-def _arguments(
+def _status_arguments(
     func: Callable[..., Any], status: ServiceStatus
 ) -> tuple[tuple[ServiceStatus, ...], dict[str, ServiceStatus]]:
     """Hand the status over under its name, else to the one parameter that needs a value."""
@@ -137,12 +137,12 @@ def _arguments(
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
-    needy = [
+    required = [
         parameter
         for parameter in parameters.values()
         if parameter.kind in positional and parameter.default is parameter.empty
     ]
-    return ((status,), {}) if needy else ((), {})
+    return ((status,), {}) if required else ((), {})
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -164,13 +164,13 @@ class ChildState(str, Enum):
     FAILED = "failed"
 
 
-_STANDINGS = {
-    ChildState.STARTING: Standing.UP,
-    ChildState.RUNNING: Standing.UP,
-    ChildState.STOPPING: Standing.UP,
-    ChildState.NEW: Standing.DUE,
-    ChildState.WAITING: Standing.DUE,
-    ChildState.STOPPED: Standing.DUE,
+_PHASES = {
+    ChildState.STARTING: ChildPhase.RUNNING,
+    ChildState.RUNNING: ChildPhase.RUNNING,
+    ChildState.STOPPING: ChildPhase.RUNNING,
+    ChildState.NEW: ChildPhase.PENDING,
+    ChildState.WAITING: ChildPhase.PENDING,
+    ChildState.STOPPED: ChildPhase.PENDING,
 }
 
 
@@ -216,7 +216,7 @@ class Child:
     """What it was asked to be."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    on_end: Callable[[Child, Life], None]
+    on_instance_end: Callable[[Child, ChildInstance], None]
     """Hears, synchronously, that a life is over."""
     state: ChildState = attrs.field(default=ChildState.NEW, init=False)
     """Where it is in its life."""
@@ -224,15 +224,15 @@ class Child:
     """Lives so far."""
     since: float = attrs.field(init=False)
     """When it entered its state."""
-    lived: float = attrs.field(default=0.0, init=False)
+    uptime: float = attrs.field(default=0.0, init=False)
     """Seconds that its last life was ready; 0 when it never was."""
-    due: float = attrs.field(default=-inf, init=False)
+    due_at: float = attrs.field(default=-inf, init=False)
     """When it is to be started, while it is NEW or WAITING."""
-    streak: int = attrs.field(default=0, init=False)
+    short_instances: int = attrs.field(default=0, init=False)
     """Lives in a row that were short."""
     error: BaseException | None = attrs.field(default=None, init=False)
     """What ended a life of it last."""
-    life: Life | None = attrs.field(default=None, init=False)
+    instance: ChildInstance | None = attrs.field(default=None, init=False)
     """The life it is living, or the last one."""
 
     def __attrs_post_init__(self) -> None:
@@ -243,110 +243,110 @@ class Child:
         """Its name."""
         return self.spec.name
 
-    def member(self) -> Member:
+    def info(self) -> ChildInfo:
         """Return what a decision must know of it."""
-        standing = _STANDINGS.get(self.state, Standing.GONE)
-        return Member(self.name, self.spec.restart, standing)
+        phase = _PHASES.get(self.state, ChildPhase.ENDED)
+        return ChildInfo(self.name, self.spec.restart, phase)
 
-    def enter(self, state: ChildState) -> None:
+    def set_state(self, state: ChildState) -> None:
         """Note a new state."""
         self.state = state
         self.since = self.now()
 
-    def wait_until(self, due: float) -> None:
+    def schedule_restart(self, due_at: float) -> None:
         """Wait for a restart."""
-        self.due = due
-        self.enter(ChildState.WAITING)
+        self.due_at = due_at
+        self.set_state(ChildState.WAITING)
 
     # -- starting
 
     async def start(self, spawn: Spawn) -> Exception | None:
         """Begin a life and wait until it is ready; return why it did not get there."""
-        life = self.life = Life(self.now)
+        instance = self.instance = ChildInstance(self.now)
         self.incarnation += 1
-        self.lived = 0.0
-        self.enter(ChildState.STARTING)
-        spawn(self._live, life)
+        self.uptime = 0.0
+        self.set_state(ChildState.STARTING)
+        spawn(self._run_instance, instance)
         with anyio.move_on_after(self.spec.start_timeout):
-            await life.settled.wait()
-        if life.is_ready:
-            if not life.over.is_set():
-                self.enter(ChildState.RUNNING)
+            await instance.settled.wait()
+        if instance.is_ready:
+            if not instance.ended.is_set():
+                self.set_state(ChildState.RUNNING)
             return None
-        if not life.over.is_set():
+        if not instance.ended.is_set():
             reason = f"it was not ready within {self.spec.start_timeout:g}s"
             await self.stop()
             return self._start_failed(reason, None)
         reason = (
-            safe_str(life.error, typed=True)
-            if life.error
+            safe_str(instance.error, typed=True)
+            if instance.error
             else "it returned before it called task_status.started()"
         )
-        return self._start_failed(reason, life.error)
+        return self._start_failed(reason, instance.error)
 
     def _start_failed(self, reason: str, cause: Exception | None) -> Exception:
         failure = ChildStartFailed(self.name, reason)
         failure.__cause__ = cause
         self.error = cause or failure
-        self.enter(ChildState.FAILED)
+        self.set_state(ChildState.FAILED)
         return failure
 
     @enable_ki_protection
-    async def _live(self, life: Life) -> None:
+    async def _run_instance(self, instance: ChildInstance) -> None:
         try:
-            with life.scope:
-                await call_service(self.spec.func, life)
+            with instance.scope:
+                await call_service(self.spec.func, instance)
         except Exception as error:  # noqa: BLE001 - a child's failure is data
-            life.error = error
+            instance.error = error
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
             # Not our scope, which would have caught it, and outer ones are shielded
             # from: somebody cancelled the task, or what it awaited, natively.
-            killed = ChildEnded(self.name, "was cancelled from outside")
-            killed.__cause__ = cancelled
-            life.error = killed
+            failure = ChildEnded(self.name, "was cancelled from outside")
+            failure.__cause__ = cancelled
+            instance.error = failure
         finally:
-            life.end()
-            self._note_end(life)
+            instance.mark_ended()
+            self._record_end(instance)
 
-    def _note_end(self, life: Life) -> None:
-        if life is not self.life:
+    def _record_end(self, instance: ChildInstance) -> None:
+        if instance is not self.instance:
             return
-        self.error = life.error or self.error
+        self.error = instance.error or self.error
         if self.state in (ChildState.STARTING, ChildState.RUNNING):
-            self.enter(ChildState.FAILED if life.error else ChildState.FINISHED)
-        if life.is_ready:
-            self.lived = self.now() - life.ready_at
-            self.on_end(self, life)
+            self.set_state(ChildState.FAILED if instance.error else ChildState.FINISHED)
+        if instance.is_ready:
+            self.uptime = self.now() - instance.ready_at
+            self.on_instance_end(self, instance)
 
     # -- stopping
 
     async def stop(self) -> None:
         """Ask, wait, cancel, then wait until nothing is left; the caller shields this."""
-        life = self.life
-        if life is not None and not life.over.is_set():
-            self.enter(ChildState.STOPPING)
-            life.status.ask()
-            if life.status.is_heard:
+        instance = self.instance
+        if instance is not None and not instance.ended.is_set():
+            self.set_state(ChildState.STOPPING)
+            instance.status.request_stop()
+            if instance.status.is_observed:
                 with anyio.move_on_after(self.spec.shutdown):
-                    await life.over.wait()
-            life.scope.cancel()
-            await self._wait_over(life)
-            if life.error is not None:
+                    await instance.ended.wait()
+            instance.scope.cancel()
+            await self._wait_over(instance)
+            if instance.error is not None:
                 _logger.warning(
-                    "'%s' failed while it stopped", self.name, exc_info=life.error
+                    "'%s' failed while it stopped", self.name, exc_info=instance.error
                 )
         if self.state not in (ChildState.FINISHED, ChildState.FAILED):
-            self.enter(ChildState.STOPPED)
+            self.set_state(ChildState.STOPPED)
 
-    async def _wait_over(self, life: Life) -> None:
-        while not life.over.is_set():
+    async def _wait_over(self, instance: ChildInstance) -> None:
+        while not instance.ended.is_set():
             with anyio.move_on_after(PATIENCE):
-                await life.over.wait()
-            if not life.over.is_set():
+                await instance.ended.wait()
+            if not instance.ended.is_set():
                 _logger.critical(
                     "'%s' was cancelled and does not end; it waits at %s",
                     self.name,
-                    " > ".join(format_await_chain(life.coroutine))
+                    " > ".join(format_await_chain(instance.coroutine))
                     or "an unknown place",
                     extra={"child": self.name, "incarnation": self.incarnation},
                 )

@@ -28,17 +28,17 @@ from ..errors import (
     RunRejected,
     SupervisionError,
 )
-from .child import Child, ChildSpec, ChildState, ChildStatistics, Life, Spawn
+from .child import Child, ChildInstance, ChildSpec, ChildState, ChildStatistics, Spawn
 from .restart_policy import (
     GiveUp,
-    Leave,
-    Policy,
+    NoRestart,
+    RestartChildren,
+    RestartPolicy,
     Restarts,
-    Revive,
     backoff,
-    comes_back,
-    decide,
-    recent,
+    decide_restart,
+    is_restarted,
+    restarts_within,
 )
 
 
@@ -49,7 +49,7 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 @attrs.frozen(eq=False)
-class Owner:
+class ChildOwner:
     """Who the children belong to, as far as they must know."""
 
     spawn: Spawn
@@ -61,146 +61,151 @@ class Owner:
 
 
 @attrs.define(eq=False, repr=False)
-class Watch:
+class ChildMonitor:
     """Watches the children of one owner."""
 
-    policy: Policy
+    policy: RestartPolicy
     """How ends are judged."""
-    draw: Callable[[], float]
+    jitter: Callable[[], float]
     """A number from 0 to 1 for every wait."""
-    owner: Owner
+    owner: ChildOwner
     """Who the children belong to."""
-    family: dict[str, Child] = attrs.field(factory=dict, init=False)
+    children: dict[str, Child] = attrs.field(factory=dict, init=False)
     """The children, in start order."""
     failure: SupervisionError | None = attrs.field(default=None, init=False)
     """Why supervision gave up."""
     restarts: Restarts = attrs.field(default=(), init=False)
     """Those that were decided and still counted then."""
-    is_winding_down: bool = attrs.field(default=False, init=False)
+    is_draining: bool = attrs.field(default=False, init=False)
     """Whether nobody is restarted who failed because no new runs are taken."""
-    _is_begun: bool = attrs.field(default=False, init=False)
-    _ended: deque[tuple[Child, Life]] = attrs.field(factory=deque, init=False)
+    _is_started: bool = attrs.field(default=False, init=False)
+    _ended: deque[tuple[Child, ChildInstance]] = attrs.field(factory=deque, init=False)
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     _scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True), init=False
     )
-    _over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
-    def adopt(self, spec: ChildSpec) -> None:
+    def add_child(self, spec: ChildSpec) -> None:
         """Take a child behind the others; once the watch has begun, it is started soon."""
-        self.family[spec.name] = Child(spec, self.owner.now, self._note_end)
+        self.children[spec.name] = Child(spec, self.owner.now, self._queue_end)
         self._wakeup.notify()
 
-    def _note_end(self, child: Child, life: Life) -> None:
-        self._ended.append((child, life))
+    def _queue_end(self, child: Child, instance: ChildInstance) -> None:
+        self._ended.append((child, instance))
         self._wakeup.notify()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Watch from now on, in a task of the owner's."""
-        self._is_begun = True
-        self.owner.spawn(self._watch)
+        self._is_started = True
+        self.owner.spawn(self._run)
 
-    async def end(self) -> None:
+    async def aclose(self) -> None:
         """Watch no more; the caller shields this."""
-        if self._is_begun:
+        if self._is_started:
             self._scope.cancel()
-            await self._over.wait()
+            await self._stopped.wait()
 
     @enable_ki_protection
-    async def _watch(self) -> None:
+    async def _run(self) -> None:
         try:
             with self._scope:
                 while self.failure is None:
-                    await self._take_turn()
+                    await self._handle_next()
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
             # The scope is shielded and catches its own, so somebody killed the task.
             # Nobody would notice an end any more: that is not to pass in silence.
-            killed = ChildEnded("supervision", "was cancelled from outside")
-            killed.__cause__ = cancelled
-            self._fail(killed)  # noqa: ASYNC104
+            failure = ChildEnded("supervision", "was cancelled from outside")
+            failure.__cause__ = cancelled
+            self._fail(failure)  # noqa: ASYNC104
         finally:
-            self._over.set()
+            self._stopped.set()
 
-    async def _take_turn(self) -> None:
+    async def _handle_next(self) -> None:
         if self._ended:
-            child, life = self._ended.popleft()
-            if life is child.life and child.state in ENDED:
-                await self._judge(child, life.error)
-        elif (due := self._next_due()) is not None:
-            await self._start(due)
+            child, instance = self._ended.popleft()
+            if instance is child.instance and child.state in ENDED:
+                await self._handle_end(child, instance.error)
+        elif (child_due := self._next_due()) is not None:
+            await self._start(child_due)
         else:
             await self._wait()
 
     async def _wait(self) -> None:
         """Wait until a child ends, is added, or is due."""
         now = self.owner.now()
-        due = min(
-            (c.due for c in self.family.values() if c.state is ChildState.WAITING),
+        due_at = min(
+            (c.due_at for c in self.children.values() if c.state is ChildState.WAITING),
             default=inf,
         )
-        with anyio.move_on_after(due - now):
+        with anyio.move_on_after(due_at - now):
             await self._wakeup.wait()
 
     def _next_due(self) -> Child | None:
         now = self.owner.now()
-        for child in self.family.values():
+        for child in self.children.values():
             if child.state is ChildState.NEW:
                 return child
-            if child.state is ChildState.WAITING and child.due <= now:
+            if child.state is ChildState.WAITING and child.due_at <= now:
                 return child
         return None
 
     async def _start(self, child: Child) -> None:
         failure = await child.start(self.owner.spawn)
         if failure is not None:
-            await self._judge(child, failure)
+            await self._handle_end(child, failure)
 
     # -- judging
 
-    async def _judge(self, child: Child, error: Exception | None) -> None:
+    async def _handle_end(self, child: Child, error: Exception | None) -> None:
         """Carry out what follows from the end of a child."""
-        if self.is_winding_down and _is_rejection(error):
+        if self.is_draining and _is_rejection(error):
             _logger.info("'%s' ended: no new runs are taken", child.name)
             return
         self._log_end(child, error)
-        verdict = decide(
+        decision = decide_restart(
             self.policy,
-            [one.member() for one in self.family.values()],
+            [child.info() for child in self.children.values()],
             child.name,
             normally=error is None,
             restarts=self.restarts,
             now=self.owner.now(),
         )
-        match verdict:
-            case Leave():
+        match decision:
+            case NoRestart():
                 if child.spec.restart == "temporary":
-                    del self.family[child.name]
-            case Revive():
-                await self._revive(child, verdict)
+                    del self.children[child.name]
+            case RestartChildren():
+                await self._restart_children(child, decision)
             case GiveUp():
-                self._give_up(child, error, verdict)
+                self._give_up(child, error, decision)
             case _:
-                assert_never(verdict)
+                assert_never(decision)
 
-    async def _revive(self, ended: Child, verdict: Revive) -> None:
-        self.restarts = verdict.restarts
-        due = self.owner.now() + self._wait_of(ended)
-        for name in verdict.stop:
-            await self.family[name].stop()
-        for name in verdict.start:
-            self.family[name].wait_until(due)
+    async def _restart_children(self, ended: Child, decision: RestartChildren) -> None:
+        self.restarts = decision.restarts
+        due_at = self.owner.now() + self._restart_delay(ended)
+        for name in decision.stop:
+            await self.children[name].stop()
+        for name in decision.start:
+            self.children[name].schedule_restart(due_at)
 
-    def _wait_of(self, ended: Child) -> float:
+    def _restart_delay(self, ended: Child) -> float:
         """Return the wait before a restart: longer for each short life in a row."""
         policy = self.policy
-        ended.streak = 1 if ended.lived >= policy.period else ended.streak + 1
+        ended.short_instances = (
+            1 if ended.uptime >= policy.period else ended.short_instances + 1
+        )
         return backoff(
-            ended.streak, self.draw(), shortest=policy.shortest, longest=policy.cap
+            ended.short_instances,
+            self.jitter(),
+            min_delay=policy.min_delay,
+            max_delay=policy.delay_limit,
         )
 
-    def _give_up(self, child: Child, error: Exception | None, verdict: GiveUp) -> None:
+    def _give_up(self, child: Child, error: Exception | None, decision: GiveUp) -> None:
         failure = RestartIntensityExceeded(
-            child.name, verdict.restarts, self.policy.period
+            child.name, decision.restarts, self.policy.period
         )
         failure.__cause__ = error or ChildEnded(child.name, "returned")
         self._fail(failure)
@@ -214,7 +219,7 @@ class Watch:
         normally = error is None
         level = logging.ERROR
         if normally:
-            expected = not comes_back(child.spec.restart, normally=True)
+            expected = not is_restarted(child.spec.restart, normally=True)
             level = logging.INFO if expected else logging.WARNING
         _logger.log(
             level,
@@ -237,21 +242,21 @@ def _is_rejection(error: Exception | None) -> bool:
 class Children:
     """The children of one supervisor, in start order."""
 
-    policy: Policy
+    policy: RestartPolicy
     """How ends are judged."""
-    draw: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random
     """A number from 0 to 1 for every wait."""
     _specs: list[ChildSpec] = attrs.field(factory=list, init=False)
-    _watch: Watch | None = attrs.field(default=None, init=False)
+    _monitor: ChildMonitor | None = attrs.field(default=None, init=False)
 
     @property
     def failure(self) -> SupervisionError | None:
         """Why supervision gave up."""
-        return self._watch.failure if self._watch is not None else None
+        return self._monitor.failure if self._monitor is not None else None
 
     def __iter__(self) -> Iterator[Child]:
-        family = self._watch.family if self._watch is not None else {}
-        return iter(tuple(family.values()))
+        children = self._monitor.children if self._monitor is not None else {}
+        return iter(tuple(children.values()))
 
     def add(self, spec: ChildSpec) -> None:
         """Add a child behind the others; while open, it is started soon.
@@ -259,25 +264,25 @@ class Children:
         Raises:
             DefinitionError: the name is taken.
         """
-        if any(one.name == spec.name for one in (*self, *self._specs)):
+        if any(child.name == spec.name for child in (*self, *self._specs)):
             msg = (
                 f"There is a service '{spec.name}' already; give this one another name."
             )
             raise DefinitionError(msg)
-        if self._watch is None:
+        if self._monitor is None:
             self._specs.append(spec)
         else:
-            self._watch.adopt(spec)
+            self._monitor.add_child(spec)
 
-    async def open(self, owner: Owner) -> None:
+    async def open(self, owner: ChildOwner) -> None:
         """Start all children in order, each when the one before is ready; then watch.
 
         Raises:
             ChildStartFailed: one did not get ready; those before it are stopped again.
         """
-        watch = self._watch = Watch(self.policy, self.draw, owner)
+        monitor = self._monitor = ChildMonitor(self.policy, self.jitter, owner)
         for spec in self._specs:
-            watch.adopt(spec)
+            monitor.add_child(spec)
         self._specs.clear()
         try:
             await self._start_all(owner)
@@ -285,9 +290,9 @@ class Children:
             with anyio.CancelScope(shield=True):
                 await self._stop_all()
             raise
-        watch.begin()
+        monitor.start()
 
-    async def _start_all(self, owner: Owner) -> None:
+    async def _start_all(self, owner: ChildOwner) -> None:
         for child in self:
             failure = await child.start(owner.spawn)
             if failure is not None:
@@ -295,29 +300,29 @@ class Children:
 
     async def aclose(self) -> None:
         """Stop watching, then stop all children in reverse; the caller shields this."""
-        if self._watch is not None:
-            await self._watch.end()
+        if self._monitor is not None:
+            await self._monitor.aclose()
         await self._stop_all()
 
     async def _stop_all(self) -> None:
         for child in reversed(tuple(self)):
             await child.stop()
 
-    def wind_down(self) -> None:
+    def start_draining(self) -> None:
         """Restart nobody any more who failed because no new runs are taken.
 
         A poller would fail again when it is restarted, and while a supervisor drains
         that is no reason to give up.  Who fails of something else is needed until the
         last run has ended, and judged as ever.
         """
-        if self._watch is not None:
-            self._watch.is_winding_down = True
+        if self._monitor is not None:
+            self._monitor.is_draining = True
 
     def statistics(self) -> tuple[ChildStatistics, ...]:
         """Return how every child is doing, in start order."""
-        if self._watch is None:
+        if self._monitor is None:
             return ()
-        now = self._watch.owner.now()
-        counted = recent(self._watch.restarts, self.policy.period, now)
+        now = self._monitor.owner.now()
+        counted = restarts_within(self._monitor.restarts, self.policy.period, now)
         names = [name for _, name in counted]
         return tuple(child.statistics(names.count(child.name)) for child in self)

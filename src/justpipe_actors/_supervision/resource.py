@@ -23,13 +23,13 @@ from ..errors import ResourceUnavailable
 from .restart_policy import backoff
 
 
-SHORTEST = 0.1
+MIN_DELAY = 0.1
 """Seconds before another attempt after the first failure."""
 
-LONGEST = 30.0
+MAX_DELAY = 30.0
 """Most seconds before another attempt."""
 
-STABLE = 5.0
+STABLE_AFTER = 5.0
 """Seconds of being open after which earlier failures are forgotten."""
 
 _logger = logging.getLogger("justpipe_actors")
@@ -87,13 +87,13 @@ class Incarnation:
     """Leases that were not released."""
     is_retired: bool = attrs.field(default=False, init=False)
     """Whether nobody new may have it."""
-    held: list[Lease] = attrs.field(factory=list, init=False)
+    leases: list[Lease] = attrs.field(factory=list, init=False)
     """What it was opened with."""
     settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when it is open, or could not be opened."""
-    unused: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    close_requested: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when it is to be closed."""
-    over: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when nothing of it is left."""
 
     @property
@@ -103,16 +103,16 @@ class Incarnation:
 
     def uses(self, other: Incarnation) -> bool:
         """Tell whether it was opened with another one."""
-        return any(lease.incarnation is other for lease in self.held)
+        return any(lease.incarnation is other for lease in self.leases)
 
-    def why_it_ended(self, *, is_owner_closing: bool) -> Exception | None:
+    def end_reason(self, *, is_owner_closing: bool) -> Exception | None:
         """Return what is wrong with it, having ended without raising."""
         node = self.resource.node
         if self.opened_at is None:
             if is_owner_closing:
                 return ResourceUnavailable(node.name, "its owner is closing")
             return TimeoutError(f"it was not open within {node.start_timeout:g}s")
-        if not self.unused.is_set():
+        if not self.close_requested.is_set():
             return ResourceUnavailable(node.name, "it ended by itself")
         if self.scope.cancelled_caught:
             _logger.warning(
@@ -122,13 +122,15 @@ class Incarnation:
             )
         return None
 
-    def note_failure(self, error: Exception, now: float, draw: float) -> None:
+    def record_failure(self, error: Exception, now: float, jitter: float) -> None:
         """Note why it is of no use any more, and when the next attempt may begin."""
         resource, opened = self.resource, self.opened_at
-        is_fresh = opened is not None and now - opened >= STABLE
-        resource.streak = 1 if is_fresh else resource.streak + 1
-        wait = backoff(resource.streak, draw, shortest=SHORTEST, longest=LONGEST)
-        resource.due = now + wait
+        is_fresh = opened is not None and now - opened >= STABLE_AFTER
+        resource.failures_in_row = 1 if is_fresh else resource.failures_in_row + 1
+        wait = backoff(
+            resource.failures_in_row, jitter, min_delay=MIN_DELAY, max_delay=MAX_DELAY
+        )
+        resource.due_at = now + wait
         resource.error = self.error = error
         _logger.warning(
             "Resource '%s' %s; it may be opened again in %.1fs",
@@ -139,7 +141,7 @@ class Incarnation:
             extra={"resource": self.name, "attempt": resource.incarnations},
         )
 
-    def unavailable(self) -> ResourceUnavailable:
+    def build_unavailable(self) -> ResourceUnavailable:
         """Word the failure of this attempt for one of those who waited for it."""
         error = self.error
         if isinstance(error, ResourceUnavailable) and error.resource == self.name:
@@ -162,9 +164,9 @@ class Resource:
     """Attempts so far."""
     retired: int = attrs.field(default=0, init=False)
     """Incarnations that are closing or still used."""
-    streak: int = attrs.field(default=0, init=False)
+    failures_in_row: int = attrs.field(default=0, init=False)
     """Failures in a row."""
-    due: float = attrs.field(default=-inf, init=False)
+    due_at: float = attrs.field(default=-inf, init=False)
     """When the next attempt may begin, in the loop's seconds."""
     error: Exception | None = attrs.field(default=None, init=False)
     """What went wrong last."""
@@ -205,14 +207,14 @@ class Lease:
         self._is_over = True
         self.incarnation.users -= 1
         if self.incarnation.is_retired and not self.incarnation.users:
-            self.incarnation.unused.set()
+            self.incarnation.close_requested.set()
 
     def report_broken(self, error: Exception) -> None:
         """Let nobody else have this incarnation; it is closed behind its last user."""
         self.on_broken(self.incarnation, error)
 
 
-def managed(
+def open_manager(
     node: ResourceNode, values: dict[str, object]
 ) -> AbstractAsyncContextManager[object]:
     """Call the user's function and return what it opens."""

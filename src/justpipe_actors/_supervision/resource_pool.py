@@ -41,7 +41,7 @@ from .resource import (
     Resource,
     ResourceState,
     ResourceStatistics,
-    managed,
+    open_manager,
 )
 from .restart_policy import PATIENCE
 
@@ -50,17 +50,17 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 @attrs.define(eq=False, repr=False)
-class Resources:
+class ResourcePool:
     """All resources of one owner."""
 
     spawn: Callable[..., object]
     """Starts a task that ends before its owner's block does."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    draw: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random
     """A number from 0 to 1 for every wait."""
-    _shelf: dict[object, Resource] = attrs.field(factory=dict, init=False)
-    _alive: list[Incarnation] = attrs.field(factory=list, init=False)
+    _resources: dict[object, Resource] = attrs.field(factory=dict, init=False)
+    _incarnations: list[Incarnation] = attrs.field(factory=list, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
 
     # -- using them
@@ -73,13 +73,13 @@ class Resources:
         """
         resource = self._resource(node)
         while True:
-            incarnation = resource.current or self._begin(resource)
+            incarnation = resource.current or self._start(resource)
             if incarnation.state is ResourceState.OPEN:
                 incarnation.users += 1
                 return Lease(incarnation, self.retire)
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
-                raise incarnation.unavailable()
+                raise incarnation.build_unavailable()
 
     async def open(self, nodes: Iterable[ResourceNode]) -> None:
         """Open some before anybody asks for them, in order.
@@ -91,34 +91,34 @@ class Resources:
             (await self.acquire(node)).release()
 
     def _resource(self, node: ResourceNode) -> Resource:
-        found = self._shelf.get(node.identity)
+        found = self._resources.get(node.identity)
         if found is None:
-            found = self._shelf[node.identity] = Resource(node)
+            found = self._resources[node.identity] = Resource(node)
         return found
 
     # -- one incarnation
 
-    def _begin(self, resource: Resource) -> Incarnation:
+    def _start(self, resource: Resource) -> Incarnation:
         if self._is_closing:
             raise ResourceUnavailable(resource.node.name, "its owner is closing")
         incarnation = Incarnation(resource)
-        self.spawn(self._live, incarnation)
-        self._alive.append(incarnation)
+        self.spawn(self._run, incarnation)
+        self._incarnations.append(incarnation)
         resource.current = incarnation
         resource.incarnations += 1
         return incarnation
 
     @enable_ki_protection
-    async def _live(self, incarnation: Incarnation) -> None:
+    async def _run(self, incarnation: Incarnation) -> None:
         resource, scope = incarnation.resource, incarnation.scope
         error: Exception | None = None
         try:
             with scope:
-                await anyio.sleep(max(0.0, resource.due - self.now()))
+                await anyio.sleep(max(0.0, resource.due_at - self.now()))
                 incarnation.state = ResourceState.OPENING
                 scope.deadline = self.now() + resource.node.start_timeout
-                await self._hold(incarnation)
-            error = incarnation.why_it_ended(is_owner_closing=self._is_closing)
+                await self._enter_and_wait(incarnation)
+            error = incarnation.end_reason(is_owner_closing=self._is_closing)
         except Exception as raised:  # noqa: BLE001 - a resource's failure is data
             error = raised
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
@@ -129,26 +129,26 @@ class Resources:
             self._end(incarnation, error)
 
     @disable_ki_protection
-    async def _hold(self, incarnation: Incarnation) -> None:
+    async def _enter_and_wait(self, incarnation: Incarnation) -> None:
         """Enter the user's context manager, wait until it is not needed, and leave it."""
         node = incarnation.resource.node
         values: dict[str, object] = {}
         for parameter, needed in node.dependencies.items():
             lease = await self.acquire(needed)
-            incarnation.held.append(lease)
+            incarnation.leases.append(lease)
             values[parameter] = lease.value
-        async with managed(node, values) as incarnation.value:
-            self._get_open(incarnation)
-            await incarnation.unused.wait()
+        async with open_manager(node, values) as incarnation.value:
+            self._mark_open(incarnation)
+            await incarnation.close_requested.wait()
             incarnation.scope.deadline = self.now() + node.shutdown
 
     @enable_ki_protection
-    def _get_open(self, incarnation: Incarnation) -> None:
+    def _mark_open(self, incarnation: Incarnation) -> None:
         incarnation.scope.deadline = inf
         incarnation.opened_at = self.now()
         # Behind everything that was open before it: closing goes through this backwards.
-        self._alive.remove(incarnation)
-        self._alive.append(incarnation)
+        self._incarnations.remove(incarnation)
+        self._incarnations.append(incarnation)
         if not incarnation.is_retired:
             incarnation.state = ResourceState.OPEN
         incarnation.settled.set()
@@ -156,12 +156,12 @@ class Resources:
     def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
         """Note that nothing of an incarnation is left."""
         was_open = incarnation.opened_at is not None
-        if error is not None and was_open and incarnation.unused.is_set():
+        if error is not None and was_open and incarnation.close_requested.is_set():
             name = incarnation.resource.node.name
             _logger.warning("Resource '%s' failed to close", name, exc_info=error)
         elif error is not None:
             self.retire(incarnation, error)
-        for lease in reversed(incarnation.held):
+        for lease in reversed(incarnation.leases):
             lease.release()
         resource = incarnation.resource
         if incarnation.is_retired:
@@ -170,23 +170,23 @@ class Resources:
             resource.current = None
         incarnation.state = ResourceState.CLOSED
         incarnation.settled.set()
-        incarnation.over.set()
-        self._alive.remove(incarnation)
+        incarnation.closed.set()
+        self._incarnations.remove(incarnation)
 
     def retire(self, incarnation: Incarnation, error: Exception) -> None:
         """Let nobody new have an incarnation, nor what was opened with it."""
         if incarnation.is_retired or self._is_closing:
             incarnation.error = incarnation.error or error
             return
-        incarnation.note_failure(error, self.now(), self.draw())
-        for withdrawn in self._withdraw(incarnation):
-            if withdrawn.node.eager and withdrawn.current is None:
-                self._begin(withdrawn)
+        incarnation.record_failure(error, self.now(), self.jitter())
+        for retired in self._withdraw(incarnation):
+            if retired.node.eager and retired.current is None:
+                self._start(retired)
 
-    def let_go(self, nodes: Iterable[ResourceNode]) -> None:
+    def close_unneeded(self, nodes: Iterable[ResourceNode]) -> None:
         """Close what nobody will ask for any more, each behind its last user."""
         for node in nodes:
-            resource = self._shelf.pop(node.identity, None)
+            resource = self._resources.pop(node.identity, None)
             if resource is not None and resource.current is not None:
                 self._withdraw(resource.current)
 
@@ -196,38 +196,42 @@ class Resources:
         resource.retired += 1
         if resource.current is incarnation:
             resource.current = None
-        withdrawn = [resource]
-        for other in tuple(self._alive):
+        retired = [resource]
+        for other in tuple(self._incarnations):
             if other.uses(incarnation) and not other.is_retired:
-                withdrawn += self._withdraw(other)
+                retired += self._withdraw(other)
         if not incarnation.users:
-            incarnation.unused.set()
-        return withdrawn
+            incarnation.close_requested.set()
+        return retired
 
     # -- closing
 
-    def refuse(self) -> bool:
+    def stop_opening(self) -> bool:
         """Open nothing any more; tell whether there is anything to close."""
         self._is_closing = True
-        return bool(self._alive)
+        return bool(self._incarnations)
 
     async def aclose(self) -> None:
         """Close all of them, the last opened first; the caller shields this."""
-        self.refuse()
-        opening = [one for one in self._alive if one.opened_at is None]
+        self.stop_opening()
+        opening = [
+            incarnation
+            for incarnation in self._incarnations
+            if incarnation.opened_at is None
+        ]
         for incarnation in opening:
             incarnation.scope.cancel()
         for incarnation in opening:
             await self._close(incarnation)
-        while self._alive:
-            await self._close(self._alive[-1])
+        while self._incarnations:
+            await self._close(self._incarnations[-1])
 
     async def _close(self, incarnation: Incarnation) -> None:
-        incarnation.unused.set()
-        while not incarnation.over.is_set():
+        incarnation.close_requested.set()
+        while not incarnation.closed.is_set():
             with anyio.move_on_after(incarnation.resource.node.shutdown + PATIENCE):
-                await incarnation.over.wait()
-            if not incarnation.over.is_set():
+                await incarnation.closed.wait()
+            if not incarnation.closed.is_set():
                 _logger.critical(
                     "Resource '%s' was cancelled and does not close",
                     incarnation.resource.node.name,
@@ -235,4 +239,4 @@ class Resources:
 
     def statistics(self) -> tuple[ResourceStatistics, ...]:
         """Return how every resource that was asked for is doing."""
-        return tuple(resource.statistics() for resource in self._shelf.values())
+        return tuple(resource.statistics() for resource in self._resources.values())

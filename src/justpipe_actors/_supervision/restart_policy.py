@@ -19,31 +19,31 @@ Restarts = tuple[tuple[float, str], ...]
 """Restarts that were decided: when, in the loop's seconds, and of whom; oldest first."""
 
 
-class Standing(Enum):
+class ChildPhase(Enum):
     """How a child stands when the decision is taken."""
 
-    UP = "up"
+    RUNNING = "up"
     """It runs, or is just starting."""
-    DUE = "due"
+    PENDING = "due"
     """It ended and is about to be started again."""
-    GONE = "gone"
+    ENDED = "gone"
     """It ended for good."""
 
 
 @attrs.frozen
-class Member:
+class ChildInfo:
     """A child, as far as the decision must know it."""
 
     name: str
     """Unique among the children."""
     restart: Restart
     """Whether it comes back."""
-    standing: Standing
+    phase: ChildPhase
     """How it stands."""
 
 
 @attrs.frozen(kw_only=True)
-class Policy:
+class RestartPolicy:
     """How a supervisor treats children that end."""
 
     strategy: Strategy = "one_for_one"
@@ -52,9 +52,9 @@ class Policy:
     """Restarts allowed within the period; one more and the supervisor gives up."""
     period: float = 5.0
     """Seconds that the intensity looks back."""
-    shortest: float = 0.1
+    min_delay: float = 0.1
     """Seconds before the first restart."""
-    longest: float = 30.0
+    max_delay: float = 30.0
     """Most seconds before any restart."""
 
     def __attrs_post_init__(self) -> None:
@@ -71,18 +71,18 @@ class Policy:
             raise ValueError(msg)
 
     @property
-    def cap(self) -> float:
+    def delay_limit(self) -> float:
         """Most seconds before a restart such that a crash loop exceeds the intensity."""
-        return min(self.longest, self.period / (self.intensity + 1))
+        return min(self.max_delay, self.period / (self.intensity + 1))
 
 
 @attrs.frozen
-class Leave:
+class NoRestart:
     """Nobody is restarted."""
 
 
 @attrs.frozen
-class Revive:
+class RestartChildren:
     """Some children are stopped, and some started again."""
 
     stop: tuple[str, ...]
@@ -101,18 +101,18 @@ class GiveUp:
     """How many there would have been within the period."""
 
 
-Verdict = Leave | Revive | GiveUp
+RestartDecision = NoRestart | RestartChildren | GiveUp
 
 
-def decide(
-    policy: Policy,
-    members: Sequence[Member],
+def decide_restart(
+    policy: RestartPolicy,
+    children: Sequence[ChildInfo],
     ended: str,
     *,
     normally: bool,
     restarts: Restarts,
     now: float,
-) -> Verdict:
+) -> RestartDecision:
     """Say what follows from the end of a child.
 
     Args:
@@ -123,25 +123,28 @@ def decide(
         restarts: those decided so far.
         now: the loop's clock, in seconds.
     """
-    place = next(i for i, member in enumerate(members) if member.name == ended)
-    if not comes_back(members[place].restart, normally=normally):
-        return Leave()
-    counted = (*recent(restarts, policy.period, now), (now, ended))
+    index = next(i for i, child in enumerate(children) if child.name == ended)
+    if not is_restarted(children[index].restart, normally=normally):
+        return NoRestart()
+    counted = (*restarts_within(restarts, policy.period, now), (now, ended))
     if len(counted) > policy.intensity:
         return GiveUp(len(counted))
-    group = _companions(policy.strategy, members, place)
-    return Revive(
-        stop=tuple(m.name for m in reversed(group) if m.standing is Standing.UP),
+    group = _affected_siblings(policy.strategy, children, index)
+    return RestartChildren(
+        stop=tuple(
+            child.name for child in reversed(group) if child.phase is ChildPhase.RUNNING
+        ),
         start=tuple(
-            m.name
-            for m in members
-            if m.name == ended or (m in group and _returns_with_others(m))
+            child.name
+            for child in children
+            if child.name == ended
+            or (child in group and _restarts_with_siblings(child))
         ),
         restarts=counted,
     )
 
 
-def comes_back(restart: Restart, *, normally: bool) -> bool:
+def is_restarted(restart: Restart, *, normally: bool) -> bool:
     """Tell whether a child that ended is to be started again."""
     match restart:
         case "permanent":
@@ -153,34 +156,36 @@ def comes_back(restart: Restart, *, normally: bool) -> bool:
     assert_never(restart)
 
 
-def recent(restarts: Restarts, period: float, now: float) -> Restarts:
+def restarts_within(restarts: Restarts, period: float, now: float) -> Restarts:
     """Return the restarts that still count."""
-    return tuple((when, who) for when, who in restarts if now - when <= period)
+    return tuple((when, name) for when, name in restarts if now - when <= period)
 
 
-def _companions(
-    strategy: Strategy, members: Sequence[Member], place: int
-) -> list[Member]:
+def _affected_siblings(
+    strategy: Strategy, children: Sequence[ChildInfo], index: int
+) -> list[ChildInfo]:
     match strategy:
         case "one_for_one":
             return []
         case "rest_for_one":
-            return list(members[place + 1 :])
+            return list(children[index + 1 :])
         case "one_for_all":
-            return [*members[:place], *members[place + 1 :]]
+            return [*children[:index], *children[index + 1 :]]
     assert_never(strategy)
 
 
-def _returns_with_others(member: Member) -> bool:
+def _restarts_with_siblings(child: ChildInfo) -> bool:
     """A temporary child is not restarted, not even when a neighbour took it down."""
-    return member.standing is not Standing.GONE and member.restart != "temporary"
+    return child.phase is not ChildPhase.ENDED and child.restart != "temporary"
 
 
 PATIENCE = 10.0
 """Seconds between two complaints about something that does not end."""
 
 
-def backoff(streak: int, draw: float, *, shortest: float, longest: float) -> float:
+def backoff(
+    failures: int, jitter: float, *, min_delay: float, max_delay: float
+) -> float:
     """Return the seconds to wait before another attempt.
 
     Args:
@@ -189,5 +194,5 @@ def backoff(streak: int, draw: float, *, shortest: float, longest: float) -> flo
         shortest: the wait after the first failure.
         longest: no wait is longer.
     """
-    doublings = min(streak - 1, 60)
-    return min(longest, shortest * 2.0**doublings) * (1 - draw / 2)
+    doublings = min(failures - 1, 60)
+    return min(max_delay, min_delay * 2.0**doublings) * (1 - jitter / 2)

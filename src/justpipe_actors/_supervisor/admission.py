@@ -40,19 +40,19 @@ CLOSED = RunRejected(
 )
 
 
-DoorState = Literal["starting", "open", "draining", "closed"]
+AdmissionState = Literal["starting", "open", "draining", "closed"]
 
 
 @attrs.define(eq=False, repr=False)
-class _Caller:
+class _Waiter:
     """Somebody who asks to be let in."""
 
-    answered: anyio.Event = attrs.field(factory=anyio.Event)
+    decided: anyio.Event = attrs.field(factory=anyio.Event)
     refusal: RunRejected | None = None
 
 
 @attrs.frozen
-class DoorStatistics:
+class AdmissionStatistics:
     """Who is in and who waits."""
 
     inside: int
@@ -64,30 +64,32 @@ class DoorStatistics:
 
 
 @attrs.define(eq=False, repr=False)
-class Door:
+class AdmissionLimiter:
     """The places of one supervisor."""
 
     limit: int | None = None
     """Places there are; None is no limit."""
-    is_held: bool = False
+    is_starting: bool = False
     """Whether whoever comes has to wait until it is opened."""
-    _inside: int = attrs.field(default=0, init=False)
-    _line: deque[_Caller] = attrs.field(factory=deque, init=False)
+    _active: int = attrs.field(default=0, init=False)
+    _waiters: deque[_Waiter] = attrs.field(factory=deque, init=False)
     _refusal: RunRejected | None = attrs.field(default=None, init=False)
 
     @property
     def is_full(self) -> bool:
         """Whether the next one has to wait."""
-        return self.is_held or (self.limit is not None and self._inside >= self.limit)
+        return self.is_starting or (
+            self.limit is not None and self._active >= self.limit
+        )
 
     @property
-    def state(self) -> DoorState:
+    def state(self) -> AdmissionState:
         """Whether anybody is let in, and if not, why."""
         if self._refusal is None:
-            return "starting" if self.is_held else "open"
+            return "starting" if self.is_starting else "open"
         return "draining" if self._refusal is DRAINING else "closed"
 
-    def enter_nowait(self) -> None:
+    def acquire_nowait(self) -> None:
         """Take a place now.
 
         Raises:
@@ -95,65 +97,65 @@ class Door:
         """
         if self._refusal is not None:
             raise _copy(self._refusal)
-        if self.is_held:
+        if self.is_starting:
             raise _copy(STARTING)
         if self.is_full:
-            reason = f"{self._inside} of {self.limit} runs are at work"
+            reason = f"{self._active} of {self.limit} runs are at work"
             remedy = "Await submit() to wait for a place, or raise max_runs."
             raise RunRejected(reason, remedy)
-        self._inside += 1
+        self._active += 1
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a place and take it.
 
         Raises:
             RunRejected: the door is closed, or closes meanwhile.
         """
-        caller = _Caller()
+        waiter = _Waiter()
         if self._refusal is None and self.is_full:
-            self._line.append(caller)
+            self._waiters.append(waiter)
         else:
-            self.enter_nowait()
-            caller.answered.set()
+            self.acquire_nowait()
+            waiter.decided.set()
         try:
-            await caller.answered.wait()
+            await waiter.decided.wait()
         except BaseException:
-            self._give_up(caller)
+            self._abandon(waiter)
             raise
-        if caller.refusal is not None:
-            raise caller.refusal
+        if waiter.refusal is not None:
+            raise waiter.refusal
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give a place back; whoever waits longest has it now."""
-        if self._line:
-            self._line.popleft().answered.set()
+        if self._waiters:
+            self._waiters.popleft().decided.set()
         else:
-            self._inside -= 1
+            self._active -= 1
 
     def open(self) -> None:
         """Let in who stands in line, as far as there are places."""
-        self.is_held = False
-        while self._line and not self.is_full:
-            self._inside += 1
-            self._line.popleft().answered.set()
+        self.is_starting = False
+        while self._waiters and not self.is_full:
+            self._active += 1
+            self._waiters.popleft().decided.set()
 
     def close(self, refusal: RunRejected) -> None:
         """Let nobody in any more; who stands in line is turned away."""
         self._refusal = refusal
-        while self._line:
-            caller = self._line.popleft()
-            caller.refusal = _copy(refusal)
-            caller.answered.set()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            waiter.refusal = _copy(refusal)
+            waiter.decided.set()
 
-    def statistics(self) -> DoorStatistics:
+    def statistics(self) -> AdmissionStatistics:
         """Return who is in and who waits."""
-        return DoorStatistics(self._inside, len(self._line), self.limit)
+        return AdmissionStatistics(self._active, len(self._waiters), self.limit)
 
-    def _give_up(self, caller: _Caller) -> None:
-        if not caller.answered.is_set():
-            self._line.remove(caller)
-        elif caller.refusal is None:
-            self.leave()
+    def _abandon(self, waiter: _Waiter) -> None:
+        if not waiter.decided.is_set():
+            self._waiters.remove(waiter)
+        elif waiter.refusal is None:
+            self.release()
 
 
 def _copy(refusal: RunRejected) -> RunRejected:
@@ -161,36 +163,36 @@ def _copy(refusal: RunRejected) -> RunRejected:
     return RunRejected(refusal.reason, refusal.remedy)
 
 
-KNOWN = 128
+MAX_ENDED_KNOWN = 128
 """Finished runs that are remembered by the id their client gave them."""
 
-_home: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
+_owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
 
-def _nothing() -> None:
+def _release_nothing() -> None:
     """Give back no place."""
 
 
 @attrs.define(eq=False, repr=False)
-class Roster:
+class ActiveRuns:
     """The runs of one supervisor; it owns them."""
 
     system: ActorSystem
     """Where their actors live."""
-    door: Door
+    admission: AdmissionLimiter
     """Where they come in."""
     loop: Loop
     """The loop they run in."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
     """Those at work, by id."""
-    cut: set[str] = attrs.field(factory=set, init=False)
+    cancelled: set[str] = attrs.field(factory=set, init=False)
     """Ids of those that were cancelled since the door is closed."""
-    is_ending: bool = attrs.field(default=False, init=False)
+    refuses_nested_runs: bool = attrs.field(default=False, init=False)
     """Whether even runs begun by other runs are refused."""
-    _kept: dict[str, RunStream] = attrs.field(factory=dict, init=False)
-    _named: set[str] = attrs.field(factory=set, init=False)
-    _past: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
-    _quiet: anyio.Event | None = attrs.field(default=None, init=False)
+    _submitted: dict[str, RunStream] = attrs.field(factory=dict, init=False)
+    _client_named: set[str] = attrs.field(factory=set, init=False)
+    _ended: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
+    _idle: anyio.Event | None = attrs.field(default=None, init=False)
 
     # -- coming in
 
@@ -200,15 +202,15 @@ class Roster:
         Raises:
             RunRejected: no new runs are taken, or one with this id is at work.
         """
-        self._refuse_twin(run_id)
-        if _home.get() is self and not self.is_ending:
-            return _nothing
-        if self.door.state == "open" and self.door.is_full:
+        self._refuse_duplicate(run_id)
+        if _owner.get() is self and not self.refuses_nested_runs:
+            return _release_nothing
+        if self.admission.state == "open" and self.admission.is_full:
             return None
-        if self.door.state == "starting":
+        if self.admission.state == "starting":
             return None
-        self.door.enter_nowait()
-        return self.door.leave
+        self.admission.acquire_nowait()
+        return self.admission.release
 
     async def admit(self, run_id: str) -> Callable[[], None]:
         """Wait for a place; the returned function gives it back.
@@ -216,37 +218,37 @@ class Roster:
         Raises:
             RunRejected: no new runs are taken, or one with this id is at work.
         """
-        if _home.get() is self and not self.is_ending:
-            self._refuse_twin(run_id)
-            return _nothing
-        await self.door.enter()
+        if _owner.get() is self and not self.refuses_nested_runs:
+            self._refuse_duplicate(run_id)
+            return _release_nothing
+        await self.admission.acquire()
         try:
-            self._refuse_twin(run_id)
+            self._refuse_duplicate(run_id)
         except RunRejected:
-            self.door.leave()
+            self.admission.release()
             raise
-        return self.door.leave
+        return self.admission.release
 
-    def begin(self, run: Run, release_place: Callable[[], None]) -> None:
+    def begin(self, run: Run, release: Callable[[], None]) -> None:
         """Own a run from now on, with the context variables of who began it."""
         self.runs[run.run_state.run_id] = run
         variables = copy_context()
-        variables.run(_home.set, self)
+        variables.run(_owner.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
-        run.on_done = partial(self._let_go, run, release_place)
+        run.on_done = partial(self._end_run, run, release)
         try:
             self.system.dispatcher.start_job(
                 lambda: drive_in_context(variables, execute_run(run))
             )
         except BaseException:
-            self._let_go(run, release_place)
+            self._end_run(run, release)
             raise
 
-    def _let_go(self, run: Run, release_place: Callable[[], None]) -> None:
+    def _end_run(self, run: Run, release: Callable[[], None]) -> None:
         self._forget(run)
-        release_place()
+        release()
 
-    def _refuse_twin(self, run_id: str) -> None:
+    def _refuse_duplicate(self, run_id: str) -> None:
         if run_id in self.runs:
             reason = f"a run with the id '{run_id}' is at work"
             raise RunRejected(reason, "Give it an id of its own, or submit() it.")
@@ -254,15 +256,15 @@ class Roster:
     def _forget(self, run: Run) -> None:
         run_id = run.run_state.run_id
         del self.runs[run_id]
-        stream = self._kept.pop(run_id, None)
-        if stream is not None and run_id in self._named:
-            self._named.discard(run_id)
-            self._past[run_id] = stream
-            if len(self._past) > KNOWN:
-                self._past.popitem(last=False)
-        if self._quiet is not None and not self.runs:
-            self._quiet.set()
-            self._quiet = None
+        stream = self._submitted.pop(run_id, None)
+        if stream is not None and run_id in self._client_named:
+            self._client_named.discard(run_id)
+            self._ended[run_id] = stream
+            if len(self._ended) > MAX_ENDED_KNOWN:
+                self._ended.popitem(last=False)
+        if self._idle is not None and not self.runs:
+            self._idle.set()
+            self._idle = None
 
     # -- runs that are kept
 
@@ -272,18 +274,18 @@ class Roster:
         Raises:
             RunRejected: no new runs are taken, or the id is another pipe's.
         """
-        if (twin := self._twin(request)) is not None:
-            return twin
-        await self.door.enter()
+        if (existing := self._existing_run(request)) is not None:
+            return existing
+        await self.admission.acquire()
         try:
-            twin = self._twin(request)
+            existing = self._existing_run(request)
         except RunRejected:
-            self.door.leave()
+            self.admission.release()
             raise
-        if twin is not None:
-            self.door.leave()
-            return twin
-        return self._keep(request, is_named=is_named)
+        if existing is not None:
+            self.admission.release()
+            return existing
+        return self._start_submitted(request, is_named=is_named)
 
     def submit_nowait(self, request: RunRequest, *, is_named: bool) -> RunStream:
         """Begin a run if there is a place, or return the one that has its id.
@@ -292,50 +294,52 @@ class Roster:
             RunRejected: there is no place, no new runs are taken, or the id is another
                 pipe's.
         """
-        if (twin := self._twin(request)) is not None:
-            return twin
-        self.door.enter_nowait()
-        return self._keep(request, is_named=is_named)
+        if (existing := self._existing_run(request)) is not None:
+            return existing
+        self.admission.acquire_nowait()
+        return self._start_submitted(request, is_named=is_named)
 
-    def _keep(self, request: RunRequest, *, is_named: bool) -> RunStream:
+    def _start_submitted(self, request: RunRequest, *, is_named: bool) -> RunStream:
         stream = RunStream(lambda: request, self)
-        stream.begin_submitted(self, self.door.leave)
-        self._kept[request.run_id] = stream
+        stream.begin_submitted(self, self.admission.release)
+        self._submitted[request.run_id] = stream
         if is_named:
-            self._named.add(request.run_id)
+            self._client_named.add(request.run_id)
         return stream
 
     def known(self, run_id: str) -> RunStream | None:
         """Return the submitted run with an id, while it is remembered."""
-        return self._kept.get(run_id) or self._past.get(run_id)
+        return self._submitted.get(run_id) or self._ended.get(run_id)
 
-    def _twin(self, request: RunRequest) -> RunStream | None:
+    def _existing_run(self, request: RunRequest) -> RunStream | None:
         """Return the run a client began with this id before, while it is remembered."""
-        twin = self.known(request.run_id)
-        if twin is None:
-            self._refuse_twin(request.run_id)
+        existing = self.known(request.run_id)
+        if existing is None:
+            self._refuse_duplicate(request.run_id)
             return None
-        if twin.pipe_name != request.plan.name:
-            reason = f"the id '{request.run_id}' is a run of pipe '{twin.pipe_name}'"
+        if existing.pipe_name != request.plan.name:
+            reason = (
+                f"the id '{request.run_id}' is a run of pipe '{existing.pipe_name}'"
+            )
             raise RunRejected(reason, "Give it an id of its own.")
-        return twin
+        return existing
 
     # -- leaving
 
     def cancel(self, reason: str) -> None:
         """Cancel every run."""
-        if self.door.state != "open":
-            self.cut.update(self.runs)
+        if self.admission.state != "open":
+            self.cancelled.update(self.runs)
         for run in list(self.runs.values()):
             run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
-    async def wait_quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no run is at work."""
         while self.runs:
-            self._quiet = self._quiet or anyio.Event()
-            await self._quiet.wait()
+            self._idle = self._idle or anyio.Event()
+            await self._idle.wait()
 
     def close(self) -> None:
         """Take nobody any more."""
-        self.is_ending = True
-        self.door.close(CLOSED)
+        self.refuses_nested_runs = True
+        self.admission.close(CLOSED)

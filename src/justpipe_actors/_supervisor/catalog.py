@@ -39,7 +39,7 @@ class RunOptions(SubmitOptions, total=False):
     """What happens when the consumer is behind: block, drop_oldest or fail."""
 
 
-OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
+KNOWN_OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
 """What the two know; who is not checked by a type checker is told of a misspelling."""
 
 
@@ -48,12 +48,12 @@ class Catalog:
     """Pipes by name."""
 
     _pipes: dict[str, Pipe[Any, Any]] = attrs.field(factory=dict, init=False)
-    _shared: set[str] = attrs.field(factory=set, init=False)
+    _ambiguous: set[str] = attrs.field(factory=set, init=False)
 
     def include(self, pipe: Pipe[Any, Any]) -> None:
         """Know one of several pipes; a name that two of them have finds neither."""
         if self._pipes.setdefault(pipe.name, pipe) is not pipe:
-            self._shared.add(pipe.name)
+            self._ambiguous.add(pipe.name)
 
     def replace(self, pipe: Pipe[Any, Any]) -> Plan | None:
         """Let a name mean this pipe from now on; return the plan it meant before.
@@ -65,7 +65,7 @@ class Catalog:
         plan = pipe.plan()
         before = self._pipes.get(pipe.name)
         self._pipes[pipe.name] = pipe
-        self._shared.discard(pipe.name)
+        self._ambiguous.discard(pipe.name)
         if before is None or before.plan() is plan:
             return None
         return before.plan()
@@ -78,7 +78,7 @@ class Catalog:
         """
         if not isinstance(pipe, str):
             return pipe
-        if pipe in self._shared:
+        if pipe in self._ambiguous:
             msg = f"Two pipes are named '{pipe}'; give each a name with Pipe(name=...)."
             raise DefinitionError(msg)
         found = self._pipes.get(pipe)
@@ -103,7 +103,7 @@ class Catalog:
         """
         if not options:
             return self.find(pipe).build_request(state, context)
-        if unknown := set(options) - OPTIONS:
+        if unknown := set(options) - KNOWN_OPTIONS:
             msg = f"A run has no option {', '.join(sorted(unknown))}."
             raise TypeError(msg)
         request = self.find(pipe).build_request(
@@ -127,7 +127,7 @@ class Catalog:
             pipe.validate()
             pipe.plan()
 
-    def eager(self) -> tuple[ResourceNode, ...]:
+    def eager_resources(self) -> tuple[ResourceNode, ...]:
         """Return the resources that are to be open before anything runs."""
         plans = (pipe.plan() for pipe in self._pipes.values())
         return tuple(node for plan in plans for node in plan.eager_resources)

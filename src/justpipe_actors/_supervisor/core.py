@@ -27,27 +27,27 @@ from trio.lowlevel import enable_ki_protection
 from .._backends import Loop, current_loop
 from .._engine.actor_system import ActorSystem
 from .._run.ownership import open_ambient
-from .._supervision.children import Children, Owner
-from .._supervision.restart_policy import Policy
+from .._supervision.children import ChildOwner, Children
+from .._supervision.restart_policy import RestartPolicy
 from ..errors import SupervisionError
-from .admission import Door, Roster
+from .admission import ActiveRuns, AdmissionLimiter
 from .catalog import Catalog
-from .drain import DrainReport, drain, end_now, wait_last
-from .loop_watchdog import Heartbeat
+from .drain import DrainReport, cancel_all, drain, wait_all_ended
+from .loop_watchdog import LoopWatchdog
 
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
 
-def why(error: BaseException) -> str:
+def cancel_reason(error: BaseException) -> str:
     """Say why runs are cancelled when a block is left by an error."""
     if isinstance(error, Exception):
         return f"The supervisor's block failed with {type(error).__name__}"
     return "The supervisor was cancelled"
 
 
-async def leave(tasks: TaskGroup, error: BaseException | None) -> None:
+async def exit_task_group(tasks: TaskGroup, error: BaseException | None) -> None:
     """Leave the task group: the body's error goes out first, then its own, both bare."""
     if isinstance(error, Exception):
         # The body's own error goes out, even if the block is cancelled meanwhile.
@@ -57,14 +57,14 @@ async def leave(tasks: TaskGroup, error: BaseException | None) -> None:
     try:
         await tasks.__aexit__(None, None, None)
     except BaseExceptionGroup as group:
-        own = _only(group)
+        single = _unwrap_single(group)
     else:
         return
     # Raised out here, so that its cause stays what it is.
-    raise own
+    raise single
 
 
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _unwrap_single(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the one exception in a group, or the group when there are several."""
     inner: BaseException = group
     while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
@@ -80,7 +80,7 @@ class Block:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: RestartPolicy,
         *,
         max_runs: int | None,
         grace: float,
@@ -90,13 +90,13 @@ class Block:
         self._children = Children(policy)
         self._max_runs = max_runs
         self._blocked_after = blocked_after
-        self._heartbeat: Heartbeat | None = None
+        self._watchdog: LoopWatchdog | None = None
         self._grace = grace
         self._tasks: TaskGroup | None = None
-        self._roster: Roster | None = None
+        self._active_runs: ActiveRuns | None = None
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = anyio.Event()
-        self._kept = anyio.Event()
+        self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
         self.report: DrainReport | None = None
         """How the runs ended that were at work when the end began."""
@@ -121,24 +121,26 @@ class Block:
         await tasks.__aenter__()
         try:
             # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
-            current_loop().start_in(tasks, self._keep)
-            await self._kept.wait()
-            roster = self._opened()
-            await roster.system.resources.open(self._catalog.eager())
+            current_loop().start_in(tasks, self._own_runs)
+            await self._owner_started.wait()
+            active_runs = self._require_open()
+            await active_runs.system.resources.open(self._catalog.eager_resources())
             await self._children.open(
-                Owner(roster.system.spawn, roster.system.now, self._give_up)
+                ChildOwner(
+                    active_runs.system.spawn, active_runs.system.now, self._give_up
+                )
             )
         except BaseException as error:
             self._leaving.set()
             # Nothing is left in it that could wait.
-            await leave(tasks, error)  # noqa: ASYNC102
+            await exit_task_group(tasks, error)  # noqa: ASYNC102
             raise
-        roster.door.open()
-        self._close_ambient = open_ambient(roster)
+        active_runs.admission.open()
+        self._close_ambient = open_ambient(active_runs)
         return self
 
     @enable_ki_protection
-    async def _keep(self) -> None:
+    async def _own_runs(self) -> None:
         """Own actors and runs, out of reach of whatever cancels the block."""
         with anyio.CancelScope(shield=True):
             loop = current_loop()
@@ -150,17 +152,17 @@ class Block:
                     loop.absorb_native_cancel,
                     new_signal=loop.new_signal,
                 )
-                door = Door(self._max_runs, is_held=True)
-                self._roster = Roster(system, door, loop)
-                self._kept.set()
+                admission = AdmissionLimiter(self._max_runs, is_starting=True)
+                self._active_runs = ActiveRuns(system, admission, loop)
+                self._owner_started.set()
                 if self._blocked_after is not None:
-                    self._heartbeat = Heartbeat(loop, self._blocked_after)
-                    self._heartbeat.start()
+                    self._watchdog = LoopWatchdog(loop, self._blocked_after)
+                    self._watchdog.start()
                 try:
                     await self._wait_leaving(loop)
                 finally:
-                    if self._heartbeat is not None:
-                        self._heartbeat.stop()
+                    if self._watchdog is not None:
+                        self._watchdog.stop()
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
                         await system.resources.aclose()
@@ -182,9 +184,9 @@ class Block:
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the block: runs first, with the reason; the rest follows as it is left."""
-        if self._roster is not None:
-            self._roster.close()
-            self._roster.cancel(str(failure))
+        if self._active_runs is not None:
+            self._active_runs.close()
+            self._active_runs.cancel(str(failure))
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
 
@@ -206,35 +208,39 @@ class Block:
         assert tasks is not None
         self._close_ambient()
         try:
-            await self._empty(error)  # noqa: ASYNC102 - bounded by the grace
+            await self._end_all_runs(error)  # noqa: ASYNC102 - bounded by the grace
         except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
-            await leave(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
+            await exit_task_group(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
             if self._children.failure is None:
                 raise
         else:
-            await leave(tasks, error)  # noqa: ASYNC102 - nothing is left in it
+            await exit_task_group(tasks, error)  # noqa: ASYNC102 - nothing is left in it
         failure = self._children.failure
         if failure is not None and not isinstance(error, Exception):
             raise failure
 
-    async def _empty(self, error: BaseException | None) -> None:
-        roster = self._opened()
+    async def _end_all_runs(self, error: BaseException | None) -> None:
+        active_runs = self._require_open()
         try:
-            await self._end_runs(roster, error)
+            await self._end_runs(active_runs, error)
         finally:
-            await wait_last(roster)  # noqa: ASYNC102 - shielded; says whom it waits for
-            roster.close()
+            await wait_all_ended(active_runs)  # noqa: ASYNC102 - shielded; says whom it waits for
+            active_runs.close()
             self._leaving.set()
 
-    async def _end_runs(self, roster: Roster, error: BaseException | None) -> None:
-        self._children.wind_down()
+    async def _end_runs(
+        self, active_runs: ActiveRuns, error: BaseException | None
+    ) -> None:
+        self._children.start_draining()
         if self._drained.is_set():
-            roster.cancel("The supervisor was closed")
+            active_runs.cancel("The supervisor was closed")
         elif error is None:
             reason = "The supervisor was closed"
-            self.report = await drain(roster, self._grace, reason)
+            self.report = await drain(active_runs, self._grace, reason)
         else:
-            self.report = await end_now(roster, self._grace, why(error))
+            self.report = await cancel_all(
+                active_runs, self._grace, cancel_reason(error)
+            )
 
     async def serve(
         self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
@@ -256,18 +262,20 @@ class Block:
                 by default.
         """
         seconds = self._grace if grace is None else grace
-        self._children.wind_down()
-        report = await drain(self._opened(), seconds, "The supervisor was drained")
+        self._children.start_draining()
+        report = await drain(
+            self._require_open(), seconds, "The supervisor was drained"
+        )
         self.report = self.report or report
         self._drained.set()
         return report
 
     def cancel_runs(self, reason: str = "Cancelled") -> None:
         """Cancel every run at work; new ones are still taken, unless it is drained."""
-        self._opened().cancel(reason)
+        self._require_open().cancel(reason)
 
-    def _opened(self) -> Roster:
-        if self._roster is None:
+    def _require_open(self) -> ActiveRuns:
+        if self._active_runs is None:
             msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."
             raise RuntimeError(msg)
-        return self._roster
+        return self._active_runs

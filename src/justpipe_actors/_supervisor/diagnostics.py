@@ -16,16 +16,16 @@ from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
 from .._util.await_chain import format_await_chain
-from .admission import DoorState, DoorStatistics, Roster
+from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
 
 
 @attrs.frozen
 class SupervisorSnapshot:
     """What a supervisor is doing right now; plain data."""
 
-    state: DoorState
+    state: AdmissionState
     """Whether it takes runs: starting, open, draining or closed."""
-    places: DoorStatistics
+    places: AdmissionStatistics
     """Places taken, and who waits for one."""
     services: tuple[ChildStatistics, ...]
     """Every service, in start order: its state, restarts and last error."""
@@ -48,7 +48,7 @@ class SupervisorSnapshot:
         return tuple(name for name, run in self.runs.items() if run.is_parked)
 
 
-_UNWELL = (ChildState.STARTING, ChildState.WAITING, ChildState.FAILED)
+_UNHEALTHY_STATES = (ChildState.STARTING, ChildState.WAITING, ChildState.FAILED)
 """States of a service in which it does not do its work and should."""
 
 
@@ -64,22 +64,22 @@ class Health:
     """Why it is not live or not ready; empty when it is both."""
 
 
-def letters_of(roster: Roster) -> tuple[DeadLetter, ...]:
+def recent_dead_letters(active_runs: ActiveRuns) -> tuple[DeadLetter, ...]:
     """Return the last ten messages that nobody answered."""
-    return tuple(roster.system.dead_letters)[-10:]
+    return tuple(active_runs.system.dead_letters)[-10:]
 
 
-def runs_of(roster: Roster) -> dict[str, RunSnapshot]:
+def run_snapshots(active_runs: ActiveRuns) -> dict[str, RunSnapshot]:
     """Return what every run is doing, by id."""
-    return {name: snapshot_of(run) for name, run in roster.runs.items()}
+    return {name: snapshot_of(run) for name, run in active_runs.runs.items()}
 
 
-def health_of(
-    roster: Roster | None,
+def check_health(
+    active_runs: ActiveRuns | None,
     services: tuple[ChildStatistics, ...],
     failure: Exception | None,
     *,
-    is_turning: bool,
+    is_loop_responsive: bool,
 ) -> Health:
     """Judge a supervisor.
 
@@ -89,36 +89,40 @@ def health_of(
         failure: why supervision has given up.
         is_turning: whether the loop has turned lately.
     """
-    if roster is None:
+    if active_runs is None:
         return Health(live=False, ready=False, reasons=("it was not opened",))
-    dead = tuple(_deadly(roster, failure, is_turning=is_turning))
-    busy = tuple(_hindrances(roster, services))
+    dead = tuple(
+        _fatal_problems(active_runs, failure, is_loop_responsive=is_loop_responsive)
+    )
+    busy = tuple(_readiness_problems(active_runs, services))
     return Health(live=not dead, ready=not dead and not busy, reasons=dead + busy)
 
 
-def _deadly(
-    roster: Roster, failure: Exception | None, *, is_turning: bool
+def _fatal_problems(
+    active_runs: ActiveRuns, failure: Exception | None, *, is_loop_responsive: bool
 ) -> Iterator[str]:
     if failure is not None:
         yield f"supervision has given up: {failure}"
-    elif roster.door.state == "closed":
+    elif active_runs.admission.state == "closed":
         yield "it is closed"
-    if not is_turning:
+    if not is_loop_responsive:
         yield "the event loop does not turn"
 
 
-def _hindrances(roster: Roster, services: tuple[ChildStatistics, ...]) -> Iterator[str]:
-    door, places = roster.door, roster.door.statistics()
-    if door.state in ("starting", "draining"):
-        yield f"it is {door.state}"
-    elif door.is_full:
+def _readiness_problems(
+    active_runs: ActiveRuns, services: tuple[ChildStatistics, ...]
+) -> Iterator[str]:
+    admission, places = active_runs.admission, active_runs.admission.statistics()
+    if admission.state in ("starting", "draining"):
+        yield f"it is {admission.state}"
+    elif admission.is_full:
         waiting = f", {places.waiting} wait" if places.waiting else ""
         yield f"{places.inside} of {places.limit} runs are at work{waiting}"
-    for one in services:
-        if one.state in _UNWELL:
-            error = f": {one.last_error}" if one.last_error else ""
-            yield f"service '{one.name}' is {one.state.value}{error}"
-    for resource in roster.system.resources.statistics():
+    for service in services:
+        if service.state in _UNHEALTHY_STATES:
+            error = f": {service.last_error}" if service.last_error else ""
+            yield f"service '{service.name}' is {service.state.value}{error}"
+    for resource in active_runs.system.resources.statistics():
         if resource.eager and resource.state is not ResourceState.OPEN:
             error = f": {resource.last_error}" if resource.last_error else ""
             yield f"resource '{resource.name}' is {resource.state.value}{error}"
@@ -175,12 +179,12 @@ def fields_of(report: StuckRun) -> dict[str, str]:
     return fields
 
 
-def stuck_run(run: Run) -> StuckRun:
+def describe_stuck_run(run: Run) -> StuckRun:
     """Return who holds a run up, and where."""
     run_state = run.run_state
-    acts = [
+    invocations = [
         invocation
-        for member in _family(run)
+        for member in _run_and_children(run)
         for invocation in member.active_invocations
     ]
     return StuckRun(
@@ -188,13 +192,15 @@ def stuck_run(run: Run) -> StuckRun:
         pipe=run_state.plan.name,
         holders=dict(run_state.holders),
         steps=tuple(
-            _stuck_step(invocation)
-            for invocation in sorted(acts, key=lambda invocation: -invocation.seconds)
+            _describe_stuck_step(invocation)
+            for invocation in sorted(
+                invocations, key=lambda invocation: -invocation.seconds
+            )
         ),
     )
 
 
-def _family(run: Run) -> Iterator[RunState]:
+def _run_and_children(run: Run) -> Iterator[RunState]:
     """Return the books of a run, and of the runs its sub-pipelines are."""
     if run.system is None:
         yield run.run_state
@@ -216,7 +222,7 @@ def _root_of(run_state: RunState) -> str:
     )
 
 
-def _stuck_step(invocation: Invocation) -> StuckStep:
+def _describe_stuck_step(invocation: Invocation) -> StuckStep:
     where = (
         format_await_chain(invocation.coroutine)
         if invocation.coroutine is not None

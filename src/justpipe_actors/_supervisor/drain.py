@@ -17,11 +17,11 @@ import logging
 import anyio
 import attrs
 
-from .admission import DRAINING, Roster
-from .diagnostics import StuckRun, fields_of, stuck_run
+from .admission import DRAINING, ActiveRuns
+from .diagnostics import StuckRun, describe_stuck_run, fields_of
 
 
-LEAST_CLEANUP = 1.0
+MIN_CLEANUP_TIME = 1.0
 """Seconds that cleanup gets even when the grace is shorter."""
 
 PATIENCE = 10.0
@@ -42,7 +42,7 @@ class DrainReport:
     """Those that were cancelled and still go on: who holds them, and where."""
 
 
-async def drain(roster: Roster, grace: float, reason: str) -> DrainReport:
+async def drain(active_runs: ActiveRuns, grace: float, reason: str) -> DrainReport:
     """Empty a supervisor.
 
     Args:
@@ -50,49 +50,53 @@ async def drain(roster: Roster, grace: float, reason: str) -> DrainReport:
         grace: seconds to finish, and as many again to clean up after cancellation.
         reason: what FINISH says of a run that did not finish in time.
     """
-    roster.door.close(DRAINING)
-    present = list(roster.runs)
+    active_runs.admission.close(DRAINING)
+    present = list(active_runs.runs)
     try:
         with anyio.move_on_after(grace):
-            await roster.wait_quiet()
+            await active_runs.wait_idle()
     finally:
         # Reached too when the drain itself is cancelled: then nobody may finish.
-        roster.cancel(reason)
-        await _wait_cleanup(roster, grace)  # noqa: ASYNC102 - it is shielded and bounded
-    return _report(roster, present)
+        active_runs.cancel(reason)
+        await _wait_cleanup(active_runs, grace)  # noqa: ASYNC102 - it is shielded and bounded
+    return _report(active_runs, present)
 
 
-async def end_now(roster: Roster, grace: float, reason: str) -> DrainReport:
+async def cancel_all(active_runs: ActiveRuns, grace: float, reason: str) -> DrainReport:
     """Cancel every run at once; only cleanup is waited for."""
-    roster.door.close(DRAINING)
-    present = list(roster.runs)
-    roster.cancel(reason)
-    await _wait_cleanup(roster, grace)
-    return _report(roster, present)
+    active_runs.admission.close(DRAINING)
+    present = list(active_runs.runs)
+    active_runs.cancel(reason)
+    await _wait_cleanup(active_runs, grace)
+    return _report(active_runs, present)
 
 
-async def _wait_cleanup(roster: Roster, grace: float) -> None:
-    with anyio.move_on_after(max(grace, LEAST_CLEANUP), shield=True):  # noqa: ASYNC912
-        await roster.wait_quiet()
+async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
+    with anyio.move_on_after(max(grace, MIN_CLEANUP_TIME), shield=True):  # noqa: ASYNC912
+        await active_runs.wait_idle()
 
 
-def _report(roster: Roster, present: list[str]) -> DrainReport:
+def _report(active_runs: ActiveRuns, present: list[str]) -> DrainReport:
     # Runs that began meanwhile are parts of those, and count when they were cancelled.
     return DrainReport(
-        completed=tuple(name for name in present if name not in roster.cut),
-        cancelled=tuple(name for name in sorted(roster.cut) if name not in roster.runs),
-        stuck=tuple(stuck_run(run) for run in roster.runs.values()),
+        completed=tuple(name for name in present if name not in active_runs.cancelled),
+        cancelled=tuple(
+            name
+            for name in sorted(active_runs.cancelled)
+            if name not in active_runs.runs
+        ),
+        stuck=tuple(describe_stuck_run(run) for run in active_runs.runs.values()),
     )
 
 
-async def wait_last(roster: Roster) -> None:
+async def wait_all_ended(active_runs: ActiveRuns) -> None:
     """Wait until the last run is gone, however long it takes, and say whom we wait for."""
     with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop's scope has one
-        while roster.runs:
+        while active_runs.runs:
             with anyio.move_on_after(PATIENCE):
-                await roster.wait_quiet()
-            for run in roster.runs.values():
-                report = stuck_run(run)
+                await active_runs.wait_idle()
+            for run in active_runs.runs.values():
+                report = describe_stuck_run(run)
                 _logger.error(
                     "The supervisor cannot close: %s", report, extra=fields_of(report)
                 )

@@ -23,14 +23,14 @@ from .._backends import Loop
 from .._engine.invocation import Invocation
 
 
-PULSE = 1.0
+CHECK_INTERVAL = 1.0
 """Seconds between two questions, or a quarter of the limit when that is less."""
 
 _logger = logging.getLogger("justpipe_actors.loop")
 
 
 @attrs.define(eq=False, repr=False)
-class Heartbeat:
+class LoopWatchdog:
     """Watches one loop from outside; begin it in the loop's thread."""
 
     loop: Loop
@@ -38,14 +38,14 @@ class Heartbeat:
     limit: float
     """Seconds it may go without turning."""
     _thread: int = attrs.field(factory=threading.get_ident, init=False)
-    _asked: float = attrs.field(factory=time.monotonic, init=False)
+    _asked_at: float = attrs.field(factory=time.monotonic, init=False)
     _answered: threading.Event = attrs.field(factory=threading.Event, init=False)
     _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def start(self) -> None:
         """Begin to watch."""
         name = "justpipe_actors heartbeat"
-        threading.Thread(target=self._watch, name=name, daemon=True).start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Stop watching."""
@@ -53,14 +53,16 @@ class Heartbeat:
         self._answered.set()
 
     @property
-    def is_fresh(self) -> bool:
+    def is_responsive(self) -> bool:
         """Whether the loop has turned within the limit; may be asked in any thread."""
-        return self._answered.is_set() or time.monotonic() - self._asked <= self.limit
+        return (
+            self._answered.is_set() or time.monotonic() - self._asked_at <= self.limit
+        )
 
-    def _watch(self) -> None:
-        pulse = min(PULSE, self.limit / 4)
-        while not self._stopped.wait(pulse):
-            self._asked = time.monotonic()
+    def _run(self) -> None:
+        interval = min(CHECK_INTERVAL, self.limit / 4)
+        while not self._stopped.wait(interval):
+            self._asked_at = time.monotonic()
             self._answered.clear()
             self.loop.call_soon(self._answered.set)
             if not self._answered.wait(self.limit):
@@ -70,22 +72,22 @@ class Heartbeat:
 
     def _report(self) -> None:
         frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - no other way
-        who = _culprit(frame)
+        blocking = _blocking_step(frame)
         _logger.error(
             "The loop has not turned for %.1f s%s; its stack:\n%s",
-            time.monotonic() - self._asked,
-            f": step '{who['step']}' holds it" if who else "",
+            time.monotonic() - self._asked_at,
+            f": step '{blocking['step']}' holds it" if blocking else "",
             "".join(traceback.format_stack(frame)) if frame is not None else "gone",
-            extra=who,
+            extra=blocking,
         )
 
     def _report_end(self) -> None:
         if not self._stopped.is_set():
-            seconds = time.monotonic() - self._asked
+            seconds = time.monotonic() - self._asked_at
             _logger.warning("The loop turns again after %.1f s", seconds)
 
 
-def _culprit(frame: FrameType | None) -> dict[str, str]:
+def _blocking_step(frame: FrameType | None) -> dict[str, str]:
     """Return the run, step and actor of the innermost activation on a stack."""
     while frame is not None:
         invocation = frame.f_locals.get("invocation")

@@ -19,10 +19,10 @@ from .._backends import Loop
 from .._util.sync import Wakeup
 
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Signals that ask for the end."""
 
-RELOADING: tuple[signal.Signals, ...] = tuple(
+RELOAD_SIGNALS: tuple[signal.Signals, ...] = tuple(
     signal.Signals(number)
     for number in (getattr(signal, "SIGHUP", None),)
     if number is not None
@@ -31,37 +31,37 @@ RELOADING: tuple[signal.Signals, ...] = tuple(
 
 
 @attrs.define(eq=False, repr=False)
-class Interrupts:
+class SignalQueue:
     """The signals that have come and are not dealt with."""
 
     loop: Loop
     """Where they are dealt with."""
     give_up: Callable[[signal.Signals], None]
     """Called at once, in the signal's handler, at the third one that asks for the end."""
-    stops: int = attrs.field(default=0, init=False)
+    stop_count: int = attrs.field(default=0, init=False)
     """Signals that asked for the end."""
-    _waiting: deque[signal.Signals] = attrs.field(factory=deque, init=False)
+    _pending: deque[signal.Signals] = attrs.field(factory=deque, init=False)
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Take a signal; this may be called between any two instructions."""
         name = signal.Signals(number)
-        if name in STOPPING:
-            self.stops += 1
-            if self.stops > 2:
+        if name in STOP_SIGNALS:
+            self.stop_count += 1
+            if self.stop_count > 2:
                 self.give_up(name)
-        self._waiting.append(name)
+        self._pending.append(name)
         self.loop.call_soon(self._wakeup.notify)
 
     async def get(self) -> signal.Signals:
         """Wait for the next signal."""
-        while not self._waiting:
+        while not self._pending:
             await self._wakeup.wait()
-        return self._waiting.popleft()
+        return self._pending.popleft()
 
 
 @contextmanager
-def caught(interrupts: Interrupts) -> Generator[None, None, None]:
+def handle_signals(signals: SignalQueue) -> Generator[None, None, None]:
     """Hear signals instead of dying of them; what was before is restored.
 
     Raises:
@@ -74,8 +74,8 @@ def caught(interrupts: Interrupts) -> Generator[None, None, None]:
         )
         raise RuntimeError(msg)
     before = {
-        number: signal.signal(number, interrupts.hear)
-        for number in (*STOPPING, *RELOADING)
+        number: signal.signal(number, signals.on_signal)
+        for number in (*STOP_SIGNALS, *RELOAD_SIGNALS)
     }
     try:
         yield

@@ -21,7 +21,7 @@ MICROSECONDS = 1_000_000
 
 
 @attrs.frozen
-class Notifier:
+class SystemdNotifier:
     """The line to the service manager."""
 
     address: str | None = None
@@ -29,42 +29,44 @@ class Notifier:
     watchdog: float | None = None
     """Seconds after which the manager takes silence for a hang; None when it does not."""
 
-    def tell(self, **fields: str | int) -> None:
+    def notify(self, **fields: str | int) -> None:
         """Send ``NAME=value`` lines in one datagram."""
         if self.address is None:
             return
         text = "\n".join(f"{name}={value}" for name, value in fields.items())
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-                line.settimeout(0)
-                line.sendto(text.encode(), _path(self.address))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.settimeout(0)
+                connection.sendto(text.encode(), _path(self.address))
         except (AttributeError, OSError, ValueError) as error:
             _logger.debug("The service manager cannot be told: %r", error)
 
     def ready(self, status: str) -> None:
         """Say that start or reload is done."""
-        self.tell(READY=1, STATUS=status)
+        self.notify(READY=1, STATUS=status)
 
     def reloading(self) -> None:
         """Say that a reload begins; ``ready`` says that it is done."""
-        self.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+        self.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self, status: str, seconds: float) -> None:
         """Say that the end begins, and how long it may take."""
         usec = int(seconds * MICROSECONDS)
-        self.tell(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=usec)
+        self.notify(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=usec)
 
-    def alive(self, status: str) -> None:
+    def keep_alive(self, status: str) -> None:
         """Say what is going on, and that it goes on."""
         if self.watchdog is None:
-            self.tell(STATUS=status)
+            self.notify(STATUS=status)
         else:
-            self.tell(WATCHDOG=1, STATUS=status)
+            self.notify(WATCHDOG=1, STATUS=status)
 
 
-def notifier(environ: Mapping[str, str], pid: int) -> Notifier:
+def notifier_from_environment(environ: Mapping[str, str], pid: int) -> SystemdNotifier:
     """Return the line that the environment of a process asks for."""
-    return Notifier(environ.get("NOTIFY_SOCKET") or None, _watchdog(environ, pid))
+    return SystemdNotifier(
+        environ.get("NOTIFY_SOCKET") or None, _watchdog(environ, pid)
+    )
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
