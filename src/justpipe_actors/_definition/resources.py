@@ -33,6 +33,10 @@ AMBIGUOUS_TYPES = (
 
 _WRAPPERS = (
     contextlib.AbstractAsyncContextManager,
+    contextlib.AbstractContextManager,
+    collections.abc.Iterator,
+    collections.abc.Generator,
+    collections.abc.Iterable,
     collections.abc.AsyncIterator,
     collections.abc.AsyncGenerator,
     collections.abc.AsyncIterable,
@@ -46,7 +50,7 @@ class ResourceDef:
     name: str
     """Unique in the pipe; parameters of this name receive it."""
     func: Callable[..., Any]
-    """Returns an async context manager, or is an async generator function."""
+    """Returns a context manager, or is a generator function; both sync or async."""
     value_type: object
     """The declared type of its value; ``Any`` when nothing is declared."""
     parameter_types: Mapping[str, object]
@@ -128,5 +132,6 @@ def _value_type_of(func: Callable[..., Any]) -> object:
     if origin in _WRAPPERS:
         return (typing.get_args(declared) or (Any,))[0]
     if isinstance(declared, type) and declared not in _WRAPPERS:
-        return declared if hasattr(declared, "__aenter__") else Any
+        is_manager = hasattr(declared, "__aenter__") or hasattr(declared, "__enter__")
+        return declared if is_manager else Any
     return Any

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
+from types import GeneratorType
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
@@ -244,9 +245,8 @@ async def _resolve_value(
     invocation: Invocation, result: object, *, keep: bool = False
 ) -> object:
     """Wait for what a function returned; ``keep`` leaves streams whole."""
-    if not (
-        hasattr(result, "__await__") or (not keep and hasattr(result, "__anext__"))
-    ):
+    is_stream = hasattr(result, "__anext__") or isinstance(result, GeneratorType)
+    if not (hasattr(result, "__await__") or (is_stream and not keep)):
         return result
     invocation.coroutine = resolve_value(
         result, None if keep else TokenEmitter(invocation)

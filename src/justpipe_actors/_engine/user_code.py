@@ -20,7 +20,7 @@ from collections.abc import (
 )
 from contextvars import Context
 from math import inf
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import Any, cast
 
 import anyio
@@ -28,6 +28,7 @@ from trio.lowlevel import disable_ki_protection
 
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
+from .._util.async_generators import GeneratorResult, iterate_generator
 from ..errors import ForeignCancellation, ReceiverKilled, StepAborted
 from ..outcomes import PipelineTerminalStatus
 from .invocation import Invocation, TokenEmitter
@@ -164,13 +165,17 @@ async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
     """Wait for what a function returned, and stream it if it is a stream.
 
     Args:
-        result: a value, an awaitable, or an async generator.
+        result: a value, an awaitable, or a generator of either kind.
         outlet: takes the items of a stream; None leaves the stream to the caller.
     """
     # A run is no awaitable; it is one only to say so.
     if inspect.isawaitable(result) and not hasattr(result, "__anext__"):
         result = await result
-    if emitter is not None and inspect.isasyncgen(result):
+    if emitter is None:
+        return result
+    if isinstance(result, GeneratorType):
+        result = iterate_generator(result)
+    if inspect.isasyncgen(result):
         return await stream(cast("AsyncGenerator[object, None]", result), emitter)
     return result
 
@@ -196,7 +201,7 @@ async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> 
             put(item)
             item = await items.__anext__()
     except StopAsyncIteration:
-        return answer
+        return answer.value if isinstance(answer, GeneratorResult) else answer
     finally:
         await items.aclose()
 

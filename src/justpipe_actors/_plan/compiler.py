@@ -13,6 +13,7 @@ from .._definition.decorators import Target
 from .._definition.names import start_name
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
+from .._util.async_generators import is_generator_function, streaming
 from ..abc import Placement
 from ..errors import DefinitionError
 from ..events import NodeKind
@@ -227,7 +228,9 @@ def _callback(hook: HookSpec, resource_graph: ResourceGraph) -> Callback:
     dependencies = resource_graph.dependencies_of(
         hook.injection_metadata, hook.parameter_types
     )
-    func = with_resources(hook.func, dependencies, {})
+    is_stream = is_generator_function(hook.func)
+    func = streaming(hook.func) if is_stream else hook.func
+    func = with_resources(func, dependencies, {})
     return Callback(func, name, bind_parameters(hook.injection_metadata, dependencies))
 
 
@@ -240,7 +243,7 @@ def _wrap_function(
 ) -> Callable[..., object]:
     """Put a function into its placement, give it its resources, wrap middleware around."""
     func = with_resources(
-        _run_in_placement(step.func, placement), dependencies, step.options.breaks
+        _run_in_placement(step, placement), dependencies, step.options.breaks
     )
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
@@ -268,11 +271,16 @@ def _placement_of(
 
 
 def _run_in_placement(
-    func: Callable[..., object], placement: Placement | None
+    step: StepDef, placement: Placement | None
 ) -> Callable[..., object]:
+    """Return a step's function, run elsewhere if it is to; a plain generator streams."""
+    func = step.func
+    is_stream = step.kind is not NodeKind.MAP and is_generator_function(func)
     if placement is None:
-        return func
+        return streaming(func) if is_stream else func
     run_sync = placement.run_sync
+    if is_stream:
+        return streaming(func, run_sync)
 
     @functools.wraps(func)
     async def run_placed(**arguments: object) -> object:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import attrs
 
 from .._definition.names import resolve_name
+from .._util.async_generators import GeneratorResult
 from ..signals import Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
 
 
@@ -100,7 +101,7 @@ StepResult = (
 
 PROCEED = Proceed()
 
-CONTROL_ITEMS = (Suspend, _Next, _Map, _Run)
+CONTROL_ITEMS = (Suspend, _Next, _Map, _Run, GeneratorResult)
 """What a streaming step may yield that is not a token; the last one is its result."""
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import attrs
@@ -221,11 +221,21 @@ def open_manager(
     func: Any = node.func
     if inspect.isasyncgenfunction(func):
         func = contextlib.asynccontextmanager(func)
-    manager: AbstractAsyncContextManager[object] = func(**values)
-    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
-        msg = (
-            f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
-            "an async context manager, or be an async generator function."
-        )
-        raise TypeError(msg)
-    return manager
+    elif inspect.isgeneratorfunction(func):
+        func = contextlib.contextmanager(func)
+    manager: Any = func(**values)
+    if hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__"):
+        return cast("AbstractAsyncContextManager[object]", manager)
+    if hasattr(manager, "__enter__") and hasattr(manager, "__exit__"):
+        return _entered(manager)
+    msg = (
+        f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
+        "a context manager, or be a generator function."
+    )
+    raise TypeError(msg)
+
+
+@contextlib.asynccontextmanager
+async def _entered(manager: AbstractContextManager[object]) -> AsyncIterator[object]:
+    with manager as value:
+        yield value

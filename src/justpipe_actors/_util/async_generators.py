@@ -1,10 +1,15 @@
-"""A user's stream, with something that begins before it and ends behind it."""
+"""Streams of users: relayed with a beginning and an end, and made of plain generators."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
 
 
 Stream = AsyncGenerator[Any, None]
@@ -52,3 +57,95 @@ async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
             await items.aclose()  # noqa: ASYNC102 - its cleanup shields itself
         finally:
             end(problem)
+
+
+# -- plain generators
+
+
+@attrs.frozen(eq=False)
+class GeneratorResult:
+    """What a plain generator returned, as the last item of its stream."""
+
+    value: object
+    """Never None."""
+
+
+Step = Callable[[], object]
+"""Runs a generator to its next item."""
+
+RunStep = Callable[[Step], Awaitable[object]]
+"""Runs such a step in some place."""
+
+
+def is_generator_function(func: Any) -> bool:
+    """Tell whether calling a function makes a plain generator."""
+    inner = getattr(func, "func", func)
+    candidates = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
+    return any(inspect.isgeneratorfunction(candidate) for candidate in candidates)
+
+
+def streaming(
+    func: Callable[..., Any], run_step: RunStep | None = None
+) -> Callable[..., Items]:
+    """Return an async generator function in place of a generator function.
+
+    A value that the generator returns comes last, as a ``GeneratorResult``.
+
+    Args:
+        func: the generator function.
+        run_step: runs each step of the generator elsewhere; None runs it here.
+    """
+
+    # A partial of an async generator function passes for one.
+    return functools.update_wrapper(functools.partial(_iterate, func, run_step), func)
+
+
+def iterate_generator(items: Generator[Any, Any, Any]) -> Items:
+    """Return an async generator that yields what a plain one yields."""
+    return _iterate(lambda: items, None)
+
+
+async def _iterate(
+    func: Callable[..., Generator[Any, Any, Any]],
+    run_step: RunStep | None,
+    /,
+    **arguments: Any,
+) -> Items:
+    """Yield what a plain generator yields; a run may be cancelled between two items."""
+    items = func(**arguments)
+    run = run_step or _run_here
+    advance: Step = functools.partial(next, items)
+    try:
+        while True:
+            item = await run(functools.partial(_advanced, advance))
+            if isinstance(item, GeneratorResult):
+                if item.value is not None:
+                    yield item
+                return
+            try:
+                yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on
+                advance = functools.partial(items.throw, error)
+            else:
+                advance = functools.partial(next, items)
+    finally:
+        if run_step is None:
+            items.close()
+        else:
+            with anyio.CancelScope(shield=True):
+                await run_step(items.close)
+
+
+async def _run_here(step: Step) -> object:
+    await checkpoint()
+    return step()
+
+
+def _advanced(advance: Step) -> object:
+    """Return the next item; StopIteration cannot pass an await or a thread."""
+    try:
+        return advance()
+    except StopIteration as stop:
+        return GeneratorResult(stop.value)
