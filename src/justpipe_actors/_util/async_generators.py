@@ -86,7 +86,7 @@ def is_generator_function(func: Any) -> bool:
 
 def streaming(
     func: Callable[..., Any], run_step: RunStep | None = None
-) -> Callable[..., Items]:
+) -> Callable[..., Stream]:
     """Return an async generator function in place of a generator function.
 
     A value that the generator returns comes last, as a ``GeneratorResult``.
@@ -100,7 +100,7 @@ def streaming(
     return functools.update_wrapper(functools.partial(_iterate, func, run_step), func)
 
 
-def iterate_generator(items: Generator[Any, Any, Any]) -> Items:
+def iterate_generator(items: Generator[Any, Any, Any]) -> Stream:
     """Return an async generator that yields what a plain one yields."""
     return _iterate(lambda: items, None)
 
@@ -110,7 +110,7 @@ async def _iterate(
     run_step: RunStep | None,
     /,
     **arguments: Any,
-) -> Items:
+) -> Stream:
     """Yield what a plain generator yields; a run may be cancelled between two items."""
     items = func(**arguments)
     run = run_step or _run_here
