@@ -21,7 +21,7 @@ from justpipe_actors import Event, Pipe, Retry, Skip, Supervisor
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors._util.failpoints import Seam
 from justpipe_actors.testing import Fault, Schedule, at_seams, schedules as holds
-from justpipe_actors.testing.exploration import steady
+from justpipe_actors.testing.exploration import deterministic_scheduling
 from justpipe_actors.testing.virtual_clock import Backend, VirtualLoop
 
 
@@ -242,7 +242,7 @@ def test_a_runs_trouble_is_never_its_neighbours(
     for seed in range(40):
         random = Random(seed)
         schedule = Schedule(holds.draw(random, 200), EVERYWHERE)
-        with steady(), at_seams(schedule):
+        with deterministic_scheduling(), at_seams(schedule):
             beside_it, alone = VirtualLoop(loop_backend).run(beside, trouble, random)
         assert beside_it == alone, f"seed {seed}"
 
@@ -299,7 +299,7 @@ def test_a_defect_in_one_run_is_never_its_neighbours(
     while struck:
         fault = Fault(seam, DefectError(seam.value), at)
         there = InOneRun(fault)
-        with steady(), at_seams(there):
+        with deterministic_scheduling(), at_seams(there):
             beside_it, alone = VirtualLoop(loop_backend).run(defective, there)
         assert beside_it == alone, f"{seam} {at}"
         struck = fault.crossed > at
@@ -314,8 +314,8 @@ def test_a_run_cancelled_at_any_step_is_never_its_neighbours(
     loop_backend: Backend,
 ) -> None:
     """Cancelled between any two steps of the scheduler, a run is cancelled alone."""
-    from justpipe_actors.testing.deadlocks import DAY, Watch
-    from justpipe_actors.testing.virtual_clock import counted_time
+    from justpipe_actors.testing.deadlocks import DAY, DeadlockDetector
+    from justpipe_actors.testing.virtual_clock import virtual_time_with_steps
 
     class Struck:
         run: RunStream | None = None
@@ -347,8 +347,10 @@ def test_a_run_cancelled_at_any_step_is_never_its_neighbours(
     def trial(at: int) -> tuple[Said, str, int]:
         struck = Struck()
         struck.at = at
-        options = counted_time(loop_backend, Watch(DAY), struck.count)
-        with steady():
+        options = virtual_time_with_steps(
+            loop_backend, DeadlockDetector(DAY), struck.count
+        )
+        with deterministic_scheduling():
             says, status = anyio.run(main, struck, **options)
         return says, status, struck.steps
 

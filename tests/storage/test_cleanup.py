@@ -22,27 +22,29 @@ from justpipe_actors.storage import (
     select_stored_runs,
 )
 from justpipe_actors.testing.conformance.samples import (
-    DAWN,
-    a_run,
-    a_running_run,
-    text_of,
+    START_TIME,
+    event_text,
+    make_run,
+    make_running_run,
 )
 
 
 FAILED = PipelineTerminalStatus.FAILED
 
 
-def runs_of(pipeline: str, *names: str, **changes: Any) -> list[AnnotatedRun]:
+def runs_of(pipeline: str, *run_ids: str, **changes: Any) -> list[AnnotatedRun]:
     """Return runs of a pipeline, a minute apart."""
     return [
-        AnnotatedRun(a_run(name, minute=n, **changes), pipeline, f"hash of {pipeline}")
-        for n, name in enumerate(names)
+        AnnotatedRun(
+            make_run(name, minute=n, **changes), pipeline, f"hash of {pipeline}"
+        )
+        for n, name in enumerate(run_ids)
     ]
 
 
 def chosen(runs: list[AnnotatedRun], **rule: Any) -> list[str]:
     """Return what a rule lets go, an hour after dawn."""
-    found = select_runs(runs, CleanupRule(**rule), DAWN + timedelta(hours=1))
+    found = select_runs(runs, CleanupRule(**rule), START_TIME + timedelta(hours=1))
     return [one.run.run_id for one in found]
 
 
@@ -59,7 +61,8 @@ def test_the_newest_stay_whatever_they_are() -> None:
     """Status and age restrict what goes and not what counts as newest."""
     failed = runs_of("p", "f0", "f1", "f2", status=FAILED)
     fine = [
-        AnnotatedRun(a_run(f"s{n}", minute=10 + n), "p", "hash of p") for n in range(2)
+        AnnotatedRun(make_run(f"s{n}", minute=10 + n), "p", "hash of p")
+        for n in range(2)
     ]
 
     assert chosen(failed + fine, keep=3, labels=("failed",)) == ["f1", "f0"]
@@ -70,8 +73,8 @@ def test_the_newest_stay_whatever_they_are() -> None:
 def test_what_runs_is_never_forgotten() -> None:
     """A running run stays; an abandoned one may go.  Beats W1."""
     runs = [
-        AnnotatedRun(a_running_run("live"), "p", "h"),
-        AnnotatedRun(a_run("dead", status=OpenStatus.ABANDONED), "p", "h"),
+        AnnotatedRun(make_running_run("live"), "p", "h"),
+        AnnotatedRun(make_run("dead", status=OpenStatus.ABANDONED), "p", "h"),
     ]
 
     assert chosen(runs, keep=0) == ["dead"]
@@ -103,16 +106,16 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
 def test_nobody_keeps_less_than_was_said(pipelines: list[str], keep: int) -> None:
     """Whatever the runs, each pipeline keeps its newest ``keep``, and no more."""
     runs = [
-        AnnotatedRun(a_run(str(n), minute=n), pipeline, pipeline)
+        AnnotatedRun(make_run(str(n), minute=n), pipeline, pipeline)
         for n, pipeline in enumerate(pipelines)
     ]
 
     gone = {one.run.run_id for one in select_runs(runs, CleanupRule(keep=keep))}
 
     for pipeline in set(pipelines):
-        names = [one.run.run_id for one in runs if one.pipeline_hash == pipeline]
-        left = [name for name in names if name not in gone]
-        assert left == (names[-keep:] if keep else [])
+        run_ids = [one.run.run_id for one in runs if one.pipeline_hash == pipeline]
+        left = [name for name in run_ids if name not in gone]
+        assert left == (run_ids[-keep:] if keep else [])
 
 
 def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
     for pipeline in ("h1", "h2"):
         store = SQLiteBackend(tmp_path / pipeline / "runs.db")
         for n in range(3):
-            store.save_run(a_run(f"{pipeline}-{n}", minute=n), [text_of(1)])
+            store.save_run(make_run(f"{pipeline}-{n}", minute=n), [event_text(1)])
         store.close()
     registry = PipelineRegistry(tmp_path)
     shown = select_stored_runs(registry, CleanupRule(keep=1))
@@ -128,7 +131,7 @@ def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
 
     # Meanwhile one more is stored, and the other store breaks.
     late = SQLiteBackend(tmp_path / "h1" / "runs.db")
-    late.save_run(a_run("late", minute=-9))
+    late.save_run(make_run("late", minute=-9))
     late.close()
     (tmp_path / "h2" / "runs.db").write_bytes(b"\xff" * 2000)
 
@@ -145,6 +148,6 @@ def test_more_runs_than_a_query_lists_are_seen(tmp_path: Path) -> None:
     store = SQLiteBackend(tmp_path / "h" / "runs.db")
     with store.transaction():
         for n in range(300):
-            store.save_run(a_run(f"r{n}", minute=n))
+            store.save_run(make_run(f"r{n}", minute=n))
 
     assert len(select_stored_runs(PipelineRegistry(tmp_path), CleanupRule())) == 290

@@ -13,14 +13,14 @@ from justpipe_actors.errors import AmbiguousRunError
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import RunQuery, RunRecord
 from justpipe_actors.storage import PipelineRegistry, SQLiteBackend, storage_root
-from justpipe_actors.testing.conformance.samples import a_run, text_of
+from justpipe_actors.testing.conformance.samples import event_text, make_run
 
 
 def fill(root: Path, folder: str, *runs: RunRecord, name: str | None = None) -> None:
     """Store runs of one pipeline."""
     store = SQLiteBackend(root / folder / "runs.db")
     for run in runs:
-        store.save_run(run, [text_of(1)])
+        store.save_run(run, [event_text(1)])
     store.close()
     if name is not None:
         description = json.dumps({"name": name})
@@ -46,8 +46,8 @@ def test_a_missing_root_is_empty(tmp_path: Path) -> None:
 def test_runs_of_all_pipelines_are_merged(tmp_path: Path) -> None:
     """The newest come first, whatever their pipeline; names and statuses restrict."""
     failed = PipelineTerminalStatus.FAILED
-    fill(tmp_path, "h1", a_run("a", minute=1), a_run("c", minute=3), name="one")
-    fill(tmp_path, "h2", a_run("b", minute=2, status=failed), name="two")
+    fill(tmp_path, "h1", make_run("a", minute=1), make_run("c", minute=3), name="one")
+    fill(tmp_path, "h2", make_run("b", minute=2, status=failed), name="two")
     registry = PipelineRegistry(str(tmp_path))
 
     pipelines = [(one.name, one.hash) for one in registry.list_pipelines()]
@@ -71,10 +71,10 @@ def test_one_broken_pipeline_hides_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A corrupt database and odd descriptions cost their own pipeline.  Beats W5."""
-    fill(tmp_path, "good", a_run("r"), name="fine")
-    fill(tmp_path, "list", a_run("s"))
+    fill(tmp_path, "good", make_run("r"), name="fine")
+    fill(tmp_path, "list", make_run("s"))
     (tmp_path / "list" / "pipeline.json").write_text("[]")
-    fill(tmp_path, "noname", a_run("t"))
+    fill(tmp_path, "noname", make_run("t"))
     (tmp_path / "noname" / "pipeline.json").write_text('{"name": 3}')
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "runs.db").write_bytes(b"\xff" * 2000)
@@ -101,8 +101,8 @@ def test_one_broken_pipeline_hides_no_other(
 
 def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
     """An exact id wins, a prefix of one run is enough, of several it is an error."""
-    fill(tmp_path, "h1", a_run("abc"), a_run("abcdef"), name="one")
-    fill(tmp_path, "h2", a_run("abx"), name="two")
+    fill(tmp_path, "h1", make_run("abc"), make_run("abcdef"), name="one")
+    fill(tmp_path, "h2", make_run("abx"), name="two")
     registry = PipelineRegistry(tmp_path)
 
     def resolved(prefix: str) -> str | None:
@@ -120,7 +120,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
 
 def test_a_found_run_comes_with_its_store(tmp_path: Path) -> None:
     """The events of a resolved run can be read from the store beside it."""
-    fill(tmp_path, "h1", a_run("abc"))
+    fill(tmp_path, "h1", make_run("abc"))
     found = PipelineRegistry(tmp_path).resolve_run("a")
 
     assert found is not None

@@ -21,13 +21,13 @@ from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import OpenStatus, RunQuery
 from justpipe_actors.storage import SQLiteBackend
 from justpipe_actors.testing.conformance.samples import (
-    a_run,
-    a_running_run,
-    names,
+    event_text,
+    make_run,
+    make_running_run,
+    run_ids,
     seqs,
-    text_of,
 )
-from justpipe_actors.testing.conformance.store_writes import a_chunk
+from justpipe_actors.testing.conformance.store_writes import make_chunk
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 def test_only_the_user_can_read_it(file: Path) -> None:
     """New folders are 0700 and every file is 0600.  Beats W23."""
     store = SQLiteBackend(file)
-    store.save_run(a_run("r"), [text_of(1)])
+    store.save_run(make_run("r"), [event_text(1)])
 
     folders = [file.parent, file.parent.parent]
     files = list(file.parent.iterdir())
@@ -58,17 +58,17 @@ def test_reading_creates_nothing(file: Path) -> None:
     assert reader.get_definition("f") is None
     assert not file.parent.exists()
     with pytest.raises(sqlite3.OperationalError, match="read only"):
-        reader.save_run(a_run("r"))
+        reader.save_run(make_run("r"))
 
 
 def test_reading_a_quiet_file_leaves_no_files_beside_it(file: Path) -> None:
     """Nobody writes: the reader leaves the folder as it found it.  Beats W22."""
     store = SQLiteBackend(file)
-    store.save_run(a_run("r"), [text_of(1)])
+    store.save_run(make_run("r"), [event_text(1)])
     store.close()
     before = file.read_bytes()
 
-    assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+    assert run_ids(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
     assert list(file.parent.iterdir()) == [file]
     assert file.read_bytes() == before
 
@@ -78,10 +78,10 @@ def test_a_reader_sees_what_a_writer_has_just_written(file: Path) -> None:
     store = SQLiteBackend(file)
     reader = SQLiteBackend(file, read_only=True)
 
-    store.append_events("r", [text_of(1)])
+    store.append_events("r", [event_text(1)])
     assert seqs(reader.get_events("r")) == [1]
     with store.transaction():
-        store.append_events("r", [text_of(2)])
+        store.append_events("r", [event_text(2)])
         assert seqs(reader.get_events("r")) == [1]
     assert seqs(reader.get_events("r")) == [1, 2]
 
@@ -89,12 +89,12 @@ def test_a_reader_sees_what_a_writer_has_just_written(file: Path) -> None:
 def test_a_folder_nobody_may_write_to_can_be_read(file: Path) -> None:
     """A store on a read-only medium is read like any other."""
     store = SQLiteBackend(file)
-    store.save_run(a_run("r"))
+    store.save_run(make_run("r"))
     store.close()
     file.chmod(0o400)
     file.parent.chmod(0o500)
     try:
-        assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+        assert run_ids(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
     finally:
         file.parent.chmod(0o700)
 
@@ -114,12 +114,12 @@ def test_what_is_no_database_is_refused(file: Path) -> None:
 def test_a_newer_schema_is_read_and_not_written(file: Path) -> None:
     """What a later version wrote is left alone."""
     store = SQLiteBackend(file)
-    store.save_run(a_run("r"))
+    store.save_run(make_run("r"))
     store.close()
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
-    assert names(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
+    assert run_ids(SQLiteBackend(file, read_only=True).list_runs()) == ["r"]
     with pytest.raises(StoreVersionError, match="99"):
         SQLiteBackend(file)
 
@@ -130,10 +130,10 @@ def test_one_bad_row_blocks_nothing(
     """Rows that make no sense are skipped with a warning each.  Beats W5."""
     store = SQLiteBackend(file)
     store.append_chunks(
-        "r", [a_chunk(n, ["token"] * 2, [n, n + 1]) for n in range(1, 15, 2)]
+        "r", [make_chunk(n, ["token"] * 2, [n, n + 1]) for n in range(1, 15, 2)]
     )
     for name in ("r", "odd", "when"):
-        store.save_run(a_run(name))
+        store.save_run(make_run(name))
     moments = struct.pack("<2d", 1e300, 1.0)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE runs SET status = 'odd' WHERE run_id = 'odd'")
@@ -147,7 +147,7 @@ def test_one_bad_row_blocks_nothing(
         connection.commit()
 
     with caplog.at_level(logging.WARNING, "justpipe_actors.storage"):
-        assert names(store.list_runs()) == ["r"]
+        assert run_ids(store.list_runs()) == ["r"]
         assert store.get_run("odd") is None
         assert seqs(store.get_events("r")) == [2, 11, 12, 13, 14]
         assert seqs(store.get_events("r", EventType.TOKEN, limit=2)) == [2, 11]
@@ -159,8 +159,8 @@ def test_every_event_is_a_row_of_a_view(file: Path) -> None:
     """Whoever has nothing but SQL sees one row for each event."""
     store = SQLiteBackend(file)
     kinds = ["step_start", "token", "token"]
-    store.append_chunks("r", [a_chunk(1, kinds, [None, "x", {"y": 1}])])
-    store.append_events("r", [text_of(4, "finish", "system")])
+    store.append_chunks("r", [make_chunk(1, kinds, [None, "x", {"y": 1}])])
+    store.append_events("r", [event_text(4, "finish", "system")])
     sql = "SELECT run_id, seq, type, stage, payload FROM every_event ORDER BY seq"
 
     with closing(sqlite3.connect(file)) as connection:
@@ -192,7 +192,7 @@ PRAGMA user_version = 1;
 def test_files_of_schema_1_can_be_read(file: Path, *, read_only: bool) -> None:
     """Rows of one event, or of a burst, are read where they are, and added to."""
     writer = SQLiteBackend(file)
-    writer.save_run(a_run("r"))
+    writer.save_run(make_run("r"))
     writer.close()
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(SCHEMA_1)
@@ -215,7 +215,7 @@ def test_files_of_schema_1_can_be_read(file: Path, *, read_only: bool) -> None:
     assert seqs(store.get_events("r", after=2, limit=1)) == [3]
     assert store.count_events("r") == {"start": 1, "token": 2, "step_end": 1}
     if not read_only:
-        store.append_chunks("r", [a_chunk(3, ["token"] * 3, ["no", "no", "new"])])
+        store.append_chunks("r", [make_chunk(3, ["token"] * 3, ["no", "no", "new"])])
         assert seqs(store.get_events("r")) == [1, 2, 3, 4, 5]
         assert store.delete_run("r")
         assert store.get_events("r") == []
@@ -227,8 +227,8 @@ def test_threads_may_share_a_store(file: Path) -> None:
 
     def write(name: str) -> None:
         for n in range(1, 21):
-            store.append_events(name, [text_of(n)])
-        store.save_run(a_run(name))
+            store.append_events(name, [event_text(n)])
+        store.save_run(make_run(name))
 
     threads = [threading.Thread(target=write, args=(f"t{n}",)) for n in range(8)]
     for thread in threads:
@@ -244,12 +244,12 @@ def test_threads_may_share_a_store(file: Path) -> None:
 def test_stores_may_share_a_file(file: Path) -> None:
     """Two stores on one file see each other's runs, and cannot save one twice."""
     one, two = SQLiteBackend(file), SQLiteBackend(file)
-    one.save_run(a_run("a", minute=1))
-    two.save_run(a_run("b", minute=2))
+    one.save_run(make_run("a", minute=1))
+    two.save_run(make_run("b", minute=2))
 
-    assert names(one.list_runs()) == names(two.list_runs()) == ["b", "a"]
+    assert run_ids(one.list_runs()) == run_ids(two.list_runs()) == ["b", "a"]
     with pytest.raises(sqlite3.IntegrityError):
-        two.save_run(a_run("a"))
+        two.save_run(make_run("a"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -257,21 +257,21 @@ def test_stores_may_share_a_file(file: Path) -> None:
 def test_a_forked_child_opens_the_file_for_itself(file: Path) -> None:
     """The parent's connection is neither used nor closed by its child."""
     store = SQLiteBackend(file)
-    store.save_run(a_run("parent", minute=1))
+    store.save_run(make_run("parent", minute=1))
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            store.save_run(a_run("child", minute=2))
+            store.save_run(make_run("child", minute=2))
             store.close()
             status = 0
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
-    store.save_run(a_run("again", minute=3))
+    store.save_run(make_run("again", minute=3))
 
     assert status == 0
-    assert names(store.list_runs()) == ["again", "child", "parent"]
+    assert run_ids(store.list_runs()) == ["again", "child", "parent"]
 
 
 # -- files of the reference
@@ -294,11 +294,11 @@ def old_file(file: Path, *, more: str) -> None:
     """Write what the reference would have: a flush of two events, then the last."""
     file.parent.mkdir(parents=True)
     events = [
-        ("old", 1, text_of(1, "start", "system")),
-        ("old", 2, text_of(2)),
-        ("old", 2, text_of(2)),  # flushed twice
-        ("old", 1, text_of(3, "finish", "system")),  # numbered anew at the end
-        ("placeholder", 1, text_of(1)),
+        ("old", 1, event_text(1, "start", "system")),
+        ("old", 2, event_text(2)),
+        ("old", 2, event_text(2)),  # flushed twice
+        ("old", 1, event_text(3, "finish", "system")),  # numbered anew at the end
+        ("placeholder", 1, event_text(1)),
     ]
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -345,20 +345,20 @@ def test_files_of_the_reference_can_be_read(
         assert file.read_bytes() == before
         assert store.get_definition("f") is None
     else:
-        store.save_run(a_run("new"), [text_of(1)])
+        store.save_run(make_run("new"), [event_text(1)])
         assert store.delete_run("old")
 
 
 def test_a_running_run_is_readable_by_everyone(file: Path) -> None:
     """A run in progress is in every listing, and never breaks one.  Beats W1."""
     store = SQLiteBackend(file)
-    store.begin_run(a_running_run("live"))
-    store.append_events("live", [text_of(1)])
+    store.begin_run(make_running_run("live"))
+    store.append_events("live", [event_text(1)])
     reader = SQLiteBackend(file, read_only=True)
 
     found = reader.get_run("live")
 
     assert found is not None
     assert found.label == "running"
-    assert names(reader.list_runs()) == names(reader.find_runs_by_prefix("li"))
+    assert run_ids(reader.list_runs()) == run_ids(reader.find_runs_by_prefix("li"))
     assert reader.summarize_runs(RunQuery()).counts == {"running": 1}

@@ -6,7 +6,7 @@ from itertools import islice
 
 from hypothesis import given, strategies as st
 
-from justpipe_actors.testing.schedules import HOLDS, Hold, schedules, shorten
+from justpipe_actors.testing.schedules import DELAYS, Delay, schedules, shrink
 
 
 @given(st.integers(), st.integers(1, 30))
@@ -16,7 +16,7 @@ def test_one_seed_draws_one_series_of_schedules(seed: int, length: int) -> None:
 
     assert first == list(islice(schedules(seed, length), 50))
     assert all(len(choices) <= length for choices in first)
-    assert all(0 <= choice < len(HOLDS) for choices in first for choice in choices)
+    assert all(0 <= choice < len(DELAYS) for choices in first for choice in choices)
 
 
 @given(st.integers(), st.integers(1, 30))
@@ -42,7 +42,7 @@ def test_shortening_ends_with_the_holds_that_matter(
     def fails(fewer: list[int]) -> bool:
         return len(fewer) > place and fewer[place] >= needed
 
-    best = shorten(choices, fails, budget=1000)
+    best = shrink(choices, fails, budget=1000)
 
     assert best == [0] * place + [needed]
 
@@ -54,7 +54,7 @@ def test_two_holds_that_make_up_for_each_other_give_way_to_one() -> None:
         padded = [*choices, 0, 0, 0, 0]
         return padded[3] - padded[0] - padded[1] > 0 or padded[:4] == [5, 5, 0, 5]
 
-    assert shorten([5, 5, 0, 5], fails, budget=100) == [0, 0, 0, 1]
+    assert shrink([5, 5, 0, 5], fails, budget=100) == [0, 0, 0, 1]
 
 
 def test_shortening_keeps_to_its_budget() -> None:
@@ -66,18 +66,18 @@ def test_shortening_keeps_to_its_budget() -> None:
         tries += 1
         return False
 
-    shorten([1, 2, 3, 4, 5] * 10, fails, budget=7)
+    shrink([1, 2, 3, 4, 5] * 10, fails, budget=7)
 
     assert tries == 7
 
 
 def test_a_hold_says_how_long_it_is() -> None:
     """Traces name holds in words."""
-    assert [str(hold) for hold in HOLDS[1:]] == [
+    assert [str(hold) for hold in DELAYS[1:]] == [
         "1 turn",
         "3 turns",
         "0.001 s",
         "0.1 s",
         "1 s",
     ]
-    assert HOLDS[0] == Hold()
+    assert DELAYS[0] == Delay()

@@ -13,8 +13,8 @@ from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
-from . import deadlocks as watching
-from .deadlocks import Watch
+from . import deadlocks
+from .deadlocks import DeadlockDetector
 
 
 T = TypeVar("T")
@@ -26,16 +26,16 @@ def tasks_of_loop() -> dict[object, str]:
     return {task: task.get_name() for task in asyncio.all_tasks()}
 
 
-class JumpingSelector(selectors.DefaultSelector):
+class AutojumpSelector(selectors.DefaultSelector):
     """A selector that counts a timeout as passed instead of waiting for it."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, detector: DeadlockDetector) -> None:
         super().__init__()
         self.now = 0.0
-        self._watch = watch
-        self._loop: JumpingLoop | None = None
+        self._detector = detector
+        self._loop: AutojumpLoop | None = None
 
-    def serve(self, loop: JumpingLoop) -> None:
+    def attach_loop(self, loop: AutojumpLoop) -> None:
         """Say whose selector this is."""
         self._loop = loop
 
@@ -50,40 +50,42 @@ class JumpingSelector(selectors.DefaultSelector):
             return ready
         if self._loop is None or self._loop.has_busy_threads():
             return super().select(None)
-        if timeout is None or self.now > self._watch.limit:
-            return self._stand_still()
+        if timeout is None or self.now > self._detector.limit:
+            return self._on_standstill()
         self.now += timeout
         return ready
 
-    def _stand_still(self) -> Any:
-        if watching.is_callable_from_outside() or len(self.get_map()) > 1:
+    def _on_standstill(self) -> Any:
+        if deadlocks.serves_other_threads() or len(self.get_map()) > 1:
             return super().select(None)  # a portal, or a socket: the world may answer
-        if watching.has_unknown_threads():
-            ready = super().select(watching.PATIENCE)
+        if deadlocks.has_unknown_threads():
+            ready = super().select(deadlocks.THREAD_GRACE)
             if ready:
                 return ready
-        if not self._watch.tell(self.now):
-            raise self._watch.take_error()
+        if not self._detector.report_deadlock(self.now):
+            raise self._detector.take_error()
         return []
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
+class AutojumpLoop(asyncio.SelectorEventLoop):
     """What trio's autojumping ``MockClock`` is, for asyncio."""
 
     def __init__(
-        self, watch: Watch | None = None, on_step: Callable[[], None] | None = None
+        self,
+        detector: DeadlockDetector | None = None,
+        on_step: Callable[[], None] | None = None,
     ) -> None:
-        self.watch = watch or Watch()
+        self.detector = detector or DeadlockDetector()
         self._on_step = on_step
-        self._jumping = JumpingSelector(self.watch)
-        self._jobs: set[object] = set()
-        super().__init__(self._jumping)
-        self._jumping.serve(self)
-        watching.watch_loop(self, self.watch)
+        self._selector = AutojumpSelector(self.detector)
+        self._executor_jobs: set[object] = set()
+        super().__init__(self._selector)
+        self._selector.attach_loop(self)
+        deadlocks.register_detector(self, self.detector)
 
     def time(self) -> float:
         """Return the virtual time, in seconds from 0."""
-        return self._jumping.now
+        return self._selector.now
 
     def call_soon(
         self,
@@ -107,18 +109,18 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         """Note that a thread is busy until its result is here."""
         job = super().run_in_executor(executor, func, *args)
-        self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)
+        self._executor_jobs.add(job)
+        job.add_done_callback(self._executor_jobs.discard)
         return job
 
     async def shutdown_default_executor(self, *options: Any) -> None:
         """Wait for the executor's threads in real time: they are joined by another one."""
-        self._jobs.add(self)
+        self._executor_jobs.add(self)
         try:
             await super().shutdown_default_executor(*options)
         finally:
-            self._jobs.discard(self)
+            self._executor_jobs.discard(self)
 
     def has_busy_threads(self) -> bool:
         """Tell whether a thread works for this loop."""
-        return bool(self._jobs) or watching.has_busy_workers(self)
+        return bool(self._executor_jobs) or deadlocks.has_busy_workers(self)

@@ -13,8 +13,8 @@ from trio.testing import MockClock
 
 import trio
 
-from . import deadlocks as watching
-from .deadlocks import Watch
+from . import deadlocks
+from .deadlocks import DeadlockDetector
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -22,18 +22,18 @@ _logger = logging.getLogger("justpipe_actors")
 
 def tasks_of_loop() -> dict[object, str]:
     """Return all tasks of the current event loop, system tasks included, and their names."""
-    found: dict[object, str] = {}
+    tasks: dict[object, str] = {}
     root = trio.lowlevel.current_root_task()
     queue = [root] if root is not None else []
     while queue:
         task = queue.pop()
-        found[task] = task.name
+        tasks[task] = task.name
         for nursery in task.child_nurseries:
             queue.extend(nursery.child_tasks)
-    return found
+    return tasks
 
 
-class JumpingInstrument(trio.abc.Instrument):
+class AutojumpInstrument(trio.abc.Instrument):
     """Holds a ``MockClock`` back while threads are busy, and notices a standstill.
 
     trio's clock jumps, and spins, as soon as no task is runnable.  Two polls in a row
@@ -44,22 +44,22 @@ class JumpingInstrument(trio.abc.Instrument):
     def __init__(
         self,
         clock: MockClock,
-        watch: Watch,
+        detector: DeadlockDetector,
         on_step: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock
         self._on_step = on_step
-        self._watch = watch
-        self._idle = 0
-        self._since = 0.0
+        self._detector = detector
+        self._idle_polls = 0
+        self._idle_since = 0.0
 
     def before_run(self) -> None:
         """Say whose watch this is."""
-        watching.watch_loop(trio.lowlevel.current_trio_token(), self._watch)
+        deadlocks.register_detector(trio.lowlevel.current_trio_token(), self._detector)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note that something happens."""
-        self._idle = 0
+        self._idle_polls = 0
         if self._on_step is not None:
             self._on_step()
 
@@ -73,32 +73,36 @@ class JumpingInstrument(trio.abc.Instrument):
         """Count the polls at which nothing could happen."""
         if timeout or self._is_alive():
             return
-        if self._clock.current_time() > self._watch.limit:
-            self._tell()
+        if self._clock.current_time() > self._detector.limit:
+            self._report_deadlock()
         elif trio.lowlevel.current_statistics().seconds_to_next_deadline == inf:
-            self._count()
+            self._count_idle_poll()
 
     def _is_alive(self) -> bool:
-        if watching.is_callable_from_outside() or trio.testing.active_thread_count():
+        if deadlocks.serves_other_threads() or trio.testing.active_thread_count():
             return True
-        now = trio.lowlevel.current_statistics()
+        statistics = trio.lowlevel.current_statistics()
         # trio itself reads one socket, to be woken by.
-        sockets = getattr(now.io_statistics, "tasks_waiting_read", 1) - 1
-        sockets += getattr(now.io_statistics, "tasks_waiting_write", 0)
-        return bool(now.tasks_runnable or now.run_sync_soon_queue_size or sockets > 0)
+        sockets = getattr(statistics.io_statistics, "tasks_waiting_read", 1) - 1
+        sockets += getattr(statistics.io_statistics, "tasks_waiting_write", 0)
+        return bool(
+            statistics.tasks_runnable
+            or statistics.run_sync_soon_queue_size
+            or sockets > 0
+        )
 
-    def _count(self) -> None:
-        if not self._idle:
-            self._since = time.monotonic()
-        self._idle += 1
-        patience = watching.PATIENCE if watching.has_unknown_threads() else 0
-        if self._idle > 2 and time.monotonic() - self._since >= patience:
-            self._tell()
+    def _count_idle_poll(self) -> None:
+        if not self._idle_polls:
+            self._idle_since = time.monotonic()
+        self._idle_polls += 1
+        grace = deadlocks.THREAD_GRACE if deadlocks.has_unknown_threads() else 0
+        if self._idle_polls > 2 and time.monotonic() - self._idle_since >= grace:
+            self._report_deadlock()
 
-    def _tell(self) -> None:
-        self._idle = 0
-        if not self._watch.tell(self._clock.current_time()):
-            raise_in_main(self._watch.take_error())
+    def _report_deadlock(self) -> None:
+        self._idle_polls = 0
+        if not self._detector.report_deadlock(self._clock.current_time()):
+            raise_in_main(self._detector.take_error())
 
 
 def raise_in_main(error: Exception) -> None:

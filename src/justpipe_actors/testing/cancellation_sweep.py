@@ -21,28 +21,28 @@ from .._util.failpoints import Seam
 from ..errors import CleanupFailure
 from ..events import EventType
 from ..pipe import Pipe
-from .deadlocks import DAY, Watch, watched
-from .exploration import Subject, steady, subject_of
+from .deadlocks import DAY, DeadlockDetector, watched
+from .exploration import RunCase, deterministic_scheduling, prepare_case
 from .harness import TestPipe
 from .leaks import nothing_left
 from .result import TestResult
 from .schedules import at_seams
-from .virtual_clock import Backend, counted_time
+from .virtual_clock import Backend, virtual_time_with_steps
 
 
-How = Literal["cancel", "owner", "close"]
+StopMode = Literal["cancel", "owner", "close"]
 """``run.cancel()``, a cancelled scope around the block, or leaving the block early."""
 
 
 @attrs.define(eq=False)
-class Stopped:
+class StoppedRun:
     """One run that is stopped at one step."""
 
-    subject: Subject
+    case: RunCase
     """What is run."""
-    how: How
+    how: StopMode
     """How it is stopped."""
-    at: int
+    stop_at: int
     """The step it is stopped at, from 1; never at -1."""
     state: Any = attrs.field(init=False)
     """What it is given."""
@@ -50,43 +50,43 @@ class Stopped:
     """What it said."""
     steps: int = attrs.field(default=0, init=False)
     """Steps of the scheduler so far."""
-    left: RunSnapshot | None = attrs.field(default=None, init=False)
+    final_snapshot: RunSnapshot | None = attrs.field(default=None, init=False)
     """What it holds in the end."""
     _run: RunStream | None = attrs.field(default=None, init=False)
     _owner: anyio.CancelScope = attrs.field(init=False)
-    _reading: anyio.CancelScope = attrs.field(init=False)
-    _hooks: Counter[str] = attrs.field(factory=Counter, init=False)
-    _ends: Counter[str] = attrs.field(factory=Counter, init=False)
+    _reader: anyio.CancelScope = attrs.field(init=False)
+    _hook_calls: Counter[str] = attrs.field(factory=Counter, init=False)
+    _end_counts: Counter[str] = attrs.field(factory=Counter, init=False)
 
     async def main(self) -> None:
         """Run, and be stopped."""
-        self._owner, self._reading = anyio.CancelScope(), anyio.CancelScope()
-        self.state = self.subject.state()
-        run = self.subject.pipe.run(self.state, **self.subject.options)
+        self._owner, self._reader = anyio.CancelScope(), anyio.CancelScope()
+        self.state = self.case.state()
+        run = self.case.pipe.run(self.state, **self.case.options)
         with watched(), nothing_left(), self._owner:
             self._run = run
             async with run:
-                with self._reading:
+                with self._reader:
                     async for event in run:
                         self.events.append(event)
-        self.at = -1
+        self.stop_at = -1
         with suppress(RuntimeError):  # it was stopped before it began
-            self.left = run.snapshot()
+            self.final_snapshot = run.snapshot()
 
     def count(self) -> None:
         """Count a step, and stop the run if it is the one."""
         if self._run is None:
             return
         self.steps += 1
-        if self.steps != self.at:
+        if self.steps != self.stop_at:
             return
         match self.how:
             case "cancel":
-                self._run.cancel(f"Cancelled at step {self.at}")
+                self._run.cancel(f"Cancelled at step {self.stop_at}")
             case "owner":
                 self._owner.cancel()
             case "close":
-                self._reading.cancel()
+                self._reader.cancel()
             case _:
                 assert_never(self.how)
 
@@ -104,9 +104,13 @@ class Stopped:
             assert not self.events, "it said something and never how it ended"
             assert self.how == "owner", "it never said how it ended"
             return
-        assert self.left is not None
-        assert not self.left.tokens, f"it still holds {self.left.tokens}"
-        assert not self.left.running, f"steps are at work: {self.left.running}"
+        assert self.final_snapshot is not None
+        assert not self.final_snapshot.tokens, (
+            f"it still holds {self.final_snapshot.tokens}"
+        )
+        assert not self.final_snapshot.running, (
+            f"steps are at work: {self.final_snapshot.running}"
+        )
         self._verify_events()
         self._verify_hooks()
 
@@ -114,8 +118,8 @@ class Stopped:
         numbers = [event.seq for event in self.events]
         assert numbers == list(range(1, len(numbers) + 1)), "events are missing"
         ends = [
-            at
-            for at, event in enumerate(self.events, 1)
+            position
+            for position, event in enumerate(self.events, 1)
             if event.type is EventType.FINISH and event.stage == "system"
         ]
         assert ends in ([], [len(self.events)]), f"FINISH at {ends}"
@@ -123,11 +127,11 @@ class Stopped:
         assert ends or not was_read, "FINISH is missing"
 
     def _verify_hooks(self) -> None:
-        twice = [run for run, count in self._ends.items() if count != 1]
-        assert not twice, "a run ended more than once"
-        names = Counter(hook.name for hook in self.subject.pipe.plan().shutdown)
+        repeated = [run for run, count in self._end_counts.items() if count != 1]
+        assert not repeated, "a run ended more than once"
+        names = Counter(hook.name for hook in self.case.pipe.plan().shutdown)
         for name, expected in names.items():
-            called = self._hooks[name]
+            called = self._hook_calls[name]
             assert called == expected, f"shutdown hook {name} ran {called} times"
 
     # -- at the seams
@@ -137,9 +141,13 @@ class Stopped:
         if self._run is None or run_id == "":
             return
         if seam is Seam.WIND_UP:
-            self._ends[run_id] += 1
-        elif seam is Seam.HOOK and run_id == self._run.run_id and run_id in self._ends:
-            self._hooks[who] += 1
+            self._end_counts[run_id] += 1
+        elif (
+            seam is Seam.HOOK
+            and run_id == self._run.run_id
+            and run_id in self._end_counts
+        ):
+            self._hook_calls[who] += 1
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Let it pass."""
@@ -147,7 +155,7 @@ class Stopped:
 
 StateT = TypeVar("StateT")
 
-ALL_WAYS: tuple[How, ...] = ("cancel", "owner", "close")
+ALL_MODES: tuple[StopMode, ...] = ("cancel", "owner", "close")
 """Every way to stop a run."""
 
 
@@ -168,7 +176,7 @@ def cancel_everywhere(  # noqa: PLR0913 - one call is the whole tool
     state: Callable[[], StateT],
     check: Callable[[TestResult[StateT]], object] = lambda result: None,
     *,
-    how: Collection[How] = ALL_WAYS,
+    how: Collection[StopMode] = ALL_MODES,
     steps: Sequence[int] | None = None,
     most: int = 500,
     backend: Backend = "trio",
@@ -195,27 +203,29 @@ def cancel_everywhere(  # noqa: PLR0913 - one call is the whole tool
     Raises:
         CleanupFailure: something was left, or a check failed.
     """
-    subject = subject_of(
+    case = prepare_case(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    total = _trial(subject, "cancel", -1).steps
-    chosen = range(1, total + 1) if steps is None else steps
-    chosen = chosen[:: max(1, -(-len(chosen) // most))]
-    runs = [_trial(subject, way, step) for way in how for step in chosen]
-    statuses = Counter(stopped.status for stopped in runs)
+    total = _trial(case, "cancel", -1).steps
+    selected_steps = range(1, total + 1) if steps is None else steps
+    selected_steps = selected_steps[:: max(1, -(-len(selected_steps) // most))]
+    runs = [_trial(case, mode, step) for mode in how for step in selected_steps]
+    statuses = Counter(stopped_run.status for stopped_run in runs)
     return Sweep(len(runs), total, dict(statuses))
 
 
-def _trial(subject: Subject, how: How, step: int) -> Stopped:
+def _trial(case: RunCase, how: StopMode, step: int) -> StoppedRun:
     """Stop one run, and raise if it did not end as it must."""
-    stopped = Stopped(subject, how, step)
-    clock = counted_time(subject.backend, Watch(DAY), stopped.count)
+    stopped_run = StoppedRun(case, how, step)
+    clock = virtual_time_with_steps(
+        case.backend, DeadlockDetector(DAY), stopped_run.count
+    )
     try:
-        with steady(), at_seams(stopped):
-            anyio.run(stopped.main, **clock)
-        stopped.verify()
-        subject.judge(stopped.events, stopped.state)
+        with deterministic_scheduling(), at_seams(stopped_run):
+            anyio.run(stopped_run.main, **clock)
+        stopped_run.verify()
+        case.check_result(stopped_run.events, stopped_run.state)
     except Exception as problem:
         text = f"{type(problem).__name__}: {problem}"
         raise CleanupFailure(text, how, step) from problem
-    return stopped
+    return stopped_run

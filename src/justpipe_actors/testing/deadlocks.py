@@ -1,6 +1,6 @@
 """Noticing that nothing can happen any more, and telling whoever should know.
 
-A loop that jumps has a ``Watch``.  When the loop finds itself at a standstill, it writes
+A loop that jumps has a ``DeadlockDetector``.  When the loop finds itself at a standstill, it writes
 down who waits for what and cancels the block that is ``watched``, which then raises
 ``Deadlock``.  Without such a block, or when that did not help, the loop raises it itself.
 """
@@ -40,35 +40,42 @@ _LIBRARIES = (
 HEADLINE = "Deadlock: every task waits, and no timer will wake one."
 
 
-def describe_waiting(now: float) -> str:
+def describe_deadlock(now: float) -> str:
     """Return one line per run, and under it who holds it up."""
     lines = [HEADLINE, f"  The loop's clock says {now:g} s."]
     runs = sorted(_live_runs(), key=lambda run: run.request.run_id)
     for run in runs:
-        lines += _describe(run)
+        lines += _describe_run(run)
     if not runs:
         lines.append("  No run of a pipe is alive.")
     return "\n".join(lines)
 
 
 def _live_runs() -> list[Run]:
-    return [it for it in gc.get_objects() if isinstance(it, Run) and it.is_alive]
+    return [
+        candidate
+        for candidate in gc.get_objects()
+        if isinstance(candidate, Run) and candidate.is_alive
+    ]
 
 
-def _describe(run: Run) -> Iterator[str]:
+def _describe_run(run: Run) -> Iterator[str]:
     run_state = run.run_state
-    held = ", ".join(f"{who} x{count}" for who, count in run_state.holders.items())
+    holders_text = ", ".join(
+        f"{who} x{count}" for who, count in run_state.holders.items()
+    )
     yield (
         f"  Run {run.request.run_id[:8]} of pipe '{run_state.plan.name}' "
-        f"({run.age:g} s old) is held by: {held or 'nobody'}"
+        f"({run.age:g} s old) is held by: {holders_text or 'nobody'}"
     )
     running = sorted(
-        run_state.active_invocations, key=lambda one: (-one.seconds, one.node.name)
+        run_state.active_invocations,
+        key=lambda invocation: (-invocation.seconds, invocation.node.name),
     )
     for invocation in running:
         yield (
             f"    step '{invocation.node.name}' for {invocation.seconds:g} s, "
-            f"{where_it_waits(invocation.coroutine)}"
+            f"{waiting_location(invocation.coroutine)}"
         )
     for wave in run_state.waves.values():
         for name in wave.waiting():
@@ -77,21 +84,21 @@ def _describe(run: Run) -> Iterator[str]:
             yield f"    join '{name}' waits for: {missing}"
 
 
-def where_it_waits(coroutine: Any) -> str:
+def waiting_location(coroutine: Any) -> str:
     """Return the innermost line of the user's code that a coroutine waits in."""
     if coroutine is None:
         return "in the engine"  # between two calls of the user's code
-    place = "inside a library"
+    location = "inside a library"
     while coroutine is not None:
-        frame = _first(coroutine, "cr_frame", "gi_frame", "ag_frame")
-        if frame is not None and not _is_ours(frame.f_code):
+        frame = _first_attribute(coroutine, "cr_frame", "gi_frame", "ag_frame")
+        if frame is not None and not _is_library_code(frame.f_code):
             code: CodeType = frame.f_code
-            place = f"in {code.co_name}, {code.co_filename}:{frame.f_lineno}"
-        coroutine = _first(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
-    return place
+            location = f"in {code.co_name}, {code.co_filename}:{frame.f_lineno}"
+        coroutine = _first_attribute(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
+    return location
 
 
-def _first(thing: object, *names: str) -> Any:
+def _first_attribute(thing: object, *names: str) -> Any:
     for name in names:
         value = getattr(thing, name, None)
         if value is not None:
@@ -99,7 +106,7 @@ def _first(thing: object, *names: str) -> Any:
     return None
 
 
-def _is_ours(code: CodeType) -> bool:
+def _is_library_code(code: CodeType) -> bool:
     return code.co_filename.startswith(_LIBRARIES)
 
 
@@ -109,15 +116,15 @@ DAY = 24 * 3600.0
 YEAR = 365 * DAY
 """Seconds."""
 
-PATIENCE = 1.0
+THREAD_GRACE = 1.0
 """Real seconds that threads unknown to the loop have to wake it."""
 
-_QUIET_THREADS = ("Trio thread",)
+_IDLE_THREAD_NAMES = ("Trio thread",)
 """How idle threads of trio's cache are called."""
 
 
 @attrs.define(eq=False)
-class Watch:
+class DeadlockDetector:
     """What one loop knows about its own standstill."""
 
     horizon: float = YEAR
@@ -131,14 +138,14 @@ class Watch:
     report: str | None = None
     """Who waited for what, once that is known."""
 
-    def tell(self, now: float) -> bool:
+    def report_deadlock(self, now: float) -> bool:
         """Write down who waits and cancel the watched block.
 
         Returns:
             Whether there was a block that had not been told yet.
         """
         if self.report is None:
-            self.report = describe_waiting(now)
+            self.report = describe_deadlock(now)
         self.limit = max(self.limit, now + DAY)  # for what is cleaned up now
         if self.scope is None or self.scope.cancel_called:
             return False
@@ -151,18 +158,18 @@ class Watch:
         return Deadlock(report or HEADLINE)
 
 
-_watches: WeakKeyDictionary[object, Watch] = WeakKeyDictionary()
+_detectors: WeakKeyDictionary[object, DeadlockDetector] = WeakKeyDictionary()
 """The watch of a loop, by what anyio calls its native token."""
 
 
-def watch_loop(loop: object, watch: Watch) -> None:
+def register_detector(loop: object, detector: DeadlockDetector) -> None:
     """Note which watch belongs to an asyncio loop, or to the token of a trio loop."""
-    _watches[loop] = watch
+    _detectors[loop] = detector
 
 
-def current_watch() -> Watch | None:
+def current_detector() -> DeadlockDetector | None:
     """Return the watch of the loop this is called in, if its clock jumps."""
-    return _watches.get(current_token().native_token)
+    return _detectors.get(current_token().native_token)
 
 
 @contextmanager
@@ -171,27 +178,27 @@ def watched() -> Generator[None]:
 
     It does nothing in a loop whose clock does not jump.
     """
-    watch = current_watch()
-    if watch is None:
+    detector = current_detector()
+    if detector is None:
         yield
         return
-    outer = watch.scope
-    scope = watch.scope = anyio.CancelScope()
-    watch.limit = anyio.current_time() + watch.horizon
+    outer = detector.scope
+    scope = detector.scope = anyio.CancelScope()
+    detector.limit = anyio.current_time() + detector.horizon
     try:
         with scope:
             yield
     except Exception as error:
         if not scope.cancel_called:
             raise
-        raise watch.take_error() from error
+        raise detector.take_error() from error
     finally:
-        watch.scope = outer
+        detector.scope = outer
     if scope.cancel_called:
-        raise watch.take_error()
+        raise detector.take_error()
 
 
-def is_callable_from_outside() -> bool:
+def serves_other_threads() -> bool:
     """Tell whether this loop serves other threads, as a blocking portal's does."""
     return threading.current_thread() is not threading.main_thread()
 
@@ -205,7 +212,7 @@ def _is_unknown(thread: threading.Thread) -> bool:
     if thread is threading.current_thread() or isinstance(thread, threading.Timer):
         return False
     is_pooled = hasattr(thread, "idle_workers")  # one of anyio's
-    return not is_pooled and not thread.name.startswith(_QUIET_THREADS)
+    return not is_pooled and not thread.name.startswith(_IDLE_THREAD_NAMES)
 
 
 def has_busy_workers(loop: object) -> bool:

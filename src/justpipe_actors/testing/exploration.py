@@ -25,15 +25,15 @@ from .._util.failpoints import Seam
 from ..errors import ScheduleFailure
 from ..events import Event
 from ..pipe import Pipe
-from . import schedules as holds
+from . import schedules as delay_schedules
 from .deadlocks import DAY, watched
 from .harness import TestPipe
 from .result import TestResult, final_state
-from .schedules import USERS, Crossing, Schedule, at_seams, lines
+from .schedules import USER_CODE_SEAMS, FailpointHit, Schedule, at_seams, format_trace
 from .virtual_clock import Backend, virtual_time
 
 
-class _InOrder:
+class _OldestFirst:
     """In place of trio's random numbers: tasks run in the order of their age."""
 
     def shuffle(self, batch: list[Any]) -> None:
@@ -47,7 +47,7 @@ class _InOrder:
 
 
 @contextmanager
-def steady(seed: object = 0) -> Generator[None]:
+def deterministic_scheduling(seed: object = 0) -> Generator[None]:
     """Let trio schedule in order and ``random`` begin at the same place, for a while.
 
     Raises:
@@ -59,13 +59,13 @@ def steady(seed: object = 0) -> Generator[None]:
         msg = f"trio {trio.__version__} hides its scheduler; use backend='asyncio'."
         raise RuntimeError(msg)
     before = {name: getattr(core, name) for name in names}
-    numbers = random.getstate()
+    random_state = random.getstate()
     random.seed(str(seed))
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _InOrder()  # noqa: SLF001
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _OldestFirst()  # noqa: SLF001
     try:
         yield
     finally:
-        random.setstate(numbers)
+        random.setstate(random_state)
         for name, value in before.items():
             setattr(core, name, value)
 
@@ -75,7 +75,7 @@ Check = Callable[[TestResult[Any]], object]
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Subject:
+class RunCase:
     """What is run, and what makes a run a good one."""
 
     pipe: Pipe[Any, Any]
@@ -91,7 +91,7 @@ class Subject:
     options: Mapping[str, Any]
     """As for ``Pipe.run``."""
 
-    def judge(self, events: list[Event], state: Any) -> TestResult[Any]:
+    def check_result(self, events: list[Event], state: Any) -> TestResult[Any]:
         """Return what a run did.
 
         Args:
@@ -108,16 +108,16 @@ class Subject:
         return result
 
 
-def subject_of(pipe: Pipe[Any, Any] | TestPipe[Any, Any], **details: Any) -> Subject:
+def prepare_case(pipe: Pipe[Any, Any] | TestPipe[Any, Any], **details: Any) -> RunCase:
     """Prepare a pipe, or a harness with mocks, for being run often.
 
     Args:
         pipe: the pipe or the harness.
-        **details: the other fields of a ``Subject``.
+        **details: the other fields of a ``RunCase``.
     """
     harness = pipe if isinstance(pipe, TestPipe) else TestPipe(pipe)
     steps = frozenset(harness.pipe.registry.steps)
-    return Subject(pipe=harness.overlaid(inline=True), steps=steps, **details)
+    return RunCase(pipe=harness.overlaid(inline=True), steps=steps, **details)
 
 
 StateT = TypeVar("StateT")
@@ -142,27 +142,27 @@ class _Trial:
     """One run under one schedule."""
 
     result: TestResult[Any] | None
-    trace: list[Crossing]
+    trace: list[FailpointHit]
     problem: Exception | None
 
 
-def _trial(subject: Subject, where: Collection[Seam], choices: Sequence[int]) -> _Trial:
+def _trial(case: RunCase, seams: Collection[Seam], choices: Sequence[int]) -> _Trial:
     """Run once under a schedule, and check."""
-    schedule = Schedule(choices, where)
-    clock = virtual_time(subject.backend, horizon=DAY)
+    schedule = Schedule(choices, seams)
+    clock = virtual_time(case.backend, horizon=DAY)
     try:
-        with steady(), at_seams(schedule):
-            events, state = anyio.run(_run, subject, **clock)
-        result = subject.judge(events, state)
+        with deterministic_scheduling(), at_seams(schedule):
+            events, state = anyio.run(_run, case, **clock)
+        result = case.check_result(events, state)
     except Exception as problem:  # noqa: BLE001 - it is what we look for
         return _Trial(None, schedule.trace, problem)
     return _Trial(result, schedule.trace, None)
 
 
-async def _run(subject: Subject) -> tuple[list[Event], Any]:
-    state = subject.state()
+async def _run(case: RunCase) -> tuple[list[Event], Any]:
+    state = case.state()
     with watched():
-        async with subject.pipe.run(state, **subject.options) as run:
+        async with case.pipe.run(state, **case.options) as run:
             events = [event async for event in run]
     return events, state
 
@@ -174,7 +174,7 @@ def explore(  # noqa: PLR0913 - one call is the whole tool
     *,
     schedules: int = 200,
     seed: object = 0,
-    failpoints: Collection[Seam] = USERS,
+    failpoints: Collection[Seam] = USER_CODE_SEAMS,
     backend: Backend = "trio",
     **options: Any,
 ) -> Exploration:
@@ -200,23 +200,23 @@ def explore(  # noqa: PLR0913 - one call is the whole tool
         ScheduleFailure: a check failed or a run raised; with the shortest schedule that
             does it, to be given to ``replay``.
     """
-    subject = subject_of(
+    case = prepare_case(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    run = partial(_trial, subject, failpoints)
-    plain = run([])
-    _tell(subject, plain, [], "under the plain schedule")
-    seen = {_order(plain)}
-    length = max(1, len(plain.trace))
-    drawn = islice(holds.schedules(seed, length), schedules - 1)
-    for number, choices in enumerate(drawn, 1):
+    run = partial(_trial, case, failpoints)
+    baseline = run([])
+    _raise_problem(case, baseline, [], "under the plain schedule")
+    seen = {_hit_order(baseline)}
+    length = max(1, len(baseline.trace))
+    drawn_schedules = islice(delay_schedules.schedules(seed, length), schedules - 1)
+    for number, choices in enumerate(drawn_schedules, 1):
         trial = run(choices)
-        seen.add(_order(trial))
+        seen.add(_hit_order(trial))
         if trial.problem is not None:
             name = f"schedule {number} of seed {seed!r}"
-            best, story = _shorten(run, trial, choices)
-            _tell(subject, run(best), best, f"under {name}, {story}")
-    return Exploration(schedules, len(seen), len(plain.trace), seed)
+            shortest, how_found = _shrink_schedule(run, trial, choices)
+            _raise_problem(case, run(shortest), shortest, f"under {name}, {how_found}")
+    return Exploration(schedules, len(seen), len(baseline.trace), seed)
 
 
 def replay(
@@ -225,7 +225,7 @@ def replay(
     check: Callable[[TestResult[StateT]], object],
     *,
     choices: Sequence[int],
-    failpoints: Collection[Seam] = USERS,
+    failpoints: Collection[Seam] = USER_CODE_SEAMS,
     backend: Backend = "trio",
     **options: Any,
 ) -> TestResult[StateT]:
@@ -244,40 +244,45 @@ def replay(
     Raises:
         ScheduleFailure: the check failed or the run raised.
     """
-    subject = subject_of(
+    case = prepare_case(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    trial = _trial(subject, failpoints, choices)
-    _tell(subject, trial, choices, "under this schedule")
+    trial = _trial(case, failpoints, choices)
+    _raise_problem(case, trial, choices, "under this schedule")
     assert trial.result is not None
     return trial.result
 
 
-def _order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
-    return tuple((it.seam, it.run, it.who) for it in trial.trace)
+def _hit_order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
+    return tuple((hit.seam, hit.run, hit.who) for hit in trial.trace)
 
 
-def _shorten(
+def _shrink_schedule(
     run: Callable[[Sequence[int]], _Trial], trial: _Trial, choices: list[int]
 ) -> tuple[list[int], str]:
     """Return the shortest schedule that fails in the same way, and how it was found."""
-    kind, tries = type(trial.problem), 0
+    problem_type, tries = type(trial.problem), 0
 
-    def fails(fewer: list[int]) -> bool:
+    def fails(choices: list[int]) -> bool:
         nonlocal tries
         tries += 1
-        return type(run(fewer).problem) is kind
+        return type(run(choices).problem) is problem_type
 
-    best = holds.shorten(choices, fails, budget=300)
-    held, left = sum(map(bool, choices)), sum(map(bool, best))
-    holding = f"{held} hold{'s' if held > 1 else ''}"
-    return best, f"shortened from {holding} to {left} in {tries} more runs"
+    shortest = delay_schedules.shrink(choices, fails, budget=300)
+    delays_before, delays_left = sum(map(bool, choices)), sum(map(bool, shortest))
+    delays_text = f"{delays_before} hold{'s' if delays_before > 1 else ''}"
+    return (
+        shortest,
+        f"shortened from {delays_text} to {delays_left} in {tries} more runs",
+    )
 
 
-def _tell(subject: Subject, trial: _Trial, choices: Sequence[int], when: str) -> None:
+def _raise_problem(
+    case: RunCase, trial: _Trial, choices: Sequence[int], when: str
+) -> None:
     """Raise what a trial found, if it found something."""
     if trial.problem is None:
         return
     problem = f"{type(trial.problem).__name__}: {trial.problem}".strip()
-    report = f"It failed {when}, on {subject.backend}:\n{lines(trial.trace)}"
+    report = f"It failed {when}, on {case.backend}:\n{format_trace(trial.trace)}"
     raise ScheduleFailure(problem, choices, report) from trial.problem

@@ -39,7 +39,7 @@ class Role(Enum):
     RESOURCE = "resource"
 
 
-_OF_A_PIPE = frozenset({Role.STARTUP, Role.SHUTDOWN, Role.ON_ERROR})
+_PIPE_ROLES = frozenset({Role.STARTUP, Role.SHUTDOWN, Role.ON_ERROR})
 """Roles a pipe has once: their place is that of the pipe."""
 
 
@@ -54,23 +54,25 @@ class Replacements:
     inline: bool = False
     """Whether synchronous steps stay on the event loop whatever their placement."""
 
-    def get(self, role: Role, place: str) -> Callable[..., Any] | None:
+    def get(self, role: Role, path: str) -> Callable[..., Any] | None:
         """Return what is called instead of a function, if anything is."""
-        return self.functions.get((role, place))
+        return self.functions.get((role, path))
 
-    def under(self, owner: str) -> Replacements:
+    def for_sub_pipeline(self, owner: str) -> Replacements:
         """Return the replacements inside one sub-pipeline, by their places there."""
         inner = {
-            (role, place[len(owner) + 1 :]): func
-            for (role, place), func in self.functions.items()
-            if place.startswith(f"{owner}:") or (place == owner and role in _OF_A_PIPE)
+            (role, path[len(owner) + 1 :]): func
+            for (role, path), func in self.functions.items()
+            if path.startswith(f"{owner}:") or (path == owner and role in _PIPE_ROLES)
         }
         return attrs.evolve(self, functions=inner)
 
 
-def overlay(pipe: Pipe[Any, Any], changes: Replacements) -> Pipe[Any, Any]:
+def apply_replacements(
+    pipe: Pipe[Any, Any], replacements: Replacements
+) -> Pipe[Any, Any]:
     """Return a copy of a pipe and of its sub-pipelines with functions replaced."""
-    return _Copier().copy(pipe, changes)
+    return _Copier().copy(pipe, replacements)
 
 
 @attrs.define
@@ -79,44 +81,52 @@ class _Copier:
 
     unchanged: dict[int, Pipe[Any, Any]] = attrs.field(factory=dict)
 
-    def copy(self, pipe: Pipe[Any, Any], changes: Replacements) -> Pipe[Any, Any]:
-        if not changes.functions and id(pipe) in self.unchanged:
+    def copy(self, pipe: Pipe[Any, Any], replacements: Replacements) -> Pipe[Any, Any]:
+        if not replacements.functions and id(pipe) in self.unchanged:
             return self.unchanged[id(pipe)]
-        persist = pipe.persist and changes.persist
-        twin = pipe.with_registry(pipe.registry, persist=persist)
-        if not changes.functions:
-            self.unchanged[id(pipe)] = twin
-        twin.registry = self._definition(pipe.registry, changes)
-        return twin
+        persist = pipe.persist and replacements.persist
+        copied = pipe.with_registry(pipe.registry, persist=persist)
+        if not replacements.functions:
+            self.unchanged[id(pipe)] = copied
+        copied.registry = self._copy_definition(pipe.registry, replacements)
+        return copied
 
-    def _definition(self, registry: Registry, changes: Replacements) -> Registry:
+    def _copy_definition(
+        self, registry: Registry, replacements: Replacements
+    ) -> Registry:
         steps = {
-            name: self._step(step, changes) for name, step in registry.steps.items()
+            name: self._copy_step(step, replacements)
+            for name, step in registry.steps.items()
         }
         handler = registry.error_hook
         return attrs.evolve(
             registry,
             steps=steps,
-            startup_hooks=_hooks(registry.startup_hooks, changes, Role.STARTUP),
-            shutdown_hooks=_hooks(registry.shutdown_hooks, changes, Role.SHUTDOWN),
-            error_hook=handler and _hook(handler, changes.get(Role.ON_ERROR, "")),
+            startup_hooks=_replace_hooks(
+                registry.startup_hooks, replacements, Role.STARTUP
+            ),
+            shutdown_hooks=_replace_hooks(
+                registry.shutdown_hooks, replacements, Role.SHUTDOWN
+            ),
+            error_hook=handler
+            and _replace_hook(handler, replacements.get(Role.ON_ERROR, "")),
             resources={
-                name: _resource(one, changes.get(Role.RESOURCE, name))
-                for name, one in registry.resources.items()
+                name: _replace_resource(resource, replacements.get(Role.RESOURCE, name))
+                for name, resource in registry.resources.items()
             },
         )
 
-    def _step(self, step: StepDef, changes: Replacements) -> StepDef:
-        func = changes.get(Role.STEP, step.name)
+    def _copy_step(self, step: StepDef, replacements: Replacements) -> StepDef:
+        func = replacements.get(Role.STEP, step.name)
         options = step.options
         handler = options.on_error
         if handler is not None:
-            handler = _hook(handler, changes.get(Role.HANDLER, step.name))
-        placement = None if func or changes.inline else options.placement
+            handler = _replace_hook(handler, replacements.get(Role.HANDLER, step.name))
+        placement = None if func or replacements.inline else options.placement
         child = step.child
         if isinstance(child, Pipe):
-            twin = override_of(child) or child
-            child = self.copy(twin, changes.under(step.name))
+            copied = override_of(child) or child
+            child = self.copy(copied, replacements.for_sub_pipeline(step.name))
         return attrs.evolve(
             step,
             func=func or step.func,
@@ -125,21 +135,27 @@ class _Copier:
         )
 
 
-def _hooks(
-    hooks: tuple[HookSpec, ...], changes: Replacements, role: Role
+def _replace_hooks(
+    hooks: tuple[HookSpec, ...], replacements: Replacements, role: Role
 ) -> tuple[HookSpec, ...]:
-    return tuple(_hook(hook, changes.get(role, "")) for hook in hooks)
+    return tuple(_replace_hook(hook, replacements.get(role, "")) for hook in hooks)
 
 
-def _hook(hook: HookSpec, func: Callable[..., Any] | None) -> HookSpec:
+def _replace_hook(hook: HookSpec, func: Callable[..., Any] | None) -> HookSpec:
     return hook if func is None else replace(hook, func=func)
 
 
-def _resource(one: ResourceDef, func: Callable[..., Any] | None) -> ResourceDef:
-    return one if func is None else attrs.evolve(one, func=func, parameter_types={})
+def _replace_resource(
+    resource: ResourceDef, func: Callable[..., Any] | None
+) -> ResourceDef:
+    return (
+        resource
+        if func is None
+        else attrs.evolve(resource, func=func, parameter_types={})
+    )
 
 
-def places(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:
+def steps_by_path(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:
     """Return every step by its place, those inside sub-pipelines included.
 
     Args:
@@ -150,8 +166,8 @@ def places(pipe: Pipe[Any, Any], depth: int = 3) -> dict[str, StepDef]:
     found: dict[str, StepDef] = dict(pipe.registry.steps)
     for name, step in pipe.registry.steps.items():
         if isinstance(step.child, Pipe) and depth:
-            inner = places(step.child, depth - 1)
-            found.update({f"{name}:{place}": it for place, it in inner.items()})
+            inner = steps_by_path(step.child, depth - 1)
+            found.update({f"{name}:{path}": step for path, step in inner.items()})
     return found
 
 
@@ -177,7 +193,7 @@ class TestPipe(Generic[StateT, ContextT]):
         self._persist = persist
         self._mocks: dict[tuple[Role, str], Callable[..., Any]] = {}
         self._outer: Override | None = active_overrides.get().get(pipe)
-        self._is_standing = False
+        self._is_active = False
 
     # -- replacing functions
 
@@ -200,7 +216,7 @@ class TestPipe(Generic[StateT, ContextT]):
         """
         step = self._find(step_name)
         mock = _mock(step.func, return_value, side_effect)
-        return self._put(Role.STEP, step_name, mock)
+        return self._register(Role.STEP, step_name, mock)
 
     def mock_handler(
         self, step_name: str, return_value: Any = None, side_effect: Effect = None
@@ -215,7 +231,7 @@ class TestPipe(Generic[StateT, ContextT]):
             msg = f"Step '{step_name}' has no on_error to mock; give it one first."
             raise ValueError(msg)
         mock = _mock(handler.func, return_value, side_effect)
-        return self._put(Role.HANDLER, step_name, mock)
+        return self._register(Role.HANDLER, step_name, mock)
 
     def mock_startup(
         self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
@@ -228,7 +244,7 @@ class TestPipe(Generic[StateT, ContextT]):
             of: the sub step whose pipe is meant, instead of the pipe under test.
         """
         mock = _mock("startup", return_value, side_effect)
-        return self._put(Role.STARTUP, self._owner(of), mock)
+        return self._register(Role.STARTUP, self._owner(of), mock)
 
     def mock_shutdown(
         self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
@@ -238,7 +254,7 @@ class TestPipe(Generic[StateT, ContextT]):
         Arguments as for ``mock_startup``.
         """
         mock = _mock("shutdown", return_value, side_effect)
-        return self._put(Role.SHUTDOWN, self._owner(of), mock)
+        return self._register(Role.SHUTDOWN, self._owner(of), mock)
 
     def mock_on_error(
         self, return_value: Any = None, side_effect: Effect = None, *, of: str = ""
@@ -256,7 +272,7 @@ class TestPipe(Generic[StateT, ContextT]):
             msg = "The pipe has no error handler to mock; register one first."
             raise ValueError(msg)
         mock = _mock(hook.func, return_value, side_effect)
-        return self._put(Role.ON_ERROR, self._owner(of), mock)
+        return self._register(Role.ON_ERROR, self._owner(of), mock)
 
     def mock_resource(self, name: str, value: Any, *, of: str = "") -> None:
         """Give everybody a value instead of opening a resource; what it needs stays shut.
@@ -277,10 +293,10 @@ class TestPipe(Generic[StateT, ContextT]):
             )
             raise ValueError(msg)
 
-        async def opened() -> AsyncGenerator[Any]:
+        async def resource_factory() -> AsyncGenerator[Any]:
             yield value
 
-        self._mocks[Role.RESOURCE, f"{of}:{name}" if of else name] = opened
+        self._mocks[Role.RESOURCE, f"{of}:{name}" if of else name] = resource_factory
 
     def restore(self) -> None:
         """Take every mock of this harness back; it may be called again."""
@@ -313,18 +329,22 @@ class TestPipe(Generic[StateT, ContextT]):
             inline: keep synchronous steps on the event loop whatever their placement.
         """
         base = (self._outer and self._outer()) or self.pipe
-        return overlay(base, Replacements(dict(self._mocks), self._persist, inline))
+        return apply_replacements(
+            base, Replacements(dict(self._mocks), self._persist, inline)
+        )
 
     def __enter__(self) -> Self:
         """Stand in for the pipe wherever it is run from this context."""
-        self._is_standing = True
-        active_overrides.set({**active_overrides.get(), self.pipe: self._stand_in})
+        self._is_active = True
+        active_overrides.set(
+            {**active_overrides.get(), self.pipe: self._current_override}
+        )
         return self
 
-    def _stand_in(self) -> Pipe[StateT, ContextT] | None:
+    def _current_override(self) -> Pipe[StateT, ContextT] | None:
         # Asked and not only listed: a fixture may be left in another context than it
         # was entered in, and then cannot take itself off the list.
-        if self._is_standing:
+        if self._is_active:
             return self.overlaid()
         return self._outer() if self._outer is not None else None
 
@@ -336,28 +356,28 @@ class TestPipe(Generic[StateT, ContextT]):
     ) -> None:
         """Take the mocks back and let the pipe, or an outer harness, stand again."""
         self.restore()
-        self._is_standing = False
+        self._is_active = False
         others = {
-            p: it for p, it in active_overrides.get().items() if p is not self.pipe
+            p: override
+            for p, override in active_overrides.get().items()
+            if p is not self.pipe
         }
         if self._outer is not None:
             others[self.pipe] = self._outer
         active_overrides.set(others)
 
     def __repr__(self) -> str:
-        names = ", ".join(
-            f"{role.value} {place}".strip() for role, place in self._mocks
-        )
+        names = ", ".join(f"{role.value} {path}".strip() for role, path in self._mocks)
         return f"<TestPipe of {self.pipe!r}, mocked: {names or 'nothing'}>"
 
     # -- inside
 
-    def _find(self, place: str) -> StepDef:
-        known = places(self.pipe)
-        if place not in known:
-            msg = f"Cannot mock unknown step '{place}'.{did_you_mean(place, known)}"
+    def _find(self, path: str) -> StepDef:
+        known = steps_by_path(self.pipe)
+        if path not in known:
+            msg = f"Cannot mock unknown step '{path}'.{did_you_mean(path, known)}"
             raise ValueError(msg)
-        return known[place]
+        return known[path]
 
     def _owner(self, of: str) -> str:
         if of and not isinstance(self._find(of).child, Pipe):
@@ -365,8 +385,8 @@ class TestPipe(Generic[StateT, ContextT]):
             raise ValueError(msg)
         return of
 
-    def _put(self, role: Role, place: str, mock: AsyncMock) -> AsyncMock:
-        self._mocks[role, place] = mock
+    def _register(self, role: Role, path: str, mock: AsyncMock) -> AsyncMock:
+        self._mocks[role, path] = mock
         return mock
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from .schedules import HOLDS
+from .schedules import DELAYS
 
 
 def schedules(most: int = 60) -> st.SearchStrategy[list[int]]:
@@ -20,4 +20,4 @@ def schedules(most: int = 60) -> st.SearchStrategy[list[int]]:
     Args:
         most: seams at which something may happen; the run goes on plainly after them.
     """
-    return st.lists(st.integers(0, len(HOLDS) - 1), max_size=most)
+    return st.lists(st.integers(0, len(DELAYS) - 1), max_size=most)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sniffio
 
-from . import _asyncio_clock as on_asyncio, _trio_clock as on_trio
+from . import _asyncio_clock, _trio_clock
 
 
 @contextmanager
@@ -19,12 +19,12 @@ def nothing_left() -> Generator[None]:
     """
     before = tasks_of_loop()
     yield
-    left = [name for task, name in tasks_of_loop().items() if task not in before]
-    assert not left, f"tasks are left: {', '.join(sorted(left))}"
+    leaked = [name for task, name in tasks_of_loop().items() if task not in before]
+    assert not leaked, f"tasks are left: {', '.join(sorted(leaked))}"
 
 
 def tasks_of_loop() -> dict[object, str]:
     """Return all tasks of the current event loop, system tasks included, and their names."""
     if sniffio.current_async_library() == "trio":
-        return on_trio.tasks_of_loop()
-    return on_asyncio.tasks_of_loop()
+        return _trio_clock.tasks_of_loop()
+    return _asyncio_clock.tasks_of_loop()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MARKER = "virtual_time"
 LOOPS = ("asyncio", "trio")
-OTHERS = {
+CONFLICTING_MARKERS = {
     "asyncio": "pytest-asyncio's loop has real time",
     "trio": "pytest-trio has its own fixture for it, autojump_clock",
 }
@@ -82,8 +82,8 @@ def pytest_pycollect_makeitem(
     """See to it that a marked coroutine test is run by somebody."""
     if not collector.istestfunction(obj, name) or not _is_coroutine(obj):
         return
-    markers = _markers(collector, obj)
-    if MARKER in markers and not _is_anyios(collector.config, markers):
+    markers = _marker_names(collector, obj)
+    if MARKER in markers and not _runs_with_anyio(collector.config, markers):
         pytest.mark.usefixtures("virtual_loop")(obj)
 
 
@@ -97,23 +97,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "anyio_backend" in metafunc.fixturenames:
         from .virtual_clock import virtual_time  # noqa: PLC0415 - see above
 
-        chosen = pytest.mark.parametrize(
+        parametrize = pytest.mark.parametrize(
             "anyio_backend",
             [tuple(virtual_time(loop).values()) for loop in loops],
             ids=[f"{loop}-virtual" for loop in loops],
             scope="module",  # as that of the fixture, which others build on
         )
-        metafunc.definition.add_marker(chosen)
+        metafunc.definition.add_marker(parametrize)
     elif "loop_backend" in metafunc.fixturenames and marker.args:
-        chosen = pytest.mark.parametrize("loop_backend", loops)
-        metafunc.definition.add_marker(chosen)
+        parametrize = pytest.mark.parametrize("loop_backend", loops)
+        metafunc.definition.add_marker(parametrize)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a marked test that another plugin runs in real time."""
     if item.get_closest_marker(MARKER) is None:
         return
-    for name, reason in OTHERS.items():
+    for name, reason in CONFLICTING_MARKERS.items():
         if item.get_closest_marker(name) is not None:
             pytest.fail(
                 f"virtual_time does not go with the marker {name}: {reason}. "
@@ -134,7 +134,7 @@ def pytest_pyfunc_call(
     test = pyfuncitem.obj
     try:
         if "anyio_backend" not in pyfuncitem.fixturenames:
-            _run_here(pyfuncitem)
+            _run_in_loop(pyfuncitem)
         elif iscoroutinefunction(test):
             pyfuncitem.obj = _watched(test)
         return (yield)
@@ -142,7 +142,7 @@ def pytest_pyfunc_call(
         pyfuncitem.obj = test
 
 
-def _run_here(item: pytest.Function) -> None:
+def _run_in_loop(item: pytest.Function) -> None:
     """Put plain functions in place of coroutine functions."""
     loop: Any = item.funcargs["virtual_loop"]
     test: Any = item.obj
@@ -179,12 +179,12 @@ def _is_coroutine(test: Any) -> bool:
     return iscoroutinefunction(getattr(inner, "__wrapped__", inner))
 
 
-def _markers(collector: pytest.Module | pytest.Class, obj: object) -> set[str]:
+def _marker_names(collector: pytest.Module | pytest.Class, obj: object) -> set[str]:
     own = {marker.name for marker in getattr(obj, "pytestmark", ())}
     return own | {marker.name for marker in collector.iter_markers()}
 
 
-def _is_anyios(config: pytest.Config, markers: set[str]) -> bool:
+def _runs_with_anyio(config: pytest.Config, markers: set[str]) -> bool:
     try:
         mode = config.getini("anyio_mode")
     except (KeyError, ValueError):

@@ -22,7 +22,7 @@ from .._util.failpoints import FailpointHandler, Seam
 
 
 @attrs.frozen
-class Hold:
+class Delay:
     """How long a task is held up."""
 
     turns: int = 0
@@ -36,13 +36,13 @@ class Hold:
         return f"{self.turns} turn{'s' if self.turns > 1 else ''}"
 
 
-HOLDS = (
-    Hold(),
-    Hold(turns=1),
-    Hold(turns=3),
-    Hold(seconds=0.001),
-    Hold(seconds=0.1),
-    Hold(seconds=1.0),
+DELAYS = (
+    Delay(),
+    Delay(turns=1),
+    Delay(turns=3),
+    Delay(seconds=0.001),
+    Delay(seconds=0.1),
+    Delay(seconds=1.0),
 )
 """What a choice means, by its number; 0 is to go on."""
 
@@ -56,21 +56,21 @@ def schedules(seed: object, length: int) -> Iterator[list[int]]:
     some need everything to be late.
     """
     random = Random(str(seed))
-    for single in _singles(random, length):
+    for single in _single_delays(random, length):
         yield single
         yield draw(random, length)
     while True:
         yield draw(random, length)
 
 
-_STRENGTHS = (5, 3, 2, 4, 1)
+_DELAY_ORDER = (5, 3, 2, 4, 1)
 """All holds, in the order in which they are tried alone: the long, then the short."""
 
 
-def _singles(random: Random, length: int) -> Iterator[list[int]]:
-    for strength in _STRENGTHS:
-        for place in random.sample(range(length), length):
-            yield [0] * place + [strength]
+def _single_delays(random: Random, length: int) -> Iterator[list[int]]:
+    for delay in _DELAY_ORDER:
+        for position in random.sample(range(length), length):
+            yield [0] * position + [delay]
 
 
 def draw(random: Random, length: int) -> list[int]:
@@ -79,7 +79,7 @@ def draw(random: Random, length: int) -> list[int]:
     match random.randrange(3):
         case 0:
             for _ in range(2 + random.randrange(2)):
-                choices[random.randrange(length)] = random.randrange(1, len(HOLDS))
+                choices[random.randrange(length)] = random.randrange(1, len(DELAYS))
             return choices
         case 1:
             return [random.choice((0, 0, 1, 2)) for _ in choices]
@@ -87,7 +87,7 @@ def draw(random: Random, length: int) -> list[int]:
             return [random.choice((0, 0, 0, 3, 4, 5)) for _ in choices]
 
 
-def shorten(
+def shrink(
     choices: Sequence[int], fails: Callable[[list[int]], bool], budget: int
 ) -> list[int]:
     """Take holds away, then weaken the rest, as long as it still fails.
@@ -97,27 +97,27 @@ def shorten(
         fails: tries another one.
         budget: tries at most.
     """
-    shrinking = _Shrinking(_trimmed(choices), fails, budget)
-    shrinking.remove()
-    shrinking.replace_by_one()
-    shrinking.weaken()
-    return shrinking.best
+    shrinker = _Shrinker(_without_trailing_zeros(choices), fails, budget)
+    shrinker.remove()
+    shrinker.replace_by_one()
+    shrinker.weaken()
+    return shrinker.best
 
 
-def _trimmed(choices: Sequence[int]) -> list[int]:
+def _without_trailing_zeros(choices: Sequence[int]) -> list[int]:
     """Leave out what says at the end that nothing happens; so does the end."""
-    held = [at for at, choice in enumerate(choices, 1) if choice]
-    return list(choices[: held[-1]]) if held else []
+    delayed = [position for position, choice in enumerate(choices, 1) if choice]
+    return list(choices[: delayed[-1]]) if delayed else []
 
 
 @attrs.define
-class _Shrinking:
+class _Shrinker:
     best: list[int]
     fails: Callable[[list[int]], bool]
     budget: int
 
     def attempt(self, choices: list[int]) -> bool:
-        choices = _trimmed(choices)
+        choices = _without_trailing_zeros(choices)
         if self.budget <= 0 or choices == self.best:
             return False
         self.budget -= 1
@@ -128,41 +128,48 @@ class _Shrinking:
 
     def remove(self) -> None:
         """Delta debugging: drop halves, quarters, ... of the holds."""
-        size = max(1, len(self._held()) // 2)
+        size = max(1, len(self._delayed_positions()) // 2)
         while size:
-            held, start = self._held(), 0
-            while start < len(held):
-                gone = set(held[start : start + size])
-                fewer = [0 if at in gone else c for at, c in enumerate(self.best)]
+            delayed, start = self._delayed_positions(), 0
+            while start < len(delayed):
+                removed = set(delayed[start : start + size])
+                fewer = [
+                    0 if position in removed else c
+                    for position, c in enumerate(self.best)
+                ]
                 if self.attempt(fewer):
-                    held = self._held()
+                    delayed = self._delayed_positions()
                 else:
                     start += size
             size //= 2
 
     def replace_by_one(self) -> None:
         """Try a single hold anywhere: two that only make up for each other hide it."""
-        held = self._held()
-        if len(held) < 2:
+        delayed = self._delayed_positions()
+        if len(delayed) < 2:
             return
-        for hold in sorted({self.best[at] for at in held}, reverse=True):
-            for at in range(len(self.best)):
-                if self.attempt([0] * at + [hold]):
+        for delay in sorted(
+            {self.best[position] for position in delayed}, reverse=True
+        ):
+            for position in range(len(self.best)):
+                if self.attempt([0] * position + [delay]):
                     return
 
     def weaken(self) -> None:
         """Replace each hold by the shortest that does."""
-        for at in self._held():
-            for weaker in range(1, self.best[at]):
-                if self.attempt([*self.best[:at], weaker, *self.best[at + 1 :]]):
+        for position in self._delayed_positions():
+            for weaker in range(1, self.best[position]):
+                if self.attempt(
+                    [*self.best[:position], weaker, *self.best[position + 1 :]]
+                ):
                     break
 
-    def _held(self) -> list[int]:
-        return [at for at, choice in enumerate(self.best) if choice]
+    def _delayed_positions(self) -> list[int]:
+        return [position for position, choice in enumerate(self.best) if choice]
 
 
 @contextmanager
-def at_seams(there: FailpointHandler) -> Generator[None]:
+def at_seams(handlers: FailpointHandler) -> Generator[None]:
     """Let something stand at the engine's seams for a while, in all loops.
 
     Raises:
@@ -171,7 +178,7 @@ def at_seams(there: FailpointHandler) -> Generator[None]:
     if failpoints.active is not None:
         msg = "Something stands at the seams already; explore one thing at a time."
         raise RuntimeError(msg)
-    failpoints.active = there
+    failpoints.active = handlers
     try:
         yield
     finally:
@@ -179,7 +186,7 @@ def at_seams(there: FailpointHandler) -> Generator[None]:
 
 
 @attrs.frozen
-class Crossing:
+class FailpointHit:
     """A seam that was crossed."""
 
     time: float
@@ -190,16 +197,16 @@ class Crossing:
     """The run, numbered in the order of appearance from 1; 0 for none."""
     who: str
     """The step, hook or observer."""
-    hold: Hold
+    delay: Delay
     """What happened there."""
 
     def __str__(self) -> str:
-        held = f"   held for {self.hold}" if self.hold != HOLDS[0] else ""
+        delayed = f"   held for {self.delay}" if self.delay != DELAYS[0] else ""
         run = f"  (run {self.run})" if self.run > 1 else ""
-        return f"{self.time:10.3f}  {self.seam.value:8}  {self.who}{run}{held}"
+        return f"{self.time:10.3f}  {self.seam.value:8}  {self.who}{run}{delayed}"
 
 
-USERS = frozenset(
+USER_CODE_SEAMS = frozenset(
     {
         Seam.TAKE,
         Seam.CALL,
@@ -221,29 +228,29 @@ class Schedule:
     """Holds tasks up as a list of choices says, and keeps a trace."""
 
     choices: Sequence[int]
-    """What happens at each crossing, by the numbers of ``HOLDS``."""
-    where: Collection[Seam] = USERS
+    """What happens at each crossing, by the numbers of ``DELAYS``."""
+    where: Collection[Seam] = USER_CODE_SEAMS
     """The seams that take a choice; the others are passed."""
-    trace: list[Crossing] = attrs.field(factory=list, init=False)
+    trace: list[FailpointHit] = attrs.field(factory=list, init=False)
     """What was crossed, in order."""
-    _left: Iterator[int] = attrs.field(init=False)
+    _remaining: Iterator[int] = attrs.field(init=False)
     _runs: dict[str, int] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._left = iter(self.choices)
+        self._remaining = iter(self.choices)
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
         """Hold the task up, shielded, as the next choice says."""
         if seam not in self.where:
             return
-        hold = HOLDS[next(self._left, 0)]
+        delay = DELAYS[next(self._remaining, 0)]
         run = self._runs.setdefault(run_id, len(self._runs) + 1) if run_id else 0
-        self.trace.append(Crossing(anyio.current_time(), seam, run, who, hold))
-        for _ in range(hold.turns):
+        self.trace.append(FailpointHit(anyio.current_time(), seam, run, who, delay))
+        for _ in range(delay.turns):
             await cancel_shielded_checkpoint()
-        if hold.seconds:
+        if delay.seconds:
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(hold.seconds)
+                await anyio.sleep(delay.seconds)
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
         """Let it pass: nobody can wait here."""
@@ -275,15 +282,15 @@ class Fault:
             raise self.error
 
 
-def lines(trace: Iterable[Crossing], most: int = 80) -> str:
+def format_trace(trace: Iterable[FailpointHit], max_lines: int = 80) -> str:
     """Return a trace as text; of a long one, the part around its holds."""
-    crossings = list(trace)
-    held = [at for at, it in enumerate(crossings) if it.hold != HOLDS[0]]
-    first = max(0, (held[0] if held else len(crossings)) - most // 2)
-    shown = crossings[first : first + most]
-    text = [f"    {crossing}" for crossing in shown]
+    hits = list(trace)
+    delayed = [position for position, hit in enumerate(hits) if hit.delay != DELAYS[0]]
+    first = max(0, (delayed[0] if delayed else len(hits)) - max_lines // 2)
+    shown = hits[first : first + max_lines]
+    text = [f"    {hit}" for hit in shown]
     if first:
         text.insert(0, f"    ... {first} before")
-    if first + most < len(crossings):
-        text.append(f"    ... {len(crossings) - first - most} after")
+    if first + max_lines < len(hits):
+        text.append(f"    ... {len(hits) - first - max_lines} after")
     return "\n".join(text)

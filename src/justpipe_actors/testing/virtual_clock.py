@@ -25,11 +25,11 @@ import attrs
 import trio.testing
 
 from . import (
-    _asyncio_clock as on_asyncio,
-    _trio_clock as on_trio,
-    deadlocks as watching,
+    _asyncio_clock,
+    _trio_clock,
+    deadlocks,
 )
-from .deadlocks import Watch, watched
+from .deadlocks import DeadlockDetector, watched
 
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class BackendOptions(TypedDict):
 
 
 def virtual_time(
-    backend: Backend | str = "trio", *, horizon: float = watching.YEAR
+    backend: Backend | str = "trio", *, horizon: float = deadlocks.YEAR
 ) -> BackendOptions:
     """Return the arguments that make ``anyio.run`` use a clock that jumps.
 
@@ -63,32 +63,36 @@ def virtual_time(
     Raises:
         ValueError: there is no such backend.
     """
-    return counted_time(backend, Watch(horizon), None)
+    return virtual_time_with_steps(backend, DeadlockDetector(horizon), None)
 
 
-def counted_time(
-    backend: Backend | str, watch: Watch, on_step: Callable[[], None] | None
+def virtual_time_with_steps(
+    backend: Backend | str,
+    detector: DeadlockDetector,
+    on_step: Callable[[], None] | None,
 ) -> BackendOptions:
     """Return the options of a clock that jumps and of a loop that tells its steps.
 
     Args:
         backend: ``"asyncio"`` or ``"trio"``.
-        watch: notices a standstill.
+        detector: notices a standstill.
         on_step: called before every step of a task, or every callback on asyncio.
 
     Raises:
         ValueError: there is no such backend.
     """
     if backend == "asyncio":
-        options = {"loop_factory": lambda: on_asyncio.JumpingLoop(watch, on_step)}
+        options = {
+            "loop_factory": lambda: _asyncio_clock.AutojumpLoop(detector, on_step)
+        }
         return {"backend": "asyncio", "backend_options": options}
     if backend != "trio":
         msg = f"There is no backend {backend!r}; use 'asyncio' or 'trio'."
         raise ValueError(msg)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    watcher = on_trio.JumpingInstrument(clock, watch, on_step)
-    trios: dict[str, Any] = {"clock": clock, "instruments": [watcher]}
-    return {"backend": "trio", "backend_options": trios}
+    instrument = _trio_clock.AutojumpInstrument(clock, detector, on_step)
+    trio_options: dict[str, Any] = {"clock": clock, "instruments": [instrument]}
+    return {"backend": "trio", "backend_options": trio_options}
 
 
 @attrs.frozen

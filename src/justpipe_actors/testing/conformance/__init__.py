@@ -13,13 +13,18 @@ from collections.abc import Callable
 from ...abc import StorageBackend
 from .journals import JOURNAL_CHECKS, check_journal
 from .placements import PLACEMENT_CHECKS, check_placement
-from .run_lifecycle import LIVING
+from .run_lifecycle import RUN_LIFECYCLE_CHECKS
 from .samples import Check
-from .store_reads import READING
-from .store_writes import CHUNKS, WRITING
+from .store_reads import READ_CHECKS
+from .store_writes import CHUNK_CHECKS, WRITE_CHECKS
 
 
-STORE_CHECKS: tuple[Check, ...] = (*WRITING, *READING, *LIVING, *CHUNKS)
+STORE_CHECKS: tuple[Check, ...] = (
+    *WRITE_CHECKS,
+    *READ_CHECKS,
+    *RUN_LIFECYCLE_CHECKS,
+    *CHUNK_CHECKS,
+)
 
 
 def check_storage(factory: Callable[[], StorageBackend]) -> None:

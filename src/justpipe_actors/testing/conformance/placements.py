@@ -21,10 +21,10 @@ from ...pipe import Pipe
 Check = Callable[[Placement], Awaitable[None]]
 """A claim about placements, given a new one."""
 
-PATIENCE = 10.0
+STUCK_AFTER = 10.0
 """Seconds after which a placement counts as stuck."""
 
-_RUN = ContextVar("justpipe_actors_conformance", default="nobody's")
+_CONTEXT_VALUE = ContextVar("justpipe_actors_conformance", default="nobody's")
 
 
 async def check_placement(factory: Callable[[], Placement]) -> None:
@@ -40,7 +40,7 @@ async def check_placement(factory: Callable[[], Placement]) -> None:
     """
     for check in PLACEMENT_CHECKS:
         try:
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(STUCK_AFTER):
                 await check(factory())
         except Exception as error:
             error.add_note(f"{getattr(check, '__name__', check)}: {check.__doc__}")
@@ -81,11 +81,11 @@ async def an_exception_comes_back(placement: Placement) -> None:
 
 async def context_variables_go_along(placement: Placement) -> None:
     """The call sees the context variables of whoever asked for it."""
-    reset = _RUN.set("mine")
+    reset = _CONTEXT_VALUE.set("mine")
     try:
-        assert await placement.run_sync(_RUN.get) == "mine"
+        assert await placement.run_sync(_CONTEXT_VALUE.get) == "mine"
     finally:
-        _RUN.reset(reset)
+        _CONTEXT_VALUE.reset(reset)
 
 
 async def calls_do_not_mix(placement: Placement) -> None:
@@ -105,19 +105,19 @@ async def nothing_is_seen_after_a_cancellation(placement: Placement) -> None:
     """When the waiting task has gone on, its call has ended and left its marks."""
     if await placement.run_sync(threading.get_ident) == threading.get_ident():
         return  # nothing can cancel what holds the loop
-    begun, go = threading.Event(), threading.Event()
+    started, may_finish = threading.Event(), threading.Event()
     log: list[str] = []
 
     def work() -> None:
-        begun.set()
-        go.wait(PATIENCE)
+        started.set()
+        may_finish.wait(STUCK_AFTER)
         log.append("the call")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(placement.run_sync, work)
-        await anyio.to_thread.run_sync(begun.wait, PATIENCE)
+        await anyio.to_thread.run_sync(started.wait, STUCK_AFTER)
         tasks.cancel_scope.cancel()
-        go.set()
+        may_finish.set()
     log.append("whoever waited")
     assert log in (["the call", "whoever waited"], ["whoever waited"])
     before = list(log)

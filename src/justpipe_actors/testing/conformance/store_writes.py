@@ -10,7 +10,16 @@ from datetime import UTC, datetime, timedelta
 from ...abc import ChunkStore, StorageBackend
 from ...events import EventType
 from ...records import EventChunk, RunQuery, StoredEvent
-from .samples import DAWN, FAILED, Check, a_run, a_running_run, names, seqs, text_of
+from .samples import (
+    FAILED,
+    START_TIME,
+    Check,
+    event_text,
+    make_run,
+    make_running_run,
+    run_ids,
+    seqs,
+)
 
 
 def it_is_a_backend(store: StorageBackend) -> None:
@@ -33,9 +42,9 @@ def an_empty_store_answers(store: StorageBackend) -> None:
     assert store.mark_abandoned() == 0
 
 
-def a_run_comes_back_whole(store: StorageBackend) -> None:
+def a_record_is_stored_completely(store: StorageBackend) -> None:
     """Every field of a record is what it was."""
-    run = a_run(
+    run = make_run(
         "whole",
         status=FAILED,
         error_message="böse 😀",
@@ -46,16 +55,18 @@ def a_run_comes_back_whole(store: StorageBackend) -> None:
         owner="host/boot/1/2",
         lost_events=3,
     )
-    store.save_run(run, [text_of(1)])
+    store.save_run(run, [event_text(1)])
 
     assert store.get_run("whole") == run
     assert store.list_runs() == [run]
 
 
-def half_a_character_is_no_obstacle(store: StorageBackend) -> None:
+def surrogate_halves_are_stored(store: StorageBackend) -> None:
     """A text with half a surrogate pair is stored, if not to the letter."""
-    half = "half \ud83d"
-    store.save_run(a_run("r", status=FAILED, error_message=half), [text_of(1, half)])
+    text = "half \ud83d"
+    store.save_run(
+        make_run("r", status=FAILED, error_message=text), [event_text(1, text)]
+    )
 
     found = store.get_run("r")
 
@@ -64,10 +75,10 @@ def half_a_character_is_no_obstacle(store: StorageBackend) -> None:
     assert store.get_events("r")[0].type_name.startswith("half ")
 
 
-def naive_moments_are_local(store: StorageBackend) -> None:
+def naive_timestamps_are_local(store: StorageBackend) -> None:
     """A moment without a zone is local time, and comes back in UTC."""
     naive = datetime(2026, 3, 1, 12, 0)
-    store.save_run(a_run("naive", start_time=naive, end_time=None))
+    store.save_run(make_run("naive", start_time=naive, end_time=None))
 
     found = store.get_run("naive")
 
@@ -78,26 +89,26 @@ def naive_moments_are_local(store: StorageBackend) -> None:
 
 def events_keep_their_own_numbers(store: StorageBackend) -> None:
     """A number that an event brings is kept; one without gets the next."""
-    store.append_events("r", [text_of(3), text_of(7)])
-    store.save_run(a_run("r"), [text_of(8), text_of(None)])
+    store.append_events("r", [event_text(3), event_text(7)])
+    store.save_run(make_run("r"), [event_text(8), event_text(None)])
 
     assert seqs(store.get_events("r")) == [3, 7, 8, 9]
 
 
-def a_number_is_stored_once(store: StorageBackend) -> None:
+def sequence_numbers_are_stored_once(store: StorageBackend) -> None:
     """The same events again, early or at the end, change nothing."""
-    store.append_events("r", [text_of(1), text_of(2)])
-    store.append_events("r", [text_of(2, "step_end"), text_of(3)])
-    store.save_run(a_run("r"), [text_of(1), text_of(3), text_of(4)])
+    store.append_events("r", [event_text(1), event_text(2)])
+    store.append_events("r", [event_text(2, "step_end"), event_text(3)])
+    store.save_run(make_run("r"), [event_text(1), event_text(3), event_text(4)])
 
     assert seqs(store.get_events("r")) == [1, 2, 3, 4]
     assert store.get_events("r")[1].event_type is EventType.STEP_START
 
 
-def event_text_comes_back_as_it_was(store: StorageBackend) -> None:
+def event_text_is_kept_unchanged(store: StorageBackend) -> None:
     """The text of an event is kept to the letter, with what matters beside it."""
     text = '{ "seq": 1, "type": "token",  "stage": "t", "timestamp": 1.5, "own": [1] }'
-    store.save_run(a_run("r"), [text])
+    store.save_run(make_run("r"), [text])
 
     assert store.get_events("r") == [
         StoredEvent(1, datetime.fromtimestamp(1.5, UTC), EventType.TOKEN, "t", text)
@@ -106,7 +117,9 @@ def event_text_comes_back_as_it_was(store: StorageBackend) -> None:
 
 def unknown_types_stay_as_text(store: StorageBackend) -> None:
     """An event of a type that this version does not know is read like the others."""
-    store.save_run(a_run("r"), [text_of(1), text_of(2, "teleported"), text_of(3)])
+    store.save_run(
+        make_run("r"), [event_text(1), event_text(2, "teleported"), event_text(3)]
+    )
 
     events = store.get_events("r")
 
@@ -118,60 +131,60 @@ def unknown_types_stay_as_text(store: StorageBackend) -> None:
     assert store.count_events("r") == {"step_start": 2, "teleported": 1}
 
 
-def no_json_no_run(store: StorageBackend) -> None:
+def malformed_events_are_refused(store: StorageBackend) -> None:
     """What is no JSON object is refused, and nothing of its call is kept."""
     for bad in ("{", "[]", "3"):
         refused = False
         try:
-            store.save_run(a_run("bad"), [text_of(1), bad])
+            store.save_run(make_run("bad"), [event_text(1), bad])
         except Exception:  # noqa: BLE001 - whichever error it is
             refused = True
         assert refused, bad
         with suppress(Exception):
-            store.append_events("bad", [text_of(1), bad])
+            store.append_events("bad", [event_text(1), bad])
     assert store.get_run("bad") is None
     assert store.get_events("bad") == []
 
 
 def a_transaction_is_all_or_nothing(store: StorageBackend) -> None:
     """What is written in a block that fails is not there; blocks may be nested."""
-    store.save_run(a_run("kept"), [text_of(1)])
+    store.save_run(make_run("kept"), [event_text(1)])
     with suppress(ZeroDivisionError), store.transaction():
-        store.begin_run(a_running_run("new"))
+        store.begin_run(make_running_run("new"))
         with store.transaction():
-            store.append_events("new", [text_of(1)])
-            store.append_events("kept", [text_of(2)])
+            store.append_events("new", [event_text(1)])
+            store.append_events("kept", [event_text(2)])
         store.delete_run("kept")
         raise ZeroDivisionError
 
-    assert names(store.list_runs()) == ["kept"]
+    assert run_ids(store.list_runs()) == ["kept"]
     assert seqs(store.get_events("kept")) == [1]
     assert store.get_events("new") == []
 
     with store.transaction():
-        store.begin_run(a_running_run("new"))
+        store.begin_run(make_running_run("new"))
     assert store.get_run("new") is not None
 
 
-WRITING: tuple[Check, ...] = (
+WRITE_CHECKS: tuple[Check, ...] = (
     it_is_a_backend,
     an_empty_store_answers,
-    a_run_comes_back_whole,
-    half_a_character_is_no_obstacle,
-    naive_moments_are_local,
+    a_record_is_stored_completely,
+    surrogate_halves_are_stored,
+    naive_timestamps_are_local,
     events_keep_their_own_numbers,
-    a_number_is_stored_once,
-    event_text_comes_back_as_it_was,
+    sequence_numbers_are_stored_once,
+    event_text_is_kept_unchanged,
     unknown_types_stay_as_text,
-    no_json_no_run,
+    malformed_events_are_refused,
     a_transaction_is_all_or_nothing,
 )
 
 
-AT = DAWN.timestamp()
+START_TIMESTAMP = START_TIME.timestamp()
 
 
-def a_chunk(first: int, kinds: list[str], payloads: list[object]) -> EventChunk:
+def make_chunk(first: int, types: list[str], payloads: list[object]) -> EventChunk:
     """Return consecutive events of one invocation, one second apart."""
     fields = {
         "run_id": "r",
@@ -184,17 +197,19 @@ def a_chunk(first: int, kinds: list[str], payloads: list[object]) -> EventChunk:
         "owner_invocation_id": "other:1",
         "attempt": 2,
         "scope": ["m[0]", "gen"],
-        "each": {"type": kinds},
+        "each": {"type": types},
     }
     return EventChunk(
         first,
-        first + len(kinds) - 1,
-        struct.pack(f"<{len(kinds)}d", *(AT + n for n in range(len(kinds)))),
+        first + len(types) - 1,
+        struct.pack(
+            f"<{len(types)}d", *(START_TIMESTAMP + n for n in range(len(types)))
+        ),
         json.dumps(fields),
         json.dumps(payloads),
         None,
         None,
-        json.dumps({kind: kinds.count(kind) for kind in kinds}),
+        json.dumps({event_type: types.count(event_type) for event_type in types}),
     )
 
 
@@ -202,15 +217,15 @@ def chunks_are_events_too(store: StorageBackend) -> None:
     """Events that come in chunks are read like those that come as text."""
     if not isinstance(store, ChunkStore):
         return
-    kinds = ["step_start", "token", "token", "token"]
-    end = a_chunk(6, ["step_end"], [None])._replace(
+    types = ["step_start", "token", "token", "token"]
+    end = make_chunk(6, ["step_end"], [None])._replace(
         metas='[{"k": 2}]', echoes='{"0": 1}'
     )
     store.append_chunks(
         "r",
         [
-            a_chunk(1, ["start"], [{"n": 1}]),
-            a_chunk(2, kinds, [None, "x", {"y": None}, 7]),
+            make_chunk(1, ["start"], [{"n": 1}]),
+            make_chunk(2, types, [None, "x", {"y": None}, 7]),
             end,
         ],
     )
@@ -225,11 +240,11 @@ def chunks_are_events_too(store: StorageBackend) -> None:
         7,
         {"n": 1},
     ]
-    assert events[4].timestamp == DAWN + timedelta(seconds=3)
+    assert events[4].timestamp == START_TIME + timedelta(seconds=3)
     assert list(json.loads(events[5].data).items()) == [
         ("type", "step_end"),
         ("stage", "gen"),
-        ("timestamp", AT),
+        ("timestamp", START_TIMESTAMP),
         ("run_id", "r"),
         ("origin_run_id", "r"),
         ("parent_run_id", None),
@@ -249,22 +264,22 @@ def chunks_are_events_too(store: StorageBackend) -> None:
     assert seqs(store.get_events("r", EventType.TOKEN, after=3, limit=1)) == [4]
 
 
-def numbers_in_chunks_are_stored_once(store: StorageBackend) -> None:
+def sequence_numbers_in_chunks_are_stored_once(store: StorageBackend) -> None:
     """Chunks that overlap what is stored add only what is new."""
     if not isinstance(store, ChunkStore):
         return
-    tokens = a_chunk(2, ["token"] * 3, ["a", "b", "c"])
-    store.append_events("r", [text_of(3)])
+    tokens = make_chunk(2, ["token"] * 3, ["a", "b", "c"])
+    store.append_events("r", [event_text(3)])
     store.append_chunks("r", [tokens])
-    store.append_chunks("r", [tokens, a_chunk(5, ["finish"], [None])])
-    store.append_chunks("r", [a_chunk(6, ["token"] * 2, ["d", "e"])])
-    store.append_events("r", [text_of(4), text_of(7), text_of(8)])
+    store.append_chunks("r", [tokens, make_chunk(5, ["finish"], [None])])
+    store.append_chunks("r", [make_chunk(6, ["token"] * 2, ["d", "e"])])
+    store.append_events("r", [event_text(4), event_text(7), event_text(8)])
 
     assert seqs(store.get_events("r")) == [2, 3, 4, 5, 6, 7, 8]
     assert store.count_events("r") == {"token": 4, "step_start": 2, "finish": 1}
 
 
-CHUNKS: tuple[Check, ...] = (
+CHUNK_CHECKS: tuple[Check, ...] = (
     chunks_are_events_too,
-    numbers_in_chunks_are_stored_once,
+    sequence_numbers_in_chunks_are_stored_once,
 )
