@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
@@ -224,7 +225,8 @@ def _uses_init(target_type: Any) -> bool:
 
 
 def _init_of(target_type: type) -> Callable[..., None]:
-    init: Callable[..., None] = getattr(target_type, "__init__")  # noqa: B009 - see mypy
+    # mypy refuses to read the attribute itself: a subclass may take other arguments.
+    init: Callable[..., None] = attrgetter("__init__")(target_type)
     return init
 
 

@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
         """Run a command; a store or a file that fails is a sentence.
 
         Raises:
-            Failed: one did.
+            CommandFailed: one did.
         """
         try:
             status = super().invoke(ctx)

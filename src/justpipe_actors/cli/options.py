@@ -111,8 +111,8 @@ def find_run(
     """Return the run a text means: an id, how one begins, or ``last``.
 
     Raises:
-        Failed: there is none.
-        Refused: several ids begin so.
+        CommandFailed: there is none.
+        InvalidInput: several ids begin so.
     """
     last_match = LAST_RUN.fullmatch(text)
     try:
@@ -161,7 +161,7 @@ def write_document(text: str, output: str) -> None:
     """Write a text that ends with its last line; say where, unless it is to be seen.
 
     Raises:
-        Failed: the file cannot be written.
+        CommandFailed: the file cannot be written.
     """
     text = text.rstrip("\n") + "\n"
     if output == STDOUT:

@@ -1,26 +1,22 @@
-"""Storing a run that is started from the command line, whatever its pipe says."""
+"""One run in an event loop of its own, under a view, until it ends or a signal stops it."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from types import FrameType
 
 import anyio
 
+from .._run.run_stream import RunStream
 from ..errors import DefinitionError
-from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from ..pipe import Pipe
-from ..storage.paths import ROOT_VARIABLE
 from ..storage.registry import PipelineRegistry
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InvalidInput, discard_output
 from .formatting import printable
@@ -80,29 +76,7 @@ TICKS_PER_SECOND = 10
 """How often a view hears that time has passed."""
 
 
-class Stream(Protocol):
-    """What is used of a ``RunStream``."""
-
-    @property
-    def end(self) -> PipelineEndData | None:
-        """How it ended."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None: ...
-    def __aiter__(self) -> AsyncIterator[Event]: ...
-
-    def cancel(self, reason: str = ...) -> None:
-        """End it now."""
-
-
-async def run_with_view(open_run: Callable[[], Stream], view: View) -> Outcome:
+async def run_with_view(open_run: Callable[[], RunStream], view: View) -> Outcome:
     """Run to the end and show it; when this returns nothing of the run is left.
 
     Raises:
@@ -132,7 +106,7 @@ def _is_reader_failure(end: PipelineEndData | None) -> bool:
     return end is None or end.status is PipelineTerminalStatus.CLIENT_CLOSED
 
 
-async def _consume(run: Stream, view: View) -> None:
+async def _consume(run: RunStream, view: View) -> None:
     async with run:
         async for event in run:
             view.on_event(event)
@@ -144,18 +118,18 @@ async def _tick(view: View) -> None:
         await anyio.sleep(1 / TICKS_PER_SECOND)
 
 
-def _stop(run: Stream, view: View, signum: int) -> None:
+def _stop(run: RunStream, view: View, signum: int) -> None:
     run.cancel(stop_reason(signum))
     view.notice("stopping; once more interrupts the steps at work")
 
 
 def run_in_loop(
-    open_run: Callable[[], Stream], view: View, backend: str
+    open_run: Callable[[], RunStream], view: View, backend: str
 ) -> Outcome | int:
     """Run in an event loop of its own; an exit status if that was cut short.
 
     Raises:
-        Refused: the pipe is wired wrongly.
+        InvalidInput: the pipe is wired wrongly.
     """
     outcome: Outcome | int = EXIT_BROKEN_PIPE
     try:
@@ -208,31 +182,6 @@ def _is_no_step_failure(record: logging.LogRecord) -> bool:
 
 def _write_warning(message: Warning | str, *_: object, **__: object) -> None:
     sys.stderr.write(f"warning: {message}\n")
-
-
-@contextmanager
-def recording(
-    pipe: Pipe[Any, Any], root: str | None, *, is_requested: bool
-) -> Generator[bool]:
-    """Let the pipe's runs be stored within this block; tell whether they are.
-
-    Args:
-        pipe: the pipe.
-        root: where to; pipes within it follow.  None is where they always are.
-        is_requested: whether to store; a pipe that always does is not kept from it.
-    """
-    before, root_before = pipe.persist, os.environ.get(ROOT_VARIABLE)
-    pipe.persist = before or is_requested or root is not None
-    if root is not None:
-        os.environ[ROOT_VARIABLE] = root
-    try:
-        yield pipe.persist
-    finally:
-        pipe.persist = before
-        if root is not None:
-            os.environ.pop(ROOT_VARIABLE)
-            if root_before is not None:
-                os.environ[ROOT_VARIABLE] = root_before
 
 
 def storage_hint(run_id: str | None, root: str | None) -> str:

@@ -81,11 +81,11 @@ def decode_fields(run_id: str, text: str) -> dict[str, Any]:
     """
     if text.startswith(_SHORTENED_PREFIX):
         text = text.replace('"$', _json_prefix(run_id))
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or not isinstance(fields.get("each"), dict):
+    fields: dict[str, Any] = json.loads(text)
+    each = fields.get("each") if type(fields) is dict else None
+    if type(each) is not dict:
         msg = "a chunk's fields are no JSON object with each"
-        raise ValueError(msg)  # noqa: TRY004 - a damaged text is no wrong type
-    each = fields["each"]
+        raise ValueError(msg)
     for name, column in each.items():
         if isinstance(column, str):
             each[name] = each[column]

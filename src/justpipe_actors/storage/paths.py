@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -19,12 +22,30 @@ DESCRIPTION = "pipeline.json"
 """The file that says which pipeline a folder belongs to."""
 
 
+_root: ContextVar[Path | None] = ContextVar(
+    "justpipe_actors_storage_root", default=None
+)
+
+
+@contextmanager
+def storage_root_at(root: str | Path | None) -> Generator[None]:
+    """Let pipes that run in this context store below a root; None changes nothing."""
+    token = _root.set(_root.get() if root is None else Path(root).expanduser())
+    try:
+        yield
+    finally:
+        _root.reset(token)
+
+
 def storage_root() -> Path:
-    """Return the storage root: the variable's, else the user's data directory.
+    """Return the storage root: the context's, the variable's, else the user's data directory.
 
     Looked up anew at each call; ``~`` is expanded, a relative path is relative to the
     working directory.  Nothing is created.
     """
+    root = _root.get()
+    if root is not None:
+        return root
     configured = os.environ.get(ROOT_VARIABLE)
     if configured:
         return Path(configured).expanduser()

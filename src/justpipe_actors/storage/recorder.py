@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
@@ -33,6 +33,10 @@ from .event_columns import (
 )
 from .redaction import Redaction
 from .run_records import RunSummaryBuilder, final_record, initial_record
+
+
+if TYPE_CHECKING:
+    from .writer import Writer
 
 
 MAX_QUEUED_BYTES = 8_000_000
@@ -169,23 +173,6 @@ class EventQueue:
         return taken
 
 
-R_contra = TypeVar("R_contra", contravariant=True)
-"""Recorders, which know their scribe and not the other way round."""
-
-
-class Scribe(Protocol[R_contra]):
-    """Who writes what recorders hold."""
-
-    def add_run(self, recorder: R_contra) -> None:
-        """Write for one more run."""
-
-    def notify(self) -> None:
-        """Hear that something waits."""
-
-    def flush(self) -> None:
-        """Hear that something should not wait any longer."""
-
-
 STORE_TIMEOUT = 10.0
 """Seconds that a run waits for a store that takes nothing."""
 
@@ -204,7 +191,7 @@ class Recorder:
 
     run_id: str
     """The run."""
-    writer: Scribe[Recorder]
+    writer: Writer
     """Who writes."""
     encoder: Encoder
     """Turns its events into chunks; used by the writer's thread only."""

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from .deadlocks import watched
     from .exploration import Exploration, explore, replay
     from .harness import TestPipe
-    from .leaks import nothing_left
     from .result import TestResult
     from .schedules import Fault, Schedule, at_seams
-    from .virtual_clock import BackendOptions, virtual_time
+    from .virtual_clock import BackendOptions, nothing_left, virtual_time
 
 
 __all__ = [
@@ -65,7 +64,7 @@ _MODULE_OF = {
     "check_placement": ".conformance",
     "check_storage": ".conformance",
     "explore": ".exploration",
-    "nothing_left": ".leaks",
+    "nothing_left": ".virtual_clock",
     "replay": ".exploration",
     "virtual_time": ".virtual_clock",
     "watched": ".deadlocks",

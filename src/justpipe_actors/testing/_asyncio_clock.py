@@ -5,7 +5,7 @@ The one module of this shelf that imports asyncio.
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - the test counterpart of the backend module
+import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor

@@ -115,8 +115,8 @@ def raise_in_main(error: Exception) -> None:
         raise error
 
     try:
-        runner: Any = trio._core._run.GLOBAL_RUN_CONTEXT.runner  # noqa: SLF001
-        runner.main_task._attempt_abort(abort)  # noqa: SLF001
+        runner: Any = trio._core._run.GLOBAL_RUN_CONTEXT.runner
+        runner.main_task._attempt_abort(abort)
     except AttributeError:
         _logger.exception("%s", error)
         signal.raise_signal(signal.SIGINT)

@@ -24,10 +24,9 @@ from ..pipe import Pipe
 from .deadlocks import DAY, DeadlockDetector, watched
 from .exploration import RunCase, deterministic_scheduling, prepare_case
 from .harness import TestPipe
-from .leaks import nothing_left
 from .result import TestResult
 from .schedules import at_seams
-from .virtual_clock import Backend, virtual_time_with_steps
+from .virtual_clock import Backend, nothing_left, virtual_time_with_steps
 
 
 StopMode = Literal["cancel", "owner", "close"]
@@ -171,7 +170,7 @@ class Sweep:
     """How they ended, and how many."""
 
 
-def cancel_everywhere(  # noqa: PLR0913 - one call is the whole tool
+def cancel_everywhere(
     pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
     state: Callable[[], StateT],
     check: Callable[[TestResult[StateT]], object] = lambda result: None,

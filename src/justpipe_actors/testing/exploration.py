@@ -53,7 +53,7 @@ def deterministic_scheduling(seed: object = 0) -> Generator[None]:
     Raises:
         RuntimeError: this version of trio is not known.
     """
-    core: Any = trio._core._run  # noqa: SLF001 - there is no public way
+    core: Any = trio._core._run
     names = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
     if not all(hasattr(core, name) for name in names):
         msg = f"trio {trio.__version__} hides its scheduler; use backend='asyncio'."
@@ -61,7 +61,7 @@ def deterministic_scheduling(seed: object = 0) -> Generator[None]:
     before = {name: getattr(core, name) for name in names}
     random_state = random.getstate()
     random.seed(str(seed))
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _OldestFirst()  # noqa: SLF001
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _OldestFirst()
     try:
         yield
     finally:
@@ -167,7 +167,7 @@ async def _run(case: RunCase) -> tuple[list[Event], Any]:
     return events, state
 
 
-def explore(  # noqa: PLR0913 - one call is the whole tool
+def explore(
     pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
     state: Callable[[], StateT],
     check: Callable[[TestResult[StateT]], object],

@@ -41,7 +41,7 @@ def harness() -> Generator[Callable[..., TestPipe[Any, Any]]]:
 
     ``harness(pipe)`` takes what ``TestPipe`` takes.
     """
-    from .harness import TestPipe  # noqa: PLC0415 - see above
+    from .harness import TestPipe
 
     with ExitStack() as stack:
 
@@ -60,7 +60,7 @@ def loop_backend(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def virtual_loop(loop_backend: Any) -> VirtualLoop:
     """Run coroutine functions from a plain test: ``virtual_loop.run(main)``."""
-    from .virtual_clock import VirtualLoop  # noqa: PLC0415 - see above
+    from .virtual_clock import VirtualLoop
 
     return VirtualLoop(loop_backend)
 
@@ -95,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     loops = marker.args or LOOPS
     if "anyio_backend" in metafunc.fixturenames:
-        from .virtual_clock import virtual_time  # noqa: PLC0415 - see above
+        from .virtual_clock import virtual_time
 
         parametrize = pytest.mark.parametrize(
             "anyio_backend",
@@ -165,7 +165,7 @@ def _in_loop(loop: VirtualLoop, test: Any) -> Any:
 def _watched(test: Any) -> Any:
     @wraps(test)
     async def run(*args: Any, **kwargs: Any) -> None:
-        from .deadlocks import watched  # noqa: PLC0415 - see above
+        from .deadlocks import watched
 
         with watched():
             await test(*args, **kwargs)

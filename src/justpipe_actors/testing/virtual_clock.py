@@ -17,11 +17,13 @@ outside the main thread, which others call into, is never called deadlocked.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Literal, TypedDict, TypeVar
 
 import anyio
 import attrs
+import sniffio
 import trio.testing
 
 from . import (
@@ -115,3 +117,23 @@ class VirtualLoop:
             raise AssertionError  # the block ends or raises
 
         return anyio.run(main, **virtual_time(self.backend))
+
+
+@contextmanager
+def nothing_left() -> Generator[None]:
+    """Raise if a block leaves tasks of the event loop behind that it did not find.
+
+    Raises:
+        AssertionError: it does; they are named.
+    """
+    before = tasks_of_loop()
+    yield
+    leaked = [name for task, name in tasks_of_loop().items() if task not in before]
+    assert not leaked, f"tasks are left: {', '.join(sorted(leaked))}"
+
+
+def tasks_of_loop() -> dict[object, str]:
+    """Return all tasks of the current event loop, system tasks included, and their names."""
+    if sniffio.current_async_library() == "trio":
+        return _trio_clock.tasks_of_loop()
+    return _asyncio_clock.tasks_of_loop()

@@ -93,8 +93,8 @@ def clean_up(options: CleanupOptions) -> None:
     """Select, show, ask, delete.
 
     Raises:
-        Refused: a rule makes no sense, or there is nobody to ask.
-        Failed: some runs could not be deleted, or the answer was no.
+        InvalidInput: a rule makes no sense, or there is nobody to ask.
+        CommandFailed: some runs could not be deleted, or the answer was no.
     """
     runs = select_stored_runs(options.registry, _rule(options))
     if not options.is_json:

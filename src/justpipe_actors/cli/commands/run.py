@@ -8,12 +8,14 @@ from typing import Any
 import attrs
 import click
 
+from ..._run.run_stream import RunStream
 from ...codec import to_text
+from ...storage.paths import storage_root_at
 from ..json_input import build_default, build_value, read_json
 from ..loading import load_pipe
 from ..options import ViewOptions, choose_style, style_options, view_for
 from ..progress import outline
-from ..runner import Stream, recording, run_in_loop, storage_hint
+from ..runner import run_in_loop, storage_hint
 from ..views import Style
 
 
@@ -47,7 +49,7 @@ def run_command(options: RunOptions) -> int:
     """Run a pipe and return the exit status.
 
     Raises:
-        Refused: something about the input is wrong.
+        InvalidInput: something about the input is wrong.
     """
     pipe = load_pipe(options.target)
     state = _build_option(pipe.state_type, options.state, "--state")
@@ -60,10 +62,15 @@ def run_command(options: RunOptions) -> int:
     )
     view = view_for(style, view_options)
 
-    def open_run() -> Stream:
-        return pipe.run(state, context, start=options.start, timeout=options.timeout)
+    is_recorded = pipe.persist or options.persist or options.storage is not None
+    recorded = pipe.with_registry(pipe.registry, persist=is_recorded)
 
-    with recording(pipe, options.storage, is_requested=options.persist) as is_recorded:
+    def open_run() -> RunStream:
+        return recorded.run(
+            state, context, start=options.start, timeout=options.timeout
+        )
+
+    with storage_root_at(options.storage):
         outcome = run_in_loop(open_run, view, options.backend)
     if isinstance(outcome, int):
         return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import click
@@ -47,7 +48,7 @@ def command(
     RUN_ID is an id, how one begins, or last; left out, it is the newest run that is
     running.  Ctrl-C stops watching, not the run.
     """
-    annotated, store = anyio.run(_find_run, registry, run_id, wait)
+    annotated, store = anyio.run(partial(_find_run, registry, run_id, wait=wait))
     latest = registry.describe_pipeline(annotated.pipeline_hash)
     progress = initial_progress(store, annotated.run, latest)
     view_options = ViewOptions(
@@ -82,7 +83,8 @@ def command(
 async def _find_run(
     registry: PipelineRegistry,
     run_id: str | None,
-    wait: bool,  # noqa: FBT001 - anyio.run passes no keywords
+    *,
+    wait: bool,
 ) -> tuple[AnnotatedRun, StorageBackend]:
     """Return the run that is meant, and wait for it if that is wanted."""
     while True:
