@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -38,6 +39,9 @@ ASYNC_RULES = (
     "ASYNC912",  # a cancel scope without a checkpoint
     "ASYNC913",  # an endless loop without a checkpoint
 )
+
+IN_PARALLEL = ("-n", str(min(2, os.cpu_count() or 1)))
+"""Two workers of pytest-xdist: with more the tests of processes and clocks disturb each other."""
 
 DEMO = (
     "list",
@@ -86,7 +90,14 @@ def tests(session: nox.Session, extras: str) -> None:
     """Run the tests: all of them, then the quick ones without the extras."""
     install(session, "tests", extras=extras)
     quick = () if extras else ("-m", "not slow and not soak")
-    session.run("pytest", *quick, *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *quick, *session.posargs)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the quick tests on asyncio, and those of the engine on trio as well."""
+    install(session, "tests", extras="[all]")
+    session.run("pytest", *IN_PARALLEL, "--quick", *session.posargs)
 
 
 @nox.session

@@ -9,6 +9,8 @@ any other test             twice, by anyio's plugin: on asyncio in debug mode, a
                            soon as every task is asleep: our own plugin's marker
 =========================  =======================================================
 
+``--quick`` leaves out slow tests, and runs on asyncio only what does not test the engine.
+
 Both plugins keep their auto mode off.  Two automatic modes would both claim a test, so
 the hook below gives each one exactly one marker before either plugin looks at it.
 """
@@ -27,7 +29,13 @@ from hypothesis import settings
 from . import overdue
 
 
-TRIO_ONLY = Path(__file__).parent / "trio"
+TESTS = Path(__file__).parent
+TRIO_ONLY = TESTS / "trio"
+ENGINE = tuple(
+    TESTS / name
+    for name in ("backends", "engine", "run", "supervision", "supervisor", "trio")
+)
+"""Folders whose tests run on both loops in the quick set, too."""
 
 # A busy machine is slow without being wrong; a failure must be easy to send on.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -51,6 +59,36 @@ BACKENDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Every portable test runs once per value of this fixture."""
     return BACKENDS[request.param]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of the set that contributors run all day."""
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="leave out slow tests, and trio where the engine is not tested",
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Keep the quick set only, if that is asked for."""
+    if not config.getoption("--quick"):
+        return
+    left_out = [item for item in items if not is_quick(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if is_quick(item)]
+
+
+def is_quick(item: pytest.Item) -> bool:
+    """Tell whether a test belongs to the quick set."""
+    if any(item.get_closest_marker(name) for name in ("slow", "soak")):
+        return False
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    backend = parameters.get("anyio_backend", parameters.get("loop_backend"))
+    name = backend[0] if isinstance(backend, tuple) else backend
+    return name != "trio" or any(folder in item.path.parents for folder in ENGINE)
 
 
 @pytest.hookimpl(tryfirst=True)
