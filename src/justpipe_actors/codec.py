@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 
+from ._util.text import safe_str
 from .errors import UnreadableDataError
 from .events import Event, EventType
 from .outcomes import PipelineTerminalStatus
@@ -94,11 +95,7 @@ class _Walk:
             self._above.discard(key)
 
     def text(self, value: object) -> str:
-        try:
-            text = str(value)
-            return str.__str__(text)[: self.limits.text]
-        except Exception as error:  # noqa: BLE001 - a hostile object costs itself only
-            return f"<{type(value).__name__} whose text raised {type(error).__name__}>"
+        return safe_str(value, limit=self.limits.text)
 
     def mapping(self, items: Iterable[tuple[object, object]]) -> dict[str, Any]:
         made: dict[str, Any] = {}

@@ -11,8 +11,8 @@ from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 
 T = TypeVar("T")
 
-_new = object.__new__
-_set = object.__setattr__
+new_instance = object.__new__
+set_attribute = object.__setattr__
 
 
 def filled(kind: type[T], fields: dict[str, Any]) -> T:
@@ -21,9 +21,9 @@ def filled(kind: type[T], fields: dict[str, Any]) -> T:
     Its ``__init__`` assigns them one guarded call at a time; for more than three of them
     this is a quarter of the price, and every run builds some at its end.
     """
-    one = _new(kind)
-    _set(one, "__dict__", fields)
-    return one
+    instance = new_instance(kind)
+    set_attribute(instance, "__dict__", fields)
+    return instance
 
 
 class PipelineTerminalStatus(Enum):

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.run import REPORT_INTERVAL
+from justpipe_actors._util.sync import REPORT_INTERVAL
 
 
 pytestmark = pytest.mark.virtual_time

@@ -18,7 +18,7 @@ import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
-from .._util.sync import OneShotEvent
+from .._util.sync import OneShotEvent, do_nothing
 from ..abc import WaitingJoin
 from ..cancellation import CancellationToken
 from ..errors import StepAborted
@@ -115,7 +115,7 @@ class RunState:
     """Why it is ended from outside its graph."""
     abort_error: BaseException | None = attrs.field(default=None, init=False)
     """What to raise at the consumer after FINISH."""
-    on_interrupt: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    on_interrupt: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Told once, when everything has been cancelled."""
 
     def acquire_token(self) -> None:

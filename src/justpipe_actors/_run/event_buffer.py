@@ -21,7 +21,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._util.sync import SignalFactory, Wakeup
+from .._util.sync import SignalFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
 
@@ -209,7 +209,7 @@ class DropOldestBuffer(EventBuffer):
 class FailFastBuffer(EventBuffer):
     """A buffer whose run fails when it is full."""
 
-    on_overflow: Callable[[Exception], None] = lambda error: None
+    on_overflow: Callable[[Exception], None] = do_nothing
     """Ends the run."""
 
     async def wait_writable(self) -> None:

@@ -44,6 +44,7 @@ from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.sync import do_nothing, wait_and_report
 from .._util.text import safe_str
 from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
 from ..events import Event, EventType
@@ -53,11 +54,11 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .final_status import RunFigures, build_end_data
 from .run import (
     GRACE_SECONDS,
-    REPORT_INTERVAL,
     REQUESTED_ENDS,
     GracePeriod,
     Run,
     enclosing_runs,
+    log_held_up,
 )
 
 
@@ -277,10 +278,6 @@ def _primary_error(run: Run) -> Exception:
 _logger = logging.getLogger("justpipe_actors")
 
 
-def _nothing() -> None:
-    """Do nothing: the run's own task will notice."""
-
-
 async def run_steps(run: Run, system: ActorSystem) -> None:
     """Let the actors work until the run holds no token, or has to end."""
     run_state = run.run_state
@@ -346,7 +343,7 @@ def _start_roots(run: Run) -> None:
 
 
 def _end_serving(run: Run) -> None:
-    run.run_state.on_interrupt = _nothing
+    run.run_state.on_interrupt = do_nothing  # the run's own task notices
     if run.cleanup_watch is not None:
         run.cleanup_watch.cancel()
 
@@ -404,16 +401,13 @@ async def _wait_cleanup(run: Run) -> None:
 
 async def _wait_idle(run: Run) -> None:
     """Wait until the run holds no token; say who does when that takes long."""
-    while run.run_state.tokens:  # noqa: ASYNC912
-        with anyio.move_on_after(REPORT_INTERVAL):
-            await run.run_state.idle.wait()
-        if run.run_state.tokens:
-            _logger.warning(
-                "Run %s was told to end but is held up by: %s",
-                run.run_state.run_id,
-                ", ".join(f"{n} x{c}" for n, c in run.run_state.holders.items()),
-                extra={"run": run.run_state.run_id},
-            )
+    run_state = run.run_state
+
+    def report() -> None:
+        holders = (f"{name} x{count}" for name, count in run_state.holders.items())
+        log_held_up(run_state.run_id, ", ".join(holders))
+
+    await wait_and_report(run_state.idle.wait, lambda: not run_state.tokens, report)
 
 
 @enable_ki_protection

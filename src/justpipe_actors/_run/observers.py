@@ -20,7 +20,7 @@ from trio.lowlevel import enable_ki_protection
 from .._engine.user_code import classify_exception
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.sync import Wakeup
+from .._util.sync import Wakeup, do_nothing
 from .._util.text import safe_str
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
@@ -57,7 +57,7 @@ class ObserverTask:
     """Which run it is."""
     loop: Loop
     """Where it listens."""
-    on_abort: Callable[[BaseException], None] = lambda error: None
+    on_abort: Callable[[BaseException], None] = do_nothing
     """Told when it raises what is more than a failure."""
     scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True)

@@ -19,7 +19,7 @@ from .._engine.run_state import RunState
 from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Plan
 from .._supervision.resource_pool import ResourcePool
-from .._util.sync import OneShotEvent
+from .._util.sync import REPORT_INTERVAL, OneShotEvent
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
 from ..failures import FailureKind, FailureReason
@@ -31,9 +31,6 @@ from .event_publisher import EventPublisher
 GRACE_SECONDS = 30.0
 """Seconds that hooks and observers get once somebody wants the run over."""
 
-REPORT_INTERVAL = 10.0
-"""Seconds between two reports of who holds up a run that was told to end."""
-
 REQUESTED_ENDS = (
     PipelineTerminalStatus.CLIENT_CLOSED,
     PipelineTerminalStatus.CANCELLED,
@@ -41,6 +38,16 @@ REQUESTED_ENDS = (
 """Endings that somebody asked for: from then on there is a limit to cleaning up."""
 
 _logger = logging.getLogger("justpipe_actors")
+
+
+def log_held_up(run_id: str, holders: str) -> None:
+    """Warn that a run that was told to end cannot end yet, and name what it waits for."""
+    _logger.warning(
+        "Run %s was told to end but is held up by: %s",
+        run_id,
+        holders,
+        extra={"run": run_id},
+    )
 
 
 @attrs.define(eq=False, repr=False)
@@ -114,12 +121,7 @@ class GracePeriod:
         late = self._deadline + REPORT_INTERVAL
         await anyio.sleep(max(REPORT_INTERVAL, late - self.now()))
         if self.now() >= self._deadline + REPORT_INTERVAL:
-            _logger.warning(
-                "Run %s was told to end but is held up by: %s",
-                self.run_id,
-                self._holder,
-                extra={"run": self.run_id},
-            )
+            log_held_up(self.run_id, self._holder)
 
     async def end_watch(self) -> None:
         """Hear that all are done, and wait until the watch is gone; the caller shields it.
@@ -184,8 +186,6 @@ class RunRequest:
     run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
 
-
-_logger = logging.getLogger("justpipe_actors")
 
 enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
     "justpipe_actors_inside_runs", default=()

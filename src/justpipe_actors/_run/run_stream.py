@@ -30,6 +30,7 @@ from .._backends import Group, Loop, current_loop
 from .._engine.user_code import OWNER_CANCELLED
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.sync import do_nothing
 from ..errors import RunAwaited, RunInterrupted
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -45,8 +46,13 @@ ReleasePlace = Callable[[], None]
 """Gives back the place of a run."""
 
 
-class Entry:
-    """A run that was asked for, on its way in."""
+class RunStream:
+    """One run: iterate it for its events, or ``wait`` for its end.
+
+    ``async with pipe.run(state) as run:`` makes the run's tasks children of the block.
+    ``async for event in pipe.run(state):`` works too; the run is then owned by the
+    open supervisor, or by the event loop.
+    """
 
     def __init__(
         self, build_request: Callable[[], RunRequest], owner: RunOwner | None = None
@@ -79,133 +85,6 @@ class Entry:
     def end(self) -> PipelineEndData | None:
         """How the run ended; None before FINISH."""
         return self._run.end if self._run is not None else None
-
-    def _get_request(self) -> RunRequest:
-        if self._request is None:
-            self._request = self._build_request()
-            del self._build_request  # and what it was asked with
-        return self._request
-
-    def begin_submitted(self, owner: RunOwner, release_place: ReleasePlace) -> None:
-        """Begin a run that goes on whether or not anybody looks at it."""
-        buffer = ReplayBuffer(self._get_request().capacity)
-        self._replay = ReplayReader(buffer)
-        self._begin_in(owner, buffer, release_place).has_no_consumer = True
-
-    async def _start_detached(self) -> None:
-        owner = self._owner or ambient_owner()
-        if owner is not None:
-            await self._begin_in_owner(owner)
-            return
-        run = self._set_up(None, self._new_buffer(None))
-        assert self._loop is not None
-        self._loop.spawn(partial(execute_run, run))
-
-    async def _begin_in_owner(self, owner: RunOwner) -> None:
-        if self._cancel_reason is not None:
-            release_place: ReleasePlace | None = _nothing  # it needs no place to end in
-        else:
-            release_place = owner.admit_nowait(self.run_id)
-        if release_place is None:
-            release_place = await self._wait_admission(owner)
-        if self._is_closed:
-            release_place()
-            reason = "the stream was closed while it waited for its turn"
-            raise RunInterrupted(reason)
-        self._begin_in(owner, self._new_buffer(owner), release_place)
-
-    def _begin_in(
-        self,
-        owner: RunOwner,
-        sink: EventBuffer | ReplayBuffer,
-        release_place: ReleasePlace,
-    ) -> Run:
-        try:
-            run = self._set_up(owner, sink)
-        except BaseException:
-            release_place()
-            raise
-        try:
-            owner.begin(run, release_place)
-        except BaseException:
-            self._is_closed = True
-            run.done.set()
-            raise
-        return run
-
-    async def _wait_admission(self, owner: RunOwner) -> ReleasePlace:
-        """Wait for a place; a run that is cancelled meanwhile needs none."""
-        run_id = self.run_id
-        with anyio.CancelScope() as self._admission_scope:
-            if self._cancel_reason is not None:
-                self._admission_scope.cancel()
-            return await owner.admit(run_id)
-        return _nothing
-
-    def _leave_queue(self) -> None:
-        if self._admission_scope is not None:
-            self._admission_scope.cancel()
-
-    def _new_buffer(self, owner: RunOwner | None) -> EventBuffer:
-        request = self._get_request()
-        loop = owner.loop if owner is not None else current_loop()
-        self._loop = loop
-        return new_buffer(request.overflow, request.capacity, loop.new_signal)
-
-    def _set_up(self, owner: RunOwner | None, sink: EventBuffer | ReplayBuffer) -> Run:
-        if self._run is not None:
-            msg = "This run has already begun; call pipe.run() again for another one."
-            raise RuntimeError(msg)
-        system = None
-        if owner is not None:
-            system, self._loop = owner.system, owner.loop
-        assert self._loop is not None
-        run = self._run = new_run(self._get_request(), self._loop, sink, system)
-        self._buffer = sink if isinstance(sink, EventBuffer) else None
-        if isinstance(sink, FailFastBuffer):
-            sink.on_overflow = run.abort
-        if self._cancel_reason is not None:
-            run.stop(PipelineTerminalStatus.CANCELLED, self._cancel_reason)
-        return run
-
-    def _begun_run(self) -> Run:
-        if self._run is None:
-            msg = "This run has not begun; iterate it, enter it or await wait()."
-            raise RuntimeError(msg)
-        return self._run
-
-
-def _nothing() -> None:
-    """Give back no place."""
-
-
-class ReplayIterator:
-    """One reader of a kept run."""
-
-    def __init__(
-        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
-    ) -> None:
-        self._reader = ReplayReader(buffer)
-        self._wait = wait
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        event = await self._reader.get()
-        if event is not None:
-            return event
-        await self._wait()
-        raise StopAsyncIteration
-
-
-class RunStream(Entry):
-    """One run: iterate it for its events, or ``wait`` for its end.
-
-    ``async with pipe.run(state) as run:`` makes the run's tasks children of the block.
-    ``async for event in pipe.run(state):`` works too; the run is then owned by the
-    open supervisor, or by the event loop.
-    """
 
     # -- consuming
 
@@ -360,7 +239,135 @@ class RunStream(Entry):
         """Return what the run is doing right now."""
         return snapshot_of(self._begun_run())
 
-    # -- inside
+    def __del__(self) -> None:
+        run = self._run
+        if (
+            run is None
+            or self._is_closed
+            or self._is_finished
+            or self._replay is not None
+        ):
+            return
+        # Asked first: in another thread's time the loop may end the run meanwhile.
+        is_done = run.done.is_set()
+        if self._loop is not None and self._buffer is not None:
+            self._loop.call_soon(partial(_abandon, run, self._buffer))
+        if is_done:
+            return
+        # Last, because it raises where warnings are errors.
+        warnings.warn(
+            f"A run of pipe '{run.request.plan.name}' was dropped before its end; "
+            "use 'async with', or aclose() it.",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+
+    def __repr__(self) -> str:
+        state = "not begun"
+        if self._run is not None:
+            state = "over" if self._run.done.is_set() else "running"
+        return f"<RunStream {state}>"
+
+    # -- beginning
+
+    def begin_submitted(self, owner: RunOwner, release_place: ReleasePlace) -> None:
+        """Begin a run that goes on whether or not anybody looks at it."""
+        buffer = ReplayBuffer(self._get_request().capacity)
+        self._replay = ReplayReader(buffer)
+        self._begin_in(owner, buffer, release_place).has_no_consumer = True
+
+    def _get_request(self) -> RunRequest:
+        if self._request is None:
+            self._request = self._build_request()
+            del self._build_request  # and what it was asked with
+        return self._request
+
+    async def _start_detached(self) -> None:
+        owner = self._owner or ambient_owner()
+        if owner is not None:
+            await self._begin_in_owner(owner)
+            return
+        run = self._set_up(None, self._new_buffer(None))
+        assert self._loop is not None
+        self._loop.spawn(partial(execute_run, run))
+
+    async def _begin_in_owner(self, owner: RunOwner) -> None:
+        if self._cancel_reason is not None:
+            release_place: ReleasePlace | None = (
+                do_nothing  # it needs no place to end in
+            )
+        else:
+            release_place = owner.admit_nowait(self.run_id)
+        if release_place is None:
+            release_place = await self._wait_admission(owner)
+        if self._is_closed:
+            release_place()
+            reason = "the stream was closed while it waited for its turn"
+            raise RunInterrupted(reason)
+        self._begin_in(owner, self._new_buffer(owner), release_place)
+
+    def _begin_in(
+        self,
+        owner: RunOwner,
+        sink: EventBuffer | ReplayBuffer,
+        release_place: ReleasePlace,
+    ) -> Run:
+        try:
+            run = self._set_up(owner, sink)
+        except BaseException:
+            release_place()
+            raise
+        try:
+            owner.begin(run, release_place)
+        except BaseException:
+            self._is_closed = True
+            run.done.set()
+            raise
+        return run
+
+    async def _wait_admission(self, owner: RunOwner) -> ReleasePlace:
+        """Wait for a place; a run that is cancelled meanwhile needs none."""
+        run_id = self.run_id
+        with anyio.CancelScope() as self._admission_scope:
+            if self._cancel_reason is not None:
+                self._admission_scope.cancel()
+            return await owner.admit(run_id)
+        return do_nothing
+
+    def _leave_queue(self) -> None:
+        if self._admission_scope is not None:
+            self._admission_scope.cancel()
+
+    def _new_buffer(self, owner: RunOwner | None) -> EventBuffer:
+        request = self._get_request()
+        loop = owner.loop if owner is not None else current_loop()
+        self._loop = loop
+        return new_buffer(request.overflow, request.capacity, loop.new_signal)
+
+    def _set_up(self, owner: RunOwner | None, sink: EventBuffer | ReplayBuffer) -> Run:
+        if self._run is not None:
+            msg = "This run has already begun; call pipe.run() again for another one."
+            raise RuntimeError(msg)
+        system = None
+        if owner is not None:
+            system, self._loop = owner.system, owner.loop
+        assert self._loop is not None
+        run = self._run = new_run(self._get_request(), self._loop, sink, system)
+        self._buffer = sink if isinstance(sink, EventBuffer) else None
+        if isinstance(sink, FailFastBuffer):
+            sink.on_overflow = run.abort
+        if self._cancel_reason is not None:
+            run.stop(PipelineTerminalStatus.CANCELLED, self._cancel_reason)
+        return run
+
+    def _begun_run(self) -> Run:
+        if self._run is None:
+            msg = "This run has not begun; iterate it, enter it or await wait()."
+            raise RuntimeError(msg)
+        return self._run
+
+    # -- ending
 
     def _close(self, run: Run) -> None:
         self._is_closed = True
@@ -405,35 +412,25 @@ class RunStream(Entry):
         else:
             run.report_abort_error()
 
-    def __del__(self) -> None:
-        run = self._run
-        if (
-            run is None
-            or self._is_closed
-            or self._is_finished
-            or self._replay is not None
-        ):
-            return
-        # Asked first: in another thread's time the loop may end the run meanwhile.
-        is_done = run.done.is_set()
-        if self._loop is not None and self._buffer is not None:
-            self._loop.call_soon(partial(_abandon, run, self._buffer))
-        if is_done:
-            return
-        # Last, because it raises where warnings are errors.
-        warnings.warn(
-            f"A run of pipe '{run.request.plan.name}' was dropped before its end; "
-            "use 'async with', or aclose() it.",
-            ResourceWarning,
-            stacklevel=2,
-            source=self,
-        )
 
-    def __repr__(self) -> str:
-        state = "not begun"
-        if self._run is not None:
-            state = "over" if self._run.done.is_set() else "running"
-        return f"<RunStream {state}>"
+class ReplayIterator:
+    """One reader of a kept run."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._reader = ReplayReader(buffer)
+        self._wait = wait
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._reader.get()
+        if event is not None:
+            return event
+        await self._wait()
+        raise StopAsyncIteration
 
 
 async def _wait_done(run: Run) -> None:

@@ -30,9 +30,10 @@ import attrs
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from .._util.await_chain import format_await_chain
+from .._util.sync import wait_and_report
 from .._util.text import safe_str
 from ..errors import ChildEnded, ChildStartFailed
-from .restart_policy import PATIENCE, ChildInfo, ChildPhase, Restart
+from .restart_policy import ChildInfo, ChildPhase, Restart
 
 
 class ServiceStatus:
@@ -339,17 +340,16 @@ class Child:
             self.set_state(ChildState.STOPPED)
 
     async def _wait_over(self, instance: ChildInstance) -> None:
-        while not instance.ended.is_set():
-            with anyio.move_on_after(PATIENCE):
-                await instance.ended.wait()
-            if not instance.ended.is_set():
-                _logger.critical(
-                    "'%s' was cancelled and does not end; it waits at %s",
-                    self.name,
-                    " > ".join(format_await_chain(instance.coroutine))
-                    or "an unknown place",
-                    extra={"child": self.name, "incarnation": self.incarnation},
-                )
+        def report() -> None:
+            await_chain = " > ".join(format_await_chain(instance.coroutine))
+            _logger.critical(
+                "'%s' was cancelled and does not end; it waits at %s",
+                self.name,
+                await_chain or "an unknown place",
+                extra={"child": self.name, "incarnation": self.incarnation},
+            )
+
+        await wait_and_report(instance.ended.wait, instance.ended.is_set, report)
 
     def statistics(self, restarts: int) -> ChildStatistics:
         """Return how it is doing."""

@@ -34,6 +34,7 @@ import attrs
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from .._plan.plan import ResourceNode
+from .._util.sync import REPORT_INTERVAL, wait_and_report
 from ..errors import ResourceUnavailable
 from .resource import (
     Incarnation,
@@ -43,7 +44,6 @@ from .resource import (
     ResourceStatistics,
     open_manager,
 )
-from .restart_policy import PATIENCE
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -228,14 +228,15 @@ class ResourcePool:
 
     async def _close(self, incarnation: Incarnation) -> None:
         incarnation.close_requested.set()
-        while not incarnation.closed.is_set():
-            with anyio.move_on_after(incarnation.resource.node.shutdown + PATIENCE):
-                await incarnation.closed.wait()
-            if not incarnation.closed.is_set():
-                _logger.critical(
-                    "Resource '%s' was cancelled and does not close",
-                    incarnation.resource.node.name,
-                )
+        node = incarnation.resource.node
+        await wait_and_report(
+            incarnation.closed.wait,
+            incarnation.closed.is_set,
+            lambda: _logger.critical(
+                "Resource '%s' was cancelled and does not close", node.name
+            ),
+            interval=node.shutdown + REPORT_INTERVAL,
+        )
 
     def statistics(self) -> tuple[ResourceStatistics, ...]:
         """Return how every resource that was asked for is doing."""

@@ -179,10 +179,6 @@ def _restarts_with_siblings(child: ChildInfo) -> bool:
     return child.phase is not ChildPhase.ENDED and child.restart != "temporary"
 
 
-PATIENCE = 10.0
-"""Seconds between two complaints about something that does not end."""
-
-
 def backoff(
     failures: int, jitter: float, *, min_delay: float, max_delay: float
 ) -> float:

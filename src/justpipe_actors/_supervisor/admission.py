@@ -22,6 +22,7 @@ from .._engine.user_code import drive_in_context
 from .._run.lifecycle import execute_run
 from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
+from .._util.sync import do_nothing
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
 
@@ -169,10 +170,6 @@ MAX_ENDED_KNOWN = 128
 _owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
 
-def _release_nothing() -> None:
-    """Give back no place."""
-
-
 @attrs.define(eq=False, repr=False)
 class ActiveRuns:
     """The runs of one supervisor; it owns them."""
@@ -204,7 +201,7 @@ class ActiveRuns:
         """
         self._refuse_duplicate(run_id)
         if _owner.get() is self and not self.refuses_nested_runs:
-            return _release_nothing
+            return do_nothing
         if self.admission.state == "open" and self.admission.is_full:
             return None
         if self.admission.state == "starting":
@@ -220,7 +217,7 @@ class ActiveRuns:
         """
         if _owner.get() is self and not self.refuses_nested_runs:
             self._refuse_duplicate(run_id)
-            return _release_nothing
+            return do_nothing
         await self.admission.acquire()
         try:
             self._refuse_duplicate(run_id)

@@ -17,15 +17,13 @@ import logging
 import anyio
 import attrs
 
+from .._util.sync import wait_and_report
 from .admission import DRAINING, ActiveRuns
 from .diagnostics import StuckRun, describe_stuck_run, fields_of
 
 
 MIN_CLEANUP_TIME = 1.0
 """Seconds that cleanup gets even when the grace is shorter."""
-
-PATIENCE = 10.0
-"""Seconds between two reports of who keeps a supervisor open."""
 
 _logger = logging.getLogger("justpipe_actors.supervisor")
 
@@ -92,11 +90,16 @@ def _report(active_runs: ActiveRuns, present: list[str]) -> DrainReport:
 async def wait_all_ended(active_runs: ActiveRuns) -> None:
     """Wait until the last run is gone, however long it takes, and say whom we wait for."""
     with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop's scope has one
-        while active_runs.runs:
-            with anyio.move_on_after(PATIENCE):
-                await active_runs.wait_idle()
-            for run in active_runs.runs.values():
-                report = describe_stuck_run(run)
-                _logger.error(
-                    "The supervisor cannot close: %s", report, extra=fields_of(report)
-                )
+        await wait_and_report(
+            active_runs.wait_idle,
+            lambda: not active_runs.runs,
+            lambda: _log_stuck_runs(active_runs),
+        )
+
+
+def _log_stuck_runs(active_runs: ActiveRuns) -> None:
+    for run in active_runs.runs.values():
+        report = describe_stuck_run(run)
+        _logger.error(
+            "The supervisor cannot close: %s", report, extra=fields_of(report)
+        )

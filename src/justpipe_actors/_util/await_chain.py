@@ -18,10 +18,11 @@ MAX_DEPTH = 100
 
 def format_await_chain(awaitable: object) -> tuple[str, ...]:
     """Return ``file:line in function`` for each frame, outermost first."""
-    return tuple(_line(frame) for frame in _frames(awaitable))
+    return tuple(_line(frame) for frame in awaited_frames(awaitable))
 
 
-def _frames(awaitable: object) -> Iterator[FrameType]:
+def awaited_frames(awaitable: object) -> Iterator[FrameType]:
+    """Return the frames an awaitable waits in, outermost first."""
     current: object | None = awaitable
     for _ in range(MAX_DEPTH):
         frame, current = _step(current)

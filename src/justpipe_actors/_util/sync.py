@@ -1,4 +1,8 @@
-"""The two smallest wake-ups there are; neither costs anything until somebody waits."""
+"""Small signals between tasks, and waiting that reports what it waits for.
+
+``Wakeup`` and ``OneShotEvent`` create the event of the loop when a task waits, and cost
+nothing before that.
+"""
 
 from __future__ import annotations
 
@@ -85,3 +89,32 @@ class OneShotEvent:
         if not self._is_set:
             self._event = self._event or anyio.Event()
             await self._event.wait()
+
+
+REPORT_INTERVAL = 10.0
+"""Seconds between two reports of what is waited for."""
+
+
+async def wait_and_report(
+    wait: Callable[[], Awaitable[object]],
+    is_done: Callable[[], bool],
+    report: Callable[[], object],
+    interval: float = REPORT_INTERVAL,
+) -> None:
+    """Wait however long it takes, and report at intervals what is waited for.
+
+    Args:
+        wait: waits for a change.
+        is_done: whether there is nothing left to wait for.
+        report: says what is waited for; called after each interval without success.
+        interval: seconds between two reports.
+    """
+    while not is_done():
+        with anyio.move_on_after(interval):
+            await wait()
+        if not is_done():
+            report()
+
+
+def do_nothing(*_arguments: object) -> None:
+    """Do nothing: the default of a callback."""

@@ -16,7 +16,7 @@ def safe_str(value: object, *, typed: bool = False, limit: int | None = None) ->
         limit: most characters of the text proper.
     """
     try:
-        text = str(value)
+        text = str.__str__(str(value))  # a plain str, even from a str's subclass
     except Exception as error:  # noqa: BLE001 - that is what this page is for
         text = f"<{type(value).__name__} whose text raised {type(error).__name__}>"
     if limit is not None:

@@ -21,6 +21,7 @@ from .._util.text import (
     format_clock,
     format_duration,
     invocation_label,
+    safe_str,
     short_text,
     truncate,
 )
@@ -370,7 +371,7 @@ class EventLogger(Observer):
     ) -> None:
         """Log why a run failed, unless a quiet log has just said it."""
         run = self._runs.of(run_of(meta))
-        reason = _text_of(error)
+        reason = safe_str(error)
         is_quiet = self._least > logging.INFO
         if not (is_quiet and short_text(reason) in run.errors):
             sentence = f"Pipeline failed: {short_text(reason, SENTENCE_LIMIT)}"
@@ -415,13 +416,6 @@ class EventLogger(Observer):
             text=line.text(),
         )
         self.sink(record)
-
-
-def _text_of(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception as other:  # noqa: BLE001 - an exception may misbehave when formatted
-        return f"<{type(error).__name__} whose text raised {type(other).__name__}>"
 
 
 FIELDS = ("run", "pipe", "step", "invocation", "attempt")

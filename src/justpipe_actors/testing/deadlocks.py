@@ -25,6 +25,7 @@ from anyio.lowlevel import current_token
 import trio
 
 from .._run.run import Run
+from .._util.await_chain import awaited_frames
 from ..errors import Deadlock
 
 
@@ -89,21 +90,11 @@ def waiting_location(coroutine: Any) -> str:
     if coroutine is None:
         return "in the engine"  # between two calls of the user's code
     location = "inside a library"
-    while coroutine is not None:
-        frame = _first_attribute(coroutine, "cr_frame", "gi_frame", "ag_frame")
-        if frame is not None and not _is_library_code(frame.f_code):
-            code: CodeType = frame.f_code
+    for frame in awaited_frames(coroutine):
+        code = frame.f_code
+        if not _is_library_code(code):
             location = f"in {code.co_name}, {code.co_filename}:{frame.f_lineno}"
-        coroutine = _first_attribute(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
     return location
-
-
-def _first_attribute(thing: object, *names: str) -> Any:
-    for name in names:
-        value = getattr(thing, name, None)
-        if value is not None:
-            return value
-    return None
 
 
 def _is_library_code(code: CodeType) -> bool:
