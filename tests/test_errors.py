@@ -126,3 +126,16 @@ def test_facts_can_be_matched() -> None:
             assert (step, seconds) == ("fetch", 1.5)
         case _:
             pytest.fail("it is of that class")
+
+
+def test_an_error_refuses_facts_it_does_not_take() -> None:
+    """Too many facts, unknown ones and missing ones are errors where they are written."""
+    kind: Any = errors.StepTimeoutError
+    for args, named in ((("s", 1.0, 2), {}), (("s",), {"second": 1.0}), (("s",), {})):
+        with pytest.raises(TypeError):
+            kind(*args, **named)
+
+
+def test_the_old_name_of_an_error_means_the_new_one() -> None:
+    """A program that catches an error by its old name goes on doing so."""
+    assert errors.ReceiverKilled is errors.DispatcherTaskKilled

@@ -17,7 +17,7 @@ from justpipe_actors._engine.dead_letters import (
     DeadLetter,
     DeadLetters,
 )
-from justpipe_actors.errors import ReceiverKilled
+from justpipe_actors.errors import DispatcherTaskKilled
 
 
 only_asyncio = pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
             await anyio.wait_all_tasks_blocked()
             receiver.cancel()
             await anyio.wait_all_tasks_blocked()
-            with pytest.raises(ReceiverKilled):
+            with pytest.raises(DispatcherTaskKilled):
                 await blocked.wait()
         (letter,) = recent_dead_letters(supervisor)
 

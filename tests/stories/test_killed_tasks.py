@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import EventType, Pipe
-from justpipe_actors.errors import ReceiverKilled, RunInterrupted
+from justpipe_actors.errors import DispatcherTaskKilled, RunInterrupted
 from justpipe_actors.observability import Observer
 
 
@@ -97,7 +97,7 @@ async def play(at: range, *, is_block: bool) -> bool:
         else:
             async for event in run:
                 last = event.type
-    except (ReceiverKilled, RunInterrupted):
+    except (DispatcherTaskKilled, RunInterrupted):
         pass
     else:
         assert last is EventType.FINISH

@@ -29,7 +29,7 @@ from trio.lowlevel import disable_ki_protection
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from .._util.async_generators import GeneratorResult, iterate_generator
-from ..errors import ForeignCancellation, ReceiverKilled, StepAborted
+from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
 from .invocation import Invocation, TokenEmitter
 from .messages import Message
@@ -256,7 +256,7 @@ def failure_of(invocation: Invocation, error: BaseException) -> FailStep | None:
 
 
 def _add_killed_dead_letter(invocation: Invocation) -> None:
-    killed = ReceiverKilled(invocation.node.name)
+    killed = DispatcherTaskKilled(invocation.node.name)
     invocation.run_state.system.add_dead_letter(
         invocation.run_state, invocation.message, "its receiver was killed", killed
     )
@@ -277,7 +277,7 @@ def survives_native_cancel(run_state: RunState, message: Message) -> bool:
     """
     is_owner = anyio.current_effective_deadline() == -inf
     if not is_owner and run_state.system.absorb_native_cancel():
-        add_dead_letter(run_state, message, ReceiverKilled(message.step))
+        add_dead_letter(run_state, message, DispatcherTaskKilled(message.step))
         return True
     if run_state.termination is None:
         # Its own conductor may be the one that performs this.

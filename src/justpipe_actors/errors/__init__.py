@@ -19,7 +19,7 @@
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
     │   ├── ForeignCancellation         a step was cancelled by somebody else
-    │   ├── ReceiverKilled              a task of the engine was cancelled natively
+    │   ├── DispatcherTaskKilled        a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
@@ -86,10 +86,10 @@ from .durable import (
 from .run import (
     ChildRunFailed,
     ConsumerTooSlow,
+    DispatcherTaskKilled,
     EmptyPipelineError,
     ForeignCancellation,
     PipelineCancelled,
-    ReceiverKilled,
     ResourceUnavailable,
     RetriesExhausted,
     RunAwaited,
@@ -126,6 +126,9 @@ from .supervision import (
 from .testing import CleanupFailure, Deadlock, ScheduleFailure, TrialError
 
 
+ReceiverKilled = DispatcherTaskKilled
+"""The old name of ``DispatcherTaskKilled``, for one release."""
+
 __all__ = [
     "AmbiguousRunError",
     "AnswerRejected",
@@ -140,6 +143,7 @@ __all__ = [
     "Deadlock",
     "DefinitionError",
     "DefinitionErrorGroup",
+    "DispatcherTaskKilled",
     "DuplicateKey",
     "EmptyPipelineError",
     "ForeignCancellation",
@@ -153,7 +157,6 @@ __all__ = [
     "NotStorable",
     "PipelineCancelled",
     "PipelineValidationWarning",
-    "ReceiverKilled",
     "ResourceUnavailable",
     "RestartIntensityExceeded",
     "RetriesExhausted",

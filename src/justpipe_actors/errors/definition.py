@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .base import Factual
 
@@ -15,7 +16,7 @@ class DefinitionError(Exception):
         self.step_name = step_name
         """The step at fault, or ``"system"`` when it is the whole pipe."""
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         return _rebuild_definition_error, (str(self), self.step_name)
 
 
@@ -48,22 +49,21 @@ class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):  #
         """Keep the kind of the group when it is split."""
         return DefinitionErrorGroup(self._headline, excs)
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         return DefinitionErrorGroup, (self._headline, self.exceptions)
 
 
 class MissingExtraError(Factual, ImportError):
     """A part was imported whose libraries are not installed."""
 
-    __match_args__ = ("extra", "library")
+    extra: str
+    library: str
 
-    def __init__(self, extra: str, library: str) -> None:
-        super().__init__(
-            f"This part needs {library}; install it with "
-            f"pip install 'justpipe_actors[{extra}]'."
+    def message(self) -> str:
+        return (
+            f"This part needs {self.library}; install it with "
+            f"pip install 'justpipe_actors[{self.extra}]'."
         )
-        self.extra = extra
-        self.library = library
 
 
 class PipelineValidationWarning(UserWarning):

@@ -9,80 +9,75 @@ from .run import RunError, RunInterrupted
 class NotStorable(Factual, TypeError):  # noqa: N818 - says what it is about
     """A value of a durable run cannot be written down and read again."""
 
-    __match_args__ = ("path", "type", "reason")
+    path: str
+    type: str
+    reason: str = ""
 
-    def __init__(self, path: str, type: str, reason: str = "") -> None:  # noqa: A002 - the fact's name
-        why = reason or "it has no stored form"
-        super().__init__(
-            f"{path} cannot be stored: a {type}, and {why}. "
+    def message(self) -> str:
+        why = self.reason or "it has no stored form"
+        return (
+            f"{self.path} cannot be stored: a {self.type}, and {why}. "
             "Keep live objects (clients, locks, files) in a @pipe.resource, and give "
             "the field an annotation that says which class it holds."
         )
-        self.path = path
-        self.type = type
-        self.reason = reason
 
 
 class DuplicateKey(RunError, ValueError):  # noqa: N818 - says what happened
     """One call of a step's function used a key twice."""
 
-    __match_args__ = ("step", "function", "key")
+    step: str
+    function: str
+    key: str
 
-    def __init__(self, step: str, function: str, key: str) -> None:
-        super().__init__(
-            f"Step '{step}' called {function} twice with the key '{key}'. "
-            f"Number the keys in a loop: {function}(..., f'{key}-{{i}}')."
+    def message(self) -> str:
+        return (
+            f"Step '{self.step}' called {self.function} twice with the key '{self.key}'. "
+            f"Number the keys in a loop: {self.function}(..., f'{self.key}-{{i}}')."
         )
-        self.step = step
-        self.function = function
-        self.key = key
 
 
 class AskTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
     """Nobody answered a question in time."""
 
-    __match_args__ = ("ask", "seconds")
+    ask: str
+    seconds: float
 
-    def __init__(self, ask: str, seconds: float) -> None:
-        super().__init__(
-            f"'{ask}' was not answered within {seconds:g} s. "
+    def message(self) -> str:
+        return (
+            f"'{self.ask}' was not answered within {self.seconds:g} s. "
             "Catch AskTimeout, or give the question more time with timeout=."
         )
-        self.ask = ask
-        self.seconds = seconds
 
 
 class UnknownAsk(Factual, LookupError):  # noqa: N818 - says what happened
     """No question of this id is open."""
 
-    __match_args__ = ("ask",)
+    ask: str
 
-    def __init__(self, ask: str) -> None:
-        super().__init__(
-            f"No question '{ask}' is open: it was answered, withdrawn or too late, or "
+    def message(self) -> str:
+        return (
+            f"No question '{self.ask}' is open: it was answered, withdrawn or too late, or "
             "there never was one. 'justpipe-actors asks' lists the open ones."
         )
-        self.ask = ask
 
 
 class AnswerRejected(Factual, ValueError):  # noqa: N818 - says what happened
     """An answer does not fit the form of its question, which stays open."""
 
-    __match_args__ = ("ask", "problem")
+    ask: str
+    problem: str
 
-    def __init__(self, ask: str, problem: str) -> None:
-        super().__init__(
-            f"The answer does not fit '{ask}': {problem}. "
+    def message(self) -> str:
+        return (
+            f"The answer does not fit '{self.ask}': {self.problem}. "
             "The question is still open; its form says what fits."
         )
-        self.ask = ask
-        self.problem = problem
 
 
 class RunReleased(RunInterrupted):
     """A durable run goes on elsewhere, or later: this process has let go of it."""
 
-    __match_args__ = ("run_id", "reason")
+    __match_args__ = ("run_id", "reason")  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, run_id: str, reason: str) -> None:
         RunError.__init__(
@@ -97,41 +92,38 @@ class RunReleased(RunInterrupted):
 class RunStuck(RunError):  # noqa: N818 - says what happened
     """A durable run is not taken up any more until a person has looked at it."""
 
-    __match_args__ = ("run_id", "problem")
+    run_id: str
+    problem: str
 
-    def __init__(self, run_id: str, problem: str) -> None:
-        super().__init__(
-            f"Run '{run_id}' is stuck: {problem}. Mend the cause, then let it go on "
-            f"with supervisor.redrive({run_id!r}) or 'justpipe-actors redrive {run_id}'."
+    def message(self) -> str:
+        return (
+            f"Run '{self.run_id}' is stuck: {self.problem}. Mend the cause, then let it go on "
+            f"with supervisor.redrive({self.run_id!r}) or 'justpipe-actors redrive {self.run_id}'."
         )
-        self.run_id = run_id
-        self.problem = problem
 
 
 class MapSourceChanged(RunError):  # noqa: N818 - says what happened
     """The source of a map gave other items after a restart than before it."""
 
-    __match_args__ = ("step", "taken")
+    step: str
+    taken: int
 
-    def __init__(self, step: str, taken: int) -> None:
-        super().__init__(
-            f"The source of map '{step}' gave other items than before the restart, "
-            f"among the first {taken}. Return a list, or let the source give the same "
+    def message(self) -> str:
+        return (
+            f"The source of map '{self.step}' gave other items than before the restart, "
+            f"among the first {self.taken}. Return a list, or let the source give the same "
             "items in the same order each time."
         )
-        self.step = step
-        self.taken = taken
 
 
 class RunTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
     """A run took longer than its ``timeout=``."""
 
-    __match_args__ = ("run_id", "seconds")
+    run_id: str
+    seconds: float
 
-    def __init__(self, run_id: str, seconds: float) -> None:
-        super().__init__(
-            f"Run '{run_id}' took longer than its timeout of {seconds:g} s. "
+    def message(self) -> str:
+        return (
+            f"Run '{self.run_id}' took longer than its timeout of {self.seconds:g} s. "
             "Raise timeout=, or find out what holds it with snapshot()."
         )
-        self.run_id = run_id
-        self.seconds = seconds

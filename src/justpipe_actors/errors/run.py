@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .base import Factual
 
 
@@ -12,18 +14,21 @@ class PipelineCancelled(Exception):  # noqa: N818 - the name is public API
 class RunError(Factual, RuntimeError):
     """Something went wrong with one run, outside the steps' own code."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *args: object) -> None: ...
+
 
 class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what failed
     """The run ended before its FINISH, and not because its consumer wanted it."""
 
-    __match_args__ = ("reason",)
+    reason: str = "its owner went away"
 
-    def __init__(self, reason: str = "its owner went away") -> None:
-        super().__init__(
-            f"The run was interrupted before it finished: {reason}. "
+    def message(self) -> str:
+        return (
+            f"The run was interrupted before it finished: {self.reason}. "
             "Consume it inside the block that owns it."
         )
-        self.reason = reason
 
 
 class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
@@ -40,27 +45,23 @@ class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
 class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
     """The supervisor does not take this run."""
 
-    __match_args__ = ("reason", "remedy")
+    reason: str
+    remedy: str = ""
 
-    def __init__(self, reason: str, remedy: str = "") -> None:
-        super().__init__(
-            f"The run was rejected: {reason}.{' ' if remedy else ''}{remedy}"
-        )
-        self.reason = reason
-        self.remedy = remedy
+    def message(self) -> str:
+        return f"The run was rejected: {self.reason}.{' ' if self.remedy else ''}{self.remedy}"
 
 
 class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
     """The consumer of a run with ``overflow="fail"`` was too far behind."""
 
-    __match_args__ = ("capacity",)
+    capacity: int
 
-    def __init__(self, capacity: int) -> None:
-        super().__init__(
-            f"The consumer is {capacity} events behind. Read faster, raise queue_size, "
+    def message(self) -> str:
+        return (
+            f"The consumer is {self.capacity} events behind. Read faster, raise queue_size, "
             "or choose overflow='block' or 'drop_oldest'."
         )
-        self.capacity = capacity
 
 
 class ForeignCancellation(RunError):  # noqa: N818 - says what happened
@@ -69,100 +70,92 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
     On asyncio this is what awaiting a task that somebody else cancelled looks like.
     """
 
-    __match_args__ = ("step",)
+    step: str
 
-    def __init__(self, step: str) -> None:
-        super().__init__(
-            f"'{step}' was cancelled from outside the pipeline: "
+    def message(self) -> str:
+        return (
+            f"'{self.step}' was cancelled from outside the pipeline: "
             "something it awaited had been cancelled. "
             "Catch the cancellation where you await that task or future."
         )
-        self.step = step
 
 
-class ReceiverKilled(RunError):  # noqa: N818 - says what happened
+class DispatcherTaskKilled(RunError):  # noqa: N818 - says what happened
     """Somebody cancelled the task that was performing a step, past all scopes."""
 
-    __match_args__ = ("step",)
+    step: str
 
-    def __init__(self, step: str) -> None:
-        super().__init__(
-            f"The task that performed step '{step}' was cancelled by its event loop's "
+    def message(self) -> str:
+        return (
+            f"The task that performed step '{self.step}' was cancelled by its event loop's "
             "own means. Cancel runs with RunStream.cancel(), never their tasks."
         )
-        self.step = step
 
 
 class StepAborted(RunError):  # noqa: N818 - says what happened
     """A step raised a ``BaseException`` that is not an ``Exception``."""
 
-    __match_args__ = ("step", "cause")
+    step: str
+    cause: str
 
-    def __init__(self, step: str, cause: str) -> None:
-        super().__init__(f"Step '{step}' ended the run with {cause}.")
-        self.step = step
-        self.cause = cause
+    def message(self) -> str:
+        return f"Step '{self.step}' ended the run with {self.cause}."
 
 
 class ChildRunFailed(RunError):  # noqa: N818 - says what happened
     """A sub-pipeline failed and left no exception to carry across."""
 
-    __match_args__ = ("step", "reason")
+    step: str
+    reason: str
 
-    def __init__(self, step: str, reason: str) -> None:
-        super().__init__(reason)
-        self.step = step
-        self.reason = reason
+    def message(self) -> str:
+        return self.reason
 
 
 class RetriesExhausted(RunError):  # noqa: N818 - says what happened
     """A step answered ``Retry()`` more often than ``max_retries`` allows."""
 
-    __match_args__ = ("step", "max_retries")
+    step: str
+    max_retries: int
 
-    def __init__(self, step: str, max_retries: int) -> None:
-        super().__init__(
-            f"Step '{step}' asked for another attempt but max_retries={max_retries} "
+    def message(self) -> str:
+        return (
+            f"Step '{self.step}' asked for another attempt but max_retries={self.max_retries} "
             "is reached. Raise the limit on the Pipe or give up inside the step."
         )
-        self.step = step
-        self.max_retries = max_retries
 
 
 class ResourceUnavailable(RunError):  # noqa: N818 - says what happened
     """A resource could not be opened, or its owner is closing; the cause says why."""
 
-    __match_args__ = ("resource", "reason")
+    resource: str
+    reason: str
 
-    def __init__(self, resource: str, reason: str) -> None:
-        super().__init__(
-            f"Resource '{resource}' is unavailable: {reason}. "
+    def message(self) -> str:
+        return (
+            f"Resource '{self.resource}' is unavailable: {self.reason}. "
             "It is opened again when somebody asks for it the next time."
         )
-        self.resource = resource
-        self.reason = reason
 
 
 class EmptyPipelineError(RunError):
     """A run was started on a pipe without steps."""
 
-    __match_args__ = ("pipe",)
+    pipe: str
 
-    def __init__(self, pipe: str) -> None:
-        super().__init__(
-            f"No steps registered in pipe '{pipe}'; decorate one with @pipe.step."
+    def message(self) -> str:
+        return (
+            f"No steps registered in pipe '{self.pipe}'; decorate one with @pipe.step."
         )
-        self.pipe = pipe
 
 
 class UnknownRunError(Factual, LookupError):
     """An observer was asked about a run it never heard of, or has forgotten."""
 
-    __match_args__ = ("run_id",)
+    run_id: str
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(
-            f"No run '{run_id}' is remembered; an observer's keep= says how many "
+    def message(self) -> str:
+        return (
+            f"No run '{self.run_id}' is remembered; an observer's keep= says how many "
             "ended runs it remembers."
         )
-        self.run_id = run_id

@@ -12,26 +12,26 @@ class StateConflict(Factual, RuntimeError):  # noqa: N818 - the documented name
     It is the failure of the step that committed second.
     """
 
-    __match_args__ = ("part", "step", "other", "problem")
+    part: str
+    """The part of the state, from its root: ``pages['x'].title``."""
+    step: str
+    """The step that committed second, and failed."""
+    other: str
+    """The step whose change was committed before."""
+    problem: str = ""
+    """What makes the changes incompatible, in words."""
 
-    def __init__(self, part: str, step: str, other: str, problem: str = "") -> None:
+    def message(self) -> str:
         both = (
-            f"Two invocations of step '{step}' both"
-            if step == other
-            else f"Step '{step}' and step '{other}' both"
+            f"Two invocations of step '{self.step}' both"
+            if self.step == self.other
+            else f"Step '{self.step}' and step '{self.other}' both"
         )
-        super().__init__(
-            f"{both} changed '{part}'{problem and f': {problem}'}. {_remedy(problem)}, "
+        why = f": {self.problem}" if self.problem else ""
+        return (
+            f"{both} changed '{self.part}'{why}. {_remedy(self.problem)}, "
             "or let one step follow the other."
         )
-        self.part = part
-        """The part of the state, from its root: ``pages['x'].title``."""
-        self.step = step
-        """The step that committed second, and failed."""
-        self.other = other
-        """The step whose change was committed before."""
-        self.problem = problem
-        """What makes the changes incompatible, in words."""
 
 
 def _remedy(problem: str) -> str:
@@ -40,20 +40,19 @@ def _remedy(problem: str) -> str:
     return "Annotate it with Merge(...) to say how both changes are kept"
 
 
-class StateNotCopyable(Factual, DefinitionError):  # type: ignore[misc]  # noqa: N818
+class StateNotCopyable(Factual, DefinitionError):  # noqa: N818
     """A part of the state cannot be copied, or does not equal its own copy."""
 
-    __match_args__ = ("part", "kind", "problem")
+    part: str
+    """The part of the state, from its root."""
+    kind: str
+    """Its type."""
+    problem: str
+    """Why it cannot be copied, in words."""
 
-    def __init__(self, part: str, kind: str, problem: str) -> None:
-        super().__init__(
-            f"'{part}' ({kind}) cannot be part of an isolated state: {problem}. "
+    def message(self) -> str:
+        return (
+            f"'{self.part}' ({self.kind}) cannot be part of an isolated state: {self.problem}. "
             "Open it with @pipe.resource, pass it in the context, or annotate it with "
             "Shared to pass it by reference."
         )
-        self.part = part
-        """The part of the state, from its root."""
-        self.kind = kind
-        """Its type."""
-        self.problem = problem
-        """Why it cannot be copied, in words."""

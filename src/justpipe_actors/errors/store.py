@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .base import Factual
 
@@ -10,72 +11,71 @@ from .base import Factual
 class StoreError(Factual, Exception):
     """Something went wrong with remembering runs."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *args: object) -> None: ...
+
 
 class UnreadableDataError(StoreError):
     """Plain data do not fit the type they were to become."""
 
-    __match_args__ = ("kind", "problem")
+    kind: str
+    problem: str
 
-    def __init__(self, kind: str, problem: str) -> None:
-        super().__init__(
-            f"These data are no {kind}: {problem}. "
+    def message(self) -> str:
+        return (
+            f"These data are no {self.kind}: {self.problem}. "
             "Read them as plain JSON, or with the version that wrote them."
         )
-        self.kind = kind
-        self.problem = problem
 
 
 class MalformedEventError(StoreError, ValueError):
     """A text that was to be stored as an event is no JSON object."""
 
-    __match_args__ = ("text", "problem")
+    text: str
+    problem: str
 
-    def __init__(self, text: str, problem: str) -> None:
-        super().__init__(
-            f"No event to store: {text!r} ({problem}). "
+    def message(self) -> str:
+        return (
+            f"No event to store: {self.text!r} ({self.problem}). "
             "Pass the JSON text of one event object each."
         )
-        self.text = text
-        self.problem = problem
 
 
 class AmbiguousRunError(StoreError, ValueError):
     """Several runs begin with the text that was to name one."""
 
-    __match_args__ = ("prefix", "candidates")
+    prefix: str
+    candidates: Sequence[str]
 
-    def __init__(self, prefix: str, candidates: Sequence[str]) -> None:
-        shown = ", ".join(f"{run_id[:12]}..." for run_id in candidates[:5])
-        super().__init__(
-            f"Ambiguous run id '{prefix}': it matches {len(candidates)} runs "
+    def message(self) -> str:
+        shown = ", ".join(f"{run_id[:12]}..." for run_id in self.candidates[:5])
+        return (
+            f"Ambiguous run id '{self.prefix}': it matches {len(self.candidates)} runs "
             f"({shown}). Give more characters of it."
         )
-        self.prefix = prefix
-        self.candidates = tuple(candidates)
 
 
 class CleanupRuleError(StoreError, ValueError):
     """A rule for forgetting runs has a field that makes no sense."""
 
-    __match_args__ = ("field", "value", "expected")
+    field: str
+    value: object
+    expected: str
 
-    def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"Cleanup: {field} must be {expected}, not {value!r}.")
-        self.field = field
-        self.value = value
-        self.expected = expected
+    def message(self) -> str:
+        return f"Cleanup: {self.field} must be {self.expected}, not {self.value!r}."
 
 
 class StoreVersionError(StoreError):
     """A store has a schema that this version does not know how to write."""
 
-    __match_args__ = ("path", "found", "known")
+    path: str
+    found: int
+    known: int
 
-    def __init__(self, path: str, found: int, known: int) -> None:
-        super().__init__(
-            f"The store {path} has schema version {found} and this version of "
-            f"justpipe_actors writes {known}. Upgrade, or use another storage path."
+    def message(self) -> str:
+        return (
+            f"The store {self.path} has schema version {self.found} and this version of "
+            f"justpipe_actors writes {self.known}. Upgrade, or use another storage path."
         )
-        self.path = path
-        self.found = found
-        self.known = known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .base import Factual
 
@@ -10,17 +11,18 @@ from .base import Factual
 class TrialError(Factual, Exception):
     """A tool of ``justpipe_actors.testing`` has found something."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *args: object) -> None: ...
+
 
 class Deadlock(TrialError):  # noqa: N818 - says what happened
     """Under virtual time: every task waits, and no timer will wake one."""
 
-    __match_args__ = ("report",)
+    report: str
 
-    def __init__(self, report: str) -> None:
-        super().__init__(
-            f"{report}\nLet somebody do what is waited for, or wait with a timeout."
-        )
-        self.report = report
+    def message(self) -> str:
+        return f"{self.report}\nLet somebody do what is waited for, or wait with a timeout."
 
 
 class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
@@ -29,29 +31,27 @@ class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what hap
     ``choices`` is the schedule: what happened at each seam, to be replayed.
     """
 
-    __match_args__ = ("problem", "choices", "report")
+    problem: str
+    choices: Sequence[int]
+    report: str
 
-    def __init__(self, problem: str, choices: Sequence[int], report: str) -> None:
-        super().__init__(
-            f"{problem}\n{report}\n"
-            f"Replay it with replay(..., choices={list(choices)!r})."
+    def message(self) -> str:
+        return (
+            f"{self.problem}\n{self.report}\n"
+            f"Replay it with replay(..., choices={list(self.choices)!r})."
         )
-        self.problem = problem
-        self.choices = tuple(choices)
-        self.report = report
 
 
 class CleanupFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
     """A run that was stopped at one step of its scheduler did not end as it should."""
 
-    __match_args__ = ("problem", "how", "step")
+    problem: str
+    how: str
+    step: int
 
-    def __init__(self, problem: str, how: str, step: int) -> None:
-        super().__init__(
-            f"{problem}\nIt was stopped by {how!r} at step {step} of its scheduler. "
-            f"Look at it alone with cancel_everywhere(..., how=[{how!r}], "
-            f"steps=[{step}])."
+    def message(self) -> str:
+        return (
+            f"{self.problem}\nIt was stopped by {self.how!r} at step {self.step} of its scheduler. "
+            f"Look at it alone with cancel_everywhere(..., how=[{self.how!r}], "
+            f"steps=[{self.step}])."
         )
-        self.problem = problem
-        self.how = how
-        self.step = step
