@@ -1,0 +1,192 @@
+"""Coders of classes with fields: dataclasses, attrs, pydantic, msgspec and named tuples.
+
+An instance is a JSON object of its fields, and is built again as it was: neither
+validators nor ``__post_init__`` run a second time.  An attribute that is no field would be
+lost, so it is refused; a cached property is left out and computed when it is asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+import attrs
+
+from .storable_values import (
+    TAG,
+    Coder,
+    KnownTypes,
+    Plain,
+    Refused,
+    encode_dict,
+    exactly,
+)
+
+
+def typed_dict_coder(known: KnownTypes, cls: Any) -> Coder:
+    """Return the coder of a TypedDict; other keys are refused."""
+    hints = _hints(cls)
+    coders = {name: known.coder(hint) for name, hint in hints.items()}
+
+    def encode(value: Any) -> Plain:
+        made: dict[str, Plain] = {}
+        for name, one in value.items():
+            if name not in coders or name == TAG:
+                reason = f"{cls.__name__} has no such key"
+                raise Refused(one, reason).below_key(name)
+            try:
+                made[name] = coders[name].encode(one)
+            except Refused as error:
+                raise error.below_key(name) from None
+        return made
+
+    def decode(plain: Plain) -> Any:
+        return {name: coders[name].decode(one) for name, one in plain.items()}
+
+    return exactly(cls, dict, encode, decode)
+
+
+@attrs.frozen
+class Fields:
+    """How the fields of one kind of class are found, and how an instance is built."""
+
+    names: tuple[str, ...]
+    """The fields."""
+    build: Callable[[dict[str, Any]], Any]
+    """Returns an instance with these values, without running code of the user's."""
+
+
+def record_coder(known: KnownTypes, cls: Any) -> Coder | None:
+    """Return the coder of a class with fields; None when it has none."""
+    if hasattr(cls, "model_construct") and hasattr(cls, "model_fields"):
+        return _model(known, cls)
+    fields = _fields_of(cls)
+    if fields is None:
+        return None
+    hints = _hints(cls)
+    coders = {name: known.coder(hints.get(name, Any)) for name in fields.names}
+    check = _extras(cls, frozenset(fields.names))
+
+    def encode(value: Any) -> Plain:
+        check(value)
+        # One that was deleted, or never set, will not be set again.
+        return _encode_attributes(
+            value, {name: one for name, one in coders.items() if hasattr(value, name)}
+        )
+
+    def decode(plain: Plain) -> Any:
+        values = {name: coders[name].decode(one) for name, one in plain.items()}
+        return fields.build(values)
+
+    return exactly(cls, cls, encode, decode)
+
+
+def _encode_attributes(value: Any, coders: Mapping[str, Coder]) -> dict[str, Plain]:
+    made: dict[str, Plain] = {}
+    for name, coder in coders.items():
+        try:
+            made[name] = coder.encode(getattr(value, name))
+        except Refused as error:
+            raise error.below_field(name) from None
+    return made
+
+
+_MORE = "&"
+"""The key of what a model has beside its fields."""
+
+
+def _model(known: KnownTypes, cls: Any) -> Coder:
+    """Return the coder of a pydantic model; it is built again without validation."""
+    coders = {
+        name: known.coder(field.annotation) for name, field in cls.model_fields.items()
+    }
+
+    def encode(value: Any) -> Plain:
+        more = [
+            sorted(value.model_fields_set),
+            encode_dict(str, known.untyped.encode, value.__pydantic_private__ or {}),
+            encode_dict(str, known.untyped.encode, value.__pydantic_extra__ or {}),
+        ]
+        return _encode_attributes(value, coders) | {_MORE: more}
+
+    def decode(plain: Plain) -> Any:
+        fields_set, private, extra = plain[_MORE]
+        values = {name: coders[name].decode(plain[name]) for name in coders}
+        values |= known.untyped.decode(extra)
+        made = cls.model_construct(_fields_set=set(fields_set), **values)
+        for name, one in known.untyped.decode(private).items():
+            setattr(made, name, one)
+        return made
+
+    return exactly(cls, cls, encode, decode)
+
+
+_WITH_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, BaseException)
+"""Builtins whose own contents are no fields."""
+
+
+def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:
+    """Return what refuses an instance with attributes that are no fields."""
+
+    def check(value: Any) -> None:
+        for name in getattr(value, "__dict__", ()):
+            if name not in names and not isinstance(
+                getattr(cls, name, None), cached_property
+            ):
+                found = value.__dict__[name]
+                raise Refused(found, "it is no field of its class").below_field(name)
+
+    return check
+
+
+def _fields_of(cls: Any) -> Fields | None:
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return Fields(cls._fields, lambda values: cls(**values))
+    if issubclass(cls, _WITH_CONTENTS):
+        return None
+    if dataclasses.is_dataclass(cls):
+        names = tuple(one.name for one in dataclasses.fields(cls))
+        return Fields(names, lambda values: _restore(cls, values))
+    if attrs.has(cls):
+        names = tuple(one.name for one in attrs.fields(cls))
+        return Fields(names, lambda values: _restore(cls, values))
+    if hasattr(cls, "__struct_fields__"):
+        return Fields(tuple(cls.__struct_fields__), lambda values: cls(**values))
+    return None
+
+
+def _restore(cls: Any, values: dict[str, Any]) -> Any:
+    """Return an instance as it was: neither validators nor ``__post_init__`` run again."""
+    made: Any = object.__new__(cls)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the annotations of a class; one that cannot be resolved says nothing."""
+    try:
+        return typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 - a name that exists for type checkers only
+        return {
+            name: _resolved(base, hint)
+            for base in reversed(cls.__mro__)
+            for name, hint in vars(base).get("__annotations__", {}).items()
+        }
+
+
+def _resolved(cls: type, hint: Any) -> Any:
+    if not isinstance(hint, str):
+        return hint
+    names = {**vars(sys.modules[cls.__module__]), cls.__name__: cls}
+    try:
+        return typing.get_type_hints(
+            types.SimpleNamespace(__annotations__={"it": hint}), names
+        )["it"]
+    except Exception:  # noqa: BLE001 - as above
+        return TypeVar("Unresolved")  # means anything that is known
