@@ -26,9 +26,9 @@ from ._definition.steps import OnFailure, check_failure_policy, is_enabled
 from ._plan.compiler import Compiled, PipeSettings
 from ._plan.description import Described, describe
 from ._run.event_buffer import Overflow
-from ._run.overrides import override_of
 from ._run.run import RunRequest
 from ._run.run_stream import RunStream
+from ._run.setup import override_of
 from .abc import Middleware, Redact
 from .cancellation import CancellationToken
 from .events import PERSIST_LIMIT

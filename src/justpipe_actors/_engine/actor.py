@@ -30,7 +30,10 @@ _QueuedMessage = tuple[float | None, Message]
 """A message, and when it began to wait."""
 
 _NO_QUEUES: OrderedDict[str, deque[_QueuedMessage]] = OrderedDict()
-"""The lanes of an inbox that never had any; nothing is ever put here."""
+"""The queues of an inbox that never had any; nothing is ever put here.
+
+perf: an actor of a thousand has one (``python -m tests.benchmarks.scale``).
+"""
 
 
 @attrs.frozen

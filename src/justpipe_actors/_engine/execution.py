@@ -1,7 +1,7 @@
 """One invocation from its message to its token.
 
 The questions are answered elsewhere and put together here: what the function says and
-who is asked when it failed (``asking``), and what follows from the answer (``commit``).
+which error handlers run when it failed (``run_error_handlers``), and what follows from the answer (``commit``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
-import attrs
 
 from .._definition.names import resolve_name
 from .._plan.failure_policy import CallHandler, escalate, set_cause
@@ -62,7 +61,7 @@ from .map_invocation import open_map
 from .map_step import run_map
 from .messages import Expire, Start
 from .protocols import InvocationIds
-from .run_state import RunState
+from .run_state import ChildOutcome, RunState
 from .user_code import (
     PendingCall,
     add_dead_letter,
@@ -77,26 +76,6 @@ from .user_code import (
 
 if TYPE_CHECKING:
     from .actor import Actor
-
-
-@attrs.frozen(eq=False)
-class ChildOutcome:
-    """How a child run ended, as far as its parent must know."""
-
-    status: PipelineTerminalStatus
-    """Its status."""
-    error: Exception | None
-    """Its primary failure, whole."""
-    step: str | None
-    """Where that happened: a step of the child, ``startup``, ``shutdown``."""
-    text: str | None
-    """Its failure or cancellation in words."""
-    suspended: bool
-    """Whether it ended by ``Suspend``."""
-
-
-StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
-"""Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
 async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResult:

@@ -45,7 +45,7 @@ class RunMetrics:
         """Count one invocation, timer or child run that starts."""
         self.started += 1
         active = self.started - self.completed
-        if active > self.peak:  # max() costs three times this, once per step
+        if active > self.peak:  # perf: max() costs three times this, once per step
             self.peak = active
 
     def count_task_end(self) -> None:

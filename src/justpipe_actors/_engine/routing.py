@@ -119,7 +119,7 @@ if TYPE_CHECKING:
 
     from .map_invocation import MapInvocation
 else:
-    # Frozen for type checkers only: see ``messages``.
+    # perf: frozen for type checkers only, see ``messages``.
     from attrs import define as frozen
 
 

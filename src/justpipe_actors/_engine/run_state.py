@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -40,6 +40,26 @@ if TYPE_CHECKING:
 
 DIAGNOSTICS_KEPT = 1000
 """Joins a run names at most."""
+
+
+@attrs.frozen(eq=False)
+class ChildOutcome:
+    """How a child run ended, as far as its parent must know."""
+
+    status: PipelineTerminalStatus
+    """Its status."""
+    error: Exception | None
+    """Its primary failure, whole."""
+    step: str | None
+    """Where that happened: a step of the child, ``startup``, ``shutdown``."""
+    text: str | None
+    """Its failure or cancellation in words."""
+    suspended: bool
+    """Whether it ended by ``Suspend``."""
+
+
+StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
+"""Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -72,7 +92,7 @@ class RunState:
     """Context variables; every invocation gets a copy."""
     system: ActorSystem
     """Where its actors live."""
-    start_child: Callable[[Any, object, object], Awaitable[Any]]
+    start_child: StartChild
     """How a sub-pipeline begins: the one thing actors need from the room above."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Figures for FINISH."""
@@ -229,18 +249,22 @@ class RunState:
         for mapping in list(self.maps.values()):
             mapping.wakeup.notify()
 
+    def set_termination(
+        self, status: PipelineTerminalStatus, reason: str | None
+    ) -> TerminationCause:
+        """Note why the run ends, unless a reason is known; return the one that counts."""
+        if self.termination is None:
+            self.termination = TerminationCause(status, reason)
+        return self.termination
+
     def cancel_by_token(self, reason: str) -> None:
         """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
-        if self.termination is None:
-            self.termination = TerminationCause(
-                PipelineTerminalStatus.CANCELLED, reason
-            )
+        self.set_termination(PipelineTerminalStatus.CANCELLED, reason)
         self.halt()
 
     def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End the run now: the first reason is recorded, then everything is cancelled."""
-        if self.termination is None:
-            self.termination = TerminationCause(status, reason)
+        self.set_termination(status, reason)
         is_first = not self.interrupted
         self.halted = self.interrupted = True
         self.needs_attention.set()
@@ -253,13 +277,27 @@ class RunState:
 
     def crash(self, error: BaseException) -> None:
         """End the run because of something that is nobody's step: raise it at the end."""
+        cause = error if isinstance(error, Exception) else _as_exception(error)
+        self.set_abort_error(error, cause)
+        self.interrupt(PipelineTerminalStatus.FAILED, None)
+
+    def set_abort_error(self, error: BaseException, cause: Exception) -> None:
+        """Note what to raise after FINISH, unless there is something to raise already.
+
+        Args:
+            error: what to raise.
+            cause: the failure that FINISH reports for it.
+        """
         if self.abort_error is None:
             self.abort_error = error
-            cause = error if isinstance(error, Exception) else _as_exception(error)
             self.failures.add(
                 Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
             )
-        self.interrupt(PipelineTerminalStatus.FAILED, None)
+
+    def take_abort_error(self) -> BaseException | None:
+        """Return what to raise after FINISH, and forget it."""
+        error, self.abort_error = self.abort_error, None
+        return error
 
     def stop_timer(self, join: str, wave: int) -> None:
         """Forget a join's timer and give its token back; nothing happens without one."""

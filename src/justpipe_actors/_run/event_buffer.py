@@ -66,7 +66,9 @@ class EventBuffer:
             return
         self._events.append(event)
         depth = len(self._events)
-        if depth > self.peak_length:  # max() costs three times this, once per event
+        if (
+            depth > self.peak_length
+        ):  # perf: max() costs three times this, once per event
             self.peak_length = depth
         if 0 < self.capacity <= depth:
             self.is_full = True

@@ -91,7 +91,7 @@ class EventPublisher:
     _put: Callable[[Event], None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Looked up once and not once per event: they stay what they are.
+        # perf: looked up once and not per event (bench: tokens); they do not change.
         self._has_observers = bool(self.observers.members)
         self._put = self.sink.put
         self._counts = self.metrics.events
@@ -161,14 +161,14 @@ class EventPublisher:
         """Publish another event of whom one was said before, with the same ids.
 
         Args:
-            said: the fields of that one.
+            event_template: the fields of that one.
             type: what happened now.
             stage: to whom.
             payload: what there is to say about it.
             meta: what was noted.
         """
         self._seq = seq = self._seq + 1
-        fields = event_template.copy()  # half the price of writing fifteen fields
+        fields = event_template.copy()  # perf: half the time of writing fifteen fields
         fields["type"] = type
         fields["stage"] = stage
         fields["payload"] = payload
@@ -182,7 +182,8 @@ class EventPublisher:
         type: EventType,  # noqa: A002 - the event's own word
         fields: dict[str, object],
     ) -> None:
-        event = new_instance(Event)  # perf: as ``filled``, without its call
+        # perf: ``filled`` without its call (bench: chain, tokens).
+        event = new_instance(Event)
         set_attribute(event, "__dict__", fields)
         name = type._value_
         counts = self._counts
@@ -228,7 +229,8 @@ class EventPublisher:
             fields["payload"] = payload
             fields["seq"] = seq
             fields["timestamp"] = time()
-            event = new_instance(Event)  # perf: as ``filled``, without its call
+            # perf: ``filled`` without its call (bench: chain, tokens).
+            event = new_instance(Event)
             set_attribute(event, "__dict__", fields)
             counts[name] = counts.get(name, 0) + 1
             if self.hooks:

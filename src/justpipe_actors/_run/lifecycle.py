@@ -6,7 +6,7 @@
       -> [ actors work; ends when the run holds no token ]
       -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
 
-The three lines are ``beginning``, ``working`` and ``winding_up``.
+The three lines are ``start_run``, ``run_steps`` and ``shut_down``.
 ``execute_run`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
 is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
 interrupted; what comes after it is shielded, because hooks must run after the steps'
@@ -38,7 +38,7 @@ from .._engine.user_code import (
     classify_exception,
     resolve_value,
 )
-from .._plan.failure_policy import Failure, TerminationCause
+from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
@@ -378,17 +378,13 @@ def _time_out(run: Run) -> None:
 
 def _interrupt(run: Run) -> None:
     """Something above cancelled the work; find the words if nobody left any."""
-    if run.run_state.termination is None:
-        is_owner = anyio.current_effective_deadline() == -inf
-        reason = (
-            OWNER_CANCELLED
-            if is_owner or run.loop.is_task_cancelled()
-            else TASK_CANCELLED
-        )
-        run.run_state.termination = TerminationCause(
-            PipelineTerminalStatus.CANCELLED, reason
-        )
-    termination = run.run_state.termination
+    is_owner = anyio.current_effective_deadline() == -inf
+    reason = (
+        OWNER_CANCELLED if is_owner or run.loop.is_task_cancelled() else TASK_CANCELLED
+    )
+    termination = run.run_state.set_termination(
+        PipelineTerminalStatus.CANCELLED, reason
+    )
     run.run_state.interrupt(termination.status, termination.reason)
 
 

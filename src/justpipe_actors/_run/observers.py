@@ -286,7 +286,7 @@ class ObserverGroup:
     _bounded_queues: tuple[ObserverTask | RunRecorder, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Every token passes here, and most runs have one observer task or none.
+        # perf: every token passes here, and most runs have one observer or none.
         is_only = len(self.members) == 1
         self.put = self.members[0].put if is_only else self._put
         self.put_token = self._put_token
@@ -300,7 +300,7 @@ class ObserverGroup:
     @property
     def is_full(self) -> bool:
         """Whether one of them is too far behind."""
-        for queue in self._bounded_queues:  # noqa: SIM110 - a generator costs more than the rest
+        for queue in self._bounded_queues:  # noqa: SIM110 - perf: a generator costs more
             if queue.is_full:
                 return True
         return False

@@ -16,13 +16,11 @@ from anyio.abc import TaskGroup
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
-from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import Plan
 from .._supervision.resource_pool import ResourcePool
 from .._util.sync import REPORT_INTERVAL, OneShotEvent
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
-from ..failures import FailureKind, FailureReason
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_publisher import EventPublisher
@@ -140,7 +138,7 @@ if TYPE_CHECKING:
 
     from ..abc import RunRecorder
 else:
-    # Frozen for type checkers only: see ``_actors.messages``.
+    # perf: frozen for type checkers only, see ``_engine.messages``.
     from attrs import define as frozen
 
 
@@ -240,8 +238,8 @@ class Run:
         """End it now; the first reason is the one that counts."""
         if self.done.is_set():
             return
-        if self.run_state.termination is None and self.end is None:
-            self.run_state.termination = TerminationCause(status, reason)
+        if self.end is None:
+            self.run_state.set_termination(status, reason)
         if status in REQUESTED_ENDS:
             self.end_requested = True
             if self.grace_period is not None:
@@ -269,7 +267,7 @@ class Run:
 
     def report_abort_error(self) -> None:
         """Let the program have what no consumer will: an interrupt, or a log record."""
-        error, self.run_state.abort_error = self.run_state.abort_error, None
+        error = self.run_state.take_abort_error()
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.loop.interrupt(error)
         elif error is not None:
@@ -283,11 +281,7 @@ class Run:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
-        if self.run_state.abort_error is None:
-            self.run_state.abort_error = error
-            self.run_state.failures.add(
-                Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, cause)
-            )
+        self.run_state.set_abort_error(error, cause)
 
 
 @attrs.frozen

@@ -400,7 +400,7 @@ class RunStream:
             raise RunInterrupted
 
     def _raise_abort_error(self, run: Run) -> None:
-        error, run.run_state.abort_error = run.run_state.abort_error, None
+        error = run.run_state.take_abort_error()
         if error is not None:
             raise error
 

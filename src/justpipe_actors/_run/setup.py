@@ -8,16 +8,16 @@ import time
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import copy_context
-from typing import Any, ClassVar
+from contextvars import ContextVar, copy_context
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 
 from .._backends import Loop, current_loop
 from .._engine.actor_system import ActorSystem
-from .._engine.execution import ChildOutcome
 from .._engine.invocation import Invocation
-from .._engine.run_state import RunState
+from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
 from .._util import failpoints
@@ -31,6 +31,26 @@ from .event_publisher import EventPublisher, EventSink
 from .lifecycle import execute_run
 from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
 from .run import Run, RunRequest
+
+
+PipeT = TypeVar("PipeT")
+
+Override = Callable[[], Any]
+"""Returns the pipe that is to run instead of another one, or None if none is any more."""
+
+_NO_OVERRIDES: Mapping[Any, Override] = MappingProxyType({})
+
+active_overrides: ContextVar[Mapping[Any, Override]] = ContextVar(
+    "justpipe_actors_stand_ins", default=_NO_OVERRIDES
+)
+"""Which pipe runs instead of which in this context; only tests put anything here."""
+
+
+def override_of(pipe: PipeT) -> PipeT | None:
+    """Return the pipe that is to run instead of this one, in this context."""
+    found = active_overrides.get().get(pipe)
+    override: PipeT | None = found() if found is not None else None
+    return override
 
 
 def bind_meta(context: object, metadata: Mapping[str, object]) -> RunNotes:

@@ -21,7 +21,7 @@ from .._definition.names import resolve_name
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
-from .._run.overrides import Override, active_overrides, override_of
+from .._run.setup import Override, active_overrides, override_of
 from ..errors import did_you_mean
 from ..pipe import Pipe
 from ..specs import HookSpec
