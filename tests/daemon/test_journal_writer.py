@@ -1,0 +1,281 @@
+"""The thread that writes: batches together, in order, and nothing lost while it fails."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from justpipe_actors._backends import current_loop
+from justpipe_actors._engine.journal_port import BatchDraft
+from justpipe_actors._supervisor.journal_writer import JournalWriter
+from justpipe_actors._supervisor.leases import LeaseKeeper
+from justpipe_actors.abc import Batch, Claim, NewAsk, NewRun, Signal
+from justpipe_actors.journals import MemoryJournal
+
+
+class Flaky(MemoryJournal):
+    """A journal that can be told to fail, and to wait."""
+
+    error: Exception | None = None
+    transactions: list[int]
+    gate: threading.Event
+
+    def __init__(self, **settings: float) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.transactions = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failed = threading.Event()
+
+    def append(self, batches: Sequence[Batch]) -> frozenset[int]:
+        self.gate.wait()
+        if self.error is not None:
+            self.failed.set()
+            raise self.error
+        self.transactions.append(len(batches))
+        return super().append(batches)
+
+
+@asynccontextmanager
+async def writing(journal: MemoryJournal) -> AsyncGenerator[JournalWriter]:
+    """Own a writer, whose thread is gone at the end of the block."""
+    writer = JournalWriter(journal, current_loop().call_soon)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.aclose(5)
+
+
+def claims(journal: MemoryJournal, *run_ids: str) -> list[int]:
+    """Return the numbers of new runs, owned by a worker."""
+    worker = journal.add_worker("w")
+    new = [NewRun(run_id=one, pipe="p", fingerprint="f", input="{}") for one in run_ids]
+    return [journal.submit(one, worker).run.id for one in new]
+
+
+class Stored:
+    """What the writer told about batches, and a way to wait for so many."""
+
+    def __init__(self, expected: int) -> None:
+        self.results: list[tuple[int, bool]] = []
+        self._left = expected
+        self._done = anyio.Event()
+
+    def note(self, number: int, *, is_stored: bool) -> None:
+        self.results.append((number, is_stored))
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    async def wait(self) -> list[tuple[int, bool]]:
+        await self._done.wait()
+        return self.results
+
+    def put(self, writer: JournalWriter, run: int, n: int) -> None:
+        draft = BatchDraft(run=run, n=n, kind="commit", delta={"m/1": [1]})
+        writer.put(draft, lambda is_stored: self.note(run, is_stored=is_stored))
+
+
+async def test_batches_that_wait_are_stored_together() -> None:
+    """While one transaction is at work, what comes meanwhile shares the next."""
+    journal = Flaky()
+    runs = claims(journal, "a", "b", "c")
+    async with writing(journal) as writer:
+        journal.gate.clear()
+        stored = Stored(4)
+        stored.put(writer, runs[0], 2)
+        await anyio.sleep(0.05)  # the thread is at the gate
+        for run in runs[1:]:
+            stored.put(writer, run, 2)
+        stored.put(writer, runs[0], 3)
+        journal.gate.set()
+        assert all(is_stored for _run, is_stored in await stored.wait())
+    assert sum(journal.transactions) == 4
+    assert len(journal.transactions) <= 3
+    assert [row.n for row in journal.commits(runs[0])] == [1, 2, 3]
+
+
+async def test_a_lost_lease_is_told_to_its_run_only() -> None:
+    """The batch whose number is taken is refused; the others of its transaction stay."""
+    journal = Flaky()
+    one, other = claims(journal, "a", "b")
+    journal.append([Batch(run=one, n=2, kind="commit")])
+    async with writing(journal) as writer:
+        stored = Stored(2)
+        stored.put(writer, one, 2)
+        stored.put(writer, other, 2)
+        assert sorted(await stored.wait()) == [(one, False), (other, True)]
+
+
+async def test_a_write_that_fails_is_tried_until_it_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The runs stand still, the problem has a name, and nothing is lost or doubled."""
+    journal = Flaky()
+    [run] = claims(journal, "a")
+    journal.error = sqlite3.OperationalError("database or disk is full")
+    async with writing(journal) as writer:
+        stored = Stored(1)
+        stored.put(writer, run, 2)
+        await anyio.to_thread.run_sync(journal.failed.wait)
+        problem, since = await writer.call(
+            lambda: (writer.problem, writer.failing_since)
+        )
+        assert "disk is full" in (problem or "")
+        assert since is not None
+        assert stored.results == []
+        journal.error = None
+        assert await stored.wait() == [(run, True)]
+        assert await writer.call(lambda: writer.problem) is None
+    assert [row.n for row in journal.commits(run)] == [1, 2]
+    text = caplog.text
+    assert "cannot be written" in text
+    assert "is written again" in text
+    assert [r.levelno for r in caplog.records].count(logging.WARNING) == 2
+
+
+async def test_leaving_does_not_wait_for_a_disk_for_ever() -> None:
+    """What cannot be stored in time is given up: the next owner begins before it."""
+    journal = Flaky()
+    [run] = claims(journal, "a")
+    journal.error = sqlite3.OperationalError("readonly database")
+    writer = JournalWriter(journal, current_loop().call_soon)
+    writer.start()
+    Stored(1).put(writer, run, 2)
+    assert not await writer.aclose(0.2)
+    assert len(journal.commits(run)) == 1
+
+
+async def test_questions_are_answered_in_the_thread() -> None:
+    """A call returns what the journal returns, and raises what it raises."""
+    journal = Flaky()
+    async with writing(journal) as writer:
+        assert await writer.call(journal.find, "x") is None
+        names = await writer.call(lambda: threading.current_thread().name)
+        assert names == "justpipe_actors journal"
+        with pytest.raises(ZeroDivisionError):
+            await writer.call(lambda: 1 // 0)
+
+
+async def test_a_row_that_is_no_json_ends_its_run_alone() -> None:
+    """A defect costs the run it belongs to, not those that share the transaction."""
+    journal = Flaky()
+    one, other = claims(journal, "a", "b")
+    async with writing(journal) as writer:
+        stored = Stored(2)
+        bad = BatchDraft(run=one, n=2, kind="commit", delta={"m/1": object()})
+        writer.put(bad, lambda is_stored: stored.note(one, is_stored=is_stored))
+        stored.put(writer, other, 2)
+        assert sorted(await stored.wait()) == [(one, False), (other, True)]
+
+
+# -- the worker
+
+
+class Handler:
+    """Notes what the turns found."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.told: list[str | None] = []
+        self.deaths = 0
+        self._changed = anyio.Event()
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        self.taken += [claim.run.run_id for claim in claims]
+        self._changed.set()
+
+    def signalled(self, signals: Sequence[Signal]) -> None:
+        self.told += [signal.body for signal in signals]
+        self._changed.set()
+
+    def lost(self) -> None:
+        self.deaths += 1
+        self._changed.set()
+
+    async def wait_change(self) -> None:
+        await self._changed.wait()
+        self._changed = anyio.Event()
+
+
+@asynccontextmanager
+async def working(
+    journal: MemoryJournal, places: int | None = None
+) -> AsyncGenerator[tuple[LeaseKeeper, Handler]]:
+    """Own a worker of a journal."""
+    handler = Handler()
+    async with writing(journal) as writer:
+        keeper = LeaseKeeper(journal, writer, handler, lambda: ("p",), lambda: places)
+        await keeper.start()
+        try:
+            yield keeper, handler
+        finally:
+            await keeper.aclose()
+            await keeper.leave()
+
+
+async def test_a_worker_takes_up_what_is_ready() -> None:
+    """A run that is submitted by anybody is claimed soon, and given back at the end."""
+    journal = MemoryJournal()
+    async with working(journal) as (_keeper, handler):
+        journal.submit(NewRun(run_id="a", pipe="p", fingerprint="f", input="{}"))
+        journal.submit(NewRun(run_id="b", pipe="q", fingerprint="f", input="{}"))
+        await handler.wait_change()
+        assert handler.taken == ["a"]
+    found = journal.find("a")
+    assert found is not None
+    assert found.status == "ready"
+    assert journal.workers() == []
+
+
+async def test_a_worker_without_a_place_takes_nothing() -> None:
+    """A full supervisor leaves runs to others, and still hears signals."""
+    journal = MemoryJournal()
+    async with working(journal, places=0) as (keeper, handler):
+        new = NewRun(run_id="a", pipe="p", fingerprint="f", input="{}")
+        mine = journal.submit(new, keeper.worker).claim
+        assert mine is not None
+        journal.submit(NewRun(run_id="b", pipe="p", fingerprint="f", input="{}"))
+        ask = NewAsk(id="k", step="s", form="{}")
+        journal.append([Batch(run=mine.run.id, n=2, kind="commit", asks=(ask,))])
+        journal.answer("k", "true")
+        await handler.wait_change()
+        journal.cancel("a", "enough")
+        await handler.wait_change()
+        assert handler.told == ["true", "enough"]
+        assert handler.taken == []
+
+
+async def test_a_worker_that_was_declared_dead_hears_so() -> None:
+    """It lets go of its runs, and goes on under a new number."""
+    journal = MemoryJournal(lease=0.3)
+    async with working(journal) as (keeper, handler):
+        before = keeper.worker
+        journal.remove_worker(before)
+        await handler.wait_change()
+        assert handler.deaths == 1
+        assert keeper.worker != before
+
+
+async def test_a_worker_that_cannot_show_life_lets_go_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a whole lease of silence others may have its runs."""
+    journal = MemoryJournal(lease=0.2)
+    async with working(journal) as (_keeper, handler):
+
+        def fail(_worker: int) -> bool:
+            msg = "server away"
+            raise OSError(msg)
+
+        monkeypatch.setattr(journal, "beat", fail)
+        await handler.wait_change()
+        assert handler.deaths
+        monkeypatch.undo()
