@@ -6,7 +6,7 @@ The decorators come from ``_definition``, what a definition tells about itself f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cached_property
 from types import MappingProxyType
@@ -22,9 +22,16 @@ from . import (
 from ._definition.decorators import HookDecorators, StepDecorators, Target
 from ._definition.names import start_name
 from ._definition.registry import Registry
-from ._definition.steps import OnFailure, check_failure_policy, is_enabled
+from ._definition.steps import (
+    OnFailure,
+    StateMode,
+    check_failure_policy,
+    check_state_mode,
+    is_enabled,
+)
 from ._plan.compiler import Compiled, PipeSettings
 from ._plan.description import Described, describe
+from ._plan.merge_rules import root_rule
 from ._run.event_buffer import Overflow
 from ._run.run import RunRequest
 from ._run.run_stream import RunStream
@@ -33,6 +40,7 @@ from .abc import Middleware, Redact
 from .cancellation import CancellationToken
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
+from .merge import Merge, MergeFunction
 from .middleware import tenacity_retry_middleware
 from .placements import ThreadPlacement
 
@@ -87,6 +95,10 @@ class Pipe(
         on_failure: what an unhandled failure does to the rest of the run: ``prune`` its
             successors, ``continue`` with them, or ``stop`` everything.
         log_state: whether logs show the state; a function returns what error logs show.
+        state_mode: ``shared`` passes the one state object to every step; ``isolated``
+            gives each invocation a copy, and merges what it changed when it succeeds.
+        merge: how parts of the state are merged, by name, besides what ``Merge``
+            annotations of its class say.
 
     Raises:
         DefinitionError: an option is none of those it can be.
@@ -116,8 +128,13 @@ class Pipe(
         max_retries: int = 100,
         on_failure: OnFailure = "prune",
         log_state: bool | Callable[[Any], str] = True,
+        state_mode: StateMode = "shared",
+        merge: Mapping[Any, Merge | MergeFunction] | None = None,
     ) -> None:
         check_failure_policy(on_failure)
+        check_state_mode(state_mode)
+        if merge is not None or state_mode == "isolated":
+            root_rule(state_type, merge)  # finds out now whether these rules can be
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
@@ -155,6 +172,10 @@ class Pipe(
             max_map_items=max_map_items or 100_000,
             metadata=MappingProxyType(dict(metadata or {})),
             classification=failure_classification or FailureClassificationConfig(),
+            state_type=state_type,
+            merge=merge,
+            is_isolated=state_mode == "isolated",
+            is_debug=self.debug,
             placements={"thread": ThreadPlacement()},
         )
         self._forget()

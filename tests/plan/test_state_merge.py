@@ -18,6 +18,7 @@ import pytest
 from justpipe_actors import DefinitionError, Merge, Shared
 from justpipe_actors._plan import state_merge as merging
 from justpipe_actors._plan.merge_rules import DEFAULT, Rule, root_rule
+from justpipe_actors._plan.state_copies import Copier
 from justpipe_actors._plan.state_merge import (
     Appended,
     Change,
@@ -25,7 +26,7 @@ from justpipe_actors._plan.state_merge import (
     Parts,
     difference,
 )
-from justpipe_actors._plan.state_parts import Copier, parts_of
+from justpipe_actors._plan.state_parts import parts_of
 from justpipe_actors.merge import MISSING
 
 
@@ -72,7 +73,7 @@ class Report:
 
 def copied(state: Any, rule: Rule = DEFAULT) -> Any:
     """Return a copy as a step gets one."""
-    return Copier(lambda owner, key: rule.of(owner, key).is_shared).root(state)
+    return Copier().root(state, rule)
 
 
 def merge(state: Any, *edits: Any, rule: Rule | None = None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from justpipe_actors._plan.state_copies import Copier
 from justpipe_actors._plan.state_merge import (
     Conflict,
     applied,
@@ -16,7 +17,6 @@ from justpipe_actors._plan.state_merge import (
     difference,
     merged,
 )
-from justpipe_actors._plan.state_parts import Copier
 
 
 ABSENT: Any = object()
@@ -129,7 +129,7 @@ def test_a_change_leads_from_the_base_to_the_copy(
 @given(states)
 def test_a_copy_is_equal_and_apart(state: dict[str, Any]) -> None:
     """A copy is equal, differs in nothing, and shares nothing that can change."""
-    copied = Copier(lambda _owner, _key: False).root(state)
+    copied = Copier().root(state)
 
     assert copied == state
     assert difference(state, copied) is None

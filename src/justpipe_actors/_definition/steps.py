@@ -104,6 +104,9 @@ class StepDef:
         return tuple(dict.fromkeys([*self.to, *worker, *self.route_targets]))
 
 
+StateMode = Literal["shared", "isolated"]
+"""Whether steps change one object, or copies of it that are merged."""
+
 OnFailure = Literal["prune", "continue", "stop"]
 """What an unhandled failure does to the rest of a run."""
 
@@ -138,6 +141,17 @@ def check_failure_policy(on_failure: object) -> None:
     """
     if on_failure not in ("prune", "continue", "stop"):
         msg = f"on_failure must be 'prune', 'continue' or 'stop', not {on_failure!r}."
+        raise DefinitionError(msg)
+
+
+def check_state_mode(state_mode: object) -> None:
+    """Refuse a mode that does not exist.
+
+    Raises:
+        DefinitionError: it does not.
+    """
+    if state_mode not in ("shared", "isolated"):
+        msg = f"state_mode must be 'shared' or 'isolated', not {state_mode!r}."
         raise DefinitionError(msg)
 
 

@@ -28,6 +28,7 @@ from .._plan.plan import (
     SubNode,
     SwitchNode,
 )
+from .._plan.state_tries import current_state_source
 from .._plan.step_results import (
     PROCEED,
     FailStep,
@@ -57,6 +58,7 @@ from ..outcomes import PipelineTerminalStatus
 from ..signals import Stop
 from . import commit, routing
 from .invocation import Invocation, TokenEmitter
+from .invocation_state import InvocationState, ItemCheck
 from .map_invocation import open_map
 from .map_step import run_map
 from .messages import Expire, Start
@@ -153,8 +155,9 @@ def begin_call(invocation: Invocation) -> StepResult | None:
     )
     try:
         values = NO_VALUES if item is NO_ITEM else CallValues(item)
+        source = run_state if run_state.isolation is None else isolated(invocation)
         value = invocation.variables.run(
-            call_step_function, node.func, node.bind(run_state, values)
+            call_step_function, node.func, node.bind(source, values)
         )
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
         return _failure(invocation, error)  # noqa: ASYNC104
@@ -178,6 +181,8 @@ async def finish_call(
             value = await _resolve_value(
                 invocation, value, keep=isinstance(node, MapNode)
             )
+        if invocation.isolated is not None and isinstance(node, SwitchNode):
+            invocation.isolated.commit_function()
         answer = _interpret_value(node, value)
         if isinstance(answer, StartMap | StartChildRun):
             answer = await _carry_out(invocation, answer, limit)
@@ -256,6 +261,10 @@ async def _carry_out(
     A step's timeout bounds the child of a sub.  Of a map it bounds only what produces
     the items, so the map gets what is left of it and the scope is lifted.
     """
+    if invocation.isolated is not None:
+        invocation.isolated.commit_before(
+            answer.items if isinstance(answer, StartMap) else None
+        )
     match answer:
         case StartMap():
             budget = None
@@ -309,7 +318,9 @@ async def _call_handler(
                 Seam.HANDLE, invocation.run_state.run_id, invocation.node.name
             )
         values = CallValues(error=error, step_name=invocation.node.name)
-        arguments = handler.bind(invocation.run_state, values)
+        run_state = invocation.run_state
+        source = run_state if run_state.isolation is None else isolated(invocation)
+        arguments = handler.bind(source, values)
         value = invocation.variables.run(call_step_function, handler.func, arguments)
         if isinstance(value, PendingCall):
             value = await _drive(invocation, value)
@@ -327,7 +338,38 @@ async def _call_handler(
         return failure  # noqa: ASYNC104
 
 
-async def execute(  # noqa: C901, PLR0912 - the life of an invocation, in order
+def isolated(invocation: Invocation) -> InvocationState:
+    """Return what gives an invocation its copy of the state."""
+    found = invocation.isolated
+    if found is None:
+        run_state = invocation.run_state
+        assert run_state.isolation is not None
+        found = InvocationState(run_state, run_state.isolation, invocation.node)
+        item = invocation.message.item
+        if run_state.plan.warns_of_items and item is not NO_ITEM:
+            found.item_check = ItemCheck(item)
+        invocation.isolated = found
+        invocation.variables.run(current_state_source.set, found)
+    return found
+
+
+async def commit_state(invocation: Invocation, answer: StepResult) -> StepResult:
+    """Commit the invocation's copy of the state; the last thing before its result.
+
+    Nothing is awaited unless the changes cannot be merged.  Then the handlers are asked,
+    on a fresh copy, as for any failure; a second time is final.
+    """
+    state = invocation.isolated
+    assert state is not None
+    result = state.commit(answer)
+    if result is answer or state.has_conflicted:
+        return result
+    state.has_conflicted = True
+    result = await run_error_handlers(invocation, result)
+    return state.commit(result)
+
+
+async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, in order
     run_state: RunState, actor: Actor, message: Start, scope: anyio.CancelScope
 ) -> None:
     """Run one invocation and leave nothing of it behind.
@@ -355,6 +397,8 @@ async def execute(  # noqa: C901, PLR0912 - the life of an invocation, in order
             answer = await run_error_handlers(invocation, answer)
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.SETTLE, run_state.run_id, node.name)
+        if invocation.isolated is not None:
+            answer = await commit_state(invocation, answer)
         actor.dispatcher.suppress_wakeup = True
         commit.commit_result(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
@@ -364,6 +408,8 @@ async def execute(  # noqa: C901, PLR0912 - the life of an invocation, in order
         add_dead_letter(run_state, message, error)
     finally:
         invocation.notes.open = False
+        if invocation.isolated is not None:
+            invocation.isolated.close()
         run_state.active_invocations.discard(invocation)
         if message.map_id is not None and not invocation.retried:
             commit.release_map_slot(invocation)
@@ -407,6 +453,8 @@ async def execute_expiry(
         node = actor.node
         late = BarrierTimeoutError(node.name, message.missing, message.seconds)
         answer = await run_error_handlers(invocation, FailStep(late))
+        if invocation.isolated is not None:
+            answer = await commit_state(invocation, answer)
         commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not survives_native_cancel(run_state, message):
@@ -414,6 +462,8 @@ async def execute_expiry(
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
         add_dead_letter(run_state, message, error)
     finally:
+        if invocation.isolated is not None:
+            invocation.isolated.close()
         run_state.active_invocations.discard(invocation)
         run_state.metrics.completed += 1
         routing.finish_message(run_state, message)

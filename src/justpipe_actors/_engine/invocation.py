@@ -23,6 +23,7 @@ from .run_state import RunState
 
 if TYPE_CHECKING:
     from .actor import Actor
+    from .invocation_state import InvocationState
 
 
 @attrs.define(eq=False, repr=False)
@@ -57,6 +58,8 @@ class Invocation:
     """Whether a further attempt took over, and with it a map worker's slot."""
     is_parked: bool = False
     """Whether it waits because the run's consumer is behind."""
+    isolated: InvocationState | None = None
+    """Its own copy of the state; None in shared mode, and until it is asked for."""
 
     @property
     def node(self) -> Node:

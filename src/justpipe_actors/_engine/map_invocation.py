@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW = 1024
 """Workers in flight when the map does not say how many."""
 
+ISOLATED_WINDOW = 64
+"""The same in isolated mode, where each of them holds a copy of the state."""
+
 
 @attrs.define(eq=False, repr=False)
 class MapInvocation:
@@ -80,7 +83,8 @@ def open_map(
     most = invocation.run_state.plan.max_map_items
     if total is not None and total > most:
         raise MapSourceError(node.name, f"exceeded maximum of {most} items ({total})")
-    window = chosen or DEFAULT_WINDOW
+    is_isolated = invocation.run_state.isolation is not None
+    window = chosen or (ISOLATED_WINDOW if is_isolated else DEFAULT_WINDOW)
     refill_at = window - 1 if chosen else window // 2
     source = _iterate(node.name, fan_out.items)
     ids = invocation.ids if invocation.ids.invocation else _new_ids(invocation)

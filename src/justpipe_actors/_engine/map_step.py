@@ -100,6 +100,9 @@ def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:
 
 def _start_worker(mapping: MapInvocation, item: object) -> None:
     invocation, index = mapping.invocation, mapping.item_count
+    isolated = invocation.isolated
+    if isolated is not None and isolated.is_source_open:
+        item = isolated.item_for_worker(item)
     label = f"{mapping.worker}[{index}]"
     payload = {
         "index": index,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .actor import Actor
     from .actor_system import ActorSystem
     from .invocation import Invocation
+    from .isolation import IsolatedState
     from .map_invocation import MapInvocation
 
 
@@ -98,6 +99,8 @@ class RunState:
     """Figures for FINISH."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, the error log shows the state."""
+    isolation: IsolatedState | None = None
+    """Where invocations get copies of the state; None when they share it."""
     start: str | None = None
     """Where it began, when not at the roots."""
     reached: frozenset[str] | None = None

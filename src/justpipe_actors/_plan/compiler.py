@@ -18,9 +18,11 @@ from ..abc import Placement
 from ..errors import DefinitionError
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
+from ..merge import Merge, MergeFunction
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
 from . import graph, validation
 from .description import fingerprint
+from .merge_rules import DEFAULT, Rule, root_rule
 from .plan import (
     NO_ITEM,
     Bind,
@@ -36,6 +38,7 @@ from .plan import (
     SwitchNode,
 )
 from .resource_injection import ResourceGraph, with_resources
+from .state_tries import with_state_per_try
 from .validation import ValidationContext, options_read_by
 
 
@@ -128,6 +131,14 @@ class PipeSettings:
     """How failures are attributed."""
     placements: Mapping[str, Placement] = attrs.field(factory=dict)
     """Placements by the name decorators use."""
+    state_type: object = None
+    """The state's declared type, for what its annotations say."""
+    merge: Mapping[Any, Merge | MergeFunction] | None = None
+    """How parts of the state are merged, by name, besides what is annotated."""
+    is_isolated: bool = False
+    """Whether invocations work on copies of the state."""
+    is_debug: bool = False
+    """Whether to warn of what is probably a mistake, at some cost."""
 
 
 def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
@@ -163,9 +174,19 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         max_map_items=settings.max_map_items,
         metadata=settings.metadata,
         classification=settings.classification,
+        state_rule=_state_rule(settings, nodes),
+        is_isolated=settings.is_isolated,
+        warns_of_items=settings.is_isolated and settings.is_debug,
         edges_from={n: frozenset(targets) for n, targets in topology.edges.items()},
         loops=topology.loops,
     )
+
+
+def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule:
+    """Return how copies of the state are merged, if steps work on copies at all."""
+    if settings.is_isolated or any(node.placement for node in nodes.values()):
+        return root_rule(settings.state_type, settings.merge)
+    return DEFAULT
 
 
 def _node(
@@ -245,13 +266,23 @@ def _wrap_function(
     func = with_resources(
         _run_in_placement(step, placement), dependencies, step.options.breaks
     )
+    plain = func
+    if settings.is_isolated and (state := _state_parameter(step)) is not None:
+        func = with_state_per_try(func, state)
+    innermost = func
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
     )
     for middleware in registry.middleware:
         wrapped = middleware(func, context)
         func = func if wrapped is None else wrapped
-    return func
+    return plain if func is innermost else func
+
+
+def _state_parameter(step: StepDef) -> str | None:
+    """Return the parameter that receives the state."""
+    sources = step.injection.items()
+    return next((name for name, one in sources if one is InjectionSource.STATE), None)
 
 
 def _placement_of(
@@ -336,6 +367,7 @@ class Compiled:
             start=start_name(start),
             strict=strict,
             allow_multi_root=allow_multi_root,
+            is_isolated=self._settings.is_isolated,
             resources=self.registry.resources,
             hooks=self.registry.hook_specs,
             middleware_options=options_read_by(self.registry.middleware),

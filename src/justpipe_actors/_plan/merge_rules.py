@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import types
 import typing
@@ -29,17 +30,17 @@ class Rule:
     named: Mapping[Key, Rule] = attrs.field(factory=dict)
     """Rules of its parts that do not come from annotations."""
 
-    def of(self, owner: Any, key: Key) -> Rule:
+    def of(self, kind: type, key: Key) -> Rule:
         """Return the rule of a part of a value that this rule is for.
 
         Args:
-            owner: the dict or object that has the part.
+            kind: the class of the dict or object that has the part.
             key: the part.
         """
         if self.named and key in self.named:
             return self.named[key]
-        if not isinstance(owner, dict):
-            return rules_of(type(owner)).get(key, DEFAULT)
+        if not issubclass(kind, dict):
+            return rules_of(kind).get(key, DEFAULT)
         if isinstance(self.hint, type) and typing.is_typeddict(self.hint):
             return rules_of(self.hint).get(key, DEFAULT)
         return self._of_values
@@ -172,7 +173,7 @@ def _hints_one_by_one(kind: type) -> dict[str, Any]:
 
 def _check_unresolved(kind: type, name: str, hint: object, error: Exception) -> None:
     text = str(hint)
-    if "Merge" in text or "Shared" in text:
+    if re.search(r"\b(Merge|Shared)\b", text):
         msg = (
             f"{kind.__name__}.{name}: the annotation {text} cannot be resolved "
             f"({error}). Define what it names at the top of the module."

@@ -19,6 +19,7 @@ from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..signals import Stop
 from ..specs import BarrierType
+from .merge_rules import DEFAULT, Rule
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -248,6 +249,12 @@ class Plan:
     """How failures are attributed."""
     edges_from: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""
+    state_rule: Rule = DEFAULT
+    """How changes of copies of the state are merged."""
+    is_isolated: bool = False
+    """Whether invocations work on copies of the state."""
+    warns_of_items: bool = False
+    """Whether a map worker that changes its item is warned of: its change is not merged."""
     loops: Mapping[str, int] = attrs.field(factory=dict, repr=False)
     """The number of the cycle a node is part of, for nodes that are in one."""
 

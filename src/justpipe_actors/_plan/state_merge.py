@@ -18,7 +18,7 @@ of a committed state stays what it was.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from numbers import Number
 from typing import Any, assert_never
@@ -27,7 +27,17 @@ import attrs
 
 from ..merge import MISSING
 from .merge_rules import DEFAULT, Rule
-from .state_parts import Key, has_parts, is_record, parts_of, renewed, same, set_part
+from .state_parts import (
+    Key,
+    has_parts,
+    is_record,
+    kind_of,
+    parts_of,
+    renewed,
+    same,
+    set_part,
+    shape_of,
+)
 
 
 # -- what was changed
@@ -83,7 +93,7 @@ def difference(base: object, changed: object, rule: Rule = DEFAULT) -> Change | 
         changed: a copy of it, as it is now.
         rule: the rule of the state.
     """
-    if type(base) is type(changed) and has_parts(base):
+    if kind_of(base) is kind_of(changed) and has_parts(base):
         return _difference_of_parts(base, changed, rule, frozenset())
     return _difference(base, changed, rule, frozenset())
 
@@ -115,13 +125,13 @@ def _difference_of_parts(
     if pair in around:
         return None
     around |= {pair}
-    before, after = parts_of(base), parts_of(changed)
+    kind, before, after = kind_of(base), parts_of(base), parts_of(changed)
     changes: dict[Key, Change] = {}
     for key in before.keys() | after.keys() if before.keys() != after.keys() else after:
         old, new = before.get(key, MISSING), after.get(key, MISSING)
         if old is new:
             continue
-        change = _difference(old, new, rule.of(changed, key), around)
+        change = _difference(old, new, rule.of(kind, key), around)
         if change is not None:
             changes[key] = change
     return Parts(changes) if changes else None
@@ -189,14 +199,14 @@ def assign(state: Any, result: Mapping[Key, object] | Replaced) -> None:
 def _merged_parts(
     base: Any, committed: Any, change: Parts, rule: Rule, path: Path
 ) -> dict[Key, object]:
-    before, now = parts_of(base), parts_of(committed)
-    is_dict = isinstance(committed, dict)
+    before, now, kind = parts_of(base), parts_of(committed), kind_of(committed)
+    is_dict = issubclass(kind, dict)
     return {
         key: _merged(
             before.get(key, MISSING),
             now.get(key, MISSING),
             one,
-            rule.of(committed, key),
+            rule.of(kind, key),
             (*path, (key, is_dict)),
         )
         for key, one in change.changes.items()
@@ -242,6 +252,30 @@ def applied(base: Any, change: Change) -> Any:
             parts = {k: applied(before.get(k, MISSING), c) for k, c in changes.items()}
             return renewed(base, parts)
     assert_never(change)
+
+
+def apply(state: Any, change: Change) -> None:
+    """Change a value in place; objects in it stay the same objects where they can."""
+    match change:
+        case Replaced():
+            assign(state, change)
+        case Appended(items):
+            state.extend(items)
+        case Altered(added, removed):
+            state.difference_update(removed)
+            state.update(added)
+        case Parts(changes):
+            for key, one in changes.items():
+                _apply_to_part(state, key, one)
+
+
+def _apply_to_part(owner: Any, key: Key, change: Change) -> None:
+    part = parts_of(owner).get(key, MISSING)
+    is_fixed = isinstance(part, frozenset) or shape_of(type(part)).is_frozen
+    if isinstance(change, Replaced) or is_fixed:
+        set_part(owner, key, applied(part, change))
+    else:
+        apply(part, change)
 
 
 def _combined(base: Any, committed: Any, changed: Any, rule: Rule, path: Path) -> Any:
@@ -330,7 +364,26 @@ def _asked(rule: Rule, values: tuple[Any, Any, Any], path: Path) -> Any:
     return result
 
 
-# -- names of parts
+# -- copies and names of what was changed
+
+
+def copied(change: Change, copy: Callable[[Any], Any]) -> Change:
+    """Return a change of the same parts to copies of the values.
+
+    Args:
+        change: the change.
+        copy: copies one value.
+    """
+    match change:
+        case Replaced(value):
+            return change if value is MISSING else Replaced(copy(value))
+        case Appended(items):
+            return Appended([copy(one) for one in items])
+        case Altered(added, removed):
+            return Altered(frozenset(map(copy, added)), removed)
+        case Parts(changes):
+            return Parts({key: copied(one, copy) for key, one in changes.items()})
+    assert_never(change)
 
 
 def path_text(path: Path) -> str:

@@ -1,11 +1,8 @@
-"""What a state consists of, and how its parts are compared and copied.
+"""What a state consists of, and how its parts are read, compared and assigned.
 
 The parts of a dict are its keys, those of a record its attributes.  Records are
 dataclasses, attrs classes and pydantic models; at the root of a state, any object that
 has attributes.  Everything else is one value, compared as a whole.
-
-``copy.deepcopy`` was rejected as the copier: it copies frozen classes, knows nothing of
-parts passed by reference, and takes three times as long for records.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
-import operator
 import re
 import types
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -151,10 +147,34 @@ def is_record(value: object) -> bool:
     return not isinstance(value, type) and shape_of(type(value)).is_record
 
 
+@attrs.frozen(eq=False)
+class Snapshot:
+    """The parts of a state at one moment, by reference."""
+
+    kind: type
+    """The state's class."""
+    parts: Mapping[Key, Any]
+    """Its parts."""
+
+
+def snapshot_of(state: Any) -> Any:
+    """Return the parts of a state as they are now; of one without parts, a copy."""
+    if has_parts(state):
+        return Snapshot(type(state), dict(parts_of(state)))
+    return copy.copy(state)
+
+
+def kind_of(value: object) -> type:
+    """Return the class of a state, or of the state that a snapshot is of."""
+    return value.kind if isinstance(value, Snapshot) else type(value)
+
+
 def parts_of(value: object) -> Mapping[Key, object]:
     """Return the parts of a dict or an object by key; do not change what is returned."""
     if isinstance(value, dict):
         return value
+    if isinstance(value, Snapshot):
+        return value.parts
     shape = shape_of(type(value))
     parts: dict[Key, object] = {}
     for name in shape.slots:
@@ -178,7 +198,7 @@ def _slot_value(value: object, name: str) -> object:
 
 def has_parts(value: object) -> bool:
     """Tell whether a state has parts: whether it is a dict, or an object with attributes."""
-    if isinstance(value, dict):
+    if isinstance(value, dict | Snapshot):
         return True
     if isinstance(value, (type, Enum, *VALUES)) or type(value) in ATOMS:
         return False
@@ -235,7 +255,7 @@ def renewed(value: Any, changes: Mapping[Key, object]) -> Any:
         for name in shape.cached:
             getattr(new, "__dict__", {}).pop(name, None)
     else:
-        new = _empty_like(value, shape)
+        new = empty_like(value, shape)
         for key, part in parts_of(value).items():
             set_part(new, key, part)
     for key, part in changes.items():
@@ -243,7 +263,7 @@ def renewed(value: Any, changes: Mapping[Key, object]) -> Any:
     return new
 
 
-def _empty_like(value: Any, shape: Shape) -> Any:
+def empty_like(value: Any, shape: Shape) -> Any:
     kind = type(value)
     new = object.__new__(kind)
     if shape.is_model:
@@ -254,107 +274,3 @@ def _empty_like(value: Any, shape: Shape) -> Any:
             is_absent = getattr(value, slot, None) is None
             object.__setattr__(new, slot, None if is_absent else {})
     return new
-
-
-# -- copies
-
-LONG = 64
-"""Elements from which on it pays to remember that a list's cannot change."""
-
-Skip = Callable[[object, Key], bool]
-"""Tells of a part of a dict or record whether it is passed by reference."""
-
-
-@attrs.define(eq=False)
-class Copier:
-    """Makes one copy of a state; what occurs in it twice is copied once."""
-
-    is_shared: Skip
-    """Tells which parts are passed by reference."""
-    frozen: dict[int, list[Any]] = attrs.field(factory=dict)
-    """Lists whose elements are known to be unchangeable, by id."""
-    _memo: dict[int, Any] = attrs.field(factory=dict, init=False)
-
-    def copy(self, value: Any) -> Any:
-        """Return a copy; values that cannot change are their own copies."""
-        kind = type(value)
-        if kind in ATOMS:
-            return value
-        known = self._memo.get(id(value), MISSING)
-        if known is not MISSING:
-            return known
-        if kind is list:
-            return self._list(value)
-        if kind is dict:
-            return self._dict(value)
-        if kind is tuple or kind is set or kind is frozenset:
-            return self._collection(value)
-        shape = shape_of(kind)
-        if shape.is_plain:
-            return self._record(value, shape)
-        return copy.deepcopy(value, self._memo)
-
-    def root(self, value: Any) -> Any:
-        """Return a copy of a whole state: of its parts, whatever its class."""
-        kind = type(value)
-        if shape_of(kind).is_plain or not has_parts(value):
-            return self.copy(value)
-        shared = {k: v for k, v in parts_of(value).items() if self.is_shared(value, k)}
-        self._memo.update((id(part), part) for part in shared.values())
-        is_simple = (
-            isinstance(value, dict) or getattr(kind, "__new__", None) is object.__new__
-        )
-        if not is_simple or hasattr(kind, "__deepcopy__"):
-            return copy.deepcopy(value, self._memo)
-        new = copy.copy(value) if isinstance(value, dict) else object.__new__(kind)
-        self._memo[id(value)] = new
-        for key, part in parts_of(value).items():
-            set_part(new, key, part if key in shared else self.copy(part))
-        return new
-
-    def _list(self, value: list[Any]) -> list[Any]:
-        if id(value) in self.frozen:
-            new = self._memo[id(value)] = value[:]
-            return new
-        if ATOMS.issuperset(map(type, value)):
-            new = self._memo[id(value)] = value[:]
-        else:
-            new = self._memo[id(value)] = []
-            new.extend(map(self.copy, value))
-        if len(value) >= LONG and all(map(operator.is_, new, value)):
-            self.frozen[id(value)] = value
-        return new
-
-    def _dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        if ATOMS.issuperset(map(type, value.values())):
-            new = self._memo[id(value)] = value.copy()
-            return new
-        new = self._memo[id(value)] = {}
-        for key, part in value.items():
-            new[key] = part if self.is_shared(value, key) else self.copy(part)
-        return new
-
-    def _collection(self, value: Any) -> Any:
-        copies = [self.copy(one) for one in value]
-        is_fixed = type(value) is not set and all(map(operator.is_, copies, value))
-        new = value if is_fixed else type(value)(copies)
-        return self._memo.setdefault(id(value), new)
-
-    def _record(self, value: Any, shape: Shape) -> Any:
-        new = _empty_like(value, shape)
-        if not shape.is_frozen:
-            self._memo[id(value)] = new
-        is_changed = not shape.is_frozen
-        for key, part in parts_of(value).items():
-            copied = part if self.is_shared(value, key) else self.copy(part)
-            is_changed = is_changed or copied is not part
-            set_part(new, key, copied)
-        if not is_changed:
-            new = value
-        self._memo[id(value)] = new
-        return new
-
-
-def is_fixed(value: object) -> bool:
-    """Tell whether a value cannot change, so that it is its own copy."""
-    return Copier(lambda _owner, _key: False).copy(value) is value

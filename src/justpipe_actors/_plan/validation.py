@@ -45,6 +45,8 @@ class ValidationContext:
     """The pipe's resources."""
     hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
     """The pipe's hooks and handler, by role."""
+    is_isolated: bool = False
+    """Whether steps work on copies of the state."""
     middleware_options: frozenset[str] | None = frozenset()
     """Options that its middleware reads; None when that is not known."""
     topology: graph.Topology = attrs.field(
@@ -313,7 +315,7 @@ def _warnings(context: ValidationContext) -> Iterator[str]:
         yield f"Multiple root steps detected: {', '.join(sorted(context.roots))}."
     kind = context.state_type
     has_map = any(step.kind is NodeKind.MAP for step in context.steps.values())
-    if has_map and _is_mutable_dataclass(kind):
+    if has_map and _is_mutable_dataclass(kind) and not context.is_isolated:
         yield (
             f"{getattr(kind, '__name__', kind)} is a mutable dataclass shared by map "
             "workers that run at once; let each worker write to a place of its own."

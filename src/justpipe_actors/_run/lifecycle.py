@@ -31,6 +31,7 @@ from trio.lowlevel import enable_ki_protection
 from .._backends import Group
 from .._engine import routing
 from .._engine.actor_system import ActorSystem
+from .._engine.isolation import IsolatedState
 from .._engine.user_code import (
     OWNER_CANCELLED,
     TASK_CANCELLED,
@@ -46,7 +47,12 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import do_nothing, wait_and_report
 from .._util.text import safe_str
-from ..errors import EmptyPipelineError, HookTimeoutError, ResourceUnavailable
+from ..errors import (
+    EmptyPipelineError,
+    HookTimeoutError,
+    ResourceUnavailable,
+    StateNotCopyable,
+)
 from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
@@ -135,6 +141,16 @@ async def _start_up(run: Run, tasks: Group | None) -> None:
     for hook in run.request.plan.startup:
         if not await call_hook(run, hook, FailureKind.STARTUP):
             return
+    if run.request.plan.startup and run.run_state.isolation is not None:
+        _check_again(run, run.run_state.isolation)
+
+
+def _check_again(run: Run, isolation: IsolatedState) -> None:
+    """Look at the state again: what hooks have put there has to have a copy, too."""
+    try:
+        isolation.check()
+    except StateNotCopyable as error:
+        add_hook_failure(run, FailureKind.STARTUP, error)
 
 
 async def _open_eager_resources(run: Run) -> bool:

@@ -17,6 +17,7 @@ import attrs
 from .._backends import Loop, current_loop
 from .._engine.actor_system import ActorSystem
 from .._engine.invocation import Invocation
+from .._engine.isolation import IsolatedState
 from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
@@ -163,7 +164,8 @@ def new_run(
     """Set up a run; nothing of it happens before ``execute_run``.
 
     Raises:
-        DefinitionError: the context cannot take the ``Meta`` it asks for.
+        DefinitionError: the context cannot take the ``Meta`` it asks for, or the state
+            cannot be isolated.
     """
     notes = bind_meta(request.context, request.plan.metadata)
     notes.about = (request.run_id, request.plan.name)
@@ -183,6 +185,7 @@ def new_run(
         start_child=run_child,
         metrics=publisher.metrics,
         log_state=request.log_state,
+        isolation=_isolated(request),
         start=start,
         reached=request.plan.reachable(start) if start is not None else None,
     )
@@ -191,6 +194,19 @@ def new_run(
     for member in observers.members:
         member.on_abort = run.abort
     return run
+
+
+def _isolated(request: RunRequest) -> IsolatedState | None:
+    """Return where invocations get copies of the state, if they do not share it.
+
+    Raises:
+        StateNotCopyable: a part cannot be copied, or does not equal its own copy.
+    """
+    if not request.plan.is_isolated:
+        return None
+    isolation = IsolatedState(request.state, request.plan.state_rule)
+    isolation.check()
+    return isolation
 
 
 def _observers_of(

@@ -54,7 +54,8 @@
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
-    └── IgnoredValueWarning             a step returned something nobody reads
+    ├── IgnoredValueWarning             a step returned something nobody reads
+    └── ChangedItemWarning              a map worker changed its item in vain
 
 Errors take facts, keep them as attributes, word their own message and survive
 pickling.  ``DefinitionError`` and ``PipelineCancelled`` are the two whose wording the
@@ -99,7 +100,7 @@ from .run import (
     StepAborted,
     UnknownRunError,
 )
-from .state import StateConflict, StateNotCopyable
+from .state import ChangedItemWarning, StateConflict, StateNotCopyable
 from .step import (
     BarrierTimeoutError,
     HookTimeoutError,
@@ -134,6 +135,7 @@ __all__ = [
     "AnswerRejected",
     "AskTimeout",
     "BarrierTimeoutError",
+    "ChangedItemWarning",
     "ChildEnded",
     "ChildRunFailed",
     "ChildStartFailed",

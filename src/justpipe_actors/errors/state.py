@@ -56,3 +56,16 @@ class StateNotCopyable(Factual, DefinitionError):  # noqa: N818
             "Open it with @pipe.resource, pass it in the context, or annotate it with "
             "Shared to pass it by reference."
         )
+
+
+class ChangedItemWarning(Factual, UserWarning):
+    """A map worker of an isolated pipe changed its item, which changes nothing else."""
+
+    step: str
+    """The worker."""
+
+    def message(self) -> str:
+        return (
+            f"Map worker '{self.step}' changed its item; items are data, and changes to "
+            "them are not merged. Change the state, or return the result with collect=."
+        )

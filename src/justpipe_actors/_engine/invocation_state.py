@@ -1,0 +1,165 @@
+"""The state of one invocation: when its copy is made, committed and forgotten."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .._plan.plan import MapNode, Node
+from .._plan.state_copies import Copier, is_fixed
+from .._plan.state_merge import difference
+from .._plan.step_results import FailStep, StepResult
+from ..cancellation import CancellationToken
+from ..errors import ChangedItemWarning
+from .isolation import IsolatedState, StateCopy
+
+
+if TYPE_CHECKING:
+    from .run_state import RunState
+
+
+class ItemCheck:
+    """Finds out whether a map worker changes its item, which is not merged."""
+
+    def __init__(self, item: object) -> None:
+        self._item = item
+        try:
+            self._before: object = Copier().copy(item)
+        except Exception:  # noqa: BLE001 - it is no data
+            self._before = item
+
+    def warn_if_changed(self, step: str) -> None:
+        """Warn, if the item has changed."""
+        if difference(self._before, self._item) is None:
+            return
+        try:
+            warnings.warn(ChangedItemWarning(step), stacklevel=2)
+        except Exception:  # noqa: BLE001 - warnings turned into errors end no run
+            _logger.warning("%s", ChangedItemWarning(step))
+
+
+_logger = logging.getLogger("justpipe_actors")
+
+
+@attrs.define(eq=False, repr=False)
+class InvocationState:
+    """The state of one invocation, as its function and its handlers see it."""
+
+    run_state: RunState
+    """Its run."""
+    isolation: IsolatedState
+    """The state of the run."""
+    node: Node
+    """Its step."""
+    has_conflicted: bool = attrs.field(default=False, init=False)
+    """Whether another step was in the way of its commit; a second time is final."""
+    is_source_open: bool = attrs.field(default=False, init=False)
+    """Whether it is a map whose function goes on, on this copy, to produce items."""
+    item_check: ItemCheck | None = attrs.field(default=None, init=False)
+    """Whether a worker changes its item, when that is looked for."""
+    _copy: StateCopy | None = attrs.field(default=None, init=False)
+    _tries: int = attrs.field(default=0, init=False)
+
+    @property
+    def state(self) -> object:
+        """What the invocation works on, copied when that is first asked for."""
+        if self._copy is None:
+            # What a map's function returns may be parts of the state, given to workers.
+            is_alone = self.run_state.tokens == 1 and not isinstance(self.node, MapNode)
+            self._copy = self.isolation.open(is_alone=is_alone)
+        return self._copy.value
+
+    @property
+    def context(self) -> object:
+        """The run's context."""
+        return self.run_state.context
+
+    @property
+    def token(self) -> CancellationToken:
+        """The run's cancellation token."""
+        return self.run_state.token
+
+    def start_try(self, given: object) -> object:
+        """Return the state for one more call of the same function, by ``retries=``.
+
+        Args:
+            given: what the function was first called with.
+        """
+        self._tries += 1
+        if self._tries == 1:
+            return given
+        self.close()
+        return self.state
+
+    def commit(self, result: StepResult) -> StepResult:
+        """Commit what was changed, or go back if the invocation failed.
+
+        Returns:
+            The result; the failure instead when the changes cannot be merged.
+        """
+        if isinstance(result, FailStep):
+            self.close()
+            return result
+        if self.item_check is not None:
+            self.item_check.warn_if_changed(self.node.name)
+        copy, self._copy = self._copy, None
+        try:
+            if copy is not None:
+                self.isolation.commit(copy, self.node.name)
+        except Exception as error:  # noqa: BLE001 - a merge function may raise anything
+            return FailStep(error)
+        return result
+
+    def commit_function(self) -> None:
+        """Commit what a switch's function has changed, before it is known what follows.
+
+        Raises:
+            Exception: the changes cannot be merged.
+        """
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            self.isolation.commit(copy, self.node.name)
+
+    def commit_before(self, items: object) -> None:
+        """Commit what a function has changed, before workers or a child run begin.
+
+        Args:
+            items: what is mapped over; None for a child run.
+
+        Raises:
+            Exception: the changes cannot be merged.
+        """
+        copy = self._copy
+        if copy is None:
+            return
+        is_map = items is not None
+        if copy.is_original and is_map:
+            self._copy = None
+            if not is_fixed(items):
+                self.isolation.detach()
+            return
+        try:
+            self.isolation.commit_and_keep(copy, self.node.name)
+        except BaseException:
+            self.close()
+            raise
+        self.is_source_open = inspect.isgenerator(items) or inspect.isasyncgen(items)
+        if is_map and not self.is_source_open:
+            self.close()  # workers may change the items, which are parts of it
+
+    def item_for_worker(self, item: object) -> object:
+        """Return a map's item apart from the copy in which its source goes on working."""
+        try:
+            return Copier().copy(item)
+        except Exception:  # noqa: BLE001 - it is no data; the worker has it as it is
+            return item
+
+    def close(self) -> None:
+        """Forget what was changed since the last commit."""
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            self.isolation.discard(copy)

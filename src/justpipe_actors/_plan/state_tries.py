@@ -1,0 +1,55 @@
+"""A fresh copy of an isolated state for each call of a function by its middleware."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+
+class StateSource(Protocol):
+    """What gives an invocation its state."""
+
+    def start_try(self, given: object) -> object:
+        """Return the state for one more call of the same function."""
+        ...
+
+
+current_state_source: ContextVar[StateSource] = ContextVar(
+    "justpipe_actors_state_source"
+)
+"""What gives the running invocation its state; set where tries are counted."""
+
+
+def with_state_per_try(func: Callable[..., Any], state: str) -> Callable[..., Any]:
+    """Return a function that has a fresh copy of the state whenever it is called again.
+
+    Args:
+        func: what middleware may call several times.
+        state: the parameter that receives the state.
+    """
+    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+        return func  # its tokens are out; it is not called again
+    if inspect.iscoroutinefunction(func):
+
+        @functools.wraps(func)
+        async def call_async(**arguments: Any) -> Any:
+            _refresh(arguments, state)
+            return await func(**arguments)
+
+        return call_async
+
+    @functools.wraps(func)
+    def call(**arguments: Any) -> Any:
+        _refresh(arguments, state)
+        return func(**arguments)
+
+    return call
+
+
+def _refresh(arguments: dict[str, Any], state: str) -> None:
+    source = current_state_source.get(None)
+    if source is not None and state in arguments:
+        arguments[state] = source.start_try(arguments[state])
