@@ -10,7 +10,7 @@ import pytest
 import justpipe_actors
 from justpipe_actors import middleware as middleware
 
-from .programs import code
+from ..programs import code
 
 
 FRONTS = (

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from justpipe_actors import EventType, Pipe
-from justpipe_actors._util.text import safe_repr, safe_str
 
 
 class Unspeakable:
@@ -27,15 +26,6 @@ class Unspeakable:
 class MuteError(Exception):
     def __str__(self) -> str:
         raise ZeroDivisionError
-
-
-def test_a_stand_in_says_what_could_not_be_shown() -> None:
-    """In place of a text there is the type, and why there is no text."""
-    assert safe_repr(Unspeakable()) == (
-        "<Unspeakable whose repr raised ZeroDivisionError>"
-    )
-    assert "MuteError" in safe_str(MuteError())
-    assert safe_repr("x" * 300, limit=10) == "'xxxxxx..."
 
 
 async def test_a_switch_names_a_value_that_cannot_be_shown() -> None:

@@ -14,20 +14,17 @@ from justpipe_actors._plan.failure_policy import (
     Cancelled,
     Failure,
     FailureLog,
-    TerminationCause,
     Unhandled,
     classify,
     escalate,
 )
 from justpipe_actors._plan.plan import Callback
-from justpipe_actors._run.final_status import RunFigures, build_end_data
 from justpipe_actors.types import (
     FailureClassificationConfig,
     FailureKind,
     FailureReason,
     FailureSource,
     PipelineCancelled,
-    PipelineTerminalStatus,
 )
 
 
@@ -104,27 +101,6 @@ def test_whose_fault_it_is() -> None:
         FailureSource.USER_CODE,
         FailureSource.FRAMEWORK,
     ]
-
-
-@pytest.mark.parametrize(
-    "status",
-    [
-        PipelineTerminalStatus.TIMEOUT,
-        PipelineTerminalStatus.CANCELLED,
-        PipelineTerminalStatus.CLIENT_CLOSED,
-    ],
-)
-def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
-    """A failure before it is listed, and the status is the one from outside."""
-    failure_log = FailureLog()
-    failure_log.add(failure())
-    end = build_end_data(
-        TerminationCause(status, "why"), failure_log, CONFIG, RunFigures(1.0)
-    )
-
-    assert end.status is status
-    assert end.failed_step is None
-    assert len(end.errors) == 1
 
 
 @pytest.mark.parametrize(

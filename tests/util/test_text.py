@@ -1,0 +1,158 @@
+"""Text of users' objects and of durations: one rule for every page and command."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from justpipe_actors._util.text import (
+    format_clock,
+    format_duration,
+    safe_repr,
+    safe_str,
+    short_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0ms"),
+        (0.4, "400ms"),
+        (0.9994, "999ms"),
+        (30.5, "30.5s"),
+        (120, "2.0m"),
+        (7200, "2.0h"),
+        (86_400, "24.0h"),
+    ],
+)
+def test_a_duration_has_the_unit_that_suits_it(
+    seconds: float | None, text: str
+) -> None:
+    """Milliseconds are whole, larger units have one decimal."""
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.9996, "1.0s"),
+        (59.94, "59.9s"),
+        (59.96, "1.0m"),
+        (3599, "1.0h"),
+        (48 * 3600, "2.0d"),
+        (-2, "-2.0s"),
+        (-0.25, "-250ms"),
+        (-0.0001, "0ms"),
+        (math.nan, "-"),
+        (math.inf, "-"),
+    ],
+)
+def test_w38_durations_are_rounded_before_their_unit_is_chosen(
+    seconds: float, text: str
+) -> None:
+    """W38: no 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
+    assert format_duration(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_w38_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
+    """W38: whatever the duration, its figure stays below what the next unit begins with."""
+    text = format_duration(seconds)
+    most = {"ms": 1000, "s": 60, "m": 60, "h": 48, "d": math.inf}
+    unit = text.lstrip("0123456789.")
+
+    assert float(text.removesuffix(unit)) < most[unit]
+
+
+@given(st.floats(min_value=0, max_value=3.5e5))
+def test_a_clock_never_shows_sixty_seconds(seconds: float) -> None:
+    """Minutes and seconds of a clock stay below sixty, whatever is rounded."""
+    hours, minutes, rest = format_clock(seconds).split(":")
+
+    assert (int(minutes) < 60, float(rest) < 60) == (True, True)
+    total = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    assert total == pytest.approx(seconds, abs=0.001)
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class HostileDict(dict[str, int]):
+    def __len__(self) -> int:
+        raise RuntimeError("no len")
+
+
+HostileDict.__name__ = "dict"  # so that it is taken for one
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain", "plain"),
+        ("x" * 200, "x" * 97 + "..."),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        (b"\x00", "b'\\x00'"),
+        ([1, "a"], "[1, 'a']"),
+        (None, "None"),
+    ],
+)
+def test_a_value_is_one_short_line(value: object, text: str) -> None:
+    """Strings come bare, the rest as a repr; neither can break out of its line."""
+    assert short_text(value) == text
+
+
+def test_a_huge_value_is_not_looked_at_whole() -> None:
+    """Showing a container reads a few of its elements."""
+
+    class Counting:
+        seen = 0
+
+        def __repr__(self) -> str:
+            Counting.seen += 1
+            return "<one>"
+
+    text = short_text([Counting() for _ in range(10_000)])
+
+    assert text.endswith("...]")
+    assert Counting.seen < 10
+
+
+@pytest.mark.parametrize("value", [Hostile(), HostileDict(a=1), [Hostile()]])
+def test_hostile_values_are_shown_too(value: Any) -> None:
+    """A repr or a length that raises gives a stand-in."""
+    assert short_text(value)
+
+
+class Unspeakable:
+    """Raises whenever somebody wants to show it."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_stand_in_says_what_could_not_be_shown() -> None:
+    """In place of a text there is the type, and why there is no text."""
+    assert safe_repr(Unspeakable()) == (
+        "<Unspeakable whose repr raised ZeroDivisionError>"
+    )
+    assert "MuteError" in safe_str(MuteError())
+    assert safe_repr("x" * 300, limit=10) == "'xxxxxx..."
