@@ -173,6 +173,8 @@ def release_map_slot(invocation: Invocation) -> None:
         mapping := invocation.run_state.maps.get(invocation.message.map_id or "")
     ) is not None:
         mapping.item_done(failed=invocation.failed)
+        if invocation.failed and invocation.run_state.journal is not None:
+            invocation.run_state.journal.map_changed(mapping)
 
 
 def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901 - one row an answer
@@ -196,6 +198,8 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             return
         case SuspendRun(reason):
             publish_suspend(invocation, reason)
+            if run_state.journal is not None:
+                run_state.journal.suspended_at = node.name
             run_state.halt()
         case StopRun():
             run_state.halt()
@@ -235,6 +239,8 @@ def _go_to(invocation: Invocation, target: str) -> None:
 def _pause(invocation: Invocation, reason: object) -> None:
     publish_suspend(invocation, reason)
     publish_step_end(invocation)
+    if invocation.run_state.journal is not None:
+        invocation.run_state.journal.suspended_at = invocation.node.name
     invocation.run_state.halt()
 
 

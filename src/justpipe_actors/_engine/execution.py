@@ -59,10 +59,11 @@ from ..signals import Stop
 from . import commit, routing
 from .invocation import Invocation, TokenEmitter
 from .invocation_state import InvocationState, ItemCheck
-from .map_invocation import open_map
-from .map_step import run_map
+from .map_invocation import MapInvocation, open_map
+from .map_step import give_up_reopened, run_map
 from .messages import Expire, Start
 from .protocols import InvocationIds
+from .restore import ReopenedChild
 from .run_state import ChildOutcome, RunState
 from .user_code import (
     PendingCall,
@@ -153,6 +154,10 @@ def begin_call(invocation: Invocation) -> StepResult | None:
         invocation.actor.node,
         invocation.message.item,
     )
+    if run_state.journal is not None:
+        invocation.returned = run_state.journal.reopen(invocation)
+        if invocation.returned is not None:
+            return None
     try:
         values = NO_VALUES if item is NO_ITEM else CallValues(item)
         source = run_state if run_state.isolation is None else isolated(invocation)
@@ -177,6 +182,10 @@ async def finish_call(
         if isinstance(value, PendingCall):
             value = await _drive(invocation, value)
             invocation.coroutine = None
+        elif invocation.run_state.journal is not None and isinstance(
+            value, MapInvocation | ReopenedChild
+        ):
+            return await _go_on(invocation, value, limit)
         if value is not None:
             value = await _resolve_value(
                 invocation, value, keep=isinstance(node, MapNode)
@@ -278,13 +287,33 @@ async def _carry_out(
             return answer
 
 
+async def _go_on(
+    invocation: Invocation,
+    reopened: MapInvocation | ReopenedChild,
+    limit: anyio.CancelScope | None,
+) -> StepResult:
+    """Go on behind the function, with the map or child that was open before a crash."""
+    invocation.level = reopened.level
+    if reopened.level:
+        invocation.status = StepStatus.ERROR
+    if isinstance(reopened, MapInvocation):
+        if limit is not None:
+            limit.deadline = inf
+        return await run_map(reopened)
+    node = invocation.node
+    pipe: object = reopened.pipe
+    if isinstance(node, SubNode) and not reopened.level:
+        pipe = node.child
+    return await run_child(invocation, StartChildRun(pipe, reopened))
+
+
 # -- who is asked when it failed
 
 
 async def run_error_handlers(invocation: Invocation, answer: StepResult) -> StepResult:
     """Take a failed answer up the chain until somebody answers well, or nobody is left."""
     handlers = (invocation.node.on_error, invocation.run_state.plan.on_error)
-    level = 0
+    level = invocation.level
     while True:
         if isinstance(answer, RetryStep) and _is_exhausted(invocation):
             answer = FailStep(
@@ -300,7 +329,7 @@ async def run_error_handlers(invocation: Invocation, answer: StepResult) -> Step
         verdict = escalate(answer.error, level, handlers)
         if not isinstance(verdict, CallHandler):
             return answer
-        level = verdict.level
+        invocation.level = level = verdict.level
         answer = await _call_handler(invocation, verdict.handler, answer.error)
 
 
@@ -393,6 +422,10 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
             answer = await call_within_timeout(invocation)
         else:
             answer = begin_call(invocation) or await finish_call(invocation)
+        if run_state.journal is not None and message.id in (
+            run_state.journal.reopened_maps
+        ):
+            answer = await give_up_reopened(invocation, answer)
         if answer is not PROCEED:
             answer = await run_error_handlers(invocation, answer)
         if failpoints.active is not None:
@@ -452,7 +485,12 @@ async def execute_expiry(
     try:
         node = actor.node
         late = BarrierTimeoutError(node.name, message.missing, message.seconds)
-        answer = await run_error_handlers(invocation, FailStep(late))
+        answer: StepResult = FailStep(late)
+        if run_state.journal is not None:
+            invocation.returned = run_state.journal.reopen(invocation)
+            if invocation.returned is not None:
+                answer = await finish_call(invocation)
+        answer = await run_error_handlers(invocation, answer)
         if invocation.isolated is not None:
             answer = await commit_state(invocation, answer)
         commit.commit_expiry(invocation, answer)

@@ -50,12 +50,16 @@ class Invocation:
     """What it is driving, to be asked where it waits."""
     returned: object = None
     """What its function returned, until it is looked at."""
+    level: int = 0
+    """Error handlers that have been asked so far."""
     status: StepStatus = StepStatus.SUCCESS
     """ERROR as soon as its function has failed, even when a handler mends it."""
     failed: bool = False
     """Whether it ended without a handler for its failure."""
     retried: bool = False
     """Whether a further attempt took over, and with it a map worker's slot."""
+    is_resting: bool = False
+    """Whether it waits for workers or a child, and could do so in another process."""
     is_parked: bool = False
     """Whether it waits because the run's consumer is behind."""
     isolated: InvocationState | None = None

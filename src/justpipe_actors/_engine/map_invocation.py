@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -12,6 +12,7 @@ from .._plan.step_results import StartMap
 from .._util.sync import Wakeup
 from ..errors import MapSourceError
 from .protocols import InvocationIds
+from .source_check import SourceCheck
 
 
 if TYPE_CHECKING:
@@ -55,6 +56,48 @@ class MapInvocation:
     """Workers not finished."""
     failed: bool = attrs.field(default=False, init=False)
     """Whether a worker ended with an unhandled failure."""
+    level: int = attrs.field(default=0, init=False)
+    """Error handlers that had been asked when it was opened."""
+    items: object = attrs.field(default=None, init=False)
+    """What it maps over, in a durable run: a list, a range, or a lazy source."""
+    check: SourceCheck | None = attrs.field(default=None, init=False)
+    """Compares a lazy source with what it gave before; None unless it was reopened."""
+
+    @classmethod
+    def reopened(  # noqa: PLR0913 - a record, field by field
+        cls,
+        invocation_id: str,
+        *,
+        scope: tuple[str, ...],
+        worker: str,
+        total: int | None,
+        window: int,
+        item_count: int,
+        failed: bool,
+        level: int,
+    ) -> Self:
+        """Return a map as it was recorded; its invocation adopts it."""
+        mapping = cls(
+            invocation=None,  # type: ignore[arg-type]
+            worker=worker,
+            source=iter(()),
+            total=total,
+            window=window,
+            refill_at=window,
+            budget=None,
+            ids=InvocationIds(invocation_id, owner=invocation_id, scope=scope),
+        )
+        mapping.item_count, mapping.failed, mapping.level = item_count, failed, level
+        return mapping
+
+    def adopt(self, invocation: Invocation, budget: float | None) -> None:
+        """Belong to the invocation that was delivered again."""
+        self.invocation, self.budget = invocation, budget
+        if invocation.ids.invocation:
+            self.ids = invocation.ids
+        node = invocation.node
+        chosen = node.max_concurrency if isinstance(node, MapNode) else None
+        self.refill_at = self.window - 1 if chosen else self.window // 2
 
     def item_done(self, *, failed: bool) -> None:
         """Note that an item is finished and its slot is free."""
@@ -86,11 +129,36 @@ def open_map(
     is_isolated = invocation.run_state.isolation is not None
     window = chosen or (ISOLATED_WINDOW if is_isolated else DEFAULT_WINDOW)
     refill_at = window - 1 if chosen else window // 2
-    source = _iterate(node.name, fan_out.items)
+    items = fan_out.items
+    if invocation.run_state.journal is not None:
+        if (reopened := _reopened(invocation, items, budget)) is not None:
+            return reopened
+        if total is not None and type(items) is not range:
+            items = list(items)  # type: ignore[call-overload]
+    source = _iterate(node.name, items)
     ids = invocation.ids if invocation.ids.invocation else _new_ids(invocation)
-    return MapInvocation(
+    mapping = MapInvocation(
         invocation, fan_out.target, source, total, window, refill_at, budget, ids
     )
+    mapping.level = invocation.level
+    mapping.items = items
+    return mapping
+
+
+def _reopened(
+    invocation: Invocation, items: object, budget: float | None
+) -> MapInvocation | None:
+    """Return the map that was open before, when its lazy source was made again."""
+    journal = invocation.run_state.journal
+    assert journal is not None
+    record = journal.reopened_maps.pop(invocation.message.id, None)
+    if record is None:
+        return None
+    mapping = record.mapping
+    mapping.adopt(invocation, budget)
+    mapping.source = _iterate(invocation.node.name, items)
+    mapping.check = SourceCheck(invocation.node.name, journal, record)
+    return mapping
 
 
 def _new_ids(invocation: Invocation) -> InvocationIds:

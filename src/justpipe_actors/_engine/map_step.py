@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
@@ -23,11 +23,16 @@ from anyio.lowlevel import checkpoint
 from .._plan.step_results import PROCEED, FailStep, Proceed, StepResult
 from .._util import failpoints
 from .._util.failpoints import Seam
-from ..errors import MapSourceError, StepTimeoutError
+from ..errors import MapSourceChanged, MapSourceError, StepTimeoutError
 from ..events import EventType, NodeKind
 from . import routing
 from .map_invocation import MapInvocation
+from .source_check import SourceCheck
 from .user_code import advance, advance_async, classify_exception, drive_in_context
+
+
+if TYPE_CHECKING:
+    from .invocation import Invocation
 
 
 _END: Any = object()
@@ -39,12 +44,17 @@ async def run_map(mapping: MapInvocation) -> StepResult:
     """Start a worker for every item and wait for all of them."""
     invocation = mapping.invocation
     invocation_id = mapping.ids.invocation or ""
+    journal = invocation.run_state.journal
     problem: Exception | None = None
     try:
-        item = await _pull(mapping)
+        if mapping.check is not None and mapping.check.left:
+            problem = await _skip_seen(mapping, mapping.check)
+        item = _END if problem is not None else await _pull(mapping)
         invocation.run_state.maps[invocation_id] = mapping
+        if journal is not None:
+            journal.open_map(mapping)
         _publish_start(mapping)
-        problem = await _start_workers(mapping, item)
+        problem = problem or await _start_workers(mapping, item)
         await _wait_idle(mapping)
     finally:
         invocation.run_state.maps.pop(invocation_id, None)
@@ -58,14 +68,46 @@ async def run_map(mapping: MapInvocation) -> StepResult:
     return Proceed(pruned=True) if pruned else PROCEED
 
 
-async def _start_workers(mapping: MapInvocation, item: object) -> Exception | None:
+async def give_up_reopened(invocation: Invocation, answer: StepResult) -> StepResult:
+    """Wait for the workers of a map that its function did not open again, and fail."""
+    run_state = invocation.run_state
+    assert run_state.journal is not None
+    record = run_state.journal.reopened_maps.pop(invocation.message.id)
+    mapping = record.mapping
+    mapping.adopt(invocation, None)
+    await _wait_idle(mapping)
+    run_state.maps.pop(mapping.ids.invocation or "", None)
+    if isinstance(answer, FailStep):
+        return answer
+    return FailStep(MapSourceChanged(invocation.node.name, mapping.item_count))
+
+
+async def _skip_seen(mapping: MapInvocation, check: SourceCheck) -> Exception | None:
+    """Take the items again that have had their workers; return what was wrong with them."""
+    try:
+        while check.left:
+            item = await _pull(mapping)
+            if item is _END:
+                check.finish()
+            check.skip(item)
+    except MapSourceChanged as error:
+        return error
+    return None
+
+
+async def _start_workers(  # noqa: C901 - the loop of a map
+    mapping: MapInvocation, item: object
+) -> Exception | None:
     """Start workers as the window allows; return what stopped the source, if it failed."""
     run_state, run, plain = (
         mapping.invocation.run_state,
         mapping.invocation.variables.run,
         _plain_source(mapping),
     )
+    journal = run_state.journal
     while item is not _END and not run_state.halted:
+        if journal is not None and journal.stream.is_releasing:
+            break
         if mapping.item_count >= run_state.plan.max_map_items:
             most = run_state.plan.max_map_items
             return MapSourceError(
@@ -74,6 +116,8 @@ async def _start_workers(mapping: MapInvocation, item: object) -> Exception | No
         if run_state.publisher.backpressure.is_full:
             await run_state.publisher.wait_writable()
             continue
+        if journal is not None and (no := journal.hold_item(mapping, item)) is not None:
+            return no
         _start_worker(mapping, item)
         if mapping.in_flight >= mapping.window:
             await _wait_below(mapping, mapping.window)
@@ -118,6 +162,8 @@ def _start_worker(mapping: MapInvocation, item: object) -> None:
     routing.start_map_worker(
         invocation.run_state, item, mapping, (*mapping.ids.scope, label)
     )
+    if invocation.run_state.journal is not None:
+        invocation.run_state.journal.touch("f", invocation.message.id)
 
 
 async def _wait_below(mapping: MapInvocation, limit: int) -> None:
@@ -132,13 +178,29 @@ async def _wait_idle(mapping: MapInvocation) -> None:
 
 
 async def _wait_wakeup(mapping: MapInvocation) -> None:
-    await mapping.wakeup.wait()
+    if mapping.invocation.run_state.journal is None:
+        await mapping.wakeup.wait()
+    else:
+        await _rest(mapping)
     if failpoints.active is not None:
         await failpoints.active.reach(
             Seam.WINDOW,
             mapping.invocation.run_state.run_id,
             mapping.invocation.node.name,
         )
+
+
+async def _rest(mapping: MapInvocation) -> None:
+    """Wait as one that could wait in another process, too."""
+    invocation = mapping.invocation
+    journal = invocation.run_state.journal
+    assert journal is not None
+    invocation.is_resting = True
+    try:
+        journal.stream.check_rest()
+        await mapping.wakeup.wait()
+    finally:
+        invocation.is_resting = False
 
 
 async def _pull(mapping: MapInvocation) -> object:

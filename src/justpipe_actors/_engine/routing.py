@@ -29,6 +29,22 @@ def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> Non
     run_state.sent = message.id = run_state.sent + 1
     if wave is not None:
         wave.live_count += 1
+    try:
+        if run_state.journal is not None:
+            run_state.journal.send(message)
+            return
+        step = message.step
+        actor = run_state.actors.get(step) or run_state.system.actor(
+            run_state.plan, step
+        )
+        actor.put(message)
+    except Exception as error:
+        run_state.crash(error)  # it may lie in an inbox that nobody serves
+        raise
+
+
+def put(run_state: RunState, message: Start | Expire) -> None:
+    """Put a message that has its token into its actor's inbox."""
     step = message.step
     try:
         actor = run_state.actors.get(step) or run_state.system.actor(
@@ -66,6 +82,8 @@ def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None
     timer = run_state.timers[node.name, wave.number] = BarrierTimer(armed_at)
     run_state.acquire_token()
     run_state.metrics.count_task_start()
+    if run_state.journal is not None:
+        run_state.journal.armed(node.name, wave.number, due)
     try:
         timer.timer = run_state.system.timers.start(
             due,
@@ -95,6 +113,8 @@ def _expire(run_state: RunState, wave: Wave, node: Node) -> None:
     missing, seconds = gate.missing(), node.barrier_timeout or 0
     gate.close()
     wave.entries[node.name].dead = True
+    if run_state.journal is not None:
+        run_state.journal.touch("d", wave.number, node.name)
     run_state.metrics.count_barrier_timeout(node.name)
     send(
         run_state,
@@ -146,6 +166,8 @@ def start_step(
     if step in wave.started:
         wave = run_state.open_wave(wave)
     wave.start(step)
+    if run_state.journal is not None:
+        run_state.journal.touch("s", wave.number, step)
     message = Start(run_state.run_id, step, wave.number, cause, NO_ITEM, None, scope)
     send(run_state, wave, message)
 
@@ -223,6 +245,8 @@ def _wave_beyond(run_state: RunState, wave: Wave, source: Node, target: str) -> 
 
 def finish_message(run_state: RunState, message: Start | Expire) -> None:
     """Give back what a message held, after its outputs were put."""
+    if run_state.journal is not None:
+        run_state.journal.finished(message)
     wave = run_state.waves.get(message.wave)
     if wave is None:  # a map worker's, and nothing needed it
         run_state.release_token()
@@ -309,7 +333,7 @@ def _deliveries(
     ]
 
 
-def _record_report(
+def _record_report(  # noqa: C901 - one report, in order
     run_state: RunState,
     target: Node,
     delivery: _ReportDelivery,
@@ -321,6 +345,8 @@ def _record_report(
     entry = wave.entries.get(target.name)
     if entry is None:
         entry = wave.entries[target.name] = _new_entry(target)
+    if run_state.journal is not None:
+        run_state.journal.touch("d", wave.number, target.name)
     gate = entry.gate
     if gate is not None and delivery.named:
         gate.expect(delivery.source)
@@ -393,12 +419,16 @@ def _close_wave(run_state: RunState, wave: Wave) -> bool:
             _give_up_on_parent(run_state, wave, _upstream_first(run_state, waiting))
         elif (dead := wave.unreported_death()) is not None:
             step, report = dead
+            if run_state.journal is not None:
+                run_state.journal.touch("d", wave.number, step)
             report_to_successors(run_state, wave, run_state.plan.nodes[step], report)
         else:
             break
     if wave.live_count:
         return False
     run_state.waves.pop(wave.number, None)
+    if run_state.journal is not None:
+        run_state.journal.wave_closed(wave)
     return True
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .invocation import Invocation
     from .isolation import IsolatedState
     from .map_invocation import MapInvocation
+    from .run_journal import RunJournal
 
 
 DIAGNOSTICS_KEPT = 1000
@@ -105,6 +106,8 @@ class RunState:
     """Where it began, when not at the roots."""
     reached: frozenset[str] | None = None
     """What can be reached from ``start``."""
+    journal: RunJournal | None = None
+    """What is recorded of it; None when the run is not durable."""
 
     tokens: int = attrs.field(default=0, init=False)
     """Zero means that the run is over."""
@@ -167,6 +170,8 @@ class RunState:
         for join, _wave in self.timers:
             name = f"{join} (barrier)"
             found[name] = found.get(name, 0) + 1
+        if self.journal is not None and (held := self.journal.stream.held):
+            found["journal"] = held
         return found
 
     def open_wave(self, previous: Wave | None = None) -> Wave:
@@ -176,6 +181,8 @@ class RunState:
             previous.started_so_far() if previous is not None else frozenset[str]()
         )
         wave = self.waves[number] = Wave(number, started_before)
+        if self.journal is not None:
+            self.journal.touch("w", number)
         return wave
 
     def wave_of(self, message: Message) -> Wave:
@@ -190,6 +197,9 @@ class RunState:
                 message.wave, message.started_before, live_count=1
             )
             wave.start(message.step)
+            if self.journal is not None:
+                self.journal.touch("w", wave.number)
+                self.journal.touch("s", wave.number, message.step)
         return wave
 
     def open_lap(
@@ -247,6 +257,8 @@ class RunState:
         if self.halted:
             return
         self.halted = True
+        if self.journal is not None:
+            self.journal.stream.request()
         self._disarm()
         self.system.drop_messages(self, workers_only=True)
         for mapping in list(self.maps.values()):
@@ -271,6 +283,8 @@ class RunState:
         is_first = not self.interrupted
         self.halted = self.interrupted = True
         self.needs_attention.set()
+        if self.journal is not None:
+            self.journal.stream.request()
         self._disarm()
         self.system.drop_messages(self)
         for invocation in list(self.active_invocations):
@@ -309,6 +323,8 @@ class RunState:
             return
         if timer.timer is not None:
             self.system.timers.stop(timer.timer)
+        if self.journal is not None:
+            self.journal.disarmed(join, wave)
         self.metrics.count_task_end()
         self.release_token()
 

@@ -67,6 +67,10 @@ class EventSink(Protocol):
 _DEFAULT_FIELDS = vars(Event(EventType.START, "system"))
 
 
+INCARNATION_BITS = 40
+"""Bits of an event's number below the number of the incarnation."""
+
+
 @attrs.define(eq=False, repr=False)
 class EventPublisher:
     """The one stream of a run, numbered without gaps."""
@@ -100,6 +104,10 @@ class EventPublisher:
             and self.observers.bind_backpressure(self.sink.pause_producers)
         )
         self.backpressure = self.sink if sink_knows else self
+
+    def begin_incarnation(self, number: int) -> None:
+        """Number events anew, above all those that an earlier process can have said."""
+        self._seq = (number - 1) << INCARNATION_BITS
 
     @property
     def is_full(self) -> bool:

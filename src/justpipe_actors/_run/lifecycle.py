@@ -57,6 +57,7 @@ from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .durable_run import begin_restored, finish_release, publish_beginning, store_end
 from .final_status import RunFigures, build_end_data
 from .run import (
     GRACE_SECONDS,
@@ -127,7 +128,10 @@ async def start_run(run: Run, tasks: Group | None) -> bool:
     if not plan.nodes and run.request.start is None:
         _report_empty_pipeline(run)
         return False
-    run.publisher.publish(EventType.START, "system", run.request.state)
+    if run_state.journal is None:
+        run.publisher.publish(EventType.START, "system", run.request.state)
+    else:
+        publish_beginning(run, run_state.journal)
     return run_state.termination is None
 
 
@@ -180,7 +184,11 @@ async def shut_down(run: Run) -> None:
             await _shut_down_with_grace(run, own)
         # Whoever cancelled the owner meanwhile was not heard behind the shield.
         await anyio.lowlevel.checkpoint_if_cancelled()
-    elif run.publisher.observers.members or failpoints.active is not None:
+    elif (
+        run.publisher.observers.members
+        or failpoints.active is not None
+        or run.run_state.journal is not None
+    ):
         with anyio.CancelScope(shield=True):
             await _begin_shutdown(run)
             await _finish(run)
@@ -233,8 +241,16 @@ async def _call_shutdown_hooks(run: Run) -> None:
 
 async def _finish(run: Run) -> None:
     sink = run.publisher.sink
+    journal = run.run_state.journal
+    if journal is not None and journal.stream.is_sealed:
+        sink.end()
+        return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
+    if journal is not None and not journal.prefix and not await store_end(run, end):
+        run.end = None
+        sink.end()
+        return
     run.publisher.observers.put(finish)
     try:
         await _finish_observers(run, end)
@@ -311,6 +327,8 @@ async def run_steps(run: Run, system: ActorSystem) -> None:
             await failpoints.active.reach(Seam.QUIET, run_state.run_id, "system")
         if not run_state.needs_attention.is_set():
             await _wait_within_timeout(run)
+        if run.released is not None:
+            await finish_release(run)
         await _wait_cleanup(run)
     except anyio.get_cancelled_exc_class():
         _interrupt(run)
@@ -333,7 +351,11 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
     task, which has nothing else to do than to wait for this very step.  Except to
     keep time: a run with a timeout leaves its steps to the dispatcher tasks.
     """
-    if run.request.timeout is not None:
+    journal = run.run_state.journal
+    if journal is not None and journal.saved is not None:
+        begin_restored(run, journal)
+        return False
+    if run.request.timeout is not None or journal is not None:
         _start_roots(run)
         return False
     system.dispatcher.suppress_wakeup = True

@@ -136,7 +136,9 @@ class GracePeriod:
 if TYPE_CHECKING:
     from attrs import frozen
 
+    from .._engine.run_journal import RunJournal
     from ..abc import RunRecorder
+    from ..errors import RunReleased
 else:
     # perf: frozen for type checkers only, see ``_engine.messages``.
     from attrs import define as frozen
@@ -181,6 +183,8 @@ class RunRequest:
     """Returns what writes down the run of an id; None is nothing."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
+    open_journal: Callable[[Run], RunJournal] | None = None
+    """Returns what records the run, when it is durable."""
     run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
 
@@ -213,6 +217,8 @@ class Run:
     """Called when nothing of it is left: its owner forgets it."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
+    released: RunReleased | None = attrs.field(default=None, init=False)
+    """What to raise instead of FINISH: the run is let go, and goes on elsewhere."""
     has_no_consumer: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     resources: ResourcePool | None = attrs.field(default=None, init=False)

@@ -28,6 +28,7 @@ from ..errors import DefinitionError
 from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes
+from .durable_run import child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
 from .lifecycle import execute_run
 from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
@@ -190,6 +191,11 @@ def new_run(
         reached=request.plan.reachable(start) if start is not None else None,
     )
     run = Run(request, loop, publisher, run_state, notes, system)
+    if request.open_journal is not None:
+        journal = run_state.journal = request.open_journal(run)
+        publisher.begin_incarnation(journal.stream.incarnation)
+        if journal.saved is not None:
+            run_state.termination = journal.saved.termination
     publisher.on_hook_failure = run.abort
     for member in observers.members:
         member.on_abort = run.abort
@@ -231,6 +237,11 @@ def _observers_of(
 async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
     """Run a child pipe for an invocation, in the same host, through its publisher."""
     run_state = invocation.run_state
+    journal, number = run_state.journal, invocation.message.id
+    if journal is not None:
+        pipe, state, outcome = child_of(journal, number, pipe, state)
+        if outcome is not None:
+            return outcome
     if not hasattr(pipe, "build_request"):
         msg = (
             f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
@@ -243,17 +254,30 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         )
     request: RunRequest = pipe.build_request(state, run_state.context)
     request = attrs.evolve(request, token=run_state.token.child(request.token))
+    if journal is not None:
+        request = attrs.evolve(
+            request,
+            run_id=f"{run_state.run_id}.{number}",
+            open_journal=lambda run: journal.open_child(
+                number, run.run_state, request.plan.name, invocation.level
+            ),
+        )
     parent = run_state.publisher
     assert isinstance(parent, EventPublisher)
     run = new_run(
         request, current_loop(), ChildRunSink(parent, invocation), run_state.system
     )
     run_state.metrics.count_task_start()
+    invocation.is_resting = True
     try:
         await drive_in_context(invocation.variables.copy(), execute_run(run))
     finally:
         run_state.metrics.count_task_end()
-    return _outcome(run)
+        invocation.is_resting = False
+    outcome = _outcome(run)
+    if journal is not None:
+        journal.close_child(number, dump_child_outcome(outcome))
+    return outcome
 
 
 def _outcome(run: Run) -> ChildOutcome:

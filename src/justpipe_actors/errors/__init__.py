@@ -43,6 +43,7 @@
     ├── HookTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
     ├── NotStorable (TypeError)         a value of a durable run cannot be written down
+    ├── RecordedError                   a failure from before a run was taken up again
     ├── UnknownAsk (LookupError)        no such question is open
     ├── AnswerRejected (ValueError)     an answer does not fit its question's form
     ├── UnknownRunError (LookupError)   an observer remembers no such run
@@ -79,6 +80,7 @@ from .durable import (
     DuplicateKey,
     MapSourceChanged,
     NotStorable,
+    RecordedError,
     RunReleased,
     RunStuck,
     RunTimeout,
@@ -159,6 +161,7 @@ __all__ = [
     "NotStorable",
     "PipelineCancelled",
     "PipelineValidationWarning",
+    "RecordedError",
     "ResourceUnavailable",
     "RestartIntensityExceeded",
     "RetriesExhausted",

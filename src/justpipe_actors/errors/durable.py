@@ -127,3 +127,14 @@ class RunTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
             f"Run '{self.run_id}' took longer than its timeout of {self.seconds:g} s. "
             "Raise timeout=, or find out what holds it with snapshot()."
         )
+
+
+class RecordedError(Factual, Exception):
+    """A failure from before a durable run was taken up again, of which text is left."""
+
+    type_name: str
+    text: str
+    module: str = ""
+
+    def message(self) -> str:
+        return self.text

@@ -1,0 +1,373 @@
+"""The batches of one durable run and its children: when they are taken and stored.
+
+::
+
+    touch ... touch -> request -> [loop turn ends] -> take -> writer thread -> stored
+                                                       |                        |
+                                       what changed, the outbox     the outbox is delivered
+
+A commit of the engine is one synchronous stretch, and a batch is taken in a callback of
+the event loop.  A callback never runs inside such a stretch, so every batch is a
+consistent cut of the whole run, whatever is in flight.  At most one batch of a run is on
+its way; what changes meanwhile is in the next one.
+
+In ``sync`` mode a message is delivered when the batch with the change that sent it is
+stored.  In ``group`` mode it is delivered at once, and batches follow within
+``GROUP_INTERVAL``.
+
+Rejected: a batch per invocation.  It would have to wait for the disk once per step of
+every branch, while one batch can hold the commits of all branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import attrs
+
+from ..errors import NotStorable
+from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
+
+
+if TYPE_CHECKING:
+    from ..abc.journal_records import NewAsk, RunState as RunStatus
+    from .messages import Message
+    from .run_journal import RunJournal
+    from .timers import TimerQueue
+
+
+GROUP_INTERVAL = 0.01
+"""Seconds between two batches of a run in ``group`` mode."""
+
+COPY_SHARE = 10
+"""A run's next batch is taken no sooner than so many times as long as its last took."""
+
+SNAPSHOT_EVERY = 500
+"""Commits after which a batch holds everything instead of what changed."""
+
+check_fold = False
+"""Whether each batch is checked against the run; tests switch it on."""
+
+
+class FoldMismatch(AssertionError):  # noqa: N818 - says what was found
+    """Reading the stored rows would not give the run: a change was not recorded."""
+
+
+@attrs.define(eq=False, repr=False)
+class BatchStream:
+    """The stream of rows of one durable run, its children included."""
+
+    run: int
+    """The journal's number of the run."""
+    n: int
+    """Number of the last row."""
+    incarnation: int
+    """How often the run was taken up."""
+    holds: bool
+    """Whether messages wait until their batch is stored (``sync`` mode)."""
+    writer: BatchWriter
+    """Stores the batches."""
+    codec: ValueCodec
+    """Turns values into JSON values."""
+    call_soon: Callable[[Callable[[], None]], None]
+    """Calls a function in the event loop."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+    wall_now: Callable[[], float]
+    """The journal's clock, in seconds since the epoch."""
+    timers: TimerQueue
+    """Calls functions later."""
+    find_pipe: Callable[[str], object]
+    """Returns the pipe of a name, for children that a step has begun."""
+    on_lost: Callable[[], None]
+    """Told when another worker has taken the run over."""
+    on_broken: Callable[[NotStorable], None]
+    """Told when no batch can be taken because the state cannot be stored."""
+    members: list[RunJournal] = attrs.field(factory=list, init=False)
+    """The journals of the run and of its children at work; the run's own is first."""
+    deadline: float | None = None
+    """When the run has to be over, on the journal's clock."""
+    is_sealed: bool = attrs.field(default=False, init=False)
+    """Whether nothing is recorded any more: the run was lost, released or has ended."""
+    rest: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when the run is being released and no user code of it is at work."""
+    is_releasing: bool = attrs.field(default=False, init=False)
+    """Whether nothing is delivered any more, because the run is to be let go."""
+    consumed: list[int] = attrs.field(factory=list, init=False)
+    """Signals whose effect is in the next batch."""
+    asks: list[NewAsk] = attrs.field(factory=list, init=False)
+    """Questions that the next batch opens."""
+    asks_gone: list[str] = attrs.field(factory=list, init=False)
+    """Questions that the next batch closes."""
+    new_items: list[tuple[int, int, list[JsonValue]]] = attrs.field(
+        factory=list, init=False
+    )
+    """Map items that the next batch stores."""
+    maps_gone: list[int] = attrs.field(factory=list, init=False)
+    """Maps whose items the next batch removes."""
+    item_lists: int = 0
+    """Lists of map items stored so far; the last one has this number."""
+    _outbox: list[tuple[RunJournal, Message]] = attrs.field(factory=list, init=False)
+    _travelling: int = attrs.field(default=0, init=False)
+    _waiters: list[anyio.Event] = attrs.field(factory=list, init=False)
+    _has_changed: bool = attrs.field(default=False, init=False)
+    _is_requested: bool = attrs.field(default=False, init=False)
+    _is_busy: bool = attrs.field(default=False, init=False)
+    _is_closing: bool = attrs.field(default=False, init=False)
+    _not_before: float = attrs.field(default=0.0, init=False)
+    _since_snapshot: int = attrs.field(default=0, init=False)
+    _quiet: anyio.Event | None = attrs.field(default=None, init=False)
+    _fold: dict[str, JsonValue] = attrs.field(factory=dict, init=False)
+
+    @property
+    def root(self) -> RunJournal:
+        """The journal of the run itself."""
+        return self.members[0]
+
+    @property
+    def held(self) -> int:
+        """Messages that wait until their batch is stored."""
+        return len(self._outbox) + self._travelling
+
+    # -- changes
+
+    def request(self) -> None:
+        """Have a batch taken soon: something has changed."""
+        self._has_changed = True
+        if self._is_requested or self._is_busy or self._is_closing or self.is_sealed:
+            return
+        self._is_requested = True
+        due = self._not_before if self.holds else self.now() + GROUP_INTERVAL
+        if due > self.now():
+            self.timers.start(due, self._flush, name="journal")
+        else:
+            self.call_soon(self._flush)
+
+    def post(self, journal: RunJournal, message: Message) -> None:
+        """Deliver a message when the batch that holds it is stored."""
+        if self.holds or self.is_releasing:
+            self._outbox.append((journal, message))
+        else:
+            journal.deliver(message)
+
+    async def wait_stored(self) -> None:
+        """Wait until all that has changed so far is stored."""
+        if self.is_sealed:
+            return
+        waiter = anyio.Event()
+        self._waiters.append(waiter)
+        self.request()
+        await waiter.wait()
+
+    # -- batches
+
+    def _flush(self) -> None:
+        self._is_requested = False
+        if self._is_busy or self._is_closing or self.is_sealed:
+            return
+        self._store("commit")
+
+    def _store(
+        self,
+        kind: Literal["commit", "release", "end"],
+        *,
+        status: RunStatus | None = None,
+        wake_at: float | None = None,
+        outcome: JsonValue = None,
+        problem: str | None = None,
+        on_stored: Callable[[bool], None] | None = None,
+    ) -> None:
+        began = self.now()
+        try:
+            delta, state, is_whole = self._take(kind == "commit")
+        except NotStorable as error:
+            self._give_up(error)
+            if kind == "commit":
+                return
+            delta, state, is_whole = {}, None, False
+        self._not_before = self.now() + COPY_SHARE * (self.now() - began)
+        self.n += 1
+        self._is_busy = True
+        self._has_changed = False
+        outbox, self._outbox = self._outbox, []
+        waiters, self._waiters = self._waiters, []
+        self._travelling = len(outbox)
+        draft = BatchDraft(
+            run=self.run,
+            n=self.n,
+            kind="snapshot" if is_whole else kind,
+            delta=delta,
+            state=state,
+            items=tuple(self.new_items),
+            maps_gone=tuple(self.maps_gone),
+            asks=tuple(self.asks),
+            asks_gone=tuple(self.asks_gone),
+            consumed=tuple(self.consumed),
+            status=status,
+            wake_at=wake_at,
+            outcome=outcome,
+            problem=problem,
+        )
+        for kept in (self.new_items, self.maps_gone, self.asks, self.asks_gone):
+            kept.clear()
+        self.consumed.clear()
+
+        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
+            self._stored(outbox, waiters, is_stored=is_stored)
+            if on_stored is not None:
+                on_stored(is_stored)
+
+        self.writer.put(draft, stored)
+
+    def _take(
+        self,
+        may_be_whole: bool,  # noqa: FBT001 - private
+    ) -> tuple[dict[str, JsonValue], dict[str, JsonValue] | None, bool]:
+        """Return what has changed, as it is now, or everything when it is time for that.
+
+        Raises:
+            NotStorable: a part of a state cannot be stored; nothing was taken.
+        """
+        for member in self.members:
+            member.dump_state_parts()
+        self._since_snapshot += 1
+        is_whole = may_be_whole and self._since_snapshot >= SNAPSHOT_EVERY
+        delta: dict[str, JsonValue] = {}
+        for member in self.members:
+            delta.update(member.collect())
+        state = self.root.take_state_parts(is_whole=is_whole)
+        if check_fold:
+            self._check(delta)
+        if is_whole:
+            self._since_snapshot = 0
+            delta = {}
+            for member in self.members:
+                delta.update(member.dump_all())
+        return delta, state, is_whole
+
+    def _check(self, delta: dict[str, JsonValue]) -> None:
+        """Compare what the stored rows say with what the run is."""
+        apply_delta(self._fold, delta)
+        whole: dict[str, JsonValue] = {}
+        for member in self.members:
+            whole.update(member.dump_all())
+        wrong = {
+            key: (self._fold.get(key), whole.get(key))
+            for key in self._fold.keys() | whole.keys()
+            if self._fold.get(key) != whole.get(key)
+        }
+        if wrong:
+            msg = (
+                f"The rows of run {self.run} differ from the run (stored, is): {wrong}"
+            )
+            raise FoldMismatch(msg)
+
+    def begin_fold(self, fold: dict[str, JsonValue]) -> None:
+        """Check batches against what was stored before, too."""
+        self._fold = dict(fold)
+
+    def _stored(
+        self,
+        outbox: list[tuple[RunJournal, Message]],
+        waiters: list[anyio.Event],
+        *,
+        is_stored: bool,
+    ) -> None:
+        self._is_busy = False
+        self._travelling = 0
+        for journal, message in outbox:
+            # An interrupted run's, too: taking it gives its token back.
+            journal.deliver(message)
+        for waiter in waiters:
+            waiter.set()
+        if not is_stored:
+            self.seal()
+            self.on_lost()
+        elif self._has_changed:
+            self.request()
+        if self._quiet is not None:
+            self._quiet.set()
+
+    def _give_up(self, error: NotStorable) -> None:
+        """Record nothing any more, and let go of what waits for a batch."""
+        for member in self.members:
+            member.touched.clear()
+        self._is_closing = True
+        outbox, self._outbox = self._outbox, []
+        self.on_broken(error)
+        for journal, message in outbox:
+            journal.deliver(message)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()
+
+    # -- the end
+
+    def check_rest(self) -> None:
+        """Note that no user code is at work, if the run is to be let go then."""
+        if self.is_releasing and not any(
+            not invocation.is_resting
+            for member in self.members
+            for invocation in member.run_state.active_invocations
+        ):
+            self.rest.set()
+
+    def seal(self) -> None:
+        """Record and deliver nothing any more."""
+        self.is_sealed = True
+        outbox, self._outbox = self._outbox, []
+        for journal, message in outbox:
+            journal.deliver(message)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()
+
+    async def close(
+        self,
+        kind: Literal["release", "end"],
+        *,
+        status: RunStatus,
+        wake_at: float | None = None,
+        outcome: JsonValue = None,
+        problem: str | None = None,
+    ) -> bool:
+        """Store the last row of this owner; False when the run was lost before.
+
+        Waits as long as storing fails: a run that is over without a row would begin
+        anew in the next process.
+        """
+        self._is_closing = True
+        while self._is_busy:  # noqa: ASYNC912
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
+        if self.is_sealed:
+            return False
+        done = anyio.Event()
+        answers: list[bool] = []
+
+        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
+            answers.append(is_stored)
+            done.set()
+
+        self._store(
+            kind,
+            status=status,
+            wake_at=wake_at,
+            outcome=outcome,
+            problem=problem,
+            on_stored=stored,
+        )
+        await done.wait()
+        self.is_sealed = True
+        return answers[0]
+
+
+def apply_delta(fold: dict[str, JsonValue], delta: dict[str, JsonValue]) -> None:
+    """Change what is known of a run by one row: new values, and None for what is gone."""
+    for key, value in delta.items():
+        if value is None:
+            fold.pop(key, None)
+        else:
+            fold[key] = value

@@ -1,0 +1,351 @@
+"""How a run is built again from what was recorded of it.
+
+``parse`` is pure: it sorts the folded entities of a stream into one ``SavedRun`` per run
+of the tree.  ``restore`` gives an empty ``RunState`` the waves, gates, timers, maps and
+children, and delivers the messages that were not finished.  No user code is called: an
+invocation that had opened a map or begun a child is delivered too, and goes on behind
+its function (``reopen``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .._plan.failure_policy import Failure, TerminationCause
+from .._plan.plan import Node
+from ..errors import RecordedError
+from ..failures import FailureKind, FailureReason
+from ..outcomes import Diagnostic, PipelineTerminalStatus
+from . import routing
+from .joins import Decision, JoinGate, Report, StepEntry, Wave
+from .journal_port import JsonValue
+from .map_invocation import MapInvocation
+from .messages import Expire, Message, Start
+from .run_journal import ChildRecord, MapRecord, RunJournal, load_item
+
+
+if TYPE_CHECKING:
+    from .run_state import RunState
+
+
+Fields = dict[str, Any]
+
+
+@attrs.define(eq=False, repr=False)
+class SavedRun:
+    """How one run of a tree stood: its entities by kind, as JSON values."""
+
+    messages: dict[int, Fields] = attrs.field(factory=dict)
+    expiries: dict[int, Fields] = attrs.field(factory=dict)
+    waves: dict[int, Fields] = attrs.field(factory=dict)
+    started: list[tuple[int, str]] = attrs.field(factory=list)
+    entries: dict[tuple[int, str], Fields] = attrs.field(factory=dict)
+    timers: dict[tuple[int, str], float] = attrs.field(factory=dict)
+    maps: dict[int, Fields] = attrs.field(factory=dict)
+    items: dict[int, list[JsonValue]] = attrs.field(factory=dict)
+    """Stored lists of items by their number; all lists of the tree."""
+    children: dict[int, Fields] = attrs.field(factory=dict)
+    inner: dict[int, SavedRun] = attrs.field(factory=dict)
+    """What is inside the children."""
+    failures: dict[int, Fields] = attrs.field(factory=dict)
+    diagnostics: list[list[Any]] = attrs.field(factory=list)
+    counters: Fields = attrs.field(factory=dict)
+    parts: Fields = attrs.field(factory=dict)
+    """Of a child: the parts of its state."""
+    keys: set[str] = attrs.field(factory=set)
+    """Of a child: all its keys in the rows."""
+
+    @property
+    def termination(self) -> TerminationCause | None:
+        """Why the run was to end."""
+        found = self.counters.get("end")
+        if found is None:
+            return None
+        return TerminationCause(PipelineTerminalStatus(found[0]), found[1])
+
+
+@attrs.frozen(eq=False)
+class ReopenedChild:
+    """A child that had begun when its run was taken up."""
+
+    pipe: str
+    """Name of its pipe."""
+    path: list[JsonValue] | None
+    """Where its state is in its parent's."""
+    level: int
+    """Handlers that had been asked when it began."""
+    outcome: JsonValue
+    """How it ended; None when it has to go on."""
+    saved: SavedRun
+    """How it stood."""
+    keys: set[str]
+    """Its keys in the rows."""
+
+
+def parse(
+    fold: dict[str, JsonValue], items: dict[int, list[JsonValue]], prefix: str = ""
+) -> SavedRun:
+    """Sort entities into runs.
+
+    Args:
+        fold: entities by key, as reading all rows gives them.
+        items: stored lists of map items, by number.
+        prefix: what the keys of this run begin with.
+    """
+    saved = SavedRun(items=items)
+    children: dict[int, dict[str, JsonValue]] = {}
+    for key, value in fold.items():
+        kind, _, rest = key.partition("/")
+        number, _, inner = rest.partition("/")
+        if kind == "c" and inner:
+            children.setdefault(int(number), {})[inner] = value
+        else:
+            _sort(saved, kind, number, inner, cast("Any", value))
+    for child, entities in children.items():
+        inside = f"{prefix}c/{child}/"
+        saved.inner[child] = parse(entities, items, inside)
+        saved.inner[child].keys = {inside + key for key in entities}
+    return saved
+
+
+def _sort(  # noqa: C901, PLR0912 - one row a kind
+    saved: SavedRun, kind: str, first: str, rest: str, value: Any
+) -> None:
+    match kind:
+        case "m":
+            saved.messages[int(first)] = value
+        case "e":
+            saved.expiries[int(first)] = value
+        case "w":
+            saved.waves[int(first)] = value
+        case "s":
+            saved.started.append((int(first), rest))
+        case "d":
+            saved.entries[int(first), rest] = value
+        case "t":
+            saved.timers[int(first), rest] = value
+        case "f":
+            saved.maps[int(first)] = value
+        case "c":
+            saved.children[int(first)] = value
+        case "j":
+            saved.failures[int(first)] = value
+        case "g":
+            saved.diagnostics = value
+        case "x":
+            saved.counters = value
+        case "v":
+            part = first if not rest else f"{first}/{rest}"
+            saved.parts[part] = value[0]
+        case _:
+            pass  # a later version's: it is not needed to go on
+
+
+def state_of(parts: Fields) -> JsonValue:
+    """Return a state as a JSON value from its parts."""
+    return parts.get("", parts)
+
+
+# -- building it again
+
+
+def restore(journal: RunJournal) -> None:
+    """Let a run go on where it stood."""
+    saved, run_state = journal.saved, journal.run_state
+    assert saved is not None
+    journal.is_restored = True
+    run_state.sent = saved.counters.get("sent", 0)
+    run_state.wave_count = saved.counters.get("waves", 0)
+    run_state.halted = saved.counters.get("halted", False)
+    journal.suspended_at = saved.counters.get("suspended")
+    _restore_log(run_state, saved)
+    _restore_waves(run_state, saved)
+    _restore_maps(journal, saved)
+    _restore_children(journal, saved)
+    messages = _restore_messages(journal, saved)
+    run_state.acquire_token()
+    try:
+        _restore_timers(journal, saved)
+        for message in messages:
+            routing.put(run_state, message)
+    finally:
+        run_state.release_token()
+
+
+def _restore_log(run_state: RunState, saved: SavedRun) -> None:
+    for _, one in sorted(saved.failures.items()):
+        kind, reason = FailureKind(one["kind"]), FailureReason(one["reason"])
+        error = RecordedError(*one["error"])
+        run_state.failures.add(Failure(kind, reason, error, one["step"]))
+    for step, kind_, parents, message, count in saved.diagnostics:
+        one_ = Diagnostic(step, kind_, tuple(parents), message)
+        run_state.diagnostic_counts[one_] = count
+
+
+def _restore_waves(run_state: RunState, saved: SavedRun) -> None:
+    waves = run_state.waves
+    for number, value in saved.waves.items():
+        background = frozenset[str](value["b"])
+        waves[number] = Wave(
+            number,
+            background,
+            closing_step=value.get("c", ""),
+            loop=value.get("l"),
+        )
+    for number, value in saved.waves.items():
+        if "o" in value:
+            outer = waves[number].parent_wave = waves[value["o"]]
+            outer.live_count += 1
+    for number, step in saved.started:
+        waves[number].start(step)
+    for (number, step), value in saved.entries.items():
+        node = run_state.plan.nodes.get(step)
+        if node is not None:
+            gate = _restore_gate(node, value)
+            entry = StepEntry(gate, node.routed_by)
+            reports = value.get("r", {})
+            entry.router_reports = {name: Report(one) for name, one in reports.items()}
+            entry.dead = value.get("x", False)
+            waves[number].entries[step] = entry
+
+
+def _restore_gate(node: Node, value: Fields) -> JoinGate | None:
+    """Return a join's gate; parents that only a former version had are left out."""
+    if not node.parents and "g" not in value:
+        return None
+    known = {*node.parents, *node.routed_by}
+    named = [name for name in value["p"] if name in known and name not in node.parents]
+    gate = JoinGate((*node.parents, *named), node.join)
+    for parent, report in value.get("g", {}).items():
+        if parent in gate.parents:
+            gate.report(parent, Report(report))
+    gate.decision = Decision(value["d"]) if "d" in value else None
+    return gate
+
+
+def _restore_timers(journal: RunJournal, saved: SavedRun) -> None:
+    run_state, stream = journal.run_state, journal.stream
+    for (number, step), due in saved.timers.items():
+        journal.due[step, number] = due
+        left = due - stream.wall_now()
+        node = run_state.plan.nodes[step]
+        wave = run_state.waves[number]
+        routing.start_timer(run_state, wave, node, stream.now() + left)
+
+
+def _restore_messages(journal: RunJournal, saved: SavedRun) -> list[Message]:
+    """Return the messages that were not finished, each with its token."""
+    run_state = journal.run_state
+    messages: list[Message] = [
+        _message(journal, number, value) for number, value in saved.messages.items()
+    ]
+    messages += [
+        Expire(
+            run_state.run_id,
+            value["s"],
+            value["w"],
+            tuple(value["x"]),
+            value["t"],
+            id=number,
+        )
+        for number, value in saved.expiries.items()
+    ]
+    messages.sort(key=lambda one: one.id)
+    for message in messages:
+        journal.live[message.id] = message
+        run_state.acquire_token()
+        wave = run_state.waves.get(message.wave)
+        if wave is not None:
+            wave.live_count += 1
+        if isinstance(message, Start) and message.map_id is not None:
+            mapping = run_state.maps.get(message.map_id)
+            if mapping is not None:
+                mapping.in_flight += 1
+    return messages
+
+
+def _message(journal: RunJournal, number: int, value: Fields) -> Start:
+    run_id, saved = journal.run_state.run_id, journal.saved
+    assert saved is not None
+
+    def invocation(key: str) -> str | None:
+        found = value.get(key)
+        return None if found is None else f"{run_id}:{found}"
+
+    message = Start(
+        run_id,
+        value["s"],
+        value["w"],
+        cause=invocation("c"),
+        map_id=invocation("f"),
+        scope=tuple(value.get("p", ())),
+        attempt=value.get("a", 1),
+        owner=invocation("o"),
+        started_before=frozenset(value.get("b", ())),
+        id=number,
+    )
+    if "v" in value:
+        journal.items[number] = value["v"]
+        message.item = load_item(journal, message.step, value["v"][0])
+    elif "i" in value:
+        source = saved.maps[value["f"]]
+        message.item = _item_at(journal, source, value["i"])
+    return message
+
+
+def _item_at(journal: RunJournal, source: Fields, index: int) -> object:
+    if "r" in source:
+        return range(*source["r"])[index]
+    assert journal.saved is not None
+    value = journal.saved.items[source["i"]][index]
+    return load_item(journal, source["w"], value)
+
+
+def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
+    """Register open maps: their workers count themselves off before they are reopened."""
+    run_state = journal.run_state
+    for number, value in saved.maps.items():
+        invocation_id = f"{run_state.run_id}:{number}"
+        message = saved.messages.get(number)
+        mapping = MapInvocation.reopened(
+            invocation_id,
+            scope=tuple(message.get("p", ())) if message is not None else (),
+            worker=value["w"],
+            total=value.get("t"),
+            window=value["k"],
+            item_count=value["n"],
+            failed=value.get("x", False),
+            level=value.get("l", 0),
+        )
+        run_state.maps[invocation_id] = mapping
+        record = MapRecord(mapping)
+        if "r" in value:
+            record.range = (value["r"][0], value["r"][1], value["r"][2])
+        elif "i" in value:
+            record.items = value["i"]
+        else:
+            record.digest = _Seen(value["h"])
+        journal.maps[number] = journal.reopened_maps[number] = record
+
+
+@attrs.define(eq=False)
+class _Seen:
+    """Stands for the hash of a lazy source's items until the source was walked again."""
+
+    text: str
+
+    def hexdigest(self) -> str:
+        return self.text
+
+
+def _restore_children(journal: RunJournal, saved: SavedRun) -> None:
+    for number, value in saved.children.items():
+        inner = saved.inner.get(number, SavedRun(items=saved.items))
+        path, level = value.get("path"), value.get("l", 0)
+        outcome = value.get("end")
+        journal.reopened_children[number] = ReopenedChild(
+            value["pipe"], path, level, outcome, inner, inner.keys
+        )
+        journal.children[number] = ChildRecord(value["pipe"], path, level, outcome)

@@ -1,0 +1,674 @@
+"""What is recorded of one durable run: entities, each with a key and a value.
+
+A change of the engine *touches* the key of what it changes, and a batch takes the value
+of each touched key as it is then, or None when it is gone.  Reading the rows is
+``dict.update``; no operation is ever carried out again.
+
+======================  ==============================================================
+key                     value
+======================  ==============================================================
+``m/<id>``              a message: step, wave, ids; waiting and in flight alike
+``e/<id>``              the expiry of a join, to be judged
+``w/<n>``               a wave: what had started before, and the wave around it
+``s/<n>/<step>``        the step has started in the wave
+``d/<n>/<step>``        the step's gate and the reports of its routers
+``t/<n>/<step>``        when the join has waited long enough
+``f/<id>``              the map that the message's invocation has opened
+``c/<id>``              the child run that it has begun, then how that ended
+``c/<id>/...``          the entities of the child
+``v/<part>``            of a child: a part of its state
+``j/<k>``               a failure
+``g``                   the joins that did not run
+``x``                   counters, and why the run is to end
+======================  ==============================================================
+
+A message stays until the commit that finishes it, so taking it records nothing, and an
+invocation that was in flight when its process died is delivered again under its own id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import marshal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .._plan.plan import NO_ITEM
+from .._util.text import safe_str
+from ..errors import NotStorable, RecordedError
+from . import routing
+from .batch_stream import BatchStream
+from .journal_port import JsonValue
+from .messages import Expire, Message, Start
+
+
+if TYPE_CHECKING:
+    from .._plan.failure_policy import Failure
+    from .invocation import Invocation
+    from .joins import StepEntry, Wave
+    from .map_invocation import MapInvocation
+    from .restore import ReopenedChild, SavedRun
+    from .run_state import RunState
+
+
+CHUNK = 1000
+"""Map items in one row."""
+
+Key = tuple[str | int, ...]
+
+
+@attrs.define(eq=False, repr=False)
+class MapRecord:
+    """What is recorded of a map besides what its invocation knows."""
+
+    mapping: MapInvocation
+    """The map."""
+    items: int | None = None
+    """The number of its list of items, when they are stored."""
+    range: tuple[int, int, int] | None = None
+    """Start, stop and step, when it maps over a range."""
+    digest: Any = None
+    """The running hash of a lazy source's items; None when the items are stored."""
+
+
+@attrs.define(eq=False, repr=False)
+class ChildRecord:
+    """What is recorded of a child run besides its own entities."""
+
+    pipe: str
+    """Name of its pipe."""
+    path: list[JsonValue] | None
+    """Where its state is in its parent's; None when it is stored by itself."""
+    level: int
+    """Handlers that had been asked when it began."""
+    outcome: JsonValue = None
+    """How it ended; None while it runs."""
+    journal: RunJournal | None = None
+    """Its journal while it runs."""
+
+
+@attrs.define(eq=False, repr=False)
+class RunJournal:
+    """What is recorded of one run; its children have their own in the same stream."""
+
+    stream: BatchStream
+    """Takes the batches."""
+    run_state: RunState
+    """The run."""
+    prefix: str = ""
+    """What the keys begin with: of a child, its entity in its parent."""
+    saved: SavedRun | None = None
+    """How the run stood when it was taken up; None begins it at its roots."""
+    path: tuple[RunState, list[JsonValue]] | None = None
+    """Of a child whose state is a part of its parent's: the parent, and where it is."""
+    is_restored: bool = attrs.field(default=False, init=False)
+    """Whether what was saved is at work again."""
+    live: dict[int, Message] = attrs.field(factory=dict, init=False)
+    """Messages that are not finished, by number."""
+    items: dict[int, JsonValue] = attrs.field(factory=dict, init=False)
+    """Items of live messages that are in no stored list."""
+    maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
+    """Open maps, by the message of their invocation."""
+    children: dict[int, ChildRecord] = attrs.field(factory=dict, init=False)
+    """Children, by the message of their invocation."""
+    reopened_maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
+    """Maps that were open when the run was taken up and that wait for their invocation."""
+    reopened_children: dict[int, ReopenedChild] = attrs.field(factory=dict, init=False)
+    """Children that wait for the invocation of their parent in the same way."""
+    due: dict[tuple[str, int], float] = attrs.field(factory=dict, init=False)
+    """When joins have waited long enough, on the journal's clock."""
+    suspended_at: str | None = attrs.field(default=None, init=False)
+    """The step that suspended the run."""
+    touched: dict[Key, None] = attrs.field(factory=dict, init=False)
+    """Keys whose values have changed since the last batch, in order."""
+    _stored: set[str] = attrs.field(factory=set, init=False)
+    _gone: set[str] = attrs.field(factory=set, init=False)
+    _failures: int = attrs.field(default=0, init=False)
+    _diagnostics: JsonValue = attrs.field(default=None, init=False)
+    _counters: JsonValue = attrs.field(default=None, init=False)
+    _parts: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _new_parts: dict[str, JsonValue] = attrs.field(factory=dict, init=False)
+
+    # -- what the engine tells
+
+    def touch(self, *key: str | int) -> None:
+        """Record the value of a key in the next batch."""
+        if not self.stream.is_sealed:
+            self.touched[key] = None
+            self.stream.request()
+
+    def send(self, message: Message) -> None:
+        """Record a message, and deliver it when that is stored."""
+        number = message.id
+        self.live[number] = message
+        if isinstance(message, Expire):
+            self.touch("e", number)
+        else:
+            if message.attempt > 1 and message.item is not NO_ITEM:
+                self._inherit_item(message)
+            self.touch("m", number)
+        self.stream.post(self, message)
+
+    def _inherit_item(self, message: Start) -> None:
+        """Let a further attempt have its predecessor's item, which may have changed."""
+        before = number_of(message.cause)
+        if before in self.items:
+            self.items[message.id] = self.items[before]
+
+    def deliver(self, message: Message) -> None:
+        """Put a message into its actor's inbox, or give its token back."""
+        run_state = self.run_state
+        if self.stream.is_sealed or self.stream.is_releasing:
+            run_state.release_token()  # it stays recorded, for the next owner
+        elif run_state.halted and isinstance(message, Start) and message.map_id:
+            routing.abandon_message(run_state, message)
+        else:
+            routing.put(run_state, message)
+
+    def finished(self, message: Message) -> None:
+        """Record that a message is done with, and what its invocation had opened."""
+        number = message.id
+        if self.stream.is_releasing:
+            self.stream.check_rest()
+        self.live.pop(number, None)
+        self.items.pop(number, None)
+        self.touch("e" if isinstance(message, Expire) else "m", number)
+        record = self.maps.pop(number, None)
+        if record is not None:
+            self.touch("f", number)
+            if record.items is not None and not self.stream.is_sealed:
+                self.stream.maps_gone.append(record.items)
+        child = self.children.pop(number, None)
+        if child is not None:
+            self._forget_child(child)
+            self.touch("c", number)
+
+    def _forget_child(self, child: ChildRecord) -> None:
+        journal, child.journal = child.journal, None
+        if journal is not None:
+            self.stream.members.remove(journal)
+            self._gone |= journal.stored_keys()
+
+    def take_back(self) -> None:
+        """Give back the tokens of messages that wait; they stay recorded."""
+        run_state = self.run_state
+        for actor in list(run_state.actors.values()):
+            for _ in actor.inbox.drop(run_state.run_id):
+                run_state.release_token()
+
+    def wave_closed(self, wave: Wave) -> None:
+        """Record that a wave and what has happened in it are of no interest any more."""
+        self.touch("w", wave.number)
+        for step in wave.started:
+            self.touch("s", wave.number, step)
+        for step in wave.entries:
+            self.touch("d", wave.number, step)
+
+    def armed(self, join: str, wave: int, due: float) -> None:
+        """Record until when a join waits.
+
+        Args:
+            join: the join.
+            wave: its wave.
+            due: the moment, in seconds of the loop's clock.
+        """
+        if (join, wave) not in self.due:
+            self.due[join, wave] = self.stream.wall_now() + due - self.stream.now()
+        self.touch("t", wave, join)
+
+    def disarmed(self, join: str, wave: int) -> None:
+        """Record that a join does not wait against the clock any more."""
+        self.due.pop((join, wave), None)
+        self.touch("t", wave, join)
+
+    # -- maps
+
+    def open_map(self, mapping: MapInvocation) -> None:
+        """Record a map and its items, before its first worker.
+
+        Raises:
+            NotStorable: an item cannot be stored; nothing was recorded.
+        """
+        number = mapping.invocation.message.id
+        if number not in self.maps:
+            self.maps[number] = self._map_record(mapping)
+        self.touch("f", number)
+
+    def _map_record(self, mapping: MapInvocation) -> MapRecord:
+        source = mapping.items
+        if type(source) is range:
+            return MapRecord(mapping, range=(source.start, source.stop, source.step))
+        if mapping.total is None:
+            return MapRecord(mapping, digest=hashlib.blake2b(digest_size=8))
+        codec, plan = self.stream.codec, self.run_state.plan
+        assert isinstance(source, list | tuple)
+        values = [codec.dump_item(plan, mapping.worker, item) for item in source]
+        self.stream.item_lists = number = self.stream.item_lists + 1
+        for chunk, first in enumerate(range(0, max(len(values), 1), CHUNK)):
+            row = (number, chunk, values[first : first + CHUNK])
+            self.stream.new_items.append(row)
+        return MapRecord(mapping, items=number)
+
+    def hold_item(self, mapping: MapInvocation, item: object) -> NotStorable | None:
+        """Have the next message hold its item, unless the item is in a stored list.
+
+        Returns why it cannot be stored, None when it can.
+        """
+        record = self.maps[mapping.invocation.message.id]
+        if record.items is not None or record.range is not None:
+            return None
+        codec, plan = self.stream.codec, self.run_state.plan
+        try:
+            value = codec.dump_item(plan, mapping.worker, item)
+        except NotStorable as error:
+            return error
+        record.digest.update(json.dumps(value, sort_keys=True).encode())
+        self.items[self.run_state.sent + 1] = [value]
+        return None
+
+    def map_changed(self, mapping: MapInvocation) -> None:
+        """Record a map again."""
+        number = number_of(mapping.ids.invocation)
+        assert number is not None
+        self.touch("f", number)
+
+    def reopen(self, invocation: Invocation) -> MapInvocation | ReopenedChild | None:
+        """Return the map or the child that an invocation had open before a crash.
+
+        Of a map over a lazy source there is nothing to go on with: its function is
+        called again, and ``open_map`` finds the map.
+        """
+        number = invocation.message.id
+        record = self.reopened_maps.get(number)
+        if record is None:
+            return self.reopened_children.get(number)
+        source = source_of(self, record)
+        if source is None:
+            return None
+        del self.reopened_maps[number]
+        record.mapping.adopt(invocation, None)
+        record.mapping.source = source
+        return record.mapping
+
+    # -- children
+
+    def open_child(
+        self, number: int, child: RunState, pipe: str, level: int
+    ) -> RunJournal:
+        """Record a child run, and return its journal."""
+        reopened = self.reopened_children.pop(number, None)
+        path = find_path(self.run_state.state, child.state)
+        journal = RunJournal(
+            self.stream,
+            child,
+            f"{self.prefix}c/{number}/",
+            saved=None if reopened is None else reopened.saved,
+            path=None if path is None else (self.run_state, path),
+        )
+        if reopened is not None:
+            journal.adopt_stored(reopened.keys)
+        self.children[number] = ChildRecord(pipe, path, level, journal=journal)
+        self.stream.members.append(journal)
+        self.touch("c", number)
+        return journal
+
+    def close_child(self, number: int, outcome: JsonValue) -> None:
+        """Record how a child ended; its own entities are gone."""
+        record = self.children.get(number)
+        if record is None or record.journal is None or self.stream.is_sealed:
+            return
+        record.outcome = outcome
+        self._forget_child(record)
+        self.touch("c", number)
+
+    def stored_keys(self) -> set[str]:
+        """Return the keys of a child that are in the stored rows."""
+        return self._stored | self._gone
+
+    def adopt_stored(self, keys: set[str]) -> None:
+        """Know which keys of a child were stored before it was taken up."""
+        self._stored |= keys
+
+    # -- batches
+
+    def collect(self) -> dict[str, JsonValue]:
+        """Return the values of what has changed, and forget that it has."""
+        touched, self.touched = self.touched, {}
+        delta: dict[str, JsonValue] = dict.fromkeys(self._gone)
+        self._gone.clear()
+        for key in touched:
+            delta[self._text(key)] = self._dump(key)
+        self._collect_log(delta)
+        if self.prefix:
+            for part, value in self._take_parts().items():
+                delta[f"{self.prefix}v/{part}"] = value
+            gone = {key for key, value in delta.items() if value is None}
+            self._stored |= delta.keys()
+            self._stored -= gone
+        return delta
+
+    def _collect_log(self, delta: dict[str, JsonValue]) -> None:
+        """Add what is compared instead of touched, because it is small or grows only."""
+        failures = self.run_state.failures.failures
+        for number in range(self._failures, len(failures)):
+            delta[f"{self.prefix}j/{number}"] = dump_failure(failures[number])
+        self._failures = len(failures)
+        diagnostics = self._dump_diagnostics()
+        if diagnostics != self._diagnostics:
+            self._diagnostics = delta[f"{self.prefix}g"] = diagnostics
+        counters = self._dump_counters()
+        if counters != self._counters:
+            self._counters = delta[f"{self.prefix}x"] = counters
+
+    def dump_all(self) -> dict[str, JsonValue]:
+        """Return the values of all keys."""
+        waves = self.run_state.waves
+        keys: list[Key] = [
+            ("e" if isinstance(message, Expire) else "m", number)
+            for number, message in self.live.items()
+        ]
+        keys += [("w", number) for number in waves]
+        keys += [("s", n, step) for n, wave in waves.items() for step in wave.started]
+        keys += [("d", n, step) for n, wave in waves.items() for step in wave.entries]
+        keys += [("t", wave, join) for join, wave in self.run_state.timers]
+        keys += [("f", number) for number in self.maps]
+        keys += [("c", number) for number in self.children]
+        whole = {self._text(key): self._dump(key) for key in keys}
+        for number, failure in enumerate(self.run_state.failures.failures):
+            whole[f"{self.prefix}j/{number}"] = dump_failure(failure)
+        if (diagnostics := self._dump_diagnostics()) is not None:
+            whole[f"{self.prefix}g"] = diagnostics
+        whole[f"{self.prefix}x"] = self._dump_counters()
+        if self.prefix:
+            for part, copy in self._parts.items():
+                whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]
+        return {key: value for key, value in whole.items() if value is not None}
+
+    def _text(self, key: Key) -> str:
+        return self.prefix + "/".join(map(str, key))
+
+    def _dump(self, key: Key) -> JsonValue:  # noqa: C901 - one row a kind
+        match key:
+            case "m", int(number):
+                return self._dump_message(number)
+            case "e", int(number):
+                message = self.live.get(number)
+                return dump_expiry(message) if isinstance(message, Expire) else None
+            case "w", int(number):
+                wave = self.run_state.waves.get(number)
+                return None if wave is None else dump_wave(wave)
+            case "s", int(number), str(step):
+                wave = self.run_state.waves.get(number)
+                return None if wave is None or step not in wave.started else 1
+            case "d", int(number), str(step):
+                wave = self.run_state.waves.get(number)
+                entry = None if wave is None else wave.entries.get(step)
+                return None if entry is None else dump_entry(entry)
+            case "t", int(number), str(step):
+                return self.due.get((step, number))
+            case "f", int(number):
+                record = self.maps.get(number)
+                return None if record is None else dump_map(record)
+            case "c", int(number):
+                child = self.children.get(number)
+                return None if child is None else dump_child(child)
+            case _:
+                msg = f"{key} is no key of a run"
+                raise AssertionError(msg)
+
+    def _dump_message(self, number: int) -> JsonValue:
+        message = self.live.get(number)
+        if not isinstance(message, Start):
+            return None
+        value = dump_message(message)
+        if message.item is not NO_ITEM:
+            if number in self.items:
+                value["v"] = self.items[number]
+            else:
+                value["i"] = index_of(message)
+        return value
+
+    def _dump_diagnostics(self) -> JsonValue:
+        counts = self.run_state.diagnostic_counts
+        if not counts:
+            return None
+        return [
+            [one.step, one.kind, list(one.parents), one.message, count]
+            for one, count in counts.items()
+        ]
+
+    def _dump_counters(self) -> JsonValue:
+        run_state = self.run_state
+        value: dict[str, JsonValue] = {
+            "sent": run_state.sent,
+            "waves": run_state.wave_count,
+        }
+        if run_state.halted:
+            value["halted"] = True
+        if run_state.termination is not None:
+            cause = run_state.termination
+            value["end"] = [cause.status.value, cause.reason]
+        if self.suspended_at is not None:
+            value["suspended"] = self.suspended_at
+        if not self.prefix:
+            value["lists"] = self.stream.item_lists
+            if self.stream.deadline is not None:
+                value["deadline"] = self.stream.deadline
+        return value
+
+    # -- the state
+
+    def dump_state_parts(self) -> None:
+        """Copy the state, part by part.
+
+        Raises:
+            NotStorable: a part cannot be stored, or a child's state is not any more
+                where it was in its parent's.
+        """
+        if self.path is not None:
+            parent, path = self.path
+            if look_up(parent.state, path) is not self.run_state.state:
+                where = ".".join(map(str, path)) or "the state"
+                reason = "its child run's state was moved away while the child ran"
+                raise NotStorable(where, type(self.run_state.state).__name__, reason)
+            return
+        codec = self.stream.codec
+        value = codec.dump_state(self.run_state.plan, self.run_state.state)
+        is_parted = isinstance(value, dict) and "" not in value
+        self._new_parts = value if is_parted else {"": value}  # type: ignore[assignment]
+
+    def _take_parts(self, *, is_whole: bool = False) -> dict[str, JsonValue]:
+        """Return the parts that have changed as ``[value]``, None for those that are gone."""
+        new, self._new_parts = self._new_parts, {}
+        if self.path is not None:
+            return {}
+        changed: dict[str, JsonValue] = {}
+        for part, value in new.items():
+            copy = marshal.dumps(value, 2)  # type: ignore[arg-type]
+            if is_whole or self._parts.get(part) != copy:
+                self._parts[part] = copy
+                changed[part] = [value]
+        for part in [part for part in self._parts if part not in new]:
+            del self._parts[part]
+            if not is_whole:
+                changed[part] = None
+        return changed
+
+    def take_state_parts(self, *, is_whole: bool) -> dict[str, JsonValue] | None:
+        """Return the changed parts of the run's state, None when none has changed."""
+        return self._take_parts(is_whole=is_whole) or None
+
+
+def load_item(journal: RunJournal, worker: str, value: JsonValue) -> object:
+    """Return a map item from its stored form."""
+    return journal.stream.codec.load_item(journal.run_state.plan, worker, value)
+
+
+def source_of(journal: RunJournal, record: MapRecord) -> Iterator[object] | None:
+    """Return the items of a reopened map that have no worker yet; None for a lazy source."""
+    taken = record.mapping.item_count
+    if record.range is not None:
+        return iter(range(*record.range)[taken:])
+    if record.items is None:
+        return None
+    assert journal.saved is not None
+    values = journal.saved.items[record.items][taken:]
+    return (load_item(journal, record.mapping.worker, value) for value in values)
+
+
+# -- values of entities
+
+
+def number_of(invocation_id: str | None) -> int | None:
+    """Return the number in an invocation's id, which is the number of its message."""
+    if invocation_id is None:
+        return None
+    return int(invocation_id.rpartition(":")[2])
+
+
+def index_of(message: Start) -> int:
+    """Return the place of a worker's item in its map, which is in its label."""
+    return int(message.scope[-1].rpartition("[")[2][:-1])
+
+
+def dump_message(message: Start) -> dict[str, JsonValue]:
+    """Return a message as a JSON value, without its item and what is usual."""
+    value: dict[str, JsonValue] = {"s": message.step, "w": message.wave}
+    if message.cause is not None:
+        value["c"] = number_of(message.cause)
+    if message.map_id is not None:
+        value["f"] = number_of(message.map_id)
+    if message.scope:
+        value["p"] = list(message.scope)
+    if message.attempt != 1:
+        value["a"] = message.attempt
+    if message.owner is not None:
+        value["o"] = number_of(message.owner)
+    if message.started_before:
+        value["b"] = sorted(message.started_before)
+    return value
+
+
+def dump_expiry(message: Expire) -> JsonValue:
+    """Return the expiry of a join as a JSON value."""
+    return {
+        "s": message.step,
+        "w": message.wave,
+        "x": list(message.missing),
+        "t": message.seconds,
+    }
+
+
+def dump_wave(wave: Wave) -> JsonValue:
+    """Return a wave as a JSON value."""
+    value: dict[str, JsonValue] = {"b": sorted(wave.started_before)}
+    if wave.parent_wave is not None:
+        value["o"], value["c"] = wave.parent_wave.number, wave.closing_step
+    if wave.loop is not None:
+        value["l"] = wave.loop
+    return value
+
+
+def dump_entry(entry: StepEntry) -> JsonValue:
+    """Return a step's gate and the reports of its routers as a JSON value."""
+    value: dict[str, JsonValue] = {}
+    if entry.gate is not None:
+        value["g"] = {name: one.value for name, one in entry.gate.reports.items()}
+        value["p"] = list(entry.gate.parents)
+        if entry.gate.decision is not None:
+            value["d"] = entry.gate.decision.value
+    if entry.router_reports:
+        value["r"] = {name: one.value for name, one in entry.router_reports.items()}
+    if entry.dead:
+        value["x"] = True
+    return value
+
+
+def dump_map(record: MapRecord) -> JsonValue:
+    """Return a map as a JSON value."""
+    mapping = record.mapping
+    value: dict[str, JsonValue] = {
+        "w": mapping.worker,
+        "n": mapping.item_count,
+        "k": mapping.window,
+    }
+    if mapping.total is not None:
+        value["t"] = mapping.total
+    if mapping.failed:
+        value["x"] = True
+    if mapping.level:
+        value["l"] = mapping.level
+    if record.items is not None:
+        value["i"] = record.items
+    elif record.range is not None:
+        value["r"] = list(record.range)
+    else:
+        value["h"] = record.digest.hexdigest()
+    return value
+
+
+def dump_child(child: ChildRecord) -> JsonValue:
+    """Return a child run, or how it ended, as a JSON value."""
+    value: dict[str, JsonValue] = {"pipe": child.pipe}
+    if child.path is not None:
+        value["path"] = child.path
+    if child.level:
+        value["l"] = child.level
+    if child.outcome is not None:
+        value["end"] = child.outcome
+    return value
+
+
+def dump_failure(failure: Failure) -> JsonValue:
+    """Return a failure as a JSON value; its exception is kept as text."""
+    error = failure.error
+    return {
+        "kind": failure.kind.value,
+        "reason": failure.reason.value,
+        "error": dump_error(error),
+        "step": failure.step,
+    }
+
+
+def dump_error(error: Exception) -> JsonValue:
+    """Return an exception as type, text and module."""
+    if isinstance(error, RecordedError):
+        return [error.type_name, error.text, error.module]
+    return [type(error).__qualname__, safe_str(error), type(error).__module__]
+
+
+# -- where a child's state is
+
+
+def find_path(state: object, part: object) -> list[JsonValue] | None:
+    """Return where an object is in a state: [] for the state itself, None for nowhere.
+
+    Fields and text keys are looked at, two levels deep.
+    """
+    if part is None or isinstance(part, str | int | float | bool | bytes):
+        return None
+    if state is part:
+        return []
+    for name, value in _members(state):
+        if value is part:
+            return [name]
+        for inner, deeper in _members(value):
+            if deeper is part:
+                return [name, inner]
+    return None
+
+
+def look_up(state: object, path: list[JsonValue]) -> object:
+    """Return what is at a path of a state, None when there is nothing."""
+    for name in path:
+        state = dict(_members(state)).get(str(name))
+    return state
+
+
+def _members(value: object) -> list[tuple[str, object]]:
+    if isinstance(value, dict):
+        return [(key, one) for key, one in value.items() if isinstance(key, str)]
+    return list(getattr(value, "__dict__", {}).items())

@@ -1,0 +1,192 @@
+"""What is different in the life of a durable run: its last row, its release, its children.
+
+A durable run ends with an ``end`` row before FINISH is published, so that a run whose
+FINISH was seen has ended for every other process too.  A run that this process lets go
+of is *released*: nothing more is delivered, what runs may finish or wait, a last row is
+stored, and then what is left is cancelled without a trace in the rows.  No FINISH is
+published, because the run goes on elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from .. import codec
+from .._engine.restore import ReopenedChild, restore, state_of
+from .._engine.run_journal import dump_error, look_up
+from .._engine.run_state import ChildOutcome
+from .._plan.failure_policy import Failure
+from ..errors import NotStorable, RecordedError, RunReleased
+from ..events import EventType
+from ..failures import FailureKind, FailureReason
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+
+
+if TYPE_CHECKING:
+    from .._engine.journal_port import JsonValue
+    from .._engine.run_journal import RunJournal
+    from .run import Run
+
+
+TAKEN_OVER = "another worker has taken it over"
+"""Why a run is released whose rows another worker has begun to write."""
+
+
+def publish_beginning(run: Run, journal: RunJournal) -> None:
+    """Say that the run begins, or that it was taken up again; a child says it once."""
+    if journal.saved is None and journal.stream.incarnation == 1:
+        run.publisher.publish(EventType.START, "system", run.request.state)
+        return
+    if journal.prefix:
+        if journal.saved is None:
+            run.publisher.publish(EventType.START, "system", run.request.state)
+        return
+    saved = journal.saved
+    again = (
+        [] if saved is None else [f"{run.run_state.run_id}:{n}" for n in saved.messages]
+    )
+    payload = {"incarnation": journal.stream.incarnation, "invocations": again}
+    run.publisher.publish(EventType.RECOVERED, "system", payload)
+
+
+def begin_restored(run: Run, journal: RunJournal) -> None:
+    """Let a run go on where it stood; it is over when nothing of it was left."""
+    restore(journal)
+    run_state = run.run_state
+    if not run_state.tokens:
+        run_state.idle.set()
+        run_state.needs_attention.set()
+
+
+# -- the end
+
+
+async def store_end(run: Run, end: PipelineEndData) -> bool:
+    """Store how a run has ended; False when another worker has it now."""
+    journal = run.run_state.journal
+    assert journal is not None
+    is_suspended = journal.suspended_at is not None
+    is_success = end.status is PipelineTerminalStatus.SUCCESS
+    is_stored = await journal.stream.close(
+        "end",
+        status="suspended" if is_suspended and is_success else end.status.value,
+        outcome=dump_outcome(end, journal.suspended_at),
+        problem=end.error,
+    )
+    if not is_stored and run.released is None:
+        run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)
+    return is_stored
+
+
+def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> JsonValue:
+    """Return how a run has ended as a JSON value."""
+    return {"end": codec.to_plain(end), "suspended": suspended_at}
+
+
+def load_outcome(value: JsonValue) -> PipelineEndData:
+    """Return how a run has ended."""
+    return codec.from_plain(cast("dict[str, Any]", value)["end"], PipelineEndData)
+
+
+def break_durable(run: Run, error: NotStorable) -> None:
+    """Fail a run whose state cannot be stored any more; its last row stays as it is."""
+    failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error)
+    run.run_state.failures.add(failure)
+    run.stop(PipelineTerminalStatus.FAILED, None)
+
+
+# -- letting go
+
+
+def request_release(run: Run, reason: str) -> None:
+    """Let a durable run go as soon as no user code of it is at work."""
+    journal = run.run_state.journal
+    if journal is None or run.released is not None or run.done.is_set():
+        return
+    run.released = RunReleased(run.run_state.run_id, reason)
+    stream = journal.stream
+    stream.is_releasing = True
+    if not run.is_working:
+        if run.scope is not None:
+            run.scope.cancel()
+        return
+    for member in list(stream.members):
+        member.take_back()
+    run.run_state.needs_attention.set()
+    stream.check_rest()
+
+
+def lost(run: Run) -> None:
+    """Stop a run at once that another worker has taken over."""
+    if run.released is None:
+        run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)
+    run.run_state.needs_attention.set()
+    run.stop(PipelineTerminalStatus.CANCELLED, TAKEN_OVER)
+
+
+async def finish_release(run: Run) -> None:
+    """Store the last row of a run that is let go, and cancel what is left of it."""
+    journal = run.run_state.journal
+    assert journal is not None
+    assert run.released is not None
+    stream = journal.stream
+    if not stream.is_sealed:
+        with anyio.CancelScope(shield=True):
+            await stream.rest.wait()
+            await stream.close("release", status="ready")
+    stream.seal()
+    run.run_state.interrupt(PipelineTerminalStatus.CANCELLED, run.released.reason)
+
+
+# -- children
+
+
+def child_of(
+    journal: RunJournal, number: int, pipe: object, state: object
+) -> tuple[object, object, ChildOutcome | None]:
+    """Return the pipe and the state of a child run, and how it ended if it has.
+
+    Args:
+        journal: the parent's.
+        number: the message of the parent's invocation.
+        pipe: the child's pipe, or its name.
+        state: its state, or what was recorded of a child that had begun.
+    """
+    if isinstance(pipe, str):
+        pipe = journal.stream.find_pipe(pipe)
+    if not isinstance(state, ReopenedChild):
+        return pipe, state, None
+    if state.outcome is not None:
+        del journal.reopened_children[number]
+        return pipe, None, load_child_outcome(state.outcome)
+    if state.path is not None:
+        return pipe, look_up(journal.run_state.state, state.path), None
+    value = state_of(state.saved.parts)
+    plan = cast("Any", pipe).plan()
+    return pipe, journal.stream.codec.load_state(plan, value), None
+
+
+def dump_child_outcome(outcome: ChildOutcome) -> JsonValue:
+    """Return how a child has ended as a JSON value."""
+    return {
+        "status": outcome.status.value,
+        "error": None if outcome.error is None else dump_error(outcome.error),
+        "step": outcome.step,
+        "text": outcome.text,
+        "suspended": outcome.suspended,
+    }
+
+
+def load_child_outcome(value: JsonValue) -> ChildOutcome:
+    """Return how a child has ended."""
+    found = cast("dict[str, Any]", value)
+    error = found["error"]
+    return ChildOutcome(
+        PipelineTerminalStatus(found["status"]),
+        None if error is None else RecordedError(*error),
+        found["step"],
+        found["text"],
+        found["suspended"],
+    )
