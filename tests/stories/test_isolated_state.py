@@ -656,3 +656,59 @@ def test_a_mode_that_does_not_exist_is_refused() -> None:
     """The message lists the modes."""
     with pytest.raises(DefinitionError, match="'shared' or 'isolated', not 'own'"):
         Pipe(Report, state_mode="own")  # type: ignore[arg-type]
+
+
+async def test_two_names_for_one_list_are_extended_once() -> None:
+    """A list that is two parts of the state gets what was appended once."""
+    pipe = isolated(dict)
+
+    for name in "ab":
+
+        @pipe.step(name)
+        async def step(state: dict[str, list[str]], name: str = name) -> None:
+            await anyio.sleep(1)
+            state["one"].append(name)
+
+    log: list[str] = []
+    state = await finished(pipe, {"one": log, "two": log})
+
+    assert sorted(state["one"]) == sorted(state["two"]) == ["a", "b"]
+
+
+async def test_what_a_step_put_into_the_state_may_have_no_copy() -> None:
+    """The next step that needs a copy fails, and names the part."""
+    pipe = isolated(dict)
+
+    @pipe.step("first", to=["a", "b"])
+    def first(state: dict[str, Any]) -> None:
+        state["lock"] = threading.Lock()
+
+    for name in "ab":
+
+        @pipe.step(name)
+        async def step(state: dict[str, Any]) -> None:
+            await anyio.sleep(1)
+
+    end = await pipe.run({}).wait()
+
+    assert {record.step for record in end.errors} == {"a", "b"}
+    assert all("'lock' (lock) cannot be" in (r.error or "") for r in end.errors)
+
+
+async def test_user_middleware_that_calls_again_gets_fresh_copies() -> None:
+    """Any middleware may call a function again; it begins with what is committed."""
+
+    def twice(func: Any, ctx: Any) -> Any:
+        async def call(**arguments: Any) -> Any:
+            await func(**arguments)
+            return await func(**arguments)
+
+        return call
+
+    pipe = isolated(dict, middleware=[twice])
+
+    @pipe.step("a")
+    async def a(state: dict[str, int]) -> None:
+        state["n"] = state.get("n", 0) + 1
+
+    assert await finished(pipe, {}) == {"n": 1}

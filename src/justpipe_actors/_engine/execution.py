@@ -378,24 +378,24 @@ def isolated(invocation: Invocation) -> InvocationState:
         if run_state.plan.warns_of_items and item is not NO_ITEM:
             found.item_check = ItemCheck(item)
         invocation.isolated = found
-        invocation.variables.run(current_state_source.set, found)
+        if invocation.node.has_state_tries:
+            invocation.variables.run(current_state_source.set, found)
     return found
 
 
-async def commit_state(invocation: Invocation, answer: StepResult) -> StepResult:
-    """Commit the invocation's copy of the state; the last thing before its result.
+async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
+    """Ask the handlers, on a fresh copy, about changes that could not be merged.
 
-    Nothing is awaited unless the changes cannot be merged.  Then the handlers are asked,
-    on a fresh copy, as for any failure; a second time is final.
+    Args:
+        invocation: whose changes they are.
+        failed: the failure; a second one is final.
     """
     state = invocation.isolated
     assert state is not None
-    result = state.commit(answer)
-    if result is answer or state.has_conflicted:
-        return result
+    if state.has_conflicted:
+        return failed
     state.has_conflicted = True
-    result = await run_error_handlers(invocation, result)
-    return state.commit(result)
+    return state.commit(await run_error_handlers(invocation, failed))
 
 
 async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, in order
@@ -431,7 +431,9 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.SETTLE, run_state.run_id, node.name)
         if invocation.isolated is not None:
-            answer = await commit_state(invocation, answer)
+            result = invocation.isolated.commit(answer)
+            if result is not answer:
+                answer = await recommit(invocation, result)
         actor.dispatcher.suppress_wakeup = True
         commit.commit_result(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
@@ -492,7 +494,9 @@ async def execute_expiry(
                 answer = await finish_call(invocation)
         answer = await run_error_handlers(invocation, answer)
         if invocation.isolated is not None:
-            answer = await commit_state(invocation, answer)
+            result = invocation.isolated.commit(answer)
+            if result is not answer:
+                answer = await recommit(invocation, result)
         commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not survives_native_cancel(run_state, message):

@@ -121,8 +121,12 @@ class InvocationState:
             Exception: the changes cannot be merged.
         """
         copy, self._copy = self._copy, None
-        if copy is not None:
-            self.isolation.commit(copy, self.node.name)
+        try:
+            if copy is not None:
+                self.isolation.commit(copy, self.node.name)
+        except BaseException:
+            self.has_conflicted = True
+            raise
 
     def commit_before(self, items: object) -> None:
         """Commit what a function has changed, before workers or a child run begin.
@@ -145,6 +149,7 @@ class InvocationState:
         try:
             self.isolation.commit_and_keep(copy, self.node.name)
         except BaseException:
+            self.has_conflicted = True
             self.close()
             raise
         self.is_source_open = inspect.isgenerator(items) or inspect.isasyncgen(items)

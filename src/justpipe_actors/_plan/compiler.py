@@ -199,10 +199,12 @@ def _node(
     options = step.options
     dependencies = resource_graph.dependencies_of(step.injection, step.parameter_types)
     placement = _placement_of(step, settings.placements)
+    func, is_wrapped = _wrap_function(step, registry, settings, placement, dependencies)
     common: dict[str, Any] = {
         "name": step.name,
         "kind": step.kind,
-        "func": _wrap_function(step, registry, settings, placement, dependencies),
+        "func": func,
+        "has_state_tries": settings.is_isolated and is_wrapped,
         "placement": placement,
         "bind": bind_parameters(step.injection, dependencies),
         "to": step.to,
@@ -261,8 +263,12 @@ def _wrap_function(
     settings: PipeSettings,
     placement: Placement | None,
     dependencies: Mapping[str, ResourceNode],
-) -> Callable[..., object]:
-    """Put a function into its placement, give it its resources, wrap middleware around."""
+) -> tuple[Callable[..., object], bool]:
+    """Put a function into its placement, give it its resources, wrap middleware around.
+
+    Returns:
+        The function, and whether middleware is around it.
+    """
     func = with_resources(
         _run_in_placement(step, placement), dependencies, step.options.breaks
     )
@@ -276,7 +282,7 @@ def _wrap_function(
     for middleware in registry.middleware:
         wrapped = middleware(func, context)
         func = func if wrapped is None else wrapped
-    return plain if func is innermost else func
+    return (plain, False) if func is innermost else (func, True)
 
 
 def _state_parameter(step: StepDef) -> str | None:

@@ -153,6 +153,9 @@ class Node:
     placement: Placement | None = None
     """Where a synchronous function runs; None is inline."""
 
+    has_state_tries: bool = False
+    """Whether middleware may call it again, each time with a fresh copy of the state."""
+
     @property
     def is_join(self) -> bool:
         """Whether it waits for more than one parent."""
