@@ -383,6 +383,15 @@ def isolated(invocation: Invocation) -> InvocationState:
     return found
 
 
+async def commit_state(invocation: Invocation, answer: StepResult) -> StepResult:
+    """Commit the invocation's copy of the state, if it has one; return what follows."""
+    state = invocation.isolated
+    if state is None:
+        return answer
+    result = state.commit(answer)
+    return answer if result is answer else await recommit(invocation, result)
+
+
 async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
     """Ask the handlers, on a fresh copy, about changes that could not be merged.
 
@@ -493,10 +502,7 @@ async def execute_expiry(
             if invocation.returned is not None:
                 answer = await finish_call(invocation)
         answer = await run_error_handlers(invocation, answer)
-        if invocation.isolated is not None:
-            result = invocation.isolated.commit(answer)
-            if result is not answer:
-                answer = await recommit(invocation, result)
+        answer = await commit_state(invocation, answer)
         commit.commit_expiry(invocation, answer)
     except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
         if not survives_native_cancel(run_state, message):
