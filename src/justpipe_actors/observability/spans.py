@@ -62,15 +62,22 @@ class Span:
     """Which try it was."""
     depth: int = 0
     """How many maps and sub-pipelines are around it."""
+    owner: str | None = None
+    """The map or sub invocation it works for, else its own id."""
+    first_seq: int | None = None
+    """Number of its STEP_START."""
+    last_seq: int | None = None
+    """Number of the event that ended it."""
 
     @property
     def seconds(self) -> float:
         """How long it took; 0.0 while it is open."""
         return 0.0 if self.end is None else self.end - self.start
 
-    def close(self, timestamp: float, status: SpanStatus) -> None:
+    def close(self, event: Event, status: SpanStatus) -> None:
         """End it; a clock that was set back makes it no shorter than nothing."""
-        self.end = max(timestamp, self.start)
+        self.end = max(event.timestamp, self.start)
+        self.last_seq = event.seq
         self.status = status
 
 
@@ -93,10 +100,10 @@ class SpanBook:
                 self._begin(event)
             case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
                 span = self._take(event.invocation_id, event.stage)
-                self._end(span, event.timestamp, ENDS[event.type])
+                self._end(span, event, ENDS[event.type])
             case EventType.FINISH:
                 for span in self._take_all(event):
-                    self._end(span, event.timestamp, SpanStatus.UNFINISHED)
+                    self._end(span, event, SpanStatus.UNFINISHED)
             case _:
                 pass
 
@@ -109,7 +116,7 @@ class SpanBook:
     def _begin(self, event: Event) -> None:
         if event.attempt > 1 and event.parent_invocation_id in self._open:
             retried = self._open.pop(event.parent_invocation_id)
-            self._end(retried, event.timestamp, SpanStatus.RETRIED)
+            self._end(retried, event, SpanStatus.RETRIED)
         span = Span(
             stage=event.stage,
             label=invocation_label(event.stage, event.scope),
@@ -118,6 +125,8 @@ class SpanBook:
             invocation_id=event.invocation_id,
             attempt=event.attempt,
             depth=len(event.scope),
+            owner=event.owner_invocation_id,
+            first_seq=event.seq,
         )
         if event.invocation_id is None:
             self._nameless.setdefault(event.stage, deque()).append(span)
@@ -148,10 +157,10 @@ class SpanBook:
         mine = [i for i in self._open if i.rpartition(":")[0] == finish.origin_run_id]
         return [self._open.pop(invocation) for invocation in mine]
 
-    def _end(self, span: Span | None, timestamp: float, status: SpanStatus) -> None:
+    def _end(self, span: Span | None, event: Event, status: SpanStatus) -> None:
         if span is None:
             return
-        span.close(timestamp, status)
+        span.close(event, status)
         self._ended.append(span)
         while self.most is not None and len(self._ended) > self.most:
             self._ended.popleft()

@@ -1,0 +1,140 @@
+"""What a dashboard may do, if it was allowed to: one address for each action.
+
+An address of an action that is not allowed does not exist.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from .errors import ActionError, NotFoundError, RequestError
+from .guard import COOKIE, session_of
+from .routes import Address, answer, base_of, found
+from .site import Site
+
+
+MOST_BYTES = 1_000_000
+"""Bytes of a request's body."""
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a request carries.
+
+    Raises:
+        RequestError: it is too long, or no JSON object.
+    """
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_BYTES:
+            msg = f"The body is longer than {MOST_BYTES:,} bytes."
+            raise RequestError(msg)
+    try:
+        data = json.loads(content or b"{}")
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        msg = "The body must be a JSON object."
+        raise RequestError(msg)
+    return data
+
+
+async def login(site: Site, request: Request) -> Response:
+    """Give a browser a cookie for its token."""
+    token = (await body_of(request)).get("token")
+    wanted = site.rules.token
+    if wanted is None:
+        return JSONResponse({"detail": "No token is needed."})
+    if not isinstance(token, str) or not hmac.compare_digest(
+        token.encode(), wanted.encode()
+    ):
+        body = {"detail": "This is not the token.", "code": "unauthorized"}
+        return JSONResponse(body, 401)
+    response = JSONResponse({"detail": "Welcome."})
+    response.set_cookie(
+        COOKIE,
+        session_of(wanted),
+        path=base_of(request),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+async def cancel(site: Site, request: Request) -> Response:
+    """Cancel a run of the supervisor."""
+    name = str(request.path_params["run_id"])
+    reason = str((await body_of(request)).get("reason") or "Cancelled in the dashboard")
+    run = None if site.supervisor is None else site.supervisor.known(name)
+    if run is None:
+        msg = f"Run {name!r} is not at work here, or was not submitted."
+        raise NotFoundError(msg)
+    run.cancel(reason)
+    return answer({"run_id": name, "reason": reason}, 202)
+
+
+async def cleanup(site: Site, request: Request) -> Response:
+    """Delete the runs that were previewed, by their ids; or preview them."""
+    name = str(request.path_params["pipeline_hash"])
+    body = await body_of(request)
+    ids = body.get("run_ids")
+    if ids is None:
+        return await _preview(site, name, body)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        msg = "run_ids must be a list of run ids, as the preview returned them."
+        raise RequestError(msg)
+    data = await site.in_thread(site.api.delete_runs, name, ids)
+    return found(data, f"pipeline {name!r}")
+
+
+async def _preview(site: Site, name: str, body: dict[str, Any]) -> Response:
+    info = await site.in_thread(site.registry.find_pipeline, name)
+    if info is None:
+        msg = f"There is no pipeline {name!r}."
+        raise NotFoundError(msg)
+    try:
+        chosen = await site.in_thread(
+            site.api.cleanup_choice,
+            info,
+            body.get("older_than_days"),
+            body.get("status"),
+            body.get("keep", 10),
+        )
+    except (TypeError, ValueError) as error:
+        raise RequestError(str(error)) from error
+    ids = [one.run.run_id for one in chosen]
+    return answer({"count": len(ids), "run_ids": ids})
+
+
+async def start(site: Site, request: Request) -> Response:
+    """Begin a run of one of the supervisor's pipes."""
+    name = str(request.path_params["pipeline_hash"])
+    state = (await body_of(request)).get("state")
+    if site.supervisor is None:
+        msg = "This dashboard has no supervisor."
+        raise NotFoundError(msg)
+    try:
+        run = site.supervisor.submit_nowait(name, state)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ActionError(str(error)) from error
+    return answer({"run_id": run.run_id}, 202)
+
+
+_ADDRESSES = {
+    "cancel": [Address("/api/runs/{run_id}/cancel", cancel, "POST")],
+    "cleanup": [Address("/api/pipelines/{pipeline_hash}/cleanup", cleanup, "POST")],
+    "start": [Address("/api/pipelines/{pipeline_hash}/runs", start, "POST")],
+}
+
+
+def action_addresses(actions: Iterable[str]) -> list[Address]:
+    """Return the addresses of the actions that are allowed, and of logging in."""
+    allowed = [one for name in sorted(actions) for one in _ADDRESSES.get(name, ())]
+    return [Address("/api/login", login, "POST"), *allowed]

@@ -1,0 +1,157 @@
+"""``create_app``: the dashboard as a Starlette application.
+
+The application needs no lifespan, for one that is mounted gets none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+
+from ..errors import AmbiguousRunError, StoreError
+from ..storage.registry import PipelineRegistry
+from .actions import action_addresses
+from .errors import RequestError
+from .guard import Guard, Rules
+from .routes import API, SITE, routes_of
+from .run_routes import RUN_API
+from .site import ACTIONS, Site
+from .stream_routes import STREAM_API
+
+
+if TYPE_CHECKING:
+    from ..supervisor import Supervisor
+
+
+_logger = logging.getLogger("justpipe_actors.dashboard")
+
+
+def create_app(  # noqa: PLR0913 - each is an option of its own
+    registry: PipelineRegistry | None = None,
+    *,
+    supervisor: Supervisor | None = None,
+    journal: Any = None,
+    read_only: bool = True,
+    actions: Iterable[str] = frozenset(),
+    token: str | None = None,
+    allowed_hosts: Iterable[str] = (),
+    title: str | None = None,
+    guard: bool = True,
+    user: Callable[[HTTPConnection], str | None] | None = None,
+    has_payloads: bool = True,
+) -> Starlette:
+    """Return the dashboard as an application, to be served or mounted.
+
+    Args:
+        registry: finds the stored runs; by default where pipes store them.
+        supervisor: a supervisor whose runs are shown while they are at work; the
+            application must be served in its event loop.
+        journal: where durable runs are; by default the supervisor's.
+        read_only: serve no action, whatever ``actions`` names.
+        actions: what may be done, out of answer, cancel, redrive, start and cleanup.
+        token: what requests must carry; actions need one.
+        allowed_hosts: hosts that are served besides the loopback names.
+        title: the name that pages show.
+        guard: check the ``Host`` header here.  Without it the application around this
+            one must, and decides who may act.
+        user: returns the name of a request's user, which is kept with answers.
+        has_payloads: show payloads and states.
+
+    Raises:
+        ValueError: an action is unknown, or actions are allowed without a token.
+    """
+    allowed = frozenset(() if read_only else actions)
+    check_actions(allowed, token, is_guarded=guard)
+    site = Site(
+        registry=PipelineRegistry() if registry is None else registry,
+        supervisor=supervisor,
+        journal=journal,
+        actions=allowed,
+        title="justpipe_actors" if title is None else title,
+        rules=Rules(
+            hosts=frozenset(host.lower() for host in allowed_hosts),
+            token=token,
+            is_checking_hosts=guard,
+        ),
+        user=user,
+        has_payloads=has_payloads,
+    )
+    addresses = [*STREAM_API, *API, *RUN_API, *action_addresses(allowed), *SITE]
+    app = Starlette(
+        routes=routes_of(site, addresses),
+        middleware=[Middleware(Guard, rules=site.rules)],
+        exception_handlers=_HANDLERS,
+    )
+    app.state.site = site
+    return app
+
+
+def check_actions(
+    actions: frozenset[str], token: str | None, *, is_guarded: bool
+) -> None:
+    """Refuse actions that do not exist, and actions that any local process could take.
+
+    Raises:
+        ValueError: one is unknown, or there is no token.
+    """
+    unknown = sorted(actions - ACTIONS)
+    if unknown:
+        known = ", ".join(sorted(ACTIONS))
+        msg = f"There is no action {unknown[0]!r}; actions are {known}."
+        raise ValueError(msg)
+    if actions and token is None and is_guarded:
+        msg = (
+            "Actions need a token: pass token=, or guard=False when the application "
+            "that this one is mounted in decides who may act."
+        )
+        raise ValueError(msg)
+
+
+# -- errors
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return JSONResponse({"detail": error.detail, "code": error.code}, error.status)
+
+
+async def _ambiguous(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AmbiguousRunError)
+    body = {
+        "detail": str(error),
+        "code": "ambiguous",
+        "candidates": list(error.candidates),
+    }
+    return JSONResponse(body, 409)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error), "code": "invalid"}, 422)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "read_only"}.get(error.status_code, "invalid")
+    body = {"detail": error.detail, "code": code}
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _logger.error("A request to %s failed", request.url.path, exc_info=error)
+    return JSONResponse({"detail": "The dashboard failed.", "code": "internal"}, 500)
+
+
+_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    RequestError: _refused,
+    AmbiguousRunError: _ambiguous,
+    StoreError: _invalid,
+    HTTPException: _http,
+    500: _unexpected,
+}

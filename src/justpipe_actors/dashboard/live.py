@@ -1,0 +1,89 @@
+"""What a supervisor does now, as the Live page shows it.
+
+A look at a thousand runs must cost what a look at fifty does: the totals are of all runs,
+the rows are the runs that have been at work longest, and where a run waits is looked up
+for the first of them only.  JSON is made in a worker thread; the data are frozen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ..codec import to_plain
+
+
+if TYPE_CHECKING:
+    from ..supervisor import Supervisor
+
+
+ROWS = 50
+"""Runs that are shown."""
+
+LOOKED_UP = 20
+"""Runs whose lines of code are looked up."""
+
+MANY = 1_000
+"""Runs above which the page is told less often."""
+
+
+@attrs.frozen
+class LiveData:
+    """One look at a supervisor, not yet JSON."""
+
+    snapshot: Any
+    """What ``snapshot()`` returned."""
+    stuck: tuple[Any, ...]
+    """Where the runs wait that are shown."""
+    health: Any
+    """What ``health()`` returned."""
+    now: float
+    """Wall clock, in seconds since the epoch."""
+
+
+def look(supervisor: Supervisor) -> LiveData:
+    """Look at a supervisor; call it in the supervisor's loop."""
+    return LiveData(
+        supervisor.snapshot(), supervisor.stuck(), supervisor.health(), time.time()
+    )
+
+
+def live_shape(data: LiveData) -> dict[str, Any]:
+    """Return what the page shows; pure, and slow enough for a thread."""
+    snapshot = data.snapshot
+    runs = sorted(snapshot.runs.values(), key=lambda run: run.age, reverse=True)
+    where = {report.run_id: report for report in data.stuck}
+    rest = {
+        field.name: getattr(snapshot, field.name)
+        for field in attrs.fields(type(snapshot))
+        if field.name != "runs"
+    }
+    plain: dict[str, Any] = to_plain(rest)
+    return {
+        **plain,
+        "now": data.now,
+        "health": to_plain(data.health),
+        "run_count": len(runs),
+        "oldest_run": runs[0].age if runs else None,
+        "runs": [
+            {**to_plain(run), "stuck": to_plain(where.get(run.run_id))}
+            for run in runs[:ROWS]
+        ],
+    }
+
+
+def live_text(data: LiveData) -> str:
+    """Return what the page shows, as JSON text."""
+    return json.dumps(live_shape(data))
+
+
+def dump(data: LiveData) -> str:
+    """Return the same as text for a report of a problem."""
+    shape = live_shape(data)
+    lines = [f"supervisor: {shape['state']}, {shape['run_count']} runs at work"]
+    lines += [f"not ready: {reason}" for reason in shape["health"]["reasons"]]
+    lines += [str(report) for report in data.stuck[:ROWS]]
+    return "\n".join([*lines, "", json.dumps(shape, indent=1), ""])

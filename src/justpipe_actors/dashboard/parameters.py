@@ -1,0 +1,94 @@
+"""Query parameters as values, checked; a wrong one is answered with 422.  Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.datastructures import QueryParams
+
+from .api import checked_labels
+from .errors import RequestError
+from .run_details import EventFilter
+from .runs import RunFilter, parse_query
+
+
+def number(
+    query: QueryParams, name: str, default: int, least: int, most: int | None = None
+) -> int:
+    """Return a whole number within bounds.
+
+    Raises:
+        RequestError: it is none, or out of bounds.
+    """
+    text = query.get(name)
+    if text is None:
+        return default
+    bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+    msg = f"{name}={text!r} must be a whole number {bounds}."
+    try:
+        value = int(text)
+    except ValueError:
+        raise RequestError(msg) from None
+    if value < least or (most is not None and value > most):
+        raise RequestError(msg)
+    return value
+
+
+def moment(query: QueryParams, name: str) -> datetime | None:
+    """Return a moment; one without a zone is UTC.
+
+    Raises:
+        RequestError: it is no ISO 8601.
+    """
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{name}={text!r} is no moment; write it like 2026-01-31T12:00:00+00:00."
+        raise RequestError(msg) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def many(query: QueryParams, name: str) -> tuple[str, ...]:
+    """Return the values of a parameter that may be repeated or have commas."""
+    parts = (part for text in query.getlist(name) for part in text.split(","))
+    return tuple(part for part in parts if part)
+
+
+def run_filter(query: QueryParams) -> RunFilter:
+    """Return which runs are asked for.
+
+    Raises:
+        RequestError: one of the parameters makes no sense.
+    """
+    text, terms = parse_query(query.get("q", ""))
+    return RunFilter(
+        labels=checked_labels(many(query, "status")),
+        pipelines=many(query, "pipeline"),
+        since=moment(query, "since"),
+        until=moment(query, "until"),
+        text=text,
+        terms=terms,
+    )
+
+
+def event_filter(query: QueryParams) -> EventFilter:
+    """Return which events are asked for.
+
+    Raises:
+        RequestError: one of the parameters makes no sense.
+    """
+    payload = query.get("payload", "cut")
+    if payload not in ("none", "cut", "full"):
+        msg = f"payload={payload!r} is none of none, cut, full."
+        raise RequestError(msg)
+    return EventFilter(
+        types=many(query, "type"),
+        steps=many(query, "step"),
+        text=query.get("q", ""),
+        after=number(query, "after", 0, 0),
+        limit=number(query, "limit", 500, 1, 5_000),
+        payload=payload,
+    )

@@ -1,0 +1,302 @@
+"""The API over pipelines, many runs and the supervisor, and the pages themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import attrs
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from .errors import NotFoundError, RequestError, TooBusyError
+from .graphs import GraphWanted, graph_svg, pipeline_details, pipelines_overview
+from .live import LiveData, dump, live_shape, look
+from .parameters import many, number, run_filter
+from .runs import histogram, runs_page
+from .site import Site
+from .static_files import file_response, shell_response
+
+
+Handler = Callable[[Site, Request], Awaitable[Response]]
+
+PAGES = {
+    "/runs": "runs",
+    "/runs/{run_id}": "run",
+    "/pipelines": "pipelines",
+    "/pipelines/{pipeline_hash}": "pipeline",
+    "/compare": "compare",
+    "/live": "live",
+    "/asks": "asks",
+    "/letters": "letters",
+    "/workers": "workers",
+    "/login": "login",
+}
+"""The module of each page, by its path."""
+
+
+def answer(data: Any, status: int = 200) -> Response:
+    """Return data as JSON; numbers that JSON does not have were replaced before."""
+    return JSONResponse(data, status)
+
+
+def found(data: Any, what: str) -> Response:
+    """Return data as JSON.
+
+    Raises:
+        NotFoundError: there are none.
+    """
+    if data is None:
+        msg = f"There is no {what}."
+        raise NotFoundError(msg)
+    return answer(data)
+
+
+# -- the dashboard itself
+
+
+async def meta(site: Site, request: Request) -> Response:
+    """Return what pages need to know first."""
+    return answer({**site.meta(), "now": datetime.now(UTC).isoformat()})
+
+
+async def health(site: Site, request: Request) -> Response:
+    """Return that it answers, as programs for justpipe ask."""
+    pipelines = await site.in_thread(site.registry.list_pipelines)
+    now = datetime.now(UTC).isoformat()
+    return answer({"status": "ok", "timestamp": now, "total_pipelines": len(pipelines)})
+
+
+# -- many runs
+
+
+async def runs(site: Site, request: Request) -> Response:
+    """Return a page of runs."""
+    return answer(await site.in_thread(first_page, site, request.query_params))
+
+
+def first_page(site: Site, query: QueryParams) -> dict[str, Any]:
+    """Return the page of runs that a query asks for."""
+    limit = number(query, "limit", 50, 1, 500)
+    return runs_page(site.registry, run_filter(query), limit, query.get("before"))
+
+
+async def runs_histogram(site: Site, request: Request) -> Response:
+    """Return how many runs began when."""
+    query = request.query_params
+    bins = number(query, "bins", 60, 1, 400)
+    wanted = run_filter(query)
+    return answer(await site.in_thread(histogram, site.registry, wanted, bins))
+
+
+async def search(site: Site, request: Request) -> Response:
+    """Return runs by the beginning of their id or their pipeline's name."""
+    query = request.query_params
+    text = query.get("q", "")
+    if len(text) < 3:
+        msg = "q needs at least 3 characters."
+        raise RequestError(msg)
+    limit = number(query, "limit", 10, 1, 50)
+    return answer(await site.in_thread(site.api.search_runs, text, limit))
+
+
+# -- pipelines
+
+
+async def pipelines(site: Site, request: Request) -> Response:
+    """Return the summaries of all pipelines."""
+    return answer(await site.in_thread(site.api.list_pipelines))
+
+
+async def pipelines_table(site: Site, request: Request) -> Response:
+    """Return the summaries with their last runs and percentiles."""
+    return answer(await site.in_thread(pipelines_overview, site.registry))
+
+
+async def pipeline(site: Site, request: Request) -> Response:
+    """Return one pipeline with its description."""
+    name = request.path_params["pipeline_hash"]
+    data = await site.in_thread(site.api.get_pipeline, name)
+    return found(data, f"pipeline {name!r}")
+
+
+async def pipeline_figures(site: Site, request: Request) -> Response:
+    """Return a pipeline's days, durations, failures and versions."""
+    name = request.path_params["pipeline_hash"]
+    days = number(request.query_params, "days", 30, 1, 365)
+    data = await site.in_thread(pipeline_details, site.registry, name, days)
+    return found(data, f"pipeline {name!r}")
+
+
+async def pipeline_runs(site: Site, request: Request) -> Response:
+    """Return a pipeline's runs, as programs for justpipe ask."""
+    name, query = request.path_params["pipeline_hash"], request.query_params
+    limit = number(query, "limit", 20, 1, 1_000)
+    offset = number(query, "offset", 0, 0)
+    statuses = many(query, "status")
+    data = await site.in_thread(site.api.list_runs, name, statuses, limit, offset)
+    return found(data, f"pipeline {name!r}")
+
+
+async def graph(site: Site, request: Request) -> Response:
+    """Return a pipeline's drawing."""
+    query = request.query_params
+    direction = query.get("direction", "TD")
+    if direction not in ("TD", "LR"):
+        msg = f"direction={direction!r} is none of TD, LR."
+        raise RequestError(msg)
+    name = request.path_params["pipeline_hash"]
+    wanted = GraphWanted(name, query.get("fingerprint"), direction)
+    drawing = await site.in_thread(graph_svg, site.registry, wanted)
+    if drawing is None:
+        msg = f"No drawing of pipeline {name!r} is stored."
+        raise NotFoundError(msg)
+    headers = {"etag": drawing.etag, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == drawing.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(drawing.text, media_type="image/svg+xml", headers=headers)
+
+
+async def stats(site: Site, request: Request) -> Response:
+    """Return a pipeline's figures, as programs for justpipe ask."""
+    name = request.path_params["pipeline_hash"]
+    days = number(request.query_params, "days", 7, 1, 365)
+    data = await site.in_thread(site.api.get_stats, name, days)
+    return found(data, f"pipeline {name!r}")
+
+
+async def compare(site: Site, request: Request) -> Response:
+    """Return what differs between two runs."""
+    query = request.query_params
+    if not query.get("run1") or not query.get("run2"):
+        msg = "compare needs run1 and run2."
+        raise RequestError(msg)
+    data = await site.in_thread(site.api.compare, query["run1"], query["run2"])
+    return found(data, f"run {query['run1']!r} or {query['run2']!r}")
+
+
+# -- the supervisor
+
+
+def look_at(site: Site) -> LiveData:
+    """Look at the supervisor.
+
+    Raises:
+        NotFoundError: there is none.
+        TooBusyError: it is not open.
+    """
+    if site.supervisor is None:
+        msg = "This dashboard has no supervisor; pass supervisor= to create_app."
+        raise NotFoundError(msg)
+    if not site.supervisor.is_open:
+        msg = "The supervisor is not open."
+        raise TooBusyError(msg)
+    return look(site.supervisor)
+
+
+async def live(site: Site, request: Request) -> Response:
+    """Return what the supervisor does now."""
+    return answer(await site.in_thread(live_shape, look_at(site)))
+
+
+async def live_dump(site: Site, request: Request) -> Response:
+    """Return the same as text."""
+    text = await site.in_thread(dump, look_at(site))
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+# -- pages
+
+
+async def page(site: Site, request: Request, *, module: str) -> Response:
+    """Return a page before its script has run."""
+    return shell_response(base_of(request), site.title, module)
+
+
+async def static(site: Site, request: Request) -> Response:
+    """Return one of the packaged files."""
+    return file_response(request, request.path_params["name"])
+
+
+async def moved(site: Site, request: Request, *, to: str) -> Response:
+    """Redirect an address of the reference's dashboard."""
+    path = to.format(**request.path_params)
+    query = request.url.query
+    target = f"{base_of(request)}{path}{f'?{query}' if query else ''}"
+    return RedirectResponse(target, 308)
+
+
+async def unknown(site: Site, request: Request) -> Response:
+    """Answer any other address: JSON below the API, else a page that says so."""
+    if request.url.path.removeprefix(base_of(request)).startswith("api"):
+        msg = "There is no such address."
+        raise NotFoundError(msg)
+    return shell_response(base_of(request), site.title, "unknown", 404)
+
+
+def base_of(request: Request) -> str:
+    """Return where the application is mounted, ending in a slash."""
+    return f"{request.scope.get('root_path', '').rstrip('/')}/"
+
+
+@attrs.frozen
+class Address:
+    """A path, and what answers there."""
+
+    path: str
+    """As Starlette writes it."""
+    handler: Handler
+    """Answers."""
+    method: str = "GET"
+    """The HTTP method."""
+
+
+def routes_of(site: Site, addresses: list[Address]) -> list[BaseRoute]:
+    """Bind addresses to a site."""
+    return [
+        Route(one.path, _bound(one.handler, site), methods=[one.method])
+        for one in addresses
+    ]
+
+
+def _bound(handler: Handler, site: Site) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await handler(site, request)
+
+    return endpoint
+
+
+API = [
+    Address("/api/meta", meta),
+    Address("/api/health", health),
+    Address("/api/runs", runs),
+    Address("/api/runs/histogram", runs_histogram),
+    Address("/api/runs/search", search),
+    Address("/api/pipelines", pipelines),
+    Address("/api/pipelines/table", pipelines_table),
+    Address("/api/pipelines/{pipeline_hash}", pipeline),
+    Address("/api/pipelines/{pipeline_hash}/figures", pipeline_figures),
+    Address("/api/pipelines/{pipeline_hash}/runs", pipeline_runs),
+    Address("/api/pipelines/{pipeline_hash}/graph.svg", graph),
+    Address("/api/stats/{pipeline_hash}", stats),
+    Address("/api/compare", compare),
+    Address("/api/live", live),
+    Address("/api/live/dump", live_dump),
+]
+"""The API over many runs; the addresses with words come before those with names."""
+
+SITE = [
+    *(Address(path, partial(page, module=name)) for path, name in PAGES.items()),
+    Address("/", partial(moved, to="runs")),
+    Address("/run/{run_id}", partial(moved, to="runs/{run_id}")),
+    Address(
+        "/pipeline/{pipeline_hash}", partial(moved, to="pipelines/{pipeline_hash}")
+    ),
+    Address("/static/{name:path}", static),
+    Address("/{rest:path}", unknown),
+]
+"""The pages; what no other address takes comes last."""

@@ -1,0 +1,363 @@
+"""One stored run: its failures, spans, events, states and trace.
+
+Payloads are read only where a page asks for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from ..abc import StorageBackend
+from ..events import EventType
+from ..observability.spans import Span
+from ..records import OpenStatus, StoredEvent
+from ..storage import states_of
+from ..storage.registry import AnnotatedRun
+from .api import checked_type
+from .errors import NotFoundError, RequestError
+from .runs import run_row
+from .spans import event_row, header_of, span_row, spans_of_stored
+from .tracebacks import frames_of
+
+
+CUT = 4_096
+"""Characters of a payload's JSON that are sent before it is asked for."""
+
+
+@attrs.frozen
+class EventFilter:
+    """Which events of a run are asked for."""
+
+    types: tuple[str, ...] = ()
+    """Only these types."""
+    steps: tuple[str, ...] = ()
+    """Only these steps."""
+    text: str = ""
+    """Occurs in the event's JSON."""
+    after: int = 0
+    """Only later numbers."""
+    limit: int = 500
+    """At most so many."""
+    payload: str = "cut"
+    """``none``, ``cut`` or ``full``."""
+
+
+class StoredRun:
+    """Answers about one run.
+
+    Args:
+        one: its record.
+        store: where it is.
+        has_payloads: whether payloads and states may be shown.
+    """
+
+    def __init__(
+        self, one: AnnotatedRun, store: StorageBackend, *, has_payloads: bool = True
+    ) -> None:
+        self.one = one
+        self.store = store
+        self.run_id = one.run.run_id
+        self._has_payloads = has_payloads
+
+    # -- the head
+
+    def details(self) -> dict[str, Any]:
+        """Return the run with its failures and how it ended."""
+        run = self.one.run
+        finish = self._finish()
+        return {
+            **run_row(self.one),
+            "fingerprint": run.fingerprint,
+            "lost_events": run.lost_events,
+            "event_counts": self.store.count_events(self.run_id),
+            "failures": self.failures(),
+            "diagnostics": finish.get("diagnostics") or [],
+            "metrics": finish.get("metrics"),
+            "is_live": run.status is OpenStatus.RUNNING,
+            "last_seen": run.last_seen.isoformat() if run.last_seen else None,
+        }
+
+    def _finish(self) -> dict[str, Any]:
+        events = self.store.get_events(self.run_id, EventType.FINISH)
+        for event in reversed(events):
+            if event.step_name == "system":
+                payload = _data(event).get("payload")
+                return payload if isinstance(payload, dict) else {}
+        return {}
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return every step that failed, by time; what only passes one on is left out."""
+        began = self.one.run.start_time.timestamp()
+        events = self.store.get_events(self.run_id, EventType.STEP_ERROR)
+        shapes = [_failure(event, began) for event in events]
+        inner = [str(shape["step"]) for shape in shapes]
+        return [
+            shape
+            for shape in shapes
+            if not any(step.startswith(f"{shape['step']}:") for step in inner)
+        ]
+
+    # -- spans
+
+    def spans(self, after: int = 0, limit: int = 5_000) -> dict[str, Any]:
+        """Return the spans that changed after an event, as rows."""
+        events = self.store.get_events(self.run_id)
+        spans = self._spans(events)
+        begin = events[0].timestamp.timestamp() if events else None
+        begin = self.one.run.start_time.timestamp() if begin is None else begin
+        changed = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
+        return {
+            "spans": [span_row(span, begin) for span in changed[:limit]],
+            "next": events[-1].seq if events else 0,
+            "t0": begin,
+            "is_cut": len(changed) > limit,
+        }
+
+    def _spans(self, events: list[StoredEvent]) -> list[Span]:
+        return spans_of_stored(events)
+
+    # -- events
+
+    def events(self, wanted: EventFilter) -> dict[str, Any]:
+        """Return a page of events."""
+        for word in wanted.types:
+            checked_type(word)
+        page: list[dict[str, Any]] = []
+        for event in self._matching(wanted):
+            if len(page) == wanted.limit:
+                return {"events": page, "next": page[-1]["seq"]}
+            page.append(self._event(event, wanted.payload))
+        return {"events": page, "next": None}
+
+    def _matching(self, wanted: EventFilter) -> Iterator[StoredEvent]:
+        kind = checked_type(wanted.types[0]) if len(wanted.types) == 1 else None
+        text = wanted.text.casefold()
+        is_plain = not (wanted.types or wanted.steps or text)
+        most = wanted.limit + 1 if is_plain else None
+        for event in self.store.get_events(
+            self.run_id, kind, after=wanted.after, limit=most
+        ):
+            if (
+                (not wanted.types or event.type_name in wanted.types)
+                and (not wanted.steps or event.step_name in wanted.steps)
+                and (not text or text in event.data.casefold())
+            ):
+                yield event
+
+    def _event(self, event: StoredEvent, payload: str) -> dict[str, Any]:
+        data = _data(event)
+        shape: dict[str, Any] = {
+            "seq": event.seq,
+            "event_type": event.type_name,
+            "step_name": event.step_name,
+            "timestamp": event.timestamp.isoformat(),
+            "invocation_id": data.get("invocation_id"),
+            "attempt": data.get("attempt", 1),
+            "scope": data.get("scope") or [],
+            "meta": data.get("meta"),
+        }
+        if payload == "none" or not self._has_payloads:
+            return shape
+        value = data.get("payload")
+        text = json.dumps(value)
+        is_cut = payload == "cut" and len(text) > CUT
+        return {
+            **shape,
+            "payload": text[:CUT] if is_cut else value,
+            "is_cut": is_cut,
+            "size": len(text),
+        }
+
+    def event_part(self, seq: int, part: str) -> str:
+        """Return an event's payload or meta as JSON text.
+
+        Raises:
+            NotFoundError: there is no such event.
+            RequestError: payloads are not shown.
+        """
+        if part == "payload" and not self._has_payloads:
+            msg = "This dashboard shows no payloads."
+            raise RequestError(msg)
+        return json.dumps(_data(self._event_at(seq)).get(part), indent=1)
+
+    def _event_at(self, seq: int) -> StoredEvent:
+        found = self.store.get_events(self.run_id, after=seq - 1, limit=1)
+        if not found or found[0].seq != seq:
+            msg = f"Run {self.run_id} has no event {seq}."
+            raise NotFoundError(msg)
+        return found[0]
+
+    def one_event(self, seq: int) -> dict[str, Any]:
+        """Return one event with its whole payload."""
+        return self._event(self._event_at(seq), "full")
+
+    # -- states
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return which events show a state: START and every STEP_END."""
+        self._check_payloads()
+        found: list[dict[str, Any]] = []
+        before: Any = None
+        for event, state in states_of(self.store.get_events(self.run_id)):
+            if event.step_name.endswith(":system"):
+                continue
+            difference = diff_of(before, state) if found else None
+            header = header_of(event)
+            found.append(
+                {
+                    "seq": event.seq,
+                    "step": event.step_name,
+                    "invocation_id": header.invocation_id if header else None,
+                    "size": len(json.dumps(state)),
+                    "changes": None if difference is None else _count(difference),
+                }
+            )
+            before = state
+        return found
+
+    def state_at(self, seq: int) -> Any:
+        """Return the state as the last event up to a number showed it.
+
+        Raises:
+            NotFoundError: none showed it, because states were not stored.
+        """
+        self._check_payloads()
+        shown = [s for e, s in states_of(self._events_to(seq)) if e.seq <= seq]
+        if not shown:
+            msg = f"No state of run {self.run_id} was stored up to event {seq}."
+            raise NotFoundError(msg)
+        return shown[-1]
+
+    def _events_to(self, seq: int) -> list[StoredEvent]:
+        return [e for e in self.store.get_events(self.run_id) if e.seq <= seq]
+
+    def _check_payloads(self) -> None:
+        if not self._has_payloads:
+            msg = "This dashboard shows no states."
+            raise RequestError(msg)
+
+    # -- a trace
+
+    def trace(self) -> dict[str, Any]:
+        """Return the spans in the format that Perfetto and Chrome open."""
+        spans = self._spans(self.store.get_events(self.run_id))
+        lanes: dict[str, int] = {}
+        return {
+            "displayTimeUnit": "ms",
+            "traceEvents": [
+                {
+                    "ph": "X",
+                    "name": span.label,
+                    "cat": span.kind.value,
+                    "ts": round(span.start * 1e6),
+                    "dur": round(span.seconds * 1e6),
+                    "pid": 1,
+                    "tid": lanes.setdefault(span.label, len(lanes) + 1),
+                    "args": {"status": span.status.value, "attempt": span.attempt},
+                }
+                for span in spans
+            ],
+        }
+
+    # -- a stream
+
+    def rows_after(self, after: int, limit: int) -> list[list[Any]]:
+        """Return the next events as rows for a stream."""
+        rows: list[list[Any]] = []
+        for stored in self.store.get_events(self.run_id, after=after, limit=limit):
+            header = header_of(stored)
+            if header is not None:
+                rows.append(event_row(header, self._stream_payload(stored)))
+        return rows
+
+    def _stream_payload(self, stored: StoredEvent) -> Any:
+        """Return what a page shows at once: tokens, errors and counts; never a state."""
+        if stored.type_name in ("start", "step_end") or not self._has_payloads:
+            return None
+        value = _data(stored).get("payload")
+        text = json.dumps(value)
+        return value if len(text) <= CUT else text[:CUT]
+
+
+def _data(event: StoredEvent) -> dict[str, Any]:
+    try:
+        data = json.loads(event.data)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _failure(event: StoredEvent, began: float) -> dict[str, Any]:
+    data = _data(event)
+    meta = data.get("meta")
+    framework = meta.get("framework") if isinstance(meta, dict) else None
+    facts: dict[str, Any] = framework if isinstance(framework, dict) else {}
+    payload = data.get("payload")
+    return {
+        "seq": event.seq,
+        "step": event.step_name,
+        "label": _label(event.step_name, data.get("scope")),
+        "invocation_id": data.get("invocation_id"),
+        "at": round(event.timestamp.timestamp() - began, 6),
+        "error_type": facts.get("error_type"),
+        "message": payload if isinstance(payload, str) else json.dumps(payload),
+        "attempt": max(data.get("attempt") or 1, facts.get("tries") or 1),
+        "traceback": facts.get("traceback"),
+        **frames_of(str(facts.get("traceback") or "")),
+    }
+
+
+def _label(stage: str, scope: object) -> str:
+    """Name the item where a map worker failed: ``scene[3]``."""
+    last = scope[-1] if isinstance(scope, list) and scope else ""
+    name = stage.rpartition(":")[2]
+    return str(last) if str(last).startswith(f"{name}[") else stage
+
+
+# -- differences
+
+
+Path = list[str | int]
+
+
+def diff_of(before: Any, after: Any) -> dict[str, Any]:
+    """Return what was added, removed and changed between two states, by path."""
+    difference: dict[str, Any] = {"added": [], "removed": [], "changed": []}
+    _compare(before, after, [], difference)
+    return difference
+
+
+def _compare(before: Any, after: Any, path: Path, into: dict[str, Any]) -> None:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in {**before, **after}:
+            _compare_at(before, after, key, path, into)
+    elif isinstance(before, list) and isinstance(after, list):
+        old, new = dict(enumerate(before)), dict(enumerate(after))
+        for index in {**old, **new}:
+            _compare_at(old, new, index, path, into)
+    elif before != after or type(before) is not type(after):
+        into["changed"].append({"path": path, "before": before, "after": after})
+
+
+def _compare_at(
+    before: dict[Any, Any],
+    after: dict[Any, Any],
+    key: str | int,
+    path: Path,
+    into: dict[str, Any],
+) -> None:
+    here = [*path, key]
+    if key not in before:
+        into["added"].append({"path": here, "after": after[key]})
+    elif key not in after:
+        into["removed"].append({"path": here, "before": before[key]})
+    else:
+        _compare(before[key], after[key], here, into)
+
+
+def _count(difference: dict[str, Any]) -> int:
+    return sum(len(part) for part in difference.values())

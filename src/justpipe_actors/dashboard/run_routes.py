@@ -1,0 +1,102 @@
+"""The API over one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from .parameters import event_filter, number
+from .routes import Address, answer, found
+from .run_details import StoredRun, diff_of
+from .site import Site
+
+
+def _run_id(request: Request) -> str:
+    return str(request.path_params["run_id"])
+
+
+async def run(site: Site, request: Request) -> Response:
+    """Return a run and how it failed."""
+    return answer(await site.in_thread(lambda: site.find(_run_id(request)).details()))
+
+
+async def spans(site: Site, request: Request) -> Response:
+    """Return a run's spans as rows."""
+    query = request.query_params
+    after = number(query, "after", 0, 0)
+    limit = number(query, "limit", 5_000, 1, 50_000)
+    return answer(
+        await site.in_thread(lambda: site.find(_run_id(request)).spans(after, limit))
+    )
+
+
+async def events(site: Site, request: Request) -> Response:
+    """Return a page of events; without paging all of them, as programs for justpipe ask."""
+    query = request.query_params
+    name = _run_id(request)
+    if not {"limit", "payload", "after", "q", "step"} & {*query}:
+        data = await site.in_thread(site.api.get_events, name, query.get("type"))
+        return found(data, f"run {name!r}")
+    wanted = event_filter(query)
+    return answer(await site.in_thread(lambda: site.find(name).events(wanted)))
+
+
+async def event(site: Site, request: Request) -> Response:
+    """Return one event, or one part of it as text."""
+    part = request.query_params.get("part")
+    name, seq = _run_id(request), int(request.path_params["seq"])
+    if part in ("payload", "meta"):
+        text = await site.in_thread(lambda: site.find(name).event_part(seq, part))
+        return PlainTextResponse(text)
+    return answer(await site.in_thread(lambda: site.find(name).one_event(seq)))
+
+
+async def states(site: Site, request: Request) -> Response:
+    """Return a state, the difference of two, or which events show one."""
+    query = request.query_params
+    name = _run_id(request)
+    return answer(await site.in_thread(lambda: _states(site.find(name), query)))
+
+
+def _states(stored: StoredRun, query: QueryParams) -> dict[str, Any]:
+    if "at" in query:
+        return {"state": stored.state_at(number(query, "at", 0, 0))}
+    if "from" in query or "to" in query:
+        before = stored.state_at(number(query, "from", 0, 0))
+        after = stored.state_at(number(query, "to", 0, 0))
+        return diff_of(before, after)
+    return {"states": stored.states()}
+
+
+async def timeline(site: Site, request: Request) -> Response:
+    """Return the invocations that ended, as programs for justpipe ask."""
+    name = _run_id(request)
+    data = await site.in_thread(site.api.get_timeline, name)
+    return found(data, f"run {name!r}")
+
+
+async def trace(site: Site, request: Request) -> Response:
+    """Return a trace for Perfetto."""
+    name = _run_id(request)
+    data = await site.in_thread(lambda: site.find(name).trace())
+    disposition = f'attachment; filename="trace-{_safe(name)}.json"'
+    return JSONResponse(data, headers={"content-disposition": disposition})
+
+
+def _safe(name: str) -> str:
+    return "".join(c for c in name[:12] if c.isascii() and c.isalnum())
+
+
+RUN_API = [
+    Address("/api/runs/{run_id}", run),
+    Address("/api/runs/{run_id}/spans", spans),
+    Address("/api/runs/{run_id}/events", events),
+    Address("/api/runs/{run_id}/events/{seq:int}", event),
+    Address("/api/runs/{run_id}/states", states),
+    Address("/api/runs/{run_id}/timeline", timeline),
+    Address("/api/runs/{run_id}/trace", trace),
+]
+"""The API over one run."""

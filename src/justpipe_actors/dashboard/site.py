@@ -1,0 +1,113 @@
+"""What all handlers of one application share: its parts, its settings, its threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import attrs
+from starlette.requests import HTTPConnection
+
+from ..storage.registry import PipelineRegistry
+from .api import DashboardAPI
+from .errors import NotFoundError, TooBusyError
+from .guard import Rules
+from .run_details import StoredRun
+from .streams import Streams
+
+
+if TYPE_CHECKING:
+    from ..supervisor import Supervisor
+
+
+T = TypeVar("T")
+
+THREADS = 4
+"""Questions to stores that are answered at once."""
+
+PATIENCE = 30.0
+"""Seconds that one of them may take."""
+
+ACTIONS = frozenset({"answer", "cancel", "redrive", "start", "cleanup"})
+"""What a dashboard can be allowed to do."""
+
+
+@attrs.define(eq=False)
+class Site:
+    """One dashboard."""
+
+    registry: PipelineRegistry
+    """Where stored runs are."""
+    supervisor: Supervisor | None = None
+    """Whose runs are live."""
+    journal: Any = None
+    """Where durable runs are."""
+    actions: frozenset[str] = frozenset()
+    """What may be done."""
+    title: str = "justpipe_actors"
+    """The name that pages show."""
+    rules: Rules = attrs.field(factory=Rules)
+    """What the guard lets in."""
+    user: Callable[[HTTPConnection], str | None] | None = None
+    """Names the user of a request."""
+    has_payloads: bool = True
+    """Whether payloads and states are shown."""
+    streams: Streams = attrs.field(factory=Streams)
+    """The open streams."""
+    _limiter: anyio.CapacityLimiter | None = attrs.field(default=None, init=False)
+
+    @property
+    def api(self) -> DashboardAPI:
+        """The questions that programs for justpipe ask."""
+        return DashboardAPI(self.registry)
+
+    async def in_thread(
+        self, function: Callable[..., T], *args: Any, **options: Any
+    ) -> T:
+        """Ask a store in a thread of the dashboard's own few.
+
+        Raises:
+            TooBusyError: it took too long.
+        """
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(THREADS)
+        try:
+            with anyio.fail_after(PATIENCE):
+                return await anyio.to_thread.run_sync(
+                    partial(function, *args, **options),
+                    limiter=self._limiter,
+                    abandon_on_cancel=True,
+                )
+        except TimeoutError as error:
+            msg = f"The store did not answer within {PATIENCE:g} seconds."
+            raise TooBusyError(msg) from error
+
+    def find(self, run_id: str) -> StoredRun:
+        """Return a stored run by its id or a unique beginning of it.
+
+        Raises:
+            NotFoundError: there is none.
+            AmbiguousRunError: there are several.
+        """
+        found = self.registry.resolve_run(run_id)
+        if found is None:
+            msg = f"There is no run {run_id!r} in {self.registry.storage_dir}."
+            raise NotFoundError(msg)
+        return StoredRun(*found, has_payloads=self.has_payloads)
+
+    def meta(self) -> dict[str, Any]:
+        """Return what pages need to know before anything else."""
+        return {
+            "version": version("justpipe_actors"),
+            "title": self.title,
+            "has_supervisor": self.supervisor is not None,
+            "has_journal": self.journal is not None,
+            "read_only": not self.actions,
+            "actions": sorted(self.actions),
+            "has_payloads": self.has_payloads,
+            "storage": str(self.registry.storage_dir),
+        }

@@ -1,0 +1,93 @@
+// Ctrl K: find a run by the beginning of its id or the name of its pipeline.
+import { el, put } from "./dom.js";
+import { address, get } from "./api.js";
+import { age, short } from "./format.js";
+import { statusBadge } from "../parts/status.js";
+
+const SHORTEST = 3;
+
+let open = null;
+
+export function openPalette() {
+  if (open) {
+    open.close();
+    return;
+  }
+  const field = el("input", {
+    type: "search",
+    role: "combobox",
+    "aria-expanded": "true",
+    "aria-controls": "found",
+    "aria-label": "Find a run",
+    placeholder: "Id or pipeline, at least 3 characters",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const list = el("ul", { id: "found", role: "listbox", "aria-label": "Runs" });
+  const note = el("p", { class: "dim", role: "status" }, "Type at least 3 characters.");
+  const dialog = el("dialog", { class: "palette", "aria-label": "Find a run" }, field, list, note);
+  let timer = null;
+  let marked = 0;
+
+  async function search() {
+    const text = field.value.trim();
+    if (text.length < SHORTEST) {
+      put(list);
+      note.textContent = "Type at least 3 characters.";
+      return;
+    }
+    note.textContent = "Searching …";
+    const runs = await get("api/runs/search", { q: text, limit: 12 }).catch(() => []);
+    if (field.value.trim() !== text) return;
+    marked = 0;
+    put(list, runs.map(option));
+    note.textContent = runs.length ? "" : `No run matches “${text}”.`;
+    mark();
+  }
+
+  function option(run, index) {
+    return el(
+      "li",
+      { role: "option", id: `found-${index}`, "data-href": address(`runs/${run.run_id}`) },
+      statusBadge(run.status),
+      el("span", { class: "mono" }, short(run.run_id)),
+      el("span", { class: "grow" }, run.pipeline_name),
+      el("span", { class: "dim" }, age(run.start_time)),
+    );
+  }
+
+  function mark() {
+    [...list.children].forEach((item, index) => item.setAttribute("aria-selected", String(index === marked)));
+    field.setAttribute("aria-activedescendant", list.children.length ? `found-${marked}` : "");
+  }
+
+  function move(step) {
+    const most = list.children.length;
+    if (most) marked = (marked + step + most) % most;
+    mark();
+  }
+
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(search, 150);
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") move(1);
+    else if (event.key === "ArrowUp") move(-1);
+    else if (event.key === "Enter" && list.children[marked]) location.assign(list.children[marked].dataset.href);
+    else return;
+    event.preventDefault();
+  });
+  list.addEventListener("click", (event) => {
+    const item = event.target.closest("li");
+    if (item) location.assign(item.dataset.href);
+  });
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    open = null;
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  open = dialog;
+}

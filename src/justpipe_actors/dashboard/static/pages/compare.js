@@ -1,0 +1,159 @@
+// Two runs side by side: a verdict, the first decision that differs, and every step.
+import { el, put } from "../base/dom.js";
+import { address, get } from "../base/api.js";
+import { difference, duration, moment, short } from "../base/format.js";
+import { setTitle } from "../base/frame.js";
+import { Table } from "../base/table.js";
+import { changeText, compareSteps, firstDivergence, greatest, median } from "../parts/compare.js";
+import { RunModel } from "../parts/model.js";
+import { statusBadge } from "../parts/status.js";
+import { diffList } from "../parts/tree.js";
+
+const NOTICEABLE = 0.001;
+
+export async function show(main, site) {
+  setTitle("Compare");
+  const query = new URL(location.href).searchParams;
+  const ids = [query.get("a") || query.get("run1") || "", query.get("b") || query.get("run2") || ""];
+  const result = el("div");
+  put(main, el("h1", {}, "Compare two runs"), chooser(ids), result);
+  if (ids[0] && ids[1]) await compare(result, ids, site);
+}
+
+function chooser(ids) {
+  const fields = ids.map((id, index) => field(id, index));
+  const swap = el("button", { type: "button", onclick: () => go(fields[1].input.value, fields[0].input.value) }, "Swap");
+  const go = (a, b) => location.assign(address("compare", { a: a.trim(), b: b.trim() }));
+  return el(
+    "form",
+    {
+      class: "head chooser",
+      onsubmit: (event) => {
+        event.preventDefault();
+        go(fields[0].input.value, fields[1].input.value);
+      },
+    },
+    fields.map((one) => one.node),
+    el("button", { type: "submit", class: "primary" }, "Compare"),
+    ids[0] && ids[1] ? swap : null,
+  );
+}
+
+function field(id, index) {
+  const list = el("datalist", { id: `runs-${index}` });
+  const input = el("input", { type: "search", class: "mono", list: `runs-${index}`, value: id, "aria-label": index ? "Second run" : "First run", placeholder: index ? "Second run" : "First run", "data-filter": index === 0 });
+  let timer = null;
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      if (input.value.trim().length < 3) return;
+      const runs = await get("api/runs/search", { q: input.value.trim() }).catch(() => []);
+      put(list, runs.map((run) => el("option", { value: run.run_id }, `${run.pipeline_name}, ${run.status}, ${moment(run.start_time)}`)));
+    }, 200);
+  });
+  return { input, node: el("span", { class: "field" }, input, list) };
+}
+
+async function compare(place, ids, site) {
+  const [one, two] = await Promise.all(ids.map((id) => get(`api/runs/${encodeURIComponent(id)}`)));
+  const [a, b] = await Promise.all([one, two].map(async (run) => new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }))));
+  const rows = compareSteps(a, b);
+  const first = firstDivergence(rows, a, b);
+  const table = new Table(columns(rows), { label: "Steps of both runs", key: (row) => row.step, walks: false, empty: "Neither run has steps." });
+  const states = el("section", { class: "card" }, el("h2", {}, "What the states at the end differ in"), el("p", { class: "dim" }, "Reading …"));
+  put(
+    place,
+    el("p", { class: "verdict" }, verdict(one, two, rows)),
+    first ? el("section", { class: "card failure handled" }, el("h2", {}, "They first differ here"), el("p", {}, changeText(first))) : el("p", { class: "dim" }, "Both took the same steps, as often, with the same outcome."),
+    el("div", { class: "halves" }, headOf("First", one), headOf("Second", two)),
+    el("section", { class: "card" }, table.node),
+    site.has_payloads ? states : null,
+  );
+  table.show(rows);
+  if (site.has_payloads) await compareStates(states, one, two);
+}
+
+function verdict(one, two, rows) {
+  const [x, y] = [one.duration_seconds, two.duration_seconds];
+  const parts = [];
+  if (one.status !== two.status) parts.push(`The first is ${one.status}, the second ${two.status}.`);
+  if (x !== null && y !== null) {
+    const by = y - x;
+    const most = greatest(rows);
+    const where = most && Math.abs(most.difference) > NOTICEABLE ? `; most of the difference is in ${most.step} (${difference(most.difference)})` : "";
+    parts.push(Math.abs(by) < NOTICEABLE ? "They took equally long." : `The second is ${duration(Math.abs(by))} ${by > 0 ? "slower" : "faster"}${where}.`);
+  }
+  if (one.pipeline_hash !== two.pipeline_hash) parts.push("They are runs of different pipelines.");
+  else if (one.fingerprint !== two.fingerprint) parts.push("They are runs of different versions of the pipeline.");
+  return parts.join(" ");
+}
+
+function headOf(name, run) {
+  return el(
+    "section",
+    { class: "card" },
+    el("h2", {}, `${name}: `, el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id))),
+    el("p", {}, statusBadge(run.status), ` ${run.pipeline_name} · ${moment(run.start_time)} · ${duration(run.duration_seconds)}`),
+    run.error_message ? el("p", { class: "error mono bad" }, run.error_step ? `${run.error_step}: ${run.error_message}` : run.error_message) : null,
+  );
+}
+
+function columns(rows) {
+  const most = Math.max(...rows.map((row) => Math.abs(row.difference)), NOTICEABLE);
+  const words = { new: "new", removed: "removed", count: "other count", outcome: "other outcome" };
+  return [
+    { key: "step", label: "Step", class: "name", cell: (row) => el("span", { title: row.step }, row.step) },
+    { key: "a", label: "First", number: true, value: (row) => (row.a ? row.a.total : 0), cell: (row) => figures(row.a) },
+    { key: "b", label: "Second", number: true, value: (row) => (row.b ? row.b.total : 0), cell: (row) => figures(row.b) },
+    {
+      key: "difference",
+      label: "Difference",
+      number: true,
+      cell: (row) => (Math.abs(row.difference) < NOTICEABLE ? el("span", { class: "dim" }, "–") : el("span", { class: row.difference > 0 ? "bad" : "ok" }, difference(row.difference))),
+    },
+    {
+      key: "bar",
+      label: "Faster · slower",
+      fixed: true,
+      class: "share",
+      cell: (row) => {
+        const bar = el("span", { class: `bar ${row.difference > 0 ? "bad" : "ok"}` });
+        bar.style.width = `${(50 * Math.abs(row.difference)) / most}%`;
+        bar.style.marginLeft = row.difference > 0 ? "50%" : `${50 - (50 * Math.abs(row.difference)) / most}%`;
+        return el("span", { class: "track wide" }, bar);
+      },
+    },
+    { key: "change", label: "What changed", cell: (row) => (row.change ? el("span", { class: "tag", title: changeText(row) }, words[row.change]) : "") },
+  ];
+}
+
+function figures(step) {
+  if (step === null) return "–";
+  return step.runs > 1 ? `${duration(step.total)} (${step.runs} × ${duration(median(step))})` : duration(step.total);
+}
+
+async function compareStates(place, one, two) {
+  try {
+    const [x, y] = await Promise.all([one, two].map((run) => get(`api/runs/${run.run_id}/states`, { at: Number.MAX_SAFE_INTEGER })));
+    put(place, el("h2", {}, "What the states at the end differ in"), diffList(diffOf(x.state, y.state)));
+  } catch (error) {
+    put(place, el("h2", {}, "What the states at the end differ in"), el("p", { class: "dim" }, error.message));
+  }
+}
+
+/** Return the difference of two JSON values, as the server does. */
+export function diffOf(before, after, path = [], found = { added: [], removed: [], changed: [] }) {
+  const isPair = [before, after].every((value) => value !== null && typeof value === "object") && Array.isArray(before) === Array.isArray(after);
+  if (!isPair) {
+    if (JSON.stringify(before) !== JSON.stringify(after)) found.changed.push({ path, before, after });
+    return found;
+  }
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  for (const name of keys) {
+    const here = [...path, Array.isArray(before) ? Number(name) : name];
+    if (!Object.hasOwn(before, name)) found.added.push({ path: here, after: after[name] });
+    else if (!Object.hasOwn(after, name)) found.removed.push({ path: here, before: before[name] });
+    else diffOf(before[name], after[name], here, found);
+  }
+  return found;
+}

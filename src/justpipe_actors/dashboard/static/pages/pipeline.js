@@ -1,0 +1,162 @@
+// One pipeline: its runs, its days, its failures, its graph and its versions.
+import { el, put } from "../base/dom.js";
+import { address, get, post } from "../base/api.js";
+import { count, counted, duration, moment, short } from "../base/format.js";
+import { openDialog, setTitle } from "../base/frame.js";
+import { Table } from "../base/table.js";
+import { tabs } from "../base/tabs.js";
+import { bars, scatter, stackedBars } from "../parts/charts.js";
+import { Graph } from "../parts/graph.js";
+import { showDefinition, tiles } from "../parts/metrics.js";
+import { RunModel } from "../parts/model.js";
+import { statusBadge } from "../parts/status.js";
+
+const RANGES = [7, 14, 30, 90];
+
+export async function show(main, site) {
+  const hash = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
+  const path = `api/pipelines/${encodeURIComponent(hash)}`;
+  const figures = await get(`${path}/figures`, { days: 30 });
+  setTitle(figures.name);
+  const list = tabs(
+    [
+      { name: "runs", label: "Runs", show: (place) => showRuns(place, hash) },
+      { name: "stats", label: "Stats", show: (place) => showStats(place, path, figures) },
+      { name: "graph", label: "Graph", show: (place) => showGraph(place, hash) },
+      { name: "versions", label: `Versions ${figures.versions.length}`, show: (place) => showVersions(place, path, figures) },
+      { name: "definition", label: "Definition", show: (place) => showDefinition(place, hash) },
+    ],
+    "Pipeline",
+    null,
+  );
+  put(
+    main,
+    el(
+      "div",
+      { class: "head" },
+      el("h1", {}, figures.name),
+      el("span", { class: "mono dim" }, hash),
+      el("div", { class: "actions" }, el("a", { class: "button", href: address("runs", { pipeline: hash }) }, "All its runs"), site.actions.includes("cleanup") ? el("button", { type: "button", onclick: () => cleanup(path) }, "Clean up") : null),
+    ),
+    tiles([
+      ["Runs in 30 days", count(figures.total)],
+      ["Success", successRate(figures.counts)],
+      ["p50", duration(figures.p50)],
+      ["p95", duration(figures.p95)],
+      ["Failed", count(figures.counts.failed || 0), figures.counts.failed ? "bad" : ""],
+    ]),
+    list.node,
+  );
+  list.begin();
+}
+
+function successRate(counts) {
+  const undecided = ["running", "waiting", "stuck", "abandoned", "suspended"];
+  const ended = Object.entries(counts).reduce((sum, [label, n]) => sum + (undecided.includes(label) ? 0 : n), 0);
+  return ended ? `${((100 * (counts.success || 0)) / ended).toFixed(1)}%` : "-";
+}
+
+async function showRuns(place, hash) {
+  const page = await get("api/runs", { pipeline: hash, limit: 50 });
+  const table = new Table(
+    [
+      { key: "status", label: "Status", cell: (run) => statusBadge(run.status) },
+      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
+      { key: "start_time", label: "Started", cell: (run) => el("time", { datetime: run.start_time, title: run.start_time }, moment(run.start_time)) },
+      { key: "duration_seconds", label: "Duration", number: true, cell: (run) => duration(run.duration_seconds) },
+      { key: "error_step", label: "What happened", class: "wide", cell: (run) => el("span", { title: run.error_message }, [run.error_step, run.error_message].filter(Boolean).join(": ")) },
+    ],
+    { label: "Runs", key: (run) => run.run_id, href: (run) => address(`runs/${run.run_id}`), empty: "It has no runs." },
+  );
+  table.show(page.runs);
+  put(place, table.node, page.next ? el("p", {}, el("a", { href: address("runs", { pipeline: hash }) }, "Older runs")) : null);
+}
+
+async function showStats(place, path, first) {
+  const content = el("div");
+  const range = el("select", { "aria-label": "Range", onchange: async () => draw(await get(`${path}/figures`, { days: range.value })) }, RANGES.map((days) => el("option", { value: days, selected: days === first.days }, `${days} days`)));
+
+  function draw(figures) {
+    const days = lastDays(figures.days);
+    put(
+      content,
+      el("h3", {}, "Runs by day"),
+      stackedBars(days.map((day) => figures.daily[day] || {}), { label: "Runs by day", height: 60, title: (index) => days[index] }),
+      el("div", { class: "axis dim" }, el("span", {}, days[0]), el("span", {}, "today")),
+      el(
+        "div",
+        { class: "halves" },
+        el("section", {}, el("h3", {}, "Durations"), figures.durations.length ? scatter(figures.durations, { ...figures, hrefOf: (id) => address(`runs/${id}`) }) : el("p", { class: "dim" }, "No run has ended.")),
+        el("section", {}, el("h3", {}, "Failures by step"), figures.failures_by_step.length ? bars(figures.failures_by_step, { format: count }) : el("p", { class: "dim" }, "None."), el("h3", {}, "Failures by error"), figures.failures_by_error.length ? bars(figures.failures_by_error, { format: count }) : el("p", { class: "dim" }, "None.")),
+      ),
+    );
+  }
+
+  put(place, el("div", { class: "bar-tools" }, range), content);
+  draw(first);
+}
+
+function lastDays(number) {
+  const today = Date.now();
+  return Array.from({ length: number }, (_, n) => new Date(today - (number - 1 - n) * 86400000).toISOString().slice(0, 10));
+}
+
+/** Show the graph as the newest run left it. */
+async function showGraph(place, hash) {
+  const graph = new Graph(hash, null, (step) => graph.pick(step));
+  graph.pane.classList.add("tall");
+  const note = el("p", { class: "dim" });
+  put(place, graph.pane, note);
+  await graph.load();
+  const page = await get("api/runs", { pipeline: hash, limit: 1 });
+  const run = page.runs[0];
+  if (!run) return;
+  const model = new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }));
+  graph.show(model.statusAt(), run.status !== "running");
+  put(note, "Coloured by its newest run, ", el("a", { href: address(`runs/${run.run_id}`), class: "mono" }, short(run.run_id)), ".");
+}
+
+function showVersions(place, path, figures) {
+  const table = new Table(
+    [
+      { key: "fingerprint", label: "Version", cell: (one) => el("span", { class: "mono", title: one.fingerprint }, one.fingerprint ? short(one.fingerprint) : "not known") },
+      { key: "runs", label: "Runs", number: true },
+      { key: "first", label: "First run", cell: (one) => moment(one.first) },
+      { key: "last", label: "Last run", cell: (one) => moment(one.last) },
+    ],
+    { label: "Versions", key: (one) => one.fingerprint || "", walks: false, empty: "No run in these days." },
+  );
+  table.show(figures.versions);
+  put(place, table.node);
+}
+
+/** Delete old runs: what is deleted is exactly what was previewed. */
+function cleanup(path) {
+  const keep = el("input", { type: "number", min: "0", value: "10", id: "keep" });
+  const days = el("input", { type: "number", min: "0", value: "30", id: "days" });
+  const result = el("div", { "aria-live": "polite" });
+  let previewed = [];
+
+  async function preview() {
+    const answer = await post(`${path}/cleanup`, { keep: Number(keep.value), older_than_days: Number(days.value) });
+    previewed = answer.run_ids;
+    const word = el("input", { type: "text", "aria-label": "Type delete to confirm", placeholder: "delete", oninput: () => (button.disabled = word.value !== "delete") });
+    const button = el("button", { type: "button", class: "danger", disabled: true, onclick: remove }, `Delete ${counted(previewed.length, "run")}`);
+    put(result, el("p", {}, `${counted(previewed.length, "run")} would be deleted.`), previewed.length ? el("p", {}, "Type delete: ", word, " ", button) : null);
+  }
+
+  async function remove() {
+    const answer = await post(`${path}/cleanup`, { run_ids: previewed });
+    put(result, el("p", {}, `${counted(answer.deleted.length, "run")} deleted.`));
+    setTimeout(() => location.reload(), 800);
+  }
+
+  const guarded = (action) => () => action().catch((error) => put(result, el("p", { class: "problem", role: "alert" }, error.message)));
+  openDialog(
+    "Clean up",
+    el("p", {}, el("label", { for: "keep" }, "Keep the newest "), keep, " runs"),
+    el("p", {}, el("label", { for: "days" }, "and all that are younger than "), days, " days"),
+    el("p", {}, el("button", { type: "button", onclick: guarded(preview) }, "Preview")),
+    result,
+  );
+}

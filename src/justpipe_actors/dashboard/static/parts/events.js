@@ -1,0 +1,152 @@
+// The events of a run: tokens folded, searched on the server, payloads when one asks.
+import { el, put } from "../base/dom.js";
+import { get, getText } from "../base/api.js";
+import { count, counted, duration, size } from "../base/format.js";
+import { labelOf } from "./model.js";
+import { jsonTree } from "./tree.js";
+
+const PAGE = 300;
+
+export class Events {
+  constructor(run, model) {
+    this.run = run;
+    this.model = model;
+    this.path = `api/runs/${encodeURIComponent(run.run_id)}/events`;
+    this.types = new Set();
+    this.next = 0;
+    this.body = el("tbody");
+    this.chips = el("div", { class: "chips", role: "group", "aria-label": "Types" });
+    this.more = el("div", { class: "more" });
+    this.search = el("input", {
+      type: "search",
+      "aria-label": "Search all events",
+      placeholder: "Search all events, payloads too",
+      oninput: () => {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.load(), 250);
+      },
+    });
+    this.node = el(
+      "div",
+      {},
+      el("div", { class: "bar-tools" }, this.search, this.chips),
+      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, el("table", {}, el("thead", {}, el("tr", {}, ["#", "Time", "Type", "Step", "Payload"].map((name) => el("th", { scope: "col" }, name)))), this.body)),
+      this.more,
+    );
+    this.drawChips();
+  }
+
+  drawChips() {
+    const counts = Object.entries(this.run.event_counts).sort((a, b) => b[1] - a[1]);
+    put(
+      this.chips,
+      counts.map(([type, n]) =>
+        el(
+          "button",
+          {
+            type: "button",
+            class: "chip",
+            "aria-pressed": String(this.types.has(type)),
+            onclick: () => {
+              if (!this.types.delete(type)) this.types.add(type);
+              this.drawChips();
+              this.load();
+            },
+          },
+          `${type} `,
+          el("b", {}, count(n)),
+        ),
+      ),
+    );
+  }
+
+  async load() {
+    put(this.body);
+    this.next = 0;
+    await this.loadMore();
+  }
+
+  async loadMore() {
+    const page = await get(this.path, { type: [...this.types], q: this.search.value.trim(), after: this.next, limit: PAGE, payload: "cut" });
+    this.body.append(...fold(page.events).map((group) => this.row(group)));
+    this.next = page.next;
+    put(this.more, page.next === null ? null : el("button", { type: "button", onclick: () => this.loadMore() }, "Load more"));
+    if (!this.body.children.length) put(this.body, el("tr", {}, el("td", { colspan: 5, class: "dim" }, "No event matches.")));
+  }
+
+  row(group) {
+    const [event] = group;
+    const at = new Date(event.timestamp).getTime() / 1000 - this.model.t0;
+    const isTokens = group.length > 1;
+    const preview = isTokens ? tokensText(group) : previewOf(event);
+    const button = el("button", { type: "button", class: "link preview", "aria-expanded": "false" }, preview || "–");
+    const row = el(
+      "tr",
+      { class: `event ${event.event_type}` },
+      el("td", { class: "number dim" }, isTokens ? `${event.seq}–${group.at(-1).seq}` : String(event.seq)),
+      el("td", { class: "number", title: event.timestamp }, duration(at)),
+      el("td", {}, event.event_type),
+      el("td", {}, event.step_name === "system" ? el("span", { class: "dim" }, "system") : labelOf(event.step_name, event.scope)),
+      el("td", { class: "wide" }, button),
+    );
+    button.addEventListener("click", () => this.toggle(row, button, group));
+    return row;
+  }
+
+  toggle(row, button, group) {
+    const isOpen = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!isOpen));
+    if (isOpen) {
+      row.nextSibling.remove();
+      return;
+    }
+    const content = group.length > 1 ? [el("pre", {}, group.map((event) => textOf(event.payload)).join(""))] : this.details(group[0]);
+    row.after(el("tr", {}, el("td", { colspan: 5 }, content)));
+  }
+
+  details(event) {
+    const all = event.is_cut
+      ? el("button", { type: "button", class: "link", onclick: () => this.loadAll(event, all) }, `load all (${size(event.size)})`)
+      : null;
+    const payload = event.is_cut ? el("pre", {}, `${event.payload}…`) : jsonTree(event.payload ?? null, { open: 2 });
+    const copy = el("button", { type: "button", class: "link", onclick: () => this.copy(event) }, "copy payload");
+    return [payload, el("p", {}, copy, " ", all), event.meta ? el("div", {}, el("b", {}, "meta"), jsonTree(event.meta, { open: 2 })) : null, el("p", { class: "dim mono" }, `invocation ${event.invocation_id || "–"}, attempt ${event.attempt}`)].filter(Boolean);
+  }
+
+  async loadAll(event, button) {
+    const text = await getText(`${this.path}/${event.seq}`, { part: "payload" });
+    button.replaceWith(text.length < 2e6 ? jsonTree(JSON.parse(text), { open: 1 }) : el("pre", {}, text));
+  }
+
+  async copy(event) {
+    const text = await getText(`${this.path}/${event.seq}`, { part: "payload" });
+    await navigator.clipboard.writeText(text);
+  }
+}
+
+/** Put consecutive tokens of one invocation together. */
+function fold(events) {
+  const groups = [];
+  for (const event of events) {
+    const group = groups.at(-1);
+    if (event.event_type === "token" && group && group[0].event_type === "token" && group[0].invocation_id === event.invocation_id) group.push(event);
+    else groups.push([event]);
+  }
+  return groups;
+}
+
+export function textOf(payload) {
+  return typeof payload === "string" ? payload : `${JSON.stringify(payload)}\n`;
+}
+
+function tokensText(group) {
+  const text = group.map((event) => textOf(event.payload)).join("");
+  return `${counted(group.length, "token")}, ${counted(text.length, "character")}: ${text.slice(0, 80)}`;
+}
+
+function previewOf(event) {
+  if (event.payload === undefined) return "not shown";
+  if (event.payload === null) return "";
+  const text = typeof event.payload === "string" ? event.payload : JSON.stringify(event.payload);
+  return text.length > 140 ? `${text.slice(0, 140)}…` : text;
+}

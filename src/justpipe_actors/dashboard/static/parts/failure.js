@@ -1,0 +1,84 @@
+// Why a run failed: the step, the error, the user's own frames, what came of it.
+import { el } from "../base/dom.js";
+import { counted, duration } from "../base/format.js";
+
+const SHOWN = 3;
+
+/** Build the failure card of a run, null when nothing failed. */
+export function failureCard(run, model, onshow) {
+  if (run.failures.length === 0) return run.error_message || run.status === "abandoned" ? plainCard(run) : null;
+  const [first, ...others] = run.failures;
+  const after = model.spans.filter((span) => span.first > first.seq && span.attempt === 1).map((span) => span.step);
+  const pruned = run.diagnostics.map((one) => one.step);
+  return el(
+    "section",
+    { class: `card failure ${run.status === "failed" || run.status === "timeout" ? "" : "handled"}`, "aria-label": "Why it failed" },
+    oneFailure(first, onshow, run),
+    pruned.length ? el("p", {}, el("b", {}, "Did not run because of it: "), names(pruned)) : null,
+    after.length ? el("p", { class: "dim" }, "Began after the failure: ", names(after)) : null,
+    others.slice(0, SHOWN).map((failure) => el("details", {}, el("summary", {}, `${failure.label}: ${headline(failure)}`), oneFailure(failure, onshow, run))),
+    others.length > SHOWN ? el("p", { class: "dim" }, `and ${counted(others.length - SHOWN, "more failure")}, by time on the Events tab`) : null,
+  );
+}
+
+function oneFailure(failure, onshow, run) {
+  const tries = failure.attempt > 1 ? `, attempt ${failure.attempt}` : "";
+  const handled = ["failed", "timeout"].includes(run.status) ? "" : "; the run went on";
+  return el(
+    "div",
+    {},
+    el("h2", {}, el("button", { type: "button", class: "link", onclick: () => onshow(failure) }, failure.label), ` failed after ${duration(failure.at)}${tries}${handled}`),
+    el("p", { class: "error mono" }, headline(failure)),
+    traceback(failure),
+  );
+}
+
+function headline(failure) {
+  return failure.error_type ? `${failure.error_type}: ${failure.message}` : failure.message;
+}
+
+/** Show the user's frames; the frames of libraries between them are folded. */
+function traceback(failure) {
+  if (failure.frames.length === 0) return null;
+  const parts = [];
+  let library = [];
+  const flush = () => {
+    if (library.length === 0) return;
+    parts.push(el("details", { class: "library" }, el("summary", {}, `${counted(library.length, "frame")} of libraries`), library.map(frame)));
+    library = [];
+  };
+  for (const one of failure.frames) {
+    if (one.note !== undefined || one.is_own) {
+      flush();
+      parts.push(one.note !== undefined ? el("p", { class: "dim" }, one.note) : frame(one));
+    } else library.push(one);
+  }
+  flush();
+  return el("div", { class: "traceback mono", role: "group", "aria-label": "Traceback" }, parts);
+}
+
+function frame(one) {
+  const where = one.file.split(/[\\/]/).slice(-2).join("/");
+  return el(
+    "div",
+    { class: one.is_own ? "frame own" : "frame", title: one.file },
+    el("div", {}, `${where}:${one.line} `, el("span", { class: "dim" }, `in ${one.name}`)),
+    one.source ? el("div", { class: "source" }, one.source) : null,
+  );
+}
+
+function plainCard(run) {
+  const words = { abandoned: "The process that ran it is gone", cancelled: "Cancelled", timeout: "The run took too long" };
+  return el(
+    "section",
+    { class: `card failure ${run.status === "cancelled" ? "handled" : ""}`, "aria-label": "Why it ended" },
+    el("h2", {}, run.error_step ? `${run.error_step}: ${run.status}` : words[run.status] || run.status),
+    el("p", { class: "error mono" }, run.error_message || ""),
+  );
+}
+
+function names(list) {
+  const unique = [...new Set(list)];
+  const shown = unique.slice(0, 12).join(", ");
+  return unique.length > 12 ? `${shown} and ${unique.length - 12} more` : shown;
+}

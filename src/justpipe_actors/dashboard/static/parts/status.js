@@ -1,0 +1,36 @@
+// A status is a shape, a word and a colour, never a colour alone.
+import { el, icon } from "../base/dom.js";
+
+export const LABELS = [
+  "running",
+  "waiting",
+  "suspended",
+  "stuck",
+  "failed",
+  "timeout",
+  "cancelled",
+  "client_closed",
+  "abandoned",
+  "success",
+];
+
+const WORDS = { client_closed: "client closed" };
+
+/** Return the word for a status. */
+export function statusWord(status) {
+  return WORDS[status] || status;
+}
+
+/** Return the family of colours: ok, bad, run, wait or off. */
+export function statusTone(status) {
+  if (["success", "done"].includes(status)) return "ok";
+  if (["failed", "timeout", "stuck"].includes(status)) return "bad";
+  if (["running"].includes(status)) return "run";
+  if (["waiting", "suspended", "retried", "interrupted", "unfinished", "abandoned"].includes(status)) return "wait";
+  return "off";
+}
+
+/** Build a badge: icon and word. */
+export function statusBadge(status) {
+  return el("span", { class: `status ${statusTone(status)}`, "data-status": status }, icon(status), statusWord(status));
+}

@@ -1,0 +1,84 @@
+"""The files of the pages: read once, found by exact name, so no path reaches the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from html import escape
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from string import Template
+
+import attrs
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+
+KINDS = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".html": "text/html; charset=utf-8",
+}
+"""The types of the files there are."""
+
+SHELL = "shell.html"
+"""The page that all pages begin as."""
+
+
+@attrs.frozen
+class StaticFile:
+    """One file."""
+
+    content: bytes
+    """All of it."""
+    kind: str
+    """Its media type."""
+    etag: str
+    """Names the content."""
+
+
+@lru_cache(maxsize=1)
+def static_files() -> dict[str, StaticFile]:
+    """Return the packaged files by their name below ``static``."""
+    return dict(_below(files(__package__) / "static", ""))
+
+
+def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
+    found: list[tuple[str, StaticFile]] = []
+    for item in folder.iterdir():
+        name = f"{prefix}{item.name}"
+        if item.is_dir():
+            found += _below(item, f"{name}/")
+            continue
+        kind = KINDS.get(f".{name.rpartition('.')[2]}")
+        if kind is not None:
+            content = item.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            found.append((name, StaticFile(content, kind, f'"{digest}"')))
+    return found
+
+
+def file_response(request: Request, name: str) -> Response:
+    """Return a file, or that the browser has it already; 404 for any other name."""
+    file = static_files().get(name)
+    if file is None or name == SHELL:
+        return Response("There is no such file.", 404, media_type="text/plain")
+    headers = {"etag": file.etag, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == file.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.kind, headers=headers)
+
+
+def shell_response(base: str, title: str, page: str, status: int = 200) -> HTMLResponse:
+    """Return a page before its script has run.
+
+    Args:
+        base: where the application is mounted, ending in a slash.
+        title: the name of the dashboard.
+        page: the module that shows the page.
+        status: 404 when there is no such page.
+    """
+    shell = Template(static_files()[SHELL].content.decode())
+    text = shell.substitute(base=escape(base), title=escape(title), page=escape(page))
+    return HTMLResponse(text, status, headers={"cache-control": "no-cache"})

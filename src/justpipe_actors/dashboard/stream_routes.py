@@ -1,0 +1,214 @@
+"""The streams: a page of runs, the supervisor, one run; and all that a browser needs in one.
+
+Browsers open six connections to a server at most, whatever the number of tabs.  So the
+pages of one browser share one connection, ``/api/streams``, which carries any number of
+topics.  A topic is the address of a stream of its own below ``/api``::
+
+    runs/stream?status=failed      live/stream      runs/3e74.../stream?after=17
+
+A run's stream goes on exactly where ``after`` or ``Last-Event-ID`` says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ..errors import AmbiguousRunError
+from .errors import NotFoundError, RequestError, TooBusyError
+from .live import live_text
+from .parameters import number, run_filter
+from .routes import Address, first_page, look_at
+from .run_details import StoredRun
+from .site import Site
+from .streams import MOST_STREAMS, Emit, EventStream, Source
+
+
+RUNS_PERIOD = 1.0
+"""Seconds between two looks at the stores while a page of runs is open."""
+
+LIVE_PERIOD = 0.5
+"""Seconds between two looks at the supervisor while the Live page is open."""
+
+RUN_PERIOD = 0.25
+"""Seconds between two looks at the events of a run that is watched."""
+
+BATCH = 500
+"""Events in one message of a stream."""
+
+MOST_TOPICS = 100
+"""Topics of one connection."""
+
+Topic = Callable[[Emit], Awaitable[None]]
+"""Emits the events of one topic until it is over."""
+
+
+# -- the topics
+
+
+def runs_topic(site: Site, query: QueryParams) -> Topic:
+    """Return the first page of runs, again whenever it has changed."""
+    run_filter(query)  # a wrong one is refused before anything is sent
+
+    async def produce() -> str:
+        return json.dumps(await site.in_thread(first_page, site, query))
+
+    async def emit_all(emit: Emit) -> None:
+        source = Source(produce, RUNS_PERIOD)
+        await site.streams.send(f"runs?{query}", "runs", source, emit)
+
+    return emit_all
+
+
+def live_topic(site: Site) -> Topic:
+    """Return what the supervisor does, twice a second."""
+    look_at(site)
+
+    async def produce() -> str:
+        return await site.in_thread(live_text, look_at(site))
+
+    async def emit_all(emit: Emit) -> None:
+        await site.streams.send("live", "live", Source(produce, LIVE_PERIOD), emit)
+
+    return emit_all
+
+
+async def run_topic(site: Site, run_id: str, after: int) -> Topic:
+    """Return a run's events from a number on, until the run has ended."""
+    stored = await site.in_thread(site.find, run_id)
+
+    async def emit_all(emit: Emit) -> None:
+        await _emit_run(site, stored, after, emit)
+
+    return emit_all
+
+
+async def _emit_run(site: Site, stored: StoredRun, after: int, emit: Emit) -> None:
+    """Emit batches of events while a run goes on, then how it ended."""
+    is_over = False
+    while True:
+        rows = await site.in_thread(stored.rows_after, after, BATCH)
+        if rows:
+            after = rows[-1][0]
+            await emit("events", json.dumps(rows), after)
+            continue
+        if is_over:
+            details = await site.in_thread(lambda: site.find(stored.run_id).details())
+            await emit("end", json.dumps(details), None)
+            return
+        found = await site.in_thread(site.find, stored.run_id)
+        is_over = found.one.run.label != "running"
+        if not is_over:
+            await anyio.sleep(RUN_PERIOD)
+
+
+async def topic_of(site: Site, address: str) -> Topic:
+    """Return the topic that an address names.
+
+    Raises:
+        RequestError: it names none, or one of its parameters makes no sense.
+    """
+    parts = urlsplit(address)
+    query = QueryParams(parts.query)
+    match parts.path.split("/"):
+        case ["runs", "stream"]:
+            return runs_topic(site, query)
+        case ["live", "stream"]:
+            return live_topic(site)
+        case ["runs", run_id, "stream"]:
+            return await run_topic(site, run_id, number(query, "after", 0, 0))
+        case _:
+            msg = f"{address!r} is no stream."
+            raise NotFoundError(msg)
+
+
+# -- the addresses
+
+
+async def runs_stream(site: Site, request: Request) -> Response:
+    """Send the first page of runs, and again whenever it has changed."""
+    return streaming(site, runs_topic(site, request.query_params))
+
+
+async def live_stream(site: Site, request: Request) -> Response:
+    """Send what the supervisor does."""
+    return streaming(site, live_topic(site))
+
+
+async def run_stream(site: Site, request: Request) -> Response:
+    """Send a run's events from a number on."""
+    after = number(request.query_params, "after", 0, 0)
+    last = request.headers.get("last-event-id", "")
+    after = int(last) if last.isdecimal() else after
+    run_id = str(request.path_params["run_id"])
+    return streaming(site, await run_topic(site, run_id, after))
+
+
+async def all_streams(site: Site, request: Request) -> Response:
+    """Send any number of topics; each event says which one it is of."""
+    addresses = request.query_params.getlist("topic")
+    if not 1 <= len(addresses) <= MOST_TOPICS:
+        msg = f"topic= is needed, once for each stream, at most {MOST_TOPICS} times."
+        raise RequestError(msg)
+
+    async def emit_all(emit: Emit) -> None:
+        async with anyio.create_task_group() as tasks:
+            for address in dict.fromkeys(addresses):
+                tasks.start_soon(_emit_topic, site, address, emit)
+
+    return streaming(site, emit_all)
+
+
+async def _emit_topic(site: Site, address: str, emit: Emit) -> None:
+    """Emit one of several topics; what is wrong with it does not end the others."""
+    name = json.dumps(address)
+
+    async def emit_of(event: str, data: str, number: int | None) -> None:
+        await emit("topic", f"[{name},{json.dumps(event)},{data}]", None)
+
+    try:
+        topic = await topic_of(site, address)
+        await topic(emit_of)
+    except (RequestError, AmbiguousRunError) as error:
+        code = error.code if isinstance(error, RequestError) else "ambiguous"
+        await emit_of("error", json.dumps({"detail": str(error), "code": code}), None)
+
+
+class _Streaming(Response):
+    """Lets a handler return a stream."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await self._stream(scope, receive, send)
+
+
+def streaming(site: Site, topic: Topic) -> Response:
+    """Return a stream of one topic.
+
+    Raises:
+        TooBusyError: too many are open, or the server stops.
+    """
+    if site.streams.stopping.is_set() or site.streams.open >= MOST_STREAMS:
+        msg = f"{site.streams.open} streams are open; try again later."
+        raise TooBusyError(msg)
+    return _Streaming(EventStream(site.streams, topic))
+
+
+STREAM_API = [
+    Address("/api/streams", all_streams),
+    Address("/api/runs/stream", runs_stream),
+    Address("/api/live/stream", live_stream),
+    Address("/api/runs/{run_id}/stream", run_stream),
+]
+"""The streams; before the addresses that have a run's id where these have a word."""
