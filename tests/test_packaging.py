@@ -25,7 +25,7 @@ NEED_EXTRA = {
     "justpipe_actors.observability.otel",
 }
 
-EXTRAS = {"click", "opentelemetry-api", "rich", "starlette", "uvicorn"}
+EXTRAS = {"click", "opentelemetry-api", "rich", "starlette", "anycorn"}
 
 
 def public_modules() -> list[str]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import front_door
+from .._util.lazy_import import lazy_exports
 
 
 if TYPE_CHECKING:
@@ -39,4 +39,4 @@ _WHERE = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = front_door(__name__, _WHERE)
+    __getattr__, __dir__ = lazy_exports(__name__, _WHERE)

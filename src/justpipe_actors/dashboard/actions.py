@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -30,11 +31,12 @@ async def body_of(request: Request) -> dict[str, Any]:
         RequestError: it is too long, or no JSON object.
     """
     content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > MOST_BYTES:
-            msg = f"The body is longer than {MOST_BYTES:,} bytes."
-            raise RequestError(msg)
+    async with aclosing(request.stream()) as parts:
+        async for part in parts:
+            content += part
+            if len(content) > MOST_BYTES:
+                msg = f"The body is longer than {MOST_BYTES:,} bytes."
+                raise RequestError(msg)
     try:
         data = json.loads(content or b"{}")
     except ValueError:

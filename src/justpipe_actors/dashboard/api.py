@@ -19,10 +19,10 @@ from ..storage.cleanup import (
     select_stored_runs,
 )
 from ..storage.registry import AnnotatedRun, PipelineInfo, PipelineRegistry
-from ..storage.shapes import run_shape
+from ..storage.shapes import run_to_json
 from .errors import UnknownWordError
 from .serializers import (
-    pipeline_shape,
+    pipeline_to_json,
     serialize_comparison,
     serialize_event,
     serialize_run,
@@ -49,7 +49,7 @@ class DashboardAPI:
         """Return a summary of every pipeline."""
         summaries = self.registry.summarize_runs(RunQuery())
         return [
-            pipeline_shape(info, summary, self._newest(info))
+            pipeline_to_json(info, summary, self._newest(info))
             for info, summary in summaries
         ]
 
@@ -61,7 +61,7 @@ class DashboardAPI:
         summary = self.registry.get_backend(info.hash).summarize_runs(RunQuery())
         topology = self.registry.describe_pipeline(pipeline_hash)
         return {
-            **pipeline_shape(info, summary, self._newest(info)),
+            **pipeline_to_json(info, summary, self._newest(info)),
             "topology": topology,
             "visual_ast": (topology or {}).get("visual_ast"),
         }
@@ -99,7 +99,7 @@ class DashboardAPI:
         newest = sorted(
             found.values(), key=lambda one: one.run.start_time, reverse=True
         )
-        return [run_shape(one) for one in newest[:limit]]
+        return [run_to_json(one) for one in newest[:limit]]
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:
         """Return a run by its id or a unique beginning of it.
@@ -108,7 +108,7 @@ class DashboardAPI:
             AmbiguousRunError: several ids begin with it.
         """
         found = self.registry.resolve_run(run_id)
-        return None if found is None else run_shape(found[0])
+        return None if found is None else run_to_json(found[0])
 
     def get_events(
         self, run_id: str, event_type: EventType | str | None = None
@@ -180,7 +180,7 @@ class DashboardAPI:
             delete_stored_runs(self.registry, chosen)
         return {
             "count": len(chosen),
-            "runs": [run_shape(one) for one in chosen[:PREVIEWED]],
+            "runs": [run_to_json(one) for one in chosen[:PREVIEWED]],
         }
 
     def cleanup_choice(

@@ -15,7 +15,7 @@ import attrs
 from ..records import RunQuery, RunRecord
 from ..storage.registry import PipelineRegistry
 from ..visualization import MermaidTheme, SvgRenderer, VisualAST
-from .serializers import pipeline_shape
+from .serializers import pipeline_to_json
 
 
 STRIP = 30
@@ -83,7 +83,7 @@ def pipelines_overview(registry: PipelineRegistry) -> list[dict[str, Any]]:
         runs = registry.get_backend(info.hash).list_runs(limit=STRIP)
         found.append(
             {
-                **pipeline_shape(info, summary, runs[0] if runs else None),
+                **pipeline_to_json(info, summary, runs[0] if runs else None),
                 "counts": dict(summary.counts),
                 "strip": [_tick(run) for run in reversed(runs)],
                 **percentiles(runs),

@@ -51,7 +51,7 @@ def look(supervisor: Supervisor) -> LiveData:
     )
 
 
-def live_shape(data: LiveData) -> dict[str, Any]:
+def live_to_json(data: LiveData) -> dict[str, Any]:
     """Return what the page shows; pure, and slow enough for a thread."""
     snapshot = data.snapshot
     runs = sorted(snapshot.runs.values(), key=lambda run: run.age, reverse=True)
@@ -77,12 +77,12 @@ def live_shape(data: LiveData) -> dict[str, Any]:
 
 def live_text(data: LiveData) -> str:
     """Return what the page shows, as JSON text."""
-    return json.dumps(live_shape(data))
+    return json.dumps(live_to_json(data))
 
 
 def dump(data: LiveData) -> str:
     """Return the same as text for a report of a problem."""
-    shape = live_shape(data)
+    shape = live_to_json(data)
     lines = [f"supervisor: {shape['state']}, {shape['run_count']} runs at work"]
     lines += [f"not ready: {reason}" for reason in shape["health"]["reasons"]]
     lines += [str(report) for report in data.stuck[:ROWS]]

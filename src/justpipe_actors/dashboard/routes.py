@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from .errors import NotFoundError, RequestError, TooBusyError
 from .graphs import GraphWanted, graph_svg, pipeline_details, pipelines_overview
-from .live import LiveData, dump, live_shape, look
+from .live import LiveData, dump, live_to_json, look
 from .parameters import many, number, run_filter
 from .runs import histogram, runs_page
 from .site import Site
@@ -200,7 +200,7 @@ def look_at(site: Site) -> LiveData:
 
 async def live(site: Site, request: Request) -> Response:
     """Return what the supervisor does now."""
-    return answer(await site.in_thread(live_shape, look_at(site)))
+    return answer(await site.in_thread(live_to_json, look_at(site)))
 
 
 async def live_dump(site: Site, request: Request) -> Response:

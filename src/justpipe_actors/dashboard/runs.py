@@ -20,7 +20,7 @@ import attrs
 
 from ..records import RunQuery
 from ..storage.registry import AnnotatedRun, PipelineRegistry
-from ..storage.shapes import parsed, run_shape
+from ..storage.shapes import parse_json_or_text, run_to_json
 from .errors import RequestError
 
 
@@ -96,7 +96,7 @@ def _matches(term: Term, one: AnnotatedRun) -> bool:
 
 def tags_of(run_meta: str | None) -> list[str]:
     """Return the tags of a run's metadata, and its plain values as ``key=value``."""
-    meta = parsed(run_meta)
+    meta = parse_json_or_text(run_meta)
     if not isinstance(meta, dict):
         return []
     tags = [str(tag) for tag in meta.get("tags") or () if isinstance(tag, str)]
@@ -151,7 +151,7 @@ def runs_page(
 def run_row(one: AnnotatedRun) -> dict[str, Any]:
     """Return a run as the table of runs shows it."""
     return {
-        **run_shape(one),
+        **run_to_json(one),
         "reason": one.run.reason,
         "tags": tags_of(one.run.run_meta),
         "owner": one.run.owner,

@@ -16,7 +16,7 @@ from ..observability.compare import RunComparison
 from ..observability.spans import SpanStatus
 from ..records import RunRecord, RunSummary, StoredEvent
 from ..storage.registry import AnnotatedRun, PipelineInfo
-from ..storage.shapes import event_shape, run_shape, success_rate
+from ..storage.shapes import event_to_json, run_to_json, success_rate
 from .spans import spans_of_stored
 
 
@@ -24,12 +24,12 @@ def serialize_run(
     run: RunRecord, pipeline_name: str, pipeline_hash: str
 ) -> dict[str, Any]:
     """Return a run."""
-    return run_shape(AnnotatedRun(run, pipeline_name, pipeline_hash))
+    return run_to_json(AnnotatedRun(run, pipeline_name, pipeline_hash))
 
 
 def serialize_event(event: StoredEvent) -> dict[str, Any]:
     """Return an event; the user's payload is at ``data.payload``."""
-    return event_shape(event)
+    return event_to_json(event)
 
 
 def serialize_pipeline(info: PipelineInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def serialize_pipeline(info: PipelineInfo, runs: Sequence[RunRecord]) -> dict[st
     )
 
 
-def pipeline_shape(
+def pipeline_to_json(
     info: PipelineInfo, summary: RunSummary, last: RunRecord | None
 ) -> dict[str, Any]:
     """Return a pipeline's summary from figures that the store has computed."""

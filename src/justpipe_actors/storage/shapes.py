@@ -13,11 +13,11 @@ from ..records import StoredEvent
 from .registry import AnnotatedRun
 
 
-UNDECIDED = ("running", "waiting", "stuck", "abandoned", "suspended")
+UNFINISHED_LABELS = ("running", "waiting", "stuck", "abandoned", "suspended")
 """The labels of runs that have neither succeeded nor failed."""
 
 
-def run_shape(one: AnnotatedRun) -> dict[str, Any]:
+def run_to_json(one: AnnotatedRun) -> dict[str, Any]:
     """Return a stored run."""
     run = one.run
     return {
@@ -30,11 +30,11 @@ def run_shape(one: AnnotatedRun) -> dict[str, Any]:
         "duration_seconds": run.duration.total_seconds() if run.duration else None,
         "error_message": run.error_message,
         "error_step": run.error_step,
-        "run_meta": parsed(run.run_meta),
+        "run_meta": parse_json_or_text(run.run_meta),
     }
 
 
-def event_shape(event: StoredEvent) -> dict[str, Any]:
+def event_to_json(event: StoredEvent) -> dict[str, Any]:
     """Return a stored event; ``data`` is the whole event, None if it cannot be read."""
     try:
         data = json.loads(event.data)
@@ -49,7 +49,7 @@ def event_shape(event: StoredEvent) -> dict[str, Any]:
     }
 
 
-def parsed(text: str | None) -> Any:
+def parse_json_or_text(text: str | None) -> Any:
     """Return the value of JSON text, or the text itself if it is not JSON."""
     if not text:
         return None
@@ -61,5 +61,7 @@ def parsed(text: str | None) -> Any:
 
 def success_rate(counts: Mapping[str, int]) -> float | None:
     """Return the successes among the runs that ended, in percent with one decimal."""
-    ended = sum(number for label, number in counts.items() if label not in UNDECIDED)
+    ended = sum(
+        number for label, number in counts.items() if label not in UNFINISHED_LABELS
+    )
     return round(100 * counts.get("success", 0) / ended, 1) if ended else None

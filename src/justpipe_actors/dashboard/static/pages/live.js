@@ -1,0 +1,175 @@
+// What a supervisor does now: who is at work, who waits, for whom, and at which line.
+import { el, icon, put } from "../base/dom.js";
+import { address, get, getText } from "../base/api.js";
+import { count, counted, duration, short } from "../base/format.js";
+import { openDialog, setTitle } from "../base/frame.js";
+import { batched, subscribe } from "../base/live.js";
+import { Table } from "../base/table.js";
+import { tiles } from "../parts/metrics.js";
+import { reasonsOf } from "../parts/waits.js";
+
+const LONG = 3; // seconds after which waiting is worth a colour
+
+export async function show(main, site) {
+  setTitle("Live");
+  new LivePage(main, site, await get("api/live")).start();
+}
+
+class LivePage {
+  constructor(main, site, data) {
+    Object.assign(this, { main, site, data });
+    this.state = el("small", { class: "dim" });
+    this.tiles = el("div");
+    this.tree = el("section", { class: "card supervised", "aria-label": "Supervision tree" });
+    this.runs = new Table(this.columns(), { label: "Runs at work", key: (run) => run.run_id, href: (run) => address(`runs/${run.run_id}`), empty: "No run is at work." });
+    this.note = el("p", { class: "dim" });
+    this.update = batched(() => this.draw());
+  }
+
+  start() {
+    put(
+      this.main,
+      el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, el("button", { type: "button", onclick: () => this.dump() }, "Dump"))),
+      this.tiles,
+      el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Runs at work" }, el("h2", {}, "Runs at work"), this.runs.node, this.note), this.tree),
+    );
+    this.draw();
+    subscribe("live/stream", null, {
+      live: (data) => {
+        this.data = data;
+        this.update();
+      },
+      over: (problem) => put(this.state, `ended: ${problem.detail}`),
+      error: (problem) => put(this.state, problem.detail),
+    });
+  }
+
+  draw() {
+    const data = this.data;
+    const clock = new Date(data.now * 1000).toLocaleTimeString("en-GB");
+    put(this.state, `${data.state} · ${clock}`, data.health.live ? null : el("span", { class: "bad" }, ` · not live: ${data.health.reasons[0]}`));
+    const depth = data.actors.reduce((sum, actor) => sum + actor.depth, 0);
+    const oldest = Math.max(0, ...data.actors.map((actor) => actor.oldest));
+    const restarts = data.services.reduce((sum, service) => sum + service.restarts, 0);
+    const places = data.places;
+    put(
+      this.tiles,
+      tiles([
+        ["Runs at work", places.limit === null ? count(places.inside) : `${count(places.inside)} of ${count(places.limit)}`],
+        ["Waiting for a place", count(places.waiting), places.waiting ? "wait" : ""],
+        ["Oldest run", data.oldest_run === null ? "–" : duration(data.oldest_run)],
+        ["Messages in inboxes", count(depth), depth ? "wait" : ""],
+        ["Oldest message", depth ? duration(oldest) : "–", oldest > LONG ? "bad" : ""],
+        ["Restarts", count(restarts), restarts ? "wait" : ""],
+        ["Dead letters", count(data.dead_letters), data.dead_letters ? "bad" : ""],
+      ]),
+    );
+    this.runs.show(data.runs);
+    this.note.textContent = data.run_count > data.runs.length ? `The ${data.runs.length} oldest of ${count(data.run_count)} runs.` : "";
+    this.drawTree();
+  }
+
+  columns() {
+    return [
+      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
+      { key: "pipe", label: "Pipe", class: "name" },
+      { key: "age", label: "Age", number: true, cell: (run) => duration(run.age) },
+      { key: "tokens", label: "Held by", fixed: true, class: "wrap held", cell: (run) => Object.entries(run.tokens).map(([step, n]) => el("span", { class: "tag", title: step }, n > 1 ? `${step} ×${n}` : step)) },
+      { key: "why", label: "Why it waits", fixed: true, class: "why", cell: (run) => this.why(run) },
+    ];
+  }
+
+  why(run) {
+    const reasons = reasonsOf(run, this.data);
+    if (reasons.length === 0) return el("span", { class: "dim" }, "–");
+    return reasons.map((reason) =>
+      el(
+        "div",
+        {},
+        el("span", { class: reason.tone }, reason.text),
+        reason.holder ? [" ", el("a", { class: "mono", href: address(`runs/${reason.holder}`) }, short(reason.holder))] : null,
+        reason.since !== undefined ? el("span", { class: "dim" }, ` for ${duration(reason.since)}`) : null,
+        reason.where ? [" ", el("code", { class: "dim", title: reason.where }, reason.where.split(/[\\/]/).at(-1))] : null,
+      ),
+    );
+  }
+
+  drawTree() {
+    const data = this.data;
+    const pipes = Map.groupBy(data.actors, (actor) => actor.pipe);
+    put(
+      this.tree,
+      el("h2", {}, "Supervision tree"),
+      el("h3", {}, "Services"),
+      el("ul", { class: "treelist" }, data.services.length ? data.services.map(serviceOf) : el("li", { class: "dim" }, "none")),
+      data.resources.length ? [el("h3", {}, "Resources"), el("ul", { class: "treelist" }, data.resources.map(resourceOf))] : null,
+      [...pipes].map(([pipe, actors]) => [el("h3", {}, pipe), this.actorsOf(actors)]).flat(),
+    );
+  }
+
+  actorsOf(actors) {
+    const cell = (text, tone) => el("td", { class: `number ${tone}` }, text);
+    return el(
+      "div",
+      { class: "scroll" },
+      el(
+        "table",
+        {},
+        el("thead", {}, el("tr", {}, ["Step", "Inbox", "Busy", "Oldest"].map((name, index) => el("th", { scope: "col", class: index ? "number" : null }, name)))),
+        el(
+          "tbody",
+          {},
+          actors.map((actor) =>
+            el(
+              "tr",
+              {},
+              el("td", {}, el("button", { type: "button", class: "link", onclick: () => this.openActor(actor) }, actor.step)),
+              cell(count(actor.depth), actor.depth ? "wait" : "dim"),
+              cell(actor.slots ? `${actor.busy} of ${actor.slots}` : count(actor.busy), actor.busy ? "run" : "dim"),
+              cell(actor.depth ? duration(actor.oldest) : "–", actor.oldest > LONG ? "bad" : "dim"),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  /** Show who is at work at an actor, and who waits for it. */
+  openActor(actor) {
+    const at = (run) => run.tokens[actor.step] && run.pipe === actor.pipe;
+    const runs = this.data.runs.filter(at);
+    const holders = (run) => ((run.stuck || {}).steps || []).filter((step) => step.step === actor.step);
+    const busy = runs.filter((run) => holders(run).length);
+    const waiting = runs.filter((run) => !holders(run).length);
+    const line = (run, seconds) => el("li", {}, el("a", { class: "mono", href: address(`runs/${run.run_id}`) }, short(run.run_id)), ` for ${duration(seconds)}`);
+    openDialog(
+      `${actor.pipe} / ${actor.step}`,
+      el("h3", {}, `At work: ${counted(busy.length, "run")}`),
+      el("ul", {}, busy.map((run) => line(run, holders(run)[0].seconds))),
+      el("h3", {}, `Waiting: ${counted(waiting.length, "run")}`),
+      el("ul", {}, waiting.slice(0, 20).map((run) => line(run, run.age))),
+    );
+  }
+
+  async dump() {
+    const text = await getText("api/live/dump");
+    openDialog("Dump", el("p", {}, el("button", { type: "button", onclick: () => navigator.clipboard.writeText(text) }, "Copy")), el("pre", { class: "scroll tall", tabindex: "0" }, text));
+  }
+}
+
+function serviceOf(service) {
+  const isWell = service.state === "running";
+  return el(
+    "li",
+    {},
+    el("span", { class: isWell ? "ok" : "wait" }, icon(isWell ? "success" : "stuck")),
+    ` ${service.name} `,
+    el("span", { class: "dim" }, service.state, service.restarts ? `, ${counted(service.restarts, "restart")}` : ""),
+    service.last_error ? el("div", { class: "bad mono" }, service.last_error) : null,
+  );
+}
+
+function resourceOf(resource) {
+  const isOpen = resource.state === "open";
+  return el("li", {}, el("span", { class: isOpen ? "ok" : "wait" }, icon(isOpen ? "success" : "waiting")), ` ${resource.name} `, el("span", { class: "dim" }, resource.state), resource.last_error ? el("div", { class: "bad mono" }, resource.last_error) : null);
+}

@@ -1,0 +1,57 @@
+// Why a run waits, from one snapshot of the supervisor.  Pure.
+
+const LONG = 3;
+
+/** Return reasons as { text, tone, holder, since, where }, the most useful first. */
+export function reasonsOf(run, data) {
+  return [...inboxes(run, data), ...atWork(run), ...joins(run), ...consumer(run)];
+}
+
+/** A step has slots, others hold them, and this run's message waits in the inbox. */
+function inboxes(run, data) {
+  const working = new Set(stepsOf(run).map((step) => step.step));
+  const found = [];
+  for (const step of Object.keys(run.tokens)) {
+    if (working.has(step)) continue;
+    const actor = data.actors.find((one) => one.pipe === run.pipe && one.step === step && one.depth > 0);
+    if (!actor) continue;
+    const holder = data.runs
+      .filter((other) => other.run_id !== run.run_id && other.pipe === run.pipe)
+      .flatMap((other) => stepsOf(other).filter((one) => one.step === step).map((one) => ({ id: other.run_id, seconds: one.seconds })))
+      .sort((a, b) => b.seconds - a.seconds)[0];
+    const slots = actor.slots === 1 || actor.busy === 1 ? "its only slot is held by" : `its ${actor.busy} slots are held, longest by`;
+    found.push(
+      holder
+        ? { text: `in the inbox of ${step}: ${slots}`, tone: "wait", holder: holder.id, since: holder.seconds }
+        : { text: `in the inbox of ${step}`, tone: "wait" },
+    );
+  }
+  return found;
+}
+
+function atWork(run) {
+  return stepsOf(run).map((step) => ({
+    text: step.step,
+    tone: step.seconds > LONG ? "bad" : "run",
+    since: step.seconds,
+    where: step.at || ownLine(step.where),
+  }));
+}
+
+function joins(run) {
+  return Object.entries(run.waiting).map(([join, missing]) => ({ text: `${join} waits for ${missing.join(", ")}`, tone: "dim" }));
+}
+
+function consumer(run) {
+  return run.is_parked ? [{ text: "its consumer is behind", tone: "wait" }] : [];
+}
+
+function stepsOf(run) {
+  return (run.stuck && run.stuck.steps) || [];
+}
+
+/** Return the deepest line that is not a library's. */
+function ownLine(where) {
+  const own = (where || []).filter((line) => !/site-packages|dist-packages|\/lib\/python3|\/justpipe_actors\//.test(line));
+  return own.at(-1) || (where || []).at(-1) || "";
+}

@@ -1,0 +1,254 @@
+"""What the API answers about stored runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from justpipe_actors.dashboard import DashboardAPI, create_app
+from justpipe_actors.dashboard.server import create_app as old_create_app
+from justpipe_actors.events import EventType
+
+from .asgi import Client
+from .store import Store
+
+
+async def test_a_page_of_runs_has_the_newest_first_and_counts_by_status(
+    store: Store,
+) -> None:
+    """Counts are of all runs in the window, whatever status is asked for."""
+    good, bad = store.pipe("good"), store.pipe("bad", is_failing=True)
+    first = await store.run(good)
+    second = await store.run(bad)
+    client = Client(create_app(store.registry))
+
+    everything = (await client.get("/api/runs")).json()
+    failed = (await client.get("/api/runs?status=failed")).json()
+
+    assert [run["run_id"] for run in everything["runs"]] == [second, first]
+    assert [run["run_id"] for run in failed["runs"]] == [second]
+    assert everything["counts"] == failed["counts"] == {"success": 1, "failed": 1}
+
+
+async def test_pages_of_runs_follow_each_other_without_a_gap(store: Store) -> None:
+    """The cursor of one page is where the next one begins."""
+    pipe = store.pipe()
+    ids = [await store.run(pipe) for _ in range(5)]
+    client = Client(create_app(store.registry))
+
+    page = (await client.get("/api/runs?limit=2")).json()
+    seen = [run["run_id"] for run in page["runs"]]
+    while page["next"] is not None:
+        page = (await client.get(f"/api/runs?limit=2&before={page['next']}")).json()
+        seen += [run["run_id"] for run in page["runs"]]
+
+    assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("pipe:good", ["good"]),
+        ("-pipe:good", ["bad"]),
+        ("step:master", ["bad"]),
+        ("mastering", ["bad"]),
+        ("nothing-like-it", []),
+    ],
+)
+async def test_a_query_restricts_runs(
+    store: Store, query: str, found: list[str]
+) -> None:
+    """Words are looked for in errors; a key restricts, a minus excludes."""
+    for name in ("good", "bad"):
+        await store.run(store.pipe(name, is_failing=name == "bad"))
+    client = Client(create_app(store.registry))
+
+    page = (await client.get(f"/api/runs?q={query}")).json()
+
+    assert [run["pipeline_name"] for run in page["runs"]] == found
+
+
+async def test_a_failed_run_names_the_step_and_the_users_own_frames(
+    store: Store,
+) -> None:
+    """The step that only passes the failure on is not a failure of its own."""
+    run_id = await store.run(store.pipe(is_failing=True))
+    client = Client(create_app(store.registry))
+
+    run = (await client.get(f"/api/runs/{run_id}")).json()
+
+    (failure,) = run["failures"]
+    assert failure["step"] == "soundtrack:master"
+    assert failure["error_type"] == "OSError"
+    assert failure["message"] == "the mastering device is gone"
+    own = [frame for frame in failure["frames"] if frame.get("is_own")]
+    assert [frame["name"] for frame in own] == ["master"]
+    assert own[0]["source"] == "raise OSError(msg)"
+    assert run["status"] == "failed"
+    assert run["is_live"] is False
+
+
+async def test_spans_come_as_rows_and_can_be_asked_for_from_an_event_on(
+    store: Store,
+) -> None:
+    """Only spans that changed after the event are sent again."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    data = (await client.get(f"/api/runs/{run_id}/spans")).json()
+    later = (
+        await client.get(f"/api/runs/{run_id}/spans?after={data['next'] - 2}")
+    ).json()
+
+    labels = [row[1] for row in data["spans"]]
+    assert labels[0] == "ingest"
+    assert {"scene[0]", "scene[1]", "scene[2]", "soundtrack:mix"} <= {*labels}
+    scene = next(row for row in data["spans"] if row[1] == "scene[1]")
+    owner = next(row for row in data["spans"] if row[1] == "scenes")
+    assert scene[7] == owner[0]
+    assert [row[1] for row in later["spans"]] == ["publish"]
+
+
+async def test_events_without_paging_are_the_list_that_programs_for_justpipe_read(
+    store: Store,
+) -> None:
+    """With ``limit`` they are a page, with payloads cut."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    plain = (await client.get(f"/api/runs/{run_id}/events?type=token")).json()
+    paged = (await client.get(f"/api/runs/{run_id}/events?type=token&limit=2")).json()
+
+    assert [event["data"]["payload"] for event in plain] == ["once ", "upon ", "a time"]
+    assert [event["payload"] for event in paged["events"]] == ["once ", "upon "]
+    assert paged["next"] == paged["events"][-1]["seq"]
+
+
+async def test_the_difference_of_two_states_is_recursive(store: Store) -> None:
+    """Paths are arrays, so that keys may have any characters."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    states = (await client.get(f"/api/runs/{run_id}/states")).json()["states"]
+    changed = [state for state in states if state["changes"]]
+    before = states[states.index(changed[-1]) - 1]
+    difference = (
+        await client.get(
+            f"/api/runs/{run_id}/states?from={before['seq']}&to={changed[-1]['seq']}"
+        )
+    ).json()
+
+    assert difference["added"] == [{"path": ["captions", "mix"], "after": "done"}]
+    assert difference["removed"] == difference["changed"] == []
+
+
+async def test_payloads_can_be_withheld(store: Store) -> None:
+    """No event, state or stream then has one."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry, has_payloads=False))
+
+    events = (await client.get(f"/api/runs/{run_id}/events?limit=5000")).json()
+    stream = await client.get(f"/api/runs/{run_id}/stream")
+    state = await client.get(f"/api/runs/{run_id}/states?at=3")
+    bare = await client.get(f"/api/runs/{run_id}/events")
+
+    assert not any("payload" in event for event in events["events"])
+    assert "once " not in stream.text
+    assert "once " not in bare.text
+    assert state.status == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/runs/nothing", 404, "not_found"),
+        ("/api/nothing", 404, "not_found"),
+        ("/api/runs?status=odd", 422, "invalid"),
+        ("/api/runs?limit=0", 422, "invalid"),
+        ("/api/runs?limit=501", 422, "invalid"),
+        ("/api/runs?before=odd", 422, "invalid"),
+        ("/api/runs?since=yesterday", 422, "invalid"),
+        ("/api/runs/search?q=ab", 422, "invalid"),
+        ("/api/compare?run1=a", 422, "invalid"),
+        ("/api/pipelines/nothing", 404, "not_found"),
+        ("/api/pipelines/nothing/graph.svg", 404, "not_found"),
+        ("/api/live", 404, "not_found"),
+    ],
+)
+async def test_what_cannot_be_answered_says_why(
+    store: Store, path: str, status: int, code: str
+) -> None:
+    """The body is a sentence and a word for programs."""
+    answer = await Client(create_app(store.registry)).get(path)
+
+    assert (answer.status, answer.json()["code"]) == (status, code)
+    assert answer.json()["detail"]
+
+
+async def test_an_ambiguous_prefix_names_the_candidates(store: Store) -> None:
+    """The status is 409."""
+    pipe = store.pipe()
+    ids = [await store.run(pipe) for _ in range(30)]
+    prefix = next(a[0] for a in ids if sum(b[0] == a[0] for b in ids) > 1)
+
+    answer = await Client(create_app(store.registry)).get(f"/api/runs/{prefix}")
+
+    assert answer.status == 409
+    assert answer.json()["code"] == "ambiguous"
+    assert all(one.startswith(prefix) for one in answer.json()["candidates"])
+
+
+async def test_the_graph_is_drawn_and_named_by_its_content(store: Store) -> None:
+    """A browser that has it is told so."""
+    await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+    (pipeline,) = (await client.get("/api/pipelines")).json()
+    path = f"/api/pipelines/{pipeline['hash']}/graph.svg"
+
+    drawing = await client.get(path)
+    again = await client.get(path, if_none_match=drawing.headers["etag"])
+
+    assert 'data-step="ingest"' in drawing.text
+    assert again.status == 304
+
+
+async def test_the_methods_for_justpipe_answer_as_the_api_does(store: Store) -> None:
+    """Both are one thing."""
+    run_id = await store.run(store.pipe(is_failing=True))
+    api = DashboardAPI(store.registry)
+    client = Client(create_app(store.registry))
+    (pipeline,) = api.list_pipelines()
+    name = pipeline["hash"]
+
+    assert pipeline["success_rate"] == 0.0
+    assert (
+        api.get_run(run_id)
+        == (await client.get(f"/api/pipelines/{name}/runs")).json()[0]
+    )
+    assert api.get_stats(name) == (await client.get(f"/api/stats/{name}")).json()
+    assert (
+        api.get_timeline(run_id)
+        == (await client.get(f"/api/runs/{run_id}/timeline")).json()
+    )
+    assert (
+        api.search_runs("render")
+        == (await client.get("/api/runs/search?q=render")).json()
+    )
+    assert len(api.get_events(run_id, EventType.TOKEN) or ()) == 3
+    assert api.get_pipeline("nothing") is None
+    assert api.compare(run_id, "nothing") is None
+    assert api.cleanup_runs(name, keep=0, dry_run=True) == {
+        "count": 1,
+        "runs": [api.get_run(run_id)],
+    }
+
+
+async def test_the_application_has_the_form_that_justpipe_has(
+    store: Store,
+) -> None:
+    """A folder of static files is ignored with a warning."""
+    with pytest.warns(UserWarning, match="static_dir is ignored"):
+        app = old_create_app(store.registry, store.root)
+
+    answer = await Client(app).get("/api/health")
+
+    assert answer.json()["status"] == "ok"

@@ -1,0 +1,156 @@
+"""Server-sent events: resumed exactly, shared by readers, ended with the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors.dashboard import create_app
+from justpipe_actors.dashboard.streams import Feed, Source, Streams
+
+from .asgi import Client
+from .store import Store
+
+
+async def test_a_stream_of_an_ended_run_has_all_events_and_ends(store: Store) -> None:
+    """The last thing it says is how the run ended."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    events = (await client.get(f"/api/runs/{run_id}/stream")).events()
+
+    rows = [row for name, rows in events if name == "events" for row in rows]
+    assert [row[0] for row in rows] == [*range(1, len(rows) + 1)]
+    assert rows[-1][1] == "finish"
+    assert events[-1][0] == "end"
+    assert events[-1][1]["status"] == "success"
+
+
+async def test_a_stream_goes_on_where_it_was_left(store: Store) -> None:
+    """Last-Event-ID wins over ``after``, for browsers send it when they reconnect."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    after = (await client.get(f"/api/runs/{run_id}/stream?after=7")).events()
+    again = (
+        await client.get(f"/api/runs/{run_id}/stream?after=7", last_event_id="9")
+    ).events()
+
+    assert after[0][1][0][0] == 8
+    assert again[0][1][0][0] == 10
+
+
+async def test_one_connection_carries_many_topics(store: Store) -> None:
+    """What is wrong with one does not end the others."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+    topics = [f"runs/{run_id}/stream?after=3", "runs/none/stream", "odd"]
+    query = "&".join(f"topic={topic.replace('?', '%3F')}" for topic in topics)
+
+    events = [data for _, data in (await client.get(f"/api/streams?{query}")).events()]
+
+    assert {(topic, name) for topic, name, _ in events} == {
+        (topics[0], "events"),
+        (topics[0], "end"),
+        (topics[1], "error"),
+        (topics[2], "error"),
+    }
+
+
+async def test_the_page_of_runs_is_sent_again_when_it_has_changed(store: Store) -> None:
+    """And not when it has not."""
+    pipe = store.pipe()
+    first = await store.run(pipe)
+    app = create_app(store.registry)
+    streams: Streams = app.state.site.streams
+    answers: list[Any] = []
+    heard = [anyio.Event(), anyio.Event()]
+
+    def note(part: bytes) -> None:
+        if part.startswith(b"event: runs"):
+            heard[heard[0].is_set()].set()
+
+    async def read() -> None:
+        client = Client(app)
+        answers.append(
+            await client.request("GET", "/api/runs/stream", {}, on_part=note)
+        )
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await heard[0].wait()
+        second = await store.run(pipe)
+        await heard[1].wait()
+        streams.stopping.set()
+
+    pages = [data for name, data in answers[0].events() if name == "runs"]
+    ids = [[run["run_id"] for run in page["runs"]] for page in pages]
+    assert ids[0] == [first]
+    assert second in ids[-1]
+    assert answers[0].events()[-1][0] == "over"
+    assert streams.statistics() == {"open": 0, "feeds": 0}
+
+
+@pytest.mark.virtual_time
+async def test_readers_share_one_producer_and_none_works_for_nobody() -> None:
+    """Twenty readers cost what one costs."""
+    streams = Streams()
+    made: list[int] = []
+    heard: list[str] = []
+
+    async def produce() -> str:
+        made.append(len(made))
+        return str(len(made))
+
+    async def emit(event: str, data: str, number: int | None) -> None:
+        heard.append(data)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(streams.send, "x", "x", Source(produce, 1.0), emit)
+        await anyio.sleep(9.5)
+        tasks.cancel_scope.cancel()
+    before = len(made)
+    await anyio.sleep(100)
+
+    assert len(made) == before == 10
+    assert len(heard) == 200
+    assert streams.statistics()["feeds"] == 0
+
+
+async def test_a_reader_that_leaves_leaves_nothing_behind(store: Store) -> None:
+    """Its connection is noticed and its feed is dropped."""
+    await store.run(store.pipe())
+    app = create_app(store.registry)
+    streams: Streams = app.state.site.streams
+
+    await Client(app).request("GET", "/api/runs/stream", {}, leave_after=2)
+
+    assert streams.statistics() == {"open": 0, "feeds": 0}
+
+
+@pytest.mark.virtual_time
+async def test_equal_texts_are_sent_once() -> None:
+    """Nothing new is nothing to say."""
+
+    async def produce() -> str:
+        return "same"
+
+    feed = Feed(Source(produce, 1.0))
+
+    assert await feed.after(0) == (1, "same")
+    with anyio.move_on_after(20) as scope:
+        await feed.after(1)
+    assert scope.cancelled_caught
+
+
+async def test_there_is_a_limit_of_open_streams(store: Store) -> None:
+    """The next one is told to come back later."""
+    app = create_app(store.registry)
+    app.state.site.streams.open = 64
+
+    answer = await Client(app).get("/api/runs/stream")
+
+    assert (answer.status, answer.json()["code"]) == (503, "busy")
