@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from .._plan.plan import NO_ITEM, Node
 from .._util import failpoints
 from .._util.failpoints import Seam
@@ -19,6 +21,10 @@ from ..specs import BarrierType
 from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .messages import Expire, Start
 from .run_state import BarrierTimer, RunState
+
+
+if TYPE_CHECKING:
+    from .map_invocation import MapInvocation
 
 
 def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> None:
@@ -88,6 +94,7 @@ def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None
         timer.timer = run_state.system.timers.start(
             due,
             partial(_time_is_up, run_state, wave, node),
+            on_fault=partial(_fail_timer, run_state, wave, node),
             run_id=run_state.run_id,
             name=node.name,
         )
@@ -104,6 +111,11 @@ def _time_is_up(run_state: RunState, wave: Wave, node: Node) -> None:
         run_state.crash(error)
     finally:
         run_state.stop_timer(node.name, wave.number)
+
+
+def _fail_timer(run_state: RunState, wave: Wave, node: Node, error: Exception) -> None:
+    run_state.crash(error)
+    run_state.stop_timer(node.name, wave.number)
 
 
 def _expire(run_state: RunState, wave: Wave, node: Node) -> None:
@@ -134,16 +146,7 @@ def publish_barrier_release(
     )
 
 
-if TYPE_CHECKING:
-    from attrs import frozen
-
-    from .map_invocation import MapInvocation
-else:
-    # perf: frozen for type checkers only, see ``messages``.
-    from attrs import define as frozen
-
-
-@frozen(eq=False)
+@attrs.define(eq=False)  # perf: not frozen, see ``messages``
 class _ReportDelivery:
     """One report on its way: in which wave, and who tells whom what."""
 

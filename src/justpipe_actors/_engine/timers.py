@@ -25,6 +25,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.sync import do_nothing
 
 
 @attrs.define(eq=False, repr=False)
@@ -35,6 +36,8 @@ class TimerHandle:
     """The moment, in seconds of the loop's clock."""
     fire: Callable[[], None] | None
     """The function; None once the timer was stopped or has fired. It must not raise."""
+    on_fault: Callable[[Exception], None] = do_nothing
+    """Called instead of ``fire`` with what a failpoint raised."""
     run_id: str = ""
     """The run it belongs to, for failpoints."""
     name: str = ""
@@ -63,17 +66,24 @@ class TimerQueue:
         return len(self._heap) - self._stopped
 
     def start(
-        self, due: float, fire: Callable[[], None], *, run_id: str = "", name: str = ""
+        self,
+        due: float,
+        fire: Callable[[], None],
+        *,
+        on_fault: Callable[[Exception], None] = do_nothing,
+        run_id: str = "",
+        name: str = "",
     ) -> TimerHandle:
         """Call a function at a moment of the loop's clock.
 
         Args:
             due: the moment; one that has passed is the next turn of the loop.
             fire: the function; it must not raise.
+            on_fault: called instead with what a failpoint raised.
             run_id: the run it belongs to.
             name: what it waits for.
         """
-        timer = TimerHandle(due, fire, run_id, name)
+        timer = TimerHandle(due, fire, on_fault, run_id, name)
         self._count += 1
         entry = (due, self._count, timer)
         heapq.heappush(self._heap, entry)
@@ -156,7 +166,12 @@ class TimerQueue:
                 self._stopped -= 1
                 continue
             if failpoints.active is not None:
-                await failpoints.active.reach(Seam.TIMER, timer.run_id, timer.name)
+                try:
+                    await failpoints.active.reach(Seam.TIMER, timer.run_id, timer.name)
+                except Exception as error:  # noqa: BLE001 - it ends its own run only
+                    timer.fire = None
+                    timer.on_fault(error)
+                    continue
             fire, timer.fire = timer.fire, None
             if fire is not None:
                 fire()

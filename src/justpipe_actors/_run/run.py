@@ -26,6 +26,12 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_publisher import EventPublisher
 
 
+if TYPE_CHECKING:
+    from .._engine.run_journal import RunJournal
+    from ..abc import RunRecorder
+    from ..errors import RunReleased
+
+
 GRACE_SECONDS = 30.0
 """Seconds that hooks and observers get once somebody wants the run over."""
 
@@ -133,17 +139,6 @@ class GracePeriod:
             await self._watch_ended.wait()
 
 
-if TYPE_CHECKING:
-    from attrs import frozen
-
-    from .._engine.run_journal import RunJournal
-    from ..abc import RunRecorder
-    from ..errors import RunReleased
-else:
-    # perf: frozen for type checkers only, see ``_engine.messages``.
-    from attrs import define as frozen
-
-
 _UUID_BITS = 0x4 << 76 | 0x8 << 60
 """What every random UUID has: its version, and its variant."""
 _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
@@ -155,9 +150,9 @@ def new_run_id() -> str:
     return f"{bits & _RANDOM_BITS | _UUID_BITS:032x}"
 
 
-@frozen(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True)  # perf: not frozen, see ``_engine.messages``
 class RunRequest:
-    """A run as it was asked for."""
+    """A run as it was asked for; it does not change."""
 
     plan: Plan
     """What to follow."""
