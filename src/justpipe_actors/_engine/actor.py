@@ -1,11 +1,12 @@
 """One step at work: its inbox, and how many invocations it may have at once.
 
-An actor has no task of its own; the dispatcher tasks of its host's dispatcher perform what is in its
-inbox.  It stands in the dispatcher's line whenever it has a message and a slot for it.
+An actor has no task of its own; the tasks of the dispatcher process the messages in its
+inbox.  The actor is in the dispatcher's ready queue while it has a message and a free
+slot.
 
-An invocation that cannot go on because its run's consumer is behind gives its slot back
-while it waits (``Invocation.wait_writable``), so a stalled run holds up nobody but itself.  It gets the
-next slot that becomes free, before any message does.
+An invocation that waits for its run's consumer releases its slot meanwhile
+(``Invocation.wait_writable``), so a stalled run delays no other run.  It gets the next
+slot that becomes free, before any message does.
 """
 
 from __future__ import annotations

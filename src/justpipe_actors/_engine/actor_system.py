@@ -1,7 +1,7 @@
-"""Where actors live: a task group, the casts of the plans at work in it, and their runs.
+"""The actor system: the actors of all plans at work in one task group, and their runs.
 
-A host private to one run opens with it and ends with it; a supervisor's host outlives
-its runs and they share its actors.  It is the same code with two lifetimes.
+An actor system private to one run opens with the run and ends with it.  The one of a
+supervisor outlives its runs, which share its actors.  Both are the same class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""What a streaming step speaks through: one TOKEN event per item, when there is room."""
+"""One invocation of a step, and the emitter of its TOKEN events.
+
+``Invocation`` holds what belongs to one call of a step's function: its message, its ids,
+its cancel scope and its copy of the context variables.  ``TokenEmitter`` publishes the
+items of a streaming step; it waits while the buffer of the run's consumer is full.
+"""
 
 from __future__ import annotations
 

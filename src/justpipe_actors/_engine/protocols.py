@@ -1,4 +1,4 @@
-"""What the engine asks of whoever publishes its events, and the ids they carry."""
+"""Publishing events and waiting for their consumer, as the engine needs it."""
 
 from __future__ import annotations
 

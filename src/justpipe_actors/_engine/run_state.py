@@ -1,4 +1,4 @@
-"""The books the actors keep for one run: its values, its waves, its tokens.
+"""The state of one run that its actors share: its values, its waves, its tokens.
 
 A run ends when its token count is zero.  Every queued message, running invocation,
 barrier timer and child run holds one token, and gives it back on every path *after* its

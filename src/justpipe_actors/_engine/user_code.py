@@ -1,8 +1,10 @@
-"""What becomes of an invocation when it, or whoever performs it, breaks.
+"""Calling users' functions, and classifying what they raise.
 
-A function that fails is data (``classify_exception``).  A cancellation is ours or foreign (``classify_exception``
-too).  What is left is neither: a defect of the engine, or a dispatcher task killed past all
-scopes.  Its message is buried, and its run ends; no other run hears of it.
+A coroutine is driven inside the context variables of its invocation, in the task of the
+dispatcher.  ``classify_exception`` tells a failure of the function, a cancellation by the
+engine and a cancellation from outside apart.  Two cases are neither: a defect of the
+engine, and a dispatcher task that was cancelled natively.  The message then becomes a
+dead letter and its run ends; other runs go on.
 """
 
 from __future__ import annotations

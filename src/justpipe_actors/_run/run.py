@@ -1,4 +1,7 @@
-"""What a run is doing right now, as plain data."""
+"""One run: the request it was started with, its state, its end and its snapshot.
+
+``GracePeriod`` bounds how long hooks and observers may take once the run is to end.
+"""
 
 from __future__ import annotations
 

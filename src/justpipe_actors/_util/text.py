@@ -1,4 +1,4 @@
-"""What to call one invocation, when a step has many."""
+"""Safe and short text of users' values, durations, and labels of invocations."""
 
 from __future__ import annotations
 
