@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -258,35 +257,6 @@ def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
 
     pipe.validate(allow_multi_root=True)
     pipe.validate(start="a")
-
-
-@dataclass
-class Mutable:
-    total: int = 0
-
-
-@dataclass(frozen=True)
-class Frozen:
-    total: int = 0
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_shared_state_under_a_map_is_pointed_out(strict: bool) -> None:
-    """A mutable dataclass as state of a pipe with a map is a remark in both modes."""
-    pipe = build(state_type=Mutable, strict=strict, w="")
-    pipe.map("m", each="w")(nothing)
-
-    (text,) = remarks(pipe)
-
-    assert "Mutable is a mutable dataclass" in text
-
-
-def test_frozen_state_under_a_map_is_fine() -> None:
-    """A frozen dataclass cannot be raced on."""
-    pipe = build(state_type=Frozen, w="")
-    pipe.map("m", each="w")(nothing)
-
-    pipe.validate()
 
 
 def test_five_thousand_steps_in_a_row_are_validated() -> None:

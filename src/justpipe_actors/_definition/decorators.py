@@ -15,7 +15,14 @@ from .injection import parameter_types_of
 from .names import name_of, step_name_of, target_names
 from .registry import Registry
 from .resources import define_resource
-from .steps import JoinSettings, StepDef, build_options, build_routes, check_window
+from .steps import (
+    JoinSettings,
+    StepDef,
+    build_options,
+    build_routes,
+    check_collect,
+    check_window,
+)
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
@@ -88,6 +95,7 @@ class StepDecorators:
         barrier_type: BarrierType | None = None,
         on_error: Callable[..., Any] | None = None,
         max_concurrency: int | None = None,
+        collect: str | None = None,
         **kwargs: Any,
     ) -> Callable[[FuncT], FuncT]:
         """Register a step whose result is mapped over by the step ``each``.
@@ -100,6 +108,10 @@ class StepDecorators:
             barrier_type: as for ``step``.
             on_error: as for ``step``.
             max_concurrency: most workers at once; 1,024 by default.
+            collect: field or key of the state that receives what the workers returned,
+                in item order, when the map completes.  Items that failed or were
+                skipped are left out.  A text that a worker returns is a value then, and
+                names no step.
             **kwargs: as for ``step``.
 
         Raises:
@@ -110,6 +122,7 @@ class StepDecorators:
             msg = "@pipe.map needs each=, the step to run for every item."
             raise DefinitionError(msg)
         check_window(max_concurrency)
+        check_collect(collect)
         worker = name_of(each, role="each=", step=str(name or "map"))
         return self._decorate(
             NodeKind.MAP,
@@ -119,6 +132,7 @@ class StepDecorators:
             to=to,
             each=worker,
             max_concurrency=max_concurrency or None,
+            collect=collect,
         )
 
     def switch(

@@ -66,6 +66,8 @@ class StepDef:
     """A map's worker."""
     max_concurrency: int | None = None
     """A map's window."""
+    collect: str | None = None
+    """Where a map puts what its workers returned."""
     routes: Routes | None = None
     """A switch's routes."""
     default: str | None = None
@@ -163,6 +165,17 @@ def check_window(max_concurrency: object) -> None:
     """
     if not _is_count(max_concurrency or None):
         msg = f"max_concurrency must be a positive integer, not {max_concurrency!r}."
+        raise DefinitionError(msg)
+
+
+def check_collect(collect: object) -> None:
+    """Refuse a name that no field or key of a state could have.
+
+    Raises:
+        DefinitionError: it is no text, or an empty one.
+    """
+    if not (collect is None or (isinstance(collect, str) and collect)):
+        msg = f"collect must be a field or key of the state, not {collect!r}."
         raise DefinitionError(msg)
 
 

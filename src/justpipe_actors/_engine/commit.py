@@ -10,6 +10,7 @@ from typing import assert_never
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import StepNode, SwitchNode
 from .._plan.step_results import (
+    CollectValue,
     FailStep,
     Proceed,
     RetryStep,
@@ -136,7 +137,7 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
         logging.getLogger("justpipe_actors").warning("%s", text)
 
 
-def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901 - one row an answer
+def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901, PLR0912 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
     match answer:
         case Proceed():
@@ -144,6 +145,10 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
                 warn_ignored(invocation, answer.ignored)
             publish_step_end(invocation)
             _report(invocation, Report.PRUNED if answer.pruned else Report.ARRIVED)
+        case CollectValue(value):
+            _keep_result(invocation, value)
+            publish_step_end(invocation)
+            _report(invocation, Report.ARRIVED)
         case FailStep():
             _fail(invocation, answer)
         case RetryStep() if not invocation.run_state.halted:
@@ -163,6 +168,14 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             raise AssertionError(msg)
         case _:
             assert_never(answer)
+
+
+def _keep_result(invocation: Invocation, value: object) -> None:
+    """Keep a worker's value for the map that collects it."""
+    message = invocation.message
+    mapping = invocation.run_state.maps.get(message.map_id or "")
+    if mapping is not None:
+        mapping.results[message.index] = value
 
 
 def release_map_slot(invocation: Invocation) -> None:
@@ -203,7 +216,9 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             run_state.halt()
         case StopRun():
             run_state.halt()
-        case Proceed() | SkipSuccessors() | StartMap() | StartChildRun():
+        case (
+            Proceed() | CollectValue() | SkipSuccessors() | StartMap() | StartChildRun()
+        ):
             pass
         case _:
             assert_never(answer)
@@ -258,6 +273,7 @@ def _retry(invocation: Invocation) -> None:
             cause=invocation.ids.invocation,
             item=old.item,
             map_id=old.map_id,
+            index=old.index,
             scope=old.scope,
             attempt=invocation.ids.attempt + 1,
             owner=invocation.ids.owner,

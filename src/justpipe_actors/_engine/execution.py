@@ -23,7 +23,6 @@ from .._plan.plan import (
     Callback,
     CallValues,
     MapNode,
-    Node,
     StepNode,
     SubNode,
     SwitchNode,
@@ -38,6 +37,7 @@ from .._plan.step_results import (
     StartNamedStep,
     StepResult,
     StopRun,
+    interpret_collected,
     interpret_result,
 )
 from .._util import failpoints
@@ -51,6 +51,7 @@ from ..errors import (
     RetriesExhausted,
     StepAborted,
     StepTimeoutError,
+    UnknownStepError,
 )
 from ..events import EventType
 from ..meta import StepStatus, current_step_notes
@@ -166,7 +167,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
         )
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
         return _failure(invocation, error)  # noqa: ASYNC104
-    if value is None and isinstance(node, StepNode):
+    if value is None and isinstance(node, StepNode) and not node.is_collected:
         return PROCEED
     invocation.returned = value
     return None
@@ -192,7 +193,7 @@ async def finish_call(
             )
         if invocation.isolated is not None and isinstance(node, SwitchNode):
             invocation.isolated.commit_function()
-        answer = _interpret_value(node, value)
+        answer = _known_target(invocation, _interpret_value(invocation, value))
         if isinstance(answer, StartMap | StartChildRun):
             answer = await _carry_out(invocation, answer, limit)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
@@ -208,9 +209,12 @@ def _failure(invocation: Invocation, error: BaseException) -> FailStep:
     return failure
 
 
-def _interpret_value(node: Node, value: object) -> StepResult:
+def _interpret_value(invocation: Invocation, value: object) -> StepResult:
+    node = invocation.node
     match node:
         case StepNode():
+            if node.is_collected and _is_collecting(invocation):
+                return interpret_collected(value, node.name)
             return interpret_result(value, node.name)
         case MapNode():
             return StartMap(value, node.each)
@@ -221,6 +225,32 @@ def _interpret_value(node: Node, value: object) -> StepResult:
         case _:
             msg = f"{type(node).__name__} is no kind of step"
             raise AssertionError(msg)
+
+
+def _interpret_handled(invocation: Invocation, value: object) -> StepResult:
+    """Return the meaning of what a handler answered; None mends without a value."""
+    node = invocation.node
+    is_collected = isinstance(node, StepNode) and node.is_collected
+    if value is not None and is_collected and _is_collecting(invocation):
+        return interpret_collected(value, node.name)
+    return interpret_result(value, node.name)
+
+
+def _known_target(invocation: Invocation, answer: StepResult) -> StepResult:
+    """Return the failure of an invocation that names a step which does not exist."""
+    if not isinstance(answer, StartNamedStep | StartMap):
+        return answer
+    node, nodes = invocation.node, invocation.run_state.plan.nodes
+    if answer.target in nodes:
+        return answer
+    is_route = isinstance(node, SwitchNode)
+    return FailStep(UnknownStepError(answer.target, list(nodes), node.name, is_route))
+
+
+def _is_collecting(invocation: Invocation) -> bool:
+    """Tell whether the map that an invocation works for collects results."""
+    mapping = invocation.run_state.maps.get(invocation.message.map_id or "")
+    return mapping is not None and mapping.collect is not None
 
 
 def _drive(invocation: Invocation, pending: PendingCall) -> Awaitable[object]:
@@ -356,9 +386,8 @@ async def _call_handler(
             invocation.coroutine = None
         if value is not None:
             value = await _resolve_value(invocation, value)
-        return await _carry_out(
-            invocation, interpret_result(value, invocation.node.name)
-        )
+        answer = _interpret_handled(invocation, value)
+        return await _carry_out(invocation, _known_target(invocation, answer))
     except BaseException as raised:  # noqa: ASYNC103 - what is our own is raised again
         failure = failure_of(invocation, raised)
         if failure is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -63,6 +63,8 @@ async def run_map(mapping: MapInvocation) -> StepResult:
         return FailStep(problem)
     if invocation.run_state.interrupted:
         await checkpoint()  # it is over, not complete
+    if mapping.collect is not None:
+        _assign_results(mapping, mapping.collect)
     _publish_complete(mapping)
     pruned = mapping.failed and invocation.run_state.plan.on_failure != "continue"
     return Proceed(pruned=True) if pruned else PROCEED
@@ -133,6 +135,16 @@ async def _start_workers(  # noqa: C901 - the loop of a map
                 raise
             return culprit  # noqa: ASYNC104
     return None
+
+
+def _assign_results(mapping: MapInvocation, target: str) -> None:
+    """Put what the workers returned into the state, in the order of their items."""
+    values = [mapping.results[index] for index in sorted(mapping.results)]
+    state: Any = mapping.invocation.run_state.state
+    if isinstance(state, MutableMapping):
+        state[target] = values
+    else:
+        setattr(state, target, values)
 
 
 def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:

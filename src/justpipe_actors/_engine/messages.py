@@ -37,6 +37,8 @@ class Start:
     """1, and one more for each ``Retry()``."""
     owner: str | None = None
     """Logical owner of a further attempt; else derived."""
+    index: int = 0
+    """The number of a map worker's item, from 0."""
     started_before: frozenset[str] = frozenset()
     """Steps that had started when a map worker's wave began; it is opened when needed."""
     id: int = 0

@@ -183,7 +183,15 @@ def start_map_worker(
     before = run_state.wave_of(mapping.invocation.message).started_so_far()
     step, owner = mapping.worker, mapping.ids.invocation
     message = Start(
-        run_state.run_id, step, number, owner, item, owner, scope, started_before=before
+        run_state.run_id,
+        step,
+        number,
+        owner,
+        item,
+        owner,
+        scope,
+        index=mapping.item_count - 1,
+        started_before=before,
     )
     send(run_state, None, message)
 

@@ -224,13 +224,22 @@ def _node(
     match step.kind:
         case NodeKind.MAP:
             limit = step.max_concurrency
-            return MapNode(**common, each=step.each or "", max_concurrency=limit)
+            return MapNode(
+                **common,
+                each=step.each or "",
+                max_concurrency=limit,
+                collect=step.collect,
+            )
         case NodeKind.SWITCH:
             return SwitchNode(**common, routes=step.routes or {}, default=step.default)
         case NodeKind.SUB:
             return SubNode(**common, child=step.child)
         case _:
-            return StepNode(**common)
+            is_collected = any(
+                other.each == step.name and other.collect is not None
+                for other in registry.steps.values()
+            )
+            return StepNode(**common, is_collected=is_collected)
 
 
 def _routes_to(step: StepDef) -> tuple[str, ...]:

@@ -169,10 +169,12 @@ class Node:
         return f"{type(self).__name__}({self.name!r})"
 
 
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class StepNode(Node):
     """A plain step."""
 
-    __slots__ = ()
+    is_collected: bool = False
+    """Whether some map collects what it returns as a worker."""
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -183,6 +185,8 @@ class MapNode(Node):
     """The worker started for every item."""
     max_concurrency: int | None = None
     """Most workers at once; None is the default window."""
+    collect: str | None = None
+    """Field or key of the state that receives the results; None collects nothing."""
 
 
 Route = str | type[Stop]

@@ -26,6 +26,14 @@ class Proceed:
     """A worker failed: done, but the successors must not run."""
 
 
+@attrs.frozen(eq=False)
+class CollectValue:
+    """Keep what a map's worker returned, and proceed."""
+
+    value: object
+    """Any value that is no signal."""
+
+
 @attrs.frozen
 class StartNamedStep:
     """Start this step instead of the static successors."""
@@ -89,6 +97,7 @@ class StartChildRun:
 
 StepResult = (
     Proceed
+    | CollectValue
     | StartNamedStep
     | StopRun
     | SuspendRun
@@ -103,6 +112,17 @@ PROCEED = Proceed()
 
 CONTROL_ITEMS = (Suspend, _Next, _Map, _Run, GeneratorResult)
 """What a streaming step may yield that is not a token; the last one is its result."""
+
+
+def interpret_collected(value: object, step: str) -> StepResult:
+    """Return the meaning of the result of a worker that a map collects from.
+
+    Signals stay signals; any other value is kept, texts and None included.
+    """
+    if value is None or isinstance(value, str):
+        return CollectValue(value)
+    answer = interpret_result(value, step)
+    return CollectValue(value) if isinstance(answer, Proceed) else answer
 
 
 def interpret_result(value: object, step: str) -> StepResult:  # noqa: C901 - one row a value

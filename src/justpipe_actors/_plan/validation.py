@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+import typing
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -16,15 +18,18 @@ import attrs
 
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
+from .._util.async_generators import is_generator_function
 from ..errors import (
     DefinitionError,
     DefinitionErrorGroup,
+    LostUpdateWarning,
     PipelineValidationWarning,
     did_you_mean,
 )
 from ..events import NodeKind
 from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
+from .lost_updates import find_lost_update
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -151,6 +156,7 @@ def validate(context: ValidationContext) -> None:
             problems.append(finding)
     for problem in [*strict_only, *_warnings(context)]:
         warnings.warn(str(problem), PipelineValidationWarning, stacklevel=3)
+    _warn_about_lost_updates(context)
     raise_problems(problems)
 
 
@@ -171,6 +177,7 @@ def _findings(context: ValidationContext) -> Iterator[Finding]:
     yield from _unknown_targets(context)
     yield from _workers_with_successors(context)
     yield from _unknown_workers(context)
+    yield from _collected_results(context)
     yield from _unknown_routes(context)
     yield from _unknown_declared_routes(context)
     yield from _entry_points(context)
@@ -206,6 +213,43 @@ def _unknown_workers(context: ValidationContext) -> Iterator[Finding]:
         if step.each is not None and step.each not in context.steps:
             text = f"Map '{name}' maps over unknown step '{step.each}'."
             yield _problem(context, name, text, step.each)
+
+
+def _collected_results(context: ValidationContext) -> Iterator[Finding]:
+    fields = field_names_of(context.state_type)
+    for name, step in context.steps.items():
+        if step.collect is None:
+            continue
+        worker = context.steps.get(step.each or "")
+        if worker is not None and _is_streaming(worker.func):
+            text = (
+                f"Map '{name}' collects what its worker '{worker.name}' returns, but "
+                "that step yields. Let it return its value, or leave out collect=."
+            )
+            yield DefinitionError(text, step_name=name)
+        if fields is not None and step.collect not in fields:
+            text = (
+                f"Map '{name}' collects into '{step.collect}', and the state has no such "
+                "field."
+            )
+            hint = did_you_mean(step.collect, fields, "fields")
+            yield DefinitionError(text + hint, step_name=name)
+
+
+def _is_streaming(func: object) -> bool:
+    return inspect.isasyncgenfunction(func) or is_generator_function(func)
+
+
+def field_names_of(kind: object) -> frozenset[str] | None:
+    """Return the fields of a state type; None when a state may have any."""
+    if dataclasses.is_dataclass(kind):
+        return frozenset(field.name for field in dataclasses.fields(kind))
+    if isinstance(kind, type) and attrs.has(kind):
+        return frozenset(field.name for field in attrs.fields(kind))
+    if isinstance(kind, type) and typing.is_typeddict(kind):
+        return frozenset(kind.__annotations__)
+    fields = getattr(kind, "model_fields", None)  # pydantic
+    return frozenset(fields) if isinstance(fields, dict) else None
 
 
 def _unknown_routes(context: ValidationContext) -> Iterator[Finding]:
@@ -313,19 +357,40 @@ def _warnings(context: ValidationContext) -> Iterator[str]:
         yield from map(str, misspelt)
     if context.start is None and len(context.roots) > 1 and not context.strict:
         yield f"Multiple root steps detected: {', '.join(sorted(context.roots))}."
-    kind = context.state_type
-    has_map = any(step.kind is NodeKind.MAP for step in context.steps.values())
-    if has_map and _is_mutable_dataclass(kind) and not context.is_isolated:
-        yield (
-            f"{getattr(kind, '__name__', kind)} is a mutable dataclass shared by map "
-            "workers that run at once; let each worker write to a place of its own."
+
+
+def _warn_about_lost_updates(context: ValidationContext) -> None:
+    """Warn, at the user's line, of workers that can undo each other's changes."""
+    if context.is_isolated:
+        return
+    for step in context.steps.values():
+        worker = context.steps.get(step.each or "")
+        if worker is None or step.max_concurrency == 1:
+            continue
+        state = next(
+            (n for n, s in worker.injection.items() if s is InjectionSource.STATE), None
         )
-
-
-def _is_mutable_dataclass(kind: object) -> bool:
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return False
-    return not getattr(kind, "__dataclass_params__").frozen  # noqa: B009 - untyped
+        if state is None:
+            continue
+        in_thread = worker.options.placement == "thread"
+        lost = find_lost_update(worker.func, state, in_thread=in_thread)
+        if lost is not None:
+            text = (
+                f"Worker '{worker.name}' of map '{step.name}' reads {lost.part}, lets "
+                "other workers go on, and then assigns it, so an update of another "
+                "worker can be lost. Let the map collect what workers return "
+                "(collect=), let each worker write to a place of its own, set "
+                "max_concurrency=1, or isolate the state (state_mode='isolated')."
+            )
+            scope = getattr(worker.func, "__globals__", {})
+            warnings.warn_explicit(
+                text,
+                LostUpdateWarning,
+                lost.filename,
+                lost.lineno,
+                module=getattr(worker.func, "__module__", None),
+                registry=scope.setdefault("__warningregistry__", {}),
+            )
 
 
 def _starts(context: ValidationContext) -> tuple[str, ...]:

@@ -55,6 +55,7 @@
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
+    │   └── LostUpdateWarning           map workers can undo each other's changes
     ├── IgnoredValueWarning             a step returned something nobody reads
     └── ChangedItemWarning              a map worker changed its item in vain
 
@@ -71,6 +72,7 @@ from .base import did_you_mean
 from .definition import (
     DefinitionError,
     DefinitionErrorGroup,
+    LostUpdateWarning,
     MissingExtraError,
     PipelineValidationWarning,
 )
@@ -153,6 +155,7 @@ __all__ = [
     "ForeignCancellation",
     "HookTimeoutError",
     "IgnoredValueWarning",
+    "LostUpdateWarning",
     "MalformedEventError",
     "MapSourceChanged",
     "MapSourceError",

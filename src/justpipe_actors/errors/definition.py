@@ -68,3 +68,7 @@ class MissingExtraError(Factual, ImportError):
 
 class PipelineValidationWarning(UserWarning):
     """A definition that is legal but probably not what was meant."""
+
+
+class LostUpdateWarning(PipelineValidationWarning):
+    """A map's workers can undo each other's changes of the state they share."""

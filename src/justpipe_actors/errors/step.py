@@ -7,16 +7,33 @@ from collections.abc import Sequence
 from .base import Factual, did_you_mean
 
 
+NAME_LIMIT = 80
+"""Characters of a wrong name that a message shows."""
+
+
 class UnknownStepError(Factual, ValueError):
     """A step, a handler or a switch named a step that is not there."""
 
     step: str
     known: Sequence[str]
+    source: str | None = None
+    is_route: bool = False
 
     def message(self) -> str:
-        return (
-            f"Step '{self.step}' does not exist.{did_you_mean(self.step, self.known)}"
-        )
+        name = self.step[:NAME_LIMIT]
+        if self.source is None:
+            text = f"Step '{name}' does not exist."
+        elif self.is_route:
+            text = (
+                f"Switch '{self.source}' leads to step '{name}', which does not exist."
+            )
+        else:
+            text = (
+                f"Step '{self.source}' returned '{name}'. A returned text names the "
+                "step to run next, and there is no such step. To keep a value, change "
+                "the state, yield it, or return it to a map with collect=."
+            )
+        return text + did_you_mean(name, self.known)
 
 
 class NoRouteError(Factual, ValueError):
