@@ -175,7 +175,7 @@ def _keep_result(invocation: Invocation, value: object) -> None:
     message = invocation.message
     mapping = invocation.run_state.maps.get(message.map_id or "")
     if mapping is not None:
-        mapping.results[message.index] = value
+        mapping.results[message.item_index] = value
 
 
 def release_map_slot(invocation: Invocation) -> None:
@@ -273,7 +273,6 @@ def _retry(invocation: Invocation) -> None:
             cause=invocation.ids.invocation,
             item=old.item,
             map_id=old.map_id,
-            index=old.index,
             scope=old.scope,
             attempt=invocation.ids.attempt + 1,
             owner=invocation.ids.owner,

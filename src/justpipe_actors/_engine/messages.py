@@ -37,8 +37,6 @@ class Start:
     """1, and one more for each ``Retry()``."""
     owner: str | None = None
     """Logical owner of a further attempt; else derived."""
-    index: int = 0
-    """The number of a map worker's item, from 0."""
     started_before: frozenset[str] = frozenset()
     """Steps that had started when a map worker's wave began; it is opened when needed."""
     id: int = 0
@@ -47,6 +45,11 @@ class Start:
     It is also the number of the invocation, so an invocation that is delivered again
     after a crash keeps its id.
     """
+
+    @property
+    def item_index(self) -> int:
+        """The place of a worker's item in its map, which is in its label."""
+        return int(self.scope[-1].rpartition("[")[2][:-1])
 
 
 @attrs.define(eq=False)

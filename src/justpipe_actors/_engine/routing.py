@@ -190,7 +190,6 @@ def start_map_worker(
         item,
         owner,
         scope,
-        index=mapping.item_count - 1,
         started_before=before,
     )
     send(run_state, None, message)

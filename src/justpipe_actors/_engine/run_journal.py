@@ -428,7 +428,7 @@ class RunJournal:
             if number in self.items:
                 value["v"] = self.items[number]
             else:
-                value["i"] = index_of(message)
+                value["i"] = message.item_index
         return value
 
     def _dump_diagnostics(self) -> JsonValue:
@@ -527,11 +527,6 @@ def number_of(invocation_id: str | None) -> int | None:
     if invocation_id is None:
         return None
     return int(invocation_id.rpartition(":")[2])
-
-
-def index_of(message: Start) -> int:
-    """Return the place of a worker's item in its map, which is in its label."""
-    return int(message.scope[-1].rpartition("[")[2][:-1])
 
 
 def dump_message(message: Start) -> dict[str, JsonValue]:
