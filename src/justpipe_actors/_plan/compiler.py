@@ -179,6 +179,14 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         warns_of_items=settings.is_isolated and settings.is_debug,
         edges_from={n: frozenset(targets) for n, targets in topology.edges.items()},
         loops=topology.loops,
+        state_type=_declared(registry.state_type),
+        context_type=_declared(registry.context_type),
+        item_types={
+            name: step.parameter_types[free]
+            for name, step in steps.items()
+            for free, source in step.injection.items()
+            if source is InjectionSource.UNKNOWN
+        },
     )
 
 
@@ -187,6 +195,11 @@ def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule:
     if settings.is_isolated or any(node.placement for node in nodes.values()):
         return root_rule(settings.state_type, settings.merge)
     return DEFAULT
+
+
+def _declared(kind: object) -> object:
+    """Return a declared type; a pipe without one has that of None."""
+    return Any if kind is type(None) else kind
 
 
 def _node(

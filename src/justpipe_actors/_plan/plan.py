@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -264,6 +264,12 @@ class Plan:
     """Whether a map worker that changes its item is warned of: its change is not merged."""
     loops: Mapping[str, int] = attrs.field(factory=dict, repr=False)
     """The number of the cycle a node is part of, for nodes that are in one."""
+    state_type: object = Any
+    """The state's declared type; ``Any`` when none is declared."""
+    context_type: object = Any
+    """The same for the context."""
+    item_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    """The declared type of the free parameter of each step that has one."""
 
     _reachable: dict[str, frozenset[str]] = attrs.field(
         factory=dict, init=False, repr=False

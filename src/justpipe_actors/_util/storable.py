@@ -24,10 +24,15 @@ class Storable:
 
     Args:
         types: classes that may stand where no annotation names them.
+        blanks: annotations whose values are not stored, and come back as None.
     """
 
-    def __init__(self, types: Iterable[type] = ()) -> None:
+    def __init__(
+        self, types: Iterable[type] = (), blanks: Iterable[object] = ()
+    ) -> None:
         self._known = KnownTypes(make_coder)
+        for one in blanks:
+            self._known.add_blank(one)
         for one in types:
             self._known.coder(one)
 

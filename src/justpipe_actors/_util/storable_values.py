@@ -137,6 +137,12 @@ class KnownTypes:
             found = self._coders[hint] = self._make(self, hint)
         return found
 
+    def add_blank(self, hint: object) -> None:
+        """Store nothing where this annotation stands."""
+        self._coders[hint] = Coder(
+            str(hint), lambda _value: None, lambda _plain: None, lambda _value: True
+        )
+
     def allow(self, cls: type, coder: Coder) -> None:
         """Let instances of a class stand where no annotation names it."""
         name = f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,69 @@
+"""The values of a supervisor's pipes as JSON: what the engine's journal port asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._plan.plan import Plan
+from .._util.storable import Storable
+from .._util.storable_values import Plain
+from ..meta import Meta
+
+
+class StorableValues:
+    """Turns states, contexts, items and other values into JSON values and back.
+
+    Every ``dump_`` method raises ``NotStorable`` with the path of what cannot be stored;
+    every ``load_`` method raises ``UnreadableDataError`` when the data do not fit.
+
+    Args:
+        types: classes of values that may be stored where no annotation names them.
+    """
+
+    def __init__(self, types: Iterable[type] = ()) -> None:
+        self._storable = Storable(types, blanks=(Meta,))
+
+    def dump_state(self, plan: Plan, state: object) -> Plain:
+        """Return a copy of a run's state as a JSON value, by the pipe's state type."""
+        return self.dump(state, plan.state_type, "state")
+
+    def load_state(self, plan: Plan, value: Plain) -> Any:
+        """Return the state that a JSON value stands for."""
+        return self.load(value, plan.state_type, "state")
+
+    def dump_context(self, plan: Plan, context: object) -> Plain:
+        """Return a context as a JSON value; an attribute typed ``Meta`` is left out."""
+        return self.dump(context, self._context_type(plan, context), "context")
+
+    def load_context(self, plan: Plan, value: Plain) -> Any:
+        """Return the context that a JSON value stands for; ``Meta`` is bound anew."""
+        return self.load(value, self._context_type(plan, value), "context")
+
+    def dump_item(self, plan: Plan, worker: str, item: object) -> Plain:
+        """Return a map item as a JSON value, by its worker's free parameter."""
+        return self.dump(item, plan.item_types.get(worker, Any), f"item of '{worker}'")
+
+    def load_item(self, plan: Plan, worker: str, value: Plain) -> Any:
+        """Return the item that a JSON value stands for."""
+        return self.load(value, plan.item_types.get(worker, Any), f"item of '{worker}'")
+
+    def dump_value(self, value: object, where: str) -> Plain:
+        """Return any other value as a JSON value; ``where`` begins its path in errors."""
+        return self.dump(value, Any, where)
+
+    def load_value(self, value: Plain) -> Any:
+        """Return what ``dump_value`` was given."""
+        return self.load(value, Any, "value")
+
+    def dump(self, value: object, hint: object, where: str) -> Plain:
+        """Return a value as a JSON value, by an annotation."""
+        return self._storable.codec(hint, where).encode(value)
+
+    def load(self, value: Plain, hint: object, where: str) -> Any:
+        """Return the value of an annotation that a JSON value stands for."""
+        return self._storable.codec(hint, where).decode(value)
+
+    def _context_type(self, plan: Plan, context: object) -> object:
+        # A run without a context is legal on a pipe that declares one.
+        return type(None) if context is None else plan.context_type
