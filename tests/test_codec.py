@@ -142,7 +142,7 @@ def test_every_kind_of_value_has_a_plain_form(value: object, expected: object) -
 
 
 def test_numbers_json_cannot_write_become_text() -> None:
-    """NaN, infinities and numbers too long to print survive as words.  Beats W6."""
+    """NaN, infinities and numbers too long to print survive as words."""
     values = [float("nan"), float("inf"), float("-inf"), 10**5000]
 
     assert json.loads(to_text(values)) == [

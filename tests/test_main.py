@@ -15,7 +15,7 @@ main()
 
 
 def test_a_missing_extra_is_one_sentence() -> None:
-    """W17: without click the command says what to install, and its status is 2."""
+    """Without click the command says what to install, and its status is 2."""
     code = WITHOUT.format(module="click")
 
     done = subprocess.run(

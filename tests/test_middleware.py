@@ -98,7 +98,7 @@ async def test_waits_grow_and_are_clamped(
 
 @pytest.mark.virtual_time
 async def test_waiting_does_not_hold_the_loop() -> None:
-    """W19: others go on while a synchronous function waits for its next call."""
+    """Others go on while a synchronous function waits for its next call."""
     log: list[str] = []
 
     async def other() -> None:
@@ -120,7 +120,7 @@ FOREVER = {"retry": tenacity.retry_always, "stop": tenacity.stop_after_attempt(4
     [3, FOREVER, {"retry": tenacity.retry_if_exception_type(PipelineCancelled)}],
 )
 async def test_a_cancelled_pipeline_is_not_tried_again(retries: Any) -> None:
-    """W19: PipelineCancelled goes out at once, whatever the options say."""
+    """PipelineCancelled goes out at once, whatever the options say."""
     flaky = Flaky(9, PipelineCancelled("enough"))
 
     with pytest.raises(PipelineCancelled, match="enough"):
@@ -130,7 +130,7 @@ async def test_a_cancelled_pipeline_is_not_tried_again(retries: Any) -> None:
 
 
 async def test_a_cancellation_is_not_tried_again() -> None:
-    """W19: a step that is cancelled ends, even under "retry whatever happens"."""
+    """A step that is cancelled ends, even under "retry whatever happens"."""
     calls: list[str] = []
 
     async def sleep() -> None:
@@ -151,7 +151,7 @@ class Abort(BaseException):
 
 
 async def test_what_is_no_exception_is_not_tried_again() -> None:
-    """W19: only exceptions are tried again, whatever the predicate says."""
+    """Only exceptions are tried again, whatever the predicate says."""
     flaky = Flaky(9, Abort())
 
     with pytest.raises(Abort):
@@ -187,7 +187,7 @@ def test_bad_options_are_refused_when_wrapping() -> None:
 
 
 async def test_every_call_is_counted() -> None:
-    """W19: how often a function was called is noted, anew for each invocation."""
+    """How often a function was called is noted, anew for each invocation."""
     options = {"stop": tenacity.stop_after_attempt(5)}
     tries = StepNotes()
     current_step_notes.set(tries)
@@ -200,7 +200,7 @@ async def test_every_call_is_counted() -> None:
 
 @pytest.mark.virtual_time
 async def test_an_event_tells_how_many_calls_it_took() -> None:
-    """W19: STEP_END notes the tries when there was more than one; the attempt stays 1."""
+    """STEP_END notes the tries when there was more than one; the attempt stays 1."""
     flaky = Flaky(2)
     pipe = Pipe[Any, Any]()
 

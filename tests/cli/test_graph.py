@@ -31,7 +31,7 @@ def test_mermaid_goes_to_standard_output(capsys: Captured) -> None:
 def test_the_name_says_the_format(
     name: str, beginning: str, tmp_path: Path, capsys: Captured
 ) -> None:
-    """A file is drawn as its name says, and standard output stays empty (W40)."""
+    """A file is drawn as its name says, and standard output stays empty."""
     path = tmp_path / name
 
     assert main(["graph", TARGET, "-o", str(path)]) == 0
@@ -51,7 +51,7 @@ def test_the_description_is_json(capsys: Captured) -> None:
 
 
 def test_an_unwritable_file_is_a_sentence(tmp_path: Path, capsys: Captured) -> None:
-    """W17: a file that cannot be written gives status 1 and one line."""
+    """A file that cannot be written gives status 1 and one line."""
     assert main(["graph", TARGET, "-o", str(tmp_path / "no" / "it.svg")]) == 1
 
     err = capsys.readouterr().err

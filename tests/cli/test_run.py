@@ -75,7 +75,7 @@ def test_events_are_lines_of_json(backend: str, capsys: Captured) -> None:
 
 
 def test_the_state_is_left_out_unless_wanted(capsys: Captured) -> None:
-    """W20: a state that grows with the run is not written again with every step."""
+    """A state that grows with the run is not written again with every step."""
     arguments = ["run", target("counting"), "--state", '{"words": ["ada"]}', "--json"]
 
     main(arguments)
@@ -169,7 +169,7 @@ def test_a_run_is_stored_elsewhere(
 def test_what_cannot_be_stored_is_told(
     store: Store, command: Command, tmp_path: Path
 ) -> None:
-    """W3: a store that cannot be opened costs a warning, and the run goes on."""
+    """A store that cannot be opened costs a warning, and the run goes on."""
     (tmp_path / "file").write_text("")
 
     status, out, err = command(
@@ -257,7 +257,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_input_is_a_sentence(case: str, capsys: Captured) -> None:
-    """W17: wrong input has status 2 and a sentence on standard error, no traceback."""
+    """Wrong input has status 2 and a sentence on standard error, no traceback."""
     arguments, expected = WRONG[case]
 
     status = main(["run", *arguments])

@@ -29,7 +29,7 @@ WORDS = runnable.Words(["ada", "grace"])
 
 
 def test_nothing_is_stored(store: Store, command: Command) -> None:
-    """Without a store every list is empty, status 0, and no directory is made (W22)."""
+    """Without a store every list is empty, status 0, and no directory is made."""
     assert command("list") == (0, "No runs found\n", "")
     assert command("list", "--json") == (0, "[]\n", "")
     assert command("pipelines") == (0, "No pipelines found\n", "")
@@ -39,7 +39,7 @@ def test_nothing_is_stored(store: Store, command: Command) -> None:
 
 
 def test_list_shows_the_newest_first(store: Store, command: Command) -> None:
-    """Runs of all pipelines are listed, the newest first, with zone and sign (W38)."""
+    """Runs of all pipelines are listed, the newest first, with zone and sign."""
     first, second = store.pipeline("aa", "[red]one"), store.pipeline("bb", "two")
     store.run(first, "old", hours=3)
     store.run(second, "younger", hours=2, status="failed")
@@ -54,7 +54,7 @@ def test_list_shows_the_newest_first(store: Store, command: Command) -> None:
         "younger",
         "old",
     ]
-    assert "[red]one" in lines[1], "W40: a name is no markup"
+    assert "[red]one" in lines[1], "a name is no markup"
     assert "■ cancelled" in lines[1]
     assert "✗ failed" in lines[2]
     assert lines[1].rstrip().endswith("1.0s")
@@ -82,7 +82,7 @@ def test_list_can_be_narrowed(store: Store, command: Command) -> None:
 
 
 def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
-    """W1: runs that have not ended are listed, shown and counted; dead ones as abandoned."""
+    """Runs that have not ended are listed, shown and counted; dead ones as abandoned."""
     one = store.pipeline("aa", "one")
     store.run(one, "dead", status="running")
 
@@ -96,7 +96,7 @@ def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
 
 
 def test_a_suspended_run_is_not_a_success(store: Store, command: Command) -> None:
-    """W13: a run that waits for something outside is called suspended, and found so."""
+    """A run that waits for something outside is called suspended, and found so."""
     store.run(
         store.pipeline("aa", "one"), "waits", is_suspended=True, reason="an answer"
     )
@@ -107,7 +107,7 @@ def test_a_suspended_run_is_not_a_success(store: Store, command: Command) -> Non
 
 
 def test_unknown_events_hide_no_others(store: Store, command: Command) -> None:
-    """W5: an event of a later version is counted, and the rest is shown."""
+    """An event of a later version is counted, and the rest is shown."""
     one = store.pipeline("aa", "one")
     store.run(one, "run")
     events = [
@@ -127,7 +127,7 @@ def test_unknown_events_hide_no_others(store: Store, command: Command) -> None:
 
 
 def test_one_broken_store_hides_no_other(store: Store, command: Command) -> None:
-    """W5: a corrupt database and a description that is no object cost themselves only."""
+    """A corrupt database and a description that is no object cost themselves only."""
     store.run(store.pipeline("aa", "one"), "fine")
     (store.root / "bb").mkdir()
     (store.root / "bb" / "runs.db").write_bytes(b"this is no database, " * 100)
@@ -200,7 +200,7 @@ def test_nobody_reads_the_list(store: Store) -> None:
 def test_a_store_that_breaks_is_a_sentence(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """W17: a store that fails while it is read gives one line, status 1."""
+    """A store that fails while it is read gives one line, status 1."""
 
     def broken(*_: object, **__: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
@@ -258,7 +258,7 @@ def test_show_tells_metadata(store: Store, command: Command) -> None:
 
 @pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
 def test_no_such_run(name: str, store: Store, command: Command) -> None:
-    """W17: a run that is not there is a sentence on standard error, status 1."""
+    """A run that is not there is a sentence on standard error, status 1."""
     store.run(store.pipeline("aa", "one"), "abc1")
 
     for run_id in ("zzz", "", "%", "last~7"):
@@ -269,7 +269,7 @@ def test_no_such_run(name: str, store: Store, command: Command) -> None:
 
 @pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
 def test_an_ambiguous_run(name: str, store: Store, command: Command) -> None:
-    """W17: a beginning that several ids share is refused with their names, status 2."""
+    """A beginning that several ids share is refused with their names, status 2."""
     one = store.pipeline("aa", "one")
     store.run(one, "abc1")
     store.run(one, "abc2")
@@ -297,7 +297,7 @@ def test_an_ambiguous_run(name: str, store: Store, command: Command) -> None:
 def test_timelines_can_be_piped(
     form: str, beginning: str, store: Store, command: Command
 ) -> None:
-    """W40: every format goes to standard output with ``--output -``, and nothing else."""
+    """Every format goes to standard output with ``--output -``, and nothing else."""
     store.record(runnable.counting, WORDS, "aa")
 
     status, out, err = command("timeline", "last", "-f", form, "-o", "-")
@@ -307,7 +307,7 @@ def test_timelines_can_be_piped(
 
 
 def test_a_timeline_has_every_worker(store: Store, command: Command) -> None:
-    """W9: two workers of a map are two lines."""
+    """Two workers of a map are two lines."""
     store.record(runnable.counting, WORDS, "aa")
 
     out = command("timeline", "last")[1]
@@ -382,7 +382,7 @@ def ids(command: Command) -> list[str]:
 
 
 def test_a_dry_run_deletes_nothing(store: Store, command: Command) -> None:
-    """A dry run shows what would go, per pipeline, and keeps it (W18)."""
+    """A dry run shows what would go, per pipeline, and keeps it."""
     twelve(store)
 
     status, out, _ = command("cleanup", "--dry-run")
@@ -446,7 +446,7 @@ def test_only_y_deletes(
 def test_senseless_rules_are_refused(
     options: tuple[str, ...], store: Store, command: Command
 ) -> None:
-    """W18: a negative number, a running run, JSON with nobody to ask: status 2."""
+    """A negative number, a running run, JSON with nobody to ask: status 2."""
     twelve(store)
 
     status, out, _ = command("cleanup", *options)
@@ -469,7 +469,7 @@ def test_cleanup_for_programs(store: Store, command: Command) -> None:
 def test_a_locked_store_is_a_sentence(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """W17: runs that cannot be deleted are named with the reason, status 1."""
+    """Runs that cannot be deleted are named with the reason, status 1."""
     monkeypatch.setattr("justpipe_actors.storage.sqlite.connection.LOCK_TIMEOUT", 0.01)
     twelve(store)
     other = sqlite3.connect(store.root / "aa" / "runs.db", isolation_level=None)

@@ -30,7 +30,7 @@ def read_until(process: subprocess.Popen[str], kind: str) -> None:
 
 
 def test_a_run_is_watched_to_its_end(backend: str, tmp_path: Path) -> None:
-    """W1: a run is seen while it runs, from its beginning to its end."""
+    """A run is seen while it runs, from its beginning to its end."""
     storage = ("--storage", str(tmp_path))
     with started(
         program("run", target("waiting"), *storage, "--backend", backend)
@@ -64,7 +64,7 @@ def test_ctrl_c_stops_watching_only(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_is_noticed(tmp_path: Path) -> None:
-    """W1: when the process of a run is killed, whoever watches hears that it is gone."""
+    """When the process of a run is killed, whoever watches hears that it is gone."""
     storage = ("--storage", str(tmp_path))
     with started(program("run", target("waiting"), *storage)) as run:
         read_until(run, "token")

@@ -83,7 +83,7 @@ def plain(text: str) -> str:
 
 
 def test_rows_and_tokens(backend: str) -> None:
-    """Tokens stand above the rows, every step has one, and names are no markup (W40)."""
+    """Tokens stand above the rows, every step has one, and names are no markup."""
     terminal = Terminal("counting", backend)
 
     status = terminal.read_all()

@@ -46,7 +46,7 @@ def test_a_decorator_returns_the_function_itself() -> None:
 
 
 def test_a_bare_step_with_options_registers() -> None:
-    """W36: ``pipe.step(f, timeout=1)`` registers at once, options included."""
+    """``pipe.step(f, timeout=1)`` registers at once, options included."""
     pipe = AnyPipe()
     pipe.step(work, timeout=1, to="b", retries=2)
 
@@ -57,7 +57,7 @@ def test_a_bare_step_with_options_registers() -> None:
 
 @pytest.mark.parametrize("kind", ["map", "switch", "sub"])
 def test_a_composite_decorator_needs_its_parentheses(kind: str) -> None:
-    """W36: ``@pipe.map`` without arguments is refused and not silently ignored."""
+    """``@pipe.map`` without arguments is refused and not silently ignored."""
     pipe = AnyPipe()
 
     with pytest.raises(DefinitionError, match=rf"@pipe\.{kind}\(\.\.\.\)"):
@@ -102,7 +102,7 @@ REFUSED: dict[str, Callable[[AnyPipe], object]] = {
 def test_a_refused_decoration_leaves_nothing(
     define: Callable[[AnyPipe], object],
 ) -> None:
-    """W38: whatever is wrong, it is a DefinitionError and no half of it is registered."""
+    """Whatever is wrong, it is a DefinitionError and no half of it is registered."""
     pipe = AnyPipe()
 
     with pytest.raises(DefinitionError):
@@ -114,7 +114,7 @@ def test_a_refused_decoration_leaves_nothing(
 
 
 def test_a_nameless_callable_can_be_a_duplicate() -> None:
-    """W38: two objects of one class collide by name with a DefinitionError."""
+    """Two objects of one class collide by name with a DefinitionError."""
     pipe = AnyPipe()
     pipe.step()(AsyncObject())
 
@@ -123,7 +123,7 @@ def test_a_nameless_callable_can_be_a_duplicate() -> None:
 
 
 def test_topology_is_a_copy() -> None:
-    """W38: changing what ``topology`` returned changes no edge."""
+    """Changing what ``topology`` returned changes no edge."""
     pipe = AnyPipe()
     pipe.step(work, to=["b", "b"])
 
@@ -133,7 +133,7 @@ def test_topology_is_a_copy() -> None:
 
 
 def test_routes_are_copied_and_their_functions_named() -> None:
-    """W38: a switch keeps its own routes, by name, and ``Stop`` as it is."""
+    """A switch keeps its own routes, by name, and ``Stop`` as it is."""
     pipe = AnyPipe()
     routes: dict[Any, Any] = {1: work, 2: Stop}
     pipe.switch("s", to=routes, default=work_async)(lambda: 1)

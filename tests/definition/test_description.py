@@ -36,7 +36,7 @@ def full() -> tuple[Pipe[Any, Any], Pipe[Any, Any]]:
 
 
 def test_a_description_is_json_and_complete() -> None:
-    """Nodes tell only what was set, and W27: a worker or a route is no root."""
+    """Nodes tell only what was set, and a worker or a route is no root."""
     pipe, child = full()
 
     described = json.loads(json.dumps(pipe.describe()))

@@ -63,7 +63,7 @@ def test_no_successors_are_no_edges(nothing: object) -> None:
     ],
 )
 def test_a_bad_successor_is_a_definition_error(to: Any, reason: str) -> None:
-    """W38: whatever is wrong with ``to``, it is a DefinitionError that names the step."""
+    """Whatever is wrong with ``to``, it is a DefinitionError that names the step."""
     with pytest.raises(DefinitionError, match=reason) as caught:
         target_names(to, "a")
     assert caught.value.step_name == "a"
@@ -77,6 +77,6 @@ def test_without_a_name_the_function_gives_it(name: str | None) -> None:
 
 @pytest.mark.parametrize(("name", "func"), [(5, fetch), ("a", 5), (None, 5)])
 def test_a_label_needs_a_string_and_a_function(name: object, func: object) -> None:
-    """W38: a name that is no string, or a step that is no function, is a DefinitionError."""
+    """A name that is no string, or a step that is no function, is a DefinitionError."""
     with pytest.raises(DefinitionError):
         step_name_of(name, func)

@@ -76,7 +76,7 @@ def test_a_name_can_be_taken_once() -> None:
 
 
 def test_the_steps_are_a_view() -> None:
-    """W38: nobody can change the definition through ``registry.steps``."""
+    """Nobody can change the definition through ``registry.steps``."""
     registry = empty()
 
     with pytest.raises(TypeError):
@@ -84,7 +84,7 @@ def test_the_steps_are_a_view() -> None:
 
 
 def test_injection_metadata_is_a_copy() -> None:
-    """W38: editing what was asked for changes no step."""
+    """Editing what was asked for changes no step."""
     registry = empty()
     registry.add_step(step())
 
@@ -105,7 +105,7 @@ REFUSED: dict[str, Callable[[Registry], None]] = {
 
 @pytest.mark.parametrize("mutate", REFUSED.values(), ids=REFUSED)
 def test_a_refused_part_leaves_no_trace(mutate: Callable[[Registry], None]) -> None:
-    """W38: a hook or a part that is refused is a DefinitionError and is not registered."""
+    """A hook or a part that is refused is a DefinitionError and is not registered."""
     registry = empty()
 
     with pytest.raises(DefinitionError):

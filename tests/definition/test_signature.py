@@ -94,7 +94,7 @@ def test_a_type_is_stronger_than_a_name() -> None:
 
 
 def test_a_name_decides_where_both_types_fit() -> None:
-    """W37: with two equal types, ``ctx`` is the context and everything else the state."""
+    """With two equal types, ``ctx`` is the context and everything else the state."""
 
     def func(ctx: dict, other: dict, s: dict) -> None:  # type: ignore[type-arg]
         """Ask for three dicts."""
@@ -103,7 +103,7 @@ def test_a_name_decides_where_both_types_fit() -> None:
 
 
 def test_a_bad_forward_reference_costs_only_its_own_parameter() -> None:
-    """W37: one annotation that cannot be resolved leaves the other types at work."""
+    """One annotation that cannot be resolved leaves the other types at work."""
 
     def func(one: Nowhere, two: State) -> None:  # type: ignore[name-defined]  # noqa: F821
         """Mention a class that does not exist."""
@@ -207,6 +207,6 @@ def test_one_unknown_parameter_may_be_allowed() -> None:
 
 
 def test_a_function_without_signature_is_refused() -> None:
-    """W38: a callable that Python cannot describe is a DefinitionError."""
+    """A callable that Python cannot describe is a DefinitionError."""
     with pytest.raises(DefinitionError, match="cannot read the signature"):
         sources(dict)

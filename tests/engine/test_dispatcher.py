@@ -111,7 +111,7 @@ async def test_receivers_to_spare_go_home() -> None:
 
 
 async def test_a_stalled_run_gives_its_slot_to_others() -> None:
-    """D8: with one slot, a run whose consumer is behind holds up nobody but itself."""
+    """With one slot, a run whose consumer is behind holds up nobody but itself."""
     pipe: Pipe[Any, Any] = Pipe(list)
 
     @pipe.step(concurrency=1)

@@ -1,4 +1,4 @@
-"""``BarrierDebugger``: which join hangs, for whom; rows W14 and W16."""
+"""``BarrierDebugger``: which join hangs, for whom."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ async def test_a_hang_names_who_is_awaited() -> None:
     assert debug.warned_barriers == {"j"}
 
 
-async def test_w16_a_finished_parent_is_not_awaited() -> None:
-    """W16: who has ended counts as done, and is not called never started."""
+async def test_a_finished_parent_is_not_awaited() -> None:
+    """Who has ended counts as done, and is not called never started."""
     debug, records = debugger(now=9.0)
     await tell(
         debug,
@@ -101,8 +101,8 @@ async def test_w16_a_finished_parent_is_not_awaited() -> None:
     assert (records[0].completed_count, records[0].expected_count) == (1, 2)
 
 
-async def test_w16_the_join_itself_is_no_hang() -> None:
-    """W16: a join that starts before its release is heard is slow, and does not hang."""
+async def test_the_join_itself_is_no_hang() -> None:
+    """A join that starts before its release is heard is slow, and does not hang."""
     debug, records = debugger()
     await tell(debug, (WAIT, "j", 0, BOTH), (START, "j", 8, None))
     await tell(debug, (RELEASE, "j", 8, None))
@@ -147,8 +147,8 @@ async def test_a_failed_run_says_what_waited() -> None:
     assert records[0].message.endswith("when the run failed, for w1, w2.")
 
 
-async def test_w14_runs_do_not_mix() -> None:
-    """W14: a join of one run is not released by another run's."""
+async def test_runs_do_not_mix() -> None:
+    """A join of one run is not released by another run's."""
     debug, records = debugger()
     other = ObserverMeta("P", "other")
     await debug.on_pipeline_start(None, None, META)
@@ -165,8 +165,8 @@ async def test_w14_runs_do_not_mix() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_w16_a_hang_without_further_events_is_reported() -> None:
-    """W16: the debugger wakes up by itself when a join is late, while nobody speaks."""
+async def test_a_hang_without_further_events_is_reported() -> None:
+    """The debugger wakes up by itself when a join is late, while nobody speaks."""
     records: list[tuple[float, BarrierDebugRecord]] = []
     began = anyio.current_time()
     debug = BarrierDebugger(
@@ -185,8 +185,8 @@ async def test_w16_a_hang_without_further_events_is_reported() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("limit", [None, 300.0])
-async def test_w16_no_wolf_is_cried(limit: float | None) -> None:
-    """W16: joins that open in time make no record, with and without a timeout."""
+async def test_no_wolf_is_cried(limit: float | None) -> None:
+    """Joins that open in time make no record, with and without a timeout."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(30, sink=records.append)
     async with diamond(debug, 1, 20, 29, timeout=limit).run({}) as run:

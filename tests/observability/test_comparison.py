@@ -1,4 +1,4 @@
-"""Two stored runs side by side; row W9."""
+"""Two stored runs side by side."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_equal_runs_differ_in_nothing() -> None:
     assert text.endswith("Events:   +0")
 
 
-def test_w9_workers_are_measured_each_on_its_own() -> None:
-    """W9: three workers side by side count three times, by their invocation ids."""
+def test_workers_are_measured_each_on_its_own() -> None:
+    """Three workers side by side count three times, by their invocation ids."""
 
     def three(seconds: float) -> list[StoredEvent]:
         starts = [stored(START, "w", n, invocation_id=f"r:{n}") for n in range(3)]

@@ -1,4 +1,4 @@
-"""What changed between two values, all the way down; row W36."""
+"""What changed between two values, all the way down."""
 
 from __future__ import annotations
 
@@ -107,15 +107,15 @@ def told(before: object, after: object) -> list[str]:
         (User, User, []),
     ],
 )
-def test_w36_differences_are_found_where_they_are(
+def test_differences_are_found_where_they_are(
     before: object, after: object, words: list[str]
 ) -> None:
-    """W36: a change inside a value is told with its path, whatever the value is."""
+    """A change inside a value is told with its path, whatever the value is."""
     assert told(before, after) == words
 
 
-def test_w36_hostile_objects_are_survived() -> None:
-    """W36: an object that raises at everything is changed, and breaks no comparison."""
+def test_hostile_objects_are_survived() -> None:
+    """An object that raises at everything is changed, and breaks no comparison."""
     assert told({"a": Hostile(), "b": 1}, {"a": Hostile(), "b": 2}) == ["~a", "~b"]
     assert parts_of(Hostile()) is None
     assert not is_same(Hostile(), Hostile())

@@ -1,4 +1,4 @@
-"""``EventLogger``: what it logs, of which run, in which words; rows W11 and W12."""
+"""``EventLogger``: what it logs, of which run, in which words."""
 
 from __future__ import annotations
 
@@ -88,10 +88,8 @@ async def test_a_line_has_clock_type_stage_and_payload() -> None:
         ("loud", set(EventType) - {EventType.TOKEN, EventType.MAP_WORKER}),
     ],
 )
-async def test_w11_a_level_chooses_the_events(
-    level: str, types: set[EventType]
-) -> None:
-    """W11: each level logs its events, and TIMEOUT and CANCELLED from WARNING on."""
+async def test_a_level_chooses_the_events(level: str, types: set[EventType]) -> None:
+    """Each level logs its events, and TIMEOUT and CANCELLED from WARNING on."""
     log, records = logger(level)
     await tell(log, *(Event(kind, "s") for kind in EventType))
 
@@ -112,10 +110,10 @@ async def test_w11_a_level_chooses_the_events(
         ),
     ],
 )
-async def test_w11_the_last_line_says_how_it_ended(
+async def test_the_last_line_says_how_it_ended(
     status: str, sentence: str, is_loud: bool
 ) -> None:
-    """W11: only a run that succeeded is called completed."""
+    """Only a run that succeeded is called completed."""
     error = "why" if "C" in status[:2] else None
     end = PipelineEndData(PipelineTerminalStatus[status], 1.25, error)
     for level in ("INFO", "WARNING"):
@@ -130,8 +128,8 @@ async def test_w11_the_last_line_says_how_it_ended(
         assert all(r.timestamp == 8.25 for r in said)
 
 
-async def test_w11_a_suspended_run_is_not_completed() -> None:
-    """W11: the last line of a suspended run says so, although its status is SUCCESS."""
+async def test_a_suspended_run_is_not_completed() -> None:
+    """The last line of a suspended run says so, although its status is SUCCESS."""
     log, records = logger("INFO")
     async with single(lambda: Suspend("approval"), log).run({}) as run:
         await run.wait()
@@ -142,8 +140,8 @@ async def test_w11_a_suspended_run_is_not_completed() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_w11_a_timeout_is_told_at_warning() -> None:
-    """W11: a run that timed out leaves its event and its ending in a quiet log."""
+async def test_a_timeout_is_told_at_warning() -> None:
+    """A run that timed out leaves its event and its ending in a quiet log."""
 
     async def slow(state: Any) -> None:
         await anyio.sleep(60)
@@ -159,8 +157,8 @@ async def test_w11_a_timeout_is_told_at_warning() -> None:
     assert "timed out after 3.00s" in records[-1].message
 
 
-async def test_w12_an_error_is_told_once_in_a_quiet_log() -> None:
-    """W12: at ERROR a failed step makes one line; at INFO the run ends with another."""
+async def test_an_error_is_told_once_in_a_quiet_log() -> None:
+    """At ERROR a failed step makes one line; at INFO the run ends with another."""
 
     def fail(state: Any) -> None:
         raise ValueError("boom")
@@ -176,16 +174,16 @@ async def test_w12_an_error_is_told_once_in_a_quiet_log() -> None:
             assert told[-1].message.endswith("Pipeline failed: boom")
 
 
-async def test_w12_a_failure_without_a_step_is_told_at_error() -> None:
-    """W12: what no STEP_ERROR has said is said by the last line."""
+async def test_a_failure_without_a_step_is_told_at_error() -> None:
+    """What no STEP_ERROR has said is said by the last line."""
     log, records = logger("ERROR")
     await log.on_pipeline_error(None, None, ONE, RuntimeError("boom"))
 
     assert [record.text for record in records] == ["STEP_ERROR Pipeline failed: boom"]
 
 
-async def test_w12_every_run_has_a_clock_of_its_own() -> None:
-    """W12: the second run an hour later begins at zero, and lines name their run."""
+async def test_every_run_has_a_clock_of_its_own() -> None:
+    """The second run an hour later begins at zero, and lines name their run."""
     log, records = logger()
     for meta, began in ((ONE, 0.0), (TWO, 3600.0)):
         await log.on_pipeline_start(None, None, meta)
@@ -203,8 +201,8 @@ async def test_w12_every_run_has_a_clock_of_its_own() -> None:
     assert [record.run_id for record in records[2:]] == [ONE.run_id, TWO.run_id]
 
 
-async def test_w12_payloads_are_shortened_and_not_dropped() -> None:
-    """W12: token objects, long errors and the final status all leave a trace."""
+async def test_payloads_are_shortened_and_not_dropped() -> None:
+    """Token objects, long errors and the final status all leave a trace."""
     log, records = logger()
     end = PipelineEndData(
         PipelineTerminalStatus.FAILED, 0.012, "boom", failed_step="fetch"
@@ -222,8 +220,8 @@ async def test_w12_payloads_are_shortened_and_not_dropped() -> None:
     assert finish == "failed in 12ms at fetch: boom"
 
 
-async def test_w12_hostile_payloads_are_survived() -> None:
-    """W12: a payload that cannot be shown costs its text and nothing else."""
+async def test_hostile_payloads_are_survived() -> None:
+    """A payload that cannot be shown costs its text and nothing else."""
 
     class Hostile:
         def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which start belongs to which end; rows W9, W10 and W31."""
+"""Which start belongs to which end."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def events_of(pipe: Pipe[Any, Any], **options: Any) -> list[Event]:
         return [event async for event in run]
 
 
-def test_w10_old_events_are_paired_first_in_first_out() -> None:
-    """W10: starts at 0 and 10 with ends at 20 and 30 are two spans of 20 seconds."""
+def test_old_events_are_paired_first_in_first_out() -> None:
+    """Starts at 0 and 10 with ends at 20 and 30 are two spans of 20 seconds."""
     spans = spans_of(
         [event(START, 0), event(START, 10), event(END, 20), event(END, 30)]
     )
@@ -35,8 +35,8 @@ def test_w10_old_events_are_paired_first_in_first_out() -> None:
     assert [span.seconds for span in spans] == [20, 20]
 
 
-def test_w9_events_are_paired_by_invocation() -> None:
-    """W9: crossing invocations of one step keep their own ends."""
+def test_events_are_paired_by_invocation() -> None:
+    """Crossing invocations of one step keep their own ends."""
     spans = spans_of(
         [
             event(START, 0, invocation_id="r:1"),
@@ -49,8 +49,8 @@ def test_w9_events_are_paired_by_invocation() -> None:
     assert [(s.invocation_id, s.seconds) for s in spans] == [("r:1", 9), ("r:2", 4)]
 
 
-async def test_w9_every_map_worker_has_a_span() -> None:
-    """W9: three concurrent workers are three spans, named after their items."""
+async def test_every_map_worker_has_a_span() -> None:
+    """Three concurrent workers are three spans, named after their items."""
     pipe: Pipe[Any, Any] = Pipe(None)
 
     async def work(item: Any) -> None:
@@ -76,8 +76,8 @@ async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
     assert (first.end, second.end) == (second.start, third.start)
 
 
-async def test_w31_failed_and_unfinished_spans_are_marked() -> None:
-    """W31: a failure is no success, and what a timeout cuts off is unfinished."""
+async def test_failed_and_unfinished_spans_are_marked() -> None:
+    """A failure is no success, and what a timeout cuts off is unfinished."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
 
     def fail(state: Any) -> None:

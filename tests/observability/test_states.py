@@ -1,4 +1,4 @@
-"""``StateDiffTracker``: what each step did to the state; rows W14 and W36."""
+"""``StateDiffTracker``: what each step did to the state."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ async def test_a_step_is_seen_as_it_left_the_state() -> None:
     assert len(tracker.for_run(run.run_id).invocations) == 3
 
 
-async def test_w36_a_failed_run_has_an_end() -> None:
-    """W36: the state a failed run left behind is kept too."""
+async def test_a_failed_run_has_an_end() -> None:
+    """The state a failed run left behind is kept too."""
     tracker = StateDiffTracker()
 
     def fail(state: Any) -> None:
@@ -103,8 +103,8 @@ async def test_w36_a_failed_run_has_an_end() -> None:
     assert tracker.step_order == []
 
 
-async def test_w36_every_invocation_has_a_snapshot() -> None:
-    """W36: laps and map workers are kept apart, by visit, by item and by id."""
+async def test_every_invocation_has_a_snapshot() -> None:
+    """Laps and map workers are kept apart, by visit, by item and by id."""
     tracker = StateDiffTracker()
     pipe: Pipe[Any, Any] = Pipe(None)
 
@@ -187,15 +187,15 @@ async def test_values_are_shown_by_kind_and_size(value: Any, text: str) -> None:
     assert f"  + v: {text}" in tracker.diff("__start__", "a").splitlines()
 
 
-async def test_w36_values_of_one_kind_are_told_apart() -> None:
-    """W36: two values that look alike by kind and size are written out."""
+async def test_values_of_one_kind_are_told_apart() -> None:
+    """Two values that look alike by kind and size are written out."""
     tracker = await tracked({"at": range(3)}, {"at": range(4)})
 
     assert "  ~ at: range(0, 3) → range(0, 4)" in tracker.diff("__start__", "a")
 
 
-async def test_w36_keys_of_any_type_are_compared() -> None:
-    """W36: keys that cannot be sorted together stop nothing."""
+async def test_keys_of_any_type_are_compared() -> None:
+    """Keys that cannot be sorted together stop nothing."""
     tracker = await tracked({1: "x", "a": 1, None: 2}, {1: "y", "a": 1, (1, 2): 3})
     text = tracker.diff("__start__", "a")
 
@@ -241,8 +241,8 @@ async def test_a_state_that_cannot_be_copied_is_skipped() -> None:
     assert tracker.step_order == ["a"]
 
 
-async def test_w36_snapshots_become_json() -> None:
-    """W36: states are exported as plain data, and of an object also what it is."""
+async def test_snapshots_become_json() -> None:
+    """States are exported as plain data, and of an object also what it is."""
     tracker = await tracked(Order(1.5, ["x"]), Plain(), {"n": float("nan")})
     exported = json.loads(tracker.export_json())
 
@@ -276,8 +276,8 @@ async def test_a_childs_steps_have_the_childs_state() -> None:
     assert tracker.get_snapshot("s") == {"of": "parent"}
 
 
-async def test_w14_runs_have_a_history_each() -> None:
-    """W14: concurrent runs neither mix nor erase each other, and few are kept."""
+async def test_runs_have_a_history_each() -> None:
+    """Concurrent runs neither mix nor erase each other, and few are kept."""
     tracker = StateDiffTracker(keep=2)
 
     async def rest(state: Any) -> None:

@@ -1,4 +1,4 @@
-"""``TimelineVisualizer``: four drawings of one run; rows W9, W14, W31 and W37."""
+"""``TimelineVisualizer``: four drawings of one run."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ def test_ascii_fits_the_width() -> None:
 
 
 @pytest.mark.parametrize("width", [-5, 0, 40, 45, 54, 10**9])
-def test_w31_widths_are_clamped(width: int) -> None:
-    """W31: any width draws a timeline, with an axis below it."""
+def test_widths_are_clamped(width: int) -> None:
+    """Any width draws a timeline, with an axis below it."""
     lines = replayed(*THREE, width=width).render_ascii().splitlines()
 
     assert 60 <= len(lines[1]) <= 500
     assert lines[-2].split() == ["0", "4.0s"]
 
 
-def test_w31_the_window_holds_its_spans() -> None:
-    """W31: a pipeline end that is too early does not squeeze the bars."""
+def test_the_window_holds_its_spans() -> None:
+    """A pipeline end that is too early does not squeeze the bars."""
     visualizer = replayed(*THREE)
     visualizer.pipeline_end = 100.5
 
@@ -105,8 +105,8 @@ def test_html_is_one_page_without_scripts() -> None:
     assert re.findall(r"https?://", page) == []
 
 
-def test_w37_mermaid_counts_milliseconds() -> None:
-    """W37: a Gantt chart's times are milliseconds and are declared as such."""
+def test_mermaid_counts_milliseconds() -> None:
+    """A Gantt chart's times are milliseconds and are declared as such."""
     chart = replayed(
         *THREE, (START, "a:b;c #1", 3), (START, "retry", 3.2), width=80
     ).render_mermaid()
@@ -125,8 +125,8 @@ def test_w37_mermaid_counts_milliseconds() -> None:
     ]
 
 
-async def test_w37_mermaid_has_a_section_per_kind() -> None:
-    """W37: steps and maps stand in sections of their own."""
+async def test_mermaid_has_a_section_per_kind() -> None:
+    """Steps and maps stand in sections of their own."""
     visualizer = TimelineVisualizer()
     pipe: Pipe[Any, Any] = Pipe(None)
     pipe.map("m", each="w")(lambda state: [1, 2])
@@ -180,8 +180,8 @@ async def test_events_without_spans_are_drawn_too() -> None:
     assert (visualizer.pipeline_start, visualizer.pipeline_end) == (5.0, 6.0)
 
 
-async def test_w14_concurrent_runs_have_a_timeline_each() -> None:
-    """W14: two runs at once neither mix nor erase each other."""
+async def test_concurrent_runs_have_a_timeline_each() -> None:
+    """Two runs at once neither mix nor erase each other."""
     visualizer = TimelineVisualizer()
     pipe: Pipe[Any, Any] = Pipe(None)
     both = anyio.Event()

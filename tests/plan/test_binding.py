@@ -58,7 +58,7 @@ def test_a_worker_gets_its_item() -> None:
 
 
 def test_without_an_item_the_parameter_is_left_out() -> None:
-    """W37: outside a map the parameter stays missing, so Python itself complains."""
+    """Outside a map the parameter stays missing, so Python itself complains."""
     bind = bind_parameters({"row": Source.UNKNOWN})
 
     assert CallValues().item is NO_ITEM

@@ -85,7 +85,7 @@ def test_one_problem_is_not_a_group() -> None:
 
 
 def test_the_same_problems_come_in_the_same_order() -> None:
-    """W25: what is reported follows the definition and not the hash seed."""
+    """What is reported follows the definition and not the hash seed."""
     edges: dict[str, Any] = {name: f"x{name}" for name in "hgfedcba"}
 
     texts = problems(build(**edges), allow_multi_root=True)
@@ -202,7 +202,7 @@ def test_an_any_join_needs_one_parent() -> None:
 
 
 def test_switches_and_maps_are_no_parents_of_a_join() -> None:
-    """W35: only ``to`` makes a parent, so a route or worker edge raises no false alarm."""
+    """Only ``to`` makes a parent, so a route or worker edge raises no false alarm."""
     pipe = build(a="z", z="")
     pipe.switch("s", to={1: "z"})(lambda: 1)
     pipe.map("m", each="z")(nothing)
@@ -218,7 +218,7 @@ def hungry() -> Pipe[Any, Any]:
 
 
 def test_only_workers_get_items() -> None:
-    """W37: an unknown parameter of a step that nobody maps over is refused by name."""
+    """An unknown parameter of a step that nobody maps over is refused by name."""
     (text,) = problems(hungry())
 
     assert "Step 'eat' has a parameter 'item' that nothing supplies" in text
@@ -226,7 +226,7 @@ def test_only_workers_get_items() -> None:
 
 
 def test_the_only_root_gets_no_item() -> None:
-    """W37: a pipe that can only begin with such a step is refused, too."""
+    """A pipe that can only begin with such a step is refused, too."""
     pipe = build()
     pipe.step("eat")(lambda item: item)
 
@@ -234,7 +234,7 @@ def test_the_only_root_gets_no_item() -> None:
 
 
 def test_a_route_gives_no_item() -> None:
-    """W37: a step started by a switch is not a worker."""
+    """A step started by a switch is not a worker."""
     pipe = build()
     pipe.step("eat")(lambda item: item)
     pipe.switch("s", to={1: "eat"})(lambda: 1)
@@ -243,7 +243,7 @@ def test_a_route_gives_no_item() -> None:
 
 
 def test_a_worker_may_ask_for_its_item() -> None:
-    """W37: what some map names as its worker is left alone, even as a successor."""
+    """What some map names as its worker is left alone, even as a successor."""
     pipe = hungry()
     pipe.map("m", each="eat")(nothing)
 
@@ -251,7 +251,7 @@ def test_a_worker_may_ask_for_its_item() -> None:
 
 
 def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
-    """W37: nobody knows whether a step without parents will be started with an item."""
+    """Nobody knows whether a step without parents will be started with an item."""
     pipe = build(a="")
     pipe.step("eat")(lambda item: item)
 
@@ -260,7 +260,7 @@ def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
 
 
 def test_five_thousand_steps_in_a_row_are_validated() -> None:
-    """W34: the length of a chain is no limit."""
+    """The length of a chain is no limit."""
     edges: dict[str, Any] = {f"n{i}": f"n{i + 1}" for i in range(4999)}
     pipe = build(**edges, n4999="")
 

@@ -47,7 +47,7 @@ def test_every_kind_of_step_has_its_node() -> None:
 
 
 def test_the_roots_keep_their_order() -> None:
-    """W25: a run begins in the order of registration, not of a set."""
+    """A run begins in the order of registration, not of a set."""
     pipe = Pipe[Any, Any]()
     for name in "hgfedcba":
         pipe.step(name)(work)

@@ -156,7 +156,7 @@ def test_edges_are_all_known_targets() -> None:
 
 
 def test_a_very_long_chain_is_walked() -> None:
-    """W34: no traversal recurses, so fifty thousand steps in a row are fine."""
+    """No traversal recurses, so fifty thousand steps in a row are fine."""
     size = 50_000
     edges = {str(i): (str(i + 1),) if i < size else () for i in range(size + 1)}
 

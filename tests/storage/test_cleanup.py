@@ -49,7 +49,7 @@ def chosen(runs: list[AnnotatedRun], **rule: Any) -> list[str]:
 
 
 def test_each_pipeline_keeps_its_newest() -> None:
-    """A busy pipeline does not cost a quiet one its runs.  Beats W18."""
+    """A busy pipeline does not cost a quiet one its runs."""
     runs = runs_of("busy", "b0", "b1", "b2", "b3") + runs_of("quiet", "q0")
 
     assert chosen(runs, keep=2) == ["b1", "b0"]
@@ -71,7 +71,7 @@ def test_the_newest_stay_whatever_they_are() -> None:
 
 
 def test_what_runs_is_never_forgotten() -> None:
-    """A running run stays; an abandoned one may go.  Beats W1."""
+    """A running run stays; an abandoned one may go."""
     runs = [
         AnnotatedRun(make_running_run("live"), "p", "h"),
         AnnotatedRun(make_run("dead", status=OpenStatus.ABANDONED), "p", "h"),
@@ -94,7 +94,7 @@ def test_what_runs_is_never_forgotten() -> None:
     ids=str,
 )
 def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
-    """Negative counts and ages and unknown words are errors.  Beats W18."""
+    """Negative counts and ages and unknown words are errors."""
     with pytest.raises(CleanupRuleError, match=next(iter(rule))):
         CleanupRule(**rule)
 
@@ -119,7 +119,7 @@ def test_nobody_keeps_less_than_was_said(pipelines: list[str], keep: int) -> Non
 
 
 def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
-    """Deleting takes the chosen runs; one broken store fails alone.  Beats W8."""
+    """Deleting takes the chosen runs; one broken store fails alone."""
     for pipeline in ("h1", "h2"):
         store = SQLiteBackend(tmp_path / pipeline / "runs.db")
         for n in range(3):
@@ -144,7 +144,7 @@ def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
 
 
 def test_more_runs_than_a_query_lists_are_seen(tmp_path: Path) -> None:
-    """Cleanup knows every run, beyond any default limit.  Beats W18."""
+    """Cleanup knows every run, beyond any default limit."""
     store = SQLiteBackend(tmp_path / "h" / "runs.db")
     with store.transaction():
         for n in range(300):

@@ -22,7 +22,7 @@ BACKENDS: dict[str, Callable[[Path], StorageBackend]] = {
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 def test_stores_keep_the_contract(check: Check, backend: str, tmp_path: Path) -> None:
-    """Each claim of the checks holds for each store.  Beats W5, W6, W13 and W21."""
+    """Each claim of the checks holds for each store."""
     check(BACKENDS[backend](tmp_path))
 
 

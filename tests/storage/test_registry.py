@@ -70,7 +70,7 @@ def test_runs_of_all_pipelines_are_merged(tmp_path: Path) -> None:
 def test_one_broken_pipeline_hides_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A corrupt database and odd descriptions cost their own pipeline.  Beats W5."""
+    """A corrupt database and odd descriptions cost their own pipeline."""
     fill(tmp_path, "good", make_run("r"), name="fine")
     fill(tmp_path, "list", make_run("s"))
     (tmp_path / "list" / "pipeline.json").write_text("[]")

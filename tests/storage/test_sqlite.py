@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_only_the_user_can_read_it(file: Path) -> None:
-    """New folders are 0700 and every file is 0600.  Beats W23."""
+    """New folders are 0700 and every file is 0600."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"), [event_text(1)])
 
@@ -50,7 +50,7 @@ def test_only_the_user_can_read_it(file: Path) -> None:
 
 
 def test_reading_creates_nothing(file: Path) -> None:
-    """A reader of a missing file sees an empty store and leaves no trace.  Beats W22."""
+    """A reader of a missing file sees an empty store and leaves no trace."""
     reader = SQLiteBackend(file, read_only=True)
 
     assert reader.list_runs() == []
@@ -62,7 +62,7 @@ def test_reading_creates_nothing(file: Path) -> None:
 
 
 def test_reading_a_quiet_file_leaves_no_files_beside_it(file: Path) -> None:
-    """Nobody writes: the reader leaves the folder as it found it.  Beats W22."""
+    """Nobody writes: the reader leaves the folder as it found it."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"), [event_text(1)])
     store.close()
@@ -127,7 +127,7 @@ def test_a_newer_schema_is_read_and_not_written(file: Path) -> None:
 def test_one_bad_row_blocks_nothing(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rows that make no sense are skipped with a warning each.  Beats W5."""
+    """Rows that make no sense are skipped with a warning each."""
     store = SQLiteBackend(file)
     store.append_chunks(
         "r", [make_chunk(n, ["token"] * 2, [n, n + 1]) for n in range(1, 15, 2)]
@@ -350,7 +350,7 @@ def test_files_of_the_reference_can_be_read(
 
 
 def test_a_running_run_is_readable_by_everyone(file: Path) -> None:
-    """A run in progress is in every listing, and never breaks one.  Beats W1."""
+    """A run in progress is in every listing, and never breaks one."""
     store = SQLiteBackend(file)
     store.begin_run(make_running_run("live"))
     store.append_events("live", [event_text(1)])

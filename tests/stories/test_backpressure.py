@@ -170,7 +170,7 @@ async def test_a_slow_consumer_holds_up_nobody_else() -> None:
 
 @pytest.mark.slow
 async def test_a_map_larger_than_the_buffer_completes() -> None:
-    """A map of 5,000 items completes with room for ten events: the engine never waits for itself (W1)."""
+    """A map of 5,000 items completes with room for ten events: the engine never waits for itself."""
     worked: list[int] = []
     pipe = mapping(lambda: list(range(5000)), lambda item: worked.append(item))
 

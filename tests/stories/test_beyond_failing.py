@@ -109,8 +109,8 @@ async def test_a_cleanup_that_fails_does_not_hide_the_timeout() -> None:
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_w4_a_step_that_cancels_its_own_task(hosted: bool) -> None:
-    """W4: cancelling the task it runs in fails a step, and the next items are served."""
+async def test_a_step_that_cancels_its_own_task(hosted: bool) -> None:
+    """Cancelling the task it runs in fails a step, and the next items are served."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("only asyncio can cancel a task from beside it")
     done: list[int] = []
@@ -133,8 +133,8 @@ async def test_w4_a_step_that_cancels_its_own_task(hosted: bool) -> None:
     assert done == [0, 2, 3, 4]
 
 
-async def test_w4_hooks_and_observers_that_await_a_cancelled_task() -> None:
-    """W4: a foreign cancellation fails the hook, is logged of the observer, ends neither."""
+async def test_hooks_and_observers_that_await_a_cancelled_task() -> None:
+    """A foreign cancellation fails the hook, is logged of the observer, ends neither."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("only asyncio can cancel a task from beside it")
     heard: list[str] = []
@@ -212,10 +212,10 @@ async def test_a_childs_own_token_reaches_the_child() -> None:
 
 @pytest.mark.parametrize("kind", GRAVE)
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
-async def test_w9_a_hook_that_asks_for_the_end(
+async def test_a_hook_that_asks_for_the_end(
     kind: type[BaseException], when: str
 ) -> None:
-    """W9: what is no Exception fails the run as infra, other hooks run, then it is raised."""
+    """What is no Exception fails the run as infra, other hooks run, then it is raised."""
     log: list[str] = []
 
     async def leave() -> None:
@@ -234,10 +234,10 @@ async def test_w9_a_hook_that_asks_for_the_end(
 @pytest.mark.parametrize(
     "method", ["on_pipeline_start", "on_event", "on_pipeline_end", "witness"]
 )
-async def test_w9_an_observer_that_asks_for_the_end(
+async def test_an_observer_that_asks_for_the_end(
     kind: type[BaseException], method: str
 ) -> None:
-    """W9: an observer's SystemExit reaches whoever reads, after FINISH."""
+    """An observer's SystemExit reaches whoever reads, after FINISH."""
 
     class Leaving(Observer):
         pass
@@ -259,10 +259,10 @@ async def test_w9_an_observer_that_asks_for_the_end(
 @pytest.mark.parametrize("kind", [LookupError, *GRAVE])
 @pytest.mark.parametrize("at", ["start", "step_start", "step_end", "finish"])
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_w11_a_hook_that_breaks_anywhere(
+async def test_a_hook_that_breaks_anywhere(
     kind: type[BaseException], at: str, hosted: bool
 ) -> None:
-    """W11: whatever an event hook raises, and at which event: FINISH says FAILED, then it is raised."""
+    """Whatever an event hook raises, and at which event: FINISH says FAILED, then it is raised."""
 
     def hook(event: Event) -> Event:
         if event.type.value == at:
@@ -334,14 +334,14 @@ class FalsyError(Exception):
         (None, "Step 'a' returned Raise() without an exception."),
     ],
 )
-async def test_w2_whatever_is_put_into_raise(given: Any, text: str) -> None:
-    """W2: an empty exception, a class, a text or nothing: the step fails, in words."""
+async def test_whatever_is_put_into_raise(given: Any, text: str) -> None:
+    """An empty exception, a class, a text or nothing: the step fails, in words."""
     end = await end_of(single(lambda: Raise(given)))
     assert (end.status, end.failed_step, end.error) == (FAILED, "a", text)
 
 
-async def test_w2_raise_with_what_is_no_exception() -> None:
-    """W2: Raise(SystemExit()) is the same as raising it."""
+async def test_raise_with_what_is_no_exception() -> None:
+    """Raise(SystemExit()) is the same as raising it."""
     pipe = single(lambda: Raise(SystemExit(3)))  # type: ignore[arg-type]
     events = await read_until_raised(pipe, SystemExit)
     assert events[-1].payload.failure_kind.value == "infra"
@@ -380,8 +380,8 @@ async def test_a_handler_that_raises_the_cause() -> None:
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_w16_a_worker_that_retries_after_stop(hosted: bool) -> None:
-    """W16: Retry() after Stop is the end of that item, and the map and the run end well."""
+async def test_a_worker_that_retries_after_stop(hosted: bool) -> None:
+    """Retry() after Stop is the end of that item, and the map and the run end well."""
     working = 0
     everybody = anyio.Event()
     pipe: AnyPipe = Pipe(None)

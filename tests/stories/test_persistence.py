@@ -165,7 +165,7 @@ class Person:
 
 
 async def test_no_state_is_too_odd_to_be_stored(store: StorageBackend) -> None:
-    """NaN, sets, bytes, cycles and mixed keys cost nothing but themselves.  Beats W6."""
+    """NaN, sets, bytes, cycles and mixed keys cost nothing but themselves."""
     pipe: AnyPipe = AnyPipe(storage=store)
     loop: list[Any] = []
     loop.append(loop)
@@ -319,7 +319,7 @@ async def test_every_ending_is_stored_as_what_it_is(
     message: str | None,
     step: str | None,
 ) -> None:
-    """However a run ends, it is stored with its status and why.  Beats W2 and W13."""
+    """However a run ends, it is stored with its status and why."""
     store = InMemoryBackend()
 
     await way(make(storage=store))
@@ -485,7 +485,7 @@ class Watched(InMemoryBackend):
 
 
 async def test_a_run_can_be_watched_while_it_runs() -> None:
-    """A running run is listed with its real start, and its events so far.  Beats W1."""
+    """A running run is listed with its real start, and its events so far."""
     store = Watched()
     pipe = endless(storage=store, flush_interval=1)
 
@@ -509,7 +509,7 @@ async def test_a_run_can_be_watched_while_it_runs() -> None:
 async def test_an_unusable_store_costs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be stored, runs go on, and one warning says so.  Beats W3."""
+    """Where nothing can be stored, runs go on, and one warning says so."""
     (tmp_path / "file").write_text("in the way")
     pipe = chain(storage=tmp_path / "file")
 
@@ -714,7 +714,7 @@ async def test_options_that_cannot_be_are_refused() -> None:
 
 
 async def test_secrets_can_be_kept_out(store: StorageBackend) -> None:
-    """What a redaction hides is nowhere in the store, and still seen.  Beats W23."""
+    """What a redaction hides is nowhere in the store, and still seen."""
     pipe = AnyPipe(dict, storage=store, persist_redact=redact_keys("Password", "ssn"))
 
     @pipe.step("s")
@@ -816,7 +816,7 @@ async def test_a_payload_has_a_limit(store: StorageBackend) -> None:
 
 
 async def test_an_unchanged_state_is_stored_once(tmp_path: Path) -> None:
-    """Twenty steps that change nothing in a large state cost it once.  Beats W20."""
+    """Twenty steps that change nothing in a large state cost it once."""
     pipe: AnyPipe = AnyPipe(storage=tmp_path)
     for n in range(20):
         pipe.step(f"s{n}", to=f"s{n + 1}" if n < 19 else None)(lambda state: None)
@@ -868,7 +868,7 @@ class Untouchable:
 async def test_a_state_that_is_not_stored_is_not_looked_at(
     store: StorageBackend,
 ) -> None:
-    """With ``none`` the state costs nothing, however large it is.  Beats W20."""
+    """With ``none`` the state costs nothing, however large it is."""
     before = Untouchable.looks
 
     await run(chain(storage=store, persist_state="none"), {"it": Untouchable()})
@@ -882,7 +882,7 @@ async def test_a_state_that_is_not_stored_is_not_looked_at(
 async def test_a_description_lies_beside_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder says which pipeline it is, as it was at the latest run.  Beats W24."""
+    """The folder says which pipeline it is, as it was at the latest run."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path))
     registry = PipelineRegistry()
     for version in (1, 2):
@@ -908,7 +908,7 @@ async def test_a_description_lies_beside_the_runs(
 
 
 async def test_a_fingerprint_tells_definitions_apart(tmp_path: Path) -> None:
-    """Swapped routes share a folder and not a fingerprint; twins share both.  Beats W25."""
+    """Swapped routes share a folder and not a fingerprint; twins share both."""
 
     def switching(yes: str, no: str) -> AnyPipe:
         pipe = AnyPipe(bool, name="H", storage=tmp_path)

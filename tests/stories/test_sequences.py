@@ -96,7 +96,7 @@ def named(name: str) -> Callable[..., None]:
 
 
 async def test_a_chain_with_a_stream() -> None:
-    """24.1: steps follow one another and tokens lie inside their step."""
+    """Steps follow one another and tokens lie inside their step."""
 
     async def b(state: dict[str, Any]) -> Any:
         yield 1
@@ -118,8 +118,8 @@ async def test_a_chain_with_a_stream() -> None:
     assert [inv(e)[0] for e in events[1:7]] == ["1", "1", "2", "2", "2", "2"]
 
 
-async def test_w22_tokens_and_successors_carry_ids() -> None:
-    """W22: a token names its invocation, a successor the invocation that led to it."""
+async def test_tokens_and_successors_carry_ids() -> None:
+    """A token names its invocation, a successor the invocation that led to it."""
 
     async def b(state: dict[str, Any]) -> Any:
         yield 1
@@ -149,7 +149,7 @@ def diamond(**join: Any) -> Pipe[Any, Any]:
 
 
 async def test_a_diamond_joins_once() -> None:
-    """24.2: an ALL join starts once, after both of its parents have ended."""
+    """An ALL join starts once, after both of its parents have ended."""
     words = told(await play(diamond()))
 
     assert words[:3] == ["START system", "STEP_START a", "STEP_END a"]
@@ -161,7 +161,7 @@ async def test_a_diamond_joins_once() -> None:
 
 @pytest.mark.virtual_time
 async def test_an_any_join_starts_at_the_first() -> None:
-    """24.2: an ANY join starts with the first parent and absorbs the second."""
+    """An ANY join starts with the first parent and absorbs the second."""
     words = told(await play(diamond(barrier_type=BarrierType.ANY), {"delay": 1}))
 
     assert words.index("STEP_END d") < words.index("STEP_END c")
@@ -169,8 +169,8 @@ async def test_an_any_join_starts_at_the_first() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_w26_a_barrier_in_time() -> None:
-    """24.3 and W26: WAIT tells true counts, RELEASE comes before the step starts."""
+async def test_a_barrier_in_time() -> None:
+    """WAIT tells true counts, RELEASE comes before the step starts."""
     events = await play(diamond(barrier_timeout=10), {"delay": 1})
     words = told(events)
     wait = next(e for e in events if e.type is EventType.BARRIER_WAIT)
@@ -192,7 +192,7 @@ async def test_w26_a_barrier_in_time() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_barrier_too_late() -> None:
-    """24.4: a join that waited too long fails, never runs, and the late parent goes on."""
+    """A join that waited too long fails, never runs, and the late parent goes on."""
     events = await play(diamond(barrier_timeout=1), {"delay": 5})
     words = told(events)
     error = next(e for e in events if e.type is EventType.STEP_ERROR)
@@ -206,7 +206,7 @@ async def test_a_barrier_too_late() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_handled_barrier_timeout() -> None:
-    """24.4: a handler that answers None leaves the join out and the run well."""
+    """A handler that answers None leaves the join out and the run well."""
 
     def on_error(error: Exception) -> None:
         assert isinstance(error, TimeoutError)
@@ -226,8 +226,8 @@ def failing(state: dict[str, Any]) -> None:
     raise ValueError(msg)
 
 
-async def test_w3_a_failure_prunes_what_follows() -> None:
-    """24.5 and W3: by default nothing runs on the data of a failed step."""
+async def test_a_failure_prunes_what_follows() -> None:
+    """By default nothing runs on the data of a failed step."""
     events = await play(chain(failing_as("a"), named("b")))
     end = end_of(events)
 
@@ -243,8 +243,8 @@ async def test_w3_a_failure_prunes_what_follows() -> None:
     assert events[2].meta["framework"]["error_type"] == "ValueError"
 
 
-async def test_w3_continue_is_the_old_behaviour() -> None:
-    """24.5: with on_failure="continue" the successors of a failed step run."""
+async def test_continue_is_the_old_behaviour() -> None:
+    """With on_failure="continue" the successors of a failed step run."""
     words = told(await play(chain(failing_as("a"), named("b"), on_failure="continue")))
 
     assert words[2:] == ["STEP_ERROR a", "STEP_START b", "STEP_END b", "FINISH FAILED"]
@@ -256,7 +256,7 @@ async def test_w3_continue_is_the_old_behaviour() -> None:
     ids=["none", "skip"],
 )
 async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
-    """24.6: a handler's answer counts as the step's; Skip prunes."""
+    """A handler's answer counts as the step's; Skip prunes."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b", on_error=lambda error: answer)(failing)
     pipe.step("b")(noop)
@@ -273,7 +273,7 @@ async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
 
 
 async def test_a_dynamic_return() -> None:
-    """24.7: a returned name runs instead of the static successors."""
+    """A returned name runs instead of the static successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: "x")
     pipe.step("b")(noop)
@@ -292,7 +292,7 @@ async def test_a_dynamic_return() -> None:
 
 @pytest.mark.parametrize("from_handler", [False, True], ids=["step", "handler"])
 async def test_retry(*, from_handler: bool) -> None:
-    """24.8: attempts of one invocation share an owner, and only the last one ends."""
+    """Attempts of one invocation share an owner, and only the last one ends."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     def a(state: dict[str, Any]) -> Any:
@@ -329,7 +329,7 @@ async def test_retry(*, from_handler: bool) -> None:
     ids=["class", "instance", "suspend"],
 )
 async def test_stop_and_suspend(answer: Any, words: list[str]) -> None:
-    """24.9: Stop and Suspend end the run well after their own step."""
+    """Stop and Suspend end the run well after their own step."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: answer)
     pipe.step("b")(noop)
@@ -359,8 +359,8 @@ def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("way", ["a", "b"])
-async def test_w12_exclusive_branches_meet_again(way: str) -> None:
-    """24.10 and W12: a join behind a switch runs once, without a false timeout."""
+async def test_exclusive_branches_meet_again(way: str) -> None:
+    """A join behind a switch runs once, without a false timeout."""
     words = told(await play(routed(join={"barrier_timeout": 5}), {"way": way}))
 
     ran = [word.split()[1] for word in words if word.startswith("STEP_END")]
@@ -368,8 +368,8 @@ async def test_w12_exclusive_branches_meet_again(way: str) -> None:
     assert words[-1] == "FINISH SUCCESS"
 
 
-async def test_w12_callable_switches_too() -> None:
-    """W12: a join behind a callable switch runs although one parent never will."""
+async def test_callable_switches_too() -> None:
+    """A join behind a callable switch runs although one parent never will."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.switch("s", to=lambda value: value)(lambda state: "x")
     pipe.step("x", to="z")(noop)
@@ -380,7 +380,7 @@ async def test_w12_callable_switches_too() -> None:
 
 
 async def test_a_switch_that_misses() -> None:
-    """24.10: a value without a route and without a default fails the switch."""
+    """A value without a route and without a default fails the switch."""
     events = await play(routed(join={}), {"way": "c"})
 
     assert told(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
@@ -402,7 +402,7 @@ def work(state: dict[str, Any], item: Any) -> None:
 
 
 async def test_a_map() -> None:
-    """24.11 and W18: MAP_COMPLETE comes after the last worker and before the map's end."""
+    """MAP_COMPLETE comes after the last worker and before the map's end."""
     state: dict[str, Any] = {}
     events = await play(mapped(["p", "q"], work), state)
     words = told(events)
@@ -429,8 +429,8 @@ async def test_a_map() -> None:
     assert [inv(e)[1:] for e in starts] == [("1", "1", 1), ("1", "1", 1)]
 
 
-async def test_w18_an_empty_map() -> None:
-    """24.12 and W18: an empty map starts, completes and ends in that order."""
+async def test_an_empty_map() -> None:
+    """An empty map starts, completes and ends in that order."""
     assert told(await play(mapped([], work)))[1:] == [
         "STEP_START m",
         "MAP_START m",
@@ -443,7 +443,7 @@ async def test_w18_an_empty_map() -> None:
 
 
 async def test_a_failed_worker() -> None:
-    """24.11 and D12: the other workers go on, the map completes, its ``to`` is pruned."""
+    """The other workers go on, the map completes, its ``to`` is pruned."""
 
     def w(state: dict[str, Any], item: int) -> None:
         if item == 1:
@@ -457,15 +457,15 @@ async def test_a_failed_worker() -> None:
     assert [record.step for record in end_of(events).errors] == ["w"]
 
 
-async def test_w16_a_worker_that_skips() -> None:
-    """W16: Skip from a worker concerns its item; what follows the map runs."""
+async def test_a_worker_that_skips() -> None:
+    """Skip from a worker concerns its item; what follows the map runs."""
     words = told(await play(mapped([1, 2], lambda state, item: Skip())))
 
     assert words[-3:] == ["STEP_START after", "STEP_END after", "FINISH SUCCESS"]
 
 
-async def test_w15_every_item_has_its_own_attempts() -> None:
-    """W15: two hundred items may each retry once under a limit of two."""
+async def test_every_item_has_its_own_attempts() -> None:
+    """Two hundred items may each retry once under a limit of two."""
     pipe: Pipe[Any, Any] = Pipe(dict, max_retries=2)
     pipe.map("m", each="w")(lambda state: range(200))
 
@@ -491,7 +491,7 @@ def child_of(child: Pipe[Any, Any], **options: Any) -> Pipe[Any, Any]:
 
 
 async def test_a_sub_pipeline() -> None:
-    """24.13: a child's events are forwarded with its lineage and numbered anew."""
+    """A child's events are forwarded with its lineage and numbered anew."""
     events = await play(child_of(chain(named("x"), named("y"))))
 
     assert told(events)[1:] == [
@@ -515,7 +515,7 @@ async def test_a_sub_pipeline() -> None:
 
 
 async def test_three_levels() -> None:
-    """24.13: names, scopes and origins add up over levels."""
+    """Names, scopes and origins add up over levels."""
     deep = chain(named("z"))
     mid: Pipe[Any, Any] = Pipe(dict)
     mid.sub("mid", pipeline=deep)(lambda state: state)
@@ -528,8 +528,8 @@ async def test_three_levels() -> None:
     assert len({inner.run_id, inner.parent_run_id, inner.origin_run_id}) == 3
 
 
-async def test_w20_a_failed_child_fails_its_step() -> None:
-    """24.16 and W20: one terminal event per sub, the child's own exception, one record."""
+async def test_a_failed_child_fails_its_step() -> None:
+    """One terminal event per sub, the child's own exception, one record."""
     events = await play(child_of(chain(failing_as("x"), named("y"))))
     end = end_of(events)
 
@@ -545,8 +545,8 @@ async def test_w20_a_failed_child_fails_its_step() -> None:
     assert (end.failed_step, end.error, len(end.errors)) == ("s:x", "boom", 1)
 
 
-async def test_w20_the_handler_of_a_sub_is_asked() -> None:
-    """W20: a sub's own handler sees the child's exception and may mend it."""
+async def test_the_handler_of_a_sub_is_asked() -> None:
+    """A sub's own handler sees the child's exception and may mend it."""
     seen: list[Exception] = []
     pipe = child_of(chain(failing_as("x")), on_error=lambda error: seen.append(error))
     events = await play(pipe)
@@ -556,7 +556,7 @@ async def test_w20_the_handler_of_a_sub_is_asked() -> None:
 
 
 async def test_an_invalid_child() -> None:
-    """24.16: a child that is wired wrongly is a failure of its sub step."""
+    """A child that is wired wrongly is a failure of its sub step."""
     child: Pipe[Any, Any] = Pipe(dict)
     child.step("x", to="nowhere")(noop)
     events = await play(child_of(child))
@@ -566,7 +566,7 @@ async def test_an_invalid_child() -> None:
 
 
 async def test_a_child_that_suspends() -> None:
-    """24.16: a child that suspends stops its parent, well."""
+    """A child that suspends stops its parent, well."""
     child = chain(named("x"))
     child = Pipe(dict)
     child.step("x")(lambda state: Suspend("later"))
@@ -579,7 +579,7 @@ async def test_a_child_that_suspends() -> None:
 
 
 async def test_a_failed_startup() -> None:
-    """24.14: a failed startup hook leaves out START and the steps."""
+    """A failed startup hook leaves out START and the steps."""
     pipe = chain(named("a"))
     pipe.on_startup(failing)
     events = await play(pipe)
@@ -590,7 +590,7 @@ async def test_a_failed_startup() -> None:
 
 
 async def test_an_empty_pipe() -> None:
-    """24.14: a pipe without steps fails as a matter of validation."""
+    """A pipe without steps fails as a matter of validation."""
     events = await play(Pipe(dict))
 
     assert told(events) == ["STEP_ERROR system", "FINISH FAILED"]
@@ -599,7 +599,7 @@ async def test_an_empty_pipe() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_run_timeout() -> None:
-    """24.15: a run that takes too long is interrupted and says so."""
+    """A run that takes too long is interrupted and says so."""
 
     async def slow(state: dict[str, Any]) -> None:
         await anyio.sleep_forever()
@@ -610,7 +610,7 @@ async def test_a_run_timeout() -> None:
 
 
 async def test_a_cancelled_token() -> None:
-    """24.15: a step that answers the token ends the run as CANCELLED."""
+    """A step that answers the token ends the run as CANCELLED."""
 
     async def a(cancel: Any) -> None:
         await cancel.checkpoint()
@@ -624,7 +624,7 @@ async def test_a_cancelled_token() -> None:
 
 
 async def test_a_failed_shutdown() -> None:
-    """24.16: a failed shutdown hook fails a good run, and a step's failure stays first."""
+    """A failed shutdown hook fails a good run, and a step's failure stays first."""
     good, bad = chain(named("a")), chain(failing)
     for pipe in (good, bad):
         pipe.on_shutdown(failing)
@@ -651,7 +651,7 @@ async def test_an_unknown_target() -> None:
 
 
 async def test_a_loop_around_a_diamond() -> None:
-    """24.17, W14 and W15: each lap is complete in itself and begins at attempt 1."""
+    """Each lap is complete in itself and begins at attempt 1."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to=["b", "c"])(noop)
     pipe.step("b", to="d")(noop)
@@ -669,8 +669,8 @@ async def test_a_loop_around_a_diamond() -> None:
     assert {e.attempt for e in events} == {1}
 
 
-async def test_w14_two_branches_that_name_one_step() -> None:
-    """W14: two starts of one step are two ends and two sets of successors."""
+async def test_two_branches_that_name_one_step() -> None:
+    """Two starts of one step are two ends and two sets of successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("r", to=["a", "b"])(noop)
     pipe.step("a")(lambda state: "x")
@@ -683,7 +683,7 @@ async def test_w14_two_branches_that_name_one_step() -> None:
 
 
 async def test_nested_maps() -> None:
-    """24.18 and W18: an inner map is labelled with its own name and held by its item."""
+    """An inner map is labelled with its own name and held by its item."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("outer", each="inner", to="after", max_concurrency=1)(lambda state: [1, 2])
     pipe.map("inner", each="leaf")(lambda state, item: [item * 10, item * 10 + 1])
@@ -707,8 +707,8 @@ async def test_nested_maps() -> None:
 
 
 @pytest.mark.parametrize("where", ["step", "handler", "exhausted"])
-async def test_w2_raise_is_the_same_as_raising(where: str) -> None:
-    """24.19 and W2: one STEP_ERROR with ids and FAILED, however the error came about."""
+async def test_raise_is_the_same_as_raising(where: str) -> None:
+    """One STEP_ERROR with ids and FAILED, however the error came about."""
     error = ValueError("mine")
     pipe: Pipe[Any, Any] = Pipe(dict, max_retries=1)
     answers: dict[str, Any] = {
@@ -727,8 +727,8 @@ async def test_w2_raise_is_the_same_as_raising(where: str) -> None:
         assert events[2].payload == "mine"
 
 
-async def test_w13_a_join_that_cannot_run_is_named() -> None:
-    """W13: a join with a skipped parent does not run, and FINISH says so by name."""
+async def test_a_join_that_cannot_run_is_named() -> None:
+    """A join with a skipped parent does not run, and FINISH says so by name."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to=["b", "c"])(noop)
     pipe.step("b", to="d")(noop)
@@ -742,8 +742,8 @@ async def test_w13_a_join_that_cannot_run_is_named() -> None:
     assert end_of(events).status is SUCCESS
 
 
-async def test_w17_a_capped_map_fails_before_it_starts() -> None:
-    """W17: every sized source is checked against max_map_items first."""
+async def test_a_capped_map_fails_before_it_starts() -> None:
+    """Every sized source is checked against max_map_items first."""
     pipe: Pipe[Any, Any] = Pipe(dict, max_map_items=3)
     pipe.map("m", each="w")(lambda state: range(4))
     pipe.step("w")(work)
@@ -753,7 +753,7 @@ async def test_w17_a_capped_map_fails_before_it_starts() -> None:
     assert "exceeded maximum of 3 items" in events[2].payload
 
 
-async def test_w34_definition_errors_come_at_the_first_event() -> None:
+async def test_definition_errors_come_at_the_first_event() -> None:
     """Nothing starts before the first event, and that is where a wrong graph is told."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="nowhere")(noop)
@@ -775,7 +775,7 @@ async def test_the_definition_is_frozen_by_the_first_run() -> None:
 
 
 async def test_a_map_function_that_raises() -> None:
-    """24.16: a map whose function fails speaks of no items, and what follows is pruned."""
+    """A map whose function fails speaks of no items, and what follows is pruned."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w", to="after")(failing)
     pipe.step("w")(work)
@@ -789,7 +789,7 @@ async def test_a_map_function_that_raises() -> None:
 
 
 async def test_a_branch_beside_a_suspended_one_finishes() -> None:
-    """24.16: what was started beside a suspending step runs to its end, no further."""
+    """What was started beside a suspending step runs to its end, no further."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("r", to=["a", "b"])(noop)
     suspending = anyio.Event()
@@ -818,7 +818,7 @@ async def test_a_branch_beside_a_suspended_one_finishes() -> None:
 
 
 async def test_two_steps_answer_one_token() -> None:
-    """24.16: every step that reaches a cancelled token says so for itself."""
+    """Every step that reaches a cancelled token says so for itself."""
 
     async def answer(cancel: Any) -> None:
         await anyio.lowlevel.checkpoint()
@@ -839,7 +839,7 @@ async def test_two_steps_answer_one_token() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_failure_before_a_run_timeout() -> None:
-    """24.16: a timeout wins over a failure, which is still listed."""
+    """A timeout wins over a failure, which is still listed."""
 
     async def slow(state: dict[str, Any]) -> None:
         await anyio.sleep_forever()
@@ -853,7 +853,7 @@ async def test_a_failure_before_a_run_timeout() -> None:
 
 
 async def test_a_self_loop() -> None:
-    """24.17: every lap of a step that names itself starts and ends, at attempt 1."""
+    """Every lap of a step that names itself starts and ends, at attempt 1."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step("l", to="after")

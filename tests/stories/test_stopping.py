@@ -987,7 +987,7 @@ def test_native_cancel_of_the_consumer(
 
 
 def test_a_step_awaits_a_task_that_was_cancelled(quiet_log: None) -> None:
-    """A step that awaits a task cancelled by somebody else fails, and its siblings go on (W4)."""
+    """A step that awaits a task cancelled by somebody else fails, and its siblings go on."""
     done: list[str] = []
 
     async def main() -> None:

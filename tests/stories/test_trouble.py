@@ -141,7 +141,7 @@ async def test_a_classifier_that_raises() -> None:
 
 
 async def test_a_source_that_fails_midway() -> None:
-    """D18: the workers that were started finish, then the map fails with the error."""
+    """The workers that were started finish, then the map fails with the error."""
     done: list[int] = []
     pipe: Pipe[Any, Any] = Pipe(None)
 

@@ -66,7 +66,7 @@ async def test_a_mock_gets_the_original_parameters_as_keywords() -> None:
 
 
 async def test_the_pipe_under_test_is_never_changed() -> None:
-    """Mocks live in the harness: a run beside it is the real one (beats W34)."""
+    """Mocks live in the harness: a run beside it is the real one."""
     pipe = chain()
     harness = TestPipe(pipe)
     harness.mock("a")
@@ -80,7 +80,7 @@ async def test_the_pipe_under_test_is_never_changed() -> None:
 
 
 async def test_harnesses_in_parallel_do_not_meet() -> None:
-    """Two tests of one pipe at the same time see their own mocks only (beats W34)."""
+    """Two tests of one pipe at the same time see their own mocks only."""
     pipe = chain()
     results: dict[str, TestResult[State]] = {}
 
@@ -280,7 +280,7 @@ async def test_a_mocked_step_leaves_its_placement() -> None:
 
 
 async def test_a_step_inside_a_sub_pipeline_is_mocked_by_its_path() -> None:
-    """``owner:inner`` reaches into a child, for this parent only (beats W34)."""
+    """``owner:inner`` reaches into a child, for this parent only."""
     child = chain()
     harness = TestPipe(with_child(child))
     mock = harness.mock("owner:a")
@@ -324,7 +324,7 @@ async def test_a_pipe_that_contains_itself_can_be_tested() -> None:
 
 
 async def test_the_final_state_is_never_a_childs() -> None:
-    """A child's START and STEP_END tell of its own state only (beats W35)."""
+    """A child's START and STEP_END tell of its own state only."""
     child: Pipe[State, Any] = Pipe(dict, log_state=False)
 
     @child.step
@@ -345,7 +345,7 @@ async def test_the_final_state_is_never_a_childs() -> None:
 
 
 async def test_one_mock_stands_in_for_all_hooks_of_a_kind() -> None:
-    """It is called once per hook, with what that hook asks for (beats W34)."""
+    """It is called once per hook, with what that hook asks for."""
     pipe = chain()
 
     @pipe.on_startup
@@ -395,7 +395,7 @@ async def test_a_mocked_handler_answers_for_the_step() -> None:
 
 
 async def test_a_steps_own_handler_can_be_mocked() -> None:
-    """``mock_handler`` replaces one step's ``on_error`` (beats W34)."""
+    """``mock_handler`` replaces one step's ``on_error``."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.step("fragile", on_error=lambda error: None)(lambda state: 1 / 0)
     pipe.step("plain")(lambda state: None)
@@ -422,7 +422,7 @@ async def test_what_a_run_raises_is_raised() -> None:
 
 
 async def test_a_harness_keeps_the_store_out_unless_asked() -> None:
-    """A persistent pipe does not persist its tests (beats W34)."""
+    """A persistent pipe does not persist its tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipe: Pipe[State, Any] = Pipe(dict, persist=True)
@@ -480,7 +480,7 @@ async def test_a_resource_is_replaced_by_a_value() -> None:
 
 
 async def test_a_result_answers_what_ran_and_how_it_went() -> None:
-    """Only a step that started was called (beats W32)."""
+    """Only a step that started was called."""
     pipe = chain()
     pipe.on_startup(lambda: None)
     harness = TestPipe(pipe)
@@ -504,7 +504,7 @@ async def test_a_result_answers_what_ran_and_how_it_went() -> None:
 
 
 def test_neither_class_looks_like_a_test() -> None:
-    """pytest leaves both alone (beats W33)."""
+    """pytest leaves both alone."""
     assert TestPipe.__test__ is False
     assert TestResult.__test__ is False
     assert (

@@ -1,5 +1,5 @@
 # ruff: noqa: D103 - the functions are the data
-"""W30: which steps a function may send a run to, read off its source."""
+"""Which steps a function may send a run to, read off its source."""
 
 from __future__ import annotations
 

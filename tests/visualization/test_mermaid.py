@@ -1,4 +1,4 @@
-"""Mermaid text: the pinned vectors, and W27 to W29."""
+"""Mermaid text: the pinned vectors, and what they do not cover."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_pinned_drawing_is_the_same() -> None:
 
 
 def test_only_what_is_there_is_styled() -> None:
-    """W28: no style and no class line for a group that the drawing has not."""
+    """No style and no class line for a group that the drawing has not."""
     pipe = AnyPipe()
     pipe.step("a", to="b")(work)
     pipe.step("b", to="a")(work)
@@ -93,7 +93,7 @@ def test_an_empty_pipe_says_so() -> None:
 
 
 def test_text_is_escaped_after_it_is_formatted() -> None:
-    """W28: quotes in names and keys mean themselves, everywhere they can stand."""
+    """Quotes in names and keys mean themselves, everywhere they can stand."""
     pipe = AnyPipe()
     pipe.switch('it"s', to={'q"x': "b#1", "<b>\n`&\\": "plain", "": "plain"})(work)
     pipe.step("b#1")(work)
@@ -114,7 +114,7 @@ class Unnamed:
 
 
 def test_any_callable_is_a_hook() -> None:
-    """W29: partials and objects are named, and hooks stand in a chain."""
+    """Partials and objects are named, and hooks stand in a chain."""
     pipe = AnyPipe()
     pipe.step(work)
     pipe.on_startup(functools.partial(work))
@@ -137,7 +137,7 @@ class Odd:
 
 
 def test_a_worker_and_a_route_are_no_entries() -> None:
-    """W27: a run starts at the map and at the switch, and ends where nothing follows."""
+    """A run starts at the map and at the switch, and ends where nothing follows."""
     pipe = AnyPipe()
     pipe.map("fan", each="w", to=[])(work)
     pipe.step("w")(work)
@@ -155,7 +155,7 @@ def test_a_worker_and_a_route_are_no_entries() -> None:
 
 
 def test_stop_is_an_edge_to_the_end() -> None:
-    """W27: a route that stops leads to the end, with its key on it."""
+    """A route that stops leads to the end, with its key on it."""
     pipe = AnyPipe()
     pipe.switch("s", to={"go": "x", "done": Stop}, default="x")(work)
     pipe.step("x")(work)
@@ -166,7 +166,7 @@ def test_stop_is_an_edge_to_the_end() -> None:
 
 
 def test_routes_that_nobody_can_read_are_dashed() -> None:
-    """W27: a function that may answer anything leads to a question mark."""
+    """A function that may answer anything leads to a question mark."""
     pipe = AnyPipe()
     pipe.switch("s", to=lambda value: value.way)(work)
     pipe.step("x")(work)
@@ -176,7 +176,7 @@ def test_routes_that_nobody_can_read_are_dashed() -> None:
 
 
 def test_routes_can_be_declared() -> None:
-    """W30: ``routes=`` says what the source does not, for steps and for switches."""
+    """``routes=`` says what the source does not, for steps and for switches."""
     pipe = AnyPipe()
     pipe.step("a", routes=["x", work])(lambda: work.__name__)
     pipe.switch("x", to=lambda value: value.way, routes="work")(work)
@@ -225,7 +225,7 @@ def test_a_handlers_answers_are_the_steps() -> None:
 
 
 def test_a_node_stands_in_one_group() -> None:
-    """W28: what two steps lead to is drawn once, and a group of one is none."""
+    """What two steps lead to is drawn once, and a group of one is none."""
     pipe = AnyPipe(allow_multi_root=True)
     pipe.step("a", to=["c", "d"])(work)
     pipe.step("b", to=["c", "d", "d", "e"])(work)
@@ -287,7 +287,7 @@ def test_a_theme_brings_colours_and_direction() -> None:
 
 
 def test_a_description_can_be_drawn_again() -> None:
-    """W29: what ``describe()`` says is enough to draw the same, and nodes are sorted."""
+    """What ``describe()`` says is enough to draw the same, and nodes are sorted."""
     inner = AnyPipe()
     inner.step("deep")(work)
     pipe = golden()
@@ -316,7 +316,7 @@ print(pipe.graph(), pipe.describe()["visual_ast"])
 
 @pytest.mark.slow
 def test_two_processes_draw_the_same() -> None:
-    """W29: no order depends on how strings are hashed."""
+    """No order depends on how strings are hashed."""
     texts = {
         subprocess.run(
             [sys.executable, "-c", PROGRAM],

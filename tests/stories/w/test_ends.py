@@ -35,15 +35,15 @@ from .playing import (
 )
 
 
-# -- W1: the engine waits for its own full buffer
+# -- the engine waits for its own full buffer
 
 
 @company
 @pytest.mark.parametrize(("items", "queue_size"), [(1000, 1000), (10, 10), (3, 1)])
-async def test_w1_a_map_larger_than_the_buffer(
+async def test_a_map_larger_than_the_buffer(
     items: int, queue_size: int, company: int
 ) -> None:
-    """W1: a map completes, whatever its size and whatever room its events have."""
+    """A map completes, whatever its size and whatever room its events have."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     pipe.map("m", each="w", to="after")(lambda: range(items))
     pipe.step("w")(lambda item: None)
@@ -56,8 +56,8 @@ async def test_w1_a_map_larger_than_the_buffer(
 
 
 @company
-async def test_w1_maps_in_maps_and_subs_with_a_buffer_of_one(company: int) -> None:
-    """W1: neither does anything that maps hold: inner maps, child runs, streams."""
+async def test_maps_in_maps_and_subs_with_a_buffer_of_one(company: int) -> None:
+    """Neither does anything that maps hold: inner maps, child runs, streams."""
     child: AnyPipe = Pipe(dict)
 
     @child.step
@@ -76,7 +76,7 @@ async def test_w1_maps_in_maps_and_subs_with_a_buffer_of_one(company: int) -> No
     assert told(events).count("TOKEN s:talk") == 27
 
 
-# -- W2: failures that are answers
+# -- failures that are answers
 
 
 def answering(where: str) -> AnyPipe:
@@ -99,8 +99,8 @@ def answering(where: str) -> AnyPipe:
 
 @company
 @pytest.mark.parametrize("where", ["Raise", "Retry", "handler Raise", "handler Retry"])
-async def test_w2_a_failure_that_is_an_answer(where: str, company: int) -> None:
-    """W2: one STEP_ERROR with ids, FAILED, the other branch told in full; as if raised."""
+async def test_a_failure_that_is_an_answer(where: str, company: int) -> None:
+    """One STEP_ERROR with ids, FAILED, the other branch told in full; as if raised."""
     events = await play(answering(where), company=company)
     errors = [event for event in events if event.type is EventType.STEP_ERROR]
     end = end_of(events)
@@ -115,8 +115,8 @@ async def test_w2_a_failure_that_is_an_answer(where: str, company: int) -> None:
 
 
 @company
-async def test_w2_a_handler_is_asked_once_a_level(company: int) -> None:
-    """W2: a handler's Raise goes to the next level, never back to itself."""
+async def test_a_handler_is_asked_once_a_level(company: int) -> None:
+    """A handler's Raise goes to the next level, never back to itself."""
     asked: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -136,7 +136,7 @@ async def test_w2_a_handler_is_asked_once_a_level(company: int) -> None:
     assert sorted(asked) == sorted(["local", "global LookupError"] * max(company, 1))
 
 
-# -- W3: successors of what failed
+# -- successors of what failed
 
 
 @company
@@ -147,10 +147,10 @@ async def test_w2_a_handler_is_asked_once_a_level(company: int) -> None:
         ("continue", {"r", "good", "only_good", "after", "join"}),
     ],
 )
-async def test_w3_what_runs_after_a_failure(
+async def test_what_runs_after_a_failure(
     on_failure: Any, ran: set[str], company: int
 ) -> None:
-    """W3: by default nothing runs on the data of a failed step; the old way is a word away."""
+    """By default nothing runs on the data of a failed step; the old way is a word away."""
     pipe: AnyPipe = Pipe(dict, on_failure=on_failure)
     steps(pipe, r=["bad", "good"], good=["join", "only_good"])
     pipe.step("bad", to=["after", "join"])(lambda: 1 / 0)
@@ -164,8 +164,8 @@ async def test_w3_what_runs_after_a_failure(
 
 @company
 @pytest.mark.virtual_time
-async def test_w3_stopping_at_the_first_failure(company: int) -> None:
-    """W3: with on_failure="stop" nothing else goes on, not even what is running."""
+async def test_stopping_at_the_first_failure(company: int) -> None:
+    """With on_failure="stop" nothing else goes on, not even what is running."""
     pipe: AnyPipe = Pipe(dict, on_failure="stop")
     steps(pipe, r=["bad", "slow"])
     pipe.step("bad")(lambda: 1 / 0)
@@ -178,7 +178,7 @@ async def test_w3_stopping_at_the_first_failure(company: int) -> None:
     assert "STEP_END slow" not in told(events)
 
 
-# -- W4: cancelled by somebody else
+# -- cancelled by somebody else
 
 
 async def foreign(*args: Any, **kwargs: Any) -> None:
@@ -221,10 +221,8 @@ def cancelled_in(place: str) -> AnyPipe:
     "place",
     ["step", "step with a timeout", "handler", "worker", "source", "child"],
 )
-async def test_w4_a_foreign_cancellation_fails_the_step(
-    place: str, company: int
-) -> None:
-    """W4: awaiting what somebody else cancelled is that step's failure, wherever it is."""
+async def test_a_foreign_cancellation_fails_the_step(place: str, company: int) -> None:
+    """Awaiting what somebody else cancelled is that step's failure, wherever it is."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("trio's tasks cannot be cancelled by others")
     end = end_of(await play(cancelled_in(place), company=company))
@@ -233,15 +231,15 @@ async def test_w4_a_foreign_cancellation_fails_the_step(
     assert end.failed_step == ("a:x" if place == "child" else "a")
 
 
-# -- W5: why it ended well
+# -- why it ended well
 
 
 @company
 @pytest.mark.parametrize("answer", [Suspend("later"), Stop, None])
-async def test_w5_a_suspended_run_can_be_told_from_a_finished_one(
+async def test_a_suspended_run_can_be_told_from_a_finished_one(
     answer: Any, company: int
 ) -> None:
-    """W5: all of them are SUCCESS, and the figures of FINISH tell a suspended one."""
+    """All of them are SUCCESS, and the figures of FINISH tell a suspended one."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: answer)
     end = end_of(await play(pipe, company=company))
@@ -251,16 +249,16 @@ async def test_w5_a_suspended_run_can_be_told_from_a_finished_one(
     assert end.metrics.suspends == (1 if isinstance(answer, Suspend) else 0)
 
 
-# -- W6: a timeout that hits the consumer
+# -- a timeout that hits the consumer
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("structured", [False, True])
 @pytest.mark.parametrize("trouble", ["timeout", "crash"])
-async def test_w6_the_consumers_own_await_is_its_own(
+async def test_the_consumers_own_await_is_its_own(
     structured: bool, trouble: str
 ) -> None:
-    """W6: a consumer asleep in its loop body sleeps on while the run times out or crashes."""
+    """A consumer asleep in its loop body sleeps on while the run times out or crashes."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -292,12 +290,12 @@ async def test_w6_the_consumers_own_await_is_its_own(
     assert (EventType.TIMEOUT in types) == (trouble == "timeout")
 
 
-# -- W7: closing before the end
+# -- closing before the end
 
 
 @pytest.mark.parametrize("way", ["aclose", "break", "error"])
-async def test_w7_closed_is_closed(way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """W7: whoever leaves goes on only after cleanup, then hooks, and nothing is reported late."""
+async def test_closed_is_closed(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever leaves goes on only after cleanup, then hooks, and nothing is reported late."""
     log: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -330,7 +328,7 @@ async def test_w7_closed_is_closed(way: str, caplog: pytest.LogCaptureFixture) -
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
-# -- W8: who hears the end
+# -- who hears the end
 
 
 class Diary(Observer):
@@ -362,10 +360,10 @@ async def leave_at(pipe: AnyPipe, last: EventType) -> None:
 
 @pytest.mark.parametrize("last", [EventType.FINISH, EventType.STEP_START])
 @pytest.mark.parametrize("ending", ["good", "bad", "endless"])
-async def test_w8_observers_hear_the_end_before_the_consumer(
+async def test_observers_hear_the_end_before_the_consumer(
     last: EventType, ending: str
 ) -> None:
-    """W8: FINISH and the last callback have been heard when the consumer leaves, however early."""
+    """FINISH and the last callback have been heard when the consumer leaves, however early."""
     if ending == "endless" and last is EventType.FINISH:
         pytest.skip("an endless run has no FINISH to leave at")
     diary = Diary()
@@ -386,13 +384,13 @@ async def test_w8_observers_hear_the_end_before_the_consumer(
         assert diary.heard[-1] == "on_pipeline_end"
 
 
-# -- W9: errors that are no Exception
+# -- errors that are no Exception
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, BaseException])
 @pytest.mark.parametrize("place", ["step", "handler", "worker", "child"])
-async def test_w9_a_base_exception(kind: type[BaseException], place: str) -> None:
-    """W9: it fails the run as infra, observers hear an error, and then it is raised as itself."""
+async def test_a_base_exception(kind: type[BaseException], place: str) -> None:
+    """It fails the run as infra, observers hear an error, and then it is raised as itself."""
     diary = Diary()
     pipe: AnyPipe = Pipe(dict)
 
@@ -425,7 +423,7 @@ async def test_w9_a_base_exception(kind: type[BaseException], place: str) -> Non
     assert diary.heard[-1].startswith("on_pipeline_error")
 
 
-# -- W10: objects that object
+# -- objects that object
 
 
 class Hostile:
@@ -506,8 +504,8 @@ def hostile_in(place: str) -> tuple[AnyPipe, str | None]:  # noqa: C901 - one ro
     "place",
     ["error", "result", "answer", "route", "items", "item", "token", "reason", "hook"],
 )
-async def test_w10_hostile_objects(place: str, strict: bool, company: int) -> None:
-    """W10: no object that raises when it is looked at, and no warning, ends a run by that."""
+async def test_hostile_objects(place: str, strict: bool, company: int) -> None:
+    """No object that raises when it is looked at, and no warning, ends a run by that."""
     pipe, failed = hostile_in(place)
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "ignore")
@@ -522,10 +520,10 @@ async def test_w10_hostile_objects(place: str, strict: bool, company: int) -> No
     ("option", "shown"),
     [(True, "secret"), (False, ""), (lambda state: "hidden", "hidden")],
 )
-async def test_w10_what_the_log_shows_of_the_state(
+async def test_what_the_log_shows_of_the_state(
     option: Any, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """W10: the error log shows the state, what a function makes of it, or nothing."""
+    """The error log shows the state, what a function makes of it, or nothing."""
     pipe: AnyPipe = Pipe(dict, log_state=option)
     pipe.step("a")(lambda: 1 / 0)
     await play(pipe, {"key": "secret"})
@@ -538,17 +536,17 @@ async def test_w10_what_the_log_shows_of_the_state(
     )
 
 
-# -- W11: event hooks
+# -- event hooks
 
 
 @company
 @pytest.mark.parametrize(
     "change", [{"type": EventType.TOKEN}, {"stage": "elsewhere"}, {"payload": None}]
 )
-async def test_w11_a_hook_changes_what_is_said_and_not_what_is(
+async def test_a_hook_changes_what_is_said_and_not_what_is(
     change: dict[str, Any], company: int
 ) -> None:
-    """W11: a STEP_ERROR that is rewritten is still the failure of the step it was."""
+    """A STEP_ERROR that is rewritten is still the failure of the step it was."""
     pipe = chain("r", "a")
     pipe.step("bad")(lambda: Raise(ValueError("boom")))
     pipe.allow_multi_root = True
@@ -564,8 +562,8 @@ async def test_w11_a_hook_changes_what_is_said_and_not_what_is(
 
 
 @pytest.mark.virtual_time
-async def test_w11_a_hook_that_breaks_leaves_the_ending_alone() -> None:
-    """W11: a run that times out is TIMEOUT although a hook broke over its TIMEOUT event."""
+async def test_a_hook_that_breaks_leaves_the_ending_alone() -> None:
+    """A run that times out is TIMEOUT although a hook broke over its TIMEOUT event."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(anyio.sleep_forever)
 
@@ -584,8 +582,8 @@ async def test_w11_a_hook_that_breaks_leaves_the_ending_alone() -> None:
     assert [r.reason.value for r in end_of(events).errors] == ["internal_error"]
 
 
-async def test_w11_the_other_runs_of_a_broken_hook() -> None:
-    """W11: one run broken by its hook leaves the next one of the same pipe untouched."""
+async def test_the_other_runs_of_a_broken_hook() -> None:
+    """One run broken by its hook leaves the next one of the same pipe untouched."""
     broken = True
     pipe = chain("a", "b")
 

@@ -33,7 +33,7 @@ def count(events: list[Event], word: str) -> int:
     return told(events).count(word)
 
 
-# -- W12: exclusive branches
+# -- exclusive branches
 
 
 def branching(kind: str, way: str) -> AnyPipe:
@@ -62,10 +62,8 @@ def branching(kind: str, way: str) -> AnyPipe:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("way", ["left", "right", "far"])
 @pytest.mark.parametrize("kind", ["dict", "callable", "returned name", "nested"])
-async def test_w12_a_join_of_ways_not_all_taken(
-    kind: str, way: str, company: int
-) -> None:
-    """W12: a join waits for those that come: no false timeout, no join that never runs."""
+async def test_a_join_of_ways_not_all_taken(kind: str, way: str, company: int) -> None:
+    """A join waits for those that come: no false timeout, no join that never runs."""
     events = await play(branching(kind, way), company=company, start="s")
 
     assert end_of(events).status is SUCCESS
@@ -75,8 +73,8 @@ async def test_w12_a_join_of_ways_not_all_taken(
 
 @company
 @pytest.mark.virtual_time
-async def test_w12_in_every_item_of_a_map_and_every_lap(company: int) -> None:
-    """W12: each item and each lap takes its own way through the same join."""
+async def test_in_every_item_of_a_map_and_every_lap(company: int) -> None:
+    """Each item and each lap takes its own way through the same join."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     pipe.map("m", each="w")(lambda: range(4))
     pipe.switch("w", to=["x", "y"].__getitem__)(lambda item: item % 2)
@@ -93,14 +91,14 @@ async def test_w12_in_every_item_of_a_map_and_every_lap(company: int) -> None:
     assert count(events, "STEP_END z") == 8
 
 
-# -- W13: joins that cannot run
+# -- joins that cannot run
 
 
 @company
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("parent", ["skips", "fails", "beyond"])
-async def test_w13_a_join_that_cannot_run_is_named(parent: str, company: int) -> None:
-    """W13: FINISH names the join and the parent at fault, and no timer waits for them."""
+async def test_a_join_that_cannot_run_is_named(parent: str, company: int) -> None:
+    """FINISH names the join and the parent at fault, and no timer waits for them."""
     pipe: AnyPipe = Pipe(dict)
     answers: dict[str, Any] = {
         "skips": lambda: Skip(),
@@ -122,8 +120,8 @@ async def test_w13_a_join_that_cannot_run_is_named(parent: str, company: int) ->
 
 
 @company
-async def test_w13_a_parent_that_goes_elsewhere(company: int) -> None:
-    """W13: a parent that routes away is not waited for, and the others open the join."""
+async def test_a_parent_that_goes_elsewhere(company: int) -> None:
+    """A parent that routes away is not waited for, and the others open the join."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     steps(pipe, r=["a", "b"], b=["join"], x=[])
     pipe.step("a", to="join")(lambda: "x")
@@ -135,12 +133,12 @@ async def test_w13_a_parent_that_goes_elsewhere(company: int) -> None:
     assert end_of(events).diagnostics == []
 
 
-# -- W14: several invocations of one step
+# -- several invocations of one step
 
 
 @company
-async def test_w14_two_branches_that_name_one_step(company: int) -> None:
-    """W14: two starts of a step are two ends, two sets of successors, and two outcomes."""
+async def test_two_branches_that_name_one_step(company: int) -> None:
+    """Two starts of a step are two ends, two sets of successors, and two outcomes."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True, log_state=False)
     steps(pipe, r=["a", "b"])
     pipe.step("a")(lambda: "x")
@@ -164,10 +162,10 @@ async def test_w14_two_branches_that_name_one_step(company: int) -> None:
 @company
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("join", [BarrierType.ALL, BarrierType.ANY])
-async def test_w14_a_loop_that_overtakes_a_slow_branch(
+async def test_a_loop_that_overtakes_a_slow_branch(
     join: BarrierType, company: int
 ) -> None:
-    """W14: a diamond entered again while a branch is still out joins each lap by itself."""
+    """A diamond entered again while a branch is still out joins each lap by itself."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     steps(pipe, a=["fast", "slow", "again"], fast=["join"])
 
@@ -187,8 +185,8 @@ async def test_w14_a_loop_that_overtakes_a_slow_branch(
 
 
 @company
-async def test_w14_a_self_loop_that_falls_through(company: int) -> None:
-    """W14: a step that has named itself goes on to its successors when it stops doing so."""
+async def test_a_self_loop_that_falls_through(company: int) -> None:
+    """A step that has named itself goes on to its successors when it stops doing so."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step("a", to="b")
@@ -205,8 +203,8 @@ async def test_w14_a_self_loop_that_falls_through(company: int) -> None:
 @company
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("body", ["one step", "chain", "diamond", "map"])
-async def test_w14_a_join_waits_for_the_last_lap(body: str, company: int) -> None:
-    """W14: a loop in one branch is that branch: the join runs once, after its last lap."""
+async def test_a_join_waits_for_the_last_lap(body: str, company: int) -> None:
+    """A loop in one branch is that branch: the join runs once, after its last lap."""
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, r=["first", "beside"], beside=["join"], join=["end"], end=[])
 
@@ -237,8 +235,8 @@ async def test_w14_a_join_waits_for_the_last_lap(body: str, company: int) -> Non
 
 
 @company
-async def test_w14_a_loop_that_fails_or_skips_in_its_last_lap(company: int) -> None:
-    """W14: what the last lap comes to is what its branch comes to."""
+async def test_a_loop_that_fails_or_skips_in_its_last_lap(company: int) -> None:
+    """What the last lap comes to is what its branch comes to."""
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, r=["first", "beside"], first=["last"], beside=["join"], join=[])
 
@@ -252,8 +250,8 @@ async def test_w14_a_loop_that_fails_or_skips_in_its_last_lap(company: int) -> N
 
 
 @company
-async def test_w14_loops_in_loops(company: int) -> None:
-    """W14: an inner loop belongs to the lap of the outer one that it runs in."""
+async def test_loops_in_loops(company: int) -> None:
+    """An inner loop belongs to the lap of the outer one that it runs in."""
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, a=["b", "c"], c=["d"])
 
@@ -274,8 +272,8 @@ async def test_w14_loops_in_loops(company: int) -> None:
 
 
 @company
-async def test_w14_a_state_machine(company: int) -> None:
-    """W14: a step that names one of several ways back to itself is reached by each."""
+async def test_a_state_machine(company: int) -> None:
+    """A step that names one of several ways back to itself is reached by each."""
     pipe: AnyPipe = Pipe(dict)
     pipe.switch("begin", to={"x": "x", "y": "y"})(lambda: "x")
     steps(pipe, x=["x2"], x2=["turn"], y=["turn"])
@@ -299,8 +297,8 @@ async def test_w14_a_state_machine(company: int) -> None:
 
 
 @company
-async def test_w14_one_branch_of_a_diamond_again(company: int) -> None:
-    """W14: a join that sends one of its branches round again is reached by it alone."""
+async def test_one_branch_of_a_diamond_again(company: int) -> None:
+    """A join that sends one of its branches round again is reached by it alone."""
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, a=["b", "c"], b=["d"], c=["d"])
 
@@ -313,12 +311,12 @@ async def test_w14_one_branch_of_a_diamond_again(company: int) -> None:
     assert [count(events, f"STEP_END {step}") for step in "abcd"] == [1, 3, 1, 3]
 
 
-# -- W15: attempts
+# -- attempts
 
 
 @company
-async def test_w15_attempts_of_items_and_laps(company: int) -> None:
-    """W15: two hundred items may each retry once, and so may the step after 150 laps."""
+async def test_attempts_of_items_and_laps(company: int) -> None:
+    """Two hundred items may each retry once, and so may the step after 150 laps."""
     pipe: AnyPipe = Pipe(dict, max_retries=2, allow_multi_root=True)
     pipe.map("m", each="w", to="lap")(lambda: range(200))
 
@@ -343,12 +341,12 @@ async def test_w15_attempts_of_items_and_laps(company: int) -> None:
     assert attempts.count(2) == 201
 
 
-# -- W16: Skip and Stop of workers
+# -- Skip and Stop of workers
 
 
 @company
-async def test_w16_a_worker_that_skips(company: int) -> None:
-    """W16: Skip concerns its item, from a worker and from its handler; the map goes on."""
+async def test_a_worker_that_skips(company: int) -> None:
+    """Skip concerns its item, from a worker and from its handler; the map goes on."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("m", each="w", to="after")(lambda: range(4))
 
@@ -366,10 +364,10 @@ async def test_w16_a_worker_that_skips(company: int) -> None:
 @company
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("queue_size", [1, 1000])
-async def test_w16_stop_drops_workers_and_disarms_joins(
+async def test_stop_drops_workers_and_disarms_joins(
     queue_size: int, company: int
 ) -> None:
-    """W16: after Stop no worker in line starts and no join times out."""
+    """After Stop no worker in line starts and no join times out."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     steps(pipe, r=["m", "fast", "slow"], fast=["join"])
     pipe.map("m", each="w", max_concurrency=1)(lambda: range(1000))
@@ -390,8 +388,8 @@ async def test_w16_stop_drops_workers_and_disarms_joins(
 
 
 @company
-async def test_w16_stop_while_everybody_waits_for_room(company: int) -> None:
-    """W16: a map that was waiting for room when Stop came does not keep it from others."""
+async def test_stop_while_everybody_waits_for_room(company: int) -> None:
+    """A map that was waiting for room when Stop came does not keep it from others."""
     for late in range(12):
         pipe: AnyPipe = Pipe(dict, queue_size=1)
         steps(pipe, r=["m", "a", "stop"], a=[])
@@ -408,12 +406,12 @@ async def test_w16_stop_while_everybody_waits_for_room(company: int) -> None:
         assert end_of(events).status is SUCCESS
 
 
-# -- W17: lazy, capped, honest
+# -- lazy, capped, honest
 
 
 @company
-async def test_w17_items_are_pulled_lazily(company: int) -> None:
-    """W17: of two thousand items two are out at a time, and no task waits for its turn."""
+async def test_items_are_pulled_lazily(company: int) -> None:
+    """Of two thousand items two are out at a time, and no task waits for its turn."""
     out = most_out = pulled = most_ahead = done = 0
 
     def source() -> Iterator[int]:
@@ -445,8 +443,8 @@ async def test_w17_items_are_pulled_lazily(company: int) -> None:
 
 
 @company
-async def test_w17_every_source_is_capped(company: int) -> None:
-    """W17: an endless synchronous source ends at ``max_map_items``."""
+async def test_every_source_is_capped(company: int) -> None:
+    """An endless synchronous source ends at ``max_map_items``."""
 
     def source() -> Iterator[int]:
         number = 0
@@ -463,8 +461,8 @@ async def test_w17_every_source_is_capped(company: int) -> None:
 
 
 @company
-async def test_w17_a_source_fails_with_its_own_error(company: int) -> None:
-    """W17: a TypeError inside a lazy source is told as itself, not as "not iterable"."""
+async def test_a_source_fails_with_its_own_error(company: int) -> None:
+    """A TypeError inside a lazy source is told as itself, not as "not iterable"."""
 
     def source() -> Iterator[int]:
         yield 1
@@ -477,7 +475,7 @@ async def test_w17_a_source_fails_with_its_own_error(company: int) -> None:
     assert (end.failed_step, end.error) == ("m", "inside")
 
 
-# -- W18: the order of a map's events, and what a slot is
+# -- the order of a map's events, and what a slot is
 
 
 def check_map(events: list[Event], owner: str) -> None:
@@ -504,10 +502,10 @@ def check_map(events: list[Event], owner: str) -> None:
 @company
 @pytest.mark.parametrize("items", [0, 1, 5])
 @pytest.mark.parametrize("queue_size", [1, 1000])
-async def test_w18_a_map_surrounds_its_workers(
+async def test_a_map_surrounds_its_workers(
     items: int, queue_size: int, company: int
 ) -> None:
-    """W18: MAP_START, then workers with their retries and failures, then MAP_COMPLETE, then STEP_END."""
+    """MAP_START, then workers with their retries and failures, then MAP_COMPLETE, then STEP_END."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size, log_state=False)
     pipe.map("m", each="w", max_concurrency=2)(lambda: range(items))
 
@@ -526,8 +524,8 @@ async def test_w18_a_map_surrounds_its_workers(
 
 
 @pytest.mark.parametrize("worker", ["retrying", "map", "sub"])
-async def test_w18_a_slot_is_held_until_the_item_is_finished(worker: str) -> None:
-    """W18: with ``max_concurrency=1`` the next item waits for retries, inner maps, child runs."""
+async def test_a_slot_is_held_until_the_item_is_finished(worker: str) -> None:
+    """With ``max_concurrency=1`` the next item waits for retries, inner maps, child runs."""
     inside: list[str] = []
     pipe: AnyPipe = Pipe(dict)
     pipe.map("m", each="w", max_concurrency=1)(lambda: "ab")
@@ -558,8 +556,8 @@ async def test_w18_a_slot_is_held_until_the_item_is_finished(worker: str) -> Non
 
 
 @company
-async def test_w18_inner_maps_speak_for_themselves(company: int) -> None:
-    """W18: an inner map's events carry its own name and its own ids."""
+async def test_inner_maps_speak_for_themselves(company: int) -> None:
+    """An inner map's events carry its own name and its own ids."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("outer", each="inner")(lambda: range(2))
     pipe.map("inner", each="leaf")(lambda item: range(2))
@@ -575,13 +573,13 @@ async def test_w18_inner_maps_speak_for_themselves(company: int) -> None:
     ]
 
 
-# -- W19: cancellation by token
+# -- cancellation by token
 
 
 @company
 @pytest.mark.parametrize("retries", [0, 2, {"stop": lambda state: False}])
-async def test_w19_a_cancellation_is_never_retried(retries: Any, company: int) -> None:
-    """W19: whatever ``retries=`` says, a cancelled token is answered once."""
+async def test_a_cancellation_is_never_retried(retries: Any, company: int) -> None:
+    """Whatever ``retries=`` says, a cancelled token is answered once."""
     calls: list[int] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -596,8 +594,8 @@ async def test_w19_a_cancellation_is_never_retried(retries: Any, company: int) -
     assert len(calls) == max(company, 1)
 
 
-async def test_w19_a_run_has_a_token_of_its_own() -> None:
-    """W19: a run that cancels its token cancels its children and not the pipe's next run."""
+async def test_a_run_has_a_token_of_its_own() -> None:
+    """A run that cancels its token cancels its children and not the pipe's next run."""
     stop_it = True
     child: AnyPipe = Pipe(dict)
 
@@ -620,8 +618,8 @@ async def test_w19_a_run_has_a_token_of_its_own() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_w19_retries_wait_without_holding_the_loop() -> None:
-    """W19: a synchronous step that waits to be retried lets others run, and counts its tries."""
+async def test_retries_wait_without_holding_the_loop() -> None:
+    """A synchronous step that waits to be retried lets others run, and counts its tries."""
     began = time.monotonic()
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, r=["a", "b"])
@@ -645,7 +643,7 @@ async def test_w19_retries_wait_without_holding_the_loop() -> None:
     assert len(beside) == 1
 
 
-# -- W20: children
+# -- children
 
 
 class RemoteError(Exception):
@@ -668,8 +666,8 @@ def failing_child() -> AnyPipe:
 
 
 @company
-async def test_w20_a_childs_error_comes_across_whole(company: int) -> None:
-    """W20: type and source of a child's error are the parent's record, under both names."""
+async def test_a_childs_error_comes_across_whole(company: int) -> None:
+    """Type and source of a child's error are the parent's record, under both names."""
     pipe: AnyPipe = Pipe(dict)
     pipe.sub("s", pipeline=failing_child(), to="after")(empty)
     steps(pipe, after=[])
@@ -687,8 +685,8 @@ async def test_w20_a_childs_error_comes_across_whole(company: int) -> None:
 
 @company
 @pytest.mark.parametrize("level", ["local", "global"])
-async def test_w20_the_handlers_of_a_sub_are_asked(level: str, company: int) -> None:
-    """W20: a sub's own handler, then the pipe's, sees the child's exception and may mend it."""
+async def test_the_handlers_of_a_sub_are_asked(level: str, company: int) -> None:
+    """A sub's own handler, then the pipe's, sees the child's exception and may mend it."""
     asked: list[str] = []
 
     def mend(error: Exception, step_name: str) -> None:
@@ -708,8 +706,8 @@ async def test_w20_the_handlers_of_a_sub_are_asked(level: str, company: int) -> 
 
 @company
 @pytest.mark.virtual_time
-async def test_w20_a_subs_timeout_bounds_its_child(company: int) -> None:
-    """W20: the timeout of a sub ends its child, whose cleanup and hooks come first."""
+async def test_a_subs_timeout_bounds_its_child(company: int) -> None:
+    """The timeout of a sub ends its child, whose cleanup and hooks come first."""
     log: list[str] = []
     child: AnyPipe = Pipe(dict)
 
@@ -729,7 +727,7 @@ async def test_w20_a_subs_timeout_bounds_its_child(company: int) -> None:
     assert sorted(log) == sorted(["cleaned", "shutdown"] * max(company, 1))
 
 
-# -- W21: notes
+# -- notes
 
 
 @attrs.define
@@ -739,8 +737,8 @@ class Noted:
     meta: Meta | None = None
 
 
-async def test_w21_notes_of_runs_that_share_a_context() -> None:
-    """W21: a child and two runs on one context each note on their own pages."""
+async def test_notes_of_runs_that_share_a_context() -> None:
+    """A child and two runs on one context each note on their own pages."""
     child: AnyPipe = Pipe(dict, Noted, metadata={"who": "child"})
 
     @child.step("x")
@@ -786,8 +784,8 @@ async def test_w21_notes_of_runs_that_share_a_context() -> None:
     assert ends == [{"by": "sub"}] * 2
 
 
-async def test_w21_notes_of_a_map_are_the_maps() -> None:
-    """W21: what a map's function notes is on the map's STEP_END, a worker's on its own."""
+async def test_notes_of_a_map_are_the_maps() -> None:
+    """What a map's function notes is on the map's STEP_END, a worker's on its own."""
     pipe: AnyPipe = Pipe(dict, Noted)
 
     @pipe.map(each="w")
@@ -808,7 +806,7 @@ async def test_w21_notes_of_a_map_are_the_maps() -> None:
     assert events[-1].meta == {"counters": {"items": 2}}
 
 
-async def test_w13_a_step_named_after_its_way_was_given_up_names_the_join() -> None:
+async def test_a_step_named_after_its_way_was_given_up_names_the_join() -> None:
     """A join that closed on absent parents is named when one of them arrives after all."""
     pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
 

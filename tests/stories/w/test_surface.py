@@ -37,14 +37,14 @@ from .playing import (
 )
 
 
-# -- W22: ids
+# -- ids
 
 
 @company
-async def test_w22_everything_said_of_an_invocation_carries_its_ids(
+async def test_everything_said_of_an_invocation_carries_its_ids(
     company: int,
 ) -> None:
-    """W22: tokens and suspensions name their invocation, item and child; successors their cause."""
+    """Tokens and suspensions name their invocation, item and child; successors their cause."""
     child: AnyPipe = Pipe(dict)
 
     @child.step
@@ -72,13 +72,13 @@ async def test_w22_everything_said_of_an_invocation_carries_its_ids(
     assert last.parent_invocation_id == after.invocation_id
 
 
-# -- W23: errors in events
+# -- errors in events
 
 
 @company
 @pytest.mark.parametrize("error", [KeyError("k"), TimeoutError(), ValueError("text")])
-async def test_w23_the_type_of_an_error_is_told(error: Exception, company: int) -> None:
-    """W23: the payload stays the text; type and traceback are in the event's meta."""
+async def test_the_type_of_an_error_is_told(error: Exception, company: int) -> None:
+    """The payload stays the text; type and traceback are in the event's meta."""
 
     def fail() -> None:
         raise error
@@ -94,16 +94,16 @@ async def test_w23_the_type_of_an_error_is_told(error: Exception, company: int) 
     assert "in fail" in framework["traceback"]
 
 
-# -- W24: Stop as an instance
+# -- Stop as an instance
 
 
 @company
 @pytest.mark.parametrize("answer", [Stop, Stop()])
 @pytest.mark.parametrize("place", ["callable switch", "step", "handler", "worker"])
-async def test_w24_stop_counts_as_class_and_as_instance(
+async def test_stop_counts_as_class_and_as_instance(
     answer: Any, place: str, company: int
 ) -> None:
-    """W24: both stop the run well, from wherever they are answered."""
+    """Both stop the run well, from wherever they are answered."""
     pipe: AnyPipe = Pipe(dict)
     if place == "callable switch":
         pipe.switch("a", to=lambda value: answer)(lambda: 1)
@@ -121,12 +121,12 @@ async def test_w24_stop_counts_as_class_and_as_instance(
     assert "STEP_START b" not in told(events)
 
 
-# -- W25: order
+# -- order
 
 
 @company
-async def test_w25_the_order_is_the_order_of_definition(company: int) -> None:
-    """W25: roots and the parents in BARRIER_WAIT come in the order they were written in."""
+async def test_the_order_is_the_order_of_definition(company: int) -> None:
+    """Roots and the parents in BARRIER_WAIT come in the order they were written in."""
     names = ["zeta", "alpha", "mid", "omega", "beta"]
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     for name in names:
@@ -143,14 +143,14 @@ async def test_w25_the_order_is_the_order_of_definition(company: int) -> None:
     assert list(plan.nodes["join"].parents) == names
 
 
-# -- W26: barriers
+# -- barriers
 
 
 @company
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("ending", ["in time", "late", "handled", "stopped"])
-async def test_w26_a_barrier_counts_truly(ending: str, company: int) -> None:
-    """W26: who came and who is awaited; RELEASE before the start; every timeout counted."""
+async def test_a_barrier_counts_truly(ending: str, company: int) -> None:
+    """Who came and who is awaited; RELEASE before the start; every timeout counted."""
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, r=["a", "b", "c"], a=["j"])
     pipe.step("b", to="j")(lambda: anyio.sleep(2))
@@ -182,7 +182,7 @@ async def test_w26_a_barrier_counts_truly(ending: str, company: int) -> None:
         assert "STEP_START j" not in words
 
 
-# -- W27: classifiers
+# -- classifiers
 
 
 class RemoteError(Exception):
@@ -193,8 +193,8 @@ RemoteError.__module__ = "redis.exceptions"
 
 
 @pytest.mark.parametrize("place", ["startup", "shutdown", "step", "child"])
-async def test_w27_classifiers_get_the_exception_itself(place: str) -> None:
-    """W27: hooks' errors are attributed by their own type, and so are a child's."""
+async def test_classifiers_get_the_exception_itself(place: str) -> None:
+    """Hooks' errors are attributed by their own type, and so are a child's."""
     seen: list[type[Exception]] = []
 
     def look(context: Any) -> None:
@@ -219,12 +219,12 @@ async def test_w27_classifiers_get_the_exception_itself(place: str) -> None:
     assert end.failure_source is FailureSource.EXTERNAL_DEP
 
 
-# -- W28: slow observers
+# -- slow observers
 
 
 @pytest.mark.virtual_time
-async def test_w28_a_slow_observer_delays_nobody_else() -> None:
-    """W28: steps and a quick observer are done long before a slow one has heard of it."""
+async def test_a_slow_observer_delays_nobody_else() -> None:
+    """Steps and a quick observer are done long before a slow one has heard of it."""
     times: dict[str, list[float]] = {"slow": [], "quick": []}
 
     class Listening(Observer):
@@ -251,13 +251,13 @@ async def test_w28_a_slow_observer_delays_nobody_else() -> None:
     assert times["slow"][-1] - began >= 120
 
 
-# -- W29: slow consumers
+# -- slow consumers
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("queue_size", [4, 1000])
-async def test_w29_the_graph_goes_on_while_nobody_reads(queue_size: int) -> None:
-    """W29: successors start without being pulled, as far as the buffer has room."""
+async def test_the_graph_goes_on_while_nobody_reads(queue_size: int) -> None:
+    """Successors start without being pulled, as far as the buffer has room."""
     done: list[str] = []
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     names = [f"s{number}" for number in range(10)]
@@ -273,12 +273,12 @@ async def test_w29_the_graph_goes_on_while_nobody_reads(queue_size: int) -> None
     assert rest[-1].payload.status is SUCCESS
 
 
-# -- W30: whose FINISH
+# -- whose FINISH
 
 
 @company
-async def test_w30_the_end_of_the_stream_is_the_runs_own(company: int) -> None:
-    """W30: ``run.end`` is set by the run's own FINISH and not by a child's."""
+async def test_the_end_of_the_stream_is_the_runs_own(company: int) -> None:
+    """``run.end`` is set by the run's own FINISH and not by a child's."""
     child = chain("x")
     pipe: AnyPipe = Pipe(dict)
     pipe.sub("s", pipeline=child, to="t")(empty)
@@ -293,12 +293,12 @@ async def test_w30_the_end_of_the_stream_is_the_runs_own(company: int) -> None:
     assert end_of(await play(pipe, company=company)).status is SUCCESS
 
 
-# -- W31: clocks
+# -- clocks
 
 
 @company
-async def test_w31_timestamps_do_not_run_backwards(company: int) -> None:
-    """W31: a slow reader of two parallel streams sees times in the order of ``seq``."""
+async def test_timestamps_do_not_run_backwards(company: int) -> None:
+    """A slow reader of two parallel streams sees times in the order of ``seq``."""
     pipe: AnyPipe = Pipe(dict, queue_size=2)
 
     async def talk() -> AsyncIterator[int]:
@@ -314,10 +314,10 @@ async def test_w31_timestamps_do_not_run_backwards(company: int) -> None:
     assert stamps == sorted(stamps)
 
 
-async def test_w31_durations_do_not_follow_the_wall_clock(
+async def test_durations_do_not_follow_the_wall_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """W31: setting the clock back by an hour makes no duration negative."""
+    """Setting the clock back by an hour makes no duration negative."""
     pipe: AnyPipe = Pipe(dict)
     real = time.time
 
@@ -336,11 +336,11 @@ async def test_w31_durations_do_not_follow_the_wall_clock(
     )
 
 
-# -- W32: bounds
+# -- bounds
 
 
-async def test_w32_what_a_run_remembers_is_bounded() -> None:
-    """W32: after a thousand failures, unknown names and unmet joins a run's books are small."""
+async def test_what_a_run_remembers_is_bounded() -> None:
+    """After a thousand failures, unknown names and unmet joins a run's books are small."""
     pipe: AnyPipe = Pipe(dict, log_state=False, allow_multi_root=True)
     pipe.map("m", each="w")(lambda: iter(range(1200)))
 
@@ -373,8 +373,8 @@ async def test_w32_what_a_run_remembers_is_bounded() -> None:
     assert len(run_state.metrics.latency) < 10
 
 
-async def test_w32_laps_need_no_memory() -> None:
-    """W32: a run holds no more waves in its thousandth lap than in its third."""
+async def test_laps_need_no_memory() -> None:
+    """A run holds no more waves in its thousandth lap than in its third."""
     most: list[int] = []
     pipe: AnyPipe = Pipe(dict)
     steps(pipe, a=["b", "c"], c=["d"])
@@ -399,13 +399,13 @@ async def test_w32_laps_need_no_memory() -> None:
     assert max(most) == max(most[:3]) <= 3
 
 
-# -- W34: long chains
+# -- long chains
 
 
-async def test_w34_a_long_chain_is_validated_once(
+async def test_a_long_chain_is_validated_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """W34: twelve hundred steps in a row need no recursion, and a second run no validation."""
+    """Twelve hundred steps in a row need no recursion, and a second run no validation."""
     asked: list[object] = []
     pipe = chain(*(f"s{number}" for number in range(1200)))
     assert end_of(await play(pipe)).status is SUCCESS
@@ -414,12 +414,12 @@ async def test_w34_a_long_chain_is_validated_once(
     assert asked == []
 
 
-# -- W35: start= beside switches and maps
+# -- start= beside switches and maps
 
 
 @company
-async def test_w35_a_join_with_a_router_among_its_parents(company: int) -> None:
-    """W35: routers are no parents of a join, so ``start=`` beside them is no error."""
+async def test_a_join_with_a_router_among_its_parents(company: int) -> None:
+    """Routers are no parents of a join, so ``start=`` beside them is no error."""
     pipe: AnyPipe = Pipe(dict)
     pipe.switch("s", to={"b": "b", "join": "join"})(lambda: "b")
     steps(pipe, b=["join"], join=[])
@@ -428,26 +428,26 @@ async def test_w35_a_join_with_a_router_among_its_parents(company: int) -> None:
         assert told(events)[-2:] == ["STEP_END join", "FINISH SUCCESS"]
 
 
-# -- W36: decorators without arguments
+# -- decorators without arguments
 
 
 @pytest.mark.parametrize("kind", ["map", "switch", "sub"])
-def test_w36_a_bare_decorator_is_refused(kind: str) -> None:
-    """W36: ``@pipe.map`` without arguments is an error, and registers nothing."""
+def test_a_bare_decorator_is_refused(kind: str) -> None:
+    """``@pipe.map`` without arguments is an error, and registers nothing."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError, match=kind):
         getattr(pipe, kind)(nothing)
     assert list(pipe.steps()) == []
 
 
-def test_w36_a_step_called_with_a_function_is_registered() -> None:
-    """W36: ``pipe.step(f, timeout=1)`` registers, options and all."""
+def test_a_step_called_with_a_function_is_registered() -> None:
+    """``pipe.step(f, timeout=1)`` registers, options and all."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step(nothing, timeout=1)
     assert [(info.name, info.timeout) for info in pipe.steps()] == [("nothing", 1)]
 
 
-# -- W37: what parameters get
+# -- what parameters get
 
 
 class State(dict[str, Any]):
@@ -458,8 +458,8 @@ class Context(dict[str, Any]):
     """A context."""
 
 
-def test_w37_a_parameter_that_nothing_supplies() -> None:
-    """W37: a step that asks for an item and is no worker is told so before it runs."""
+def test_a_parameter_that_nothing_supplies() -> None:
+    """A step that asks for an item and is no worker is told so before it runs."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", to="b")(nothing)
     pipe.step("b")(lambda state, thing: None)
@@ -467,8 +467,8 @@ def test_w37_a_parameter_that_nothing_supplies() -> None:
         pipe.validate()
 
 
-def test_w37_the_name_decides_between_equal_types() -> None:
-    """W37: in ``Pipe(dict, dict)`` the parameter called ``ctx`` gets the context."""
+def test_the_name_decides_between_equal_types() -> None:
+    """In ``Pipe(dict, dict)`` the parameter called ``ctx`` gets the context."""
     pipe: Pipe[dict[str, Any], dict[str, Any]] = Pipe(dict, dict)
 
     @pipe.step
@@ -480,8 +480,8 @@ def test_w37_the_name_decides_between_equal_types() -> None:
     }
 
 
-def test_w37_one_bad_hint_spoils_no_other() -> None:
-    """W37: a forward reference that leads nowhere concerns its own parameter."""
+def test_one_bad_hint_spoils_no_other() -> None:
+    """A forward reference that leads nowhere concerns its own parameter."""
     pipe: Pipe[State, Context] = Pipe(State, Context)
 
     @pipe.step
@@ -494,11 +494,11 @@ def test_w37_one_bad_hint_spoils_no_other() -> None:
     }
 
 
-# -- W38: definitions
+# -- definitions
 
 
-async def test_w38_what_is_shown_of_a_definition_cannot_change_it() -> None:
-    """W38: topology and middleware are views or copies, before the freeze and after."""
+async def test_what_is_shown_of_a_definition_cannot_change_it() -> None:
+    """Topology and middleware are views or copies, before the freeze and after."""
     pipe = chain("a", "b")
     for _ in range(2):
         pipe.topology["a"].append("a")
@@ -513,8 +513,8 @@ async def test_w38_what_is_shown_of_a_definition_cannot_change_it() -> None:
     "options",
     [{"to": [3]}, {"to": {"a": "b"}}, {"to": 3}, {"on_error": 3}, {"concurrency": 0}],
 )
-def test_w38_a_failed_decoration_leaves_nothing_behind(options: dict[str, Any]) -> None:
-    """W38: whatever is wrong is a DefinitionError, and the name is free again."""
+def test_a_failed_decoration_leaves_nothing_behind(options: dict[str, Any]) -> None:
+    """Whatever is wrong is a DefinitionError, and the name is free again."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError):
         pipe.step("a", **options)(nothing)
@@ -523,8 +523,8 @@ def test_w38_a_failed_decoration_leaves_nothing_behind(options: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("each", [3, [], b"w"])
-def test_w38_a_worker_that_names_nothing(each: Any) -> None:
-    """W38: a worker that is neither a name nor a function is a DefinitionError."""
+def test_a_worker_that_names_nothing(each: Any) -> None:
+    """A worker that is neither a name nor a function is a DefinitionError."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError):
         pipe.map("m", each=each)(nothing)
@@ -537,8 +537,8 @@ class Callable_:  # noqa: N801 - it stands for any
         """Do nothing."""
 
 
-def test_w38_callables_without_a_name() -> None:
-    """W38: they go by their class's name, and a second one is a DefinitionError."""
+def test_callables_without_a_name() -> None:
+    """They go by their class's name, and a second one is a DefinitionError."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step(Callable_())
     with pytest.raises(DefinitionError, match="already registered"):
@@ -546,11 +546,11 @@ def test_w38_callables_without_a_name() -> None:
     assert [info.name for info in pipe.steps()] == ["Callable_"]
 
 
-# -- W39: both loops
+# -- both loops
 
 
-async def test_w39_a_token_from_another_thread() -> None:
-    """W39: a token is made without a loop, and cancelled from any thread."""
+async def test_a_token_from_another_thread() -> None:
+    """A token is made without a loop, and cancelled from any thread."""
     tokens: list[CancellationToken] = []
     thread = threading.Thread(target=lambda: tokens.append(CancellationToken()))
     thread.start()
@@ -569,8 +569,8 @@ async def test_w39_a_token_from_another_thread() -> None:
 
 
 @company
-async def test_w39_the_same_stream_on_both_loops(company: int) -> None:
-    """W39: nothing of a run depends on which loop it runs in."""
+async def test_the_same_stream_on_both_loops(company: int) -> None:
+    """Nothing of a run depends on which loop it runs in."""
     pipe: AnyPipe = Pipe(dict, log_state=False)
     steps(pipe, r=["m", "bad"])
     pipe.map("m", each="w", to="j", max_concurrency=1)(lambda: range(2))
@@ -597,14 +597,14 @@ async def test_w39_the_same_stream_on_both_loops(company: int) -> None:
     )
 
 
-# -- W33: storage that cannot be written
+# -- storage that cannot be written
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-async def test_w33_a_run_that_cannot_be_stored_is_a_run(
+async def test_a_run_that_cannot_be_stored_is_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """W33: with a storage path that is no directory a run goes on, and the log says why."""
+    """With a storage path that is no directory a run goes on, and the log says why."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(blocked / "store"))
