@@ -11,13 +11,13 @@ import pytest
 from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.errors import RunRejected
 
-from ..samples import sleeper
+from ..helpers import sleeping_pipe
 
 
 @pytest.mark.virtual_time
 async def test_a_drain_reports_who_finished_and_who_did_not() -> None:
     """Runs may finish within the grace; the rest is cancelled with the reason."""
-    pipe = sleeper()
+    pipe = sleeping_pipe()
     states = {name: {"seconds": s} for name, s in (("quick", 2), ("long", 3600))}
 
     async with Supervisor() as supervisor:
@@ -49,7 +49,7 @@ async def test_a_drain_reports_who_finished_and_who_did_not() -> None:
 async def test_a_drain_ends_as_soon_as_nobody_is_left() -> None:
     """The grace is a bound and not a pause."""
     async with Supervisor(grace=3600) as supervisor:
-        await supervisor.submit(sleeper(), {"seconds": 2})
+        await supervisor.submit(sleeping_pipe(), {"seconds": 2})
         began = anyio.current_time()
         await supervisor.drain()
         seconds = anyio.current_time() - began
@@ -62,7 +62,7 @@ async def test_a_run_that_ignores_its_cancellation_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A drain returns though a run is stuck, and says which line holds it."""
-    pipe, state = sleeper(), {"seconds": 3600.0, "cleanup": 60.0}
+    pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 60.0}
 
     with caplog.at_level(logging.ERROR, "justpipe_actors.supervisor"):
         async with Supervisor(grace=5) as supervisor:
@@ -81,8 +81,8 @@ async def test_a_run_that_ignores_its_cancellation_is_named(
     )
     assert step.step == "sleep"
     assert step.seconds == pytest.approx(10)
-    own = [line for line in step.where if "samples.py" in line]
-    assert own[-1].endswith("in sleeper.<locals>.sleep")
+    own = [line for line in step.where if "helpers.py" in line]
+    assert own[-1].endswith("in sleeping_pipe.<locals>.sleep")
     assert waited == pytest.approx(10)
     # The block is left only when nothing of it is alive, and it says whom it waits for.
     assert left == pytest.approx(65)
@@ -98,7 +98,7 @@ async def test_a_poller_that_is_rejected_while_draining_does_no_harm() -> None:
         starts.append(anyio.current_time())
         while True:
             await anyio.sleep(1)
-            await supervisor.submit(sleeper(), {"seconds": 30})
+            await supervisor.submit(sleeping_pipe(), {"seconds": 30})
 
     supervisor = Supervisor(grace=100, intensity=1)
     supervisor.add_service("poller", poll)
@@ -113,7 +113,7 @@ async def test_a_poller_that_is_rejected_while_draining_does_no_harm() -> None:
 @pytest.mark.virtual_time
 async def test_leaving_normally_drains() -> None:
     """Leaving the block waits for the runs, up to the grace."""
-    pipe = sleeper()
+    pipe = sleeping_pipe()
 
     async with Supervisor(grace=10) as supervisor:
         runs = [await supervisor.submit(pipe, {"seconds": s}) for s in (5, 3600)]
@@ -126,7 +126,7 @@ async def test_leaving_normally_drains() -> None:
 @pytest.mark.virtual_time
 async def test_an_error_of_the_body_cancels_at_once() -> None:
     """A body that fails waits for cleanup only, and its error comes out bare."""
-    pipe, state = sleeper(), {"seconds": 3600.0, "cleanup": 4.0}
+    pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 4.0}
     began = anyio.current_time()
 
     with pytest.raises(KeyError, match="mine"):
@@ -143,7 +143,7 @@ async def test_an_error_of_the_body_cancels_at_once() -> None:
 @pytest.mark.virtual_time
 async def test_a_cancellation_from_outside_is_relayed() -> None:
     """A cancelled block cancels its runs at once and waits for their cleanup."""
-    pipe, state = sleeper(), {"seconds": 3600.0, "cleanup": 4.0}
+    pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 4.0}
     began = anyio.current_time()
 
     with anyio.move_on_after(10):
@@ -163,7 +163,7 @@ async def test_a_cancellation_from_outside_is_relayed() -> None:
 @pytest.mark.virtual_time
 async def test_a_drain_that_is_cancelled_cancels_the_runs() -> None:
     """Who gives up on a drain does not get it for nothing: the runs end now."""
-    pipe, state = sleeper(), {"seconds": 3600.0}
+    pipe, state = sleeping_pipe(), {"seconds": 3600.0}
 
     async with Supervisor(grace=600) as supervisor:
         run = await supervisor.submit(pipe, state)
@@ -182,7 +182,7 @@ async def test_a_nursery_serves_until_it_is_drained() -> None:
     """``nursery.start(supervisor.serve)`` returns the open supervisor; a drain ends it."""
     async with anyio.create_task_group() as nursery:
         supervisor = await nursery.start(Supervisor(grace=5).serve)
-        run = await supervisor.submit(sleeper(), {"seconds": 2})
+        run = await supervisor.submit(sleeping_pipe(), {"seconds": 2})
         report = await supervisor.drain()
 
     assert report.completed == (run.run_id,)
@@ -194,7 +194,7 @@ async def test_a_nursery_that_is_cancelled_ends_what_it_serves() -> None:
     state: dict[str, Any] = {"seconds": 3600.0, "cleanup": 1.0}
     async with anyio.create_task_group() as nursery:
         supervisor = await nursery.start(Supervisor(grace=5).serve)
-        await supervisor.submit(sleeper(), state)
+        await supervisor.submit(sleeping_pipe(), state)
         await anyio.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ from justpipe_actors._supervisor.systemd import (
     notifier_from_environment,
 )
 
-from ..samples import sleeper
+from ..helpers import sleeping_pipe
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield end
 
 
-def told(manager: socket.socket) -> list[dict[str, str]]:
+def received_messages(manager: socket.socket) -> list[dict[str, str]]:
     """Return the messages that have come."""
     messages: list[dict[str, str]] = []
     while True:
@@ -58,8 +58,8 @@ async def test_the_first_signal_drains(name: signal.Signals) -> None:
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(main)
-        await supervisor.submit(sleeper(), {"seconds": 5}, run_id="quick")
-        await supervisor.submit(sleeper(), {"seconds": 3600}, run_id="long")
+        await supervisor.submit(sleeping_pipe(), {"seconds": 5}, run_id="quick")
+        await supervisor.submit(sleeping_pipe(), {"seconds": 3600}, run_id="long")
         signal.raise_signal(name)
 
     (report,) = reports
@@ -74,7 +74,7 @@ async def test_the_second_signal_cancels() -> None:
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(_serve, supervisor)
-        run = await supervisor.submit(sleeper(), state)
+        run = await supervisor.submit(sleeping_pipe(), state)
         began = anyio.current_time()
         signal.raise_signal(signal.SIGTERM)
         await anyio.sleep(4)
@@ -101,7 +101,7 @@ async def test_the_third_signal_gives_up(
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(_serve, supervisor)
-        await supervisor.submit(sleeper(), state, run_id="mule")
+        await supervisor.submit(sleeping_pipe(), state, run_id="mule")
         await anyio.wait_all_tasks_blocked()
         for _ in range(3):
             signal.raise_signal(signal.SIGINT)
@@ -175,7 +175,7 @@ async def test_a_hangup_without_a_hook_is_survived(
 async def test_a_supervisor_that_is_open_may_be_served() -> None:
     """``serve`` inside the supervisor's own block drains it and leaves it to its block."""
     async with Supervisor(grace=10) as supervisor:
-        await supervisor.submit(sleeper(), {"seconds": 1}, run_id="early")
+        await supervisor.submit(sleeping_pipe(), {"seconds": 1}, run_id="early")
         async with anyio.create_task_group() as tasks:
             await tasks.start(_serve, supervisor)
             signal.raise_signal(signal.SIGTERM)
@@ -200,15 +200,15 @@ async def test_the_service_manager_hears_everything(
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(_serve, supervisor, reload)
-        await supervisor.submit(sleeper(), {"seconds": 3600})
+        await supervisor.submit(sleeping_pipe(), {"seconds": 3600})
         await anyio.sleep(4)
-        alive = told(manager)
+        alive = received_messages(manager)
         signal.raise_signal(signal.SIGHUP)
         await anyio.wait_all_tasks_blocked()
-        reloaded = told(manager)
+        reloaded = received_messages(manager)
         signal.raise_signal(signal.SIGTERM)
         await anyio.wait_all_tasks_blocked()
-        stopping = told(manager)
+        stopping = received_messages(manager)
 
     assert alive[0] == {"READY": "1", "STATUS": "0 runs at work, 0 waiting"}
     assert [message.get("WATCHDOG") for message in alive[1:]] == ["1", "1"]

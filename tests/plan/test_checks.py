@@ -10,7 +10,7 @@ from justpipe_actors.middleware import reads
 from justpipe_actors.types import BarrierType
 
 
-def nothing() -> list[object]:
+def no_items() -> list[object]:
     """Return no items to map over."""
     return []
 
@@ -63,7 +63,7 @@ def test_an_unknown_successor_comes_with_a_suggestion() -> None:
 def test_all_problems_are_reported_together() -> None:
     """Several mistakes are one error whose text and exceptions hold them all, in order."""
     pipe = build(a="x y")
-    pipe.map("m", each="z")(nothing)
+    pipe.map("m", each="z")(no_items)
 
     texts = problems(pipe)
 
@@ -96,7 +96,7 @@ def test_the_same_problems_come_in_the_same_order() -> None:
 def test_a_worker_may_have_no_successors() -> None:
     """A map's worker with a ``to`` of its own is a trap, and the remedy is told."""
     pipe = build(w="z", z="")
-    pipe.map("m", each="w")(nothing)
+    pipe.map("m", each="w")(no_items)
 
     (text,) = problems(pipe)
 
@@ -205,7 +205,7 @@ def test_switches_and_maps_are_no_parents_of_a_join() -> None:
     """Only ``to`` makes a parent, so a route or worker edge raises no false alarm."""
     pipe = build(a="z", z="")
     pipe.switch("s", to={1: "z"})(lambda: 1)
-    pipe.map("m", each="z")(nothing)
+    pipe.map("m", each="z")(no_items)
 
     pipe.validate(start="a")
 
@@ -245,7 +245,7 @@ def test_a_route_gives_no_item() -> None:
 def test_a_worker_may_ask_for_its_item() -> None:
     """What some map names as its worker is left alone, even as a successor."""
     pipe = hungry()
-    pipe.map("m", each="eat")(nothing)
+    pipe.map("m", each="eat")(no_items)
 
     pipe.validate(allow_multi_root=True)
 
@@ -310,7 +310,7 @@ def test_an_option_that_looks_like_no_other(option: str) -> None:
 def test_options_by_the_kind_of_the_step() -> None:
     """An option of a map is none of a step's, and the other way round it is one."""
     pipe = Pipe[Any, Any](dict)
-    pipe.map("a", each="b", max_concurrency=2, timeout=3)(nothing)
+    pipe.map("a", each="b", max_concurrency=2, timeout=3)(no_items)
     pipe.step("b")(lambda item: None)
     pipe.validate()
 

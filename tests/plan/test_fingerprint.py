@@ -6,7 +6,7 @@ from typing import Any
 from justpipe_actors import Pipe
 
 
-def nothing() -> list[object]:
+def no_items() -> list[object]:
     """Return no items to map over."""
     return []
 
@@ -15,7 +15,7 @@ def build(*names: str) -> Pipe[Any, Any]:
     """Return a pipe with a map, a switch and steps registered in this order."""
     pipe = Pipe[Any, Any](name="Täglich")
     pipe.switch("s", to={1: "b"})(lambda: 1)
-    pipe.map("m", each="w", to=["b", "a"])(nothing)
+    pipe.map("m", each="w", to=["b", "a"])(no_items)
     for name in names:
         pipe.step(name, to="m" if name == "a" else None)(lambda: None)
     return pipe

@@ -74,7 +74,7 @@ def test_components_agree_with_mutual_reachability(edges: graph.Edges) -> None:
             assert (found[one] == found[other]) == is_mutual
 
 
-def nothing() -> list[object]:
+def no_items() -> list[object]:
     """Return no items to map over."""
     return []
 
@@ -84,7 +84,7 @@ def family() -> Pipe[Any, Any]:
     pipe = Pipe[Any, Any]()
     pipe.step("a", to=["z", "z", "nowhere"])(lambda: None)
     pipe.switch("s", to={1: "z", 2: "y"}, default="z")(lambda: 1)
-    pipe.map("m", each="w", to="z")(nothing)
+    pipe.map("m", each="w", to="z")(no_items)
     for name in "zyw":
         pipe.step(name)(lambda: None)
     return pipe

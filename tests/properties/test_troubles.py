@@ -21,7 +21,9 @@ relaxed = settings(
 )
 
 
-async def play(trouble: Failure, story: Story) -> tuple[list[Event], dict[str, Any]]:
+async def run_failure_story(
+    trouble: Failure, story: Story
+) -> tuple[list[Event], dict[str, Any]]:
     """Run a sketch to its end and return what it said and what its books still hold."""
     with anyio.fail_after(10_000):
         async with build(trouble).run(story, timeout=trouble.seconds) as run:
@@ -116,7 +118,7 @@ def check_pruned(events: list[Event], trouble: Failure, story: Story) -> None:
 async def test_trouble_ends(trouble: Failure) -> None:
     """Any graph full of trouble ends once, says why, names its joins and holds nothing."""
     story = Story()
-    events, held = await play(trouble, story)
+    events, held = await run_failure_story(trouble, story)
     end: PipelineEndData = events[-1].payload
 
     assert held == {}
@@ -137,11 +139,11 @@ async def test_trouble_ends(trouble: Failure) -> None:
 async def test_trouble_is_the_same_in_company(trouble: Failure) -> None:
     """A run that shares its actors ends as it does alone."""
     stories = [Story(), Story(), Story()]
-    alone, _ = await play(trouble, stories[2])
+    alone, _ = await run_failure_story(trouble, stories[2])
     ends: list[PipelineEndData] = []
 
     async def one(story: Story) -> None:
-        events, held = await play(trouble, story)
+        events, held = await run_failure_story(trouble, story)
         assert held == {}
         ends.append(events[-1].payload)
 

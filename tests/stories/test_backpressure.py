@@ -10,9 +10,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe
-from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
+from justpipe_actors.types import PipelineTerminalStatus
 
-from ..samples import told
+from ..helpers import end_of, event_words
 
 
 AnyPipe = Pipe[Any, Any]
@@ -50,13 +50,6 @@ def over(
 def types_of(events: list[Event], stage: str) -> list[EventType]:
     """Return what is told of one stage."""
     return [event.type for event in events if event.stage == stage]
-
-
-def end_of(events: list[Event]) -> PipelineEndData:
-    """Return what FINISH says."""
-    end = events[-1].payload
-    assert isinstance(end, PipelineEndData)
-    return end
 
 
 # -- the event stream
@@ -394,9 +387,9 @@ async def test_a_generator_beyond_max_map_items_stops_there(kind: str) -> None:
     async with mapping(source, work, max_map_items=10).run({}) as run:
         events = [event async for event in run]
     assert sorted(worked) == list(range(10))
-    told = [e.type for e in events if e.stage in ("source", "work")]
-    assert told.count(EventType.STEP_END) == 10
-    assert told[-1] is EventType.STEP_ERROR
+    event_words = [e.type for e in events if e.stage in ("source", "work")]
+    assert event_words.count(EventType.STEP_END) == 10
+    assert event_words[-1] is EventType.STEP_ERROR
     end = end_of(events)
     assert end.status is FAILED
     assert end.failed_step == "source"
@@ -449,7 +442,7 @@ async def test_a_step_let_in_and_called_off_at_once_does_not_begin() -> None:
     async with pipe.run(None) as run:
         await anext(run)  # START; from now on there is room for STEP_START
         run.cancel("enough")
-        said = told([event async for event in run])
+        said = event_words([event async for event in run])
 
     assert called == []
     assert said == ["FINISH CANCELLED"]
@@ -470,6 +463,6 @@ async def test_a_stream_let_on_and_called_off_at_once_says_no_more() -> None:
         await anyio.wait_all_tasks_blocked()  # the second item waits for room
         await anext(run)
         run.cancel("enough")
-        said = told([event async for event in run])
+        said = event_words([event async for event in run])
 
     assert said == ["FINISH CANCELLED"]

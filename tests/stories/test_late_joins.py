@@ -11,7 +11,7 @@ import pytest
 from justpipe_actors import EventType, Pipe, Retry, Skip, Stop, Suspend
 from justpipe_actors.types import _Map
 
-from ..samples import told
+from ..helpers import event_words
 
 
 pytestmark = pytest.mark.virtual_time
@@ -46,7 +46,7 @@ def late(handler: Callable[..., Any]) -> Pipe[Any, Any]:
 async def words(handler: Callable[..., Any]) -> list[str]:
     """Return what a run tells once the join is too late."""
     async with late(handler).run({}, start="a") as run:
-        said = told([event async for event in run])
+        said = event_words([event async for event in run])
     return said[said.index("STEP_START c") + 1 :]
 
 
@@ -81,7 +81,7 @@ async def test_a_map_can_stand_in_for_the_missing() -> None:
     async with late(lambda error: _Map("xy", "instead")).run({}, start="a") as run:
         events = [event async for event in run]
 
-    said = told(events)
+    said = event_words(events)
     assert said[said.index("MAP_START d") :] == [
         "MAP_START d",
         "MAP_WORKER instead[0]",
@@ -128,7 +128,7 @@ async def test_a_handler_may_fail_too() -> None:
 
     (error,) = (event for event in events if event.type is EventType.STEP_ERROR)
     assert "nor that" in error.payload
-    assert told(events)[-1] == "FINISH FAILED"
+    assert event_words(events)[-1] == "FINISH FAILED"
     assert events[-1].payload.failed_step == "d"
 
 

@@ -13,7 +13,7 @@ from justpipe_actors import EventType, Pipe, Supervisor
 from justpipe_actors.errors import ConsumerTooSlow
 
 
-def talker(words: int = 100) -> Pipe[Any, Any]:
+def talking_pipe(words: int = 100) -> Pipe[Any, Any]:
     """Return a pipe of two steps, the first of which streams."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="talker", queue_size=5)
 
@@ -33,7 +33,7 @@ def talker(words: int = 100) -> Pipe[Any, Any]:
 @pytest.mark.parametrize("hosted", [False, True])
 async def test_tokens_are_dropped_for_a_slow_reader(hosted: bool) -> None:
     """``drop_oldest`` ends without the reader, who finds every event but old tokens."""
-    pipe, state = talker(), dict[str, Any]()
+    pipe, state = talking_pipe(), dict[str, Any]()
 
     async def read() -> list[Any]:
         async with pipe.run(state, overflow="drop_oldest") as run:
@@ -65,7 +65,7 @@ async def test_tokens_are_dropped_for_a_slow_reader(hosted: bool) -> None:
 
 async def test_a_quick_reader_loses_nothing() -> None:
     """``drop_oldest`` drops nothing for a reader that keeps up."""
-    async with talker().run({}, overflow="drop_oldest") as run:
+    async with talking_pipe().run({}, overflow="drop_oldest") as run:
         tokens = [e.payload async for e in run if e.type is EventType.TOKEN]
 
     assert tokens == list(range(100))
@@ -91,7 +91,7 @@ async def test_events_of_the_run_itself_are_never_dropped() -> None:
 @pytest.mark.parametrize("hosted", [False, True])
 async def test_a_run_may_fail_rather_than_wait(hosted: bool) -> None:
     """``fail`` ends the run when it would have to wait; the reader hears why."""
-    pipe, state = talker(), dict[str, Any]()
+    pipe, state = talking_pipe(), dict[str, Any]()
 
     async def read() -> tuple[list[Any], str]:
         run = pipe.run(state, overflow="fail")
@@ -116,7 +116,7 @@ async def test_a_run_may_fail_rather_than_wait(hosted: bool) -> None:
 
 async def test_nobody_else_notices() -> None:
     """A run that fails or drops leaves another one beside it every event."""
-    pipe = talker()
+    pipe = talking_pipe()
 
     async with Supervisor(pipe) as supervisor:
         strict = supervisor.run(pipe, {}, overflow="fail")
@@ -135,14 +135,14 @@ async def test_nobody_else_notices() -> None:
 async def test_other_words_are_refused() -> None:
     """An overflow that does not exist is refused when the run begins."""
     with pytest.raises(ValueError, match="block"):
-        await talker().run({}, overflow="explode").wait()  # type: ignore[arg-type]
+        await talking_pipe().run({}, overflow="explode").wait()  # type: ignore[arg-type]
 
 
 async def test_options_that_do_not_exist_are_refused() -> None:
     """A misspelt option is an error and not ignored."""
     async with Supervisor() as supervisor:
         with pytest.raises(TypeError, match="queue_sise"):
-            await supervisor.submit(talker(), {}, queue_sise=3)  # type: ignore[call-arg]
+            await supervisor.submit(talking_pipe(), {}, queue_sise=3)  # type: ignore[call-arg]
 
 
 def test_the_error_survives_pickling() -> None:

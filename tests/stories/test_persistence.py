@@ -60,7 +60,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
     return SQLiteBackend(tmp_path / "runs.db")
 
 
-def chain(**options: Any) -> AnyPipe:
+def counting_chain(**options: Any) -> AnyPipe:
     """Return a pipe of three steps that count in a dict."""
     pipe = AnyPipe(dict, name="chain", **options)
 
@@ -117,15 +117,15 @@ async def test_nothing_is_stored_unless_asked(
     """Persistence is off by default, and off creates nothing."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path / "root"))
     monkeypatch.delenv("JUSTPIPE_ACTORS_PERSIST", raising=False)
-    await run(chain())
-    await run(chain(storage=tmp_path / "root", persist=False))
+    await run(counting_chain())
+    await run(counting_chain(storage=tmp_path / "root", persist=False))
 
     assert created(tmp_path) == []
 
 
 async def test_a_stored_run_is_the_run_that_was_seen(store: StorageBackend) -> None:
     """Every event is there, in order, as it was when it was published."""
-    pipe = chain(storage=store)
+    pipe = counting_chain(storage=store)
     seen: list[dict[str, Any]] = []
     async with pipe.run({"n": 0, "name": "Ada"}) as events:
         async for event in events:
@@ -148,7 +148,7 @@ async def test_a_stored_run_is_the_run_that_was_seen(store: StorageBackend) -> N
 
 async def test_a_stored_state_is_the_state_at_that_event(store: StorageBackend) -> None:
     """What later steps do to the state does not reach back into what is stored."""
-    await run(chain(storage=store), {"n": 0, "deep": {"list": [1, {"k": 2}]}})
+    await run(counting_chain(storage=store), {"n": 0, "deep": {"list": [1, {"k": 2}]}})
 
     events = store.get_events(only(store).run_id)
 
@@ -378,7 +378,7 @@ async def test_a_child_is_stored_twice_only_if_it_persists_itself() -> None:
     """A child's events are in its parent's run; a run of its own is its own choice."""
     for child_store in (None, InMemoryBackend()):
         store = InMemoryBackend()
-        child = chain(storage=child_store)
+        child = counting_chain(storage=child_store)
         parent: AnyPipe = AnyPipe(dict, storage=store)
         parent.sub("sub", pipeline=child)(lambda state: state)
 
@@ -397,7 +397,7 @@ async def test_a_child_is_stored_twice_only_if_it_persists_itself() -> None:
 
 async def test_a_hundred_runs_lose_nothing(store: StorageBackend) -> None:
     """A hundred runs at once are all stored, each with all its events in order."""
-    pipe = chain(storage=store)
+    pipe = counting_chain(storage=store)
     seen: dict[str, list[tuple[int | None, str, str]]] = {}
 
     async def one(number: int) -> None:
@@ -511,7 +511,7 @@ async def test_an_unusable_store_costs_a_warning(
 ) -> None:
     """Where nothing can be stored, runs go on, and one warning says so."""
     (tmp_path / "file").write_text("in the way")
-    pipe = chain(storage=tmp_path / "file")
+    pipe = counting_chain(storage=tmp_path / "file")
 
     with caplog.at_level(logging.WARNING, LOGGER):
         for _ in range(3):
@@ -527,7 +527,7 @@ async def test_a_store_is_used_again_once_it_works(
     """What was unusable for one run is tried again by the next."""
     in_the_way = tmp_path / "root"
     in_the_way.write_text("")
-    pipe = chain(storage=in_the_way)
+    pipe = counting_chain(storage=in_the_way)
 
     with caplog.at_level(logging.WARNING, LOGGER):
         await run(pipe)
@@ -690,7 +690,7 @@ async def test_a_locked_store_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("justpipe_actors.storage.writer.RETRY_DELAY", 0.0)
     store = Locked()
 
-    seen = await run(chain(storage=store, flush_interval=1))
+    seen = await run(counting_chain(storage=store, flush_interval=1))
 
     found = only(store)
     assert store.refusals == found.lost_events == 0
@@ -796,7 +796,7 @@ async def test_a_store_cannot_end_the_writer(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.WARNING, LOGGER):
         for _ in range(2):
-            assert (await run(chain(storage=store)))[
+            assert (await run(counting_chain(storage=store)))[
                 -1
             ].payload.status.value == "success"
 
@@ -834,7 +834,7 @@ async def test_an_unchanged_state_is_stored_once(tmp_path: Path) -> None:
 
 async def test_a_state_can_be_stored_as_its_changes(store: StorageBackend) -> None:
     """With ``diff`` the whole states come back from what changed between them."""
-    pipe = chain(storage=store, persist_state="diff")
+    pipe = counting_chain(storage=store, persist_state="diff")
     big = {"n": 0, "big": list(range(100))}
 
     await run(pipe, dict(big))
@@ -847,7 +847,7 @@ async def test_a_state_can_be_stored_as_its_changes(store: StorageBackend) -> No
 
 async def test_a_state_can_be_left_out(store: StorageBackend) -> None:
     """With ``none`` no state is stored, and everything else is."""
-    await run(chain(storage=store, persist_state="none"), {"n": "secret"})
+    await run(counting_chain(storage=store, persist_state="none"), {"n": "secret"})
 
     events = store.get_events(only(store).run_id)
     assert "secret" not in "".join(one.data for one in events)
@@ -871,7 +871,9 @@ async def test_a_state_that_is_not_stored_is_not_looked_at(
     """With ``none`` the state costs nothing, however large it is."""
     before = Untouchable.looks
 
-    await run(chain(storage=store, persist_state="none"), {"it": Untouchable()})
+    await run(
+        counting_chain(storage=store, persist_state="none"), {"it": Untouchable()}
+    )
 
     assert Untouchable.looks == before
 
@@ -886,7 +888,7 @@ async def test_a_description_lies_beside_the_runs(
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path))
     registry = PipelineRegistry()
     for version in (1, 2):
-        pipe = chain(persist=True, metadata={"v": version, "odd": object()})
+        pipe = counting_chain(persist=True, metadata={"v": version, "odd": object()})
         await run(pipe)
         described = registry.describe_pipeline(pipe.pipeline_hash)
         assert described is not None

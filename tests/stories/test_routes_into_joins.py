@@ -24,7 +24,7 @@ def log_of(pipe: AnyPipe, name: str, *, waits: int = 0, **options: Any) -> None:
         state.append(name)
 
 
-async def play(pipe: AnyPipe, **options: Any) -> list[str]:
+async def run_and_get_notes(pipe: AnyPipe, **options: Any) -> list[str]:
     """Run a pipe and return the names that its steps noted."""
     state: list[str] = []
     end = await pipe.run(state, **options).wait()
@@ -66,7 +66,7 @@ async def test_a_join_with_a_route_runs_once_after_the_others(
     kind: str, of_a: int, of_router: int
 ) -> None:
     """Whichever comes last, the join runs once, behind all its parents."""
-    noted = await play(pipe_with_router(of_a, of_router, kind))
+    noted = await run_and_get_notes(pipe_with_router(of_a, of_router, kind))
 
     assert noted.count("join") == 1
     assert noted[-1] == "join"
@@ -82,7 +82,7 @@ async def test_a_returned_name_without_hint_is_one_more_parent() -> None:
     pipe.step("namer")(lambda state: "join")
     log_of(pipe, "join")
 
-    noted = await play(pipe, start="begin")
+    noted = await run_and_get_notes(pipe, start="begin")
 
     assert noted[-1] == "join"
     assert noted.count("join") == 1
@@ -97,7 +97,7 @@ async def test_a_switch_that_goes_elsewhere_does_not_hold_the_join_up() -> None:
     log_of(pipe, "other")
     log_of(pipe, "join")
 
-    noted = await play(pipe)
+    noted = await run_and_get_notes(pipe)
 
     assert sorted(noted) == ["a", "begin", "join", "other"]
 
@@ -110,7 +110,7 @@ async def test_any_join_opens_at_its_route_and_absorbs_the_rest() -> None:
     pipe.switch("router", to={"go": "join"})(lambda state: "go")
     log_of(pipe, "join", barrier_type=BarrierType.ANY)
 
-    noted = await play(pipe)
+    noted = await run_and_get_notes(pipe)
 
     assert noted == ["begin", "join", "a"]
 
@@ -124,7 +124,7 @@ async def test_a_step_that_names_its_own_successor_arrives_there() -> None:
     log_of(pipe, "other")
     log_of(pipe, "join")
 
-    assert await play(pipe) == ["begin", "b", "join"]
+    assert await run_and_get_notes(pipe) == ["begin", "b", "join"]
 
 
 async def test_a_run_that_starts_behind_the_switch_does_not_wait_for_it() -> None:
@@ -134,4 +134,4 @@ async def test_a_run_that_starts_behind_the_switch_does_not_wait_for_it() -> Non
     log_of(pipe, "a", to="join")
     log_of(pipe, "join")
 
-    assert await play(pipe, start="a") == ["a", "join"]
+    assert await run_and_get_notes(pipe, start="a") == ["a", "join"]

@@ -25,7 +25,7 @@ from justpipe_actors.types import PipelineTerminalStatus
 State = dict[str, Any]
 
 
-def chain() -> Pipe[State, Any]:
+def two_steps() -> Pipe[State, Any]:
     """Return a -> b, each leaving a mark."""
     pipe: Pipe[State, Any] = Pipe(dict, dict, log_state=False)
 
@@ -56,7 +56,7 @@ def with_child(child: Pipe[Any, Any]) -> Pipe[State, Any]:
 
 async def test_a_mock_gets_the_original_parameters_as_keywords() -> None:
     """A mock is called as the step's own function would be, by keyword."""
-    with TestPipe(chain()) as harness:
+    with TestPipe(two_steps()) as harness:
         mock = harness.mock("b")
         result = await harness.run({}, {"k": 1})
 
@@ -67,7 +67,7 @@ async def test_a_mock_gets_the_original_parameters_as_keywords() -> None:
 
 async def test_the_pipe_under_test_is_never_changed() -> None:
     """Mocks live in the harness: a run beside it is the real one."""
-    pipe = chain()
+    pipe = two_steps()
     harness = TestPipe(pipe)
     harness.mock("a")
 
@@ -81,7 +81,7 @@ async def test_the_pipe_under_test_is_never_changed() -> None:
 
 async def test_harnesses_in_parallel_do_not_meet() -> None:
     """Two tests of one pipe at the same time see their own mocks only."""
-    pipe = chain()
+    pipe = two_steps()
     results: dict[str, TestResult[State]] = {}
 
     async def trial(mark: str) -> None:
@@ -106,7 +106,7 @@ async def test_harnesses_in_parallel_do_not_meet() -> None:
 
 async def test_as_a_context_manager_it_stands_in_wherever_the_pipe_is_run() -> None:
     """Code under test that runs the pipe by itself meets the mocks, until the block ends."""
-    pipe = chain()
+    pipe = two_steps()
 
     async def application() -> State:
         state: State = {}
@@ -124,7 +124,7 @@ async def test_as_a_context_manager_it_stands_in_wherever_the_pipe_is_run() -> N
 
 async def test_leaving_an_inner_harness_puts_the_outer_one_back() -> None:
     """Harnesses nest, and the inner one builds on what the outer one mocked."""
-    pipe = chain()
+    pipe = two_steps()
     with TestPipe(pipe) as outer:
         outer_a = outer.mock("a", side_effect=lambda state: state.update(a="outer"))
         with TestPipe(pipe) as inner:
@@ -138,7 +138,7 @@ async def test_leaving_an_inner_harness_puts_the_outer_one_back() -> None:
 
 async def test_the_last_mock_of_a_step_wins_and_restore_undoes_all() -> None:
     """Mocking again replaces the mock, and restoring twice is as good as once."""
-    harness = TestPipe(chain())
+    harness = TestPipe(two_steps())
     first = harness.mock("a")
     second = harness.mock("a", side_effect=lambda state: state.update(a="second"))
     mocked = await harness.run({})
@@ -153,7 +153,7 @@ async def test_the_last_mock_of_a_step_wins_and_restore_undoes_all() -> None:
 
 async def test_an_unknown_step_is_refused_with_the_names_there_are() -> None:
     """A typo names the step, what exists, and what was probably meant."""
-    child = chain()
+    child = two_steps()
     harness = TestPipe(with_child(child))
     with pytest.raises(
         ValueError, match=r"'ownr'.*owner, owner:a.*Did you mean 'owner'"
@@ -190,7 +190,7 @@ async def test_what_a_mock_returns_means_what_it_would_from_the_step(
     answer: Any, status: str, ran: list[str]
 ) -> None:
     """Signals and routes come from mocks as from functions."""
-    pipe = chain()
+    pipe = two_steps()
     pipe.step("c", to=None)(lambda state: None)
     pipe.allow_multi_root = True
 
@@ -211,7 +211,7 @@ async def run_mocked(
 
 async def test_a_retrying_mock_is_called_again() -> None:
     """``Retry()`` from a mock is an attempt more."""
-    harness = TestPipe(chain())
+    harness = TestPipe(two_steps())
     mock = harness.mock("a", side_effect=[Retry(), None])
     result = await harness.run({})
 
@@ -227,7 +227,7 @@ async def test_an_async_generator_as_side_effect_streams() -> None:
         yield "x"
         yield "y"
 
-    harness = TestPipe(chain())
+    harness = TestPipe(two_steps())
     mock = harness.mock("a", side_effect=stream)
     result = await harness.run({})
 
@@ -281,7 +281,7 @@ async def test_a_mocked_step_leaves_its_placement() -> None:
 
 async def test_a_step_inside_a_sub_pipeline_is_mocked_by_its_path() -> None:
     """``owner:inner`` reaches into a child, for this parent only."""
-    child = chain()
+    child = two_steps()
     harness = TestPipe(with_child(child))
     mock = harness.mock("owner:a")
     result = await harness.run({})
@@ -294,7 +294,7 @@ async def test_a_step_inside_a_sub_pipeline_is_mocked_by_its_path() -> None:
 
 async def test_hooks_and_handlers_of_a_child_are_mocked_by_its_owner() -> None:
     """``of=`` names the sub step whose pipe is meant."""
-    child = chain()
+    child = two_steps()
     child.on_startup(lambda: None)
     child.on_shutdown(lambda: None)
     child.on_error(lambda error: None)
@@ -346,7 +346,7 @@ async def test_the_final_state_is_never_a_childs() -> None:
 
 async def test_one_mock_stands_in_for_all_hooks_of_a_kind() -> None:
     """It is called once per hook, with what that hook asks for."""
-    pipe = chain()
+    pipe = two_steps()
 
     @pipe.on_startup
     async def first(state: State) -> None: ...
@@ -369,7 +369,7 @@ async def test_one_mock_stands_in_for_all_hooks_of_a_kind() -> None:
 
 async def test_mocking_hooks_that_do_not_exist_is_no_error() -> None:
     """Without hooks their mock is simply never called."""
-    harness = TestPipe(chain())
+    harness = TestPipe(two_steps())
     mocks = harness.mock_startup(), harness.mock_shutdown()
     await harness.run({})
 
@@ -378,7 +378,7 @@ async def test_mocking_hooks_that_do_not_exist_is_no_error() -> None:
 
 async def test_a_mocked_handler_answers_for_the_step() -> None:
     """Its Skip prunes, and what it raises is the failure that is reported."""
-    pipe = chain()
+    pipe = two_steps()
     pipe.on_error(lambda error, step_name, state: None)
 
     harness = TestPipe(pipe)
@@ -481,7 +481,7 @@ async def test_a_resource_is_replaced_by_a_value() -> None:
 
 async def test_a_result_answers_what_ran_and_how_it_went() -> None:
     """Only a step that started was called."""
-    pipe = chain()
+    pipe = two_steps()
     pipe.on_startup(lambda: None)
     harness = TestPipe(pipe)
     harness.mock("b", side_effect=ValueError("boom"))
@@ -508,6 +508,6 @@ def test_neither_class_looks_like_a_test() -> None:
     assert TestPipe.__test__ is False
     assert TestResult.__test__ is False
     assert (
-        repr(TestPipe(chain()))
+        repr(TestPipe(two_steps()))
         == "<TestPipe of <Pipe 'Pipe' with 2 steps>, mocked: nothing>"
     )

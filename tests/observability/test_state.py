@@ -37,7 +37,7 @@ async def tracked(*states: Any, names: str = "abc", **options: Any) -> StateDiff
     return tracker
 
 
-def chain(tracker: StateDiffTracker, *funcs: Any) -> Pipe[Any, Any]:
+def observed_chain(tracker: StateDiffTracker, *funcs: Any) -> Pipe[Any, Any]:
     """Return an observed pipe that calls functions one after the other."""
     pipe: Pipe[Any, Any] = Pipe(None)
     names = [func.__name__ for func in funcs]
@@ -79,7 +79,7 @@ async def test_a_step_is_seen_as_it_left_the_state() -> None:
     def three(state: Any) -> None:
         state["seen"].append("three")
 
-    async with chain(tracker, one, two, three).run({}) as run:
+    async with observed_chain(tracker, one, two, three).run({}) as run:
         await run.wait()
 
     assert tracker.get_snapshot("one") == {"seen": ["one"]}
@@ -96,7 +96,7 @@ async def test_a_failed_run_has_an_end() -> None:
         state["n"] = 2
         raise ValueError("boom")
 
-    async with chain(tracker, fail).run({"n": 1}) as run:
+    async with observed_chain(tracker, fail).run({"n": 1}) as run:
         await run.wait()
 
     assert tracker.get_snapshot("__end__") == {"n": 2}
@@ -284,7 +284,7 @@ async def test_runs_have_a_history_each() -> None:
         await anyio.lowlevel.checkpoint()
         state["by"] = state["name"]
 
-    pipe = chain(tracker, rest)
+    pipe = observed_chain(tracker, rest)
     runs = [pipe.run({"name": name}) for name in "abc"]
     async with anyio.create_task_group() as tasks:
         for run in runs[:2]:

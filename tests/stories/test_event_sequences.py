@@ -19,34 +19,9 @@ from justpipe_actors import (
     Stop,
     Suspend,
 )
-from justpipe_actors.types import BarrierType, PipelineEndData, PipelineTerminalStatus
+from justpipe_actors.types import BarrierType
 
-from ..samples import told as told
-
-
-SUCCESS = PipelineTerminalStatus.SUCCESS
-FAILED = PipelineTerminalStatus.FAILED
-
-
-async def play(pipe: Pipe[Any, Any], state: Any = None, **options: Any) -> list[Event]:
-    """Run a pipe to its end and check that nothing of it is left."""
-    async with pipe.run({} if state is None else state, **options) as run:
-        events = [event async for event in run]
-        snapshot = run.snapshot()
-    assert snapshot.tokens == {}
-    assert snapshot.running == ()
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    return events
-
-
-def end_of(events: list[Event]) -> PipelineEndData:
-    """Return the payload of the run's own FINISH."""
-    last = events[-1]
-    assert last.type is EventType.FINISH
-    assert last.stage == "system"
-    payload = last.payload
-    assert isinstance(payload, PipelineEndData)
-    return payload
+from ..helpers import SUCCESS, do_nothing, end_of, event_words, run_pipe
 
 
 def inv(event: Event) -> tuple[str, str | None, str | None, int]:
@@ -63,16 +38,12 @@ def inv(event: Event) -> tuple[str, str | None, str | None, int]:
     )
 
 
-def chain(*steps: Callable[..., Any], **options: Any) -> Pipe[Any, Any]:
+def chain_of(*steps: Callable[..., Any], **options: Any) -> Pipe[Any, Any]:
     """Return a pipe that runs functions one after the other."""
     pipe: Pipe[Any, Any] = Pipe(dict, **options)
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         pipe.step(step.__name__, to=following)(step)
     return pipe
-
-
-def noop(state: dict[str, Any]) -> None:
-    """Do nothing."""
 
 
 def failing_as(name: str) -> Callable[..., None]:
@@ -102,9 +73,9 @@ async def test_a_chain_with_a_stream() -> None:
         yield 1
         yield 2
 
-    events = await play(chain(named("a"), b))
+    events = await run_pipe(chain_of(named("a"), b))
 
-    assert told(events) == [
+    assert event_words(events) == [
         "START system",
         "STEP_START a",
         "STEP_END a",
@@ -124,7 +95,7 @@ async def test_tokens_and_successors_carry_ids() -> None:
     async def b(state: dict[str, Any]) -> Any:
         yield 1
 
-    events = await play(chain(named("a"), b))
+    events = await run_pipe(chain_of(named("a"), b))
     start_b = next(
         e for e in events if (e.type, e.stage) == (EventType.STEP_START, "b")
     )
@@ -137,20 +108,20 @@ async def test_tokens_and_successors_carry_ids() -> None:
 def diamond(**join: Any) -> Pipe[Any, Any]:
     """Return a -> [b, c] -> d where c waits for ``state["go"]``."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("a", to=["b", "c"])(noop)
-    pipe.step("b", to="d")(noop)
+    pipe.step("a", to=["b", "c"])(do_nothing)
+    pipe.step("b", to="d")(do_nothing)
 
     @pipe.step(to="d")
     async def c(state: dict[str, Any]) -> None:
         await anyio.sleep(state.get("delay", 0))
 
-    pipe.step("d", **join)(noop)
+    pipe.step("d", **join)(do_nothing)
     return pipe
 
 
 async def test_a_diamond_joins_once() -> None:
     """An ALL join starts once, after both of its parents have ended."""
-    words = told(await play(diamond()))
+    words = event_words(await run_pipe(diamond()))
 
     assert words[:3] == ["START system", "STEP_START a", "STEP_END a"]
     assert sorted(words[3:7]) == sorted(
@@ -162,7 +133,9 @@ async def test_a_diamond_joins_once() -> None:
 @pytest.mark.virtual_time
 async def test_an_any_join_starts_at_the_first() -> None:
     """An ANY join starts with the first parent and absorbs the second."""
-    words = told(await play(diamond(barrier_type=BarrierType.ANY), {"delay": 1}))
+    words = event_words(
+        await run_pipe(diamond(barrier_type=BarrierType.ANY), {"delay": 1})
+    )
 
     assert words.index("STEP_END d") < words.index("STEP_END c")
     assert words.count("STEP_START d") == 1
@@ -171,8 +144,8 @@ async def test_an_any_join_starts_at_the_first() -> None:
 @pytest.mark.virtual_time
 async def test_a_barrier_in_time() -> None:
     """WAIT tells true counts, RELEASE comes before the step starts."""
-    events = await play(diamond(barrier_timeout=10), {"delay": 1})
-    words = told(events)
+    events = await run_pipe(diamond(barrier_timeout=10), {"delay": 1})
+    words = event_words(events)
     wait = next(e for e in events if e.type is EventType.BARRIER_WAIT)
     release = next(e for e in events if e.type is EventType.BARRIER_RELEASE)
 
@@ -193,8 +166,8 @@ async def test_a_barrier_in_time() -> None:
 @pytest.mark.virtual_time
 async def test_a_barrier_too_late() -> None:
     """A join that waited too long fails, never runs, and the late parent goes on."""
-    events = await play(diamond(barrier_timeout=1), {"delay": 5})
-    words = told(events)
+    events = await run_pipe(diamond(barrier_timeout=1), {"delay": 5})
+    words = event_words(events)
     error = next(e for e in events if e.type is EventType.STEP_ERROR)
 
     assert "Barrier timeout" in error.payload
@@ -211,9 +184,9 @@ async def test_a_handled_barrier_timeout() -> None:
     def on_error(error: Exception) -> None:
         assert isinstance(error, TimeoutError)
 
-    events = await play(diamond(barrier_timeout=1, on_error=on_error), {"delay": 5})
+    events = await run_pipe(diamond(barrier_timeout=1, on_error=on_error), {"delay": 5})
 
-    assert told(events)[-1] == "FINISH SUCCESS"
+    assert event_words(events)[-1] == "FINISH SUCCESS"
     assert not [e for e in events if e.type is EventType.STEP_ERROR]
     metrics = end_of(events).metrics
     assert metrics is not None
@@ -228,10 +201,10 @@ def failing(state: dict[str, Any]) -> None:
 
 async def test_a_failure_prunes_what_follows() -> None:
     """By default nothing runs on the data of a failed step."""
-    events = await play(chain(failing_as("a"), named("b")))
+    events = await run_pipe(chain_of(failing_as("a"), named("b")))
     end = end_of(events)
 
-    assert told(events) == [
+    assert event_words(events) == [
         "START system",
         "STEP_START a",
         "STEP_ERROR a",
@@ -245,7 +218,9 @@ async def test_a_failure_prunes_what_follows() -> None:
 
 async def test_continue_is_the_old_behaviour() -> None:
     """With on_failure="continue" the successors of a failed step run."""
-    words = told(await play(chain(failing_as("a"), named("b"), on_failure="continue")))
+    words = event_words(
+        await run_pipe(chain_of(failing_as("a"), named("b"), on_failure="continue"))
+    )
 
     assert words[2:] == ["STEP_ERROR a", "STEP_START b", "STEP_END b", "FINISH FAILED"]
 
@@ -259,10 +234,10 @@ async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
     """A handler's answer counts as the step's; Skip prunes."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b", on_error=lambda error: answer)(failing)
-    pipe.step("b")(noop)
-    events = await play(pipe)
+    pipe.step("b")(do_nothing)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:] == [
+    assert event_words(events)[1:] == [
         "STEP_START a",
         "STEP_END a",
         *following,
@@ -276,11 +251,11 @@ async def test_a_dynamic_return() -> None:
     """A returned name runs instead of the static successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: "x")
-    pipe.step("b")(noop)
-    pipe.step("x")(noop)
-    events = await play(pipe, start="a")
+    pipe.step("b")(do_nothing)
+    pipe.step("x")(do_nothing)
+    events = await run_pipe(pipe, start="a")
 
-    assert told(events)[1:] == [
+    assert event_words(events)[1:] == [
         "STEP_START a",
         "STEP_END a",
         "STEP_START x",
@@ -306,10 +281,10 @@ async def test_retry(*, from_handler: bool) -> None:
     pipe.step("a", to="b", on_error=(lambda error: Retry()) if from_handler else None)(
         a
     )
-    pipe.step("b")(noop)
-    events = await play(pipe)
+    pipe.step("b")(do_nothing)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:-1] == [
+    assert event_words(events)[1:-1] == [
         *["STEP_START a"] * 3,
         "STEP_END a",
         "STEP_START b",
@@ -332,9 +307,9 @@ async def test_stop_and_suspend(answer: Any, words: list[str]) -> None:
     """Stop and Suspend end the run well after their own step."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: answer)
-    pipe.step("b")(noop)
+    pipe.step("b")(do_nothing)
 
-    assert told(await play(pipe))[1:] == [
+    assert event_words(await run_pipe(pipe))[1:] == [
         "STEP_START a",
         *words,
         "STEP_END a",
@@ -350,10 +325,10 @@ def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
     def s(state: dict[str, Any]) -> Any:
         return state["way"]
 
-    pipe.step("x", to="x2")(noop)
-    pipe.step("x2", to="z")(noop)
-    pipe.step("y", to="z")(noop)
-    pipe.step("z", **join)(noop)
+    pipe.step("x", to="x2")(do_nothing)
+    pipe.step("x2", to="z")(do_nothing)
+    pipe.step("y", to="z")(do_nothing)
+    pipe.step("z", **join)(do_nothing)
     return pipe
 
 
@@ -361,7 +336,9 @@ def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
 @pytest.mark.parametrize("way", ["a", "b"])
 async def test_exclusive_branches_meet_again(way: str) -> None:
     """A join behind a switch runs once, without a false timeout."""
-    words = told(await play(routed(join={"barrier_timeout": 5}), {"way": way}))
+    words = event_words(
+        await run_pipe(routed(join={"barrier_timeout": 5}), {"way": way})
+    )
 
     ran = [word.split()[1] for word in words if word.startswith("STEP_END")]
     assert ran == ["s", *(["x", "x2"] if way == "a" else ["y"]), "z"]
@@ -372,18 +349,18 @@ async def test_callable_switches_too() -> None:
     """A join behind a callable switch runs although one parent never will."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.switch("s", to=lambda value: value)(lambda state: "x")
-    pipe.step("x", to="z")(noop)
-    pipe.step("y", to="z")(noop)
-    pipe.step("z")(noop)
+    pipe.step("x", to="z")(do_nothing)
+    pipe.step("y", to="z")(do_nothing)
+    pipe.step("z")(do_nothing)
 
-    assert "STEP_END z" in told(await play(pipe, start="s"))
+    assert "STEP_END z" in event_words(await run_pipe(pipe, start="s"))
 
 
 async def test_a_switch_that_misses() -> None:
     """A value without a route and without a default fails the switch."""
-    events = await play(routed(join={}), {"way": "c"})
+    events = await run_pipe(routed(join={}), {"way": "c"})
 
-    assert told(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
+    assert event_words(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
     assert "matches no route" in events[2].payload
 
 
@@ -392,7 +369,7 @@ def mapped(items: Any, worker: Callable[..., Any], **options: Any) -> Pipe[Any, 
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w", to="after", **options)(lambda state: items)
     pipe.step("w")(worker)
-    pipe.step("after")(noop)
+    pipe.step("after")(do_nothing)
     return pipe
 
 
@@ -404,8 +381,8 @@ def work(state: dict[str, Any], item: Any) -> None:
 async def test_a_map() -> None:
     """MAP_COMPLETE comes after the last worker and before the map's end."""
     state: dict[str, Any] = {}
-    events = await play(mapped(["p", "q"], work), state)
-    words = told(events)
+    events = await run_pipe(mapped(["p", "q"], work), state)
+    words = event_words(events)
     by_word = dict(zip(words, events, strict=True))
 
     assert state["seen"] == ["p", "q"]
@@ -431,7 +408,7 @@ async def test_a_map() -> None:
 
 async def test_an_empty_map() -> None:
     """An empty map starts, completes and ends in that order."""
-    assert told(await play(mapped([], work)))[1:] == [
+    assert event_words(await run_pipe(mapped([], work)))[1:] == [
         "STEP_START m",
         "MAP_START m",
         "MAP_COMPLETE m",
@@ -449,8 +426,8 @@ async def test_a_failed_worker() -> None:
         if item == 1:
             raise ValueError(item)
 
-    events = await play(mapped([0, 1, 2], w))
-    words = told(events)
+    events = await run_pipe(mapped([0, 1, 2], w))
+    words = event_words(events)
 
     assert words.count("STEP_END w") == 2
     assert words[-3:] == ["MAP_COMPLETE m", "STEP_END m", "FINISH FAILED"]
@@ -459,7 +436,7 @@ async def test_a_failed_worker() -> None:
 
 async def test_a_worker_that_skips() -> None:
     """Skip from a worker concerns its item; what follows the map runs."""
-    words = told(await play(mapped([1, 2], lambda state, item: Skip())))
+    words = event_words(await run_pipe(mapped([1, 2], lambda state, item: Skip())))
 
     assert words[-3:] == ["STEP_START after", "STEP_END after", "FINISH SUCCESS"]
 
@@ -476,9 +453,9 @@ async def test_every_item_has_its_own_attempts() -> None:
             return Retry()
         return None
 
-    events = await play(pipe)
+    events = await run_pipe(pipe)
 
-    assert told(events)[-1] == "FINISH SUCCESS"
+    assert event_words(events)[-1] == "FINISH SUCCESS"
     assert {e.attempt for e in events if e.stage == "w"} == {1, 2}
 
 
@@ -486,15 +463,15 @@ def child_of(child: Pipe[Any, Any], **options: Any) -> Pipe[Any, Any]:
     """Return a pipe with one sub step s and a step after it."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.sub("s", pipeline=child, to="after", **options)(lambda state: state)
-    pipe.step("after")(noop)
+    pipe.step("after")(do_nothing)
     return pipe
 
 
 async def test_a_sub_pipeline() -> None:
     """A child's events are forwarded with its lineage and numbered anew."""
-    events = await play(child_of(chain(named("x"), named("y"))))
+    events = await run_pipe(child_of(chain_of(named("x"), named("y"))))
 
-    assert told(events)[1:] == [
+    assert event_words(events)[1:] == [
         "STEP_START s",
         "START s:system",
         "STEP_START s:x",
@@ -516,12 +493,12 @@ async def test_a_sub_pipeline() -> None:
 
 async def test_three_levels() -> None:
     """Names, scopes and origins add up over levels."""
-    deep = chain(named("z"))
+    deep = chain_of(named("z"))
     mid: Pipe[Any, Any] = Pipe(dict)
     mid.sub("mid", pipeline=deep)(lambda state: state)
     top: Pipe[Any, Any] = Pipe(dict)
     top.sub("top", pipeline=mid)(lambda state: state)
-    events = await play(top)
+    events = await run_pipe(top)
     inner = next(e for e in events if e.stage == "top:mid:z")
 
     assert inner.scope == ("top", "mid")
@@ -530,10 +507,10 @@ async def test_three_levels() -> None:
 
 async def test_a_failed_child_fails_its_step() -> None:
     """One terminal event per sub, the child's own exception, one record."""
-    events = await play(child_of(chain(failing_as("x"), named("y"))))
+    events = await run_pipe(child_of(chain_of(failing_as("x"), named("y"))))
     end = end_of(events)
 
-    assert told(events)[1:] == [
+    assert event_words(events)[1:] == [
         "STEP_START s",
         "START s:system",
         "STEP_START s:x",
@@ -548,30 +525,32 @@ async def test_a_failed_child_fails_its_step() -> None:
 async def test_the_handler_of_a_sub_is_asked() -> None:
     """A sub's own handler sees the child's exception and may mend it."""
     seen: list[Exception] = []
-    pipe = child_of(chain(failing_as("x")), on_error=lambda error: seen.append(error))
-    events = await play(pipe)
+    pipe = child_of(
+        chain_of(failing_as("x")), on_error=lambda error: seen.append(error)
+    )
+    events = await run_pipe(pipe)
 
-    assert told(events)[-1] == "FINISH SUCCESS"
+    assert event_words(events)[-1] == "FINISH SUCCESS"
     assert [type(error) for error in seen] == [ValueError]
 
 
 async def test_an_invalid_child() -> None:
     """A child that is wired wrongly is a failure of its sub step."""
     child: Pipe[Any, Any] = Pipe(dict)
-    child.step("x", to="nowhere")(noop)
-    events = await play(child_of(child))
+    child.step("x", to="nowhere")(do_nothing)
+    events = await run_pipe(child_of(child))
 
-    assert told(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
+    assert event_words(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
     assert "targets unknown step 'nowhere'" in events[2].payload
 
 
 async def test_a_child_that_suspends() -> None:
     """A child that suspends stops its parent, well."""
-    child = chain(named("x"))
+    child = chain_of(named("x"))
     child = Pipe(dict)
     child.step("x")(lambda state: Suspend("later"))
 
-    assert told(await play(child_of(child)))[-3:] == [
+    assert event_words(await run_pipe(child_of(child)))[-3:] == [
         "FINISH s:system",
         "STEP_END s",
         "FINISH SUCCESS",
@@ -580,20 +559,20 @@ async def test_a_child_that_suspends() -> None:
 
 async def test_a_failed_startup() -> None:
     """A failed startup hook leaves out START and the steps."""
-    pipe = chain(named("a"))
+    pipe = chain_of(named("a"))
     pipe.on_startup(failing)
-    events = await play(pipe)
+    events = await run_pipe(pipe)
     end = end_of(events)
 
-    assert told(events) == ["STEP_ERROR startup", "FINISH FAILED"]
+    assert event_words(events) == ["STEP_ERROR startup", "FINISH FAILED"]
     assert end.error == "Startup hook failed: boom"
 
 
 async def test_an_empty_pipe() -> None:
     """A pipe without steps fails as a matter of validation."""
-    events = await play(Pipe(dict))
+    events = await run_pipe(Pipe(dict))
 
-    assert told(events) == ["STEP_ERROR system", "FINISH FAILED"]
+    assert event_words(events) == ["STEP_ERROR system", "FINISH FAILED"]
     assert end_of(events).failure_kind.value == "validation"
 
 
@@ -604,7 +583,7 @@ async def test_a_run_timeout() -> None:
     async def slow(state: dict[str, Any]) -> None:
         await anyio.sleep_forever()
 
-    words = told(await play(chain(slow), timeout=3600))
+    words = event_words(await run_pipe(chain_of(slow), timeout=3600))
 
     assert words[1:] == ["STEP_START slow", "TIMEOUT system", "FINISH TIMEOUT"]
 
@@ -615,22 +594,29 @@ async def test_a_cancelled_token() -> None:
     async def a(cancel: Any) -> None:
         await cancel.checkpoint()
 
-    pipe = chain(a, named("b"))
+    pipe = chain_of(a, named("b"))
     pipe.cancellation_token.cancel("enough")
-    events = await play(pipe)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:] == ["STEP_START a", "CANCELLED a", "FINISH CANCELLED"]
+    assert event_words(events)[1:] == [
+        "STEP_START a",
+        "CANCELLED a",
+        "FINISH CANCELLED",
+    ]
     assert events[2].payload == "enough"
 
 
 async def test_a_failed_shutdown() -> None:
     """A failed shutdown hook fails a good run, and a step's failure stays first."""
-    good, bad = chain(named("a")), chain(failing)
+    good, bad = chain_of(named("a")), chain_of(failing)
     for pipe in (good, bad):
         pipe.on_shutdown(failing)
 
-    assert told(await play(good))[-2:] == ["STEP_ERROR shutdown", "FINISH FAILED"]
-    assert [r.kind.value for r in end_of(await play(bad)).errors] == [
+    assert event_words(await run_pipe(good))[-2:] == [
+        "STEP_ERROR shutdown",
+        "FINISH FAILED",
+    ]
+    assert [r.kind.value for r in end_of(await run_pipe(bad)).errors] == [
         "step",
         "shutdown",
     ]
@@ -640,9 +626,9 @@ async def test_an_unknown_target() -> None:
     """A returned name that no step has is the failure of the step that returned it."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a")(lambda state: "zz")
-    events = await play(pipe)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:] == [
+    assert event_words(events)[1:] == [
         "STEP_START a",
         "STEP_ERROR a",
         "FINISH FAILED",
@@ -653,16 +639,16 @@ async def test_an_unknown_target() -> None:
 async def test_a_loop_around_a_diamond() -> None:
     """Each lap is complete in itself and begins at attempt 1."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("a", to=["b", "c"])(noop)
-    pipe.step("b", to="d")(noop)
-    pipe.step("c", to="d")(noop)
+    pipe.step("a", to=["b", "c"])(do_nothing)
+    pipe.step("b", to="d")(do_nothing)
+    pipe.step("c", to="d")(do_nothing)
 
     @pipe.step
     def d(state: dict[str, Any]) -> Any:
         state["laps"] = state.get("laps", 0) + 1
         return "a" if state["laps"] < 3 else None
 
-    events = await play(pipe)
+    events = await run_pipe(pipe)
     ended = [e.stage for e in events if e.type is EventType.STEP_END]
 
     assert {name: ended.count(name) for name in "abcd"} == dict.fromkeys("abcd", 3)
@@ -672,12 +658,16 @@ async def test_a_loop_around_a_diamond() -> None:
 async def test_two_branches_that_name_one_step() -> None:
     """Two starts of one step are two ends and two sets of successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("r", to=["a", "b"])(noop)
+    pipe.step("r", to=["a", "b"])(do_nothing)
     pipe.step("a")(lambda state: "x")
     pipe.step("b")(lambda state: "x")
-    pipe.step("x", to="y")(noop)
-    pipe.step("y")(noop)
-    ended = [w for w in told(await play(pipe, start="r")) if w.startswith("STEP_END")]
+    pipe.step("x", to="y")(do_nothing)
+    pipe.step("y")(do_nothing)
+    ended = [
+        w
+        for w in event_words(await run_pipe(pipe, start="r"))
+        if w.startswith("STEP_END")
+    ]
 
     assert ended.count("STEP_END x") == ended.count("STEP_END y") == 2
 
@@ -688,10 +678,10 @@ async def test_nested_maps() -> None:
     pipe.map("outer", each="inner", to="after", max_concurrency=1)(lambda state: [1, 2])
     pipe.map("inner", each="leaf")(lambda state, item: [item * 10, item * 10 + 1])
     pipe.step("leaf")(work)
-    pipe.step("after")(noop)
+    pipe.step("after")(do_nothing)
     state: dict[str, Any] = {}
-    events = await play(pipe, state)
-    words = told(events)
+    events = await run_pipe(pipe, state)
+    words = event_words(events)
 
     assert state["seen"] == [10, 11, 20, 21]
     assert [w for w in words if w.startswith("MAP_") and "WORKER" not in w] == [
@@ -718,10 +708,10 @@ async def test_raise_is_the_same_as_raising(where: str) -> None:
     }
     handler = (lambda error: Raise(ValueError("mine"))) if where == "handler" else None
     pipe.step("a", to="b", on_error=handler)(answers[where])
-    pipe.step("b")(noop)
-    events = await play(pipe)
+    pipe.step("b")(do_nothing)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:] == ["STEP_START a", "STEP_ERROR a", "FINISH FAILED"]
+    assert event_words(events)[1:] == ["STEP_START a", "STEP_ERROR a", "FINISH FAILED"]
     assert events[2].invocation_id is not None
     if where != "exhausted":
         assert events[2].payload == "mine"
@@ -730,12 +720,12 @@ async def test_raise_is_the_same_as_raising(where: str) -> None:
 async def test_a_join_that_cannot_run_is_named() -> None:
     """A join with a skipped parent does not run, and FINISH says so by name."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("a", to=["b", "c"])(noop)
-    pipe.step("b", to="d")(noop)
+    pipe.step("a", to=["b", "c"])(do_nothing)
+    pipe.step("b", to="d")(do_nothing)
     pipe.step("c", to="d")(lambda state: Skip())
-    pipe.step("d", to="e")(noop)
-    pipe.step("e")(noop)
-    events = await play(pipe)
+    pipe.step("d", to="e")(do_nothing)
+    pipe.step("e")(do_nothing)
+    events = await run_pipe(pipe)
     (found,) = end_of(events).diagnostics
 
     assert (found.step, found.kind, found.parents) == ("d", "pruned", ("c",))
@@ -747,16 +737,16 @@ async def test_a_capped_map_fails_before_it_starts() -> None:
     pipe: Pipe[Any, Any] = Pipe(dict, max_map_items=3)
     pipe.map("m", each="w")(lambda state: range(4))
     pipe.step("w")(work)
-    events = await play(pipe)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:] == ["STEP_START m", "STEP_ERROR m", "FINISH FAILED"]
+    assert event_words(events)[1:] == ["STEP_START m", "STEP_ERROR m", "FINISH FAILED"]
     assert "exceeded maximum of 3 items" in events[2].payload
 
 
 async def test_definition_errors_come_at_the_first_event() -> None:
     """Nothing starts before the first event, and that is where a wrong graph is told."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("a", to="nowhere")(noop)
+    pipe.step("a", to="nowhere")(do_nothing)
     run = pipe.run({})
 
     with pytest.raises(DefinitionError, match="targets unknown step 'nowhere'"):
@@ -765,8 +755,8 @@ async def test_definition_errors_come_at_the_first_event() -> None:
 
 async def test_the_definition_is_frozen_by_the_first_run() -> None:
     """After its first event a pipe refuses every change."""
-    pipe = chain(named("a"))
-    await play(pipe)
+    pipe = chain_of(named("a"))
+    await run_pipe(pipe)
 
     with pytest.raises(RuntimeError, match="frozen after first run"):
         pipe.step("b")
@@ -779,9 +769,9 @@ async def test_a_map_function_that_raises() -> None:
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w", to="after")(failing)
     pipe.step("w")(work)
-    pipe.step("after")(noop)
+    pipe.step("after")(do_nothing)
 
-    assert told(await play(pipe))[1:] == [
+    assert event_words(await run_pipe(pipe))[1:] == [
         "STEP_START m",
         "STEP_ERROR m",
         "FINISH FAILED",
@@ -791,7 +781,7 @@ async def test_a_map_function_that_raises() -> None:
 async def test_a_branch_beside_a_suspended_one_finishes() -> None:
     """What was started beside a suspending step runs to its end, no further."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.step("r", to=["a", "b"])(noop)
+    pipe.step("r", to=["a", "b"])(do_nothing)
     suspending = anyio.Event()
 
     @pipe.step("a", to="x")
@@ -804,9 +794,9 @@ async def test_a_branch_beside_a_suspended_one_finishes() -> None:
         await suspending.wait()
         yield 1
 
-    pipe.step("x")(noop)
-    pipe.step("y")(noop)
-    words = told(await play(pipe))
+    pipe.step("x")(do_nothing)
+    pipe.step("y")(do_nothing)
+    words = event_words(await run_pipe(pipe))
 
     assert sorted(words[3:-1]) == sorted(
         [
@@ -828,7 +818,7 @@ async def test_two_steps_answer_one_token() -> None:
     pipe.step("a")(answer)
     pipe.step("b")(answer)
     pipe.cancellation_token.cancel("enough")
-    words = told(await play(pipe))
+    words = event_words(await run_pipe(pipe))
 
     assert sorted(words[1:-1]) == [
         *["CANCELLED a", "CANCELLED b"],
@@ -847,7 +837,7 @@ async def test_a_failure_before_a_run_timeout() -> None:
     pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
     pipe.step("f")(failing)
     pipe.step("s")(slow)
-    end = end_of(await play(pipe, timeout=60))
+    end = end_of(await run_pipe(pipe, timeout=60))
 
     assert (end.status.name, end.error, len(end.errors)) == ("TIMEOUT", None, 1)
 
@@ -861,10 +851,10 @@ async def test_a_self_loop() -> None:
         state["laps"] = state.get("laps", 0) + 1
         return "l" if state["laps"] < 3 else None
 
-    pipe.step("after")(noop)
-    events = await play(pipe)
+    pipe.step("after")(do_nothing)
+    events = await run_pipe(pipe)
 
-    assert told(events)[1:-1] == [
+    assert event_words(events)[1:-1] == [
         *["STEP_START l", "STEP_END l"] * 3,
         *["STEP_START after", "STEP_END after"],
     ]

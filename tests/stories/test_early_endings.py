@@ -26,7 +26,7 @@ from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
 
 
 Main = Callable[[], Awaitable[None]]
-Play = Callable[[Main], None]
+RunInNewLoop = Callable[[Main], None]
 AnyPipe = Pipe[Any, Any]
 
 CLEAN = ["cleaned", "shutdown"]
@@ -54,7 +54,7 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def play(backend: str, quiet_log: None) -> Play:
+def run_in_new_loop(backend: str, quiet_log: None) -> RunInNewLoop:
     """Run a main function in a new loop; in the end no task but its own may be left."""
 
     def run(main: Main) -> None:
@@ -201,7 +201,7 @@ async def rest_of(run: AsyncIterator[Event]) -> PipelineEndData:
 # -- the stream is dropped
 
 
-def test_break_ends_the_run_in_the_background(play: Play) -> None:
+def test_break_ends_the_run_in_the_background(run_in_new_loop: RunInNewLoop) -> None:
     """Breaking out of a loop ends the run behind the consumer's back and touches nothing else."""
     log: list[str] = []
 
@@ -214,11 +214,11 @@ def test_break_ends_the_run_in_the_background(play: Play) -> None:
         await anyio.sleep(0.001)
         assert is_untouched()
 
-    play(main)
+    run_in_new_loop(main)
     assert log == ["went on", *CLEAN]
 
 
-def test_fifty_breaks_leave_nothing(play: Play) -> None:
+def test_fifty_breaks_leave_nothing(run_in_new_loop: RunInNewLoop) -> None:
     """Fifty abandoned runs in a row leave no task and skip no cleanup."""
     log: list[str] = []
 
@@ -230,12 +230,12 @@ def test_fifty_breaks_leave_nothing(play: Play) -> None:
                 await break_off(pipe)
         await nothing_left(before)
 
-    play(main)
+    run_in_new_loop(main)
     assert sorted(log) == sorted(CLEAN * 50)
 
 
 def test_break_works_where_warnings_are_errors(
-    play: Play, monkeypatch: pytest.MonkeyPatch
+    run_in_new_loop: RunInNewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that turns warnings into errors gets its abandoned run ended all the same."""
     log: list[str] = []
@@ -251,12 +251,12 @@ def test_break_works_where_warnings_are_errors(
             await break_off(endless(log))
         await nothing_left(before)
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
     assert unraisable == ["ResourceWarning"]
 
 
-def test_a_kept_iterator_stalls_and_goes_on(play: Play) -> None:
+def test_a_kept_iterator_stalls_and_goes_on(run_in_new_loop: RunInNewLoop) -> None:
     """A run whose consumer left the loop but kept the iterator fills its buffer, waits, and can be resumed."""
     log: list[str] = []
     made: list[int] = []
@@ -276,10 +276,10 @@ def test_a_kept_iterator_stalls_and_goes_on(play: Play) -> None:
         assert log == CLEAN
         assert everybody() == before
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_garbage_collection_in_a_foreign_thread(play: Play) -> None:
+def test_garbage_collection_in_a_foreign_thread(run_in_new_loop: RunInNewLoop) -> None:
     """A stream that is collected in another thread ends its run in its own loop."""
     log: list[str] = []
 
@@ -295,11 +295,11 @@ def test_garbage_collection_in_a_foreign_thread(play: Play) -> None:
             await anyio.to_thread.run_sync(box.clear)
         await nothing_left(before)
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
-def test_garbage_collection_of_a_cycle(play: Play) -> None:
+def test_garbage_collection_of_a_cycle(run_in_new_loop: RunInNewLoop) -> None:
     """A stream caught in a reference cycle ends its run when the collector finds it."""
     log: list[str] = []
 
@@ -320,14 +320,14 @@ def test_garbage_collection_of_a_cycle(play: Play) -> None:
             gc.enable()
         await nothing_left(before)
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
 # -- the stream is closed
 
 
-def test_aclose_from_another_task(play: Play) -> None:
+def test_aclose_from_another_task(run_in_new_loop: RunInNewLoop) -> None:
     """Whoever closes a stream waits for the cleanup, and its reader just sees the end."""
     log: list[str] = []
 
@@ -354,10 +354,10 @@ def test_aclose_from_another_task(play: Play) -> None:
         assert run.end is not None
         assert run.end.status is PipelineTerminalStatus.CLIENT_CLOSED
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_aclose_before_the_first_event(play: Play) -> None:
+def test_aclose_before_the_first_event(run_in_new_loop: RunInNewLoop) -> None:
     """Closing a stream before its first event starts nothing and ends it."""
     log: list[str] = []
 
@@ -368,11 +368,11 @@ def test_aclose_before_the_first_event(play: Play) -> None:
         assert [event async for event in run] == []
         assert everybody() == before
 
-    play(main)
+    run_in_new_loop(main)
     assert log == []
 
 
-def test_aclose_twice(play: Play) -> None:
+def test_aclose_twice(run_in_new_loop: RunInNewLoop) -> None:
     """Closing a stream again does nothing."""
     log: list[str] = []
 
@@ -383,11 +383,11 @@ def test_aclose_twice(play: Play) -> None:
         await run.aclose()
         assert [event async for event in run] == []
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
-def test_two_tasks_close_at_once(play: Play) -> None:
+def test_two_tasks_close_at_once(run_in_new_loop: RunInNewLoop) -> None:
     """Every one of several closers returns only when nothing of the run is left."""
     log: list[str] = []
 
@@ -405,10 +405,10 @@ def test_two_tasks_close_at_once(play: Play) -> None:
             tasks.start_soon(close)
         assert seen == [CLEAN, CLEAN]
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_never_iterated(play: Play) -> None:
+def test_never_iterated(run_in_new_loop: RunInNewLoop) -> None:
     """A run nobody looks at starts nothing and its loss is not worth a warning."""
     log: list[str] = []
 
@@ -423,12 +423,14 @@ def test_never_iterated(play: Play) -> None:
             gc.collect()
         assert caught == []
 
-    play(main)
+    run_in_new_loop(main)
     assert log == []
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
-def test_runs_are_closed_in_any_order(play: Play, order: tuple[int, ...]) -> None:
+def test_runs_are_closed_in_any_order(
+    run_in_new_loop: RunInNewLoop, order: tuple[int, ...]
+) -> None:
     """Runs that are read in turns can be closed in any order, and the others go on."""
     logs: list[list[str]] = [[], [], []]
 
@@ -446,11 +448,11 @@ def test_runs_are_closed_in_any_order(play: Play, order: tuple[int, ...]) -> Non
                 await until_token(run)
         assert everybody() == before
 
-    play(main)
+    run_in_new_loop(main)
     assert logs == [CLEAN] * 3
 
 
-def test_a_stream_moves_between_tasks(play: Play) -> None:
+def test_a_stream_moves_between_tasks(run_in_new_loop: RunInNewLoop) -> None:
     """A stream can be made in one task, read in a second and closed in a third."""
     log: list[str] = []
 
@@ -467,7 +469,7 @@ def test_a_stream_moves_between_tasks(play: Play) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(job)
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
@@ -475,7 +477,9 @@ def test_a_stream_moves_between_tasks(play: Play) -> None:
 
 
 @pytest.mark.parametrize("form", ["async for", "async with", "wait"])
-def test_cancelled_while_it_waits_for_an_event(play: Play, form: str) -> None:
+def test_cancelled_while_it_waits_for_an_event(
+    run_in_new_loop: RunInNewLoop, form: str
+) -> None:
     """A consumer cancelled while it waits leaves its scope only after the run's cleanup."""
     log: list[str] = []
 
@@ -502,10 +506,10 @@ def test_cancelled_while_it_waits_for_an_event(play: Play, form: str) -> None:
         assert is_untouched()
         assert [event async for event in run] == []
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_cancelled_in_its_loop_body(play: Play) -> None:
+def test_cancelled_in_its_loop_body(run_in_new_loop: RunInNewLoop) -> None:
     """A consumer cancelled in its loop body drops the run with the loop."""
     log: list[str] = []
 
@@ -526,11 +530,11 @@ def test_cancelled_in_its_loop_body(play: Play) -> None:
         await nothing_left(before)
         assert is_untouched()
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
-def test_cancelled_in_the_body_of_its_block(play: Play) -> None:
+def test_cancelled_in_the_body_of_its_block(run_in_new_loop: RunInNewLoop) -> None:
     """A consumer cancelled inside its block leaves the block after the run's cleanup."""
     log: list[str] = []
 
@@ -545,13 +549,13 @@ def test_cancelled_in_the_body_of_its_block(play: Play) -> None:
         assert log == CLEAN
         assert everybody() == before
 
-    play(main)
+    run_in_new_loop(main)
 
 
 # -- the consumer fails
 
 
-def test_an_error_in_the_block_goes_out_bare(play: Play) -> None:
+def test_an_error_in_the_block_goes_out_bare(run_in_new_loop: RunInNewLoop) -> None:
     """An error in an ``async with`` block comes out as itself, after the run's cleanup."""
     log: list[str] = []
     error = KeyError("mine")
@@ -565,10 +569,12 @@ def test_an_error_in_the_block_goes_out_bare(play: Play) -> None:
         assert everybody() == before
         assert is_untouched()
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_an_error_in_the_block_beats_a_cancellation(play: Play) -> None:
+def test_an_error_in_the_block_beats_a_cancellation(
+    run_in_new_loop: RunInNewLoop,
+) -> None:
     """An error in the block comes out as itself even if its scope is cancelled meanwhile."""
     log: list[str] = []
 
@@ -577,10 +583,10 @@ def test_an_error_in_the_block_beats_a_cancellation(play: Play) -> None:
             await fail_inside(endless(log).run({}), KeyError("mine"), scope)
         assert log == CLEAN
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_an_error_in_the_loop_goes_out_bare(play: Play) -> None:
+def test_an_error_in_the_loop_goes_out_bare(run_in_new_loop: RunInNewLoop) -> None:
     """An error in a plain loop's body comes out as itself, and the run ends although the traceback is kept."""
     log: list[str] = []
     error = KeyError("mine")
@@ -599,10 +605,10 @@ def test_an_error_in_the_loop_goes_out_bare(play: Play) -> None:
         await nothing_left(before)
         assert log == CLEAN
 
-    play(main)
+    run_in_new_loop(main)
 
 
-def test_leaving_the_block_early(play: Play) -> None:
+def test_leaving_the_block_early(run_in_new_loop: RunInNewLoop) -> None:
     """Leaving the block before FINISH closes the run without a warning and without an error."""
     log: list[str] = []
 
@@ -615,14 +621,16 @@ def test_leaving_the_block_early(play: Play) -> None:
         assert run.end is not None
         assert run.end.status is PipelineTerminalStatus.CLIENT_CLOSED
 
-    play(main)
+    run_in_new_loop(main)
 
 
 # -- the run is cancelled
 
 
 @pytest.mark.parametrize("structured", [True, False])
-def test_cancel_interrupts_at_once(play: Play, structured: bool) -> None:
+def test_cancel_interrupts_at_once(
+    run_in_new_loop: RunInNewLoop, structured: bool
+) -> None:
     """``cancel`` interrupts what the steps await, and FINISH gives its reason."""
     log: list[str] = []
 
@@ -645,11 +653,11 @@ def test_cancel_interrupts_at_once(play: Play, structured: bool) -> None:
             else:
                 await consume()
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
-def test_cancel_before_the_run_begins(play: Play) -> None:
+def test_cancel_before_the_run_begins(run_in_new_loop: RunInNewLoop) -> None:
     """A run that is cancelled before it begins starts no step and says why."""
     log: list[str] = []
 
@@ -660,11 +668,11 @@ def test_cancel_before_the_run_begins(play: Play) -> None:
         assert end.status is PipelineTerminalStatus.CANCELLED
         assert end.error == "too early"
 
-    play(main)
+    run_in_new_loop(main)
     assert "cleaned" not in log
 
 
-def test_cancel_reaches_every_branch(play: Play) -> None:
+def test_cancel_reaches_every_branch(run_in_new_loop: RunInNewLoop) -> None:
     """``cancel`` interrupts all map workers that are at work, and drops those in line."""
     started: list[int] = []
     ended: list[int] = []
@@ -691,7 +699,7 @@ def test_cancel_reaches_every_branch(play: Play) -> None:
             end = await rest_of(run)
         assert end.error == "enough"
 
-    play(main)
+    run_in_new_loop(main)
     assert sorted(started) == sorted(ended) == list(range(20))
 
 
@@ -756,7 +764,9 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_shutdown_hooks_run_once_and_last(play: Play, ending: str) -> None:
+def test_shutdown_hooks_run_once_and_last(
+    run_in_new_loop: RunInNewLoop, ending: str
+) -> None:
     """However a run ends, its shutdown hooks run once, after the steps' cleanup, before its consumer goes on."""
     log: list[str] = []
     case = ENDINGS[ending]
@@ -765,7 +775,7 @@ def test_shutdown_hooks_run_once_and_last(play: Play, ending: str) -> None:
         await case.consume(stuck(log, case.then).run({}, timeout=case.timeout))
         assert log == CLEAN
 
-    play(main)
+    run_in_new_loop(main)
     assert log == CLEAN
 
 
@@ -1096,7 +1106,9 @@ spoken: ContextVar[str] = ContextVar("spoken", default="unset")
 
 
 @pytest.mark.parametrize("structured", [True, False])
-def test_context_variables_go_in_and_stay_inside(play: Play, structured: bool) -> None:
+def test_context_variables_go_in_and_stay_inside(
+    run_in_new_loop: RunInNewLoop, structured: bool
+) -> None:
     """Steps see the consumer's context variables; what one invocation changes no other one sees."""
     seen: list[str] = []
     own: list[bool] = []
@@ -1131,12 +1143,12 @@ def test_context_variables_go_in_and_stay_inside(play: Play, structured: bool) -
             await rest_of(run)
         assert spoken.get() == "consumer"
 
-    play(main)
+    run_in_new_loop(main)
     assert seen == ["consumer"] * 22
     assert own == [True] * 20
 
 
-def test_startup_hooks_set_variables_for_steps(play: Play) -> None:
+def test_startup_hooks_set_variables_for_steps(run_in_new_loop: RunInNewLoop) -> None:
     """A context variable set by a startup hook is there in every step, and not in the consumer."""
     seen: list[str] = []
 
@@ -1155,5 +1167,5 @@ def test_startup_hooks_set_variables_for_steps(play: Play) -> None:
         await pipe.run({}).wait()
         assert spoken.get() == "consumer"
 
-    play(main)
+    run_in_new_loop(main)
     assert seen == ["startup"]

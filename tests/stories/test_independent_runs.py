@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe, Supervisor
 
-from ..samples import talker
+from ..helpers import talking_pipe
 
 
 RUNS = 50
@@ -48,7 +48,7 @@ def lively() -> Pipe[Any, Any]:
     return pipe
 
 
-def told(events: list[Event]) -> list[tuple[Any, ...]]:
+def comparable_events(events: list[Event]) -> list[tuple[Any, ...]]:
     """Return what a run said, without the ids and times that differ between runs."""
     return sorted(
         (
@@ -66,7 +66,7 @@ def told(events: list[Event]) -> list[tuple[Any, ...]]:
 async def alone(number: int) -> list[tuple[Any, ...]]:
     """Return what a run says when it has no company."""
     async with lively().run({"number": number}) as run:
-        return told([event async for event in run])
+        return comparable_events([event async for event in run])
 
 
 @pytest.mark.virtual_time
@@ -93,7 +93,7 @@ async def test_one_of_fifty_in_trouble_leaves_forty_nine_as_if_alone(
                 if trouble == "cancel" and number == 7 and len(events) == 8:
                     run.cancel("enough")
         assert run.end is not None
-        heard[number], ends[number] = told(events), run.end.status.value
+        heard[number], ends[number] = comparable_events(events), run.end.status.value
 
     async with Supervisor() as supervisor, anyio.create_task_group() as tasks:
         for number in range(RUNS):
@@ -141,7 +141,7 @@ async def test_a_crowd_delays_a_single_message_by_a_handful() -> None:
 
 async def test_a_stalled_consumer_leaves_a_healthy_run_all_of_its_events() -> None:
     """Beside one consumer that never reads again, 180 of 180 events arrive."""
-    pipe = talker(8)
+    pipe = talking_pipe(8)
 
     async with Supervisor(grace=0) as supervisor:
         stalled = supervisor.run(pipe, {})

@@ -15,12 +15,12 @@ import pytest
 
 from justpipe_actors.cli.main import main
 
-from ..programs import code, started
-from .conftest import Store
+from ...programs import code, started
+from ..conftest import Store
 
 
-RUNNABLE = Path(__file__).with_name("runnable.py")
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "survey" / "pipeline.py"
+RUNNABLE = Path(__file__).parents[1] / "runnable.py"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "survey" / "pipeline.py"
 
 
 def target(name: str) -> str:

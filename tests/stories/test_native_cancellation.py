@@ -83,7 +83,7 @@ class Killer:
             asyncio.get_running_loop().call_soon(self.tick)
 
 
-async def play(at: range, *, is_block: bool) -> bool:
+async def run_and_kill(at: range, *, is_block: bool) -> bool:
     """Kill a run's tasks, see that it ends, and tell whether it was over before."""
     killer = Killer(at)
     killer.tick()
@@ -114,6 +114,6 @@ def test_killed_at_any_turn_a_run_ends(kills: int, is_block: bool) -> None:
     """No task is left, and the consumer has FINISH or is told why there is none."""
     for turn in count(1):
         at = range(turn, turn + 2 * kills, 2)
-        if asyncio.run(play(at, is_block=is_block)):
+        if asyncio.run(run_and_kill(at, is_block=is_block)):
             break
     assert turn > 20

@@ -100,7 +100,7 @@ def test_a_deadlock_is_raised_and_says_who_waits_for_what(backend: Backend) -> N
     text = str(caught.value)
     assert "of pipe 'Stuck' (60 s old) is held by: left x1" in text
     assert "step 'left' for 60 s, in left" in text
-    assert "test_clocks.py" in text
+    assert "test_virtual_clock.py" in text
     assert "join 'join' waits for: left" in text
     assert caught.value.report in str(pickle.loads(pickle.dumps(caught.value)))
 

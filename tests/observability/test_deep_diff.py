@@ -76,7 +76,7 @@ class Hostile:
         raise RuntimeError("no attributes")
 
 
-def told(before: object, after: object) -> list[str]:
+def change_words(before: object, after: object) -> list[str]:
     """Return the changes as short words."""
     return [f"{change.sign}{change.path}" for change in changes(before, after)]
 
@@ -111,12 +111,15 @@ def test_differences_are_found_where_they_are(
     before: object, after: object, words: list[str]
 ) -> None:
     """A change inside a value is told with its path, whatever the value is."""
-    assert told(before, after) == words
+    assert change_words(before, after) == words
 
 
 def test_hostile_objects_are_survived() -> None:
     """An object that raises at everything is changed, and breaks no comparison."""
-    assert told({"a": Hostile(), "b": 1}, {"a": Hostile(), "b": 2}) == ["~a", "~b"]
+    assert change_words({"a": Hostile(), "b": 1}, {"a": Hostile(), "b": 2}) == [
+        "~a",
+        "~b",
+    ]
     assert parts_of(Hostile()) is None
     assert not is_same(Hostile(), Hostile())
 
@@ -126,10 +129,10 @@ def test_what_contains_itself_is_compared() -> None:
     before: dict[str, Any] = {"n": 1}
     before["self"] = before
     after = copy.deepcopy(before)
-    assert told(before, after) == []
+    assert change_words(before, after) == []
 
     after["n"] = 2
-    assert told(before, after) == ["~n"]
+    assert change_words(before, after) == ["~n"]
 
 
 def test_depth_and_number_of_changes_are_bounded(
@@ -140,7 +143,7 @@ def test_depth_and_number_of_changes_are_bounded(
     after: list[Any] = [2]
     for _ in range(200):
         before, after = [before], [after]
-    assert told(before, after) == ["~" + "[0]" * diffs.DEEPEST]
+    assert change_words(before, after) == ["~" + "[0]" * diffs.DEEPEST]
 
     monkeypatch.setattr(diffs, "MOST_CHANGES", 3)
     assert len(changes(list(range(100)), list(range(1, 101)))) == 3
@@ -148,7 +151,10 @@ def test_depth_and_number_of_changes_are_bounded(
 
 def test_inherited_slots_are_compared() -> None:
     """Attributes in the slots of a base count too."""
-    assert told(Sluggish(extra=1), Sluggish(extra=2, left=1)) == ["~extra", "~left"]
+    assert change_words(Sluggish(extra=1), Sluggish(extra=2, left=1)) == [
+        "~extra",
+        "~left",
+    ]
 
 
 plain = st.recursive(

@@ -138,7 +138,7 @@ def looks_up(x: Any) -> Any:
     return x.name or x[0]
 
 
-def nothing() -> None:
+def returns_nothing() -> None:
     return
 
 
@@ -177,7 +177,7 @@ READ: list[tuple[Callable[..., Any], tuple[str, ...], bool]] = [
     (a_function, ("a",), True),
     (calls, (), False),
     (looks_up, (), False),
-    (nothing, (), True),
+    (returns_nothing, (), True),
     (yields, (), True),
     (with_a_helper, ("b",), False),
 ]

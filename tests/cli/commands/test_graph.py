@@ -10,7 +10,7 @@ import pytest
 from justpipe_actors.cli.main import main
 
 
-TARGET = f"{Path(__file__).with_name('runnable.py')}:counting"
+TARGET = f"{Path(__file__).parents[1] / 'runnable.py'}:counting"
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..programs import started
+from ...programs import started
 from .test_run import program, target
 
 

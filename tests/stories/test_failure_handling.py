@@ -29,7 +29,7 @@ def single(func: Callable[..., Any], **options: Any) -> Pipe[Any, Any]:
     return pipe
 
 
-async def end_of(pipe: Pipe[Any, Any], state: Any = None) -> PipelineEndData:
+async def run_to_end(pipe: Pipe[Any, Any], state: Any = None) -> PipelineEndData:
     """Run a pipe to its end."""
     async with pipe.run({} if state is None else state) as run:
         return await run.wait()
@@ -77,7 +77,7 @@ async def test_on_failure_stop() -> None:
     async def y(state: Any) -> None:
         await anyio.sleep_forever()
 
-    end = await end_of(pipe)
+    end = await run_to_end(pipe)
     assert (end.status, end.failed_step, end.error) == (FAILED, "x", "boom")
 
 
@@ -94,7 +94,7 @@ async def test_the_chain_goes_up_once() -> None:
         seen.append((type(error), type(error.__cause__), step_name))
 
     pipe.step("a", on_error=local)(lambda state: 1 / 0)
-    end = await end_of(pipe)
+    end = await run_to_end(pipe)
 
     assert end.status is SUCCESS
     assert seen == [(KeyError, ZeroDivisionError, "a")]
@@ -110,7 +110,7 @@ async def test_groups_are_kept_whole() -> None:
 
     pipe = single(fail)
     pipe.add_observer(diary)
-    await end_of(pipe)
+    await run_to_end(pipe)
     assert diary.last == [group]
 
 
@@ -130,7 +130,7 @@ async def test_a_classifier_that_raises() -> None:
     config = FailureClassificationConfig(source_classifier=classify)
     pipe = single(fail, failure_classification=config)
     pipe.on_shutdown(fail)
-    end = await end_of(pipe)
+    end = await run_to_end(pipe)
 
     assert seen == [OSError, OSError]
     assert [(r.source.value, r.reason.value) for r in end.errors] == [
@@ -152,7 +152,7 @@ async def test_a_source_that_fails_midway() -> None:
 
     pipe.map("m", each="w")(lambda state: source())
     pipe.step("w")(lambda state, item: done.append(item))
-    end = await end_of(pipe)
+    end = await run_to_end(pipe)
 
     assert done == [1, 2]
     assert (end.failed_step, end.error) == ("m", "gone")

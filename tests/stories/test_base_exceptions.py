@@ -32,16 +32,16 @@ SUCCESS = PipelineTerminalStatus.SUCCESS
 GRAVE = [SystemExit, KeyboardInterrupt, BaseException]
 
 
-async def play(pipe: AnyPipe, **options: Any) -> list[Event]:
+async def run_bounded(pipe: AnyPipe, **options: Any) -> list[Event]:
     """Run a pipe to its end, and not for ever."""
     with anyio.fail_after(5):
         async with pipe.run({}, **options) as run:
             return [event async for event in run]
 
 
-async def end_of(pipe: AnyPipe, **options: Any) -> PipelineEndData:
+async def end_of_run(pipe: AnyPipe, **options: Any) -> PipelineEndData:
     """Return how a run of a pipe ends."""
-    payload = (await play(pipe, **options))[-1].payload
+    payload = (await run_bounded(pipe, **options))[-1].payload
     assert isinstance(payload, PipelineEndData)
     return payload
 
@@ -91,7 +91,7 @@ async def test_a_cleanup_that_fails_is_a_failure_of_its_step() -> None:
     """A child's error in a cancelled task group is the step's failure, not the engine's."""
     pipe: AnyPipe = Pipe(None)
     pipe.step("a", timeout=1)(fail_in_cleanup)
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
 
     assert (end.status, end.failure_kind.value) == (FAILED, "step")
     assert end.failed_step == "a"
@@ -102,7 +102,7 @@ async def test_a_cleanup_that_fails_does_not_hide_the_timeout() -> None:
     """A run that times out says so, and lists what failed while it was cleaned up."""
     pipe: AnyPipe = Pipe(None)
     pipe.step("a")(fail_in_cleanup)
-    end = await end_of(pipe, timeout=1)
+    end = await end_of_run(pipe, timeout=1)
 
     assert end.status is PipelineTerminalStatus.TIMEOUT
     assert [record.step for record in end.errors] == ["a"]
@@ -126,9 +126,9 @@ async def test_a_step_that_cancels_its_own_task(hosted: bool) -> None:
 
     if hosted:
         async with Supervisor():
-            end = await end_of(pipe)
+            end = await end_of_run(pipe)
     else:
-        end = await end_of(pipe)
+        end = await end_of_run(pipe)
     assert (end.status, end.failed_step) == (FAILED, "w")
     assert done == [0, 2, 3, 4]
 
@@ -148,7 +148,7 @@ async def test_hooks_and_observers_that_await_a_cancelled_task() -> None:
     pipe.on_shutdown(cancelled_elsewhere)
     pipe.on_shutdown(lambda: heard.append("second hook"))
     pipe.add_observer(Deaf())
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
 
     assert (end.status, end.failure_kind.value) == (FAILED, "shutdown")
     assert sorted(heard) == [
@@ -174,7 +174,7 @@ async def test_a_group_of_cancellations_is_a_cancellation() -> None:
             tasks.start_soon(cancel.checkpoint)
 
     pipe.cancellation_token.cancel("enough")
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
 
     assert (end.status, end.error, calls) == (CANCELLED, "enough", [1])
 
@@ -189,7 +189,7 @@ async def test_a_mixed_group_is_a_failure() -> None:
 
         raise ExceptionGroup("both", [PipelineCancelled("x"), ValueError("boom")])
 
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
     assert (end.status, end.error) == (FAILED, "both (2 sub-exceptions)")
 
 
@@ -202,7 +202,7 @@ async def test_a_childs_own_token_reaches_the_child() -> None:
         parent.sub("s", pipeline=child)(lambda state: state)
         pipe = child if owner == "child" else parent
         pipe.cancellation_token.cancel(owner)
-        end = await end_of(parent)
+        end = await end_of_run(parent)
 
         assert (end.status, end.error) == (CANCELLED, owner)
 
@@ -285,7 +285,7 @@ async def test_a_hook_that_breaks_anywhere(
 async def test_a_classifier_that_answers_anything_else(answer: Any) -> None:
     """A classifier's answer that is no FailureSource keeps the default and is recorded."""
     config = FailureClassificationConfig(source_classifier=lambda context: answer)
-    end = await end_of(single(lambda: 1 / 0, failure_classification=config))
+    end = await end_of_run(single(lambda: 1 / 0, failure_classification=config))
 
     assert [record.source.value for record in end.errors] == ["user_code", "framework"]
     assert end.errors[-1].reason.value == "classifier_error"
@@ -336,7 +336,7 @@ class FalsyError(Exception):
 )
 async def test_whatever_is_put_into_raise(given: Any, text: str) -> None:
     """An empty exception, a class, a text or nothing: the step fails, in words."""
-    end = await end_of(single(lambda: Raise(given)))
+    end = await end_of_run(single(lambda: Raise(given)))
     assert (end.status, end.failed_step, end.error) == (FAILED, "a", text)
 
 
@@ -372,7 +372,7 @@ async def test_a_handler_that_raises_the_cause() -> None:
             behind, length = behind.__cause__, length + 1
         lengths.append(length)
 
-    assert (await end_of(pipe)).status is SUCCESS
+    assert (await end_of_run(pipe)).status is SUCCESS
     assert lengths == [1]
 
 
@@ -402,9 +402,9 @@ async def test_a_worker_that_retries_after_stop(hosted: bool) -> None:
 
     if hosted:
         async with Supervisor():
-            assert (await end_of(pipe)).status is SUCCESS
+            assert (await end_of_run(pipe)).status is SUCCESS
     else:
-        assert (await end_of(pipe)).status is SUCCESS
+        assert (await end_of_run(pipe)).status is SUCCESS
     assert working == 3
 
 
@@ -415,7 +415,7 @@ async def test_a_maps_timeout_does_not_bound_its_workers() -> None:
     pipe.map("m", each="w", timeout=1, to="after")(lambda: range(3))
     pipe.step("w")(lambda item: anyio.sleep(3))
     pipe.step("after")(lambda: None)
-    events = await play(pipe)
+    events = await run_bounded(pipe)
 
     assert events[-1].payload.status is SUCCESS
     assert events[-2].stage == "after"
@@ -439,7 +439,7 @@ async def test_a_maps_timeout_bounds_its_source(slow: str) -> None:
     func: Callable[[], Any] = source if slow == "source" else produce
     pipe.map("m", each="w", timeout=1)(func)
     pipe.step("w")(lambda item: None)
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
 
     assert (end.failed_step, end.error) == ("m", "Step 'm' timed out after 1s")
 
@@ -457,7 +457,7 @@ async def test_a_source_that_fails_while_it_is_closed() -> None:
     pipe: AnyPipe = Pipe(None, max_map_items=2)
     pipe.map("m", each="w")(source)
     pipe.step("w")(lambda item: None)
-    end = await end_of(pipe)
+    end = await end_of_run(pipe)
 
     assert end.error == "Map 'm' exceeded maximum of 2 items"
 
@@ -495,7 +495,7 @@ async def test_the_handler_of_a_step_that_named_nothing_is_interrupted_too() -> 
     pipe.step("a")(lambda: "nowhere")
     pipe.step("b")(lambda: 1 / 0)
     async with Supervisor():
-        end = await end_of(pipe)
+        end = await end_of_run(pipe)
     assert (end.status, end.failed_step) == (FAILED, "b")
 
 

@@ -13,7 +13,7 @@ from justpipe_actors.abc import Observer, ObserverMeta, validate_observer
 from justpipe_actors.cancellation import CancellationToken
 from justpipe_actors.errors import RunInterrupted, RunRejected
 
-from ..samples import sleeper
+from ..helpers import sleeping_pipe
 
 
 def quiet() -> Pipe[Any, Any]:
@@ -29,7 +29,7 @@ def quiet() -> Pipe[Any, Any]:
 @pytest.mark.virtual_time
 async def test_a_stream_says_where_its_run_is() -> None:
     """A stream shows whether its run has begun and whether it is over."""
-    run = sleeper().run({"seconds": 1})
+    run = sleeping_pipe().run({"seconds": 1})
     words = [repr(run)]
 
     async with run:
@@ -188,7 +188,7 @@ def test_a_closed_supervisor_says_how_to_open_it(
 @pytest.mark.virtual_time
 async def test_a_twin_that_waited_is_the_same_run() -> None:
     """Who waits for a place with an id that is at work by then gets that run."""
-    pipe = sleeper()
+    pipe = sleeping_pipe()
     streams: list[Any] = []
 
     async def submit(run_id: str) -> None:
@@ -209,7 +209,7 @@ async def test_a_twin_that_waited_is_the_same_run() -> None:
 @pytest.mark.virtual_time
 async def test_a_twin_of_another_pipe_is_refused_when_its_turn_comes() -> None:
     """An id that another pipe has taken while one waited is refused; the place is free."""
-    pipe, other = sleeper(), quiet()
+    pipe, other = sleeping_pipe(), quiet()
     refused: list[RunRejected] = []
 
     async def submit_other() -> None:

@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from justpipe_actors import EventType, Pipe, Supervisor
 from justpipe_actors.types import PipelineEndData
 
-from ..samples import talker
+from ..helpers import talking_pipe
 
 
 def counting() -> Pipe[Any, Any]:
@@ -75,7 +75,7 @@ async def test_trouble_stays_in_its_run() -> None:
 
 async def test_a_stalled_consumer_stalls_only_itself() -> None:
     """A consumer that never reads again leaves a healthy run all of its events."""
-    pipe = talker(4)
+    pipe = talking_pipe(4)
 
     async with Supervisor(grace=0) as supervisor:
         stalled = supervisor.run(pipe, {})

@@ -14,9 +14,9 @@ import pytest
 
 from justpipe_actors.storage import SQLiteBackend
 
-from ..programs import started
-from . import runnable
-from .conftest import Store
+from ...programs import started
+from .. import runnable
+from ..conftest import Store
 from .test_run import program
 
 

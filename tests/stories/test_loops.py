@@ -1,0 +1,238 @@
+"""Several invocations of one step: loops, laps and attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from justpipe_actors import Event, EventType, Pipe, Retry, Skip
+from justpipe_actors.types import BarrierType
+
+from ..helpers import (
+    SUCCESS,
+    AnyPipe,
+    add_idle_steps,
+    do_nothing,
+    end_of,
+    event_words,
+    hosted_runs,
+    run_pipe,
+)
+
+
+def count(events: list[Event], word: str) -> int:
+    """Count a word in a stream."""
+    return event_words(events).count(word)
+
+
+# -- several invocations of one step
+
+
+@hosted_runs
+async def test_two_branches_that_name_one_step(hosted_runs: int) -> None:
+    """Two starts of a step are two ends, two sets of successors, and two outcomes."""
+    pipe: AnyPipe = Pipe(dict, allow_multi_root=True, log_state=False)
+    add_idle_steps(pipe, r=["a", "b"])
+    pipe.step("a")(lambda: "x")
+    pipe.step("b")(lambda: "x")
+
+    @pipe.step("x", to="y")
+    async def once(state: Any) -> None:
+        state["x"] = state.get("x", 0) + 1
+        if state["x"] == 1:
+            await checkpoint()
+            raise ValueError("only the first")
+
+    add_idle_steps(pipe, y=[])
+    events = await run_pipe(pipe, hosted_runs=hosted_runs, start="r")
+
+    assert count(events, "STEP_START x") == 2
+    assert count(events, "STEP_END x") == count(events, "STEP_ERROR x") == 1
+    assert count(events, "STEP_END y") == 1
+
+
+@hosted_runs
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("join", [BarrierType.ALL, BarrierType.ANY])
+async def test_a_loop_that_overtakes_a_slow_branch(
+    join: BarrierType, hosted_runs: int
+) -> None:
+    """A diamond entered again while a branch is still out joins each lap by itself."""
+    pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
+    add_idle_steps(pipe, a=["fast", "slow", "again"], fast=["join"])
+
+    @pipe.step("again")
+    async def again(state: Any) -> Any:
+        await anyio.sleep(1)
+        state["laps"] = state.get("laps", 0) + 1
+        return "a" if state["laps"] < 3 else None
+
+    pipe.step("slow", to="join")(lambda: anyio.sleep(5))
+    pipe.step("join", barrier_type=join)(do_nothing)
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+
+    assert end_of(events).status is SUCCESS
+    assert count(events, "STEP_END slow") == 3
+    assert count(events, "STEP_END join") == 3
+
+
+@hosted_runs
+async def test_a_self_loop_that_falls_through(hosted_runs: int) -> None:
+    """A step that has named itself goes on to its successors when it stops doing so."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step("a", to="b")
+    def again(state: Any) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        return "a" if state["laps"] < 3 else None
+
+    add_idle_steps(pipe, b=[])
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+    assert count(events, "STEP_END a") == 3
+    assert event_words(events)[-2] == "STEP_END b"
+
+
+@hosted_runs
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("body", ["one step", "chain", "diamond", "map"])
+async def test_a_join_waits_for_the_last_lap(body: str, hosted_runs: int) -> None:
+    """A loop in one branch is that branch: the join runs once, after its last lap."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, r=["first", "beside"], beside=["join"], join=["end"], end=[])
+
+    def again(state: Any) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        return "first" if state["laps"] < 3 else None
+
+    if body == "one step":
+        pipe.step("first", to="join")(again)
+    else:
+        pipe.step("last", to="join")(again)
+        ways = {"chain": ["last"], "diamond": ["x", "y"], "map": ["last"]}[body]
+        if body == "map":
+            pipe.map("first", each="w", to=ways)(lambda: range(2))
+            pipe.step("w")(lambda item: None)
+        else:
+            add_idle_steps(pipe, first=ways)
+        if body == "diamond":
+            add_idle_steps(pipe, x=["last"], y=["last"])
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+
+    assert end_of(events).diagnostics == []
+    assert count(events, "STEP_END first") == 3
+    assert count(events, "STEP_END join") == count(events, "STEP_END end") == 1
+    words = event_words(events)
+    laps = [place for place, word in enumerate(words) if word == "STEP_END first"]
+    assert laps[-1] < words.index("STEP_START join")
+
+
+@hosted_runs
+async def test_a_loop_that_fails_or_skips_in_its_last_lap(hosted_runs: int) -> None:
+    """What the last lap comes to is what its branch comes to."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(
+        pipe, r=["first", "beside"], first=["last"], beside=["join"], join=[]
+    )
+
+    @pipe.step("last", to="join")
+    def again(state: Any) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        return "first" if state["laps"] < 3 else Skip()
+
+    end = end_of(await run_pipe(pipe, hosted_runs=hosted_runs))
+    assert [(d.step, d.parents) for d in end.diagnostics] == [("join", ("last",))]
+
+
+@hosted_runs
+async def test_loops_in_loops(hosted_runs: int) -> None:
+    """An inner loop belongs to the lap of the outer one that it runs in."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, a=["b", "c"], c=["d"])
+
+    @pipe.step("b", to="d")
+    def inner(state: Any) -> Any:
+        state["inner"] = state.get("inner", 0) + 1
+        return "b" if state["inner"] % 3 else None
+
+    @pipe.step("d", to="e")
+    def outer(state: Any) -> Any:
+        state["outer"] = state.get("outer", 0) + 1
+        return "a" if state["outer"] < 4 else None
+
+    add_idle_steps(pipe, e=[])
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+    assert [count(events, f"STEP_END {step}") for step in "abcde"] == [4, 12, 4, 4, 1]
+    assert end_of(events).diagnostics == []
+
+
+@hosted_runs
+async def test_a_state_machine(hosted_runs: int) -> None:
+    """A step that names one of several ways back to itself is reached by each."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.switch("begin", to={"x": "x", "y": "y"})(lambda: "x")
+    add_idle_steps(pipe, x=["x2"], x2=["turn"], y=["turn"])
+
+    @pipe.step("turn", to="end")
+    def turn(state: Any) -> Any:
+        state["way"] = state.get("way", "") + "."
+        return {1: "y", 2: "y", 3: "x"}.get(len(state["way"]))
+
+    add_idle_steps(pipe, end=[])
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+    assert [
+        count(events, f"STEP_END {step}") for step in ("x", "y", "turn", "end")
+    ] == [
+        2,
+        2,
+        4,
+        1,
+    ]
+    assert end_of(events).diagnostics == []
+
+
+@hosted_runs
+async def test_one_branch_of_a_diamond_again(hosted_runs: int) -> None:
+    """A join that sends one of its branches round again is reached by it alone."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, a=["b", "c"], b=["d"], c=["d"])
+
+    @pipe.step("d")
+    def judge(state: Any) -> Any:
+        state["looks"] = state.get("looks", 0) + 1
+        return "b" if state["looks"] < 3 else None
+
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+    assert [count(events, f"STEP_END {step}") for step in "abcd"] == [1, 3, 1, 3]
+
+
+# -- attempts
+
+
+@hosted_runs
+async def test_attempts_of_items_and_laps(hosted_runs: int) -> None:
+    """Two hundred items may each retry once, and so may the step after 150 laps."""
+    pipe: AnyPipe = Pipe(dict, max_retries=2, allow_multi_root=True)
+    pipe.map("m", each="w", to="lap")(lambda: range(200))
+
+    @pipe.step("w")
+    def work(state: Any, item: int) -> Any:
+        seen = state.setdefault("seen", set())
+        if item not in seen:
+            seen.add(item)
+            return Retry()
+        return None
+
+    @pipe.step("lap")
+    def lap(state: Any) -> Any:
+        state["laps"] = state.get("laps", 0) + 1
+        if state["laps"] <= 150:
+            return "lap"
+        return Retry() if state["laps"] == 151 else None
+
+    events = await run_pipe(pipe, hosted_runs=hosted_runs, start="m")
+    attempts = [e.attempt for e in events if e.type is EventType.STEP_END]
+    assert end_of(events).status is SUCCESS
+    assert attempts.count(2) == 201

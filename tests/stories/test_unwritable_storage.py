@@ -1,0 +1,40 @@
+"""A run that cannot be stored is a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..helpers import (
+    SUCCESS,
+    end_of,
+    event_words,
+    idle_chain,
+    run_pipe,
+)
+
+
+# -- storage that cannot be written
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+async def test_a_run_that_cannot_be_stored_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a storage path that is no directory a run goes on, and the log says why."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(blocked / "store"))
+    pipe = idle_chain("a", "b", persist=True)
+    events = await run_pipe(pipe)
+    warned = [
+        record
+        for record in caplog.records
+        if record.name == "justpipe_actors.persistence"
+    ]
+
+    assert end_of(events).status is SUCCESS
+    assert event_words(events)[-2] == "STEP_END b"
+    assert warned
+    assert all(record.levelname == "WARNING" for record in warned)
