@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors.observability import deep_diff as diffs
-from justpipe_actors.observability.deep_diff import changes, is_same, parts_of
+from justpipe_actors.observability.deep_diff import are_equal, fields_of, find_changes
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Hostile:
 
 def change_words(before: object, after: object) -> list[str]:
     """Return the changes as short words."""
-    return [f"{change.sign}{change.path}" for change in changes(before, after)]
+    return [f"{change.sign}{change.path}" for change in find_changes(before, after)]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_hostile_objects_are_survived() -> None:
         "~a",
         "~b",
     ]
-    assert parts_of(Hostile()) is None
-    assert not is_same(Hostile(), Hostile())
+    assert fields_of(Hostile()) is None
+    assert not are_equal(Hostile(), Hostile())
 
 
 def test_what_contains_itself_is_compared() -> None:
@@ -143,10 +143,10 @@ def test_depth_and_number_of_changes_are_bounded(
     after: list[Any] = [2]
     for _ in range(200):
         before, after = [before], [after]
-    assert change_words(before, after) == ["~" + "[0]" * diffs.DEEPEST]
+    assert change_words(before, after) == ["~" + "[0]" * diffs.MAX_DEPTH]
 
-    monkeypatch.setattr(diffs, "MOST_CHANGES", 3)
-    assert len(changes(list(range(100)), list(range(1, 101)))) == 3
+    monkeypatch.setattr(diffs, "MAX_CHANGES", 3)
+    assert len(find_changes(list(range(100)), list(range(1, 101)))) == 3
 
 
 def test_inherited_slots_are_compared() -> None:
@@ -170,5 +170,5 @@ plain = st.recursive(
 @given(plain, plain)
 def test_no_changes_means_equal(before: Any, after: Any) -> None:
     """Values without changes are equal, and a copy has no changes."""
-    assert changes(before, copy.deepcopy(before)) == []
-    assert (not changes(before, after)) == (before == after)
+    assert find_changes(before, copy.deepcopy(before)) == []
+    assert (not find_changes(before, after)) == (before == after)

@@ -19,12 +19,12 @@ from justpipe_actors.observability import (
     TimelineVisualizer,
     run_cache as recent,
 )
-from justpipe_actors.observability.run_cache import RecentRuns
+from justpipe_actors.observability.run_cache import RunCache
 
 
 def test_only_the_newest_ended_runs_stay() -> None:
     """Of the ended runs the last few are remembered, of the live ones all."""
-    runs: RecentRuns[list[str]] = RecentRuns(list, keep=2)
+    runs: RunCache[list[str]] = RunCache(list, keep=2)
     for name in "abcde":
         runs.begin(name).append(name)
     for name in "abcd":
@@ -40,8 +40,8 @@ def test_only_the_newest_ended_runs_stay() -> None:
 
 def test_runs_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose end was never heard is forgotten in the end."""
-    monkeypatch.setattr(recent, "MOST_LIVE", 3)
-    runs: RecentRuns[list[str]] = RecentRuns(list)
+    monkeypatch.setattr(recent, "MAX_LIVE_RUNS", 3)
+    runs: RunCache[list[str]] = RunCache(list)
     for number in range(100):
         runs.begin(str(number))
 
@@ -50,7 +50,7 @@ def test_runs_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_run_that_begins_again_begins_anew() -> None:
     """Nothing of an earlier run with the same id is left."""
-    runs: RecentRuns[list[str]] = RecentRuns(list)
+    runs: RunCache[list[str]] = RunCache(list)
     runs.begin("a").append("old")
     runs.end("a")
     runs.end("never heard of")

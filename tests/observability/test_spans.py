@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType, Pipe, Retry
 from justpipe_actors._util.text import invocation_label
-from justpipe_actors.observability.spans import SpanBook, SpanStatus, spans_of
+from justpipe_actors.observability.spans import SpanCollector, SpanStatus, collect_spans
 
 
 START, END = EventType.STEP_START, EventType.STEP_END
@@ -28,7 +28,7 @@ async def events_of(pipe: Pipe[Any, Any], **options: Any) -> list[Event]:
 
 def test_old_events_are_paired_first_in_first_out() -> None:
     """Starts at 0 and 10 with ends at 20 and 30 are two spans of 20 seconds."""
-    spans = spans_of(
+    spans = collect_spans(
         [event(START, 0), event(START, 10), event(END, 20), event(END, 30)]
     )
 
@@ -37,7 +37,7 @@ def test_old_events_are_paired_first_in_first_out() -> None:
 
 def test_events_are_paired_by_invocation() -> None:
     """Crossing invocations of one step keep their own ends."""
-    spans = spans_of(
+    spans = collect_spans(
         [
             event(START, 0, invocation_id="r:1"),
             event(START, 1, invocation_id="r:2"),
@@ -58,7 +58,7 @@ async def test_every_map_worker_has_a_span() -> None:
 
     pipe.map("m", each="w")(lambda state: [1, 2, 3])
     pipe.step("w")(work)
-    spans = spans_of(await events_of(pipe))
+    spans = collect_spans(await events_of(pipe))
 
     assert sorted(span.label for span in spans) == ["m", "w[0]", "w[1]", "w[2]"]
     assert {span.status for span in spans} == {SpanStatus.DONE}
@@ -69,7 +69,7 @@ async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
     pipe: Pipe[Any, Any] = Pipe(None)
     answers = iter([Retry(), Retry(), None])
     pipe.step("a")(lambda state: next(answers))
-    first, second, third = spans_of(await events_of(pipe))
+    first, second, third = collect_spans(await events_of(pipe))
 
     assert (first.status, second.status) == (SpanStatus.RETRIED, SpanStatus.RETRIED)
     assert (third.status, third.attempt) == (SpanStatus.DONE, 3)
@@ -85,7 +85,7 @@ async def test_failed_and_unfinished_spans_are_marked() -> None:
 
     pipe.step("bad")(fail)
     pipe.step("slow")(anyio.sleep_forever)
-    spans = spans_of(await events_of(pipe, timeout=0.01))
+    spans = collect_spans(await events_of(pipe, timeout=0.01))
 
     assert {span.stage: span.status for span in spans} == {
         "bad": SpanStatus.FAILED,
@@ -97,7 +97,7 @@ async def test_failed_and_unfinished_spans_are_marked() -> None:
 async def test_a_childs_end_closes_the_childs_spans_only() -> None:
     """FINISH of a sub-pipeline leaves the parent's open spans alone."""
     finish = event(EventType.FINISH, 5, "s:system", origin_run_id="child")
-    spans = spans_of(
+    spans = collect_spans(
         [
             event(START, 0, "s", invocation_id="top:1"),
             event(START, 1, "s:x", invocation_id="child:1"),
@@ -114,26 +114,26 @@ async def test_a_childs_end_closes_the_childs_spans_only() -> None:
 
 def test_ends_without_a_start_are_left_alone() -> None:
     """A join that timed out, a failed hook and a second end begin no span."""
-    assert spans_of([event(EventType.STEP_ERROR, 1), event(END, 2)]) == []
-    assert spans_of([event(END, 2, invocation_id="r:1")]) == []
+    assert collect_spans([event(EventType.STEP_ERROR, 1), event(END, 2)]) == []
+    assert collect_spans([event(END, 2, invocation_id="r:1")]) == []
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_span() -> None:
     """A span is never shorter than nothing."""
-    (span,) = spans_of([event(START, 10), event(END, 4)])
+    (span,) = collect_spans([event(START, 10), event(END, 4)])
 
     assert (span.start, span.seconds) == (10, 0)
 
 
 def test_a_book_is_bounded() -> None:
     """A run of a hundred thousand laps keeps the last spans and counts the others."""
-    book = SpanBook(most=5)
+    collector = SpanCollector(max_spans=5)
     for lap in range(100):
-        book.note(event(START, lap, invocation_id=f"r:{lap}"))
-        book.note(event(END, lap, invocation_id=f"r:{lap}"))
+        collector.note(event(START, lap, invocation_id=f"r:{lap}"))
+        collector.note(event(END, lap, invocation_id=f"r:{lap}"))
 
-    assert [span.start for span in book] == [95, 96, 97, 98, 99]
-    assert book.dropped == 95
+    assert [span.start for span in collector] == [95, 96, 97, 98, 99]
+    assert collector.dropped == 95
 
 
 def test_labels_name_the_item() -> None:
@@ -168,7 +168,7 @@ def test_whatever_comes_every_span_has_a_start_before_its_end(told: Any) -> None
             seen.add(invocation)
         events.append(event(kind, at, stage, invocation_id=invocation))
     finish = event(EventType.FINISH, 50, "system")
-    spans = spans_of([*events, finish])
+    spans = collect_spans([*events, finish])
 
     assert len(spans) == sum(one.type is START for one in events)
     assert all(span.end is not None and span.seconds >= 0 for span in spans)

@@ -52,16 +52,16 @@ def test_a_duration_has_the_unit_that_suits_it(
         (math.inf, "-"),
     ],
 )
-def test_w38_durations_are_rounded_before_their_unit_is_chosen(
+def test_durations_are_rounded_before_their_unit_is_chosen(
     seconds: float, text: str
 ) -> None:
-    """W38: no 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
+    """No 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
     assert format_duration(seconds) == text
 
 
 @given(st.floats(min_value=0, max_value=1e9))
-def test_w38_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
-    """W38: whatever the duration, its figure stays below what the next unit begins with."""
+def test_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
+    """Whatever the duration, its figure stays below what the next unit begins with."""
     text = format_duration(seconds)
     most = {"ms": 1000, "s": 60, "m": 60, "h": 48, "d": math.inf}
     unit = text.lstrip("0123456789.")

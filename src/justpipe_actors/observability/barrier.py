@@ -21,15 +21,15 @@ import attrs
 from .._util.text import escape_controls, format_duration
 from ..abc import Observer, ObserverMeta, WaitingJoin, no_joins
 from ..events import Event, EventType
-from .run_cache import RecentRuns, run_of
+from .run_cache import RunCache, run_id_of
 
 
-AT_WORK_SHOWN = 5
+MAX_RUNNING_SHOWN = 5
 """Running steps that a report names."""
 
 
 @attrs.define(eq=False)
-class Wait:
+class WaitingBarrier:
     """One join that waits."""
 
     start: float
@@ -44,16 +44,16 @@ class Wait:
     """Its ``barrier_timeout``."""
     wave: int | None = None
     """The pass it waits in; None when it announced itself."""
-    is_gone: bool = False
+    is_stale: bool = False
     """Whether it was decided without saying so."""
 
-    def learn(self, join: WaitingJoin) -> None:
+    def update(self, join: WaitingJoin) -> None:
         """Take over what the run knows."""
         self.expected_count = len(join.parents)
         self.waiting_for = join.missing
         self.completed_count = len(join.parents) - len(join.missing)
 
-    def arrived(self, parent: str) -> None:
+    def parent_ended(self, parent: str) -> None:
         """Note that a parent has ended."""
         if parent in self.waiting_for:
             self.waiting_for = tuple(p for p in self.waiting_for if p != parent)
@@ -61,10 +61,10 @@ class Wait:
 
 
 @attrs.define(eq=False)
-class BarrierWatch:
+class BarrierState:
     """What is known of one run's joins."""
 
-    waiting_barriers: dict[str, Wait] = attrs.field(factory=dict)
+    waiting_barriers: dict[str, WaitingBarrier] = attrs.field(factory=dict)
     """Joins that wait, by name."""
     worker_activity: dict[str, float] = attrs.field(factory=dict)
     """When each running step began."""
@@ -77,10 +77,10 @@ class BarrierWatch:
         self.worker_activity.clear()
         self.warned_barriers.clear()
 
-    def announce(self, event: Event, now: float) -> None:
+    def add_announced(self, event: Event, now: float) -> None:
         """Note a BARRIER_WAIT, whatever its payload looks like."""
         payload = event.payload if isinstance(event.payload, dict) else {}
-        self.waiting_barriers[event.stage] = Wait(
+        self.waiting_barriers[event.stage] = WaitingBarrier(
             start=now,
             expected_count=_count(payload.get("expected_count")),
             completed_count=_count(payload.get("completed_count")),
@@ -88,28 +88,32 @@ class BarrierWatch:
             timeout=payload.get("timeout"),
         )
 
-    def ask(self, meta: ObserverMeta, now: float) -> list[tuple[str, Wait]]:
+    def refresh(
+        self, meta: ObserverMeta, now: float
+    ) -> list[tuple[str, WaitingBarrier]]:
         """Ask the run for its joins; return those that have been decided meanwhile."""
         joins: dict[str, WaitingJoin] = {}
         for join in meta.waiting():
             joins.setdefault(join.step, join)
         decided = []
         for name, wait in list(self.waiting_barriers.items()):
-            known = joins.get(name)
+            current = joins.get(name)
             if wait.wave is None:
-                wait.is_gone = known is None
-            elif known is None or known.wave != wait.wave:
+                wait.is_stale = current is None
+            elif current is None or current.wave != wait.wave:
                 decided.append((name, self.waiting_barriers.pop(name)))
         for name, join in joins.items():
-            wait = self.waiting_barriers.setdefault(name, Wait(now, wave=join.wave))
-            wait.learn(join)
+            wait = self.waiting_barriers.setdefault(
+                name, WaitingBarrier(now, wave=join.wave)
+            )
+            wait.update(join)
         return decided
 
-    def ended(self, event: Event) -> None:
+    def step_ended(self, event: Event) -> None:
         """Note that a step is not at work any more."""
         self.worker_activity.pop(event.stage, None)
         for wait in self.waiting_barriers.values():
-            wait.arrived(event.stage)
+            wait.parent_ended(event.stage)
         if event.type is not EventType.MAP_COMPLETE:
             return
         target = (
@@ -120,25 +124,27 @@ class BarrierWatch:
                 if stage == target or stage.startswith(f"{target}["):
                     del self.worker_activity[stage]
 
-    def pending(self) -> dict[str, Wait]:
+    def unreported(self) -> dict[str, WaitingBarrier]:
         """Return the joins that wait and were not reported yet."""
         return {
             name: wait
             for name, wait in self.waiting_barriers.items()
-            if name not in self.warned_barriers and not wait.is_gone
+            if name not in self.warned_barriers and not wait.is_stale
         }
 
-    def causes(self, wait: Wait, now: float) -> str:
+    def describe_causes(self, wait: WaitingBarrier, now: float) -> str:
         """Say what the awaited parents do, and who is at work besides."""
-        parts = [self._doing(name, now) for name in wait.waiting_for]
+        parts = [self._parent_activity(name, now) for name in wait.waiting_for]
         others = [s for s in self.worker_activity if s not in wait.waiting_for]
         if others:
-            told = [f"{s} for {self._time(s, now)}" for s in others[:AT_WORK_SHOWN]]
-            more = ", ..." if len(others) > AT_WORK_SHOWN else ""
-            parts.append(f"at work: {', '.join(told)}{more}")
+            running = [
+                f"{s} for {self._time(s, now)}" for s in others[:MAX_RUNNING_SHOWN]
+            ]
+            more = ", ..." if len(others) > MAX_RUNNING_SHOWN else ""
+            parts.append(f"at work: {', '.join(running)}{more}")
         return "; ".join(parts)
 
-    def _doing(self, name: str, now: float) -> str:
+    def _parent_activity(self, name: str, now: float) -> str:
         if name in self.worker_activity:
             return f"{name}: inactive for {self._time(name, now)}"
         return f"{name}: never started"
@@ -155,12 +161,12 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
-EARLY = 0.001
+TIMER_TOLERANCE = 0.001
 """Seconds by which a report may be early: a timer and a clock round differently."""
 
 _logger = logging.getLogger("justpipe_actors")
 
-ENDINGS = (EventType.FINISH, EventType.TIMEOUT, EventType.CANCELLED)
+END_EVENTS = (EventType.FINISH, EventType.TIMEOUT, EventType.CANCELLED)
 """Once these are heard the run has let go of its joins; what waited, waited."""
 
 
@@ -215,11 +221,11 @@ class BarrierDebugger(Observer):
         self.warn_after = warn_after
         self.clock = clock
         self.sink: BarrierDebugSink = log_record if sink is None else sink
-        self._runs = RecentRuns(BarrierWatch, keep)
+        self._runs = RunCache(BarrierState, keep)
 
     # -- what it knows
 
-    def for_run(self, run_id: str) -> BarrierWatch:
+    def for_run(self, run_id: str) -> BarrierState:
         """Return what is known of one run.
 
         Raises:
@@ -228,7 +234,7 @@ class BarrierDebugger(Observer):
         return self._runs.for_run(run_id)
 
     @property
-    def waiting_barriers(self) -> dict[str, Wait]:
+    def waiting_barriers(self) -> dict[str, WaitingBarrier]:
         """Joins that wait, by name, in the run that began last."""
         return self._runs.latest().waiting_barriers
 
@@ -248,45 +254,45 @@ class BarrierDebugger(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Begin with nothing."""
-        self._runs.begin(run_of(meta))
+        self._runs.begin(run_id_of(meta))
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Note what an event says about joins, and report those that are late."""
-        watch, now = self._runs.of(run_of(meta)), self._time(event)
-        if _can_be_asked(meta) and event.type not in ENDINGS:
-            for name, decided in watch.ask(meta, now):
-                self._slow(watch, name, decided, now - decided.start)
+        barriers, now = self._runs.get_or_begin(run_id_of(meta)), self._time(event)
+        if _is_run_meta(meta) and event.type not in END_EVENTS:
+            for name, decided in barriers.refresh(meta, now):
+                self._report_slow(barriers, name, decided, now - decided.start)
         match event.type:
             case EventType.BARRIER_WAIT:
-                watch.announce(event, now)
+                barriers.add_announced(event, now)
             case EventType.BARRIER_RELEASE:
-                wait = watch.waiting_barriers.pop(event.stage, None)
+                wait = barriers.waiting_barriers.pop(event.stage, None)
                 if wait is not None:
-                    self._slow(watch, event.stage, wait, now - wait.start)
+                    self._report_slow(barriers, event.stage, wait, now - wait.start)
             case EventType.STEP_START | EventType.MAP_WORKER:
-                watch.worker_activity[event.stage] = now
-                self._report_late(watch, now, besides=event.stage)
+                barriers.worker_activity[event.stage] = now
+                self._report_late(barriers, now, except_name=event.stage)
             case EventType.STEP_END | EventType.STEP_ERROR | EventType.MAP_COMPLETE:
-                watch.ended(event)
+                barriers.step_ended(event)
             case _:
                 pass
 
     def wake_after(self, meta: ObserverMeta) -> float | None:
         """Ask to be woken when the first of the waiting joins is late."""
-        pending = self._runs.of(run_of(meta)).pending()
-        if not pending:
+        unreported = self._runs.get_or_begin(run_id_of(meta)).unreported()
+        if not unreported:
             return None
-        first = min(wait.start for wait in pending.values())
+        first = min(wait.start for wait in unreported.values())
         return max(0.0, first + self.warn_after - self._now())
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
         """Report the joins that are late while nothing happens."""
-        watch, now = self._runs.of(run_of(meta)), self._now()
-        if _can_be_asked(meta):
-            watch.ask(meta, now)
-        self._report_late(watch, now, is_due=True)
+        barriers, now = self._runs.get_or_begin(run_id_of(meta)), self._now()
+        if _is_run_meta(meta):
+            barriers.refresh(meta, now)
+        self._report_late(barriers, now, is_due=True)
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
@@ -308,47 +314,51 @@ class BarrierDebugger(Observer):
     def _now(self) -> float:
         return anyio.current_time() if self.clock is None else self.clock()
 
-    def _slow(self, watch: BarrierWatch, name: str, wait: Wait, seconds: float) -> None:
-        if seconds > self.warn_after and name not in watch.warned_barriers:
-            watch.warned_barriers.add(name)
-            said = (
+    def _report_slow(
+        self, barriers: BarrierState, name: str, wait: WaitingBarrier, seconds: float
+    ) -> None:
+        if seconds > self.warn_after and name not in barriers.warned_barriers:
+            barriers.warned_barriers.add(name)
+            message = (
                 f"Barrier '{name}' waited {format_duration(seconds)} for its parents."
             )
-            self._report("slow", name, wait, seconds, said)
+            self._report("slow", name, wait, seconds, message)
 
     def _report_late(
         self,
-        watch: BarrierWatch,
+        barriers: BarrierState,
         now: float,
         *,
-        besides: str | None = None,
+        except_name: str | None = None,
         is_due: bool = False,
     ) -> None:
-        """Report what waits too long; ``besides`` is just being let through."""
-        for name, wait in watch.pending().items():
+        """Report what waits too long; ``except_name`` is just being let through."""
+        for name, wait in barriers.unreported().items():
             seconds = now - wait.start
-            is_late = seconds > self.warn_after - (EARLY if is_due else 0.0)
-            if is_late and name != besides:
-                watch.warned_barriers.add(name)
-                said = (
+            is_late = seconds > self.warn_after - (TIMER_TOLERANCE if is_due else 0.0)
+            if is_late and name != except_name:
+                barriers.warned_barriers.add(name)
+                message = (
                     f"Barrier '{name}' has waited {format_duration(seconds)}; "
                     f"{wait.completed_count} of {wait.expected_count} parents are "
-                    f"done{_limit(wait)}. {watch.causes(wait, self._now())}"
+                    f"done{_timeout_text(wait)}. {barriers.describe_causes(wait, self._now())}"
                 )
-                self._report("hang", name, wait, seconds, said)
+                self._report("hang", name, wait, seconds, message)
 
-    def _close(self, meta: ObserverMeta, kind: str, seconds: float, how: str) -> None:
-        watch = self._runs.of(run_of(meta))
-        for name, wait in watch.waiting_barriers.items():
-            if not wait.is_gone:
+    def _close(
+        self, meta: ObserverMeta, kind: str, seconds: float, reason: str
+    ) -> None:
+        barriers = self._runs.get_or_begin(run_id_of(meta))
+        for name, wait in barriers.waiting_barriers.items():
+            if not wait.is_stale:
                 missing = ", ".join(wait.waiting_for) or "nobody known"
-                said = f"Barrier '{name}' {how}, for {missing}."
-                self._report(kind, name, wait, seconds, said)
-        watch.clear()
-        self._runs.end(run_of(meta))
+                message = f"Barrier '{name}' {reason}, for {missing}."
+                self._report(kind, name, wait, seconds, message)
+        barriers.clear()
+        self._runs.end(run_id_of(meta))
 
     def _report(
-        self, kind: str, name: str, wait: Wait, seconds: float, message: str
+        self, kind: str, name: str, wait: WaitingBarrier, seconds: float, message: str
     ) -> None:
         record = BarrierDebugRecord(
             kind=kind,
@@ -362,12 +372,12 @@ class BarrierDebugger(Observer):
         self.sink(record)
 
 
-def _can_be_asked(meta: object) -> bool:
+def _is_run_meta(meta: object) -> bool:
     """Tell a run's own meta from one that somebody made to drive the observer by hand."""
     return isinstance(meta, ObserverMeta) and meta.waiting is not no_joins
 
 
-def _limit(wait: Wait) -> str:
+def _timeout_text(wait: WaitingBarrier) -> str:
     if not isinstance(wait.timeout, int | float):
         return ""
     return f", and it gives up after {format_duration(wait.timeout)}"

@@ -15,10 +15,10 @@ from typing import Any
 from .._util.text import escape_controls
 from ..events import Event, EventType
 from ..records import RunRecord, StoredEvent
-from .spans import SpanStatus, spans_of
+from .spans import SpanStatus, collect_spans
 
 
-NOTICEABLE = 0.001
+MIN_TIME_DIFFERENCE = 0.001
 """Seconds by which a step's time must differ to be mentioned."""
 
 
@@ -87,37 +87,39 @@ def _seconds(run: RunRecord) -> float:
 
 def _step_times(stored: Iterable[StoredEvent]) -> dict[str, float]:
     times: dict[str, float] = {}
-    for span in spans_of(_events(stored)):
+    for span in collect_spans(_events(stored)):
         if span.status is SpanStatus.DONE:
             times[span.stage] = times.get(span.stage, 0.0) + span.seconds
     return times
 
 
 def _events(stored: Iterable[StoredEvent]) -> Iterator[Event]:
-    for one in stored:
-        if isinstance(one.event_type, EventType):
-            yield _event(one, one.event_type, _facts(one.data))
+    for stored_event in stored:
+        if isinstance(stored_event.event_type, EventType):
+            yield _event(
+                stored_event, stored_event.event_type, _event_fields(stored_event.data)
+            )
 
 
-def _event(stored: StoredEvent, event_type: EventType, facts: dict[str, Any]) -> Event:
-    invocation, attempt = facts.get("invocation_id"), facts.get("attempt")
+def _event(stored: StoredEvent, event_type: EventType, fields: dict[str, Any]) -> Event:
+    invocation, attempt = fields.get("invocation_id"), fields.get("attempt")
     return Event(
         event_type,
         stored.step_name,
         timestamp=stored.timestamp.timestamp(),
-        origin_run_id=facts.get("origin_run_id"),
+        origin_run_id=fields.get("origin_run_id"),
         invocation_id=invocation if isinstance(invocation, str) else None,
-        parent_invocation_id=facts.get("parent_invocation_id"),
+        parent_invocation_id=fields.get("parent_invocation_id"),
         attempt=attempt if isinstance(attempt, int) else 1,
     )
 
 
-def _facts(data: str) -> dict[str, Any]:
+def _event_fields(data: str) -> dict[str, Any]:
     try:
-        facts = json.loads(data)
+        fields = json.loads(data)
     except ValueError:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return fields if isinstance(fields, dict) else {}
 
 
 # -- as text
@@ -128,44 +130,48 @@ def format_comparison(comparison: RunComparison) -> str:
     lines = [
         "Run Comparison",
         "=" * 40,
-        f"Run 1:    {_short(comparison.run1_id)}",
-        f"Run 2:    {_short(comparison.run2_id)}",
-        f"Pipeline: {_pipeline(comparison)}",
+        f"Run 1:    {_short_id(comparison.run1_id)}",
+        f"Run 2:    {_short_id(comparison.run2_id)}",
+        f"Pipeline: {_pipeline_text(comparison)}",
         f"Status:   {'same' if comparison.status_same else 'changed'}",
-        f"Duration: {_change(comparison.duration_diff)}",
+        f"Duration: {_duration_text(comparison.duration_diff)}",
     ]
     steps = sorted(
         comparison.step_timing_diff.items(), key=lambda item: (-abs(item[1]), item[0])
     )
-    told = [line for step, by in steps if (line := _step(comparison, step, by))]
-    if told:
-        lines += ["", "Steps:", *told]
+    step_lines = [
+        line
+        for step, seconds in steps
+        if (line := _step_line(comparison, step, seconds))
+    ]
+    if step_lines:
+        lines += ["", "Steps:", *step_lines]
     lines += ["", f"Events:   {comparison.event_count_diff:+d}"]
     return "\n".join(lines)
 
 
-def _short(run_id: str) -> str:
+def _short_id(run_id: str) -> str:
     return f"{escape_controls(run_id[:16])}..."
 
 
-def _pipeline(comparison: RunComparison) -> str:
+def _pipeline_text(comparison: RunComparison) -> str:
     first, second = comparison.pipeline1_name, comparison.pipeline2_name
     text = first if comparison.pipeline_same else f"{first} → {second}"
     return escape_controls(text) or "-"
 
 
-def _change(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     if abs(seconds) < 0.0005:
         return "no change"
     return f"{seconds:+.3f}s ({'slower' if seconds > 0 else 'faster'})"
 
 
-def _step(comparison: RunComparison, step: str, seconds: float) -> str | None:
+def _step_line(comparison: RunComparison, step: str, seconds: float) -> str | None:
     if step in comparison.new_steps:
         sign = "+"
     elif step in comparison.removed_steps:
         sign = "-"
-    elif abs(seconds) > NOTICEABLE:
+    elif abs(seconds) > MIN_TIME_DIFFERENCE:
         sign = "~"
     else:
         return None

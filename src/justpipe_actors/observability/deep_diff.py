@@ -16,16 +16,27 @@ import attrs
 from .._util.text import escape_controls, short_text, truncate
 
 
-DEEPEST = 20
+MAX_DEPTH = 20
 """Levels below which values are only equal or changed."""
 
-MOST_CHANGES = 1000
+MAX_CHANGES = 1000
 """Changes that are listed; the rest is not looked for."""
 
 ABSENT: Final[Any] = object()
 """Stands where there was nothing."""
 
-WHOLE = (str, bytes, bytearray, int, float, complex, bool, type(None), Enum, type)
+ATOMIC_TYPES = (
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    bool,
+    type(None),
+    Enum,
+    type,
+)
 """Compared as a whole."""
 
 Pair = tuple[str, Any, Any]
@@ -51,20 +62,20 @@ class Change:
         return "-" if self.after is ABSENT else "~"
 
 
-def changes(before: object, after: object) -> list[Change]:
+def find_changes(before: object, after: object) -> list[Change]:
     """Return what differs, in the order of the values; up to a limit."""
     found: list[Change] = []
-    for change in _walk("", before, after, frozenset()):
+    for change in _find_changes("", before, after, frozenset()):
         found.append(change)
-        if len(found) >= MOST_CHANGES:
+        if len(found) >= MAX_CHANGES:
             break
     return found
 
 
-def parts_of(value: object) -> dict[Any, Any] | None:
+def fields_of(value: object) -> dict[Any, Any] | None:
     """Return what a value consists of, by key or attribute; None if it is one piece."""
     try:
-        if isinstance(value, (*WHOLE, list, tuple, AbstractSet)):
+        if isinstance(value, (*ATOMIC_TYPES, list, tuple, AbstractSet)):
             return None
         if isinstance(value, Mapping):
             return dict(value)
@@ -73,22 +84,22 @@ def parts_of(value: object) -> dict[Any, Any] | None:
         return None
 
 
-def is_same(before: object, after: object) -> bool:
+def are_equal(before: object, after: object) -> bool:
     """Tell whether two values are equal, whatever their own equality answers."""
     if before is after:
         return True
     try:
         if type(before) is type(after) and type(before).__eq__ is object.__eq__:
-            return _looks_same(before, after)
-        answer: Any = before == after
-        while hasattr(answer, "all"):  # an array answers element by element
-            answer = answer.all()
-        return bool(answer)
+            return _have_same_repr(before, after)
+        is_equal: Any = before == after
+        while hasattr(is_equal, "all"):  # an array answers element by element
+            is_equal = is_equal.all()
+        return bool(is_equal)
     except Exception:  # noqa: BLE001 - a user's object may do anything
         return False
 
 
-def _looks_same(before: object, after: object) -> bool:
+def _have_same_repr(before: object, after: object) -> bool:
     """Compare what has no equality: copies differ only if they show that they do."""
     if type(before).__repr__ is object.__repr__:
         return True
@@ -98,53 +109,58 @@ def _looks_same(before: object, after: object) -> bool:
 # -- walking
 
 
-def _walk(
-    path: str, before: object, after: object, above: frozenset[tuple[int, int]]
+def _find_changes(
+    path: str, before: object, after: object, ancestors: frozenset[tuple[int, int]]
 ) -> Iterator[Change]:
     pair = (id(before), id(after))
-    if before is after or pair in above:
+    if before is after or pair in ancestors:
         return
-    pairs = _pairs(path, before, after) if len(above) < DEEPEST else None
+    pairs = _child_pairs(path, before, after) if len(ancestors) < MAX_DEPTH else None
     if pairs is None:
-        if not is_same(before, after):
+        if not are_equal(before, after):
             yield Change(path, before, after)
         return
-    for where, old, new in pairs:
+    for child_path, old, new in pairs:
         if old is ABSENT or new is ABSENT:
-            yield Change(where, old, new)
+            yield Change(child_path, old, new)
         else:
-            yield from _walk(where, old, new, above | {pair})
+            yield from _find_changes(child_path, old, new, ancestors | {pair})
 
 
-def _pairs(path: str, before: object, after: object) -> list[Pair] | None:
+def _child_pairs(path: str, before: object, after: object) -> list[Pair] | None:
     """Pair what two values consist of; None when they are to be compared whole."""
     if type(before) is not type(after):
         return None
     try:
         match before, after:
             case ((list() | tuple()), (list() | tuple())):
-                return list(_places(path, before, after))
+                return list(_item_pairs(path, before, after))
             case AbstractSet(), AbstractSet():
-                return list(_members(path, before, after))
+                return list(_member_pairs(path, before, after))
             case _:
-                mine, theirs = parts_of(before), parts_of(after)
+                before_fields, after_fields = fields_of(before), fields_of(after)
     except Exception:  # noqa: BLE001 - a user's object may do anything
         return None
-    if mine is None or theirs is None:
+    if before_fields is None or after_fields is None:
         return None
-    name = _key if issubclass(type(before), Mapping) else _attribute
-    both = {**mine, **theirs}
-    return [(name(path, k), mine.get(k, ABSENT), theirs.get(k, ABSENT)) for k in both]
+    name = _key_path if issubclass(type(before), Mapping) else _attribute_path
+    all_fields = {**before_fields, **after_fields}
+    return [
+        (name(path, k), before_fields.get(k, ABSENT), after_fields.get(k, ABSENT))
+        for k in all_fields
+    ]
 
 
-def _places(path: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[Pair]:
+def _item_pairs(
+    path: str, before: Sequence[Any], after: Sequence[Any]
+) -> Iterator[Pair]:
     for index in range(max(len(before), len(after))):
         old = before[index] if index < len(before) else ABSENT
         new = after[index] if index < len(after) else ABSENT
         yield f"{path}[{index}]", old, new
 
 
-def _members(
+def _member_pairs(
     path: str, before: AbstractSet[Any], after: AbstractSet[Any]
 ) -> Iterator[Pair]:
     for member in before - after:
@@ -153,13 +169,13 @@ def _members(
         yield f"{path}{{{short_text(member)}}}", ABSENT, member
 
 
-def _key(path: str, key: object) -> str:
+def _key_path(path: str, key: object) -> str:
     if isinstance(key, str) and key.isidentifier():
-        return _attribute(path, key)
+        return _attribute_path(path, key)
     return f"{path}[{short_text(key) if not isinstance(key, str) else repr(key)}]"
 
 
-def _attribute(path: str, name: object) -> str:
+def _attribute_path(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
@@ -170,35 +186,37 @@ def _is_opaque(value: object) -> bool:
     """Tell whether an object's attributes are nobody's business, or an array's."""
     if hasattr(value, "__array__") or hasattr(value, "shape"):
         return True
-    kind = type(value)
-    module = kind.__module__.partition(".")[0]
+    cls = type(value)
+    module = cls.__module__.partition(".")[0]
     if module in sys.stdlib_module_names and module not in ("types", "__main__"):
         return True
-    return not (hasattr(value, "__dict__") or _slots(kind))
+    return not (hasattr(value, "__dict__") or _slot_names(cls))
 
 
 def _attributes(value: object) -> dict[Any, Any]:
-    found = {n: getattr(value, n) for n in _slots(type(value)) if hasattr(value, n)}
+    found = {
+        n: getattr(value, n) for n in _slot_names(type(value)) if hasattr(value, n)
+    }
     return {**found, **getattr(value, "__dict__", {})}
 
 
-def _slots(kind: type) -> list[str]:
+def _slot_names(cls: type) -> list[str]:
     found: list[str] = []
-    for base in kind.__mro__:
+    for base in cls.__mro__:
         names = base.__dict__.get("__slots__", ())
         found += [names] if isinstance(names, str) else names
     return [name for name in found if name not in ("__dict__", "__weakref__")]
 
 
-MOST_INNER = 20
+MAX_INNER_CHANGES = 20
 """Changes listed below one key."""
 
-MOST_KEYS = 3
+MAX_KEYS_NAMED = 3
 """Keys a summary names."""
 
 
 @attrs.frozen(eq=False)
-class Sections:
+class KeyChanges:
     """The keys of two states, by what became of them."""
 
     added: dict[Any, Any]
@@ -209,22 +227,22 @@ class Sections:
     """Keys with another value: the old one, the new one, and the changes in it."""
 
 
-def sections_of(before: dict[Any, Any], after: dict[Any, Any]) -> Sections:
+def key_changes(before: dict[Any, Any], after: dict[Any, Any]) -> KeyChanges:
     """Sort the keys of two states."""
     changed: dict[Any, tuple[Any, Any, list[Change]]] = {}
     for key in before:
         if key in after:
-            inner = changes(before[key], after[key])
+            inner = find_changes(before[key], after[key])
             if inner:
                 changed[key] = before[key], after[key], inner
-    return Sections(
+    return KeyChanges(
         added={key: value for key, value in after.items() if key not in before},
         removed={key: value for key, value in before.items() if key not in after},
         changed=changed,
     )
 
 
-def diff_text(
+def format_diff(
     before_name: str, after_name: str, before: object, after: object, *, limit: int
 ) -> str:
     """Write the difference of two states under a heading with their names."""
@@ -232,95 +250,105 @@ def diff_text(
         f"State diff: {escape_controls(before_name)} → {escape_controls(after_name)}"
     )
     lines = [title, "─" * len(title)]
-    mine, theirs = parts_of(before), parts_of(after)
-    if mine is not None and theirs is not None:
-        lines += _sections(sections_of(mine, theirs), limit) or ["No changes."]
-    elif is_same(before, after):
+    before_fields, after_fields = fields_of(before), fields_of(after)
+    if before_fields is not None and after_fields is not None:
+        lines += _section_lines(key_changes(before_fields, after_fields), limit) or [
+            "No changes."
+        ]
+    elif are_equal(before, after):
         lines.append("No changes.")
     else:
-        lines += [f"Before: {_shown(before, limit)}", f"After:  {_shown(after, limit)}"]
-        lines += _inner("", changes(before, after), limit)
+        lines += [
+            f"Before: {_value_text(before, limit)}",
+            f"After:  {_value_text(after, limit)}",
+        ]
+        lines += _inner_lines("", find_changes(before, after), limit)
     return "\n".join(lines)
 
 
-def summary_text(named: list[tuple[str, Any]]) -> str:
+def format_summary(snapshots: list[tuple[str, Any]]) -> str:
     """Write how many keys each state differs by from the one before it."""
     lines = ["State Changes Summary"]
-    for (_, before), (name, after) in pairwise(named):
-        mine, theirs = parts_of(before), parts_of(after)
-        if mine is None or theirs is None:
-            if not is_same(before, after):
+    for (_, before), (name, after) in pairwise(snapshots):
+        before_fields, after_fields = fields_of(before), fields_of(after)
+        if before_fields is None or after_fields is None:
+            if not are_equal(before, after):
                 lines += ["", f"{name}:", "  replaced"]
             continue
-        lines += _step(name, sections_of(mine, theirs))
+        lines += _summary_lines(name, key_changes(before_fields, after_fields))
     return "\n".join(lines)
 
 
-def _step(name: str, found: Sections) -> list[str]:
+def _summary_lines(name: str, found: KeyChanges) -> list[str]:
     counts = (len(found.added), len(found.removed), len(found.changed))
     if not any(counts):
         return []
     lines = ["", f"{name}:", "  +{}, -{}, ~{}".format(*counts)]
-    for word, keys in (("added", list(found.added)), ("changed", list(found.changed))):
+    for change_name, keys in (
+        ("added", list(found.added)),
+        ("changed", list(found.changed)),
+    ):
         if keys:
-            more = ", ..." if len(keys) > MOST_KEYS else ""
+            more = ", ..." if len(keys) > MAX_KEYS_NAMED else ""
             lines.append(
-                f"  {word}: {', '.join(map(short_text, keys[:MOST_KEYS]))}{more}"
+                f"  {change_name}: {', '.join(map(short_text, keys[:MAX_KEYS_NAMED]))}{more}"
             )
     return lines
 
 
-def _sections(found: Sections, limit: int) -> list[str]:
+def _section_lines(found: KeyChanges, limit: int) -> list[str]:
     lines: list[str] = []
     if found.added:
         lines.append("Added:")
         lines += [
-            f"  + {short_text(k)}: {_shown(v, limit)}" for k, v in found.added.items()
+            f"  + {short_text(k)}: {_value_text(v, limit)}"
+            for k, v in found.added.items()
         ]
     if found.removed:
         lines.append("Removed:")
         lines += [
-            f"  - {short_text(k)}: {_shown(v, limit)}" for k, v in found.removed.items()
+            f"  - {short_text(k)}: {_value_text(v, limit)}"
+            for k, v in found.removed.items()
         ]
     if found.changed:
         lines.append("Changed:")
     for key, (old, new, inner) in found.changed.items():
-        lines.append(f"  ~ {short_text(key)}: {_both(old, new, limit)}")
-        lines += _inner(short_text(key), inner, limit)
+        lines.append(f"  ~ {short_text(key)}: {_old_and_new(old, new, limit)}")
+        lines += _inner_lines(short_text(key), inner, limit)
     return lines
 
 
-def _inner(key: str, found: list[Change], limit: int) -> list[str]:
+def _inner_lines(key: str, found: list[Change], limit: int) -> list[str]:
     """Write what changed below a key; nothing when the key itself is all there is."""
-    deep = [change for change in found if change.path]
-    lines = [_line(key, change, limit) for change in deep[:MOST_INNER]]
-    if len(deep) > MOST_INNER:
-        lines.append(f"      ... {len(deep) - MOST_INNER} more")
+    nested = [change for change in found if change.path]
+    lines = [_change_line(key, change, limit) for change in nested[:MAX_INNER_CHANGES]]
+    if len(nested) > MAX_INNER_CHANGES:
+        lines.append(f"      ... {len(nested) - MAX_INNER_CHANGES} more")
     return lines
 
 
-def _line(key: str, change: Change, limit: int) -> str:
-    joint = "" if not key or change.path.startswith(("[", "{")) else "."
-    where = f"{key}{joint}{escape_controls(change.path)}"
+def _change_line(key: str, change: Change, limit: int) -> str:
+    separator = "" if not key or change.path.startswith(("[", "{")) else "."
+    path_text = f"{key}{separator}{escape_controls(change.path)}"
     match change.sign:
         case "+":
-            value = _shown(change.after, limit)
+            value = _value_text(change.after, limit)
         case "-":
-            value = _shown(change.before, limit)
+            value = _value_text(change.before, limit)
         case _:
-            value = _both(change.before, change.after, limit)
-    return f"      {change.sign} {where}: {value}"
+            value = _old_and_new(change.before, change.after, limit)
+    return f"      {change.sign} {path_text}: {value}"
 
 
-def _both(before: object, after: object, limit: int) -> str:
+def _old_and_new(before: object, after: object, limit: int) -> str:
     """Write an old and a new value; in full where their kinds do not tell them apart."""
-    old, new = _shown(before, limit), _shown(after, limit)
+    old, new = _value_text(before, limit), _value_text(after, limit)
     if old == new:
         old, new = short_text(before, limit), short_text(after, limit)
     return f"{old} → {new}"
 
 
-def _shown(value: object, limit: int) -> str:
+def _value_text(value: object, limit: int) -> str:
     if value is ABSENT:
         return "-"
     match value:

@@ -29,7 +29,7 @@ from ..abc import Observer, ObserverMeta
 from ..events import Event, EventType
 from ..meta import current_run_notes, current_step_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .run_cache import RecentRuns, run_of
+from .run_cache import RunCache, run_id_of
 
 
 LINE_LIMIT = 300
@@ -54,10 +54,10 @@ SEVERITIES: Final[Mapping[EventType, int]] = {
 }
 """How severe an event is; those not named are for DEBUG."""
 
-GREY, BOLD, PLAIN = "\x1b[90m", "\x1b[1m", "\x1b[0m"
+GREY, BOLD, RESET = "\x1b[90m", "\x1b[1m", "\x1b[0m"
 RED, YELLOW, CYAN, GREEN = "\x1b[91m", "\x1b[93m", "\x1b[96m", "\x1b[92m"
 
-WHOLE: Final[Mapping[EventType, str]] = {
+LINE_COLORS: Final[Mapping[EventType, str]] = {
     EventType.STEP_ERROR: RED,
     EventType.BARRIER_WAIT: YELLOW,
     EventType.SUSPEND: YELLOW,
@@ -68,7 +68,7 @@ WHOLE: Final[Mapping[EventType, str]] = {
 }
 """Colours of type and stage."""
 
-TYPE_ONLY: Final[Mapping[EventType, str]] = {
+TYPE_COLORS: Final[Mapping[EventType, str]] = {
     EventType.STEP_START: CYAN,
     EventType.MAP_START: CYAN,
     EventType.STEP_END: GREEN,
@@ -77,7 +77,7 @@ TYPE_ONLY: Final[Mapping[EventType, str]] = {
 }
 """Colours of the type alone."""
 
-ENDINGS: Final[Mapping[PipelineTerminalStatus, str]] = {
+END_PHRASES: Final[Mapping[PipelineTerminalStatus, str]] = {
     PipelineTerminalStatus.SUCCESS: "completed in",
     PipelineTerminalStatus.FAILED: "failed after",
     PipelineTerminalStatus.TIMEOUT: "timed out after",
@@ -118,7 +118,7 @@ class LogRecord:
 
 
 @attrs.frozen
-class Line:
+class LogLine:
     """The parts of a message."""
 
     clock: str
@@ -136,33 +136,39 @@ class Line:
 
     def text(self) -> str:
         """Return the line without clock and colours."""
-        return f"{self.event.type.value.upper()} {self._subject()}{self._rest()}"
+        return (
+            f"{self.event.type.value.upper()} {self._subject()}{self._detail_suffix()}"
+        )
 
     def message(self, *, colored: bool) -> str:
         """Return the line as a stream shows it."""
-        paint = _painted if colored else _plain
-        both = WHOLE.get(self.event.type)
+        colorize = _colored if colored else _uncolored
+        line_color = LINE_COLORS.get(self.event.type)
         clock = f"[{self.clock}{' ' if self.run else ''}{self.run}]"
-        kind = f"{self.event.type.value.upper():<16}"
-        first = paint(kind, both or TYPE_ONLY.get(self.event.type))
-        subject = paint(self._subject(), both)
-        return f"{paint(clock, GREY)} {first} {subject}{self._rest()}"
+        type_text = f"{self.event.type.value.upper():<16}"
+        colored_type = colorize(
+            type_text, line_color or TYPE_COLORS.get(self.event.type)
+        )
+        subject = colorize(self._subject(), line_color)
+        return (
+            f"{colorize(clock, GREY)} {colored_type} {subject}{self._detail_suffix()}"
+        )
 
     def _subject(self) -> str:
         if self.sentence is not None:
             return self.sentence
-        again = f" #{self.event.attempt}" if self.event.attempt > 1 else ""
-        return f"{escape_controls(self.label)}{again}"
+        attempt_text = f" #{self.event.attempt}" if self.event.attempt > 1 else ""
+        return f"{escape_controls(self.label)}{attempt_text}"
 
-    def _rest(self) -> str:
+    def _detail_suffix(self) -> str:
         return f" ({self.detail})" if self.detail and self.sentence is None else ""
 
 
-def _painted(text: str, color: str | None) -> str:
-    return text if color is None else f"{color}{text}{PLAIN}"
+def _colored(text: str, color: str | None) -> str:
+    return text if color is None else f"{color}{text}{RESET}"
 
 
-def _plain(text: str, color: str | None) -> str:
+def _uncolored(text: str, color: str | None) -> str:
     return text
 
 
@@ -178,27 +184,27 @@ def payload_text(event: Event, *, show_state: bool = True) -> str:
     if payload is None or (is_state and not show_state):
         return ""
     if isinstance(payload, PipelineEndData):
-        return _outcome(payload)
+        return _end_data_text(payload)
     if isinstance(payload, dict):
-        facts = (f"{short_text(k)}={short_text(v)}" for k, v in _few(payload))
-        return truncate(", ".join(facts), LINE_LIMIT)
+        items = (f"{short_text(k)}={short_text(v)}" for k, v in _first_items(payload))
+        return truncate(", ".join(items), LINE_LIMIT)
     return short_text(payload, LINE_LIMIT)
 
 
-def _few(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
+def _first_items(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
     items = [(key, payload[key]) for key, _ in zip(payload, range(20), strict=False)]
     return [(key, value) for key, value in items if key != "trace_id"]
 
 
-def _outcome(end: PipelineEndData) -> str:
+def _end_data_text(end: PipelineEndData) -> str:
     """Write what FINISH carries."""
-    text = f"{_status(end)} in {format_duration(end.duration_s)}"
+    text = f"{_status_text(end)} in {format_duration(end.duration_s)}"
     if end.failed_step:
         text += f" at {short_text(end.failed_step)}"
     return f"{text}: {short_text(end.error)}" if end.error else text
 
 
-def _status(end: PipelineEndData) -> str:
+def _status_text(end: PipelineEndData) -> str:
     return "suspended" if _is_suspended(end) else end.status.value
 
 
@@ -207,7 +213,7 @@ def _is_suspended(end: PipelineEndData) -> bool:
     return is_success and end.metrics is not None and end.metrics.suspends > 0
 
 
-def end_text(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
+def end_sentence(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
     """Say in a sentence how a run ended, and how severe that is.
 
     Args:
@@ -216,14 +222,14 @@ def end_text(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
     """
     if end is None:
         return f"Pipeline completed in {seconds:.2f}s", logging.INFO
-    how = "was suspended after" if _is_suspended(end) else ENDINGS[end.status]
-    why = f": {short_text(end.error, LINE_LIMIT)}" if end.error else ""
-    loud = end.status in (
+    phrase = "was suspended after" if _is_suspended(end) else END_PHRASES[end.status]
+    error_text = f": {short_text(end.error, LINE_LIMIT)}" if end.error else ""
+    is_warning = end.status in (
         PipelineTerminalStatus.TIMEOUT,
         PipelineTerminalStatus.CANCELLED,
     )
-    severity = logging.WARNING if loud else logging.INFO
-    return f"Pipeline {how} {seconds:.2f}s{why}", severity
+    severity = logging.WARNING if is_warning else logging.INFO
+    return f"Pipeline {phrase} {seconds:.2f}s{error_text}", severity
 
 
 LogSink = Callable[[LogRecord], None]
@@ -232,10 +238,10 @@ LogSink = Callable[[LogRecord], None]
 SENTENCE_LIMIT = 1000
 """Characters of the error in the last line of a failed run."""
 
-ERRORS_KEPT = 100
+MAX_ERRORS_KEPT = 100
 """Errors of one run that are remembered, so as not to be told twice."""
 
-LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+LEVEL_NAMES: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 """What the level may be."""
 
 
@@ -279,7 +285,7 @@ class LoggingSink:
 class _RunLog:
     """What the logger remembers of one run."""
 
-    began: float | None = None
+    started_at: float | None = None
     """Timestamp of the first thing it saw."""
     end: PipelineEndData | None = None
     """What FINISH said."""
@@ -307,13 +313,13 @@ class EventLogger(Observer):
         show_state: bool = True,
     ) -> None:
         name = level.upper()
-        self.level = name if name in LEVELS else "INFO"
+        self.level = name if name in LEVEL_NAMES else "INFO"
         self.sink = sink
         self.use_colors = use_colors
         self.show_state = show_state
-        self._least = logging.getLevelNamesMapping()[self.level]
-        self._runs: RecentRuns[_RunLog] = RecentRuns(_RunLog, keep=0)
-        self._heard = 0
+        self._min_severity = logging.getLevelNamesMapping()[self.level]
+        self._runs: RunCache[_RunLog] = RunCache(_RunLog, keep=0)
+        self._run_count = 0
 
     @classmethod
     def to_stderr(cls, *, show_state: bool) -> EventLogger:
@@ -336,23 +342,23 @@ class EventLogger(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Begin a run's clock."""
-        self._heard += 1
-        self._runs.begin(run_of(meta))
+        self._run_count += 1
+        self._runs.begin(run_id_of(meta))
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Log one event, if it is severe enough."""
-        run = self._runs.of(run_of(meta))
-        if run.began is None:
-            run.began = event.timestamp
+        run = self._runs.get_or_begin(run_id_of(meta))
+        if run.started_at is None:
+            run.started_at = event.timestamp
         if event.type is EventType.FINISH and event.stage == "system":
             run.end = (
                 event.payload if isinstance(event.payload, PipelineEndData) else None
             )
         severity = severity_of(event)
-        if severity >= self._least:
-            if event.type is EventType.STEP_ERROR and len(run.errors) < ERRORS_KEPT:
+        if severity >= self._min_severity:
+            if event.type is EventType.STEP_ERROR and len(run.errors) < MAX_ERRORS_KEPT:
                 run.errors.add(short_text(event.payload))
             self._log(run, meta, event, severity)
 
@@ -360,29 +366,29 @@ class EventLogger(Observer):
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
         """Log how a run ended that did not fail."""
-        run = self._runs.of(run_of(meta))
-        text, severity = end_text(run.end, duration_s)
-        if severity >= self._least:
-            now = time.time() if run.began is None else run.began + duration_s
+        run = self._runs.get_or_begin(run_id_of(meta))
+        text, severity = end_sentence(run.end, duration_s)
+        if severity >= self._min_severity:
+            now = time.time() if run.started_at is None else run.started_at + duration_s
             payload = {"duration_s": duration_s}
             event = Event(EventType.FINISH, "system", payload, now)
             self._log(run, meta, event, severity, text)
-        self._runs.end(run_of(meta))
+        self._runs.end(run_id_of(meta))
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
         """Log why a run failed, unless a quiet log has just said it."""
-        run = self._runs.of(run_of(meta))
+        run = self._runs.get_or_begin(run_id_of(meta))
         reason = safe_str(error)
-        is_quiet = self._least > logging.INFO
-        if not (is_quiet and short_text(reason) in run.errors):
+        hides_step_errors = self._min_severity > logging.INFO
+        if not (hides_step_errors and short_text(reason) in run.errors):
             sentence = f"Pipeline failed: {short_text(reason, SENTENCE_LIMIT)}"
             event = Event(
                 EventType.STEP_ERROR, "system", {"error": reason}, time.time()
             )
             self._log(run, meta, event, logging.ERROR, sentence)
-        self._runs.end(run_of(meta))
+        self._runs.end(run_id_of(meta))
 
     def _log(
         self,
@@ -395,10 +401,10 @@ class EventLogger(Observer):
         """Make a record of an event, or of a sentence in its place."""
         if self.sink is None:
             return
-        began = event.timestamp if run.began is None else run.began
-        line = Line(
-            clock=format_clock(event.timestamp - began),
-            run=(run_of(meta) or "")[:8] if self._heard > 1 else "",
+        started_at = event.timestamp if run.started_at is None else run.started_at
+        line = LogLine(
+            clock=format_clock(event.timestamp - started_at),
+            run=(run_id_of(meta) or "")[:8] if self._run_count > 1 else "",
             event=event,
             label=invocation_label(event.stage, event.scope),
             detail=payload_text(event, show_state=self.show_state),
@@ -411,7 +417,7 @@ class EventLogger(Observer):
             stage=event.stage,
             payload=event.payload,
             message=line.message(colored=self.use_colors),
-            run_id=run_of(meta),
+            run_id=run_id_of(meta),
             invocation_id=event.invocation_id,
             attempt=event.attempt,
             severity=severity,
@@ -424,7 +430,7 @@ class EventLogger(Observer):
 FIELDS = ("run", "pipe", "step", "invocation", "attempt")
 """What a record is given, in the words that every record of this library has."""
 
-_OF_STEP = ("stage", "invocation_id", "attempt")
+_STEP_KEYS = ("stage", "invocation_id", "attempt")
 """What the last three are called in events."""
 
 
@@ -450,12 +456,12 @@ class RunFields(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Fill the fields in."""
         run, step = current_run_notes.get(None), current_step_notes.get(None)
-        nobody = (self.empty,) * len(FIELDS)
-        of_run = (run and run.about) or nobody[:2]
-        of_step = nobody[2:]
+        empty_fields = (self.empty,) * len(FIELDS)
+        run_fields = (run and run.about) or empty_fields[:2]
+        step_fields = empty_fields[2:]
         if step is not None and step.event_template is not None:
-            of_step = tuple(step.event_template[name] for name in _OF_STEP)
+            step_fields = tuple(step.event_template[name] for name in _STEP_KEYS)
         fields = vars(record)
-        for name, value in zip(FIELDS, (*of_run, *of_step), strict=True):
+        for name, value in zip(FIELDS, (*run_fields, *step_fields), strict=True):
             fields.setdefault(name, value)
         return True

@@ -17,15 +17,15 @@ from ..errors import UnknownRunError
 
 T = TypeVar("T")
 
-MOST_LIVE = 10_000
+MAX_LIVE_RUNS = 10_000
 """Runs whose end was not heard; past that the oldest is forgotten."""
 
 
 @attrs.define(eq=False)
-class RecentRuns(Generic[T]):
+class RunCache(Generic[T]):
     """A state of some kind for each of the last runs."""
 
-    make: Callable[[], T]
+    factory: Callable[[], T]
     """Makes the state of a run that begins."""
     keep: int = 16
     """Ended runs that are remembered."""
@@ -37,17 +37,17 @@ class RecentRuns(Generic[T]):
         """Return a new state for a run, in place of what was known of it."""
         self._ended.pop(run_id, None)
         self._live.pop(run_id, None)
-        state = self._live[run_id] = self.make()
+        state = self._live[run_id] = self.factory()
         self._latest = run_id
-        _forget(self._live, MOST_LIVE)
+        _evict(self._live, MAX_LIVE_RUNS)
         return state
 
-    def of(self, run_id: str | None) -> T:
+    def get_or_begin(self, run_id: str | None) -> T:
         """Return a run's state, a new one if nothing is known of it."""
-        state = self.known(run_id)
+        state = self.get(run_id)
         return self.begin(run_id) if state is None else state
 
-    def known(self, run_id: str | None) -> T | None:
+    def get(self, run_id: str | None) -> T | None:
         """Return a run's state if it is remembered."""
         if run_id in self._live:
             return self._live[run_id]
@@ -57,11 +57,11 @@ class RecentRuns(Generic[T]):
         """Note that a run has ended; the oldest ended ones are forgotten."""
         if run_id in self._live:
             self._ended[run_id] = self._live.pop(run_id)
-            _forget(self._ended, self.keep)
+            _evict(self._ended, self.keep)
 
     def latest(self) -> T:
         """Return the state of the run that began last."""
-        return self.of(self._latest)
+        return self.get_or_begin(self._latest)
 
     def for_run(self, run_id: str) -> T:
         """Return the state of one run.
@@ -69,7 +69,7 @@ class RecentRuns(Generic[T]):
         Raises:
             UnknownRunError: the run is not remembered.
         """
-        state = self.known(run_id)
+        state = self.get(run_id)
         if state is None:
             raise UnknownRunError(run_id)
         return state
@@ -86,12 +86,12 @@ class RecentRuns(Generic[T]):
         return len(self._live) + len(self._ended)
 
 
-def _forget(runs: dict[str | None, T], keep: int) -> None:
+def _evict(runs: dict[str | None, T], keep: int) -> None:
     while len(runs) > keep:
         del runs[next(iter(runs))]
 
 
-def run_of(meta: object) -> str | None:
+def run_id_of(meta: object) -> str | None:
     """Return the run that a hook is told of; None if it is driven by hand, without one."""
     run_id = getattr(meta, "run_id", None)
     return run_id if isinstance(run_id, str) else None

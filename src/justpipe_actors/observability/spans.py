@@ -32,7 +32,7 @@ class SpanStatus(Enum):
     UNFINISHED = "unfinished"
 
 
-ENDS = {
+END_STATUSES = {
     EventType.STEP_END: SpanStatus.DONE,
     EventType.STEP_ERROR: SpanStatus.FAILED,
     EventType.CANCELLED: SpanStatus.CANCELLED,
@@ -82,16 +82,16 @@ class Span:
 
 
 @attrs.define(eq=False)
-class SpanBook:
+class SpanCollector:
     """The spans of one run, while its events come in."""
 
-    most: int | None = None
+    max_spans: int | None = None
     """Ended spans that are kept; None keeps them all."""
     dropped: int = attrs.field(default=0, init=False)
     """Ended spans that are not kept any more."""
     _ended: deque[Span] = attrs.field(factory=deque, init=False)
     _open: dict[str, Span] = attrs.field(factory=dict, init=False)
-    _nameless: dict[str, deque[Span]] = attrs.field(factory=dict, init=False)
+    _open_by_stage: dict[str, deque[Span]] = attrs.field(factory=dict, init=False)
 
     def note(self, event: Event) -> None:
         """Take note of an event."""
@@ -99,18 +99,20 @@ class SpanBook:
             case EventType.STEP_START:
                 self._begin(event)
             case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
-                span = self._take(event.invocation_id, event.stage)
-                self._end(span, event, ENDS[event.type])
+                span = self._pop_open(event.invocation_id, event.stage)
+                self._end(span, event, END_STATUSES[event.type])
             case EventType.FINISH:
-                for span in self._take_all(event):
+                for span in self._pop_all_open(event):
                     self._end(span, event, SpanStatus.UNFINISHED)
             case _:
                 pass
 
     def __iter__(self) -> Iterator[Span]:
         """Iterate over the spans in order of their starts."""
-        waiting = (span for line in self._nameless.values() for span in line)
-        spans = [*self._ended, *self._open.values(), *waiting]
+        open_by_stage = (
+            span for queue in self._open_by_stage.values() for span in queue
+        )
+        spans = [*self._ended, *self._open.values(), *open_by_stage]
         return iter(sorted(spans, key=lambda span: span.start))
 
     def _begin(self, event: Event) -> None:
@@ -129,47 +131,49 @@ class SpanBook:
             first_seq=event.seq,
         )
         if event.invocation_id is None:
-            self._nameless.setdefault(event.stage, deque()).append(span)
+            self._open_by_stage.setdefault(event.stage, deque()).append(span)
         else:
             self._open[event.invocation_id] = span
 
-    def _take(self, invocation_id: str | None, stage: str) -> Span | None:
+    def _pop_open(self, invocation_id: str | None, stage: str) -> Span | None:
         if invocation_id is not None:
             return self._open.pop(invocation_id, None)
-        line = self._nameless.get(stage)
-        if not line:
+        queue = self._open_by_stage.get(stage)
+        if not queue:
             return None
-        span = line.popleft()
-        if not line:
-            del self._nameless[stage]
+        span = queue.popleft()
+        if not queue:
+            del self._open_by_stage[stage]
         return span
 
-    def _take_all(self, finish: Event) -> list[Span]:
+    def _pop_all_open(self, finish: Event) -> list[Span]:
         """Take what a run leaves open; a child's FINISH concerns the child only."""
         if finish.stage == "system":
-            taken = [
+            popped = [
                 *self._open.values(),
-                *(s for q in self._nameless.values() for s in q),
+                *(s for q in self._open_by_stage.values() for s in q),
             ]
             self._open.clear()
-            self._nameless.clear()
-            return taken
-        mine = [i for i in self._open if i.rpartition(":")[0] == finish.origin_run_id]
-        return [self._open.pop(invocation) for invocation in mine]
+            self._open_by_stage.clear()
+            return popped
+        own_ids = [
+            i for i in self._open if i.rpartition(":")[0] == finish.origin_run_id
+        ]
+        return [self._open.pop(invocation) for invocation in own_ids]
 
     def _end(self, span: Span | None, event: Event, status: SpanStatus) -> None:
         if span is None:
             return
         span.close(event, status)
         self._ended.append(span)
-        while self.most is not None and len(self._ended) > self.most:
+        while self.max_spans is not None and len(self._ended) > self.max_spans:
             self._ended.popleft()
             self.dropped += 1
 
 
-def spans_of(events: Iterable[Event]) -> list[Span]:
+def collect_spans(events: Iterable[Event]) -> list[Span]:
     """Return the spans of a run's events, in order of their starts."""
-    book = SpanBook()
+    collector = SpanCollector()
     for event in events:
-        book.note(event)
-    return list(book)
+        collector.note(event)
+    return list(collector)

@@ -19,14 +19,14 @@ from .._util.text import invocation_label
 from ..abc import Observer, ObserverMeta
 from ..codec import to_plain
 from ..events import Event, EventType
-from .deep_diff import diff_text, parts_of, summary_text
-from .run_cache import RecentRuns, run_of
+from .deep_diff import fields_of, format_diff, format_summary
+from .run_cache import RunCache, run_id_of
 
 
 START, END = "__start__", "__end__"
 """Names of the first and of the last snapshot."""
 
-NOTHING = "No state snapshots captured"
+NO_SNAPSHOTS = "No state snapshots captured"
 
 
 @attrs.frozen(eq=False)
@@ -53,31 +53,31 @@ class StateHistory:
     """Invocations whose snapshots are kept, the newest ones."""
     step_order: list[str] = attrs.field(factory=list, init=False)
     """Steps in the order in which they first ended."""
-    seen: int = attrs.field(default=0, init=False)
+    last_seq: int = attrs.field(default=0, init=False)
     """``seq`` of the last event that was looked at."""
-    _named: dict[str, Any] = attrs.field(factory=dict, init=False)
-    _taken: deque[Snapshot] = attrs.field(init=False)
+    _by_name: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _snapshots: deque[Snapshot] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._taken = deque(maxlen=self.max_snapshots)
+        self._snapshots = deque(maxlen=self.max_snapshots)
 
     # -- taking
 
     def take(self, name: str, state: object) -> None:
         """Keep a copy under a name; a state that cannot be copied is skipped."""
-        copied, state_copy = _copied(state)
-        if copied:
-            self._named[name] = state_copy
+        is_copied, state_copy = _deep_copy(state)
+        if is_copied:
+            self._by_name[name] = state_copy
 
     def take_step(self, event: Event, state: object) -> None:
         """Keep a copy for the invocation that has ended."""
         if event.stage not in self.step_order:
             self.step_order.append(event.stage)
-        copied, state_copy = _copied(state)
-        if copied:
-            self._named[event.stage] = state_copy
+        is_copied, state_copy = _deep_copy(state)
+        if is_copied:
+            self._by_name[event.stage] = state_copy
             label = invocation_label(event.stage, event.scope)
-            self._taken.append(
+            self._snapshots.append(
                 Snapshot(event.stage, label, event.invocation_id, state_copy)
             )
 
@@ -86,17 +86,17 @@ class StateHistory:
     @property
     def snapshots(self) -> dict[str, Any]:
         """The copies by name: a step has the one of its last invocation."""
-        return dict(self._named)
+        return dict(self._by_name)
 
     @property
     def invocations(self) -> list[Snapshot]:
         """The copies in the order in which they were taken, one for each invocation."""
-        return list(self._taken)
+        return list(self._snapshots)
 
     @property
     def initial_state(self) -> Any:
         """The first copy, or None."""
-        return self._named.get(START)
+        return self._by_name.get(START)
 
     def get_snapshot(self, name: str) -> Any:
         """Return a copy by step, item (``w[2]``), visit (``a (2)``) or invocation id.
@@ -114,59 +114,59 @@ class StateHistory:
             if not found:
                 return f"No snapshot found for {name}"
             states.append(state)
-        return diff_text(before, after, *states, limit=self.max_value_length)
+        return format_diff(before, after, *states, limit=self.max_value_length)
 
     def summary(self) -> str:
         """Write what each step changed."""
-        named = self._in_order()
-        return summary_text(named) if named else NOTHING
+        snapshots = self._in_order()
+        return format_summary(snapshots) if snapshots else NO_SNAPSHOTS
 
     def export_json(self) -> str:
         """Return all snapshots as JSON, by name."""
-        found = {**dict(self._in_order()), **self._named}
-        plain = {name: _plain(state) for name, state in found.items()}
+        states = {**dict(self._in_order()), **self._by_name}
+        plain = {name: _state_to_plain(state) for name, state in states.items()}
         return json.dumps(plain, indent=2)
 
     def _find(self, name: str) -> tuple[bool, Any]:
-        if name in self._named:
-            return True, self._named[name]
-        for visit, taken in reversed(self._visits()):
-            if name in (taken.invocation_id, taken.label, visit):
-                return True, taken.state
+        if name in self._by_name:
+            return True, self._by_name[name]
+        for visit, snapshot in reversed(self._visits()):
+            if name in (snapshot.invocation_id, snapshot.label, visit):
+                return True, snapshot.state
         return False, None
 
     def _visits(self) -> list[tuple[str, Snapshot]]:
         """Name each invocation; a label that occurs twice gets numbers."""
-        labels = [taken.label for taken in self._taken]
+        labels = [snapshot.label for snapshot in self._snapshots]
         repeated = {label for label in labels if labels.count(label) > 1}
         counts: dict[str, int] = {}
         visits = []
-        for taken in self._taken:
-            number = counts[taken.label] = counts.get(taken.label, 0) + 1
-            several = f" ({number})" if taken.label in repeated else ""
-            visits.append((taken.label + several, taken))
+        for snapshot in self._snapshots:
+            number = counts[snapshot.label] = counts.get(snapshot.label, 0) + 1
+            suffix = f" ({number})" if snapshot.label in repeated else ""
+            visits.append((snapshot.label + suffix, snapshot))
         return visits
 
     def _in_order(self) -> list[tuple[str, Any]]:
-        first = [(START, self._named[START])] if START in self._named else []
-        steps = [(name, taken.state) for name, taken in self._visits()]
-        last = [(END, self._named[END])] if END in self._named else []
+        first = [(START, self._by_name[START])] if START in self._by_name else []
+        steps = [(name, snapshot.state) for name, snapshot in self._visits()]
+        last = [(END, self._by_name[END])] if END in self._by_name else []
         return [*first, *steps, *last]
 
 
-def _copied(state: object) -> tuple[bool, Any]:
+def _deep_copy(state: object) -> tuple[bool, Any]:
     try:
         return True, copy.deepcopy(state)
     except Exception:  # noqa: BLE001 - a state that cannot be copied has no history
         return False, None
 
 
-def _plain(state: object) -> Any:
+def _state_to_plain(state: object) -> Any:
     """Return a state as plain data; of an object also what it is."""
     plain = to_plain(state)
     if isinstance(plain, dict) and not isinstance(state, dict):
         return {"__class__": type(state).__name__, **plain}
-    parts = parts_of(state)
+    parts = fields_of(state)
     if parts is None or not isinstance(plain, str):
         return plain
     return {"__class__": type(state).__name__, **to_plain(parts)}
@@ -188,7 +188,7 @@ class StateDiffTracker(Observer):
         self, max_value_length: int = 200, *, keep: int = 4, max_snapshots: int = 200
     ) -> None:
         self.max_value_length = max_value_length
-        self._runs = RecentRuns(
+        self._runs = RunCache(
             lambda: StateHistory(self.max_value_length, max_snapshots), keep
         )
 
@@ -196,13 +196,13 @@ class StateDiffTracker(Observer):
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Copy the state as it comes."""
-        self._runs.begin(run_of(meta)).take(START, state)
+        self._runs.begin(run_id_of(meta)).take(START, state)
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
         """Copy the state where a step has just ended."""
-        history = self._runs.of(run_of(meta))
+        history = self._runs.get_or_begin(run_id_of(meta))
         if event.seq is not None:
-            history.seen = event.seq
+            history.last_seq = event.seq
         if event.type is EventType.STEP_END:
             # A child's step has the child's state.
             is_own = ":" not in event.stage or event.payload is None
@@ -212,7 +212,10 @@ class StateDiffTracker(Observer):
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Do the same for events that were not witnessed, such as replayed ones."""
-        if event.seq is None or event.seq > self._runs.of(run_of(meta)).seen:
+        if (
+            event.seq is None
+            or event.seq > self._runs.get_or_begin(run_id_of(meta)).last_seq
+        ):
             self.witness(state, meta, event)
 
     async def on_pipeline_end(
@@ -228,8 +231,8 @@ class StateDiffTracker(Observer):
         self._end(state, meta)
 
     def _end(self, state: Any, meta: ObserverMeta) -> None:
-        self._runs.of(run_of(meta)).take(END, state)
-        self._runs.end(run_of(meta))
+        self._runs.get_or_begin(run_id_of(meta)).take(END, state)
+        self._runs.end(run_id_of(meta))
 
     # -- asking
 

@@ -334,8 +334,8 @@ async def test_span_events_are_bounded(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run with more notes than a span takes counts the rest."""
-    monkeypatch.setattr(spans, "MOST_EVENTS", 3)
-    monkeypatch.setattr(spans, "MOST_CAUSES", 2)
+    monkeypatch.setattr(spans, "MAX_SPAN_EVENTS", 3)
+    monkeypatch.setattr(spans, "MAX_LINKED_INVOCATIONS", 2)
     pipe = observed(exported)
 
     def lap(state: Any) -> Any:
@@ -348,9 +348,9 @@ async def test_span_events_are_bounded(
     await run(pipe, {"n": 0}, start="items")
     assert len(exported.named("items")) == 5
 
-    many_events = spans.Traced(exported.tracer.start_span("many"), None, Context())
+    many_events = spans.OpenSpan(exported.tracer.start_span("many"), None, Context())
     for _ in range(5):
-        many_events.note("suspend")
+        many_events.add_event("suspend")
     many_events.end()
     (many,) = exported.named("many")
     assert len(many.events) == 3

@@ -24,7 +24,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from .tracing import SCOPE
 
 
-class Snapshots(Protocol):
+class SnapshotSource(Protocol):
     """Whoever can say what it is doing, such as a ``Supervisor``."""
 
     def snapshot(self) -> Any:
@@ -49,10 +49,10 @@ GAUGES: Final = {
 
 
 @attrs.frozen
-class _Taken:
+class _Measurement:
     """One snapshot, boiled down to numbers."""
 
-    at: float
+    taken_at: float
     """When, on the monotonic clock."""
     readings: tuple[Reading, ...]
     """The numbers."""
@@ -74,15 +74,15 @@ class SnapshotGauges:
     """
 
     def __init__(
-        self, source: Snapshots, meter: Meter | None = None, *, every: float = 5.0
+        self, source: SnapshotSource, meter: Meter | None = None, *, every: float = 5.0
     ) -> None:
         self.source = source
         self.every = every
-        self._taken: _Taken | None = None
+        self._latest: _Measurement | None = None
         meter = meter or metrics.get_meter(SCOPE)
         for name, (unit, text) in GAUGES.items():
             meter.create_observable_gauge(
-                f"{SCOPE}.{name}", [self._reader(name)], unit, text
+                f"{SCOPE}.{name}", [self._gauge_callback(name)], unit, text
             )
         meter.create_observable_gauge(
             f"{SCOPE}.snapshot.age", [self._age], "s", "Age of all of these figures."
@@ -99,26 +99,34 @@ class SnapshotGauges:
                 await anyio.sleep(self.every)
                 self.refresh()
         finally:
-            self._taken = None
+            self._latest = None
 
     def refresh(self) -> None:
         """Replace the figures by those of this moment; call it on the event loop."""
         readings = tuple(_readings(self.source.snapshot()))
-        self._taken = _Taken(time.monotonic(), readings)
+        self._latest = _Measurement(time.monotonic(), readings)
 
-    def _reader(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _gauge_callback(
+        self, name: str
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def read(options: CallbackOptions) -> Iterable[Observation]:
-            taken = self._taken
-            readings = () if taken is None else taken.readings
+            measurement = self._latest
+            readings = () if measurement is None else measurement.readings
             return [
-                Observation(value, facts) for n, value, facts in readings if n == name
+                Observation(value, attributes)
+                for n, value, attributes in readings
+                if n == name
             ]
 
         return read
 
     def _age(self, options: CallbackOptions) -> Iterable[Observation]:
-        taken = self._taken
-        return [] if taken is None else [Observation(time.monotonic() - taken.at)]
+        measurement = self._latest
+        return (
+            []
+            if measurement is None
+            else [Observation(time.monotonic() - measurement.taken_at)]
+        )
 
 
 def _readings(snapshot: Any) -> Iterator[Reading]:

@@ -38,22 +38,22 @@ from ..._util.text import invocation_label, short_text
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
 from ...outcomes import PipelineEndData, PipelineTerminalStatus
-from ..run_cache import RecentRuns
+from ..run_cache import RunCache
 
 
 SCOPE = "justpipe_actors"
 """Names the instrumentation, and begins the names of its attributes."""
 
-MOST_EVENTS = 100
+MAX_SPAN_EVENTS = 100
 """Span events of one span."""
 
-MOST_CAUSES = 1000
+MAX_LINKED_INVOCATIONS = 1000
 """Ended invocations of one run that a later one can still link to."""
 
 TEXT_LIMIT = 1000
 """Characters of an error's text."""
 
-NOTED: Final = frozenset(
+SPAN_EVENT_TYPES: Final = frozenset(
     {
         EventType.SUSPEND,
         EventType.TIMEOUT,
@@ -65,12 +65,12 @@ NOTED: Final = frozenset(
 )
 """Events that become events of a span."""
 
-BROKEN: Final = (PipelineTerminalStatus.FAILED, PipelineTerminalStatus.TIMEOUT)
+ERROR_STATUSES: Final = (PipelineTerminalStatus.FAILED, PipelineTerminalStatus.TIMEOUT)
 """Endings that make the run's span an error."""
 
 
 @attrs.define(eq=False)
-class Traced:
+class OpenSpan:
     """One span that is open."""
 
     span: Span
@@ -84,21 +84,21 @@ class Traced:
     tokens: int = 0
     """Items it streamed."""
 
-    def note(self, name: str, facts: dict[str, Any] | None = None) -> None:
+    def add_event(self, name: str, attributes: dict[str, Any] | None = None) -> None:
         """Add a span event, if there are not too many already."""
         self.events += 1
-        if self.events <= MOST_EVENTS:
-            self.span.add_event(name, facts)
+        if self.events <= MAX_SPAN_EVENTS:
+            self.span.add_event(name, attributes)
 
-    def end(self, facts: dict[str, Any] | None = None) -> None:
+    def end(self, attributes: dict[str, Any] | None = None) -> None:
         """End the span with its last attributes."""
         if self.tokens:
             self.span.set_attribute(f"{SCOPE}.tokens", self.tokens)
-        if self.events > MOST_EVENTS:
+        if self.events > MAX_SPAN_EVENTS:
             self.span.set_attribute(
-                f"{SCOPE}.events_dropped", self.events - MOST_EVENTS
+                f"{SCOPE}.events_dropped", self.events - MAX_SPAN_EVENTS
             )
-        self.span.set_attributes(facts or {})
+        self.span.set_attributes(attributes or {})
         self.span.end()
 
 
@@ -106,37 +106,39 @@ class Traced:
 class RunTrace:
     """The spans of one run."""
 
-    run: Traced | None = None
+    run: OpenSpan | None = None
     """The run's own."""
-    open: dict[str, Traced] = attrs.field(factory=dict)
+    open: dict[str, OpenSpan] = attrs.field(factory=dict)
     """Those of its running invocations."""
-    causes: OrderedDict[str, SpanContext] = attrs.field(factory=OrderedDict)
+    ended_contexts: OrderedDict[str, SpanContext] = attrs.field(factory=OrderedDict)
     """Those of its last invocations, to be linked to."""
 
-    def remember(self, invocation: str, span: Span) -> None:
+    def add_context(self, invocation: str, span: Span) -> None:
         """Keep an invocation's span context for those it causes."""
-        self.causes[invocation] = span.get_span_context()
-        if len(self.causes) > MOST_CAUSES:
-            self.causes.popitem(last=False)
+        self.ended_contexts[invocation] = span.get_span_context()
+        if len(self.ended_contexts) > MAX_LINKED_INVOCATIONS:
+            self.ended_contexts.popitem(last=False)
 
-    def around(self, event: Event) -> Traced | None:
+    def span_of(self, event: Event) -> OpenSpan | None:
         """Return the span an event belongs to: its invocation's, else the run's."""
         return self.open.get(event.invocation_id or "") or self.run
 
 
-def parent_of(run: RunTrace, event: Event, previous: Traced | None) -> Context | None:
+def parent_context(
+    run: RunTrace, event: Event, previous: OpenSpan | None
+) -> Context | None:
     """Say whose child a span is: a map's, a sub-pipeline's, or the run's."""
     if previous is not None:
         return previous.parent
     is_item = invocation_label(event.stage, event.scope) != event.stage
     owner = event.parent_invocation_id if is_item else event.owner_invocation_id
-    around = run.open.get(owner or "") or run.run
-    return None if around is None else around.context
+    owner_span = run.open.get(owner or "") or run.run
+    return None if owner_span is None else owner_span.context
 
 
-def facts_of(event: Event) -> dict[str, Any]:
+def attributes_of(event: Event) -> dict[str, Any]:
     """Return the attributes with which an invocation's span begins."""
-    facts: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         f"{SCOPE}.step": event.stage,
         f"{SCOPE}.kind": event.node_kind.value,
         f"{SCOPE}.invocation_id": event.invocation_id or "",
@@ -144,73 +146,77 @@ def facts_of(event: Event) -> dict[str, Any]:
     }
     label = invocation_label(event.stage, event.scope)
     if label != event.stage:
-        facts[f"{SCOPE}.item"] = label
-    return facts
+        attributes[f"{SCOPE}.item"] = label
+    return attributes
 
 
-def finish(run: RunTrace, event: Event) -> None:
+def end_invocation(run: RunTrace, event: Event) -> None:
     """Close an invocation's span, or note a failure that belongs to none."""
-    traced = run.open.pop(event.invocation_id or "", None)
+    open_span = run.open.pop(event.invocation_id or "", None)
     framework = (event.meta or {}).get("framework", {})
     if event.type is EventType.STEP_ERROR:
-        _blame(traced or run.run, event, framework)
-    if traced is None:
+        _record_error(open_span or run.run, event, framework)
+    if open_span is None:
         return
     status = {EventType.STEP_ERROR: "failed", EventType.CANCELLED: "cancelled"}
-    facts: dict[str, Any] = {f"{SCOPE}.status": status.get(event.type, "done")}
+    attributes: dict[str, Any] = {f"{SCOPE}.status": status.get(event.type, "done")}
     if event.type is EventType.STEP_END and framework.get("status") == "error":
-        facts[f"{SCOPE}.handled_error"] = True
+        attributes[f"{SCOPE}.handled_error"] = True
     if "tries" in framework:
-        facts[f"{SCOPE}.tries"] = framework["tries"]
-    traced.end(facts)
+        attributes[f"{SCOPE}.tries"] = framework["tries"]
+    open_span.end(attributes)
 
 
-def _blame(traced: Traced | None, event: Event, framework: dict[str, Any]) -> None:
+def _record_error(
+    open_span: OpenSpan | None, event: Event, framework: dict[str, Any]
+) -> None:
     """Record an error the way OpenTelemetry's conventions have it."""
-    if traced is None:
+    if open_span is None:
         return
     text = short_text(event.payload, TEXT_LIMIT)
-    facts = {
+    attributes = {
         "exception.type": framework.get("error_type"),
         "exception.message": text,
         "exception.stacktrace": framework.get("traceback"),
         f"{SCOPE}.step": event.stage,
     }
-    traced.note("exception", {k: v for k, v in facts.items() if v is not None})
-    traced.span.set_status(Status(StatusCode.ERROR, text))
+    open_span.add_event(
+        "exception", {k: v for k, v in attributes.items() if v is not None}
+    )
+    open_span.span.set_status(Status(StatusCode.ERROR, text))
 
 
-def note(run: RunTrace, event: Event) -> None:
+def add_run_event(run: RunTrace, event: Event) -> None:
     """Add an event to the span that it belongs to."""
-    traced = run.around(event)
-    if traced is not None:
-        facts: dict[str, Any] = {f"{SCOPE}.step": event.stage}
+    open_span = run.span_of(event)
+    if open_span is not None:
+        attributes: dict[str, Any] = {f"{SCOPE}.step": event.stage}
         if event.type is EventType.MAP_COMPLETE and isinstance(event.payload, dict):
-            facts[f"{SCOPE}.items"] = event.payload.get("item_count", 0)
-        traced.note(event.type.value, facts)
+            attributes[f"{SCOPE}.items"] = event.payload.get("item_count", 0)
+        open_span.add_event(event.type.value, attributes)
 
 
-def close(run: RunTrace, end: object) -> None:
+def end_run(run: RunTrace, end: object) -> None:
     """Close the run's span, after those that the run's end cut off."""
-    for traced in run.open.values():
-        traced.end({f"{SCOPE}.status": "unfinished"})
+    for open_span in run.open.values():
+        open_span.end({f"{SCOPE}.status": "unfinished"})
     run.open.clear()
-    top, run.run = run.run, None
-    if top is None:
+    run_span, run.run = run.run, None
+    if run_span is None:
         return
     if not isinstance(end, PipelineEndData):
-        top.end()
+        run_span.end()
         return
-    facts: dict[str, Any] = {f"{SCOPE}.status": end.status.value}
+    attributes: dict[str, Any] = {f"{SCOPE}.status": end.status.value}
     if end.reason is not None:
-        facts[f"{SCOPE}.reason"] = end.reason.value
+        attributes[f"{SCOPE}.reason"] = end.reason.value
     if end.failed_step is not None:
-        facts[f"{SCOPE}.failed_step"] = end.failed_step
-    if end.status in BROKEN:
-        top.span.set_status(
+        attributes[f"{SCOPE}.failed_step"] = end.failed_step
+    if end.status in ERROR_STATUSES:
+        run_span.span.set_status(
             Status(StatusCode.ERROR, short_text(end.error or end.status.value))
         )
-    top.end(facts)
+    run_span.end(attributes)
 
 
 class TracingObserver(Observer):
@@ -224,35 +230,38 @@ class TracingObserver(Observer):
 
     def __init__(self, tracer: Tracer | None = None) -> None:
         self.tracer = tracer or trace.get_tracer(SCOPE)
-        self._runs: RecentRuns[RunTrace] = RecentRuns(RunTrace, keep=0)
+        self._runs: RunCache[RunTrace] = RunCache(RunTrace, keep=0)
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Open the run's span and make it current for the run's hooks and steps."""
-        facts = {f"{SCOPE}.pipe": meta.pipe_name, f"{SCOPE}.run_id": meta.run_id or ""}
-        run = self._open(meta.pipe_name, None, facts, [])
+        attributes = {
+            f"{SCOPE}.pipe": meta.pipe_name,
+            f"{SCOPE}.run_id": meta.run_id or "",
+        }
+        run = self._open(meta.pipe_name, None, attributes, [])
         self._runs.begin(meta.run_id).run = run
         # This hook runs in the context variables of the run, which end with it.
         attach(run.context)
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
         """Open, annotate and close spans as events are published."""
-        run = self._runs.known(meta.run_id)
+        run = self._runs.get(meta.run_id)
         if run is None:
             return
         match event.type:
             case EventType.STEP_START:
-                attach(self._begin(run, event).context)
+                attach(self._open_invocation(run, event).context)
             case EventType.TOKEN:
-                if (traced := run.around(event)) is not None:
-                    traced.tokens += 1
+                if (open_span := run.span_of(event)) is not None:
+                    open_span.tokens += 1
             case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
-                finish(run, event)
+                end_invocation(run, event)
             case EventType.FINISH if event.stage == "system":
-                close(run, event.payload)
-            case _ if event.type in NOTED:
-                note(run, event)
+                end_run(run, event.payload)
+            case _ if event.type in SPAN_EVENT_TYPES:
+                add_run_event(run, event)
             case _:
                 pass
 
@@ -269,32 +278,32 @@ class TracingObserver(Observer):
         self._forget(meta)
 
     def _forget(self, meta: ObserverMeta) -> None:
-        run = self._runs.known(meta.run_id)
+        run = self._runs.get(meta.run_id)
         if run is not None:
-            close(run, None)
+            end_run(run, None)
         self._runs.end(meta.run_id)
 
-    def _begin(self, run: RunTrace, event: Event) -> Traced:
+    def _open_invocation(self, run: RunTrace, event: Event) -> OpenSpan:
         """Open the span of an invocation."""
         invocation, cause = event.invocation_id or "", event.parent_invocation_id or ""
         previous = run.open.pop(cause, None) if event.attempt > 1 else None
         if previous is not None:
             previous.end({f"{SCOPE}.status": "retried"})
-        parent = parent_of(run, event, previous)
+        parent = parent_context(run, event, previous)
         # What is still open is around it; what has ended led to it.
-        causer = None if cause in run.open else run.causes.get(cause)
-        links = [] if causer is None else [Link(causer)]
-        traced = self._open(event.stage, parent, facts_of(event), links)
-        run.open[invocation] = traced
-        run.remember(invocation, traced.span)
-        return traced
+        cause_context = None if cause in run.open else run.ended_contexts.get(cause)
+        links = [] if cause_context is None else [Link(cause_context)]
+        open_span = self._open(event.stage, parent, attributes_of(event), links)
+        run.open[invocation] = open_span
+        run.add_context(invocation, open_span.span)
+        return open_span
 
     def _open(
         self,
         name: str,
         parent: Context | None,
-        facts: dict[str, Any],
+        attributes: dict[str, Any],
         links: list[Link],
-    ) -> Traced:
-        span = self.tracer.start_span(name, parent, attributes=facts, links=links)
-        return Traced(span, parent, trace.set_span_in_context(span, parent))
+    ) -> OpenSpan:
+        span = self.tracer.start_span(name, parent, attributes=attributes, links=links)
+        return OpenSpan(span, parent, trace.set_span_in_context(span, parent))

@@ -36,7 +36,7 @@ class Chart:
         """Return how long a span took, or has taken until the window ends."""
         return (self.end if span.end is None else span.end) - span.start
 
-    def share(self, span: Span) -> tuple[float, float]:
+    def fraction(self, span: Span) -> tuple[float, float]:
         """Return where a span begins and how long it is, as parts of the window."""
         if not self.total:
             return 0.0, 1.0
@@ -44,14 +44,16 @@ class Chart:
 
     def statuses(self) -> tuple[SpanStatus, ...]:
         """Return the statuses that occur, DONE excepted, in the order of their definition."""
-        found = {span.status for span in self.spans}
-        return tuple(s for s in SpanStatus if s in found and s is not SpanStatus.DONE)
+        occurring = {span.status for span in self.spans}
+        return tuple(
+            s for s in SpanStatus if s in occurring and s is not SpanStatus.DONE
+        )
 
 
-def chart_of(
+def build_chart(
     name: str,
     spans: Iterable[Span],
-    begin: float | None = None,
+    run_start: float | None = None,
     end: float | None = None,
     dropped: int = 0,
 ) -> Chart:
@@ -60,25 +62,29 @@ def chart_of(
     Args:
         name: the pipe.
         spans: the run's.
-        begin: when the run began, if known.
+        run_start: when the run began, if known.
         end: when it ended, if it has.
         dropped: how many of its spans were not kept.
     """
-    drawn = tuple(spans)
-    starts = [t for t in (begin, *(span.start for span in drawn)) if t is not None]
+    all_spans = tuple(spans)
+    starts = [
+        t for t in (run_start, *(span.start for span in all_spans)) if t is not None
+    ]
     start = min(starts, default=0.0)
-    ends = [t for t in (end, *(span.end for span in drawn)) if t is not None]
-    stop = max([*ends, *(span.start for span in drawn)], default=start)
-    stop = max(stop, start)
-    leaves = [s for s in drawn if s.kind not in (NodeKind.MAP, NodeKind.SUB)] or drawn
+    ends = [t for t in (end, *(span.end for span in all_spans)) if t is not None]
+    last = max([*ends, *(span.start for span in all_spans)], default=start)
+    last = max(last, start)
+    leaves = [
+        s for s in all_spans if s.kind not in (NodeKind.MAP, NodeKind.SUB)
+    ] or all_spans
     return Chart(
         name=name,
         start=start,
-        end=stop,
-        spans=drawn,
+        end=last,
+        spans=all_spans,
         longest=max(
             leaves,
-            key=lambda s: (stop if s.end is None else s.end) - s.start,
+            key=lambda s: (last if s.end is None else s.end) - s.start,
             default=None,
         ),
         dropped=dropped,

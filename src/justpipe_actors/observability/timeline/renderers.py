@@ -17,7 +17,7 @@ from ..spans import Span, SpanStatus
 from .chart import Chart
 
 
-TAGS: Final = {
+STATUS_TAGS: Final = {
     SpanStatus.DONE: "done, ",
     SpanStatus.FAILED: "crit, ",
     SpanStatus.CANCELLED: "crit, ",
@@ -26,13 +26,13 @@ TAGS: Final = {
 }
 """How Mermaid colours a span."""
 
-SHORT = 10.0
+MILLISECOND_AXIS_UP_TO = 10.0
 """Seconds up to which the axis counts milliseconds."""
 
 
-def gantt_of(chart: Chart) -> str:
+def render_gantt(chart: Chart) -> str:
     """Draw a chart in Mermaid's language."""
-    axis = "%Q ms" if chart.total <= SHORT else "%s s"
+    axis = "%Q ms" if chart.total <= MILLISECOND_AXIS_UP_TO else "%s s"
     lines = [
         "gantt",
         f"    title {_escaped(chart.name)}",
@@ -55,19 +55,19 @@ def _task(chart: Chart, span: Span) -> str:
     start = round((span.start - chart.start) * 1000)
     # A task of no length is not drawn at all.
     end = max(start + 1, start + round(chart.seconds(span) * 1000))
-    return f"    {_word(span.label)}: {TAGS[span.status]}{start}, {end}"
+    return f"    {_task_name(span.label)}: {STATUS_TAGS[span.status]}{start}, {end}"
 
 
 def _escaped(text: str) -> str:
     return re.sub(r"[\x00-\x1f:;#%<>]", "_", text)
 
 
-def _word(text: str) -> str:
+def _task_name(text: str) -> str:
     """Make one word of a name, so that it is none of Mermaid's own."""
     return re.sub(r"\s", "_", _escaped(text)) or "_"
 
 
-TICKS = 5
+AXIS_PARTS = 5
 """Parts the axis is divided into."""
 
 STYLE = """
@@ -107,7 +107,7 @@ footer { margin-top: 1rem; color: var(--dim); font-size: 12px; }
 """
 
 
-def page_of(chart: Chart) -> str:
+def render_page(chart: Chart) -> str:
     """Draw a chart as a page."""
     name, total = escape(chart.name), format_duration(chart.total)
     rows = "\n".join(_page_row(chart, span) for span in chart.spans)
@@ -131,34 +131,34 @@ def page_of(chart: Chart) -> str:
 
 
 def _page_row(chart: Chart, span: Span) -> str:
-    begin, share = chart.share(span)
-    kinds = [span.status.value]
+    left, width = chart.fraction(span)
+    css_classes = [span.status.value]
     if span is chart.longest:
-        kinds.append("bottleneck")
+        css_classes.append("bottleneck")
     name, duration = escape(span.label), format_duration(chart.seconds(span))
     return (
-        f'<li class="{" ".join(kinds)}">'
+        f'<li class="{" ".join(css_classes)}">'
         f'<span class="name" style="padding-left:{min(span.depth, 8)}em" '
-        f'title="{name}">{name}{_aside(chart, span)}</span>'
+        f'title="{name}">{name}{_annotations(chart, span)}</span>'
         f'<span class="lane"><span class="bar" '
-        f'style="left: {begin * 100:.2f}%; width: {share * 100:.2f}%"></span></span>'
+        f'style="left: {left * 100:.2f}%; width: {width * 100:.2f}%"></span></span>'
         f'<span class="time">{duration}</span></li>'
     )
 
 
-def _aside(chart: Chart, span: Span) -> str:
-    words = ["bottleneck"] if span is chart.longest else []
-    words += [] if span.status is SpanStatus.DONE else [span.status.value]
+def _annotations(chart: Chart, span: Span) -> str:
+    annotations = ["bottleneck"] if span is chart.longest else []
+    annotations += [] if span.status is SpanStatus.DONE else [span.status.value]
     if span.attempt > 1:
-        words.append(f"attempt {span.attempt}")
-    return f" <small>{', '.join(words)}</small>" if words else ""
+        annotations.append(f"attempt {span.attempt}")
+    return f" <small>{', '.join(annotations)}</small>" if annotations else ""
 
 
 def _page_axis(chart: Chart) -> str:
     ticks = "".join(
-        f'<span style="left:{100 * tick / TICKS:.2f}%">'
-        f"{format_duration(chart.total * tick / TICKS)}</span>"
-        for tick in range(TICKS + 1)
+        f'<span style="left:{100 * tick / AXIS_PARTS:.2f}%">'
+        f"{format_duration(chart.total * tick / AXIS_PARTS)}</span>"
+        for tick in range(AXIS_PARTS + 1)
     )
     return f'<div class="axis"><span class="ticks">{ticks}</span></div>'
 
@@ -169,13 +169,13 @@ def _footer(chart: Chart) -> str:
     return f"<footer>{chart.dropped:,} earlier steps were not kept.</footer>"
 
 
-NARROWEST, WIDEST = 60, 500
+MIN_WIDTH, MAX_WIDTH = 60, 500
 """Widths that can be drawn; others are taken for the nearest one."""
 
-NAME, DURATION, MARGIN = 28, 6, 45
+NAME_COLUMNS, DURATION_COLUMNS, RESERVED_COLUMNS = 28, 6, 45
 """Columns of the name and of the duration; what the bars leave of the width."""
 
-BARS: Final = {
+BAR_CHARACTERS: Final = {
     SpanStatus.DONE: "█",
     SpanStatus.FAILED: "▓",
     SpanStatus.CANCELLED: "▓",
@@ -184,7 +184,7 @@ BARS: Final = {
 }
 """What a bar is made of."""
 
-MARKS: Final = {
+STATUS_MARKS: Final = {
     SpanStatus.DONE: " ",
     SpanStatus.FAILED: "✗",
     SpanStatus.CANCELLED: "⊘",
@@ -194,20 +194,20 @@ MARKS: Final = {
 """What stands between the name and the bar."""
 
 
-def rows_of(chart: Chart, width: int, most: int) -> str:
+def render_rows(chart: Chart, width: int, max_spans: int) -> str:
     """Draw a chart as text.
 
     Args:
         chart: what to draw.
         width: columns in all.
-        most: spans to draw; of the others only the number is told.
+        max_spans: spans to draw; of the others only the number is told.
     """
-    width = min(max(width, NARROWEST), WIDEST)
-    columns = width - MARGIN
+    width = min(max(width, MIN_WIDTH), MAX_WIDTH)
+    columns = width - RESERVED_COLUMNS
     lines = [_title(chart), "─" * width]
-    lines += [_row(chart, span, columns) for span in chart.spans[: max(most, 0)]]
-    if (rest := len(chart.spans) - max(most, 0)) > 0:
-        lines.append(f"... {rest} more steps")
+    lines += [_row(chart, span, columns) for span in chart.spans[: max(max_spans, 0)]]
+    if (omitted := len(chart.spans) - max(max_spans, 0)) > 0:
+        lines.append(f"... {omitted} more steps")
     lines.append(_axis(chart, columns))
     if legend := _legend(chart):
         lines.append(legend)
@@ -220,28 +220,32 @@ def _title(chart: Chart) -> str:
 
 
 def _row(chart: Chart, span: Span, columns: int) -> str:
-    begin, share = chart.share(span)
-    length = min(max(1, round(share * columns)), columns)
-    offset = min(int(begin * columns), columns - length)
-    bar = " " * offset + BARS[span.status] * length
+    left, width = chart.fraction(span)
+    length = min(max(1, round(width * columns)), columns)
+    offset = min(int(left * columns), columns - length)
+    bar = " " * offset + BAR_CHARACTERS[span.status] * length
     name = (
-        _padded(_cut(escape_controls(span.label)), NAME - 2) + MARKS[span.status] + " "
+        _padded(_truncate(escape_controls(span.label)), NAME_COLUMNS - 2)
+        + STATUS_MARKS[span.status]
+        + " "
     )
     marker = " Bottleneck" if span is chart.longest else ""
     duration = format_duration(chart.seconds(span))
-    return f"{name}{bar:<{columns}}{duration:>{DURATION}}{marker}"
+    return f"{name}{bar:<{columns}}{duration:>{DURATION_COLUMNS}}{marker}"
 
 
 def _axis(chart: Chart, columns: int) -> str:
     total = format_duration(chart.total)
-    return f"{'':{NAME}}0{total:>{columns - 1}}"
+    return f"{'':{NAME_COLUMNS}}0{total:>{columns - 1}}"
 
 
 def _legend(chart: Chart) -> str:
-    return "   ".join(f"{MARKS[status]} {status.value}" for status in chart.statuses())
+    return "   ".join(
+        f"{STATUS_MARKS[status]} {status.value}" for status in chart.statuses()
+    )
 
 
-def _cut(name: str) -> str:
+def _truncate(name: str) -> str:
     return name if len(name) <= 25 else f"{name[:22]}..."
 
 
@@ -251,25 +255,32 @@ def _padded(name: str, width: int) -> str:
     return name + " " * max(0, width - cells)
 
 
-def trace_of(chart: Chart) -> str:
+def render_trace(chart: Chart) -> str:
     """Write a chart as JSON of complete (``X``) events, in microseconds."""
     lanes = _lanes(chart)
-    events: list[dict[str, object]] = [_trace_title("process_name", 0, chart.name)]
+    events: list[dict[str, object]] = [_metadata_event("process_name", 0, chart.name)]
     events += [
-        _trace_title("thread_name", lane, f"lane {lane}") for lane in sorted(set(lanes))
+        _metadata_event("thread_name", lane, f"lane {lane}")
+        for lane in sorted(set(lanes))
     ]
     events += [
-        _complete(chart, span, lane)
+        _complete_event(chart, span, lane)
         for span, lane in zip(chart.spans, lanes, strict=True)
     ]
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}, indent=1)
 
 
-def _trace_title(role: str, lane: int, name: str) -> dict[str, object]:
-    return {"name": role, "ph": "M", "pid": 1, "tid": lane, "args": {"name": name}}
+def _metadata_event(event_name: str, lane: int, name: str) -> dict[str, object]:
+    return {
+        "name": event_name,
+        "ph": "M",
+        "pid": 1,
+        "tid": lane,
+        "args": {"name": name},
+    }
 
 
-def _complete(chart: Chart, span: Span, lane: int) -> dict[str, object]:
+def _complete_event(chart: Chart, span: Span, lane: int) -> dict[str, object]:
     return {
         "name": span.label,
         "cat": span.kind.value,
@@ -289,11 +300,14 @@ def _complete(chart: Chart, span: Span, lane: int) -> dict[str, object]:
 
 def _lanes(chart: Chart) -> list[int]:
     """Give each span the lowest lane whose last span is over."""
-    ends: list[float] = []
+    lane_ends: list[float] = []
     lanes: list[int] = []
     for span in chart.spans:
         end = chart.end if span.end is None else span.end
-        lane = next((i for i, last in enumerate(ends) if last <= span.start), len(ends))
-        ends[lane : lane + 1] = [end]
+        lane = next(
+            (i for i, last in enumerate(lane_ends) if last <= span.start),
+            len(lane_ends),
+        )
+        lane_ends[lane : lane + 1] = [end]
         lanes.append(lane + 1)
     return lanes

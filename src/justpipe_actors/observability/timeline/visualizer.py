@@ -10,16 +10,16 @@ import attrs
 
 from ...abc import Observer, ObserverMeta
 from ...events import Event, EventType
-from ..run_cache import RecentRuns, run_of
-from ..spans import SpanBook
-from .chart import Chart, chart_of
-from .renderers import empty_gantt, gantt_of, page_of, rows_of, trace_of
+from ..run_cache import RunCache, run_id_of
+from ..spans import SpanCollector
+from .chart import Chart, build_chart
+from .renderers import empty_gantt, render_gantt, render_page, render_rows, render_trace
 
 
-NOTHING = "No events recorded."
+NO_EVENTS = "No events recorded."
 
 
-class Moment(NamedTuple):
+class TimelineEvent(NamedTuple):
     """What a timeline keeps of an event: not its payload, which may be large."""
 
     event_type: EventType
@@ -44,64 +44,66 @@ class Timeline:
     """When the run began, in seconds since the epoch."""
     end: float | None = None
     """When it ended."""
-    _moments: deque[Moment] = attrs.field(init=False)
-    _book: SpanBook = attrs.field(init=False)
+    _events: deque[TimelineEvent] = attrs.field(init=False)
+    _spans: SpanCollector = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._moments = deque(maxlen=10 * self.max_spans)
-        self._book = SpanBook(self.max_spans)
+        self._events = deque(maxlen=10 * self.max_spans)
+        self._spans = SpanCollector(self.max_spans)
 
     @property
-    def events(self) -> list[Moment]:
+    def events(self) -> list[TimelineEvent]:
         """The last events: type, stage and timestamp."""
-        return list(self._moments)
+        return list(self._events)
 
     @property
     def latest(self) -> float | None:
         """When its last event was."""
-        return self._moments[-1].timestamp if self._moments else None
+        return self._events[-1].timestamp if self._events else None
 
     @property
     def step_start_times(self) -> dict[str, float]:
         """When each step began, the last time it did."""
-        return {span.stage: span.start for span in self._book}
+        return {span.stage: span.start for span in self._spans}
 
     @property
     def step_end_times(self) -> dict[str, float]:
         """When each step ended, the last time it did."""
-        ended = (span for span in self._book if span.end is not None)
+        ended = (span for span in self._spans if span.end is not None)
         return {span.stage: span.end for span in ended if span.end is not None}
 
     def note(self, event: Event) -> None:
         """Take note of an event."""
-        self._moments.append(Moment(event.type, event.stage, event.timestamp))
-        self._book.note(event)
+        self._events.append(TimelineEvent(event.type, event.stage, event.timestamp))
+        self._spans.note(event)
 
     def chart(self) -> Chart:
         """Return what a drawing would show now."""
-        return chart_of(self.name, self._book, self.start, self.end, self._book.dropped)
+        return build_chart(
+            self.name, self._spans, self.start, self.end, self._spans.dropped
+        )
 
     def render_ascii(self, max_steps: int = 20) -> str:
         """Draw it as text, with ``max_steps`` spans at most."""
-        if not self._moments:
-            return NOTHING
-        return rows_of(self.chart(), self.width, max_steps)
+        if not self._events:
+            return NO_EVENTS
+        return render_rows(self.chart(), self.width, max_steps)
 
     def render_html(self) -> str:
         """Draw it as one page of HTML without scripts."""
-        if not self._moments:
-            return f"<p>{NOTHING}</p>"
-        return page_of(self.chart())
+        if not self._events:
+            return f"<p>{NO_EVENTS}</p>"
+        return render_page(self.chart())
 
     def render_mermaid(self) -> str:
         """Draw it as a Mermaid Gantt chart."""
-        if not self._moments:
+        if not self._events:
             return empty_gantt(self.name)
-        return gantt_of(self.chart())
+        return render_gantt(self.chart())
 
     def render_chrome(self) -> str:
         """Write it as trace JSON for ``chrome://tracing`` and Perfetto."""
-        return trace_of(self.chart())
+        return render_trace(self.chart())
 
 
 class TimelineVisualizer(Observer):
@@ -120,22 +122,24 @@ class TimelineVisualizer(Observer):
         self, width: int = 80, *, keep: int = 16, max_spans: int = 1000
     ) -> None:
         self.width = width
-        self._runs = RecentRuns(lambda: Timeline(self.width, max_spans), keep)
+        self._runs = RunCache(lambda: Timeline(self.width, max_spans), keep)
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
         """Begin a run's timeline."""
-        timeline = self._runs.begin(run_of(meta))
+        timeline = self._runs.begin(run_id_of(meta))
         timeline.name = meta.pipe_name
-        began = getattr(meta, "started_at", None)
-        timeline.start = began if isinstance(began, int | float) else time.time()
+        started_at = getattr(meta, "started_at", None)
+        timeline.start = (
+            started_at if isinstance(started_at, int | float) else time.time()
+        )
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
         """Take note of an event."""
-        self._runs.of(run_of(meta)).note(event)
+        self._runs.get_or_begin(run_id_of(meta)).note(event)
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
@@ -150,9 +154,9 @@ class TimelineVisualizer(Observer):
         self._end(meta)
 
     def _end(self, meta: ObserverMeta) -> None:
-        timeline = self._runs.of(run_of(meta))
+        timeline = self._runs.get_or_begin(run_id_of(meta))
         timeline.end = time.time() if timeline.latest is None else timeline.latest
-        self._runs.end(run_of(meta))
+        self._runs.end(run_id_of(meta))
 
     def process_event(
         self, event_type: EventType | str, stage: str, timestamp: float
@@ -172,7 +176,7 @@ class TimelineVisualizer(Observer):
     # -- the run that began last
 
     @property
-    def events(self) -> list[Moment]:
+    def events(self) -> list[TimelineEvent]:
         """The last events: type, stage and timestamp."""
         return self._runs.latest().events
 
