@@ -35,7 +35,7 @@ def test_a_step_called_with_a_function_is_registered() -> None:
     """``pipe.step(f, timeout=1)`` registers, options and all."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step(do_nothing, timeout=1)
-    assert [(info.name, info.timeout) for info in pipe.steps()] == [("nothing", 1)]
+    assert [(info.name, info.timeout) for info in pipe.steps()] == [("do_nothing", 1)]
 
 
 # -- what parameters get
@@ -134,4 +134,4 @@ def test_callables_without_a_name() -> None:
     pipe.step(CallableObject())
     with pytest.raises(DefinitionError, match="already registered"):
         pipe.step(CallableObject())
-    assert [info.name for info in pipe.steps()] == ["Callable_"]
+    assert [info.name for info in pipe.steps()] == ["CallableObject"]
