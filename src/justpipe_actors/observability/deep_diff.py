@@ -6,15 +6,18 @@ The keys of a state come in three sections, and below a changed key what changed
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
 from enum import Enum
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from .._util.text import escape_controls, short_text, truncate
 
+
+D = TypeVar("D")
+T = TypeVar("T")
 
 MAX_DEPTH = 20
 """Levels below which values are only equal or changed."""
@@ -72,31 +75,39 @@ def find_changes(before: object, after: object) -> list[Change]:
     return found
 
 
+def call_or(default: D, func: Callable[..., T], *args: object) -> T | D:
+    """Call a function that runs code of the user's objects; return a default if it raises."""
+    try:
+        return func(*args)
+    except Exception:  # noqa: BLE001 - a user's object may do anything
+        return default
+
+
 def fields_of(value: object) -> dict[Any, Any] | None:
     """Return what a value consists of, by key or attribute; None if it is one piece."""
-    try:
-        if isinstance(value, (*ATOMIC_TYPES, list, tuple, AbstractSet)):
-            return None
-        if isinstance(value, Mapping):
-            return dict(value)
-        return None if _is_opaque(value) else _attributes(value)
-    except Exception:  # noqa: BLE001 - a user's object may do anything
+    return call_or(None, _fields_of, value)
+
+
+def _fields_of(value: object) -> dict[Any, Any] | None:
+    if isinstance(value, (*ATOMIC_TYPES, list, tuple, AbstractSet)):
         return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    return None if _is_opaque(value) else _attributes(value)
 
 
 def are_equal(before: object, after: object) -> bool:
     """Tell whether two values are equal, whatever their own equality answers."""
-    if before is after:
-        return True
-    try:
-        if type(before) is type(after) and type(before).__eq__ is object.__eq__:
-            return _have_same_repr(before, after)
-        is_equal: Any = before == after
-        while hasattr(is_equal, "all"):  # an array answers element by element
-            is_equal = is_equal.all()
-        return bool(is_equal)
-    except Exception:  # noqa: BLE001 - a user's object may do anything
-        return False
+    return before is after or bool(call_or(None, _are_equal, before, after))
+
+
+def _are_equal(before: object, after: object) -> bool:
+    if type(before) is type(after) and type(before).__eq__ is object.__eq__:
+        return _have_same_repr(before, after)
+    is_equal: Any = before == after
+    while hasattr(is_equal, "all"):  # an array answers element by element
+        is_equal = is_equal.all()
+    return bool(is_equal)
 
 
 def _have_same_repr(before: object, after: object) -> bool:
@@ -131,16 +142,21 @@ def _child_pairs(path: str, before: object, after: object) -> list[Pair] | None:
     """Pair what two values consist of; None when they are to be compared whole."""
     if type(before) is not type(after):
         return None
-    try:
-        match before, after:
-            case ((list() | tuple()), (list() | tuple())):
-                return list(_item_pairs(path, before, after))
-            case AbstractSet(), AbstractSet():
-                return list(_member_pairs(path, before, after))
-            case _:
-                before_fields, after_fields = fields_of(before), fields_of(after)
-    except Exception:  # noqa: BLE001 - a user's object may do anything
-        return None
+    return call_or(None, _pairs_of, path, before, after)
+
+
+def _pairs_of(path: str, before: object, after: object) -> list[Pair] | None:
+    match before, after:
+        case ((list() | tuple()), (list() | tuple())):
+            return list(_item_pairs(path, before, after))
+        case AbstractSet(), AbstractSet():
+            return list(_member_pairs(path, before, after))
+        case _:
+            return _field_pairs(path, before, after)
+
+
+def _field_pairs(path: str, before: object, after: object) -> list[Pair] | None:
+    before_fields, after_fields = fields_of(before), fields_of(after)
     if before_fields is None or after_fields is None:
         return None
     name = _key_path if issubclass(type(before), Mapping) else _attribute_path

@@ -19,7 +19,7 @@ from .._util.text import invocation_label
 from ..abc import Observer, ObserverMeta
 from ..codec import to_plain
 from ..events import Event, EventType
-from .deep_diff import fields_of, format_diff, format_summary
+from .deep_diff import call_or, fields_of, format_diff, format_summary
 from .run_cache import RunCache, run_id_of
 
 
@@ -155,10 +155,8 @@ class StateHistory:
 
 
 def _deep_copy(state: object) -> tuple[bool, Any]:
-    try:
-        return True, copy.deepcopy(state)
-    except Exception:  # noqa: BLE001 - a state that cannot be copied has no history
-        return False, None
+    """Return whether a state can be copied, and its copy: without one it has no history."""
+    return call_or((False, None), lambda: (True, copy.deepcopy(state)))
 
 
 def _state_to_plain(state: object) -> Any:
