@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..events import Event, EventType, NodeKind
-from ..observability.spans import Span, spans_of
+from ..observability.spans import Span, collect_spans
 from ..records import StoredEvent
 
 
@@ -45,7 +45,7 @@ EVENT_COLUMNS = (
 def spans_of_stored(events: Iterable[StoredEvent]) -> list[Span]:
     """Return the spans of a run's events, in the order of their starts."""
     headers = (header_of(event) for event in events)
-    return spans_of(header for header in headers if header is not None)
+    return collect_spans(header for header in headers if header is not None)
 
 
 def header_of(stored: StoredEvent) -> Event | None:
