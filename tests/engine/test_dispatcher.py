@@ -1,4 +1,4 @@
-"""Who performs what is in the inboxes: one crew, as few tasks as possible, fair turns."""
+"""Which tasks process the messages of the inboxes: one dispatcher, as few tasks as possible, fair turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from justpipe_actors._engine.dispatcher import (
 
 
 def crew_of(supervisor: Supervisor) -> Any:
-    """Return the crew behind a supervisor."""
+    """Return the dispatcher of a supervisor."""
     return supervisor._require_open().system.dispatcher
 
 
@@ -43,7 +43,7 @@ async def test_a_chain_that_does_not_wait_needs_one_receiver() -> None:
 
 
 async def test_steps_that_wait_are_performed_at_the_same_time() -> None:
-    """A receiver inside a step that waits holds up none of the others."""
+    """A dispatcher task inside a step that waits delays no other step."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     started = []
     go = anyio.Event()
@@ -67,7 +67,7 @@ async def test_steps_that_wait_are_performed_at_the_same_time() -> None:
 
 
 async def test_an_interrupted_activation_does_not_cost_the_next_one_its_scope() -> None:
-    """A receiver whose scope was cancelled performs the next message in a fresh one."""
+    """A task whose scope was cancelled processes the next message in a new one."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -184,7 +184,7 @@ async def test_a_run_with_a_timeout_is_timed_while_its_step_ignores_it() -> None
 
 
 async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
-    """Runs that are always due do not add a receiver with every slice of time."""
+    """Runs that are always due do not add a task with every slice of time."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -236,7 +236,7 @@ async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) 
 
 @pytest.mark.virtual_time
 async def test_a_burst_of_submissions_needs_few_receivers() -> None:
-    """Those whose time is up wait, and are summoned again, instead of one more each time."""
+    """Tasks whose slice is over wait and are woken again, instead of one more each time."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("nothing")(lambda: None)
     async with Supervisor() as supervisor:
@@ -251,7 +251,7 @@ async def test_a_burst_of_submissions_needs_few_receivers() -> None:
 
 
 def test_where_a_task_begins_at_once_nobody_is_expected_for_ever() -> None:
-    """A receiver that has come and gone before it is awaited is summoned again."""
+    """A task that has begun and ended before it is awaited is woken again."""
     done = []
 
     def spawn(func: Callable[..., Coroutine[Any, Any, object]]) -> None:

@@ -1,4 +1,4 @@
-"""A gate decides once, by a table that can be read on one page."""
+"""A join decides once, by a table of reports and decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tail keeps, told by a list that is searched."""
+"""What a replay buffer keeps, compared with a list that is searched."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_readers_see_what_is_kept_and_in_order(
 
 @pytest.mark.parametrize("kind", [TOKEN, OTHER])
 async def test_what_was_dropped_takes_no_room(kind: EventType) -> None:
-    """A tail holds on to what it keeps only, and to one number for what it dropped."""
+    """A replay buffer refers only to the events it keeps; of the others it has a number."""
     buffer = ReplayBuffer(10)
     for number in range(1000):
         buffer.put(Event(kind, str(number)))

@@ -1,4 +1,4 @@
-"""The one seam that knows which event loop this is.
+"""The back ends: the only code that knows which event loop this is.
 
 A run that nobody's block owns is owned by the loop: a trio system task, or an asyncio task
 that is strongly referenced, since asyncio alone keeps only a weak reference.

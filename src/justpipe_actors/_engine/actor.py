@@ -53,9 +53,9 @@ class InboxStatistics:
 
 @attrs.define(eq=False, repr=False)
 class Inbox:
-    """The lanes of one actor.
+    """The queues of one actor, one per run.
 
-    Most of the time it holds one message or none, so the first one needs no lane, and
+    Most of the time it holds one message or none, so the first one needs no queue, and
     most inboxes never have any.
     """
 

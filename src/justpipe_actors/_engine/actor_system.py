@@ -126,7 +126,7 @@ class ActorSystem:
     def spawn(
         self, func: Callable[..., Coroutine[Any, Any, object]], *args: object
     ) -> None:
-        """Start a task that belongs to the host."""
+        """Start a task that belongs to the actor system."""
         if failpoints.active is not None:
             failpoints.active.reach_nowait(
                 Seam.SPAWN, "", getattr(func, "__qualname__", "")

@@ -1,31 +1,30 @@
-"""The dispatcher tasks of one host: who takes messages out of inboxes and performs them.
+"""The dispatcher of an actor system: a few tasks that process the messages of all actors.
 
-An actor is an inbox and a right to so many invocations at once; it has no task of its
-own.  The tasks are *dispatcher tasks*, they belong to the host, and any of them serves any
-actor.  Four rules are the whole of it:
+An actor is an inbox and a limit on its concurrent invocations; it has no task of its
+own.  The *dispatcher tasks* belong to the actor system, and each serves every actor.
+There are four rules:
 
-*   An actor with a message and a free slot stands in the line of those who *called*.
-*   A dispatcher task takes one message of the actor at the head, and the actor goes to the end
-    of the line if it has more.  Actors take turns, and in an inbox so do runs.
-*   Whoever leaves somebody standing in the line summons one more dispatcher task, and not a
-    second one before the first has come.  So a burst of a thousand messages whose
-    functions never wait is served by one task and not by a thousand.
-*   A dispatcher task whose time is up leaves the line to the one who comes, and waits.  So a
-    line that never ends is served by two tasks in turn; if both went on, each slice would
-    add one more, and every other task would wait for all of them.
+*   An actor with a message and a free slot is in the ready queue.
+*   A dispatcher task takes one message of the first actor in the queue; the actor goes to
+    the end of the queue if it has more.  So actors take turns, and in an inbox so do runs.
+*   A task that leaves an actor in the queue wakes or starts one more task, and not a
+    second one before the first has begun.  So one task processes a burst of a thousand
+    messages whose functions never wait.
+*   A task whose time slice is over leaves the queue to the task that it woke, and waits.
+    So a queue that never becomes empty is served by two tasks in turn.  If both went on,
+    each slice would add a task, and all other tasks of the loop would wait for them.
 
-A dispatcher task that commits an invocation is about to be free and will look at the line
-itself, so what it puts meanwhile wakes no other task (``suppress_wakeup``).  That is why a chain of
-steps that do not wait runs in one task from end to end, at the price of a function call
-per step and not of a task.
+A task that commits an invocation looks at the queue itself afterwards, so what the commit
+puts into inboxes wakes no other task (``suppress_wakeup``).  A chain of steps that do not
+wait therefore runs in one task, at the cost of a function call per step and not of a task.
 
-Each dispatcher task has a cancel scope, and it is *lent* to the invocation it performs.  A
-scope that was cancelled is never lent again.  So an invocation can be interrupted alone,
-and a scope is opened once per dispatcher task and not once per invocation.
+Each dispatcher task has a cancel scope and lends it to the invocation that it executes.
+A scope that was cancelled is not used again.  So an invocation can be cancelled alone,
+and a scope is opened once per task and not once per invocation.
 
-Rejected: a task group per actor and dispatcher tasks of its own (a task spawned for the first
-message of every step cost more than all the rest), and a scope per invocation (3 to 7
-microseconds each, for a cancellation that almost never comes).
+Rejected: a task group and tasks for each actor (starting a task for the first message of
+every step cost more than all the rest), and a scope per invocation (3 to 7 microseconds
+each, for a cancellation that is rare).
 """
 
 from __future__ import annotations
@@ -57,10 +56,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("justpipe_actors")
 
 IDLE_TASKS = 64
-"""Receivers that wait for something to do; more than these go home."""
+"""Tasks that may wait for work; a further one ends instead."""
 
 TIME_SLICE = 0.001
-"""Seconds a dispatcher task works before it lets others run, if nothing made it wait."""
+"""Seconds a task works before it lets others run, if nothing made it wait."""
 
 MESSAGES_PER_SLICE = 256
 """Messages, or jobs, after which it does so whatever the clock says: it may stand still."""
@@ -72,24 +71,24 @@ Job = Callable[[], Awaitable[object]]
 
 @attrs.frozen
 class DispatcherStatistics:
-    """What the dispatcher tasks of a host are doing right now."""
+    """What the tasks of a dispatcher are doing right now."""
 
     working: int
-    """Receivers with something to do."""
+    """Tasks that are working."""
     idle: int
-    """Receivers waiting."""
+    """Tasks that wait for work."""
     ready: int
-    """Actors in the line."""
+    """Actors in the ready queue."""
     restarts: int
-    """Receivers that were killed or broke while they performed nothing, and replaced."""
+    """Tasks that failed or were cancelled natively between two messages."""
 
 
 @attrs.define(eq=False, repr=False)
 class Dispatcher:
-    """The dispatcher tasks of one host."""
+    """The dispatcher of one actor system."""
 
     spawn: Spawn
-    """Starts a task of the host."""
+    """Starts a task of the actor system."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     absorb_native_cancel: Callable[[], bool]
@@ -116,17 +115,17 @@ class Dispatcher:
         )
 
     def enqueue(self, actor: Actor) -> None:
-        """Put an actor in the line: it has a message, and a slot for it."""
+        """Put an actor into the ready queue: it has a message, and a slot for it."""
         self._ready.append(actor)
         if not self.suppress_wakeup and not self._is_waking:
             self._wake_or_spawn()
 
     def requeue(self, actor: Actor) -> None:
-        """Put an actor at the end of the line again: it has more."""
+        """Put an actor at the end of the ready queue again: it has more."""
         self._ready.append(actor)
 
     def start_job(self, job: Job) -> None:
-        """Let a dispatcher task do something else than serve actors, to its end."""
+        """Let a dispatcher task run a job that is no message."""
         self._jobs.append(job)
         try:
             if not self._is_waking:
@@ -136,7 +135,7 @@ class Dispatcher:
             raise
 
     def release_idle_tasks(self) -> None:
-        """Send home whoever has nothing to do, now and from now on."""
+        """End tasks that have nothing to do, now and from now on."""
         self._is_closing = True
         while self._idle:
             self._idle.pop().notify()
@@ -153,14 +152,14 @@ class Dispatcher:
             raise
 
     def _hand_over(self) -> None:
-        """Have somebody look at what is left, now that this dispatcher task will not."""
+        """Wake another task for what is left, as this one will not do it."""
         self.suppress_wakeup = False
         if (self._ready or self._jobs) and not self._is_waking:
             self._wake_or_spawn()
 
     @enable_ki_protection
     async def _run_task(self) -> None:
-        """Be a dispatcher task, until there are dispatcher tasks to spare."""
+        """Work as a dispatcher task, until enough other ones wait for work."""
         self._is_waking = False
         self._working += 1
         try:
@@ -200,7 +199,7 @@ class Dispatcher:
                 await self._next_job()
 
     def _next_job(self) -> Awaitable[object]:
-        """Return what is no message and is next, and have somebody look at the rest."""
+        """Return the next job, and wake another task for the rest."""
         job = self._jobs.popleft()
         try:
             self._hand_over()
@@ -230,7 +229,7 @@ class Dispatcher:
     async def serve(  # noqa: C901 - the loop everything happens in
         self, only_run: str | None = None
     ) -> None:
-        """Perform what is in the line, in this task.
+        """Process the ready queue in this task.
 
         Args:
             only: stop as soon as the next message belongs to another run than this.

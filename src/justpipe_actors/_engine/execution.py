@@ -283,7 +283,7 @@ async def _resolve_value(
 
 
 def _resume_failpoint(invocation: Invocation) -> Callable[[], Awaitable[None]] | None:
-    """Return the seam in the middle of the user's own code, if a test stands there."""
+    """Return the failpoint between two waits of the user's code, if a test uses it."""
     if failpoints.active is None:
         return None
     name = invocation.node.name

@@ -476,7 +476,7 @@ async def execute_run(run: Run) -> None:
 
 
 async def _run_with_resources(run: Run, tasks: Group) -> None:
-    """Live with the host's resources, else with some of its own that end with it."""
+    """Run with the resources of the actor system, else with its own that end with it."""
     if run.system is not None:
         current_provider.set(run.system.resources)
         await _run_phases(run, tasks)

@@ -5,7 +5,7 @@ the run's own life only when there is no TOKEN left; FINISH comes last, so it is
 dropped.  Reading takes nothing away: every reader begins with the oldest event that is
 kept and sees what is kept, however many readers there are.
 
-So there are two lanes, TOKENs and the rest, and each loses events at its front only.  A
+So there are two queues, TOKENs and the rest, and each drops events at its front only.  A
 reader stands somewhere in each and reads whichever comes first; nobody ever searches::
 
     tokens            5  6  8  9     each with its number in the run

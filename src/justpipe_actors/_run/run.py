@@ -208,7 +208,7 @@ class Run:
     notes: RunNotes
     """``meta.run``."""
     system: ActorSystem | None = None
-    """Whose actors it uses; None opens a host of its own."""
+    """The actor system it uses; None opens a private one."""
     done: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     """Set when nothing of it is left."""
     on_done: Callable[[], None] | None = attrs.field(default=None, init=False)
@@ -220,7 +220,7 @@ class Run:
     has_no_consumer: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     resources: ResourcePool | None = attrs.field(default=None, init=False)
-    """Resources of its own, when it has no host to borrow from."""
+    """Resources of its own, when its actor system is private."""
     scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     """Interrupts what happens before its steps begin."""
     is_working: bool = attrs.field(default=False, init=False)

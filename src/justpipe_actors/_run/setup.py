@@ -181,7 +181,7 @@ def new_run(
         token=request.token.child(),
         publisher=publisher,
         variables=copy_context(),
-        # A private host is opened by the run itself, before its first message.
+        # The run opens a private actor system itself, before its first message.
         system=system,  # type: ignore[arg-type]
         start_child=run_child,
         metrics=publisher.metrics,
@@ -235,7 +235,7 @@ def _observers_of(
 
 
 async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
-    """Run a child pipe for an invocation, in the same host, through its publisher."""
+    """Run a child pipe for an invocation, in the same actor system, through its publisher."""
     run_state = invocation.run_state
     journal, number = run_state.journal, invocation.message.id
     if journal is not None:

@@ -1,16 +1,16 @@
 """Named places of the engine where a test may step in; in production, nothing.
 
-A seam stands wherever the engine waits or hands something over.  In production
-``active`` is None, and all a seam costs is to look at it.  ``justpipe_actors.testing``
+There is one wherever the engine waits or hands something over.  In production
+``active`` is None, and reading it is all that a failpoint costs.  ``justpipe_actors.testing``
 puts something there that lets other tasks go first, lets virtual time pass, or fails::
 
-    if seams.active is not None:
-        await seams.active.reach(Seam.TAKE, ledger.run_id, node.name)
+    if failpoints.active is not None:
+        await failpoints.active.reach(Seam.TAKE, run_state.run_id, node.name)
 
 It is one variable of the module and not one of the context, because reading a context
 variable costs ten times as much; so one thread at a time may explore.
 
-Whoever adds a seam promises that a run in which it fails ends all the same: with one
+A run in which a failpoint raises must end all the same: with one
 terminal status, no token held and no task left.  ``tests/properties`` tries each.
 """
 
@@ -25,7 +25,7 @@ class Seam(Enum):
 
     # ``reach``: the engine may wait here.
     WAKE = "wake"
-    """A receiver was woken and has not looked into its inbox yet; of no run."""
+    """A dispatcher task was woken and has not taken a message yet; of no run."""
     TAKE = "take"
     """An actor has taken a message and not begun with it."""
     CALL = "call"
@@ -61,16 +61,16 @@ class Seam(Enum):
     PUT = "put"
     """A message is about to be put into an inbox."""
     SPAWN = "spawn"
-    """A host is about to start a task; of no run."""
+    """An actor system is about to start a task; of no run."""
 
 
 class FailpointHandler(Protocol):
-    """What a test puts at the seams."""
+    """What a test does at the failpoints."""
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
         """Do as the test likes at a place where the engine may wait.
 
-        Whoever waits here shields the wait: a seam must not be cancelled where
+        A handler that waits shields the wait: a failpoint must not be cancelled where
         production cannot be.
 
         Args:
@@ -84,4 +84,4 @@ class FailpointHandler(Protocol):
 
 
 active: FailpointHandler | None = None
-"""What stands at the seams now; only ``justpipe_actors.testing`` sets it."""
+"""The handler in use; only ``justpipe_actors.testing`` sets it."""
