@@ -43,6 +43,9 @@ ASYNC_RULES = (
 IN_PARALLEL = ("-n", str(min(2, os.cpu_count() or 1)))
 """Two workers of pytest-xdist: with more the tests of processes and clocks disturb each other."""
 
+SHARED = Path(".nox", "shared-all")
+"""The environment of the sessions that need all extras and the tests' group."""
+
 DEMO = (
     "list",
     "show last",
@@ -63,6 +66,22 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
     flags = [flag for group in groups for flag in ("--group", group)]
     session.run_install("python", "-m", "pip", "install", "-q", "pip>=25.1")
     session.install("-q", f".{extras}", *flags)
+
+
+def install_shared(session: nox.Session) -> str:
+    """Install the tests' group and all extras where several sessions share them.
+
+    Returns:
+        The Python of that environment; nox itself has one environment for each session.
+    """
+    folder = SHARED / ("Scripts" if os.name == "nt" else "bin")
+    python = str((folder / "python").absolute())
+    if not folder.exists():
+        session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
+    pip = (python, "-m", "pip", "install", "-q")
+    session.run_install(*pip, "pip>=25.1", external=True)
+    session.run_install(*pip, ".[all]", "--group", "tests", external=True)
+    return python
 
 
 def install_tools(session: nox.Session, group: str) -> None:
@@ -93,11 +112,12 @@ def tests(session: nox.Session, extras: str) -> None:
     session.run("pytest", *IN_PARALLEL, *quick, *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def quick(session: nox.Session) -> None:
     """Run the quick tests on asyncio, and those of the engine on trio as well."""
-    install(session, "tests", extras="[all]")
-    session.run("pytest", *IN_PARALLEL, "--quick", *session.posargs)
+    python = install_shared(session)
+    options = (*IN_PARALLEL, "--quick", *session.posargs)
+    session.run(python, "-m", "pytest", *options, external=True)
 
 
 @nox.session
@@ -130,21 +150,21 @@ def imports(session: nox.Session) -> None:
     session.run("lint-imports", "--no-cache")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def coverage(session: nox.Session) -> None:
     """Run all tests under branch coverage; too little of it fails."""
-    install(session, "tests", extras="[all]")
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    tool = (install_shared(session), "-m", "coverage")
+    session.run(*tool, "erase", external=True)
+    session.run(*tool, "run", "-m", "pytest", *session.posargs, external=True)
+    session.run(*tool, "combine", "--quiet", external=True)
+    session.run(*tool, "report", external=True)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Run every example in the README, the docs and the docstrings."""
-    install(session, "tests", extras="[all]")
-    session.run("pytest", "README.md", "docs", "src", *session.posargs)
+    pytest = (install_shared(session), "-m", "pytest")
+    session.run(*pytest, "README.md", "docs", "src", *session.posargs, external=True)
 
 
 @nox.session
@@ -167,11 +187,12 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/compare.py", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
     """Run the tests that take minutes."""
-    install(session, "tests", extras="[all]")
-    session.run("pytest", "-m", "soak", "--timeout=3600", *session.posargs)
+    pytest = (install_shared(session), "-m", "pytest")
+    options = ("-m", "soak", "--timeout=3600", *session.posargs)
+    session.run(*pytest, *options, external=True)
 
 
 @nox.session

@@ -33,7 +33,15 @@ TESTS = Path(__file__).parent
 TRIO_ONLY = TESTS / "trio"
 ENGINE = tuple(
     TESTS / name
-    for name in ("backends", "engine", "run", "supervision", "supervisor", "trio")
+    for name in (
+        "actors",
+        "backends",
+        "engine",
+        "run",
+        "supervision",
+        "supervisor",
+        "trio",
+    )
 )
 """Folders whose tests run on both loops in the quick set, too."""
 
