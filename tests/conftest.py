@@ -34,7 +34,6 @@ TRIO_ONLY = TESTS / "trio"
 ENGINE = tuple(
     TESTS / name
     for name in (
-        "actors",
         "backends",
         "engine",
         "run",

@@ -320,7 +320,7 @@ async def test_who_is_stuck_is_named_with_its_place(
     complaints = [r for r in caplog.records if r.levelno == logging.CRITICAL]
     assert len(complaints) == 2
     assert "'stubborn' was cancelled and does not end" in complaints[0].message
-    assert "test_supervision.py:" in complaints[0].message
+    assert "test_children.py:" in complaints[0].message
     assert "stubborn > " in complaints[0].message
     assert anyio.current_time() - began == pytest.approx(25)
 
