@@ -26,6 +26,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from justpipe_actors._engine import batch_stream
+
 from . import overdue
 
 
@@ -43,6 +45,9 @@ ENGINE = tuple(
     )
 )
 """Folders whose tests run on both loops in the quick set, too."""
+
+# Each batch of each durable run is compared with the run that it describes.
+batch_stream.check_fold = True
 
 # A busy machine is slow without being wrong; a failure must be easy to send on.
 settings.register_profile("house", deadline=None, print_blob=True)

@@ -16,13 +16,15 @@ the supervisor decides what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Unpack, get_args
 
+from . import journals
 from ._engine.dead_letters import DeadLetter
 from ._run.run_stream import RunStream
 from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
-from ._supervisor.catalog import RunOptions, SubmitOptions
+from ._supervisor.catalog import JournalOptions, RunOptions
 from ._supervisor.core import Block
 from ._supervisor.diagnostics import (
     Health,
@@ -33,7 +35,9 @@ from ._supervisor.diagnostics import (
     recent_dead_letters,
     run_snapshots,
 )
-from .errors import DefinitionError
+from ._supervisor.durable_stream import DurableStream
+from .abc import Journal
+from .errors import DefinitionError, RunRejected
 from .pipe import Pipe
 
 
@@ -106,6 +110,8 @@ class Supervisor(Seen):
             after it, or all.
         intensity: restarts of services that are allowed within ``period``.
         period: seconds that the intensity looks back.
+        journal: keeps submitted runs, so that they go on after a crash: a path of an
+            SQLite file, or a journal.
         blocked_after: seconds the event loop may stand still before a thread says in the
             log which line holds it; None starts no thread.
 
@@ -114,7 +120,7 @@ class Supervisor(Seen):
             ``period`` is not positive, or the ``strategy`` is none of the three.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each setting has a name of its own
         self,
         *pipes: Pipe[Any, Any],
         max_runs: int | None = None,
@@ -123,6 +129,7 @@ class Supervisor(Seen):
         intensity: int = 3,
         period: float = 5.0,
         blocked_after: float | None = None,
+        journal: str | Path | Journal | None = None,
     ) -> None:
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
@@ -135,6 +142,7 @@ class Supervisor(Seen):
             max_runs=max_runs,
             grace=grace,
             blocked_after=blocked_after,
+            journal=None if journal is None else journals.open_journal(journal),
         )
         for pipe in pipes:
             self._catalog.include(pipe)
@@ -228,7 +236,7 @@ class Supervisor(Seen):
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
-        **options: Unpack[SubmitOptions],
+        **options: Unpack[JournalOptions],
     ) -> RunStream:
         """Wait for a place and begin a run that goes on whether or not anybody looks.
 
@@ -236,12 +244,22 @@ class Supervisor(Seen):
         that is known, the run that has it is returned and nothing is begun: an id is
         known while its run is at work, and then until 128 others have ended.
 
+        With a journal the run is stored and this returns when it is, whether or not
+        there is a place; the run goes on after a crash of this process, in whichever
+        process opens a supervisor with its pipe and this journal.  An id is then known
+        for as long as the journal keeps it.  ``durable=False`` begins a run that is not
+        stored.
+
         Raises:
-            DefinitionError: the pipe is wired wrongly.
+            DefinitionError: the pipe is wired wrongly; or, with a journal, has no name
+                of its own or was not given to the supervisor.
+            NotStorable: the state or the context cannot be stored.
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
         """
         active_runs = self._require_open()
         request = self._catalog.build_request(pipe, state, context, options)
+        if self._durable is not None and options.get("durable", True):
+            return await self._durable.submit(request, self._catalog.find(pipe))
         return await active_runs.submit(request, is_named=bool(options.get("run_id")))
 
     def submit_nowait(
@@ -249,16 +267,19 @@ class Supervisor(Seen):
         pipe: Pipe[Any, Any] | str,
         state: Any,
         context: Any = None,
-        **options: Unpack[SubmitOptions],
+        **options: Unpack[JournalOptions],
     ) -> RunStream:
         """Begin a run as ``submit`` does, if there is a place for it now.
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
             RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
-                another pipe's.
+                another pipe's; or there is a journal, for whose disk this cannot wait.
         """
         active_runs = self._require_open()
+        if self._durable is not None and options.get("durable", True):
+            reason = "submit_nowait cannot wait until the run is stored in the journal"
+            raise RunRejected(reason, "Await submit(), or pass durable=False.")
         request = self._catalog.build_request(pipe, state, context, options)
         return active_runs.submit_nowait(request, is_named=bool(options.get("run_id")))
 
@@ -268,4 +289,30 @@ class Supervisor(Seen):
         A run is known while it is at work.  After that one whose id its client chose is
         known until 128 others such have ended.
         """
-        return self._require_open().known(run_id)
+        active_runs = self._require_open()
+        if self._durable is not None:
+            found = self._durable.known(run_id)
+            if found is not None:
+                return found
+        return active_runs.known(run_id)
+
+    async def find(self, run_id: str) -> RunStream | None:
+        """Return the run with this id, or None.
+
+        With a journal that is any run of it, also one that is at work in another
+        process or has ended there: its ``wait()``, ``cancel`` and ``end`` work.
+        """
+        known = self.known(run_id)
+        if known is not None or self._durable is None:
+            return known
+        return await self._durable.find(run_id)
+
+    async def cancel(self, run_id: str, reason: str = "Cancelled") -> bool:
+        """End a run, whichever process it is in; False when there is none to end."""
+        self._require_open()
+        known = self.known(run_id)
+        if known is not None and not isinstance(known, DurableStream):
+            is_open = known.end is None
+            known.cancel(reason)
+            return is_open
+        return self._durable is not None and await self._durable.cancel(run_id, reason)

@@ -188,6 +188,9 @@ class Handler:
         self.deaths = 0
         self._changed = anyio.Event()
 
+    def turned(self) -> None:
+        pass
+
     def claimed(self, claims: Sequence[Claim]) -> None:
         self.taken += [claim.run.run_id for claim in claims]
         self._changed.set()

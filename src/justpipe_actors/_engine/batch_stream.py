@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import attrs
 
+from .._util.state_parts import StateChange
 from ..errors import NotStorable
 from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
 
@@ -87,6 +88,8 @@ class BatchStream:
     """Told when no batch can be taken because the state cannot be stored."""
     members: list[RunJournal] = attrs.field(factory=list, init=False)
     """The journals of the run and of its children at work; the run's own is first."""
+    verifies: bool = False
+    """Whether each state is read again and compared with what it was."""
     deadline: float | None = None
     """When the run has to be over, on the journal's clock."""
     is_sealed: bool = attrs.field(default=False, init=False)
@@ -224,20 +227,20 @@ class BatchStream:
     def _take(
         self,
         may_be_whole: bool,  # noqa: FBT001 - private
-    ) -> tuple[dict[str, JsonValue], dict[str, JsonValue] | None, bool]:
+    ) -> tuple[dict[str, JsonValue], StateChange | None, bool]:
         """Return what has changed, as it is now, or everything when it is time for that.
 
         Raises:
             NotStorable: a part of a state cannot be stored; nothing was taken.
         """
-        for member in self.members:
-            member.dump_state_parts()
         self._since_snapshot += 1
         is_whole = may_be_whole and self._since_snapshot >= SNAPSHOT_EVERY
+        state = self.root.take_state(is_whole=is_whole)
+        for member in self.members[1:]:
+            member.dump_state_parts()
         delta: dict[str, JsonValue] = {}
         for member in self.members:
             delta.update(member.collect())
-        state = self.root.take_state_parts(is_whole=is_whole)
         if check_fold:
             self._check(delta)
         if is_whole:

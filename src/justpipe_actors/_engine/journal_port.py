@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 import attrs
 
 from .._plan.plan import Plan
+from .._util.state_parts import StateChange
+from .._util.storable import Codec
 from ..abc.journal_records import NewAsk, RunState as RunStatus
 
 
@@ -37,8 +39,8 @@ class BatchDraft:
     """What it is."""
     delta: Mapping[str, JsonValue]
     """Entities and their new values, None when gone."""
-    state: Mapping[str, JsonValue] | None = None
-    """Changed parts of the state, each as ``[value]``, or None when the part is gone."""
+    state: StateChange | None = None
+    """What changed of the state, or all of it in a snapshot."""
     items: tuple[tuple[int, int, list[JsonValue]], ...] = ()
     """Map items to keep: map, chunk, items."""
     maps_gone: tuple[int, ...] = ()
@@ -80,6 +82,10 @@ class ValueCodec(Protocol):
 
     Every ``dump_`` method raises ``NotStorable`` with the path of what cannot be stored.
     """
+
+    def state_codec(self, plan: Plan) -> Codec:
+        """Return what writes and reads the states of a plan's runs."""
+        ...
 
     def dump_state(self, plan: Plan, state: object) -> JsonValue:
         """Return a copy of a run's state as a JSON value, by the pipe's state type."""

@@ -143,11 +143,6 @@ def _sort(  # noqa: C901, PLR0912 - one row a kind
             pass  # a later version's: it is not needed to go on
 
 
-def state_of(parts: Fields) -> JsonValue:
-    """Return a state as a JSON value from its parts."""
-    return parts.get("", parts)
-
-
 # -- building it again
 
 

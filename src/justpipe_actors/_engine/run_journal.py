@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .._plan.plan import NO_ITEM
+from .._util.state_parts import StateChange, StateParts, parts_of
 from .._util.text import safe_str
 from ..errors import NotStorable, RecordedError
 from . import routing
@@ -124,6 +125,8 @@ class RunJournal:
     """The step that suspended the run."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
     """Keys whose values have changed since the last batch, in order."""
+    state_parts: StateParts | None = attrs.field(default=None, init=False)
+    """What was stored of the run's state; a child's is in ``_parts``."""
     _stored: set[str] = attrs.field(factory=set, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
     _failures: int = attrs.field(default=0, init=False)
@@ -309,7 +312,7 @@ class RunJournal:
             path=None if path is None else (self.run_state, path),
         )
         if reopened is not None:
-            journal.adopt_stored(reopened.keys)
+            journal.adopt_stored(reopened)
         self.children[number] = ChildRecord(pipe, path, level, journal=journal)
         self.stream.members.append(journal)
         self.touch("c", number)
@@ -328,9 +331,17 @@ class RunJournal:
         """Return the keys of a child that are in the stored rows."""
         return self._stored | self._gone
 
-    def adopt_stored(self, keys: set[str]) -> None:
-        """Know which keys of a child were stored before it was taken up."""
-        self._stored |= keys
+    def adopt_stored(self, reopened: ReopenedChild) -> None:
+        """Know what was stored of a child before it was taken up."""
+        self._stored |= reopened.keys
+        for part, value in reopened.saved.parts.items():
+            self._parts[part] = marshal.dumps(value, 2)
+
+    def resume_state(self, value: JsonValue) -> None:
+        """Know what was stored of the run's state before it was taken up."""
+        codec = self.stream.codec.state_codec(self.run_state.plan)
+        self.state_parts = StateParts(codec, verify=self.stream.verifies)
+        self.state_parts.resume(value)
 
     # -- batches
 
@@ -461,12 +472,26 @@ class RunJournal:
 
     # -- the state
 
-    def dump_state_parts(self) -> None:
-        """Copy the state, part by part.
+    def take_state(self, *, is_whole: bool) -> StateChange | None:
+        """Return a copy of what changed of the run's state, None when nothing has.
 
         Raises:
-            NotStorable: a part cannot be stored, or a child's state is not any more
-                where it was in its parent's.
+            NotStorable: a part cannot be stored.
+        """
+        parts = self.state_parts
+        if parts is None:
+            codec = self.stream.codec.state_codec(self.run_state.plan)
+            parts = self.state_parts = StateParts(codec, verify=self.stream.verifies)
+        state = self.run_state.state
+        change = parts.take_all(state) if is_whole else parts.take(state)
+        return change or None
+
+    def dump_state_parts(self) -> None:
+        """Copy a child's state, part by part.
+
+        Raises:
+            NotStorable: a part cannot be stored, or the state is not any more where it
+                was in the parent's.
         """
         if self.path is not None:
             parent, path = self.path
@@ -477,10 +502,9 @@ class RunJournal:
             return
         codec = self.stream.codec
         value = codec.dump_state(self.run_state.plan, self.run_state.state)
-        is_parted = isinstance(value, dict) and "" not in value
-        self._new_parts = value if is_parted else {"": value}  # type: ignore[assignment]
+        self._new_parts = parts_of(value)
 
-    def _take_parts(self, *, is_whole: bool = False) -> dict[str, JsonValue]:
+    def _take_parts(self) -> dict[str, JsonValue]:
         """Return the parts that have changed as ``[value]``, None for those that are gone."""
         new, self._new_parts = self._new_parts, {}
         if self.path is not None:
@@ -488,18 +512,13 @@ class RunJournal:
         changed: dict[str, JsonValue] = {}
         for part, value in new.items():
             copy = marshal.dumps(value, 2)  # type: ignore[arg-type]
-            if is_whole or self._parts.get(part) != copy:
+            if self._parts.get(part) != copy:
                 self._parts[part] = copy
                 changed[part] = [value]
         for part in [part for part in self._parts if part not in new]:
             del self._parts[part]
-            if not is_whole:
-                changed[part] = None
+            changed[part] = None
         return changed
-
-    def take_state_parts(self, *, is_whole: bool) -> dict[str, JsonValue] | None:
-        """Return the changed parts of the run's state, None when none has changed."""
-        return self._take_parts(is_whole=is_whole) or None
 
 
 def load_item(journal: RunJournal, worker: str, value: JsonValue) -> object:

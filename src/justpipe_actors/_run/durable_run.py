@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from .. import codec
-from .._engine.restore import ReopenedChild, restore, state_of
+from .._engine.restore import ReopenedChild, restore
 from .._engine.run_journal import dump_error, look_up
 from .._engine.run_state import ChildOutcome
 from .._plan.failure_policy import Failure
+from .._util.state_parts import state_of
 from ..errors import NotStorable, RecordedError, RunReleased
 from ..events import EventType
 from ..failures import FailureKind, FailureReason

@@ -106,6 +106,32 @@ class AdmissionLimiter:
             raise RunRejected(reason, remedy)
         self._active += 1
 
+    @property
+    def free_places(self) -> int | None:
+        """How many more runs may begin now; None is no limit."""
+        if self._refusal is not None or self.is_starting:
+            return 0
+        if self.limit is None:
+            return None
+        return max(self.limit - self._active - len(self._waiters), 0)
+
+    def take_place(self) -> bool:
+        """Take a place if there is one now; tell whether there was.
+
+        Raises:
+            RunRejected: no new runs are taken.
+        """
+        if self._refusal is not None:
+            raise _copy(self._refusal)
+        if self.is_full:
+            return False
+        self._active += 1
+        return True
+
+    def force_place(self) -> None:
+        """Take a place for a run that is this worker's already."""
+        self._active += 1
+
     async def acquire(self) -> None:
         """Wait for a place and take it.
 
@@ -182,6 +208,8 @@ class ActiveRuns:
     """The loop they run in."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
     """Those at work, by id."""
+    durable: set[str] = attrs.field(factory=set, init=False)
+    """Ids of durable runs at work; they are released and not cancelled."""
     cancelled: set[str] = attrs.field(factory=set, init=False)
     """Ids of those that were cancelled since the door is closed."""
     refuses_nested_runs: bool = attrs.field(default=False, init=False)
@@ -329,6 +357,14 @@ class ActiveRuns:
             self.cancelled.update(self.runs)
         for run in list(self.runs.values()):
             run.stop(PipelineTerminalStatus.CANCELLED, reason)
+
+    def cancel_others(self, reason: str) -> None:
+        """Cancel every run but the durable ones."""
+        for run_id, run in list(self.runs.items()):
+            if run_id not in self.durable:
+                if self.admission.state != "open":
+                    self.cancelled.add(run_id)
+                run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
     async def wait_idle(self) -> None:
         """Wait until no run is at work."""

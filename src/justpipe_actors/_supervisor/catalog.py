@@ -19,6 +19,10 @@ from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 
 
+DEFAULT_NAME = "Pipe"
+"""The name of a pipe that was given none."""
+
+
 class SubmitOptions(TypedDict, total=False):
     """What may be said about one run."""
 
@@ -32,6 +36,13 @@ class SubmitOptions(TypedDict, total=False):
     """The run's id, chosen by the client; generated when it is not given."""
 
 
+class JournalOptions(SubmitOptions, total=False):
+    """What may be said about a submitted run of a supervisor with a journal."""
+
+    durable: bool
+    """Whether it is kept in the journal; it is, unless this is False."""
+
+
 class RunOptions(SubmitOptions, total=False):
     """What may be said about a run that somebody consumes."""
 
@@ -39,7 +50,7 @@ class RunOptions(SubmitOptions, total=False):
     """What happens when the consumer is behind: block, drop_oldest or fail."""
 
 
-KNOWN_OPTIONS = SubmitOptions.__optional_keys__ | RunOptions.__optional_keys__
+KNOWN_OPTIONS = JournalOptions.__optional_keys__ | RunOptions.__optional_keys__
 """What the two know; who is not checked by a type checker is told of a misspelling."""
 
 
@@ -116,6 +127,43 @@ class Catalog:
         run_id = options.get("run_id") or request.run_id
         overflow = str(options.get("overflow", request.overflow))
         return attrs.evolve(request, run_id=run_id, overflow=overflow)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all pipes; from any thread."""
+        return tuple(self._pipes)
+
+    def check_durable(self) -> None:
+        """Refuse pipes whose durable runs could not be found by name.
+
+        Raises:
+            DefinitionError: two pipes have one name, or one has no name of its own.
+        """
+        for name in sorted(self._ambiguous):
+            msg = (
+                f"Two pipes are named '{name}', and a journal finds the pipe of a run "
+                "by its name; give each a name with Pipe(name=...)."
+            )
+            raise DefinitionError(msg)
+
+    def check_submitted(self, pipe: Pipe[Any, Any]) -> None:
+        """Refuse a pipe whose durable run another process could not go on with.
+
+        Raises:
+            DefinitionError: it has no name of its own, or the supervisor was not given
+                it.
+        """
+        if pipe.name == DEFAULT_NAME:
+            msg = (
+                "A pipe of durable runs needs a name of its own, by which other "
+                "processes find it: Pipe(..., name='report')."
+            )
+            raise DefinitionError(msg)
+        if self._pipes.get(pipe.name) is not pipe:
+            msg = (
+                f"The supervisor was not given the pipe '{pipe.name}', so it could not "
+                f"take its runs up again; open it as Supervisor(pipe, journal=...)."
+            )
+            raise DefinitionError(msg)
 
     def validate(self) -> None:
         """Check and compile every pipe.

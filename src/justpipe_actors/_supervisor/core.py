@@ -29,10 +29,12 @@ from .._engine.actor_system import ActorSystem
 from .._run.ownership import open_ambient
 from .._supervision.children import ChildOwner, Children
 from .._supervision.restart_policy import RestartPolicy
+from ..abc import Journal
 from ..errors import SupervisionError
 from .admission import ActiveRuns, AdmissionLimiter
 from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
+from .durable_runs import DurableRuns
 from .loop_watchdog import LoopWatchdog
 
 
@@ -85,6 +87,7 @@ class Block:
         max_runs: int | None,
         grace: float,
         blocked_after: float | None,
+        journal: Journal | None,
     ) -> None:
         self._catalog = Catalog()
         self._children = Children(policy)
@@ -92,6 +95,8 @@ class Block:
         self._blocked_after = blocked_after
         self._watchdog: LoopWatchdog | None = None
         self._grace = grace
+        self._journal = journal
+        self._durable: DurableRuns | None = None
         self._tasks: TaskGroup | None = None
         self._active_runs: ActiveRuns | None = None
         self._close_ambient: Callable[[], None] = lambda: None
@@ -124,6 +129,8 @@ class Block:
             current_loop().start_in(tasks, self._own_runs)
             await self._owner_started.wait()
             active_runs = self._require_open()
+            if self._durable is not None:
+                await self._durable.start()
             await active_runs.system.resources.open(self._catalog.eager_resources())
             await self._children.open(
                 ChildOwner(
@@ -136,6 +143,8 @@ class Block:
             await exit_task_group(tasks, error)  # noqa: ASYNC102
             raise
         active_runs.admission.open()
+        if self._durable is not None:
+            self._durable.open()
         self._close_ambient = open_ambient(active_runs)
         return self
 
@@ -154,6 +163,10 @@ class Block:
                 )
                 admission = AdmissionLimiter(self._max_runs, is_starting=True)
                 self._active_runs = ActiveRuns(system, admission, loop)
+                if self._journal is not None:
+                    self._durable = DurableRuns(
+                        self._journal, self._active_runs, self._catalog
+                    )
                 self._owner_started.set()
                 if self._blocked_after is not None:
                     self._watchdog = LoopWatchdog(loop, self._blocked_after)
@@ -166,6 +179,8 @@ class Block:
                     with anyio.CancelScope(shield=True):
                         await self._children.aclose()
                         await system.resources.aclose()
+                        if self._durable is not None:
+                            await self._durable.aclose()
                 system.dispatcher.release_idle_tasks()
 
     async def _wait_leaving(self, loop: Loop) -> None:
@@ -186,7 +201,9 @@ class Block:
         """End the block: runs first, with the reason; the rest follows as it is left."""
         if self._active_runs is not None:
             self._active_runs.close()
-            self._active_runs.cancel(str(failure))
+            self._active_runs.cancel_others(str(failure))
+            if self._durable is not None:
+                self._durable.release_now(str(failure))
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
 
@@ -233,13 +250,15 @@ class Block:
     ) -> None:
         self._children.start_draining()
         if self._drained.is_set():
-            active_runs.cancel("The supervisor was closed")
+            active_runs.cancel_others("The supervisor was closed")
+            if self._durable is not None:
+                self._durable.release_now("The supervisor was closed")
         elif error is None:
             reason = "The supervisor was closed"
-            self.report = await drain(active_runs, self._grace, reason)
+            self.report = await drain(active_runs, self._durable, self._grace, reason)
         else:
             self.report = await cancel_all(
-                active_runs, self._grace, cancel_reason(error)
+                active_runs, self._durable, self._grace, cancel_reason(error)
             )
 
     async def serve(
@@ -264,7 +283,7 @@ class Block:
         seconds = self._grace if grace is None else grace
         self._children.start_draining()
         report = await drain(
-            self._require_open(), seconds, "The supervisor was drained"
+            self._require_open(), self._durable, seconds, "The supervisor was drained"
         )
         self.report = self.report or report
         self._drained.set()

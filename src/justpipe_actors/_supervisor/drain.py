@@ -20,6 +20,7 @@ import attrs
 from .._util.sync import wait_and_report
 from .admission import DRAINING, ActiveRuns
 from .diagnostics import StuckRun, describe_stuck_run, fields_of
+from .durable_runs import DurableRuns
 
 
 MIN_CLEANUP_TIME = 1.0
@@ -36,37 +37,56 @@ class DrainReport:
     """Ids of those that ended by themselves, well or not."""
     cancelled: tuple[str, ...] = ()
     """Ids of those that were cancelled and have ended."""
+    released: tuple[str, ...] = ()
+    """Ids of durable runs that were let go; they go on elsewhere, or later."""
     stuck: tuple[StuckRun, ...] = ()
     """Those that were cancelled and still go on: who holds them, and where."""
 
 
-async def drain(active_runs: ActiveRuns, grace: float, reason: str) -> DrainReport:
+async def drain(
+    active_runs: ActiveRuns, durable: DurableRuns | None, grace: float, reason: str
+) -> DrainReport:
     """Empty a supervisor.
 
     Args:
-        roster: its runs.
+        active_runs: its runs.
+        durable: its durable runs, which are released.
         grace: seconds to finish, and as many again to clean up after cancellation.
         reason: what FINISH says of a run that did not finish in time.
     """
     active_runs.admission.close(DRAINING)
     present = list(active_runs.runs)
+    if durable is not None:
+        durable.release_all(reason)
     try:
         with anyio.move_on_after(grace):
             await active_runs.wait_idle()
     finally:
         # Reached too when the drain itself is cancelled: then nobody may finish.
-        active_runs.cancel(reason)
+        _end_rest(active_runs, durable, reason)
         await _wait_cleanup(active_runs, grace)  # noqa: ASYNC102 - it is shielded and bounded
-    return _report(active_runs, present)
+    return _report(active_runs, durable, present)
 
 
-async def cancel_all(active_runs: ActiveRuns, grace: float, reason: str) -> DrainReport:
+def _end_rest(
+    active_runs: ActiveRuns, durable: DurableRuns | None, reason: str
+) -> None:
+    if durable is None:
+        active_runs.cancel(reason)
+    else:
+        active_runs.cancel_others(reason)
+        durable.release_now(reason)
+
+
+async def cancel_all(
+    active_runs: ActiveRuns, durable: DurableRuns | None, grace: float, reason: str
+) -> DrainReport:
     """Cancel every run at once; only cleanup is waited for."""
     active_runs.admission.close(DRAINING)
     present = list(active_runs.runs)
-    active_runs.cancel(reason)
+    _end_rest(active_runs, durable, reason)
     await _wait_cleanup(active_runs, grace)
-    return _report(active_runs, present)
+    return _report(active_runs, durable, present)
 
 
 async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
@@ -74,10 +94,18 @@ async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
         await active_runs.wait_idle()
 
 
-def _report(active_runs: ActiveRuns, present: list[str]) -> DrainReport:
+def _report(
+    active_runs: ActiveRuns, durable: DurableRuns | None, present: list[str]
+) -> DrainReport:
+    released = set[str]() if durable is None else durable.released
     # Runs that began meanwhile are parts of those, and count when they were cancelled.
     return DrainReport(
-        completed=tuple(name for name in present if name not in active_runs.cancelled),
+        completed=tuple(
+            name
+            for name in present
+            if name not in active_runs.cancelled and name not in released
+        ),
+        released=tuple(sorted(released)),
         cancelled=tuple(
             name
             for name in sorted(active_runs.cancelled)

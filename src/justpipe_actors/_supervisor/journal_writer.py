@@ -257,7 +257,7 @@ def encode_draft(draft: BatchDraft) -> Batch:
         n=draft.n,
         kind=draft.kind,
         delta=_text(draft.delta),
-        state=None if draft.state is None else _text(draft.state),
+        state=None if draft.state is None else draft.state.text(),
         items=tuple(
             MapItems(m, chunk, _text(values)) for m, chunk, values in draft.items
         ),

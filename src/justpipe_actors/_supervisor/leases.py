@@ -49,6 +49,9 @@ class WorkHandler(Protocol):
     def signalled(self, signals: Sequence[Signal]) -> None:
         """Pass signals to the runs of this worker; one may come twice, by its number."""
 
+    def turned(self) -> None:
+        """Hear that a turn is over: others may have written something."""
+
     def lost(self) -> None:
         """Let go of all runs: this worker counts as dead, and goes on as a new one."""
 
@@ -145,6 +148,7 @@ class LeaseKeeper:
             self.journal.bury_workers()
             self._find_work()
             self._sweep()
+            self.writer.call_soon(self.handler.turned)
             self._problem = None
         except Exception as error:  # noqa: BLE001 - whatever a journal raises
             self._failed(error)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._plan.plan import Plan
-from .._util.storable import Storable
+from .._util.storable import Codec, Storable
 from .._util.storable_values import Plain
 from ..meta import Meta
 
@@ -23,6 +23,10 @@ class StorableValues:
 
     def __init__(self, types: Iterable[type] = ()) -> None:
         self._storable = Storable(types, blanks=(Meta,))
+
+    def state_codec(self, plan: Plan) -> Codec:
+        """Return what writes and reads the states of a plan's runs."""
+        return self._storable.codec(plan.state_type, "state")
 
     def dump_state(self, plan: Plan, state: object) -> Plain:
         """Return a copy of a run's state as a JSON value, by the pipe's state type."""

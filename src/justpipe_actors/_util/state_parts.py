@@ -122,7 +122,7 @@ class StateParts:
             NotStorable: the state cannot be stored; nothing is noted.
         """
         plain = self._codec.encode(state)
-        parts = _parts_of(plain)
+        parts = parts_of(plain)
         change = StateChange(
             {}, {}, tuple(name for name in self._last if name not in parts)
         )
@@ -134,6 +134,12 @@ class StateParts:
         if self._verify:
             self._check(state, change)
         return change
+
+    def resume(self, plain: Plain) -> None:
+        """Note a state as stored that another process has written."""
+        parts = parts_of(plain)
+        self._stored = dict(parts)
+        self._last = {name: marshal.dumps(value, 2) for name, value in parts.items()}
 
     def take_all(self, state: object) -> StateChange:
         """Return a copy of all of the state, for a snapshot."""
@@ -163,7 +169,8 @@ class StateParts:
             raise NotStorable(self._codec.place, type(state).__qualname__, reason)
 
 
-def _parts_of(plain: Plain) -> dict[str, Plain]:
+def parts_of(plain: Plain) -> dict[str, Plain]:
+    """Return the parts of a state's JSON data."""
     if type(plain) is dict and TAG not in plain and WHOLE not in plain and plain:
         return plain
     return {WHOLE: plain}

@@ -1,0 +1,453 @@
+"""The durable runs of one supervisor: submitted, claimed, told, released.
+
+::
+
+    submit ──> journal row ──┬─ there is a place ──> at work
+                             └─ there is none ─────> claimed in a later turn
+    claim ──> rows read in the journal's thread ──> request, RunJournal ──> at work
+
+Everything that blocks runs in the thread of the ``JournalWriter``; this class lives in
+the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .._engine.batch_stream import BatchStream
+from .._engine.journal_port import BatchDraft
+from .._engine.run_journal import RunJournal
+from .._run.durable_run import break_durable, load_outcome, lost, request_release
+from .._run.run import Run, RunRequest
+from ..abc import Claim, Journal, NewRun, RunRow, Signal
+from ..errors import RunRejected, RunReleased, RunStuck
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .durable_stream import DurableStream
+from .journal_writer import JournalWriter
+from .leases import LeaseKeeper
+from .taking_up import TakenUp, load, problem_of
+from .value_codec import StorableValues
+
+
+if TYPE_CHECKING:
+    from ..pipe import Pipe
+    from .admission import ActiveRuns
+    from .catalog import Catalog
+
+
+RUN_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,200}")
+"""What the id of a durable run may look like."""
+
+_logger = logging.getLogger("justpipe_actors.journal")
+
+
+@attrs.define(eq=False, repr=False)
+class DurableRuns:
+    """The durable runs of one supervisor."""
+
+    journal: Journal
+    """Where they are kept."""
+    active_runs: ActiveRuns
+    """The runs at work."""
+    catalog: Catalog
+    """The pipes by name."""
+    writer: JournalWriter = attrs.field(init=False)
+    """Talks to the journal."""
+    keeper: LeaseKeeper = attrs.field(init=False)
+    """Keeps the leases."""
+    values: StorableValues = attrs.field(init=False)
+    """Turns values into JSON values."""
+    released: set[str] = attrs.field(factory=set, init=False)
+    """Ids of runs that were released since the supervisor is draining."""
+    _streams: dict[str, DurableStream] = attrs.field(factory=dict, init=False)
+    _at_work: dict[int, Run] = attrs.field(factory=dict, init=False)
+    _places_asked: int = attrs.field(default=0, init=False)
+    _is_open: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        loop = self.active_runs.loop
+        self.writer = JournalWriter(self.journal, loop.call_soon)
+        self.keeper = LeaseKeeper(
+            self.journal, self.writer, self, self._pipe_names, self._free_places
+        )
+        self.values = StorableValues(self.journal.types)
+
+    # -- opening and closing
+
+    async def start(self) -> None:
+        """Open the journal and become one of its workers.
+
+        Raises:
+            DefinitionError: two pipes have one name, or one has no name of its own.
+        """
+        self.catalog.check_durable()
+        self.writer.start()
+        try:
+            await self.keeper.start()
+        except BaseException:
+            await self.writer.aclose(0)
+            raise
+
+    def open(self) -> None:
+        """Take runs up from now on."""
+        self._is_open = True
+        self.keeper.hurry()
+
+    def stop_claiming(self) -> None:
+        """Take no more runs up."""
+        self._is_open = False
+
+    async def aclose(self) -> None:
+        """Give back what is still this worker's, and end the threads."""
+        await self.keeper.aclose()
+        await self.keeper.leave()
+        await self.writer.aclose(self.journal.lease)
+
+    def _pipe_names(self) -> Sequence[str]:
+        return self.catalog.names() if self._is_open else ()
+
+    def _free_places(self) -> int | None:
+        if not self._is_open:
+            return 0
+        return self.active_runs.admission.free_places
+
+    # -- submitting
+
+    async def submit(self, request: RunRequest, pipe: Pipe[Any, Any]) -> DurableStream:
+        """Store a run, unless there is one of its id, and begin it if there is a place.
+
+        Raises:
+            DefinitionError: its pipe has no name of its own, or was not given to the
+                supervisor.
+            NotStorable: its state or context cannot be stored.
+            RunRejected: no new runs are taken, or the id is another pipe's.
+        """
+        if not RUN_ID.fullmatch(request.run_id):
+            msg = (
+                f"The run id {request.run_id!r} cannot be used: a durable run's id has "
+                "1 to 200 characters out of letters, digits and _ - . :"
+            )
+            raise ValueError(msg)
+        self.catalog.check_submitted(pipe)
+        given = self._dump_input(request)
+        has_place = self.active_runs.admission.take_place()
+        try:
+            new = NewRun(
+                run_id=request.run_id,
+                pipe=request.plan.name,
+                fingerprint=request.plan.fingerprint,
+                input=json.dumps(given),
+            )
+            worker = self.keeper.worker if has_place else None
+            submitted = await self.writer.call(self.journal.submit, new, worker)
+        except BaseException:
+            if has_place:
+                self.active_runs.admission.release()
+            raise
+        if submitted.claim is not None:
+            return self._begin(request, submitted.claim)
+        if has_place:
+            self.active_runs.admission.release()
+        if submitted.is_forgotten:
+            reason = f"a run with the id '{request.run_id}' ended long ago"
+            remedy = "Give it an id of its own, or forget it with 'runs --forget'."
+            raise RunRejected(reason, remedy)
+        if not submitted.is_new:
+            self._check_same(submitted.run, new)
+        return self.stream_of(submitted.run, request.capacity)
+
+    def _dump_input(self, request: RunRequest) -> dict[str, Any]:
+        plan = request.plan
+        return {
+            "state": self.values.dump_state(plan, request.state),
+            "context": self.values.dump_context(plan, request.context),
+            "start": request.start,
+            "timeout": request.timeout,
+            "capacity": request.capacity,
+        }
+
+    def _check_same(self, row: RunRow, new: NewRun) -> None:
+        if row.pipe != new.pipe:
+            reason = f"the id '{row.run_id}' is a run of pipe '{row.pipe}'"
+            raise RunRejected(reason, "Give it an id of its own.")
+        if json.loads(row.input) != json.loads(new.input):
+            warnings.warn(
+                f"Run '{row.run_id}' was submitted before with another input, which "
+                "counts; give this one an id of its own.",
+                stacklevel=4,
+            )
+
+    def _begin(self, request: RunRequest, claim: Claim) -> DurableStream:
+        stream = self.stream_of(claim.run, request.capacity)
+        taken = TakenUp(
+            claim,
+            {"timeout": request.timeout},
+            None,
+            None,
+            has_state=False,
+            fold={},
+            signals=[],
+        )
+        self._take_up(stream, request, taken)
+        return stream
+
+    # -- runs as streams
+
+    def stream_of(self, row: RunRow, capacity: int = 1000) -> DurableStream:
+        """Return the stream of a run, which is at work here, elsewhere, or over."""
+        stream = self._streams.get(row.run_id)
+        if stream is None:
+            cancel = partial(self._cancel_stored, row.run_id)
+            stream = DurableStream(row.run_id, row.pipe, capacity, cancel)
+            self._streams[row.run_id] = stream
+        self._tell(stream, row)
+        return stream
+
+    def known(self, run_id: str) -> DurableStream | None:
+        """Return the stream of a run of this supervisor."""
+        return self._streams.get(run_id)
+
+    async def find(self, run_id: str) -> DurableStream | None:
+        """Return the stream of any run of the journal."""
+        row = await self.writer.call(self.journal.find, run_id)
+        return None if row is None else self.stream_of(row)
+
+    def _tell(self, stream: DurableStream, row: RunRow) -> None:
+        """Let a stream whose run is not at work here know how it stands."""
+        if not stream.is_waited_for:
+            return
+        if row.outcome is not None:
+            stream.resolve(load_outcome(json.loads(row.outcome)))
+            self._streams.pop(row.run_id, None)
+        elif row.status == "stuck":
+            stream.fail(RunStuck(row.run_id, row.problem or "it could not go on"))
+
+    def _cancel_stored(self, run_id: str, reason: str) -> None:
+        def job() -> None:
+            try:
+                self.journal.cancel(run_id, reason)
+            except Exception:
+                _logger.exception("The cancellation of run %s is not stored", run_id)
+
+        self.writer.post(job)
+        self.keeper.hurry()
+
+    async def cancel(self, run_id: str, reason: str) -> bool:
+        """Store that a run is to end, wherever it is; False when there is none to end."""
+        is_open = await self.writer.call(self.journal.cancel, run_id, reason)
+        self.keeper.hurry()
+        return is_open
+
+    # -- what turns find (called in the event loop)
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Take runs up whose leases are this worker's."""
+        for claim in claims:
+            if self._is_open:
+                self.active_runs.admission.force_place()
+                self.active_runs.system.spawn(self._load, claim)
+
+    def signalled(self, signals: Sequence[Signal]) -> None:
+        """Pass signals to the runs at work."""
+        for signal in signals:
+            run = self._at_work.get(signal.run)
+            if run is not None:
+                self._apply(run, signal)
+
+    def lost(self) -> None:
+        """Let go of all runs: others may have taken them."""
+        for run in list(self._at_work.values()):
+            journal = run.run_state.journal
+            if journal is not None:
+                journal.stream.seal()
+                lost(run)
+
+    def turned(self) -> None:
+        """Look how the runs stand that are waited for and not at work here."""
+        waited = [name for name, one in self._streams.items() if one.is_waited_for]
+        if waited:
+            self.writer.post(partial(self._look, waited))
+
+    def _look(self, run_ids: list[str]) -> None:
+        """Read rows, in the journal's thread, and tell the streams in the loop."""
+        try:
+            rows = [self.journal.find(run_id) for run_id in run_ids]
+        except Exception as error:  # noqa: BLE001 - the next turn tries again
+            _logger.warning("The journal cannot be read: %s", error)
+            return
+        found = [row for row in rows if row is not None and row.status != "running"]
+        self.writer.call_soon(partial(self._tell_all, found))
+
+    def _tell_all(self, rows: list[RunRow]) -> None:
+        for row in rows:
+            if (stream := self._streams.get(row.run_id)) is not None:
+                self._tell(stream, row)
+
+    def _apply(self, run: Run, signal: Signal) -> None:
+        journal = run.run_state.journal
+        assert journal is not None
+        if signal.kind == "cancel":
+            reason = json.loads(signal.body) if signal.body else "Cancelled"
+            journal.stream.consumed.append(signal.id)
+            run.stop(PipelineTerminalStatus.CANCELLED, str(reason))
+
+    # -- taking up
+
+    async def _load(self, claim: Claim) -> None:
+        """Read a claimed run and let it go on."""
+        release = self.active_runs.admission.release
+        try:
+            taken = await self.writer.call(load, self.journal, claim)
+            stream = self.stream_of(claim.run, taken.input.get("capacity", 1000))
+            problem = self._refusal(taken)
+            if problem is not None:
+                release()
+                self._give_up(stream, claim, problem)
+                return
+            request = self._request_of(taken)
+        except Exception as error:
+            _logger.exception("Run %s cannot be taken up", claim.run.run_id)
+            release()
+            stream = self.stream_of(claim.run)
+            self._give_up(stream, claim, f"{type(error).__name__}: {error}")
+            return
+        self._take_up(stream, request, taken)
+
+    def _refusal(self, taken: TakenUp) -> str | None:
+        """Say why a run must not be taken up, None when it may."""
+        claim = taken.claim
+        saved = taken.saved
+        if claim.deaths >= self.journal.attempts:
+            steps = [] if saved is None else [m["s"] for m in saved.messages.values()]
+            at_work = ", ".join(f"'{step}'" for step in dict.fromkeys(steps)) or "none"
+            return f"{claim.deaths} workers died with it; steps in flight: {at_work}"
+        if saved is None:
+            return None
+        return problem_of(self.catalog.find(claim.run.pipe).plan(), saved)
+
+    def _request_of(self, taken: TakenUp) -> RunRequest:
+        row, given = taken.claim.run, taken.input
+        pipe = self.catalog.find(row.pipe)
+        plan = pipe.plan()
+        state = self.values.load_state(plan, taken.state)
+        context = self.values.load_context(plan, given["context"])
+        request = pipe.build_request(
+            state, context, given["start"], given["capacity"], given["timeout"]
+        )
+        return attrs.evolve(request, run_id=row.run_id)
+
+    def _take_up(
+        self, stream: DurableStream, request: RunRequest, taken: TakenUp
+    ) -> None:
+        row = taken.claim.run
+        deadline: float | None = None
+        if request.timeout is not None:
+            deadline = row.created + request.timeout
+            left = max(deadline - self.journal.now(), 0.0)
+            request = attrs.evolve(request, timeout=left)
+        request = attrs.evolve(
+            request, open_journal=partial(self._open_journal, taken, deadline)
+        )
+        run = stream.take_up(
+            request, self.active_runs, partial(self._released_place, row.id)
+        )
+        self._at_work[row.id] = run
+        self.active_runs.durable.add(request.run_id)
+        for signal in taken.signals:
+            self._apply(run, signal)
+
+    def _released_place(self, row: int) -> None:
+        run = self._at_work.pop(row, None)
+        self.active_runs.admission.release()
+        if run is None:
+            return
+        run_id = run.run_state.run_id
+        self.active_runs.durable.discard(run_id)
+        if run.released is not None and run.end is None:
+            self.released.add(run_id)
+        if self._is_open:
+            self.keeper.hurry()
+
+    def _open_journal(
+        self, taken: TakenUp, deadline: float | None, run: Run
+    ) -> RunJournal:
+        claim = taken.claim
+        system = self.active_runs.system
+        stream = BatchStream(
+            run=claim.run.id,
+            n=claim.n,
+            incarnation=claim.run.incarnation,
+            holds=self.journal.mode == "sync",
+            writer=self.writer,
+            codec=self.values,
+            call_soon=run.loop.call_soon,
+            now=run.loop.now,
+            wall_now=self.journal.now,
+            timers=system.timers,
+            find_pipe=self.catalog.find,
+            on_lost=partial(lost, run),
+            on_broken=partial(break_durable, run),
+            deadline=deadline,
+            verifies=getattr(self.journal, "verify", False),
+        )
+        saved = taken.saved
+        if saved is not None:
+            stream.item_lists = saved.counters.get("lists", 0)
+            stream.begin_fold(taken.fold)
+        journal = RunJournal(stream, run.run_state, saved=saved)
+        stream.members.append(journal)
+        if taken.has_state:
+            journal.resume_state(taken.state)
+        return journal
+
+    def _give_up(self, stream: DurableStream, claim: Claim, problem: str) -> None:
+        """Mark a run as stuck: it is not taken up any more until a person has looked."""
+        draft = BatchDraft(
+            run=claim.run.id,
+            n=claim.n + 1,
+            kind="release",
+            delta={},
+            status="stuck",
+            problem=problem,
+        )
+
+        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
+            if is_stored:
+                stream.fail(RunStuck(claim.run.run_id, problem))
+
+        self.writer.put(draft, stored)
+        _logger.error("Run %s is stuck: %s", claim.run.run_id, problem)
+
+    # -- letting go
+
+    def release_all(self, reason: str) -> None:
+        """Let go of all durable runs as soon as no user code of them is at work."""
+        self.stop_claiming()
+        for run in list(self._at_work.values()):
+            request_release(run, reason)
+        for stream in list(self._streams.values()):
+            if stream.is_waited_for:
+                stream.fail(RunReleased(stream.run_id, reason))
+
+    def release_now(self, reason: str) -> None:
+        """Let go of all durable runs without waiting for their user code."""
+        self.release_all(reason)
+        for run in list(self._at_work.values()):
+            journal = run.run_state.journal
+            if journal is not None:
+                journal.stream.rest.set()
+
+
+def outcome_of(row: RunRow) -> PipelineEndData | None:
+    """Return how a run has ended, None when it has not."""
+    if row.outcome is None:
+        return None
+    return load_outcome(cast("object", json.loads(row.outcome)))

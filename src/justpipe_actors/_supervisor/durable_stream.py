@@ -1,0 +1,129 @@
+"""A durable run seen from one process: it may be at work here, elsewhere, or nowhere.
+
+Its events are those of this process; its end is known wherever it happens, because the
+journal says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .._run.replay_buffer import ReplayBuffer, ReplayReader
+from .._run.run_stream import RunStream
+from ..errors import RunReleased, RunStuck
+
+
+if TYPE_CHECKING:
+    from .._run.ownership import RunOwner
+    from .._run.run import Run, RunRequest
+    from ..outcomes import PipelineEndData
+
+
+class DurableStream(RunStream):
+    """One durable run.
+
+    Iterating gives the events that this process publishes for it; ``wait`` returns how
+    it ended, whichever process it ended in.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        pipe: str,
+        capacity: int,
+        cancel: Callable[[str], None],
+    ) -> None:
+        def no_request() -> RunRequest:
+            msg = "a durable run gets its request when it is taken up"
+            raise AssertionError(msg)
+
+        super().__init__(no_request)
+        self._run_id, self._pipe = run_id, pipe
+        self._replay = ReplayReader(ReplayBuffer(capacity))
+        self._cancel_stored = cancel
+        self._outcome: PipelineEndData | None = None
+        self._problem: RunStuck | RunReleased | None = None
+        self._news = anyio.Event()
+        self.is_followed = False
+        """Whether its end has to be looked up in the journal."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, the same as on its events."""
+        return self._run_id
+
+    @property
+    def pipe_name(self) -> str:
+        """Name of the pipe it is a run of."""
+        return self._pipe
+
+    @property
+    def end(self) -> PipelineEndData | None:
+        """How the run ended; None while it has not, as far as this process knows."""
+        return self._outcome or super().end
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the journal has to be asked how the run stands."""
+        return self._run is None and self._outcome is None and self._problem is None
+
+    def take_up(
+        self, request: RunRequest, owner: RunOwner, release_place: Callable[[], None]
+    ) -> Run:
+        """Let the run begin, or go on, in this process."""
+        assert self._replay is not None
+        self._run, self._problem, self._request = None, None, request
+        run = self._begin_in(owner, self._replay.buffer, release_place)
+        run.has_no_consumer = True
+        self._notify()
+        return run
+
+    def resolve(self, end: PipelineEndData) -> None:
+        """Hear how the run ended, here or elsewhere."""
+        self._outcome = end
+        assert self._replay is not None
+        self._replay.buffer.end()
+        self._notify()
+
+    def fail(self, problem: RunStuck | RunReleased) -> None:
+        """Hear that the run does not go on in this process, or not at all for now."""
+        self._problem = problem
+        assert self._replay is not None
+        self._replay.buffer.end()
+        self._notify()
+
+    def _notify(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+    async def wait(self) -> PipelineEndData:
+        """Wait until the run has ended, in whichever process.
+
+        Raises:
+            RunReleased: this process has let go of it; it goes on elsewhere, or later.
+            RunStuck: it is not taken up any more until a person has looked at it.
+        """
+        while True:
+            if (end := self.end) is not None:
+                return end
+            if self._problem is not None:
+                raise self._problem
+            run = self._run
+            if run is None:
+                await self._news.wait()
+                continue
+            await run.done.wait()
+            if run.end is None and run.released is not None:
+                raise run.released
+            if run.end is None:
+                await self._news.wait()
+
+    def cancel(self, reason: str = "Cancelled") -> None:
+        """End the run, wherever it is: FINISH says CANCELLED, with this reason."""
+        if self._run is not None and not self._run.done.is_set():
+            super().cancel(reason)
+        elif self.end is None:
+            self._cancel_stored(reason)
