@@ -29,6 +29,7 @@ from ._definition.steps import (
     check_state_mode,
     is_enabled,
 )
+from ._engine.remote_calls import place_remotely
 from ._plan.compiler import Compiled, PipeSettings
 from ._plan.description import Described, describe
 from ._plan.merge_rules import root_rule
@@ -36,13 +37,14 @@ from ._run.event_buffer import Overflow
 from ._run.run import RunRequest
 from ._run.run_stream import RunStream
 from ._run.setup import override_of
-from .abc import Middleware, Redact
+from ._util.main_import import main_import
+from .abc import AnyPlacement, Middleware, Redact
 from .cancellation import CancellationToken
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
 from .merge import Merge, MergeFunction
 from .middleware import tenacity_retry_middleware
-from .placements import ThreadPlacement
+from .placements.defaults import DEFAULT_PLACEMENTS
 
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ class Pipe(
             gives each invocation a copy, and merges what it changed when it succeeds.
         merge: how parts of the state are merged, by name, besides what ``Merge``
             annotations of its class say.
+        placements: placements by the names that ``@pipe.step(placement=...)`` uses,
+            besides ``thread``, ``process`` and ``ray``.
 
     Raises:
         DefinitionError: an option is none of those it can be.
@@ -130,6 +134,7 @@ class Pipe(
         log_state: bool | Callable[[Any], str] = True,
         state_mode: StateMode = "shared",
         merge: Mapping[Any, Merge | MergeFunction] | None = None,
+        placements: Mapping[str, AnyPlacement] | None = None,
     ) -> None:
         check_failure_policy(on_failure)
         check_state_mode(state_mode)
@@ -143,7 +148,10 @@ class Pipe(
         self.state_type: Any = state_type or type(None)
         self.context_type: Any = context_type or type(None)
         layers = [tenacity_retry_middleware] if middleware is None else middleware
-        self.registry = Registry(self.state_type, self.context_type, tuple(layers))
+        places = MappingProxyType({**DEFAULT_PLACEMENTS, **(placements or {})})
+        self.registry = Registry(
+            self.state_type, self.context_type, tuple(layers), places
+        )
         self.debug = is_enabled(debug, "JUSTPIPE_ACTORS_DEBUG")
         if persist is None and storage is not None:
             persist = True
@@ -176,7 +184,8 @@ class Pipe(
             merge=merge,
             is_isolated=state_mode == "isolated",
             is_debug=self.debug,
-            placements={"thread": ThreadPlacement()},
+            placements=places,
+            place_remotely=place_remotely,
         )
         self._forget()
 
@@ -257,6 +266,8 @@ class Pipe(
         override = override_of(self)
         if override is not None:
             return override.build_request(state, context, start, queue_size, timeout)
+        if main_import.on_run is not None:
+            main_import.on_run()
         label = start_name(start)
         self._validate_once(label)
         plan = self.plan()

@@ -127,7 +127,9 @@ def test_an_unknown_placement_is_refused_by_name() -> None:
     pipe = Pipe[Any, Any]()
     pipe.step("a", placement="moon")(work)
 
-    with pytest.raises(DefinitionError, match="'moon'; there are: here, thread"):
+    with pytest.raises(
+        DefinitionError, match="'moon'; there are: here, process, ray, thread"
+    ):
         pipe.plan()
 
 

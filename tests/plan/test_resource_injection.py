@@ -40,6 +40,10 @@ class FakeProvider:
         self.log.append(f"+{node.name}")
         return FakeLease(node.name, self.log)
 
+    async def acquire_shared(self, node: ResourceNode) -> FakeLease:
+        """Lend as ``acquire`` does."""
+        return await self.acquire(node)
+
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:

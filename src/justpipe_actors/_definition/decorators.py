@@ -13,6 +13,7 @@ from ..events import NodeKind
 from ..specs import BarrierType, resolve_name
 from .injection import parameter_types_of
 from .names import name_of, step_name_of, target_names
+from .placed_steps import check_placement
 from .registry import Registry
 from .resources import define_resource
 from .steps import (
@@ -71,8 +72,8 @@ class StepDecorators:
             on_error: called when the step fails; its result counts as the step's.
             **kwargs: ``timeout`` (seconds), ``retries``, ``concurrency`` (activations at
                 once; 1 is no lock, as one that waits at a ``yield`` for a slow consumer
-                lets another one in), ``placement`` ("thread" moves a sync function off
-                the loop),
+                lets another one in), ``placement`` (where the function runs: "thread",
+                "process", "ray", or a ``Placement``),
                 ``breaks`` (errors that mean that a resource is broken, by parameter),
                 ``routes`` (steps that its answers may lead to, for drawings); the rest
                 goes to middleware as ``StepContext.kwargs`` (see ``middleware.reads``).
@@ -226,14 +227,17 @@ class StepDecorators:
             registry.check_name_is_free(label)
             injection = registry.analyze_step(func, label)
             handler = registry.analyze_handler(join.on_error, label)
-            options = build_options(func, label, join, kwargs, handler)
+            options = build_options(label, join, kwargs, handler)
+            parameter_types = parameter_types_of(func, label)
+            placement = registry.placement_of(options.placement)
+            check_placement(func, label, placement, injection, parameter_types)
             registry.add_step(
                 StepDef(
                     name=label,
                     kind=kind,
                     func=func,
                     injection=injection,
-                    parameter_types=parameter_types_of(func, label),
+                    parameter_types=parameter_types,
                     options=options,
                     to=targets,
                     **parts,

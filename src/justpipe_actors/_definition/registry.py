@@ -8,7 +8,13 @@ from typing import Any
 
 import attrs
 
-from ..abc import EventHook, Middleware, ObserverProtocol, validate_observer
+from ..abc import (
+    AnyPlacement,
+    EventHook,
+    Middleware,
+    ObserverProtocol,
+    validate_observer,
+)
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionMetadataMap, resolve_name
 from .injection import analyze_parameters, fits, parameter_types_of
@@ -26,6 +32,8 @@ class Registry:
     """The same for the context."""
     middleware: tuple[Middleware, ...]
     """First to last, innermost to outermost."""
+    placements: Mapping[str, AnyPlacement] = attrs.field(factory=dict)
+    """Placements by the names that decorators use."""
     startup_hooks: tuple[HookSpec, ...] = ()
     """In order of registration."""
     shutdown_hooks: tuple[HookSpec, ...] = ()
@@ -121,6 +129,10 @@ class Registry:
             DefinitionError: more are.
         """
         return self._analyze(func, step, 1)
+
+    def placement_of(self, chosen: str | AnyPlacement | None) -> AnyPlacement | None:
+        """Return the placement that a step chose; None for a name that is not known."""
+        return self.placements.get(chosen) if isinstance(chosen, str) else chosen
 
     def analyze_handler(
         self, func: Callable[..., Any] | None, step: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ..abc import Placement
+from ..abc import AnyPlacement, LocalPlacement, Placement
 from ..errors import DefinitionError
 from ..events import NodeKind
 from ..signals import Stop
@@ -36,8 +35,8 @@ class StepSettings:
     """Most activations at once."""
     breaks: Mapping[str, tuple[type[Exception], ...]] = attrs.field(factory=dict)
     """Errors that mean that a resource is broken, by the parameter that receives it."""
-    placement: str | Placement | None = None
-    """Where a synchronous function runs."""
+    placement: str | AnyPlacement | None = None
+    """Where its function runs."""
     declared_routes: tuple[str, ...] = ()
     """Where its answers may lead, as the user says; drawings believe it."""
     extra: dict[str, Any] = attrs.field(factory=dict)
@@ -200,7 +199,6 @@ def build_routes(to: object, label: str) -> Routes:
 
 
 def build_options(
-    func: Callable[..., Any],
     label: str,
     join: JoinSettings,
     extra: dict[str, Any],
@@ -225,7 +223,7 @@ def build_options(
         extra=extra,
     )
     _check_concurrency(label, options.concurrency)
-    _check_placement(func, label, options.placement)
+    _check_placement(label, options.placement)
     return options
 
 
@@ -258,17 +256,12 @@ def _check_concurrency(label: str, concurrency: object) -> None:
         raise DefinitionError(msg, step_name=label)
 
 
-def _check_placement(func: Callable[..., Any], label: str, placement: object) -> None:
-    if not (placement is None or isinstance(placement, (str, Placement))):
+def _check_placement(label: str, placement: object) -> None:
+    kinds = (str, Placement, LocalPlacement)
+    if not (placement is None or isinstance(placement, kinds)):
         msg = (
             f"Step '{label}': placement must be a name or a Placement, "
             f"not {type(placement).__name__}."
-        )
-        raise DefinitionError(msg, step_name=label)
-    if placement not in (None, "here") and _is_async(func):
-        msg = (
-            f"Step '{label}': placement={placement!r} is for synchronous "
-            "functions; an async one already shares the loop."
         )
         raise DefinitionError(msg, step_name=label)
 
@@ -277,12 +270,3 @@ def _is_count(value: object) -> bool:
     if value is None:
         return True
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_async(func: Any) -> bool:
-    inner = getattr(func, "func", func)
-    callables = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
-    return any(
-        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
-        for candidate in callables
-    )

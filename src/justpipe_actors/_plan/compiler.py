@@ -14,8 +14,7 @@ from .._definition.names import start_name
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function, streaming
-from ..abc import Placement
-from ..errors import DefinitionError
+from ..abc import AnyPlacement, LocalPlacement, Placement, is_remote
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..merge import Merge, MergeFunction
@@ -23,6 +22,7 @@ from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
 from . import graph, validation
 from .description import fingerprint
 from .merge_rules import DEFAULT, Rule, root_rule
+from .placement_checks import placement_of
 from .plan import (
     NO_ITEM,
     Bind,
@@ -41,6 +41,9 @@ from .resource_injection import ResourceGraph, with_resources
 from .state_tries import with_state_per_try
 from .validation import ValidationContext, options_read_by
 
+
+PlaceRemotely = Callable[[StepDef, Placement, Rule | None], Callable[..., object]]
+"""Returns a function that runs a step's function in a remote placement."""
 
 _ValueReader = Callable[[RunValues, CallValues], object]
 
@@ -129,7 +132,7 @@ class PipeSettings:
         factory=FailureClassificationConfig
     )
     """How failures are attributed."""
-    placements: Mapping[str, Placement] = attrs.field(factory=dict)
+    placements: Mapping[str, AnyPlacement] = attrs.field(factory=dict)
     """Placements by the name decorators use."""
     state_type: object = None
     """The state's declared type, for what its annotations say."""
@@ -139,6 +142,8 @@ class PipeSettings:
     """Whether invocations work on copies of the state."""
     is_debug: bool = False
     """Whether to warn of what is probably a mistake, at some cost."""
+    place_remotely: PlaceRemotely | None = None
+    """Puts a step's function into a remote placement."""
 
 
 def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
@@ -211,7 +216,7 @@ def _node(
 ) -> Node:
     options = step.options
     dependencies = resource_graph.dependencies_of(step.injection, step.parameter_types)
-    placement = _placement_of(step, settings.placements)
+    placement = placement_of(step, settings.placements)
     func, is_wrapped = _wrap_function(step, registry, settings, placement, dependencies)
     common: dict[str, Any] = {
         "name": step.name,
@@ -283,7 +288,7 @@ def _wrap_function(
     step: StepDef,
     registry: Registry,
     settings: PipeSettings,
-    placement: Placement | None,
+    placement: AnyPlacement | None,
     dependencies: Mapping[str, ResourceNode],
 ) -> tuple[Callable[..., object], bool]:
     """Put a function into its placement, give it its resources, wrap middleware around.
@@ -291,9 +296,8 @@ def _wrap_function(
     Returns:
         The function, and whether middleware is around it.
     """
-    func = with_resources(
-        _run_in_placement(step, placement), dependencies, step.options.breaks
-    )
+    placed = _run_in_placement(step, placement, settings)
+    func = with_resources(placed, dependencies, step.options.breaks)
     plain = func
     if settings.is_isolated and (state := _state_parameter(step)) is not None:
         func = with_state_per_try(func, state)
@@ -313,30 +317,20 @@ def _state_parameter(step: StepDef) -> str | None:
     return next((name for name, one in sources if one is InjectionSource.STATE), None)
 
 
-def _placement_of(
-    step: StepDef, placements: Mapping[str, Placement]
-) -> Placement | None:
-    chosen = step.options.placement
-    if chosen is None or chosen == "here":
-        return None
-    placement = placements.get(chosen) if isinstance(chosen, str) else chosen
-    if placement is None:
-        msg = (
-            f"Step '{step.name}' wants placement '{chosen}'; "
-            f"there are: here, {', '.join(sorted(placements))}."
-        )
-        raise DefinitionError(msg, step_name=step.name)
-    return placement
-
-
 def _run_in_placement(
-    step: StepDef, placement: Placement | None
+    step: StepDef, placement: AnyPlacement | None, settings: PipeSettings
 ) -> Callable[..., object]:
     """Return a step's function, run elsewhere if it is to; a plain generator streams."""
+    if placement is not None and is_remote(placement):
+        assert settings.place_remotely is not None
+        assert isinstance(placement, Placement)
+        rule = root_rule(settings.state_type, settings.merge)
+        return settings.place_remotely(step, placement, rule if rule.named else None)
     func = step.func
     is_stream = step.kind is not NodeKind.MAP and is_generator_function(func)
     if placement is None:
         return streaming(func) if is_stream else func
+    assert isinstance(placement, LocalPlacement)
     run_sync = placement.run_sync
     if is_stream:
         return streaming(func, run_sync)
@@ -398,6 +392,8 @@ class Compiled:
             is_isolated=self._settings.is_isolated,
             resources=self.registry.resources,
             hooks=self.registry.hook_specs,
+            placements=self._settings.placements,
+            context_type=self.registry.context_type,
             middleware_options=options_read_by(self.registry.middleware),
         )
         validation.validate(context)

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from ..abc import Placement
+from ..abc import AnyPlacement
 from ..cancellation import CancellationToken
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
@@ -150,8 +150,8 @@ class Node:
     """Seconds one invocation may take."""
     concurrency: int | None = None
     """Most activations at once, over all runs of a supervisor."""
-    placement: Placement | None = None
-    """Where a synchronous function runs; None is inline."""
+    placement: AnyPlacement | None = None
+    """Where its function runs; None is on the loop."""
 
     has_state_tries: bool = False
     """Whether middleware may call it again, each time with a fresh copy of the state."""

@@ -58,6 +58,14 @@ class ResourceProvider(Protocol):
         """
         ...
 
+    async def acquire_shared(self, node: ResourceNode) -> Lease:
+        """Wait until a resource is open that outlives the run which asks for it.
+
+        Raises:
+            ResourceUnavailable: it cannot be opened.
+        """
+        ...
+
 
 current_provider: ContextVar[ResourceProvider] = ContextVar(
     "justpipe_actors_resource_provider"

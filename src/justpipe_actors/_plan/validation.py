@@ -19,6 +19,7 @@ import attrs
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function
+from ..abc import AnyPlacement
 from ..errors import (
     DefinitionError,
     DefinitionErrorGroup,
@@ -30,6 +31,7 @@ from ..events import NodeKind
 from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
 from .lost_updates import find_lost_update
+from .placement_checks import placement_problems
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -54,6 +56,10 @@ class ValidationContext:
     """Whether steps work on copies of the state."""
     middleware_options: frozenset[str] | None = frozenset()
     """Options that its middleware reads; None when that is not known."""
+    placements: Mapping[str, AnyPlacement] = attrs.field(factory=dict)
+    """Placements by the names that decorators use."""
+    context_type: object = None
+    """The pipe's context type."""
     topology: graph.Topology = attrs.field(
         init=False,
         default=attrs.Factory(
@@ -328,6 +334,9 @@ def _resources(context: ValidationContext) -> Iterator[Finding]:
         resource_injection.consumers_of(steps, context.hooks), resources
     )
     yield from resource_injection.break_problems(steps, resources)
+    yield from placement_problems(
+        steps, context.placements, resources, context.context_type
+    )
 
 
 def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:

@@ -59,6 +59,7 @@ from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .durable_run import begin_restored, finish_release, publish_beginning, store_end
 from .final_status import RunFigures, build_end_data
+from .loop_resources import loop_resources
 from .run import (
     GRACE_SECONDS,
     REQUESTED_ENDS,
@@ -487,7 +488,7 @@ async def _run_with_resources(run: Run, tasks: Group) -> None:
         # Not with the variables of whichever step happens to ask first.
         variables.copy().run(tasks.start, func, *args)
 
-    own = run.resources = ResourcePool(spawn, run.loop.now)
+    own = run.resources = ResourcePool(spawn, run.loop.now, longer_lived=loop_resources)
     current_provider.set(own)
     try:
         await _run_phases(run, tasks)

@@ -59,6 +59,10 @@ class ResourcePool:
     """The loop's clock, in seconds."""
     jitter: Callable[[], float] = random.random
     """A number from 0 to 1 for every wait."""
+    ends_by_cancellation: bool = False
+    """Whether the owner ends by cancelling the tasks: it is the event loop."""
+    longer_lived: Callable[[], ResourcePool] | None = None
+    """Returns the owner of what several runs share, when this one is one run's."""
     _resources: dict[object, Resource] = attrs.field(factory=dict, init=False)
     _incarnations: list[Incarnation] = attrs.field(factory=list, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
@@ -80,6 +84,15 @@ class ResourcePool:
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
                 raise incarnation.build_unavailable()
+
+    async def acquire_shared(self, node: ResourceNode) -> Lease:
+        """Wait until a resource is open that outlives the run which asks for it.
+
+        Raises:
+            ResourceUnavailable: it cannot be opened, or its owner is closing.
+        """
+        owner = self if self.longer_lived is None else self.longer_lived()
+        return await owner.acquire(node)
 
     async def open(self, nodes: Iterable[ResourceNode]) -> None:
         """Open some before anybody asks for them, in order.
@@ -123,8 +136,10 @@ class ResourcePool:
             error = raised
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
             # Our scope catches its own: somebody cancelled the task natively.
-            error = ResourceUnavailable(resource.node.name, "its task was cancelled")
-            error.__cause__ = cancelled
+            if not self.ends_by_cancellation:
+                name = resource.node.name
+                error = ResourceUnavailable(name, "its task was cancelled")
+                error.__cause__ = cancelled
         finally:
             self._end(incarnation, error)
 

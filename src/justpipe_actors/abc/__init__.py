@@ -40,13 +40,25 @@ if TYPE_CHECKING:
         no_joins,
         validate_observer,
     )
-    from .placement import Placement
+    from .placement import (
+        AnyPlacement,
+        Call,
+        LocalPlacement,
+        LogReport,
+        Outcome,
+        Placement,
+        PlacementOwner,
+        RemoteFailure,
+        is_remote,
+    )
     from .storage import ChunkStore, RunRecorder, StorageBackend
 
 
 __all__ = [
     "OBSERVER_HOOKS",
+    "AnyPlacement",
     "Batch",
+    "Call",
     "ChunkStore",
     "Claim",
     "Commit",
@@ -54,6 +66,8 @@ __all__ = [
     "EventHook",
     "Journal",
     "JournaledRun",
+    "LocalPlacement",
+    "LogReport",
     "MapItems",
     "Middleware",
     "NewAsk",
@@ -62,8 +76,11 @@ __all__ = [
     "ObserverMeta",
     "ObserverProtocol",
     "OpenAsk",
+    "Outcome",
     "Placement",
+    "PlacementOwner",
     "Redact",
+    "RemoteFailure",
     "RunFilter",
     "RunRecorder",
     "RunRow",
@@ -75,6 +92,7 @@ __all__ = [
     "WakefulProtocol",
     "WitnessProtocol",
     "WorkerRow",
+    "is_remote",
     "no_joins",
     "validate_observer",
 ]
@@ -102,7 +120,15 @@ _MODULE_OF = {
     "Observer": ".observer",
     "ObserverMeta": ".observer",
     "ObserverProtocol": ".observer",
+    "AnyPlacement": ".placement",
+    "Call": ".placement",
+    "LocalPlacement": ".placement",
+    "LogReport": ".placement",
+    "Outcome": ".placement",
     "Placement": ".placement",
+    "PlacementOwner": ".placement",
+    "RemoteFailure": ".placement",
+    "is_remote": ".placement",
     "Redact": ".middleware",
     "RunRecorder": ".storage",
     "StorageBackend": ".storage",

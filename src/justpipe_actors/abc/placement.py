@@ -1,17 +1,163 @@
-"""Where synchronous functions may run."""
+"""Where the functions of steps may run: on the loop, in a thread, or elsewhere.
+
+A *local* placement shares memory with the event loop.  It runs a call and returns what
+the call returned, the object itself.
+
+A *remote* placement does not.  The engine packs a call into a ``Call``: the function and
+its arguments as bytes, and everything that has to go along.  The placement transports
+it, lets ``call.run()`` do the work on the other side, and transports the ``Outcome``
+back.  The engine unpacks it: changes of the state are merged, errors are raised.  So a
+placement knows nothing of pipelines::
+
+    engine             placement                        other side
+    ------             ---------                        ----------
+    Call  ----------->  transport  ------------------->  outcome = call.run()
+    Outcome  <--------  transport  <-------------------  return outcome
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import attrs
 
 
 T = TypeVar("T")
 
+LogReport = Callable[[Mapping[str, Any]], None]
+"""Takes one log record of a remote function as plain data."""
+
+
+@attrs.frozen(kw_only=True)
+class RemoteFailure:
+    """What a remote function raised; plain data."""
+
+    kind: str
+    """Name of the exception's class."""
+    text: str
+    """Its message."""
+    traceback: str
+    """Its traceback on the other side."""
+    exception: bytes | None
+    """The exception as pickle writes it; None when it cannot be pickled."""
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of a call; plain data that can be pickled."""
+
+    value: bytes | None = None
+    """What the function returned, as pickle writes it; None when it failed."""
+    failure: RemoteFailure | None = None
+    """What it raised."""
+    state: bytes | None = None
+    """The parts of the state that it changed; None when it changed none."""
+    context: bytes | None = None
+    """The same for the context."""
+    records: tuple[Mapping[str, Any], ...] = ()
+    """Its log records, when nobody took them while it ran."""
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One call of a step's function; plain data that can be pickled."""
+
+    execute: Callable[[Call, LogReport | None], Outcome]
+    """What ``run`` calls: a function of the engine, found by its name."""
+    run_id: str
+    """The run."""
+    pipe: str
+    """Name of its pipe."""
+    step: str
+    """The step."""
+    invocation: str | None
+    """Id of the invocation."""
+    attempt: int
+    """1 for the first attempt."""
+    backend: str
+    """The event loop that asynchronous functions run on: ``asyncio`` or ``trio``."""
+    pickler: str
+    """The module that pickled the values, and pickles those that come back."""
+    function: bytes
+    """The function."""
+    arguments: bytes
+    """Its arguments by name, without state and context."""
+    state: bytes | None = None
+    """The state, when the function asks for it."""
+    state_parameter: str | None = None
+    """The parameter that receives it."""
+    context: bytes | None = None
+    """The context, when the function asks for it."""
+    context_parameter: str | None = None
+    """The parameter that receives it."""
+    variables: tuple[tuple[str, str, bytes], ...] = ()
+    """Context variables: module, name in it, value."""
+    trace: Mapping[str, str] = attrs.field(factory=dict)
+    """The OpenTelemetry context, as its propagators write it."""
+    log_level: int = 0
+    """Level of the root logger."""
+
+    def run(self, report: LogReport | None = None) -> Outcome:
+        """Call the function in this process and return what became of it.
+
+        It raises nothing that the function raises.  Call it in a thread without a
+        running event loop.
+
+        Args:
+            report: takes each log record at once; without it they are in the outcome.
+        """
+        return self.execute(self, report)
+
+
+@attrs.frozen(kw_only=True)
+class PlacementOwner:
+    """What a placement is told about the owner it is opened for."""
+
+    name: str
+    """``supervisor`` or ``event loop``, for messages."""
+
 
 @runtime_checkable
 class Placement(Protocol):
-    """Where synchronous step functions run."""
+    """Where the functions of steps run.
+
+    One that is remote may also have
+
+    - ``pickler: str``: the module whose ``dumps`` and ``loads`` pickle functions and
+      values; without it, ``pickle``.
+    - ``check(func) -> str | None``: says why a function cannot run there, and what to
+      do about it; asked when the pipe is validated.
+    """
+
+    name: str
+    """What ``@pipe.step(placement=...)`` calls it."""
+    is_remote: bool
+    """Whether functions get copies of their arguments there."""
+
+    def open(self, owner: PlacementOwner, /) -> AbstractAsyncContextManager[Placement]:
+        """Return a block in which calls can be made; what it started ends with it.
+
+        The block is entered before the first call and left after the last one, in one
+        task.  Calls go to the placement that it yields.
+        """
+        ...
+
+    async def call(self, call: Call, /) -> Outcome:
+        """Let a call run and return its outcome.
+
+        When the awaiting task is cancelled, what runs there is stopped first.
+
+        Raises:
+            PlacementLost: what ran it is gone, and the outcome with it.
+        """
+        ...
+
+
+@runtime_checkable
+class LocalPlacement(Protocol):
+    """Where synchronous functions run that share memory with the loop."""
 
     name: str
     """What ``@pipe.step(placement=...)`` calls it."""
@@ -24,3 +170,12 @@ class Placement(Protocol):
         makes sure that its result can no longer be seen.
         """
         ...
+
+
+AnyPlacement = Placement | LocalPlacement
+"""What ``@pipe.step(placement=...)`` takes besides a name."""
+
+
+def is_remote(placement: AnyPlacement) -> bool:
+    """Tell whether functions get copies of their arguments in a placement."""
+    return bool(getattr(placement, "is_remote", False))

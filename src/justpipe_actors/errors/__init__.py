@@ -23,6 +23,10 @@
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
     │   ├── RetriesExhausted            ``Retry()`` was answered too often
+    │   ├── PlacementLost               the worker that ran a step is gone
+    │   ├── RemoteError                 a step elsewhere raised what cannot be pickled
+    │   ├── NotPicklable (TypeError)    a value cannot go to a placement, or come back
+    │   ├── RemoteUnavailable           a step elsewhere asked for what is only here
     │   ├── ResourceUnavailable         a resource could not be opened
     │   └── EmptyPipelineError          there is nothing to run
     ├── StoreError                      something about remembering runs
@@ -88,6 +92,7 @@ from .durable import (
     RunTimeout,
     UnknownAsk,
 )
+from .placement import NotPicklable, PlacementLost, RemoteError, RemoteUnavailable
 from .run import (
     ChildRunFailed,
     ConsumerTooSlow,
@@ -161,10 +166,14 @@ __all__ = [
     "MapSourceError",
     "MissingExtraError",
     "NoRouteError",
+    "NotPicklable",
     "NotStorable",
     "PipelineCancelled",
     "PipelineValidationWarning",
+    "PlacementLost",
     "RecordedError",
+    "RemoteError",
+    "RemoteUnavailable",
     "ResourceUnavailable",
     "RestartIntensityExceeded",
     "RetriesExhausted",

@@ -1,9 +1,31 @@
-"""Where synchronous step functions run; interchangeable parts."""
+"""Where the functions of steps may run; interchangeable parts.
+
+A placement is imported when it is first used: most programs have no processes, and few
+have a cluster.
+"""
 
 from __future__ import annotations
 
-from .inline import HerePlacement
-from .thread import ThreadPlacement
+from typing import TYPE_CHECKING
+
+from .._util.lazy_import import lazy_exports
 
 
-__all__ = ["HerePlacement", "ThreadPlacement"]
+if TYPE_CHECKING:
+    from .inline import HerePlacement
+    from .process import ProcessPlacement
+    from .ray import RayPlacement
+    from .thread import ThreadPlacement
+
+
+__all__ = ["HerePlacement", "ProcessPlacement", "RayPlacement", "ThreadPlacement"]
+
+_MODULE_OF = {
+    "HerePlacement": ".inline",
+    "ProcessPlacement": ".process",
+    "RayPlacement": ".ray",
+    "ThreadPlacement": ".thread",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)

@@ -13,6 +13,7 @@ class HerePlacement:
     """Run each call at once and hold the loop for as long as it takes."""
 
     name = "here"
+    is_remote = False
 
     async def run_sync(self, call: Callable[[], T], /) -> T:
         """Run a call on the spot and return its result."""

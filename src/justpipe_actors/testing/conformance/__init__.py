@@ -3,6 +3,7 @@
 ``check_storage(factory)``, ``check_journal(factory)`` and ``await
 check_placement(factory)`` run all of them, and ``STORE_CHECKS``, ``JOURNAL_CHECKS`` and
 ``PLACEMENT_CHECKS`` can be parametrized over, one test for each.
+``LOCAL_PLACEMENT_CHECKS`` are for placements that share memory with the loop.
 Our own parts pass the same checks.
 """
 
@@ -12,7 +13,12 @@ from collections.abc import Callable
 
 from ...abc import StorageBackend
 from .journals import JOURNAL_CHECKS, check_journal
-from .placements import PLACEMENT_CHECKS, check_placement
+from .placements import (
+    LOCAL_PLACEMENT_CHECKS,
+    PLACEMENT_CHECKS,
+    check_placement,
+    checks_for,
+)
 from .run_lifecycle import RUN_LIFECYCLE_CHECKS
 from .samples import Check
 from .store_reads import READ_CHECKS
@@ -46,9 +52,11 @@ def check_storage(factory: Callable[[], StorageBackend]) -> None:
 
 __all__ = [
     "JOURNAL_CHECKS",
+    "LOCAL_PLACEMENT_CHECKS",
     "PLACEMENT_CHECKS",
     "STORE_CHECKS",
     "check_journal",
     "check_placement",
     "check_storage",
+    "checks_for",
 ]

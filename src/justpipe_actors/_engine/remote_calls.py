@@ -1,0 +1,244 @@
+"""A step's function that runs elsewhere, as the rest of the engine sees it.
+
+``place_remotely`` returns an asynchronous function with the same parameters.  It packs
+its arguments into a ``Call``, lets a placement have it, merges the changes of the state
+and of the context, and returns or raises what the function did.  Middleware wraps it, so
+each try of ``retries=`` packs anew what there is then.
+
+A placement is opened like a resource of the supervisor, or of the event loop for runs
+without one, and closed with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from typing import Any, cast
+
+import attrs
+import sniffio
+
+from .._definition.steps import StepDef
+from .._plan.merge_rules import Rule, root_rule
+from .._plan.plan import ResourceNode
+from .._plan.resource_injection import current_provider
+from .._plan.state_merge import (
+    Conflict,
+    applied,
+    assign,
+    difference,
+    merged,
+    path_text,
+)
+from .._util.portable_context import capture_trace, capture_variables
+from .._util.portable_logs import handle_record
+from .._util.text import safe_str
+from ..abc import Call, Outcome, Placement, PlacementOwner, RemoteFailure
+from ..errors import DefinitionError, NotPicklable, RemoteError, StateConflict
+from ..meta import current_run_notes, current_step_notes
+from ..specs import InjectionSource
+from .remote_execution import dumped, execute
+
+
+START_TIMEOUT = 120.0
+"""Seconds that a placement may take to open: a cluster has to be reached."""
+
+SHUTDOWN_TIMEOUT = 10.0
+"""Seconds that a placement may take to close."""
+
+
+def place_remotely(
+    step: StepDef, placement: Placement, rule: Rule | None
+) -> Callable[..., object]:
+    """Return a function that runs a step's function in a remote placement.
+
+    Args:
+        step: the step.
+        placement: where its function runs.
+        rule: how parts of the state are merged; None is as its class says.
+    """
+    remote = RemoteFunction(step, placement, rule)
+    if remote.pickler == "pickle":  # another one may be slow to import
+        _ = remote.function  # what cannot be pickled is found before anything runs
+
+    @functools.wraps(step.func)
+    async def placed(**arguments: object) -> object:
+        return await remote.call(arguments)
+
+    return placed
+
+
+def placement_node(placement: Placement) -> ResourceNode:
+    """Return the resource that holds a placement open."""
+    return ResourceNode(
+        name=f"placement {placement.name}",
+        func=_Opener(placement),
+        shutdown=SHUTDOWN_TIMEOUT,
+        start_timeout=START_TIMEOUT,
+    )
+
+
+@attrs.frozen
+class _Opener:
+    """Opens a placement; equal for the same one, so that steps share what it opens."""
+
+    placement: Placement = attrs.field(eq=id)
+
+    def __call__(self) -> AbstractAsyncContextManager[Placement]:
+        return self.placement.open(PlacementOwner(name="supervisor or event loop"))
+
+
+@attrs.define(eq=False, repr=False)
+class RemoteFunction:
+    """The function of one step, and how calls of it are packed and unpacked."""
+
+    step: StepDef
+    """Whose function it is."""
+    placement: Placement
+    """Where it runs."""
+    rule: Rule | None = None
+    """How parts of the state are merged; None is as its class says."""
+    _node: ResourceNode = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: placement_node(self.placement), takes_self=True
+        ),
+    )
+
+    def _parameter(self, source: InjectionSource) -> str | None:
+        found = [name for name, one in self.step.injection.items() if one is source]
+        return found[0] if found else None
+
+    @cached_property
+    def state_parameter(self) -> str | None:
+        """The parameter that receives the state."""
+        return self._parameter(InjectionSource.STATE)
+
+    @cached_property
+    def context_parameter(self) -> str | None:
+        """The parameter that receives the context."""
+        return self._parameter(InjectionSource.CONTEXT)
+
+    @cached_property
+    def pickler(self) -> str:
+        """The module that pickles for the placement."""
+        return getattr(self.placement, "pickler", "pickle")
+
+    @cached_property
+    def function(self) -> bytes:
+        """The function, pickled once."""
+        try:
+            return dumped(self.step.func, self.pickler)
+        except Exception as error:
+            msg = (
+                f"Step '{self.step.name}' cannot run in placement "
+                f"'{self.placement.name}': its function cannot be pickled: "
+                f"{safe_str(error)}. Define it at the top level of a module."
+            )
+            raise DefinitionError(msg, step_name=self.step.name) from error
+
+    async def call(self, arguments: dict[str, object]) -> object:
+        """Run the function elsewhere with these arguments, and return its result."""
+        lease = await current_provider.get().acquire_shared(self._node)
+        try:
+            return await self.call_in(cast("Placement", lease.value), arguments)
+        finally:
+            lease.release()
+
+    async def call_in(self, opened: Placement, arguments: dict[str, object]) -> object:
+        """Run the function in a placement that is open, and return its result."""
+        state = arguments.pop(self.state_parameter or "", None)
+        context = arguments.pop(self.context_parameter or "", None)
+        call = self._packed(arguments, state, context)
+        outcome = await opened.call(call)
+        return self._unpacked(call, outcome, state, context)
+
+    def _packed(
+        self, arguments: Mapping[str, object], state: object, context: object
+    ) -> Call:
+        run, notes = current_run_notes.get(None), current_step_notes.get(None)
+        run_id, pipe = (run.about if run else None) or ("", "")
+        event_template: Mapping[str, Any] = (
+            notes.event_template if notes else None
+        ) or {}
+        return Call(
+            execute=execute,
+            run_id=run_id,
+            pipe=pipe,
+            step=self.step.name,
+            invocation=event_template.get("invocation_id"),
+            attempt=event_template.get("attempt", 1),
+            backend=sniffio.current_async_library(),
+            pickler=self.pickler,
+            function=self.function,
+            arguments=self._dumped(arguments, "item"),
+            state=self._dumped(state, "state") if self.state_parameter else None,
+            state_parameter=self.state_parameter,
+            context=self._dumped(context, "context")
+            if self.context_parameter
+            else None,
+            context_parameter=self.context_parameter,
+            variables=capture_variables(),
+            trace=capture_trace(),
+            log_level=logging.root.level,
+        )
+
+    def _dumped(self, value: object, what: str) -> bytes:
+        try:
+            return dumped(value, self.pickler)
+        except Exception as error:
+            raise NotPicklable(self.step.name, what, safe_str(error)) from error
+
+    def _unpacked(
+        self, call: Call, outcome: Outcome, state: object, context: object
+    ) -> object:
+        for record in outcome.records:
+            handle_record(record)
+        if outcome.failure is not None:
+            raise exception_of(outcome.failure)
+        self._merge(state, call.state, outcome.state, self.rule)
+        self._merge(context, call.context, outcome.context, None)
+        return None if outcome.value is None else pickle.loads(outcome.value)
+
+    def _merge(
+        self,
+        current: object,
+        before: bytes | None,
+        pickled: bytes | None,
+        rule: Rule | None,
+    ) -> None:
+        """Merge what the function changed into what others have made of it meanwhile."""
+        if before is None or pickled is None:
+            return
+        base, change = pickle.loads(before), pickle.loads(pickled)
+        if rule is not None:  # the worker knew only what the class says
+            change = difference(base, applied(base, change), rule)
+        if change is None:
+            return
+        try:
+            result = merged(base, current, change, rule or root_rule(type(current)))
+        except Conflict as conflict:
+            part = path_text(conflict.path)
+            other = "another step"
+            raise StateConflict(
+                part, self.step.name, other, conflict.problem
+            ) from conflict
+        assign(current, result)
+
+
+def exception_of(failure: RemoteFailure) -> BaseException:
+    """Return the exception of a remote function, with its traceback as a note."""
+    error: BaseException | None = None
+    if failure.exception is not None:
+        try:
+            error = pickle.loads(failure.exception)
+        except Exception:  # noqa: BLE001 - its class may not be importable here
+            error = None
+    if not isinstance(error, BaseException):
+        error = RemoteError(failure.kind, failure.text, failure.traceback)
+    error.add_note(f"Remote traceback\n{failure.traceback}")
+    return error

@@ -1,0 +1,141 @@
+"""The other side of a remote call: unpack it, call the function, pack what came of it.
+
+It runs in a worker of a placement, which knows no more than ``Call.run``.  The state is
+unpacked twice: once for the function, once to see afterwards what it changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import Any
+
+import anyio
+
+from .._plan.merge_rules import root_rule
+from .._plan.state_merge import difference
+from .._util.portable_context import restore_trace, restore_variables
+from .._util.portable_logs import Report, forwarded_logs
+from .._util.text import safe_str
+from ..abc import Call, Outcome, RemoteFailure
+from ..errors import NotPicklable
+from .remote_scope import RemoteScope, current_remote_scope
+
+
+RECORDS_KEPT = 1000
+"""Log records that one outcome carries at most."""
+
+
+def execute(call: Call, report: Report | None) -> Outcome:
+    """Call the function of a call here, and return what became of it."""
+    records: list[Mapping[str, Any]] = []
+
+    def keep(record: Mapping[str, Any]) -> None:
+        if len(records) < RECORDS_KEPT:
+            records.append(record)
+
+    facts = {"run": call.run_id, "run_id": call.run_id, "step": call.step}
+    with forwarded_logs(report or keep, call.log_level, facts):
+        outcome: Outcome = copy_context().run(_execute, call)
+    if not records:
+        return outcome
+    return Outcome(
+        value=outcome.value,
+        failure=outcome.failure,
+        state=outcome.state,
+        context=outcome.context,
+        records=tuple(records),
+    )
+
+
+def _execute(call: Call) -> Outcome:
+    scope = RemoteScope(call.run_id, call.step, call.invocation, call.attempt)
+    current_remote_scope.set(scope)
+    restore_variables(call.variables)
+    restore_trace(call.trace)
+    try:
+        return _called(call)
+    except BaseException as error:  # noqa: BLE001 - raised again where the run is
+        return Outcome(failure=_failure_of(error, call.pickler))
+
+
+def _called(call: Call) -> Outcome:
+    func = pickle.loads(call.function)
+    arguments: dict[str, Any] = pickle.loads(call.arguments)
+    if call.state is not None and call.state_parameter is not None:
+        arguments[call.state_parameter] = pickle.loads(call.state)
+    if call.context is not None and call.context_parameter is not None:
+        arguments[call.context_parameter] = pickle.loads(call.context)
+    value = _value_of(func, arguments, call.backend)
+    return Outcome(
+        value=_dumped(value, call, "result"),
+        state=_changes(call, call.state, arguments.get(call.state_parameter or "")),
+        context=_changes(
+            call, call.context, arguments.get(call.context_parameter or "")
+        ),
+    )
+
+
+def _value_of(
+    func: Callable[..., object], arguments: Mapping[str, Any], backend: str
+) -> object:
+    value = func(**arguments)
+    if not inspect.isawaitable(value):
+        return value
+
+    async def wait() -> object:
+        return await value
+
+    return anyio.run(wait, backend=backend)
+
+
+def _changes(call: Call, before: bytes | None, after: object) -> bytes | None:
+    if before is None:
+        return None
+    base = pickle.loads(before)
+    change = difference(base, after, root_rule(type(base)))
+    return None if change is None else _dumped(change, call, "changed state")
+
+
+def _dumped(value: object, call: Call, what: str) -> bytes:
+    try:
+        return dumped(value, call.pickler)
+    except Exception as error:
+        raise NotPicklable(call.step, what, safe_str(error)) from error
+
+
+def dumped(value: object, pickler: str) -> bytes:
+    """Pickle a value with a module that has ``dumps``."""
+    if pickler == "pickle":
+        return pickle.dumps(value)
+    content: bytes = importlib.import_module(pickler).dumps(value)
+    return content
+
+
+def _failure_of(error: BaseException, pickler: str) -> RemoteFailure:
+    where = f"process {os.getpid()} of {sys.argv[0] or 'Python'}"
+    lines = "".join(traceback.format_exception(error))
+    return RemoteFailure(
+        kind=type(error).__name__,
+        text=safe_str(error),
+        traceback=f"In {where}:\n{lines}",
+        exception=_pickled_exception(error, pickler),
+    )
+
+
+def _pickled_exception(error: BaseException, pickler: str) -> bytes | None:
+    """Pickle an exception; None if it would not come back as what it is."""
+    if not isinstance(error, Exception | SystemExit | KeyboardInterrupt):
+        return None  # a cancellation of a loop that ended with the call
+    try:
+        pickled = dumped(error, pickler)
+        is_whole = type(pickle.loads(pickled)) is type(error)
+    except Exception:  # noqa: BLE001 - an exception may do anything
+        return None
+    return pickled if is_whole else None

@@ -1,0 +1,104 @@
+"""Context variables and the OpenTelemetry context, as data that can be sent.
+
+A ``ContextVar`` has no address of its own: its name need not be unique.  So those go
+along that are a global of a module, and the module and the global are the address.  On
+the other side the module is imported and the variable set.
+
+Variables of the event loops and of this library mean nothing in another process and are
+left out, as are values that cannot be pickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+
+Address = tuple[str, str]
+"""A module, and the name of a global in it."""
+
+PortableVariables = tuple[tuple[str, str, bytes], ...]
+"""Module, global, and the pickled value of each variable."""
+
+_LOCAL_PACKAGES = frozenset(("anyio", "asyncio", "opentelemetry", "sniffio", "trio"))
+
+_OWN_PREFIX = "justpipe_actors_"
+"""What the names of this library's own variables begin with."""
+
+_addresses: dict[ContextVar[Any], Address | None] = {}
+
+
+def capture_variables() -> PortableVariables:
+    """Return the context variables of the caller that can go to another process."""
+    found: list[tuple[str, str, bytes]] = []
+    for variable, value in copy_context().items():
+        address = _address_of(variable)
+        if address is None:
+            continue
+        try:
+            found.append((*address, pickle.dumps(value)))
+        except Exception:  # noqa: BLE001 - what cannot be pickled stays here
+            continue
+    return tuple(found)
+
+
+def restore_variables(variables: Iterable[tuple[str, str, bytes]]) -> None:
+    """Set context variables that were captured elsewhere; unknown ones are left out."""
+    for module, name, value in variables:
+        try:
+            variable = getattr(importlib.import_module(module), name)
+            variable.set(pickle.loads(value))
+        except Exception:  # noqa: BLE001 - the other side may lack a module
+            continue
+
+
+def _address_of(variable: ContextVar[Any]) -> Address | None:
+    if variable not in _addresses:
+        _addresses[variable] = _find_address(variable)
+    return _addresses[variable]
+
+
+def _find_address(variable: ContextVar[Any]) -> Address | None:
+    """Look through all modules for the global that is this variable; asked once each."""
+    if variable.name.startswith(_OWN_PREFIX):
+        return None
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _LOCAL_PACKAGES:
+            continue
+        for attribute, value in list(getattr(module, "__dict__", {}).items()):
+            if value is variable:
+                return name, attribute
+    return None
+
+
+# -- OpenTelemetry
+
+
+def capture_trace() -> dict[str, str]:
+    """Return the current OpenTelemetry context; nothing when the program uses none."""
+    if "opentelemetry.propagate" not in sys.modules and not _has_tracing():
+        return {}
+    carrier: dict[str, str] = {}
+    importlib.import_module("opentelemetry.propagate").inject(carrier)
+    return carrier
+
+
+def _has_tracing() -> bool:
+    """Tell whether the program has imported the API; its propagators come with it."""
+    return "opentelemetry.trace" in sys.modules
+
+
+def restore_trace(carrier: Mapping[str, str]) -> None:
+    """Make an OpenTelemetry context that was captured elsewhere the current one."""
+    if not carrier:
+        return
+    try:
+        propagate = importlib.import_module("opentelemetry.propagate")
+    except ImportError:
+        return
+    context = importlib.import_module("opentelemetry.context")
+    context.attach(propagate.extract(carrier))

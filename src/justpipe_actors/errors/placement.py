@@ -1,0 +1,61 @@
+"""What goes wrong with a step that runs elsewhere."""
+
+from __future__ import annotations
+
+from .run import RunError
+
+
+class PlacementLost(RunError):  # noqa: N818 - says what happened
+    """The worker that ran a step is gone; whether the step finished is not known."""
+
+    step: str
+    placement: str
+    reason: str
+
+    def message(self) -> str:
+        return (
+            f"Step '{self.step}' was lost in placement '{self.placement}': "
+            f"{self.reason}. Give the step retries= if it may run twice."
+        )
+
+
+class RemoteError(RunError):
+    """A step that ran elsewhere raised an exception that cannot be pickled."""
+
+    kind: str
+    """Name of the exception's class."""
+    text: str
+    """Its message."""
+    remote_traceback: str = ""
+    """Its traceback on the other side."""
+
+    def message(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+class NotPicklable(RunError, TypeError):  # noqa: N818 - says what is wrong
+    """A value has to go to a placement, or come from it, and cannot be pickled."""
+
+    step: str
+    what: str
+    """``item``, ``state``, ``context``, ``result`` or ``changed state``."""
+    reason: str
+
+    def message(self) -> str:
+        return (
+            f"Step '{self.step}' runs elsewhere, but its {self.what} cannot be pickled: "
+            f"{self.reason}. Ask only for the parts that the step needs, or run it on "
+            "the loop or with placement='thread'."
+        )
+
+
+class RemoteUnavailable(RunError):  # noqa: N818 - says what happened
+    """A function asked for something that exists only where its run is."""
+
+    what: str
+
+    def message(self) -> str:
+        return (
+            f"{self.what} is not available in a step that runs elsewhere (placement=). "
+            "Ask for it in a step before or after this one that runs on the loop."
+        )

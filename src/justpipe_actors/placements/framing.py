@@ -1,0 +1,146 @@
+"""Frames between an owner and its worker processes: a kind, a length, and so many bytes.
+
+Both sides speak over one socket pair.  The worker's side is blocking, as a worker does
+one thing at a time; the owner's side never blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from enum import IntEnum
+from typing import Any
+
+import anyio
+
+
+_HEADER = struct.Struct("!BQ")
+
+CHUNK = 1 << 16
+"""Bytes that are asked for when the length is not known yet."""
+
+
+class FrameKind(IntEnum):
+    """What a frame carries."""
+
+    CALL = 1
+    """A pickled ``Call``; to the worker."""
+    OUTCOME = 2
+    """A pickled ``Outcome``; to the owner, once per call."""
+    LOG = 3
+    """A pickled log record; to the owner."""
+    REFUSED = 4
+    """Text: why the worker cannot work; it exits then."""
+
+
+class ConnectionLost(Exception):  # noqa: N818 - says what happened
+    """The other side is gone."""
+
+
+def pack(kind: FrameKind, content: bytes) -> bytes:
+    """Return a frame."""
+    return _HEADER.pack(kind, len(content)) + content
+
+
+# -- the worker's side
+
+
+def send_blocking(connection: socket.socket, kind: FrameKind, content: bytes) -> None:
+    """Send one frame."""
+    connection.sendall(pack(kind, content))
+
+
+def receive_blocking(connection: socket.socket) -> tuple[FrameKind, bytearray]:
+    """Wait for one frame.
+
+    Raises:
+        ConnectionLost: the other side is gone.
+    """
+    kind, length = _HEADER.unpack(_read_blocking(connection, _HEADER.size))
+    return FrameKind(kind), _read_blocking(connection, length)
+
+
+def _read_blocking(connection: socket.socket, size: int) -> bytearray:
+    content = bytearray(size)
+    view = memoryview(content)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise ConnectionLost
+        view = view[count:]
+    return content
+
+
+# -- the owner's side
+
+
+class FrameStream:
+    """The owner's side of one connection; used by one task at a time."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)  # noqa: FBT003 - it takes no names
+        self._connection = connection
+        self._received = bytearray()
+
+    async def send(self, kind: FrameKind, content: bytes) -> None:
+        """Send one frame; when cancelled, the connection is of no use any more.
+
+        Raises:
+            ConnectionLost: the other side is gone.
+        """
+        view = memoryview(pack(kind, content))
+        while view:
+            try:
+                count = self._connection.send(view)
+            except BlockingIOError:
+                await anyio.wait_writable(self._connection)
+            except OSError as error:
+                raise ConnectionLost from error
+            else:
+                view = view[count:]
+
+    async def receive(self) -> tuple[FrameKind, bytes]:
+        """Wait for one frame.
+
+        Raises:
+            ConnectionLost: the other side is gone.
+        """
+        received = self._received
+        while len(received) < _HEADER.size:
+            received += await self._read(CHUNK)
+        kind, length = _HEADER.unpack_from(received)
+        end = _HEADER.size + length
+        while len(received) < end:
+            received += await self._read(max(CHUNK, end - len(received)))
+        content = bytes(memoryview(received)[_HEADER.size : end])
+        del received[:end]
+        return FrameKind(kind), content
+
+    async def _read(self, size: int) -> bytes:
+        while True:
+            try:
+                await anyio.wait_readable(self._connection)
+                content = self._connection.recv(size)
+            except BlockingIOError:
+                continue
+            except (OSError, anyio.ClosedResourceError) as error:
+                raise ConnectionLost from error
+            if not content:
+                raise ConnectionLost
+            return content
+
+    async def wait_lost(self) -> None:
+        """Wait until the other side is gone, and forget what it still sends."""
+        try:
+            while True:
+                await self._read(CHUNK)
+        except ConnectionLost:
+            return
+
+    def close(self) -> None:
+        """Close the connection; again does nothing."""
+        self._connection.close()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return how many bytes of an unfinished frame have come."""
+        return {"received": len(self._received)}

@@ -1,0 +1,190 @@
+"""Functions that tests place in other processes: they are found by their names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import anyio.lowlevel
+import attrs
+
+from justpipe_actors import Retry, Skip, Stop, Suspend
+from justpipe_actors.types import Raise
+
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="none")
+
+
+@attrs.define
+class Report:
+    """A state."""
+
+    words: list[str] = attrs.field(factory=list)
+    count: int = 0
+    by_name: dict[str, int] = attrs.field(factory=dict)
+    folder: str = ""
+    pids: list[int] = attrs.field(factory=list)
+
+
+@attrs.define
+class Settings:
+    """A context."""
+
+    factor: int = 2
+    seen: list[str] = attrs.field(factory=list)
+
+
+class UnpicklableError(Exception):
+    """An error that cannot come back as what it is."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"{left} and {right}")
+
+
+def add_word(state: Report) -> None:
+    """Change two parts."""
+    state.words.append("there")
+    state.count += 1
+
+
+async def add_word_async(state: Report) -> None:
+    """Change a part after a wait."""
+    await anyio.lowlevel.checkpoint()
+    state.words.append("async")
+
+
+def use_context(state: Report, context: Settings) -> None:
+    """Use a context, and change it."""
+    state.count = 21 * context.factor
+    context.seen.append("there")
+
+
+def note_item(state: Report, item: int) -> None:
+    """Note an item under its name."""
+    state.by_name[f"item {item}"] = item
+
+
+def square(item: int) -> int:
+    """Return a value that means nothing to the engine."""
+    return item * item
+
+
+def change_and_fail(state: Report) -> None:
+    """Change the state, then fail."""
+    state.words.append("half")
+    message = "no luck"
+    raise LookupError(message)
+
+
+def fail_unpicklable() -> None:
+    """Raise what cannot be pickled."""
+    raise UnpicklableError("left", "right")
+
+
+def return_lock() -> Any:
+    """Return what cannot be pickled."""
+    return threading.Lock()
+
+
+def exit_program() -> None:
+    """Ask the program to end."""
+    raise SystemExit(3)
+
+
+def answer_retry(state: Report) -> Any:
+    """Ask for another attempt, twice."""
+    state.count += 1
+    return Retry() if state.count < 3 else None
+
+
+def answer_skip() -> Any:
+    """Skip the successors."""
+    return Skip()
+
+
+def answer_stop() -> Any:
+    """End the run."""
+    return Stop()
+
+
+def answer_suspend() -> Any:
+    """Suspend the run."""
+    return Suspend("a person")
+
+
+def answer_raise() -> Any:
+    """Fail by a value."""
+    return Raise(LookupError("by value"))
+
+
+def answer_name() -> str:
+    """Lead to another step."""
+    return "other"
+
+
+def choose(state: Report) -> int:
+    """Choose a route."""
+    return state.count
+
+
+def list_items() -> list[int]:
+    """Return what a map maps over."""
+    return [1, 2, 3]
+
+
+def read_tenant(state: Report) -> None:
+    """Note a context variable."""
+    state.words.append(TENANT.get())
+
+
+def log_something() -> None:
+    """Write to the log."""
+    logging.getLogger("their.module").warning("seen from %s", "there")
+    try:
+        raise LookupError("inner")
+    except LookupError:
+        logging.getLogger("their.module").exception("it failed")
+
+
+def work_for_ever(state: Report) -> None:
+    """Tell the process id, and compute for ever without a wait."""
+    Path(state.folder, str(os.getpid())).touch()
+    while True:
+        sum(range(10_000))
+
+
+def kill_self() -> None:
+    """Die as a crashing C extension does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exit_at_once() -> None:
+    """Die with an exit code."""
+    os._exit(7)
+
+
+def kill_self_once(state: Report) -> None:
+    """Die, unless a file says that it did before."""
+    mark = Path(state.folder, "died")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    state.count += 1
+
+
+def note_pid(state: Report) -> None:
+    """Note which process this is."""
+    state.pids.append(os.getpid())
+
+
+def work_a_moment(item: int) -> None:
+    """Take a moment, so that it can be killed meanwhile."""
+    end = time.monotonic() + 0.002
+    while time.monotonic() < end:
+        continue
