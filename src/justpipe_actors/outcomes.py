@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+from ._util.text import safe_str
+from .errors import PipelineCancelled, RecordedError, RunTimeout
 from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 
 
@@ -167,3 +170,76 @@ class PipelineEndData:
     """Figures of the run."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
     """Joins that did not run."""
+    error_type: str | None = None
+    """Class name of the primary failure."""
+    steps_at_work: list[str] = field(default_factory=list)
+    """Steps that were at work when the run was ended from outside, sorted."""
+
+    @property
+    def error_text(self) -> str | None:
+        """The primary failure with its class: ``KeyError: 'missing'``."""
+        if self.error is None or self.error_type is None:
+            return self.error
+        return f"{self.error_type}: {self.error}" if self.error else self.error_type
+
+    @property
+    def exception(self) -> Exception | None:
+        """The exception of the primary failure; None for an end that was read back."""
+        return self.exceptions[0] if self.exceptions else None
+
+    @property
+    def exceptions(self) -> tuple[Exception, ...]:
+        """The exceptions of all failures, the primary one first."""
+        found: tuple[Exception, ...] = self.__dict__.get(_EXCEPTIONS, ())
+        return found
+
+    def raise_for_failure(self) -> None:
+        """Do nothing after a success; raise the failure of any other run.
+
+        Raises:
+            Exception: the primary failure itself, with its traceback; the other
+                failures are its notes.  ``RecordedError`` when only its text is left.
+            RunTimeout: the run took longer than its ``timeout=``.
+            PipelineCancelled: the run was cancelled, or its consumer closed it.
+        """
+        match self.status:
+            case PipelineTerminalStatus.SUCCESS:
+                return
+            case PipelineTerminalStatus.FAILED:
+                raise _noted(self.exceptions) or self._recorded_error()
+            case PipelineTerminalStatus.TIMEOUT:
+                raise RunTimeout(self.duration_s, tuple(self.steps_at_work))
+            case _:
+                raise PipelineCancelled(self.error or "Cancelled")
+
+    def _recorded_error(self) -> RecordedError:
+        return RecordedError(self.error_type or "Exception", self.error or "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Exceptions refer to frames and may refuse to be pickled.
+        return {k: v for k, v in self.__dict__.items() if k != _EXCEPTIONS}
+
+
+_EXCEPTIONS = "_exceptions"
+"""Where an end keeps its exceptions: beside its fields, which are plain data."""
+
+
+def with_exceptions(
+    end: PipelineEndData, exceptions: Iterable[Exception]
+) -> PipelineEndData:
+    """Return an end that knows the exceptions of its failures, the primary one first."""
+    fields = {**end.__dict__, _EXCEPTIONS: tuple(exceptions)}
+    return filled(PipelineEndData, fields)
+
+
+def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
+    """Return the first exception, with the others in its notes."""
+    if not exceptions:
+        return None
+    first, *others = exceptions
+    known = set(getattr(first, "__notes__", ()))
+    for other in others:
+        note = f"Another step failed too: {safe_str(other, typed=True)}"
+        if other is not first and note not in known:
+            first.add_note(note)
+    return first

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
+import anyio
 import attrs
 
 from . import (
@@ -19,6 +20,7 @@ from . import (
     storage as storage_package,
     visualization as visualization,
 )
+from ._backends.base import has_running_loop
 from ._definition.decorators import HookDecorators, StepDecorators, Target
 from ._definition.names import start_name
 from ._definition.registry import Registry
@@ -40,6 +42,7 @@ from ._run.setup import override_of
 from ._util.main_import import main_import
 from .abc import AnyPlacement, Middleware, Redact
 from .cancellation import CancellationToken
+from .errors import RunningLoopError
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
 from .merge import Merge, MergeFunction
@@ -249,6 +252,39 @@ class Pipe(
             )
 
         return RunStream(prepare)
+
+    def run_sync(
+        self,
+        state: StateT | Any,
+        context: ContextT | Any = None,
+        *,
+        start: Target | None = None,
+        timeout: float | None = None,
+        backend: str = "asyncio",
+    ) -> StateT | Any:
+        """Run the pipe to its end in an event loop of its own, for scripts.
+
+        Args:
+            state: as for ``run``.
+            context: as for ``run``.
+            start: as for ``run``.
+            timeout: as for ``run``.
+            backend: ``"asyncio"`` or ``"trio"``.
+
+        Returns:
+            What ``RunStream.result`` returns: the state after the run.
+
+        Raises:
+            Exception: the primary failure of the run; as for ``RunStream.result``.
+            RunningLoopError: an event loop runs in this thread already.
+        """
+        if has_running_loop():
+            raise RunningLoopError
+
+        async def main() -> Any:
+            return await self.run(state, context, start=start, timeout=timeout).result()
+
+        return anyio.run(main, backend=backend)
 
     def build_request(
         self,

@@ -78,6 +78,15 @@ class Loop(Protocol):
         """Let an interrupt that nobody waits for reach the program."""
 
 
+def has_running_loop() -> bool:
+    """Tell whether an event loop runs in this thread."""
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+    return True
+
+
 def current_loop() -> Loop:
     """Return the loop this is called in."""
     if sniffio.current_async_library() == "trio":

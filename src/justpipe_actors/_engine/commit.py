@@ -22,7 +22,7 @@ from .._plan.step_results import (
     StopRun,
     SuspendRun,
 )
-from .._util.text import safe_str
+from .._util.text import error_text, escape_controls, mask_secrets, safe_str
 from ..errors import IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
@@ -42,11 +42,15 @@ STATE_LIMIT = 1000
 """Characters of the state the error log shows."""
 
 
+_logger = logging.getLogger("justpipe_actors.steps")
+
+
 def log_failure(invocation: Invocation, error: Exception) -> None:
     """Log a failure nobody handled, with the state if it may be shown."""
     run_state = invocation.run_state
     kind = type(error).__name__
-    message = f"Step '{invocation.node.name}' failed with {kind}: {safe_str(error)}"
+    text = escape_controls(error_text(error))
+    message = f"Step '{invocation.node.name}' failed with {kind}: {text}"
     extra = {
         "step_name": invocation.node.name,
         "error_type": kind,
@@ -58,14 +62,24 @@ def log_failure(invocation: Invocation, error: Exception) -> None:
         "actor": f"{run_state.plan.name}/{invocation.node.name}",
         "attempt": invocation.ids.attempt,
     }
-    logging.getLogger().error("%s%s", message, _state_text(run_state), extra=extra)
+    shown = error if _can_be_formatted(error) else None
+    _logger.error("%s%s", message, _state_text(run_state), extra=extra, exc_info=shown)
+
+
+def _can_be_formatted(error: Exception) -> bool:
+    try:
+        traceback.format_exception(error)
+    except Exception:  # noqa: BLE001 - an exception may misbehave when formatted
+        return False
+    return True
 
 
 def _state_text(run_state: RunState) -> str:
     if not run_state.log_state:
         return ""
     if run_state.log_state is True:
-        return f"\nState: {safe_str(run_state.state, limit=STATE_LIMIT)}"
+        text = mask_secrets(safe_str(run_state.state))[:STATE_LIMIT]
+        return f"\nState: {escape_controls(text)}"
     try:
         return f"\nState: {run_state.log_state(run_state.state)[:STATE_LIMIT]}"
     except Exception as error:  # noqa: BLE001 - the user's redaction is not our run

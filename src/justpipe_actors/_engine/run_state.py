@@ -269,7 +269,8 @@ class RunState:
     ) -> TerminationCause:
         """Note why the run ends, unless a reason is known; return the one that counts."""
         if self.termination is None:
-            self.termination = TerminationCause(status, reason)
+            at_work = {i.node.name for i in self.active_invocations}
+            self.termination = TerminationCause(status, reason, tuple(sorted(at_work)))
         return self.termination
 
     def cancel_by_token(self, reason: str) -> None:

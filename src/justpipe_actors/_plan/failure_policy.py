@@ -67,6 +67,8 @@ class TerminationCause:
     """What FINISH will say, unless it is FAILED: then the journal speaks."""
     reason: str | None = None
     """The words for it."""
+    steps_at_work: tuple[str, ...] = ()
+    """Steps that were at work, sorted."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -28,6 +28,7 @@ from ..outcomes import (
     PipelineEndData,
     PipelineTerminalStatus,
     RuntimeMetrics,
+    with_exceptions,
 )
 
 
@@ -66,6 +67,7 @@ def build_end_data(
             errors=_records(failures, config),
             metrics=figures.metrics,
             diagnostics=figures.diagnostics,
+            steps_at_work=list(termination.steps_at_work),
         )
     if failures.primary is not None:
         return _failed(failures.primary, failures, _records(failures, config), figures)
@@ -92,7 +94,7 @@ def _failed(
         (n for n, failure in enumerate(failures.failures) if failure is primary), None
     )
     source = FailureSource.NONE if position is None else records[position].source
-    return PipelineEndData(
+    end = PipelineEndData(
         PipelineTerminalStatus.FAILED,
         figures.seconds,
         error=primary.text,
@@ -103,7 +105,10 @@ def _failed(
         errors=records,
         metrics=figures.metrics,
         diagnostics=figures.diagnostics,
+        error_type=type(primary.error).__name__,
     )
+    others = [f.error for f in failures.failures if f is not primary]
+    return with_exceptions(end, [primary.error, *others])
 
 
 def _records(

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import anyio
 from trio.lowlevel import enable_ki_protection
@@ -31,7 +31,7 @@ from .._engine.user_code import OWNER_CANCELLED
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import do_nothing
-from ..errors import RunAwaited, RunInterrupted
+from ..errors import RunAwaited, RunInterrupted, RunTimeout
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
@@ -198,6 +198,23 @@ class RunStream:
             raise RunInterrupted(reason)
         return self.end
 
+    async def result(self) -> Any:
+        """Let the run go on to its end and return its state, or raise its failure.
+
+        Raises:
+            Exception: the primary failure of the run, with its traceback; the other
+                failures are its notes.
+            RunTimeout: the run took longer than its ``timeout=``.
+            PipelineCancelled: the run was cancelled, or closed.
+            RunInterrupted: the run ended without FINISH.
+        """
+        end = await self.wait()
+        if end.status is PipelineTerminalStatus.TIMEOUT:
+            seconds = self._get_request().timeout or end.duration_s
+            raise RunTimeout(seconds, tuple(end.steps_at_work), self.run_id)
+        end.raise_for_failure()
+        return self._begun_run().run_state.state
+
     # -- stopping
 
     def cancel(self, reason: str = "Cancelled") -> None:
@@ -249,7 +266,7 @@ class RunStream:
         ):
             return
         # Asked first: in another thread's time the loop may end the run meanwhile.
-        is_done = run.done.is_set()
+        is_done = run.done.is_set() or self._has_read_finish(run)
         if self._loop is not None and self._buffer is not None:
             self._loop.call_soon(partial(_abandon, run, self._buffer))
         if is_done:
@@ -261,6 +278,12 @@ class RunStream:
             ResourceWarning,
             stacklevel=2,
             source=self,
+        )
+
+    def _has_read_finish(self, run: Run) -> bool:
+        """Tell whether the consumer has had FINISH and left its loop there."""
+        return (
+            run.end is not None and self._buffer is not None and not len(self._buffer)
         )
 
     def __repr__(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 def safe_str(value: object, *, typed: bool = False, limit: int | None = None) -> str:
@@ -54,6 +56,46 @@ def short_text(value: object, limit: int = VALUE_LIMIT) -> str:
     except Exception as error:  # noqa: BLE001 - a user's object may do anything
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return truncate(escape_controls(text), limit)
+
+
+MASK = "***"
+"""Stands for a value that is not shown."""
+
+_SECRET = re.compile(
+    r"""(?P<name>['"]?\w*(?:secret|password|passwd|api_key|_token|authorization)\b['"]?
+    \s*[:=]\s*)
+    (?:'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | [^\s,;)\]}]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def mask_secrets(text: str) -> str:
+    """Hide the values of names that are or end in those of secrets.
+
+    These are secret, password, passwd, api_key, _token and authorization; ``tokens``,
+    ``max_tokens`` and ``key`` are shown.
+
+    >>> mask_secrets("{'api_key': 'sk-1', 'max_tokens': 5, 'auth_token': None}")
+    "{'api_key': ***, 'max_tokens': 5, 'auth_token': ***}"
+    """
+    return _SECRET.sub(lambda found: found["name"] + MASK, text)
+
+
+def error_text(error: BaseException) -> str:
+    """Return an exception's text; of a group, the leaves as well."""
+    text = safe_str(error)
+    if not isinstance(error, BaseExceptionGroup):
+        return text
+    leaves = [safe_str(leaf, typed=True) for leaf in _leaves(error)]
+    return f"{text}: {'; '.join(leaves)}"
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def truncate(text: str, limit: int = VALUE_LIMIT) -> str:

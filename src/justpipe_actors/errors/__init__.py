@@ -16,6 +16,7 @@
     │   ├── MapSourceChanged            a map's source gave other items after a restart
     │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
+    │   ├── RunningLoopError            ``run_sync`` in a running event loop
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
     │   ├── ForeignCancellation         a step was cancelled by somebody else
@@ -105,6 +106,7 @@ from .run import (
     RunAwaited,
     RunError,
     RunInterrupted,
+    RunningLoopError,
     RunRejected,
     StepAborted,
     UnknownRunError,
@@ -184,6 +186,7 @@ __all__ = [
     "RunReleased",
     "RunStuck",
     "RunTimeout",
+    "RunningLoopError",
     "ScheduleFailure",
     "StateConflict",
     "StateNotCopyable",

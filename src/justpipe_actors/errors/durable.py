@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .base import Factual
 from .run import RunError, RunInterrupted
 
@@ -119,12 +121,16 @@ class MapSourceChanged(RunError):  # noqa: N818 - says what happened
 class RunTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
     """A run took longer than its ``timeout=``."""
 
-    run_id: str
     seconds: float
+    steps_at_work: Sequence[str] = ()
+    run_id: str | None = None
 
     def message(self) -> str:
+        run = "The run" if self.run_id is None else f"Run '{self.run_id}'"
+        steps = ", ".join(f"'{step}'" for step in self.steps_at_work)
+        at_work = f" At work were: {steps}." if steps else ""
         return (
-            f"Run '{self.run_id}' took longer than its timeout of {self.seconds:g} s. "
+            f"{run} took longer than its timeout of {self.seconds:g} s.{at_work} "
             "Raise timeout=, or find out what holds it with snapshot()."
         )
 

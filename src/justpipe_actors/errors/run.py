@@ -31,12 +31,23 @@ class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what fai
         )
 
 
+class RunningLoopError(RunError):
+    """``run_sync`` was called in a running event loop, which it would block."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "run_sync() would block the event loop that runs here. "
+            "Use 'await pipe.run(state).result()' in async code and in notebooks."
+        )
+
+
 class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
     """Somebody wrote ``await pipe.run(...)``, and a run is no awaitable."""
 
     def __init__(self) -> None:
         super().__init__(
-            "A run is not awaited itself. Await its end with 'await pipe.run(...).wait()', "
+            "A run is not awaited itself. Await its result with "
+            "'await pipe.run(...).result()', its end with 'await pipe.run(...).wait()', "
             "read its events with 'async for event in pipe.run(...):', "
             "or own it with 'async with pipe.run(...) as run:'."
         )
