@@ -25,7 +25,7 @@ SAMPLES: dict[str, object] = {
 }
 """Facts that are more than a text, by the name errors give them."""
 
-SEQUENCES = {"candidates", "missing", "routes"}
+SEQUENCES = {"candidates", "missing", "routes", "steps_at_work"}
 
 
 def kinds() -> list[type[BaseException]]:
