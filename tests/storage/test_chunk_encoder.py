@@ -99,7 +99,7 @@ def stored(events: list[Event], *, limit: int = 10_000, every: int = 99) -> list
     for n, event in enumerate(events, 1):
         queue.add(event)
         if n % every == 0:
-            queue.close()
+            queue.build_columns()
     chunks = [encoder.chunk(one, allow_references=True) for one in queue.take()]
     payloads = {
         chunk.first + n: payload
@@ -254,7 +254,7 @@ def test_what_hooks_have_broken_is_counted(caplog: pytest.LogCaptureFixture) -> 
     """Events that are none any more are lost, and said to be; others are not."""
     queue = EventQueue(stores_states=True)
     queue.add(replace(happened(1, EventType.TOKEN, "t"), type="odd"))  # type: ignore[arg-type]
-    queue.close()
+    queue.build_columns()
     queue.add(happened(2, EventType.TOKEN, "t"))
 
     assert [one.first for one in queue.take()] == [2]
@@ -267,7 +267,7 @@ def test_a_backlog_knows_when_it_is_long() -> None:
     queue = EventQueue(stores_states=True)
     heavy = queue.add(happened(1, EventType.STEP_END, ["x" * 1_000_000]))
     told = [queue.is_batch_full]
-    queue.close()
+    queue.build_columns()
     told.append(queue.is_batch_full)
     assert queue.queued_bytes > 1_000_000
 

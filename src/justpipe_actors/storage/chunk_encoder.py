@@ -1,4 +1,4 @@
-"""A run's stretches become chunks, in the writer's thread: JSON for a whole column at a time.
+"""Encode a run's event columns as chunks, in the writer's thread: JSON for a whole column at a time.
 
 A state that is as it was at an earlier event is encoded once, and referred to.  A payload
 whose text is over the limit is replaced by its beginning and its length.  Where a column
@@ -139,7 +139,7 @@ class LastState:
 
 @attrs.define(eq=False)
 class Encoder:
-    """Turns one run's stretches into chunks; remembers the state it saw last."""
+    """Encodes one run's event columns as chunks; keeps the last state for references and differences."""
 
     run_id: str
     """The run."""
@@ -150,11 +150,11 @@ class Encoder:
     _last_states: dict[str | None, LastState] = attrs.field(factory=dict, init=False)
 
     def chunk(self, columns: EventColumns, *, allow_references: bool) -> EventChunk:
-        """Return a stretch as it is stored.
+        """Return event columns as the chunk that is stored.
 
         Args:
             stretch: the events, in order, each stretch once.
-            allow_references: whether a payload may be told by naming an earlier event.
+            allow_references: whether a payload may be stored as a reference to an earlier event.
         """
         payloads, repeated = self._encode_payloads(
             columns, allow_references=allow_references
@@ -201,7 +201,7 @@ class Encoder:
     def _find_repeated_states(
         self, columns: EventColumns, snapshots: list[int]
     ) -> dict[int, int]:
-        """Return which states were stored before, and with which event."""
+        """Return the earlier event that stored the same state, by index."""
         repeated: dict[int, int] = {}
         for n in snapshots:
             snapshot = columns.payloads[n]

@@ -33,7 +33,7 @@ from ..outcomes import PipelineEndData
 _TOKEN = EventType.TOKEN
 
 MIN_STREAM_EVENTS = 32
-"""Tokens of one stream that are worth a stretch of their own."""
+"""Tokens of one stream that get columns of their own."""
 
 
 @attrs.frozen
@@ -41,13 +41,13 @@ class EventColumns:
     """Consecutive events of one run, field by field."""
 
     first: int
-    """Number of the first one; the others follow without a gap."""
+    """Sequence number of the first event; the others follow without a gap."""
     times: array[float]
     """``Event.timestamp``."""
     constants: dict[str, object]
-    """Fields that are the same in all of them, by the key they have in JSON."""
+    """Values of the fields that are equal in all events, by their key in JSON."""
     columns: dict[str, list[Any]]
-    """The other fields."""
+    """One value per event for each other field."""
     counts: dict[str, int]
     """How many there are of each type."""
     has_copies: bool
@@ -74,7 +74,7 @@ def columns_of(
     *,
     tokens_are_unchanged: bool,
 ) -> Iterator[EventColumns]:
-    """Return the stretches that events make.
+    """Divide a queue's events into columns that are stored as one chunk each.
 
     Args:
         events: of one run, in order.
@@ -119,14 +119,14 @@ def _metas(batch: Sequence[Event], replacements: dict[int, str]) -> list[Any] | 
 
 
 def _token_streams(events: Sequence[Event]) -> list[str | None]:
-    """Return by which stream each event was said; None when by none."""
+    """Return the invocation id of each TOKEN event, and None for all other events."""
     return [event.invocation_id if event.type is _TOKEN else None for event in events]
 
 
 def _split_batch(
     events: Sequence[Event], streams: Sequence[str | None]
 ) -> Iterator[tuple[int, int, bool]]:
-    """Return where stretches begin and end, and whether all in them are of a kin."""
+    """Yield the begin, the end and whether all events between them are tokens of one stream."""
     if (
         streams
         and _is_from_this_run(events[0], streams[0])
@@ -148,14 +148,14 @@ def _split_batch(
 
 
 def _is_from_this_run(event: Event, stream: str | None) -> bool:
-    """Tell whether a stream is this run's; what a child's hooks do is not known here."""
+    """Tell whether a stream is of this run: hooks of a child may have changed a child's tokens."""
     return stream is not None and event.parent_run_id is None
 
 
 def _split_at_gaps(
     events: Sequence[Event], batch_start: int, end: int
 ) -> Iterator[tuple[int, int, bool]]:
-    """Cut where a number does not follow the one before; a hook may have changed it."""
+    """Split where a sequence number does not follow the one before: a hook may have changed it."""
     start = batch_start
     numbers = [event.seq or 0 for event in events[batch_start:end]]
     if not numbers:
@@ -173,7 +173,7 @@ def _split_at_gaps(
 def _constants_and_columns(
     batch: Sequence[Event],
 ) -> tuple[dict[str, object], dict[str, list[Any]]]:
-    """Return what is alike, and what is not."""
+    """Return the fields that are equal in all events, and a column for each other field."""
     columns: dict[str, list[Any]] = {
         "type": [event.type._value_ for event in batch],
         "stage": [event.stage for event in batch],

@@ -43,10 +43,10 @@ MAX_QUEUED_BYTES = 8_000_000
 """Bytes that may wait for the writer, roughly."""
 
 MAX_QUEUED_EVENTS = 1024
-"""Events that are held as such, and in one stretch."""
+"""Events in the list of the queue, and in the columns that are made of it."""
 
 LONG_TEXT = 500
-"""Characters from which a text is weighed by itself."""
+"""Characters from which the length of a text counts."""
 
 _logger = logging.getLogger("justpipe_actors.persistence")
 
@@ -59,16 +59,19 @@ _BATCH_BYTES = (
 
 @attrs.define(eq=False)
 class EventQueue:
-    """One run's."""
+    """The events of one run that the writer's thread has not taken.
+
+    The event loop appends to a list; both sides turn the list into columns.
+    """
 
     stores_states: bool
     """Whether the payloads of START and STEP_END are stored at all."""
     tokens_are_unchanged: bool = attrs.field(default=False, init=False)
-    """Whether its tokens are as their step said them."""
+    """Whether no hook and no redaction changes tokens."""
     events: list[Event] = attrs.field(factory=list, init=False)
-    """What is not closed yet, oldest first."""
+    """Events that are not in columns yet, oldest first."""
     lost_events: int = attrs.field(default=0, init=False)
-    """Events that were dropped, or that hooks have made into something that is none."""
+    """Events that were dropped, or that hooks have replaced by something else."""
     _batches: list[EventColumns] = attrs.field(factory=list, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     # By the identity of events that are still in the list.
@@ -118,7 +121,7 @@ class EventQueue:
 
     @property
     def is_batch_full(self) -> bool:
-        """Whether it is time to close the list."""
+        """Whether the list must be turned into columns."""
         return (
             len(self.events) >= MAX_QUEUED_EVENTS
             or self._added_bytes - self._batched_bytes >= _BATCH_BYTES
@@ -126,8 +129,8 @@ class EventQueue:
 
     # -- both sides
 
-    def close(self) -> None:
-        """Make stretches of the events."""
+    def build_columns(self) -> None:
+        """Turn the list of events into columns."""
         with self._lock:
             # What is appended meanwhile stays: only this many are removed.
             events = self.events[:]
@@ -157,13 +160,13 @@ class EventQueue:
 
     def take(self) -> list[EventColumns]:
         """Take all that waits."""
-        self.close()
+        self.build_columns()
         with self._lock:
             return self._take_batches()
 
     def drop(self) -> None:
-        """Forget all that waits; from both sides."""
-        self.close()
+        """Drop all that waits; from both sides."""
+        self.build_columns()
         with self._lock:
             self.lost_events += sum(map(len, self._take_batches()))
 
@@ -182,7 +185,7 @@ _logger = logging.getLogger("justpipe_actors.persistence")
 
 
 def _ignore_backpressure(*, paused: bool) -> None:
-    """Hold up nobody: the run asks the recorder itself."""
+    """Do nothing: the run asks the recorder itself."""
 
 
 @attrs.define(eq=False)
@@ -192,13 +195,13 @@ class Recorder:
     run_id: str
     """The run."""
     writer: Writer
-    """Who writes."""
+    """Writes what this recorder holds, in a thread."""
     encoder: Encoder
     """Turns its events into chunks; used by the writer's thread only."""
     queue: EventQueue
-    """What it has said and the writer has not taken."""
+    """Events that the writer has not taken."""
     flush_every: int
-    """Events that wait when the writer is told to hurry."""
+    """Events that wait when the writer is told to flush."""
     redaction: Redaction | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
@@ -266,7 +269,7 @@ class Recorder:
             self._check_queue()
 
     def put_token(self, event: Event, payload: object) -> None:
-        """Keep an event of a kin: mostly a token, and then this is all."""
+        """Keep a token; the usual one is appended without further checks."""
         if type(payload) is str and len(payload) < LONG_TEXT and self.redaction is None:
             self._events.append(event)
             if len(self._events) >= self._check_at:
@@ -275,7 +278,7 @@ class Recorder:
             self.put(event)
 
     def _check_queue(self) -> None:
-        """See to what is not worth seeing to at each event.
+        """Do what is not done at each event: close batches, notify the writer, pause producers.
 
         The writer's thread takes at any moment and then wants to hear of the next event.
         So what it resets (``_check_at`` and the two flags) is looked at in the other order
@@ -287,7 +290,7 @@ class Recorder:
             self._check_at = MAX_QUEUED_EVENTS
             return
         if queue.is_batch_full:
-            queue.close()
+            queue.build_columns()
         missing = (
             MAX_QUEUED_EVENTS
             if self.is_flush_requested

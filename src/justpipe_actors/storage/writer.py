@@ -1,7 +1,7 @@
 """The thread that writes the runs of one pipe, all of them in one transaction per turn.
 
 It begins with the first run and ends a moment after the last, so that runs that follow
-each other share it.  ``alarm`` says when it wakes up.
+each other share it.  ``WriterWakeup`` decides when it wakes up.
 
 Nothing it does can fail a run: what goes wrong is a warning on the logger
 ``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
@@ -36,14 +36,14 @@ LINGER = 0.25
 
 @attrs.define(eq=False)
 class WriterWakeup:
-    """One thread's; all moments are on the monotonic clock."""
+    """Decides when the writer's thread wakes up; all times are on the monotonic clock."""
 
     condition: threading.Condition = attrs.field(
         factory=threading.Condition, init=False
     )
-    """Held by whoever looks at this, or changes what the thread works on."""
+    """Its lock guards this object and the writer's list of recorders."""
     is_closing: bool = attrs.field(default=False, init=False)
-    """Whether the interpreter is about to go."""
+    """Whether the interpreter exits."""
     retry_at: float | None = attrs.field(default=None, init=False)
     """When a store that failed is tried again."""
     _heartbeat_at: float = attrs.field(default=0.0, init=False)
@@ -54,7 +54,7 @@ class WriterWakeup:
     # -- from event loops
 
     def notify(self) -> None:
-        """Say that something waits."""
+        """Wake the thread up within ``LINGER`` seconds: an event waits."""
         with self.condition:
             if self._linger_until is None:
                 self._linger_until = time.monotonic() + LINGER
@@ -63,13 +63,13 @@ class WriterWakeup:
                     self.condition.notify()
 
     def flush(self) -> None:
-        """Say that something should not wait any longer."""
+        """Wake the thread up at once."""
         with self.condition:
             self._is_flush_requested = True
             self.condition.notify()
 
     def close(self) -> None:
-        """Say that this is the last moment."""
+        """Wake the thread up for its last turn."""
         with self.condition:
             self.is_closing = True
             self.condition.notify()
@@ -77,7 +77,10 @@ class WriterWakeup:
     # -- in the thread
 
     def wait(self, work: Sized) -> None:
-        """Sleep, the bell held, until there is something to do, or no work for long."""
+        """Wait until there is something to do, or for ``LINGER`` seconds without work.
+
+        The caller holds the condition's lock.
+        """
         ends_at = time.monotonic() + LINGER
         while not self.is_closing:
             now = time.monotonic()
@@ -94,11 +97,11 @@ class WriterWakeup:
         return min(time_due for time_due in times if time_due is not None)
 
     def schedule_heartbeat(self) -> None:
-        """Let the next sign of life be due after one beat."""
+        """Make the next heartbeat due after one interval."""
         self._heartbeat_at = time.monotonic() + HEARTBEAT_INTERVAL
 
     def is_heartbeat_due(self) -> bool:
-        """Tell whether it is time for a sign of life; the next one is set."""
+        """Tell whether a heartbeat is due; if it is, schedule the next one."""
         is_due = time.monotonic() >= self._heartbeat_at
         if is_due:
             self.schedule_heartbeat()
@@ -126,7 +129,7 @@ class Writer:
         self._reset()
 
     def _reset(self) -> None:
-        """Know of nothing: as a new writer, and as one in a forked child."""
+        """Forget threads and runs: in a new writer, and in a forked child."""
         self._pid = os.getpid()
         self._wakeup = WriterWakeup()
         self._recorders: list[Recorder] = []
@@ -154,15 +157,15 @@ class Writer:
         atexit.register(self._flush_at_exit)
 
     def notify(self) -> None:
-        """Say that something waits."""
+        """Wake the thread up within ``LINGER`` seconds: an event waits."""
         self._wakeup.notify()
 
     def flush(self) -> None:
-        """Say that something should not wait any longer."""
+        """Wake the thread up at once."""
         self._wakeup.flush()
 
     def _flush_at_exit(self) -> None:
-        """Write what waits before the interpreter is gone."""
+        """Write what waits before the interpreter exits."""
         thread = self._thread
         if thread is not None and self._pid == os.getpid():
             self._wakeup.close()

@@ -228,7 +228,7 @@ class Schedule:
     """Holds tasks up as a list of choices says, and keeps a trace."""
 
     choices: Sequence[int]
-    """What happens at each crossing, by the numbers of ``DELAYS``."""
+    """The delay at each failpoint that is hit, as indices of ``DELAYS``."""
     where: Collection[Seam] = USER_CODE_SEAMS
     """The seams that take a choice; the others are passed."""
     trace: list[FailpointHit] = attrs.field(factory=list, init=False)
@@ -258,7 +258,7 @@ class Schedule:
 
 @attrs.define(eq=False)
 class Fault:
-    """Fails once, at one crossing of one seam."""
+    """Raises an error once, at one hit of one failpoint."""
 
     seam: Seam
     """The place."""
