@@ -300,10 +300,9 @@ async def _carry_out(
     A step's timeout bounds the child of a sub.  Of a map it bounds only what produces
     the items, so the map gets what is left of it and the scope is lifted.
     """
-    if invocation.isolated is not None:
-        invocation.isolated.commit_before(
-            answer.items if isinstance(answer, StartMap) else None
-        )
+    if invocation.isolated is not None and isinstance(answer, StartMap | StartChildRun):
+        items = answer.items if isinstance(answer, StartMap) else None
+        invocation.isolated.commit_before(items)
     match answer:
         case StartMap():
             budget = None
@@ -433,6 +432,7 @@ async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
     if state.has_conflicted:
         return failed
     state.has_conflicted = True
+    invocation.level = 0  # whoever has mended another failure is asked about this one
     return state.commit(await run_error_handlers(invocation, failed))
 
 

@@ -29,9 +29,13 @@ class StateConflict(Factual, RuntimeError):  # noqa: N818 - the documented name
         )
         why = f": {self.problem}" if self.problem else ""
         return (
-            f"{both} changed '{self.part}'{why}. {_remedy(self.problem)}, "
+            f"{both} changed {_quoted(self.part)}{why}. {_remedy(self.problem)}, "
             "or let one step follow the other."
         )
+
+
+def _quoted(part: str) -> str:
+    return part if "'" in part else f"'{part}'"
 
 
 def _remedy(problem: str) -> str:
@@ -52,7 +56,7 @@ class StateNotCopyable(Factual, DefinitionError):  # noqa: N818
 
     def message(self) -> str:
         return (
-            f"'{self.part}' ({self.kind}) cannot be part of an isolated state: {self.problem}. "
+            f"{_quoted(self.part)} ({self.kind}) cannot be part of an isolated state: {self.problem}. "
             "Open it with @pipe.resource, pass it in the context, or annotate it with "
             "Shared to pass it by reference."
         )
