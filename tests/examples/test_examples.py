@@ -84,6 +84,12 @@ SAID = {
         "RESULTS",
         "encode_well: Step 'encode_well' timed out after 0.5s",
     ],
+    "18_isolated_state": [
+        "given up: the model hung up",
+        "actors: understood",
+        "Summary: All about back pressure; 2 sources",
+        "Tokens used: 200",
+    ],
     "17_daemon": [
         "filed letter 5",
         "live: True, ready: True",
