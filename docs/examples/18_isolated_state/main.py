@@ -48,7 +48,8 @@ async def research(report: Report, topic: str) -> None:
     report.findings.append(f"{topic}: half a sentence")
     await anyio.sleep(0.01)
     if topic == "supervision":
-        raise ConnectionError("the model hung up")
+        msg = "the model hung up"
+        raise ConnectionError(msg)
     report.findings[-1] = f"{topic}: understood"
     report.sources.add(f"https://example.org/{len(topic)}")
     report.tokens = used + 100

@@ -1,7 +1,7 @@
 """What a state was before an invocation changed it in place.
 
-The bytes stay in memory: pickling a state of 4,000 rows takes a twelfth of the time that
-copying it takes, and most backups are never restored.
+The bytes stay in memory.  Pickling a state takes a third of the time that copying it
+takes, and most backups are never restored.
 """
 
 from __future__ import annotations

@@ -78,6 +78,8 @@ class Shape:
     """Entries of ``__dict__`` that were computed from other attributes."""
     is_plain: bool
     """Whether a new instance with the same attributes is a copy."""
+    is_simple: bool
+    """Whether a new instance with the same ``__dict__`` is one."""
 
 
 def _look_at(kind: type) -> Shape:
@@ -93,7 +95,9 @@ def _look_at(kind: type) -> Shape:
         if isinstance(value, functools.cached_property)
     )
     is_plain = is_record and _is_plain(kind, is_model=is_model)
-    return Shape(is_record, is_model, _is_frozen(kind), slots, cached, is_plain)
+    is_simple = is_plain and not (slots or cached or is_model)
+    is_frozen = _is_frozen(kind)
+    return Shape(is_record, is_model, is_frozen, slots, cached, is_plain, is_simple)
 
 
 shape_of: Callable[[Any], Shape] = functools.lru_cache(1024)(_look_at)
