@@ -80,11 +80,12 @@ async def run_through(
     state: Any,
     executed: list[str],
     during: Callable[[Supervisor], Awaitable[object]] | None = None,
+    **options: Any,
 ) -> Ended:
     """Submit the run, or find it, and wait for its end."""
     executed.clear()
     async with Supervisor(pipe, journal=journal) as supervisor:
-        run = await supervisor.submit(pipe, state, run_id=RUN)
+        run = await supervisor.submit(pipe, state, run_id=RUN, **options)
         if during is not None:
             await during(supervisor)
         with anyio.fail_after(20):

@@ -68,10 +68,33 @@ class InvocationState:
     def state(self) -> object:
         """What the invocation works on, copied when that is first asked for."""
         if self._copy is None:
-            # What a map's function returns may be parts of the state, given to workers.
-            is_alone = self.run_state.tokens == 1 and not isinstance(self.node, MapNode)
-            self._copy = self.isolation.open(is_alone=is_alone)
+            self._copy = self.isolation.open(is_alone=self._is_alone)
         return self._copy.value
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether it may change the state in place.
+
+        What a map's function returns may be parts of the state, given to workers.  A
+        journal may store the state at any time.
+        """
+        run_state = self.run_state
+        is_only = run_state.tokens == 1 and run_state.journal is None
+        return is_only and not isinstance(self.node, MapNode)
+
+    @property
+    def copied(self) -> object:
+        """The copy that the invocation has, None when it has none."""
+        return None if self._copy is None else self._copy.value
+
+    def adopt(self, copied: object, base: object) -> None:
+        """Go on with a copy that was made before the process died.
+
+        Args:
+            copied: what the invocation works on.
+            base: the state that it was made from.
+        """
+        self._copy = self.isolation.adopt(copied, base)
 
     @property
     def context(self) -> object:

@@ -118,6 +118,18 @@ class IsolatedState:
         self._copies += 1
         return StateCopy(copied, self._committed, lists=self._lists)
 
+    def adopt(self, copied: object, base: object) -> StateCopy:
+        """Return a copy that was made in another process.
+
+        Args:
+            copied: what an invocation works on.
+            base: the state that it was made from.
+        """
+        if self._committed is None:
+            self._committed = snapshot_of(self.state)
+        self._copies += 1
+        return StateCopy(copied, snapshot_of(base))
+
     def _copied(self) -> Any:
         parts: Mapping[Key, Any] = getattr(self._committed, "parts", {})
         lists = self._lists.items()

@@ -82,6 +82,8 @@ class ReopenedChild:
     """How it stood."""
     keys: set[str]
     """Its keys in the rows."""
+    origin: tuple[JsonValue, list[JsonValue]] | None = None
+    """Of a child that works on a copy of its parent's state: the copy, and where in it."""
 
 
 def parse(
@@ -340,7 +342,11 @@ def _restore_children(journal: RunJournal, saved: SavedRun) -> None:
         inner = saved.inner.get(number, SavedRun(items=saved.items))
         path, level = value.get("path"), value.get("l", 0)
         outcome = value.get("end")
+        found = value.get("origin")
+        origin = None if found is None else (found[0], found[1])
         journal.reopened_children[number] = ReopenedChild(
-            value["pipe"], path, level, outcome, inner, inner.keys
+            value["pipe"], path, level, outcome, inner, inner.keys, origin
         )
-        journal.children[number] = ChildRecord(value["pipe"], path, level, outcome)
+        journal.children[number] = ChildRecord(
+            value["pipe"], path, level, origin, outcome
+        )

@@ -85,6 +85,8 @@ class ChildRecord:
     """Where its state is in its parent's; None when it is stored by itself."""
     level: int
     """Handlers that had been asked when it began."""
+    origin: tuple[JsonValue, list[JsonValue]] | None = None
+    """Of a child that works on a copy of its parent's state: the copy, and where in it."""
     outcome: JsonValue = None
     """How it ended; None while it runs."""
     journal: RunJournal | None = None
@@ -299,9 +301,17 @@ class RunJournal:
     # -- children
 
     def open_child(
-        self, number: int, child: RunState, pipe: str, level: int
+        self, number: int, child: RunState, pipe: str, level: int, copied: object = None
     ) -> RunJournal:
-        """Record a child run, and return its journal."""
+        """Record a child run, and return its journal.
+
+        Args:
+            number: the message of the parent's invocation.
+            child: the child run.
+            pipe: the name of its pipe.
+            level: handlers that had been asked when it began.
+            copied: the copy of this run's state that the invocation works on, if it does.
+        """
         reopened = self.reopened_children.pop(number, None)
         path = find_path(self.run_state.state, child.state)
         journal = RunJournal(
@@ -313,7 +323,13 @@ class RunJournal:
         )
         if reopened is not None:
             journal.adopt_stored(reopened)
-        self.children[number] = ChildRecord(pipe, path, level, journal=journal)
+        origin = None if reopened is None else reopened.origin
+        if reopened is None and copied is not None:
+            at = find_path(copied, child.state)
+            if at is not None:
+                origin = self.stream.codec.dump_state(self.run_state.plan, copied), at
+        record = ChildRecord(pipe, path, level, origin, journal=journal)
+        self.children[number] = record
         self.stream.members.append(journal)
         self.touch("c", number)
         return journal
@@ -631,6 +647,8 @@ def dump_child(child: ChildRecord) -> JsonValue:
         value["path"] = child.path
     if child.level:
         value["l"] = child.level
+    if child.origin is not None and child.outcome is None:
+        value["origin"] = [*child.origin]
     if child.outcome is not None:
         value["end"] = child.outcome
     return value

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from .. import codec
+from .._engine.execution import isolated as isolated_state
+from .._engine.invocation import Invocation
 from .._engine.restore import ReopenedChild, restore
 from .._engine.run_journal import dump_error, look_up
 from .._engine.run_state import ChildOutcome
 from .._plan.failure_policy import Failure
+from .._plan.state_parts import set_part
 from .._util.state_parts import state_of
 from ..errors import NotStorable, RecordedError, RunReleased
 from ..events import EventType
@@ -167,6 +170,28 @@ def child_of(
     value = state_of(state.saved.parts)
     plan = cast("Any", pipe).plan()
     return pipe, journal.stream.codec.load_state(plan, value), None
+
+
+def adopt_copy(invocation: Invocation, reopened: ReopenedChild, state: object) -> None:
+    """Give an invocation back the copy of the state that its child had begun with.
+
+    Args:
+        invocation: an invocation of an isolated run.
+        reopened: its child.
+        state: the child's state, which is the copy, or a part of it.
+    """
+    if reopened.origin is None:
+        return
+    journal = invocation.run_state.journal
+    assert journal is not None
+    value, path = reopened.origin
+    plan, codec = journal.run_state.plan, journal.stream.codec
+    copied, base = codec.load_state(plan, value), codec.load_state(plan, value)
+    if not path:
+        copied = state
+    else:
+        set_part(look_up(copied, path[:-1]), path[-1], state)
+    isolated_state(invocation).adopt(copied, base)
 
 
 def dump_child_outcome(outcome: ChildOutcome) -> JsonValue:

@@ -18,6 +18,7 @@ from .._backends import Loop, current_loop
 from .._engine.actor_system import ActorSystem
 from .._engine.invocation import Invocation
 from .._engine.isolation import IsolatedState
+from .._engine.run_journal import RunJournal
 from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
@@ -28,7 +29,8 @@ from ..errors import DefinitionError
 from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes
-from .durable_run import child_of, dump_child_outcome
+from ..outcomes import PipelineTerminalStatus
+from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
 from .lifecycle import execute_run
 from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
@@ -239,9 +241,12 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     run_state = invocation.run_state
     journal, number = run_state.journal, invocation.message.id
     if journal is not None:
+        reopened = journal.reopened_children.get(number)
         pipe, state, outcome = child_of(journal, number, pipe, state)
         if outcome is not None:
             return outcome
+        if reopened is not None and run_state.isolation is not None:
+            adopt_copy(invocation, reopened, state)
     if not hasattr(pipe, "build_request"):
         msg = (
             f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
@@ -255,13 +260,7 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     request: RunRequest = pipe.build_request(state, run_state.context)
     request = attrs.evolve(request, token=run_state.token.child(request.token))
     if journal is not None:
-        request = attrs.evolve(
-            request,
-            run_id=f"{run_state.run_id}.{number}",
-            open_journal=lambda run: journal.open_child(
-                number, run.run_state, request.plan.name, invocation.level
-            ),
-        )
+        request = _with_journal(request, invocation, journal)
     parent = run_state.publisher
     assert isinstance(parent, EventPublisher)
     run = new_run(
@@ -276,8 +275,33 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         invocation.is_resting = False
     outcome = _outcome(run)
     if journal is not None:
-        journal.close_child(number, dump_child_outcome(outcome))
+        _close_child(invocation, journal, outcome)
     return outcome
+
+
+def _close_child(
+    invocation: Invocation, journal: RunJournal, outcome: ChildOutcome
+) -> None:
+    """Record that a child has ended, with what it has changed in the parent's state."""
+    is_success = outcome.status is PipelineTerminalStatus.SUCCESS
+    if invocation.isolated is not None and is_success:
+        invocation.isolated.commit_function()
+    journal.close_child(invocation.message.id, dump_child_outcome(outcome))
+
+
+def _with_journal(
+    request: RunRequest, invocation: Invocation, journal: RunJournal
+) -> RunRequest:
+    """Have a child run recorded in its parent's journal."""
+    number, isolated = invocation.message.id, invocation.isolated
+
+    def open_journal(run: Run) -> RunJournal:
+        copied = None if isolated is None else isolated.copied
+        name, level = request.plan.name, invocation.level
+        return journal.open_child(number, run.run_state, name, level, copied)
+
+    run_id = f"{invocation.run_state.run_id}.{number}"
+    return attrs.evolve(request, run_id=run_id, open_journal=open_journal)
 
 
 def _outcome(run: Run) -> ChildOutcome:
