@@ -188,3 +188,31 @@ def work_a_moment(item: int) -> None:
     end = time.monotonic() + 0.002
     while time.monotonic() < end:
         continue
+
+
+def append_item(state: Report, item: int) -> None:
+    """Append to a list that others append to."""
+    state.words.append(f"item {item}")
+
+
+def count_left(state: Report) -> None:
+    """Set a number that another step sets, too."""
+    time.sleep(0.1)
+    state.count = 1
+
+
+def count_right(state: Report) -> None:
+    """Set a number that another step sets, too."""
+    time.sleep(0.1)
+    state.count = 2
+
+
+def count_done(state: dict[str, int]) -> None:
+    """Add one to a number that others add to."""
+    state["done"] += 1
+
+
+def look_at(state: Report, item: int) -> None:
+    """Ask for the whole state, and change nothing."""
+    assert state.folder
+    assert item >= 0
