@@ -185,6 +185,16 @@ def bench(session: nox.Session) -> None:
     install(session, "bench", extras="[all]")
     session.install("-q", "justpipe==0.12.0", "langgraph")
     session.run("python", "tests/benchmarks/compare.py", *session.posargs)
+    session.run("python", "tests/benchmarks/placements.py")
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Run the tests that start Ray; here they cannot be skipped."""
+    install(session, "tests", extras="[all,ray]")
+    files = ("tests/placements", "tests/examples/test_word_count.py")
+    required = {"JUSTPIPE_ACTORS_REQUIRE_RAY": "1"}
+    session.run("pytest", "-m", "ray", *files, *session.posargs, env=required)
 
 
 @nox.session(venv_backend="none")

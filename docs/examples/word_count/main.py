@@ -23,7 +23,7 @@ from justpipe_actors import Pipe, Supervisor
 
 
 FILES = 16
-WORDS_PER_FILE = 60_000
+WORDS_PER_FILE = 300_000
 
 WORD = re.compile(r"[a-z]+")
 
@@ -79,7 +79,7 @@ def sample_folder() -> Iterator[Path]:
     vocabulary = ["".join(draw.choices("aeinrst", k=5)) for _ in range(1000)]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(FILES):
-            words = draw.choices(vocabulary, k=WORDS_PER_FILE)
+            words = draw.choices(vocabulary, k=WORDS_PER_FILE // 10) * 10
             Path(folder, f"{number:02}.txt").write_text(" ".join(words), "utf-8")
         yield Path(folder)
 
