@@ -61,8 +61,8 @@ def _execute(call: Call) -> Outcome:
     restore_trace(call.trace)
     try:
         return _called(call)
-    except BaseException as error:  # noqa: BLE001 - raised again where the run is
-        return Outcome(failure=_failure_of(error, call.pickler))
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised where the run is
+        return Outcome(failure=_failure_of(error, call.pickler))  # noqa: ASYNC104
 
 
 def _called(call: Call) -> Outcome:

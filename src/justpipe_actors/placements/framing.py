@@ -117,7 +117,7 @@ class FrameStream:
         return FrameKind(kind), content
 
     async def _read(self, size: int) -> bytes:
-        while True:
+        while True:  # noqa: ASYNC913 - it waits for the connection
             try:
                 await anyio.wait_readable(self._connection)
                 content = self._connection.recv(size)

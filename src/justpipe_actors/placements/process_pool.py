@@ -76,7 +76,7 @@ class ProcessPool:
         workers = [*self._idle, *self._busy]
         for worker in workers:
             worker.kill()
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - none may be left
             for worker in workers:
                 await worker.wait_end()
         self._idle.clear()
