@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from .meta import Meta
     from .middleware import simple_logging_middleware
     from .pipe import Pipe
-    from .signals import Raise, Retry, Skip, Stop, Suspend
+    from .signals import Ask, Raise, Retry, Skip, Stop, Suspend
     from .supervisor import Supervisor
     from .testing.harness import TestPipe
     from .testing.result import TestResult
+    from .waiting import ask, idempotency_key, once, sleep_until
 
 
 __all__ = [
+    "Ask",
     "DefinitionError",
     "Event",
     "EventType",
@@ -41,11 +43,20 @@ __all__ = [
     "Suspend",
     "TestPipe",
     "TestResult",
+    "ask",
+    "idempotency_key",
+    "once",
     "serve",
     "simple_logging_middleware",
+    "sleep_until",
 ]
 
 _MODULE_OF = {
+    "sleep_until": ".waiting",
+    "once": ".waiting",
+    "idempotency_key": ".waiting",
+    "ask": ".waiting",
+    "Ask": ".signals",
     "DefinitionError": ".errors",
     "Event": ".events",
     "EventType": ".events",

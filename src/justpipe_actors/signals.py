@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 
@@ -35,6 +36,28 @@ class Raise:
 
     exception: Exception | None = None
     """What to fail with; None makes the engine word a RuntimeError."""
+
+
+@dataclass
+class Ask:
+    """Wait for a person, or for a moment, before the run goes on: between two steps.
+
+    Nothing of the run is at work meanwhile.  The answer is the argument of the next
+    step's free parameter, as a map's item is of its worker's.
+    """
+
+    form: Any
+    """The type of the answer; None waits for the ``timeout`` alone."""
+    note: str = ""
+    """What the asked person reads."""
+    to: Any = None
+    """The step that gets the answer; None means the static successors."""
+    timeout: float | timedelta | None = None
+    """How long the question is open, in seconds; None is for ever."""
+    on_timeout: Any = None
+    """The step to start when nobody answered in time; None fails the asking step."""
+    key: str = "ask"
+    """Names the question among those of its step."""
 
 
 @dataclass

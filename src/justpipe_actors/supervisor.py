@@ -21,6 +21,7 @@ from typing import Any, Unpack, get_args
 
 from . import journals
 from ._engine.dead_letters import DeadLetter
+from ._engine.waiting import answer_ask, open_asks
 from ._run.run_stream import RunStream
 from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
@@ -36,7 +37,7 @@ from ._supervisor.diagnostics import (
     run_snapshots,
 )
 from ._supervisor.durable_stream import DurableStream
-from .abc import Journal
+from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected
 from .pipe import Pipe
 
@@ -261,6 +262,30 @@ class Supervisor(Seen):
         if self._durable is not None and options.get("durable", True):
             return await self._durable.submit(request, self._catalog.find(pipe))
         return await active_runs.submit(request, is_named=bool(options.get("run_id")))
+
+    async def asks(self, run_id: str | None = None) -> list[OpenAsk]:
+        """Return the questions of its runs that wait for an answer, the oldest first.
+
+        Args:
+            run_id: only those of this run.
+        """
+        return open_asks(self._require_open().system, run_id)
+
+    async def answer(
+        self, ask_id: str, value: object, *, by: str | None = None
+    ) -> None:
+        """Answer a question of one of its runs; the first answer wins.
+
+        Args:
+            ask_id: the question's id.
+            value: the answer: JSON data, or a value of the form's type.
+            by: name of the person or program that answers.
+
+        Raises:
+            UnknownAsk: no question of this id is open.
+            AnswerRejected: the value does not fit; the question stays open.
+        """
+        answer_ask(self._require_open().system, ask_id, value, by)
 
     def submit_nowait(
         self,

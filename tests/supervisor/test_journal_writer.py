@@ -252,7 +252,7 @@ async def test_a_worker_without_a_place_takes_nothing() -> None:
         await handler.wait_change()
         journal.cancel("a", "enough")
         await handler.wait_change()
-        assert handler.told == ["true", "enough"]
+        assert handler.told == ["true", '"enough"']
         assert handler.taken == []
 
 

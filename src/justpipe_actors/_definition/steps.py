@@ -14,6 +14,7 @@ from ..errors import DefinitionError
 from ..events import NodeKind
 from ..signals import Stop
 from ..specs import BarrierType, HookSpec, InjectionMetadata, Routes
+from .ask_targets import ask_targets_of
 from .names import name_of, target_names
 
 
@@ -86,8 +87,14 @@ class StepDef:
 
     @property
     def declared_routes(self) -> tuple[str, ...]:
-        """Where its answers may lead, as the user says."""
-        return self.options.declared_routes
+        """Where its answers may lead, as the user says, and as its questions say."""
+        asked = ask_targets_of(self.func).targets
+        return tuple(dict.fromkeys([*self.options.declared_routes, *asked]))
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may return an ``Ask``, whose answer its successors get."""
+        return ask_targets_of(self.func).asks
 
     @property
     def route_targets(self) -> tuple[str, ...]:

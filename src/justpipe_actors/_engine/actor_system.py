@@ -29,6 +29,7 @@ from .dispatcher import Dispatcher
 from .messages import Message, Start
 from .run_state import RunState
 from .timers import TimerQueue
+from .waiting import Wait
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:
@@ -84,6 +85,8 @@ class ActorSystem:
         init=False,
     )
     """What its runs wait for against the clock."""
+    waits: dict[str, Wait] = attrs.field(factory=dict, init=False)
+    """The questions and moments that its runs wait for, by id."""
     _actors: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)

@@ -10,6 +10,7 @@ from typing import assert_never
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import StepNode, SwitchNode
 from .._plan.step_results import (
+    AskBetween,
     CollectValue,
     FailStep,
     Proceed,
@@ -33,6 +34,7 @@ from .joins import Report
 from .messages import Start
 from .protocols import NO_IDS
 from .run_state import RunState
+from .waiting import waits_of
 
 
 TRACEBACK_LIMIT = 4000
@@ -164,7 +166,7 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             publish_step_end(invocation)
             _report(invocation, Report.ARRIVED)
         case FailStep():
-            _fail(invocation, answer)
+            fail(invocation, answer)
         case RetryStep() if not invocation.run_state.halted:
             _retry(invocation)
         case SuspendRun(reason):
@@ -172,6 +174,10 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
         case StopRun():
             publish_step_end(invocation)
             invocation.run_state.halt()
+        case AskBetween():
+            publish_step_end(invocation)
+            if not invocation.run_state.halted:
+                waits_of(invocation.run_state).open_between(invocation, answer, fail)
         case StartNamedStep(target):
             _go_to(invocation, target)
         case SkipSuccessors() | RetryStep():
@@ -211,7 +217,7 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
     report = Report.PRUNED
     match answer:
         case FailStep():
-            _fail(invocation, answer)
+            fail(invocation, answer)
             return
         case StartNamedStep(target):
             report = Report.ABSENT
@@ -231,7 +237,12 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
         case StopRun():
             run_state.halt()
         case (
-            Proceed() | CollectValue() | SkipSuccessors() | StartMap() | StartChildRun()
+            Proceed()
+            | CollectValue()
+            | SkipSuccessors()
+            | StartMap()
+            | StartChildRun()
+            | AskBetween()
         ):
             pass
         case _:
@@ -290,6 +301,7 @@ def _retry(invocation: Invocation) -> None:
             scope=old.scope,
             attempt=invocation.ids.attempt + 1,
             owner=invocation.ids.owner,
+            origin=old.origin or old.id,
         ),
     )
 
@@ -297,7 +309,8 @@ def _retry(invocation: Invocation) -> None:
 # -- failures
 
 
-def _fail(invocation: Invocation, failure: FailStep) -> None:
+def fail(invocation: Invocation, failure: FailStep) -> None:
+    """Record a failure that nobody handled, and what follows from it."""
     verdict = escalate(failure.error, 0, ())
     if isinstance(verdict, Cancelled):
         _cancel(invocation, verdict.reason)

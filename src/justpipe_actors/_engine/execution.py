@@ -130,6 +130,8 @@ async def call_within_timeout(invocation: Invocation) -> StepResult:
     """Ask the step's function, for as long as its timeout allows."""
     timeout = invocation.node.timeout
     with anyio.move_on_after(timeout) as limit:
+        if timeout:
+            invocation.limit = limit
         return await _call_step(invocation, limit)
     return FailStep(StepTimeoutError(invocation.node.name, timeout or 0))
 

@@ -65,6 +65,12 @@ class Invocation:
     """Whether a further attempt took over, and with it a map worker's slot."""
     is_resting: bool = False
     """Whether it waits for workers or a child, and could do so in another process."""
+    used_keys: tuple[tuple[int, bool], set[str]] | None = None
+    """The keys that the current call of its function, or of a handler, has used."""
+    limit: anyio.CancelScope | None = None
+    """Bounds its function, if the step has a timeout."""
+    is_waiting: bool = False
+    """Whether it waits for an answer or a moment."""
     is_parked: bool = False
     """Whether it waits because the run's consumer is behind."""
     isolated: InvocationState | None = None

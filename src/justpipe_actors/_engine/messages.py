@@ -39,6 +39,8 @@ class Start:
     """Logical owner of a further attempt; else derived."""
     started_before: frozenset[str] = frozenset()
     """Steps that had started when a map worker's wave began; it is opened when needed."""
+    origin: int | None = None
+    """Number of the first attempt's message, for a further one."""
     id: int = 0
     """Number of the message in its run, assigned when it is sent.
 

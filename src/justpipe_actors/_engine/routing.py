@@ -164,6 +164,7 @@ def start_step(
     *,
     cause: str | None = None,
     scope: tuple[str, ...] = (),
+    item: object = NO_ITEM,
 ) -> None:
     """Start a step in a wave, or in a new one if it has started in this one already."""
     if step in wave.started:
@@ -171,7 +172,7 @@ def start_step(
     wave.start(step)
     if run_state.journal is not None:
         run_state.journal.touch("s", wave.number, step)
-    message = Start(run_state.run_id, step, wave.number, cause, NO_ITEM, None, scope)
+    message = Start(run_state.run_id, step, wave.number, cause, item, None, scope)
     send(run_state, wave, message)
 
 
@@ -195,7 +196,7 @@ def start_map_worker(
     send(run_state, None, message)
 
 
-def start_named_step(
+def start_named_step(  # noqa: PLR0913 - what a message has
     run_state: RunState,
     wave: Wave,
     source: Node,
@@ -203,6 +204,7 @@ def start_named_step(
     *,
     cause: str | None = None,
     scope: tuple[str, ...] = (),
+    item: object = NO_ITEM,
 ) -> bool:
     """Start a step that another one named; tell whether that is the lap of a loop.
 
@@ -213,12 +215,12 @@ def start_named_step(
         lap = run_state.open_lap(
             wave, source.name, run_state.plan.loops.get(source.name)
         )
-        start_step(run_state, target, lap, cause=cause, scope=scope)
+        start_step(run_state, target, lap, cause=cause, scope=scope, item=item)
         return True
     wave = _wave_beyond(run_state, wave, source, target)
     node = run_state.plan.nodes.get(target)
     if node is None or not node.is_join or not _may_report(wave, node):
-        start_step(run_state, target, wave, cause=cause, scope=scope)
+        start_step(run_state, target, wave, cause=cause, scope=scope, item=item)
         return False
     delivery = _ReportDelivery(wave, source.name, target, Report.ARRIVED, named=True)
     _record_report(run_state, node, delivery, cause, scope)
@@ -285,7 +287,7 @@ def abandon_message(run_state: RunState, message: Start | Expire) -> None:
     finish_message(run_state, message)
 
 
-def report_to_successors(
+def report_to_successors(  # noqa: PLR0913 - what a message has
     run_state: RunState,
     wave: Wave,
     node: Node,
@@ -293,6 +295,7 @@ def report_to_successors(
     *,
     chosen: str | None = None,
     cause: str | None = None,
+    item: object = NO_ITEM,
 ) -> None:
     """Tell a node's successors what became of it, and through dead ones, theirs.
 
@@ -304,20 +307,23 @@ def report_to_successors(
             ARRIVED.
         chosen: the route a switch took.
         cause: the invocation that led here.
+        item: the answer to the question that the node asked, for its successors.
     """
     if run_state.halted:
         return
     if report is Report.ARRIVED and node.starts_successors_directly:
         for step in node.to:
-            start_step(
-                run_state, step, _wave_beyond(run_state, wave, node, step), cause=cause
-            )
+            beyond = _wave_beyond(run_state, wave, node, step)
+            start_step(run_state, step, beyond, cause=cause, item=item)
         return
     deliveries = _deliveries(run_state, wave, node, report, chosen)
     for delivery in deliveries:  # which dead branches make longer
         target = run_state.plan.nodes[delivery.target]
         if delivery.report is Report.ARRIVED and not target.waits_for(delivery.source):
-            start_step(run_state, delivery.target, delivery.wave, cause=cause)
+            gets = item if delivery.source == node.name else NO_ITEM
+            start_step(
+                run_state, delivery.target, delivery.wave, cause=cause, item=gets
+            )
         elif (
             dead_report := _record_report(run_state, target, delivery, cause)
         ) is not None:

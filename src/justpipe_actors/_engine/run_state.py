@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .isolation import IsolatedState
     from .map_invocation import MapInvocation
     from .run_journal import RunJournal
+    from .waiting import RunWaits
 
 
 DIAGNOSTICS_KEPT = 1000
@@ -143,6 +144,8 @@ class RunState:
     """What to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Told once, when everything has been cancelled."""
+    waits: RunWaits | None = attrs.field(default=None, init=False)
+    """What it waits for; None before it waits for anything."""
 
     def acquire_token(self) -> None:
         """Hand out one token."""
@@ -172,6 +175,10 @@ class RunState:
             found[name] = found.get(name, 0) + 1
         if self.journal is not None and (held := self.journal.stream.held):
             found["journal"] = held
+        if self.waits is not None:
+            for wait in self.waits.between:
+                name = f"{wait.step} (ask)"
+                found[name] = found.get(name, 0) + 1
         return found
 
     def open_wave(self, previous: Wave | None = None) -> Wave:
@@ -260,6 +267,8 @@ class RunState:
         if self.journal is not None:
             self.journal.stream.request()
         self._disarm()
+        if self.waits is not None:
+            self.waits.withdraw()
         self.system.drop_messages(self, workers_only=True)
         for mapping in list(self.maps.values()):
             mapping.wakeup.notify()
@@ -287,6 +296,8 @@ class RunState:
         if self.journal is not None:
             self.journal.stream.request()
         self._disarm()
+        if self.waits is not None:
+            self.waits.withdraw()
         self.system.drop_messages(self)
         for invocation in list(self.active_invocations):
             invocation.cancel()

@@ -9,11 +9,14 @@ too, because that is how the reference's users write it.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import attrs
 
 from .._definition.names import resolve_name
 from .._util.async_generators import GeneratorResult
-from ..signals import Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
+from .._util.forms import Form, form_of
+from ..signals import Ask, Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
 
 
 @attrs.frozen
@@ -95,6 +98,24 @@ class StartChildRun:
     """Its state."""
 
 
+@attrs.frozen(eq=False)
+class AskBetween:
+    """Wait for an answer, or for a moment, and start the next step with it."""
+
+    form: Form | None
+    """What the answer must look like; None is a moment."""
+    note: str
+    """What the asked person reads."""
+    to: str | None
+    """The next step; None means the static successors."""
+    seconds: float | None
+    """How long the question is open; None is for ever."""
+    on_timeout: str | None
+    """The step to start when there is no answer in time."""
+    key: str
+    """Names the question among those of its step."""
+
+
 StepResult = (
     Proceed
     | CollectValue
@@ -106,6 +127,7 @@ StepResult = (
     | FailStep
     | StartMap
     | StartChildRun
+    | AskBetween
 )
 
 PROCEED = Proceed()
@@ -146,6 +168,8 @@ def interpret_result(value: object, step: str) -> StepResult:  # noqa: C901 - on
             return RetryStep()
         case Raise():
             return FailStep(_exception_of(value, step))
+        case Ask():
+            return _interpret_ask(value)
         case _Next() | _Map() | _Run():
             return _interpret_control_item(value)
         case _:
@@ -164,6 +188,25 @@ def _interpret_control_item(value: _Next | _Map | _Run) -> StepResult:
             )
         case _Run():
             return StartChildRun(value.pipe, value.state)
+
+
+def _interpret_ask(question: Ask) -> StepResult:
+    timeout = question.timeout
+    if question.form is None and timeout is None:
+        msg = "Ask(None, ...) waits for a moment: give it timeout=."
+        return FailStep(ValueError(msg))
+    try:
+        form = None if question.form is None else form_of(question.form)
+        return AskBetween(
+            form,
+            question.note,
+            None if question.to is None else resolve_name(question.to),
+            timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+            None if question.on_timeout is None else resolve_name(question.on_timeout),
+            question.key,
+        )
+    except (TypeError, ValueError) as error:
+        return FailStep(error)
 
 
 def _resolve_target(target: object, build: object) -> StepResult:

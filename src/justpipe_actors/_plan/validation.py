@@ -341,7 +341,9 @@ def _resources(context: ValidationContext) -> Iterator[Finding]:
 
 def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
     workers = {step.each for step in context.steps.values()}
-    gets_no_item = {t for step in context.steps.values() for t in step.to}
+    gets_no_item = {
+        t for step in context.steps.values() if not step.asks for t in step.to
+    }
     gets_no_item |= {t for step in context.steps.values() for t in step.route_targets}
     starts = _starts(context)
     gets_no_item |= set(starts) if len(starts) == 1 else set()

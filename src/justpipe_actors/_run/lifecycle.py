@@ -39,6 +39,7 @@ from .._engine.user_code import (
     classify_exception,
     resolve_value,
 )
+from .._engine.waiting import waits_of
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._plan.resource_injection import current_provider
@@ -57,6 +58,7 @@ from ..events import Event, EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..waiting import current_waiting
 from .durable_run import begin_restored, finish_release, publish_beginning, store_end
 from .final_status import RunFigures, build_end_data
 from .loop_resources import loop_resources
@@ -450,6 +452,7 @@ async def execute_run(run: Run) -> None:
     """Live from the first event to the last."""
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
+    current_waiting.set(partial(waits_of, run.run_state))
     enclosing_runs.set((run.request.run_id, *enclosing_runs.get()))
     try:
         if run.system is None or run.publisher.observers.members:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from anyio.abc import TaskGroup
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
+from .._engine.waiting import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._supervision.resource_pool import ResourcePool
 from .._util.sync import REPORT_INTERVAL, OneShotEvent
@@ -185,12 +185,6 @@ class RunRequest:
     """Returns what records the run, when it is durable."""
     run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
-
-
-enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
-    "justpipe_actors_inside_runs", default=()
-)
-"""The runs on whose behalf code is running, parents included."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -17,7 +17,7 @@ when its streams are dropped and when who reads them is cancelled.
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import TracebackType
@@ -28,10 +28,12 @@ from trio.lowlevel import enable_ki_protection
 
 from .._backends import Group, Loop, current_loop
 from .._engine.user_code import OWNER_CANCELLED
+from .._engine.waiting import answer_ask, open_asks
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import do_nothing
-from ..errors import RunAwaited, RunInterrupted, RunTimeout
+from ..abc import OpenAsk
+from ..errors import RunAwaited, RunInterrupted, RunTimeout, UnknownAsk
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
@@ -224,6 +226,29 @@ class RunStream:
             self._leave_queue()
         else:
             self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
+
+    def asks(self) -> list[OpenAsk]:
+        """Return the questions that wait for an answer, the oldest first."""
+        run = self._run
+        return [] if run is None else open_asks(run.run_state.system, self.run_id)
+
+    def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
+        """Answer a question of this run; it may be awaited, and need not be.
+
+        Args:
+            ask_id: the question's id.
+            value: the answer: JSON data, or a value of the form's type.
+            by: name of the person or program that answers.
+
+        Raises:
+            UnknownAsk: no question of this id is open.
+            AnswerRejected: the value does not fit; the question stays open.
+        """
+        run = self._run
+        if run is None:
+            raise UnknownAsk(ask_id)
+        answer_ask(run.run_state.system, ask_id, value, by)
+        return Answered()
 
     @enable_ki_protection
     async def aclose(self) -> None:
@@ -434,6 +459,14 @@ class RunStream:
             self._raise_abort_error(run)
         else:
             run.report_abort_error()
+
+
+class Answered:
+    """What ``RunStream.answer`` returns: the answer has been given."""
+
+    def __await__(self) -> Generator[None]:
+        return
+        yield
 
 
 class ReplayIterator:

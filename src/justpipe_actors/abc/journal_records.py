@@ -226,7 +226,7 @@ class Signal:
     ask: str | None = None
     """For an ``answer``: the question."""
     body: str | None = None
-    """JSON: the answer; for a ``cancel``, the reason."""
+    """JSON: the answer, or the reason of a ``cancel``."""
     by: str | None = None
     """Name of the person or program that sent it."""
     at: float = 0.0

@@ -6,6 +6,7 @@ opened, and how a change by another process is heard of.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -397,7 +398,7 @@ class SQLJournal:
                     "INSERT INTO signals (run, kind, body, sender, at) "
                     "SELECT id, 'cancel', ?, ?, ? FROM runs "
                     "WHERE run_id = ? AND ended IS NULL",
-                    (reason, by, self.now(), run_id),
+                    (json.dumps(reason), by, self.now(), run_id),
                 ).rowcount
                 == 1
             )

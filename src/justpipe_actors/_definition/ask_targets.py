@@ -1,0 +1,101 @@
+"""Which steps an ``Ask(..., to=, on_timeout=)`` in a step's source leads to.
+
+They are edges of the graph that no decorator names: without them such a step would be a
+root.  Only what the source names directly is found, as ``to=decide``, ``to="decide"`` or
+``to=steps.decide``; ``routes=`` of the decorator says the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+from ..signals import Ask
+from ..specs import resolve_name
+
+
+@attrs.frozen
+class AskTargets:
+    """What the source of a step says about the questions it returns."""
+
+    asks: bool = False
+    """Whether it builds an ``Ask`` at all."""
+    targets: tuple[str, ...] = ()
+    """The steps its answers and timeouts lead to, as far as they are named."""
+
+
+NO_ASK = AskTargets()
+
+
+def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
+    """Return what a step's source says about its questions."""
+    inner = inspect.unwrap(getattr(func, "func", func))
+    inner = getattr(inner, "__func__", inner)
+    code = getattr(inner, "__code__", None)
+    # Most steps mention no Ask, and their source is not read.
+    if code is None or not any("Ask" in name for name in _names_in(code)):
+        return NO_ASK
+    found = tuple(_calls_of(code, inner))
+    targets = [
+        target
+        for call in found
+        for keyword in call.keywords
+        if keyword.arg in {"to", "on_timeout"}
+        for target in _target(keyword.value, inner)
+    ]
+    return AskTargets(bool(found), tuple(dict.fromkeys(targets)))
+
+
+def _names_in(code: Any) -> tuple[str, ...]:
+    return (*code.co_names, *code.co_freevars)
+
+
+def _calls_of(code: Any, func: Any) -> Iterator[ast.Call]:
+    """Return the calls in a function's source that build an ``Ask``."""
+    tree = _tree_of(code)
+    if tree is None:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _value_of(node.func, func) is Ask:
+            yield node
+
+
+@lru_cache(maxsize=256)
+def _tree_of(code: Any) -> ast.AST | None:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return None
+
+
+def _target(node: ast.expr, func: Any) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+        return
+    value = _value_of(node, func)
+    if callable(value):
+        yield resolve_name(value)
+    elif isinstance(value, str):
+        yield value
+
+
+def _value_of(node: ast.expr, func: Any) -> object:
+    """Return what a name or a dotted name means where the function stands, else None."""
+    if isinstance(node, ast.Attribute):
+        return getattr(_value_of(node.value, func), node.attr, None)
+    if not isinstance(node, ast.Name):
+        return None
+    code = func.__code__
+    if node.id in code.co_freevars:
+        cell = func.__closure__[code.co_freevars.index(node.id)]
+        try:
+            return cell.cell_contents
+        except ValueError:
+            return None  # defined later in the same block
+    return func.__globals__.get(node.id)

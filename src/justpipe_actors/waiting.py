@@ -1,0 +1,181 @@
+"""What a step calls to wait for people and for time, and to keep results.
+
+::
+
+    answer = await ask(Decision, "Publish this?", key="publish")
+    await sleep_until(timedelta(days=3), key="cool-down")
+    plan = await once("plan", make_plan, page)
+    await client.charge(card, idempotency_key("charge"))
+
+They work in every run.  In a durable one what was answered, slept or kept is stored, so a
+step that begins again after a crash goes on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Duration = float | timedelta
+"""A length of time; a number is seconds."""
+
+
+class Waiting(Protocol):
+    """How the running invocation waits: the engine's part of this module."""
+
+    async def ask(
+        self, form: Any, note: str, key: str, seconds: Duration | None
+    ) -> object:
+        """Ask a question and return its answer."""
+
+    async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
+        """Wait for a moment."""
+
+    async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
+        """Return what a call returns, or what it returned before."""
+
+    def idempotency_key(self, key: str) -> str:
+        """Return a text that names this call of this invocation."""
+        ...
+
+
+current_waiting: ContextVar[Callable[[], Waiting]] = ContextVar(
+    "justpipe_actors_waiting"
+)
+"""Returns how the code of the current run waits."""
+
+
+@overload
+async def ask(
+    form: type[T],
+    note: str = "",
+    *,
+    key: str = "ask",
+    timeout: Duration | None = None,  # noqa: ASYNC109 - raises its own error
+) -> T: ...
+
+
+@overload
+async def ask(
+    form: Any,
+    note: str = "",
+    *,
+    key: str = "ask",
+    timeout: Duration | None = None,  # noqa: ASYNC109 - raises its own error
+) -> Any: ...
+
+
+async def ask(
+    form: Any,
+    note: str = "",
+    *,
+    key: str = "ask",
+    timeout: Duration | None = None,  # noqa: ASYNC109 - raises its own error
+) -> Any:
+    """Ask a person and wait for the answer, inside a step.
+
+    The step stands where it is and gives its ``concurrency=`` slot to others; its
+    ``timeout=`` stands still.  A question that is not waited for any more, because the
+    step was cancelled, is withdrawn.
+
+    Args:
+        form: the type of the answer: a builtin, ``Literal``, an Enum, a dataclass, attrs
+            class, TypedDict or pydantic model, or lists, dicts and unions of these.
+        note: what the asked person reads.
+        key: names the question among those of its step; in a loop, number it.
+        timeout: how long it is open, in seconds or as a timedelta; None is for ever.
+
+    Returns:
+        The answer, of the form's type.
+
+    Raises:
+        AskTimeout: there was no answer in time.
+        DuplicateKey: this call of the step has used the key before.
+        TypeError: values of the form cannot be typed in.
+        RuntimeError: no step is running here.
+    """
+    return await _waiting("ask").ask(form, note, key, timeout)
+
+
+async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> None:
+    """Wait for a moment, or for a length of time from now, inside a step.
+
+    In a durable run the moment is stored when it is first waited for, and passes while
+    nobody runs the run.
+
+    Args:
+        moment: an aware datetime, a timedelta, or seconds.
+        key: names the wait among those of its step; in a loop, number it.
+
+    Raises:
+        DuplicateKey: this call of the step has used the key before.
+        ValueError: the datetime has no time zone.
+        RuntimeError: no step is running here.
+    """
+    await _waiting("sleep_until").sleep_until(moment, key)
+
+
+@overload
+async def once(
+    key: str, func: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+
+
+@overload
+async def once(
+    key: str, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+
+
+async def once(key: str, func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a function and keep its result, so that a step that begins again has it.
+
+    In a durable run the result is stored when this returns.  Errors are not kept.  In
+    other runs nothing is kept, and the function is called.
+
+    Args:
+        key: names the result among those of its step; in a loop, number it.
+        func: a sync or async function; its return annotation says how the result is read.
+        args: its arguments.
+        kwargs: its keyword arguments.
+
+    Raises:
+        DuplicateKey: this call of the step has used the key before.
+        NotStorable: the result cannot be stored.
+        RuntimeError: no step is running here.
+    """
+    waiting = _waiting("once")
+    return await waiting.once(key, lambda: func(*args, **kwargs), func)
+
+
+def idempotency_key(key: str) -> str:
+    """Return a text that is the same whenever this step begins again, and no other's.
+
+    Give it to a service that ignores a request it has had before.  It stays the same over
+    crashes, ``retries=``, ``Retry()`` and retried runs; only a fork gets new ones.
+
+    Raises:
+        RuntimeError: no step is running here.
+    """
+    return _waiting("idempotency_key").idempotency_key(key)
+
+
+def _waiting(name: str) -> Waiting:
+    find = current_waiting.get(None)
+    if find is None:
+        raise not_in_a_step(name)
+    return find()
+
+
+def not_in_a_step(name: str) -> RuntimeError:
+    """Return the error of what was called where no step runs."""
+    return RuntimeError(
+        f"{name}() is for step functions and their error handlers: there is no step "
+        "running here. Call it in a step; hooks, observers and other tasks cannot wait."
+    )
