@@ -33,7 +33,7 @@ from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
 
 
 if TYPE_CHECKING:
-    from ..abc.journal_records import NewAsk, RunState as RunStatus
+    from ..abc.journal_records import NewAsk, RunState as RunStatus, Signal
     from .messages import Message
     from .run_journal import RunJournal
     from .timers import TimerQueue
@@ -98,6 +98,8 @@ class BatchStream:
     """Set when the run is being released and no user code of it is at work."""
     is_releasing: bool = attrs.field(default=False, init=False)
     """Whether nothing is delivered any more, because the run is to be let go."""
+    answers: dict[str, Signal] = attrs.field(factory=dict, init=False)
+    """Answers to questions that their steps have not asked again yet."""
     consumed: list[int] = attrs.field(factory=list, init=False)
     """Signals whose effect is in the next batch."""
     asks: list[NewAsk] = attrs.field(factory=list, init=False)

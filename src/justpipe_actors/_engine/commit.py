@@ -34,6 +34,7 @@ from .joins import Report
 from .messages import Start
 from .protocols import NO_IDS
 from .run_state import RunState
+from .wait_records import Place, origin_of
 from .waiting import waits_of
 
 
@@ -166,7 +167,7 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             publish_step_end(invocation)
             _report(invocation, Report.ARRIVED)
         case FailStep():
-            fail(invocation, answer)
+            _fail(invocation, answer)
         case RetryStep() if not invocation.run_state.halted:
             _retry(invocation)
         case SuspendRun(reason):
@@ -177,7 +178,8 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
         case AskBetween():
             publish_step_end(invocation)
             if not invocation.run_state.halted:
-                waits_of(invocation.run_state).open_between(invocation, answer, fail)
+                waits = waits_of(invocation.run_state)
+                waits.open_between(invocation, answer, fail_between)
         case StartNamedStep(target):
             _go_to(invocation, target)
         case SkipSuccessors() | RetryStep():
@@ -217,7 +219,7 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
     report = Report.PRUNED
     match answer:
         case FailStep():
-            fail(invocation, answer)
+            _fail(invocation, answer)
             return
         case StartNamedStep(target):
             report = Report.ABSENT
@@ -287,6 +289,9 @@ def _pause(invocation: Invocation, reason: object) -> None:
 def _retry(invocation: Invocation) -> None:
     """Put the next attempt: same wave, same item, same slot, one more on the count."""
     invocation.retried = True
+    if invocation.run_state.waits is not None:
+        records = invocation.run_state.waits.records
+        records.retried.add(origin_of(invocation))
     old = invocation.message
     routing.send(
         invocation.run_state,
@@ -309,7 +314,7 @@ def _retry(invocation: Invocation) -> None:
 # -- failures
 
 
-def fail(invocation: Invocation, failure: FailStep) -> None:
+def _fail(invocation: Invocation, failure: FailStep) -> None:
     """Record a failure that nobody handled, and what follows from it."""
     verdict = escalate(failure.error, 0, ())
     if isinstance(verdict, Cancelled):
@@ -329,6 +334,31 @@ def fail(invocation: Invocation, failure: FailStep) -> None:
             run_state.plan.on_failure == "continue" and invocation.ids is not NO_IDS
         )
         _report(invocation, Report.ARRIVED if goes_on else Report.PRUNED)
+
+
+def fail_between(run_state: RunState, place: Place, error: Exception) -> None:
+    """Record that a step has failed behind its end: its question was not answered."""
+    run_state.add_failure(error, place.node.name)
+    run_state.publisher.publish(
+        EventType.STEP_ERROR,
+        place.node.name,
+        safe_str(error),
+        place.node.kind,
+        place.ids,
+    )
+    if run_state.plan.on_failure == "stop":
+        run_state.interrupt(PipelineTerminalStatus.FAILED, None)
+        return
+    report = Report.PRUNED
+    if run_state.plan.on_failure == "continue":
+        report = Report.ARRIVED
+    routing.report_to_successors(
+        run_state,
+        run_state.waves[place.wave],
+        place.node,
+        report,
+        cause=place.ids.invocation,
+    )
 
 
 def _cancel(invocation: Invocation, reason: str) -> None:

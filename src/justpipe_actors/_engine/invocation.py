@@ -69,8 +69,6 @@ class Invocation:
     """The keys that the current call of its function, or of a handler, has used."""
     limit: anyio.CancelScope | None = None
     """Bounds its function, if the step has a timeout."""
-    is_waiting: bool = False
-    """Whether it waits for an answer or a moment."""
     is_parked: bool = False
     """Whether it waits because the run's consumer is behind."""
     isolated: InvocationState | None = None

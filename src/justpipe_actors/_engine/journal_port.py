@@ -103,6 +103,14 @@ class ValueCodec(Protocol):
         """Return the item that a JSON value stands for."""
         ...
 
+    def dump(self, value: object, hint: object, where: str) -> JsonValue:
+        """Return a value as a JSON value, by an annotation."""
+        ...
+
+    def load(self, value: JsonValue, hint: object, where: str) -> object:
+        """Return the value of an annotation that a JSON value stands for."""
+        ...
+
     def dump_value(self, value: object, where: str) -> JsonValue:
         """Return any other value as a JSON value; ``where`` begins its path in errors."""
         ...

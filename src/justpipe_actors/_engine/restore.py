@@ -19,11 +19,13 @@ from ..errors import RecordedError
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from . import routing
+from .commit import fail_between
 from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .journal_port import JsonValue
 from .map_invocation import MapInvocation
 from .messages import Expire, Message, Start
 from .run_journal import ChildRecord, MapRecord, RunJournal, load_item
+from .waiting import waits_of
 
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class SavedRun:
     failures: dict[int, Fields] = attrs.field(factory=dict)
     diagnostics: list[list[Any]] = attrs.field(factory=list)
     counters: Fields = attrs.field(factory=dict)
+    waits: dict[str, Fields] = attrs.field(factory=dict)
+    results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict)
+    asked: dict[str, int] = attrs.field(factory=dict)
     parts: Fields = attrs.field(factory=dict)
     """Of a child: the parts of its state."""
     keys: set[str] = attrs.field(factory=set)
@@ -138,6 +143,12 @@ def _sort(  # noqa: C901, PLR0912 - one row a kind
             saved.diagnostics = value
         case "x":
             saved.counters = value
+        case "a":
+            saved.waits[first if not rest else f"{first}/{rest}"] = value
+        case "o":
+            saved.results[int(first), rest] = value
+        case "q":
+            saved.asked[first if not rest else f"{first}/{rest}"] = value
         case "v":
             part = first if not rest else f"{first}/{rest}"
             saved.parts[part] = value[0]
@@ -165,6 +176,10 @@ def restore(journal: RunJournal) -> None:
     run_state.acquire_token()
     try:
         _restore_timers(journal, saved)
+        if saved.waits or saved.asked or saved.results:
+            waits = waits_of(run_state)
+            waits.records.restore(saved)
+            waits.reopen(fail_between)
         for message in messages:
             routing.put(run_state, message)
     finally:
@@ -279,6 +294,7 @@ def _message(journal: RunJournal, number: int, value: Fields) -> Start:
         map_id=invocation("f"),
         scope=tuple(value.get("p", ())),
         attempt=value.get("a", 1),
+        origin=value.get("z"),
         owner=invocation("o"),
         started_before=frozenset(value.get("b", ())),
         id=number,

@@ -17,6 +17,9 @@ key                     value
 ``c/<id>``              the child run that it has begun, then how that ended
 ``c/<id>/...``          the entities of the child
 ``v/<part>``            of a child: a part of its state
+``a/<ask id>``          something that it waits for, see ``wait_records``
+``o/<origin>/<key>``    a result that an invocation keeps
+``q/<step>:<key>``      how many invocations have asked
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
 ``x``                   counters, and why the run is to end
@@ -403,6 +406,8 @@ class RunJournal:
         keys += [("t", wave, join) for join, wave in self.run_state.timers]
         keys += [("f", number) for number in self.maps]
         keys += [("c", number) for number in self.children]
+        if self.run_state.waits is not None:
+            keys += self.run_state.waits.records.keys()
         whole = {self._text(key): self._dump(key) for key in keys}
         for number, failure in enumerate(self.run_state.failures.failures):
             whole[f"{self.prefix}j/{number}"] = dump_failure(failure)
@@ -417,7 +422,7 @@ class RunJournal:
     def _text(self, key: Key) -> str:
         return self.prefix + "/".join(map(str, key))
 
-    def _dump(self, key: Key) -> JsonValue:  # noqa: C901 - one row a kind
+    def _dump(self, key: Key) -> JsonValue:  # noqa: C901, PLR0912 - one row a kind
         match key:
             case "m", int(number):
                 return self._dump_message(number)
@@ -442,6 +447,16 @@ class RunJournal:
             case "c", int(number):
                 child = self.children.get(number)
                 return None if child is None else dump_child(child)
+            case "a", str(name):
+                waits = self.run_state.waits
+                return None if waits is None else waits.records.dump_wait(name)
+            case "q", str(name):
+                waits = self.run_state.waits
+                return None if waits is None else waits.records.counts.get(name)
+            case "o", int(number), str(name):
+                waits = self.run_state.waits
+                kept = None if waits is None else waits.records.results
+                return None if kept is None else kept.get((number, name))
             case _:
                 msg = f"{key} is no key of a run"
                 raise AssertionError(msg)
@@ -567,6 +582,8 @@ def number_of(invocation_id: str | None) -> int | None:
 def dump_message(message: Start) -> dict[str, JsonValue]:
     """Return a message as a JSON value, without its item and what is usual."""
     value: dict[str, JsonValue] = {"s": message.step, "w": message.wave}
+    if message.origin is not None:
+        value["z"] = message.origin
     if message.cause is not None:
         value["c"] = number_of(message.cause)
     if message.map_id is not None:

@@ -8,6 +8,7 @@ of the run and keeps its wave alive, as a message would.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,16 +21,18 @@ import anyio
 import attrs
 
 from .._plan.plan import NO_ITEM
-from .._plan.step_results import AskBetween, FailStep
+from .._plan.step_results import AskBetween
 from .._util.forms import Form, Misfit, form_of, plain_of
-from ..abc import OpenAsk
+from ..abc import OpenAsk, Signal
 from ..errors import AnswerRejected, AskTimeout, DuplicateKey, UnknownAsk
-from ..events import EventType
+from ..events import EventType, NodeKind
 from ..meta import current_step_notes
 from ..waiting import Duration, not_in_a_step
 from . import routing
 from .joins import Report, Wave
-from .messages import Start
+from .messages import Expire, Start
+from .protocols import InvocationIds
+from .wait_records import Place, WaitRecord, WaitRecords, new_ask, origin_of
 
 
 if TYPE_CHECKING:
@@ -55,8 +58,10 @@ class Wait:
     """The run."""
     step: str
     """The step that asks."""
-    origin: int
-    """Number of the first message of its invocation."""
+    kind: NodeKind
+    """The kind of that step."""
+    ids: InvocationIds
+    """The ids of its events."""
     on_answer: Callable[[Any], None]
     """Told the answer."""
     on_timeout: Callable[[], None]
@@ -100,12 +105,15 @@ class RunWaits:
 
     run_state: RunState
     """The run."""
-    counts: dict[tuple[str, str], dict[int, int]] = attrs.field(
-        factory=dict, init=False
-    )
-    """The place of each invocation among those that asked for a step and a key."""
     between: dict[Wait, Continuation] = attrs.field(factory=dict, init=False)
     """What it waits for between steps, and what comes after."""
+    records: WaitRecords = attrs.field(
+        default=attrs.Factory(
+            lambda self: WaitRecords(self.run_state), takes_self=True
+        ),
+        init=False,
+    )
+    """What is kept of waits, so that a step that begins again finds it."""
 
     # -- what steps call: ``waiting.Waiting``
 
@@ -117,51 +125,43 @@ class RunWaits:
         name = use_key(invocation, "ask", key)
         made = form_of(form)
         limit = seconds_of(seconds)
-        answers: list[Any] = []
-        over = anyio.Event()
-
-        def answered(value: Any) -> None:
-            answers.append(value)
-            over.set()
-
-        wait = Wait(
-            id=self.ask_id(invocation.node.name, name, origin_of(invocation)),
-            run_state=self.run_state,
-            step=invocation.node.name,
-            origin=origin_of(invocation),
-            on_answer=answered,
-            on_timeout=over.set,
-            note=note,
-            form=made,
-        )
-        self.open(wait, limit, invocation)
-        await self._wait_in_step(invocation, wait, over)
-        if answers:
-            return answers[0]
-        raise AskTimeout(wait.id, limit or 0.0)
+        record = self.records.find_or_add(invocation, name)
+        if record.answer is not None:
+            return made.load(record.answer[0])
+        if not record.is_late:
+            wait, over, answers = self._new_wait(invocation, record, note, made)
+            if record.due is None and limit is not None:
+                record.due = self.records.now() + limit
+            await self._wait_in_step(invocation, wait, record, over)
+            if answers:
+                return answers[0]
+        raise AskTimeout(record.id, limit or 0.0)
 
     async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
         """Wait for a moment."""
         invocation = self.invocation("sleep_until")
         name = use_key(invocation, "sleep_until", key)
-        over = anyio.Event()
-        wait = Wait(
-            id=self.ask_id(invocation.node.name, name, origin_of(invocation)),
-            run_state=self.run_state,
-            step=invocation.node.name,
-            origin=origin_of(invocation),
-            on_answer=lambda _value: None,
-            on_timeout=over.set,
-        )
-        self.open(wait, seconds_until(moment, self.wall_now()), invocation)
-        await self._wait_in_step(invocation, wait, over)
+        seconds = seconds_until(moment, self.records.now())
+        record = self.records.find_or_add(invocation, name)
+        if record.is_late:
+            return
+        if record.due is None:
+            record.due = self.records.now() + seconds
+        wait, over, _answers = self._new_wait(invocation, record, "", None)
+        await self._wait_in_step(invocation, wait, record, over)
 
-    async def once(self, key: str, call: Callable[[], object], _func: Any) -> object:
-        """Return what a call returns."""
+    async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
+        """Return what a call returns, or what it returned before."""
         invocation = self.invocation("once")
-        use_key(invocation, "once", key)
+        name = use_key(invocation, "once", key)
+        kept = self.records.kept_result(invocation, name, func)
+        if kept is not None:
+            return kept[0]
         value = call()
-        return await value if inspect.isawaitable(value) else value
+        if inspect.isawaitable(value):
+            value = await value
+        await self.records.keep_result(invocation, name, func, value)
+        return value
 
     def idempotency_key(self, key: str) -> str:
         """Return a text that names this call of this invocation."""
@@ -182,39 +182,74 @@ class RunWaits:
                     return one
         raise not_in_a_step(name)
 
+    def _new_wait(
+        self, invocation: Invocation, record: WaitRecord, note: str, form: Form | None
+    ) -> tuple[Wait, anyio.Event, list[Any]]:
+        answers: list[Any] = []
+        over = anyio.Event()
+
+        def answered(value: Any) -> None:
+            answers.append(value)
+            over.set()
+
+        wait = Wait(
+            id=record.id,
+            run_state=self.run_state,
+            step=invocation.node.name,
+            kind=invocation.node.kind,
+            ids=invocation.ids,
+            on_answer=answered,
+            on_timeout=over.set,
+            note=note,
+            form=form,
+        )
+        return wait, over, answers
+
+    async def _wait_in_step(
+        self,
+        invocation: Invocation,
+        wait: Wait,
+        record: WaitRecord,
+        over: anyio.Event,
+    ) -> None:
+        """Stand still in a step; others may have its slot, and its timeout stands still."""
+        is_known = self.records.open(wait, record)
+        try:
+            self._open(wait, record)
+            if not is_known:
+                await self.records.wait_stored()
+            self._publish_ask(wait)
+            self._apply_early(wait)
+            with standing_still(invocation):
+                await wait_without_slot(invocation, over)
+        except BaseException:
+            if not wait.is_over:
+                self.records.withdraw(record)
+            raise
+        finally:
+            self.close(wait)
+
     # -- opening and closing
 
-    def ask_id(self, step: str, key: str, origin: int) -> str:
-        """Return a question's id: the same for the same invocation, step and key."""
-        places = self.counts.setdefault((step, key), {})
-        place = places.setdefault(origin, len(places) + 1)
-        suffix = "" if place == 1 else f"#{place}"
-        return f"{self.run_state.run_id}:{step}:{key}{suffix}"
-
-    def wall_now(self) -> float:
-        """Return the moment in seconds since the epoch, for people."""
-        return datetime.now(UTC).timestamp()
-
-    def open(self, wait: Wait, seconds: float | None, invocation: Invocation) -> None:
+    def _open(self, wait: Wait, record: WaitRecord) -> None:
         """Let the run wait for something from now on."""
         system = self.run_state.system
-        wait.asked = self.wall_now()
-        wait.within = invocation.variables.get(enclosing_runs, ())
-        wait.due = None if seconds is None else wait.asked + seconds
+        wait.asked, wait.due = record.asked, record.due
+        wait.within = wait.within or enclosing_runs.get()
         system.waits[wait.id] = wait
-        if seconds is not None:
+        if record.due is not None:
+            left = record.due - self.records.now()
             wait.timer = system.timers.start(
-                system.now() + seconds,
+                system.now() + max(left, 0.0),
                 partial(self._time_is_up, wait),
                 run_id=self.run_state.run_id,
                 name=wait.step,
             )
-        if wait.form is not None:
-            self._publish_ask(wait, invocation)
 
-    def _publish_ask(self, wait: Wait, invocation: Invocation) -> None:
+    def _publish_ask(self, wait: Wait) -> None:
+        if wait.form is None:
+            return
         due = None if wait.due is None else datetime.fromtimestamp(wait.due, UTC)
-        assert wait.form is not None
         payload = {
             "ask": wait.id,
             "note": wait.note,
@@ -222,18 +257,8 @@ class RunWaits:
             "due_at": None if due is None else due.isoformat(),
         }
         self.run_state.publisher.publish(
-            EventType.ASK, wait.step, payload, invocation.node.kind, invocation.ids
+            EventType.ASK, wait.step, payload, wait.kind, wait.ids
         )
-
-    async def _wait_in_step(
-        self, invocation: Invocation, wait: Wait, over: anyio.Event
-    ) -> None:
-        """Stand still in a step; others may have its slot, and its timeout stands still."""
-        try:
-            with standing_still(invocation):
-                await wait_without_slot(invocation, over)
-        finally:
-            self.close(wait)
 
     def open_between(
         self, invocation: Invocation, question: AskBetween, fail: Fail
@@ -243,30 +268,69 @@ class RunWaits:
         Args:
             invocation: the one that has returned the question.
             question: what it asks.
-            fail: fails the invocation when there is no answer in time and no other way.
+            fail: fails the step when there is no answer in time and no other way.
         """
-        step, origin = invocation.node.name, origin_of(invocation)
-        between = Continuation(invocation, question, fail)
+        record = self.records.find_or_add(invocation, question.key)
+        if question.seconds is not None:
+            record.due = self.records.now() + question.seconds
+        record.question = question
+        wave = self.run_state.wave_of(invocation.message)
+        place = Place(invocation.node, invocation.ids, wave.number)
+        record.place = place
+        wait = self._wait_between(record, place, fail)
+        wait.within = invocation.variables.get(enclosing_runs, ())
+        self.records.open(wait, record)
+        self._open(wait, record)
+        if self.run_state.journal is None:
+            self._publish_ask(wait)
+        else:
+            self.run_state.system.spawn(self._publish_stored, wait)
+
+    async def _publish_stored(self, wait: Wait) -> None:
+        await self.records.wait_stored()
+        if not wait.is_over:
+            self._publish_ask(wait)
+
+    def _wait_between(self, record: WaitRecord, place: Place, fail: Fail) -> Wait:
+        question = record.question
+        assert question is not None
+        between = Continuation(self.run_state, record, place, question, fail)
         between.hold()
         wait = Wait(
-            id=self.ask_id(step, question.key, origin),
+            id=record.id,
             run_state=self.run_state,
-            step=step,
-            origin=origin,
+            step=place.node.name,
+            kind=place.node.kind,
+            ids=place.ids,
             on_answer=between.go_on,
             on_timeout=between.go_on_late,
             note=question.note,
             form=question.form,
         )
-        between.ask_id = wait.id
         self.between[wait] = between
-        self.open(wait, question.seconds, invocation)
+        return wait
+
+    def reopen(self, fail: Fail) -> None:
+        """Wait again for what the run waited for between steps when it was recorded."""
+        for record in self.records.unanswered_between():
+            assert record.place is not None
+            wait = self._wait_between(record, record.place, fail)
+            wait.within = enclosing_runs.get()
+            self._open(wait, record)
+            self._publish_ask(wait)
+            self._apply_early(wait)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the run goes on without an answer, in seconds since the epoch."""
+        return min((w.due for w in self.between if w.due is not None), default=None)
 
     def close(self, wait: Wait) -> None:
         """Wait no longer."""
         wait.is_over = True
         system = self.run_state.system
-        system.waits.pop(wait.id, None)
+        if system.waits.get(wait.id) is wait:
+            del system.waits[wait.id]
         self.between.pop(wait, None)
         if wait.timer is not None:
             system.timers.stop(wait.timer)
@@ -275,11 +339,13 @@ class RunWaits:
         """Give up what is waited for between steps: the run is to end."""
         for wait, between in list(self.between.items()):
             self.close(wait)
+            self.records.withdraw(between.record)
             between.let_go()
 
     def _time_is_up(self, wait: Wait) -> None:
         if not wait.is_over:
             self.close(wait)
+            self.records.late(wait)
             self._guarded(wait.on_timeout)
 
     def _guarded(self, func: Callable[..., None], *args: object) -> None:
@@ -301,65 +367,105 @@ class RunWaits:
             UnknownAsk: it is a moment, or over.
             AnswerRejected: the value does not fit; the question stays open.
         """
-        if wait.is_over or wait.form is None:
-            raise UnknownAsk(wait.id)
-        try:
-            found = wait.form.load(plain_of(value))
-        except Misfit as misfit:
-            raise AnswerRejected(wait.id, str(misfit)) from None
+        plain = plain_of(value)
+        found = read_answer(wait, plain)
         self.close(wait)
+        self.records.answered(wait, plain)
         payload = {"ask": wait.id, "by": by}
-        self.run_state.publisher.publish(EventType.ANSWER, wait.step, payload)
+        self.run_state.publisher.publish(
+            EventType.ANSWER, wait.step, payload, wait.kind, wait.ids
+        )
         self._guarded(wait.on_answer, found)
 
+    def _apply_early(self, wait: Wait) -> None:
+        """Answer a question with what came before it was asked again."""
+        journal = self.run_state.journal
+        if journal is not None and wait.id in journal.stream.answers:
+            self.apply(wait, journal.stream.answers.pop(wait.id))
 
-Fail = Callable[["Invocation", FailStep], None]
-"""Records the failure of an invocation and what follows from it."""
+    def apply(self, wait: Wait, signal: Signal) -> None:
+        """Answer a question with an answer from the journal; one that does not fit reopens it."""
+        journal = self.run_state.journal
+        assert journal is not None
+        stream = journal.stream
+        stream.consumed.append(signal.id)
+        try:
+            self.answer(wait, json.loads(signal.body or "null"), signal.by)
+        except AnswerRejected as rejected:
+            wait.problem = rejected.problem
+            record = self.records.waits[wait.id]
+            stream.asks.append(new_ask(wait, record, wait.problem))
+        except UnknownAsk:
+            pass
+        stream.request()
+
+    def finished(self, message: Start | Expire) -> None:
+        """Forget what was kept for an invocation, unless a further attempt follows."""
+        if isinstance(message, Start):
+            self.records.finished(message.origin or message.id)
+
+
+def read_answer(wait: Wait, plain: object) -> Any:
+    """Return the value that JSON data stand for.
+
+    Raises:
+        UnknownAsk: the question is a moment, or over.
+        AnswerRejected: they do not fit.
+    """
+    if wait.is_over or wait.form is None:
+        raise UnknownAsk(wait.id)
+    try:
+        return wait.form.load(plain)
+    except Misfit as misfit:
+        raise AnswerRejected(wait.id, str(misfit)) from None
+
+
+Fail = Callable[["RunState", "Place", Exception], None]
+"""Records the failure of a step that has ended, and what follows from it."""
 
 
 @attrs.define(eq=False, repr=False)
 class Continuation:
     """What comes after a question between two steps; holds the run and its wave open."""
 
-    invocation: Invocation
-    """The invocation that has asked."""
+    run_state: RunState
+    """The run."""
+    record: WaitRecord
+    """What is kept of it."""
+    place: Place
+    """Where the run goes on."""
     question: AskBetween
-    """What it asks."""
+    """What was asked."""
     fail: Fail
-    """Fails it when there is no answer in time and no other way."""
-    ask_id: str = attrs.field(default="", init=False)
-    """The question's id."""
+    """Fails the step when there is no answer in time and no other way."""
     wave: Wave = attrs.field(init=False)
     """The pass through the graph it belongs to."""
 
     def hold(self) -> None:
         """Count as a message that is not finished."""
-        run_state = self.invocation.run_state
-        self.wave = run_state.wave_of(self.invocation.message)
+        self.wave = self.run_state.waves[self.place.wave]
         self.wave.live_count += 1
-        run_state.acquire_token()
+        self.run_state.acquire_token()
 
     def let_go(self) -> None:
         """Be finished."""
-        run_state, step = self.invocation.run_state, self.invocation.node.name
-        holder = Start(run_state.run_id, step, self.wave.number)
-        routing.finish_message(run_state, holder)
+        holder = Start(self.run_state.run_id, self.place.node.name, self.wave.number)
+        routing.release_message(self.run_state, holder)
 
     def go_on(self, value: object) -> None:
         """Start what comes after the question, with the answer."""
-        run_state = self.invocation.run_state
         try:
-            if run_state.halted:
+            if self.run_state.halted:
                 return
             if self.question.to is not None:
                 self._start(self.question.to, value)
                 return
             routing.report_to_successors(
-                run_state,
+                self.run_state,
                 self.wave,
-                self.invocation.node,
+                self.place.node,
                 Report.ARRIVED,
-                cause=self.invocation.ids.invocation,
+                cause=self.place.ids.invocation,
                 item=value,
             )
         finally:
@@ -367,41 +473,40 @@ class Continuation:
 
     def go_on_late(self) -> None:
         """Start what comes when there was no answer in time, or fail the step."""
-        question, invocation = self.question, self.invocation
+        question = self.question
         if question.on_timeout is None and question.form is None:
             self.go_on(NO_ITEM)
             return
         try:
-            if invocation.run_state.halted:
+            if self.run_state.halted:
                 return
             if question.on_timeout is not None:
                 self._start(question.on_timeout, NO_ITEM)
                 return
-            error = AskTimeout(self.ask_id, question.seconds or 0.0)
-            self.fail(invocation, FailStep(error))
+            error = AskTimeout(self.record.id, question.seconds or 0.0)
+            self.fail(self.run_state, self.place, error)
         finally:
             self.let_go()
 
     def _start(self, target: str, value: object) -> None:
-        invocation = self.invocation
-        run_state, node = invocation.run_state, invocation.node
+        node, cause = self.place.node, self.place.ids.invocation
         is_lap = routing.start_named_step(
-            run_state,
+            self.run_state,
             self.wave,
             node,
             target,
-            cause=invocation.ids.invocation,
-            scope=invocation.ids.scope,
+            cause=cause,
+            scope=self.place.ids.scope,
             item=value,
         )
         if not is_lap and not node.is_leaf:
             routing.report_to_successors(
-                run_state,
+                self.run_state,
                 self.wave,
                 node,
                 Report.ABSENT,
                 chosen=target,
-                cause=invocation.ids.invocation,
+                cause=cause,
             )
 
 
@@ -446,12 +551,21 @@ def answer_ask(
     waits_of(wait.run_state).answer(wait, value, by)
 
 
+def apply_answer(root: RunState, signal: Signal) -> None:
+    """Give a run, or one of its children, an answer from its journal.
+
+    One for a question that is not asked yet, because its step begins again, waits for it.
+    """
+    assert root.journal is not None
+    ask = signal.ask or ""
+    wait = root.system.waits.get(ask)
+    if wait is None:
+        root.journal.stream.answers[ask] = signal
+    else:
+        waits_of(wait.run_state).apply(wait, signal)
+
+
 # -- inside a step
-
-
-def origin_of(invocation: Invocation) -> int:
-    """Return the number of the first message of a logical invocation."""
-    return invocation.message.origin or invocation.message.id
 
 
 def use_key(invocation: Invocation, function: str, key: str) -> str:
@@ -499,11 +613,14 @@ def standing_still(invocation: Invocation) -> Iterator[None]:
     left = inf if limit is None else limit.deadline - now()
     if limit is not None:
         limit.deadline = inf
-    invocation.is_waiting = True
+    invocation.is_resting = True
+    journal = invocation.run_state.journal
+    if journal is not None:
+        journal.stream.check_rest()
     try:
         yield
     finally:
-        invocation.is_waiting = False
+        invocation.is_resting = False
         if limit is not None:
             limit.deadline = now() + left
 

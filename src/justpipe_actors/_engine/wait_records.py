@@ -1,0 +1,359 @@
+"""What is kept of a run's waits: answers, moments that have passed, results.
+
+A step that begins again, because of ``Retry()`` or after a crash, finds what its earlier
+calls were answered, by the number of its invocation's first message and the key.  It is
+forgotten when that invocation has ended.
+
+In a durable run each of these is an entity of the run's journal:
+
+======================  ==============================================================
+key                     value
+======================  ==============================================================
+``a/<ask id>``          a wait: who waits, until when, and what came of it
+``o/<origin>/<key>``    a kept result
+``q/<step>:<key>``      how many invocations have asked it
+======================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .._definition.injection import return_type_of
+from .._plan.plan import Node
+from .._plan.step_results import AskBetween
+from .._util.forms import Form, form_of
+from ..abc import NewAsk
+from ..errors import UnreadableDataError
+from .protocols import InvocationIds
+
+
+if TYPE_CHECKING:
+    from .invocation import Invocation
+    from .journal_port import JsonValue
+    from .run_state import RunState
+    from .waiting import Wait
+
+
+@attrs.frozen(eq=False)
+class Place:
+    """Where a run goes on behind a question between two steps."""
+
+    node: Node
+    """The step that has asked."""
+    ids: InvocationIds
+    """Its ids."""
+    wave: int
+    """The pass through the graph it belongs to."""
+
+
+@attrs.define(eq=False, repr=False)
+class WaitRecord:
+    """One wait, as it is kept."""
+
+    id: str
+    """The question's id."""
+    origin: int
+    """Number of the first message of the invocation that waits."""
+    name: str
+    """Step and key."""
+    asked: float
+    """When it was asked first, in seconds since the epoch."""
+    due: float | None = None
+    """When it is too late."""
+    answer: list[Any] | None = None
+    """The answer as JSON data, in a list; None while there is none."""
+    is_late: bool = False
+    """Whether its moment has passed."""
+    question: AskBetween | None = None
+    """For one between two steps: what was asked."""
+    place: Place | None = None
+    """For one between two steps: where the run goes on."""
+
+
+@attrs.define(eq=False, repr=False)
+class WaitRecords:
+    """What is kept of one run's waits."""
+
+    run_state: RunState
+    """The run."""
+    waits: dict[str, WaitRecord] = attrs.field(factory=dict, init=False)
+    """Waits of invocations that have not ended, and open ones between steps."""
+    counts: dict[str, int] = attrs.field(factory=dict, init=False)
+    """How many invocations have asked, by step and key."""
+    results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict, init=False)
+    """Kept results, by invocation and key."""
+    retried: set[int] = attrs.field(factory=set, init=False)
+    """Invocations of which a further attempt follows."""
+
+    def now(self) -> float:
+        """Return the moment in seconds since the epoch, on the journal's clock."""
+        journal = self.run_state.journal
+        if journal is None:
+            return datetime.now(UTC).timestamp()
+        return journal.stream.wall_now()
+
+    # -- waits
+
+    def find_or_add(self, invocation: Invocation, key: str) -> WaitRecord:
+        """Return what is kept of a wait; its id is the same for the same invocation."""
+        origin = origin_of(invocation)
+        name = f"{invocation.node.name}:{key}"
+        for record in self.waits.values():
+            if record.origin == origin and record.name == name:
+                return record
+        place = self.counts[name] = self.counts.get(name, 0) + 1
+        suffix = "" if place == 1 else f"#{place}"
+        ask_id = f"{self.run_state.run_id}:{name}{suffix}"
+        record = self.waits[ask_id] = WaitRecord(ask_id, origin, name, self.now())
+        self._touch("q", name)
+        return record
+
+    def open(self, wait: Wait, record: WaitRecord) -> bool:
+        """Keep that a run waits; tell whether that was kept before."""
+        journal = self.run_state.journal
+        if journal is None:
+            return True
+        if f"{journal.prefix}a/{record.id}" in self._stored_before():
+            return True
+        self._touch("a", record.id)
+        journal.stream.asks.append(new_ask(wait, record))
+        return False
+
+    def _stored_before(self) -> frozenset[str]:
+        journal = self.run_state.journal
+        saved = None if journal is None else journal.saved
+        if saved is None:
+            return frozenset()
+        prefix = "" if journal is None else journal.prefix
+        return frozenset(f"{prefix}a/{name}" for name in saved.waits)
+
+    async def wait_stored(self) -> None:
+        """Wait until all of it is stored, if the run is durable."""
+        journal = self.run_state.journal
+        if journal is not None:
+            await journal.stream.wait_stored()
+
+    def answered(self, wait: Wait, plain: Any) -> None:
+        """Keep an answer."""
+        record = self.waits[wait.id]
+        if record.question is None:
+            record.answer = [plain]
+        else:
+            del self.waits[wait.id]
+        self._gone(record)
+
+    def late(self, wait: Wait) -> None:
+        """Keep that a moment has passed."""
+        record = self.waits[wait.id]
+        if record.question is None:
+            record.is_late = True
+        else:
+            del self.waits[wait.id]
+        self._gone(record)
+
+    def withdraw(self, record: WaitRecord) -> None:
+        """Forget a wait that was given up; it may be asked again under its id."""
+        if self.waits.get(record.id) is record:
+            journal = self.run_state.journal
+            if journal is not None and journal.stream.is_releasing:
+                return  # the next owner goes on waiting
+            record.due = None
+            self._gone(record)
+
+    def _gone(self, record: WaitRecord) -> None:
+        self._touch("a", record.id)
+        journal = self.run_state.journal
+        if journal is not None and not journal.stream.is_sealed:
+            journal.stream.asks_gone.append(record.id)
+
+    def unanswered_between(self) -> list[WaitRecord]:
+        """Return the open waits between steps, as they were restored."""
+        return [one for one in self.waits.values() if one.place is not None]
+
+    def finished(self, origin: int) -> None:
+        """Forget what was kept for an invocation, unless a further attempt follows."""
+        if origin in self.retried:
+            self.retried.discard(origin)
+            return
+        for record in [r for r in self.waits.values() if r.origin == origin]:
+            if record.place is None:
+                del self.waits[record.id]
+                self._touch("a", record.id)
+        for key in [key for key in self.results if key[0] == origin]:
+            del self.results[key]
+            self._touch("o", *key)
+
+    # -- results
+
+    def kept_result(
+        self, invocation: Invocation, key: str, func: Any
+    ) -> tuple[Any] | None:
+        """Return a kept result in a tuple; None when there is none."""
+        journal = self.run_state.journal
+        kept = self.results.get((origin_of(invocation), key))
+        if journal is None or kept is None:
+            return None
+        plain = cast("list[JsonValue]", kept)[0]
+        return (journal.stream.codec.load(plain, return_type_of(func), key),)
+
+    async def keep_result(
+        self, invocation: Invocation, key: str, func: Any, value: object
+    ) -> None:
+        """Keep a result in a durable run; in ``sync`` mode it is stored when this returns.
+
+        Raises:
+            NotStorable: it cannot be stored.
+        """
+        journal = self.run_state.journal
+        if journal is None:
+            return
+        plain = journal.stream.codec.dump(value, return_type_of(func), f"once({key!r})")
+        origin = origin_of(invocation)
+        self.results[origin, key] = [plain]
+        self._touch("o", origin, key)
+        if journal.stream.holds:
+            await journal.stream.wait_stored()
+
+    # -- as entities
+
+    def _touch(self, *key: str | int) -> None:
+        if self.run_state.journal is not None:
+            self.run_state.journal.touch(*key)
+
+    def keys(self) -> list[tuple[str | int, ...]]:
+        """Return the keys of all that is kept."""
+        keys: list[tuple[str | int, ...]] = [("a", name) for name in self.waits]
+        keys += [("q", name) for name in self.counts]
+        keys += [("o", *key) for key in self.results]
+        return keys
+
+    def dump_wait(self, name: str) -> JsonValue:
+        """Return a wait as a JSON value; None when it is gone."""
+        record = self.waits.get(name)
+        return None if record is None else dump_wait(record)
+
+    def restore(self, saved: Any) -> None:
+        """Know what was kept of a run that is taken up again."""
+        self.counts.update(saved.asked)
+        for (origin, key), value in saved.results.items():
+            self.results[origin, key] = value
+        for name, value in saved.waits.items():
+            self.waits[name] = load_wait(self.run_state, name, value)
+
+
+def origin_of(invocation: Invocation) -> int:
+    """Return the number of the first message of a logical invocation."""
+    return invocation.message.origin or invocation.message.id
+
+
+def new_ask(wait: Wait, record: WaitRecord, problem: str | None = None) -> NewAsk:
+    """Return the row that lets others find a question."""
+    form = None if wait.form is None else json.dumps(wait.form.schema)
+    return NewAsk(
+        id=wait.id,
+        step=wait.step,
+        note=wait.note,
+        form=form,
+        due=record.due,
+        problem=problem,
+    )
+
+
+def dump_wait(record: WaitRecord) -> dict[str, Any]:
+    """Return a wait as a JSON value."""
+    value: dict[str, Any] = {
+        "o": record.origin,
+        "n": record.name,
+        "at": record.asked,
+        "due": record.due,
+    }
+    if record.answer is not None:
+        value["v"] = record.answer
+    if record.is_late:
+        value["late"] = True
+    question, place = record.question, record.place
+    if question is not None and place is not None:
+        value["q"] = {
+            "note": question.note,
+            "to": question.to,
+            "seconds": question.seconds,
+            "on": question.on_timeout,
+            "key": question.key,
+            "form": None if question.form is None else form_name(question.form),
+        }
+        value["p"] = {
+            "step": place.node.name,
+            "wave": place.wave,
+            "ids": [
+                place.ids.invocation,
+                place.ids.parent,
+                place.ids.owner,
+                place.ids.attempt,
+                list(place.ids.scope),
+            ],
+        }
+    return value
+
+
+def load_wait(run_state: RunState, name: str, value: dict[str, Any]) -> WaitRecord:
+    """Return a wait from its JSON value."""
+    record = WaitRecord(
+        name,
+        value["o"],
+        value["n"],
+        value["at"],
+        value["due"],
+        answer=value.get("v"),
+        is_late=value.get("late", False),
+    )
+    if "q" in value:
+        question, place = value["q"], value["p"]
+        invocation, parent, owner, attempt, scope = place["ids"]
+        node = run_state.plan.nodes[place["step"]]
+        ids = InvocationIds(invocation, parent, owner, attempt, tuple(scope))
+        record.place = Place(node, ids, place["wave"])
+        form = question["form"]
+        record.question = AskBetween(
+            None if form is None else find_form(run_state, form, question["to"], node),
+            question["note"],
+            question["to"],
+            question["seconds"],
+            question["on"],
+            question["key"],
+        )
+    return record
+
+
+def form_name(form: Form) -> str:
+    """Return what finds a form again: the class's name, empty for other types."""
+    hint = form.hint
+    if isinstance(hint, type):
+        return f"{hint.__module__}:{hint.__qualname__}"
+    return ""
+
+
+def find_form(run_state: RunState, name: str, to: str | None, node: Node) -> Form:
+    """Return a form by its name, else by the next step's free parameter.
+
+    Only classes of modules that are imported are found: reading rows imports nothing.
+    """
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type):
+        return form_of(found)
+    targets = (to,) if to is not None else node.to
+    hints = [run_state.plan.item_types.get(one) for one in targets]
+    hint = next((one for one in hints if one is not None), Any)
+    try:
+        return form_of(hint)
+    except TypeError as error:
+        kind = "form"
+        raise UnreadableDataError(kind, str(error)) from error
