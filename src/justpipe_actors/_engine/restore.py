@@ -57,6 +57,10 @@ class SavedRun:
     waits: dict[str, Fields] = attrs.field(factory=dict)
     results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict)
     asked: dict[str, int] = attrs.field(factory=dict)
+    keys_of: str | None = None
+    """The run whose idempotency keys it has; None is its own."""
+    resumed_step: str | None = None
+    """The suspended step behind which it begins."""
     parts: Fields = attrs.field(factory=dict)
     """Of a child: the parts of its state."""
     keys: set[str] = attrs.field(factory=set)
@@ -117,7 +121,7 @@ def parse(
     return saved
 
 
-def _sort(  # noqa: C901, PLR0912 - one row a kind
+def _sort(  # noqa: C901, PLR0912, PLR0915 - one row a kind
     saved: SavedRun, kind: str, first: str, rest: str, value: Any
 ) -> None:
     match kind:
@@ -149,6 +153,10 @@ def _sort(  # noqa: C901, PLR0912 - one row a kind
             saved.results[int(first), rest] = value
         case "q":
             saved.asked[first if not rest else f"{first}/{rest}"] = value
+        case "k":
+            saved.keys_of = value
+        case "r":
+            saved.resumed_step = value
         case "v":
             part = first if not rest else f"{first}/{rest}"
             saved.parts[part] = value[0]
@@ -176,14 +184,26 @@ def restore(journal: RunJournal) -> None:
     run_state.acquire_token()
     try:
         _restore_timers(journal, saved)
-        if saved.waits or saved.asked or saved.results:
+        if saved.waits or saved.asked or saved.results or saved.keys_of:
             waits = waits_of(run_state)
             waits.records.restore(saved)
             waits.reopen(fail_between)
+        if saved.resumed_step is not None:
+            _resume(journal, saved.resumed_step)
         for message in messages:
             routing.put(run_state, message)
     finally:
         run_state.release_token()
+
+
+def _resume(journal: RunJournal, step: str) -> None:
+    """Start what comes behind a suspended step, once."""
+    run_state = journal.run_state
+    wave = run_state.open_wave()
+    journal.touch("r")
+    routing.report_to_successors(
+        run_state, wave, run_state.plan.nodes[step], Report.ARRIVED
+    )
 
 
 def _restore_log(run_state: RunState, saved: SavedRun) -> None:

@@ -17,9 +17,11 @@ key                     value
 ``c/<id>``              the child run that it has begun, then how that ended
 ``c/<id>/...``          the entities of the child
 ``v/<part>``            of a child: a part of its state
-``a/<ask id>``          something that it waits for, see ``wait_records``
+``a/<step>:<key>``      something that it waits for, see ``wait_records``
 ``o/<origin>/<key>``    a result that an invocation keeps
 ``q/<step>:<key>``      how many invocations have asked
+``k``                   the run whose idempotency keys it has
+``r``                   the suspended step behind which it begins
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
 ``x``                   counters, and why the run is to end
@@ -450,6 +452,11 @@ class RunJournal:
             case "a", str(name):
                 waits = self.run_state.waits
                 return None if waits is None else waits.records.dump_wait(name)
+            case ("r",):
+                return None  # once it was taken up, its messages say where it goes on
+            case ("k",):
+                waits = self.run_state.waits
+                return None if waits is None else waits.records.keys_of
             case "q", str(name):
                 waits = self.run_state.waits
                 return None if waits is None else waits.records.counts.get(name)

@@ -9,9 +9,10 @@ In a durable run each of these is an entity of the run's journal:
 ======================  ==============================================================
 key                     value
 ======================  ==============================================================
-``a/<ask id>``          a wait: who waits, until when, and what came of it
+``a/<step>:<key>``      a wait: who waits, until when, and what came of it
 ``o/<origin>/<key>``    a kept result
 ``q/<step>:<key>``      how many invocations have asked it
+``k``                   the run whose idempotency keys it has, when not its own
 ======================  ==============================================================
 """
 
@@ -88,6 +89,8 @@ class WaitRecords:
     """How many invocations have asked, by step and key."""
     results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict, init=False)
     """Kept results, by invocation and key."""
+    keys_of: str | None = attrs.field(default=None, init=False)
+    """The run whose idempotency keys this one has; None is its own."""
     retried: set[int] = attrs.field(factory=set, init=False)
     """Invocations of which a further attempt follows."""
 
@@ -119,19 +122,13 @@ class WaitRecords:
         journal = self.run_state.journal
         if journal is None:
             return True
-        if f"{journal.prefix}a/{record.id}" in self._stored_before():
+        saved = journal.saved
+        is_ours = journal.stream.incarnation > 1  # else it is the run this one copies
+        if is_ours and saved is not None and self._key(record.id) in saved.waits:
             return True
-        self._touch("a", record.id)
+        self._touch("a", self._key(record.id))
         journal.stream.asks.append(new_ask(wait, record))
         return False
-
-    def _stored_before(self) -> frozenset[str]:
-        journal = self.run_state.journal
-        saved = None if journal is None else journal.saved
-        if saved is None:
-            return frozenset()
-        prefix = "" if journal is None else journal.prefix
-        return frozenset(f"{prefix}a/{name}" for name in saved.waits)
 
     async def wait_stored(self) -> None:
         """Wait until all of it is stored, if the run is durable."""
@@ -167,7 +164,7 @@ class WaitRecords:
             self._gone(record)
 
     def _gone(self, record: WaitRecord) -> None:
-        self._touch("a", record.id)
+        self._touch("a", self._key(record.id))
         journal = self.run_state.journal
         if journal is not None and not journal.stream.is_sealed:
             journal.stream.asks_gone.append(record.id)
@@ -184,7 +181,7 @@ class WaitRecords:
         for record in [r for r in self.waits.values() if r.origin == origin]:
             if record.place is None:
                 del self.waits[record.id]
-                self._touch("a", record.id)
+                self._touch("a", self._key(record.id))
         for key in [key for key in self.results if key[0] == origin]:
             del self.results[key]
             self._touch("o", *key)
@@ -228,14 +225,18 @@ class WaitRecords:
 
     def keys(self) -> list[tuple[str | int, ...]]:
         """Return the keys of all that is kept."""
-        keys: list[tuple[str | int, ...]] = [("a", name) for name in self.waits]
+        keys: list[tuple[str | int, ...]] = [
+            ("a", self._key(name)) for name in self.waits
+        ]
+        if self.keys_of is not None:
+            keys.append(("k",))
         keys += [("q", name) for name in self.counts]
         keys += [("o", *key) for key in self.results]
         return keys
 
     def dump_wait(self, name: str) -> JsonValue:
         """Return a wait as a JSON value; None when it is gone."""
-        record = self.waits.get(name)
+        record = self.waits.get(f"{self.run_state.run_id}:{name}")
         return None if record is None else dump_wait(record)
 
     def restore(self, saved: Any) -> None:
@@ -243,8 +244,19 @@ class WaitRecords:
         self.counts.update(saved.asked)
         for (origin, key), value in saved.results.items():
             self.results[origin, key] = value
+        self.keys_of = saved.keys_of
         for name, value in saved.waits.items():
-            self.waits[name] = load_wait(self.run_state, name, value)
+            ask_id = f"{self.run_state.run_id}:{name}"
+            self.waits[ask_id] = load_wait(self.run_state, ask_id, value)
+
+    def _key(self, ask_id: str) -> str:
+        """Return what names a wait in the run's entities: copies have another run id."""
+        return ask_id.removeprefix(f"{self.run_state.run_id}:")
+
+
+def number_of(invocation_id: str | None) -> int | None:
+    """Return the number in an invocation's id."""
+    return None if invocation_id is None else int(invocation_id.rpartition(":")[2])
 
 
 def origin_of(invocation: Invocation) -> int:
@@ -291,9 +303,9 @@ def dump_wait(record: WaitRecord) -> dict[str, Any]:
             "step": place.node.name,
             "wave": place.wave,
             "ids": [
-                place.ids.invocation,
-                place.ids.parent,
-                place.ids.owner,
+                number_of(place.ids.invocation),
+                number_of(place.ids.parent),
+                number_of(place.ids.owner),
                 place.ids.attempt,
                 list(place.ids.scope),
             ],
@@ -314,7 +326,10 @@ def load_wait(run_state: RunState, name: str, value: dict[str, Any]) -> WaitReco
     )
     if "q" in value:
         question, place = value["q"], value["p"]
-        invocation, parent, owner, attempt, scope = place["ids"]
+        *numbers, attempt, scope = place["ids"]
+        invocation, parent, owner = (
+            None if one is None else f"{run_state.run_id}:{one}" for one in numbers
+        )
         node = run_state.plan.nodes[place["step"]]
         ids = InvocationIds(invocation, parent, owner, attempt, tuple(scope))
         record.place = Place(node, ids, place["wave"])

@@ -167,7 +167,8 @@ class RunWaits:
         """Return a text that names this call of this invocation."""
         invocation = self.invocation("idempotency_key")
         prefix = "" if invocation.notes.open else "handler:"
-        return f"{self.run_state.run_id}:{origin_of(invocation)}:{prefix}{key}"
+        run_id = self.records.keys_of or self.run_state.run_id
+        return f"{run_id}:{origin_of(invocation)}:{prefix}{key}"
 
     def invocation(self, name: str) -> Invocation:
         """Return the invocation that calls.
@@ -316,6 +317,7 @@ class RunWaits:
             assert record.place is not None
             wait = self._wait_between(record, record.place, fail)
             wait.within = enclosing_runs.get()
+            self.records.open(wait, record)
             self._open(wait, record)
             self._publish_ask(wait)
             self._apply_early(wait)

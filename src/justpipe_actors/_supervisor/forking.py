@@ -1,0 +1,137 @@
+"""Runs that begin with what another run has stored: forks, retries, resumed runs.
+
+A copy is a run whose first row is a snapshot.  Everything here is plain data, so the
+command line makes copies without the pipe; whoever takes the copy up has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .._engine.batch_stream import apply_delta
+from .._run.run import new_run_id
+from .._util.state_parts import fold_change
+from ..abc import Commit, NewRun, RunRow
+from ..errors import RunRejected
+
+
+def fork_of(
+    row: RunRow,
+    rows: Sequence[Commit],
+    *,
+    at: int | None = None,
+    state: str | None = None,
+    run_id: str | None = None,
+) -> NewRun:
+    """Return a run that goes on from a commit of another one.
+
+    Args:
+        row: the run to copy.
+        rows: all its rows that are kept.
+        at: the commit to go on from; None is the last.
+        state: JSON of another state, in parts; None is the state as it was.
+        run_id: the new run's id.
+
+    Raises:
+        RunRejected: there is no such commit.
+    """
+    kept = [one for one in rows if at is None or one.n <= at]
+    if not kept or (at is not None and kept[-1].n != at):
+        numbers = f"{rows[0].n} to {rows[-1].n}" if rows else "none"
+        reason = f"run '{row.run_id}' has no commit {at}"
+        raise RunRejected(reason, f"It has {numbers}; 'show RUN --commits' lists them.")
+    entities, stored = fold_rows(kept)
+    if not entities:  # nothing of it had happened yet
+        return _copy(row, None, state, kept[-1].n, run_id)
+    return _copy(row, entities, state or stored, kept[-1].n, run_id)
+
+
+def retry_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
+    """Return a run that goes on before the first failure of another one.
+
+    Raises:
+        RunRejected: it has not failed.
+    """
+    failed = next((one for one in rows if _has_failure(one)), None)
+    if row.status not in {"failed", "timeout", "cancelled"}:
+        reason = f"run '{row.run_id}' is {row.status}"
+        raise RunRejected(reason, "Only runs that failed are retried.")
+    before = [one for one in rows if failed is None or one.n < failed.n]
+    if failed is None:  # it was ended from outside: go on from its last commit
+        before = [one for one in rows if one.kind != "end"]
+    entities, stored = fold_rows(before)
+    if entities:
+        entities.setdefault("k", row.run_id)
+        _forget_end(entities)
+    at = before[-1].n if before else 0
+    return _copy(row, entities or {"k": row.run_id}, stored, at, run_id)
+
+
+def resume_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
+    """Return a run that goes on behind the step that suspended another one.
+
+    Raises:
+        RunRejected: it was not suspended, or was resumed before.
+    """
+    if row.status != "suspended" or row.resumed_by is not None:
+        reason = f"run '{row.run_id}' is {row.status}"
+        if row.resumed_by is not None:
+            reason = f"run '{row.run_id}' goes on as '{row.resumed_by}'"
+        raise RunRejected(reason, "Only a run that was suspended is resumed, once.")
+    entities, stored = fold_rows(rows)
+    step = json.loads(row.outcome or "{}").get("suspended")
+    delta = {"r": step, "x": {"sent": 0, "waves": 0}}
+    if "k" in entities:
+        delta["k"] = entities["k"]
+    return _copy(row, delta, stored, rows[-1].n if rows else 0, run_id)
+
+
+def fold_rows(rows: Sequence[Commit]) -> tuple[dict[str, Any], str | None]:
+    """Return the entities and the state that rows tell, the state as text of one change."""
+    entities: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    has_state = False
+    for one in rows:
+        if one.kind == "snapshot":
+            entities.clear()
+        apply_delta(entities, json.loads(one.delta))
+        if one.state is not None:
+            has_state = True
+            fold_change(parts, json.loads(one.state))
+    return entities, json.dumps({"p": parts}) if has_state else None
+
+
+def _has_failure(row: Commit) -> bool:
+    if row.kind == "snapshot":
+        return False
+    keys = json.loads(row.delta)
+    return any(key.startswith("j/") and keys[key] is not None for key in keys)
+
+
+def _forget_end(entities: dict[str, Any]) -> None:
+    """Take out why a run was ended: the copy is not to end."""
+    counters = dict(entities.get("x") or {})
+    for key in ("end", "halted", "suspended"):
+        counters.pop(key, None)
+    entities["x"] = counters
+
+
+def _copy(
+    row: RunRow,
+    entities: dict[str, Any] | None,
+    state: str | None,
+    at: int,
+    run_id: str | None,
+) -> NewRun:
+    return NewRun(
+        run_id=run_id or new_run_id(),
+        pipe=row.pipe,
+        fingerprint=row.fingerprint,
+        input=row.input,
+        forked_from=row.run_id,
+        forked_at=at,
+        delta=None if entities is None else json.dumps(entities),
+        state=state,
+    )
