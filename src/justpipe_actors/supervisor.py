@@ -21,10 +21,10 @@ from typing import Any, Unpack, get_args
 
 from . import journals
 from ._engine.dead_letters import DeadLetter
-from ._engine.waiting import answer_ask, open_asks
 from ._run.run_stream import RunStream
 from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
+from ._supervisor import answers, stored_runs
 from ._supervisor.catalog import JournalOptions, RunOptions
 from ._supervisor.core import Block
 from ._supervisor.diagnostics import (
@@ -36,6 +36,7 @@ from ._supervisor.diagnostics import (
     recent_dead_letters,
     run_snapshots,
 )
+from ._supervisor.durable_runs import DurableRuns
 from ._supervisor.durable_stream import DurableStream
 from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected
@@ -264,17 +265,20 @@ class Supervisor(Seen):
         return await active_runs.submit(request, is_named=bool(options.get("run_id")))
 
     async def asks(self, run_id: str | None = None) -> list[OpenAsk]:
-        """Return the questions of its runs that wait for an answer, the oldest first.
+        """Return the questions that wait for an answer, the oldest first.
+
+        With a journal that are those of all its runs, also of runs that no process has
+        at work.
 
         Args:
             run_id: only those of this run.
         """
-        return open_asks(self._require_open().system, run_id)
+        return await answers.list_asks(self._require_open(), self._durable, run_id)
 
     async def answer(
         self, ask_id: str, value: object, *, by: str | None = None
     ) -> None:
-        """Answer a question of one of its runs; the first answer wins.
+        """Answer a question of any of its runs; the first answer wins.
 
         Args:
             ask_id: the question's id.
@@ -285,7 +289,72 @@ class Supervisor(Seen):
             UnknownAsk: no question of this id is open.
             AnswerRejected: the value does not fit; the question stays open.
         """
-        answer_ask(self._require_open().system, ask_id, value, by)
+        await answers.answer(self._require_open(), self._durable, ask_id, value, by)
+
+    # -- runs of the journal
+
+    async def redrive(self, run_id: str) -> RunStream:
+        """Let a stuck run go on, and return it.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            RunRejected: it is not stuck, or there is no journal.
+        """
+        return await self._require_durable().begin_stored(stored_runs.redrive, run_id)
+
+    async def retry(self, run_id: str, *, new_id: str | None = None) -> RunStream:
+        """Begin a run that goes on before the first failure of another one.
+
+        What had succeeded before is not done again; idempotency keys stay the same.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            RunRejected: it has not failed, or there is no journal.
+        """
+        durable = self._require_durable()
+        return await durable.begin_stored(stored_runs.retry, run_id, new_id)
+
+    async def resume(self, run_id: str, *, new_id: str | None = None) -> RunStream:
+        """Begin a run that goes on behind the step that suspended another one.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            RunRejected: it was not suspended, was resumed before, or there is no journal.
+        """
+        durable = self._require_durable()
+        return await durable.begin_stored(stored_runs.resume, run_id, new_id)
+
+    async def fork(
+        self,
+        run_id: str,
+        at: int | None = None,
+        state: Any = None,
+        *,
+        new_id: str | None = None,
+    ) -> RunStream:
+        """Begin a run that goes on from a commit of another one.
+
+        Args:
+            run_id: the run to copy.
+            at: the number of the commit; None is the last.
+            state: another state; None is the state as it was.
+            new_id: the new run's id; generated when it is not given.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            RunRejected: there is no such commit, or there is no journal.
+            NotStorable: the state cannot be stored.
+        """
+        return await self._require_durable().fork(run_id, at, state, new_id)
+
+    def _require_durable(self) -> DurableRuns:
+        self._require_open()
+        if self._durable is None:
+            reason = "this supervisor has no journal"
+            raise RunRejected(
+                reason, "Open it with Supervisor(..., journal='runs.db')."
+            )
+        return self._durable
 
     def submit_nowait(
         self,

@@ -157,13 +157,23 @@ class RunJournal:
         if isinstance(message, Expire):
             self.touch("e", number)
         else:
-            if message.attempt > 1 and message.item is not NO_ITEM:
-                self._inherit_item(message)
+            if message.item is not NO_ITEM:
+                self._keep_item(message)
             self.touch("m", number)
         self.stream.post(self, message)
 
-    def _inherit_item(self, message: Start) -> None:
-        """Let a further attempt have its predecessor's item, which may have changed."""
+    def _keep_item(self, message: Start) -> None:
+        """Let a further attempt have its predecessor's item, which may have changed.
+
+        An answer that a message has is kept, too; the items of a map's workers are kept
+        with their map.
+        """
+        if message.attempt == 1:
+            if message.map_id is None:
+                codec, plan = self.stream.codec, self.run_state.plan
+                answer = codec.dump_item(plan, message.step, message.item)
+                self.items[message.id] = [answer]
+            return
         before = number_of(message.cause)
         if before in self.items:
             self.items[message.id] = self.items[before]

@@ -317,9 +317,12 @@ class RunWaits:
             assert record.place is not None
             wait = self._wait_between(record, record.place, fail)
             wait.within = enclosing_runs.get()
-            self.records.open(wait, record)
+            is_known = self.records.open(wait, record)
             self._open(wait, record)
-            self._publish_ask(wait)
+            if is_known:
+                self._publish_ask(wait)
+            else:  # the run is a copy, whose questions have ids of their own
+                self.run_state.system.spawn(self._publish_stored, wait)
             self._apply_early(wait)
 
     @property

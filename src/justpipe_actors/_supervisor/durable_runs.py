@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,12 +25,16 @@ import attrs
 from .._engine.batch_stream import BatchStream
 from .._engine.journal_port import BatchDraft
 from .._engine.run_journal import RunJournal
+from .._engine.waiting import apply_answer, read_answer
 from .._run.durable_run import break_durable, load_outcome, lost, request_release
 from .._run.run import Run, RunRequest
+from .._util.forms import plain_of
+from .._util.state_parts import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal
 from ..errors import RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .durable_stream import DurableStream
+from . import stored_runs
+from .durable_stream import AnswerOnItsWay, DurableStream
 from .journal_writer import JournalWriter
 from .leases import LeaseKeeper
 from .taking_up import TakenUp, load, problem_of
@@ -206,7 +210,9 @@ class DurableRuns:
         stream = self._streams.get(row.run_id)
         if stream is None:
             cancel = partial(self._cancel_stored, row.run_id)
-            stream = DurableStream(row.run_id, row.pipe, capacity, cancel)
+            stream = DurableStream(
+                row.run_id, row.pipe, capacity, cancel, self.begin_answer
+            )
             self._streams[row.run_id] = stream
         self._tell(stream, row)
         return stream
@@ -245,6 +251,62 @@ class DurableRuns:
         is_open = await self.writer.call(self.journal.cancel, run_id, reason)
         self.keeper.hurry()
         return is_open
+
+    def begin_answer(
+        self, ask_id: str, value: object, by: str | None = None
+    ) -> AnswerOnItsWay:
+        """Have an answer stored; awaiting what is returned tells whether it counts.
+
+        Raises:
+            AnswerRejected: the run is at work here, and the value does not fit.
+        """
+        plain = plain_of(value)
+        wait = self.active_runs.system.waits.get(ask_id)
+        if wait is not None:
+            read_answer(wait, plain)
+        pending = AnswerOnItsWay()
+
+        def settle(error: Exception | None) -> None:
+            pending.settle(error)
+            self.keeper.hurry()
+
+        def job() -> None:
+            error: Exception | None = None
+            try:
+                stored_runs.answer(self.journal, ask_id, plain, by)
+            except Exception as caught:  # noqa: BLE001 - raised where it is awaited
+                error = caught
+            self.writer.call_soon(partial(settle, error))
+
+        self.writer.post(job)
+        return pending
+
+    async def begin_stored(
+        self, make: Callable[..., RunRow], *args: Any
+    ) -> DurableStream:
+        """Have a run made ready in the journal, and return it.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            RunRejected: it does not stand so that this can be done.
+        """
+        row = await self.writer.call(make, self.journal, *args)
+        self._streams.pop(row.run_id, None)  # a stuck run's has ended
+        self.keeper.hurry()
+        return self.stream_of(row)
+
+    async def fork(
+        self, run_id: str, at: int | None, state: Any, new_id: str | None
+    ) -> DurableStream:
+        """Begin a run that goes on from a commit of another one."""
+        text: str | None = None
+        if state is not None:
+            row = await self.writer.call(stored_runs.find_run, self.journal, run_id)
+            plan = self.catalog.find(row.pipe).plan()
+            plain = self.values.dump_state(plan, state)
+            text = json.dumps({"p": parts_of(plain)})
+        make = partial(stored_runs.fork, at=at, state=text, new_id=new_id)
+        return await self.begin_stored(make, run_id)
 
     # -- what turns find (called in the event loop)
 
@@ -298,6 +360,8 @@ class DurableRuns:
             reason = json.loads(signal.body) if signal.body else "Cancelled"
             journal.stream.consumed.append(signal.id)
             run.stop(PipelineTerminalStatus.CANCELLED, str(reason))
+        elif signal.kind == "answer":
+            apply_answer(run.run_state, signal)
 
     # -- taking up
 

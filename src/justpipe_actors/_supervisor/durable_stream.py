@@ -6,13 +6,13 @@ journal says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from .._run.replay_buffer import ReplayBuffer, ReplayReader
-from .._run.run_stream import RunStream
+from .._run.run_stream import Answered, RunStream
 from ..errors import RunReleased, RunStuck
 
 
@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from .._run.ownership import RunOwner
     from .._run.run import Run, RunRequest
     from ..outcomes import PipelineEndData
+
+
+class AnswerOnItsWay(Answered):
+    """An answer that the journal's thread stores; awaiting it tells whether it counts."""
+
+    def __init__(self) -> None:
+        self._done = anyio.Event()
+        self._error: Exception | None = None
+
+    def settle(self, error: Exception | None) -> None:
+        """Hear what became of it."""
+        self._error = error
+        self._done.set()
+
+    def __await__(self) -> Generator[Any]:
+        yield from self._done.wait().__await__()
+        if self._error is not None:
+            raise self._error
 
 
 class DurableStream(RunStream):
@@ -35,6 +53,7 @@ class DurableStream(RunStream):
         pipe: str,
         capacity: int,
         cancel: Callable[[str], None],
+        answer: Callable[[str, object, str | None], Answered],
     ) -> None:
         def no_request() -> RunRequest:
             msg = "a durable run gets its request when it is taken up"
@@ -44,6 +63,7 @@ class DurableStream(RunStream):
         self._run_id, self._pipe = run_id, pipe
         self._replay = ReplayReader(ReplayBuffer(capacity))
         self._cancel_stored = cancel
+        self._answer_stored = answer
         self._outcome: PipelineEndData | None = None
         self._problem: RunStuck | RunReleased | None = None
         self._news = anyio.Event()
@@ -120,6 +140,14 @@ class DurableStream(RunStream):
                 raise run.released
             if run.end is None:
                 await self._news.wait()
+
+    def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
+        """Answer a question of this run; awaiting it tells whether the answer counts.
+
+        Raises:
+            AnswerRejected: the value does not fit; the question stays open.
+        """
+        return self._answer_stored(ask_id, value, by)
 
     def cancel(self, reason: str = "Cancelled") -> None:
         """End the run, wherever it is: FINISH says CANCELLED, with this reason."""

@@ -1,0 +1,121 @@
+"""What can be done with any run of a journal, by whoever has the journal.
+
+These functions block: a supervisor calls them in its writer's thread, the command line
+where it stands.  None of them needs the pipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from .._util.json_schema import problem_of
+from ..abc import Commit, Journal, NewRun, RunRow
+from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
+from .forking import fork_of, resume_of, retry_of
+
+
+def find_run(journal: Journal, run_id: str) -> RunRow:
+    """Return a run by its id.
+
+    Raises:
+        UnknownRunError: there is none.
+    """
+    row = journal.find(run_id)
+    if row is None:
+        raise UnknownRunError(run_id)
+    return row
+
+
+def answer(journal: Journal, ask_id: str, value: object, by: str | None = None) -> None:
+    """Answer a question with JSON data; the first answer wins.
+
+    Raises:
+        UnknownAsk: no question of this id is open.
+        AnswerRejected: the data do not fit its form; it stays open.
+    """
+    asked = next((one for one in journal.asks() if one.id == ask_id), None)
+    if asked is None:
+        raise UnknownAsk(ask_id)
+    problem = problem_of(value, asked.form)
+    if problem is not None:
+        raise AnswerRejected(ask_id, problem)
+    if not journal.answer(ask_id, json.dumps(value), by):
+        raise UnknownAsk(ask_id)
+
+
+def redrive(journal: Journal, run_id: str) -> RunRow:
+    """Let a stuck run go on.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        RunRejected: it is not stuck.
+    """
+    row = find_run(journal, run_id)
+    if not journal.redrive(run_id):
+        reason = f"run '{run_id}' is {row.status}"
+        raise RunRejected(reason, "Only stuck runs are redriven.")
+    return find_run(journal, run_id)
+
+
+def fork(
+    journal: Journal,
+    run_id: str,
+    *,
+    at: int | None = None,
+    state: str | None = None,
+    new_id: str | None = None,
+) -> RunRow:
+    """Begin a run that goes on from a commit of another one.
+
+    Args:
+        journal: where both are.
+        run_id: the run to copy.
+        at: the number of the commit; None is the last.
+        state: JSON of another state, as one change; None is the state as it was.
+        new_id: the new run's id.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        RunRejected: there is no such commit, or a run of the new id.
+    """
+    return _copy(
+        journal,
+        run_id,
+        lambda row, rows: fork_of(row, rows, at=at, state=state, run_id=new_id),
+    )
+
+
+def retry(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
+    """Begin a run that goes on before the first failure of another one.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        RunRejected: it has not failed.
+    """
+    return _copy(journal, run_id, lambda row, rows: retry_of(row, rows, new_id))
+
+
+def resume(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
+    """Begin a run that goes on behind the step that suspended another one.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        RunRejected: it was not suspended, or was resumed before.
+    """
+    made = _copy(journal, run_id, lambda row, rows: resume_of(row, rows, new_id))
+    journal.mark_resumed(run_id, made.run_id)
+    return made
+
+
+def _copy(
+    journal: Journal,
+    run_id: str,
+    make: Callable[[RunRow, Sequence[Commit]], NewRun],
+) -> RunRow:
+    row = find_run(journal, run_id)
+    new = make(row, journal.commits(row.id))
+    try:
+        return journal.fork(new, items_of=row.id)
+    except ValueError as error:
+        raise RunRejected(str(error)) from error
