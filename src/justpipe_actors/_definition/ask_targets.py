@@ -12,6 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import attrs
@@ -39,7 +40,9 @@ def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
     # Most steps mention no Ask, and their source is not read.
-    if code is None or not any("Ask" in name for name in _names_in(code)):
+    if not isinstance(code, CodeType):
+        return NO_ASK
+    if not any("Ask" in name for name in (*code.co_names, *code.co_freevars)):
         return NO_ASK
     found = tuple(_calls_of(code, inner))
     targets = [
@@ -50,10 +53,6 @@ def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
         for target in _target(keyword.value, inner)
     ]
     return AskTargets(bool(found), tuple(dict.fromkeys(targets)))
-
-
-def _names_in(code: Any) -> tuple[str, ...]:
-    return (*code.co_names, *code.co_freevars)
 
 
 def _calls_of(code: Any, func: Any) -> Iterator[ast.Call]:
