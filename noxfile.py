@@ -205,6 +205,20 @@ def soak(session: nox.Session) -> None:
     session.run(*pytest, *options, external=True)
 
 
+@nox.session(venv_backend="none")
+def crash(session: nox.Session) -> None:
+    """Kill processes at each transaction of random durable runs, thousands of times.
+
+    Takes the seeds as arguments: ``nox -s crash -- 100 140``.
+    """
+    python = install_shared(session)
+    first, last = session.posargs or ("0", "24")
+    for backend in ("asyncio", "trio"):
+        for options in (("sync",), ("group",), ("sync", "2")):
+            command = ("-m", "tests.crash.driver", first, last, backend, *options)
+            session.run(python, *command, external=True)
+
+
 @nox.session
 def changelog(session: nox.Session) -> None:
     """Show what the next release will say."""

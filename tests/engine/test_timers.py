@@ -95,3 +95,17 @@ async def test_a_timer_may_start_and_stop_others_when_it_fires() -> None:
 
     assert fired == ["first", "second"]
     assert timers.now() - now == pytest.approx(5)
+
+
+async def test_a_stopped_timer_does_not_keep_the_task_when_another_has_fired() -> None:
+    """The task ends with the last timer that was not stopped."""
+    fired: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        timers = _queue(tasks, [])
+        now = timers.now()
+        late = timers.start(now + 60, partial(fired.append, "late"))
+        timers.start(now + 1, partial(fired.append, "soon"))
+        timers.stop(late)
+
+    assert fired == ["soon"]
+    assert timers.now() - now == pytest.approx(1)

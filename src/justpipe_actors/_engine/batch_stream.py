@@ -84,7 +84,7 @@ class BatchStream:
     """Returns the pipe of a name, for children that a step has begun."""
     on_lost: Callable[[], None]
     """Told when another worker has taken the run over."""
-    on_broken: Callable[[NotStorable], None]
+    on_broken: Callable[[Exception], None]
     """Told when no batch can be taken because the state cannot be stored."""
     members: list[RunJournal] = attrs.field(factory=list, init=False)
     """The journals of the run and of its children at work; the run's own is first."""
@@ -187,7 +187,7 @@ class BatchStream:
         began = self.now()
         try:
             delta, state, is_whole = self._take(kind == "commit")
-        except NotStorable as error:
+        except (NotStorable, FoldMismatch) as error:
             self._give_up(error)
             if kind == "commit":
                 return
@@ -235,6 +235,8 @@ class BatchStream:
         Raises:
             NotStorable: a part of a state cannot be stored; nothing was taken.
         """
+        if self.root.is_untouched:
+            return {}, None, False
         self._since_snapshot += 1
         is_whole = may_be_whole and self._since_snapshot >= SNAPSHOT_EVERY
         state = self.root.take_state(is_whole=is_whole)
@@ -255,6 +257,8 @@ class BatchStream:
     def _check(self, delta: dict[str, JsonValue]) -> None:
         """Compare what the stored rows say with what the run is."""
         apply_delta(self._fold, delta)
+        if any(member.is_untouched for member in self.members):
+            return
         whole: dict[str, JsonValue] = {}
         for member in self.members:
             whole.update(member.dump_all())
@@ -295,7 +299,7 @@ class BatchStream:
         if self._quiet is not None:
             self._quiet.set()
 
-    def _give_up(self, error: NotStorable) -> None:
+    def _give_up(self, error: Exception) -> None:
         """Record nothing any more, and let go of what waits for a batch."""
         for member in self.members:
             member.touched.clear()

@@ -176,7 +176,7 @@ def restore(journal: RunJournal) -> None:
     run_state.wave_count = saved.counters.get("waves", 0)
     run_state.halted = saved.counters.get("halted", False)
     journal.suspended_at = saved.counters.get("suspended")
-    _restore_log(run_state, saved)
+    restore_log(run_state, saved)
     _restore_waves(run_state, saved)
     _restore_maps(journal, saved)
     _restore_children(journal, saved)
@@ -206,7 +206,8 @@ def _resume(journal: RunJournal, step: str) -> None:
     )
 
 
-def _restore_log(run_state: RunState, saved: SavedRun) -> None:
+def restore_log(run_state: RunState, saved: SavedRun) -> None:
+    """Know what had gone wrong before."""
     for _, one in sorted(saved.failures.items()):
         kind, reason = FailureKind(one["kind"]), FailureReason(one["reason"])
         error = RecordedError(*one["error"])

@@ -142,6 +142,11 @@ class RunJournal:
     _parts: dict[str, bytes] = attrs.field(factory=dict, init=False)
     _new_parts: dict[str, JsonValue] = attrs.field(factory=dict, init=False)
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether what was saved is not at work again: the run only has to end."""
+        return self.saved is not None and not self.is_restored
+
     # -- what the engine tells
 
     def touch(self, *key: str | int) -> None:

@@ -134,7 +134,7 @@ class TimerQueue:
     async def _wait_for_timers(self) -> None:
         """Call the functions that are due until no timer is left."""
         try:
-            while self._heap:  # noqa: ASYNC913 - it waits as long as there is a timer
+            while self._has_timer():  # noqa: ASYNC913 - it waits as long as there is one
                 await self._wait_due()
                 await self._fire_due()
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
@@ -147,6 +147,13 @@ class TimerQueue:
                 raise
         else:
             self._is_running = False
+
+    def _has_timer(self) -> bool:
+        """Remove stopped timers from the head of the heap; tell whether one is left."""
+        while self._heap and self._heap[0][2].fire is None:
+            heapq.heappop(self._heap)
+            self._stopped -= 1
+        return bool(self._heap)
 
     async def _wait_due(self) -> None:
         """Wait until the earliest timer is due, or may be another one."""

@@ -22,7 +22,7 @@ from .._engine.run_state import ChildOutcome
 from .._plan.failure_policy import Failure
 from .._plan.state_parts import set_part
 from .._util.state_parts import state_of
-from ..errors import NotStorable, RecordedError, RunReleased
+from ..errors import RecordedError, RunReleased
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -84,6 +84,14 @@ async def store_end(run: Run, end: PipelineEndData) -> bool:
     return is_stored
 
 
+async def is_let_go(run: Run, journal: RunJournal) -> bool:
+    """Tell whether a run ends here without an end, and store that if it is not stored."""
+    stream = journal.stream
+    if run.released is not None and not journal.prefix and not stream.is_sealed:
+        await stream.close("release", status="ready")
+    return stream.is_sealed
+
+
 def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> JsonValue:
     """Return how a run has ended as a JSON value."""
     return {"end": codec.to_plain(end), "suspended": suspended_at}
@@ -94,7 +102,7 @@ def load_outcome(value: JsonValue) -> PipelineEndData:
     return codec.from_plain(cast("dict[str, Any]", value)["end"], PipelineEndData)
 
 
-def break_durable(run: Run, error: NotStorable) -> None:
+def break_durable(run: Run, error: Exception) -> None:
     """Fail a run whose state cannot be stored any more; its last row stays as it is."""
     failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error)
     run.run_state.failures.add(failure)

@@ -59,7 +59,13 @@ from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..waiting import current_waiting
-from .durable_run import begin_restored, finish_release, publish_beginning, store_end
+from .durable_run import (
+    begin_restored,
+    finish_release,
+    is_let_go,
+    publish_beginning,
+    store_end,
+)
 from .final_status import RunFigures, build_end_data
 from .loop_resources import loop_resources
 from .run import (
@@ -126,7 +132,8 @@ async def start_run(run: Run, tasks: Group | None) -> bool:
             await _start_up(run, tasks)
     elif tasks is not None:
         run.publisher.observers.start(tasks)
-    if run_state.termination is not None or run_state.failures:
+    is_over = run.released is not None or run_state.termination is not None
+    if is_over or run_state.failures:
         return False
     if not plan.nodes and run.request.start is None:
         _report_empty_pipeline(run)
@@ -245,7 +252,7 @@ async def _call_shutdown_hooks(run: Run) -> None:
 async def _finish(run: Run) -> None:
     sink = run.publisher.sink
     journal = run.run_state.journal
-    if journal is not None and journal.stream.is_sealed:
+    if journal is not None and await is_let_go(run, journal):
         sink.end()
         return
     run.run_state.metrics.peak_buffered = sink.peak_length

@@ -18,6 +18,7 @@ from .._backends import Loop, current_loop
 from .._engine.actor_system import ActorSystem
 from .._engine.invocation import Invocation
 from .._engine.isolation import IsolatedState
+from .._engine.restore import restore_log
 from .._engine.run_journal import RunJournal
 from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
@@ -198,6 +199,8 @@ def new_run(
         publisher.begin_incarnation(journal.stream.incarnation)
         if journal.saved is not None:
             run_state.termination = journal.saved.termination
+            if run_state.termination is not None:
+                restore_log(run_state, journal.saved)
     publisher.on_hook_failure = run.abort
     for member in observers.members:
         member.on_abort = run.abort

@@ -1,0 +1,222 @@
+"""Random pipelines of all kinds of nodes, the same for the same seed.
+
+Each function changes the state after its last await, so what a commit holds is what
+ended steps have done, and recovery is exact.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from justpipe_actors import Pipe, Retry, Skip, Stop
+from justpipe_actors.types import _Map
+
+
+State = dict[str, Any]
+Log = Callable[[str], object]
+
+KINDS = (
+    ["step"] * 4
+    + ["map", "map", "range", "lazy", "stream", "nested", "skip", "fail", "loop"]
+    + ["retry", "handled", "late", "sub", "own_sub", "switch", "stop", "rescue_map"]
+)
+
+
+@attrs.frozen
+class Graph:
+    """A random pipeline."""
+
+    pipe: Pipe[Any, Any]
+    """The pipeline."""
+    ends_early: bool
+    """Whether what else has finished at its end depends on timing."""
+
+
+@attrs.define
+class _Builder:
+    rng: random.Random
+    log: Log
+    pipe: Pipe[Any, Any]
+    ends_early: bool = False
+
+    def visit(self, state: State, name: str, item: object = None) -> None:
+        key = name if item is None else f"{name}[{item}]"
+        counts = state.setdefault("count", {})
+        counts[key] = counts.get(key, 0) + 1
+
+    def add(self, name: str, to: list[str], kind: str) -> None:
+        delay = self.rng.choice([0, 0, 0.001, 0.002])
+        match kind:
+            case "map" | "range" | "lazy" | "stream" | "nested":
+                self.add_map(name, to, kind, delay)
+            case "sub" | "own_sub":
+                self.add_sub(name, to, kind)
+            case "switch" if to:
+                self.add_switch(name, to)
+            case _:
+                self.add_step(name, to, kind, delay)
+
+    def add_step(  # noqa: C901 - one kind after the other
+        self, name: str, to: list[str], kind: str, delay: float
+    ) -> None:
+        back = f"s{self.rng.randint(0, int(name[1:]))}"
+        if kind == "stop":
+            self.ends_early = True
+        options: dict[str, Any] = {}
+        if kind == "handled":
+            options["on_error"] = self.handler(name)
+        if kind == "rescue_map":
+            self.add_worker(f"w{name}", 0.001, None)
+            options["on_error"] = self.map_handler(name)
+        if kind == "late":
+            options["barrier_timeout"] = 60
+
+        async def func(state: State) -> object:
+            self.log(name)
+            await anyio.sleep(delay)
+            if kind in {"handled", "rescue_map"}:  # a handler awaits after this
+                raise ValueError(name)
+            self.visit(state, name)
+            count = state["count"][name]
+            if kind == "fail":
+                raise ValueError(name)
+            if kind == "retry" and count < 3:
+                return Retry()
+            if kind == "loop" and count < 3:
+                return back
+            return {"skip": Skip(), "stop": Stop()}.get(kind)
+
+        self.pipe.step(name, to=to, **options)(func)
+
+    def handler(self, name: str) -> Callable[..., object]:
+        async def rescue(state: State, error: Exception) -> object:
+            self.log(f"rescue {name}")
+            await anyio.lowlevel.checkpoint()
+            self.visit(state, f"rescue {name}")
+            return None
+
+        return rescue
+
+    def map_handler(self, name: str) -> Callable[..., object]:
+        async def rescue(state: State, error: Exception) -> object:
+            self.log(f"rescue {name}")
+            await anyio.lowlevel.checkpoint()
+            self.visit(state, f"rescue {name}")
+            return _Map([1, 2, 3], f"w{name}")
+
+        return rescue
+
+    def add_worker(self, name: str, delay: float, bad: int | None) -> None:
+        async def worker(state: State, item: int) -> None:
+            self.log(f"{name}[{item}]")
+            await anyio.sleep(delay * (item % 3))
+            self.visit(state, name, item)
+            if item == bad:
+                msg = "bad item"
+                raise ValueError(msg)
+
+        self.pipe.step(name)(worker)
+
+    def add_map(self, name: str, to: list[str], kind: str, delay: float) -> None:
+        size, bad = self.rng.randint(0, 6), self.rng.choice([None, None, 1])
+        window = self.rng.choice([None, 1, 2])
+        worker = f"w{name}"
+        if kind == "nested":
+            self.add_worker(f"w{worker}", delay, bad)
+
+            async def inner(state: State, item: int) -> list[int]:
+                self.log(f"{worker}[{item}]")
+                await anyio.sleep(delay)
+                self.visit(state, worker, item)
+                return [item * 10 + n for n in range(2)]
+
+            self.pipe.map(worker, each=f"w{worker}", max_concurrency=window)(inner)
+        else:
+            self.add_worker(worker, delay, bad)
+
+        async def source(state: State) -> object:
+            self.log(name)
+            await anyio.sleep(delay)
+            if kind == "lazy":
+                return lazy(size)
+            self.visit(state, name)
+            return range(size) if kind == "range" else list(range(size))
+
+        async def stream(state: State) -> AsyncIterator[int]:
+            self.log(name)
+            for item in range(size):
+                await anyio.sleep(delay / 2)
+                yield item
+
+        func = stream if kind == "stream" else source
+        self.pipe.map(name, each=worker, to=to, max_concurrency=window)(func)
+
+    def add_sub(self, name: str, to: list[str], kind: str) -> None:
+        child: Pipe[Any, Any] = Pipe(
+            dict, name=f"child {name}", strict=False, allow_multi_root=True
+        )
+        inside = _Builder(self.rng, lambda text: self.log(f"{name}:{text}"), child)
+        size = self.rng.randint(1, 3)
+        for number in range(size):
+            then = [f"s{number + 1}"] if number + 1 < size else []
+            kinds = ["step", "step", "map", "fail", "skip", "lazy"]
+            inside.add(f"s{number}", then, self.rng.choice(kinds))
+
+        async def func(state: State) -> State:
+            self.log(name)
+            await anyio.lowlevel.checkpoint()
+            self.visit(state, name)
+            if kind == "own_sub":
+                return {"own": True}
+            return state.setdefault(f"child {name}", {})  # type: ignore[no-any-return]
+
+        self.pipe.sub(name, child, to=to)(func)
+
+    def add_switch(self, name: str, to: list[str]) -> None:
+        async def func(state: State) -> int:
+            self.log(name)
+            await anyio.lowlevel.checkpoint()
+            self.visit(state, name)
+            return len(to) - 1
+
+        self.pipe.switch(name, to=dict(enumerate(to)), default=to[0])(func)
+
+
+def lazy(size: int) -> Iterator[int]:
+    """Return a source that cannot be stored."""
+    yield from range(size)
+
+
+def build(seed: int, log: Log) -> Graph:
+    """Return the random pipeline of a seed.
+
+    Args:
+        seed: chooses it.
+        log: told of each call of a function.
+    """
+    rng = random.Random(seed)
+    count = rng.randint(3, 8)
+    policy: Any = rng.choice(["prune", "prune", "continue", "stop"])
+    pipe: Pipe[Any, Any] = Pipe(
+        dict,
+        name="random",
+        strict=False,
+        allow_multi_root=True,
+        on_failure=policy,
+        max_retries=10,
+    )
+    edges: dict[int, set[int]] = {number: set() for number in range(count)}
+    for number in range(1, count):
+        for parent in rng.sample(range(number), min(number, rng.choice([1, 1, 2, 3]))):
+            edges[parent].add(number)
+    builder = _Builder(rng, log, pipe)
+    for number in reversed(range(count)):
+        to = [f"s{target}" for target in sorted(edges[number])]
+        builder.add(f"s{number}", to, rng.choice(KINDS))
+    return Graph(pipe, builder.ends_early or policy == "stop")

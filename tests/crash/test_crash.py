@@ -1,0 +1,40 @@
+"""Processes that are killed with SIGKILL at each transaction of random pipelines.
+
+The slice here takes less than a minute; ``nox -s crash`` tries thousands of cases.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("0", "2", "asyncio", "sync"),
+        ("2", "4", "trio", "sync"),
+        ("4", "5", "trio", "group"),
+        ("5", "6", "asyncio", "sync", "1"),
+    ],
+    ids=" ".join,
+)
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    arguments: tuple[str, ...],
+) -> None:
+    """Same status, errors and state; no finished step again; no event number twice."""
+    command = [sys.executable, "-m", "tests.crash.driver", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, cwd=ROOT, text=True, check=False, timeout=300
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    assert found["problems"] == []
+    assert found["cases"] > 0
