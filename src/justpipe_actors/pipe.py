@@ -1,16 +1,17 @@
 """``Pipe``: where the definition meets the engine.
 
-The decorators come from ``_definition``, what a definition tells about itself from
-``_plan``; here they are put together, checked and run.
+Each decorator is a method with its full signature, for editors and type checkers; what it
+does is a function of ``_definition.decorators``.  A definition is validated and compiled
+by ``_plan``, and run by ``_run``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, overload
 
 import anyio
 import attrs
@@ -21,10 +22,19 @@ from . import (
     visualization as visualization,
 )
 from ._backends.base import has_running_loop
-from ._definition.decorators import HookDecorators, StepDecorators, Target
+from ._definition.decorators import (
+    FuncT,
+    define_map,
+    define_shared_resource,
+    define_step,
+    define_sub,
+    define_switch,
+    warn_about_generator,
+)
 from ._definition.names import start_name
 from ._definition.registry import Registry
 from ._definition.steps import (
+    JoinSettings,
     OnFailure,
     StateMode,
     check_failure_policy,
@@ -32,27 +42,31 @@ from ._definition.steps import (
     is_enabled,
 )
 from ._engine.remote_calls import place_remotely
-from ._plan.compiler import Compiled, PipeSettings
-from ._plan.description import Described, describe
+from ._plan.compiler import PipeSettings, PlanCache
+from ._plan.description import describe, fingerprint, step_infos, topology_of
 from ._plan.merge_rules import root_rule
+from ._plan.validation import context_of, validate
 from ._run.event_buffer import Overflow
 from ._run.run import RunRequest
 from ._run.run_stream import RunStream
 from ._run.setup import override_of
 from ._util.main_import import main_import
-from .abc import AnyPlacement, Middleware, Redact
+from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
 from .merge import Merge, MergeFunction
 from .middleware import tenacity_retry_middleware
+from .options import StepOptions
 from .placements.defaults import DEFAULT_PLACEMENTS
+from .specs import BarrierType, StepInfo, Target, Targets
 
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from ._plan.plan import Plan
     from .abc import RunRecorder
     from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
@@ -69,9 +83,7 @@ else:  # Python 3.11 knows no defaults; __class_getitem__ has this one
     StateT, ContextT = TypeVar("StateT"), TypeVar("ContextT")
 
 
-class Pipe(
-    StepDecorators, HookDecorators, Described, Compiled, Generic[StateT, ContextT]
-):
+class Pipe(Generic[StateT, ContextT]):
     """A pipeline: decorate functions with it, then run it.
 
     Args:
@@ -190,7 +202,7 @@ class Pipe(
             placements=places,
             place_remotely=place_remotely,
         )
-        self._forget()
+        self._plans = PlanCache(self._settings)
 
     if not TYPE_CHECKING:
 
@@ -198,6 +210,274 @@ class Pipe(
             """Let ``Pipe[State]`` leave the context's type open."""
             both = types if isinstance(types, tuple) else (types, Any)
             return super().__class_getitem__(both)
+
+    # -- steps
+
+    @overload
+    def step(
+        self,
+        name: FuncT,
+        to: Targets = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        **options: Unpack[StepOptions],
+    ) -> FuncT: ...
+    @overload
+    def step(
+        self,
+        name: str | None = None,
+        to: Targets = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        **options: Unpack[StepOptions],
+    ) -> Callable[[FuncT], FuncT]: ...
+    def step(
+        self,
+        name: Any = None,
+        to: Targets = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        **options: Unpack[StepOptions],
+    ) -> Any:
+        """Register a function as a step.
+
+        Args:
+            name: the step's name; the function's by default.
+            to: the step or steps that follow it, by name or function.
+            barrier_timeout: seconds to wait for all parents, from the first one on.
+            barrier_type: wait for ALL parents (default) or ANY of them.
+            on_error: called when the step fails; its result counts as the step's.
+            **options: see ``StepOptions``: ``timeout``, ``retries``, ``concurrency`` ...
+
+        Raises:
+            DefinitionError: an argument cannot be.
+        """
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
+        if callable(name) and not isinstance(name, str):
+            return define_step(self.registry, None, to, join, options)(name)
+        return define_step(self.registry, name, to, join, options)
+
+    def map(  # noqa: PLR0913 - the reference's decorator
+        self,
+        name: str | None = None,
+        each: Target | None = None,
+        to: Targets = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        max_concurrency: int | None = None,
+        collect: str | None = None,
+        **options: Unpack[StepOptions],
+    ) -> Callable[[FuncT], FuncT]:
+        """Register a step whose result is mapped over by the step ``each``.
+
+        What is not listed is as for ``step``.
+
+        Args:
+            each: the worker, started once per item.
+            to: runs when all workers have finished.
+            max_concurrency: most workers at once; 1,024 by default.
+            collect: field or key of the state that receives what the workers returned,
+                in item order, when the map completes.  Items that failed or were
+                skipped are left out.  A text that a worker returns is a value then, and
+                names no step.
+        """
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
+        return define_map(
+            self.registry,
+            *(name, each, to, join, options),
+            max_concurrency=max_concurrency,
+            collect=collect,
+        )
+
+    def switch(
+        self,
+        name: str | None = None,
+        to: Mapping[Any, Any] | Callable[..., Any] | None = None,
+        default: Target | None = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        **options: Unpack[StepOptions],
+    ) -> Callable[[FuncT], FuncT]:
+        """Register a step whose result chooses the next one.
+
+        What is not listed is as for ``step``.
+
+        Args:
+            to: a dict from results to steps (or ``Stop``), or a function doing the same.
+            default: where to go when nothing matches.
+        """
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
+        return define_switch(self.registry, name, to, default, join, options)
+
+    def sub(
+        self,
+        name: str | None = None,
+        pipeline: Any = None,
+        to: Targets = None,
+        barrier_timeout: float | None = None,
+        barrier_type: BarrierType | None = None,
+        on_error: Callable[..., Any] | None = None,
+        **options: Unpack[StepOptions],
+    ) -> Callable[[FuncT], FuncT]:
+        """Register a step whose result is the state of a run of another pipe.
+
+        What is not listed is as for ``step``; ``timeout`` bounds the child, too, and
+        ``on_error`` is asked when the child fails, too.
+
+        Args:
+            pipeline: the child pipe; its events are forwarded.
+            to: runs when the child has ended well.
+        """
+        join = JoinSettings(barrier_timeout, barrier_type, on_error)
+        return define_sub(self.registry, name, pipeline, to, join, options)
+
+    # -- what belongs to no step
+
+    def on_startup(self, func: FuncT) -> FuncT:
+        """Call this before the first step of every run."""
+        warn_about_generator(func)
+        self.registry.add_startup(func)
+        return func
+
+    def on_shutdown(self, func: FuncT) -> FuncT:
+        """Call this when a run ends, however it ends."""
+        warn_about_generator(func)
+        self.registry.add_shutdown(func)
+        return func
+
+    def on_error(self, func: FuncT) -> FuncT:
+        """Ask this when a step fails and has no handler of its own, or that failed too."""
+        self.registry.set_error_hook(func)
+        return func
+
+    @overload
+    def resource(
+        self,
+        func: FuncT,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> FuncT: ...
+    @overload
+    def resource(
+        self,
+        func: None = None,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> Callable[[FuncT], FuncT]: ...
+    def resource(
+        self,
+        func: Any = None,
+        *,
+        name: str | None = None,
+        eager: bool = False,
+        shutdown: float = 5.0,
+        start_timeout: float = 60.0,
+    ) -> Any:
+        """Register what is opened once and shared: a session, a pool, a model.
+
+        The function returns an async context manager, or is an async generator function
+        that yields once.  It is entered and left in one task, and its own parameters
+        are other resources.  Steps, hooks and handlers receive its value by a parameter
+        of its name, or else of the type it is declared to yield.  Define it above them.
+
+        Inside a ``Supervisor`` all runs share it until the supervisor is closed; a run
+        on its own opens and closes it for itself.
+
+        Args:
+            func: the function.
+            name: the resource's name; the function's by default.
+            eager: open it before the first run, and again as soon as it is broken.
+            shutdown: seconds it may take to close.
+            start_timeout: seconds it may take to open.
+
+        Raises:
+            DefinitionError: the name is taken, or no parameter can have it.
+        """
+        times = {"shutdown": shutdown, "start_timeout": start_timeout}
+        register = define_shared_resource(self.registry, name, eager=eager, **times)
+        return register if func is None else register(func)
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Wrap every step's function in one more layer, the outermost."""
+        self.registry.add_middleware(middleware)
+
+    def add_event_hook(self, hook: EventHook) -> None:
+        """Let a function rewrite every event before it is seen."""
+        self.registry.add_event_hook(hook)
+
+    def add_observer(self, observer: ObserverProtocol) -> None:
+        """Let an object hear everything.
+
+        Raises:
+            TypeError: it lacks a hook, or one is not ``async def``.
+        """
+        self.registry.add_observer(observer)
+
+    # -- the definition
+
+    @property
+    def middleware(self) -> tuple[Middleware, ...]:
+        """The middleware, first to last; a view."""
+        return self.registry.middleware
+
+    @property
+    def topology(self) -> dict[str, list[str]]:
+        """Static successors by step, for the steps that have some; a copy."""
+        return topology_of(self.registry.steps)
+
+    @property
+    def pipeline_hash(self) -> str:
+        """16 hex characters over name, steps and static edges."""
+        return fingerprint(self.name, self.registry.steps)
+
+    def steps(self) -> Iterator[StepInfo]:
+        """Describe the steps in order of registration."""
+        return step_infos(self.registry.steps)
+
+    def validate(
+        self,
+        start: Target | None = None,
+        strict: bool | None = None,  # noqa: FBT001 - the reference's signature
+        allow_multi_root: bool | None = None,  # noqa: FBT001
+    ) -> None:
+        """Check the definition; all problems are reported together.
+
+        Raises:
+            DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
+        """
+        if strict is None:
+            strict = self.strict
+        if allow_multi_root is None:
+            allow_multi_root = self.allow_multi_root
+        validate(
+            context_of(
+                self.registry,
+                start_name(start),
+                strict=strict,
+                allow_multi_root=allow_multi_root,
+                is_isolated=self._settings.is_isolated,
+                placements=self._settings.placements,
+            )
+        )
+
+    def plan(self) -> Plan:
+        """Return the compiled pipeline; compiled once per version of the definition.
+
+        Raises:
+            DefinitionError: it cannot be compiled.
+        """
+        return self._plans.plan(self.registry)
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
@@ -216,6 +496,8 @@ class Pipe(
         """Let notebooks draw the pipeline."""
         drawing = self.graph(visualization.SvgRenderer())
         return {"text/plain": repr(self), "image/svg+xml": drawing}
+
+    # -- runs
 
     def run(
         self,
@@ -245,11 +527,9 @@ class Pipe(
 
         def prepare() -> RunRequest:
             request = self.build_request(state, context, start, queue_size, timeout)
-            return (
-                request
-                if overflow == "block"
-                else attrs.evolve(request, overflow=overflow)
-            )
+            if overflow == "block":
+                return request
+            return attrs.evolve(request, overflow=overflow)
 
         return RunStream(prepare)
 
@@ -305,7 +585,10 @@ class Pipe(
         if main_import.on_run is not None:
             main_import.on_run()
         label = start_name(start)
-        self._validate_once(label)
+        arguments = (label, self.strict, self.allow_multi_root)
+        self._plans.validate_once(
+            self.registry, arguments, lambda: self.validate(label)
+        )
         plan = self.plan()
         self.registry.freeze()
         return RunRequest(
@@ -333,7 +616,7 @@ class Pipe(
         """Return a pipe like this one with another definition; this one stays as it is."""
         other = copy(self)
         other.registry, other.persist = registry, persist
-        other._forget()  # noqa: SLF001 - it is one of us
+        other._plans = PlanCache(self._settings)  # noqa: SLF001 - its own class
         return other
 
     def __repr__(self) -> str:

@@ -146,6 +146,12 @@ class StepShape(Protocol):
 StepShapes = Mapping[str, StepShape]
 """Steps by name, in order of registration."""
 
+Target = str | Callable[..., Any]
+"""What names a step: its name, or its function."""
+
+Targets = Target | Sequence[Target] | None
+"""What may follow a step."""
+
 Topology = Mapping[str, Sequence[str]]
 """Static successors by step, for the steps that have some."""
 

@@ -15,6 +15,7 @@ from .failures import (
     FailureSourceClassifier,
 )
 from .meta import Meta, PipelineMeta, ScopedMeta, StepStatus
+from .options import StepOptions
 from .outcomes import (
     BarrierMetrics,
     Diagnostic,
@@ -73,6 +74,7 @@ __all__ = [
     "Skip",
     "StepContext",
     "StepInfo",
+    "StepOptions",
     "StepStatus",
     "StepTiming",
     "Stop",

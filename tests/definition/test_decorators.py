@@ -89,9 +89,9 @@ REFUSED: dict[str, Callable[[AnyPipe], object]] = {
     "handler with unknown": lambda p: p.step("a", on_error=lambda item: item)(work),
     "handler of another type": lambda p: p.step("a", on_error=5)(work),  # type: ignore[call-overload]
     "no concurrency": lambda p: p.step("a", concurrency=0)(work),
-    "concurrency as text": lambda p: p.step("a", concurrency="4")(work),
+    "concurrency as text": lambda p: p.step("a", concurrency="4")(work),  # type: ignore[call-overload]
     "concurrency as flag": lambda p: p.step("a", concurrency=True)(work),
-    "bad placement": lambda p: p.step("a", placement=5)(work),
+    "bad placement": lambda p: p.step("a", placement=5)(work),  # type: ignore[call-overload]
     "async in a thread": lambda p: p.step("a", placement="thread")(work_async),
     "async object": lambda p: p.step("a", placement="thread")(AsyncObject()),
     "async partial": lambda p: p.step("a", placement="thread")(partial(AsyncObject())),
@@ -147,9 +147,8 @@ def test_routes_are_copied_and_their_functions_named() -> None:
 def test_options_are_taken_out_of_the_extras() -> None:
     """What the engine knows is not shown to middleware; everything else is."""
     pipe = AnyPipe()
-    pipe.step(
-        "a", timeout=1, retries=2, concurrency=3, placement="thread", colour="red"
-    )(work)
+    given: dict[str, Any] = {"timeout": 1, "retries": 2, "colour": "red"}
+    pipe.step("a", concurrency=3, placement="thread", **given)(work)
 
     options = pipe.registry.steps["a"].options
     assert options.extra == {"colour": "red"}

@@ -99,7 +99,7 @@ def test_one_step_has_one_context_for_all_its_middleware() -> None:
         seen.append(ctx)
 
     pipe = Pipe[Any, Any](name="p", middleware=[look, look])
-    pipe.step("a", retries=2, colour="red")(work)
+    pipe.step("a", retries=2, options={"colour": "red"})(work)
     pipe.plan()
 
     assert seen[0] is seen[1]

@@ -859,9 +859,9 @@ def test_what_no_parameter_could_have_is_refused_at_once() -> None:
     with pytest.raises(DefinitionError, match="a name that a parameter can have"):
         pipe.resource(db, name="my db")
     with pytest.raises(DefinitionError, match="breaks must be a dict"):
-        pipe.step("s", breaks=[ConnectionError])(lambda db: None)
+        pipe.step("s", breaks=[ConnectionError])(lambda db: None)  # type: ignore[call-overload]
     with pytest.raises(DefinitionError, match="breaks must be a dict"):
-        pipe.step("s", breaks={"db": KeyboardInterrupt})(lambda db: None)
+        pipe.step("s", breaks={"db": KeyboardInterrupt})(lambda db: None)  # type: ignore[dict-item]
 
 
 async def test_a_resource_defined_below_its_only_user_is_found_too() -> None:

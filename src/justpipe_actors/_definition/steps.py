@@ -16,6 +16,7 @@ from ..signals import Stop
 from ..specs import BarrierType, HookSpec, InjectionMetadata, Routes
 from .ask_targets import ask_targets_of
 from .names import name_of, target_names
+from .option_values import check_values, middleware_options
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -208,21 +209,22 @@ def build_routes(to: object, label: str) -> Routes:
 def build_options(
     label: str,
     join: JoinSettings,
-    extra: dict[str, Any],
+    given: Mapping[str, Any],
     handler: HookSpec | None,
 ) -> StepSettings:
-    """Return a step's options; what nobody knows is left to middleware.
+    """Return a step's options; names that are none of ours are left to middleware.
 
     Raises:
         DefinitionError: one of them cannot be.
     """
-    extra = dict(extra)
+    check_values({**attrs.asdict(join, recurse=False), **given}, label)
+    extra = middleware_options(given, label)
     options = StepSettings(
         barrier_timeout=join.barrier_timeout,
         barrier_type=join.barrier_type or BarrierType.ALL,
         on_error=handler,
         timeout=extra.pop("timeout", None),
-        retries=extra.pop("retries", 0),
+        retries=extra.pop("retries", None) or 0,
         concurrency=extra.pop("concurrency", None),
         placement=extra.pop("placement", None),
         breaks=_breaking_errors(extra.pop("breaks", None), label),

@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 
-from .._definition.decorators import Target
-from .._definition.names import start_name
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function, streaming
@@ -19,7 +17,7 @@ from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..merge import Merge, MergeFunction
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
-from . import graph, validation
+from . import graph
 from .description import fingerprint
 from .merge_rules import DEFAULT, Rule, root_rule
 from .placement_checks import placement_of
@@ -39,7 +37,6 @@ from .plan import (
 )
 from .resource_injection import ResourceGraph, with_resources
 from .state_tries import with_state_per_try
-from .validation import ValidationContext, options_read_by
 
 
 PlaceRemotely = Callable[[StepDef, Placement, Rule | None], Callable[..., object]]
@@ -350,71 +347,42 @@ def _call_boxed(
     return (func(**arguments),)
 
 
-class Compiled:
-    """The half of a ``Pipe`` that knows what it compiles to.
+@attrs.define(eq=False, repr=False)
+class PlanCache:
+    """What a definition compiles to; kept for as long as the definition stays as it is."""
 
-    Both answers are kept for as long as the definition stays as it is.
-    """
+    settings: PipeSettings
+    """The pipe's own parameters."""
+    _plan: Plan | None = attrs.field(default=None, init=False)
+    _validated: set[object] = attrs.field(factory=set, init=False)
+    _registry: Registry | None = attrs.field(default=None, init=False)
+    _version: int = attrs.field(default=-1, init=False)
 
-    registry: Registry
-    """The definition."""
-    strict: bool
-    """Whether doubts are errors."""
-    allow_multi_root: bool
-    """Whether several roots are meant."""
-    state_type: Any
-    """The pipe's state type."""
-    _settings: PipeSettings
-    _plan: tuple[int, Plan] | None
-    _validated: set[tuple[int, str | None, bool, bool]]
-
-    def validate(
-        self,
-        start: Target | None = None,
-        strict: bool | None = None,  # noqa: FBT001 - the reference's signature
-        allow_multi_root: bool | None = None,  # noqa: FBT001
-    ) -> None:
-        """Check the definition; all problems are reported together.
-
-        Raises:
-            DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
-        """
-        if strict is None:
-            strict = self.strict
-        if allow_multi_root is None:
-            allow_multi_root = self.allow_multi_root
-        context = ValidationContext(
-            steps=self.registry.steps,
-            state_type=self.state_type,
-            start=start_name(start),
-            strict=strict,
-            allow_multi_root=allow_multi_root,
-            is_isolated=self._settings.is_isolated,
-            resources=self.registry.resources,
-            hooks=self.registry.hook_specs,
-            placements=self._settings.placements,
-            context_type=self.registry.context_type,
-            middleware_options=options_read_by(self.registry.middleware),
-        )
-        validation.validate(context)
-
-    def plan(self) -> Plan:
-        """Return the compiled pipeline; compiled once per version of the definition.
+    def plan(self, registry: Registry) -> Plan:
+        """Return the compiled pipeline.
 
         Raises:
             DefinitionError: it cannot be compiled.
         """
-        version = self.registry.version
-        if self._plan is None or self._plan[0] != version:
-            self._plan = (version, compile_plan(self.registry, self._settings))
-        return self._plan[1]
+        self._forget_older(registry)
+        if self._plan is None:
+            self._plan = compile_plan(registry, self.settings)
+        return self._plan
 
-    def _validate_once(self, start: str | None) -> None:
-        key = (self.registry.version, start, self.strict, self.allow_multi_root)
+    def validate_once(
+        self, registry: Registry, key: object, validate: Callable[[], None]
+    ) -> None:
+        """Validate a definition unless this was done before with the same arguments.
+
+        Raises:
+            DefinitionError: it is wired wrongly.
+        """
+        self._forget_older(registry)
         if key not in self._validated:
-            self.validate(start=start)
+            validate()
             self._validated.add(key)
 
-    def _forget(self) -> None:
-        self._plan = None
-        self._validated = set()
+    def _forget_older(self, registry: Registry) -> None:
+        if self._registry is not registry or self._version != registry.version:
+            self._plan, self._validated = None, set()
+            self._registry, self._version = registry, registry.version

@@ -28,29 +28,6 @@ Steps = Mapping[str, StepDef]
 """Steps by name, in order of registration."""
 
 
-class Described:
-    """The half of a ``Pipe`` that says what it consists of."""
-
-    name: str
-    """The pipe's name."""
-    registry: Registry
-    """Its definition."""
-
-    @property
-    def topology(self) -> dict[str, list[str]]:
-        """Static successors by step, for the steps that have some; a copy."""
-        return topology_of(self.registry.steps)
-
-    @property
-    def pipeline_hash(self) -> str:
-        """16 hex characters over name, steps and static edges."""
-        return fingerprint(self.name, self.registry.steps)
-
-    def steps(self) -> Iterator[StepInfo]:
-        """Describe the steps in order of registration."""
-        return step_infos(self.registry.steps)
-
-
 def topology_of(steps: Steps) -> dict[str, list[str]]:
     """Return static successors by step, for the steps that have some."""
     return {name: list(step.to) for name, step in steps.items() if step.to}

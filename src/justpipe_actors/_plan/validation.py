@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function
@@ -28,6 +29,7 @@ from ..errors import (
     did_you_mean,
 )
 from ..events import NodeKind
+from ..options import OWN_OPTIONS
 from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
 from .lost_updates import find_lost_update
@@ -74,6 +76,31 @@ class ValidationContext:
         return self.topology.roots
 
 
+def context_of(
+    registry: Registry,
+    start: str | None,
+    *,
+    strict: bool,
+    allow_multi_root: bool,
+    is_isolated: bool,
+    placements: Mapping[str, AnyPlacement],
+) -> ValidationContext:
+    """Return what is to be validated of a pipe."""
+    return ValidationContext(
+        steps=registry.steps,
+        state_type=registry.state_type,
+        start=start,
+        strict=strict,
+        allow_multi_root=allow_multi_root,
+        is_isolated=is_isolated,
+        placements=placements,
+        context_type=registry.context_type,
+        resources=registry.resources,
+        hooks=registry.hook_specs,
+        middleware_options=options_read_by(registry.middleware),
+    )
+
+
 @attrs.frozen(eq=False)
 class StrictOnly:
     """A problem that only a strict pipe refuses."""
@@ -85,26 +112,18 @@ class StrictOnly:
 Finding = DefinitionError | StrictOnly
 
 
-SIMILARITY_CUTOFF = 0.8
-"""How alike two names must be, from 0 to 1: a letter or two in a word."""
-
-_COMMON_OPTIONS = {
+_COMMON_OPTIONS = OWN_OPTIONS | {
     "barrier_timeout",
     "barrier_type",
-    "breaks",
-    "concurrency",
     "name",
     "on_error",
-    "placement",
-    "retries",
-    "routes",
-    "timeout",
+    "options",
     "to",
 }
 
 _OPTIONS_BY_KIND = {
     NodeKind.STEP: _COMMON_OPTIONS,
-    NodeKind.MAP: _COMMON_OPTIONS | {"each", "max_concurrency"},
+    NodeKind.MAP: _COMMON_OPTIONS | {"collect", "each", "max_concurrency"},
     NodeKind.SWITCH: _COMMON_OPTIONS | {"default"},
     NodeKind.SUB: _COMMON_OPTIONS | {"pipeline"},
 }
@@ -122,27 +141,27 @@ def options_read_by(middleware: Iterable[Any]) -> frozenset[str] | None:
     return frozenset(declared)
 
 
-def misspelt_options(
+def unknown_options(
     steps: Iterable[StepDef], middleware_options: frozenset[str]
-) -> Iterator[DefinitionError]:
-    """Yield a problem for every option that nobody reads and that looks misspelt."""
+) -> Iterator[tuple[DefinitionError, bool]]:
+    """Yield a problem for every option that nothing reads, and whether one is near it."""
     for step in steps:
         known = _OPTIONS_BY_KIND[step.kind] | middleware_options
         for option in step.options.extra:
-            similar = [] if option in known else _nearest(option, known)
-            if similar:
-                text = (
-                    f"Step '{step.name}' has an option '{option}', which nobody says to read. "
-                    f"Did you mean '{similar[0]}'? If a middleware reads it, let it say "
-                    f"so: decorate it with @reads('{option}')."
-                )
-                yield DefinitionError(text, step_name=step.name)
-
-
-def _nearest(option: str, known: Collection[str]) -> list[str]:
-    return difflib.get_close_matches(
-        option, sorted(known), n=1, cutoff=SIMILARITY_CUTOFF
-    )
+            if option in known:
+                continue
+            similar = difflib.get_close_matches(option, sorted(known), n=1)
+            hint = (
+                f"Did you mean '{similar[0]}'?"
+                if similar
+                else f"There are: {', '.join(sorted(known))}."
+            )
+            text = (
+                f"Step '{step.name}' has an option '{option}' that nothing reads. {hint} "
+                "If a middleware of yours reads it, decorate the middleware with "
+                f"@reads('{option}')."
+            )
+            yield DefinitionError(text, step_name=step.name), bool(similar)
 
 
 def validate(context: ValidationContext) -> None:
@@ -192,7 +211,8 @@ def _findings(context: ValidationContext) -> Iterator[Finding]:
     yield from _unsupplied_parameters(context)
     yield from _resources(context)
     if context.middleware_options is not None:
-        yield from misspelt_options(context.steps.values(), context.middleware_options)
+        unknown = unknown_options(context.steps.values(), context.middleware_options)
+        yield from (problem for problem, _ in unknown)
 
 
 def _unknown_targets(context: ValidationContext) -> Iterator[Finding]:
@@ -364,8 +384,8 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
 
 def _warnings(context: ValidationContext) -> Iterator[str]:
     if context.middleware_options is None:
-        misspelt = misspelt_options(context.steps.values(), frozenset())
-        yield from map(str, misspelt)
+        unknown = unknown_options(context.steps.values(), frozenset())
+        yield from (str(problem) for problem, is_near in unknown if is_near)
     if context.start is None and len(context.roots) > 1 and not context.strict:
         yield f"Multiple root steps detected: {', '.join(sorted(context.roots))}."
 

@@ -11,12 +11,12 @@ from typing import Any, TypedDict
 
 import attrs
 
-from .._definition.decorators import Target
 from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
 from .._run.run import RunRequest
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
+from ..specs import Target
 
 
 DEFAULT_NAME = "Pipe"
