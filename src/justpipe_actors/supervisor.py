@@ -17,7 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
+
+import anyio
+from trio.lowlevel import enable_ki_protection
 
 from . import journals
 from ._engine.dead_letters import DeadLetter
@@ -25,8 +29,9 @@ from ._run.run_stream import RunStream
 from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
 from ._supervisor import answers, stored_runs
+from ._supervisor.admission import ActiveRuns
 from ._supervisor.catalog import JournalOptions, RunOptions
-from ._supervisor.core import Block
+from ._supervisor.core import SupervisorCore
 from ._supervisor.diagnostics import (
     Health,
     StuckRun,
@@ -36,6 +41,7 @@ from ._supervisor.diagnostics import (
     recent_dead_letters,
     run_snapshots,
 )
+from ._supervisor.drain import DrainReport
 from ._supervisor.durable_runs import DurableRuns
 from ._supervisor.durable_stream import DurableStream
 from .abc import Journal, OpenAsk
@@ -43,63 +49,11 @@ from .errors import DefinitionError, RunRejected
 from .pipe import Pipe
 
 
-class Seen(Block):
-    """The half of a ``Supervisor`` that only tells."""
-
-    def snapshot(self) -> SupervisorSnapshot:
-        """Return what it, its services, actors and runs are doing right now.
-
-        Plain data: ``codec.to_text`` writes it as JSON.
-        """
-        active_runs = self._require_open()
-        return SupervisorSnapshot(
-            state=active_runs.admission.state,
-            places=active_runs.admission.statistics(),
-            services=self._children.statistics(),
-            resources=active_runs.system.resources.statistics(),
-            pipes=self._catalog.statistics(),
-            actors=active_runs.system.statistics(),
-            runs=run_snapshots(active_runs),
-            dead_letters=active_runs.system.dead_letters.total,
-            last_letters=recent_dead_letters(active_runs),
-        )
-
-    def health(self) -> Health:
-        """Return whether it is alive, and whether a run submitted now would begin now.
-
-        May be asked in any thread when ``blocked_after`` is given: then a loop that
-        stands still is not alive.
-        """
-        return check_health(
-            self._active_runs,
-            self._children.statistics(),
-            self._children.failure,
-            is_loop_responsive=self._watchdog is None or self._watchdog.is_responsive,
-        )
-
-    @property
-    def dead_letters(self) -> Sequence[DeadLetter]:
-        """The last messages that broke what performed them, oldest first."""
-        return self._require_open().system.dead_letters
-
-    def stuck(self) -> tuple[StuckRun, ...]:
-        """Return who holds each run that is at work, and at which line it waits."""
-        return tuple(
-            describe_stuck_run(run) for run in self._require_open().runs.values()
-        )
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its block was entered and not left."""
-        return self._active_runs is not None and not self._leaving.is_set()
-
-    @property
-    def grace(self) -> float:
-        """Seconds that runs may take to finish, and again to clean up."""
-        return self._grace
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
 
 
-class Supervisor(Seen):
+class Supervisor:
     """Owns the runs begun inside its block, and the actors they share.
 
     Args:
@@ -139,7 +93,7 @@ class Supervisor(Seen):
         if grace < 0:
             msg = f"grace must not be negative, but it is {grace:g}."
             raise ValueError(msg)
-        super().__init__(
+        self._core = SupervisorCore(
             RestartPolicy(strategy=strategy, intensity=intensity, period=period),
             max_runs=max_runs,
             grace=grace,
@@ -147,7 +101,79 @@ class Supervisor(Seen):
             journal=None if journal is None else journals.open_journal(journal),
         )
         for pipe in pipes:
-            self._catalog.include(pipe)
+            self._core.catalog.include(pipe)
+
+    # -- its block
+
+    @enable_ki_protection
+    async def __aenter__(self) -> Self:
+        """Open the eager resources, start the services, and let runs in.
+
+        Raises:
+            DefinitionError: one of its pipes is wired wrongly.
+            ResourceUnavailable: an eager resource of one of them cannot be opened.
+            ChildStartFailed: a service did not get ready; what was started is stopped.
+            RuntimeError: this supervisor was opened before.
+        """
+        await self._core.open()
+        return self
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let runs finish, then end them; a body's error goes on bare.
+
+        Raises:
+            RestartIntensityExceeded: services ended too often to go on.
+        """
+        await self._core.close(error)  # noqa: ASYNC102 - bounded by the grace
+
+    async def serve(
+        self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``."""
+        async with self:
+            task_status.started(self)
+            await self.wait_drained()
+
+    async def wait_drained(self) -> None:
+        """Wait until ``drain`` has been called and is done."""
+        await self._core.wait_drained()
+
+    async def drain(self, grace: float | None = None) -> DrainReport:
+        """Take no new runs, let the others finish, cancel the rest; it stays drained.
+
+        Args:
+            grace: seconds to finish, and as many again to clean up; the supervisor's own
+                by default.
+        """
+        return await self._core.drain(grace)
+
+    def cancel_runs(self, reason: str = "Cancelled") -> None:
+        """Cancel every run at work; new ones are still taken, unless it is drained."""
+        self._core.require_open().cancel(reason)
+
+    @property
+    def report(self) -> DrainReport | None:
+        """How the runs ended that were at work when the end began."""
+        return self._core.report
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its block was entered and not left."""
+        return self._core.is_open
+
+    @property
+    def grace(self) -> float:
+        """Seconds that runs may take to finish, and again to clean up."""
+        return self._core.grace
+
+    def _require_open(self) -> ActiveRuns:
+        return self._core.require_open()
 
     # -- its pipes
 
@@ -161,9 +187,9 @@ class Supervisor(Seen):
         Raises:
             DefinitionError: the pipe is wired wrongly; the name means what it did.
         """
-        before = self._catalog.replace(pipe)
-        if before is not None and self._active_runs is not None:
-            self._active_runs.system.retire(before)
+        before = self._core.catalog.replace(pipe)
+        if before is not None and self._core.active_runs is not None:
+            self._core.active_runs.system.retire(before)
 
     # -- its services
 
@@ -200,7 +226,7 @@ class Supervisor(Seen):
         if restart not in get_args(Restart):
             msg = f"restart must be one of {get_args(Restart)}, not {restart!r}."
             raise DefinitionError(msg)
-        self._children.add(
+        self._core.children.add(
             ChildSpec(
                 name=name,
                 func=func,
@@ -229,7 +255,7 @@ class Supervisor(Seen):
         """
         active_runs = self._require_open()
         return RunStream(
-            lambda: self._catalog.build_request(pipe, state, context, options),
+            lambda: self._core.catalog.build_request(pipe, state, context, options),
             active_runs,
         )
 
@@ -259,9 +285,11 @@ class Supervisor(Seen):
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
         """
         active_runs = self._require_open()
-        request = self._catalog.build_request(pipe, state, context, options)
-        if self._durable is not None and options.get("durable", True):
-            return await self._durable.submit(request, self._catalog.find(pipe))
+        request = self._core.catalog.build_request(pipe, state, context, options)
+        if self._core.durable is not None and options.get("durable", True):
+            return await self._core.durable.submit(
+                request, self._core.catalog.find(pipe)
+            )
         return await active_runs.submit(request, is_named=bool(options.get("run_id")))
 
     async def asks(self, run_id: str | None = None) -> list[OpenAsk]:
@@ -273,7 +301,7 @@ class Supervisor(Seen):
         Args:
             run_id: only those of this run.
         """
-        return await answers.list_asks(self._require_open(), self._durable, run_id)
+        return await answers.list_asks(self._require_open(), self._core.durable, run_id)
 
     async def answer(
         self, ask_id: str, value: object, *, by: str | None = None
@@ -289,7 +317,9 @@ class Supervisor(Seen):
             UnknownAsk: no question of this id is open.
             AnswerRejected: the value does not fit; the question stays open.
         """
-        await answers.answer(self._require_open(), self._durable, ask_id, value, by)
+        await answers.answer(
+            self._require_open(), self._core.durable, ask_id, value, by
+        )
 
     # -- runs of the journal
 
@@ -349,12 +379,12 @@ class Supervisor(Seen):
 
     def _require_durable(self) -> DurableRuns:
         self._require_open()
-        if self._durable is None:
+        if self._core.durable is None:
             reason = "this supervisor has no journal"
             raise RunRejected(
                 reason, "Open it with Supervisor(..., journal='runs.db')."
             )
-        return self._durable
+        return self._core.durable
 
     def submit_nowait(
         self,
@@ -371,10 +401,10 @@ class Supervisor(Seen):
                 another pipe's; or there is a journal, for whose disk this cannot wait.
         """
         active_runs = self._require_open()
-        if self._durable is not None and options.get("durable", True):
+        if self._core.durable is not None and options.get("durable", True):
             reason = "submit_nowait cannot wait until the run is stored in the journal"
             raise RunRejected(reason, "Await submit(), or pass durable=False.")
-        request = self._catalog.build_request(pipe, state, context, options)
+        request = self._core.catalog.build_request(pipe, state, context, options)
         return active_runs.submit_nowait(request, is_named=bool(options.get("run_id")))
 
     def known(self, run_id: str) -> RunStream | None:
@@ -384,8 +414,8 @@ class Supervisor(Seen):
         known until 128 others such have ended.
         """
         active_runs = self._require_open()
-        if self._durable is not None:
-            found = self._durable.known(run_id)
+        if self._core.durable is not None:
+            found = self._core.durable.known(run_id)
             if found is not None:
                 return found
         return active_runs.known(run_id)
@@ -397,9 +427,9 @@ class Supervisor(Seen):
         process or has ended there: its ``wait()``, ``cancel`` and ``end`` work.
         """
         known = self.known(run_id)
-        if known is not None or self._durable is None:
+        if known is not None or self._core.durable is None:
             return known
-        return await self._durable.find(run_id)
+        return await self._core.durable.find(run_id)
 
     async def cancel(self, run_id: str, reason: str = "Cancelled") -> bool:
         """End a run, whichever process it is in; False when there is none to end."""
@@ -409,4 +439,51 @@ class Supervisor(Seen):
             is_open = known.end is None
             known.cancel(reason)
             return is_open
-        return self._durable is not None and await self._durable.cancel(run_id, reason)
+        return self._core.durable is not None and await self._core.durable.cancel(
+            run_id, reason
+        )
+
+    # -- how it is doing
+
+    def snapshot(self) -> SupervisorSnapshot:
+        """Return what it, its services, actors and runs are doing right now.
+
+        Plain data: ``codec.to_text`` writes it as JSON.
+        """
+        active_runs = self._require_open()
+        return SupervisorSnapshot(
+            state=active_runs.admission.state,
+            places=active_runs.admission.statistics(),
+            services=self._core.children.statistics(),
+            resources=active_runs.system.resources.statistics(),
+            pipes=self._core.catalog.statistics(),
+            actors=active_runs.system.statistics(),
+            runs=run_snapshots(active_runs),
+            dead_letters=active_runs.system.dead_letters.total,
+            last_letters=recent_dead_letters(active_runs),
+        )
+
+    def health(self) -> Health:
+        """Return whether it is alive, and whether a run submitted now would begin now.
+
+        May be asked in any thread when ``blocked_after`` is given: then a loop that
+        stands still is not alive.
+        """
+        return check_health(
+            self._core.active_runs,
+            self._core.children.statistics(),
+            self._core.children.failure,
+            is_loop_responsive=self._core.watchdog is None
+            or self._core.watchdog.is_responsive,
+        )
+
+    @property
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """The last messages that broke what performed them, oldest first."""
+        return self._require_open().system.dead_letters
+
+    def stuck(self) -> tuple[StuckRun, ...]:
+        """Return who holds each run that is at work, and at which line it waits."""
+        return tuple(
+            describe_stuck_run(run) for run in self._require_open().runs.values()
+        )

@@ -254,24 +254,24 @@ class ActiveRuns:
             raise
         return self.admission.release
 
-    def begin(self, run: Run, release: Callable[[], None]) -> None:
+    def begin(self, run: Run, release_place: Callable[[], None]) -> None:
         """Own a run from now on, with the context variables of who began it."""
         self.runs[run.run_state.run_id] = run
         variables = copy_context()
         variables.run(_owner.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
-        run.on_done = partial(self._end_run, run, release)
+        run.on_done = partial(self._end_run, run, release_place)
         try:
             self.system.dispatcher.start_job(
                 lambda: drive_in_context(variables, execute_run(run))
             )
         except BaseException:
-            self._end_run(run, release)
+            self._end_run(run, release_place)
             raise
 
-    def _end_run(self, run: Run, release: Callable[[], None]) -> None:
+    def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
-        release()
+        release_place()
 
     def _refuse_duplicate(self, run_id: str) -> None:
         if run_id in self.runs:

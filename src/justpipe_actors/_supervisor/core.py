@@ -17,8 +17,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,10 +34,6 @@ from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
 from .durable_runs import DurableRuns
 from .loop_watchdog import LoopWatchdog
-
-
-if TYPE_CHECKING:
-    from anyio.abc import TaskGroup, TaskStatus
 
 
 def cancel_reason(error: BaseException) -> str:
@@ -77,8 +71,17 @@ def _unwrap_single(group: BaseExceptionGroup[BaseException]) -> BaseException:
 _logger = logging.getLogger("justpipe_actors.supervisor")
 
 
-class Block:
-    """The half of a ``Supervisor`` that opens, owns and ends."""
+class SupervisorCore:
+    """Opens, owns and ends what a ``Supervisor`` consists of.
+
+    Args:
+        policy: when services are restarted.
+        max_runs: runs at work at the same time; None is no limit.
+        grace: seconds that runs may take to finish, and again to clean up.
+        blocked_after: seconds after which a blocked event loop is reported; None starts
+            no thread.
+        journal: where runs are kept; None keeps them in this process only.
+    """
 
     def __init__(
         self,
@@ -89,16 +92,22 @@ class Block:
         blocked_after: float | None,
         journal: Journal | None,
     ) -> None:
-        self._catalog = Catalog()
-        self._children = Children(policy)
+        self.catalog = Catalog()
+        """Its pipes."""
+        self.children = Children(policy)
+        """Its services."""
         self._max_runs = max_runs
         self._blocked_after = blocked_after
-        self._watchdog: LoopWatchdog | None = None
-        self._grace = grace
+        self.watchdog: LoopWatchdog | None = None
+        """Reports a blocked event loop."""
+        self.grace = grace
+        """Seconds that runs may take to finish, and again to clean up."""
         self._journal = journal
-        self._durable: DurableRuns | None = None
+        self.durable: DurableRuns | None = None
+        """Its runs that are kept in the journal; None without one."""
         self._tasks: TaskGroup | None = None
-        self._active_runs: ActiveRuns | None = None
+        self.active_runs: ActiveRuns | None = None
+        """Its runs; None before it is opened."""
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = anyio.Event()
         self._owner_started = anyio.Event()
@@ -108,8 +117,13 @@ class Block:
 
     # -- entering it
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its block was entered and not left."""
+        return self.active_runs is not None and not self._leaving.is_set()
+
     @enable_ki_protection
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         """Open the eager resources, start the services, and let runs in.
 
         Raises:
@@ -121,18 +135,18 @@ class Block:
         if self._tasks is not None:
             msg = "A Supervisor is opened once; build another one."
             raise RuntimeError(msg)
-        self._catalog.validate()
+        self.catalog.validate()
         tasks = self._tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
             # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
             current_loop().start_in(tasks, self._own_runs)
             await self._owner_started.wait()
-            active_runs = self._require_open()
-            if self._durable is not None:
-                await self._durable.start()
-            await active_runs.system.resources.open(self._catalog.eager_resources())
-            await self._children.open(
+            active_runs = self.require_open()
+            if self.durable is not None:
+                await self.durable.start()
+            await active_runs.system.resources.open(self.catalog.eager_resources())
+            await self.children.open(
                 ChildOwner(
                     active_runs.system.spawn, active_runs.system.now, self._give_up
                 )
@@ -143,10 +157,9 @@ class Block:
             await exit_task_group(tasks, error)  # noqa: ASYNC102
             raise
         active_runs.admission.open()
-        if self._durable is not None:
-            self._durable.open()
+        if self.durable is not None:
+            self.durable.open()
         self._close_ambient = open_ambient(active_runs)
-        return self
 
     @enable_ki_protection
     async def _own_runs(self) -> None:
@@ -162,25 +175,25 @@ class Block:
                     new_signal=loop.new_signal,
                 )
                 admission = AdmissionLimiter(self._max_runs, is_starting=True)
-                self._active_runs = ActiveRuns(system, admission, loop)
+                self.active_runs = ActiveRuns(system, admission, loop)
                 if self._journal is not None:
-                    self._durable = DurableRuns(
-                        self._journal, self._active_runs, self._catalog
+                    self.durable = DurableRuns(
+                        self._journal, self.active_runs, self.catalog
                     )
                 self._owner_started.set()
                 if self._blocked_after is not None:
-                    self._watchdog = LoopWatchdog(loop, self._blocked_after)
-                    self._watchdog.start()
+                    self.watchdog = LoopWatchdog(loop, self._blocked_after)
+                    self.watchdog.start()
                 try:
                     await self._wait_leaving(loop)
                 finally:
-                    if self._watchdog is not None:
-                        self._watchdog.stop()
+                    if self.watchdog is not None:
+                        self.watchdog.stop()
                     with anyio.CancelScope(shield=True):
-                        await self._children.aclose()
+                        await self.children.aclose()
                         await system.resources.aclose()
-                        if self._durable is not None:
-                            await self._durable.aclose()
+                        if self.durable is not None:
+                            await self.durable.aclose()
                 system.dispatcher.release_idle_tasks()
 
     async def _wait_leaving(self, loop: Loop) -> None:
@@ -199,23 +212,18 @@ class Block:
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the block: runs first, with the reason; the rest follows as it is left."""
-        if self._active_runs is not None:
-            self._active_runs.close()
-            self._active_runs.cancel_others(str(failure))
-            if self._durable is not None:
-                self._durable.release_now(str(failure))
+        if self.active_runs is not None:
+            self.active_runs.close()
+            self.active_runs.cancel_others(str(failure))
+            if self.durable is not None:
+                self.durable.release_now(str(failure))
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
 
     # -- leaving it
 
     @enable_ki_protection
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def close(self, error: BaseException | None) -> None:
         """Let runs finish, then end them; a body's error goes on bare.
 
         Raises:
@@ -228,16 +236,16 @@ class Block:
             await self._end_all_runs(error)  # noqa: ASYNC102 - bounded by the grace
         except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
             await exit_task_group(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
-            if self._children.failure is None:
+            if self.children.failure is None:
                 raise
         else:
             await exit_task_group(tasks, error)  # noqa: ASYNC102 - nothing is left in it
-        failure = self._children.failure
+        failure = self.children.failure
         if failure is not None and not isinstance(error, Exception):
             raise failure
 
     async def _end_all_runs(self, error: BaseException | None) -> None:
-        active_runs = self._require_open()
+        active_runs = self.require_open()
         try:
             await self._end_runs(active_runs, error)
         finally:
@@ -248,53 +256,41 @@ class Block:
     async def _end_runs(
         self, active_runs: ActiveRuns, error: BaseException | None
     ) -> None:
-        self._children.start_draining()
+        self.children.start_draining()
         if self._drained.is_set():
             active_runs.cancel_others("The supervisor was closed")
-            if self._durable is not None:
-                self._durable.release_now("The supervisor was closed")
+            if self.durable is not None:
+                self.durable.release_now("The supervisor was closed")
         elif error is None:
             reason = "The supervisor was closed"
-            self.report = await drain(active_runs, self._durable, self._grace, reason)
+            self.report = await drain(active_runs, self.durable, self.grace, reason)
         else:
             self.report = await cancel_all(
-                active_runs, self._durable, self._grace, cancel_reason(error)
+                active_runs, self.durable, self.grace, cancel_reason(error)
             )
-
-    async def serve(
-        self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``."""
-        async with self:
-            task_status.started(self)
-            await self.wait_drained()
 
     async def wait_drained(self) -> None:
         """Wait until ``drain`` has been called and is done."""
         await self._drained.wait()
 
-    async def drain(self, grace: float | None = None) -> DrainReport:
-        """Take no new runs, let the others finish, cancel the rest; it stays drained.
-
-        Args:
-            grace: seconds to finish, and as many again to clean up; the supervisor's own
-                by default.
-        """
-        seconds = self._grace if grace is None else grace
-        self._children.start_draining()
+    async def drain(self, grace: float | None) -> DrainReport:
+        """Take no new runs, let the others finish, cancel the rest; it stays drained."""
+        seconds = self.grace if grace is None else grace
+        self.children.start_draining()
         report = await drain(
-            self._require_open(), self._durable, seconds, "The supervisor was drained"
+            self.require_open(), self.durable, seconds, "The supervisor was drained"
         )
         self.report = self.report or report
         self._drained.set()
         return report
 
-    def cancel_runs(self, reason: str = "Cancelled") -> None:
-        """Cancel every run at work; new ones are still taken, unless it is drained."""
-        self._require_open().cancel(reason)
+    def require_open(self) -> ActiveRuns:
+        """Return its runs.
 
-    def _require_open(self) -> ActiveRuns:
-        if self._active_runs is None:
+        Raises:
+            RuntimeError: it was not opened.
+        """
+        if self.active_runs is None:
             msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."
             raise RuntimeError(msg)
-        return self._active_runs
+        return self.active_runs
