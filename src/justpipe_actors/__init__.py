@@ -8,73 +8,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._util.lazy_import import lazy_exports
+from ._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from .daemon import serve
-    from .errors import DefinitionError
-    from .events import Event, EventType
-    from .merge import Merge, Shared
-    from .meta import Meta
-    from .middleware import simple_logging_middleware
-    from .pipe import Pipe
-    from .signals import Ask, Raise, Retry, Skip, Stop, Suspend
-    from .supervisor import Supervisor
-    from .testing.harness import TestPipe
-    from .testing.result import TestResult
-    from .waiting import ask, idempotency_key, once, sleep_until
-
-
-__all__ = [
-    "Ask",
-    "DefinitionError",
-    "Event",
-    "EventType",
-    "Merge",
-    "Meta",
-    "Pipe",
-    "Raise",
-    "Retry",
-    "Shared",
-    "Skip",
-    "Stop",
-    "Supervisor",
-    "Suspend",
-    "TestPipe",
-    "TestResult",
-    "ask",
-    "idempotency_key",
-    "once",
-    "serve",
-    "simple_logging_middleware",
-    "sleep_until",
-]
-
-_MODULE_OF = {
-    "sleep_until": ".waiting",
-    "once": ".waiting",
-    "idempotency_key": ".waiting",
-    "ask": ".waiting",
-    "Ask": ".signals",
-    "DefinitionError": ".errors",
-    "Event": ".events",
-    "EventType": ".events",
-    "Merge": ".merge",
-    "Meta": ".meta",
-    "Pipe": ".pipe",
-    "Raise": ".signals",
-    "Retry": ".signals",
-    "Shared": ".merge",
-    "Skip": ".signals",
-    "Stop": ".signals",
-    "Supervisor": ".supervisor",
-    "Suspend": ".signals",
-    "TestPipe": ".testing.harness",
-    "TestResult": ".testing.result",
-    "serve": ".daemon",
-    "simple_logging_middleware": ".middleware",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .daemon import serve as serve
+    from .errors import DefinitionError as DefinitionError
+    from .events import (
+        Event as Event,
+        EventType as EventType,
+    )
+    from .merge import (
+        Merge as Merge,
+        Shared as Shared,
+    )
+    from .meta import Meta as Meta
+    from .middleware import simple_logging_middleware as simple_logging_middleware
+    from .pipe import Pipe as Pipe
+    from .signals import (
+        Ask as Ask,
+        Raise as Raise,
+        Retry as Retry,
+        Skip as Skip,
+        Stop as Stop,
+        Suspend as Suspend,
+    )
+    from .supervisor import Supervisor as Supervisor
+    from .testing.harness import TestPipe as TestPipe
+    from .testing.result import TestResult as TestResult
+    from .waiting import (
+        ask as ask,
+        idempotency_key as idempotency_key,
+        once as once,
+        sleep_until as sleep_until,
+    )

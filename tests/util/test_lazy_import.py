@@ -86,3 +86,26 @@ def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
     }
     assert f"justpipe_actors._backends._{backend}" in imported
     assert imported & unwanted == set()
+
+
+FROZEN = """
+from importlib.machinery import SourceFileLoader
+
+exec_module = SourceFileLoader.exec_module
+
+def exec_without_source(self, module):
+    if module.__name__.startswith("justpipe_actors"):
+        module.__spec__.origin = "frozen"
+    exec_module(self, module)
+
+SourceFileLoader.exec_module = exec_without_source
+import justpipe_actors, sys
+print("justpipe_actors.supervisor" in sys.modules, justpipe_actors.Pipe.__name__)
+"""
+
+
+def test_a_program_without_source_text_imports_everything() -> None:
+    """In a frozen program the names are there, too: they are imported at once."""
+    done = subprocess.run(code(FROZEN), capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True", "Pipe"]

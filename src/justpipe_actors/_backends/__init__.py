@@ -9,21 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
-from .base import Group, Loop, current_loop
+from .._util.lazy_import import install_lazy_exports
+from .base import Group as Group, Loop as Loop, current_loop as current_loop
 
 
-if TYPE_CHECKING:
-    from ._asyncio import AsyncioLoop
-    from ._trio import TrioLoop
-
-
-__all__ = ["AsyncioLoop", "Group", "Loop", "TrioLoop", "current_loop"]
-
-_MODULE_OF = {
-    "AsyncioLoop": "justpipe_actors._backends._asyncio",
-    "TrioLoop": "justpipe_actors._backends._trio",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ._asyncio import AsyncioLoop as AsyncioLoop
+    from ._trio import TrioLoop as TrioLoop

@@ -112,6 +112,9 @@ class StrictOnly:
 Finding = DefinitionError | StrictOnly
 
 
+LOOKS_MISSPELT = 0.8
+"""How alike an option and a known one are, from 0 to 1, when a letter or two differ."""
+
 _COMMON_OPTIONS = OWN_OPTIONS | {
     "barrier_timeout",
     "barrier_type",
@@ -161,7 +164,15 @@ def unknown_options(
                 "If a middleware of yours reads it, decorate the middleware with "
                 f"@reads('{option}')."
             )
-            yield DefinitionError(text, step_name=step.name), bool(similar)
+            yield DefinitionError(text, step_name=step.name), _is_near(option, known)
+
+
+def _is_near(option: str, known: Collection[str]) -> bool:
+    """Tell whether an option differs from a known one by a letter or an ending only."""
+    if difflib.get_close_matches(option, known, n=1, cutoff=LOOKS_MISSPELT):
+        return True
+    stem = option[:-1]
+    return len(stem) >= 4 and any(name.startswith(stem) for name in known)
 
 
 def validate(context: ValidationContext) -> None:

@@ -1,44 +1,91 @@
-"""Front doors that import what is behind them when it is first asked for.
+"""Packages that import a module when one of its names is first used.
 
 Every program has a pipe; few draw it, store its runs or attach all observers.  And
 pytest imports this package in every session on a machine that has it, for its plugin.
-So the package and its shelves name what they offer, and a module is imported with the
-first use of one of its names.
+So a package names what it offers and imports a module with the first use of one of its
+names::
+
+    if TYPE_CHECKING or not install_lazy_exports(__name__):
+        from .memory import MemoryJournal as MemoryJournal
+        from .opening import open_journal as open_journal
+
+The block is the only list of names.  Type checkers read it as imports; at run time its
+text is read instead, and the imports are only executed where there is no source text,
+as in a frozen program.  anyio does the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from sys import modules
+from types import ModuleType
 
 
-def lazy_exports(
-    package: str, module_of: Mapping[str, str]
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package that imports names when used.
+def install_lazy_exports(package: str) -> bool:
+    """Let a package import its names when they are used; tell whether that is possible.
 
     Args:
-        package: its ``__name__``.
-        where: the module of every name, relative to the package.
+        package: its ``__name__``; its code has the block shown above.
     """
+    module = modules[package]
+    source = _source_of(module)
+    if source is None:
+        return False
+    module_of = {
+        name: (where, attribute) for where, attribute, name in _names_in(source)
+    }
+    _install(module, module_of)
+    return True
+
+
+def _source_of(module: ModuleType) -> str | None:
+    # perf: ``loader.get_source`` imports tokenize, a tenth of what this package costs.
+    spec = module.__spec__
+    read = getattr(spec and spec.loader, "get_data", None)
+    if spec is None or read is None or not (spec.origin or "").endswith(".py"):
+        return None
+    try:
+        source: bytes = read(spec.origin)
+    except OSError:
+        return None
+    return source.decode()
+
+
+def _names_in(source: str) -> Iterator[tuple[str, str, str]]:
+    """Yield module, attribute and exported name of every ``from ... import a as b``."""
+    where = ""
+    for line in source.splitlines():
+        if line.startswith("    from ."):
+            where, _, line = line.strip().removeprefix("from ").partition(" import ")
+        elif not line.startswith("        "):
+            where = ""
+        attribute, is_export, name = line.strip(" (),").partition(" as ")
+        if where and is_export:
+            yield where, attribute, name
+
+
+def _install(module: ModuleType, module_of: Mapping[str, tuple[str, str]]) -> None:
+    package, namespace = module.__name__, vars(module)
 
     def load(name: str) -> object:
         if name in module_of:
-            found = getattr(import_module(module_of[name], package), name)
-            vars(modules[package])[name] = found  # nobody asks here a second time
+            where, attribute = module_of[name]
+            found = getattr(import_module(where, package), attribute)
+            namespace[name] = found  # the next use does not come here
             return found
         if not name.startswith("_"):
-            module = f"{package}.{name}"
+            submodule = f"{package}.{name}"
             try:
-                return import_module(module)
+                return import_module(submodule)
             except ModuleNotFoundError as error:
-                if error.name != module:
-                    raise  # it is there, and something that it needs is not
+                if error.name != submodule:
+                    raise  # it exists, and something that it needs does not
         msg = f"module {package!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
     def names() -> list[str]:
-        return sorted({*vars(modules[package]), *module_of})
+        return sorted({*namespace, *module_of})
 
-    return load, names
+    namespace["__getattr__"], namespace["__dir__"] = load, names
+    namespace["__all__"] = sorted(module_of)

@@ -21,22 +21,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from .api import DashboardAPI
-    from .app import create_app
-    from .serving import dashboard_service
-
-
-__all__ = ["DashboardAPI", "create_app", "dashboard_service"]
-
-_WHERE = {
-    "DashboardAPI": ".api",
-    "create_app": ".app",
-    "dashboard_service": ".serving",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _WHERE)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .api import DashboardAPI as DashboardAPI
+    from .app import create_app as create_app
+    from .serving import dashboard_service as dashboard_service

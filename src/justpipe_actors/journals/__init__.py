@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from .memory import MemoryJournal
-    from .opening import open_journal
-    from .sqlite import SQLiteJournal
-
-
-__all__ = ["MemoryJournal", "SQLiteJournal", "open_journal"]
-
-_MODULE_OF = {
-    "MemoryJournal": ".memory",
-    "SQLiteJournal": ".sqlite",
-    "open_journal": ".opening",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .memory import MemoryJournal as MemoryJournal
+    from .opening import open_journal as open_journal
+    from .sqlite import SQLiteJournal as SQLiteJournal

@@ -8,70 +8,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from ..abc import Observer, ObserverMeta, ObserverProtocol, validate_observer
-    from .barrier import BarrierDebugger, BarrierDebugRecord, BarrierDebugSink
-    from .compare import RunComparison, compare_runs, format_comparison
-    from .logger import (
-        EventLogger,
-        LoggingSink,
-        LogRecord,
-        LogSink,
-        RunFields,
-        StreamLogSink,
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ..abc import (
+        Observer as Observer,
+        ObserverMeta as ObserverMeta,
+        ObserverProtocol as ObserverProtocol,
+        validate_observer as validate_observer,
     )
-    from .state import StateDiffTracker, StateHistory
-    from .timeline import Timeline, TimelineVisualizer
-
-
-__all__ = [
-    "BarrierDebugRecord",
-    "BarrierDebugSink",
-    "BarrierDebugger",
-    "EventLogger",
-    "LogRecord",
-    "LogSink",
-    "LoggingSink",
-    "Observer",
-    "ObserverMeta",
-    "ObserverProtocol",
-    "RunComparison",
-    "RunFields",
-    "StateDiffTracker",
-    "StateHistory",
-    "StreamLogSink",
-    "Timeline",
-    "TimelineVisualizer",
-    "compare_runs",
-    "format_comparison",
-    "validate_observer",
-]
-
-_MODULE_OF = {
-    "BarrierDebugRecord": ".barrier",
-    "BarrierDebugSink": ".barrier",
-    "BarrierDebugger": ".barrier",
-    "EventLogger": ".logger",
-    "LogRecord": ".logger",
-    "LogSink": ".logger",
-    "LoggingSink": ".logger",
-    "Observer": "..abc",
-    "ObserverMeta": "..abc",
-    "ObserverProtocol": "..abc",
-    "RunComparison": ".compare",
-    "RunFields": ".logger",
-    "StateDiffTracker": ".state",
-    "StateHistory": ".state",
-    "StreamLogSink": ".logger",
-    "Timeline": ".timeline",
-    "TimelineVisualizer": ".timeline",
-    "compare_runs": ".compare",
-    "format_comparison": ".compare",
-    "validate_observer": "..abc",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+    from .barrier import (
+        BarrierDebugger as BarrierDebugger,
+        BarrierDebugRecord as BarrierDebugRecord,
+        BarrierDebugSink as BarrierDebugSink,
+    )
+    from .compare import (
+        RunComparison as RunComparison,
+        compare_runs as compare_runs,
+        format_comparison as format_comparison,
+    )
+    from .logger import (
+        EventLogger as EventLogger,
+        LoggingSink as LoggingSink,
+        LogRecord as LogRecord,
+        LogSink as LogSink,
+        RunFields as RunFields,
+        StreamLogSink as StreamLogSink,
+    )
+    from .state import (
+        StateDiffTracker as StateDiffTracker,
+        StateHistory as StateHistory,
+    )
+    from .timeline import (
+        Timeline as Timeline,
+        TimelineVisualizer as TimelineVisualizer,
+    )

@@ -8,24 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from .inline import HerePlacement
-    from .process import ProcessPlacement
-    from .ray import RayPlacement
-    from .thread import ThreadPlacement
-
-
-__all__ = ["HerePlacement", "ProcessPlacement", "RayPlacement", "ThreadPlacement"]
-
-_MODULE_OF = {
-    "HerePlacement": ".inline",
-    "ProcessPlacement": ".process",
-    "RayPlacement": ".ray",
-    "ThreadPlacement": ".thread",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .inline import HerePlacement as HerePlacement
+    from .process import ProcessPlacement as ProcessPlacement
+    from .ray import RayPlacement as RayPlacement
+    from .thread import ThreadPlacement as ThreadPlacement

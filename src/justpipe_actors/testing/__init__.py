@@ -8,67 +8,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
-    from .._util.failpoints import Seam
-    from ..errors import CleanupFailure, Deadlock, ScheduleFailure
-    from .cancellation_sweep import Sweep, cancel_everywhere
-    from .conformance import check_placement, check_storage
-    from .deadlocks import watched
-    from .exploration import Exploration, explore, replay
-    from .harness import TestPipe
-    from .result import TestResult
-    from .schedules import Fault, Schedule, at_seams
-    from .virtual_clock import BackendOptions, nothing_left, virtual_time
-
-
-__all__ = [
-    "BackendOptions",
-    "CleanupFailure",
-    "Deadlock",
-    "Exploration",
-    "Fault",
-    "Schedule",
-    "ScheduleFailure",
-    "Seam",
-    "Sweep",
-    "TestPipe",
-    "TestResult",
-    "at_seams",
-    "cancel_everywhere",
-    "check_placement",
-    "check_storage",
-    "explore",
-    "nothing_left",
-    "replay",
-    "virtual_time",
-    "watched",
-]
-
-_MODULE_OF = {
-    "BackendOptions": ".virtual_clock",
-    "CleanupFailure": "..errors",
-    "Deadlock": "..errors",
-    "Exploration": ".exploration",
-    "Fault": ".schedules",
-    "Schedule": ".schedules",
-    "ScheduleFailure": "..errors",
-    "Seam": ".._util.failpoints",
-    "Sweep": ".cancellation_sweep",
-    "TestPipe": ".harness",
-    "TestResult": ".result",
-    "at_seams": ".schedules",
-    "cancel_everywhere": ".cancellation_sweep",
-    "check_placement": ".conformance",
-    "check_storage": ".conformance",
-    "explore": ".exploration",
-    "nothing_left": ".virtual_clock",
-    "replay": ".exploration",
-    "virtual_time": ".virtual_clock",
-    "watched": ".deadlocks",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .._util.failpoints import Seam as Seam
+    from ..errors import (
+        CleanupFailure as CleanupFailure,
+        Deadlock as Deadlock,
+        ScheduleFailure as ScheduleFailure,
+    )
+    from .cancellation_sweep import (
+        Sweep as Sweep,
+        cancel_everywhere as cancel_everywhere,
+    )
+    from .conformance import (
+        check_placement as check_placement,
+        check_storage as check_storage,
+    )
+    from .deadlocks import watched as watched
+    from .exploration import (
+        Exploration as Exploration,
+        explore as explore,
+        replay as replay,
+    )
+    from .harness import TestPipe as TestPipe
+    from .result import TestResult as TestResult
+    from .schedules import (
+        Fault as Fault,
+        Schedule as Schedule,
+        at_seams as at_seams,
+    )
+    from .virtual_clock import (
+        BackendOptions as BackendOptions,
+        nothing_left as nothing_left,
+        virtual_time as virtual_time,
+    )

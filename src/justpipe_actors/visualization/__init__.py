@@ -7,53 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._util.lazy_import import lazy_exports
+from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .ast import (
-        ParallelGroup,
-        VisualAST,
-        VisualEdge,
-        VisualExit,
-        VisualNode,
-        VisualNodeKind,
+        ParallelGroup as ParallelGroup,
+        VisualAST as VisualAST,
+        VisualEdge as VisualEdge,
+        VisualExit as VisualExit,
+        VisualNode as VisualNode,
+        VisualNodeKind as VisualNodeKind,
     )
-    from .builder import build_ast
-    from .mermaid import MermaidRenderer, generate_mermaid_graph
-    from .renderer import GraphRenderer, MermaidTheme
-    from .svg import SvgRenderer
-
-
-__all__ = [
-    "GraphRenderer",
-    "MermaidRenderer",
-    "MermaidTheme",
-    "ParallelGroup",
-    "SvgRenderer",
-    "VisualAST",
-    "VisualEdge",
-    "VisualExit",
-    "VisualNode",
-    "VisualNodeKind",
-    "build_ast",
-    "generate_mermaid_graph",
-]
-
-_MODULE_OF = {
-    "GraphRenderer": ".renderer",
-    "MermaidRenderer": ".mermaid",
-    "MermaidTheme": ".renderer",
-    "ParallelGroup": ".ast",
-    "SvgRenderer": ".svg",
-    "VisualAST": ".ast",
-    "VisualEdge": ".ast",
-    "VisualExit": ".ast",
-    "VisualNode": ".ast",
-    "VisualNodeKind": ".ast",
-    "build_ast": ".builder",
-    "generate_mermaid_graph": ".mermaid",
-}
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _MODULE_OF)
+    from .builder import build_ast as build_ast
+    from .mermaid import (
+        MermaidRenderer as MermaidRenderer,
+        generate_mermaid_graph as generate_mermaid_graph,
+    )
+    from .renderer import (
+        GraphRenderer as GraphRenderer,
+        MermaidTheme as MermaidTheme,
+    )
+    from .svg import SvgRenderer as SvgRenderer
