@@ -232,7 +232,7 @@ class Dispatcher:
         """Process the ready queue in this task.
 
         Args:
-            only: stop as soon as the next message belongs to another run than this.
+            only_run: stop as soon as the next message belongs to another run than this.
         """
         ready, now = self._ready, self.now
         while ready:

@@ -121,8 +121,8 @@ def open_map(
     """Look at what is to be mapped over.
 
     Args:
-        act: the invocation that maps.
-        order: what it maps over.
+        invocation: the invocation that maps.
+        fan_out: what it maps over.
         budget: seconds left for producing items, None without a limit.
 
     Raises:

@@ -52,7 +52,7 @@ def drive_in_context(
     Args:
         variables: the context.
         coroutine: what to drive.
-        pause: awaited after each of its waits, outside the context; for tests.
+        after_wait: awaited after each of its waits, outside the context; for tests.
     """
     try:
         trap = variables.run(first_step, coroutine)
@@ -168,7 +168,7 @@ async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
 
     Args:
         result: a value, an awaitable, or a generator of either kind.
-        outlet: takes the items of a stream; None leaves the stream to the caller.
+        emitter: takes the items of a stream; None leaves the stream to the caller.
     """
     # A run is no awaitable; it is one only to say so.
     if inspect.isawaitable(result) and not hasattr(result, "__anext__"):

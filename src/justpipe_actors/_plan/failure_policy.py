@@ -19,7 +19,7 @@ from .plan import Callback
 
 
 MAX_KEPT_FAILURES = 1000
-"""Troubles a journal keeps whole."""
+"""Failures that a log keeps whole."""
 
 _PRIORITY = {
     kind: rank
@@ -64,7 +64,7 @@ class TerminationCause:
     """Why a run is ended from outside its graph; noted before anything is cancelled."""
 
     status: PipelineTerminalStatus
-    """What FINISH will say, unless it is FAILED: then the journal speaks."""
+    """What FINISH will say, unless it is FAILED: then the failure log decides."""
     reason: str | None = None
     """The words for it."""
     steps_at_work: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class TerminationCause:
 
 @attrs.define(eq=False, repr=False)
 class FailureLog:
-    """The troubles of one run."""
+    """The failures of one run."""
 
     failures: list[Failure] = attrs.field(factory=list)
     """The first ``MAX_KEPT_FAILURES`` of them."""
@@ -83,7 +83,7 @@ class FailureLog:
     """The cause to report: earliest phase first, then first come."""
 
     def add(self, failure: Failure) -> None:
-        """Note one more trouble."""
+        """Add one more failure."""
         if len(self.failures) < MAX_KEPT_FAILURES:
             self.failures.append(failure)
         else:
@@ -121,7 +121,7 @@ _FRAMEWORK_KINDS = (FailureKind.VALIDATION, FailureKind.INFRA)
 def classify(
     failures: Sequence[Failure], config: FailureClassificationConfig
 ) -> list[FailureRecord]:
-    """Turn troubles into records, the classifier's own failures at the end."""
+    """Turn failures into records, the classifier's own failures at the end."""
     records: list[FailureRecord] = []
     classifier_failures: list[FailureRecord] = []
     for failure in failures:

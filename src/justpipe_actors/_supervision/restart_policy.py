@@ -117,7 +117,7 @@ def decide_restart(
 
     Args:
         policy: the supervisor's.
-        members: all children in start order, the one that ended included.
+        children: all children in start order, the one that ended included.
         ended: the name of the one that ended by itself.
         normally: whether it returned.
         restarts: those decided so far.
@@ -185,10 +185,10 @@ def backoff(
     """Return the seconds to wait before another attempt.
 
     Args:
-        streak: failures in a row, this one included; at least 1.
-        draw: a random number from 0 to 1; it takes away up to half of the wait.
-        shortest: the wait after the first failure.
-        longest: no wait is longer.
+        failures: failures in a row, this one included; at least 1.
+        jitter: a random number from 0 to 1; it takes away up to half of the wait.
+        min_delay: the wait after the first failure.
+        max_delay: no wait is longer.
     """
     doublings = min(failures - 1, 60)
     return min(max_delay, min_delay * 2.0**doublings) * (1 - jitter / 2)

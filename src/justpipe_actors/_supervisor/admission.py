@@ -94,7 +94,7 @@ class AdmissionLimiter:
         """Take a place now.
 
         Raises:
-            RunRejected: there is none, or the door is closed.
+            RunRejected: no place is free, or no new runs are admitted.
         """
         if self._refusal is not None:
             raise _copy(self._refusal)
@@ -136,7 +136,7 @@ class AdmissionLimiter:
         """Wait for a place and take it.
 
         Raises:
-            RunRejected: the door is closed, or closes meanwhile.
+            RunRejected: no new runs are admitted, or none any more while it waits.
         """
         waiter = _Waiter()
         if self._refusal is None and self.is_full:
@@ -211,7 +211,7 @@ class ActiveRuns:
     durable: set[str] = attrs.field(factory=set, init=False)
     """Ids of durable runs at work; they are released and not cancelled."""
     cancelled: set[str] = attrs.field(factory=set, init=False)
-    """Ids of those that were cancelled since the door is closed."""
+    """Ids of those that were cancelled since no new runs are admitted."""
     refuses_nested_runs: bool = attrs.field(default=False, init=False)
     """Whether even runs begun by other runs are refused."""
     _submitted: dict[str, RunStream] = attrs.field(factory=dict, init=False)

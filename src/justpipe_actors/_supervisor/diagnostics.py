@@ -84,10 +84,10 @@ def check_health(
     """Judge a supervisor.
 
     Args:
-        roster: its runs; None before it was opened.
+        active_runs: its runs; None before it was opened.
         services: how its services are doing.
         failure: why supervision has given up.
-        is_turning: whether the loop has turned lately.
+        is_loop_responsive: whether the loop has turned lately.
     """
     if active_runs is None:
         return Health(live=False, ready=False, reasons=("it was not opened",))

@@ -2,7 +2,7 @@
 
 ::
 
-    close the door -> wait up to ``grace`` -> cancel the rest, with a reason
+    close admission -> wait up to ``grace`` -> cancel the rest, with a reason
       -> wait up to ``grace`` for their cleanup -> report who is stuck
 
 A task cannot be killed.  So ``drain`` reports a run that ignores its cancellation and

@@ -44,7 +44,7 @@ class LoopWatchdog:
 
     def start(self) -> None:
         """Begin to watch."""
-        name = "justpipe_actors heartbeat"
+        name = "justpipe_actors loop watchdog"
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:

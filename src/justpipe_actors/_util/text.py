@@ -13,7 +13,7 @@ def safe_str(value: object, *, typed: bool = False, limit: int | None = None) ->
     """Return ``str(value)``, or a stand-in when that raises.
 
     Args:
-        thing: anything.
+        value: anything.
         typed: put the type's name in front.
         limit: most characters of the text proper.
     """

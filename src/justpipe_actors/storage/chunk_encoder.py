@@ -153,7 +153,7 @@ class Encoder:
         """Return event columns as the chunk that is stored.
 
         Args:
-            stretch: the events, in order, each stretch once.
+            columns: the events, in order, each stretch once.
             allow_references: whether a payload may be stored as a reference to an earlier event.
         """
         payloads, repeated = self._encode_payloads(

@@ -115,7 +115,7 @@ def decode_events(
     Args:
         run_id: the run.
         chunk: the chunk.
-        find: looks earlier payloads up, in this chunk or before it.
+        find_payload: looks earlier payloads up, in this chunk or before it.
 
     Raises:
         ValueError: it cannot be read, nothing of it.

@@ -174,7 +174,7 @@ def explore(
     *,
     schedules: int = 200,
     seed: object = 0,
-    failpoints: Collection[Seam] = USER_CODE_SEAMS,
+    seams: Collection[Seam] = USER_CODE_SEAMS,
     backend: Backend = "trio",
     **options: Any,
 ) -> Exploration:
@@ -203,7 +203,7 @@ def explore(
     case = prepare_case(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    run = partial(_trial, case, failpoints)
+    run = partial(_trial, case, seams)
     baseline = run([])
     _raise_problem(case, baseline, [], "under the plain schedule")
     seen = {_hit_order(baseline)}
@@ -225,7 +225,7 @@ def replay(
     check: Callable[[TestResult[StateT]], object],
     *,
     choices: Sequence[int],
-    failpoints: Collection[Seam] = USER_CODE_SEAMS,
+    seams: Collection[Seam] = USER_CODE_SEAMS,
     backend: Backend = "trio",
     **options: Any,
 ) -> TestResult[StateT]:
@@ -247,7 +247,7 @@ def replay(
     case = prepare_case(
         pipe, state=state, check=check, backend=backend, options=options
     )
-    trial = _trial(case, failpoints, choices)
+    trial = _trial(case, seams, choices)
     _raise_problem(case, trial, choices, "under this schedule")
     assert trial.result is not None
     return trial.result
