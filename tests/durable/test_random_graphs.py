@@ -26,7 +26,7 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["sync", "group"])
-@settings(max_examples=5)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1_000_000))
 async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
     mode: CommitMode, seed: int

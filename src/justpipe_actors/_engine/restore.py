@@ -63,8 +63,8 @@ class SavedRun:
     """The suspended step behind which it begins."""
     parts: Fields = attrs.field(factory=dict)
     """Of a child: the parts of its state."""
-    keys: set[str] = attrs.field(factory=set)
-    """Of a child: all its keys in the rows."""
+    entities: dict[str, JsonValue] = attrs.field(factory=dict)
+    """Of a child: all its entities as they are in the rows, by their whole keys."""
 
     @property
     def termination(self) -> TerminationCause | None:
@@ -89,8 +89,6 @@ class ReopenedChild:
     """How it ended; None when it has to go on."""
     saved: SavedRun
     """How it stood."""
-    keys: set[str]
-    """Its keys in the rows."""
     origin: tuple[JsonValue, list[JsonValue]] | None = None
     """Of a child that works on a copy of its parent's state: the copy, and where in it."""
 
@@ -117,7 +115,9 @@ def parse(
     for child, entities in children.items():
         inside = f"{prefix}c/{child}/"
         saved.inner[child] = parse(entities, items, inside)
-        saved.inner[child].keys = {inside + key for key in entities}
+        saved.inner[child].entities = {
+            inside + key: value for key, value in entities.items()
+        }
     return saved
 
 
@@ -382,7 +382,7 @@ def _restore_children(journal: RunJournal, saved: SavedRun) -> None:
         found = value.get("origin")
         origin = None if found is None else (found[0], found[1])
         journal.reopened_children[number] = ReopenedChild(
-            value["pipe"], path, level, outcome, inner, inner.keys, origin
+            value["pipe"], path, level, outcome, inner, origin
         )
         journal.children[number] = ChildRecord(
             value["pipe"], path, level, origin, outcome

@@ -206,6 +206,9 @@ class RunJournal:
             self.touch("f", number)
             if record.items is not None and not self.stream.is_sealed:
                 self.stream.maps_gone.append(record.items)
+        reopened = self.reopened_children.pop(number, None)
+        if reopened is not None:
+            self._gone |= reopened.saved.entities.keys()
         child = self.children.pop(number, None)
         if child is not None:
             self._forget_child(child)
@@ -365,11 +368,14 @@ class RunJournal:
 
     def stored_keys(self) -> set[str]:
         """Return the keys of a child that are in the stored rows."""
-        return self._stored | self._gone
+        keys = self._stored | self._gone
+        for reopened in self.reopened_children.values():
+            keys |= reopened.saved.entities.keys()
+        return keys
 
     def adopt_stored(self, reopened: ReopenedChild) -> None:
         """Know what was stored of a child before it was taken up."""
-        self._stored |= reopened.keys
+        self._stored |= reopened.saved.entities.keys()
         for part, value in reopened.saved.parts.items():
             self._parts[part] = marshal.dumps(value, 2)
 
@@ -383,6 +389,8 @@ class RunJournal:
 
     def collect(self) -> dict[str, JsonValue]:
         """Return the values of what has changed, and forget that it has."""
+        if self.is_untouched:
+            return {}
         touched, self.touched = self.touched, {}
         delta: dict[str, JsonValue] = dict.fromkeys(self._gone)
         self._gone.clear()
@@ -412,6 +420,9 @@ class RunJournal:
 
     def dump_all(self) -> dict[str, JsonValue]:
         """Return the values of all keys."""
+        if self.is_untouched:
+            assert self.saved is not None
+            return dict(self.saved.entities)
         waves = self.run_state.waves
         keys: list[Key] = [
             ("e" if isinstance(message, Expire) else "m", number)
@@ -434,6 +445,8 @@ class RunJournal:
         if self.prefix:
             for part, copy in self._parts.items():
                 whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]
+        for reopened in self.reopened_children.values():
+            whole.update(reopened.saved.entities)
         return {key: value for key, value in whole.items() if value is not None}
 
     def _text(self, key: Key) -> str:
