@@ -112,3 +112,10 @@ def final_state(pipe: Pipe[Any, Any], journal: MemoryJournal) -> Any:
     assert row is not None
     texts = [commit.state for commit in journal.load(row.id)]
     return StorableValues().load_state(pipe.plan(), fold_state(texts))
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until another thread, or another supervisor, has done something."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - a thread's work has no event here
+            await anyio.sleep(0.005)
