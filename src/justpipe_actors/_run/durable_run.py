@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from .. import codec
 from .._engine.execution import isolated as isolated_state
 from .._engine.invocation import Invocation
 from .._engine.restore import ReopenedChild, restore
@@ -94,11 +93,15 @@ async def is_let_go(run: Run, journal: RunJournal) -> bool:
 
 def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> JsonValue:
     """Return how a run has ended as a JSON value."""
+    from .. import codec  # noqa: PLC0415 - imports cattrs, for durable runs only
+
     return {"end": codec.to_plain(end), "suspended": suspended_at}
 
 
 def load_outcome(value: JsonValue) -> PipelineEndData:
     """Return how a run has ended."""
+    from .. import codec  # noqa: PLC0415 - as above
+
     return codec.from_plain(cast("dict[str, Any]", value)["end"], PipelineEndData)
 
 
