@@ -619,5 +619,13 @@ class Pipe(Generic[StateT, ContextT]):
         other._plans = PlanCache(self._settings)  # noqa: SLF001 - its own class
         return other
 
+    def renamed(self, name: str) -> Self:
+        """Return a pipe like this one with another name; this one stays as it is."""
+        other = copy(self)
+        other.name = name
+        other._settings = attrs.evolve(self._settings, name=name)  # noqa: SLF001 - it is one of us
+        other._forget()  # noqa: SLF001 - it is one of us
+        return other
+
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"

@@ -291,6 +291,7 @@ class RunWaits:
         await self.records.wait_stored()
         if not wait.is_over:
             self._publish_ask(wait)
+            self._apply_early(wait)
 
     def _wait_between(self, record: WaitRecord, place: Place, fail: Fail) -> Wait:
         question = record.question

@@ -20,7 +20,7 @@ PROGRAM = "justpipe-actors"
 
 EPILOG = """\b
 Exit status: 0 it worked, 1 it did not (the run failed, there is no such run),
-2 the input is wrong, 130 interrupted, 143 terminated, 141 nobody reads the output."""
+2 the input is wrong, 4 the run waits or was let go of, 130 interrupted, 143 terminated, 141 nobody reads the output."""
 
 
 COMMANDS = (
@@ -34,6 +34,14 @@ COMMANDS = (
     "pipelines",
     "export",
     "cleanup",
+    "runs",
+    "asks",
+    "answer",
+    "cancel",
+    "resume",
+    "retry",
+    "fork",
+    "redrive",
     "graph",
 )
 """The commands, in the order of ``--help``; each has a file of its name."""

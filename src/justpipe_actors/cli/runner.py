@@ -13,14 +13,17 @@ from functools import partial
 from types import FrameType
 
 import anyio
+from anyio.abc import TaskGroup
 
 from .._run.run_stream import RunStream
 from ..errors import DefinitionError
+from ..events import EventType
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..storage.registry import PipelineRegistry
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InvalidInput, discard_output
 from .formatting import printable
 from .outcome_text import Outcome, stop_reason
+from .terminal_answers import ask_at_terminal
 from .views import View
 
 
@@ -91,7 +94,7 @@ async def run_with_view(open_run: Callable[[], RunStream], view: View) -> Outcom
             tasks.start_soon(_tick, view)
             tasks.start_soon(stop_signals.forward, partial(_stop, run, view))
             try:
-                await _consume(run, view)
+                await _consume(run, view, tasks)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below, bare
                 failure = error
             tasks.cancel_scope.cancel()
@@ -106,10 +109,12 @@ def _is_reader_failure(end: PipelineEndData | None) -> bool:
     return end is None or end.status is PipelineTerminalStatus.CLIENT_CLOSED
 
 
-async def _consume(run: RunStream, view: View) -> None:
+async def _consume(run: RunStream, view: View, tasks: TaskGroup) -> None:
     async with run:
         async for event in run:
             view.on_event(event)
+            if event.type is EventType.ASK:
+                tasks.start_soon(ask_at_terminal, run, event, view)
 
 
 async def _tick(view: View) -> None:
@@ -131,17 +136,28 @@ def run_in_loop(
     Raises:
         InvalidInput: the pipe is wired wrongly.
     """
+    return run_under_view(partial(run_with_view, open_run, view), view, backend)
+
+
+def run_under_view(
+    main: Callable[[], Awaitable[Outcome | int]], view: View, backend: str
+) -> Outcome | int:
+    """Run a view's main function in an event loop of its own.
+
+    Raises:
+        InvalidInput: the pipe is wired wrongly.
+    """
     outcome: Outcome | int = EXIT_BROKEN_PIPE
     try:
         with view, _plain_warnings():
-            outcome = _interruptible(partial(run_with_view, open_run, view), backend)
+            outcome = _interruptible(main, backend)
     except* BrokenPipeError:
         discard_output()
     return outcome
 
 
 def _interruptible(
-    main: Callable[[], Awaitable[Outcome]], backend: str
+    main: Callable[[], Awaitable[Outcome | int]], backend: str
 ) -> Outcome | int:
     outcome: Outcome | int = EXIT_INTERRUPTED
     try:
@@ -151,7 +167,9 @@ def _interruptible(
     return outcome
 
 
-def _run_to_end(main: Callable[[], Awaitable[Outcome]], backend: str) -> Outcome:
+def _run_to_end(
+    main: Callable[[], Awaitable[Outcome | int]], backend: str
+) -> Outcome | int:
     try:
         return anyio.run(main, backend=backend)
     except DefinitionError as error:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
+from ..._run.run import new_run_id
 from ..._run.run_stream import RunStream
+from ..._supervisor.catalog import DEFAULT_NAME
 from ...codec import to_text
+from ...errors import NotStorable
+from ...pipe import Pipe
 from ...storage.paths import storage_root_at
+from ..durable_runner import DurableRun, run_durably
+from ..errors import InvalidInput
+from ..journal_options import journal_option
 from ..json_input import build_default, build_value, read_json
 from ..loading import load_pipe
 from ..options import ViewOptions, choose_style, style_options, view_for
 from ..progress import outline
-from ..runner import run_in_loop, storage_hint
-from ..views import Style
+from ..runner import run_in_loop, run_under_view, storage_hint
+from ..views import Style, View
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +52,12 @@ class RunOptions:
     """How to show it; None leaves it to where output goes."""
     has_state: bool
     """Whether to show the state, too."""
+    durable: bool
+    """Whether it is kept in a journal, and goes on after a crash."""
+    run_id: str | None
+    """Its id, when it is durable."""
+    journal: str
+    """Where it is kept."""
 
 
 def run_command(options: RunOptions) -> int:
@@ -62,6 +77,8 @@ def run_command(options: RunOptions) -> int:
     )
     view = view_for(style, view_options)
 
+    if options.durable:
+        return _run_durably(pipe, state, context, options, view)
     is_recorded = pipe.persist or options.persist or options.storage is not None
     recorded = pipe.with_registry(pipe.registry, persist=is_recorded)
 
@@ -82,6 +99,38 @@ def run_command(options: RunOptions) -> int:
             f"{storage_hint(view_options.progress.run_id, options.storage)}\n"
         )
     return outcome.status
+
+
+def _run_durably(
+    pipe: Pipe[Any, Any], state: Any, context: Any, options: RunOptions, view: View
+) -> int:
+    """Run with a journal and return the exit status."""
+    order = DurableRun(
+        pipe=named(pipe, options.target),
+        state=state,
+        context=context,
+        journal=options.journal,
+        run_id=options.run_id or new_run_id(),
+        start=options.start,
+        timeout=options.timeout,
+    )
+    main = partial(run_durably, order, view)
+    try:
+        outcome = run_under_view(main, view, options.backend)
+    except NotStorable as error:
+        raise InvalidInput(str(error)) from error
+    if isinstance(outcome, int):
+        return outcome
+    view.show_outcome(outcome)
+    return outcome.status
+
+
+def named(pipe: Pipe[Any, Any], target: str) -> Pipe[Any, Any]:
+    """Return a pipe with a name of its own: a durable one is found by it."""
+    if pipe.name != DEFAULT_NAME:
+        return pipe
+    location, _, name = target.rpartition(":")
+    return pipe.renamed(f"{Path(location or target).stem}:{name or 'pipe'}")
 
 
 def _build_option(wanted: Any, text: str | None, option: str) -> Any:
@@ -120,6 +169,13 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
     metavar="PATH",
     help="Store the run below this directory; says --persist, too.",
 )
+@click.option(
+    "--durable",
+    is_flag=True,
+    help="Keep the run in a journal: when it is killed, the same command goes on with it.",
+)
+@click.option("--run-id", metavar="ID", help="The durable run's id.")
+@journal_option
 @click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
 @style_options
 def command(**options: Any) -> int:
@@ -130,6 +186,6 @@ def command(**options: Any) -> int:
 
     On a terminal every step has a line and every map a bar, and what the run streams
     goes above them.  Elsewhere every event is a line of JSON.  Ctrl-C asks the run to
-    end and waits until nothing of it is left.
+    end and waits until nothing of it is left; of a durable run it only lets go.
     """
     return run_command(RunOptions(**options))

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...storage.registry import AnnotatedRun, PipelineRegistry
+from ..commit_table import show_commits
 from ..formatting import (
     Canvas,
     canvas_for,
@@ -25,6 +26,7 @@ from ..formatting import (
     printable,
     status_text,
 )
+from ..journal_options import journal_option
 from ..options import find_run, json_option, run_argument, storage_option
 from ..progress import Progress, replay_progress
 from ..reports import parse_json_or_text, run_to_json
@@ -36,13 +38,30 @@ MAX_FAILURES_SHOWN = 3
 
 @click.command("show")
 @run_argument()
+@click.option(
+    "--commits",
+    "has_commits",
+    is_flag=True,
+    help="Show the commits of a durable run, for fork --at.",
+)
+@journal_option
 @storage_option
 @json_option
-def command(run_id: str, registry: PipelineRegistry, *, is_json: bool) -> None:
+def command(
+    run_id: str,
+    journal: str,
+    registry: PipelineRegistry,
+    *,
+    has_commits: bool,
+    is_json: bool,
+) -> None:
     """Show a stored run: how it stands, what its steps did, what went wrong.
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """
+    if has_commits:
+        show_commits(run_id, journal, is_json=is_json)
+        return
     annotated, store = find_run(registry, run_id)
     counts = store.count_events(annotated.run.run_id)
     progress = replay_progress(

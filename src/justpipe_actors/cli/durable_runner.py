@@ -1,0 +1,121 @@
+"""``run --durable``: one run of a journal, under a view, until it ends or is let go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import attrs
+
+from .._run.run_stream import RunStream
+from ..abc import Claim
+from ..errors import RunReleased, RunStuck
+from ..events import EventType
+from ..journals import SQLiteJournal
+from ..outcomes import PipelineEndData
+from ..pipe import Pipe
+from ..supervisor import Supervisor
+from .errors import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, CommandFailed
+from .outcome_text import Outcome
+from .runner import StopSignals
+from .terminal_answers import ask_at_terminal
+from .views import View
+
+
+EXIT_WAITS = 4
+"""The run waits, or was let go of: it goes on later, or elsewhere."""
+
+
+class OwnRunJournal(SQLiteJournal):
+    """A journal of which this process takes up one run only."""
+
+    own_run: str = ""
+
+    def claim(
+        self,
+        worker: int,
+        pipes: Sequence[str],
+        limit: int | None = None,
+        *,
+        run_id: str | None = None,
+    ) -> list[Claim]:
+        """Take up the one run, when it is ready."""
+        return super().claim(worker, pipes, limit, run_id=run_id or self.own_run)
+
+
+@attrs.frozen(kw_only=True)
+class DurableRun:
+    """What is to be run."""
+
+    pipe: Pipe[Any, Any]
+    """The pipe."""
+    state: Any
+    """Its state."""
+    context: Any
+    """Its context."""
+    journal: str
+    """Where it is kept."""
+    run_id: str
+    """Its id."""
+    start: str | None
+    """Where to begin."""
+    timeout: float | None
+    """Seconds the steps may take."""
+
+
+async def run_durably(order: DurableRun, view: View) -> Outcome | int:
+    """Run to the end and show it; a signal lets go of the run.
+
+    Returns:
+        How it ended, or the exit status when it goes on elsewhere or later.
+
+    Raises:
+        CommandFailed: the run is stuck.
+    """
+    journal = OwnRunJournal(order.journal)
+    journal.own_run = order.run_id
+    signals = StopSignals()
+    end: PipelineEndData | None = None
+    with signals.installed():
+        async with Supervisor(order.pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(
+                order.pipe,
+                order.state,
+                order.context,
+                run_id=order.run_id,
+                start=order.start,
+                timeout=order.timeout,
+            )
+            async with anyio.create_task_group() as tasks:
+                stop = partial(_stop, tasks.cancel_scope, view)
+                tasks.start_soon(signals.forward, stop)
+                end = await _follow(run, view, tasks)
+                tasks.cancel_scope.cancel()
+    if end is not None:
+        return Outcome(end)
+    view.notice(f"let go; it goes on with the same command: run id {order.run_id}")
+    if signals.first is None:
+        return EXIT_WAITS
+    code = EXIT_SIGNAL_BASE + signals.first
+    return EXIT_INTERRUPTED if code == EXIT_INTERRUPTED else code
+
+
+def _stop(scope: anyio.CancelScope, view: View, _signum: int) -> None:
+    view.notice("letting go of the run; what its steps are at work on may finish")
+    scope.cancel()
+
+
+async def _follow(run: RunStream, view: View, tasks: Any) -> PipelineEndData | None:
+    """Show the run's events until it ends; None when it was let go."""
+    try:
+        async for event in run:
+            view.on_event(event)
+            if event.type is EventType.ASK:
+                tasks.start_soon(ask_at_terminal, run, event, view)
+        return await run.wait()
+    except RunReleased:
+        return None
+    except RunStuck as error:
+        raise CommandFailed(str(error)) from error

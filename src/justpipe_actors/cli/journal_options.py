@@ -1,0 +1,140 @@
+"""Which journal a command works on, and what becomes of what it raises."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..abc import Journal, JournaledRun, OpenAsk, RunFilter, RunRow
+from ..codec import to_plain
+from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
+from ..journals import open_journal
+from ..storage.paths import storage_root
+from .errors import CommandFailed, InvalidInput
+from .formatting import printable
+
+
+FuncT = TypeVar("FuncT", bound=Callable[..., Any])
+
+JOURNAL_VARIABLE = "JUSTPIPE_ACTORS_JOURNAL"
+"""The environment variable that names the journal."""
+
+JOURNAL_FILE = "journal.db"
+"""The journal in the storage root."""
+
+
+def default_journal() -> str:
+    """Return the variable's journal, else the one in the storage root."""
+    return os.environ.get(JOURNAL_VARIABLE) or str(storage_root() / JOURNAL_FILE)
+
+
+def journal_option(func: FuncT) -> FuncT:
+    """Let a command be told which journal; it gets ``journal``, a path."""
+    return click.option(
+        "--journal",
+        default=default_journal,
+        show_default=f"${JOURNAL_VARIABLE}, else {JOURNAL_FILE} in the storage root",
+        metavar="PATH",
+        help="The journal of durable runs.",
+    )(func)
+
+
+@contextmanager
+def opened(where: str) -> Generator[Journal]:
+    """Open a journal that is there; what it refuses is a sentence.
+
+    Raises:
+        CommandFailed: there is no journal, no such run, or it does not stand so.
+        InvalidInput: it is no path, or an answer does not fit.
+    """
+    if "://" not in where and not Path(where).expanduser().is_file():
+        msg = (
+            f"There is no journal {printable(where)}. "
+            f"Name one with --journal, or in ${JOURNAL_VARIABLE}."
+        )
+        raise CommandFailed(msg)
+    try:
+        journal = open_journal(where)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    try:
+        yield journal
+    except AnswerRejected as error:
+        raise InvalidInput(str(error)) from error
+    except UnknownRunError as error:
+        msg = f"No run '{error.run_id}' is in {journal.location}; 'runs' lists them."
+        raise CommandFailed(msg) from error
+    except (UnknownAsk, RunRejected) as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        journal.close()
+
+
+def find_stored(journal: Journal, text: str) -> RunRow:
+    """Return the run that an id, or the beginning of one, means.
+
+    Raises:
+        CommandFailed: there is none.
+        InvalidInput: several ids begin so.
+    """
+    row = journal.find(text)
+    if row is not None:
+        return row
+    found = journal.runs(RunFilter(prefix=text, limit=6)) if text else []
+    if len(found) == 1:
+        row = journal.find(found[0].run_id)
+    elif found:
+        names = ", ".join(one.run_id for one in found[:5])
+        msg = f"Several runs begin with '{printable(text)}': {names}. Give more of the id."
+        raise InvalidInput(msg)
+    if row is None:
+        msg = f"No run '{printable(text)}' is in {journal.location}; 'runs' lists them."
+        raise CommandFailed(msg)
+    return row
+
+
+def run_to_json(run: JournaledRun) -> dict[str, Any]:
+    """Return a run as it is written for programs."""
+    return dict(to_plain(run))
+
+
+def ask_to_json(ask: OpenAsk) -> dict[str, Any]:
+    """Return a question as it is written for programs."""
+    return dict(to_plain(ask))
+
+
+def how_to_answer(ask_id: str, form: dict[str, Any]) -> str:
+    """Word the command that answers a question."""
+    return f"justpipe-actors answer {ask_id} '{example_of(form)}'"
+
+
+def example_of(form: dict[str, Any]) -> str:
+    """Return JSON that shows what fits a form."""
+    if form.get("type") == "object":
+        names = form.get("required") or list(form.get("properties", {}))
+        inner = form.get("properties", {})
+        shown = (f'"{name}": {example_of(inner.get(name, {}))}' for name in names)
+        return "{" + ", ".join(shown) + "}"
+    if form.get("enum"):
+        first = form["enum"][0]
+        return f'"{first}"' if isinstance(first, str) else str(first)
+    samples = {"boolean": "true", "integer": "1", "number": "1.5", "array": "[]"}
+    return samples.get(str(form.get("type")), '"..."')
+
+
+def write_begun(run_id: str, words: str, made: RunRow, *, is_json: bool) -> None:
+    """Say that a run was made ready because of another one."""
+    if is_json:
+        text = json.dumps({"run_id": made.run_id, "of": run_id, "status": made.status})
+    elif made.run_id == run_id:
+        text = f"{printable(run_id)} is ready"
+    else:
+        text = f"{printable(run_id)} {words} {printable(made.run_id)}"
+    sys.stdout.write(f"{text}\n")

@@ -1,0 +1,47 @@
+"""Questions of a run at the terminal: what is asked, and the answer that is typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import anyio
+
+from .._run.run_stream import RunStream
+from ..errors import AnswerRejected, UnknownAsk
+from ..events import Event
+from .formatting import printable
+from .journal_options import how_to_answer
+from .views import View
+
+
+async def ask_at_terminal(run: RunStream, event: Event, view: View) -> None:
+    """Say what is asked and how to answer; at a terminal, read the answer."""
+    ask, note, form = (event.payload[name] for name in ("ask", "note", "form"))
+    view.notice(f"asks: {printable(note)} [{printable(ask)}]")
+    view.notice(f"answer with: {how_to_answer(ask, form)}")
+    while sys.stdin is not None and sys.stdin.isatty():
+        line = await anyio.to_thread.run_sync(
+            sys.stdin.readline, abandon_on_cancel=True
+        )
+        if not line:
+            return
+        try:
+            await run.answer(ask, _parsed(line.strip()))
+        except AnswerRejected as error:
+            view.notice(str(error))
+        except UnknownAsk:
+            return
+        else:
+            return
+
+
+def _parsed(text: str) -> Any:
+    words = {"y": True, "yes": True, "n": False, "no": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,206 @@
+"""Durable runs from the command line: begin, answer, cancel, copy, and go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from justpipe_actors.abc import Batch, NewAsk, NewRun
+from justpipe_actors.cli.main import main
+from justpipe_actors.journals import SQLiteJournal
+
+
+PROGRAM = """
+from dataclasses import dataclass
+from justpipe_actors import Ask, Pipe
+
+@dataclass
+class Report:
+    ok: bool = False
+
+pipe = Pipe(Report, name="approval")
+
+@pipe.step()
+async def draft(state: Report) -> Ask:
+    return Ask(bool, "Publish?", to=publish)
+
+@pipe.step()
+async def publish(state: Report, ok: bool) -> None:
+    state.ok = ok
+
+plain = Pipe(Report)
+
+@plain.step()
+async def only(state: Report) -> None:
+    state.ok = True
+"""
+
+
+@pytest.fixture
+def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the journal that commands use when none is named."""
+    path = tmp_path / "journal.db"
+    monkeypatch.setenv("JUSTPIPE_ACTORS_JOURNAL", str(path))
+    return path
+
+
+@pytest.fixture
+def journal(where: Path) -> SQLiteJournal:
+    """Return a journal with a run that asks, and one that is stuck."""
+    journal = SQLiteJournal(where)
+    worker = journal.add_worker("w")
+    new = [
+        NewRun(run_id=n, pipe="p", fingerprint="f", input="{}") for n in ("r1", "s1")
+    ]
+    ask, stuck = (journal.submit(one, worker).run.id for one in new)
+    question = NewAsk(id="r1:draft:ask", step="draft", note="Publish?", form=FORM)
+    delta = '{"m/1": {"s": "draft", "w": 1}}'
+    journal.append(
+        [
+            Batch(run=ask, n=2, kind="commit", delta=delta, asks=(question,)),
+            Batch(run=stuck, n=2, kind="release", status="stuck", problem="step gone"),
+        ]
+    )
+    journal.append([Batch(run=ask, n=3, kind="release", status="waiting")])
+    return journal
+
+
+FORM = '{"type": "boolean"}'
+
+
+def read(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the JSON that was written."""
+    return json.loads(capsys.readouterr().out)
+
+
+def test_runs_are_listed(
+    journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what they ask, and why they are stuck; for programs as JSON."""
+    assert main(["runs"]) == 0
+    text = capsys.readouterr().out
+    assert "asks r1:draft:ask" in text
+    assert "step gone" in text
+    assert main(["runs", "--waiting", "--json"]) == 0
+    [run] = read(capsys)
+    assert (run["run_id"], run["status"], run["asks"]) == (
+        "r1",
+        "waiting",
+        ["r1:draft:ask"],
+    )
+    assert run["created_at"].endswith("+00:00")
+    assert main(["runs", "--stuck", "--json"]) == 0
+    assert [one["run_id"] for one in read(capsys)] == ["s1"]
+    assert main(["runs", "--forget", "2026-01-01"]) == 0
+    assert main(["runs", "--forget", "soon"]) == 2
+
+
+def test_questions_are_listed_and_answered(
+    journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list says how to answer; a run's id is enough when it asks one question."""
+    assert main(["asks"]) == 0
+    assert "answer r1:draft:ask 'true'" in capsys.readouterr().out
+    assert main(["asks", "r1", "--json"]) == 0
+    [ask] = read(capsys)
+    assert list(ask) == [
+        "id",
+        "run_id",
+        "pipe",
+        "step",
+        "note",
+        "form",
+        "asked_at",
+        "due_at",
+        "problem",
+    ]
+    assert main(["answer", "r1:draft:ask", "maybe"]) == 2
+    assert "must be of type boolean" in capsys.readouterr().err
+    assert main(["answer", "r1", "true", "--by", "ada"]) == 0
+    assert main(["answer", "r1:draft:ask", "true"]) == 1
+    assert main(["answer", "r1", "true"]) == 2
+    [signal] = journal.signals_of(1)
+    assert (signal.body, signal.by) == ("true", "ada")
+    assert main(["asks"]) == 0
+    assert "No open questions" in capsys.readouterr().out
+
+
+def test_runs_are_ended_and_copied(
+    journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command says what became of it, and why it did not."""
+    assert main(["cancel", "r1", "--reason", "enough"]) == 0
+    assert [one.body for one in journal.signals_of(1)] == ['"enough"']
+    assert main(["redrive", "s1", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["redrive", "s1"]) == 1
+    assert "Only stuck runs are redriven" in capsys.readouterr().err
+    assert main(["show", "r1", "--commits", "--json"]) == 0
+    assert [one["kind"] for one in read(capsys)] == ["takeover", "commit", "release"]
+    assert main(["fork", "r1", "--at", "2", "--run-id", "copy", "--json"]) == 0
+    assert read(capsys) == {"run_id": "copy", "of": "r1", "status": "ready"}
+    assert main(["fork", "r1", "--at", "99"]) == 1
+    assert main(["retry", "r1"]) == 1
+    assert main(["resume", "r1"]) == 1
+    assert main(["cancel", "nothing"]) == 1
+
+
+def test_a_journal_that_is_not_there_is_a_sentence(
+    where: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands that only look create nothing."""
+    assert main(["runs"]) == 1
+    assert "There is no journal" in capsys.readouterr().err
+    assert not where.exists()
+
+
+def test_a_durable_run_goes_on_where_it_was_let_go(
+    where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answer that came before, from another command, is found."""
+    program = tmp_path / "approval.py"
+    program.write_text(PROGRAM)
+    journal = SQLiteJournal(where)
+    new = NewRun(
+        run_id="r",
+        pipe="approval",
+        fingerprint="f",
+        input=json.dumps(
+            {
+                "state": {"ok": False},
+                "context": None,
+                "start": None,
+                "timeout": None,
+                "capacity": 1000,
+            }
+        ),
+    )
+    run = journal.submit(new, journal.add_worker("w")).run
+    question = NewAsk(id="r:draft:ask", step="draft", form=FORM)
+    journal.append([Batch(run=run.id, n=2, kind="commit", asks=(question,))])
+    journal.append([Batch(run=run.id, n=3, kind="release", status="ready")])
+    assert main(["answer", "r", "true"]) == 0
+    journal.close()
+    arguments = ["run", f"{program}:pipe", "--durable", "--run-id", "r", "--text"]
+    assert main(arguments) == 0
+    assert main(["runs", "--json"]) == 0
+    out = capsys.readouterr().out
+    [shown] = json.loads(out[out.index("[\n") :])
+    assert shown["status"] == "success"
+
+
+def test_a_pipe_without_a_name_is_called_as_it_was_named(
+    where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A durable pipe is found by its name; the command line takes file and variable."""
+    program = tmp_path / "unnamed.py"
+    program.write_text(PROGRAM)
+    arguments = ["run", f"{program}:plain", "--durable", "--run-id", "u", "--json"]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main(["runs", "--json"]) == 0
+    [shown] = read(capsys)
+    assert shown["pipe"] == "unnamed:plain"
