@@ -623,8 +623,8 @@ class Pipe(Generic[StateT, ContextT]):
         """Return a pipe like this one with another name; this one stays as it is."""
         other = copy(self)
         other.name = name
-        other._settings = attrs.evolve(self._settings, name=name)  # noqa: SLF001 - it is one of us
-        other._forget()  # noqa: SLF001 - it is one of us
+        other._settings = attrs.evolve(self._settings, name=name)  # noqa: SLF001 - its own class
+        other._plans = PlanCache(other._settings)  # noqa: SLF001 - its own class
         return other
 
     def __repr__(self) -> str:

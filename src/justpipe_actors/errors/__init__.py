@@ -54,6 +54,7 @@
     ├── UnknownRunError (LookupError)   an observer remembers no such run
     ├── MissingExtraError (ImportError)  a part needs a library that is not there
     └── TrialError                      something a test found out
+        ├── UnansweredAsk               a pipe asked what its test does not answer
         ├── Deadlock                    nothing can happen any more
         ├── ScheduleFailure             a check failed under one schedule
         └── CleanupFailure              a run stopped at one step left something behind
@@ -135,7 +136,13 @@ from .supervision import (
     RestartIntensityExceeded,
     SupervisionError,
 )
-from .testing import CleanupFailure, Deadlock, ScheduleFailure, TrialError
+from .testing import (
+    CleanupFailure,
+    Deadlock,
+    ScheduleFailure,
+    TrialError,
+    UnansweredAsk,
+)
 
 
 ReceiverKilled = DispatcherTaskKilled
@@ -196,6 +203,7 @@ __all__ = [
     "StoreVersionError",
     "SupervisionError",
     "TrialError",
+    "UnansweredAsk",
     "UnknownAsk",
     "UnknownRunError",
     "UnknownStepError",

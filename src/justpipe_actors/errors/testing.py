@@ -16,6 +16,19 @@ class TrialError(Factual, Exception):
         def __init__(self, *args: object) -> None: ...
 
 
+class UnansweredAsk(TrialError, AssertionError):  # noqa: N818 - says what happened
+    """A pipe in a test asked a question that the test has no answer to."""
+
+    ask: str
+    answers: str
+
+    def message(self) -> str:
+        return (
+            f"The pipe asks '{self.ask}', and the test answers: {self.answers}. "
+            f"Pass run(..., answers={{'{self.ask}': ...}})."
+        )
+
+
 class Deadlock(TrialError):  # noqa: N818 - says what happened
     """Under virtual time: every task waits, and no timer will wake one."""
 

@@ -21,8 +21,10 @@ from .._definition.names import resolve_name
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
+from .._run.run_stream import RunStream
 from .._run.setup import Override, active_overrides, override_of
-from ..errors import did_you_mean
+from ..errors import UnansweredAsk, did_you_mean
+from ..events import Event, EventType
 from ..pipe import Pipe
 from ..specs import HookSpec
 from .result import TestResult, final_state
@@ -178,6 +180,24 @@ Effect = BaseException | type[BaseException] | Callable[..., Any] | Iterable[Any
 """What ``AsyncMock`` takes as ``side_effect``."""
 
 
+def answer_ask(run: RunStream, event: Event, answers: Mapping[str, Any]) -> None:
+    """Answer a question; one that is too late some time may have no answer.
+
+    Raises:
+        UnansweredAsk: there is no answer to it.
+        AnswerRejected: the answer does not fit its form.
+    """
+    ask = str(event.payload["ask"])
+    question = ask.partition(":")[2].partition("#")[0]
+    for name in (ask, question, question.partition(":")[2]):
+        if name in answers:
+            found = answers[name]
+            run.answer(ask, found(event.payload) if callable(found) else found)
+            return
+    if event.payload["due_at"] is None:
+        raise UnansweredAsk(question, ", ".join(sorted(answers)) or "nothing")
+
+
 class TestPipe(Generic[StateT, ContextT]):
     """A pipe under test.
 
@@ -305,20 +325,33 @@ class TestPipe(Generic[StateT, ContextT]):
     # -- running
 
     async def run(
-        self, state: StateT | Any, context: ContextT | Any = None, **options: Any
+        self,
+        state: StateT | Any,
+        context: ContextT | Any = None,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> TestResult[StateT]:
         """Run the pipe to its end and return what it did.
 
         Args:
             state: the state.
             context: the context.
+            answers: what its questions are answered, by key, by step and key as
+                ``step:key``, or by id; a function gets the ASK event's payload.
             **options: as for ``Pipe.run``: ``start``, ``timeout``, ``queue_size``.
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
+            UnansweredAsk: it asked what ``answers`` has no answer to.
+            AnswerRejected: an answer does not fit its form.
         """
+        events: list[Event] = []
         async with self.overlaid().run(state, context, **options) as run:
-            events = [event async for event in run]
+            async for event in run:
+                events.append(event)
+                if event.type is EventType.ASK:
+                    answer_ask(run, event, answers or {})
         steps = frozenset(self.pipe.registry.steps)
         return TestResult(events, final_state(events, state, steps))
 
