@@ -712,3 +712,50 @@ async def test_user_middleware_that_calls_again_gets_fresh_copies() -> None:
         state["n"] = state.get("n", 0) + 1
 
     assert await finished(pipe, {}) == {"n": 1}
+
+
+class OddError(Exception):
+    """Pickles, and cannot be unpickled."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+async def test_exceptions_are_values() -> None:
+    """Handlers collect errors in a list, in parallel and alone; a failed step rolls back."""
+    pipe = isolated(dict, on_failure="continue")
+
+    def note(state: dict[str, Any], error: Exception) -> None:
+        state["errors"].append(error)
+
+    for name in "ab":
+
+        @pipe.step(name, on_error=note, to="last")
+        async def step(state: dict[str, Any]) -> None:
+            await anyio.sleep(1)
+            raise OddError(1, 2)
+
+    @pipe.step("last")
+    async def last(state: dict[str, Any]) -> None:
+        state["errors"].clear()
+        raise ValueError
+
+    state: dict[str, Any] = {"errors": []}
+    await pipe.run(state).wait()
+
+    assert [str(error) for error in state["errors"]] == ["1 and 2", "1 and 2"]
+
+
+async def test_an_element_that_has_no_copy_is_named() -> None:
+    """Of a list the message names the element."""
+
+    class Client:
+        pass
+
+    pipe = isolated(dict)
+
+    @pipe.step("never")
+    def never(state: Any) -> None: ...
+
+    with pytest.raises(DefinitionError, match=r"'clients\[1\]' \(Client\)"):
+        await finished(pipe, {"clients": [1, Client()]})

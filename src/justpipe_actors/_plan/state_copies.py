@@ -10,24 +10,30 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from ..errors import StateNotCopyable
 from ..merge import MISSING
 from .merge_rules import DEFAULT, Rule
-from .state_merge import ROOT, Parts, Path, difference, path_text
+from .state_merge import ROOT, Parts, Path, Replaced, difference, path_text
 from .state_parts import (
     ATOMS,
     Shape,
+    declares,
     empty_like,
     has_parts,
     is_record,
     parts_of,
+    same,
     set_part,
     shape_of,
 )
+
+
+NAMED_LEVELS = 6
+"""Levels of a state down to which messages name a part."""
 
 
 @attrs.define(eq=False)
@@ -62,6 +68,13 @@ class Copier:
         shape = shape_of(kind)
         if shape.is_plain:
             return self._record(value, shape, rule)
+        return self._other(value, kind, rule)
+
+    def _other(self, value: Any, kind: type, rule: Rule) -> Any:
+        if issubclass(kind, BaseException):
+            return value  # nobody changes one, and most have no copy
+        if issubclass(kind, dict) and not declares(kind, "__deepcopy__"):
+            return self._mapping(value, rule)
         return copy.deepcopy(value, self._memo)
 
     def root(self, state: Any, rule: Rule = DEFAULT) -> Any:
@@ -76,7 +89,7 @@ class Copier:
         is_simple = (
             isinstance(state, dict) or getattr(kind, "__new__", None) is object.__new__
         )
-        if not is_simple or hasattr(kind, "__deepcopy__"):
+        if not is_simple or declares(kind, "__deepcopy__"):
             return copy.deepcopy(state, self._memo)
         is_dict = isinstance(state, dict)
         new = copy.copy(state) if is_dict else object.__new__(kind)
@@ -105,6 +118,13 @@ class Copier:
             new = self._memo[id(value)] = value.copy()
             return new
         new = self._memo[id(value)] = {}
+        for key, part in value.items():
+            new[key] = self._part(value, key, part, rule)
+        return new
+
+    def _mapping(self, value: dict[Any, Any], rule: Rule) -> dict[Any, Any]:
+        """Copy a ``defaultdict``, a ``Counter`` or another kind of dict."""
+        new = self._memo[id(value)] = copy.copy(value)
         for key, part in value.items():
             new[key] = self._part(value, key, part, rule)
         return new
@@ -192,6 +212,15 @@ def _find_uncopyable(
 
 
 def _find_unequal(value: Any, change: object, path: Path) -> tuple[Path, object]:
+    """Return the innermost part that does not equal its own copy."""
+    if len(path) == NAMED_LEVELS:
+        return path, value  # it may contain itself
+    if isinstance(change, Replaced) and isinstance(value, list | tuple):
+        for index, (one, copied) in enumerate(zip(value, cast("Any", change.value))):  # noqa: B905
+            inner = difference(one, copied)
+            if inner is not None or not same(one, copied):
+                step = (*path, (index, True))
+                return _find_unequal(one, inner or Replaced(copied), step)
     if not isinstance(change, Parts):
         return path, value
     key, inner = next(iter(change.changes.items()))

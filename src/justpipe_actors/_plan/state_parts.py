@@ -82,10 +82,15 @@ class Shape:
     """Whether a new instance with the same ``__dict__`` is one."""
 
 
+def declares(kind: type, name: str) -> bool:
+    """Tell whether a class or a base has an attribute; a metaclass is not asked."""
+    return any(name in vars(base) for base in kind.__mro__)
+
+
 def _look_at(kind: type) -> Shape:
     """Look at a class."""
-    is_model = hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_fields")
-    is_record = is_model or any(hasattr(kind, mark) for mark in _RECORD_MARKS)
+    is_model = declares(kind, "__pydantic_validator__")
+    is_record = is_model or any(declares(kind, mark) for mark in _RECORD_MARKS)
     is_record = is_record and not issubclass(kind, VALUES)
     slots = () if is_model else tuple(dict.fromkeys(_slots_of(kind)))
     cached = frozenset(
@@ -119,11 +124,11 @@ def _slots_of(kind: type) -> Iterable[str]:
 
 
 def _is_frozen(kind: Any) -> bool:
-    if hasattr(kind, "__dataclass_params__"):
+    if declares(kind, "__dataclass_params__"):
         return bool(kind.__dataclass_params__.frozen)
-    if hasattr(kind, "__attrs_attrs__"):
+    if declares(kind, "__attrs_attrs__"):
         return getattr(kind.__setattr__, "__name__", "") == "_frozen_setattrs"
-    config = getattr(kind, "model_config", None)
+    config = kind.model_config if declares(kind, "__pydantic_validator__") else None
     return isinstance(config, dict) and bool(config.get("frozen"))
 
 
@@ -131,7 +136,7 @@ def _is_plain(kind: Any, *, is_model: bool) -> bool:
     """Tell whether nothing but its attributes makes an instance what it is."""
     if is_model:
         return getattr(kind.__deepcopy__, "__module__", "") == "pydantic.main"
-    if hasattr(kind, "__deepcopy__") or issubclass(kind, dict):
+    if declares(kind, "__deepcopy__") or issubclass(kind, dict):
         return False
     if any(
         getattr(kind, name) is not getattr(object, name)
