@@ -216,3 +216,16 @@ def look_at(state: Report, item: int) -> None:
     """Ask for the whole state, and change nothing."""
     assert state.folder
     assert item >= 0
+
+
+def note_trace(state: Report) -> None:
+    """Note the id of the current OpenTelemetry trace."""
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    state.words.append(f"{context.trace_id:x}")
+
+
+def say_hello() -> None:
+    """Print, as a program does."""
+    print("hello from the worker", flush=True)

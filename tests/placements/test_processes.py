@@ -268,6 +268,20 @@ async def test_context_variables_go_along(placement: ProcessPlacement) -> None:
     assert state.words == ["acme"]
 
 
+async def test_the_opentelemetry_context_goes_along(
+    placement: ProcessPlacement,
+) -> None:
+    """A span that is current here is the parent of what the worker traces."""
+    trace = pytest.importorskip("opentelemetry.trace", reason="needs the extra [otel]")
+    ids = trace.SpanContext(0xABCDEF, 0x123, is_remote=False)
+    state = Report()
+
+    with trace.use_span(trace.NonRecordingSpan(ids)):
+        await one_step(functions.note_trace, placement).run(state).wait()
+
+    assert state.words == ["abcdef"]
+
+
 async def test_log_records_come_home(
     placement: ProcessPlacement, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,13 +36,7 @@ if importlib.util.find_spec("ray") is None:
 def cluster() -> Iterator[Any]:
     """Return Ray, connected to a cluster of this module's."""
     ray = importlib.import_module("ray")
-    root = str(Path(__file__).parents[2])
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": root}},
-    )
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 import functools
 import logging
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -129,6 +131,25 @@ class RemoteFunction:
         return getattr(self.placement, "pickler", "pickle")
 
     @cached_property
+    def module(self) -> str:
+        """The name of the module that the function is defined in."""
+        func: Any = self.step.func
+        return str(getattr(getattr(func, "func", func), "__module__", ""))
+
+    @cached_property
+    def module_root(self) -> str | None:
+        """The folder from which a worker on this machine can import that module.
+
+        A test runner may have loaded it by its path.
+        """
+        file = getattr(sys.modules.get(self.module), "__file__", None)
+        parts = tuple(self.module.split("."))
+        path = Path(file or "").with_suffix("")
+        if file is None or path.parts[-len(parts) :] != parts:
+            return None
+        return str(path.parents[len(parts) - 1])
+
+    @cached_property
     def function(self) -> bytes:
         """The function, pickled once."""
         try:
@@ -175,6 +196,8 @@ class RemoteFunction:
             backend=sniffio.current_async_library(),
             pickler=self.pickler,
             function=self.function,
+            module=self.module,
+            module_root=self.module_root,
             arguments=self._dumped(arguments, "item"),
             state=self._dumped(state, "state") if self.state_parameter else None,
             state_parameter=self.state_parameter,

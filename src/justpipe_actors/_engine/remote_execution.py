@@ -7,6 +7,7 @@ unpacked twice: once for the function, once to see afterwards what it changed.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import pickle
@@ -57,12 +58,22 @@ def execute(call: Call, report: Report | None) -> Outcome:
 def _execute(call: Call) -> Outcome:
     scope = RemoteScope(call.run_id, call.step, call.invocation, call.attempt)
     current_remote_scope.set(scope)
+    _make_importable(call)
     restore_variables(call.variables)
     restore_trace(call.trace)
     try:
         return _called(call)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - raised where the run is
         return Outcome(failure=_failure_of(error, call.pickler))  # noqa: ASYNC104
+
+
+def _make_importable(call: Call) -> None:
+    """Look for the function's module where the owner has it, if it is nowhere else."""
+    package, root = call.module.partition(".")[0], call.module_root
+    if root is None or package in sys.modules or root in sys.path:
+        return
+    if importlib.util.find_spec(package) is None:
+        sys.path.append(root)
 
 
 def _called(call: Call) -> Outcome:

@@ -82,6 +82,10 @@ class Call:
     """The module that pickled the values, and pickles those that come back."""
     function: bytes
     """The function."""
+    module: str
+    """The module that it is defined in."""
+    module_root: str | None = None
+    """The folder from which that module can be imported on this machine."""
     arguments: bytes
     """Its arguments by name, without state and context."""
     state: bytes | None = None

@@ -53,6 +53,11 @@ def _why_not_in_main() -> str | None:
             "it is defined in a notebook or an interactive session, which a worker "
             "cannot import; move it into a module and import it from there"
         )
+    if path is not None and Path(path).stem == "__main__":
+        return (
+            f"it is defined in '{path}', which a worker cannot import; move it into "
+            "another module of the package"
+        )
     if path is not None and not _has_guard(path):
         return f"a worker imports '{path}' to find it, and {UNGUARDED}"
     return None

@@ -110,6 +110,8 @@ class _LazyMain(ModuleType):
             raise AttributeError(name)
         data, connection = self.__dict__["_load"]
         _import_main(data, connection)
+        if sys.modules["__main__"] is self:
+            raise AttributeError(name)
         return getattr(sys.modules["__main__"], name)
 
 

@@ -161,7 +161,7 @@ def _start() -> tuple[subprocess.Popen[bytes], FrameStream]:
         }
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(setup).encode() + b"\n")
+            process.stdin.write(json.dumps(setup, default=str).encode() + b"\n")
             process.stdin.flush()
         except OSError:
             process.stdin.close()  # it died at once; the connection says so
