@@ -224,8 +224,3 @@ def note_trace(state: Report) -> None:
 
     context = trace.get_current_span().get_span_context()
     state.words.append(f"{context.trace_id:x}")
-
-
-def say_hello() -> None:
-    """Print, as a program does."""
-    print("hello from the worker", flush=True)

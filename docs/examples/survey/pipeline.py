@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,19 @@ STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 WINDOW = 4
 """Files in hand at once; the walk over the directories waits for them."""
+
+PLACEMENT = os.environ.get("SURVEY_PLACEMENT", "thread")
+"""Where files are parsed: in a thread, or in one ``process`` per core."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """What a worker needs to know: it gets this and nothing else."""
+
+    path: Path
+    """Where it is."""
+    root: Path
+    """The surveyed directory."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +87,42 @@ class NothingToSurveyError(Exception):
 class Survey:
     """The state of a run.
 
-    Nobody writes where somebody else does: workers append to lists, which is one
-    indivisible operation, and each step after them has an attribute of its own.
+    No two steps write to one place: what the workers return is collected in ``parsed``,
+    and each step after them has an attribute of its own.
     """
 
     def __init__(self, root: Path = STANDARD_LIBRARY, limit: int | None = None) -> None:
         self.root = root
         self.limit = limit
-        self.facts: list[Facts] = []
-        self.skipped: list[Skipped] = []
+        self.parsed: list[Facts | Skipped] = []
+        self.closed: list[Skipped] = []
         self.imports: ImportFindings | None = None
         self.definitions: DefinitionFindings | None = None
         self.ranking: Ranking | None = None
         self.problem: str | None = None
 
+    @property
+    def facts(self) -> list[Facts]:
+        """What was found in the files that could be parsed."""
+        return [one for one in self.parsed if isinstance(one, Facts)]
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What was left out."""
+        left_out = [one for one in self.parsed if isinstance(one, Skipped)]
+        return [*self.closed, *left_out]
+
     def in_order(self) -> list[Facts]:
-        """Return the facts by path, whichever thread was faster."""
+        """Return the facts by path."""
         return sorted(self.facts, key=lambda one: one.path)
 
-    def skip(self, path: str | Path, reason: str, detail: str) -> None:
-        """Leave a file out, and remember why."""
-        where = Path(path)
-        if where.is_relative_to(self.root):
-            where = where.relative_to(self.root)
-        self.skipped.append(Skipped(str(where), reason, detail))
+
+def skip(path: str | Path, root: Path, reason: str, detail: str) -> Skipped:
+    """Leave a file out, and say why."""
+    where = Path(path)
+    if where.is_relative_to(root):
+        where = where.relative_to(root)
+    return Skipped(str(where), reason, detail)
 
 
 # -- the pipe within
@@ -124,23 +150,31 @@ pipe: Pipe[Survey, None] = Pipe(
 )
 
 
-@pipe.map(each="parse", to=["imports", "definitions"], max_concurrency=WINDOW)
-def discover(survey: Survey) -> Iterator[Path]:
+@pipe.map(
+    each="parse",
+    collect="parsed",
+    to=["imports", "definitions"],
+    max_concurrency=WINDOW,
+)
+def discover(survey: Survey) -> Iterator[SourceFile]:
     """Find the files; the generator is asked for the next one when there is room."""
 
     def closed_to_us(error: OSError) -> None:
-        survey.skip(error.filename, "cannot be read", error.strerror or str(error))
+        text = error.strerror or str(error)
+        survey.closed.append(skip(error.filename, root, "cannot be read", text))
 
-    return islice(python_files(survey.root, closed_to_us), survey.limit)
+    root = survey.root
+    paths = islice(python_files(root, closed_to_us), survey.limit)
+    return (SourceFile(path, root) for path in paths)
 
 
-@pipe.step(placement="thread")
-def parse(path: Path, survey: Survey) -> None:
-    """Read one file, in a thread, so that the loop goes on with everything else."""
+@pipe.step(placement=PLACEMENT)
+def parse(file: SourceFile) -> Facts | Skipped:
+    """Read one file, off the loop; it asks for its item alone, so little is sent."""
     try:
-        survey.facts.append(read(path, survey.root))
+        return read(file.path, file.root)
     except UnreadableError as problem:
-        survey.skip(path, problem.reason, problem.detail)
+        return skip(file.path, file.root, problem.reason, problem.detail)
 
 
 @pipe.step(placement="thread", to="overview")
