@@ -14,7 +14,16 @@ from typing import Any
 import anyio.lowlevel
 import attrs
 
-from justpipe_actors import Retry, Skip, Stop, Suspend
+from justpipe_actors import (
+    Retry,
+    Skip,
+    Stop,
+    Suspend,
+    ask,
+    idempotency_key,
+    once,
+    sleep_until,
+)
 from justpipe_actors.types import Raise
 
 
@@ -224,3 +233,23 @@ def note_trace(state: Report) -> None:
 
     context = trace.get_current_span().get_span_context()
     state.words.append(f"{context.trace_id:x}")
+
+
+async def ask_there() -> None:
+    """Ask a question where nobody can answer."""
+    await ask(bool, "Really?")
+
+
+async def keep_there() -> None:
+    """Keep a result where nothing is kept."""
+    await once("key", list)
+
+
+async def sleep_there() -> None:
+    """Wait for a moment where no run waits."""
+    await sleep_until(1.0)
+
+
+def note_key(state: Report) -> None:
+    """Note an idempotency key."""
+    state.words.append(idempotency_key("charge"))

@@ -14,7 +14,12 @@ import anyio
 import pytest
 
 from justpipe_actors import EventType, Pipe, Supervisor
-from justpipe_actors.errors import NotPicklable, PlacementLost, RemoteError
+from justpipe_actors.errors import (
+    NotPicklable,
+    PlacementLost,
+    RemoteError,
+    RemoteUnavailable,
+)
 from justpipe_actors.placements import ProcessPlacement
 from justpipe_actors.testing.conformance import PLACEMENT_CHECKS
 from justpipe_actors.testing.conformance.placements import Check
@@ -296,6 +301,41 @@ async def test_log_records_come_home(
     assert first.process != os.getpid()
     assert second.exc_text is not None
     assert "LookupError: inner" in second.exc_text
+
+
+@pytest.mark.parametrize(
+    ("func", "name"),
+    [
+        (functions.ask_there, "ask()"),
+        (functions.keep_there, "once()"),
+        (functions.sleep_there, "sleep_until()"),
+    ],
+)
+async def test_what_belongs_to_the_run_is_refused_there(
+    func: Callable[..., Any], name: str, placement: ProcessPlacement
+) -> None:
+    """Questions, timers and kept results say that they are for steps on the loop."""
+    error = await error_of(one_step(func, placement))
+
+    assert isinstance(error, RemoteUnavailable)
+    assert error.what == name
+
+
+async def test_idempotency_keys_are_the_same_there(
+    placement: ProcessPlacement,
+) -> None:
+    """A placed step gets the key that it would get on the loop."""
+    far, near = Report(), Report()
+
+    run = one_step(functions.note_key, placement).run(far)
+    await run.wait()
+    pipe = AnyPipe(Report)
+    pipe.step("work")(functions.note_key)
+    other = pipe.run(near)
+    await other.wait()
+
+    assert far.words[0].startswith(run.run_id)
+    assert far.words[0][len(run.run_id) :] == near.words[0][len(other.run_id) :]
 
 
 # -- what dies

@@ -44,6 +44,7 @@ from ..errors import DefinitionError, NotPicklable, RemoteError, StateConflict
 from ..meta import current_run_notes, current_step_notes
 from ..specs import InjectionSource
 from .remote_execution import dumped, execute
+from .remote_scope import capture_keys
 
 
 START_TIMEOUT = 120.0
@@ -206,6 +207,7 @@ class RemoteFunction:
             else None,
             context_parameter=self.context_parameter,
             variables=capture_variables(),
+            keys=capture_keys(),
             trace=capture_trace(),
             log_level=logging.root.level,
         )

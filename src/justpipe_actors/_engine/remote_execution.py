@@ -26,7 +26,7 @@ from .._util.portable_logs import Report, forwarded_logs
 from .._util.text import safe_str
 from ..abc import Call, Outcome, RemoteFailure
 from ..errors import NotPicklable
-from .remote_scope import RemoteScope, current_remote_scope
+from .remote_scope import enter_remote_scope
 
 
 RECORDS_KEPT = 1000
@@ -56,8 +56,7 @@ def execute(call: Call, report: Report | None) -> Outcome:
 
 
 def _execute(call: Call) -> Outcome:
-    scope = RemoteScope(call.run_id, call.step, call.invocation, call.attempt)
-    current_remote_scope.set(scope)
+    enter_remote_scope(call.keys)
     _make_importable(call)
     restore_variables(call.variables)
     restore_trace(call.trace)

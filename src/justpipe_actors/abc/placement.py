@@ -98,6 +98,8 @@ class Call:
     """The parameter that receives it."""
     variables: tuple[tuple[str, str, bytes], ...] = ()
     """Context variables: module, name in it, value."""
+    keys: str | None = None
+    """What the invocation's idempotency keys begin with."""
     trace: Mapping[str, str] = attrs.field(factory=dict)
     """The OpenTelemetry context, as its propagators write it."""
     log_level: int = 0
