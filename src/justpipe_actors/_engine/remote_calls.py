@@ -43,7 +43,7 @@ from ..abc import Call, Outcome, Placement, PlacementOwner, RemoteFailure
 from ..errors import DefinitionError, NotPicklable, RemoteError, StateConflict
 from ..meta import current_run_notes, current_step_notes
 from ..specs import InjectionSource
-from .remote_execution import dumped, execute
+from .remote_execution import THIS_PROCESS, dumped, execute
 from .remote_scope import capture_keys
 
 
@@ -189,6 +189,7 @@ class RemoteFunction:
         ) or {}
         return Call(
             execute=execute,
+            owner=THIS_PROCESS,
             run_id=run_id,
             pipe=pipe,
             step=self.step.name,

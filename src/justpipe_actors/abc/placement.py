@@ -66,6 +66,8 @@ class Call:
 
     execute: Callable[[Call, LogReport | None], Outcome]
     """What ``run`` calls: a function of the engine, found by its name."""
+    owner: str
+    """Tells the process that made the call from all others."""
     run_id: str
     """The run."""
     pipe: str
