@@ -103,13 +103,14 @@ async def supervised(
 
 
 async def wait_ask(supervisor: Supervisor, run_id: str) -> str:
-    """Wait until a run asks, and return its question's id."""
-    run = await supervisor.find(run_id)
-    assert run is not None
-    async for event in run:
-        if event.type is EventType.ASK:
-            return str(event.payload["ask"])
-    raise AssertionError("it asked nothing")
+    """Wait until a run asks, and return its question's id.
+
+    A run that only waits between steps is not at work, so its stream may say nothing.
+    """
+    with anyio.fail_after(10):
+        while not (found := await supervisor.asks(run_id)):  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+    return found[0].id
 
 
 def state_in(journal: MemoryJournal, run_id: str) -> Any:
@@ -161,7 +162,7 @@ async def test_a_question_is_answered_in_the_next_process(make: Any) -> None:
         run = await supervisor.find("r")
         assert run is not None
         assert await wait_ask(supervisor, "r") == name
-        with pytest.raises(AnswerRejected, match="true or false"):
+        with pytest.raises(AnswerRejected, match="ok"):
             await supervisor.answer(name, {"ok": 1})
         await supervisor.answer(name, Decision(ok=False))
         with pytest.raises(UnknownAsk):

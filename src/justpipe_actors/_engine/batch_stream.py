@@ -22,6 +22,7 @@ every branch, while one batch can hold the commits of all branches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -84,6 +85,8 @@ class BatchStream:
     """Returns the pipe of a name, for children that a step has begun."""
     on_lost: Callable[[], None]
     """Told when another worker has taken the run over."""
+    on_parked: Callable[[], None]
+    """Told when the run was let go because only waits between steps are left."""
     on_broken: Callable[[Exception], None]
     """Told when no batch can be taken because the state cannot be stored."""
     members: list[RunJournal] = attrs.field(factory=list, init=False)
@@ -294,6 +297,8 @@ class BatchStream:
             self.on_lost()
         elif self._has_changed:
             self.request()
+        else:
+            self.park()
         if self._quiet is not None:
             self._quiet.set()
 
@@ -311,6 +316,36 @@ class BatchStream:
             waiter.set()
 
     # -- the end
+
+    def park(self) -> bool:
+        """Let go of a run of which only waits between steps are left; tell whether it was.
+
+        The decision and the row are taken in one callback.  What happens while the row
+        is on its way is not recorded, so whoever takes the run up finds it unheard.
+        """
+        if self.is_releasing or self._is_closing or self.held or self._waiters:
+            return False
+        waits = [member.waits_left() for member in self.members]
+        if None in waits or not any(waits):
+            return False
+        dues = [due for left in waits if left is not None for due in left]
+        if self.deadline is not None:
+            dues.append(self.deadline)
+        self.is_releasing = self._is_closing = True
+
+        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
+            if is_stored:
+                self.seal()
+                self.on_parked()
+
+        wake_at = min(dues, default=inf)
+        self._store(
+            "release",
+            status="waiting",
+            wake_at=None if wake_at == inf else wake_at,
+            on_stored=stored,
+        )
+        return True
 
     def check_rest(self) -> None:
         """Note that no user code is at work, if the run is to be let go then."""

@@ -37,6 +37,7 @@ import hashlib
 import json
 import marshal
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -219,6 +220,29 @@ class RunJournal:
         if journal is not None:
             self.stream.members.remove(journal)
             self._gone |= journal.stored_keys()
+
+    def waits_left(self) -> list[float] | None:
+        """Return when the run's waits are due, if nothing else of it is left, else None.
+
+        A wait that is never due is there as infinity.  A join that waits against the
+        clock is one, and an invocation that waits for its child holds up nothing.
+        """
+        run_state = self.run_state
+        if self.is_untouched or run_state.halted or run_state.waits is None:
+            between: list[float | None] = []
+        else:
+            between = [wait.due for wait in run_state.waits.between]
+        children = 0
+        for invocation in run_state.active_invocations:
+            child = self.children.get(invocation.message.id)
+            if child is None or child.journal is None:
+                return None
+            children += 1
+        if run_state.tokens != len(between) + len(self.due) + children:
+            return None
+        return [inf if due is None else due for due in between] + (
+            list(self.due.values()) if between else []
+        )
 
     def take_back(self) -> None:
         """Give back the tokens of messages that wait; they stay recorded."""

@@ -141,6 +141,13 @@ def lost(run: Run) -> None:
     run.stop(PipelineTerminalStatus.CANCELLED, TAKEN_OVER)
 
 
+def parked(run: Run) -> None:
+    """Leave nothing of a run in memory that only waits between steps."""
+    run.is_parked = True
+    run.run_state.interrupt(PipelineTerminalStatus.CANCELLED, "it waits")
+    run.run_state.needs_attention.set()
+
+
 async def finish_release(run: Run) -> None:
     """Store the last row of a run that is let go, and cancel what is left of it."""
     journal = run.run_state.journal

@@ -253,7 +253,6 @@ async def _finish(run: Run) -> None:
     sink = run.publisher.sink
     journal = run.run_state.journal
     if journal is not None and await is_let_go(run, journal):
-        sink.end()
         return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
@@ -476,7 +475,8 @@ async def execute_run(run: Run) -> None:
     except BaseException as error:  # noqa: BLE001 - raised at the consumer
         run.crash(error)
     finally:
-        run.publisher.sink.end()
+        if not run.is_parked:
+            run.publisher.sink.end()
         run.done.set()
         run.publisher.release_run()
         on_done, run.on_done = run.on_done, None

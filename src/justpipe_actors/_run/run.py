@@ -209,6 +209,8 @@ class Run:
     """Called when nothing of it is left: its owner forgets it."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
+    is_parked: bool = attrs.field(default=False, init=False)
+    """Whether it was let go because it only waits; its readers go on."""
     released: RunReleased | None = attrs.field(default=None, init=False)
     """What to raise instead of FINISH: the run is let go, and goes on elsewhere."""
     has_no_consumer: bool = attrs.field(default=False, init=False)

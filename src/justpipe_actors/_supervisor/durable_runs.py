@@ -16,9 +16,11 @@ import json
 import logging
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -26,7 +28,13 @@ from .._engine.batch_stream import BatchStream
 from .._engine.journal_port import BatchDraft
 from .._engine.run_journal import RunJournal
 from .._engine.waiting import apply_answer, read_answer
-from .._run.durable_run import break_durable, load_outcome, lost, request_release
+from .._run.durable_run import (
+    break_durable,
+    load_outcome,
+    lost,
+    parked,
+    request_release,
+)
 from .._run.run import Run, RunRequest
 from .._util.forms import plain_of
 from .._util.state_parts import parts_of
@@ -50,6 +58,9 @@ if TYPE_CHECKING:
 RUN_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,200}")
 """What the id of a durable run may look like."""
 
+MAX_ENDED_KNOWN = 128
+"""Runs that were at work here and ended, and whose events are kept."""
+
 _logger = logging.getLogger("justpipe_actors.journal")
 
 
@@ -71,7 +82,13 @@ class DurableRuns:
     """Turns values into JSON values."""
     released: set[str] = attrs.field(factory=set, init=False)
     """Ids of runs that were released since the supervisor is draining."""
-    _streams: dict[str, DurableStream] = attrs.field(factory=dict, init=False)
+    _streams: WeakValueDictionary[str, DurableStream] = attrs.field(
+        factory=WeakValueDictionary, init=False
+    )
+    _kept: dict[str, DurableStream] = attrs.field(factory=dict, init=False)
+    _ended: deque[DurableStream] = attrs.field(
+        factory=lambda: deque(maxlen=MAX_ENDED_KNOWN), init=False
+    )
     _at_work: dict[int, Run] = attrs.field(factory=dict, init=False)
     _places_asked: int = attrs.field(default=0, init=False)
     _is_open: bool = attrs.field(default=False, init=False)
@@ -356,6 +373,8 @@ class DurableRuns:
     def _apply(self, run: Run, signal: Signal) -> None:
         journal = run.run_state.journal
         assert journal is not None
+        if journal.stream.is_releasing:
+            return  # it stays in the journal, for whoever takes the run up
         if signal.kind == "cancel":
             reason = json.loads(signal.body) if signal.body else "Cancelled"
             journal.stream.consumed.append(signal.id)
@@ -376,6 +395,9 @@ class DurableRuns:
                 release()
                 self._give_up(stream, claim, problem)
                 return
+            if not self._is_open:
+                release()
+                return  # the lease is given back with the worker
             request = self._request_of(taken)
         except Exception as error:
             _logger.exception("Run %s cannot be taken up", claim.run.run_id)
@@ -424,9 +446,12 @@ class DurableRuns:
             request, self.active_runs, partial(self._released_place, row.id)
         )
         self._at_work[row.id] = run
+        self._kept[request.run_id] = stream
         self.active_runs.durable.add(request.run_id)
         for signal in taken.signals:
             self._apply(run, signal)
+        if not self._is_open:
+            request_release(run, "the supervisor is draining")
 
     def _released_place(self, row: int) -> None:
         run = self._at_work.pop(row, None)
@@ -437,6 +462,11 @@ class DurableRuns:
         self.active_runs.durable.discard(run_id)
         if run.released is not None and run.end is None:
             self.released.add(run_id)
+        stream = self._kept.pop(run_id, None)
+        if stream is not None and run.is_parked:
+            stream.park()
+        elif stream is not None:
+            self._ended.append(stream)
         if self._is_open:
             self.keeper.hurry()
 
@@ -458,6 +488,7 @@ class DurableRuns:
             timers=system.timers,
             find_pipe=self.catalog.find,
             on_lost=partial(lost, run),
+            on_parked=partial(parked, run),
             on_broken=partial(break_durable, run),
             deadline=deadline,
             verifies=getattr(self.journal, "verify", False),

@@ -101,6 +101,10 @@ class DurableStream(RunStream):
         self._notify()
         return run
 
+    def park(self) -> None:
+        """Hear that the run only waits, and that nothing of it is in memory."""
+        self._run = None
+
     def resolve(self, end: PipelineEndData) -> None:
         """Hear how the run ended, here or elsewhere."""
         self._outcome = end
@@ -138,7 +142,7 @@ class DurableStream(RunStream):
             await run.done.wait()
             if run.end is None and run.released is not None:
                 raise run.released
-            if run.end is None:
+            if run.end is None and self._run is run:
                 await self._news.wait()
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
@@ -151,7 +155,13 @@ class DurableStream(RunStream):
 
     def cancel(self, reason: str = "Cancelled") -> None:
         """End the run, wherever it is: FINISH says CANCELLED, with this reason."""
-        if self._run is not None and not self._run.done.is_set():
+        run = self._run
+        if run is not None and not run.done.is_set() and not _is_releasing(run):
             super().cancel(reason)
         elif self.end is None:
             self._cancel_stored(reason)
+
+
+def _is_releasing(run: Run) -> bool:
+    journal = run.run_state.journal
+    return journal is not None and journal.stream.is_releasing
