@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent
 
 markdown = Sybil(
     path=str(ROOT),
-    patterns=["README.md", "docs/**/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS), SkipParser()],
 )
 

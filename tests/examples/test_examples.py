@@ -90,6 +90,12 @@ SAID = {
         "Summary: All about back pressure; 2 sources",
         "Tokens used: 200",
     ],
+    "19_durable_approval": [
+        "asks: Publish 'All about rivers.'?",
+        "answered while nobody ran it",
+        "published: All about rivers.",
+        "ended: success",
+    ],
     "17_daemon": [
         "filed letter 5",
         "live: True, ready: True",
