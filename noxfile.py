@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -103,6 +104,19 @@ def refuse_conflicts(session: nox.Session) -> None:
         session.error(f"resolve the conflicts in {', '.join(marked)}")
 
 
+def require_chromium(session: nox.Session) -> None:
+    """Skip a session where there is no browser; CI must have one."""
+    named = os.environ.get("CHROMIUM")
+    if named or shutil.which("chromium") or shutil.which("chromium-browser"):
+        return
+    reason = (
+        "there is no Chromium: apt-get install chromium, or name one with $CHROMIUM"
+    )
+    if os.environ.get("CI") == "true":
+        session.error(reason)
+    session.skip(reason)
+
+
 @nox.session(python=PYTHONS)
 @nox.parametrize("extras", ["[all]", ""], ids=["all", "bare"])
 def tests(session: nox.Session, extras: str) -> None:
@@ -165,6 +179,24 @@ def docs(session: nox.Session) -> None:
     """Run every example in the README, the docs and the docstrings."""
     pytest = (install_shared(session), "-m", "pytest")
     session.run(*pytest, "README.md", "docs", "src", *session.posargs, external=True)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open the dashboard in Chromium and do what people do; skipped without Chromium."""
+    require_chromium(session)
+    install(session, "browser", extras="[all]")
+    session.env["BROWSER_TESTS"] = "1"
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def shots(session: nox.Session) -> None:
+    """Take pictures of the dashboard's pages, from real runs, to be looked at."""
+    require_chromium(session)
+    install(session, "browser", extras="[all]")
+    folder = session.posargs[0] if session.posargs else ".nox/shots"
+    session.run("python", "-m", "tests.browser.shots", folder)
 
 
 @nox.session

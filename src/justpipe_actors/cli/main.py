@@ -43,6 +43,7 @@ COMMANDS = (
     "fork",
     "redrive",
     "graph",
+    "dashboard",
 )
 """The commands, in the order of ``--help``; each has a file of its name."""
 

@@ -15,6 +15,7 @@ import anyio
 from anycorn import Config, serve
 from anyio.abc import TaskStatus
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import create_app
 
@@ -89,7 +90,26 @@ async def serve_app(
         streams.stopping.set()
 
     task_status.started()
-    await serve(app, config, shutdown_trigger=stopped)  # type: ignore[arg-type]
+    served: Any = _without_lifespan(app)  # its types are those of starlette
+    await serve(served, config, shutdown_trigger=stopped)
+
+
+def _without_lifespan(app: ASGIApp) -> ASGIApp:
+    """Return an application that has nothing to do at its start and its end.
+
+    Starlette answers a cancellation of its lifespan with a failure, which would hide
+    why the server was cancelled.
+    """
+
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for _ in range(2):
+            kind = (await receive())["type"]
+            await send({"type": f"{kind}.complete"})
+
+    return serving
 
 
 def dashboard_service(

@@ -17,7 +17,7 @@ export class Table {
     this.node = el(
       "div",
       { class: "scroll", tabindex: "0", role: "region", "aria-label": options.label || "Table" },
-      el("table", {}, el("thead", {}, this.head), this.body),
+      el("table", { class: options.class || null }, el("thead", {}, this.head), this.body),
     );
     this.drawHead();
     if (options.walks !== false) addEventListener("keydown", (event) => this.key(event));
@@ -79,7 +79,7 @@ export class Table {
     const cells = this.columns.map((column) => {
       const content = column.cell ? column.cell(row) : (row[column.key] ?? "-");
       const name = [column.number ? "number" : "", column.class || ""].join(" ").trim();
-      return el("td", { class: name || null }, content);
+      return el("td", { class: name || null, "data-column": column.key }, content);
     });
     const isSelected = this.options.isSelected && this.options.isSelected(row);
     return el("tr", { "data-key": key, tabindex: this.options.href ? "-1" : null, class: isSelected ? "selected" : null }, cells);

@@ -249,10 +249,9 @@ class RunPage {
       return el("span", { class: "track wide" }, bar);
     };
     const runs = (row) => {
-      const parts = [String(row.runs)];
-      if (row.failed) parts.push(`${row.failed} failed`);
-      if (row.running) parts.push(`${row.running} running`);
-      return parts.join(", ");
+      const parts = [row.failed ? `${row.failed} failed` : "", row.running ? `${row.running} running` : ""].filter(Boolean);
+      const all = row.failed + row.running;
+      return (all === row.runs ? parts : [String(row.runs), ...parts]).join(", ");
     };
     return [
       {
@@ -263,8 +262,8 @@ class RunPage {
       },
       { key: "runs", label: "Runs", number: true, cell: runs },
       { key: "attempts", label: "Tries", number: true, class: "optional" },
-      { key: "p50", label: "p50", number: true, value: (row) => quantile(row.times, 0.5), cell: (row) => duration(quantile(row.times, 0.5)) },
-      { key: "max", label: "Max", number: true, value: (row) => row.times.at(-1), cell: (row) => duration(row.times.at(-1)) },
+      { key: "p50", label: "p50", number: true, class: "optional", value: (row) => quantile(row.times, 0.5), cell: (row) => duration(quantile(row.times, 0.5)) },
+      { key: "max", label: "Max", number: true, class: "optional", value: (row) => row.times.at(-1), cell: (row) => duration(row.times.at(-1)) },
       { key: "total", label: "Total", number: true, cell: (row) => duration(row.total) },
       { key: "share", label: "Share", fixed: true, class: "share", cell: share },
     ];

@@ -32,6 +32,7 @@ class RunsPage {
     this.stop = null;
     this.table = new Table(this.columns(), {
       label: "Runs",
+      class: "stacks",
       key: (run) => run.run_id,
       href: (run) => address(`runs/${run.run_id}`),
       isSelected: (run) => this.selected.has(run.run_id),
@@ -289,7 +290,7 @@ class RunsPage {
     const share = Math.min(1, (seconds || 0) / (this.slow.get(run.pipeline_hash) || 1));
     const bar = el("span", { class: `bar ${statusTone(run.status)}` });
     bar.style.width = `${Math.max(2, share * 56)}px`;
-    return el("span", { class: "duration" }, el("span", { class: "track" }, bar), el("span", {}, duration(seconds)));
+    return el("span", { class: "duration" }, el("span", { class: "track" }, seconds === null ? null : bar), el("span", {}, duration(seconds)));
   }
 
   select(id) {

@@ -30,7 +30,7 @@ export class Events {
       "div",
       {},
       el("div", { class: "bar-tools" }, this.search, this.chips),
-      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, el("table", {}, el("thead", {}, el("tr", {}, ["#", "Time", "Type", "Step", "Payload"].map((name) => el("th", { scope: "col" }, name)))), this.body)),
+      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, el("table", { class: "events" }, el("thead", {}, el("tr", {}, ["#", "Time", "Type", "Step", "Payload"].map((name, index) => el("th", { scope: "col", class: index < 2 ? "number" : null }, name)))), this.body)),
       this.more,
     );
     this.drawChips();

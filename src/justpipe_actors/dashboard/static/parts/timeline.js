@@ -211,8 +211,16 @@ export class Timeline {
       const tries = line.spans.length > 1 ? ` · ${line.spans.length} attempts` : "";
       const word = ["done", "running"].includes(span.status) ? "" : ` · ${statusWord(span.status)}`;
       context.fillStyle = span.status === "failed" ? this.paint.bad : this.paint.dim;
-      context.fillText(duration(end - span.start) + word + tries, to + 6, y + ROW / 2);
+      this.drawText(context, duration(end - span.start) + word + tries, x, Math.max(to, x + length), y + ROW / 2);
     }
+  }
+
+  /** Write behind a bar, or before it where there is no space. */
+  drawText(context, text, from, to, y) {
+    const { width, names } = this.place;
+    const needed = context.measureText(text).width + 6;
+    if (to + needed <= width || from - needed < names) context.fillText(text, Math.min(to + 6, Math.max(names, width - needed)), y);
+    else context.fillText(text, from - needed, y);
   }
 
   hatch(context, x, y, length) {

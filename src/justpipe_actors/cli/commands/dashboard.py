@@ -1,0 +1,199 @@
+"""``dashboard``: look at stored runs in a browser."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import attrs
+import click
+from anyio.abc import TaskStatus
+
+from ...storage.registry import PipelineRegistry
+from ..errors import CommandFailed, InvalidInput
+from ..formatting import printable
+from ..options import storage_option
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Interfaces that only this machine reaches."""
+
+DEFAULT_PORT = 8741
+"""The port that is tried first when none was named."""
+
+MISSING = "The dashboard needs its extra: pip install 'justpipe_actors[dashboard]' (no {name})."
+
+
+@attrs.frozen(kw_only=True)
+class DashboardOptions:
+    """What the command was asked for."""
+
+    registry: PipelineRegistry
+    """Where runs are stored."""
+    host: str
+    """The interface."""
+    port: int | None
+    """The port; None tries the default one and those after it."""
+    is_opened: bool
+    """Whether a browser is opened."""
+    actions: tuple[str, ...]
+    """What may be done."""
+    token_file: Path | None
+    """The file that has the token."""
+    allowed_hosts: tuple[str, ...]
+    """Hosts that are served besides the loopback names."""
+    is_insecure: bool
+    """Whether others may read without a token."""
+    has_payloads: bool
+    """Whether payloads are shown."""
+
+
+def _actions(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    return tuple(part for part in (value or "").split(",") if part)
+
+
+@click.command("dashboard")
+@storage_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The interface to listen at."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port; 8741 if left out, or the next that is free.",
+)
+@click.option(
+    "--no-open", "is_opened", flag_value=False, default=True, help="Open no browser."
+)
+@click.option(
+    "--allow-actions",
+    "actions",
+    metavar="WORDS",
+    callback=_actions,
+    help="What may be done, with commas between: cleanup, answer, cancel, redrive.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the token that requests need; one is made up if it is needed.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name that is served, too; may be said several times.",
+)
+@click.option(
+    "--insecure", "is_insecure", is_flag=True, help="Let others read without a token."
+)
+@click.option(
+    "--no-payloads",
+    "has_payloads",
+    flag_value=False,
+    default=True,
+    help="Show no payloads and no states.",
+)
+def command(**options: Any) -> None:
+    """Show stored runs in a browser, until Ctrl-C.
+
+    Only this machine can read them unless --host says otherwise; then a token is needed.
+    """
+    run_dashboard(DashboardOptions(**options))
+
+
+def run_dashboard(options: DashboardOptions) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        CommandFailed: the extra is not installed, or the port is taken.
+        InvalidInput: the options do not fit each other.
+    """
+    token = token_for(options)
+    try:
+        from ...dashboard.app import create_app  # noqa: PLC0415 - an extra
+        from ...dashboard.serving import bind  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise CommandFailed(MISSING.format(name=error.name)) from error
+    try:
+        app = create_app(
+            options.registry,
+            read_only=not options.actions,
+            actions=options.actions,
+            token=token,
+            allowed_hosts=options.allowed_hosts,
+            has_payloads=options.has_payloads,
+        )
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    port, tries = (options.port, 1) if options.port is not None else (DEFAULT_PORT, 20)
+    try:
+        listener = bind(options.host, port, tries=tries)
+    except OSError as error:
+        msg = f"Cannot listen at {printable(options.host)}:{port}: {error.strerror}"
+        raise CommandFailed(msg) from error
+    anyio.run(_serve, app, listener, token, options.is_opened)
+
+
+def token_for(options: DashboardOptions) -> str | None:
+    """Return the token that requests need; None when none is needed.
+
+    Raises:
+        InvalidInput: the file of the token is empty.
+    """
+    if options.token_file is not None:
+        token = options.token_file.read_text(encoding="utf-8").strip()
+        if not token:
+            msg = f"{printable(options.token_file)} is empty: write a token into it."
+            raise InvalidInput(msg)
+        return token
+    is_open = options.host not in LOOPBACK and not options.is_insecure
+    return secrets.token_urlsafe(24) if is_open or options.actions else None
+
+
+async def _serve(
+    app: Any,
+    listener: socket.socket,
+    token: str | None,
+    is_opened: bool,  # noqa: FBT001
+) -> None:
+    from ...dashboard.serving import address_of  # noqa: PLC0415 - an extra
+
+    address = address_of(listener)
+    page = address if token is None else f"{address}login#{token}"
+    click.echo(f"The dashboard is at {page}  (Ctrl-C ends it)")
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_serve_app, app, listener, anext_of(signals))
+            if is_opened:
+                await anyio.to_thread.run_sync(webbrowser.open, page)
+
+
+async def _serve_app(
+    app: Any,
+    listener: socket.socket,
+    stopping: Any,
+    *,
+    task_status: TaskStatus[None],
+) -> None:
+    from ...dashboard.serving import serve_app  # noqa: PLC0415 - an extra
+
+    await serve_app(app, listener, stopping, task_status=task_status)
+
+
+def anext_of(signals: Any) -> Any:
+    """Return a function that returns when the first signal comes."""
+
+    async def first() -> None:
+        async for _ in signals:
+            return
+
+    return first

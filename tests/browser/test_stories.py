@@ -1,0 +1,484 @@
+"""What people do with the dashboard, done in a browser."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from justpipe_actors import Pipe
+from justpipe_actors.storage import PipelineRegistry
+
+from ..programs import code, started
+from . import samples
+from .conftest import Watch
+from .site import served
+
+
+READY = "html[data-ready]"
+
+
+def open_page(page: Page, address: str) -> None:
+    """Open a page and wait until its script has run."""
+    page.goto(address)
+    page.wait_for_selector(READY)
+
+
+def test_why_a_run_failed_is_two_clicks_away(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """The newest failed run, its step, its error and the user's own line."""
+    root, _ = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs")
+        page.get_by_role("button", name="failed").click()
+        page.locator("tbody a.mono").first.click()
+
+        card = page.get_by_role("region", name="Why it failed")
+        expect(card).to_contain_text("film_sound:master failed after")
+        expect(card).to_contain_text("RuntimeError: mastering device lost: /dev/snd0")
+        expect(card).to_contain_text("raise RuntimeError(msg)")
+        expect(card).to_contain_text("Did not run because of it: publish")
+
+
+def test_the_graph_the_table_and_the_timeline_show_the_same_step(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """Choosing a step in one chooses it in all."""
+    root, run_id = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs/{run_id}")
+        graph = page.locator(".graph [data-path='film_sound:master']")
+        expect(graph).to_have_attribute("data-status", "failed")
+        expect(page.locator(".graph [data-path='encode']")).to_have_attribute(
+            "data-status", "skipped"
+        )
+
+        graph.click()
+
+        expect(page.locator("tr.selected")).to_contain_text("film_sound:master")
+
+
+def test_what_changed_between_two_runs(page: Page, failed: tuple[Path, str]) -> None:
+    """Two boxes and a key compare them; the verdict names the status and the step."""
+    root, _ = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs")
+        for box in page.locator("tbody input[type=checkbox]").all()[:2]:
+            box.check()
+        page.get_by_role("button", name="Compare").click()
+        page.wait_for_url("**/compare?**")
+
+        expect(page.locator(".verdict")).to_contain_text(
+            "The first is success, the second failed."
+        )
+        expect(page.get_by_text("They first differ here")).to_be_visible()
+
+
+def test_from_the_runs_to_a_traceback_with_the_keyboard_alone(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """j goes to the first row, Enter opens it; tabs answer to numbers and arrows."""
+    root, _ = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/runs/*")
+        page.wait_for_selector(READY)
+        expect(page.get_by_role("group", name="Traceback")).to_be_visible()
+
+        page.keyboard.press("2")
+        expect(page.get_by_role("tab", name="Events")).to_have_attribute(
+            "aria-selected", "true"
+        )
+        page.get_by_role("tab", name="Events").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("tab", name="Tokens")).to_be_focused()
+        expect(page.get_by_role("region", name="Streamed text")).to_contain_text(
+            "It opens on a street at night"
+        )
+
+
+def test_ctrl_k_finds_a_run(page: Page, failed: tuple[Path, str]) -> None:
+    """By the beginning of its id; Enter opens it, Escape closes the dialog."""
+    root, run_id = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs")
+        page.keyboard.press("Control+k")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.keyboard.press("Control+k")
+        page.keyboard.type(run_id[:9])
+        expect(page.get_by_role("option")).to_have_count(1)
+        page.keyboard.press("Enter")
+
+        page.wait_for_url(f"**/runs/{run_id}")
+
+
+@pytest.mark.parametrize(
+    "tab", ["events", "tokens", "state", "metrics", "definition", "meta"]
+)
+def test_every_tab_of_a_run_shows_something(
+    page: Page, typical: tuple[Path, str], tab: str
+) -> None:
+    """The address remembers the tab."""
+    root, run_id = typical
+    words = {
+        "events": "step_start",
+        "tokens": "one lamp is lit",
+        "state": "After",
+        "metrics": "Invocations",
+        "definition": "film_sound",
+        "meta": "team-media",
+    }
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs/{run_id}?tab={tab}")
+
+        expect(page.get_by_role("tabpanel").locator("visible=true")).to_contain_text(
+            words[tab]
+        )
+
+
+@pytest.mark.parametrize(
+    ("address", "heading"),
+    [
+        ("runs", "Runs"),
+        ("pipelines", "Pipelines"),
+        ("compare", "Compare two runs"),
+        ("nothing", "Not found"),
+        ("runs/nothing", "Not found"),
+        ("pipelines/nothing", "Not found"),
+    ],
+)
+def test_every_page_has_one_heading_and_landmarks(
+    page: Page, watch: Watch, typical: tuple[Path, str], address: str, heading: str
+) -> None:
+    """An unknown address says so."""
+    watch.allowed = ("404",)
+    root, _ = typical
+    with served(root) as site:
+        open_page(page, f"{site.address}/{address}")
+
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        expect(page.get_by_role("main")).to_have_count(1)
+        expect(page.get_by_role("navigation")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [360, 390, 1024, 1440])
+def test_no_page_is_wider_than_the_window(
+    page: Page, typical: tuple[Path, str], width: int
+) -> None:
+    """Only what says so scrolls sideways."""
+    root, run_id = typical
+    page.set_viewport_size({"width": width, "height": 800})
+    with served(root) as site:
+        hash_ = PipelineRegistry(root).list_pipelines()[0].hash
+        for address in (
+            "runs",
+            f"runs/{run_id}",
+            f"runs/{run_id}?tab=events",
+            "pipelines",
+            f"pipelines/{hash_}?tab=stats",
+            "compare",
+        ):
+            open_page(page, f"{site.address}/{address}")
+            page.wait_for_timeout(150)
+            more = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert more <= 0, address
+
+
+def test_an_empty_store_says_how_to_fill_it(page: Page, tmp_path: Path) -> None:
+    """With the words that work."""
+    with served(tmp_path) as site:
+        open_page(page, f"{site.address}/runs")
+
+        expect(page.get_by_role("main")).to_contain_text("persist=True")
+
+
+# -- live
+
+
+async def slow_run(root: Path, release: anyio.Event) -> None:
+    """Run a pipe whose second step waits, and then fails."""
+    pipe: Pipe[Any, Any] = Pipe(
+        dict, name="slow", storage=root, persist=True, flush_interval=1
+    )
+
+    @pipe.step(to="second")
+    async def first() -> None:
+        await anyio.sleep(0.05)
+
+    @pipe.step
+    async def second() -> None:
+        await release.wait()
+        msg = "the disk is full"
+        raise OSError(msg)
+
+    async with pipe.run({}) as stream:
+        async for _ in stream:
+            pass
+
+
+def test_a_run_is_watched_while_it_goes_on_and_fails(
+    page: Page, tmp_path: Path
+) -> None:
+    """The list gets it, its page shows the step at work, then the failure card."""
+    with served(tmp_path) as site:
+        release = site.portal.call(anyio.Event)
+        open_page(page, f"{site.address}/runs")
+        future = site.portal.start_task_soon(slow_run, tmp_path, release)
+        page.reload()
+        page.wait_for_selector("tbody [data-status=running]", timeout=15_000)
+        page.locator("tbody a.mono").first.click()
+        step = page.locator(".graph [data-path=second]")
+        expect(step).to_have_attribute("data-status", "running", timeout=10_000)
+
+        site.portal.call(release.set)
+
+        card = page.get_by_role("region", name="Why it failed")
+        expect(card).to_contain_text("OSError: the disk is full", timeout=10_000)
+        expect(step).to_have_attribute("data-status", "failed")
+        future.result(10)
+
+
+KILLED = """
+import sys, anyio
+from justpipe_actors import Pipe
+pipe = Pipe(dict, name="doomed", storage=sys.argv[1], persist=True, flush_interval=1)
+
+@pipe.step(to="second")
+async def first():
+    await anyio.sleep(0.01)
+
+@pipe.step
+async def second():
+    print("at work", flush=True)
+    await anyio.sleep(60)
+
+async def main():
+    async with pipe.run({}) as run:
+        async for _ in run:
+            pass
+
+anyio.run(main)
+"""
+
+
+def test_a_killed_process_is_noticed(page: Page, tmp_path: Path) -> None:
+    """The page of its run says that it is gone, without being loaded again."""
+    with served(tmp_path) as site, started(code(KILLED, str(tmp_path))) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        deadline = time.monotonic() + 15
+        runs: list[Any] = []
+        while not runs and time.monotonic() < deadline:
+            runs = PipelineRegistry(tmp_path).list_all_runs()
+            time.sleep(0.05)
+        open_page(page, f"{site.address}/runs/{runs[0].run.run_id}")
+        expect(page.locator("h1 [data-status]")).to_have_text("running")
+
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+        expect(page.locator("h1 [data-status]")).to_have_text(
+            "abandoned", timeout=15_000
+        )
+
+
+def test_nine_tabs_share_one_connection(
+    context: BrowserContext, watch: Watch, typical: tuple[Path, str]
+) -> None:
+    """Each is live; with a connection each, the seventh would wait for ever."""
+    root, _ = typical
+    with served(root) as site:
+        pages = [context.new_page() for _ in range(9)]
+        for page in pages:
+            open_page(page, f"{site.address}/runs")
+        for page in pages:
+            page.bring_to_front()
+            expect(page.locator("#connection")).to_have_attribute(
+                "data-state", "live", timeout=10_000
+            )
+
+        assert site.app.state.site.streams.open == 1
+
+
+def test_a_server_that_comes_back_is_found_again(
+    page: Page, watch: Watch, typical: tuple[Path, str]
+) -> None:
+    """The page says that the server stopped, and goes on when it is there again."""
+    watch.allowed = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    root, _ = typical
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+    expect(page.locator("#connection")).to_have_attribute("data-state", "stopped")
+
+
+# -- where it is mounted, and who is hostile
+
+
+def test_it_works_mounted_below_a_path(page: Page, failed: tuple[Path, str]) -> None:
+    """Links, data, static files and streams are relative to where it is."""
+    root, run_id = failed
+    with served(root, wrap=lambda app: Starlette(routes=[Mount("/a/b", app)])) as site:
+        open_page(page, f"{site.address}/a/b/runs")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        page.locator("tbody a.mono").first.click()
+        page.wait_for_url("**/a/b/runs/*")
+        page.wait_for_selector(".graph [data-path]")
+        open_page(page, f"{site.address}/a/b/run/{run_id}")
+        assert page.url.startswith(f"{site.address}/a/b/runs/")
+
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+async def hostile_run(root: Path) -> str:
+    """Store a run whose every text is an attack."""
+    texts = [
+        HOSTILE,
+        "</script><script>alert(2)</script>",
+        "\u202egnirts\u202c",
+        "\x1b[31mred",
+        "${7*7}",
+        "'\"`--",
+    ]
+    pipe: Pipe[Any, Any] = Pipe(
+        dict, samples.Studio, name=f"{HOSTILE}</title>", storage=root, persist=True
+    )
+
+    @pipe.step(HOSTILE, to="javascript:alert(3)")
+    async def first(state: Any, context: Any) -> Any:
+        for text in texts:
+            context.meta.run.add_tag(text)
+            context.meta.run.set(text, text)
+            state[text] = {text: [text]}
+            yield text
+
+    @pipe.step("javascript:alert(3)")
+    async def second() -> None:
+        raise ValueError("\n".join(texts))
+
+    return await samples.run(pipe, {"__proto__": HOSTILE}, samples.Studio())
+
+
+def test_whatever_a_run_says_is_shown_as_text(page: Page, tmp_path: Path) -> None:
+    """No dialog, no request, no error of the console, on any page."""
+    with served(tmp_path, title=HOSTILE) as site:
+        run_id = site.portal.call(hostile_run, tmp_path)
+        hash_ = PipelineRegistry(tmp_path).list_pipelines()[0].hash
+        tabs = (
+            "timeline",
+            "events",
+            "tokens",
+            "state",
+            "metrics",
+            "definition",
+            "meta",
+        )
+        for address in (
+            "runs",
+            "pipelines",
+            *(
+                f"pipelines/{hash_}?tab={tab}"
+                for tab in ("runs", "stats", "graph", "definition")
+            ),
+            *(f"runs/{run_id}?tab={tab}" for tab in tabs),
+            f"compare?a={run_id}&b={run_id}",
+        ):
+            open_page(page, f"{site.address}/{address}")
+            page.wait_for_timeout(150)
+            assert page.locator("img, iframe, object").count() == 0, address
+        open_page(page, f"{site.address}/runs/{run_id}")
+        expect(page.locator("h1")).to_contain_text(HOSTILE)
+
+
+def test_a_token_is_asked_for_once(
+    page: Page, watch: Watch, typical: tuple[Path, str]
+) -> None:
+    """The address with the token logs in; it leaves the address at once."""
+    watch.allowed = ("401",)
+    root, _ = typical
+    with served(root, token="secret words") as site:
+        page.goto(f"{site.address}/runs")
+        page.wait_for_url("**/login**")
+        page.wait_for_selector(READY)
+        page.get_by_label("Token").fill("wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_have_text("This is not the token.")
+
+        page.goto(f"{site.address}/login#secret%20words")
+        page.wait_for_url("**/runs")
+
+        expect(page.locator("tbody tr").first).to_be_visible()
+
+
+# -- a supervisor
+
+
+def test_why_a_run_hangs(page: Page, tmp_path: Path) -> None:
+    """The Live page names who holds the slot, and the line where it waits."""
+    program = Path(tmp_path, "daemon.py")
+    program.write_text(DAEMON.replace("ROOT", repr(str(tmp_path / "store"))))
+    with started([sys.executable, "-W", "ignore", str(program)]) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        open_page(page, f"{address}live")
+
+        runs = page.get_by_role("region", name="Runs at work").first
+        expect(runs).to_contain_text("in the inbox of embed: its only slot is held by")
+        expect(runs).to_contain_text("daemon.py:")
+        page.get_by_role("button", name="embed").click()
+        expect(page.get_by_role("dialog")).to_contain_text("At work: 1 run")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+DAEMON = """
+import socket
+import anyio
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.daemon import serve
+from justpipe_actors.dashboard import dashboard_service
+from justpipe_actors.storage import PipelineRegistry
+
+pipe = Pipe(dict, name="ingest")
+
+@pipe.step(to="embed")
+async def fetch():
+    await anyio.sleep(0.01)
+
+@pipe.step(concurrency=1)
+async def embed():
+    await anyio.sleep(3600)
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+supervisor = Supervisor(pipe, max_runs=5, grace=0.1)
+registry = PipelineRegistry(ROOT)
+supervisor.add_service("dashboard", dashboard_service(supervisor, port=port, registry=registry))
+
+async def traffic(task_status):
+    task_status.started()
+    for _ in range(3):
+        await supervisor.submit(pipe, {})
+    print(f"http://127.0.0.1:{port}/", flush=True)
+    await task_status.stopping.wait()
+
+supervisor.add_service("traffic", traffic, restart="temporary")
+anyio.run(serve, supervisor, backend="trio")
+"""
