@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -15,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from justpipe_actors import Pipe
+from justpipe_actors.abc.journal_records import Batch, NewAsk, NewRun
+from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.storage import PipelineRegistry
 
 from ..programs import code, started
@@ -482,3 +485,53 @@ async def traffic(task_status):
 supervisor.add_service("traffic", traffic, restart="temporary")
 anyio.run(serve, supervisor, backend="trio")
 """
+
+
+def test_a_question_is_answered_in_place(page: Page, tmp_path: Path) -> None:
+    """A form is made from its schema; the answer reaches the journal, the card says so."""
+    journal = asking_journal()
+    options: dict[str, Any] = {"read_only": False, "actions": {"answer"}, "token": "t"}
+    with served(tmp_path, journal=journal, **options) as site:
+        page.goto(f"{site.address}/login#t")
+        page.wait_for_url("**/runs")
+        open_page(page, f"{site.address}/asks")
+        card = page.get_by_role("region", name="Publish the report?")
+        card.get_by_label("decision").select_option("publish")
+        card.get_by_label("pages").fill("3")
+        page.reload()
+        page.wait_for_selector(READY)
+        expect(card.get_by_label("pages")).to_have_value("3")  # the draft was kept
+        card.get_by_label("decision").select_option("publish")
+        card.get_by_role("button", name="Answer").click()
+
+        expect(card).to_contain_text('Answered: {"decision":"publish","pages":3}')
+        open_page(page, f"{site.address}/workers")
+        expect(page.get_by_role("region", name="Open runs")).to_contain_text(
+            "report-17"
+        )
+    assert journal.asks() == []
+
+
+def asking_journal() -> MemoryJournal:
+    """Return a journal with a run that asks something."""
+    journal = MemoryJournal()
+    journal.open()
+    new = NewRun(run_id="report-17", pipe="report", fingerprint="f", input="{}")
+    claim = journal.submit(new, journal.add_worker("here/1")).claim
+    assert claim is not None
+    form = {
+        "type": "object",
+        "properties": {
+            "decision": {"enum": ["publish", "reject"]},
+            "pages": {"type": "integer", "minimum": 1},
+        },
+        "required": ["decision", "pages"],
+    }
+    ask = NewAsk(
+        id="report-17:review:publish",
+        step="review",
+        note="Publish the report?",
+        form=json.dumps(form),
+    )
+    journal.append([Batch(run=claim.run.id, n=claim.n + 1, kind="commit", asks=(ask,))])
+    return journal

@@ -103,7 +103,7 @@ class Client:
         return answer
 
     def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
-        parts = urlsplit(path)
+        parts = urlsplit(path, allow_fragments=False)  # a server has decoded the path
         given = {"host": f"127.0.0.1:{self.port}"} | headers
         return {
             "type": "http",

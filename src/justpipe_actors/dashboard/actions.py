@@ -71,15 +71,39 @@ async def login(site: Site, request: Request) -> Response:
 
 
 async def cancel(site: Site, request: Request) -> Response:
-    """Cancel a run of the supervisor."""
+    """Cancel a run: a durable one wherever it is, or one of the supervisor's."""
     name = str(request.path_params["run_id"])
     reason = str((await body_of(request)).get("reason") or "Cancelled in the dashboard")
-    run = None if site.supervisor is None else site.supervisor.known(name)
-    if run is None:
-        msg = f"Run {name!r} is not at work here, or was not submitted."
-        raise NotFoundError(msg)
-    run.cancel(reason)
+    if not await site.durable.cancel(name, reason, user_of(site, request)):
+        run = None if site.supervisor is None else site.supervisor.known(name)
+        if run is None:
+            msg = f"Run {name!r} is not at work here, or was not submitted."
+            raise NotFoundError(msg)
+        run.cancel(reason)
     return answer({"run_id": name, "reason": reason}, 202)
+
+
+def user_of(site: Site, request: Request) -> str | None:
+    """Return the name of the user that a request is of."""
+    return None if site.user is None else site.user(request)
+
+
+async def answer_ask(site: Site, request: Request) -> Response:
+    """Answer an open question."""
+    body = await body_of(request)
+    if "value" not in body:
+        msg = "The body needs a value: the answer."
+        raise RequestError(msg)
+    name = str(request.path_params["ask_id"])
+    await site.durable.answer(name, body["value"], user_of(site, request))
+    return answer({"ask": name})
+
+
+async def redrive(site: Site, request: Request) -> Response:
+    """Let a stuck run go on."""
+    name = str(request.path_params["run_id"])
+    await site.durable.redrive(name)
+    return answer({"run_id": name}, 202)
 
 
 async def cleanup(site: Site, request: Request) -> Response:
@@ -130,6 +154,8 @@ async def start(site: Site, request: Request) -> Response:
 
 
 _ADDRESSES = {
+    "answer": [Address("/api/asks/{ask_id:path}/answer", answer_ask, "POST")],
+    "redrive": [Address("/api/runs/{run_id}/redrive", redrive, "POST")],
     "cancel": [Address("/api/runs/{run_id}/cancel", cancel, "POST")],
     "cleanup": [Address("/api/pipelines/{pipeline_hash}/cleanup", cleanup, "POST")],
     "start": [Address("/api/pipelines/{pipeline_hash}/runs", start, "POST")],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -15,7 +16,9 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
+from ..abc import Journal
 from ..errors import AmbiguousRunError, StoreError
+from ..journals import open_journal
 from ..storage.registry import PipelineRegistry
 from .actions import action_addresses
 from .errors import RequestError
@@ -37,7 +40,7 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
     registry: PipelineRegistry | None = None,
     *,
     supervisor: Supervisor | None = None,
-    journal: Any = None,
+    journal: Journal | str | Path | None = None,
     read_only: bool = True,
     actions: Iterable[str] = frozenset(),
     token: str | None = None,
@@ -53,7 +56,8 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
         registry: finds the stored runs; by default where pipes store them.
         supervisor: a supervisor whose runs are shown while they are at work; the
             application must be served in its event loop.
-        journal: where durable runs are; by default the supervisor's.
+        journal: where durable runs are, a journal or its path; by default the
+            supervisor's.
         read_only: serve no action, whatever ``actions`` names.
         actions: what may be done, out of answer, cancel, redrive, start and cleanup.
         token: what requests must carry; actions need one.
@@ -72,7 +76,7 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
     site = Site(
         registry=PipelineRegistry() if registry is None else registry,
         supervisor=supervisor,
-        journal=journal,
+        journal=_journal(journal, supervisor),
         actions=allowed,
         title="justpipe_actors" if title is None else title,
         rules=Rules(
@@ -91,6 +95,18 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
     )
     app.state.site = site
     return app
+
+
+def _journal(
+    given: Journal | str | Path | None, supervisor: Supervisor | None
+) -> Journal | None:
+    """Return the journal that was named, else the supervisor's."""
+    where = getattr(supervisor, "journal", None) if given is None else given
+    if where is None:
+        return None
+    journal = open_journal(where)
+    journal.open()
+    return journal
 
 
 def check_actions(

@@ -61,7 +61,18 @@ def found(data: Any, what: str) -> Response:
 
 async def meta(site: Site, request: Request) -> Response:
     """Return what pages need to know first."""
-    return answer({**site.meta(), "now": datetime.now(UTC).isoformat()})
+    facts = site.meta()
+    letters = _count_letters(site)
+    open_asks = len((await site.durable.asks())["asks"]) if site.has_asks else 0
+    now = datetime.now(UTC).isoformat()
+    return answer({**facts, "asks": open_asks, "letters": letters, "now": now})
+
+
+def _count_letters(site: Site) -> int:
+    supervisor = site.supervisor
+    if supervisor is None or not supervisor.is_open:
+        return 0
+    return len(supervisor.dead_letters)
 
 
 async def health(site: Site, request: Request) -> Response:
@@ -209,6 +220,19 @@ async def live_dump(site: Site, request: Request) -> Response:
     return Response(text, media_type="text/plain; charset=utf-8")
 
 
+# -- durable runs
+
+
+async def asks(site: Site, request: Request) -> Response:
+    """Return the open questions."""
+    return answer(await site.durable.asks())
+
+
+async def workers(site: Site, request: Request) -> Response:
+    """Return the workers of the journal, and its open runs."""
+    return answer(await site.durable.workers())
+
+
 # -- pages
 
 
@@ -286,6 +310,8 @@ API = [
     Address("/api/compare", compare),
     Address("/api/live", live),
     Address("/api/live/dump", live_dump),
+    Address("/api/asks", asks),
+    Address("/api/workers", workers),
 ]
 """The API over many runs; the addresses with words come before those with names."""
 

@@ -12,8 +12,10 @@ import anyio.to_thread
 import attrs
 from starlette.requests import HTTPConnection
 
+from ..abc import Journal
 from ..storage.registry import PipelineRegistry
 from .api import DashboardAPI
+from .durable import DurableRuns
 from .errors import NotFoundError, TooBusyError
 from .guard import Rules
 from .run_details import StoredRun
@@ -44,7 +46,7 @@ class Site:
     """Where stored runs are."""
     supervisor: Supervisor | None = None
     """Whose runs are live."""
-    journal: Any = None
+    journal: Journal | None = None
     """Where durable runs are."""
     actions: frozenset[str] = frozenset()
     """What may be done."""
@@ -59,6 +61,16 @@ class Site:
     streams: Streams = attrs.field(factory=Streams)
     """The open streams."""
     _limiter: anyio.CapacityLimiter | None = attrs.field(default=None, init=False)
+
+    @property
+    def durable(self) -> DurableRuns:
+        """The questions about durable runs."""
+        return DurableRuns(self.journal, self.supervisor)
+
+    @property
+    def has_asks(self) -> bool:
+        """Whether runs can ask people anything here."""
+        return self.journal is not None or hasattr(self.supervisor, "asks")
 
     @property
     def api(self) -> DashboardAPI:
@@ -106,6 +118,7 @@ class Site:
             "title": self.title,
             "has_supervisor": self.supervisor is not None,
             "has_journal": self.journal is not None,
+            "has_asks": self.has_asks,
             "read_only": not self.actions,
             "actions": sorted(self.actions),
             "has_payloads": self.has_payloads,

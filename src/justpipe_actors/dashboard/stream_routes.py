@@ -80,6 +80,19 @@ def live_topic(site: Site) -> Topic:
     return emit_all
 
 
+def durable_topic(site: Site, name: str) -> Topic:
+    """Return the open questions, or the workers, again when they have changed."""
+
+    async def produce() -> str:
+        ask = site.durable.asks if name == "asks" else site.durable.workers
+        return json.dumps(await ask())
+
+    async def emit_all(emit: Emit) -> None:
+        await site.streams.send(name, name, Source(produce, RUNS_PERIOD), emit)
+
+    return emit_all
+
+
 async def run_topic(site: Site, run_id: str, after: int) -> Topic:
     """Return a run's events from a number on, until the run has ended."""
     stored = await site.in_thread(site.find, run_id)
@@ -122,6 +135,8 @@ async def topic_of(site: Site, address: str) -> Topic:
             return runs_topic(site, query)
         case ["live", "stream"]:
             return live_topic(site)
+        case [("asks" | "workers") as name, "stream"]:
+            return durable_topic(site, name)
         case ["runs", run_id, "stream"]:
             return await run_topic(site, run_id, number(query, "after", 0, 0))
         case _:
@@ -140,6 +155,16 @@ async def runs_stream(site: Site, request: Request) -> Response:
 async def live_stream(site: Site, request: Request) -> Response:
     """Send what the supervisor does."""
     return streaming(site, live_topic(site))
+
+
+async def asks_stream(site: Site, request: Request) -> Response:
+    """Send the open questions."""
+    return streaming(site, durable_topic(site, "asks"))
+
+
+async def workers_stream(site: Site, request: Request) -> Response:
+    """Send the workers and the open runs."""
+    return streaming(site, durable_topic(site, "workers"))
 
 
 async def run_stream(site: Site, request: Request) -> Response:
@@ -209,6 +234,8 @@ STREAM_API = [
     Address("/api/streams", all_streams),
     Address("/api/runs/stream", runs_stream),
     Address("/api/live/stream", live_stream),
+    Address("/api/asks/stream", asks_stream),
+    Address("/api/workers/stream", workers_stream),
     Address("/api/runs/{run_id}/stream", run_stream),
 ]
 """The streams; before the addresses that have a run's id where these have a word."""

@@ -30,6 +30,7 @@ const ICONS = {
   success: "M3.5 8.5l3 3 6-7",
   failed: "M4 4l8 8M12 4l-8 8",
   running: "M5 3.5l7 4.5-7 4.5z",
+  ready: "M8 2.5v7M5 6.5l3 3 3-3M3 13h10",
   suspended: "M5.5 4v8M10.5 4v8",
   waiting: "M4.5 3h7M4.5 13h7M5 3c0 4 6 6 6 10M11 3c0 4-6 6-6 10",
   timeout: "M8 4.5V8l2.5 2M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8z",

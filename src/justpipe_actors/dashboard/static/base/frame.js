@@ -60,7 +60,7 @@ export function setTitle(text) {
 function header(name, site) {
   const current = PARENT[name] || name;
   const links = PAGES.filter(([, , shown]) => !shown || shown(site)).map(([page, label]) =>
-    el("a", { href: address(page), "aria-current": page === current ? "page" : null }, label),
+    el("a", { href: address(page), "aria-current": page === current ? "page" : null }, label, site[page] ? el("b", { class: "count" }, site[page]) : null),
   );
   const find = el(
     "button",

@@ -26,7 +26,7 @@ export function statusTone(status) {
   if (["success", "done"].includes(status)) return "ok";
   if (["failed", "timeout", "stuck"].includes(status)) return "bad";
   if (["running"].includes(status)) return "run";
-  if (["waiting", "suspended", "retried", "interrupted", "unfinished", "abandoned"].includes(status)) return "wait";
+  if (["waiting", "ready", "suspended", "retried", "interrupted", "unfinished", "abandoned"].includes(status)) return "wait";
   return "off";
 }
 
