@@ -163,6 +163,11 @@ class Supervisor:
         return self._core.report
 
     @property
+    def journal(self) -> Journal | None:
+        """Where submitted runs are kept; None without one."""
+        return self._core.journal
+
+    @property
     def is_open(self) -> bool:
         """Whether its block was entered and not left."""
         return self._core.is_open

@@ -102,7 +102,8 @@ class SupervisorCore:
         """Reports a blocked event loop."""
         self.grace = grace
         """Seconds that runs may take to finish, and again to clean up."""
-        self._journal = journal
+        self.journal = journal
+        """Where runs are kept; None keeps them in this process only."""
         self.durable: DurableRuns | None = None
         """Its runs that are kept in the journal; None without one."""
         self._tasks: TaskGroup | None = None
@@ -176,9 +177,9 @@ class SupervisorCore:
                 )
                 admission = AdmissionLimiter(self._max_runs, is_starting=True)
                 self.active_runs = ActiveRuns(system, admission, loop)
-                if self._journal is not None:
+                if self.journal is not None:
                     self.durable = DurableRuns(
-                        self._journal, self.active_runs, self.catalog
+                        self.journal, self.active_runs, self.catalog
                     )
                 self._owner_started.set()
                 if self._blocked_after is not None:

@@ -75,11 +75,8 @@ async def cancel(site: Site, request: Request) -> Response:
     name = str(request.path_params["run_id"])
     reason = str((await body_of(request)).get("reason") or "Cancelled in the dashboard")
     if not await site.durable.cancel(name, reason, user_of(site, request)):
-        run = None if site.supervisor is None else site.supervisor.known(name)
-        if run is None:
-            msg = f"Run {name!r} is not at work here, or was not submitted."
-            raise NotFoundError(msg)
-        run.cancel(reason)
+        msg = f"Run {name!r} is not at work, or was not submitted."
+        raise NotFoundError(msg)
     return answer({"run_id": name, "reason": reason}, 202)
 
 

@@ -101,10 +101,9 @@ def _journal(
     given: Journal | str | Path | None, supervisor: Supervisor | None
 ) -> Journal | None:
     """Return the journal that was named, else the supervisor's."""
-    where = getattr(supervisor, "journal", None) if given is None else given
-    if where is None:
-        return None
-    journal = open_journal(where)
+    if given is None:
+        return None if supervisor is None else supervisor.journal  # it opens it itself
+    journal = open_journal(given)
     journal.open()
     return journal
 

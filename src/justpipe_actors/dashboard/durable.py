@@ -129,7 +129,10 @@ class DurableRuns:
             raise UnknownAsk(ask_id)
 
     async def cancel(self, run_id: str, reason: str, by: str | None) -> bool:
-        """Ask for the end of a durable run; False when there is no such open run."""
+        """Ask for the end of a run, wherever it is; False when no such run is open."""
+        if self._can("cancel"):
+            ended: bool = await self._supervisor.cancel(run_id, reason)
+            return ended
         journal = self.journal
         if journal is None:
             return False

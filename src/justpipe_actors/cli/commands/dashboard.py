@@ -36,6 +36,8 @@ class DashboardOptions:
 
     registry: PipelineRegistry
     """Where runs are stored."""
+    journal: str | None
+    """Where durable runs are."""
     host: str
     """The interface."""
     port: int | None
@@ -62,6 +64,11 @@ def _actions(
 
 @click.command("dashboard")
 @storage_option
+@click.option(
+    "--journal",
+    metavar="PATH",
+    help="The journal of durable runs; shows what they ask and who works on them.",
+)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The interface to listen at."
 )
@@ -126,6 +133,7 @@ def run_dashboard(options: DashboardOptions) -> None:
     try:
         app = create_app(
             options.registry,
+            journal=options.journal,
             read_only=not options.actions,
             actions=options.actions,
             token=token,

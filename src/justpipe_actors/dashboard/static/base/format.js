@@ -64,9 +64,9 @@ export function size(characters) {
   return `${(characters / 1e6).toFixed(1)} MB`;
 }
 
-/** Return the first 8 characters of an id. */
+/** Return the first 8 characters of an id, or all of one that somebody chose. */
 export function short(id) {
-  return String(id).slice(0, 8);
+  return id.length <= 20 ? id : id.slice(0, 8);
 }
 
 /** Return the first line of a text. */

@@ -24,7 +24,7 @@ export async function show(main, site) {
   const runs = new Table(
     [
       { key: "status", label: "Status", cell: (run) => statusBadge(run.status) },
-      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, run.run_id.length > 16 ? short(run.run_id) : run.run_id) },
+      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
       { key: "pipe", label: "Pipe", class: "name" },
       { key: "created_at", label: "Submitted", cell: (run) => el("span", { title: run.created_at }, age(run.created_at)) },
       { key: "incarnation", label: "Taken up", number: true, title: "How often a worker has taken it up" },

@@ -21,7 +21,8 @@ export function compareSteps(a, b) {
 export function firstDivergence(rows, a, b) {
   const begins = (model, step) => Math.min(...model.spans.filter((span) => span.step === step).map((span) => span.first));
   const order = (row) => Math.min(row.a ? begins(a, row.step) : Infinity, row.b ? begins(b, row.step) : Infinity);
-  const changed = rows.filter((row) => row.change !== null);
+  const isWrapper = (row) => rows.some((other) => other.change !== null && other.step.startsWith(`${row.step}:`));
+  const changed = rows.filter((row) => row.change !== null && !isWrapper(row));
   return changed.sort((one, two) => order(one) - order(two))[0] || null;
 }
 
@@ -30,8 +31,13 @@ export function changeText(row) {
   if (row.change === "new") return `only the second run ran ${row.step}`;
   if (row.change === "removed") return `only the first run ran ${row.step}`;
   if (row.change === "count") return `${row.step} ran ${row.a.runs} times, then ${row.b.runs} times`;
-  if (row.change === "outcome") return `${row.step} failed ${row.a.failed} times, then ${row.b.failed} times`;
+  if (row.change === "outcome") return `${row.step} ${outcome(row.a)} in the first run, and ${outcome(row.b)} in the second`;
   return "";
+}
+
+function outcome(step) {
+  if (step.failed === 0) return "went well";
+  return step.runs === 1 ? "failed" : `failed ${step.failed} of ${step.runs} times`;
 }
 
 /** Return the step that explains most of the difference. */

@@ -1,0 +1,107 @@
+"""What the dashboard may cost, where that does not depend on the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.dashboard.live import ROWS, live_to_json, look
+from justpipe_actors.dashboard.runs import RunFilter, runs_page
+from justpipe_actors.dashboard.static_files import static_files
+from justpipe_actors.outcomes import PipelineTerminalStatus
+from justpipe_actors.records import RunRecord
+from justpipe_actors.storage import PipelineRegistry, SQLiteBackend
+
+
+def best_of(tries: int, work: Callable[[], object]) -> float:
+    """Return the least time of some tries."""
+    times = []
+    for _ in range(tries):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+@pytest.fixture
+def ten_thousand(tmp_path: Path) -> PipelineRegistry:
+    """Return a storage root with ten thousand runs."""
+    folder = tmp_path / "0123456789abcdef"
+    folder.mkdir()
+    store = SQLiteBackend(folder / "runs.db")
+    start = datetime.now(UTC) - timedelta(days=20)
+    took = timedelta(seconds=1)
+    with store.transaction():
+        for number in range(10_000):
+            at = start + timedelta(minutes=number)
+            store.save_run(
+                RunRecord(
+                    f"{number:032x}",
+                    at,
+                    at + took,
+                    took,
+                    PipelineTerminalStatus.SUCCESS,
+                )
+            )
+    store.close()
+    return PipelineRegistry(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_page_of_runs_does_not_read_all_of_them(
+    ten_thousand: PipelineRegistry,
+) -> None:
+    """Fifty among ten thousand take a small part of the time that all take."""
+    page = best_of(5, lambda: runs_page(ten_thousand, RunFilter(), 50, None))
+    store = ten_thousand.get_backend("0123456789abcdef")
+    everything = best_of(3, lambda: store.list_runs(limit=10_000))
+
+    assert page < everything / 3
+
+
+async def test_a_look_at_many_runs_shows_a_page_of_them() -> None:
+    """What is sent for two hundred runs is what is sent for fifty."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
+
+    @pipe.step
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor(pipe, grace=0)
+    async with supervisor:
+        for _ in range(200):
+            await supervisor.submit(pipe, {})
+        await anyio.sleep(0.05)
+        shape = live_to_json(look(supervisor))
+        supervisor.cancel_runs()
+
+    assert shape["run_count"] == 200
+    assert len(shape["runs"]) == ROWS
+
+
+def test_the_first_page_loads_few_files() -> None:
+    """Modules that only other pages need are not among them."""
+    files = {name: file.content.decode() for name, file in static_files().items()}
+    wanted, seen = ["app.js", "pages/runs.js"], set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        folder = name.rpartition("/")[0]
+        for line in files[name].splitlines():
+            if line.startswith("import ") and ' from "' in line:
+                target = line.split(' from "')[1].split('"')[0]
+                path = Path(folder, target)
+                wanted.append(str(Path("/", path).resolve().relative_to("/")))
+    size = sum(len(files[name]) for name in seen) + len(files["app.css"])
+
+    assert size < 90_000
+    assert "parts/timeline.js" not in seen
