@@ -34,10 +34,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    app: Any, outer: Any, address: Callable[[str], None]
+    app: Any, outer: Any, port: int, address: Callable[[str], None]
 ) -> AsyncGenerator[None]:
     """Serve inside the loop that is there."""
-    listener = bind("127.0.0.1", 0)
+    listener = bind("127.0.0.1", port)
     address(address_of(listener).rstrip("/"))
     stopping = anyio.Event()
     if outer is not app:
@@ -53,6 +53,7 @@ def served(
     root: Path,
     *,
     backend: str = "asyncio",
+    port: int = 0,
     wrap: Wrap = lambda app: app,
     **options: Any,
 ) -> Generator[Served]:
@@ -61,7 +62,7 @@ def served(
         app = portal.call(lambda: create_app(PipelineRegistry(root), **options))
         addresses: list[str] = []
         context = portal.wrap_async_context_manager(
-            serving(app, wrap(app), addresses.append)
+            serving(app, wrap(app), port, addresses.append)
         )
         with context:
             yield Served(addresses[0], portal, app)

@@ -318,16 +318,23 @@ def test_nine_tabs_share_one_connection(
 
 
 def test_a_server_that_comes_back_is_found_again(
-    page: Page, watch: Watch, typical: tuple[Path, str]
+    page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    """The page says that the server stopped, and goes on when it is there again."""
+    """The page says that the server stopped; later it shows what it has missed."""
     watch.allowed = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
-    root, _ = typical
-    with served(root) as site:
+    state = page.locator("#connection")
+    with served(tmp_path) as site:
+        site.portal.call(samples.run, samples.approval_pipe(tmp_path), {})
         open_page(page, f"{site.address}/runs")
-        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(state).to_have_attribute("data-state", "live")
+        port = int(site.address.rpartition(":")[2])
+    expect(state).to_have_attribute("data-state", "stopped")
 
-    expect(page.locator("#connection")).to_have_attribute("data-state", "stopped")
+    with served(tmp_path, port=port, backend="trio") as site:
+        site.portal.call(samples.run, samples.approval_pipe(tmp_path), {})
+
+        expect(page.locator("tbody tr")).to_have_count(2, timeout=20_000)
+        expect(state).to_have_attribute("data-state", "live")
 
 
 # -- where it is mounted, and who is hostile

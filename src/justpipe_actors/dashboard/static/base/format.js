@@ -3,7 +3,8 @@
 /** Write a duration: 400ms, 30.5s, 2.0m, 2.0h; a dash for what is not known. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "-";
-  const value = Math.max(0, seconds);
+  const value = Math.abs(seconds);
+  if (seconds < 0) return `-${duration(value)}`;
   const ms = Math.round(value * 1000);
   if (ms < 1000) return `${ms}ms`;
   if (Math.round(value * 10) < 600) return `${value.toFixed(1)}s`;

@@ -4,7 +4,7 @@ import { address, get } from "../base/api.js";
 import { difference, duration, moment, short } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { Table } from "../base/table.js";
-import { changeText, compareSteps, firstDivergence, greatest, median } from "../parts/compare.js";
+import { changeText, compareSteps, diffOf, firstDivergence, greatest, median } from "../parts/compare.js";
 import { RunModel } from "../parts/model.js";
 import { statusBadge } from "../parts/status.js";
 import { diffList } from "../parts/tree.js";
@@ -139,21 +139,4 @@ async function compareStates(place, one, two) {
   } catch (error) {
     put(place, el("h2", {}, "What the states at the end differ in"), el("p", { class: "dim" }, error.message));
   }
-}
-
-/** Return the difference of two JSON values, as the server does. */
-export function diffOf(before, after, path = [], found = { added: [], removed: [], changed: [] }) {
-  const isPair = [before, after].every((value) => value !== null && typeof value === "object") && Array.isArray(before) === Array.isArray(after);
-  if (!isPair) {
-    if (JSON.stringify(before) !== JSON.stringify(after)) found.changed.push({ path, before, after });
-    return found;
-  }
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  for (const name of keys) {
-    const here = [...path, Array.isArray(before) ? Number(name) : name];
-    if (!Object.hasOwn(before, name)) found.added.push({ path: here, after: after[name] });
-    else if (!Object.hasOwn(after, name)) found.removed.push({ path: here, before: before[name] });
-    else diffOf(before[name], after[name], here, found);
-  }
-  return found;
 }

@@ -49,3 +49,20 @@ export function greatest(rows) {
 export function median(step) {
   return step === null ? null : quantile(step.times, 0.5);
 }
+
+/** Return the difference of two JSON values, as the server does. */
+export function diffOf(before, after, path = [], found = { added: [], removed: [], changed: [] }) {
+  const isPair = [before, after].every((value) => value !== null && typeof value === "object") && Array.isArray(before) === Array.isArray(after);
+  if (!isPair) {
+    if (JSON.stringify(before) !== JSON.stringify(after)) found.changed.push({ path, before, after });
+    return found;
+  }
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  for (const name of keys) {
+    const here = [...path, Array.isArray(before) ? Number(name) : name];
+    if (!Object.hasOwn(before, name)) found.added.push({ path: here, after: after[name] });
+    else if (!Object.hasOwn(after, name)) found.removed.push({ path: here, before: before[name] });
+    else diffOf(before[name], after[name], here, found);
+  }
+  return found;
+}

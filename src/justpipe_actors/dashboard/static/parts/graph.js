@@ -5,6 +5,8 @@ import { statusWord } from "./status.js";
 
 const SMALLEST = 0.8; // below this scale labels cannot be read; the pane scrolls instead
 
+const MOST_SIDEWAYS = 60; // steps of a graph that may fit the pane from left to right
+
 export class Graph {
   /** onpick(step) is called when a step is clicked, or null when none is chosen. */
   constructor(hash, fingerprint, onpick) {
@@ -20,7 +22,8 @@ export class Graph {
     const place = this.pane.getBoundingClientRect();
     const space = { width: Math.max(place.width, 300) - 4, height: Math.max(place.height, 300) - 4 };
     const down = await this.fetch("TD");
-    if (fit(down, space) < SMALLEST) {
+    const isSmall = down.querySelectorAll("[data-step]").length <= MOST_SIDEWAYS;
+    if (isSmall && fit(down, space) < SMALLEST) {
       const right = await this.fetch("LR");
       if (fit(right, space) >= SMALLEST) return this.place(right, fit(right, space));
     }

@@ -1,0 +1,145 @@
+"""The modules by themselves: they compute what Python computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from justpipe_actors.cli.formatting import format_duration
+from justpipe_actors.dashboard.run_details import StoredRun, diff_of
+from justpipe_actors.storage import PipelineRegistry
+
+from .site import served
+from .test_stories import open_page
+
+
+SECONDS = [
+    None,
+    -1,
+    0,
+    0.0004,
+    0.4,
+    0.9994,
+    0.9996,
+    1,
+    30.46,
+    59.94,
+    59.96,
+    60,
+    3599,
+    7200,
+]
+
+
+def test_durations_are_written_as_on_the_command_line(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """Milliseconds, seconds, minutes, hours, rounded before the unit is chosen."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/pipelines")
+        written = page.evaluate(
+            "async (values) => { const m = await import(new URL('static/base/format.js', document.baseURI));"
+            " return values.map(m.duration); }",
+            SECONDS,
+        )
+
+    assert written == [format_duration(seconds) for seconds in SECONDS]
+
+
+def test_a_page_that_heard_all_events_has_the_spans_that_the_server_has(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """Live and stored are one: pairing, labels, owners, statuses and numbers."""
+    root, run_id = failed
+    found = PipelineRegistry(root).resolve_run(run_id)
+    assert found is not None
+    run = StoredRun(*found)
+    data = run.spans()
+    with served(root) as site:
+        open_page(page, f"{site.address}/pipelines")
+        spans = page.evaluate(
+            """async ([rows, t0]) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0, next: 0, spans: [] });
+              if (!model.hear(rows)) throw new Error("a gap");
+              return model.spans.map((s) => Object.keys(m.ROW).map((key) => s[key]));
+            }""",
+            [run.rows_after(0, 10_000), data["t0"]],
+        )
+
+    def rounded(row: list[Any]) -> list[Any]:
+        return [round(cell, 4) if isinstance(cell, float) else cell for cell in row]
+
+    assert [rounded(row) for row in spans] == [rounded(row) for row in data["spans"]]
+
+
+def test_events_that_are_missing_are_noticed(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """The page then asks for what it missed; what it has already is no gap."""
+    root, run_id = failed
+    found = PipelineRegistry(root).resolve_run(run_id)
+    assert found is not None
+    rows = StoredRun(*found).rows_after(0, 10_000)
+    with served(root) as site:
+        open_page(page, f"{site.address}/pipelines")
+        heard = page.evaluate(
+            """async (parts) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0: 0, next: 0, spans: [] });
+              return parts.map((rows) => model.hear(rows));
+            }""",
+            [rows[:5], rows[2:8], rows[9:12]],
+        )
+
+    assert heard == [True, True, False]
+
+
+PAIRS: list[tuple[Any, Any]] = [
+    ({"a": 1}, {"a": 1}),
+    ({"a": 1}, {"a": 2, "b": [1]}),
+    ({"a": [1, {"x": 1}]}, {"a": [1, {"x": 2}, 3]}),
+    ({"a": []}, {"a": {}}),
+    ([1, 2, 3], [1]),
+    (None, {"a": None}),
+    ("x", "x"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_states_are_compared_as_the_server_compares_them(
+    page: Page, typical: tuple[Path, str], before: Any, after: Any
+) -> None:
+    """Added, removed and changed, by path."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/pipelines")
+        difference = page.evaluate(
+            """async ([a, b]) => {
+              const m = await import(new URL("static/parts/compare.js", document.baseURI));
+              return m.diffOf(a, b);
+            }""",
+            [before, after],
+        )
+
+    assert json.dumps(difference, sort_keys=True) == json.dumps(
+        diff_of(before, after), sort_keys=True
+    )
+
+
+@pytest.mark.parametrize("page_name", ["runs", "run"])
+def test_a_huge_store_is_shown_in_time(
+    page: Page, huge: tuple[Path, str], page_name: str
+) -> None:
+    """300 steps, 2,000 items and 10,000 runs: three seconds, on a machine that is busy."""
+    root, run_id = huge
+    address = "runs" if page_name == "runs" else f"runs/{run_id}"
+    with served(root) as site:
+        open_page(page, f"{site.address}/{address}")
+        open_page(page, f"{site.address}/{address}")
+        ready = page.evaluate("performance.now()")
+
+    assert ready < 3_000
