@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
 import pytest
 
+from justpipe_actors import EventType, Pipe, Supervisor, ask
 from justpipe_actors.abc.journal_records import Batch, NewAsk, NewRun
 from justpipe_actors.dashboard import create_app
-from justpipe_actors.dashboard.forms import problem_of
 from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.outcomes import PipelineTerminalStatus
 
 from .asgi import Client
 from .store import Store
@@ -148,50 +150,52 @@ async def test_a_durable_run_is_cancelled_wherever_it_is(
     assert [signal.kind for signal in journal.signals_of(run.id)] == ["cancel"]
 
 
-FITS = [
-    ("text", {"type": "string"}),
-    (3, {"type": "integer", "minimum": 3, "maximum": 3}),
-    (None, {"type": ["string", "null"]}),
-    (["a"], {"type": "array", "items": {"type": "string"}, "minItems": 1}),
-    (
-        {"a": 1},
-        {
-            "$ref": "#/$defs/x",
-            "$defs": {"x": {"properties": {"a": {"type": "integer"}}}},
-        },
-    ),
-    (2, {"anyOf": [{"const": 1}, {"const": 2}]}),
-    (True, {}),
-]
+async def test_a_supervisor_answers_for_its_own_runs(store: Store) -> None:
+    """A question of a run that is in no journal is answered in the same place."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="report")
+    said: list[bool] = []
 
-DOES_NOT = [
-    (3, {"type": "string"}, "of type string"),
-    (True, {"type": "integer"}, "of type integer"),
-    (2, {"type": "integer", "minimum": 3}, "at least 3"),
-    (4, {"type": "integer", "maximum": 3}, "at most 3"),
-    ("", {"type": "string", "minLength": 1}, "too short"),
-    (["a", "b"], {"type": "array", "maxItems": 1}, "too long"),
-    (["a", 1], {"type": "array", "items": {"type": "string"}}, "answer[1]"),
-    ({}, {"type": "object", "required": ["a"]}, "a is missing"),
-    (
-        {"b": 1},
-        {"type": "object", "properties": {}, "additionalProperties": False},
-        "b is not asked for",
-    ),
-    (3, {"oneOf": [{"const": 1}, {"const": 2}]}, "none of its alternatives"),
-    (3, {"const": 2}, "must be 2"),
-]
+    @pipe.step
+    async def review() -> None:
+        said.append(await ask(bool, "Publish?", key="publish"))
+
+    supervisor = Supervisor(pipe)
+    app = create_app(store.registry, supervisor=supervisor, **OPTIONS)
+    client = Client(app)
+    async with supervisor:
+        run = await supervisor.submit(pipe, {})
+        async for event in run:
+            if event.type is EventType.ASK:
+                break
+        asks = (await client.get("/api/asks", **HEAD)).json()["asks"]
+        path = f"/api/asks/{asks[0]['id']}/answer"
+        odd = await client.post(path, {"value": "perhaps"}, **HEAD)
+        yes = await client.post(path, {"value": True}, **HEAD)
+        end = await run.wait()
+
+    assert (odd.status, yes.status) == (422, 200)
+    assert end.status is PipelineTerminalStatus.SUCCESS
+    assert said == [True]
 
 
-@pytest.mark.parametrize(("value", "form"), FITS)
-def test_values_that_fit_a_form_are_taken(value: Any, form: dict[str, Any]) -> None:
-    """References into the form's own definitions are followed."""
-    assert problem_of(value, form) is None
-
-
-@pytest.mark.parametrize(("value", "form", "words"), DOES_NOT)
-def test_values_that_do_not_fit_are_refused_by_name(
-    value: Any, form: dict[str, Any], words: str
+async def test_a_run_of_the_supervisor_is_cancelled_with_the_reason(
+    store: Store,
 ) -> None:
-    """The sentence names the part."""
-    assert words in (problem_of(value, form) or "")
+    """One that is not at work is not found."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="report")
+
+    @pipe.step
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor(pipe)
+    client = Client(create_app(store.registry, supervisor=supervisor, **OPTIONS))
+    async with supervisor:
+        run = await supervisor.submit(pipe, {})
+        path = f"/api/runs/{run.run_id}/cancel"
+        taken = await client.post(path, {"reason": "not now"}, **HEAD)
+        end = await run.wait()
+        again = await client.post(path, {}, **HEAD)
+
+    assert (taken.status, again.status) == (202, 404)
+    assert (end.status, end.error) == (PipelineTerminalStatus.CANCELLED, "not now")

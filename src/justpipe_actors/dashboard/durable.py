@@ -6,18 +6,17 @@ a journal alone can be read and answered, too.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from .._supervisor import stored_runs
 from ..abc import Journal
-from ..abc.journal_records import JournaledRun, OpenAsk, RunFilter
+from ..abc.journal_records import OpenAsk, RunFilter
 from ..codec import to_plain
-from ..errors import AnswerRejected, UnknownAsk
+from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
 from .errors import ActionError, NotFoundError, RequestError
-from .forms import problem_of
 
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ class DurableRuns:
 
     def __init__(self, journal: Journal | None, supervisor: Supervisor | None) -> None:
         self.journal = journal
-        self._supervisor: Any = supervisor
-
-    def _can(self, method: str) -> bool:
-        return callable(getattr(self._supervisor, method, None))
+        self._supervisor = supervisor
 
     def _needed(self) -> Journal:
         if self.journal is None:
@@ -53,14 +49,16 @@ class DurableRuns:
 
     async def asks(self) -> dict[str, Any]:
         """Return the open questions, those that are due first before the others."""
-        if self._can("asks"):
-            found: list[OpenAsk] = await self._supervisor.asks()
-        else:
-            found = await anyio.to_thread.run_sync(self._needed().asks)
+        found = await self._open_asks()
         ordered = sorted(
             found, key=lambda ask: (ask.due_at is None, ask.due_at or ask.asked_at)
         )
         return {"asks": [to_plain(ask) for ask in ordered]}
+
+    async def _open_asks(self) -> list[OpenAsk]:
+        if self._supervisor is None:
+            return await anyio.to_thread.run_sync(self._needed().asks)
+        return await self._supervisor.asks() if self._supervisor.is_open else []
 
     async def workers(self) -> dict[str, Any]:
         """Return the workers, and the runs that are open."""
@@ -89,15 +87,6 @@ class DurableRuns:
             "counts": dict(Counter(run.status for run in runs)),
         }
 
-    async def find(self, run_id: str) -> JournaledRun | None:
-        """Return a durable run; None when the journal has none of this id."""
-        journal = self.journal
-        if journal is None:
-            return None
-        which = RunFilter(prefix=run_id, limit=2)
-        found = await anyio.to_thread.run_sync(journal.runs, which)
-        return next((run for run in found if run.run_id == run_id), None)
-
     # -- acting
 
     async def answer(self, ask_id: str, value: Any, by: str | None) -> None:
@@ -108,42 +97,40 @@ class DurableRuns:
             ActionError: the question is not open any more.
         """
         try:
-            if self._can("answer"):
+            if self._supervisor is not None:
                 await self._supervisor.answer(ask_id, value, by=by)
             else:
-                await anyio.to_thread.run_sync(self._answer, ask_id, value, by)
+                journal = self._needed()
+                await anyio.to_thread.run_sync(
+                    stored_runs.answer, journal, ask_id, value, by
+                )
         except AnswerRejected as error:
             raise RequestError(str(error)) from error
         except UnknownAsk as error:
             raise ActionError(str(error)) from error
 
-    def _answer(self, ask_id: str, value: Any, by: str | None) -> None:
-        journal = self._needed()
-        form = next((ask.form for ask in journal.asks() if ask.id == ask_id), None)
-        if form is None:
-            raise UnknownAsk(ask_id)
-        problem = problem_of(value, form)
-        if problem is not None:
-            raise AnswerRejected(ask_id, problem)
-        if not journal.answer(ask_id, json.dumps(value), by):
-            raise UnknownAsk(ask_id)
-
     async def cancel(self, run_id: str, reason: str, by: str | None) -> bool:
         """Ask for the end of a run, wherever it is; False when no such run is open."""
-        if self._can("cancel"):
-            ended: bool = await self._supervisor.cancel(run_id, reason)
-            return ended
-        journal = self.journal
-        if journal is None:
+        if self._supervisor is not None:
+            return await self._supervisor.cancel(run_id, reason)
+        if self.journal is None:
             return False
-        return await anyio.to_thread.run_sync(journal.cancel, run_id, reason, by)
+        return await anyio.to_thread.run_sync(self.journal.cancel, run_id, reason, by)
 
     async def redrive(self, run_id: str) -> None:
         """Let a stuck run go on.
 
         Raises:
+            NotFoundError: there is no such run.
             ActionError: it is not stuck.
         """
-        if not await anyio.to_thread.run_sync(self._needed().redrive, run_id):
-            msg = f"Run {run_id!r} is not stuck."
-            raise ActionError(msg)
+        try:
+            if self._supervisor is not None:
+                await self._supervisor.redrive(run_id)
+            else:
+                journal = self._needed()
+                await anyio.to_thread.run_sync(stored_runs.redrive, journal, run_id)
+        except UnknownRunError as error:
+            raise NotFoundError(str(error)) from error
+        except RunRejected as error:
+            raise ActionError(str(error)) from error

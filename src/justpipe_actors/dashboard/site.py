@@ -70,7 +70,7 @@ class Site:
     @property
     def has_asks(self) -> bool:
         """Whether runs can ask people anything here."""
-        return self.journal is not None or hasattr(self.supervisor, "asks")
+        return self.journal is not None or self.supervisor is not None
 
     @property
     def api(self) -> DashboardAPI:
