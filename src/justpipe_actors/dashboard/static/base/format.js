@@ -70,6 +70,13 @@ export function short(id) {
   return id.length <= 20 ? id : id.slice(0, 8);
 }
 
+const INCARNATION = 2 ** 40;
+
+/** Write an event's number: 15, or 2·15 in the second process that had the run. */
+export function sequence(seq) {
+  return seq < INCARNATION ? String(seq) : `${Math.floor(seq / INCARNATION) + 1}·${seq % INCARNATION}`;
+}
+
 /** Return the first line of a text. */
 export function firstLine(text) {
   return String(text ?? "").split("\n", 1)[0];

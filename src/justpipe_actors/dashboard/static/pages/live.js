@@ -6,7 +6,7 @@ import { openDialog, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
 import { tiles } from "../parts/metrics.js";
-import { reasonsOf } from "../parts/waits.js";
+import { reasonsList } from "../parts/waiting.js";
 
 const LONG = 3; // seconds after which waiting is worth a colour
 
@@ -75,23 +75,8 @@ class LivePage {
       { key: "pipe", label: "Pipe", class: "name" },
       { key: "age", label: "Age", number: true, cell: (run) => duration(run.age) },
       { key: "tokens", label: "Held by", fixed: true, class: "wrap held", cell: (run) => Object.entries(run.tokens).map(([step, n]) => el("span", { class: "tag", title: step }, n > 1 ? `${step} ×${n}` : step)) },
-      { key: "why", label: "Why it waits", fixed: true, class: "why", cell: (run) => this.why(run) },
+      { key: "why", label: "Why it waits", fixed: true, class: "why", cell: (run) => reasonsList(run, this.data) },
     ];
-  }
-
-  why(run) {
-    const reasons = reasonsOf(run, this.data);
-    if (reasons.length === 0) return el("span", { class: "dim" }, "–");
-    return reasons.map((reason) =>
-      el(
-        "div",
-        {},
-        el("span", { class: reason.tone }, reason.text),
-        reason.holder ? [" ", el("a", { class: "mono", href: address(`runs/${reason.holder}`) }, short(reason.holder))] : null,
-        reason.since !== undefined ? el("span", { class: "dim" }, ` for ${duration(reason.since)}`) : null,
-        reason.where ? [" ", el("code", { class: "dim", title: reason.where }, reason.where.split(/[\\/]/).at(-1))] : null,
-      ),
-    );
   }
 
   drawTree() {

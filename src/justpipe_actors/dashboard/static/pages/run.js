@@ -16,14 +16,20 @@ import { showStates } from "../parts/state.js";
 import { statusBadge, statusWord } from "../parts/status.js";
 import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
+import { showUnstored } from "../parts/waiting.js";
 
 const MOST_NODES = 400; // larger graphs are drawn when one asks
 
 export async function show(main, site) {
   const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
   const path = `api/runs/${encodeURIComponent(id)}`;
-  const [run, spans] = await Promise.all([get(path), get(`${path}/spans`, { limit: 50000 })]);
-  new RunPage(main, site, run, new RunModel(spans)).start();
+  try {
+    const [run, spans] = await Promise.all([get(path), get(`${path}/spans`, { limit: 50000 })]);
+    new RunPage(main, site, run, new RunModel(spans)).start();
+  } catch (error) {
+    const isUnknown = error.status === 404 && site.has_supervisor;
+    if (!isUnknown || !(await showUnstored(main, id))) throw error;
+  }
 }
 
 class RunPage {
@@ -64,7 +70,15 @@ class RunPage {
     this.tabs.begin();
     this.draw();
     this.loadGraph();
+    if (this.run.event_counts.recovered) this.loadRecoveries();
     if (this.run.is_live) this.follow();
+  }
+
+  /** Mark when other processes took the run up. */
+  async loadRecoveries() {
+    const page = await get(`${this.path}/events`, { type: "recovered", step: "system", limit: 500, payload: "none" });
+    this.model.recoveries = page.events.map((event) => new Date(event.timestamp) / 1000 - this.model.t0);
+    this.timeline.draw();
   }
 
   // -- live

@@ -1,7 +1,7 @@
 // The events of a run: tokens folded, searched on the server, payloads when one asks.
 import { el, put } from "../base/dom.js";
 import { get, getText } from "../base/api.js";
-import { count, counted, duration, size } from "../base/format.js";
+import { count, counted, duration, sequence, size } from "../base/format.js";
 import { labelOf } from "./model.js";
 import { jsonTree } from "./tree.js";
 
@@ -83,7 +83,7 @@ export class Events {
     const row = el(
       "tr",
       { class: `event ${event.event_type}` },
-      el("td", { class: "number dim" }, isTokens ? `${event.seq}–${group.at(-1).seq}` : String(event.seq)),
+      el("td", { class: "number dim" }, isTokens ? `${sequence(event.seq)}–${sequence(group.at(-1).seq)}` : sequence(event.seq)),
       el("td", { class: "number", title: event.timestamp }, duration(at)),
       el("td", {}, event.event_type),
       el("td", {}, event.step_name === "system" ? el("span", { class: "dim" }, "system") : labelOf(event.step_name, event.scope)),

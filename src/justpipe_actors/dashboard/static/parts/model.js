@@ -12,7 +12,7 @@ export class RunModel {
     this.next = data.next;
     this.spans = data.spans.map(fromRow);
     this.byId = new Map(this.spans.map((span) => [span.id, span]));
-    this.items = new Map(); // map step -> items announced
+    this.recoveries = []; // when other processes took the run up
     this.latest = Math.max(0, ...this.spans.map((span) => span.end ?? span.start));
     this.isOver = false;
   }
@@ -34,7 +34,8 @@ export class RunModel {
     for (const row of rows) {
       const seq = row[CELL.seq];
       if (seq <= this.next) continue;
-      if (seq !== this.next + 1) return false;
+      // A process that takes a run up begins numbers of its own, above the last ones.
+      if (seq !== this.next + 1 && row[CELL.type] !== "recovered") return false;
       this.next = seq;
       this.note(row);
     }
@@ -43,6 +44,7 @@ export class RunModel {
 
   note(row) {
     const at = row[CELL.t] - this.t0;
+    if (row[CELL.type] === "recovered" && row[CELL.stage] === "system") this.interrupt(at, row[CELL.seq]);
     this.latest = Math.max(this.latest, at);
     const type = row[CELL.type];
     const id = row[CELL.invocation];
@@ -68,6 +70,12 @@ export class RunModel {
       this.isOver = true;
       for (const span of this.spans) if (span.end === null) this.close(span, at, "unfinished", row[CELL.seq]);
     }
+  }
+
+  /** Another process goes on: what the one before had at work ended with it. */
+  interrupt(at, seq) {
+    this.recoveries.push(at);
+    for (const span of this.spans) if (span.end === null) this.close(span, this.latest, "interrupted", seq);
   }
 
   add(span) {
@@ -122,7 +130,7 @@ export class RunModel {
   }
 }
 
-const RANK = { done: 0, retried: 1, unfinished: 2, cancelled: 3, running: 4, failed: 5 };
+const RANK = { done: 0, retried: 1, interrupted: 1, unfinished: 2, cancelled: 3, running: 4, failed: 5 };
 
 function stronger(a, b) {
   return a === undefined || (RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a;

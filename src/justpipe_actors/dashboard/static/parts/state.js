@@ -1,7 +1,7 @@
 // The state: what each step changed, and the whole of it after an event.
 import { el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
-import { counted, size } from "../base/format.js";
+import { counted, sequence, size } from "../base/format.js";
 import { diffList, jsonTree } from "./tree.js";
 
 export async function showStates(place, run, model) {
@@ -32,7 +32,7 @@ export async function showStates(place, run, model) {
       whole.append(jsonTree((await get(path, { at: state.seq })).state, { open: 2 }));
     });
     const difference = index === 0 ? null : diffList(await get(path, { from: states[index - 1].seq, to: state.seq }));
-    put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, el("span", { class: "dim" }, ` · event ${state.seq}`)), difference, whole);
+    put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, el("span", { class: "dim" }, ` · event ${sequence(state.seq)}`)), difference, whole);
     if (index === 0) whole.open = true;
   }
 

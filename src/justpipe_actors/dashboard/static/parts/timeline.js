@@ -7,7 +7,7 @@ import { statusWord } from "./status.js";
 const ROW = 20;
 const HEAD = 22;
 const MANY = 200;
-const TONES = { done: "ok", failed: "bad", running: "run", retried: "wait", unfinished: "off", cancelled: "off" };
+const TONES = { done: "ok", failed: "bad", running: "run", retried: "wait", interrupted: "wait", unfinished: "off", cancelled: "off" };
 
 export class Timeline {
   constructor(model, onpick) {
@@ -206,7 +206,7 @@ export class Timeline {
       context.fillRect(x, y + 5, 2, 9);
       context.fillRect(x + length - 2, y + 5, 2, 9);
     } else context.fillRect(x, y + 4, length, ROW - 8);
-    if (["unfinished", "cancelled"].includes(span.status)) this.hatch(context, x, y + 4, length);
+    if (["unfinished", "cancelled", "interrupted"].includes(span.status)) this.hatch(context, x, y + 4, length);
     if (index === line.spans.length - 1) {
       const tries = line.spans.length > 1 ? ` · ${line.spans.length} attempts` : "";
       const word = ["done", "running"].includes(span.status) ? "" : ` · ${statusWord(span.status)}`;
@@ -244,6 +244,10 @@ export class Timeline {
       context.fillStyle = colour;
       context.fillRect(x, HEAD - 4, 1.5, height);
     };
+    for (const at of this.model.recoveries) {
+      draw(this.x(at), this.paint.wait);
+      context.fillText("taken up again", this.x(at) + 4, height - 8);
+    }
     if (this.cursor !== null) draw(this.x(this.cursor), this.paint.run);
     if (this.dragged) {
       const [a, b] = [this.dragged.from, this.dragged.to].sort((one, two) => one - two);
