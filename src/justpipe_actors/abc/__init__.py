@@ -61,6 +61,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
     )
     from .storage import (
         ChunkStore as ChunkStore,
+        HeaderStore as HeaderStore,
         RunRecorder as RunRecorder,
         StorageBackend as StorageBackend,
     )

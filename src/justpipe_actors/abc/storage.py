@@ -193,3 +193,21 @@ class ChunkStore(Protocol):
         An event whose payload repeats an earlier one may follow in another call.
         """
         ...
+
+
+@runtime_checkable
+class HeaderStore(Protocol):
+    """What a backend has besides, if it can read events without their payloads.
+
+    A state that grows with its run makes the payloads of a run many times as long as
+    what happened in it.
+    """
+
+    def get_event_headers(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Event]:
+        """Return a run's events by ascending ``seq``, without payload and meta.
+
+        Events of types that this version does not know are left out.
+        """
+        ...

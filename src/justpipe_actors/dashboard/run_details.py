@@ -13,19 +13,24 @@ import attrs
 
 from ..abc import StorageBackend
 from ..events import EventType
-from ..observability.spans import Span
+from ..observability.spans import collect_spans
 from ..records import OpenStatus, StoredEvent
 from ..storage import states_of
+from ..storage.headers import parse_header
 from ..storage.registry import AnnotatedRun
 from .api import checked_type
 from .errors import NotFoundError, RequestError
 from .runs import run_row
-from .spans import event_row, header_of, span_row, spans_of_stored
+from .spans import event_row, headers_of, span_row
 from .tracebacks import frames_of
 
 
 CUT = 4_096
 """Characters of a payload's JSON that are sent before it is asked for."""
+
+
+WITHOUT_PAYLOAD = (EventType.START, EventType.STEP_START, EventType.STEP_END)
+"""Events that have no payload, or the whole state; streams send none of it."""
 
 
 @attrs.frozen
@@ -105,20 +110,17 @@ class StoredRun:
 
     def spans(self, after: int = 0, limit: int = 5_000) -> dict[str, Any]:
         """Return the spans that changed after an event, as rows."""
-        events = self.store.get_events(self.run_id)
-        spans = self._spans(events)
-        begin = events[0].timestamp.timestamp() if events else None
-        begin = self.one.run.start_time.timestamp() if begin is None else begin
+        headers = headers_of(self.store, self.run_id)
+        spans = collect_spans(headers)
+        start = self.one.run.start_time.timestamp()
+        begin = headers[0].timestamp if headers else start
         changed = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
         return {
             "spans": [span_row(span, begin) for span in changed[:limit]],
-            "next": events[-1].seq if events else 0,
+            "next": headers[-1].seq if headers else 0,
             "t0": begin,
             "is_cut": len(changed) > limit,
         }
-
-    def _spans(self, events: list[StoredEvent]) -> list[Span]:
-        return spans_of_stored(events)
 
     # -- events
 
@@ -206,7 +208,7 @@ class StoredRun:
             if event.step_name.endswith(":system"):
                 continue
             difference = diff_of(before, state) if found else None
-            header = header_of(event)
+            header = parse_header(event)
             found.append(
                 {
                     "seq": event.seq,
@@ -244,7 +246,7 @@ class StoredRun:
 
     def trace(self) -> dict[str, Any]:
         """Return the spans in the format that Perfetto and Chrome open."""
-        spans = self._spans(self.store.get_events(self.run_id))
+        spans = collect_spans(headers_of(self.store, self.run_id))
         lanes: dict[str, int] = {}
         return {
             "displayTimeUnit": "ms",
@@ -267,16 +269,16 @@ class StoredRun:
 
     def rows_after(self, after: int, limit: int) -> list[list[Any]]:
         """Return the next events as rows for a stream."""
-        rows: list[list[Any]] = []
-        for stored in self.store.get_events(self.run_id, after=after, limit=limit):
-            header = header_of(stored)
-            if header is not None:
-                rows.append(event_row(header, self._stream_payload(stored)))
-        return rows
+        headers = headers_of(self.store, self.run_id, after, limit)
+        payloads: dict[int, Any] = {}
+        if any(header.type not in WITHOUT_PAYLOAD for header in headers):
+            events = self.store.get_events(self.run_id, after=after, limit=limit)
+            payloads = {event.seq: self._stream_payload(event) for event in events}
+        return [event_row(header, payloads.get(header.seq or 0)) for header in headers]
 
     def _stream_payload(self, stored: StoredEvent) -> Any:
         """Return what a page shows at once: tokens, errors and counts; never a state."""
-        if stored.type_name in ("start", "step_end") or not self._has_payloads:
+        if stored.event_type in WITHOUT_PAYLOAD or not self._has_payloads:
             return None
         value = _data(stored).get("payload")
         text = json.dumps(value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..events import Event, EventType, NodeKind
+from ..abc import HeaderStore, StorageBackend
+from ..events import Event
 from ..observability.spans import Span, collect_spans
 from ..records import StoredEvent
+from ..storage.headers import parse_header
 
 
 SPAN_COLUMNS = (
@@ -44,48 +45,18 @@ EVENT_COLUMNS = (
 
 def spans_of_stored(events: Iterable[StoredEvent]) -> list[Span]:
     """Return the spans of a run's events, in the order of their starts."""
-    headers = (header_of(event) for event in events)
+    headers = (parse_header(event) for event in events)
     return collect_spans(header for header in headers if header is not None)
 
 
-def header_of(stored: StoredEvent) -> Event | None:
-    """Return a stored event without its payload; None for a type that is not known."""
-    if not isinstance(stored.event_type, EventType):
-        return None
-    try:
-        data = json.loads(stored.data)
-    except ValueError:
-        data = None
-    return _header(stored, stored.event_type, data if isinstance(data, dict) else {})
-
-
-def _header(stored: StoredEvent, kind: EventType, data: dict[str, Any]) -> Event:
-    attempt, scope = data.get("attempt"), data.get("scope")
-    return Event(
-        kind,
-        stored.step_name,
-        seq=stored.seq,
-        timestamp=stored.timestamp.timestamp(),
-        run_id=_text(data.get("run_id")),
-        origin_run_id=_text(data.get("origin_run_id")),
-        node_kind=_kind(data.get("node_kind")),
-        invocation_id=_text(data.get("invocation_id")),
-        parent_invocation_id=_text(data.get("parent_invocation_id")),
-        owner_invocation_id=_text(data.get("owner_invocation_id")),
-        attempt=attempt if isinstance(attempt, int) else 1,
-        scope=tuple(str(one) for one in scope) if isinstance(scope, list) else (),
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _kind(value: object) -> NodeKind:
-    try:
-        return NodeKind(value)
-    except ValueError:
-        return NodeKind.SYSTEM
+def headers_of(
+    store: StorageBackend, run_id: str, after: int = 0, limit: int | None = None
+) -> list[Event]:
+    """Return a run's events without payloads, as cheaply as the store can."""
+    if isinstance(store, HeaderStore):
+        return store.get_event_headers(run_id, after=after, limit=limit)
+    parsed = map(parse_header, store.get_events(run_id, after=after, limit=limit))
+    return [header for header in parsed if header is not None]
 
 
 def span_row(span: Span, begin: float) -> list[Any]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from ..events import EventType
+from ..events import Event, EventType
 from ..records import (
     OpenStatus,
     RunQuery,
@@ -21,6 +21,7 @@ from ..records import (
     StoredEvent,
 )
 from .chunk_format import EventLine, parse_event_text, stored_event
+from .headers import parse_header
 from .queries import (
     as_abandoned,
     implicit_run,
@@ -194,6 +195,13 @@ class InMemoryBackend:
             if seq > after and event_type in (None, *_event_types(line.type))
         ]
         return paginate(events, limit)
+
+    def get_event_headers(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Event]:
+        """Return a run's events by ascending ``seq``, without payload and meta."""
+        parsed = map(parse_header, self.get_events(run_id, after=after))
+        return paginate([one for one in parsed if one is not None], limit)
 
     def count_events(self, run_id: str) -> dict[str, int]:
         """Return how many events of each type a run has."""

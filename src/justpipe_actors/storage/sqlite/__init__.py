@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...events import EventType
+from ...events import Event, EventType
 from ...records import (
     EventChunk,
     RunQuery,
@@ -39,6 +39,7 @@ from .reading import (
     EventFilter,
     condition_of,
     read_events,
+    read_headers,
     read_payload,
     read_rows,
     run_from_row,
@@ -205,6 +206,16 @@ class SQLiteBackend:
         )
         return self._database.read(
             lambda connection: read_events(connection, event_filter)
+        )
+
+    def get_event_headers(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Event]:
+        """Return a run's events by ascending ``seq``, without payload and meta."""
+        at_most = limit if limit is not None and limit >= 0 else None
+        event_filter = EventFilter(run_id, None, after, at_most)
+        return self._database.read(
+            lambda connection: read_headers(connection, event_filter)
         )
 
     def count_events(self, run_id: str) -> dict[str, int]:

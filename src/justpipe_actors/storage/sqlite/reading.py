@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from ...events import Event
 from ...outcomes import PipelineTerminalStatus
 from ...records import (
     LABELS,
@@ -36,6 +37,7 @@ from ..chunk_format import (
     event_text,
     stored_event,
 )
+from ..headers import decode_headers, parse_header
 
 
 T = TypeVar("T")
@@ -224,6 +226,14 @@ ORDER BY c.first
 """
 """A run's chunks from the one after ``after`` on, as ``EventChunk`` has them."""
 
+HEADER_ROWS = """
+SELECT c.first, c.times, c.fields
+FROM runs r JOIN chunks c ON c.run = r.id
+WHERE r.run_id = :run_id AND c.last > :after
+ORDER BY c.first
+"""
+"""What a run's chunks say without their payloads."""
+
 CHUNK_WITH_EVENT = f"""{_CHUNK_COLUMNS}
     AND c.first <= :seq AND c.last >= :seq
 ORDER BY c.first DESC
@@ -313,6 +323,26 @@ def read_events(
     ]
     found = [*singles, *islice(_chunk_events(connection, event_filter), limit)]
     return sorted(found, key=lambda event: event.seq)[:limit]
+
+
+def read_headers(
+    connection: sqlite3.Connection, event_filter: EventFilter
+) -> list[Event]:
+    """Return events by ascending number, without payload and meta."""
+    values = attrs.asdict(event_filter) | {"limit": -1}
+    rows = connection.execute(EVENT_ROWS, values).fetchall()
+    singles = read_rows(
+        rows, lambda row: list(_events_of_row(event_filter.run_id, row))
+    )
+    found = [parse_header(event) for events in singles for event in events]
+    headers = [header for header in found if header is not None]
+    for first, times, fields in connection.execute(HEADER_ROWS, values):
+        try:
+            headers += decode_headers(event_filter.run_id, first, times, fields)
+        except UNREADABLE as error:
+            warn_skipped(error)
+    later = [one for one in headers if (one.seq or 0) > event_filter.after]
+    return sorted(later, key=lambda one: one.seq or 0)[: event_filter.limit]
 
 
 def _chunk_events(

@@ -1,0 +1,94 @@
+"""Events without their payloads."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from justpipe_actors import Event, Pipe
+from justpipe_actors.abc import HeaderStore, StorageBackend
+from justpipe_actors.storage import InMemoryBackend, SQLiteBackend
+from justpipe_actors.storage.headers import parse_header
+
+
+async def run(store: StorageBackend) -> str:
+    """Store a run whose state grows, with a map, tokens and an event that came as text."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="grow", persist=True, storage=store)
+
+    @pipe.map(each="add")
+    async def numbers(state: Any) -> range:
+        state["all"] = []
+        return range(20)
+
+    @pipe.step
+    async def add(number: int, state: Any) -> None:
+        state["all"].append(number)
+
+    async with pipe.run({}) as stream:
+        async for _ in stream:
+            pass
+    text = {"type": "token", "stage": "late", "seq": 10_000, "payload": "x"}
+    odd = {"type": "of-another-version", "stage": "late", "seq": 10_001}
+    store.append_events(stream.run_id, [json.dumps(text), json.dumps(odd)])
+    return stream.run_id
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
+    """Return an empty store of either kind."""
+    if request.param == "memory":
+        return InMemoryBackend()
+    return SQLiteBackend(tmp_path / "runs.db")
+
+
+async def test_headers_are_the_events_without_payload_and_meta(
+    store: StorageBackend,
+) -> None:
+    """Numbers, ids, attempts and scopes are those of the events."""
+    run_id = await run(store)
+    assert isinstance(store, HeaderStore)
+
+    headers = store.get_event_headers(run_id)
+    parsed = [parse_header(event) for event in store.get_events(run_id)]
+
+    for header, event in zip(headers, filter(None, parsed), strict=True):
+        # What is read as text has moments that are exact to the microsecond.
+        assert header.timestamp == pytest.approx(event.timestamp, abs=1e-6)
+        assert replace(header, timestamp=event.timestamp) == event
+    assert all(isinstance(header, Event) for header in headers)
+    assert {(header.payload, header.meta) for header in headers} == {(None, None)}
+    assert headers[-1].stage == "late"
+    assert any(header.scope for header in headers)
+
+
+async def test_headers_can_be_read_from_a_number_on(store: StorageBackend) -> None:
+    """A limit counts from there."""
+    run_id = await run(store)
+    assert isinstance(store, HeaderStore)
+
+    everything = store.get_event_headers(run_id)
+
+    assert store.get_event_headers(run_id, after=7) == everything[7:]
+    assert store.get_event_headers(run_id, after=7, limit=3) == everything[7:10]
+    assert store.get_event_headers(run_id, limit=0) == []
+    assert store.get_event_headers("nothing") == []
+
+
+async def test_payloads_are_not_even_looked_at(tmp_path: Path) -> None:
+    """Damage to them does not keep anything else from being read."""
+    path = tmp_path / "runs.db"
+    store = SQLiteBackend(path)
+    run_id = await run(store)
+    before = store.get_event_headers(run_id)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE chunks SET payloads = 'no JSON', metas = 'none'")
+    connection.close()
+
+    assert store.get_event_headers(run_id) == before
+    assert len(store.get_events(run_id)) < len(before)
