@@ -15,7 +15,7 @@ the supervisor decides what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
@@ -487,8 +487,12 @@ class Supervisor:
         """The last messages that broke what performed them, oldest first."""
         return self._require_open().system.dead_letters
 
-    def stuck(self) -> tuple[StuckRun, ...]:
-        """Return who holds each run that is at work, and at which line it waits."""
-        return tuple(
-            describe_stuck_run(run) for run in self._require_open().runs.values()
-        )
+    def stuck(self, run_ids: Collection[str] | None = None) -> tuple[StuckRun, ...]:
+        """Return who holds each run that is at work, and at which line it waits.
+
+        Args:
+            run_ids: only these runs; a look at each costs time in proportion to all.
+        """
+        runs = self._require_open().runs
+        asked = runs if run_ids is None else [name for name in run_ids if name in runs]
+        return tuple(describe_stuck_run(runs[name]) for name in asked)

@@ -458,7 +458,7 @@ def test_why_a_run_hangs(page: Page, watch: Watch, tmp_path: Path) -> None:
         page.get_by_role("button", name="embed").click()
         expect(page.get_by_role("dialog")).to_contain_text("At work: 1 run")
         page.keyboard.press("Escape")
-        runs.locator("tbody a.mono").first.click()
+        runs.locator("tr", has_text="daemon.py:").locator("a.mono").first.click()
         card = page.get_by_role("region", name="What it waits for")
         expect(card).to_contain_text("daemon.py:")
         process.send_signal(signal.SIGTERM)

@@ -187,6 +187,8 @@ class ActorStatistics:
     """Name of the pipe it belongs to."""
     fingerprint: str = ""
     """The version of that pipe: its hash."""
+    slots: int | None = None
+    """Activations that may be at work at once; None is no limit."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -270,6 +272,7 @@ class Actor:
             returning=len(self._slot_waiters),
             runs=inbox.runs,
             oldest=0.0 if inbox.since is None else self.dispatcher.now() - inbox.since,
+            slots=self.node.concurrency or None,
         )
 
     def _enqueue(self) -> None:

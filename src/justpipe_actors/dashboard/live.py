@@ -7,6 +7,7 @@ for the first of them only.  JSON is made in a worker thread; the data are froze
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,6 @@ ROWS = 50
 LOOKED_UP = 20
 """Runs whose lines of code are looked up."""
 
-MANY = 1_000
-"""Runs above which the page is told less often."""
-
 
 @attrs.frozen
 class LiveData:
@@ -46,9 +44,10 @@ class LiveData:
 
 def look(supervisor: Supervisor) -> LiveData:
     """Look at a supervisor; call it in the supervisor's loop."""
-    return LiveData(
-        supervisor.snapshot(), supervisor.stuck(), supervisor.health(), time.time()
-    )
+    snapshot = supervisor.snapshot()
+    oldest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=lambda run: run.age)
+    stuck = supervisor.stuck([run.run_id for run in oldest])
+    return LiveData(snapshot, stuck, supervisor.health(), time.time())
 
 
 def live_to_json(data: LiveData) -> dict[str, Any]:

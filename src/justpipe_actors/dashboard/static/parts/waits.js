@@ -19,7 +19,7 @@ function inboxes(run, data) {
       .filter((other) => other.run_id !== run.run_id && other.pipe === run.pipe)
       .flatMap((other) => stepsOf(other).filter((one) => one.step === step).map((one) => ({ id: other.run_id, seconds: one.seconds })))
       .sort((a, b) => b.seconds - a.seconds)[0];
-    const slots = actor.slots === 1 || actor.busy === 1 ? "its only slot is held by" : `its ${actor.busy} slots are held, longest by`;
+    const slots = actor.busy === 1 ? "its only slot is held by" : `its ${actor.busy} slots are held, longest by`;
     found.push(
       holder
         ? { text: `in the inbox of ${step}: ${slots}`, tone: "wait", holder: holder.id, since: holder.seconds }
