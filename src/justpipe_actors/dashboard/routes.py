@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import anyio
 import attrs
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ..codec import to_plain
 from .errors import NotFoundError, RequestError, TooBusyError
 from .graphs import GraphWanted, graph_svg, pipeline_details, pipelines_overview
 from .live import LiveData, dump, live_to_json, look
@@ -220,6 +223,16 @@ async def live_dump(site: Site, request: Request) -> Response:
     return Response(text, media_type="text/plain; charset=utf-8")
 
 
+async def letters(site: Site, request: Request) -> Response:
+    """Return the last messages that nothing answered, the newest first."""
+    look_at(site)
+    assert site.supervisor is not None
+    kept = list(site.supervisor.dead_letters)
+    clock = time.time() - anyio.current_time()  # they have the loop's seconds
+    rows = [{**to_plain(one), "at": one.at + clock} for one in reversed(kept)]
+    return answer({"letters": rows, "total": site.supervisor.snapshot().dead_letters})
+
+
 # -- durable runs
 
 
@@ -310,6 +323,7 @@ API = [
     Address("/api/compare", compare),
     Address("/api/live", live),
     Address("/api/live/dump", live_dump),
+    Address("/api/letters", letters),
     Address("/api/asks", asks),
     Address("/api/workers", workers),
 ]

@@ -14,7 +14,7 @@ import attrs
 from ..abc import StorageBackend
 from ..events import EventType
 from ..observability.spans import collect_spans
-from ..records import OpenStatus, StoredEvent
+from ..records import StoredEvent
 from ..storage import states_of
 from ..storage.headers import parse_header
 from ..storage.registry import AnnotatedRun
@@ -31,6 +31,11 @@ CUT = 4_096
 
 WITHOUT_PAYLOAD = (EventType.START, EventType.STEP_START, EventType.STEP_END)
 """Events that have no payload, or the whole state; streams send none of it."""
+
+
+def is_open(one: AnnotatedRun) -> bool:
+    """Tell whether a run may go on: it runs, or waits for people or for a worker."""
+    return one.run.label in ("running", "waiting", "stuck")
 
 
 @attrs.frozen
@@ -82,7 +87,7 @@ class StoredRun:
             "failures": self.failures(),
             "diagnostics": finish.get("diagnostics") or [],
             "metrics": finish.get("metrics"),
-            "is_live": run.status is OpenStatus.RUNNING,
+            "is_live": is_open(self.one),
             "last_seen": run.last_seen.isoformat() if run.last_seen else None,
         }
 

@@ -58,7 +58,8 @@ def bind(host: str, port: int, *, tries: int = 1) -> socket.socket:
 
 def address_of(listener: socket.socket) -> str:
     """Return the address that a browser opens."""
-    host, port = listener.getsockname()[:2]
+    address = listener.getsockname()
+    host, port = str(address[0]), address[1]
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 

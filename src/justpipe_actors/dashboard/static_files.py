@@ -41,7 +41,7 @@ class StaticFile:
 @lru_cache(maxsize=1)
 def static_files() -> dict[str, StaticFile]:
     """Return the packaged files by their name below ``static``."""
-    return dict(_below(files(__package__) / "static", ""))
+    return dict(_below(files("justpipe_actors.dashboard") / "static", ""))
 
 
 def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:

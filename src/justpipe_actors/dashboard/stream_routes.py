@@ -26,7 +26,7 @@ from .errors import NotFoundError, RequestError, TooBusyError
 from .live import live_text
 from .parameters import number, run_filter
 from .routes import Address, first_page, look_at
-from .run_details import StoredRun
+from .run_details import StoredRun, is_open
 from .site import Site
 from .streams import MOST_STREAMS, Emit, EventStream, Source
 
@@ -117,7 +117,7 @@ async def _emit_run(site: Site, stored: StoredRun, after: int, emit: Emit) -> No
             await emit("end", json.dumps(details), None)
             return
         found = await site.in_thread(site.find, stored.run_id)
-        is_over = found.one.run.label != "running"
+        is_over = not is_open(found.one)
         if not is_over:
             await anyio.sleep(RUN_PERIOD)
 

@@ -1,7 +1,7 @@
 // Messages that broke what performed them, the newest first.
 import { el, put } from "../base/dom.js";
 import { address, get } from "../base/api.js";
-import { count, short } from "../base/format.js";
+import { count, moment, short } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
@@ -11,6 +11,7 @@ export async function show(main) {
   const note = el("p", { class: "dim" });
   const table = new Table(
     [
+      { key: "at", label: "When", number: true, cell: (letter) => moment(letter.at) },
       { key: "actor", label: "Actor" },
       { key: "run_id", label: "Run", cell: (letter) => el("a", { class: "mono", href: address(`runs/${letter.run_id}`), title: letter.run_id }, short(letter.run_id)) },
       { key: "attempt", label: "Attempt", number: true },
@@ -20,12 +21,16 @@ export async function show(main) {
     { label: "Dead letters", key: (letter) => `${letter.run_id} ${letter.at}`, href: (letter) => address(`runs/${letter.run_id}`), empty: "Every message was answered." },
   );
 
-  function draw(data) {
-    table.show([...data.last_letters].reverse());
-    note.textContent = data.dead_letters > data.last_letters.length ? `The last ${data.last_letters.length} of ${count(data.dead_letters)}.` : "";
+  let total = -1;
+
+  async function load() {
+    const data = await get("api/letters");
+    total = data.total;
+    table.show(data.letters);
+    note.textContent = total > data.letters.length ? `The last ${data.letters.length} of ${count(total)}.` : "";
   }
 
   put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.node, note));
-  draw(await get("api/live"));
-  subscribe("live/stream", null, { live: draw });
+  await load();
+  subscribe("live/stream", null, { live: (data) => data.dead_letters !== total && load() });
 }
