@@ -480,6 +480,9 @@ class Supervisor:
             self._core.children.failure,
             is_loop_responsive=self._core.watchdog is None
             or self._core.watchdog.is_responsive,
+            journal_problem=None
+            if self._core.durable is None
+            else self._core.durable.writer.problem,
         )
 
     @property

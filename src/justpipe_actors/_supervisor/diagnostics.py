@@ -80,6 +80,7 @@ def check_health(
     failure: Exception | None,
     *,
     is_loop_responsive: bool,
+    journal_problem: str | None = None,
 ) -> Health:
     """Judge a supervisor.
 
@@ -88,6 +89,7 @@ def check_health(
         services: how its services are doing.
         failure: why supervision has given up.
         is_loop_responsive: whether the loop has turned lately.
+        journal_problem: why the journal cannot be written right now.
     """
     if active_runs is None:
         return Health(live=False, ready=False, reasons=("it was not opened",))
@@ -95,6 +97,9 @@ def check_health(
         _fatal_problems(active_runs, failure, is_loop_responsive=is_loop_responsive)
     )
     busy = tuple(_readiness_problems(active_runs, services))
+    if journal_problem is not None:
+        text = f"the journal cannot be written, durable runs stand still: {journal_problem}"
+        busy = (*busy, text)
     return Health(live=not dead, ready=not dead and not busy, reasons=dead + busy)
 
 

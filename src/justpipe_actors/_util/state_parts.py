@@ -145,6 +145,7 @@ class StateParts:
         """Return a copy of all of the state, for a snapshot."""
         self._last.clear()
         self._lists.clear()
+        self._stored.clear()
         return self.take(state)
 
     def _take_part(self, name: str, value: Plain, change: StateChange) -> None:

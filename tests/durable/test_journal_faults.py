@@ -1,0 +1,105 @@
+"""A journal that cannot be written: runs stand still, say so, and go on afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.abc import Batch
+from justpipe_actors.journals import MemoryJournal
+
+from .crash_model import wait_until
+
+
+class FullJournal(MemoryJournal):
+    """A journal with a disk that is full for a while."""
+
+    is_full = False
+    refused = 0
+
+    def append(self, batches: Sequence[Batch]) -> frozenset[int]:
+        """Store batches if there is room."""
+        if self.is_full:
+            self.refused += 1
+            msg = "No space left on device"
+            raise OSError(28, msg)
+        return super().append(batches)
+
+
+def steps(journal: FullJournal, done: list[str]) -> Pipe[Any, Any]:
+    """Return a pipe with a journal that is full after the first step."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="steps")
+
+    @pipe.step("first", to="second")
+    async def first(state: dict[str, Any]) -> None:
+        journal.is_full = True
+        done.append("first")
+        state["first"] = True
+
+    @pipe.step("second")
+    async def second(state: dict[str, Any]) -> None:
+        done.append("second")
+        state["second"] = True
+
+    return pipe
+
+
+async def test_a_full_disk_holds_runs_up_and_loses_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No step begins that is not stored; snapshot, health and the log say why."""
+    journal, done = FullJournal(verify=True), list[str]()
+    pipe = steps(journal, done)
+    with caplog.at_level(logging.WARNING):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="one")
+            await wait_until(lambda: journal.refused >= 2)
+            assert done == ["first"]
+            assert run.snapshot().tokens == {"journal": 1}
+            health = supervisor.health()
+            assert health.live
+            assert not health.ready
+            assert "No space left" in " ".join(health.reasons)
+            journal.is_full = False
+            with anyio.fail_after(10):
+                end = await run.wait()
+            assert supervisor.health().ready
+
+    assert end.status.value == "success"
+    assert done == ["first", "second"]
+    assert "stand still" in caplog.text
+
+
+async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:
+    """The failure names the path, and what was stored before stays."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="live")
+
+    @pipe.step("fine", to="bad")
+    async def fine(state: dict[str, Any]) -> None:
+        state["n"] = 1
+
+    @pipe.step("bad", to="never")
+    async def bad(state: dict[str, Any]) -> None:
+        state["client"] = object()
+
+    @pipe.step("never")
+    async def never(state: dict[str, Any]) -> None:
+        state["never"] = True
+
+    journal = MemoryJournal()
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="one")
+        with anyio.fail_after(10):
+            end = await run.wait()
+    row = journal.find("one")
+
+    assert end.status.value == "failed"
+    assert "client" in (end.error or "")
+    assert row is not None
+    assert row.status == "failed"
+    assert '"never"' not in "".join(one.state or "" for one in journal.commits(row.id))
