@@ -120,6 +120,7 @@ class BatchStream:
     _outbox: list[tuple[RunJournal, Message]] = attrs.field(factory=list, init=False)
     _travelling: int = attrs.field(default=0, init=False)
     _waiters: list[anyio.Event] = attrs.field(factory=list, init=False)
+    _announcements: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _has_changed: bool = attrs.field(default=False, init=False)
     _is_requested: bool = attrs.field(default=False, init=False)
     _is_busy: bool = attrs.field(default=False, init=False)
@@ -169,6 +170,14 @@ class BatchStream:
         self.request()
         await waiter.wait()
 
+    def announce_stored(self, announce: Callable[[], None]) -> None:
+        """Call a function when all that has changed so far is stored.
+
+        It is called before the run may be let go of for having nothing to do.
+        """
+        self._announcements.append(announce)
+        self.request()
+
     # -- batches
 
     def _flush(self) -> None:
@@ -201,6 +210,7 @@ class BatchStream:
         self._has_changed = False
         outbox, self._outbox = self._outbox, []
         waiters, self._waiters = self._waiters, []
+        announcements, self._announcements = self._announcements, []
         self._travelling = len(outbox)
         draft = BatchDraft(
             run=self.run,
@@ -223,6 +233,9 @@ class BatchStream:
         self.consumed.clear()
 
         def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
+            if is_stored:
+                for announce in announcements:
+                    announce()
             self._stored(outbox, waiters, is_stored=is_stored)
             if on_stored is not None:
                 on_stored(is_stored)

@@ -261,11 +261,6 @@ def finish_message(run_state: RunState, message: Start | Expire) -> None:
         run_state.journal.finished(message)
     if run_state.waits is not None:
         run_state.waits.finished(message)
-    release_message(run_state, message)
-
-
-def release_message(run_state: RunState, message: Start | Expire) -> None:
-    """Give back the token of a message, and its place in its wave."""
     wave = run_state.waves.get(message.wave)
     if wave is None:  # a map worker's, and nothing needed it
         run_state.release_token()

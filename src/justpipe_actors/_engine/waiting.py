@@ -282,13 +282,13 @@ class RunWaits:
         wait.within = invocation.variables.get(enclosing_runs, ())
         self.records.open(wait, record)
         self._open(wait, record)
-        if self.run_state.journal is None:
+        journal = self.run_state.journal
+        if journal is None:
             self._publish_ask(wait)
         else:
-            self.run_state.system.spawn(self._publish_stored, wait)
+            journal.stream.announce_stored(partial(self._publish_stored, wait))
 
-    async def _publish_stored(self, wait: Wait) -> None:
-        await self.records.wait_stored()
+    def _publish_stored(self, wait: Wait) -> None:
         if not wait.is_over:
             self._publish_ask(wait)
             self._apply_early(wait)
@@ -320,11 +320,11 @@ class RunWaits:
             wait.within = enclosing_runs.get()
             is_known = self.records.open(wait, record)
             self._open(wait, record)
-            if is_known:
-                self._publish_ask(wait)
+            journal = self.run_state.journal
+            if is_known or journal is None:
+                self._publish_stored(wait)
             else:  # the run is a copy, whose questions have ids of their own
-                self.run_state.system.spawn(self._publish_stored, wait)
-            self._apply_early(wait)
+                journal.stream.announce_stored(partial(self._publish_stored, wait))
 
     @property
     def next_due(self) -> float | None:
@@ -456,7 +456,7 @@ class Continuation:
     def let_go(self) -> None:
         """Be finished."""
         holder = Start(self.run_state.run_id, self.place.node.name, self.wave.number)
-        routing.release_message(self.run_state, holder)
+        routing.finish_message(self.run_state, holder)
 
     def go_on(self, value: object) -> None:
         """Start what comes after the question, with the answer."""

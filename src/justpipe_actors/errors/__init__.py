@@ -54,6 +54,7 @@
     ├── UnknownRunError (LookupError)   an observer remembers no such run
     ├── MissingExtraError (ImportError)  a part needs a library that is not there
     └── TrialError                      something a test found out
+        ├── CrashFailure                a run that died ended differently from one that did not
         ├── UnansweredAsk               a pipe asked what its test does not answer
         ├── Deadlock                    nothing can happen any more
         ├── ScheduleFailure             a check failed under one schedule
@@ -138,6 +139,7 @@ from .supervision import (
 )
 from .testing import (
     CleanupFailure,
+    CrashFailure,
     Deadlock,
     ScheduleFailure,
     TrialError,
@@ -160,6 +162,7 @@ __all__ = [
     "CleanupFailure",
     "CleanupRuleError",
     "ConsumerTooSlow",
+    "CrashFailure",
     "Deadlock",
     "DefinitionError",
     "DefinitionErrorGroup",

@@ -55,6 +55,21 @@ class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what hap
         )
 
 
+class CrashFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+    """A durable run that died after a commit did not end as one that nothing interrupts."""
+
+    problem: str
+    commit: int
+
+    def message(self) -> str:
+        return (
+            f"When the process dies after transaction {self.commit}, {self.problem}. "
+            "A step that was running had changed the state before its last await, or "
+            "added to it: change it afterwards, by assignment, or with once(); or use "
+            "Pipe(state_mode='isolated')."
+        )
+
+
 class CleanupFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
     """A run that was stopped at one step of its scheduler did not end as it should."""
 

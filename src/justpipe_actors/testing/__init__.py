@@ -15,16 +15,23 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .._util.failpoints import Seam as Seam
     from ..errors import (
         CleanupFailure as CleanupFailure,
+        CrashFailure as CrashFailure,
         Deadlock as Deadlock,
         ScheduleFailure as ScheduleFailure,
+        UnansweredAsk as UnansweredAsk,
     )
     from .cancellation_sweep import (
         Sweep as Sweep,
         cancel_everywhere as cancel_everywhere,
     )
     from .conformance import (
+        check_journal as check_journal,
         check_placement as check_placement,
         check_storage as check_storage,
+    )
+    from .crash_sweep import (
+        CrashSweep as CrashSweep,
+        crash_everywhere as crash_everywhere,
     )
     from .deadlocks import watched as watched
     from .exploration import (
