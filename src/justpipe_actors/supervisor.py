@@ -64,7 +64,8 @@ class Supervisor:
             again to clean up once they were cancelled.
         strategy: who is restarted with a service that ended: nobody else, those started
             after it, or all.
-        intensity: restarts of services that are allowed within ``period``.
+        intensity: restarts of services that are allowed within ``period``; None restarts
+            them for ever, with growing waits.
         period: seconds that the intensity looks back.
         journal: keeps submitted runs, so that they go on after a crash: a path of an
             SQLite file, or a journal.
@@ -82,7 +83,7 @@ class Supervisor:
         max_runs: int | None = None,
         grace: float = 10.0,
         strategy: Strategy = "one_for_one",
-        intensity: int = 3,
+        intensity: int | None = 3,
         period: float = 5.0,
         blocked_after: float | None = None,
         journal: str | Path | Journal | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - the backend module
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
@@ -240,6 +241,34 @@ def _not_again() -> bool:
     return False
 
 
+class _TaskInterrupt:
+    """Cancels a task as ``asyncio.timeout`` does; no scope stays open across its block."""
+
+    __slots__ = ("_is_sent", "_task")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._is_sent = False
+
+    def interrupt(self) -> None:
+        """Cancel the body, if the task that entered the block still runs."""
+        if self._task is not None and not self._is_sent:
+            self._is_sent = self._task.cancel()
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        task = asyncio.current_task()
+        if not self._is_sent or task is None or task is not self._task:
+            return False
+        if task.uncancel():
+            return False
+        if isinstance(error, asyncio.CancelledError):
+            return True
+        with suppress(asyncio.CancelledError):  # it may not have been delivered yet
+            await asyncio.sleep(0)
+        return False
+
+
 class AsyncioLoop:
     """The running asyncio loop."""
 
@@ -266,6 +295,13 @@ class AsyncioLoop:
     def absorb_native_cancel(self) -> bool:
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
         return clear_native_cancel()
+
+    def is_current(self) -> bool:
+        """Tell whether this is called in this very loop, in its thread."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def is_in_task(self) -> bool:
         """Tell whether this is called in a task and not in a callback of the loop."""
@@ -297,6 +333,10 @@ class AsyncioLoop:
             return protected
 
         start_protected(self._loop, start)
+
+    def new_interrupt(self) -> _TaskInterrupt:
+        """Return what can interrupt the block that the current task has entered."""
+        return _TaskInterrupt()
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

@@ -60,6 +60,34 @@ class _Group:
         self._nursery.start_soon(func, *args)
 
 
+class _ScopeInterrupt:
+    """Cancels a scope, the only means of trio to interrupt a task.
+
+    A block that is left in another task leaves the scope to the task that entered it: it
+    goes when that task ends.
+    """
+
+    __slots__ = ("_scope", "_task")
+
+    def __init__(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        self._scope = trio.CancelScope()
+        self._scope.__enter__()
+
+    def interrupt(self) -> None:
+        """Cancel the body, if the task that entered the block still runs."""
+        self._scope.cancel()
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        if trio.lowlevel.current_task() is not self._task:
+            return False
+        if error is None:
+            self._scope.__exit__(None, None, None)
+            return False
+        return bool(self._scope.__exit__(type(error), error, error.__traceback__))
+
+
 class TrioLoop:
     """The running trio loop."""
 
@@ -84,6 +112,13 @@ class TrioLoop:
         """Tell whether the current task was cancelled past all scopes: never here."""
         return False
 
+    def is_current(self) -> bool:
+        """Tell whether this is called in this very loop, in its thread."""
+        try:
+            return trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:
+            return False
+
     def is_in_task(self) -> bool:
         """Tell whether this is called in a task and not in a callback of the loop."""
         return trio.lowlevel.in_trio_task()
@@ -105,6 +140,10 @@ class TrioLoop:
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group; here every task takes its first step."""
         tasks.start_soon(func, *args)
+
+    def new_interrupt(self) -> _ScopeInterrupt:
+        """Return what can interrupt the block that the current task has entered."""
+        return _ScopeInterrupt()
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

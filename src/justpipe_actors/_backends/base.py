@@ -34,6 +34,22 @@ class Group(Protocol):
         """Start a task that begins whatever happens."""
 
 
+class BlockInterrupt(Protocol):
+    """Cancels the body of a block, whose end may be reached in another task.
+
+    A block whose context manager is left in another task than it was entered in (a
+    fixture, an exit stack, an async generator that was dropped) must hold no task group
+    and, where the loop can do without, no cancel scope.
+    """
+
+    def interrupt(self) -> None:
+        """Cancel the body, if the task that entered the block still runs."""
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        ...
+
+
 class Loop(Protocol):
     """What only the event loop itself can do."""
 
@@ -57,6 +73,10 @@ class Loop(Protocol):
         """Tell whether the current task was cancelled past all scopes; forget it if so."""
         ...
 
+    def is_current(self) -> bool:
+        """Tell whether this is called in this very loop, in its thread."""
+        ...
+
     def is_in_task(self) -> bool:
         """Tell whether this is called in a task, where other tasks can be started."""
         ...
@@ -70,6 +90,10 @@ class Loop(Protocol):
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
+
+    def new_interrupt(self) -> BlockInterrupt:
+        """Return what can interrupt the block that the current task has entered."""
+        ...
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

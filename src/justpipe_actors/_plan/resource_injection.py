@@ -73,6 +73,12 @@ current_provider: ContextVar[ResourceProvider] = ContextVar(
 """Whose resources the running code uses; set for every run."""
 
 
+awaited_resource: ContextVar[str | None] = ContextVar(
+    "justpipe_actors_awaited_resource", default=None
+)
+"""The resource that the running code waits for, so that a snapshot can tell."""
+
+
 def with_resources(
     func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
 ) -> Function:
@@ -115,10 +121,13 @@ async def _acquire_all(
     leases = _Leases(breaks)
     try:
         for parameter, node in dependencies.items():
+            awaited_resource.set(node.name)
             leases.open_leases[parameter] = await provider.acquire(node)
     except BaseException:
         leases.release()
         raise
+    finally:
+        awaited_resource.set(None)
     return leases
 
 

@@ -8,6 +8,7 @@ application's lifespan.  Else it is the loop itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -80,15 +81,18 @@ def ambient_owner() -> RunOwner | None:
 
 def open_ambient(owner: RunOwner) -> Callable[[], None]:
     """Make an owner the ambient one; the returned function undoes it."""
-    reset = _context_owner.set(owner)
+    token = _context_owner.set(owner)
     _loop_owners.set((*_loop_owners.get(), owner))
     _all_owners.append(owner)
 
     def close() -> None:
+        if owner not in _all_owners:
+            return  # the event loop's end closed it already
         _all_owners.remove(owner)
         _loop_owners.set(
             tuple(other for other in _loop_owners.get() if other is not owner)
         )
-        _context_owner.reset(reset)
+        with suppress(ValueError):  # left in another context: a closed owner is ignored
+            _context_owner.reset(token)
 
     return close

@@ -20,12 +20,14 @@ from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
 from .._engine.waiting import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
+from .._plan.resource_injection import awaited_resource
 from .._supervision.resource_pool import ResourcePool
-from .._util.sync import REPORT_INTERVAL, OneShotEvent
+from .._util.sync import REPORT_INTERVAL, OneShotEvent, do_nothing
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from .event_buffer import EventBuffer
 from .event_publisher import EventPublisher
 
 
@@ -207,6 +209,8 @@ class Run:
     """Set when nothing of it is left."""
     on_done: Callable[[], None] | None = attrs.field(default=None, init=False)
     """Called when nothing of it is left: its owner forgets it."""
+    on_read: Callable[[], None] = attrs.field(default=do_nothing, init=False)
+    """Called when the reader of a run that has ended has had FINISH, or is gone."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
     is_parked: bool = attrs.field(default=False, init=False)
@@ -233,6 +237,14 @@ class Run:
     """When it began, in the loop's seconds; None before that."""
 
     # -- from outside
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether a reader is attached that has not had the last event."""
+        sink = self.publisher.sink
+        return (
+            not self.has_no_consumer and isinstance(sink, EventBuffer) and len(sink) > 0
+        )
 
     def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
         """End it now; the first reason is the one that counts."""
@@ -308,6 +320,8 @@ class RunSnapshot:
     """Whether its producers wait for a consumer that is behind."""
     age: float
     """Seconds since the run began."""
+    resources: dict[str, str] = attrs.field(factory=dict)
+    """Steps that wait for a resource to be opened, and which one."""
 
 
 def snapshot_of(run: Run) -> RunSnapshot:
@@ -327,4 +341,9 @@ def snapshot_of(run: Run) -> RunSnapshot:
         dropped=sink.dropped,
         is_parked=run.publisher.is_full,
         age=run.age,
+        resources={
+            invocation.node.name: resource
+            for invocation in run_state.active_invocations
+            if (resource := invocation.variables.get(awaited_resource)) is not None
+        },
     )

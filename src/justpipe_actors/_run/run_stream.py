@@ -33,7 +33,13 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import do_nothing
 from ..abc import OpenAsk
-from ..errors import RunAwaited, RunInterrupted, RunTimeout, UnknownAsk
+from ..errors import (
+    OtherLoopError,
+    RunAwaited,
+    RunInterrupted,
+    RunTimeout,
+    UnknownAsk,
+)
 from ..events import Event
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
@@ -161,6 +167,7 @@ class RunStream:
     async def _next(self) -> Event:
         if self._run is None:
             await self._start_detached()
+        self._refuse_other_loop()
         reader = self._replay if self._buffer is None else self._buffer
         assert reader is not None
         try:
@@ -191,6 +198,7 @@ class RunStream:
             RunInterrupted: the run ended without FINISH.
         """
         if self._replay is not None:
+            self._refuse_other_loop()
             await self._begun_run().done.wait()
         else:
             async for _ in self:
@@ -220,12 +228,19 @@ class RunStream:
     # -- stopping
 
     def cancel(self, reason: str = "Cancelled") -> None:
-        """End the run now: FINISH says CANCELLED, with this reason."""
+        """End the run now: FINISH says CANCELLED, with this reason.
+
+        May be called in any thread.
+        """
         if self._run is None:
             self._cancel_reason = reason
             self._leave_queue()
+            return
+        stop = partial(self._run.stop, PipelineTerminalStatus.CANCELLED, reason)
+        if self._run.loop.is_current():
+            stop()
         else:
-            self._run.stop(PipelineTerminalStatus.CANCELLED, reason)
+            self._run.loop.call_soon(stop)
 
     def asks(self) -> list[OpenAsk]:
         """Return the questions that wait for an answer, the oldest first."""
@@ -268,6 +283,7 @@ class RunStream:
                 "call run.cancel() in its steps, hooks and observers."
             )
             raise RuntimeError(msg)
+        self._refuse_other_loop()
         self._close(run)
         await _wait_done(run)
         self._raise_abort_error(run)
@@ -409,6 +425,15 @@ class RunStream:
             run.stop(PipelineTerminalStatus.CANCELLED, self._cancel_reason)
         return run
 
+    def _refuse_other_loop(self) -> None:
+        """Refuse to wait in an event loop that is not the run's own.
+
+        Raises:
+            OtherLoopError: this is called in another event loop.
+        """
+        if not self._begun_run().loop.is_current():
+            raise OtherLoopError(self.run_id)
+
     def _begun_run(self) -> Run:
         if self._run is None:
             msg = "This run has not begun; iterate it, enter it or await wait()."
@@ -422,6 +447,7 @@ class RunStream:
         run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer closed the stream")
         if self._buffer is not None:
             self._buffer.close()
+        run.on_read()
 
     @enable_ki_protection
     async def _close_after_cancel(self, run: Run) -> None:
@@ -438,6 +464,7 @@ class RunStream:
 
     async def _finish_reading(self, run: Run) -> None:
         self._is_finished = True
+        run.on_read()
         try:
             await _wait_done(run)
         except BaseException:
@@ -502,6 +529,7 @@ async def _wait_done(run: Run) -> None:
 
 def _abandon(run: Run, buffer: EventBuffer) -> None:
     run.has_no_consumer = True
+    run.on_read()
     if run.done.is_set():
         run.report_abort_error()
         return

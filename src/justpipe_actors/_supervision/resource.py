@@ -122,6 +122,18 @@ class Incarnation:
             )
         return None
 
+    def record_broken(self, error: Exception) -> None:
+        """Note that a user reports it as broken; opening works, so it need not wait."""
+        self.resource.failures_in_row = 0
+        self.resource.due_at = -inf
+        self.resource.error = self.error = error
+        _logger.warning(
+            "Resource '%s' is broken; it is opened again for its next user",
+            self.name,
+            exc_info=error,
+            extra={"resource": self.name, "attempt": self.resource.incarnations},
+        )
+
     def record_failure(self, error: Exception, now: float, jitter: float) -> None:
         """Note why it is of no use any more, and when the next attempt may begin."""
         resource, opened = self.resource, self.opened_at

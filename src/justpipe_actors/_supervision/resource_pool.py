@@ -80,7 +80,7 @@ class ResourcePool:
             incarnation = resource.current or self._start(resource)
             if incarnation.state is ResourceState.OPEN:
                 incarnation.users += 1
-                return Lease(incarnation, self.retire)
+                return Lease(incarnation, self._retire_reported)
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
                 raise incarnation.build_unavailable()
@@ -188,12 +188,22 @@ class ResourcePool:
         incarnation.closed.set()
         self._incarnations.remove(incarnation)
 
-    def retire(self, incarnation: Incarnation, error: Exception) -> None:
+    def _retire_reported(self, incarnation: Incarnation, error: Exception) -> None:
+        """Retire what a user reports as broken; it opened, so it may open again at once."""
+        self.retire(incarnation, error, is_reported=True)
+
+    def retire(
+        self, incarnation: Incarnation, error: Exception, *, is_reported: bool = False
+    ) -> None:
         """Let nobody new have an incarnation, nor what was opened with it."""
         if incarnation.is_retired or self._is_closing:
-            incarnation.error = incarnation.error or error
+            if incarnation.error is None:
+                incarnation.error = error
             return
-        incarnation.record_failure(error, self.now(), self.jitter())
+        if is_reported:
+            incarnation.record_broken(error)
+        else:
+            incarnation.record_failure(error, self.now(), self.jitter())
         for retired in self._withdraw(incarnation):
             if retired.node.eager and retired.current is None:
                 self._start(retired)

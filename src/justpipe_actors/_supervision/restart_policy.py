@@ -48,8 +48,9 @@ class RestartPolicy:
 
     strategy: Strategy = "one_for_one"
     """Who is restarted with a child."""
-    intensity: int = 3
-    """Restarts allowed within the period; one more and the supervisor gives up."""
+    intensity: int | None = 3
+    """Restarts allowed within the period; one more and the supervisor gives up.  None
+    restarts for ever."""
     period: float = 5.0
     """Seconds that the intensity looks back."""
     min_delay: float = 0.1
@@ -63,17 +64,25 @@ class RestartPolicy:
                 f"strategy must be one of {get_args(Strategy)}, not {self.strategy!r}."
             )
             raise ValueError(msg)
-        if self.intensity < 0 or self.period <= 0:
+        if (self.intensity or 0) < 0 or self.period <= 0:
             msg = (
                 "intensity must be at least 0 and period more than 0 seconds, "
-                f"not {self.intensity} and {self.period:g}."
+                f"not {self.intensity} and {self.period:g}; None restarts for ever."
             )
             raise ValueError(msg)
 
     @property
     def delay_limit(self) -> float:
-        """Most seconds before a restart such that a crash loop exceeds the intensity."""
-        return min(self.max_delay, self.period / (self.intensity + 1))
+        """Most seconds before a restart.
+
+        A crash loop must exceed the intensity, so the waits stay within an equal share
+        of the period.  Where that share is less than the first wait, the intensity
+        cannot be exceeded, and the waits grow as those of a policy without one.
+        """
+        if self.intensity is None:
+            return self.max_delay
+        share = self.period / (self.intensity + 1)
+        return self.max_delay if share < self.min_delay else min(self.max_delay, share)
 
 
 @attrs.frozen
@@ -127,7 +136,7 @@ def decide_restart(
     if not is_restarted(children[index].restart, normally=normally):
         return NoRestart()
     counted = (*restarts_within(restarts, policy.period, now), (now, ended))
-    if len(counted) > policy.intensity:
+    if policy.intensity is not None and len(counted) > policy.intensity:
         return GiveUp(len(counted))
     group = _affected_siblings(policy.strategy, children, index)
     return RestartChildren(

@@ -218,6 +218,8 @@ class ActiveRuns:
     _client_named: set[str] = attrs.field(factory=set, init=False)
     _ended: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
     _idle: anyio.Event | None = attrs.field(default=None, init=False)
+    _unread: dict[str, Run] = attrs.field(factory=dict, init=False)
+    _all_read: anyio.Event | None = attrs.field(default=None, init=False)
 
     # -- coming in
 
@@ -271,7 +273,16 @@ class ActiveRuns:
 
     def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
+        if run.is_unread:
+            self._unread[run.run_state.run_id] = run
+            run.on_read = partial(self._note_read, run.run_state.run_id)
         release_place()
+
+    def _note_read(self, run_id: str) -> None:
+        self._unread.pop(run_id, None)
+        if self._all_read is not None and not self.unread():
+            self._all_read.set()
+            self._all_read = None
 
     def _refuse_duplicate(self, run_id: str) -> None:
         if run_id in self.runs:
@@ -371,6 +382,16 @@ class ActiveRuns:
         while self.runs:
             self._idle = self._idle or anyio.Event()
             await self._idle.wait()
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the runs that have ended and whose reader has not had FINISH."""
+        return tuple(run_id for run_id, run in self._unread.items() if run.is_unread)
+
+    async def wait_read(self) -> None:
+        """Wait until the reader of every run that has ended has had FINISH."""
+        while self.unread():
+            self._all_read = self._all_read or anyio.Event()
+            await self._all_read.wait()
 
     def close(self) -> None:
         """Take nobody any more."""

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 import anyio
-from anyio.abc import TaskGroup
 from trio.lowlevel import enable_ki_protection
 
 from .._backends import Loop, current_loop
+from .._backends.base import BlockInterrupt
 from .._engine.actor_system import ActorSystem
 from .._run.ownership import open_ambient
 from .._supervision.children import ChildOwner, Children
@@ -36,33 +35,22 @@ from .durable_runs import DurableRuns
 from .loop_watchdog import LoopWatchdog
 
 
+class EventLoopEnded(BaseException):
+    """Stands for the end of the event loop where a block is left by an error."""
+
+
 def cancel_reason(error: BaseException) -> str:
     """Say why runs are cancelled when a block is left by an error."""
+    if isinstance(error, EventLoopEnded):
+        return "The event loop ended"
     if isinstance(error, Exception):
         return f"The supervisor's block failed with {type(error).__name__}"
     return "The supervisor was cancelled"
 
 
-async def exit_task_group(tasks: TaskGroup, error: BaseException | None) -> None:
-    """Leave the task group: the body's error goes out first, then its own, both bare."""
-    if isinstance(error, Exception):
-        # The body's own error goes out, even if the block is cancelled meanwhile.
-        with suppress(BaseException):
-            await tasks.__aexit__(None, None, None)
-        return
-    try:
-        await tasks.__aexit__(None, None, None)
-    except BaseExceptionGroup as group:
-        single = _unwrap_single(group)
-    else:
-        return
-    # Raised out here, so that its cause stays what it is.
-    raise single
-
-
-def _unwrap_single(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _unwrap_single(error: BaseException) -> BaseException:
     """Return the one exception in a group, or the group when there are several."""
-    inner: BaseException = group
+    inner = error
     while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
         inner = inner.exceptions[0]
     return inner
@@ -106,13 +94,16 @@ class SupervisorCore:
         """Where runs are kept; None keeps them in this process only."""
         self.durable: DurableRuns | None = None
         """Its runs that are kept in the journal; None without one."""
-        self._tasks: TaskGroup | None = None
+        self._interrupt: BlockInterrupt | None = None
+        self._owner_error: BaseException | None = None
+        self._owner_ended = anyio.Event()
         self.active_runs: ActiveRuns | None = None
         """Its runs; None before it is opened."""
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = anyio.Event()
         self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
+        self._is_closing = False
         self.report: DrainReport | None = None
         """How the runs ended that were at work when the end began."""
 
@@ -133,15 +124,14 @@ class SupervisorCore:
             ChildStartFailed: a service did not get ready; what was started is stopped.
             RuntimeError: this supervisor was opened before.
         """
-        if self._tasks is not None:
+        if self._interrupt is not None:
             msg = "A Supervisor is opened once; build another one."
             raise RuntimeError(msg)
         self.catalog.validate()
-        tasks = self._tasks = anyio.create_task_group()
-        await tasks.__aenter__()
+        loop = current_loop()
+        self._interrupt = loop.new_interrupt()
         try:
-            # Not ``tasks.start``: cancelled, that would wait for the shielded task's end.
-            current_loop().start_in(tasks, self._own_runs)
+            loop.spawn(self._run_owner)
             await self._owner_started.wait()
             active_runs = self.require_open()
             if self.durable is not None:
@@ -153,63 +143,97 @@ class SupervisorCore:
                 )
             )
         except BaseException as error:
-            self._leaving.set()
-            # Nothing is left in it that could wait.
-            await exit_task_group(tasks, error)  # noqa: ASYNC102
+            await self._abort_opening(error)  # noqa: ASYNC102 - shielded
             raise
         active_runs.admission.open()
         if self.durable is not None:
             self.durable.open()
         self._close_ambient = open_ambient(active_runs)
 
+    async def _abort_opening(self, error: BaseException) -> None:
+        """End the owner of a supervisor that could not be opened."""
+        assert self._interrupt is not None
+        self._is_closing = True
+        self._leaving.set()
+        if self.active_runs is not None or self._owner_started.is_set():
+            await self._wait_owner_ended()
+        await self._interrupt.leave(error)
+        own = self._owner_error
+        is_graver = own is not None and not isinstance(own, Exception)
+        if own is not None and (is_graver or not isinstance(error, Exception)):
+            raise own
+
+    @enable_ki_protection
+    async def _run_owner(self) -> None:
+        """Own everything until the block is left or the event loop ends; raise nothing.
+
+        The event loop owns this task, and not the task that entered the block: the block
+        may be left in another task, or never.
+        """
+        try:
+            await self._own_runs()
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self._owner_error = _unwrap_single(error)
+            if self._is_closing or self._interrupt is None:
+                return
+            _logger.exception("The supervisor ended because of an error")
+            self._interrupt.interrupt()
+        finally:
+            self._owner_started.set()
+            self._owner_ended.set()
+
     @enable_ki_protection
     async def _own_runs(self) -> None:
         """Own actors and runs, out of reach of whatever cancels the block."""
-        with anyio.CancelScope(shield=True):
-            loop = current_loop()
-            async with loop.open_group() as tasks:
-                system = ActorSystem(
-                    tasks.start,
-                    loop.now,
-                    loop.watch_task(),
-                    loop.absorb_native_cancel,
-                    new_signal=loop.new_signal,
+        loop = current_loop()
+        async with loop.open_group() as tasks:
+            system = ActorSystem(
+                tasks.start,
+                loop.now,
+                loop.watch_task(),
+                loop.absorb_native_cancel,
+                new_signal=loop.new_signal,
+            )
+            admission = AdmissionLimiter(self._max_runs, is_starting=True)
+            self.active_runs = ActiveRuns(system, admission, loop)
+            if self.journal is not None:
+                self.durable = DurableRuns(
+                    self.journal, self.active_runs, self.catalog
                 )
-                admission = AdmissionLimiter(self._max_runs, is_starting=True)
-                self.active_runs = ActiveRuns(system, admission, loop)
-                if self.journal is not None:
-                    self.durable = DurableRuns(
-                        self.journal, self.active_runs, self.catalog
-                    )
-                self._owner_started.set()
-                if self._blocked_after is not None:
-                    self.watchdog = LoopWatchdog(loop, self._blocked_after)
-                    self.watchdog.start()
-                try:
-                    await self._wait_leaving(loop)
-                finally:
-                    if self.watchdog is not None:
-                        self.watchdog.stop()
-                    with anyio.CancelScope(shield=True):
-                        await self.children.aclose()
-                        await system.resources.aclose()
-                        if self.durable is not None:
-                            await self.durable.aclose()
-                system.dispatcher.release_idle_tasks()
+            self._owner_started.set()
+            if self._blocked_after is not None:
+                self.watchdog = LoopWatchdog(loop, self._blocked_after)
+                self.watchdog.start()
+            try:
+                await self._wait_leaving(loop)
+            finally:
+                if self.watchdog is not None:
+                    self.watchdog.stop()
+                with anyio.CancelScope(shield=True):
+                    await self.children.aclose()
+                    await system.resources.aclose()
+                    if self.durable is not None:
+                        await self.durable.aclose()
+            system.dispatcher.release_idle_tasks()
 
     async def _wait_leaving(self, loop: Loop) -> None:
-        """Wait until the block is left, also when this very task is killed meanwhile."""
-        while not self._leaving.is_set():
-            try:
-                await self._leaving.wait()
-            except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
-                # No scope can do that behind the shield, and the owner leaves in any case.
-                if not loop.absorb_native_cancel():
-                    raise
-                _logger.warning(
-                    "The supervisor's own task was cancelled by its event loop's own "
-                    "means and goes on; cancel runs with RunStream.cancel(), never tasks"
-                )
+        """Wait until the block is left; if the event loop ends first, end the runs."""
+        try:
+            await self._leaving.wait()
+        except anyio.get_cancelled_exc_class():
+            is_native = loop.absorb_native_cancel()
+            _logger.warning(
+                "The event loop ended while a Supervisor was open, so its runs were "
+                "cancelled. Leave it by 'async with Supervisor() as ...:', or by aclose() "
+                "of whatever entered it."
+            )
+            with anyio.CancelScope(shield=True):
+                self._close_ambient()
+                await self._end_all_runs(EventLoopEnded())
+            if not is_native:
+                raise
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the block: runs first, with the reason; the rest follows as it is left."""
@@ -218,8 +242,8 @@ class SupervisorCore:
             self.active_runs.cancel_others(str(failure))
             if self.durable is not None:
                 self.durable.release_now(str(failure))
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        if self._interrupt is not None and not self._is_closing:
+            self._interrupt.interrupt()
 
     # -- leaving it
 
@@ -227,23 +251,41 @@ class SupervisorCore:
     async def close(self, error: BaseException | None) -> None:
         """Let runs finish, then end them; a body's error goes on bare.
 
+        It may be called in another task than ``open``.
+
         Raises:
             RestartIntensityExceeded: services ended too often to go on.
         """
-        tasks = self._tasks
-        assert tasks is not None
+        interrupt = self._interrupt
+        assert interrupt is not None
+        self._is_closing = True
         self._close_ambient()
+        raised = error
         try:
-            await self._end_all_runs(error)  # noqa: ASYNC102 - bounded by the grace
-        except BaseException as interruption:  # noqa: ASYNC103 - or the failure instead
-            await exit_task_group(tasks, interruption)  # noqa: ASYNC102 - nothing is left in it
-            if self.children.failure is None:
-                raise
-        else:
-            await exit_task_group(tasks, error)  # noqa: ASYNC102 - nothing is left in it
-        failure = self.children.failure
-        if failure is not None and not isinstance(error, Exception):
+            if not self._owner_ended.is_set():
+                await self._end_all_runs(error)  # noqa: ASYNC102 - bounded by the grace
+        except BaseException as interruption:  # noqa: BLE001, ASYNC103 - raised below
+            raised = interruption
+        raised = await self._wait_owner_ended() or raised  # noqa: ASYNC102 - shielded
+        is_own = await interrupt.leave(raised)  # noqa: ASYNC102 - it does not wait
+        if isinstance(error, Exception):
+            return  # the body's own error goes out, whatever else happened
+        failure = self._owner_error or self.children.failure
+        if failure is not None:
             raise failure
+        if raised is not None and raised is not error and not is_own:
+            raise raised
+
+    async def _wait_owner_ended(self) -> BaseException | None:
+        """Wait for the owner whatever happens; return a cancellation that came meanwhile."""
+        interruption: BaseException | None = None
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - one waits
+            while not self._owner_ended.is_set():
+                try:
+                    await self._owner_ended.wait()
+                except anyio.get_cancelled_exc_class() as error:  # noqa: ASYNC103
+                    interruption = error  # natively, past the shield; returned
+        return interruption
 
     async def _end_all_runs(self, error: BaseException | None) -> None:
         active_runs = self.require_open()
@@ -278,8 +320,9 @@ class SupervisorCore:
         """Take no new runs, let the others finish, cancel the rest; it stays drained."""
         seconds = self.grace if grace is None else grace
         self.children.start_draining()
+        reason = "The supervisor was drained"
         report = await drain(
-            self.require_open(), self.durable, seconds, "The supervisor was drained"
+            self.require_open(), self.durable, seconds, reason, wait_for_readers=True
         )
         self.report = self.report or report
         self._drained.set()

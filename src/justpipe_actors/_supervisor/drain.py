@@ -41,10 +41,17 @@ class DrainReport:
     """Ids of durable runs that were let go; they go on elsewhere, or later."""
     stuck: tuple[StuckRun, ...] = ()
     """Those that were cancelled and still go on: who holds them, and where."""
+    unread: tuple[str, ...] = ()
+    """Ids of those that have ended and whose reader did not read FINISH in time."""
 
 
 async def drain(
-    active_runs: ActiveRuns, durable: DurableRuns | None, grace: float, reason: str
+    active_runs: ActiveRuns,
+    durable: DurableRuns | None,
+    grace: float,
+    reason: str,
+    *,
+    wait_for_readers: bool = False,
 ) -> DrainReport:
     """Empty a supervisor.
 
@@ -53,6 +60,7 @@ async def drain(
         durable: its durable runs, which are released.
         grace: seconds to finish, and as many again to clean up after cancellation.
         reason: what FINISH says of a run that did not finish in time.
+        wait_for_readers: whether readers may read to FINISH within the grace.
     """
     active_runs.admission.close(DRAINING)
     present = list(active_runs.runs)
@@ -61,11 +69,13 @@ async def drain(
     try:
         with anyio.move_on_after(grace):
             await active_runs.wait_idle()
+            if wait_for_readers:
+                await active_runs.wait_read()
     finally:
         # Reached too when the drain itself is cancelled: then nobody may finish.
         _end_rest(active_runs, durable, reason)
         await _wait_cleanup(active_runs, grace)  # noqa: ASYNC102 - it is shielded and bounded
-    return _report(active_runs, durable, present)
+    return _report(active_runs, durable, present, wait_for_readers=wait_for_readers)
 
 
 def _end_rest(
@@ -95,15 +105,22 @@ async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
 
 
 def _report(
-    active_runs: ActiveRuns, durable: DurableRuns | None, present: list[str]
+    active_runs: ActiveRuns,
+    durable: DurableRuns | None,
+    present: list[str],
+    *,
+    wait_for_readers: bool = False,
 ) -> DrainReport:
     released = set[str]() if durable is None else durable.released
+    unread = active_runs.unread() if wait_for_readers else ()
     # Runs that began meanwhile are parts of those, and count when they were cancelled.
     return DrainReport(
         completed=tuple(
             name
             for name in present
-            if name not in active_runs.cancelled and name not in released
+            if name not in active_runs.cancelled
+            and name not in released
+            and name not in unread
         ),
         released=tuple(sorted(released)),
         cancelled=tuple(
@@ -112,6 +129,7 @@ def _report(
             if name not in active_runs.runs
         ),
         stuck=tuple(describe_stuck_run(run) for run in active_runs.runs.values()),
+        unread=unread,
     )
 
 

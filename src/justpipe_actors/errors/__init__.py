@@ -15,6 +15,7 @@
     │   ├── RunStuck                    a durable run waits for a person to look at it
     │   ├── MapSourceChanged            a map's source gave other items after a restart
     │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
+    │   ├── OtherLoopError              a run was awaited in another event loop
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
     │   ├── RunRejected                 the supervisor takes no more runs
@@ -102,6 +103,7 @@ from .run import (
     DispatcherTaskKilled,
     EmptyPipelineError,
     ForeignCancellation,
+    OtherLoopError,
     PipelineCancelled,
     ResourceUnavailable,
     RetriesExhausted,
@@ -180,6 +182,7 @@ __all__ = [
     "NoRouteError",
     "NotPicklable",
     "NotStorable",
+    "OtherLoopError",
     "PipelineCancelled",
     "PipelineValidationWarning",
     "PlacementLost",

@@ -41,6 +41,19 @@ class RunningLoopError(RunError):
         )
 
 
+class OtherLoopError(RunError):
+    """A run was read or waited for in another event loop than it runs in."""
+
+    run_id: str
+
+    def message(self) -> str:
+        return (
+            f"Run '{self.run_id}' belongs to another event loop. Read it and wait for it "
+            "there, for example with anyio.from_thread.run(run.wait); run.cancel() may "
+            "be called in any thread."
+        )
+
+
 class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
     """Somebody wrote ``await pipe.run(...)``, and a run is no awaitable."""
 
