@@ -6,7 +6,7 @@ import itertools
 from typing import get_args
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 from justpipe_actors._supervision.restart_policy import (
     ChildInfo,
@@ -175,6 +175,7 @@ def test_a_crash_loop_always_exceeds_the_intensity(
 ) -> None:
     """However long the waits, a child that fails as soon as it is up cannot go on for ever."""
     policy = RestartPolicy(intensity=intensity, period=period)
+    assume(period / (intensity + 1) >= policy.min_delay)
     now = 0.0
     restarts: Restarts = ()
     for failures, draw in zip(itertools.count(1), draws, strict=False):

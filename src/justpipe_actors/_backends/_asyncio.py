@@ -334,7 +334,7 @@ class AsyncioLoop:
 
         start_protected(self._loop, start)
 
-    def new_interrupt(self) -> _TaskInterrupt:
+    def new_interrupt(self, *, is_needed: bool) -> _TaskInterrupt:
         """Return what can interrupt the block that the current task has entered."""
         return _TaskInterrupt()
 

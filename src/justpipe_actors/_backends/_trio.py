@@ -69,18 +69,20 @@ class _ScopeInterrupt:
 
     __slots__ = ("_scope", "_task")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_needed: bool) -> None:
         self._task = trio.lowlevel.current_task()
-        self._scope = trio.CancelScope()
-        self._scope.__enter__()
+        self._scope = trio.CancelScope() if is_needed else None
+        if self._scope is not None:
+            self._scope.__enter__()
 
     def interrupt(self) -> None:
         """Cancel the body, if the task that entered the block still runs."""
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def leave(self, error: BaseException | None) -> bool:
         """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
-        if trio.lowlevel.current_task() is not self._task:
+        if self._scope is None or trio.lowlevel.current_task() is not self._task:
             return False
         if error is None:
             self._scope.__exit__(None, None, None)
@@ -141,9 +143,9 @@ class TrioLoop:
         """Start a task of a task group; here every task takes its first step."""
         tasks.start_soon(func, *args)
 
-    def new_interrupt(self) -> _ScopeInterrupt:
+    def new_interrupt(self, *, is_needed: bool) -> _ScopeInterrupt:
         """Return what can interrupt the block that the current task has entered."""
-        return _ScopeInterrupt()
+        return _ScopeInterrupt(is_needed=is_needed)
 
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; nothing once the loop is gone."""

@@ -91,8 +91,14 @@ class Loop(Protocol):
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
 
-    def new_interrupt(self) -> BlockInterrupt:
-        """Return what can interrupt the block that the current task has entered."""
+    def new_interrupt(self, *, is_needed: bool) -> BlockInterrupt:
+        """Return what can interrupt the block that the current task has entered.
+
+        On trio that takes a cancel scope, so the block is to be left in this task.
+
+        Args:
+            is_needed: whether there is anything yet that could interrupt it.
+        """
         ...
 
     def call_soon(self, func: Callable[[], None]) -> None:

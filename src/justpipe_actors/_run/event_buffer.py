@@ -46,6 +46,8 @@ class EventBuffer:
     """Whether producers have to wait."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
+    parent: ClassVar[None] = None
+    depth: ClassVar[int] = 0
     _is_paused: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _reader: Wakeup = attrs.field(init=False)

@@ -35,6 +35,20 @@ class EventSink(Protocol):
     """Whether ``pause_producers`` makes producers wait."""
 
     @property
+    def depth(self) -> int:
+        """Runs around the run whose events come here; 0 unless it is a child."""
+        ...
+
+    @property
+    def parent(self) -> tuple[EventPublisher, Invocation] | None:
+        """The publisher and the invocation of the run around a child run; else None.
+
+        Events, and questions about room, climb through nested runs in loops: pipelines
+        may be nested deeper than Python's calls.
+        """
+        ...
+
+    @property
     def dropped(self) -> int:
         """Events that nobody can read any more."""
         ...
@@ -112,7 +126,14 @@ class EventPublisher:
     @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
-        return self.sink.is_full or (self._has_observers and self.observers.is_full)
+        publisher = self
+        while True:
+            if publisher._has_observers and publisher.observers.is_full:
+                return True
+            parent = publisher.sink.parent
+            if parent is None:
+                return publisher.sink.is_full
+            publisher = parent[0]
 
     def release_run(self) -> None:
         """Let go of the run that is over, so that it can be freed without a search."""
@@ -120,8 +141,14 @@ class EventPublisher:
 
     async def wait_writable(self) -> None:
         """Wait until there is room for one more event."""
-        await self.observers.wait_writable()
-        await self.sink.wait_writable()
+        publisher = self
+        while True:
+            await publisher.observers.wait_writable()
+            parent = publisher.sink.parent
+            if parent is None:
+                await publisher.sink.wait_writable()
+                return
+            publisher = parent[0]
 
     def publish(
         self,
@@ -269,7 +296,18 @@ class EventPublisher:
         )
 
     def forward_child(self, event: Event, invocation: Invocation) -> None:
-        """Publish a child's event as this run's own."""
+        """Publish a child's event as this run's own, and as that of all runs around it."""
+        publisher = self
+        while True:
+            event = publisher._adopt(event, invocation)
+            parent = publisher.sink.parent
+            if parent is None:
+                publisher.sink.put(event)
+                return
+            publisher, invocation = parent
+
+    def _adopt(self, event: Event, invocation: Invocation) -> Event:
+        """Return a child's event as this run's own, after hooks and observers had it."""
         self._seq += 1
         owner_id = invocation.ids.invocation
         forwarded = replace(
@@ -287,7 +325,7 @@ class EventPublisher:
         self._count_child(forwarded)
         forwarded = self._apply_hooks(forwarded)
         self.observers.put(forwarded)
-        self.sink.put(forwarded)
+        return forwarded
 
     def _apply_hooks(self, event: Event) -> Event:
         for hook in self.hooks:

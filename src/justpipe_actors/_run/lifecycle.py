@@ -319,6 +319,10 @@ def _primary_error(run: Run) -> Exception:
 _logger = logging.getLogger("justpipe_actors")
 
 
+MAX_SERVED_DEPTH = 16
+"""Runs within runs whose steps are served by the task that began them."""
+
+
 async def run_steps(run: Run, system: ActorSystem) -> None:
     """Let the actors work until the run holds no token, or has to end."""
     run_state = run.run_state
@@ -358,13 +362,15 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
 
     It does as long as only they are due.  A step that waits holds up nobody but this
     task, which has nothing else to do than to wait for this very step.  Except to
-    keep time: a run with a timeout leaves its steps to the dispatcher tasks.
+    keep time: a run with a timeout leaves its steps to the dispatcher tasks.  So does a
+    deeply nested one: its steps would be calls within the calls of all runs around it.
     """
     journal = run.run_state.journal
     if journal is not None and journal.saved is not None:
         begin_restored(run, journal)
         return False
-    if run.request.timeout is not None or journal is not None:
+    is_deep = run.depth >= MAX_SERVED_DEPTH
+    if run.request.timeout is not None or journal is not None or is_deep:
         _start_roots(run)
         return False
     system.dispatcher.suppress_wakeup = True

@@ -66,6 +66,8 @@ class ReplayBuffer:
     """Events it keeps, and the most it ever kept: none goes but for another one."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
+    parent: ClassVar[None] = None
+    depth: ClassVar[int] = 0
     is_full: bool = attrs.field(default=False, init=False)
     """Only when it is held: producers do not wait for readers."""
     ended: bool = attrs.field(default=False, init=False)

@@ -239,6 +239,11 @@ class Run:
     # -- from outside
 
     @property
+    def depth(self) -> int:
+        """Runs around this one; 0 for a run that is no child."""
+        return self.publisher.sink.depth
+
+    @property
     def is_unread(self) -> bool:
         """Whether a reader is attached that has not had the last event."""
         sink = self.publisher.sink

@@ -26,7 +26,7 @@ from .._plan.failure_policy import Failure
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..abc import ObserverMeta, WaitingJoin
-from ..errors import DefinitionError
+from ..errors import DefinitionError, NestedTooDeeply
 from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes
@@ -123,6 +123,10 @@ def _check_mutable(context: object, name: str) -> None:
         raise DefinitionError(msg)
 
 
+MAX_NESTED_RUNS = 500
+"""Runs within runs; a pipe that contains itself would go on for ever."""
+
+
 @attrs.frozen(eq=False)
 class ChildRunSink:
     """A child run's sink: its parent's publisher."""
@@ -131,6 +135,8 @@ class ChildRunSink:
     """The parent's."""
     invocation: Invocation
     """The invocation the child works for."""
+    depth: int
+    """Runs around the child."""
     dropped: int = 0
     """Nothing is dropped here."""
     peak_length: int = 0
@@ -141,6 +147,11 @@ class ChildRunSink:
 
     def __len__(self) -> int:
         return 0
+
+    @property
+    def parent(self) -> tuple[EventPublisher, Invocation]:
+        """The publisher and the invocation of the run around it."""
+        return self.publisher, self.invocation
 
     def pause_producers(self, *, paused: bool) -> None:
         """Do nothing: the parent's producers are others."""
@@ -266,8 +277,14 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         request = _with_journal(request, invocation, journal)
     parent = run_state.publisher
     assert isinstance(parent, EventPublisher)
+    depth = parent.sink.depth + 1
+    if depth > MAX_NESTED_RUNS:
+        raise NestedTooDeeply(invocation.node.name, MAX_NESTED_RUNS)
     run = new_run(
-        request, current_loop(), ChildRunSink(parent, invocation), run_state.system
+        request,
+        current_loop(),
+        ChildRunSink(parent, invocation, depth),
+        run_state.system,
     )
     run_state.metrics.count_task_start()
     invocation.is_resting = True

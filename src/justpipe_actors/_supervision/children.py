@@ -250,6 +250,11 @@ class Children:
     _monitor: ChildMonitor | None = attrs.field(default=None, init=False)
 
     @property
+    def has_any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._specs)
+
+    @property
     def failure(self) -> SupervisionError | None:
         """Why supervision gave up."""
         return self._monitor.failure if self._monitor is not None else None

@@ -129,7 +129,7 @@ class SupervisorCore:
             raise RuntimeError(msg)
         self.catalog.validate()
         loop = current_loop()
-        self._interrupt = loop.new_interrupt()
+        self._interrupt = loop.new_interrupt(is_needed=self.children.has_any)
         try:
             loop.spawn(self._run_owner)
             await self._owner_started.wait()

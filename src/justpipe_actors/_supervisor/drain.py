@@ -63,7 +63,7 @@ async def drain(
         wait_for_readers: whether readers may read to FINISH within the grace.
     """
     active_runs.admission.close(DRAINING)
-    present = list(active_runs.runs)
+    present = [*active_runs.runs, *(active_runs.unread() if wait_for_readers else ())]
     if durable is not None:
         durable.release_all(reason)
     try:

@@ -43,6 +43,7 @@
     │   └── RestartIntensityExceeded    children ended too often to go on
     ├── StateConflict (RuntimeError)    two steps changed one part of an isolated state
     ├── UnknownStepError (ValueError)   a step named one that is not there
+    ├── NestedTooDeeply (RecursionError)  a pipe contains itself, or nearly so
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
     ├── StepTimeoutError (TimeoutError)
@@ -121,6 +122,7 @@ from .step import (
     HookTimeoutError,
     IgnoredValueWarning,
     MapSourceError,
+    NestedTooDeeply,
     NoRouteError,
     StepTimeoutError,
     UnknownStepError,
@@ -179,6 +181,7 @@ __all__ = [
     "MapSourceChanged",
     "MapSourceError",
     "MissingExtraError",
+    "NestedTooDeeply",
     "NoRouteError",
     "NotPicklable",
     "NotStorable",

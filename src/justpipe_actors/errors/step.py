@@ -36,6 +36,19 @@ class UnknownStepError(Factual, ValueError):
         return text + did_you_mean(name, self.known)
 
 
+class NestedTooDeeply(Factual, RecursionError):  # noqa: N818 - says what happened
+    """Sub-pipelines are nested deeper than a run may be."""
+
+    step: str
+    limit: int
+
+    def message(self) -> str:
+        return (
+            f"Step '{self.step}' would begin a run within {self.limit} others. Does a "
+            "pipe contain itself? Let a loop or a map do it, or return before."
+        )
+
+
 class NoRouteError(Factual, ValueError):
     """A switch got a value that matches no route and has no default."""
 
