@@ -250,6 +250,18 @@ def _observers_of(
     return ObserverGroup(members)
 
 
+def _depth_below(parent: EventPublisher, step: str) -> int:
+    """Return the depth of a child run.
+
+    Raises:
+        NestedTooDeeply: there are too many runs around it.
+    """
+    depth = parent.sink.depth + 1
+    if depth > MAX_NESTED_RUNS:
+        raise NestedTooDeeply(step, MAX_NESTED_RUNS)
+    return depth
+
+
 async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
     """Run a child pipe for an invocation, in the same actor system, through its publisher."""
     run_state = invocation.run_state
@@ -277,9 +289,7 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         request = _with_journal(request, invocation, journal)
     parent = run_state.publisher
     assert isinstance(parent, EventPublisher)
-    depth = parent.sink.depth + 1
-    if depth > MAX_NESTED_RUNS:
-        raise NestedTooDeeply(invocation.node.name, MAX_NESTED_RUNS)
+    depth = _depth_below(parent, invocation.node.name)
     run = new_run(
         request,
         current_loop(),
