@@ -199,9 +199,7 @@ class SupervisorCore:
             admission = AdmissionLimiter(self._max_runs, is_starting=True)
             self.active_runs = ActiveRuns(system, admission, loop)
             if self.journal is not None:
-                self.durable = DurableRuns(
-                    self.journal, self.active_runs, self.catalog
-                )
+                self.durable = DurableRuns(self.journal, self.active_runs, self.catalog)
             self._owner_started.set()
             if self._blocked_after is not None:
                 self.watchdog = LoopWatchdog(loop, self._blocked_after)
