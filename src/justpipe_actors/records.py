@@ -22,6 +22,8 @@ class OpenStatus(Enum):
     """What a run is that has said no FINISH."""
 
     RUNNING = "running"
+    WAITING = "waiting"
+    STUCK = "stuck"
     ABANDONED = "abandoned"
 
 

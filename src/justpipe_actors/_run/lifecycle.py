@@ -253,6 +253,7 @@ async def _finish(run: Run) -> None:
     sink = run.publisher.sink
     journal = run.run_state.journal
     if journal is not None and await is_let_go(run, journal):
+        await run.publisher.observers.let_go()
         return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)

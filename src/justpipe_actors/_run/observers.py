@@ -39,6 +39,9 @@ TASK_CANCELLED_TEXT = (
     "its task was cancelled by its event loop's own means; it listens on"
 )
 
+RELEASE_TIMEOUT = 5.0
+"""Seconds that an observer may take to hear what there is of a run that is let go."""
+
 QUEUE_SIZE = 1000
 """Events one observer may be behind."""
 
@@ -117,6 +120,13 @@ class ObserverTask:
         """Wait until it has heard everything, or was given up."""
         await self.finished.wait()
 
+    async def let_go(self) -> None:
+        """Let it hear what there is, and then nothing more: the run goes on elsewhere."""
+        self.finish("", None)
+        with anyio.move_on_after(RELEASE_TIMEOUT):
+            await self.finished.wait()
+        self.scope.cancel()
+
     def abandon(self) -> None:
         """Give up on it."""
         if self.finished.is_set() or self.scope.cancel_called:
@@ -153,7 +163,9 @@ class ObserverTask:
                     await self.call("on_event", event)
                 elif not await self._wait_event():
                     await self.call("on_wake")
-            await self.call(*self._terminal_call)
+            method, argument = self._terminal_call
+            if method:
+                await self.call(method, argument)
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
             is_ours = anyio.current_effective_deadline() == -inf
             if is_ours or not self.loop.absorb_native_cancel():
@@ -265,6 +277,10 @@ class RecorderObserver:
         """Tell it how the run ended, and wait until that is stored."""
         await self.recorder.finish(end)
 
+    async def let_go(self) -> None:
+        """Tell it that the run goes on elsewhere, or later."""
+        await self.recorder.let_go()
+
     def abandon(self) -> None:
         """Do nothing: it gives up by itself."""
 
@@ -363,6 +379,11 @@ class ObserverGroup:
             for member in self.members:
                 await member.wait_finished(end)
         self.abandon()
+
+    async def let_go(self) -> None:
+        """Tell all that the run goes on elsewhere; they hear of no end."""
+        for member in self.members:
+            await member.let_go()
 
     def abandon(self) -> None:
         """Give up on those that have not heard everything; nobody else ends them."""

@@ -54,6 +54,10 @@ class RunRecorder(Protocol):
     async def wait_writable(self) -> None:
         """Wait until producers need not wait any more; not for ever."""
 
+    async def let_go(self) -> None:
+        """Hear that a durable run goes on elsewhere, or later, and store what waits."""
+        ...
+
     async def finish(self, end: PipelineEndData) -> None:
         """Hear how the run ended, FINISH having been put; not for ever, either."""
 

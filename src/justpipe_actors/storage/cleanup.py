@@ -37,9 +37,17 @@ def _check_labels(
     rule: object, field: attrs.Attribute[Any], value: tuple[str, ...]
 ) -> None:
     for label in value:
-        if label not in LABELS or label == OpenStatus.RUNNING.value:
-            others = (name for name in LABELS if name != OpenStatus.RUNNING.value)
+        if label not in LABELS or label in _OPEN:
+            others = (name for name in LABELS if name not in _OPEN)
             raise CleanupRuleError(field.name, label, f"one of {', '.join(others)}")
+
+
+_OPEN = (
+    OpenStatus.RUNNING.value,
+    OpenStatus.WAITING.value,
+    OpenStatus.STUCK.value,
+)
+"""Labels of open work, which is never cleaned up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +92,7 @@ def select_runs(
         seen_counts[annotated.pipeline_hash] += 1
         if (
             seen_counts[annotated.pipeline_hash] > rule.keep
-            and annotated.run.status is not OpenStatus.RUNNING
+            and annotated.run.status.value not in _OPEN
             and rule.pipeline_name in (None, annotated.pipeline_name)
             and (not rule.labels or annotated.run.label in rule.labels)
             and (rule.older_than is None or annotated.run.start_time < started_before)

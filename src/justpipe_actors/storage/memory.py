@@ -78,8 +78,11 @@ class InMemoryBackend:
         """Remember a run that is running."""
         with self.transaction():
             stored = self._runs.get(run.run_id)
-            if stored is None or not is_ended(stored.run.status):
+            if stored is None:
                 self._put(run)
+            elif not is_ended(stored.run.status):
+                start = min(stored.run.start_time, run.start_time)
+                self._put(replace(run, start_time=start))
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
         """Add events; those that are there already are ignored."""

@@ -32,7 +32,7 @@ from .event_columns import (
     snapshot_value,
 )
 from .redaction import Redaction
-from .run_records import RunSummaryBuilder, final_record, initial_record
+from .run_records import RunSummaryBuilder, final_record, initial_record, waiting_record
 
 
 if TYPE_CHECKING:
@@ -338,6 +338,16 @@ class Recorder:
             await self._end_stored.wait()
         if not self._end_stored.is_set():
             self.give_up(f"its end was not stored within {STORE_TIMEOUT:g} seconds")
+
+    async def let_go(self) -> None:
+        """Hear that the run goes on elsewhere, or later; wait until that is stored."""
+        if self.record is None or self.end_record is not None:
+            return
+        self.end_record = waiting_record(self.record, datetime.now(UTC))
+        self.writer.flush()
+        if not self.is_given_up:
+            with anyio.move_on_after(STORE_TIMEOUT):
+                await self._end_stored.wait()
 
     def give_up(self, reason: str | None) -> None:
         """Store no more events of this run; it goes on without.  From any thread."""

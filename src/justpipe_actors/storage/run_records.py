@@ -55,6 +55,11 @@ def initial_record(run_id: str, fingerprint: str | None, now: datetime) -> RunRe
     )
 
 
+def waiting_record(record: RunRecord, now: datetime) -> RunRecord:
+    """Return the record of a durable run that this process has let go of."""
+    return replace(record, status=OpenStatus.WAITING, last_seen=now)
+
+
 def final_record(
     record: RunRecord, end: PipelineEndData, summary: RunSummaryBuilder, now: datetime
 ) -> RunRecord:

@@ -33,8 +33,14 @@ MAX_CHUNKS_PER_STATEMENT = 32
 _PUT_RUN = (
     f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) "
     f"VALUES ({', '.join('?' * len(RUN_COLUMNS))}) ON CONFLICT (run_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in RUN_COLUMNS[1:])
-    + " WHERE status IN ('running', 'abandoned')"
+    + ", ".join(
+        # A durable run that is taken up again began when it was submitted.
+        "start_time = min(start_time, excluded.start_time)"
+        if name == "start_time"
+        else f"{name} = excluded.{name}"
+        for name in RUN_COLUMNS[1:]
+    )
+    + " WHERE status IN ('running', 'waiting', 'stuck', 'abandoned')"
 )
 
 
