@@ -102,7 +102,7 @@ def _check_function(func: object) -> None:
 
 
 def _count_parameters(func: MergeFunction) -> int | None:
-    """Return how many positional parameters a call must fill; None if nobody can tell."""
+    """Return how many positional parameters a call must fill; None if that is unknown."""
     try:
         parameters = inspect.signature(func).parameters.values()
     except (TypeError, ValueError):

@@ -759,3 +759,27 @@ async def test_an_element_that_has_no_copy_is_named() -> None:
 
     with pytest.raises(DefinitionError, match=r"'clients\[1\]' \(Client\)"):
         await finished(pipe, {"clients": [1, Client()]})
+
+
+async def test_a_conflict_over_what_equals_no_copy_says_so() -> None:
+    """Elements without ``__eq__`` look changed in every copy; the message names one."""
+
+    class Result:
+        pass
+
+    pipe = isolated(dict)
+
+    @pipe.step("begin", to=["a", "b"])
+    def begin(state: dict[str, Any]) -> None:
+        state["results"].append(Result())
+
+    for name in "ab":
+
+        @pipe.step(name)
+        async def step(state: dict[str, Any]) -> None:
+            await anyio.sleep(1)
+            state["results"].append(1)
+
+    text = await failure(pipe, {"results": []})
+
+    assert "results[0] (Result) does not equal its own copy" in text

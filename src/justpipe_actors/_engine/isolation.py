@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from .._plan import state_merge
-from .._plan.merge_rules import Rule
+from .._plan.merge_rules import DEFAULT, Rule
 from .._plan.state_copies import Copier, check_copyable, is_fixed
 from .._plan.state_merge import Appended, Change, Conflict, Parts, Replaced
 from .._plan.state_parts import Key, Snapshot, parts_of, snapshot_of
@@ -279,7 +279,8 @@ class IsolatedState:
         )
         part, problem = state_merge.path_text(conflict.path), conflict.problem
         try:
-            check_copyable(self.state, self.rule)
+            if keys and conflict.problem != state_merge.TWO_NUMBERS:
+                check_copyable({keys[0]: parts_of(self.state).get(keys[0])}, DEFAULT)
         except StateNotCopyable as error:  # a step has put something there
             problem = f"{error.part} ({error.kind}) {error.problem.removeprefix('it ')}"
         return StateConflict(part, step, other, problem)

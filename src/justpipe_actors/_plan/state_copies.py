@@ -72,7 +72,7 @@ class Copier:
 
     def _other(self, value: Any, kind: type, rule: Rule) -> Any:
         if issubclass(kind, BaseException):
-            return value  # nobody changes one, and most have no copy
+            return value  # they are not changed, and most have no copy
         if issubclass(kind, dict) and not declares(kind, "__deepcopy__"):
             return self._mapping(value, rule)
         return copy.deepcopy(value, self._memo)

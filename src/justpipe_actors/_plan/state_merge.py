@@ -162,6 +162,10 @@ class Conflict(Exception):  # noqa: N818 - becomes ``StateConflict``
         return Conflict, (self.path, self.problem)
 
 
+TWO_NUMBERS = "both set the number, and one of them would be lost"
+"""The problem of increments from one base."""
+
+
 def merged(
     base: object, committed: object, change: Change, rule: Rule = DEFAULT
 ) -> dict[Key, object] | Replaced:
@@ -291,7 +295,7 @@ def _combined(base: Any, committed: Any, changed: Any, rule: Rule, path: Path) -
         if result is not NotImplemented:
             return result
     if _is_number(committed) and _is_number(changed):
-        raise Conflict(path, "both set the number, and one of them would be lost")
+        raise Conflict(path, TWO_NUMBERS)
     if same(committed, changed):
         return committed
     raise Conflict(path, _problem_of(committed, changed))
