@@ -92,7 +92,7 @@ class _Opener:
     placement: Placement = attrs.field(eq=id)
 
     def __call__(self) -> AbstractAsyncContextManager[Placement]:
-        return self.placement.open(PlacementOwner(name="supervisor or event loop"))
+        return self.placement.open(PlacementOwner(name="the supervisor or event loop"))
 
 
 @attrs.define(eq=False, repr=False)

@@ -124,7 +124,7 @@ class PlacementOwner:
     """What a placement is told about the owner it is opened for."""
 
     name: str
-    """``supervisor`` or ``event loop``, for messages."""
+    """What to call it in messages."""
 
 
 @runtime_checkable

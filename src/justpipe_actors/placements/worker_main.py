@@ -81,16 +81,16 @@ def _end_with_owner(owner: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != owner:
             os._exit(1)
-    lifeline = os.dup(0)
+    from_owner = os.dup(0)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     threading.Thread(
-        target=_wait_end, args=(lifeline,), name="owner watch", daemon=True
+        target=_wait_end, args=(from_owner,), name="owner watch", daemon=True
     ).start()
 
 
-def _wait_end(lifeline: int) -> None:
-    while os.read(lifeline, 1):
+def _wait_end(from_owner: int) -> None:
+    while os.read(from_owner, 1):
         continue
     os._exit(1)
 
