@@ -253,3 +253,13 @@ async def sleep_there() -> None:
 def note_key(state: Report) -> None:
     """Note an idempotency key."""
     state.words.append(idempotency_key("charge"))
+
+
+def ignore_interrupts(state: Report) -> None:
+    """Go on whatever happens, and tell the process id."""
+    Path(state.folder, str(os.getpid())).touch()
+    while True:
+        try:
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            continue

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
@@ -54,6 +55,11 @@ async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
     pipe.on_error(lambda error: caught.append(error))
     await pipe.run(Report() if state is None else state).wait()
     return caught[0]
+
+
+def is_any_running(folder: Path) -> bool:
+    """Tell whether a process runs whose id is the name of a file in a folder."""
+    return any(Path("/proc", path.name).exists() for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("check", PLACEMENT_CHECKS, ids=lambda check: check.__name__)
@@ -157,3 +163,15 @@ async def test_a_timeout_ends_the_task(tmp_path: Path) -> None:
     assert end.error == "Step 'work' timed out after 5s"
     state = Report()
     assert (await one_step(functions.add_word).run(state).wait()).error is None
+
+
+async def test_a_function_that_ignores_interrupts_is_killed(tmp_path: Path) -> None:
+    """After some seconds its worker is killed, and the next call gets another one."""
+    pipe = one_step(functions.ignore_interrupts, timeout=3.0)
+
+    end = await pipe.run(Report(folder=str(tmp_path))).wait()
+
+    assert end.error == "Step 'work' timed out after 3s"
+    with anyio.fail_after(5):
+        while is_any_running(tmp_path):  # noqa: ASYNC110 - no signal comes from there
+            await anyio.sleep(0.05)

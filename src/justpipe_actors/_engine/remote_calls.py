@@ -167,7 +167,8 @@ class RemoteFunction:
         """Run the function elsewhere with these arguments, and return its result."""
         lease = await current_provider.get().acquire_shared(self._node)
         try:
-            return await self.call_in(cast("Placement", lease.value), arguments)
+            opened = self.placement if lease.value is None else lease.value
+            return await self.call_in(cast("Placement", opened), arguments)
         finally:
             lease.release()
 

@@ -148,7 +148,7 @@ class Placement(Protocol):
         """Return a block in which calls can be made; what it started ends with it.
 
         The block is entered before the first call and left after the last one, in one
-        task.  Calls go to the placement that it yields.
+        task.  Calls go to the placement that it yields, or to this one if that is None.
         """
         ...
 
