@@ -231,3 +231,19 @@ def test_ctrl_c_ends_it(backend: str) -> None:
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_processes_find_the_same(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``SURVEY_PLACEMENT=process`` parses in processes, and the report is the same."""
+    grow(tmp_path, {**GOOD, **BROKEN})
+    said = []
+    for placement in ("thread", "process"):
+        monkeypatch.setenv("SURVEY_PLACEMENT", placement)
+        done = command(tmp_path, "--backend", backend)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.rpartition("\n\n")[0])
+
+    assert said[0] == said[1]
