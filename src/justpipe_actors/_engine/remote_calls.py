@@ -100,7 +100,7 @@ class RemoteFunction:
     """The function of one step, and how calls of it are packed and unpacked."""
 
     step: StepDef
-    """Whose function it is."""
+    """The step."""
     placement: Placement
     """Where it runs."""
     rule: Rule | None = None

@@ -1,8 +1,8 @@
 """Log records as plain data: made in a worker, handled where the run is.
 
 The worker has one handler on its root logger.  While a call runs, the handler hands
-each record to that call, which is found by a context variable; threads that a function
-starts without its context log to nobody.
+each record to that call, which is found by a context variable; records of threads that a
+function starts without its context are not forwarded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _formatter = logging.Formatter()
 
 
 class _ForwardingHandler(logging.Handler):
-    """Gives records to the call on whose behalf code is running."""
+    """Gives records to the call that the code is part of."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one record on; what is logged outside of calls is dropped."""

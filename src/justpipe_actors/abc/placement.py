@@ -57,7 +57,7 @@ class Outcome:
     context: bytes | None = None
     """The same for the context."""
     records: tuple[Mapping[str, Any], ...] = ()
-    """Its log records, when nobody took them while it ran."""
+    """Its log records, when they were not reported while it ran."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,8 +133,8 @@ class Placement(Protocol):
 
     One that is remote may also have
 
-    - ``pickler: str``: the module whose ``dumps`` and ``loads`` pickle functions and
-      values; without it, ``pickle``.
+    - ``pickler: str``: the module with the ``dumps`` that pickles functions and values
+      for it; without it, ``pickle``.
     - ``check(func) -> str | None``: says why a function cannot run there, and what to
       do about it; asked when the pipe is validated.
     """

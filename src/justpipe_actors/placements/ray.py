@@ -236,7 +236,7 @@ class _Connection:
         ray.init(**options)
 
     def close(self) -> None:
-        """Leave what was opened here when nobody uses it any more."""
+        """Leave what was opened here when its last user closes."""
         with self._lock:
             self._users -= 1
             if not self._users and self._is_ours:

@@ -99,7 +99,7 @@ def _wait_end(from_owner: int) -> None:
 
 
 class _LazyMain(ModuleType):
-    """Stands for ``__main__`` until somebody asks for something in it."""
+    """Stands for ``__main__`` until a pickle asks for something in it."""
 
     def __init__(self, main: Mapping[str, Any], connection: socket.socket) -> None:
         super().__init__("__main__")
