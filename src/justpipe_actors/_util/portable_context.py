@@ -34,9 +34,13 @@ _addresses: dict[ContextVar[Any], Address | None] = {}
 
 def capture_variables() -> PortableVariables:
     """Return the context variables of the caller that can go to another process."""
+    values = copy_context()
+    unknown = [variable for variable in values if variable not in _addresses]
+    if unknown:
+        _find_addresses(unknown)
     found: list[tuple[str, str, bytes]] = []
-    for variable, value in copy_context().items():
-        address = _address_of(variable)
+    for variable, value in values.items():
+        address = _addresses[variable]
         if address is None:
             continue
         try:
@@ -56,23 +60,18 @@ def restore_variables(variables: Iterable[tuple[str, str, bytes]]) -> None:
             continue
 
 
-def _address_of(variable: ContextVar[Any]) -> Address | None:
-    if variable not in _addresses:
-        _addresses[variable] = _find_address(variable)
-    return _addresses[variable]
-
-
-def _find_address(variable: ContextVar[Any]) -> Address | None:
-    """Look through all modules for the global that is this variable; asked once each."""
-    if variable.name.startswith(_OWN_PREFIX):
-        return None
+def _find_addresses(variables: Iterable[ContextVar[Any]]) -> None:
+    """Look through all modules for the globals that are these variables; once each."""
+    wanted = {v for v in variables if not v.name.startswith(_OWN_PREFIX)}
+    _addresses.update(dict.fromkeys(variables))
+    if not wanted:
+        return
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in _LOCAL_PACKAGES:
             continue
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
-            if value is variable:
-                return name, attribute
-    return None
+            if type(value) is ContextVar and value in wanted:
+                _addresses[value] = (name, attribute)
 
 
 # -- OpenTelemetry
