@@ -255,6 +255,43 @@ def test_a_script_that_runs_when_it_is_imported_is_found_out(
     assert 'if __name__ == "__main__":\n        main()' in said
 
 
+LOGGING = """
+import logging.config
+import sys
+import anyio
+from justpipe_actors import Pipe
+
+logging.config.dictConfig({
+    "version": 1,
+    "formatters": {"plain": {"format": "%(levelname)s %(message)s"}},
+    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout",
+                         "formatter": "plain"}},
+    "root": {"level": "INFO", "handlers": ["out"]},
+})
+pipe = Pipe(dict)
+
+@pipe.step(placement="process")
+def work():
+    logging.info("once")
+
+if __name__ == "__main__":
+    anyio.run(pipe.run({}).wait, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_configures_logging_says_things_once(
+    tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
+) -> None:
+    """A record of a worker goes through the handlers of the script, and no others."""
+    script = tmp_path / "script.py"
+    script.write_text(LOGGING, encoding="utf-8")
+    with started(file(script, anyio_backend[0])) as process:
+        out, err = process.communicate(timeout=50)
+
+    assert (out, err) == ("INFO once\n", "")
+
+
 NOTEBOOK = """
 from justpipe_actors import Pipe
 pipe = Pipe(dict)

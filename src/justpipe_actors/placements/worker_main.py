@@ -131,7 +131,10 @@ def _import_main(main: Mapping[str, Any], connection: socket.socket) -> None:
         os._exit(1)
 
     main_import.on_run = refuse
+    root = logging.getLogger()
+    handlers = list(root.handlers)
     try:
         spawn.prepare({k: v for k, v in main.items() if k.startswith("init_main")})
     finally:
         main_import.on_run = None
+        root.handlers[:] = handlers  # what the script configures is for its own process
