@@ -70,6 +70,14 @@ def test_the_newest_stay_whatever_they_are() -> None:
     assert chosen(failed + fine, keep=0, older_than=old) == ["f0"]
 
 
+def test_a_suspended_run_is_open_work() -> None:
+    """It stays until somebody names it."""
+    runs = runs_of("p", "paused", is_suspended=True)
+
+    assert chosen(runs, keep=0) == []
+    assert chosen(runs, keep=0, labels=("suspended",)) == ["paused"]
+
+
 def test_what_runs_is_never_forgotten() -> None:
     """A running run stays; an abandoned one may go."""
     runs = [

@@ -416,10 +416,12 @@ class RunJournal:
         if self.is_untouched:
             return {}
         touched, self.touched = self.touched, {}
-        delta: dict[str, JsonValue] = dict.fromkeys(self._gone)
+        delta: dict[str, JsonValue] = {}
+        for key in self._gone:
+            delta[key] = None
         self._gone.clear()
-        for key in touched:
-            delta[self._text(key)] = self._dump(key)
+        for entity in touched:
+            delta[self._text(entity)] = self._dump(entity)
         self._collect_log(delta)
         if self.prefix:
             for part, value in self._take_parts().items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -613,7 +613,7 @@ def seconds_until(moment: Duration | datetime, now: float) -> float:
 
 
 @contextmanager
-def standing_still(invocation: Invocation) -> Iterator[None]:
+def standing_still(invocation: Invocation) -> Generator[None]:
     """Let the step's timeout stand still, and say that no code of the user's is at work."""
     limit, now = invocation.limit, invocation.run_state.system.now
     left = inf if limit is None else limit.deadline - now()

@@ -367,12 +367,11 @@ def _fields_of(cls: Any) -> dict[str, _Field] | None:
         names, defaults = cls.__struct_fields__, cls.__struct_defaults__
         first = len(names) - len(defaults)
         return {name: _Field(hints[name], n < first) for n, name in enumerate(names)}
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return {
-            name: _Field(hints.get(name, Any), name not in cls._field_defaults)
-            for name in cls._fields
-        }
-    return None
+    if not issubclass(cls, tuple) or not hasattr(cls, "_fields"):
+        return None
+    named: tuple[str, ...] = getattr(cls, "_fields", ())
+    defaulted: Mapping[str, Any] = getattr(cls, "_field_defaults", {})
+    return {name: _Field(hints.get(name, Any), name not in defaulted) for name in named}
 
 
 def _keys_of(cls: Any) -> dict[str, _Field]:

@@ -145,8 +145,9 @@ def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:
 
 
 def _fields_of(cls: Any) -> Fields | None:
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return Fields(cls._fields, lambda values: cls(**values))
+    named: tuple[str, ...] | None = getattr(cls, "_fields", None)
+    if named is not None and issubclass(cls, tuple):
+        return Fields(named, lambda values: cls(**values))
     if issubclass(cls, _WITH_CONTENTS):
         return None
     if dataclasses.is_dataclass(cls):
@@ -155,9 +156,8 @@ def _fields_of(cls: Any) -> Fields | None:
     if attrs.has(cls):
         names = tuple(one.name for one in attrs.fields(cls))
         return Fields(names, lambda values: _restore(cls, values))
-    if hasattr(cls, "__struct_fields__"):
-        return Fields(tuple(cls.__struct_fields__), lambda values: cls(**values))
-    return None
+    fields: tuple[str, ...] | None = getattr(cls, "__struct_fields__", None)
+    return None if fields is None else Fields(fields, lambda values: cls(**values))
 
 
 def _restore(cls: Any, values: dict[str, Any]) -> Any:

@@ -212,10 +212,13 @@ def _generic(known: KnownTypes, hint: Any, origin: Any) -> Coder:
     if origin is dict:
         return _dict(hint, known.coder(arguments[0]), known.coder(arguments[1]))
     if origin in _SEQUENCES:
-        choice = Union[list[arguments[0]], tuple[arguments[0], ...]]  # type: ignore[valid-type]  # noqa: UP007
-        return known.coder(choice)
+        first = arguments[0]
+        some = types.GenericAlias(list, first) | types.GenericAlias(tuple, (first, ...))
+        return known.coder(some)
     if origin is AnySet:
-        return known.coder(Union[set[arguments[0]], frozenset[arguments[0]]])  # type: ignore[valid-type]  # noqa: UP007
+        first = arguments[0]
+        some = types.GenericAlias(set, first) | types.GenericAlias(frozenset, first)
+        return known.coder(some)
     if origin in _MAPPINGS:
         key, item = (known.coder(one) for one in arguments)
         return _dict(hint, key, item)

@@ -49,6 +49,9 @@ _OPEN = (
 )
 """Labels of open work, which is never cleaned up."""
 
+ENDED_LABELS = tuple(label for label in LABELS if label not in {*_OPEN, "suspended"})
+"""What goes when nothing is said: a suspended run is open work, until it is named."""
+
 
 @attrs.frozen(kw_only=True)
 class CleanupRule:
@@ -63,7 +66,7 @@ class CleanupRule:
     older_than: timedelta | None = attrs.field(default=None, validator=_check_age)
     """How long ago a run must have started; None is any time."""
     labels: tuple[str, ...] = attrs.field(default=(), validator=_check_labels)
-    """``RunRecord.label`` words that may go; none means all but running."""
+    """``RunRecord.label`` words that may go; none means all that have ended for good."""
     pipeline_name: str | None = None
     """Only runs of pipelines of this name."""
 
@@ -94,7 +97,7 @@ def select_runs(
             seen_counts[annotated.pipeline_hash] > rule.keep
             and annotated.run.status.value not in _OPEN
             and rule.pipeline_name in (None, annotated.pipeline_name)
-            and (not rule.labels or annotated.run.label in rule.labels)
+            and annotated.run.label in (rule.labels or ENDED_LABELS)
             and (rule.older_than is None or annotated.run.start_time < started_before)
         ):
             selected.append(annotated)
