@@ -69,7 +69,11 @@ class Event:
     parent_run_id: str | None = None
     """The child run that forwarded it, None for the stream's own events."""
     seq: int | None = None
-    """1, 2, 3, ... without gaps within one stream."""
+    """1, 2, 3, ... without gaps within one stream.
+
+    Each time a durable run is taken up, its numbers go on without gaps from RECOVERED,
+    above all that were said before.
+    """
     node_kind: NodeKind = NodeKind.SYSTEM
     """The kind of node that is spoken of."""
     invocation_id: str | None = None

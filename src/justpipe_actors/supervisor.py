@@ -69,6 +69,8 @@ class Supervisor:
         period: seconds that the intensity looks back.
         journal: keeps submitted runs, so that they go on after a crash: a path of an
             SQLite file, or a journal.
+        context: makes the context of each run that is given none; of a durable run, one
+            each time that it is taken up, so that it need not be stored.
         blocked_after: seconds the event loop may stand still before a thread says in the
             log which line holds it; None starts no thread.
 
@@ -87,6 +89,7 @@ class Supervisor:
         period: float = 5.0,
         blocked_after: float | None = None,
         journal: str | Path | Journal | None = None,
+        context: Callable[[], Any] | None = None,
     ) -> None:
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
@@ -101,6 +104,7 @@ class Supervisor:
             blocked_after=blocked_after,
             journal=None if journal is None else journals.open_journal(journal),
         )
+        self._core.catalog.make_context = context
         for pipe in pipes:
             self._core.catalog.include(pipe)
 
@@ -294,7 +298,7 @@ class Supervisor:
         request = self._core.catalog.build_request(pipe, state, context, options)
         if self._core.durable is not None and options.get("durable", True):
             return await self._core.durable.submit(
-                request, self._core.catalog.find(pipe)
+                request, self._core.catalog.find(pipe), context
             )
         return await active_runs.submit(request, is_named=bool(options.get("run_id")))
 

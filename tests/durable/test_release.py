@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
 
 from justpipe_actors import EventType, Pipe, Supervisor
-from justpipe_actors.errors import DefinitionError, RunRejected, RunReleased
+from justpipe_actors.errors import (
+    DefinitionError,
+    NotStorable,
+    RunRejected,
+    RunReleased,
+)
 from justpipe_actors.journals import MemoryJournal
 
 from .crash_model import wait_until
+
+
+@dataclass(eq=False)
+class Services:
+    """A context with a live object in it."""
+
+    client: object
 
 
 def gated(gate: anyio.Event, begun: list[str]) -> Pipe[Any, Any]:
@@ -225,3 +238,36 @@ async def test_places_bound_what_is_at_work_and_not_what_is_stored() -> None:
             ends = [await run.wait() for run in runs]
 
     assert [end.status.value for end in ends] == ["success"] * 3
+
+
+async def test_a_context_that_cannot_be_stored_is_made_each_time() -> None:
+    """Supervisor(context=) makes one per take-up; a given one has to be storable."""
+    made: list[Services] = []
+    gate, begun = anyio.Event(), list[Services]()
+
+    def make() -> Services:
+        made.append(Services(object()))
+        return made[-1]
+
+    pipe: Pipe[Any, Any] = Pipe(dict, Services, name="served")
+
+    @pipe.step("only")
+    async def only(state: dict[str, Any], context: Services) -> None:
+        begun.append(context)
+        await gate.wait()
+
+    journal = MemoryJournal(verify=True)
+    async with Supervisor(pipe, journal=journal, context=make, grace=0) as supervisor:
+        await supervisor.submit(pipe, {}, run_id="one")
+        await wait_until(lambda: bool(begun))
+        with pytest.raises(NotStorable, match="client"):
+            await supervisor.submit(pipe, {}, Services(object()))
+    gate.set()
+    async with Supervisor(pipe, journal=journal, context=make) as supervisor:
+        run = await supervisor.find("one")
+        assert run is not None
+        with anyio.fail_after(10):
+            await run.wait()
+
+    assert begun == made[:1] + made[-1:]
+    assert begun[0] is not begun[1]

@@ -7,6 +7,7 @@ the old version, and the old version's actors go when the last of them has ended
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import attrs
@@ -58,6 +59,8 @@ KNOWN_OPTIONS = JournalOptions.__optional_keys__ | RunOptions.__optional_keys__
 class Catalog:
     """Pipes by name."""
 
+    make_context: Callable[[], Any] | None = attrs.field(default=None, init=False)
+    """Makes the context of a run that was given none."""
     _pipes: dict[str, Pipe[Any, Any]] = attrs.field(factory=dict, init=False)
     _ambiguous: set[str] = attrs.field(factory=set, init=False)
 
@@ -112,6 +115,8 @@ class Catalog:
         Raises:
             DefinitionError: the pipe is wired wrongly, or its name means none.
         """
+        if context is None and self.make_context is not None:
+            context = self.make_context()
         if not options:
             return self.find(pipe).build_request(state, context)
         if unknown := set(options) - KNOWN_OPTIONS:

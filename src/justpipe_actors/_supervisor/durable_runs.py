@@ -142,8 +142,16 @@ class DurableRuns:
 
     # -- submitting
 
-    async def submit(self, request: RunRequest, pipe: Pipe[Any, Any]) -> DurableStream:
+    async def submit(
+        self, request: RunRequest, pipe: Pipe[Any, Any], context: object
+    ) -> DurableStream:
         """Store a run, unless there is one of its id, and begin it if there is a place.
+
+        Args:
+            request: what was asked for.
+            pipe: its pipe.
+            context: the context as it was given; one that the supervisor has made is
+                not stored.
 
         Raises:
             DefinitionError: its pipe has no name of its own, or was not given to the
@@ -158,7 +166,7 @@ class DurableRuns:
             )
             raise ValueError(msg)
         self.catalog.check_submitted(pipe)
-        given = self._dump_input(request)
+        given = self._dump_input(request, context)
         has_place = self.active_runs.admission.take_place()
         try:
             new = NewRun(
@@ -185,11 +193,11 @@ class DurableRuns:
             self._check_same(submitted.run, new)
         return self.stream_of(submitted.run, request.capacity)
 
-    def _dump_input(self, request: RunRequest) -> dict[str, Any]:
+    def _dump_input(self, request: RunRequest, context: object) -> dict[str, Any]:
         plan = request.plan
         return {
             "state": self.values.dump_state(plan, request.state),
-            "context": self.values.dump_context(plan, request.context),
+            "context": self.values.dump_context(plan, context),
             "start": request.start,
             "timeout": request.timeout,
             "capacity": request.capacity,
@@ -425,6 +433,8 @@ class DurableRuns:
         plan = pipe.plan()
         state = self.values.load_state(plan, taken.state)
         context = self.values.load_context(plan, given["context"])
+        if context is None and self.catalog.make_context is not None:
+            context = self.catalog.make_context()
         request = pipe.build_request(
             state, context, given["start"], given["capacity"], given["timeout"]
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from .._run.replay_buffer import ReplayBuffer, ReplayReader
+from .._run.run import RunSnapshot
 from .._run.run_stream import Answered, RunStream
 from ..errors import RunReleased, RunStuck
 
@@ -152,6 +153,25 @@ class DurableStream(RunStream):
             AnswerRejected: the value does not fit; the question stays open.
         """
         return self._answer_stored(ask_id, value, by)
+
+    def snapshot(self) -> RunSnapshot:
+        """Return what the run is doing right now, as far as this process knows."""
+        if self._run is not None:
+            return super().snapshot()
+        assert self._replay is not None
+        buffer = self._replay.buffer
+        return RunSnapshot(
+            run_id=self._run_id,
+            pipe=self._pipe,
+            fingerprint="",
+            tokens={},
+            waiting={},
+            running=(),
+            buffered=len(buffer),
+            dropped=buffer.dropped,
+            is_parked=False,
+            age=0.0,
+        )
 
     def cancel(self, reason: str = "Cancelled") -> None:
         """End the run, wherever it is: FINISH says CANCELLED, with this reason."""
