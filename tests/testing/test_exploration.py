@@ -220,7 +220,7 @@ def seams_taken() -> Any:
 PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
-from tests.testing.test_exploring import bank, balanced, explore
+from tests.testing.test_exploration import bank, balanced, explore
 from justpipe_actors.errors import (ScheduleFailure)
 try:
     explore(bank(), dict, balanced, seed="same", backend="trio")
