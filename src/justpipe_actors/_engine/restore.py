@@ -20,11 +20,12 @@ from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from . import routing
 from .commit import fail_between
+from .entity_values import ChildRecord, MapRecord
 from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .journal_port import JsonValue
 from .map_invocation import MapInvocation
 from .messages import Expire, Message, Start
-from .run_journal import ChildRecord, MapRecord, RunJournal, load_item
+from .run_journal import RunJournal, load_item
 from .waiting import waits_of
 
 

@@ -17,7 +17,8 @@ from ..errors import MapSourceChanged
 
 
 if TYPE_CHECKING:
-    from .run_journal import MapRecord, RunJournal
+    from .entity_values import MapRecord
+    from .run_journal import RunJournal
 
 
 @attrs.define(eq=False, repr=False)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
+from .._engine.entity_values import dump_error, look_up
 from .._engine.execution import isolated as isolated_state
 from .._engine.invocation import Invocation
 from .._engine.restore import ReopenedChild, restore
-from .._engine.run_journal import dump_error, look_up
 from .._engine.run_state import ChildOutcome
 from .._plan.failure_policy import Failure
 from .._plan.state_parts import set_part
