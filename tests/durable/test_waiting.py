@@ -211,6 +211,55 @@ async def test_a_moment_passes_while_nobody_runs_the_run() -> None:
     assert state_in(journal, "r")["log"] == ["first", "second"]
 
 
+async def test_maps_and_children_ask_too() -> None:  # noqa: C901 - one pipe
+    """Each worker has a question of its own, and a child's is its parent run's."""
+    journal = MemoryJournal()
+    child = Pipe[dict[str, Any], Any](dict, name="child")
+
+    @child.step()
+    async def inner(state: dict[str, Any]) -> Ask:
+        state["inner"] = await ask(int, key="n")
+        return Ask(bool, to=last, key="ok")
+
+    @child.step()
+    async def last(state: dict[str, Any], ok: bool) -> None:
+        state["ok"] = ok
+
+    pipe = Pipe[dict[str, Any], Any](dict, name="family")
+
+    @pipe.map(each="work", to="nested")
+    async def fan(state: dict[str, Any]) -> list[int]:
+        state["child"] = {}
+        return [1, 2, 3]
+
+    @pipe.step()
+    async def work(state: dict[str, Any], item: int) -> Ask:
+        return Ask(int, f"item {item}", to=got, key="w")
+
+    @pipe.step()
+    async def got(state: dict[str, Any], n: int) -> None:
+        state["got"] = [*state.get("got", []), n]
+
+    @pipe.sub(pipeline=child)
+    async def nested(state: dict[str, Any]) -> dict[str, Any]:
+        child_state: dict[str, Any] = state["child"]
+        return child_state
+
+    asked: list[str] = []
+    async with supervised(pipe, journal) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="r")
+        async for event in run:
+            if event.type is EventType.ASK:
+                asked.append(event.payload["ask"])
+                value: Any = True if asked[-1].endswith(":ok") else len(asked)
+                await run.answer(asked[-1], value)
+        assert (await run.wait()).status is SUCCESS
+    state = state_in(journal, "r")
+    assert sorted(state["got"]) == [1, 2, 3]
+    assert state["child"] == {"inner": 4, "ok": True}
+    assert len(asked) == len(set(asked)) == 5
+
+
 async def test_attempts_share_what_was_kept() -> None:
     """``Retry()`` asks nobody twice, and calls nothing twice."""
     calls.clear()

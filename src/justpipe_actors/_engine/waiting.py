@@ -219,8 +219,7 @@ class RunWaits:
             self._open(wait, record)
             if not is_known:
                 await self.records.wait_stored()
-            self._publish_ask(wait)
-            self._apply_early(wait)
+            self._announce(wait)
             with standing_still(invocation):
                 await wait_without_slot(invocation, over)
         except BaseException:
@@ -290,8 +289,7 @@ class RunWaits:
 
     def _publish_stored(self, wait: Wait) -> None:
         if not wait.is_over:
-            self._publish_ask(wait)
-            self._apply_early(wait)
+            self._announce(wait)
 
     def _wait_between(self, record: WaitRecord, place: Place, fail: Fail) -> Wait:
         question = record.question
@@ -383,11 +381,13 @@ class RunWaits:
         )
         self._guarded(wait.on_answer, found)
 
-    def _apply_early(self, wait: Wait) -> None:
-        """Answer a question with what came before it was asked again."""
+    def _announce(self, wait: Wait) -> None:
+        """Ask a question, or answer it with what came before it was asked again."""
         journal = self.run_state.journal
         if journal is not None and wait.id in journal.stream.answers:
             self.apply(wait, journal.stream.answers.pop(wait.id))
+        if not wait.is_over:
+            self._publish_ask(wait)
 
     def apply(self, wait: Wait, signal: Signal) -> None:
         """Answer a question with an answer from the journal; one that does not fit reopens it."""

@@ -65,7 +65,9 @@ def static_edges_of(steps: Mapping[str, StepDef]) -> Edges:
     return {
         name: tuple(
             target
-            for target in dict.fromkeys([*step.to, *([step.each] if step.each else [])])
+            for target in dict.fromkeys(
+                (*step.to, *((step.each,) if step.each else ()))
+            )
             if target in steps
         )
         for name, step in steps.items()

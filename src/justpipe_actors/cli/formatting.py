@@ -26,7 +26,7 @@ def printable(text: object) -> str:
 def count_text(number: int, singular: str, plural: str | None = None) -> str:
     """Write a number and its noun.
 
-    >>> counted(1, "run"), counted(1200, "run"), counted(2, "match", "matches")
+    >>> count_text(1, "run"), count_text(1200, "run"), count_text(2, "match", "matches")
     ('1 run', '1,200 runs', '2 matches')
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
