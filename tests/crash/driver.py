@@ -106,7 +106,9 @@ def execute(
     async def main() -> None:
         journal = None
         if durable:
-            journal = Killer(case.file(f"db-{tag}"), case.mode, fsync=False)
+            journal = Killer(
+                case.file(f"db-{tag}"), case.mode, attempts=100, fsync=False
+            )
             journal.arm(*(crash or ("never", 0)))
         async with Supervisor(graph.pipe, journal=journal) as supervisor:
             run = await supervisor.submit(graph.pipe, {}, run_id=RUN)

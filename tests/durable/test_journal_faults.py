@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._engine.run_journal import RunJournal
 from justpipe_actors.abc import Batch
 from justpipe_actors.journals import MemoryJournal
 
@@ -103,3 +104,30 @@ async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:
     assert row is not None
     assert row.status == "failed"
     assert '"never"' not in "".join(one.state or "" for one in journal.commits(row.id))
+
+
+async def test_a_batch_that_raises_anything_fails_its_run_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread may change the state while it is copied; what goes on raising fails the run."""
+    left = [2]
+    take = RunJournal.take_state
+
+    def restless(journal: RunJournal, *, is_whole: bool) -> Any:
+        if left[0]:
+            left[0] -= 1
+            msg = "dictionary changed size during iteration"
+            raise RuntimeError(msg)
+        return take(journal, is_whole=is_whole)
+
+    monkeypatch.setattr(RunJournal, "take_state", restless)
+    journal = MemoryJournal()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="plain")
+    pipe.step("only")(lambda: None)
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        with anyio.fail_after(10):
+            fine = await supervisor.submit(pipe, {}, run_id="fine")
+            assert (await fine.wait()).status.value == "success"
+            left[0] = 1_000_000
+            broken = await supervisor.submit(pipe, {}, run_id="broken")
+            assert (await broken.wait()).status.value == "failed"

@@ -29,7 +29,6 @@ import anyio
 import attrs
 
 from .._util.state_parts import StateChange
-from ..errors import NotStorable
 from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
 
 
@@ -45,6 +44,9 @@ GROUP_INTERVAL = 0.01
 
 COPY_SHARE = 10
 """A run's next batch is taken no sooner than so many times as long as its last took."""
+
+COPY_TRIES = 5
+"""Tries to copy a state that a thread changes in the same moment."""
 
 SNAPSHOT_EVERY = 500
 """Commits after which a batch holds everything instead of what changed."""
@@ -199,7 +201,7 @@ class BatchStream:
         began = self.now()
         try:
             delta, state, is_whole = self._take(kind == "commit")
-        except (NotStorable, FoldMismatch) as error:
+        except Exception as error:  # noqa: BLE001 - the user's objects may raise anything
             self._give_up(error)
             if kind == "commit":
                 return
@@ -255,7 +257,7 @@ class BatchStream:
             return {}, None, False
         self._since_snapshot += 1
         is_whole = may_be_whole and self._since_snapshot >= SNAPSHOT_EVERY
-        state = self.root.take_state(is_whole=is_whole)
+        state = self._take_state(is_whole=is_whole)
         for member in self.members[1:]:
             member.dump_state_parts()
         delta: dict[str, JsonValue] = {}
@@ -269,6 +271,15 @@ class BatchStream:
             for member in self.members:
                 delta.update(member.dump_all())
         return delta, state, is_whole
+
+    def _take_state(self, *, is_whole: bool) -> StateChange | None:
+        """Return what changed of the state; a thread may change it meanwhile."""
+        for _ in range(COPY_TRIES - 1):
+            try:
+                return self.root.take_state(is_whole=is_whole)
+            except RuntimeError:  # a container changed its size during iteration
+                continue
+        return self.root.take_state(is_whole=is_whole)
 
     def _check(self, delta: dict[str, JsonValue]) -> None:
         """Compare what the stored rows say with what the run is."""
