@@ -162,6 +162,7 @@ class StoredRun:
             "event_type": event.type_name,
             "step_name": event.step_name,
             "timestamp": event.timestamp.isoformat(),
+            "at": event.timestamp.timestamp(),
             "invocation_id": data.get("invocation_id"),
             "attempt": data.get("attempt", 1),
             "scope": data.get("scope") or [],

@@ -71,7 +71,7 @@ export class Table {
     else this.sort = { column, sign: same ? -this.sort.sign : column.number ? -1 : 1 };
     this.drawHead();
     this.draw();
-    this.head.querySelectorAll("th")[this.columns.indexOf(column)].querySelector("button").focus();
+    if (this.node.isConnected) this.head.querySelectorAll("th")[this.columns.indexOf(column)].querySelector("button").focus();
   }
 
   row(row) {

@@ -18,6 +18,7 @@ import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
 import { showUnstored } from "../parts/waiting.js";
 
+const MOST_IN_ORDER = 40;
 const MOST_NODES = 400; // larger graphs are drawn when one asks
 
 export async function show(main, site) {
@@ -46,6 +47,8 @@ class RunPage {
     this.replay = new Replay(model, (t) => this.at(t));
     this.steps = new Table(this.columns(), { label: "Steps", key: (row) => row.step, isSelected: (row) => row.step === this.step, walks: false, empty: "No step has begun." });
     this.tokens = null;
+    // Of many steps the ones that take long come first; of a few, the ones that began first.
+    if (model.steps().length > MOST_IN_ORDER) this.steps.sortBy(this.steps.columns.find((one) => one.key === "total"));
     this.update = batched(() => this.draw());
   }
 
@@ -77,7 +80,7 @@ class RunPage {
   /** Mark when other processes took the run up. */
   async loadRecoveries() {
     const page = await get(`${this.path}/events`, { type: "recovered", step: "system", limit: 500, payload: "none" });
-    this.model.recoveries = page.events.map((event) => new Date(event.timestamp) / 1000 - this.model.t0);
+    this.model.recoveries = page.events.map((event) => event.at - this.model.t0);
     this.timeline.draw();
   }
 

@@ -76,7 +76,7 @@ export class Events {
 
   row(group) {
     const [event] = group;
-    const at = new Date(event.timestamp).getTime() / 1000 - this.model.t0;
+    const at = Math.max(0, event.at - this.model.t0);
     const isTokens = group.length > 1;
     const preview = isTokens ? tokensText(group) : previewOf(event);
     const button = el("button", { type: "button", class: "link preview", "aria-expanded": "false" }, preview || "–");
