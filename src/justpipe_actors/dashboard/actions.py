@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..errors import DefinitionError, NotStorable, RunRejected
 from .errors import ActionError, NotFoundError, RequestError
 from .guard import COOKIE, session_of
 from .routes import Address, answer, base_of, found
@@ -143,9 +144,13 @@ async def start(site: Site, request: Request) -> Response:
     if site.supervisor is None:
         msg = "This dashboard has no supervisor."
         raise NotFoundError(msg)
+    supervisor = site.supervisor
     try:
-        run = site.supervisor.submit_nowait(name, state)
-    except (RuntimeError, ValueError, TypeError) as error:
+        if supervisor.journal is None:
+            run = supervisor.submit_nowait(name, state)
+        else:
+            run = await supervisor.submit(name, state)
+    except (DefinitionError, RunRejected, NotStorable) as error:
         raise ActionError(str(error)) from error
     return answer({"run_id": run.run_id}, 202)
 
