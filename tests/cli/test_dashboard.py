@@ -79,6 +79,7 @@ def test_actions_come_with_a_token_that_is_printed(tmp_path: Path) -> None:
         (["--token-file", "EMPTY"], 2, "is empty: write a token into it"),
         (["--port", "TAKEN"], 1, "Cannot listen at 127.0.0.1"),
         (["--port", "70000"], 2, "70000"),
+        (["--journal", "nowhere.db"], 1, "There is no journal nowhere.db"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_served(

@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from anyio.abc import TaskStatus
 from ...storage.registry import PipelineRegistry
 from ..errors import CommandFailed, InvalidInput
 from ..formatting import printable
+from ..journal_options import default_journal, opened
 from ..options import storage_option
 
 
@@ -67,7 +69,7 @@ def _actions(
 @click.option(
     "--journal",
     metavar="PATH",
-    help="The journal of durable runs; shows what they ask and who works on them.",
+    help="The journal of durable runs; if left out the default one, if it is there.",
 )
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The interface to listen at."
@@ -121,34 +123,55 @@ def run_dashboard(options: DashboardOptions) -> None:
     """Serve until a signal comes.
 
     Raises:
-        CommandFailed: the extra is not installed, or the port is taken.
+        CommandFailed: the extra is not installed, there is no such journal, or the port
+            is taken.
         InvalidInput: the options do not fit each other.
     """
     token = token_for(options)
     try:
         from ...dashboard.app import create_app  # noqa: PLC0415 - an extra
-        from ...dashboard.serving import bind  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise CommandFailed(MISSING.format(name=error.name)) from error
-    try:
-        app = create_app(
-            options.registry,
-            journal=options.journal,
-            read_only=not options.actions,
-            actions=options.actions,
-            token=token,
-            allowed_hosts=options.allowed_hosts,
-            has_payloads=options.has_payloads,
-        )
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
+    with ExitStack() as stack:
+        where = journal_for(options)
+        journal = None if where is None else stack.enter_context(opened(where))
+        try:
+            app = create_app(
+                options.registry,
+                journal=journal,
+                read_only=not options.actions,
+                actions=options.actions,
+                token=token,
+                allowed_hosts=options.allowed_hosts,
+                has_payloads=options.has_payloads,
+            )
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
+        anyio.run(_serve, app, listener_for(options), token, options.is_opened)
+
+
+def journal_for(options: DashboardOptions) -> str | None:
+    """Return the journal that was named, else the default one if it is there."""
+    if options.journal is not None:
+        return options.journal
+    default = default_journal()
+    return default if "://" in default or Path(default).is_file() else None
+
+
+def listener_for(options: DashboardOptions) -> socket.socket:
+    """Return a socket at the port that was named, else at the first that is free.
+
+    Raises:
+        CommandFailed: there is none.
+    """
+    from ...dashboard.serving import bind  # noqa: PLC0415 - an extra
+
     port, tries = (options.port, 1) if options.port is not None else (DEFAULT_PORT, 20)
     try:
-        listener = bind(options.host, port, tries=tries)
+        return bind(options.host, port, tries=tries)
     except OSError as error:
         msg = f"Cannot listen at {printable(options.host)}:{port}: {error.strerror}"
         raise CommandFailed(msg) from error
-    anyio.run(_serve, app, listener, token, options.is_opened)
 
 
 def token_for(options: DashboardOptions) -> str | None:
