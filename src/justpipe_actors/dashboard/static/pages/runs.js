@@ -20,7 +20,7 @@ const MINUTE = 60000;
 
 export async function show(main, site) {
   setTitle("Runs");
-  new RunsPage(main, site).start();
+  await new RunsPage(main, site).start();
 }
 
 class RunsPage {
