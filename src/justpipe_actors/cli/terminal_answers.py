@@ -12,16 +12,20 @@ from .._run.run_stream import RunStream
 from ..errors import AnswerRejected, UnknownAsk
 from ..events import Event
 from .formatting import printable
-from .journal_options import how_to_answer
+from .journal_options import example_of, how_to_answer
 from .views import View
 
 
 async def ask_at_terminal(run: RunStream, event: Event, view: View) -> None:
     """Say what is asked and how to answer; at a terminal, read the answer."""
     ask, note, form = (event.payload[name] for name in ("ask", "note", "form"))
-    view.notice(f"asks: {printable(note)} [{printable(ask)}]")
-    view.notice(f"answer with: {how_to_answer(ask, form)}")
-    while sys.stdin is not None and sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
+        view.notice(f"asks: {printable(note)} [{printable(ask)}]")
+        view.notice(f"answer with: {how_to_answer(ask, form)}")
+        return
+    # One notice: a terminal that is redrawn shows the last one only.
+    view.notice(f"{printable(note) or printable(ask)}  [as {example_of(form)}]")
+    while True:
         line = await anyio.to_thread.run_sync(
             sys.stdin.readline, abandon_on_cancel=True
         )
@@ -30,7 +34,7 @@ async def ask_at_terminal(run: RunStream, event: Event, view: View) -> None:
         try:
             await run.answer(ask, _parsed(line.strip()))
         except AnswerRejected as error:
-            view.notice(str(error))
+            view.notice(f"{error.problem}  [as {example_of(form)}]")
         except UnknownAsk:
             return
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,42 @@ def test_a_durable_run_goes_on_where_it_was_let_go(
     out = capsys.readouterr().out
     [shown] = json.loads(out[out.index("[\n") :])
     assert shown["status"] == "success"
+
+
+class Typed(StringIO):
+    """A terminal at which somebody has typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("more", [[], ["--durable"]])
+def test_a_question_is_asked_at_the_terminal(
+    more: list[str],
+    where: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An answer that does not fit is asked for again."""
+    program = tmp_path / f"terminal{len(more)}.py"
+    program.write_text(PROGRAM)
+    monkeypatch.setattr("sys.stdin", Typed("maybe\nyes\n"))
+    assert main(["run", f"{program}:pipe", "--text", *more]) == 0
+    text = capsys.readouterr().err
+    assert "Publish?  [as true]" in text
+    assert "answer must be true or false, not 'maybe'" in text
+
+
+def test_without_a_terminal_the_command_says_how_to_answer(
+    where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It waits, and whoever reads its output knows the command."""
+    program = tmp_path / "waits.py"
+    program.write_text(PROGRAM)
+    arguments = ["run", f"{program}:pipe", "--text", "--timeout", "0.2"]
+    assert main(arguments) == 1
+    assert ":draft:ask 'true'" in capsys.readouterr().err
 
 
 def test_a_pipe_without_a_name_is_called_as_it_was_named(
