@@ -237,7 +237,7 @@ def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
     if not exceptions:
         return None
     first, *others = exceptions
-    known = set(getattr(first, "__notes__", ()))
+    known: list[str] = list(getattr(first, "__notes__", ()))
     for other in others:
         note = f"Another step failed too: {safe_str(other, typed=True)}"
         if other is not first and note not in known:

@@ -391,7 +391,9 @@ async def test_a_killed_keeper_keeps_its_supervisor(
     pipe.step("wait")(go.wait)
     async with Supervisor() as supervisor:
         run = await supervisor.submit(pipe, {})
-        (keeper,) = [t for t in asyncio.all_tasks() if "_own_runs" in t.get_name()]
+        (keeper,) = [
+            t for t in asyncio.all_tasks() if "justpipe_actors run" in t.get_name()
+        ]
         for _ in range(2):
             keeper.cancel()
             await anyio.wait_all_tasks_blocked()

@@ -255,6 +255,11 @@ class _TaskInterrupt:
         if self._task is not None and not self._is_sent:
             self._is_sent = self._task.cancel()
 
+    def is_body_alive(self) -> bool:
+        """Tell whether the task that entered the block still runs, uncancelled."""
+        task = self._task
+        return task is not None and not task.done() and not task.cancelling()
+
     async def leave(self, error: BaseException | None) -> bool:
         """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
         task = asyncio.current_task()

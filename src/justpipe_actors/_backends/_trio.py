@@ -80,6 +80,13 @@ class _ScopeInterrupt:
         if self._scope is not None:
             self._scope.cancel()
 
+    def is_body_alive(self) -> bool:
+        """Tell whether the task that entered the block still runs: it is not known here.
+
+        Nothing but the end of the loop cancels a system task.
+        """
+        return False
+
     async def leave(self, error: BaseException | None) -> bool:
         """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
         if self._scope is None or trio.lowlevel.current_task() is not self._task:

@@ -45,6 +45,10 @@ class BlockInterrupt(Protocol):
     def interrupt(self) -> None:
         """Cancel the body, if the task that entered the block still runs."""
 
+    def is_body_alive(self) -> bool:
+        """Tell whether the task that entered the block still runs, uncancelled."""
+        ...
+
     async def leave(self, error: BaseException | None) -> bool:
         """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
         ...

@@ -46,8 +46,6 @@ class EventBuffer:
     """Whether producers have to wait."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
-    parent: ClassVar[None] = None
-    depth: ClassVar[int] = 0
     _is_paused: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _reader: Wakeup = attrs.field(init=False)
@@ -58,6 +56,15 @@ class EventBuffer:
 
     def __attrs_post_init__(self) -> None:
         self._reader = Wakeup(self.new_signal)
+
+    @property
+    def parent(self) -> None:
+        """None: the run whose events come here is no child."""
+
+    @property
+    def depth(self) -> int:
+        """0: the run whose events come here is no child."""
+        return 0
 
     def __len__(self) -> int:
         return len(self._events)

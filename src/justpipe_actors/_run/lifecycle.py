@@ -307,9 +307,8 @@ def _build_end_data(run: Run) -> PipelineEndData:
     except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
         run.crash(error)
         config = FailureClassificationConfig()
-        return build_end_data(
-            run_state.termination, run_state.failures, config, figures
-        )  # noqa: ASYNC104
+        termination, failures = run_state.termination, run_state.failures
+        return build_end_data(termination, failures, config, figures)  # noqa: ASYNC104
 
 
 def _primary_error(run: Run) -> Exception:

@@ -66,8 +66,6 @@ class ReplayBuffer:
     """Events it keeps, and the most it ever kept: none goes but for another one."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
-    parent: ClassVar[None] = None
-    depth: ClassVar[int] = 0
     is_full: bool = attrs.field(default=False, init=False)
     """Only when it is held: producers do not wait for readers."""
     ended: bool = attrs.field(default=False, init=False)
@@ -78,6 +76,15 @@ class ReplayBuffer:
     """Events of the run's own life."""
     _last_number: int = attrs.field(default=0, init=False)
     _arrival: anyio.Event | None = attrs.field(default=None, init=False)
+
+    @property
+    def parent(self) -> None:
+        """None: the run whose events come here is no child."""
+
+    @property
+    def depth(self) -> int:
+        """0: the run whose events come here is no child."""
+        return 0
 
     def __len__(self) -> int:
         return self.peak_length

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from math import inf
@@ -248,6 +248,6 @@ def open_manager(
 
 
 @contextlib.asynccontextmanager
-async def _entered(manager: AbstractContextManager[object]) -> AsyncIterator[object]:
+async def _entered(manager: AbstractContextManager[object]) -> AsyncGenerator[object]:
     with manager as value:
         yield value

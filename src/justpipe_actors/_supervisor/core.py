@@ -218,9 +218,11 @@ class SupervisorCore:
 
     async def _wait_leaving(self, loop: Loop) -> None:
         """Wait until the block is left; if the event loop ends first, end the runs."""
+        assert self._interrupt is not None
         try:
-            await self._leaving.wait()
-        except anyio.get_cancelled_exc_class():
+            while not self._leaving.is_set():
+                await self._wait_once(loop)
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless native
             is_native = loop.absorb_native_cancel()
             _logger.warning(
                 "The event loop ended while a Supervisor was open, so its runs were "
@@ -232,6 +234,20 @@ class SupervisorCore:
                 await self._end_all_runs(EventLoopEnded())
             if not is_native:
                 raise
+
+    async def _wait_once(self, loop: Loop) -> None:
+        """Wait until the block is left; a native cancellation of this task alone is none."""
+        assert self._interrupt is not None
+        try:
+            await self._leaving.wait()
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless absorbed
+            # The end of the loop cancels the task that entered the block, too.
+            if not (self._interrupt.is_body_alive() and loop.absorb_native_cancel()):
+                raise
+            _logger.warning(
+                "The supervisor's own task was cancelled by its event loop's own "
+                "means and goes on; cancel runs with RunStream.cancel(), never tasks"
+            )
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the block: runs first, with the reason; the rest follows as it is left."""

@@ -114,7 +114,7 @@ class DurableRuns:
         try:
             await self.keeper.start()
         except BaseException:
-            await self.writer.aclose(0)
+            await self.writer.aclose(0)  # noqa: ASYNC102 - bounded by its zero seconds
             raise
 
     def open(self) -> None:

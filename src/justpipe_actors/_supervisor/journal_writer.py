@@ -240,7 +240,7 @@ def _result_of(func: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], T]
         error = caught
 
         def fail() -> T:
-            raise error
+            raise error  # noqa: ASYNC104 - in the place of the result
 
         return fail
     return lambda: result
