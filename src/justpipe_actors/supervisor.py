@@ -159,8 +159,16 @@ class Supervisor:
         return await self._core.drain(grace)
 
     def cancel_runs(self, reason: str = "Cancelled") -> None:
-        """Cancel every run at work; new ones are still taken, unless it is drained."""
-        self._core.require_open().cancel(reason)
+        """Cancel every run at work; new ones are still taken, unless it is drained.
+
+        While the supervisor drains, durable runs are released at once instead.
+        """
+        active_runs, durable = self._core.require_open(), self._core.durable
+        if durable is not None and active_runs.admission.state == "draining":
+            active_runs.cancel_others(reason)
+            durable.release_now(reason)
+        else:
+            active_runs.cancel(reason)
 
     @property
     def report(self) -> DrainReport | None:
