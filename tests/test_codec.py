@@ -298,3 +298,10 @@ def test_data_that_do_not_fit_are_refused() -> None:
 
     with pytest.raises(UnreadableDataError, match="no Event"):
         from_text("{", Event)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "9" * 5000, ""])
+def test_text_that_cannot_be_parsed_is_no_data(text: str) -> None:
+    """Also text that is nested too deeply or has numbers of thousands of digits."""
+    with pytest.raises(UnreadableDataError):
+        from_text(text, Event)

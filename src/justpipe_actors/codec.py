@@ -267,7 +267,7 @@ def from_text(text: str, kind: type[T]) -> T:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableDataError(kind.__name__, str(error)) from error
     return from_plain(data, kind)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
-from ._util.text import safe_str
+from ._util.notebooks import paragraph, table
+from ._util.text import escape_controls, format_duration, safe_str, short_text
 from .errors import PipelineCancelled, RecordedError, RunTimeout
 from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 
@@ -183,6 +184,39 @@ class PipelineEndData:
         return f"{self.error_type}: {self.error}" if self.error else self.error_type
 
     @property
+    def headline(self) -> str:
+        """How the run ended in a few words, such as ``failed after 2.0s in step 'a'``."""
+        duration = format_duration(self.duration_s)
+        if self.status is PipelineTerminalStatus.SUCCESS:
+            is_suspended = self.metrics is not None and self.metrics.suspends > 0
+            return f"{'suspended' if is_suspended else 'success'} after {duration}"
+        where = f" in step '{self.failed_step}'" if self.failed_step else ""
+        why = f": {self.error_text}" if self.error_text else ""
+        at_work = ", ".join(self.steps_at_work)
+        return f"{self.status.value} after {duration}{where}{why}" + (
+            f", at work: {at_work}" if at_work else ""
+        )
+
+    def __repr__(self) -> str:
+        return f"<PipelineEndData {short_text(self.headline, REPR_LIMIT)}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: how it ended, and how long its steps took."""
+        head = paragraph(escape_controls(self.headline))
+        times = self.metrics.step_latency if self.metrics is not None else {}
+        rows = [
+            (
+                escape_controls(n),
+                f"{t.count:,}",
+                format_duration(t.avg_s),
+                format_duration(t.max_s),
+            )
+            for n, t in times.items()
+        ]
+        header = ["step", "times", "average", "longest"]
+        return head + (table(header, rows) if rows else "")
+
+    @property
     def exception(self) -> Exception | None:
         """The exception of the primary failure; None for an end that was read back."""
         return self.exceptions[0] if self.exceptions else None
@@ -219,6 +253,9 @@ class PipelineEndData:
         # Exceptions refer to frames and may refuse to be pickled.
         return {k: v for k, v in self.__dict__.items() if k != _EXCEPTIONS}
 
+
+REPR_LIMIT = 300
+"""Characters of what a repr says of an end."""
 
 _EXCEPTIONS = "_exceptions"
 """Where an end keeps its exceptions: beside its fields, which are plain data."""

@@ -51,6 +51,7 @@ from ._run.run import RunRequest
 from ._run.run_stream import RunStream
 from ._run.setup import override_of
 from ._util.main_import import main_import
+from ._util.notebooks import is_notebook
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError
@@ -408,9 +409,9 @@ class Pipe(Generic[StateT, ContextT]):
         register = define_shared_resource(self.registry, name, eager=eager, **times)
         return register if func is None else register(func)
 
-    def add_middleware(self, middleware: Middleware) -> None:
-        """Wrap every step's function in one more layer, the outermost."""
-        self.registry.add_middleware(middleware)
+    def add_middleware(self, mw: Middleware) -> None:
+        """Wrap every step's function in one more middleware, the outermost."""
+        self.registry.add_middleware(mw)
 
     def add_event_hook(self, hook: EventHook) -> None:
         """Let a function rewrite every event before it is seen."""
@@ -533,6 +534,11 @@ class Pipe(Generic[StateT, ContextT]):
 
         return RunStream(prepare)
 
+    @property
+    def overrides_run(self) -> bool:
+        """Whether a subclass has a ``run`` of its own, such as an async generator."""
+        return type(self).run is not Pipe.run
+
     def run_sync(
         self,
         state: StateT | Any,
@@ -600,10 +606,18 @@ class Pipe(Generic[StateT, ContextT]):
             timeout=timeout,
             token=self.cancellation_token,
             hooks=self.registry.event_hooks,
-            observers=self.registry.observers,
+            observers=self._observers(),
             record=self._recorder if self.persist else None,
             log_state=self._log_state,
         )
+
+    def _observers(self) -> tuple[ObserverProtocol, ...]:
+        """Return what observes a run; in a notebook also what can show it there."""
+        if not is_notebook():
+            return self.registry.observers
+        from .notebook import NotebookView  # noqa: PLC0415 - only where it can be shown
+
+        return (*self.registry.observers, NotebookView(self.name))
 
     @cached_property
     def _persistence(self) -> Persistence:

@@ -67,8 +67,8 @@ class StepInfo:
     """Whether it has an ``on_error`` of its own."""
     targets: list[str]
     """Sorted names of every step it may lead to, routes and workers included."""
-    kind: str
-    """``step``, ``map``, ``switch`` or ``sub``."""
+    kind: NodeKind
+    """STEP, MAP, SWITCH or SUB."""
     sub_pipeline_hash: str | None = None
     """Hash of the child pipe, for a sub."""
 

@@ -44,6 +44,7 @@ from ._supervisor.diagnostics import (
 from ._supervisor.drain import DrainReport
 from ._supervisor.durable_runs import DurableRuns
 from ._supervisor.durable_stream import DurableStream
+from ._util.notebooks import paragraph
 from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected
 from .pipe import Pipe
@@ -145,6 +146,14 @@ class Supervisor:
             task_status.started(self)
             await self.wait_drained()
 
+    async def wait_ready(self) -> None:
+        """Wait until its services are up and runs are let in.
+
+        Raises:
+            RuntimeError: it was closed, or could not be opened.
+        """
+        await self._core.wait_ready()
+
     async def wait_drained(self) -> None:
         """Wait until ``drain`` has been called and is done."""
         await self._core.wait_drained()
@@ -189,6 +198,19 @@ class Supervisor:
     def grace(self) -> float:
         """Seconds that runs may take to finish, and again to clean up."""
         return self._core.grace
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(repr, self._core.catalog.names()))
+        pipes = f" of {names}" if names else ""
+        if self._core.active_runs is None:
+            return f"<Supervisor{pipes}: not open>"
+        return f"<Supervisor{pipes}: {self.snapshot().headline}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its runs and its services."""
+        if self._core.active_runs is None:
+            return paragraph(repr(self))
+        return self.snapshot()._repr_html_()
 
     def _require_open(self) -> ActiveRuns:
         return self._core.require_open()

@@ -38,7 +38,10 @@ async def test_a_stream_says_where_its_run_is() -> None:
         await run.wait()
     words.append(repr(run))
 
-    assert words == [f"<RunStream {w}>" for w in ("not begun", "running", "over")]
+    about = f"{run.run_id[:8]} of {run.pipe_name!r}"
+    assert words[0] == "<RunStream not begun>"
+    assert words[1].startswith(f"<RunStream {about}: running for ")
+    assert words[2].startswith(f"<RunStream {about}: success after 1.0")
 
 
 async def test_what_has_not_begun_cannot_be_looked_at() -> None:

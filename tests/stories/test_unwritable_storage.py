@@ -38,3 +38,20 @@ async def test_a_run_that_cannot_be_stored_is_a_run(
     assert event_words(events)[-2] == "STEP_END b"
     assert warned
     assert all(record.levelname == "WARNING" for record in warned)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+async def test_a_store_that_is_a_symlink_to_nothing_is_not_created(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody else may have put the link there; the run goes on without its store."""
+    elsewhere = tmp_path / "elsewhere.db"
+    pipe = idle_chain("a", "b", storage=tmp_path / "store")
+    folder = tmp_path / "store" / pipe.pipeline_hash
+    folder.mkdir(parents=True)
+    (folder / "runs.db").symlink_to(elsewhere)
+    events = await run_pipe(pipe)
+
+    assert end_of(events).status is SUCCESS
+    assert not elsewhere.exists()
+    assert "symlink" in caplog.text

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from .._util.notebooks import notebook_remedy
 from ..abc import (
     AnyPlacement,
     EventHook,
@@ -98,6 +99,7 @@ class Registry:
             msg = (
                 "The pipe is frozen after first run; "
                 "define everything before running, or build another Pipe."
+                + notebook_remedy()
             )
             raise RuntimeError(msg)
 
@@ -119,7 +121,10 @@ class Registry:
         """
         self.check_not_frozen()
         if name in self._steps:
-            msg = f"Step '{name}' is already registered; pass name= to tell them apart."
+            msg = (
+                f"Step '{name}' is already registered; pass name= to tell them apart."
+                + notebook_remedy()
+            )
             raise DefinitionError(msg, step_name=name)
 
     def analyze_step(self, func: Callable[..., Any], step: str) -> InjectionMetadata:

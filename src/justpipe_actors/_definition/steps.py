@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
 
+from .._util.environment import read_variable
 from ..abc import AnyPlacement, LocalPlacement, Placement
 from ..errors import DefinitionError
 from ..events import NodeKind
@@ -139,7 +139,7 @@ def is_enabled(value: object, variable: str) -> bool:
     """Return what an option says, or what its environment variable says instead."""
     if value is not None:
         return bool(value)
-    return os.environ.get(variable, "").strip().lower() in TRUTHY
+    return read_variable(variable, 3).strip().lower() in TRUTHY
 
 
 def check_failure_policy(on_failure: object) -> None:

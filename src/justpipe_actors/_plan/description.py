@@ -44,7 +44,7 @@ def step_infos(steps: Steps) -> Iterator[StepInfo]:
             barrier_timeout=options.barrier_timeout,
             has_error_handler=options.on_error is not None,
             targets=sorted(step.targets),
-            kind=step.kind.value,
+            kind=step.kind,
             sub_pipeline_hash=getattr(step.child, "pipeline_hash", None),
         )
 
@@ -67,7 +67,7 @@ def describe(
 
 
 def _node(info: StepInfo) -> dict[str, Any]:
-    node: dict[str, Any] = {"kind": info.kind, "targets": info.targets}
+    node: dict[str, Any] = {"kind": info.kind.value, "targets": info.targets}
     if info.timeout is not None:
         node["timeout"] = info.timeout
     if info.retries:

@@ -22,7 +22,9 @@ from .._engine.waiting import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._plan.resource_injection import awaited_resource
 from .._supervision.resource_pool import ResourcePool
+from .._util.notebooks import paragraph, table
 from .._util.sync import REPORT_INTERVAL, OneShotEvent, do_nothing
+from .._util.text import escape_controls, format_duration
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
 from ..meta import RunNotes
@@ -327,6 +329,30 @@ class RunSnapshot:
     """Seconds since the run began."""
     resources: dict[str, str] = attrs.field(factory=dict)
     """Steps that wait for a resource to be opened, and which one."""
+
+    @property
+    def headline(self) -> str:
+        """What it does in a few words, such as ``running for 2.0s, at work: a, b``."""
+        is_at_work = bool(self.tokens or self.running)
+        what = "running for" if is_at_work else "nothing at work after"
+        parts = [f"{what} {format_duration(self.age)}"]
+        names = list(dict.fromkeys(escape_controls(name) for name, _ in self.running))
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            parts.append(f"at work: {', '.join(names[:5])}{more}")
+        for step, parents in list(self.waiting.items())[:3]:
+            parts.append(escape_controls(f"{step} waits for {', '.join(parents)}"))
+        if self.is_parked:
+            parts.append("its consumer is behind")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<RunSnapshot {self.run_id[:8]} of {self.pipe!r}: {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: what is at work, and for how long."""
+        rows = [(escape_controls(n), format_duration(t)) for n, t in self.running]
+        return paragraph(repr(self)) + (table(["at work", "for"], rows) if rows else "")
 
 
 def snapshot_of(run: Run) -> RunSnapshot:

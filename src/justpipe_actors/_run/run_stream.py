@@ -31,7 +31,9 @@ from .._engine.user_code import OWNER_CANCELLED
 from .._engine.waiting import answer_ask, open_asks
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
+from .._util.text import short_text
 from ..abc import OpenAsk
 from ..errors import (
     OtherLoopError,
@@ -41,7 +43,7 @@ from ..errors import (
     UnknownAsk,
 )
 from ..events import Event
-from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..outcomes import REPR_LIMIT, PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
 from .lifecycle import execute_run
 from .ownership import RunOwner, ambient_owner
@@ -328,10 +330,42 @@ class RunStream:
         )
 
     def __repr__(self) -> str:
-        state = "not begun"
-        if self._run is not None:
-            state = "over" if self._run.done.is_set() else "running"
-        return f"<RunStream {state}>"
+        name, run, end = type(self).__name__, self._run, self.end
+        if end is not None:
+            text = short_text(end.headline, REPR_LIMIT)
+        elif run is None:
+            return f"<{name} not begun>"
+        else:
+            text = "over" if run.done.is_set() else self.snapshot().headline
+        return f"<{name} {self.run_id[:8]} of {self.pipe_name!r}: {text}>"
+
+    # -- in a notebook
+
+    def _notebook_view(self) -> Any:
+        """Return what shows this run in a notebook; None outside of one."""
+        if self._request is None and self._run is None and not is_notebook():
+            return None
+        views = [o for o in self._get_request().observers if hasattr(o, "show")]
+        return views[-1] if views and hasattr(views[-1], "html") else None
+
+    def _ipython_display_(self) -> None:
+        """Show the run here: rows while it runs, then its timeline.
+
+        Raises:
+            NotImplementedError: this is no notebook, and IPython shows the text.
+        """
+        view = self._notebook_view()
+        if view is None:
+            raise NotImplementedError
+        view.show()
+
+    def _repr_html_(self) -> str:
+        """Return how the run stands as HTML."""
+        view = self._notebook_view()
+        if view is not None:
+            html: str = view.html()
+            return html
+        return paragraph(repr(self)) if self.end is None else self.end._repr_html_()
 
     # -- beginning
 

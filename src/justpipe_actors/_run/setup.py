@@ -35,6 +35,7 @@ from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
 from .lifecycle import execute_run
 from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
+from .overridden_child import run_overridden_child
 from .run import Run, RunRequest
 
 
@@ -273,12 +274,9 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
             return outcome
         if reopened is not None and run_state.isolation is not None:
             adopt_copy(invocation, reopened, state)
-    if not hasattr(pipe, "build_request"):
-        msg = (
-            f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
-            "pass a Pipe."
-        )
-        raise DefinitionError(msg, step_name=invocation.node.name)
+    _require_pipe(invocation, pipe)
+    if getattr(pipe, "overrides_run", False):
+        return await run_overridden_child(invocation, pipe, state)
     if failpoints.active is not None:
         await failpoints.active.reach(
             Seam.CHILD, run_state.run_id, invocation.node.name
@@ -307,6 +305,15 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     if journal is not None:
         _close_child(invocation, journal, outcome)
     return outcome
+
+
+def _require_pipe(invocation: Invocation, pipe: object) -> None:
+    if not hasattr(pipe, "build_request"):
+        msg = (
+            f"Step '{invocation.node.name}' runs {type(pipe).__name__} as a sub-pipeline; "
+            "pass a Pipe."
+        )
+        raise DefinitionError(msg, step_name=invocation.node.name)
 
 
 def _close_child(

@@ -15,6 +15,7 @@ import attrs
 from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
 from .._run.run import RunRequest
+from .._util.run_ids import check_run_id
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 from ..specs import Target
@@ -114,6 +115,7 @@ class Catalog:
 
         Raises:
             DefinitionError: the pipe is wired wrongly, or its name means none.
+            InvalidRunId: no run can have the ``run_id``.
         """
         if context is None and self.make_context is not None:
             context = self.make_context()
@@ -129,7 +131,8 @@ class Catalog:
             options.get("queue_size"),
             options.get("timeout"),
         )
-        run_id = options.get("run_id") or request.run_id
+        given_id = options.get("run_id")
+        run_id = request.run_id if given_id is None else check_run_id(given_id)
         overflow = str(options.get("overflow", request.overflow))
         return attrs.evolve(request, run_id=run_id, overflow=overflow)
 

@@ -104,6 +104,8 @@ class SupervisorCore:
         self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
         self._is_closing = False
+        # Set when it is open, and when it never will be.
+        self._opened = anyio.Event()
         self.report: DrainReport | None = None
         """How the runs ended that were at work when the end began."""
 
@@ -149,12 +151,25 @@ class SupervisorCore:
         if self.durable is not None:
             self.durable.open()
         self._close_ambient = open_ambient(active_runs)
+        self._opened.set()
+
+    async def wait_ready(self) -> None:
+        """Wait until the services are up and runs are let in.
+
+        Raises:
+            RuntimeError: it was closed, or could not be opened.
+        """
+        await self._opened.wait()
+        if self._leaving.is_set():
+            msg = "The Supervisor is closed; build another one."
+            raise RuntimeError(msg)
 
     async def _abort_opening(self, error: BaseException) -> None:
         """End the owner of a supervisor that could not be opened."""
         assert self._interrupt is not None
         self._is_closing = True
         self._leaving.set()
+        self._opened.set()
         if self.active_runs is not None or self._owner_started.is_set():
             await self._wait_owner_ended()
         await self._interrupt.leave(error)

@@ -16,6 +16,8 @@ from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
 from .._util.await_chain import format_await_chain
+from .._util.notebooks import paragraph, table
+from .._util.text import count_text, escape_controls
 from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
 
 
@@ -46,6 +48,42 @@ class SupervisorSnapshot:
     def parked(self) -> tuple[str, ...]:
         """Ids of the runs whose producers wait for a consumer."""
         return tuple(name for name, run in self.runs.items() if run.is_parked)
+
+    @property
+    def headline(self) -> str:
+        """How it stands in a few words, such as ``open, 2 runs at work``."""
+        parts = [self.state, f"{count_text(len(self.runs), 'run')} at work"]
+        if self.places.waiting:
+            parts.append(f"{self.places.waiting:,} wait for a place")
+        if self.services:
+            states = ", ".join(f"{s.name} {s.state.value}" for s in self.services)
+            parts.append(f"services: {escape_controls(states)}")
+        if self.dead_letters:
+            parts.append(count_text(self.dead_letters, "dead letter"))
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<SupervisorSnapshot {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its runs and its services."""
+        runs = [
+            (run.run_id, escape_controls(run.pipe), run.headline)
+            for run in self.runs.values()
+        ]
+        services = [
+            (
+                escape_controls(s.name),
+                s.state.value,
+                s.restarts,
+                escape_controls(s.last_error or ""),
+            )
+            for s in self.services
+        ]
+        html = paragraph(f"Supervisor: {self.headline}")
+        if services:
+            html += table(["service", "state", "restarts", "last error"], services)
+        return html + (table(["run", "pipe", "does"], runs) if runs else "")
 
 
 _UNHEALTHY_STATES = (ChildState.STARTING, ChildState.WAITING, ChildState.FAILED)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ from .._run.durable_run import (
 )
 from .._run.run import Run, RunRequest
 from .._util.forms import plain_of
+from .._util.run_ids import check_run_id
 from .._util.state_parts import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal
 from ..errors import RunRejected, RunReleased, RunStuck
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from .admission import ActiveRuns
     from .catalog import Catalog
 
-
-RUN_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,200}")
-"""What the id of a durable run may look like."""
 
 MAX_ENDED_KNOWN = 128
 """Runs that were at work here and ended, and whose events are kept."""
@@ -159,12 +156,7 @@ class DurableRuns:
             NotStorable: its state or context cannot be stored.
             RunRejected: no new runs are taken, or the id is another pipe's.
         """
-        if not RUN_ID.fullmatch(request.run_id):
-            msg = (
-                f"The run id {request.run_id!r} cannot be used: a durable run's id has "
-                "1 to 200 characters out of letters, digits and _ - . :"
-            )
-            raise ValueError(msg)
+        check_run_id(request.run_id)
         self.catalog.check_submitted(pipe)
         given = self._dump_input(request, context)
         has_place = self.active_runs.admission.take_place()

@@ -86,6 +86,13 @@ class DurableStream(RunStream):
         """How the run ended; None while it has not, as far as this process knows."""
         return self._outcome or super().end
 
+    def __repr__(self) -> str:
+        if self._run is not None or self.end is not None:
+            return super().__repr__()
+        return (
+            f"<DurableStream {self.run_id[:8]} of {self.pipe_name!r}: not at work here>"
+        )
+
     @property
     def is_waited_for(self) -> bool:
         """Whether the journal has to be asked how the run stands."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from .._util.json_schema import problem_of
+from .._util.run_ids import check_run_id
 from ..abc import Commit, Journal, NewRun, RunRow
 from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
 from .forking import fork_of, resume_of, retry_of
@@ -115,6 +116,7 @@ def _copy(
 ) -> RunRow:
     row = find_run(journal, run_id)
     new = make(row, journal.commits(row.id))
+    check_run_id(new.run_id)
     try:
         return journal.fork(new, items_of=row.id)
     except ValueError as error:

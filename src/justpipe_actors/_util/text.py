@@ -6,6 +6,7 @@ import math
 import re
 import reprlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -147,6 +148,20 @@ def _larger(size: float) -> str:
         if tenths < most * 10:
             return f"{tenths / 10:.1f}{letter}"
     return f"{size / DAY:.1f}d"
+
+
+def count_text(number: int, singular: str, plural: str | None = None) -> str:
+    """Write a number and its noun.
+
+    >>> count_text(1, "run"), count_text(1200, "run"), count_text(2, "match", "matches")
+    ('1 run', '1,200 runs', '2 matches')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def format_time(time: datetime | None) -> str:
+    """Write a moment in local time, with the zone; None is ``-``."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}" if time else "-"
 
 
 def format_clock(seconds: float) -> str:

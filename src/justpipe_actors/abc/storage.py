@@ -160,11 +160,13 @@ class StorageBackend(Protocol):
         """Return how many events of each type a run has."""
         ...
 
-    def find_runs_by_prefix(self, prefix: str, limit: int = 10) -> list[RunRecord]:
+    def find_runs_by_prefix(
+        self, run_id_prefix: str, limit: int = 10
+    ) -> list[RunRecord]:
         """Return runs whose id begins with a text, case and all; the newest first.
 
-        A text that is empty or has other characters than letters, digits, ``_`` and
-        ``-`` begins no run's id.
+        A text that is empty or has other characters than letters, digits and ``_-.:``
+        begins no run's id.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What is left to do when nobody reads the output any more."""
+"""Refusals of commands, their exit statuses, and what to do when the output is closed."""
 
 from __future__ import annotations
 

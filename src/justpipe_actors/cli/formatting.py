@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TextIO
 
 import attrs
@@ -11,25 +10,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._util.text import escape_controls, format_duration
+from .._compat import (
+    format_status,
+    format_timestamp,
+    parse_run_meta,
+    resolve_or_exit,
+    short_id,
+)
+from .._util.text import count_text, escape_controls, format_duration, format_time
 from .progress import Mark, Progress, Row
 
 
-__all__ = ["count_text", "format_duration", "printable"]
+__all__ = [
+    "count_text",
+    "format_duration",
+    "format_status",
+    "format_time",
+    "format_timestamp",
+    "parse_run_meta",
+    "printable",
+    "resolve_or_exit",
+    "short_id",
+]
 
 
 def printable(text: object) -> str:
     """Return foreign text on one line, what could move the cursor escaped."""
     return escape_controls(str(text))
-
-
-def count_text(number: int, singular: str, plural: str | None = None) -> str:
-    """Write a number and its noun.
-
-    >>> count_text(1, "run"), count_text(1200, "run"), count_text(2, "match", "matches")
-    ('1 run', '1,200 runs', '2 matches')
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 GLYPHS = {
@@ -137,7 +144,7 @@ def _row_line(
 def _bar(row: Row, worker: Row, canvas: Canvas, column: int) -> Text:
     done = worker.done + worker.failed
     if row.uncounted_maps or not row.items:
-        return Text(f"{done:,}")
+        return Text(f"{done:,} of {worker.started:,} so far" if worker.started else "")
     bar_width = min(
         BAR_WIDTH, canvas.width - column - 12 - 2 - 2 * len(f"{row.items:,}") - 1
     )
@@ -207,11 +214,6 @@ def status_text(label: str, canvas: Canvas) -> Text:
     """Return a stored run's status, with its sign."""
     mark = STATUS_MARKS.get(label, Mark.CUT_OFF)
     return Text.assemble(canvas.glyph(mark), " ", (label, STYLES[mark]))
-
-
-def format_time(time: datetime | None) -> str:
-    """Write a moment in local time, and say which zone that is."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}" if time else "-"
 
 
 def new_table(*titles: str, flexible: str = "") -> Table:

@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from .._util.environment import expand_home
 from ..abc import Journal, JournaledRun, OpenAsk, RunFilter, RunRow
 from ..codec import to_plain
 from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
@@ -54,7 +54,7 @@ def opened(where: str) -> Generator[Journal]:
         CommandFailed: there is no journal, no such run, or it does not stand so.
         InvalidInput: it is no path, or an answer does not fit.
     """
-    if "://" not in where and not Path(where).expanduser().is_file():
+    if "://" not in where and not expand_home(where).is_file():
         msg = (
             f"There is no journal {printable(where)}. "
             f"Name one with --journal, or in ${JOURNAL_VARIABLE}."

@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from decimal import Decimal
 from operator import attrgetter
@@ -148,12 +148,60 @@ def read_json(text: str, option: str) -> JsonArgument:
         InvalidValue: it cannot be read, or is not JSON.
     """
     try:
-        return JsonArgument(option, json.loads(_source(text)))
+        value = json.loads(_source(text), parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         raise InvalidValue(option, [problem], HOW_TO_PASS) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        problem = "nested too deeply."
+        raise InvalidValue(option, [problem], HOW_TO_PASS) from error
+    except UnicodeEncodeError as error:
+        problem = "it has half of a surrogate pair, which is no character."
+        raise InvalidValue(option, [problem], HOW_TO_PASS) from error
+    except (OSError, ValueError) as error:
         raise InvalidValue(option, [f"{error}."], HOW_TO_PASS) from error
+    return JsonArgument(option, value)
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no number of JSON"
+    raise ValueError(msg)
+
+
+def with_settings(
+    argument: JsonArgument | None, settings: Sequence[str], target_type: Any
+) -> JsonArgument:
+    """Return a JSON object with fields set by ``key=value`` texts.
+
+    A value is JSON where it can be, and text otherwise; for a field that is annotated as
+    text it is always text.  ``a.b=1`` sets a field of an object inside.
+
+    Raises:
+        InvalidValue: a text is no ``key=value``, or sets a field of what is no object.
+    """
+    option, value = "--set", {} if argument is None else argument.value
+    text_fields = {f.name for f in _fields(target_type) if f.annotation in (str, "str")}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(path := key.split(".")):
+            problem = f"{setting!r} is no KEY=VALUE."
+            raise InvalidValue(option, [problem], "Write --set name=value.")
+        inner = value
+        for part in path[:-1]:
+            inner = inner.setdefault(part, {}) if isinstance(inner, dict) else inner
+        if not isinstance(inner, dict):
+            problem = f"{key} cannot be set: {json_name_of(inner)} has no fields."
+            raise InvalidValue(option, [problem], HOW_TO_PASS)
+        inner[path[-1]] = text if key in text_fields else _json_or_text(text)
+    return JsonArgument(option, value)
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _source(text: str) -> str:
@@ -209,9 +257,23 @@ def describe(target_type: Any) -> str:
 def _structure(target_type: Any, value: object) -> Any:
     if hasattr(target_type, "model_validate"):
         return target_type.model_validate(value)
+    if hasattr(target_type, "__struct_fields__"):
+        return _convert_struct(target_type, value)
     if _uses_init(target_type):
         return _call_init(target_type, value)
     return converter.structure(value, target_type)
+
+
+def _convert_struct(target_type: Any, value: object) -> Any:
+    """Fill a struct of msgspec as msgspec does; a misspelled field is refused."""
+    import msgspec  # noqa: PLC0415 - it is there, since the type is a struct
+
+    fields = [field.encode_name for field in msgspec.structs.fields(target_type)]
+    for name in value if isinstance(value, dict) else ():
+        if name not in fields:
+            msg = f"there is no {name!r}.{suggestion(name, fields)}"
+            raise TypeError(msg)
+    return msgspec.convert(value, target_type)
 
 
 def _uses_init(target_type: Any) -> bool:

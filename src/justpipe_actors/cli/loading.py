@@ -7,9 +7,11 @@ imports work; any other file is a module beside its neighbours, as in ``python f
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -124,7 +126,7 @@ def _import(target: Target, module_name: str) -> ModuleType:
 
 
 def _import_failed(target: Target, error: BaseException) -> InvalidTarget:
-    message = "".join(traceback.format_exception_only(error)).strip()
+    message = _exception_text(error)
     frames = traceback.extract_tb(error.__traceback__)
     frames_after_import = [
         frame for frame in frames if "importlib" not in frame.filename
@@ -136,7 +138,7 @@ def _import_failed(target: Target, error: BaseException) -> InvalidTarget:
     location = (
         f" ({user_frames[-1].filename}:{user_frames[-1].lineno})" if user_frames else ""
     )
-    problem = f"importing it raised {message.removesuffix('.')}{location}"
+    problem = f"importing it raised {message}{location}"
     return InvalidTarget(target.text, problem, "Correct that first.")
 
 
@@ -158,10 +160,43 @@ def _select_pipe(target: Target, module: ModuleType) -> Pipe[object, object]:
             guess = suggestion(target.name, pipes)
             raise InvalidTarget(target.text, problem, _pipes_text(pipes) + guess)
         found = getattr(found, part)
+    if callable(found) and not isinstance(found, Pipe):
+        found = _call_factory(target, found)
     if not isinstance(found, Pipe):
         problem = f"{target.name!r} is a {type(found).__name__} and not a Pipe"
         raise InvalidTarget(target.text, problem, _pipes_text(pipes))
     return found
+
+
+def _call_factory(target: Target, factory: Callable[[], object]) -> object:
+    """Return what a function without parameters makes.
+
+    Raises:
+        InvalidTarget: it needs arguments, it raised, or it made no pipe.
+    """
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError) as error:
+        problem = (
+            f"{target.name!r} is a {type(factory).__name__} and not a Pipe: {error}"
+        )
+        remedy = "Name a pipe, or a function without parameters that returns one."
+        raise InvalidTarget(target.text, problem, remedy) from error
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:
+        problem = f"{target.name}() raised {_exception_text(error)}"
+        raise InvalidTarget(target.text, problem, "Correct that first.") from error
+    if not isinstance(made, Pipe):
+        problem = f"{target.name}() returned a {type(made).__name__} and not a Pipe"
+        remedy = "Name a pipe, or a function without parameters that returns one."
+        raise InvalidTarget(target.text, problem, remedy)
+    return made
+
+
+def _exception_text(error: BaseException) -> str:
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return text.removesuffix(".")
 
 
 def _only_pipe(
@@ -171,8 +206,11 @@ def _only_pipe(
         return next(iter(pipes.values()))
     if "pipe" in pipes:
         return pipes["pipe"]
-    problem = "it has several pipes" if pipes else "it has no pipe"
-    raise InvalidTarget(target.text, problem, _pipes_text(pipes))
+    if not pipes:
+        raise InvalidTarget(target.text, "it has no pipe", _pipes_text(pipes))
+    first = min(pipes)
+    remedy = f"{_pipes_text(pipes)} Name one, as in {target.location}:{first}."
+    raise InvalidTarget(target.text, "it has several pipes", remedy)
 
 
 def _pipes_text(pipes: dict[str, Pipe[object, object]]) -> str:

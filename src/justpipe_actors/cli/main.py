@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import io
+import os
 import sqlite3
 import sys
+import traceback
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 
+from .._util.text import safe_str
 from ..errors import StoreError
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, CommandFailed, discard_output
 from .formatting import printable
@@ -92,9 +96,21 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             discard_output()
             return EXIT_BROKEN_PIPE
-        except (StoreError, sqlite3.Error, OSError) as error:
-            raise CommandFailed(printable(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("show_traceback"):
+                traceback.print_exc()
+            raise CommandFailed(_problem_text(error)) from error
         return status
+
+
+def _problem_text(error: Exception) -> str:
+    """Word what went wrong: what a store or a file says, else the exception's type too."""
+    if isinstance(error, StoreError | sqlite3.Error | OSError) and str(error):
+        return str(error)
+    text = safe_str(error, typed=True).removesuffix(".")
+    return f"{text}. See where with: {PROGRAM} --traceback COMMAND ..."
 
 
 @click.group(
@@ -104,12 +120,27 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(version("justpipe_actors"), prog_name=PROGRAM)
-def cli() -> None:
+@click.option(
+    "--traceback",
+    "show_traceback",
+    is_flag=True,
+    help="Show the traceback of an unexpected error.",
+)
+def cli(*, show_traceback: bool) -> None:
     """Run pipelines, and look at the runs that were stored."""
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without them standard streams that lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - kept
+            setattr(sys, name, stream)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What a terminal cannot show is written out, and ends no run.
@@ -117,6 +148,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
+        # Names of files, runs and steps come from elsewhere and may hold anything.
+        escaped = "\n".join(map(printable, error.message.split("\n")))
+        vars(error)["message"] = escaped
         error.show()
         return error.exit_code
     except click.Abort:

@@ -12,6 +12,7 @@ import attrs
 import click
 from rich.console import Console
 
+from .._util.environment import expand_home
 from ..abc import StorageBackend
 from ..errors import AmbiguousRunError
 from ..records import LABELS
@@ -20,13 +21,14 @@ from ..storage.registry import AnnotatedRun, PipelineRegistry
 from .errors import CommandFailed, InvalidInput
 from .formatting import printable
 from .live_view import LiveView
+from .output_files import write_whole
 from .progress import Progress
 from .views import JsonView, LinesView, StreamInfo, Style, View, style_for
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
 
-LAST_RUN = re.compile(r"last(?:~(\d+))?")
+LAST_RUN = re.compile(r"last(?:~([0-9]{1,9}))?")
 """What names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
 
 
@@ -41,8 +43,12 @@ class StorageRoot(click.ParamType[PipelineRegistry]):
         """Return what finds runs below it."""
         if isinstance(value, PipelineRegistry):
             return value
-        path = Path(value).expanduser()
-        if not path.is_dir():
+        try:
+            path = expand_home(value)
+            is_directory = path.is_dir()
+        except (OSError, ValueError) as error:
+            self.fail(printable(error), param, ctx)
+        if not is_directory:
             self.fail(f"there is no directory {printable(path)}.", param, ctx)
         return PipelineRegistry(path)
 
@@ -157,8 +163,13 @@ def output_option(default: str = STDOUT) -> Callable[[FuncT], FuncT]:
     )
 
 
-def write_document(text: str, output: str) -> None:
+def write_document(text: str, output: str, *, is_private: bool = False) -> None:
     """Write a text that ends with its last line; say where, unless it is to be seen.
+
+    Args:
+        text: what to write.
+        output: the file, or ``-``.
+        is_private: let nobody but the user read a new file.
 
     Raises:
         CommandFailed: the file cannot be written.
@@ -169,9 +180,10 @@ def write_document(text: str, output: str) -> None:
         sys.stdout.flush()
         return
     try:
-        Path(output).write_text(text, "utf-8")
-    except OSError as error:
-        msg = f"{printable(output)} cannot be written: {error.strerror}."
+        write_whole(Path(output), text, is_private=is_private)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"{printable(output)} cannot be written: {reason}."
         raise CommandFailed(msg) from error
     sys.stderr.write(f"written to {printable(output)}\n")
 

@@ -16,6 +16,8 @@ from .progress import Mark, Progress
 
 MAX_FAILURES_SHOWN = 3
 """How many of the further failures are named."""
+MAX_STEPS_SHOWN = 5
+"""How many of the steps that were at work are named."""
 MAX_ERROR_LINES = 10
 """How many lines of an error's text are shown."""
 
@@ -54,9 +56,18 @@ def headline(outcome: Outcome, progress: Progress) -> tuple[Mark, str]:
                 f"failed after {duration}{where}: {_error_lines(end, progress)[0]}",
             )
         case PipelineTerminalStatus.TIMEOUT:
-            return Mark.FAILED, f"timed out after {duration}"
+            return Mark.FAILED, f"timed out after {duration}{at_work_text(end)}"
         case PipelineTerminalStatus.CANCELLED | PipelineTerminalStatus.CLIENT_CLOSED:
             return Mark.CUT_OFF, f"cancelled after {duration}: {printable(end.error)}"
+
+
+def at_work_text(end: PipelineEndData) -> str:
+    """Say which steps were at work when the run was ended, if any."""
+    names = ", ".join(map(printable, end.steps_at_work[:MAX_STEPS_SHOWN]))
+    more = len(end.steps_at_work) - MAX_STEPS_SHOWN
+    if not names:
+        return ""
+    return f", at work: {names}" + (f" and {more:,} more" if more > 0 else "")
 
 
 def _totals_text(progress: Progress) -> str:
@@ -70,7 +81,7 @@ def _totals_text(progress: Progress) -> str:
 def _error_lines(end: PipelineEndData, progress: Progress) -> list[str]:
     """Return the primary failure line by line, and where it was raised."""
     first = [t for t in progress.failures if t.step == end.failed_step]
-    text = first[0].error if first else str(end.error)
+    text = first[0].error if first else str(end.error_text)
     location = [f"at {first[0].location}"] if first and first[0].location else []
     return [
         printable(line)

@@ -154,7 +154,7 @@ class Progress:
         row.failed += 1
         row.started = max(row.started, row.done + row.failed)
         if len(self.failures) < MAX_FAILURES:
-            self.failures.append(_step_failure(event))
+            self.failures.append(step_failure(event))
 
     def _on_map_event(self, event: Event) -> None:
         row = self._row(event)
@@ -179,7 +179,8 @@ MAX_FAILURES = 20
 """How many failures are remembered."""
 
 
-def _step_failure(event: Event) -> StepFailure:
+def step_failure(event: Event) -> StepFailure:
+    """Return what a STEP_ERROR says, the exception's type first."""
     framework: dict[str, Any] = (event.meta or {}).get("framework", {})
     error_type, text = framework.get("error_type"), str(event.payload)
     error = f"{error_type}: {text}" if error_type and text else error_type or text
@@ -264,6 +265,17 @@ def _in_order(successors: dict[str, list[str]]) -> Iterator[str]:
     yield from reversed(order)
 
 
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    UnreadableDataError,
+    ValueError,
+)
+"""What reading damaged data may raise."""
+
 PAGE_SIZE = 1000
 """Events that are read at once."""
 
@@ -275,7 +287,7 @@ def parse_stored_event(stored: StoredEvent) -> Event | None:
         if data.get("type") == EventType.FINISH.value:
             data["payload"] = from_plain(data["payload"], PipelineEndData)
         return from_plain(data, Event)
-    except (ValueError, LookupError, AttributeError, UnreadableDataError):
+    except UNREADABLE:
         return None
 
 
@@ -313,7 +325,7 @@ def initial_progress(
     text = store.get_definition(run.fingerprint) if run.fingerprint else None
     try:
         return outline(json.loads(text) if text else latest or EMPTY_DESCRIPTION)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         return Progress({})
 
 

@@ -15,8 +15,12 @@ from typing import Any
 
 import attrs
 
+from ..abc import StorageBackend
+from ..events import EventType
+from ..outcomes import PipelineEndData
 from ..records import RunRecord, StoredEvent
-from ..storage.registry import AnnotatedRun
+from ..storage.registry import AnnotatedRun, PipelineRegistry
+from .progress import parse_stored_event
 
 
 def run_to_json(annotated: AnnotatedRun) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def event_to_json(event: StoredEvent) -> dict[str, Any]:
     """Return an event; ``data`` is all of it, None if it cannot be read."""
     try:
         data = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     return {
         "seq": event.seq,
@@ -57,8 +61,32 @@ def parse_json_or_text(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
+
+
+def stored_end(store: StorageBackend, run: RunRecord) -> PipelineEndData | None:
+    """Return the payload of a stored run's FINISH; None if there is none to be read."""
+    ends = [
+        event.payload
+        for event in map(
+            parse_stored_event, store.get_events(run.run_id, EventType.FINISH)
+        )
+        if event is not None and event.stage == "system"
+    ]
+    return ends[-1] if ends and isinstance(ends[-1], PipelineEndData) else None
+
+
+def error_text_of(registry: PipelineRegistry, annotated: AnnotatedRun) -> str | None:
+    """Return why a stored run was no success, the exception's type first."""
+    run = annotated.run
+    if run.error_message is None:
+        return None
+    try:
+        end = stored_end(registry.get_backend(annotated.pipeline_hash), run)
+    except Exception:  # noqa: BLE001 - a damaged store still has the message
+        end = None
+    return run.error_message if end is None else end.error_text or run.error_message
 
 
 def exported_run(annotated: AnnotatedRun) -> dict[str, Any]:

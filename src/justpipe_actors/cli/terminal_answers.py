@@ -47,5 +47,5 @@ def _parsed(text: str) -> Any:
         return words[text.lower()]
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -14,7 +14,7 @@ from ..codec import event_to_plain, to_text
 from ..events import Event, EventType
 from .formatting import count_text, format_duration, printable
 from .outcome_text import Outcome, details, headline
-from .progress import Progress, Row
+from .progress import Progress, Row, step_failure
 
 
 Style = Literal["live", "lines", "json"]
@@ -97,6 +97,9 @@ def event_json_line(event: Event, *, has_state: bool) -> str:
 PROGRESS_INTERVAL = 5.0
 """Seconds between two lines about the same map."""
 
+FIRST_PROGRESS = 1.0
+"""Seconds until the first such line."""
+
 
 class LinesView(View):
     """Writes tokens to one stream, and a line for every step that is done to another.
@@ -112,6 +115,7 @@ class LinesView(View):
         self._out = out
         self._err = err
         self._last_written = time.monotonic()
+        self._interval = FIRST_PROGRESS
         self._tokens = TokenFormatter()
 
     def on_event(self, event: Event) -> None:
@@ -127,8 +131,9 @@ class LinesView(View):
 
     def tick(self) -> None:
         """Say how far the maps are, now and then."""
-        if time.monotonic() - self._last_written < PROGRESS_INTERVAL:
+        if time.monotonic() - self._last_written < self._interval:
             return
+        self._interval = PROGRESS_INTERVAL
         for row in self._progress.rows.values():
             if row.running and row.worker in self._progress.rows:
                 self._write(f"  {printable(row.name)}: {self._map_progress(row)}")
@@ -148,7 +153,8 @@ class LinesView(View):
         name = printable(row.name)
         if event.type is EventType.STEP_ERROR:
             self._write(
-                f"  {name}: failed after {duration}: {printable(event.payload)}"
+                f"  {name}: failed after {duration}: "
+                f"{printable(step_failure(event).error)}"
             )
         else:
             progress_text = (
@@ -163,7 +169,7 @@ class LinesView(View):
         done = worker.done + worker.failed
         if row.items and not row.uncounted_maps:
             return f"{done:,} of {count_text(row.items, 'item')}"
-        return count_text(done, "item")
+        return f"{done:,} of {count_text(worker.started, 'item')} so far"
 
     def _write(self, text: str) -> None:
         self._last_written = time.monotonic()

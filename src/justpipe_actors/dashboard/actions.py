@@ -40,7 +40,7 @@ async def body_of(request: Request) -> dict[str, Any]:
                 raise RequestError(msg)
     try:
         data = json.loads(content or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         msg = "The body must be a JSON object."

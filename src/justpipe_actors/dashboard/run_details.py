@@ -294,7 +294,7 @@ class StoredRun:
 def _data(event: StoredEvent) -> dict[str, Any]:
     try:
         data = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

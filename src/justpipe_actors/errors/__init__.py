@@ -18,6 +18,7 @@
     │   ├── OtherLoopError              a run was awaited in another event loop
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
+    │   ├── InvalidRunId                a client chose an id that no run can have
     │   ├── RunRejected                 the supervisor takes no more runs
     │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
     │   ├── ForeignCancellation         a step was cancelled by somebody else
@@ -104,6 +105,7 @@ from .run import (
     DispatcherTaskKilled,
     EmptyPipelineError,
     ForeignCancellation,
+    InvalidRunId,
     OtherLoopError,
     PipelineCancelled,
     ResourceUnavailable,
@@ -176,6 +178,7 @@ __all__ = [
     "ForeignCancellation",
     "HookTimeoutError",
     "IgnoredValueWarning",
+    "InvalidRunId",
     "LostUpdateWarning",
     "MalformedEventError",
     "MapSourceChanged",

@@ -76,6 +76,18 @@ class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
         return f"The run was rejected: {self.reason}.{' ' if self.remedy else ''}{self.remedy}"
 
 
+class InvalidRunId(RunError, ValueError):  # noqa: N818 - says what is wrong
+    """A client chose an id that no run can have."""
+
+    run_id: str
+
+    def message(self) -> str:
+        return (
+            f"No run can have the id {self.run_id}. "
+            "Use 1 to 200 letters, digits and the characters _-.: for an id."
+        )
+
+
 class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
     """The consumer of a run with ``overflow="fail"`` was too far behind."""
 

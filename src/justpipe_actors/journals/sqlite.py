@@ -21,6 +21,7 @@ from pathlib import Path
 
 import attrs
 
+from .._util.environment import expand_home
 from ..abc import CommitMode
 from .schema import prepare
 from .sql_journal import SQLJournal
@@ -62,7 +63,7 @@ class SQLiteJournal(SQLJournal):
         lease: float = 10.0,
         types: Iterable[type] = (),
     ) -> None:
-        self.path = Path(path).expanduser()
+        self.path = expand_home(path)
         self.fsync = fsync
         super().__init__(
             File(self.path, fsync=fsync),

@@ -30,7 +30,7 @@ MAX_RUNNING_SHOWN = 5
 
 @attrs.define(eq=False)
 class WaitingBarrier:
-    """One join that waits."""
+    """One join that waits; justpipe has it as a dict, so ``wait["waiting_for"]`` works too."""
 
     start: float
     """Since when."""
@@ -47,6 +47,25 @@ class WaitingBarrier:
     is_stale: bool = False
     """Whether it was decided without saying so."""
 
+    def __getitem__(self, key: str) -> Any:
+        """Return a field by its name, the names of parents as a list.
+
+        Raises:
+            KeyError: there is no such field.
+        """
+        if key not in _DICT_KEYS:
+            raise KeyError(key)
+        value = getattr(self, key)
+        return list(value) if isinstance(value, tuple) else value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a field by its name, or the default."""
+        return self[key] if key in _DICT_KEYS else default
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the fields."""
+        return _DICT_KEYS
+
     def update(self, join: WaitingJoin) -> None:
         """Take over what the run knows."""
         self.expected_count = len(join.parents)
@@ -58,6 +77,10 @@ class WaitingBarrier:
         if parent in self.waiting_for:
             self.waiting_for = tuple(p for p in self.waiting_for if p != parent)
             self.completed_count += 1
+
+
+_DICT_KEYS = ("start", "expected_count", "completed_count", "waiting_for", "timeout")
+"""Fields of a waiting join that can be read as if it was a dict."""
 
 
 @attrs.define(eq=False)

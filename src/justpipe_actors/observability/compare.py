@@ -117,7 +117,7 @@ def _event(stored: StoredEvent, event_type: EventType, fields: dict[str, Any]) -
 def _event_fields(data: str) -> dict[str, Any]:
     try:
         fields = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 

@@ -201,7 +201,7 @@ def _end_data_text(end: PipelineEndData) -> str:
     text = f"{_status_text(end)} in {format_duration(end.duration_s)}"
     if end.failed_step:
         text += f" at {short_text(end.failed_step)}"
-    return f"{text}: {short_text(end.error)}" if end.error else text
+    return f"{text}: {short_text(end.error_text)}" if end.error_text else text
 
 
 def _status_text(end: PipelineEndData) -> str:
@@ -223,7 +223,7 @@ def end_sentence(end: PipelineEndData | None, seconds: float) -> tuple[str, int]
     if end is None:
         return f"Pipeline completed in {seconds:.2f}s", logging.INFO
     phrase = "was suspended after" if _is_suspended(end) else END_PHRASES[end.status]
-    error_text = f": {short_text(end.error, LINE_LIMIT)}" if end.error else ""
+    error_text = f": {short_text(end.error_text, LINE_LIMIT)}" if end.error_text else ""
     is_warning = end.status in (
         PipelineTerminalStatus.TIMEOUT,
         PipelineTerminalStatus.CANCELLED,

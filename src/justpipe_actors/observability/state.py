@@ -85,8 +85,11 @@ class StateHistory:
 
     @property
     def snapshots(self) -> dict[str, Any]:
-        """The copies by name: a step has the one of its last invocation."""
-        return dict(self._by_name)
+        """The copies by name: a step has the one of its last invocation.
+
+        Copies that a program puts here are found like the others.
+        """
+        return self._by_name
 
     @property
     def invocations(self) -> list[Snapshot]:
@@ -98,23 +101,23 @@ class StateHistory:
         """The first copy, or None."""
         return self._by_name.get(START)
 
-    def get_snapshot(self, name: str) -> Any:
+    def get_snapshot(self, step: str) -> Any:
         """Return a copy by step, item (``w[2]``), visit (``a (2)``) or invocation id.
 
         None if there is none.
         """
-        found, state = self._find(name)
+        found, state = self._find(step)
         return state if found else None
 
-    def diff(self, before: str, after: str) -> str:
+    def diff(self, step1: str, step2: str) -> str:
         """Write what changed between two snapshots."""
         states = []
-        for name in (before, after):
+        for name in (step1, step2):
             found, state = self._find(name)
             if not found:
                 return f"No snapshot found for {name}"
             states.append(state)
-        return format_diff(before, after, *states, limit=self.max_value_length)
+        return format_diff(step1, step2, *states, limit=self.max_value_length)
 
     def summary(self) -> str:
         """Write what each step changed."""
@@ -257,17 +260,17 @@ class StateDiffTracker(Observer):
         """The first copy, or None."""
         return self._runs.latest().initial_state
 
-    def get_snapshot(self, name: str) -> Any:
+    def get_snapshot(self, step: str) -> Any:
         """Return a copy by step, item, visit or invocation id; None if there is none."""
-        return self._runs.latest().get_snapshot(name)
+        return self._runs.latest().get_snapshot(step)
 
     def get_all_snapshots(self) -> dict[str, Any]:
-        """Return the copies by name."""
-        return self._runs.latest().snapshots
+        """Return the copies by name, in a dict of their own."""
+        return dict(self._runs.latest().snapshots)
 
-    def diff(self, before: str, after: str) -> str:
+    def diff(self, step1: str, step2: str) -> str:
         """Write what changed between two snapshots."""
-        return self._runs.latest().diff(before, after)
+        return self._runs.latest().diff(step1, step2)
 
     def summary(self) -> str:
         """Write what each step changed."""

@@ -206,7 +206,7 @@ def parse_event_text(text: str) -> EventLine:
     """
     try:
         fields = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedEventError(text[:80], str(error)) from error
     if not isinstance(fields, dict):
         raise MalformedEventError(text[:80], "it is no JSON object")

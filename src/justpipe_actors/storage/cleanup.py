@@ -8,7 +8,6 @@ Choosing is pure and deleting takes what was chosen, so what is deleted is what 
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from ..errors import CleanupRuleError, StoreError
+from ..errors import CleanupRuleError
 from ..records import LABELS, OpenStatus, RunQuery
 from .registry import AnnotatedRun, PipelineRegistry
 
@@ -85,7 +84,7 @@ def select_runs(
     runs: Iterable[AnnotatedRun], rule: CleanupRule, now: datetime | None = None
 ) -> list[AnnotatedRun]:
     """Return the runs that a rule lets go, of all that there are; the newest first."""
-    started_before = (now or datetime.now(UTC)) - (rule.older_than or timedelta(0))
+    started_before = _moment_before(now or datetime.now(UTC), rule.older_than)
     newest_first = sorted(
         runs, key=lambda annotated: annotated.run.start_time, reverse=True
     )
@@ -102,6 +101,14 @@ def select_runs(
         ):
             selected.append(annotated)
     return selected
+
+
+def _moment_before(now: datetime, age: timedelta | None) -> datetime:
+    """Return the moment so long ago, or the first there is."""
+    try:
+        return now - (age or timedelta(0))
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def select_stored_runs(
@@ -123,7 +130,7 @@ def delete_stored_runs(
     for pipeline_hash, run_ids in by_pipeline.items():
         try:
             _delete(registry, pipeline_hash, run_ids)
-        except (sqlite3.Error, OSError, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - a damaged file may raise anything
             failed.update(dict.fromkeys(run_ids, str(error)))
         else:
             deleted.extend(run_ids)

@@ -115,7 +115,7 @@ def parse_header(stored: StoredEvent) -> Event | None:
         return None
     try:
         data = json.loads(stored.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     found: dict[str, Any] = data if isinstance(data, dict) else {}
     attempt, scope = found.get("attempt"), found.get("scope")

@@ -176,11 +176,13 @@ class InMemoryBackend:
         """Return counts and durations of the runs a query means."""
         return summarize(self.query_runs(query))
 
-    def find_runs_by_prefix(self, prefix: str, limit: int = 10) -> list[RunRecord]:
+    def find_runs_by_prefix(
+        self, run_id_prefix: str, limit: int = 10
+    ) -> list[RunRecord]:
         """Return runs whose id begins with a text; the newest first."""
-        if not is_prefix(prefix):
+        if not is_prefix(run_id_prefix):
             return []
-        found = [run for run in self._newest() if run.run_id.startswith(prefix)]
+        found = [run for run in self._newest() if run.run_id.startswith(run_id_prefix)]
         return paginate(found, limit)
 
     def get_events(

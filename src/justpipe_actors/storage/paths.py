@@ -11,6 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from .._util.environment import expand_home, read_variable
+
 
 ROOT_VARIABLE = "JUSTPIPE_ACTORS_STORAGE_PATH"
 """The environment variable that moves the storage root."""
@@ -30,7 +32,7 @@ _root: ContextVar[Path | None] = ContextVar(
 @contextmanager
 def storage_root_at(root: str | Path | None) -> Generator[None]:
     """Let pipes that run in this context store below a root; None changes nothing."""
-    token = _root.set(_root.get() if root is None else Path(root).expanduser())
+    token = _root.set(_root.get() if root is None else expand_home(root))
     try:
         yield
     finally:
@@ -46,9 +48,9 @@ def storage_root() -> Path:
     root = _root.get()
     if root is not None:
         return root
-    configured = os.environ.get(ROOT_VARIABLE)
+    configured = read_variable(ROOT_VARIABLE)
     if configured:
-        return Path(configured).expanduser()
+        return expand_home(configured)
     return user_data_path("justpipe_actors", appauthor=False)
 
 
@@ -65,7 +67,9 @@ def make_private_file(file: Path) -> None:
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
-        return
+        if file.is_symlink() and not file.exists():
+            msg = f"{file} is a symlink to a file that is not there; remove it."
+            raise OSError(msg) from None
 
 
 def replace_text(file: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, get_args
 
 import attrs
 
+from .._util.environment import expand_home
 from ..abc import Redact, StorageBackend
 from ..codec import to_plain
 from ..errors import DefinitionError
@@ -97,7 +98,7 @@ class Persistence:
         if not isinstance(self.storage, STORAGE_TYPES):
             _raise_invalid_option("storage", "a path or a StorageBackend", self.storage)
         if isinstance(self.storage, str | Path):
-            self._root = Path(self.storage).expanduser()
+            self._root = expand_home(self.storage)
 
     def recorder(self, run_id: str, describe: Callable[[], dict[str, Any]]) -> Recorder:
         """Return what writes one run down; nothing is created before the run begins.

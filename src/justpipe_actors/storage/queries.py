@@ -79,7 +79,7 @@ T = TypeVar("T")
 ABANDONED_MESSAGE = "The process that ran it is gone"
 """What an abandoned run says as its error message."""
 
-_RUN_ID_PREFIX = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_RUN_ID_PREFIX = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 
 
 def is_prefix(text: str) -> bool:

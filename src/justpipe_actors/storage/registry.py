@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import AmbiguousRunError, StoreError
+from .._util.text import escape_controls, safe_str
+from ..errors import AmbiguousRunError
 from ..records import RunQuery, RunRecord, RunStatus, RunSummary
 from .paths import DATABASE, DESCRIPTION, storage_root
 from .sqlite import SQLiteBackend
@@ -130,6 +130,8 @@ class PipelineRegistry:
         Raises:
             AmbiguousRunError: several ids begin with it.
         """
+        if not _is_storable(prefix):
+            return None
         exact = self._newest(None, None, lambda store: _get_run(store, prefix))
         found = exact or self._newest(
             None, None, lambda store: store.find_runs_by_prefix(prefix, -1)
@@ -165,10 +167,20 @@ class PipelineRegistry:
                 continue
             try:
                 result = query_store(self.get_backend(info.hash))
-            except (sqlite3.Error, OSError, StoreError) as error:
-                _logger.warning("Skipped the store %s: %s", info.path, error)
+            except Exception as error:  # noqa: BLE001 - a damaged file may raise anything
+                problem = escape_controls(safe_str(error, typed=True))
+                _logger.warning("Skipped the store %s: %s", info.path, problem)
                 continue
             yield info, result
+
+
+def _is_storable(text: str) -> bool:
+    """Tell whether a store can have this text: bytes that are no UTF-8 cannot be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _get_run(store: SQLiteBackend, run_id: str) -> list[RunRecord]:

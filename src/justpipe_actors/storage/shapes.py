@@ -38,7 +38,7 @@ def event_to_json(event: StoredEvent) -> dict[str, Any]:
     """Return a stored event; ``data`` is the whole event, None if it cannot be read."""
     try:
         data = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     return {
         "seq": event.seq,
@@ -55,7 +55,7 @@ def parse_json_or_text(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

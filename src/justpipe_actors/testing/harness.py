@@ -9,6 +9,7 @@ code under test runs it by itself, in this context and in the tasks started from
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
@@ -346,8 +347,10 @@ class TestPipe(Generic[StateT, ContextT]):
             UnansweredAsk: it asked what ``answers`` has no answer to.
             AnswerRejected: an answer does not fit its form.
         """
+        run: Any = self.overlaid().run(state, context, **options)
         events: list[Event] = []
-        async with self.overlaid().run(state, context, **options) as run:
+        # The run of a subclass may be an async generator, which no block can be.
+        async with run if isinstance(run, RunStream) else aclosing(run):
             async for event in run:
                 events.append(event)
                 if event.type is EventType.ASK:

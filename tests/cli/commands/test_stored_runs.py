@@ -33,7 +33,7 @@ def test_nothing_is_stored(store: Store, command: Command) -> None:
     assert command("list") == (0, "No runs found\n", "")
     assert command("list", "--json") == (0, "[]\n", "")
     assert command("pipelines") == (0, "No pipelines found\n", "")
-    assert command("stats")[:2] == (0, "No runs found in the last 7 day(s)\n")
+    assert command("stats")[:2] == (0, "No runs found in the last 7 days\n")
     assert command("cleanup", "--yes")[:2] == (0, "Nothing to clean up\n")
     assert not store.root.exists()
 
@@ -166,7 +166,7 @@ def test_stats_tell_trouble(store: Store, command: Command) -> None:
     out = command("stats")[1]
     shape = json.loads(command("stats", "--json")[1])
 
-    assert "Total Runs  3 in 7 day(s)" in out
+    assert "Total Runs  3 in 7 days" in out
     assert "33.3% of those that ended" in out
     assert "Today" in out
     assert "no [i]disk" in out

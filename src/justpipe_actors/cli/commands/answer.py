@@ -64,7 +64,7 @@ def _ask_id(store: Journal, text: str) -> str:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

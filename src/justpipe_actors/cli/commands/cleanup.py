@@ -84,7 +84,7 @@ class CleanupOptions(Selection):
 def command(**options: Any) -> None:
     """Delete stored runs: all but the newest of each pipeline, or some of those.
 
-    Runs that are running stay.  What will go is shown first, and then you are asked.
+    Runs that are running stay, and suspended ones unless --status names them.  What will go is shown first, and then you are asked.
     """
     clean_up(CleanupOptions(**options))
 
@@ -136,7 +136,7 @@ def _show_selected(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> Non
     table = new_table("Run", "Pipeline", "Status", "Started", flexible="Pipeline")
     for annotated in runs[:MAX_RUNS_SHOWN]:
         table.add_row(
-            annotated.run.run_id[:12],
+            printable(annotated.run.run_id[:12]),
             truncatable_text(annotated.pipeline_name),
             status_text(annotated.run.label, canvas),
             format_time(annotated.run.start_time),

@@ -12,6 +12,7 @@ from ...abc import StorageBackend
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import count_text, printable
 from ..options import STDOUT, find_run, run_argument, storage_option, write_document
+from ..output_files import safe_name
 from ..progress import stored_events
 from ..reports import event_to_json, exported_run
 
@@ -43,12 +44,12 @@ def command(
     """
     annotated, store = find_run(registry, run_id)
     document = export_of(annotated, store)
-    output = output or f"run_{annotated.run.run_id[:8]}.{form}"
-    write_document(json.dumps(document, indent=2), output)
+    output = output or f"run_{safe_name(annotated.run.run_id)}.{form}"
+    write_document(json.dumps(document, indent=2), output, is_private=True)
     if output != STDOUT:
         count = count_text(document["event_count"], "event")
         click.echo(
-            f"Exported run {annotated.run.run_id} of {printable(annotated.pipeline_name)}: "
+            f"Exported run {printable(annotated.run.run_id)} of {printable(annotated.pipeline_name)}: "
             f"{count}, {annotated.run.label}",
             err=True,
         )

@@ -10,11 +10,19 @@ import click
 
 from ...pipe import Pipe
 from ...visualization import MermaidRenderer, MermaidTheme, SvgRenderer
+from ..errors import InvalidInput
 from ..loading import load_pipe
-from ..options import output_option, write_document
+from ..options import STDOUT, output_option, write_document
 
 
-FORMATS_BY_SUFFIX = {".svg": "svg", ".json": "json"}
+FORMATS_BY_SUFFIX = {
+    ".svg": "svg",
+    ".json": "json",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".md": "mermaid",
+    ".txt": "mermaid",
+}
 """What a file's name says about its format."""
 
 
@@ -40,8 +48,27 @@ def command(target: str, form: str | None, direction: str, output: str) -> None:
 
     PIPE is path/to/file.py:pipe or package.module:pipe, as for run.
     """
-    form = form or FORMATS_BY_SUFFIX.get(Path(output).suffix, "mermaid")
+    form = form or _format_of(output)
     write_document(render(load_pipe(target), form, direction), output)
+
+
+def _format_of(output: str) -> str:
+    """Return the format that a file's name asks for.
+
+    Raises:
+        InvalidInput: that is none of those that can be written.
+    """
+    suffix = "" if output == STDOUT else Path(output).suffix
+    if not suffix:
+        return "mermaid"
+    form = FORMATS_BY_SUFFIX.get(suffix.lower())
+    if form is None:
+        msg = (
+            f"--output: {output} would be a {suffix} file, which cannot be drawn. "
+            "Name a .svg, .mmd or .json file, or say --format."
+        )
+        raise InvalidInput(msg)
+    return form
 
 
 def render(pipe: Pipe[Any, Any], form: str, direction: str) -> str:

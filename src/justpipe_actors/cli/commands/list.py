@@ -18,6 +18,8 @@ from ..formatting import (
     new_table,
     open_console,
     print_table,
+    printable,
+    short_id,
     status_text,
     truncatable_text,
 )
@@ -28,11 +30,9 @@ from ..options import (
     status_option,
     storage_option,
 )
-from ..reports import run_to_json
+from ..reports import error_text_of, run_to_json
 
 
-SHORT_ID_LENGTH = 12
-"""Characters of an id that are shown."""
 PREFIX_LENGTH = 8
 """Characters of an id that nearly always name one run."""
 
@@ -79,9 +79,14 @@ def show(options: ListOptions) -> None:
     query = RunQuery(labels=options.statuses, text=options.search)
     runs = options.registry.query_runs(query, options.pipeline, options.limit)
     if options.is_json:
-        sys.stdout.write(
-            json.dumps([run_to_json(annotated) for annotated in runs], indent=2) + "\n"
-        )
+        documents = [
+            {
+                **run_to_json(annotated),
+                "error_text": error_text_of(options.registry, annotated),
+            }
+            for annotated in runs
+        ]
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
     elif not runs:
         sys.stdout.write("No runs found\n")
     else:
@@ -91,15 +96,16 @@ def show(options: ListOptions) -> None:
 def _show_table(runs: list[AnnotatedRun], options: ListOptions) -> None:
     console = open_console(sys.stdout)
     canvas = canvas_for(console)
-    table = new_table(
-        "Run", "Pipeline", "Status", "Started", ">Duration", flexible="Pipeline"
-    )
-    for annotated in runs:
+    errors = [error_text_of(options.registry, annotated) for annotated in runs]
+    titles = ["Run", "Pipeline", "Status", "Started", ">Duration"]
+    if any(errors):
+        table = new_table(*titles, "Error", flexible="Error")
+    else:
+        table = new_table(*titles, flexible="Pipeline")
+    for annotated, error in zip(runs, errors, strict=True):
         run_id = annotated.run.run_id
         table.add_row(
-            run_id
-            if options.full or len(run_id) <= SHORT_ID_LENGTH
-            else f"{run_id[:SHORT_ID_LENGTH]}...",
+            printable(short_id(run_id, options.full)),
             truncatable_text(annotated.pipeline_name),
             status_text(annotated.run.label, canvas),
             format_time(annotated.run.start_time),
@@ -108,6 +114,7 @@ def _show_table(runs: list[AnnotatedRun], options: ListOptions) -> None:
                 if annotated.run.duration
                 else None
             ),
+            *([truncatable_text(error or "")] if any(errors) else []),
         )
     print_table(console, table)
     more = ", and perhaps more: see --limit" if len(runs) == options.limit else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from ..._run.run import new_run_id
 from ..._run.run_stream import RunStream
 from ..._supervisor.catalog import DEFAULT_NAME
 from ...codec import to_text
-from ...errors import NotStorable
+from ...errors import InvalidRunId, NotStorable
+from ...outcomes import PipelineEndData
 from ...pipe import Pipe
 from ...storage.paths import storage_root_at
 from ..durable_runner import DurableRun, run_durably
 from ..errors import InvalidInput
 from ..journal_options import journal_option
-from ..json_input import build_default, build_value, read_json
+from ..json_input import build_default, build_value, read_json, with_settings
 from ..loading import load_pipe
 from ..options import ViewOptions, choose_style, style_options, view_for
 from ..progress import outline
@@ -36,6 +38,8 @@ class RunOptions:
     """Where the pipe is."""
     state: str | None
     """JSON."""
+    settings: tuple[str, ...]
+    """Fields of the state, as ``key=value``."""
     context: str | None
     """JSON."""
     backend: str
@@ -58,6 +62,8 @@ class RunOptions:
     """Its id, when it is durable."""
     journal: str
     """Where it is kept."""
+    show_traceback: bool
+    """Whether to show where the failures were raised."""
 
 
 def run_command(options: RunOptions) -> int:
@@ -67,7 +73,7 @@ def run_command(options: RunOptions) -> int:
         InvalidInput: something about the input is wrong.
     """
     pipe = load_pipe(options.target)
-    state = _build_option(pipe.state_type, options.state, "--state")
+    state = _build_state(pipe.state_type, options)
     context = _build_option(pipe.context_type, options.context, "--context")
     style = choose_style(options.style)
     view_options = ViewOptions(
@@ -83,8 +89,9 @@ def run_command(options: RunOptions) -> int:
     recorded = pipe.with_registry(pipe.registry, persist=is_recorded)
 
     def open_run() -> RunStream:
-        return recorded.run(
-            state, context, start=options.start, timeout=options.timeout
+        # A subclass may have made an async generator of it, which cannot be cancelled.
+        return Pipe.run(
+            recorded, state, context, start=options.start, timeout=options.timeout
         )
 
     with storage_root_at(options.storage):
@@ -92,6 +99,8 @@ def run_command(options: RunOptions) -> int:
     if isinstance(outcome, int):
         return outcome
     view.show_outcome(outcome)
+    if options.show_traceback:
+        _write_tracebacks(outcome.end)
     if options.has_state and style != "json":
         sys.stdout.write(f"{to_text(state)}\n")
     if is_recorded and style != "json":
@@ -117,11 +126,13 @@ def _run_durably(
     main = partial(run_durably, order, view)
     try:
         outcome = run_under_view(main, view, options.backend)
-    except NotStorable as error:
+    except (InvalidRunId, NotStorable) as error:
         raise InvalidInput(str(error)) from error
     if isinstance(outcome, int):
         return outcome
     view.show_outcome(outcome)
+    if options.show_traceback:
+        _write_tracebacks(outcome.end)
     return outcome.status
 
 
@@ -131,6 +142,18 @@ def named(pipe: Pipe[Any, Any], target: str) -> Pipe[Any, Any]:
         return pipe
     location, _, name = target.rpartition(":")
     return pipe.renamed(f"{Path(location or target).stem}:{name or 'pipe'}")
+
+
+def _build_state(state_type: Any, options: RunOptions) -> Any:
+    if not options.settings:
+        return _build_option(state_type, options.state, "--state")
+    given = None if options.state is None else read_json(options.state, "--state")
+    return build_value(state_type, with_settings(given, options.settings, state_type))
+
+
+def _write_tracebacks(end: PipelineEndData) -> None:
+    for error in end.exceptions:
+        sys.stderr.writelines(traceback.format_exception(error))
 
 
 def _build_option(wanted: Any, text: str | None, option: str) -> Any:
@@ -143,6 +166,13 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
 @click.argument("target", metavar="PIPE")
 @click.option(
     "--state", metavar="JSON", help="The state; @FILE reads a file, - standard input."
+)
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A field of the state, JSON or text; may be said several times.",
 )
 @click.option("--context", metavar="JSON", help="The context, likewise.")
 @click.option(
@@ -177,6 +207,12 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
 @click.option("--run-id", metavar="ID", help="The durable run's id.")
 @journal_option
 @click.option("--with-state", "has_state", is_flag=True, help="Show the state, too.")
+@click.option(
+    "--traceback",
+    "show_traceback",
+    is_flag=True,
+    help="Show the tracebacks of what failed.",
+)
 @style_options
 def command(**options: Any) -> int:
     """Run a pipe and show what it does.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...outcomes import PipelineEndData
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..commit_table import show_commits
 from ..formatting import (
@@ -68,10 +69,25 @@ def command(
         store, annotated.run, registry.describe_pipeline(annotated.pipeline_hash)
     )
     if is_json:
-        document = {**run_to_json(annotated), **_progress_to_json(counts, progress)}
+        document = {
+            **run_to_json(annotated),
+            **_end_to_json(annotated, progress.end),
+            **_progress_to_json(counts, progress),
+        }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show(open_console(sys.stdout), annotated, counts, progress)
+
+
+def _end_to_json(
+    annotated: AnnotatedRun, end: PipelineEndData | None
+) -> dict[str, Any]:
+    run = annotated.run
+    return {
+        "error_text": (end and end.error_text) or run.error_message,
+        "steps_at_work": [] if end is None else end.steps_at_work,
+        "waits_for": run.reason if run.is_suspended else None,
+    }
 
 
 def _progress_to_json(counts: dict[str, int], progress: Progress) -> dict[str, Any]:
@@ -107,7 +123,7 @@ def _show(
 ) -> None:
     canvas = canvas_for(console)
     table = Table.grid(padding=(0, 2, 0, 0))
-    for name, value in _fact_rows(annotated, counts, canvas):
+    for name, value in _fact_rows(annotated, counts, canvas, progress.end):
         table.add_row(Text(name, "dim"), value)
     print_table(console, table)
     if progress.rows:
@@ -133,10 +149,13 @@ def _failure_lines(progress: Progress) -> Iterator[Text]:
 
 
 def _fact_rows(
-    annotated: AnnotatedRun, counts: dict[str, int], canvas: Canvas
+    annotated: AnnotatedRun,
+    counts: dict[str, int],
+    canvas: Canvas,
+    end: PipelineEndData | None,
 ) -> Iterator[tuple[str, Text]]:
     run = annotated.run
-    yield "Run", Text(run.run_id)
+    yield "Run", Text(printable(run.run_id))
     yield (
         "Pipeline",
         Text(f"{printable(annotated.pipeline_name)} ({annotated.pipeline_hash})"),
@@ -147,9 +166,14 @@ def _fact_rows(
         yield "Ended", Text(format_time(run.end_time))
     if run.duration:
         yield "Duration", Text(format_duration(run.duration.total_seconds()))
+    if run.is_suspended:
+        yield "Waits for", Text(printable(run.reason or "an answer"))
     if run.error_message:
         where = f" (in step {printable(run.error_step)})" if run.error_step else ""
-        yield "Error", Text(printable(run.error_message) + where)
+        text = (end and end.error_text) or run.error_message
+        yield "Error", Text(printable(text) + where)
+    if end is not None and end.steps_at_work:
+        yield "At work", Text(", ".join(map(printable, end.steps_at_work)))
     yield "Events", Text(_events_text(counts))
     if run.lost_events:
         yield (

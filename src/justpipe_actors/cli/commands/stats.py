@@ -15,13 +15,20 @@ from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import (
     Canvas,
     canvas_for,
+    count_text,
     format_duration,
     open_console,
     printable,
     status_text,
 )
 from ..options import json_option, pipeline_option, storage_option
-from ..reports import Durations, RunStatistics, statistics_to_json, summarize_runs
+from ..reports import (
+    Durations,
+    RunStatistics,
+    error_text_of,
+    statistics_to_json,
+    summarize_runs,
+)
 
 
 MAX_PIPELINES = 5
@@ -50,17 +57,22 @@ def command(
     if is_json:
         sys.stdout.write(json.dumps(statistics_to_json(statistics), indent=2) + "\n")
     elif not runs:
-        sys.stdout.write(f"No runs found in the last {days} day(s)\n")
+        sys.stdout.write(f"No runs found in the last {count_text(days, 'day')}\n")
     else:
         console = open_console(sys.stdout)
-        for line in _statistics_lines(statistics, canvas_for(console), now):
+        for line in _statistics_lines(statistics, registry, canvas_for(console), now):
             console.print(line)
 
 
 def _statistics_lines(
-    statistics: RunStatistics, canvas: Canvas, now: datetime
+    statistics: RunStatistics,
+    registry: PipelineRegistry,
+    canvas: Canvas,
+    now: datetime,
 ) -> Iterator[Text]:
-    yield Text(f"Total Runs  {statistics.total:,} in {statistics.days} day(s)")
+    yield Text(
+        f"Total Runs  {statistics.total:,} in {count_text(statistics.days, 'day')}"
+    )
     rate = statistics.rate
     yield Text(
         f"Success     {'-' if rate is None else f'{rate:.1f}%'} of those that ended"
@@ -82,9 +94,9 @@ def _statistics_lines(
     yield from _day_lines(statistics.daily, canvas, now.astimezone().date())
     if statistics.failures:
         yield Text()
-        yield from (
-            _failure_line(annotated, canvas, now) for annotated in statistics.failures
-        )
+        for annotated in statistics.failures:
+            text = error_text_of(registry, annotated) or annotated.run.label
+            yield _failure_line(annotated, text, canvas, now)
     for warning in statistics.warnings():
         yield Text(f"\n{warning}", "yellow")
 
@@ -120,9 +132,11 @@ def _day_lines(daily: dict[date, int], canvas: Canvas, today: date) -> Iterator[
         yield line
 
 
-def _failure_line(annotated: AnnotatedRun, canvas: Canvas, now: datetime) -> Text:
+def _failure_line(
+    annotated: AnnotatedRun, error: str, canvas: Canvas, now: datetime
+) -> Text:
     age = format_duration((now - annotated.run.start_time).total_seconds())
-    message = printable(annotated.run.error_message or annotated.run.label)
+    message = printable(error)
     line = Text.assemble(
         status_text(annotated.run.label, canvas),
         f"  {annotated.run.run_id[:8]}  {printable(annotated.pipeline_name)}, {age} ago: {message}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -86,11 +87,15 @@ async def _find_run(
     *,
     wait: bool,
 ) -> tuple[AnnotatedRun, StorageBackend]:
-    """Return the run that is meant, and wait for it if that is wanted."""
+    """Return the run that is meant, and wait for it if that is wanted.
+
+    A run that began and ended between two looks is one that was waited for.
+    """
+    since = datetime.now(UTC) if wait else None
     while True:
         try:
             return find_run(
-                registry, _newest_running(registry) if run_id is None else run_id
+                registry, _newest_open(registry, since) if run_id is None else run_id
             )
         except CommandFailed:
             if not wait:
@@ -98,14 +103,17 @@ async def _find_run(
         await anyio.sleep(POLL_INTERVAL)
 
 
-def _newest_running(registry: PipelineRegistry) -> str:
-    running = registry.query_runs(RunQuery(labels=("running",)), limit=1)
-    if not running:
+def _newest_open(registry: PipelineRegistry, since: datetime | None) -> str:
+    """Return the newest run that is running, or that began after a moment."""
+    found = registry.query_runs(RunQuery(labels=("running",)), limit=1)
+    if not found and since is not None:
+        found = registry.query_runs(RunQuery(since=since), limit=1)
+    if not found:
         msg = (
             "No run is running. Name one, or wait for one: justpipe-actors tail --wait"
         )
         raise CommandFailed(msg)
-    return running[0].run.run_id
+    return found[0].run.run_id
 
 
 def _watch(

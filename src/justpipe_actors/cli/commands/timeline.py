@@ -12,6 +12,7 @@ from ...observability import Timeline
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import open_console
 from ..options import find_run, run_argument, storage_option, write_document
+from ..output_files import safe_name
 from ..progress import parse_stored_event, stored_events
 
 
@@ -73,7 +74,9 @@ def command(
         started = store.count_events(annotated.run.run_id).get("step_start", 0)
         items = form != "ascii" or started <= steps
     timeline = timeline_of(annotated, store, items=items)
-    default = f"timeline_{annotated.run.run_id[:8]}.html" if form == "html" else "-"
+    default = (
+        f"timeline_{safe_name(annotated.run.run_id)}.html" if form == "html" else "-"
+    )
     write_document(_render(timeline, form, steps), output or default)
 
 
@@ -96,7 +99,7 @@ def timeline_of(
 
 
 def _is_item(event: Event) -> bool:
-    return bool(event.scope) and event.scope[-1].endswith("]")
+    return any(place.endswith("]") for place in event.scope)
 
 
 def _render(timeline: Timeline, form: str, steps: int) -> str:

@@ -74,9 +74,7 @@ def build_chart(
     ends = [t for t in (end, *(span.end for span in all_spans)) if t is not None]
     last = max([*ends, *(span.start for span in all_spans)], default=start)
     last = max(last, start)
-    leaves = [
-        s for s in all_spans if s.kind not in (NodeKind.MAP, NodeKind.SUB)
-    ] or all_spans
+    leaves = _leaves(all_spans) or all_spans
     return Chart(
         name=name,
         start=start,
@@ -89,3 +87,19 @@ def build_chart(
         ),
         dropped=dropped,
     )
+
+
+def _leaves(spans: tuple[Span, ...]) -> list[Span]:
+    """Return the spans that are not made of others that are shown.
+
+    A map whose items are left out stands for them, so it is one.
+    """
+    containers = {s.owner for s in spans if s.owner != s.invocation_id}
+    is_nested = [s for s in spans if s.kind in (NodeKind.MAP, NodeKind.SUB)]
+    without_id = {id(s) for s in is_nested if s.invocation_id is None}
+    return [
+        s
+        for s in spans
+        if (s.invocation_id is None and id(s) not in without_id)
+        or (s.invocation_id is not None and s.invocation_id not in containers)
+    ]

@@ -171,13 +171,17 @@ class SQLiteBackend:
         """Return the runs a query means, the newest start first."""
         return self._runs(condition_of(query), limit, offset)
 
-    def find_runs_by_prefix(self, prefix: str, limit: int = 10) -> list[RunRecord]:
+    def find_runs_by_prefix(
+        self, run_id_prefix: str, limit: int = 10
+    ) -> list[RunRecord]:
         """Return runs whose id begins with a text; the newest first."""
-        if not is_prefix(prefix):
+        if not is_prefix(run_id_prefix):
             return []
-        upper_bound = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        condition = "run_id >= :prefix AND run_id < :beyond"
-        return self._runs((condition, {"prefix": prefix, "beyond": upper_bound}), limit)
+        upper_bound = run_id_prefix[:-1] + chr(ord(run_id_prefix[-1]) + 1)
+        condition = "run_id >= :run_id_prefix AND run_id < :beyond"
+        return self._runs(
+            (condition, {"run_id_prefix": run_id_prefix, "beyond": upper_bound}), limit
+        )
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
         """Return counts and durations of the runs a query means."""

@@ -49,6 +49,7 @@ UNREADABLE = (
     KeyError,
     OSError,
     OverflowError,
+    RecursionError,
     TypeError,
     ValueError,
     struct.error,
@@ -280,7 +281,7 @@ def condition_of(query: RunQuery) -> Condition:
             "instr(folded(error_message) || char(10) || folded(error_step) "
             "|| char(10) || folded(run_meta), folded(:text)) > 0"
         )
-        values["text"] = query.text
+        values["text"] = storable_text(query.text)
     return " AND ".join(conditions) or "1", values
 
 
@@ -412,7 +413,7 @@ def _events_of_row(run_id: str, row: Sequence[Any]) -> Iterator[StoredEvent]:
 def _stage(text: str) -> str:
     try:
         return str(json.loads(text).get("stage") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
 
 

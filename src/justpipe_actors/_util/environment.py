@@ -1,0 +1,47 @@
+"""The environment: variables, warnings about those of justpipe, and home directories."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+
+PREFIX = "JUSTPIPE_ACTORS_"
+"""Begins every variable that this package reads."""
+
+JUSTPIPE_PREFIX = "JUSTPIPE_"
+"""Begins the variables of justpipe."""
+
+_warned: set[str] = set()
+
+
+def read_variable(name: str, stacklevel: int = 2) -> str:
+    """Return the value of a variable, empty when it is not set.
+
+    When only the variable of justpipe is set, a warning says once how it is called here.
+
+    Args:
+        name: the variable, which begins with ``PREFIX``.
+        stacklevel: frames between the caller and the line to blame.
+    """
+    value = os.environ.get(name, "")
+    other = JUSTPIPE_PREFIX + name.removeprefix(PREFIX)
+    if not value and os.environ.get(other) and other not in _warned:
+        _warned.add(other)
+        msg = f"{other} is set, but justpipe_actors does not read it; set {name}."
+        warnings.warn(msg, stacklevel=stacklevel + 1)
+    return value
+
+
+def expand_home(path: str | Path) -> Path:
+    """Return a path with ``~`` expanded.
+
+    Raises:
+        OSError: it begins with the home of a user that does not exist.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        msg = f"{path}: there is no such user; write the path of the directory."
+        raise OSError(msg) from error

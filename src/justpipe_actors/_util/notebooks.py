@@ -1,0 +1,57 @@
+"""Notebooks: whether this is one, how to show HTML in it, and tables of HTML.
+
+IPython is used only where it is imported already: a notebook has it, and nothing else
+pays for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import import_module
+from typing import Any
+
+
+CODE_REMEDY = "In a notebook, run the cell that makes the Pipe again, then this one."
+"""What to do when a cell that changes a definition is run a second time."""
+
+
+def is_notebook() -> bool:
+    """Tell whether the code runs in the kernel of a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
+    return hasattr(shell, "kernel")
+
+
+def notebook_remedy() -> str:
+    """Return what to do about a cell that was run twice; nothing outside of notebooks."""
+    return f" {CODE_REMEDY}" if is_notebook() else ""
+
+
+def display_html(html: str) -> Any:
+    """Show HTML below the current cell; return a handle whose ``update`` replaces it."""
+    display: Any = import_module("IPython.display")
+    return display.display(display.HTML(html), display_id=True)
+
+
+def update_html(handle: Any, html: str) -> None:
+    """Replace what a handle shows."""
+    display: Any = import_module("IPython.display")
+    handle.update(display.HTML(html))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table of HTML; every cell is escaped.
+
+    >>> table(["a"], [["<b>"]])
+    '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    lines = ["".join(f"<th>{escape(name)}</th>" for name in header)] if header else []
+    lines += ["".join(f"<td>{escape(str(v))}</td>" for v in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph of HTML."""
+    return f"<p>{escape(text)}</p>"

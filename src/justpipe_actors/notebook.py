@@ -1,0 +1,152 @@
+"""A run in a notebook: rows that change while it runs, then its timeline.
+
+A pipe that runs in a notebook's kernel gives each run a ``NotebookView``.  It takes notes
+of the events and shows nothing until the run's stream is displayed: as the last
+expression of a cell, or with ``display(run)``.  From then on it replaces what was
+displayed, a few times a second and once at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import Any
+
+import attrs
+
+from ._util.notebooks import display_html, paragraph, table, update_html
+from ._util.text import escape_controls, format_duration
+from .abc import Observer, ObserverMeta
+from .events import Event, EventType
+from .observability.timeline import Timeline
+from .outcomes import PipelineEndData
+
+
+REFRESH = 0.25
+"""Seconds between two looks of a live view."""
+
+MAX_ROWS = 40
+"""Steps that a live view shows."""
+
+ROW_HEIGHT = 28
+"""Pixels of one span of a timeline."""
+
+
+@attrs.define(eq=False)
+class StepCounts:
+    """One step so far."""
+
+    first: float
+    """Wall clock at its first start, in seconds."""
+    running: int = 0
+    """Invocations at work."""
+    done: int = 0
+    """Invocations that ended well."""
+    failed: int = 0
+    """Invocations that did not."""
+    last: float = 0.0
+    """Wall clock at its last end, in seconds."""
+
+    def seconds(self, now: float) -> float:
+        """Return the time from its first start to its last end, or to now."""
+        return max(0.0, (now if self.running else self.last) - self.first)
+
+
+class NotebookView(Observer):
+    """What a notebook shows of one run.
+
+    Args:
+        name: the pipe's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.end: PipelineEndData | None = None
+        """How the run ended."""
+        self._timeline = Timeline(name=name)
+        self._steps: dict[str, StepCounts] = {}
+        self._handles: list[Any] = []
+        self._shown_at = 0.0
+
+    # -- what it hears
+
+    async def on_pipeline_start(
+        self, state: Any, context: Any, meta: ObserverMeta
+    ) -> None:
+        """Note when it begins."""
+        self._timeline.start = meta.started_at
+
+    async def on_event(
+        self, state: Any, context: Any, meta: ObserverMeta, event: Event
+    ) -> None:
+        """Note what an event says, and show it if that is due."""
+        self._timeline.note(event)
+        self._count(event)
+        if event.type is EventType.FINISH and event.stage == "system":
+            self.end = event.payload
+            self._timeline.end = event.timestamp
+            self._refresh()
+        elif time.monotonic() - self._shown_at >= REFRESH:
+            self._refresh()
+
+    def wake_after(self, meta: ObserverMeta) -> float | None:
+        """Ask to be woken while the rows are shown: times go on."""
+        return REFRESH if self._handles and self.end is None else None
+
+    async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
+        """Show how much time has passed."""
+        self._refresh()
+
+    def _count(self, event: Event) -> None:
+        if event.type is EventType.STEP_START:
+            row = self._steps.setdefault(event.stage, StepCounts(event.timestamp))
+            row.running += event.attempt == 1
+            return
+        row_or_none = self._steps.get(event.stage)
+        if row_or_none is None:
+            return
+        if event.type in (EventType.STEP_END, EventType.STEP_ERROR):
+            row_or_none.running = max(0, row_or_none.running - 1)
+            row_or_none.last = event.timestamp
+            row_or_none.done += event.type is EventType.STEP_END
+            row_or_none.failed += event.type is EventType.STEP_ERROR
+
+    # -- what it shows
+
+    def show(self) -> None:
+        """Display it here, and keep that up to date until the run has ended."""
+        self._handles.append(display_html(self.html()))
+
+    def html(self) -> str:
+        """Return the rows of a run that is at work, or the timeline of one that is over."""
+        if self.end is not None:
+            return self._ended_html(self.end)
+        name = escape(escape_controls(self._timeline.name))
+        if not self._steps:
+            return f"<p>{name}: not begun</p>"
+        return f"<p>{name}: running</p>{self._rows_html()}"
+
+    def _refresh(self) -> None:
+        self._shown_at = time.monotonic()
+        for handle in self._handles:
+            update_html(handle, self.html())
+
+    def _rows_html(self) -> str:
+        now = time.time()
+        shown = list(self._steps.items())[-MAX_ROWS:]
+        rows = [
+            (
+                escape_controls(name),
+                f"{step.running:,}" if step.running else "",
+                f"{step.done:,}",
+                f"{step.failed:,}" if step.failed else "",
+                format_duration(step.seconds(now)),
+            )
+            for name, step in shown
+        ]
+        return table(["step", "at work", "done", "failed", "time"], rows)
+
+    def _ended_html(self, end: PipelineEndData) -> str:
+        height = ROW_HEIGHT * (6 + min(len(self._timeline.chart().spans), 20))
+        page = escape(self._timeline.render_html())
+        frame = f'<iframe srcdoc="{page}" width="100%" height="{height}"></iframe>'
+        return paragraph(escape_controls(end.headline)) + frame

@@ -1,0 +1,44 @@
+"""Functions that make pipes, for tests of the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from justpipe_actors import Pipe
+
+
+class Order(msgspec.Struct):
+    """A state that is a struct of msgspec."""
+
+    item: str
+    count: int = 1
+
+
+def build() -> Pipe[Order, None]:
+    """Return a pipe whose state is that struct."""
+    pipe: Pipe[Order, None] = Pipe(Order, name="order")
+
+    @pipe.step
+    async def take(state: Order) -> Any:
+        if state.count > 9:
+            raise KeyError("missing")
+        yield f"{state.count} {state.item}\n"
+
+    return pipe
+
+
+def build_for(name: str) -> Pipe[Order, None]:
+    """Need an argument."""
+    raise NotImplementedError(name)
+
+
+def build_nothing() -> None:
+    """Return no pipe."""
+
+
+def build_badly() -> Pipe[Order, None]:
+    """Fail."""
+    msg = "no such table"
+    raise LookupError(msg)
