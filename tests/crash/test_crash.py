@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("0", "2", "asyncio", "sync"),
-        ("2", "4", "trio", "sync"),
+        ("0", "1", "asyncio", "sync"),
+        ("3", "4", "trio", "sync"),
         ("4", "5", "trio", "group"),
-        ("5", "6", "asyncio", "sync", "1"),
+        ("4", "5", "asyncio", "sync", "1"),
     ],
     ids=" ".join,
 )
