@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("0", "1", "asyncio", "sync"),
         ("3", "4", "trio", "sync"),
         ("4", "5", "trio", "group"),
-        ("4", "5", "asyncio", "sync", "1"),
+        pytest.param(("4", "5", "asyncio", "sync", "1"), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
