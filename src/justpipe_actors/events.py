@@ -37,6 +37,7 @@ class EventType(Enum):
     ASK = "ask"
     ANSWER = "answer"
     RECOVERED = "recovered"
+    GAP = "gap"
 
 
 class NodeKind(Enum):
@@ -72,7 +73,7 @@ class Event:
     """1, 2, 3, ... without gaps within one stream.
 
     Each time a durable run is taken up, its numbers go on without gaps from RECOVERED,
-    above all that were said before.
+    above all that were said before.  None on GAP, which is no event of the run.
     """
     node_kind: NodeKind = NodeKind.SYSTEM
     """The kind of node that is spoken of."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, overload
 
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from ._plan.plan import Plan
-    from .abc import RunRecorder
+    from .abc import RunRecorder, StorageBackend
     from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
@@ -608,6 +609,7 @@ class Pipe(Generic[StateT, ContextT]):
             hooks=self.registry.event_hooks,
             observers=self._observers(),
             record=self._recorder if self.persist else None,
+            open_store=self.open_store if self.persist else None,
             log_state=self._log_state,
         )
 
@@ -622,6 +624,15 @@ class Pipe(Generic[StateT, ContextT]):
     @cached_property
     def _persistence(self) -> Persistence:
         return storage_package.Persistence(*self._persistence_options)
+
+    @property
+    def storage_root(self) -> Path:
+        """The folder below which its runs are stored."""
+        return self._persistence.root
+
+    def open_store(self) -> StorageBackend:
+        """Return the store that its runs are in, for reading."""
+        return self._persistence.open_store(self.pipeline_hash)
 
     def _recorder(self, run_id: str) -> RunRecorder:
         return self._persistence.recorder(run_id, self.describe)

@@ -15,7 +15,7 @@ the supervisor decides what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
@@ -47,6 +47,7 @@ from ._supervisor.durable_stream import DurableStream
 from ._util.notebooks import paragraph
 from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected
+from .events import Event
 from .pipe import Pipe
 
 
@@ -74,10 +75,13 @@ class Supervisor:
             each time that it is taken up, so that it need not be stored.
         blocked_after: seconds the event loop may stand still before a thread says in the
             log which line holds it; None starts no thread.
+        keep: events of each run at work that are kept for those who come later and
+            ``listen``, and as many of its tokens.
 
     Raises:
-        ValueError: ``max_runs`` is less than 1, ``grace`` or ``intensity`` is negative,
-            ``period`` is not positive, or the ``strategy`` is none of the three.
+        ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
+            negative, ``period`` is not positive, or the ``strategy`` is none of the
+            three.
     """
 
     def __init__(  # noqa: PLR0913 - each setting has a name of its own
@@ -91,9 +95,13 @@ class Supervisor:
         blocked_after: float | None = None,
         journal: str | Path | Journal | None = None,
         context: Callable[[], Any] | None = None,
+        keep: int = 500,
     ) -> None:
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
+            raise ValueError(msg)
+        if keep < 0:
+            msg = f"keep must not be negative, but it is {keep}."
             raise ValueError(msg)
         if grace < 0:
             msg = f"grace must not be negative, but it is {grace:g}."
@@ -104,6 +112,7 @@ class Supervisor:
             grace=grace,
             blocked_after=blocked_after,
             journal=None if journal is None else journals.open_journal(journal),
+            keep=keep,
         )
         self._core.catalog.make_context = context
         for pipe in pipes:
@@ -459,6 +468,28 @@ class Supervisor:
             if found is not None:
                 return found
         return active_runs.known(run_id)
+
+    def listen(
+        self, run_id: str, after: int | str | None = None
+    ) -> AsyncIterator[Event]:
+        """Return the events of any run, from its first or from a number on, to FINISH.
+
+        Any number of readers may come, at any time; none of them holds the run up.  A
+        run at work here is read from memory, one that has ended or is at work in another
+        process from the store of its pipe.  Where events can be read nowhere any more,
+        a GAP says which.
+
+        Args:
+            run_id: the run.
+            after: the ``seq`` of the last event that was read, as a number or as the
+                text of a ``Last-Event-ID`` header.
+
+        Raises:
+            UnknownRunError: no run of this id is at work or stored.
+            ValueError: ``after`` is no number of an event.
+        """
+        self._require_open()
+        return self._core.listening().listen(run_id, after)
 
     async def find(self, run_id: str) -> RunStream | None:
         """Return the run with this id, or None.

@@ -21,6 +21,7 @@ from .._util.sync import do_nothing
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled, new_instance, set_attribute
+from .kept_events import Keep
 from .observers import ObserverGroup
 
 
@@ -101,7 +102,12 @@ class EventPublisher:
     """Told when a hook fails; no hook is called after that."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Counts what is said."""
+    keep: Keep | None = attrs.field(default=None, init=False)
+    """Keeps events for those who listen; None when nobody can."""
+    keep_token: Keep | None = attrs.field(default=None, init=False)
+    """The same for tokens."""
     _seq: int = attrs.field(default=0, init=False)
+    _finish_waits: bool = attrs.field(default=False, init=False)
     _counts: dict[str, int] = attrs.field(init=False)
     backpressure: Backpressure = attrs.field(init=False)
     """What says whether producers have to wait, asked most cheaply."""
@@ -122,6 +128,11 @@ class EventPublisher:
     def begin_incarnation(self, number: int) -> None:
         """Number events anew, above all those that an earlier process can have said."""
         self._seq = (number - 1) << INCARNATION_BITS
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last event that was published."""
+        return self._seq - self._finish_waits
 
     @property
     def is_full(self) -> bool:
@@ -227,11 +238,14 @@ class EventPublisher:
             event = self._apply_hooks(event)
         if self._has_observers:
             self.observers.put(event)
+        if (keep := self.keep) is not None:
+            keep(event)
         self._put(event)
 
     def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
         """Word FINISH and let the hooks have it, without telling or counting it."""
         self._seq += 1
+        self._finish_waits = True
         fields = _DEFAULT_FIELDS.copy()
         fields["type"] = EventType.FINISH
         fields["payload"] = payload
@@ -240,6 +254,14 @@ class EventPublisher:
         fields["seq"] = self._seq
         fields["meta"] = meta
         return self._apply_hooks(filled(Event, fields))
+
+    def put_finish(self, finish: Event) -> None:
+        """Publish FINISH to the consumer and to those who listen."""
+        self._finish_waits = False
+        if self.keep is not None:
+            self.keep(finish)
+        self.sink.put(finish)
+        self.sink.end()
 
     def token_publisher(
         self,
@@ -273,6 +295,8 @@ class EventPublisher:
                 observe(event)
             elif has_observers:
                 observe_token(event, payload)
+            if (keep := self.keep_token) is not None:
+                keep(event)
             put(event)
 
         return publish_token
@@ -325,6 +349,10 @@ class EventPublisher:
         self._count_child(forwarded)
         forwarded = self._apply_hooks(forwarded)
         self.observers.put(forwarded)
+        is_token = forwarded.type is EventType.TOKEN
+        keep = self.keep_token if is_token else self.keep
+        if keep is not None:
+            keep(forwarded)
         return forwarded
 
     def _apply_hooks(self, event: Event) -> Event:

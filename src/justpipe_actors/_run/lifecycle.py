@@ -265,8 +265,7 @@ async def _finish(run: Run) -> None:
     try:
         await _finish_observers(run, end)
     finally:  # even if the task was killed meanwhile: how the run ended is known
-        sink.put(finish)
-        sink.end()
+        run.publisher.put_finish(finish)
 
 
 async def _finish_observers(run: Run, end: PipelineEndData) -> None:

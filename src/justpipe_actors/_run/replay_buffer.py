@@ -116,6 +116,17 @@ class ReplayBuffer:
     def close(self) -> None:
         """Leave it as it is: others may still want to read."""
 
+    def kept(self) -> tuple[Event, ...]:
+        """Return what is kept, in the order of the run."""
+        queues = (self.tokens, self.others)
+        numbered = [
+            item
+            for queue in queues
+            for place in range(queue.first, queue.end)
+            if (item := queue.get(place)) is not None
+        ]
+        return tuple(event for _, event in sorted(numbered, key=lambda item: item[0]))
+
     async def wait_event(self) -> None:
         """Wait until there is another event, or there will be none."""
         self._arrival = self._arrival or anyio.Event()

@@ -31,11 +31,12 @@ from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer
 from .event_publisher import EventPublisher
+from .kept_events import KeptEvents
 
 
 if TYPE_CHECKING:
     from .._engine.run_journal import RunJournal
-    from ..abc import RunRecorder
+    from ..abc import RunRecorder, StorageBackend
     from ..errors import RunReleased
 
 
@@ -183,6 +184,8 @@ class RunRequest:
     """Observers."""
     record: Callable[[str], RunRecorder] | None = None
     """Returns what writes down the run of an id; None is nothing."""
+    open_store: Callable[[], StorageBackend] | None = None
+    """Returns the store that the run is in, for readers; None when it is stored nowhere."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
     open_journal: Callable[[Run], RunJournal] | None = None
@@ -235,6 +238,8 @@ class Run:
     """How long its end may take; None before anybody has to wait for that."""
     reachable_tasks: TaskGroup | None = attrs.field(default=None, init=False)
     """Tasks that the cancellation of its owner reaches while its end is shielded."""
+    kept_events: KeptEvents | None = attrs.field(default=None, init=False)
+    """Its last events, for those who listen; None when it has no supervisor."""
     began: float | None = attrs.field(default=None, init=False)
     """When it began, in the loop's seconds; None before that."""
 

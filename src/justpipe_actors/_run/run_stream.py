@@ -295,6 +295,15 @@ class RunStream:
         """Events that were dropped because nobody read them in time."""
         return self._run.publisher.sink.dropped if self._run is not None else 0
 
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the run goes on when its stream is dropped."""
+        return self._replay is not None
+
+    def kept_events(self) -> tuple[Event, ...]:
+        """Return the events that a submitted run keeps; none of any other run."""
+        return () if self._replay is None else self._replay.buffer.kept()
+
     def snapshot(self) -> RunSnapshot:
         """Return what the run is doing right now."""
         return snapshot_of(self._begun_run())

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import attrs
@@ -19,6 +19,7 @@ import attrs
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.user_code import drive_in_context
+from .._run.kept_events import KeptEvents
 from .._run.lifecycle import execute_run
 from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
@@ -39,6 +40,10 @@ CLOSED = RunRejected(
     "the supervisor is closed",
     "Start runs inside its 'async with' block.",
 )
+
+
+if TYPE_CHECKING:
+    from ..abc import StorageBackend
 
 
 AdmissionState = Literal["starting", "open", "draining", "closed"]
@@ -193,6 +198,9 @@ def _copy(refusal: RunRejected) -> RunRejected:
 MAX_ENDED_KNOWN = 128
 """Finished runs that are remembered by the id their client gave them."""
 
+OpenStore = Callable[[], "StorageBackend"]
+"""Opens the store of a pipe's runs for reading."""
+
 _owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
 
@@ -206,6 +214,10 @@ class ActiveRuns:
     """Where they come in."""
     loop: Loop
     """The loop they run in."""
+    keep: int = 0
+    """Events of each run that are kept for those who listen."""
+    stores: dict[OpenStore, None] = attrs.field(factory=dict, init=False)
+    """What opens the stores of its runs, the last ones."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
     """Those at work, by id."""
     durable: set[str] = attrs.field(factory=set, init=False)
@@ -259,6 +271,10 @@ class ActiveRuns:
     def begin(self, run: Run, release_place: Callable[[], None]) -> None:
         """Own a run from now on, with the context variables of who began it."""
         self.runs[run.run_state.run_id] = run
+        if run.request.open_store is not None:
+            self.remember_store(run.request.open_store)
+        run.kept_events = KeptEvents(self.keep)
+        run.kept_events.attach(run.publisher)
         variables = copy_context()
         variables.run(_owner.set, self)
         # The run finds itself in a copy: whoever began it keeps its own variables.
@@ -271,8 +287,17 @@ class ActiveRuns:
             self._end_run(run, release_place)
             raise
 
+    def remember_store(self, open_store: OpenStore) -> None:
+        """Know where runs are stored that listeners may ask for."""
+        if open_store not in self.stores:
+            self.stores[open_store] = None
+            if len(self.stores) > MAX_ENDED_KNOWN:
+                del self.stores[next(iter(self.stores))]
+
     def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
+        if run.kept_events is not None:
+            run.kept_events.end()
         if run.is_unread:
             self._unread[run.run_state.run_id] = run
             run.on_read = partial(self._note_read, run.run_state.run_id)

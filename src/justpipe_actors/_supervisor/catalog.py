@@ -136,6 +136,10 @@ class Catalog:
         overflow = str(options.get("overflow", request.overflow))
         return attrs.evolve(request, run_id=run_id, overflow=overflow)
 
+    def persisted(self) -> list[Pipe[Any, Any]]:
+        """Return the pipes whose runs are stored."""
+        return [pipe for pipe in self._pipes.values() if pipe.persist]
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all pipes; from any thread."""
         return tuple(self._pipes)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 from trio.lowlevel import enable_ki_protection
@@ -33,6 +34,10 @@ from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
 from .durable_runs import DurableRuns
 from .loop_watchdog import LoopWatchdog
+
+
+if TYPE_CHECKING:
+    from .listening import Listening
 
 
 class EventLoopEnded(BaseException):
@@ -79,6 +84,7 @@ class SupervisorCore:
         grace: float,
         blocked_after: float | None,
         journal: Journal | None,
+        keep: int = 0,
     ) -> None:
         self.catalog = Catalog()
         """Its pipes."""
@@ -92,6 +98,8 @@ class SupervisorCore:
         """Seconds that runs may take to finish, and again to clean up."""
         self.journal = journal
         """Where runs are kept; None keeps them in this process only."""
+        self._keep = keep
+        self._listening: Listening | None = None
         self.durable: DurableRuns | None = None
         """Its runs that are kept in the journal; None without one."""
         self._interrupt: BlockInterrupt | None = None
@@ -212,7 +220,7 @@ class SupervisorCore:
                 new_signal=loop.new_signal,
             )
             admission = AdmissionLimiter(self._max_runs, is_starting=True)
-            self.active_runs = ActiveRuns(system, admission, loop)
+            self.active_runs = ActiveRuns(system, admission, loop, self._keep)
             if self.journal is not None:
                 self.durable = DurableRuns(self.journal, self.active_runs, self.catalog)
             self._owner_started.set()
@@ -274,6 +282,16 @@ class SupervisorCore:
         if self._interrupt is not None and not self._is_closing:
             self._interrupt.interrupt()
 
+    def listening(self) -> Listening:
+        """Return what reads runs, made when it is first asked for."""
+        if self._listening is None:
+            from .run_history import new_listening  # noqa: PLC0415 - for listeners only
+
+            self._listening = new_listening(
+                self.require_open(), self.catalog, self.durable
+            )
+        return self._listening
+
     # -- leaving it
 
     @enable_ki_protection
@@ -318,6 +336,8 @@ class SupervisorCore:
 
     async def _end_all_runs(self, error: BaseException | None) -> None:
         active_runs = self.require_open()
+        if self._listening is not None:
+            self._listening.close()
         try:
             await self._end_runs(active_runs, error)
         finally:

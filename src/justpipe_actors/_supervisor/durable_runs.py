@@ -226,7 +226,7 @@ class DurableRuns:
         """Return the stream of a run, which is at work here, elsewhere, or over."""
         stream = self._streams.get(row.run_id)
         if stream is None:
-            cancel = partial(self._cancel_stored, row.run_id)
+            cancel = partial(self.cancel_soon, row.run_id)
             stream = DurableStream(
                 row.run_id, row.pipe, capacity, cancel, self.begin_answer
             )
@@ -253,7 +253,9 @@ class DurableRuns:
         elif row.status == "stuck":
             stream.fail(RunStuck(row.run_id, row.problem or "it could not go on"))
 
-    def _cancel_stored(self, run_id: str, reason: str) -> None:
+    def cancel_soon(self, run_id: str, reason: str) -> None:
+        """Store that a run is to end, wherever it is, without waiting for that."""
+
         def job() -> None:
             try:
                 self.journal.cancel(run_id, reason)

@@ -11,11 +11,11 @@ from typing import Any
 import attrs
 
 from ..abc import StorageBackend
-from ..codec import from_plain
 from ..errors import UnreadableDataError
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
 from ..records import RunRecord, StoredEvent
+from ..storage.history import event_of
 
 
 class Mark(Enum):
@@ -280,17 +280,6 @@ PAGE_SIZE = 1000
 """Events that are read at once."""
 
 
-def parse_stored_event(stored: StoredEvent) -> Event | None:
-    """Return the event that was stored; None if this version cannot read it."""
-    try:
-        data = json.loads(stored.data)
-        if data.get("type") == EventType.FINISH.value:
-            data["payload"] = from_plain(data["payload"], PipelineEndData)
-        return from_plain(data, Event)
-    except UNREADABLE:
-        return None
-
-
 def stored_events(
     store: StorageBackend, run_id: str, after: int = 0
 ) -> Iterator[StoredEvent]:
@@ -312,7 +301,7 @@ def replay_progress(
     """
     progress = initial_progress(store, run, latest)
     for stored in stored_events(store, run.run_id):
-        event = parse_stored_event(stored)
+        event = event_of(stored)
         if event is not None:
             progress.on_event(event)
     return progress

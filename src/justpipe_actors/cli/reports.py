@@ -19,8 +19,8 @@ from ..abc import StorageBackend
 from ..events import EventType
 from ..outcomes import PipelineEndData
 from ..records import RunRecord, StoredEvent
+from ..storage.history import event_of
 from ..storage.registry import AnnotatedRun, PipelineRegistry
-from .progress import parse_stored_event
 
 
 def run_to_json(annotated: AnnotatedRun) -> dict[str, Any]:
@@ -69,9 +69,7 @@ def stored_end(store: StorageBackend, run: RunRecord) -> PipelineEndData | None:
     """Return the payload of a stored run's FINISH; None if there is none to be read."""
     ends = [
         event.payload
-        for event in map(
-            parse_stored_event, store.get_events(run.run_id, EventType.FINISH)
-        )
+        for event in map(event_of, store.get_events(run.run_id, EventType.FINISH))
         if event is not None and event.stage == "system"
     ]
     return ends[-1] if ends and isinstance(ends[-1], PipelineEndData) else None

@@ -46,6 +46,7 @@ SEVERITIES: Final[Mapping[EventType, int]] = {
     EventType.ASK: logging.INFO,
     EventType.ANSWER: logging.INFO,
     EventType.RECOVERED: logging.INFO,
+    EventType.GAP: logging.INFO,
     EventType.BARRIER_WAIT: logging.WARNING,
     EventType.SUSPEND: logging.WARNING,
     EventType.TIMEOUT: logging.WARNING,

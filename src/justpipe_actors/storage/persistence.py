@@ -119,6 +119,18 @@ class Persistence:
             fingerprint=self._definition.fingerprint,
         )
 
+    def open_store(self, pipeline_hash: str) -> StorageBackend:
+        """Return the store for readers, of a pipe of this hash."""
+        if self.storage is not None and not isinstance(self.storage, str | Path):
+            return self.storage
+        path = self.root / pipeline_hash / DATABASE
+        return SQLiteBackend(path, read_only=True)
+
+    @property
+    def root(self) -> Path:
+        """The storage root; the default one when runs are kept by a backend."""
+        return self._root or storage_root()
+
     def _current_writer(self, definition: StoredDefinition) -> Writer:
         """Return the writer for where runs are stored now."""
         folder = self._folder_of(definition)

@@ -12,6 +12,7 @@ import click
 
 from ...abc import StorageBackend
 from ...records import OpenStatus, RunQuery, RunRecord, StoredEvent
+from ...storage.history import event_of
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed
 from ..formatting import printable
@@ -24,7 +25,7 @@ from ..options import (
     view_for,
 )
 from ..outcome_text import Outcome
-from ..progress import initial_progress, parse_stored_event, stored_events
+from ..progress import initial_progress, stored_events
 from ..views import Style, View
 
 
@@ -61,7 +62,7 @@ def command(
     view, out = view_for(style, view_options), sys.stdout
 
     def show_event(stored: StoredEvent) -> None:
-        event = parse_stored_event(stored)
+        event = event_of(stored)
         if style == "json":
             out.write(f"{stored.data}\n")
             out.flush()

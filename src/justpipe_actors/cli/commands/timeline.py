@@ -9,11 +9,12 @@ import click
 from ...abc import StorageBackend
 from ...events import Event
 from ...observability import Timeline
+from ...storage.history import event_of
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..formatting import open_console
 from ..options import find_run, run_argument, storage_option, write_document
 from ..output_files import safe_name
-from ..progress import parse_stored_event, stored_events
+from ..progress import stored_events
 
 
 FORMATS = ("ascii", "html", "mermaid", "chrome")
@@ -91,7 +92,7 @@ def timeline_of(
     timeline.name = annotated.pipeline_name
     timeline.start = run.start_time.timestamp()
     for stored in stored_events(store, run.run_id):
-        event = parse_stored_event(stored)
+        event = event_of(stored)
         if event is not None and (items or not _is_item(event)):
             timeline.note(event)
     timeline.end = run.end_time.timestamp() if run.end_time else timeline.latest

@@ -1,0 +1,207 @@
+"""The listeners of one supervisor, and the pollers that read for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from weakref import WeakSet
+
+import anyio
+import anyio.to_thread
+import attrs
+from anyio.lowlevel import checkpoint
+
+from .._run.kept_events import MIN_KEPT, KeptEvents, number_of
+from ..abc import Journal, RunRow
+from ..abc.history import EventHistory, RunHistory
+from ..errors import UnknownRunError
+from ..events import Event
+from ..outcomes import PipelineTerminalStatus
+from .admission import ActiveRuns
+from .listener import PAGE, Listener, Source, parse_number
+
+
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at the history of a run in another process."""
+
+
+@attrs.frozen
+class JournalledRun:
+    """A run of a journal, whose events may be in a store, now or later."""
+
+    run_id: str
+    """Its id."""
+    journal: Journal
+    """Says whether it is over."""
+    stores: EventHistory
+    """Has its events, if its pipe stores them."""
+
+    def is_open(self) -> bool:
+        """Tell whether the run goes on, in whichever process."""
+        return is_going_on(self.journal.find(self.run_id))
+
+    def read(self, after: int, limit: int) -> Sequence[Event]:
+        """Return the next stored events."""
+        stored = self.stores.find(self.run_id)
+        return () if stored is None else stored.read(after, limit)
+
+
+def is_going_on(row: RunRow | None) -> bool:
+    """Tell whether a run of a journal is neither over nor stuck."""
+    return row is not None and row.outcome is None and row.status != "stuck"
+
+
+@attrs.frozen
+class JournalHistory:
+    """The runs of a journal, and those of stores."""
+
+    journal: Journal
+    """The journal."""
+    stores: EventHistory
+    """The stores."""
+
+    def find(self, run_id: str) -> RunHistory | None:
+        """Return the history of a run; None when neither knows it."""
+        if self.journal.find(run_id) is None:
+            return self.stores.find(run_id)
+        return JournalledRun(run_id, self.journal, self.stores)
+
+
+@attrs.define(eq=False, repr=False)
+class HistoryPoller:
+    """Reads what another process stores of one run, for all who read the run here."""
+
+    history: RunHistory
+    """What is read."""
+    is_here: Callable[[], bool]
+    """Whether the run is at work here by now."""
+    number: int
+    """The last event that was read."""
+    on_end: Callable[[HistoryPoller], None]
+    """Told when it has ended."""
+    kept: KeptEvents = attrs.field(factory=lambda: KeptEvents(MIN_KEPT), init=False)
+    """What was read last."""
+    readers: WeakSet[Listener] = attrs.field(factory=WeakSet, init=False)
+    """Who reads it."""
+    stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    """Set when it is to end."""
+
+    async def poll(self) -> None:
+        """Read until the run is over or here, or there is no reader any more."""
+        try:
+            while self.readers and not self.stopped.is_set() and not self.is_here():
+                is_open = await anyio.to_thread.run_sync(self.history.is_open)
+                read = partial(self.history.read, self.number, PAGE)
+                events = await anyio.to_thread.run_sync(read)
+                for event in events:
+                    self.number = max(self.number, number_of(event))
+                    self.kept.put(event)
+                if events:
+                    await checkpoint()
+                elif not is_open:
+                    break
+                if len(events) < PAGE:
+                    with anyio.move_on_after(POLL_INTERVAL):
+                        await self.stopped.wait()
+        finally:
+            self.kept.end()
+            self.on_end(self)
+
+
+@attrs.define(eq=False, repr=False)
+class Listening:
+    """The listeners and pollers of one supervisor."""
+
+    active_runs: ActiveRuns
+    """The runs at work here."""
+    history: EventHistory
+    """Where the events of all others are."""
+    cancel_elsewhere: Callable[[str, str], None]
+    """Ends a run that is not at work here."""
+    _pollers: dict[str, HistoryPoller] = attrs.field(factory=dict, init=False)
+    _closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+
+    def listen(self, run_id: str, after: int | str | None) -> Listener:
+        """Return a reader of a run.
+
+        Raises:
+            UnknownRunError: no run of this id is at work or stored.
+            ValueError: ``after`` is no number of an event.
+        """
+        number = parse_number(after)
+        source = self._find(run_id)
+        if source is None:
+            raise UnknownRunError(run_id)
+        listener = Listener(
+            run_id,
+            number,
+            source,
+            find=self._follow,
+            find_history=partial(self.history.find, run_id),
+            cancel=partial(self._cancel, run_id),
+            closed=self._closed,
+        )
+        self._watch(listener)
+        return listener
+
+    def close(self) -> None:
+        """End the readers of runs that are not at work here; the others end with them."""
+        self._closed.set()
+        for poller in list(self._pollers.values()):
+            poller.stopped.set()
+
+    # -- sources
+
+    def _find(self, run_id: str) -> Source | None:
+        """Return where a run's events come from now."""
+        stream = self.active_runs.known(run_id)
+        replay = () if stream is None else stream.kept_events()
+        run = self.active_runs.runs.get(run_id)
+        if run is not None and run.kept_events is not None:
+            run.kept_events.begin_keeping()
+            is_stored = run.request.record is not None
+            return Source(run.kept_events, None, replay, is_stored)
+        history = self.history.find(run_id)
+        if history is None and not replay:
+            return None
+        return Source(None, history, replay)
+
+    def _follow(self, listener: Listener) -> None:
+        """Let a listener go on whose run has left this process, or has come here."""
+        listener.source = self._find(listener.run_id) or Source()
+        self._watch(listener)
+
+    def _watch(self, listener: Listener) -> None:
+        """Let a poller read for a listener, if its run is at work in another process."""
+        source = listener.source
+        history = source.history
+        if source.kept is not None or history is None or self._closed.is_set():
+            return
+        if history.is_open():
+            poller = self._poller(listener, history)
+            poller.readers.add(listener)
+            listener.source = attrs.evolve(source, kept=poller.kept)
+
+    def _poller(self, listener: Listener, history: RunHistory) -> HistoryPoller:
+        run_id = listener.run_id
+        poller = self._pollers.get(run_id)
+        if poller is None or poller.kept.ended:
+            runs = self.active_runs.runs
+            poller = HistoryPoller(
+                history, lambda: run_id in runs, listener.number, self._forget
+            )
+            self._pollers[run_id] = poller
+            self.active_runs.system.spawn(poller.poll)
+        return poller
+
+    def _forget(self, poller: HistoryPoller) -> None:
+        for run_id, known in list(self._pollers.items()):
+            if known is poller:
+                del self._pollers[run_id]
+
+    def _cancel(self, run_id: str, reason: str) -> None:
+        run = self.active_runs.runs.get(run_id)
+        if run is not None:
+            run.stop(PipelineTerminalStatus.CLIENT_CLOSED, reason)
+        else:
+            self.cancel_elsewhere(run_id, reason)
