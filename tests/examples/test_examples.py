@@ -105,6 +105,12 @@ SAID = {
         "held by scan",
         "0 finished, 1 cancelled, 0 stuck",
     ],
+    "22_stream_to_a_browser": [
+        "read 'a run goes on while'",
+        "the connection dropped behind event 7",
+        "the run goes on: True",
+        "without a hole: True",
+    ],
 }
 """What must be in the output of each."""
 
