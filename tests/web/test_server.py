@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketStream, TaskStatus
 
 from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.web import event_stream
@@ -34,20 +35,35 @@ async def talk(state: dict[str, Any]) -> AsyncIterator[int]:
 
 async def read_events(port: int, count: int, last_id: str = "") -> list[str]:
     """Connect as a browser does, read some events, and hang up."""
-    request = f"GET / HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last_id}\r\n\r\n"
-    received = b""
-    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-        await stream.send(request.encode())
-        while received.count(b"event: ") < count:
-            received += await stream.receive()
+    async with await connect(port, last_id) as stream:
+        received = await read(stream, count)
     lines = received.decode().replace("\r\n", "\n").split("\n")
     return [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
 
 
-async def read_to_the_end(port: int) -> None:
+async def connect(port: int, last_id: str = "") -> SocketStream:
+    """Ask for the events behind a number."""
+    request = f"GET / HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last_id}\r\n\r\n"
+    stream = await anyio.connect_tcp("127.0.0.1", port)
+    await stream.send(request.encode())
+    return stream
+
+
+async def read(stream: SocketStream, count: int) -> bytes:
+    """Read until some events have come."""
+    received = b""
+    while received.count(b"event: ") < count:
+        received += await stream.receive()
+    return received
+
+
+async def stay(port: int, *, task_status: TaskStatus[None]) -> None:
     """Stay connected until the server ends the response."""
-    with suppress(anyio.EndOfStream):
-        await read_events(port, 100)
+    async with await connect(port) as stream:
+        await read(stream, 7)
+        task_status.started()
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            await read(stream, 100)
 
 
 async def test_a_browser_comes_back_and_the_server_stops() -> None:
@@ -79,8 +95,7 @@ async def test_a_browser_comes_back_and_the_server_stops() -> None:
                 first = await read_events(port, 4)
                 rest = await read_events(port, 3, first[-1])
                 for _ in range(3):
-                    tasks.start_soon(read_to_the_end, port)
-                await anyio.sleep(0.2)
+                    await tasks.start(stay, port)
                 began = time.monotonic()
             seconds = time.monotonic() - began
 
