@@ -53,6 +53,7 @@ from ._run.run_stream import RunStream
 from ._run.setup import override_of
 from ._util.main_import import main_import
 from ._util.notebooks import is_notebook
+from ._util.type_schema import schema_of
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError
@@ -487,6 +488,9 @@ class Pipe(Generic[StateT, ContextT]):
         drawing = visualization.build_ast(
             self.registry.steps, self.topology, **self.registry.hooks
         )
+        schema = schema_of(self.state_type)
+        if schema is not None:
+            about["state_schema"] = schema
         return about | {"visual_ast": drawing.to_dict()}
 
     def graph(self, renderer: GraphRenderer | None = None) -> str:

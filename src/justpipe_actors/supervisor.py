@@ -34,6 +34,7 @@ from ._supervisor.catalog import JournalOptions, RunOptions
 from ._supervisor.core import SupervisorCore
 from ._supervisor.diagnostics import (
     Health,
+    SnapshotOrder,
     StuckRun,
     SupervisorSnapshot,
     check_health,
@@ -516,10 +517,17 @@ class Supervisor:
 
     # -- how it is doing
 
-    def snapshot(self) -> SupervisorSnapshot:
+    def snapshot(
+        self, runs: int | None = None, by: SnapshotOrder = "age"
+    ) -> SupervisorSnapshot:
         """Return what it, its services, actors and runs are doing right now.
 
         Plain data: ``codec.to_text`` writes it as JSON.
+
+        Args:
+            runs: show at most so many runs; None shows all.
+            by: which of them: the oldest (``age``), or those whose last event is the
+                longest ago (``quiet``).
         """
         active_runs = self._require_open()
         return SupervisorSnapshot(
@@ -529,7 +537,8 @@ class Supervisor:
             resources=active_runs.system.resources.statistics(),
             pipes=self._core.catalog.statistics(),
             actors=active_runs.system.statistics(),
-            runs=run_snapshots(active_runs),
+            runs=run_snapshots(active_runs, runs, by),
+            run_count=len(active_runs.runs),
             dead_letters=active_runs.system.dead_letters.total,
             last_letters=recent_dead_letters(active_runs),
         )

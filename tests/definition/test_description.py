@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import types
 from typing import Any
 
 import pytest
@@ -134,3 +136,40 @@ def test_a_start_may_be_a_function() -> None:
     pipe.validate(start=prepare)
     with pytest.raises(DefinitionError, match=r"must be a step's name or function"):
         pipe.validate(start=5)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass
+class Order:
+    """A state with a field of each kind."""
+
+    item: str
+    count: int = 1
+
+
+def test_the_state_has_a_schema() -> None:
+    """``state_schema`` is what a form needs to ask for a state; types without one have none."""
+    schema = Pipe[Any, Any](Order).describe()["state_schema"]
+
+    assert schema["type"] == "object"
+    assert schema["properties"]["item"]["type"] == "string"
+    assert schema["properties"]["count"]["type"] == "integer"
+    assert schema["required"] == ["item"]
+    assert Pipe[Any, Any](dict).describe()["state_schema"] == {"type": "object"}
+    assert "state_schema" not in Pipe[Any, Any](None).describe()
+    assert "state_schema" not in Pipe[Any, Any](type(json)).describe()
+
+
+@pytest.mark.parametrize("library", ["pydantic", "msgspec"])
+def test_models_bring_their_own_schema(library: str) -> None:
+    """A model of pydantic and a struct of msgspec are described as these libraries do."""
+    module = pytest.importorskip(library)
+    base = module.BaseModel if library == "pydantic" else module.Struct
+    model = types.new_class(
+        "Ticket",
+        (base,),
+        exec_body=lambda body: body.update(__annotations__={"n": int}),
+    )
+    text = json.dumps(Pipe[Any, Any](model).describe()["state_schema"])
+
+    assert '"n"' in text
+    assert "integer" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -284,3 +285,56 @@ async def test_a_healthy_loop_is_not_reported() -> None:
 
     assert live
     assert heard.records == []
+
+
+async def test_a_snapshot_names_who_holds_and_who_waits() -> None:
+    """An actor with one slot shows which run has it and which runs are next, in order."""
+    pipe, go = gated(concurrency=1), anyio.Event()
+    async with Supervisor(pipe) as supervisor:
+        for number in range(4):
+            await supervisor.submit(pipe, {"go": go}, run_id=f"r{number}")
+        await anyio.wait_all_tasks_blocked()
+        (actor,) = supervisor.snapshot().actors
+        go.set()
+
+    assert actor.slots == 1
+    assert [run_id for run_id, _ in actor.holders] == ["r0"]
+    assert [run_id for run_id, _ in actor.queue] == ["r1", "r2", "r3"]
+    assert all(seconds >= 0 for _, seconds in (*actor.holders, *actor.queue))
+
+
+async def test_the_users_own_line_is_named() -> None:
+    """``at`` is where the user's code waits, not the event loop below it."""
+    pipe, go = gated(), anyio.Event()
+    async with Supervisor(pipe) as supervisor:
+        await supervisor.submit(pipe, {"go": go}, run_id="r")
+        await anyio.wait_all_tasks_blocked()
+        (stuck,) = supervisor.stuck()
+        go.set()
+
+    (step,) = stuck.steps
+    assert step.at is not None
+    assert step.at.startswith(f"{__file__}:")
+    assert step.at.endswith(" in gated.<locals>.hold")
+    assert step.at in str(step)
+
+
+async def test_a_page_of_runs_is_enough() -> None:
+    """A snapshot shows a few runs when it is asked to: the oldest, or the quietest."""
+    pipe, go = gated(), anyio.Event()
+    before = time.time()
+    async with Supervisor(pipe) as supervisor:
+        for number in range(5):
+            await supervisor.submit(pipe, {"go": go}, run_id=f"r{number}")
+            await anyio.sleep(0.01)
+        whole = supervisor.snapshot()
+        oldest = supervisor.snapshot(runs=2)
+        quiet = supervisor.snapshot(runs=1, by="quiet")
+        go.set()
+
+    assert (len(whole.runs), whole.run_count) == (5, 5)
+    assert (list(oldest.runs), oldest.run_count) == (["r0", "r1"], 5)
+    assert len(quiet.runs) == 1
+    for run in whole.runs.values():
+        assert before - 1 < run.started_at < time.time() + 1
+        assert 0 <= run.quiet < 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -211,3 +212,18 @@ def test_nothing_in_a_definition_breaks_a_drawing() -> None:
     assert "Unspeakable" in texts(drawn(pipe))
     assert "A\ufffd\ufffdB" in pipe.graph()
     pipe.graph().encode()
+
+
+def test_a_page_can_find_steps_and_lines() -> None:
+    """Steps have their name, kind and main shape; lines have both of their ends."""
+    text = everything().graph(SvgRenderer())
+
+    steps = re.findall(r'<g data-step="([^"]+)" data-kind="([^"]+)">', text)
+    assert len(steps) == text.count("data-step=")
+    assert text.count('data-main=""') == len(steps)
+    names = {name for name, _ in steps}
+    lines = re.findall(r'<g data-from="([^"]+)" data-to="([^"]+)">', text)
+    assert lines
+    assert any(source in names and target in names for source, target in lines)
+    assert 'data-kind="start"' in text
+    assert 'data-kind="end"' in text

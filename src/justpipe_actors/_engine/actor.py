@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 import attrs
@@ -153,6 +154,16 @@ class Inbox:
     def __len__(self) -> int:
         return self.depth
 
+    def first(self, limit: int) -> list[tuple[str, float | None]]:
+        """Return the runs of the messages that are taken next, and since when they wait."""
+        queues = [
+            islice(queue, limit) for queue in islice(self._queues.values(), limit)
+        ]
+        rounds = chain.from_iterable(zip_longest(*queues))
+        queued = rounds if self._single is None else iter((self._single,))
+        found = islice((one for one in queued if one is not None), limit)
+        return [(message.run_id, since) for since, message in found]
+
     def statistics(self) -> InboxStatistics:
         """Return what is waiting."""
         run_count = len(self._queues) + (self._single is not None)
@@ -162,6 +173,9 @@ class Inbox:
         since = min((at for at, _ in oldest if at is not None), default=None)
         return InboxStatistics(self.depth, run_count, self._taken, since)
 
+
+SHOWN = 20
+"""Activations and messages of one actor that statistics name."""
 
 _NO_WAITERS: list[Wakeup] = []
 """Who waits at an actor where nobody ever did; nothing is ever put here."""
@@ -189,6 +203,10 @@ class ActorStatistics:
     """The version of that pipe: its hash."""
     slots: int | None = None
     """Activations that may be at work at once; None is no limit."""
+    holders: tuple[tuple[str, float], ...] = ()
+    """Who is at work: run and seconds, the longest first, at most ``SHOWN``."""
+    queue: tuple[tuple[str, float], ...] = ()
+    """Who is next: run and seconds waited, in order, at most ``SHOWN``."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -264,15 +282,19 @@ class Actor:
 
     def statistics(self) -> ActorStatistics:
         """Return what it is doing."""
-        inbox = self.inbox.statistics()
+        inbox, now = self.inbox.statistics(), self.dispatcher.now()
         return ActorStatistics(
             step=self.node.name,
             depth=inbox.depth,
             busy=self.busy,
             returning=len(self._slot_waiters),
             runs=inbox.runs,
-            oldest=0.0 if inbox.since is None else self.dispatcher.now() - inbox.since,
+            oldest=0.0 if inbox.since is None else now - inbox.since,
             slots=self.node.concurrency or None,
+            queue=tuple(
+                (run_id, 0.0 if since is None else now - since)
+                for run_id, since in self.inbox.first(SHOWN)
+            ),
         )
 
     def _enqueue(self) -> None:

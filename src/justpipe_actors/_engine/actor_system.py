@@ -23,7 +23,7 @@ from .._util.text import safe_str
 from ..errors import UnknownStepError
 from ..events import NodeKind
 from . import routing
-from .actor import Actor, ActorStatistics
+from .actor import SHOWN, Actor, ActorStatistics
 from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
 from .messages import Message, Start
@@ -211,10 +211,27 @@ class ActorSystem:
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
         """Return what every actor is doing that is kept."""
+        holders = self._holders()
         return tuple(
             attrs.evolve(
-                actor.statistics(), pipe=plan.name, fingerprint=plan.fingerprint
+                actor.statistics(),
+                pipe=plan.name,
+                fingerprint=plan.fingerprint,
+                holders=tuple(sorted(holders.get(actor, ()), key=_seconds)[:SHOWN]),
             )
             for plan, actors in self._actors.items()
             for actor in actors.values()
         )
+
+    def _holders(self) -> dict[Actor, list[tuple[str, float]]]:
+        """Return the runs that are at work in each actor, and for how long."""
+        holders: dict[Actor, list[tuple[str, float]]] = {}
+        for run_state in self.runs.values():
+            for invocation in run_state.active_invocations:
+                holder = (run_state.run_id, invocation.seconds)
+                holders.setdefault(invocation.actor, []).append(holder)
+        return holders
+
+
+def _seconds(holder: tuple[str, float]) -> float:
+    return -holder[1]

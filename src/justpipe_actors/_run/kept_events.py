@@ -117,6 +117,14 @@ class KeptEvents:
             return events
         return list(merge(events, tokens, key=number_of)) if events else tokens
 
+    @property
+    def last_at(self) -> float | None:
+        """The timestamp of the last event; None when none is kept."""
+        last = [
+            events[-1].timestamp for events in (self._events, self._tokens) if events
+        ]
+        return max(last, default=None)
+
     async def wait(self) -> None:
         """Wait until there is another event, or there will be none."""
         if self._arrival is None:

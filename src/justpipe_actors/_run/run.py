@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING
@@ -285,6 +286,12 @@ class Run:
         return 0.0 if self.began is None else self.loop.now() - self.began
 
     @property
+    def quiet(self) -> float:
+        """Seconds since its last event, as far as its events are kept."""
+        last_at = None if self.kept_events is None else self.kept_events.last_at
+        return self.age if last_at is None else max(time.time() - last_at, 0.0)
+
+    @property
     def is_alive(self) -> bool:
         """Whether it has begun and is not over."""
         return self.began is not None and not self.done.is_set()
@@ -334,6 +341,10 @@ class RunSnapshot:
     """Seconds since the run began."""
     resources: dict[str, str] = attrs.field(factory=dict)
     """Steps that wait for a resource to be opened, and which one."""
+    quiet: float = 0.0
+    """Seconds since its last event; its age when none of them is kept."""
+    started_at: float = 0.0
+    """When it began, in seconds since the epoch."""
 
     @property
     def headline(self) -> str:
@@ -382,4 +393,6 @@ def snapshot_of(run: Run) -> RunSnapshot:
             for invocation in run_state.active_invocations
             if (resource := invocation.variables.get(awaited_resource)) is not None
         },
+        quiet=run.quiet,
+        started_at=time.time() - run.age,
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import nlargest
+from operator import attrgetter
+from typing import Literal
 
 import attrs
 
@@ -15,7 +18,7 @@ from .._run.run import Run, RunSnapshot, snapshot_of
 from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
-from .._util.await_chain import format_await_chain
+from .._util.await_chain import format_await_chain, format_user_line
 from .._util.notebooks import paragraph, table
 from .._util.text import count_text, escape_controls
 from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
@@ -38,11 +41,13 @@ class SupervisorSnapshot:
     actors: tuple[ActorStatistics, ...]
     """Every actor that is kept: what it does, what waits for it, and how long."""
     runs: dict[str, RunSnapshot]
-    """Every run at work, by id."""
+    """The runs at work, by id: all, or those that were asked for."""
     dead_letters: int
     """Messages so far that nobody answered."""
     last_letters: tuple[DeadLetter, ...]
     """The last ten of them, oldest first."""
+    run_count: int = 0
+    """Runs at work in all."""
 
     @property
     def parked(self) -> tuple[str, ...]:
@@ -107,9 +112,24 @@ def recent_dead_letters(active_runs: ActiveRuns) -> tuple[DeadLetter, ...]:
     return tuple(active_runs.system.dead_letters)[-10:]
 
 
-def run_snapshots(active_runs: ActiveRuns) -> dict[str, RunSnapshot]:
-    """Return what every run is doing, by id."""
-    return {name: snapshot_of(run) for name, run in active_runs.runs.items()}
+SnapshotOrder = Literal["age", "quiet"]
+"""Which runs come first in a snapshot: the oldest, or those without an event for longest."""
+
+
+def run_snapshots(
+    active_runs: ActiveRuns, limit: int | None = None, by: SnapshotOrder = "age"
+) -> dict[str, RunSnapshot]:
+    """Return what runs are doing, by id.
+
+    Args:
+        active_runs: the runs.
+        limit: at most so many; None for all, in the order in which they began.
+        by: which come first when there are more.
+    """
+    runs = list(active_runs.runs.values())
+    if limit is not None:
+        runs = nlargest(limit, runs, key=attrgetter(by))
+    return {run.run_state.run_id: snapshot_of(run) for run in runs}
 
 
 def check_health(
@@ -185,9 +205,11 @@ class StuckStep:
     """How long it has been running."""
     where: tuple[str, ...]
     """What it awaits, outermost first: ``file:line in function``; empty when unknown."""
+    at: str | None = None
+    """The deepest of these lines that is in the user's own code."""
 
     def __str__(self) -> str:
-        place = self.where[-1] if self.where else "an unknown place"
+        place = self.at or (self.where[-1] if self.where else "an unknown place")
         return f"step '{self.step}' for {self.seconds:.1f}s at {place}"
 
 
@@ -266,13 +288,11 @@ def _root_of(run_state: RunState) -> str:
 
 
 def _describe_stuck_step(invocation: Invocation) -> StuckStep:
-    where = (
-        format_await_chain(invocation.coroutine)
-        if invocation.coroutine is not None
-        else ()
-    )
+    waiting = invocation.coroutine
+    where = () if waiting is None else format_await_chain(waiting)
+    at = None if waiting is None else format_user_line(waiting)
     step = invocation.node.name
     actor = f"{invocation.run_state.plan.name}/{step}"
     return StuckStep(
-        invocation.run_state.run_id, step, actor, invocation.seconds, where
+        invocation.run_state.run_id, step, actor, invocation.seconds, where, at
     )

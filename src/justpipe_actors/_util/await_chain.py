@@ -8,8 +8,13 @@ what they refer to, and that is what is asked here.
 from __future__ import annotations
 
 import gc
+import os
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+
+import anyio
 
 
 MAX_DEPTH = 100
@@ -19,6 +24,42 @@ MAX_DEPTH = 100
 def format_await_chain(awaitable: object) -> tuple[str, ...]:
     """Return ``file:line in function`` for each frame, outermost first."""
     return tuple(_line(frame) for frame in awaited_frames(awaitable))
+
+
+def format_user_line(awaitable: object) -> str | None:
+    """Return the deepest line that an awaitable waits at in the user's own code.
+
+    A program may be installed where libraries are; then it is the deepest line outside
+    of Python, the event loops and this package.
+    """
+    frames = list(awaited_frames(awaitable))
+    for folders in (PLUMBING + INSTALLED, PLUMBING):
+        for frame in reversed(frames):
+            if not frame.f_code.co_filename.startswith(("<", *folders)):
+                return _line(frame)
+    return None
+
+
+def _folders(*paths: str | Path) -> tuple[str, ...]:
+    return tuple(f"{path}{os.sep}" for path in paths)
+
+
+_SITE = Path(anyio.__file__).parents[1]
+
+INSTALLED = _folders(
+    sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), _SITE
+)
+"""Where packages are installed."""
+
+PLUMBING = (
+    *_folders(Path(os.__file__).parent / "asyncio", Path(__file__).parents[1]),
+    *_folders(*(_SITE / name for name in ("anyio", "trio", "outcome", "sniffio"))),
+    *(
+        str(Path(os.__file__).parent / name)
+        for name in ("contextlib.py", "threading.py")
+    ),
+)
+"""The event loops, what they need of Python, and this package."""
 
 
 def awaited_frames(awaitable: object) -> Iterator[FrameType]:

@@ -45,10 +45,12 @@ def draw_figure(figure: Figure, at: Point, theme: MermaidTheme) -> Iterator[str]
             yield from _draw_node(figure, figure.node, at, theme)
         case FigureKind.START:
             yield from _terminal_marker(
-                at, theme.paint("startEnd"), "M-3.5 -5L5.5 0L-3.5 5Z"
+                at, theme.paint("startEnd"), "M-3.5 -5L5.5 0L-3.5 5Z", "start"
             )
         case FigureKind.END:
-            yield from _terminal_marker(at, theme.paint("startEnd"), "M-4 -4H4V4H-4Z")
+            yield from _terminal_marker(
+                at, theme.paint("startEnd"), "M-4 -4H4V4H-4Z", "end"
+            )
         case FigureKind.HOOK:
             yield from _hook(figure, at)
         case FigureKind.UNKNOWN:
@@ -61,7 +63,8 @@ def _draw_node(
     group = "isolated" if node.is_isolated else node.kind.value
     paint = theme.paint(group)
     width, height = figure.box.width, figure.box.height
-    yield f'<g data-step="{escape_xml(node.name)}">'
+    kind = "worker" if node.is_map_target else node.kind.value
+    yield f'<g data-step="{escape_xml(node.name)}" data-kind="{kind}">'
     yield f"<title>{escape_xml(_tooltip(node))}</title>"
     if figure.stack_offset:
         width, height = width - figure.stack_offset, height - figure.stack_offset
@@ -69,7 +72,7 @@ def _draw_node(
         for shift in (2 * STACK_OFFSET, STACK_OFFSET):
             behind = Point(at.x + shift, at.y + shift)
             yield _shape(node, behind, width, height, paint)
-    yield _shape(node, at, width, height, paint)
+    yield _shape(node, at, width, height, paint, is_main=True)
     yield from _kind_marks(node, at, width, height, paint)
     yield _name_text(figure, node, at, height, paint)
     yield "</g>"
@@ -82,10 +85,19 @@ def _tooltip(node: VisualNode) -> str:
 
 
 def _shape(
-    node: VisualNode, at: Point, width: float, height: float, paint: Paint
+    node: VisualNode,
+    at: Point,
+    width: float,
+    height: float,
+    paint: Paint,
+    *,
+    is_main: bool = False,
 ) -> str:
+    """Return one shape; a page shows the status of a step on its main one."""
     dash = ' stroke-dasharray="5 4"' if node.is_isolated else ""
     style = f'fill="{paint.fill}" stroke="{paint.stroke}" stroke-width="1.6"{dash}'
+    if is_main:
+        style = f'data-main="" {style}'
     if node.kind is VisualNodeKind.SWITCH:
         return (
             f'<path d="{_hexagon(at, width, height)}" {style} stroke-linejoin="round"/>'
@@ -144,9 +156,9 @@ def _name_text(
     )
 
 
-def _terminal_marker(at: Point, paint: Paint, icon: str) -> Iterator[str]:
+def _terminal_marker(at: Point, paint: Paint, icon: str, kind: str) -> Iterator[str]:
     yield (
-        f'<g transform="translate({number(at.x)} {number(at.y)})">'
+        f'<g data-kind="{kind}" transform="translate({number(at.x)} {number(at.y)})">'
         f'<circle r="12" fill="{paint.fill}" stroke="{paint.stroke}" stroke-width="1.8"/>'
         f'<path d="{icon}" fill="{paint.stroke}"/></g>'
     )
@@ -154,10 +166,11 @@ def _terminal_marker(at: Point, paint: Paint, icon: str) -> Iterator[str]:
 
 def _hook(figure: Figure, at: Point) -> Iterator[str]:
     style = f'fill="#f8fafc" stroke="{OUTLINE_COLOR}" stroke-width="1" stroke-dasharray="3 2"'
+    yield '<g data-kind="hook">'
     yield _rectangle(at, figure.box.width, figure.box.height, 4.0, style)
     yield (
         f'<text x="{number(at.x)}" y="{number(at.y + LABEL_FONT_SIZE * 0.35)}"'
-        f' font-size="{number(LABEL_FONT_SIZE)}" fill="#475569">{escape_xml(figure.text)}</text>'
+        f' font-size="{number(LABEL_FONT_SIZE)}" fill="#475569">{escape_xml(figure.text)}</text></g>'
     )
 
 
@@ -302,8 +315,19 @@ def _summary(ast: VisualAST) -> str:
 
 
 def _draw_scene(scene: Scene, theme: MermaidTheme, axis: Axis) -> Iterator[str]:
+    names = {
+        figure.box.key: figure.node.name
+        for figure, _ in scene.figures
+        if figure.node is not None
+    }
     for line in scene.lines:
-        yield draw_line(line, scene.edges[id(line.link)], theme, axis)
+        link = line.link
+        source = names.get(link.source, link.source)
+        target = names.get(link.target, link.target)
+        yield (
+            f'<g data-from="{escape_xml(source)}" data-to="{escape_xml(target)}">'
+            f"{draw_line(line, scene.edges[id(link)], theme, axis)}</g>"
+        )
     for figure, at in scene.figures:
         yield from draw_figure(figure, at, theme)
         if figure.child_scene is not None:
