@@ -227,3 +227,21 @@ def test_a_page_can_find_steps_and_lines() -> None:
     assert any(source in names and target in names for source, target in lines)
     assert 'data-kind="start"' in text
     assert 'data-kind="end"' in text
+
+
+def test_late_roots_have_a_mark_and_no_line() -> None:
+    """A root that stands far below the start gets a dot, so drawings stay narrow."""
+    pipe = AnyPipe(allow_multi_root=True)
+    for number in range(60):
+        pipe.step(f"main{number}", to=f"main{number + 1}")(lambda: None)
+        if number % 2:
+            pipe.step(f"late{number}", to=f"main{number + 1}")(lambda: None)
+    pipe.step("main60")(lambda: None)
+    root = drawn(pipe)
+
+    lines = [g.get("data-to") for g in root.iter() if g.get("data-from") == "start"]
+    marks = [g for g in root.iter(f"{SVG}circle") if g.get("data-kind") == "start"]
+    assert "main0" in lines
+    assert len(lines) + len(marks) == 31
+    assert len(marks) > 20
+    assert size(root)[0] < 2000  # 3250 with a line to each

@@ -75,6 +75,13 @@ def _draw_node(
     yield _shape(node, at, width, height, paint, is_main=True)
     yield from _kind_marks(node, at, width, height, paint)
     yield _name_text(figure, node, at, height, paint)
+    if figure.is_late_root:
+        x, y = number(at.x - width / 2 + 4), number(at.y - height / 2 + 4)
+        start = theme.paint("startEnd")
+        yield (
+            f'<circle data-kind="start" cx="{x}" cy="{y}" r="5"'
+            f' fill="{start.fill}" stroke="{start.stroke}" stroke-width="1.6"/>'
+        )
     yield "</g>"
 
 

@@ -16,6 +16,7 @@ import attrs
 from ..specs import BarrierType
 from .ast import VisualAST, VisualEdge, VisualExit, VisualNode, VisualNodeKind
 from .layout import Box, Line, Link, Point, arrange
+from .layout.layering import assign_ranks, remove_cycles
 from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, shorten_middle, text_width
 
 
@@ -183,6 +184,8 @@ class Figure:
     """The step, when it stands for one."""
     child_scene: Scene | None = None
     """The picture of its child pipe."""
+    is_late_root: bool = False
+    """Whether it begins with the run, and stands too far below to draw a line to."""
 
     @property
     def stack_offset(self) -> float:
@@ -214,6 +217,11 @@ def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
     """Return a drawing's figures, in their places."""
     figures = list(_figures(ast, axis))
     edges = [axis.rotate_edge(edge) for edge in scene_edges(ast)]
+    late = late_roots([figure.box.key for figure in figures], edges)
+    edges = [edge for edge in edges if not _leads_to(edge, late)]
+    figures = [
+        attrs.evolve(figure, is_late_root=figure.box.key in late) for figure in figures
+    ]
     loops = {t.link.source for t in edges if t.link.source == t.link.target}
     boxes = [_with_room(axis.rotate_box(figure.box), loops) for figure in figures]
     layout = arrange(boxes, [edge.link for edge in edges])
@@ -238,6 +246,28 @@ def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
         width=max([size.x, *(width for width, _ in sizes)]),
         height=max([size.y, *(height for _, height in sizes)]),
     )
+
+
+LATE_RANKS = 3
+"""Ranks below the first root from which a root gets a mark and no line from the start."""
+
+
+def late_roots(keys: Sequence[str], edges: Sequence[SceneEdge]) -> set[str]:
+    """Return the roots that stand far below the start, beside what they lead to.
+
+    A line to each would pass every rank between, and need room in all of them.
+    """
+    entries = [edge.link.target for edge in edges if edge.link.source == "start"]
+    if len(entries) < 2:
+        return set()
+    links = [edge.link for edge in edges if edge.link.source != "start"]
+    ranks = assign_ranks(keys, remove_cycles(keys, links))
+    first = min(ranks[key] for key in entries)
+    return {key for key in entries if ranks[key] - first > LATE_RANKS}
+
+
+def _leads_to(edge: SceneEdge, late: set[str]) -> bool:
+    return edge.link.source == "start" and edge.link.target in late
 
 
 def _with_room(box: Box, loops: set[str]) -> Box:
