@@ -194,6 +194,14 @@ class Supervisor:
         """How the runs ended that were at work when the end began."""
         return self._core.report
 
+    def describe(self, pipe: str) -> dict[str, Any]:
+        """Return ``Pipe.describe()`` of the pipe that a name means.
+
+        Raises:
+            DefinitionError: the name means none, or more than one.
+        """
+        return self._core.catalog.find(pipe).describe()
+
     @property
     def journal(self) -> Journal | None:
         """Where submitted runs are kept; None without one."""

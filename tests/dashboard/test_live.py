@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ from justpipe_actors import Pipe, Supervisor
 from justpipe_actors._engine.dead_letters import DeadLetter
 from justpipe_actors.dashboard import create_app
 
-from .asgi import Client
+from .asgi import Answer, Client
 from .store import Store
 
 
@@ -82,3 +83,56 @@ async def test_a_supervisor_that_was_left_has_nothing_to_show(store: Store) -> N
 
     assert [one.status for one in (before, within, after)] == [503, 200, 503]
     assert (await client.get("/api/meta")).status == 200
+
+
+def rows_of(answer: Answer) -> list[list[Any]]:
+    """Return the events of a stream, which says in the end that nothing is stored."""
+    *events, last = answer.events()
+    assert last == ("end", None)
+    return [row for name, rows in events if name == "events" for row in rows]
+
+
+async def test_a_run_that_is_not_stored_has_a_page_while_it_is_at_work(
+    store: Store,
+) -> None:
+    """Its head, its graph, and a stream of what the supervisor keeps of it."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="chat")
+    begun, release = anyio.Event(), anyio.Event()
+
+    @pipe.step
+    async def answer() -> AsyncIterator[str]:
+        for word in ("so ", "it ", "is"):
+            yield word
+        begun.set()
+        await release.wait()
+
+    supervisor = Supervisor(pipe)
+    client = Client(create_app(store.registry, supervisor=supervisor))
+    answers: list[Answer] = []
+
+    async def read(path: str) -> None:
+        answers.append(await client.get(path))
+
+    async with supervisor:
+        run = await supervisor.submit(pipe, {})
+        await begun.wait()
+        path = f"/api/runs/{run.run_id}"
+        details = (await client.get(path)).json()
+        spans = (await client.get(f"{path}/spans")).json()
+        graph = await client.get(f"/api/pipelines/{details['pipeline_hash']}/graph.svg")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, f"{path}/stream")
+            tasks.start_soon(read, f"{path}/stream?after=3")
+            await anyio.wait_all_tasks_blocked()
+            release.set()
+        gone = await client.get(path)
+
+    assert (details["status"], details["is_stored"]) == ("running", False)
+    assert (spans["spans"], spans["next"]) == ([], 0)
+    assert 'data-step="answer"' in graph.text
+    rest, whole = sorted(map(rows_of, answers), key=len)
+    assert [row[0] for row in whole] == [*range(1, len(whole) + 1)]
+    assert [row[7] for row in whole if row[1] == "token"] == ["so ", "it ", "is"]
+    assert rest == whole[3:]
+    assert whole[-1][7]["status"] == "success"
+    assert gone.status == 404

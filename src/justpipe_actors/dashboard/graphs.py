@@ -50,8 +50,13 @@ class Drawing:
 def graph_svg(registry: PipelineRegistry, wanted: GraphWanted) -> Drawing | None:
     """Return a pipeline's drawing; None when no description of it is stored."""
     description = describe(registry, wanted.pipeline_hash, wanted.fingerprint)
-    ast = (description or {}).get("visual_ast")
-    return _draw(json.dumps(ast), wanted.direction) if ast else None
+    return draw_description(description or {}, wanted.direction)
+
+
+def draw_description(description: dict[str, Any], direction: str) -> Drawing | None:
+    """Return the drawing of a described pipe; None without one as data."""
+    ast = description.get("visual_ast")
+    return _draw(json.dumps(ast), direction) if ast else None
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,7 @@
 """What a supervisor does now, as the Live page shows it.
 
 A look at a thousand runs must cost what a look at fifty does: the totals are of all runs,
-the rows are the runs that have been at work longest, and where a run waits is looked up
+the rows are the runs that said nothing for longest, and where a run waits is looked up
 for the first of them only.  JSON is made in a worker thread; the data are frozen.
 """
 
@@ -18,6 +18,7 @@ from ..codec import to_plain
 
 
 if TYPE_CHECKING:
+    from .._run.run import RunSnapshot
     from ..supervisor import Supervisor
 
 
@@ -42,18 +43,23 @@ class LiveData:
     """Wall clock, in seconds since the epoch."""
 
 
+def quiet_first(run: RunSnapshot) -> tuple[float, float]:
+    """Return what runs are ordered by: those that said nothing for long come first."""
+    return run.quiet, run.age
+
+
 def look(supervisor: Supervisor) -> LiveData:
     """Look at a supervisor; call it in the supervisor's loop."""
     snapshot = supervisor.snapshot()
-    oldest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=lambda run: run.age)
-    stuck = supervisor.stuck([run.run_id for run in oldest])
+    quietest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=quiet_first)
+    stuck = supervisor.stuck([run.run_id for run in quietest])
     return LiveData(snapshot, stuck, supervisor.health(), time.time())
 
 
 def live_to_json(data: LiveData) -> dict[str, Any]:
     """Return what the page shows; pure, and slow enough for a thread."""
     snapshot = data.snapshot
-    runs = sorted(snapshot.runs.values(), key=lambda run: run.age, reverse=True)
+    runs = heapq.nlargest(ROWS, snapshot.runs.values(), key=quiet_first)
     where = {report.run_id: report for report in data.stuck}
     rest = {
         field.name: getattr(snapshot, field.name)
@@ -65,11 +71,10 @@ def live_to_json(data: LiveData) -> dict[str, Any]:
         **plain,
         "now": data.now,
         "health": to_plain(data.health),
-        "run_count": len(runs),
-        "oldest_run": runs[0].age if runs else None,
+        "run_count": len(snapshot.runs),
+        "oldest_run": max((run.age for run in snapshot.runs.values()), default=None),
         "runs": [
-            {**to_plain(run), "stuck": to_plain(where.get(run.run_id))}
-            for run in runs[:ROWS]
+            {**to_plain(run), "stuck": to_plain(where.get(run.run_id))} for run in runs
         ],
     }
 

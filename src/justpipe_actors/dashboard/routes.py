@@ -17,7 +17,13 @@ from starlette.routing import BaseRoute, Route
 
 from ..codec import to_plain
 from .errors import NotFoundError, RequestError, TooBusyError
-from .graphs import GraphWanted, graph_svg, pipeline_details, pipelines_overview
+from .graphs import (
+    GraphWanted,
+    draw_description,
+    graph_svg,
+    pipeline_details,
+    pipelines_overview,
+)
 from .live import LiveData, dump, live_to_json, look
 from .parameters import many, number, run_filter
 from .runs import histogram, runs_page
@@ -166,6 +172,9 @@ async def graph(site: Site, request: Request) -> Response:
     name = request.path_params["pipeline_hash"]
     wanted = GraphWanted(name, query.get("fingerprint"), direction)
     drawing = await site.in_thread(graph_svg, site.registry, wanted)
+    description = None if drawing is not None else live_description(site, name)
+    if description is not None:
+        drawing = await site.in_thread(draw_description, description, direction)
     if drawing is None:
         msg = f"No drawing of pipeline {name!r} is stored."
         raise NotFoundError(msg)
@@ -173,6 +182,17 @@ async def graph(site: Site, request: Request) -> Response:
     if request.headers.get("if-none-match") == drawing.etag:
         return Response(status_code=304, headers=headers)
     return Response(drawing.text, media_type="image/svg+xml", headers=headers)
+
+
+def live_description(site: Site, version: str) -> dict[str, Any] | None:
+    """Return the description of a pipe of the supervisor, by its version."""
+    supervisor = site.supervisor
+    if supervisor is None or not supervisor.is_open:
+        return None
+    for name, known in supervisor.snapshot().pipes.items():
+        if known == version:
+            return supervisor.describe(name)
+    return None
 
 
 async def stats(site: Site, request: Request) -> Response:

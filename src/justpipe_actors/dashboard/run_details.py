@@ -88,6 +88,7 @@ class StoredRun:
             "diagnostics": finish.get("diagnostics") or [],
             "metrics": finish.get("metrics"),
             "is_live": is_open(self.one),
+            "is_stored": True,
             "last_seen": run.last_seen.isoformat() if run.last_seen else None,
         }
 

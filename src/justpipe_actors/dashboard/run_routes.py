@@ -8,6 +8,8 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from .errors import NotFoundError
+from .live_runs import live_details, live_spans, snapshot_of
 from .parameters import event_filter, number
 from .routes import Address, answer, found
 from .run_details import StoredRun, diff_of
@@ -20,7 +22,14 @@ def _run_id(request: Request) -> str:
 
 async def run(site: Site, request: Request) -> Response:
     """Return a run and how it failed."""
-    return answer(await site.in_thread(lambda: site.find(_run_id(request)).details()))
+    name = _run_id(request)
+    try:
+        return answer(await site.in_thread(lambda: site.find(name).details()))
+    except NotFoundError:
+        run_now = snapshot_of(site.supervisor, name)
+        if run_now is None:
+            raise
+        return answer(live_details(run_now))
 
 
 async def spans(site: Site, request: Request) -> Response:
@@ -28,9 +37,14 @@ async def spans(site: Site, request: Request) -> Response:
     query = request.query_params
     after = number(query, "after", 0, 0)
     limit = number(query, "limit", 5_000, 1, 50_000)
-    return answer(
-        await site.in_thread(lambda: site.find(_run_id(request)).spans(after, limit))
-    )
+    name = _run_id(request)
+    try:
+        return answer(await site.in_thread(lambda: site.find(name).spans(after, limit)))
+    except NotFoundError:
+        run_now = snapshot_of(site.supervisor, name)
+        if run_now is None:
+            raise
+        return answer(live_spans(run_now))
 
 
 async def events(site: Site, request: Request) -> Response:

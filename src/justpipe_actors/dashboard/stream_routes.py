@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,11 +25,16 @@ from starlette.types import Receive, Scope, Send
 from ..errors import AmbiguousRunError
 from .errors import NotFoundError, RequestError, TooBusyError
 from .live import live_text
+from .live_runs import LiveReader, is_at_work
 from .parameters import number, run_filter
 from .routes import Address, first_page, look_at
 from .run_details import StoredRun, is_open
 from .site import Site
 from .streams import MOST_STREAMS, Emit, EventStream, Source
+
+
+if TYPE_CHECKING:
+    from ..supervisor import Supervisor
 
 
 RUNS_PERIOD = 1.0
@@ -95,12 +101,33 @@ def durable_topic(site: Site, name: str) -> Topic:
 
 async def run_topic(site: Site, run_id: str, after: int) -> Topic:
     """Return a run's events from a number on, until the run has ended."""
+    if site.supervisor is not None and is_at_work(site.supervisor, run_id):
+        return _listening(site, site.supervisor, run_id, after)
     stored = await site.in_thread(site.find, run_id)
 
     async def emit_all(emit: Emit) -> None:
         await _emit_run(site, stored, after, emit)
 
     return emit_all
+
+
+def _listening(site: Site, supervisor: Supervisor, run_id: str, after: int) -> Topic:
+    """Return the events of a run that the supervisor has at work, as they happen."""
+
+    async def emit_all(emit: Emit) -> None:
+        events = supervisor.listen(run_id, after)
+        await LiveReader(events, emit, has_payloads=site.has_payloads).run()
+        await emit("end", json.dumps(await _ended(site, run_id)), None)
+
+    return emit_all
+
+
+async def _ended(site: Site, run_id: str) -> dict[str, Any] | None:
+    """Return how a run ended; None when that was not stored."""
+    try:
+        return await site.in_thread(lambda: site.find(run_id).details())
+    except NotFoundError:
+        return None
 
 
 async def _emit_run(site: Site, stored: StoredRun, after: int, emit: Emit) -> None:

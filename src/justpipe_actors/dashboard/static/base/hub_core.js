@@ -94,7 +94,7 @@ export class Hub {
     const topic = this.topics.has(address) ? address : address.replace(/\?after=\d+$/, "");
     const known = this.topics.get(topic);
     if (!known) return;
-    if (event === "events") known.after = data.at(-1)[0];
+    if (event === "events") known.after = lastNumber(data) ?? known.after;
     else known.last = { event, data };
     for (const client of known.clients) client.send({ topic, event, data });
     if (event === "end" || event === "error") this.topics.delete(topic);
@@ -104,4 +104,10 @@ export class Hub {
     this.state = state;
     for (const client of this.clients.keys()) client.send({ state });
   }
+}
+
+/** Return the last number of some events; a gap has none, and ends before the next. */
+function lastNumber(rows) {
+  const [number, type] = rows.at(-1);
+  return type === "gap" ? rows.at(-1)[7].to : number;
 }

@@ -65,7 +65,7 @@ class LivePage {
       ]),
     );
     this.runs.show(data.runs);
-    this.note.textContent = data.run_count > data.runs.length ? `The ${data.runs.length} oldest of ${count(data.run_count)} runs.` : "";
+    this.note.textContent = data.run_count > data.runs.length ? `The ${data.runs.length} quietest of ${count(data.run_count)} runs.` : "";
     this.drawTree();
   }
 
@@ -74,6 +74,7 @@ class LivePage {
       { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
       { key: "pipe", label: "Pipe", class: "name" },
       { key: "age", label: "Age", number: true, cell: (run) => duration(run.age) },
+      { key: "quiet", label: "Quiet", number: true, title: "Seconds since its last event", cell: (run) => el("span", { class: run.quiet > LONG ? "wait" : "dim" }, duration(run.quiet)) },
       { key: "tokens", label: "Held by", fixed: true, class: "wrap held", cell: (run) => Object.entries(run.tokens).map(([step, n]) => el("span", { class: "tag", title: step }, n > 1 ? `${step} ×${n}` : step)) },
       { key: "why", label: "Why it waits", fixed: true, class: "why", cell: (run) => reasonsList(run, this.data) },
     ];
@@ -121,18 +122,14 @@ class LivePage {
 
   /** Show who is at work at an actor, and who waits for it. */
   openActor(actor) {
-    const at = (run) => run.tokens[actor.step] && run.pipe === actor.pipe;
-    const runs = this.data.runs.filter(at);
-    const holders = (run) => ((run.stuck || {}).steps || []).filter((step) => step.step === actor.step);
-    const busy = runs.filter((run) => holders(run).length);
-    const waiting = runs.filter((run) => !holders(run).length);
-    const line = (run, seconds) => el("li", {}, el("a", { class: "mono", href: address(`runs/${run.run_id}`) }, short(run.run_id)), ` for ${duration(seconds)}`);
+    const line = ([id, seconds]) => el("li", {}, el("a", { class: "mono", href: address(`runs/${id}`), title: id }, short(id)), ` for ${duration(seconds)}`);
+    const slots = actor.slots === null ? "" : ` of ${counted(actor.slots, "slot")}`;
     openDialog(
       `${actor.pipe} / ${actor.step}`,
-      el("h3", {}, `At work: ${counted(busy.length, "run")}`),
-      el("ul", {}, busy.map((run) => line(run, holders(run)[0].seconds))),
-      el("h3", {}, `Waiting: ${counted(waiting.length, "run")}`),
-      el("ul", {}, waiting.slice(0, 20).map((run) => line(run, run.age))),
+      el("h3", {}, `At work: ${count(actor.busy)}${slots}`),
+      el("ul", {}, actor.holders.map(line)),
+      el("h3", {}, `Waiting, in this order: ${count(actor.depth)}`),
+      el("ol", {}, actor.queue.map(line)),
     );
   }
 

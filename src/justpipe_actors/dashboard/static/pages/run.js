@@ -16,7 +16,7 @@ import { showStates } from "../parts/state.js";
 import { statusBadge, statusWord } from "../parts/status.js";
 import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
-import { showUnstored } from "../parts/waiting.js";
+import { reasonsList } from "../parts/waiting.js";
 
 const MOST_IN_ORDER = 40;
 const MOST_NODES = 400; // larger graphs are drawn when one asks
@@ -24,13 +24,8 @@ const MOST_NODES = 400; // larger graphs are drawn when one asks
 export async function show(main, site) {
   const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
   const path = `api/runs/${encodeURIComponent(id)}`;
-  try {
-    const [run, spans] = await Promise.all([get(path), get(`${path}/spans`, { limit: 50000 })]);
-    new RunPage(main, site, run, new RunModel(spans)).start();
-  } catch (error) {
-    const isUnknown = error.status === 404 && site.has_supervisor;
-    if (!isUnknown || !(await showUnstored(main, id))) throw error;
-  }
+  const [run, spans] = await Promise.all([get(path), get(`${path}/spans`, { limit: 50000 })]);
+  new RunPage(main, site, run, new RunModel(spans)).start();
 }
 
 class RunPage {
@@ -39,6 +34,8 @@ class RunPage {
     this.path = `api/runs/${encodeURIComponent(run.run_id)}`;
     this.step = null;
     this.moment = null;
+    this.waits = []; // why it waits, when there is a supervisor
+    this.heard = []; // tokens of a run that is not stored
     this.head = el("div", { class: "run-head" });
     this.failure = el("div");
     this.hold = el("div");
@@ -87,6 +84,7 @@ class RunPage {
   // -- live
 
   follow() {
+    if (this.site.has_supervisor) this.watchWaits();
     this.heardAt = Date.now();
     this.stop = subscribe(`runs/${this.run.run_id}/stream`, this.model.next, {
       joined: (after) => after > this.model.next && this.catchUp(),
@@ -109,6 +107,7 @@ class RunPage {
       if (row[1] === "step_error") announce(`Step ${row[2]} failed`);
     }
     if (this.tokens) this.tokens.hear(rows);
+    if (!this.run.is_stored) this.heard = [...this.heard, ...rows.filter((row) => row[1] === "token")].slice(-2000);
     this.update();
   }
 
@@ -120,23 +119,31 @@ class RunPage {
 
   async end(run) {
     clearInterval(this.clock);
-    this.run = run;
-    const spans = await get(`${this.path}/spans`, { limit: 50000 });
-    this.model.merge(spans);
+    this.run = run || endedRun(this.run, this.model.finish);
+    if (run) this.model.merge(await get(`${this.path}/spans`, { limit: 50000 }));
     this.model.isOver = true;
     this.model.latest = Math.max(0, ...this.model.spans.map((span) => span.end ?? span.start));
-    announce(`The run ended: ${statusWord(run.status)}`);
+    announce(`The run ended: ${statusWord(this.run.status)}`);
     put(this.hold);
     this.drawHead();
     this.drawFailure();
     this.draw();
   }
 
+  /** Hear from the supervisor at which line the run stands, and who holds its slots. */
+  watchWaits() {
+    const note = (data) => {
+      const run = data.runs.find((one) => one.run_id === this.run.run_id);
+      this.waits = run ? [reasonsList(run, data)].flat() : [];
+    };
+    subscribe("live/stream", null, { live: note });
+  }
+
   /** Say what a run waits for when nothing has happened for a while. */
   drawHold() {
     const quiet = (Date.now() - this.heardAt) / 1000;
     const open = this.model.spans.filter((span) => span.end === null);
-    if (quiet < 3 || open.length === 0) {
+    if (quiet < 3 || (open.length === 0 && this.waits.length === 0)) {
       put(this.hold);
       return;
     }
@@ -151,7 +158,7 @@ class RunPage {
         "At work: ",
         longest.map((span, index) => [index ? ", " : "", el("button", { type: "button", class: "link", onclick: () => this.pick(span.step) }, span.label), ` for ${duration(now - span.start)}`]).flat(),
         open.length > longest.length ? ` and ${open.length - longest.length} more` : null,
-        this.site.has_supervisor ? [" · ", el("a", { href: address("live") }, "see at which line")] : null,
+        this.waits.length ? el("div", {}, this.waits) : null,
       ),
     );
   }
@@ -177,7 +184,7 @@ class RunPage {
         { class: "head" },
         el("h1", {}, statusBadge(run.status), " ", el("a", { href: address(`pipelines/${run.pipeline_hash}`) }, run.pipeline_name)),
         el("button", { type: "button", class: "quiet mono", title: `Copy ${run.run_id}`, onclick: () => navigator.clipboard.writeText(run.run_id) }, short(run.run_id), icon("copy")),
-        el("span", { class: "dim" }, el("time", { datetime: run.start_time, title: run.start_time }, moment(run.start_time)), took ? ` · ${took}` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
+        el("span", { class: "dim" }, el("time", { datetime: run.start_time, title: run.start_time }, moment(run.start_time)), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
         el("div", { class: "actions" }, this.actions()),
       ),
       run.tags.length || meta
@@ -189,12 +196,17 @@ class RunPage {
   actions() {
     const run = this.run;
     const can = (name) => this.site.actions.includes(name);
+    if (!run.is_stored) return [el("span", { class: "dim" }, "not stored"), run.is_live && can("cancel") ? this.cancelButton() : null];
     return [
       el("button", { type: "button", onclick: () => this.comparePrevious() }, "Compare with previous"),
       this.site.has_payloads ? el("button", { type: "button", onclick: () => this.exportJson() }, "Export JSON") : null,
       el("a", { class: "button", href: address(`${this.path}/trace`), download: `trace-${short(run.run_id)}.json` }, "Trace"),
-      run.is_live && can("cancel") ? el("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel") : null,
+      run.is_live && can("cancel") ? this.cancelButton() : null,
     ];
+  }
+
+  cancelButton() {
+    return el("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel");
   }
 
   async comparePrevious() {
@@ -288,6 +300,11 @@ class RunPage {
 
   tabList() {
     const events = Object.values(this.run.event_counts).reduce((sum, n) => sum + n, 0);
+    const all = this.allTabs(events);
+    return this.run.is_stored ? all : all.filter((tab) => ["timeline", "tokens"].includes(tab.name));
+  }
+
+  allTabs(events) {
     return [
       {
         name: "timeline",
@@ -313,7 +330,8 @@ class RunPage {
         show: (place) => {
           this.tokens = new Tokens(this.run);
           put(place, this.tokens.node);
-          return this.tokens.load();
+          if (this.run.is_stored) return this.tokens.load();
+          this.tokens.hear(this.heard);
         },
       },
       { name: "state", label: "State", show: (place) => showStates(place, this.run, this.model) },
@@ -322,6 +340,14 @@ class RunPage {
       { name: "meta", label: "Metadata", show: (place) => showMeta(place, this.run) },
     ];
   }
+}
+
+/** Return how a run ended that was not stored, from what its last event said. */
+function endedRun(run, finish) {
+  const ended = { ...run, is_live: false };
+  if (finish === null || typeof finish !== "object") return ended;
+  const { status, duration_s, error, failed_step, diagnostics } = finish;
+  return { ...ended, status, duration_seconds: duration_s, error_message: error, error_step: failed_step, diagnostics: diagnostics || [] };
 }
 
 async function showMeta(place, run) {

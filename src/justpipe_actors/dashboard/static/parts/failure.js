@@ -72,7 +72,7 @@ function plainCard(run) {
   return el(
     "section",
     { class: `card failure ${run.status === "cancelled" ? "handled" : ""}`, "aria-label": "Why it ended" },
-    el("h2", {}, run.error_step ? `${run.error_step}: ${run.status}` : words[run.status] || run.status),
+    el("h2", {}, run.error_step ? `${run.error_step} failed` : words[run.status] || run.status),
     el("p", { class: "error mono" }, run.error_message || ""),
   );
 }

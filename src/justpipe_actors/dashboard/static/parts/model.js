@@ -12,6 +12,8 @@ export class RunModel {
     this.next = data.next;
     this.spans = data.spans.map(fromRow);
     this.byId = new Map(this.spans.map((span) => [span.id, span]));
+    this.lost = 0; // events that nobody can read any more
+    this.finish = null; // how the run ended, as FINISH said
     this.recoveries = []; // when other processes took the run up
     this.latest = Math.max(0, ...this.spans.map((span) => span.end ?? span.start));
     this.isOver = false;
@@ -33,13 +35,20 @@ export class RunModel {
   hear(rows) {
     for (const row of rows) {
       const seq = row[CELL.seq];
-      if (seq <= this.next) continue;
+      if (row[CELL.type] === "gap") this.skip(row[CELL.payload]);
+      if (seq === null || seq <= this.next) continue;
       // A process that takes a run up begins numbers of its own, above the last ones.
       if (seq !== this.next + 1 && row[CELL.type] !== "recovered") return false;
       this.next = seq;
       this.note(row);
     }
     return true;
+  }
+
+  /** Nobody can read these events any more. */
+  skip({ from, to }) {
+    this.lost += Math.max(0, to - Math.max(from - 1, this.next));
+    this.next = Math.max(this.next, to);
   }
 
   note(row) {
@@ -68,6 +77,7 @@ export class RunModel {
       this.close(this.byId.get(id), at, ENDS[type], row[CELL.seq]);
     } else if (type === "finish" && row[CELL.stage] === "system") {
       this.isOver = true;
+      this.finish = row[CELL.payload];
       for (const span of this.spans) if (span.end === null) this.close(span, at, "unfinished", row[CELL.seq]);
     }
   }

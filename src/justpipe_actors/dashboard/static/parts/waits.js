@@ -15,14 +15,11 @@ function inboxes(run, data) {
     if (working.has(step)) continue;
     const actor = data.actors.find((one) => one.pipe === run.pipe && one.step === step && one.depth > 0);
     if (!actor) continue;
-    const holder = data.runs
-      .filter((other) => other.run_id !== run.run_id && other.pipe === run.pipe)
-      .flatMap((other) => stepsOf(other).filter((one) => one.step === step).map((one) => ({ id: other.run_id, seconds: one.seconds })))
-      .sort((a, b) => b.seconds - a.seconds)[0];
+    const holder = actor.holders[0];
     const slots = actor.busy === 1 ? "its only slot is held by" : `its ${actor.busy} slots are held, longest by`;
     found.push(
       holder
-        ? { text: `in the inbox of ${step}: ${slots}`, tone: "wait", holder: holder.id, since: holder.seconds }
+        ? { text: `in the inbox of ${step}: ${slots}`, tone: "wait", holder: holder[0], since: holder[1] }
         : { text: `in the inbox of ${step}`, tone: "wait" },
     );
   }
@@ -32,7 +29,7 @@ function inboxes(run, data) {
 function atWork(run) {
   return stepsOf(run).map((step) => ({
     text: step.step,
-    tone: step.seconds > LONG ? "bad" : "run",
+    tone: step.seconds > LONG && run.quiet > LONG ? "bad" : "run", // one that streams is well
     since: step.seconds,
     where: step.at || ownLine(step.where),
   }));
