@@ -162,8 +162,8 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
                 warn_ignored(invocation, answer.ignored)
             publish_step_end(invocation)
             _report(invocation, Report.PRUNED if answer.pruned else Report.ARRIVED)
-        case CollectValue(value):
-            _keep_result(invocation, value)
+        case CollectValue():
+            _keep_result(invocation, answer)
             publish_step_end(invocation)
             _report(invocation, Report.ARRIVED)
         case FailStep():
@@ -192,12 +192,15 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
             assert_never(answer)
 
 
-def _keep_result(invocation: Invocation, value: object) -> None:
+def _keep_result(invocation: Invocation, answer: CollectValue) -> None:
     """Keep a worker's value for the map that collects it."""
-    message = invocation.message
+    message, journal = invocation.message, invocation.run_state.journal
     mapping = invocation.run_state.maps.get(message.map_id or "")
-    if mapping is not None:
-        mapping.results[message.item_index] = value
+    if mapping is None:
+        return
+    mapping.results[message.item_index] = answer.value
+    if journal is not None:
+        journal.keep_result(mapping, message.item_index, answer.stored)
 
 
 def release_map_slot(invocation: Invocation) -> None:

@@ -30,6 +30,7 @@ from .._plan.plan import (
 from .._plan.state_tries import current_state_source
 from .._plan.step_results import (
     PROCEED,
+    CollectValue,
     FailStep,
     RetryStep,
     StartChildRun,
@@ -216,7 +217,7 @@ def _interpret_value(invocation: Invocation, value: object) -> StepResult:
     match node:
         case StepNode():
             if node.is_collected and _is_collecting(invocation):
-                return interpret_collected(value, node.name)
+                return _interpret_collected(invocation, value)
             return interpret_result(value, node.name)
         case MapNode():
             return StartMap(value, node.each)
@@ -234,8 +235,21 @@ def _interpret_handled(invocation: Invocation, value: object) -> StepResult:
     node = invocation.node
     is_collected = isinstance(node, StepNode) and node.is_collected
     if value is not None and is_collected and _is_collecting(invocation):
-        return interpret_collected(value, node.name)
+        return _interpret_collected(invocation, value)
     return interpret_result(value, node.name)
+
+
+def _interpret_collected(invocation: Invocation, value: object) -> StepResult:
+    """Return the meaning of a worker's result, with its stored form in a durable run.
+
+    Raises:
+        NotStorable: the run is durable, and the value cannot be stored.
+    """
+    name, journal = invocation.node.name, invocation.run_state.journal
+    answer = interpret_collected(value, name)
+    if journal is None or not isinstance(answer, CollectValue):
+        return answer
+    return CollectValue(value, [journal.dump_result(name, value)])
 
 
 def _known_target(invocation: Invocation, answer: StepResult) -> StepResult:

@@ -56,6 +56,8 @@ class MapInvocation:
     """Workers not finished."""
     results: dict[int, object] = attrs.field(factory=dict, init=False)
     """What workers returned, by the index of their item, if the map collects it."""
+    collect: str | None = attrs.field(default=None, init=False)
+    """The field or key of the state that receives the results."""
     failed: bool = attrs.field(default=False, init=False)
     """Whether a worker ended with an unhandled failure."""
     level: int = attrs.field(default=0, init=False)
@@ -101,12 +103,6 @@ class MapInvocation:
         chosen = node.max_concurrency if isinstance(node, MapNode) else None
         self.refill_at = self.window - 1 if chosen else self.window // 2
 
-    @property
-    def collect(self) -> str | None:
-        """The field or key of the state that receives the results."""
-        node = self.invocation.node
-        return node.collect if isinstance(node, MapNode) else None
-
     def item_done(self, *, failed: bool) -> None:
         """Note that an item is finished and its slot is free."""
         self.in_flight -= 1
@@ -150,6 +146,7 @@ def open_map(
     )
     mapping.level = invocation.level
     mapping.items = items
+    mapping.collect = node.collect if isinstance(node, MapNode) else None
     return mapping
 
 

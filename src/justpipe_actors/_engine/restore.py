@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from .._plan.failure_policy import Failure, TerminationCause
-from .._plan.plan import Node
+from .._plan.plan import MapNode, Node
 from ..errors import RecordedError
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
@@ -49,6 +49,8 @@ class SavedRun:
     maps: dict[int, Fields] = attrs.field(factory=dict)
     items: dict[int, list[JsonValue]] = attrs.field(factory=dict)
     """Stored lists of items by their number; all lists of the tree."""
+    collected: dict[tuple[int, int], list[JsonValue]] = attrs.field(factory=dict)
+    """What workers of collecting maps returned, by map and item."""
     children: dict[int, Fields] = attrs.field(factory=dict)
     inner: dict[int, SavedRun] = attrs.field(factory=dict)
     """What is inside the children."""
@@ -140,6 +142,8 @@ def _sort(  # noqa: C901, PLR0912, PLR0915 - one row a kind
             saved.timers[int(first), rest] = value
         case "f":
             saved.maps[int(first)] = value
+        case "y":
+            saved.collected[int(first), int(rest)] = value
         case "c":
             saved.children[int(first)] = value
         case "j":
@@ -354,6 +358,8 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
             failed=value.get("x", False),
             level=value.get("l", 0),
         )
+        node = run_state.plan.nodes.get(message["s"]) if message is not None else None
+        mapping.collect = node.collect if isinstance(node, MapNode) else None
         run_state.maps[invocation_id] = mapping
         record = MapRecord(mapping)
         if "r" in value:
@@ -363,6 +369,12 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
         else:
             record.digest = _Seen(value["h"])
         journal.maps[number] = journal.reopened_maps[number] = record
+    for (number, index), kept in saved.collected.items():
+        journal.results[number, index] = kept
+        mapping = journal.maps[number].mapping
+        hint = run_state.plan.result_types.get(mapping.worker, Any)
+        where = f"result of '{mapping.worker}'"
+        mapping.results[index] = journal.stream.codec.load(kept[0], hint, where)
 
 
 @attrs.define(eq=False)

@@ -38,7 +38,7 @@ import json
 import marshal
 from collections.abc import Iterator
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -101,6 +101,8 @@ class RunJournal:
     """Items of live messages that are in no stored list."""
     maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
     """Open maps, by the message of their invocation."""
+    results: dict[tuple[int, int], JsonValue] = attrs.field(factory=dict, init=False)
+    """What workers of collecting maps returned, by map and item."""
     children: dict[int, ChildRecord] = attrs.field(factory=dict, init=False)
     """Children, by the message of their invocation."""
     reopened_maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
@@ -185,6 +187,8 @@ class RunJournal:
         record = self.maps.pop(number, None)
         if record is not None:
             self.touch("f", number)
+            if record.mapping.collect is not None:
+                self._forget_results(number)
             if record.items is not None and not self.stream.is_sealed:
                 self.stream.maps_gone.append(record.items)
         reopened = self.reopened_children.pop(number, None)
@@ -306,6 +310,27 @@ class RunJournal:
         number = number_of(mapping.ids.invocation)
         assert number is not None
         self.touch("f", number)
+
+    def dump_result(self, worker: str, value: object) -> JsonValue:
+        """Return what a worker returned as a JSON value, by its declared type.
+
+        Raises:
+            NotStorable: it cannot be stored.
+        """
+        hint = self.run_state.plan.result_types.get(worker, Any)
+        return self.stream.codec.dump(value, hint, f"result of '{worker}'")
+
+    def keep_result(self, mapping: MapInvocation, index: int, value: JsonValue) -> None:
+        """Record what a worker returned, until its map is done with."""
+        number = number_of(mapping.ids.invocation)
+        assert number is not None
+        self.results[number, index] = value
+        self.touch("y", number, index)
+
+    def _forget_results(self, number: int) -> None:
+        for key in [key for key in self.results if key[0] == number]:
+            del self.results[key]
+            self.touch("y", *key)
 
     def reopen(self, invocation: Invocation) -> MapInvocation | ReopenedChild | None:
         """Return the map or the child that an invocation had open before a crash.
@@ -439,6 +464,7 @@ class RunJournal:
         keys += [("d", n, step) for n, wave in waves.items() for step in wave.entries]
         keys += [("t", wave, join) for join, wave in self.run_state.timers]
         keys += [("f", number) for number in self.maps]
+        keys += [("y", *key) for key in self.results]
         keys += [("c", number) for number in self.children]
         if self.run_state.waits is not None:
             keys += self.run_state.waits.records.keys()
@@ -480,6 +506,8 @@ class RunJournal:
             case "f", int(number):
                 record = self.maps.get(number)
                 return None if record is None else dump_map(record)
+            case "y", int(number), int(index):
+                return self.results.get((number, index))
             case "c", int(number):
                 child = self.children.get(number)
                 return None if child is None else dump_child(child)

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from .._definition.injection import return_type_of
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function, streaming
@@ -183,6 +184,11 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         loops=topology.loops,
         state_type=_declared(registry.state_type),
         context_type=_declared(registry.context_type),
+        result_types={
+            worker: return_type_of(steps[worker].func)
+            for step in steps.values()
+            if step.collect is not None and (worker := step.each or "") in steps
+        },
         item_types={
             name: step.parameter_types[free]
             for name, step in steps.items()

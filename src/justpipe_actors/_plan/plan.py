@@ -268,6 +268,8 @@ class Plan:
     """The state's declared type; ``Any`` when none is declared."""
     context_type: object = Any
     """The same for the context."""
+    result_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    """Declared types of what collected workers return, by worker."""
     item_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     """The declared type of the free parameter of each step that has one."""
 

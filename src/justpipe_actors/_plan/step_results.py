@@ -10,6 +10,7 @@ too, because that is how the reference's users write it.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 
@@ -35,6 +36,8 @@ class CollectValue:
 
     value: object
     """Any value that is no signal."""
+    stored: Any = None
+    """The value as JSON, in a list; None in a run without a journal."""
 
 
 @attrs.frozen

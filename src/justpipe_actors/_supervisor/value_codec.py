@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakSet
 
 from .._plan.plan import Plan
 from .._util.storable import Codec, Storable
@@ -23,18 +24,33 @@ class StorableValues:
 
     def __init__(self, types: Iterable[type] = ()) -> None:
         self._storable = Storable(types, blanks=(Meta,))
+        self._known_plans: WeakSet[Plan] = WeakSet()
 
     def state_codec(self, plan: Plan) -> Codec:
         """Return what writes and reads the states of a plan's runs."""
+        self._know(plan)
         return self._storable.codec(plan.state_type, "state")
 
     def dump_state(self, plan: Plan, state: object) -> Plain:
         """Return a copy of a run's state as a JSON value, by the pipe's state type."""
+        self._know(plan)
         return self.dump(state, plan.state_type, "state")
 
     def load_state(self, plan: Plan, value: Plain) -> Any:
         """Return the state that a JSON value stands for."""
+        self._know(plan)
         return self.load(value, plan.state_type, "state")
+
+    def _know(self, plan: Plan) -> None:
+        """Allow the classes of a plan's items and results wherever no type is declared.
+
+        A state without declared fields may hold what workers returned.
+        """
+        if plan in self._known_plans:
+            return
+        self._known_plans.add(plan)
+        for worker, hint in (*plan.item_types.items(), *plan.result_types.items()):
+            self._storable.codec(hint, f"value of '{worker}'")
 
     def dump_context(self, plan: Plan, context: object) -> Plain:
         """Return a context as a JSON value; an attribute typed ``Meta`` is left out."""
