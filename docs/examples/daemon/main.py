@@ -129,7 +129,9 @@ def build(house: House) -> Pipe[Job, House]:
 
 def _id(path: Path) -> str:
     """Name a run so that a file begins one, however often it is seen meanwhile."""
-    return f"{path.name}@{path.stat().st_mtime_ns}"
+    # A file's name may have characters that no run's id may have.
+    name = f"{path.name}@{path.stat().st_mtime_ns}"
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 @attrs.frozen
