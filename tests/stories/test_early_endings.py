@@ -409,7 +409,7 @@ def test_two_tasks_close_at_once(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_never_iterated(run_in_new_loop: RunInNewLoop) -> None:
-    """A run nobody looks at starts nothing and its loss is not worth a warning."""
+    """A run that is never begun starts nothing, and a warning says so."""
     log: list[str] = []
 
     async def main() -> None:
@@ -421,7 +421,8 @@ def test_never_iterated(run_in_new_loop: RunInNewLoop) -> None:
             assert everybody() == before
             del run
             gc.collect()
-        assert caught == []
+        assert [warning.category for warning in caught] == [RuntimeWarning]
+        assert "never begun" in str(caught[0].message)
 
     run_in_new_loop(main)
     assert log == []

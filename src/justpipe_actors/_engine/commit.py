@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 import warnings
@@ -40,6 +41,9 @@ from .waiting import waits_of
 
 TRACEBACK_LIMIT = 4000
 """Characters of a traceback an event carries."""
+
+BLOCKING_LIMIT = 1.0
+"""Seconds that a synchronous step may hold the event loop without a warning."""
 
 STATE_LIMIT = 1000
 """Characters of the state the error log shows."""
@@ -89,6 +93,21 @@ def _state_text(run_state: RunState) -> str:
         return f"\nState: <redaction raised {type(error).__name__}>"
 
 
+def _warn_of_blocking(invocation: Invocation, seconds: float) -> None:
+    """Log, once a run, that a synchronous step held the event loop."""
+    run_state, name = invocation.run_state, invocation.node.name
+    if not invocation.node.can_block or name in run_state.blocking_steps:
+        return
+    run_state.blocking_steps |= {name}
+    _logger.warning(
+        "Step '%s' held the event loop for %.1f s, and nothing else ran meanwhile. "
+        "Make it async, or run it with placement='thread'.",
+        name,
+        seconds,
+        extra={"run": run_state.run_id, "step": name},
+    )
+
+
 def publish_step_end(invocation: Invocation) -> None:
     """Publish STEP_END."""
     run_state, name, event_template = (
@@ -98,6 +117,8 @@ def publish_step_end(invocation: Invocation) -> None:
     )
     assert event_template is not None
     seconds = invocation.seconds
+    if seconds > BLOCKING_LIMIT:
+        _warn_of_blocking(invocation, seconds)
     if invocation.status is StepStatus.SUCCESS:
         run_state.metrics.add_step_time(name, seconds)
     notes = invocation.snapshot(seconds)
@@ -149,9 +170,26 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
         "mutate state, or yield to stream values."
     )
     try:
-        warnings.warn(text, IgnoredValueWarning, stacklevel=2)
+        _warn_at(invocation.node.func, text)
     except Exception:  # noqa: BLE001 - warnings turned into errors end no run
         logging.getLogger("justpipe_actors").warning("%s", text)
+
+
+def _warn_at(func: object, text: str) -> None:
+    """Warn at the line of a user's function, once where warnings are shown once."""
+    inner = inspect.unwrap(getattr(func, "func", func))  # type: ignore[arg-type]
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        warnings.warn(text, IgnoredValueWarning, stacklevel=3)
+        return
+    warnings.warn_explicit(
+        text,
+        IgnoredValueWarning,
+        code.co_filename,
+        code.co_firstlineno,
+        module=getattr(inner, "__module__", None),
+        registry=inner.__globals__.setdefault("__warningregistry__", {}),
+    )
 
 
 def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901, PLR0912 - one row an answer

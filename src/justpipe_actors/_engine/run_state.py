@@ -134,6 +134,8 @@ class RunState:
     """What went wrong."""
     diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, and in how many passes."""
+    blocking_steps: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    """Steps that were reported to have held the event loop."""
     halted: bool = attrs.field(default=False, init=False)
     """Nothing new is started; what runs may finish."""
     interrupted: bool = attrs.field(default=False, init=False)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from .._definition.injection import return_type_of
+from .._definition.placed_steps import is_async
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function, streaming
@@ -240,6 +241,7 @@ def _node(
         if options.on_error
         else None,
         "timeout": options.timeout,
+        "can_block": placement is None and not is_async(step.func),
         "concurrency": options.concurrency,
     }
     match step.kind:

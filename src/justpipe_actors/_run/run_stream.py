@@ -78,6 +78,7 @@ class RunStream:
         self._admission_scope: anyio.CancelScope | None = None
         self._cancel_reason: str | None = None
         self._is_entered = False
+        self._was_asked = False
         self._is_closed = False
         self._is_finished = False
 
@@ -310,12 +311,10 @@ class RunStream:
 
     def __del__(self) -> None:
         run = self._run
-        if (
-            run is None
-            or self._is_closed
-            or self._is_finished
-            or self._replay is not None
-        ):
+        if run is None:
+            self._warn_if_never_begun()
+            return
+        if self._is_closed or self._is_finished or self._replay is not None:
             return
         # Asked first: in another thread's time the loop may end the run meanwhile.
         is_done = run.done.is_set() or self._has_read_finish(run)
@@ -329,6 +328,18 @@ class RunStream:
             "use 'async with', or aclose() it.",
             ResourceWarning,
             stacklevel=2,
+            source=self,
+        )
+
+    def _warn_if_never_begun(self) -> None:
+        """Warn as Python does of a coroutine that was never awaited."""
+        if self._is_closed or self._was_asked or self._cancel_reason is not None:
+            return
+        warnings.warn(
+            "A run was never begun: nothing happens before it is entered with "
+            "'async with', iterated, or its wait() or result() is awaited.",
+            RuntimeWarning,
+            stacklevel=3,
             source=self,
         )
 
@@ -385,6 +396,7 @@ class RunStream:
         self._begin_in(owner, buffer, release_place).has_no_consumer = True
 
     def _get_request(self) -> RunRequest:
+        self._was_asked = True
         if self._request is None:
             self._request = self._build_request()
             del self._build_request  # and what it was asked with
@@ -478,6 +490,7 @@ class RunStream:
             raise OtherLoopError(self.run_id)
 
     def _begun_run(self) -> Run:
+        self._was_asked = True
         if self._run is None:
             msg = "This run has not begun; iterate it, enter it or await wait()."
             raise RuntimeError(msg)

@@ -215,7 +215,8 @@ def test_a_question_is_asked_at_the_terminal(
     assert main(["run", f"{program}:pipe", "--text", *more]) == 0
     text = capsys.readouterr().err
     assert "Publish?  [as true]" in text
-    assert "answer must be true or false, not 'maybe'" in text
+    assert "answer must be" in text
+    assert "not 'maybe'" in text
 
 
 def test_without_a_terminal_the_command_says_how_to_answer(
