@@ -117,7 +117,7 @@ def publish_step_end(invocation: Invocation) -> None:
     )
     assert event_template is not None
     seconds = invocation.seconds
-    if seconds > BLOCKING_LIMIT:
+    if seconds > BLOCKING_LIMIT and invocation.status is StepStatus.SUCCESS:
         _warn_of_blocking(invocation, seconds)
     if invocation.status is StepStatus.SUCCESS:
         run_state.metrics.add_step_time(name, seconds)

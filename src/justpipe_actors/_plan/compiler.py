@@ -241,7 +241,9 @@ def _node(
         if options.on_error
         else None,
         "timeout": options.timeout,
-        "can_block": placement is None and not is_async(step.func),
+        "can_block": placement is None
+        and step.kind in (NodeKind.STEP, NodeKind.SWITCH)
+        and not is_async(step.func),
         "concurrency": options.concurrency,
     }
     match step.kind:

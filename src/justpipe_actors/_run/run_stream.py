@@ -192,6 +192,7 @@ class RunStream:
         Raises:
             RunAwaited: always.
         """
+        self._was_asked = True  # the error says enough
         raise RunAwaited
 
     async def wait(self) -> PipelineEndData:
