@@ -1,6 +1,6 @@
-"""asyncio's loop for tests: its clock jumps, and it says which tasks it has.
+"""asyncio event loop for tests, with a clock that jumps and a list of its tasks.
 
-The one module of this shelf that imports asyncio.
+This is the only module in ``testing`` that imports asyncio.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def tasks_of_loop() -> dict[object, str]:
 
 
 class AutojumpSelector(selectors.DefaultSelector):
-    """A selector that counts a timeout as passed instead of waiting for it."""
+    """A selector that advances the virtual time by a timeout instead of waiting."""
 
     def __init__(self, detector: DeadlockDetector) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class AutojumpSelector(selectors.DefaultSelector):
         self._loop: AutojumpLoop | None = None
 
     def attach_loop(self, loop: AutojumpLoop) -> None:
-        """Say whose selector this is."""
+        """Set the loop that uses this selector."""
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
         """Poll; when nothing is ready, move ``now`` to the end of the wait.
 
         Raises:
-            Deadlock: nothing will ever be ready, and nobody was watching.
+            Deadlock: nothing will ever be ready, and no ``watched`` block is open.
         """
         ready = super().select(0)
         if ready or timeout == 0:
@@ -68,7 +68,7 @@ class AutojumpSelector(selectors.DefaultSelector):
 
 
 class AutojumpLoop(asyncio.SelectorEventLoop):
-    """What trio's autojumping ``MockClock`` is, for asyncio."""
+    """The asyncio counterpart of trio's autojumping ``MockClock``."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Call a function in the next turn, and whoever counts steps before it."""
+        """Schedule a callback for the next turn, with a call of ``on_step`` before it."""
         if self._on_step is None:
             return super().call_soon(callback, *args, context=context)
         call = partial(callback, *args)
@@ -107,14 +107,14 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Note that a thread is busy until its result is here."""
+        """Count a thread as busy until its result has arrived."""
         job = super().run_in_executor(executor, func, *args)
         self._executor_jobs.add(job)
         job.add_done_callback(self._executor_jobs.discard)
         return job
 
     async def shutdown_default_executor(self, *options: Any) -> None:
-        """Wait for the executor's threads in real time: they are joined by another one."""
+        """Wait for the executor's threads in real time: another thread joins them."""
         self._executor_jobs.add(self)
         try:
             await super().shutdown_default_executor(*options)

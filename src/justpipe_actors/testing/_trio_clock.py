@@ -1,4 +1,4 @@
-"""trio's loop for tests: its clock jumps, and it says which tasks it has."""
+"""trio event loop for tests, with a clock that jumps and a list of its tasks."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def tasks_of_loop() -> dict[object, str]:
 
 
 class AutojumpInstrument(trio.abc.Instrument):
-    """Holds a ``MockClock`` back while threads are busy, and notices a standstill.
+    """Stops a ``MockClock`` from jumping while threads are busy, and detects deadlocks.
 
     trio's clock jumps, and spins, as soon as no task is runnable.  Two polls in a row
-    without a task in between mean that not even ``wait_all_tasks_blocked`` has woken
-    anybody.
+    without a task step in between mean that not even ``wait_all_tasks_blocked`` has
+    woken a task.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class AutojumpInstrument(trio.abc.Instrument):
         self._idle_since = 0.0
 
     def before_run(self) -> None:
-        """Say whose watch this is."""
+        """Register the deadlock detector for this trio loop."""
         deadlocks.register_detector(trio.lowlevel.current_trio_token(), self._detector)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note that something happens."""
+        """Record that a task makes progress."""
         self._idle_polls = 0
         if self._on_step is not None:
             self._on_step()
@@ -70,7 +70,7 @@ class AutojumpInstrument(trio.abc.Instrument):
             self._clock.autojump_threshold = threshold
 
     def before_io_wait(self, timeout: float) -> None:
-        """Count the polls at which nothing could happen."""
+        """Count consecutive polls without a task step."""
         if timeout or self._is_alive():
             return
         if self._clock.current_time() > self._detector.limit:
@@ -82,7 +82,7 @@ class AutojumpInstrument(trio.abc.Instrument):
         if deadlocks.serves_other_threads() or trio.testing.active_thread_count():
             return True
         statistics = trio.lowlevel.current_statistics()
-        # trio itself reads one socket, to be woken by.
+        # trio itself always reads one socket, its wakeup socket.
         sockets = getattr(statistics.io_statistics, "tasks_waiting_read", 1) - 1
         sockets += getattr(statistics.io_statistics, "tasks_waiting_write", 0)
         return bool(
@@ -108,7 +108,7 @@ class AutojumpInstrument(trio.abc.Instrument):
 def raise_in_main(error: Exception) -> None:
     """Raise an exception where trio's main task waits, as trio does for Ctrl-C.
 
-    There is no public way to do it; without the private one, Ctrl-C has to do.
+    trio has no public function for this; without the private one, send Ctrl-C.
     """
 
     def abort() -> NoReturn:

@@ -1,8 +1,8 @@
-"""Stopping a run at every step of its scheduler, to see what its cleanup leaves behind.
+"""Stop a run at every scheduler step and check that its cleanup is complete.
 
-A cancellation may arrive at any moment, and the moments between two lines are the ones
-nobody thinks of.  They can be enumerated: under virtual time a run is a few hundred
-steps of the scheduler, so it is run once for each of them and stopped right there.
+A cancellation may arrive at any await, so hand-written tests cover few of the cases.
+Under virtual time a run takes a few hundred scheduler steps, so all cases can be
+enumerated: the sweep repeats the run once for each step and stops it at that step.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ StopMode = Literal["cancel", "owner", "close"]
 
 @attrs.define(eq=False)
 class StoppedRun:
-    """One run that is stopped at one step."""
+    """A run that is stopped at one scheduler step."""
 
     case: RunCase
-    """What is run."""
+    """The pipe, its input and its check."""
     how: StopMode
     """How it is stopped."""
     stop_at: int
-    """The step it is stopped at, from 1; never at -1."""
+    """Scheduler step to stop at, from 1; -1 means the run is not stopped."""
     state: Any = attrs.field(init=False)
-    """What it is given."""
+    """Initial state of the run."""
     events: list[Any] = attrs.field(factory=list, init=False)
-    """What it said."""
+    """Events of the run so far."""
     steps: int = attrs.field(default=0, init=False)
     """Steps of the scheduler so far."""
     final_snapshot: RunSnapshot | None = attrs.field(default=None, init=False)
-    """What it holds in the end."""
+    """Snapshot of the run at its end."""
     _run: RunStream | None = attrs.field(default=None, init=False)
     _owner: anyio.CancelScope = attrs.field(init=False)
     _reader: anyio.CancelScope = attrs.field(init=False)
@@ -58,7 +58,7 @@ class StoppedRun:
     _end_counts: Counter[str] = attrs.field(factory=Counter, init=False)
 
     async def main(self) -> None:
-        """Run, and be stopped."""
+        """Run the pipe and stop it at the chosen step."""
         self._owner, self._reader = anyio.CancelScope(), anyio.CancelScope()
         self.state = self.case.state()
         run = self.case.pipe.run(self.state, **self.case.options)
@@ -136,7 +136,7 @@ class StoppedRun:
     # -- at the seams
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        """Count hooks and ends."""
+        """Count hook calls and ended runs."""
         if self._run is None or run_id == "":
             return
         if seam is Seam.WIND_UP:
@@ -149,7 +149,7 @@ class StoppedRun:
             self._hook_calls[who] += 1
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
-        """Let it pass."""
+        """Do nothing: the sweep counts awaited seams only."""
 
 
 StateT = TypeVar("StateT")
@@ -160,14 +160,14 @@ ALL_MODES: tuple[StopMode, ...] = ("cancel", "owner", "close")
 
 @attrs.frozen
 class Sweep:
-    """What ``cancel_everywhere`` has done when nothing was left behind."""
+    """The result of a successful ``cancel_everywhere``."""
 
     runs: int
     """Runs that were stopped."""
     steps: int
-    """Steps of the scheduler in a run that nobody stops."""
+    """Scheduler steps in a run that is not stopped."""
     statuses: dict[str, int]
-    """How they ended, and how many."""
+    """Number of runs by terminal status."""
 
 
 def cancel_everywhere(
@@ -183,9 +183,9 @@ def cancel_everywhere(
 ) -> Sweep:
     """Stop a run at every step, in every way, and check what it leaves.
 
-    Every time the run must end, with one status and nothing after it; shutdown hooks
-    must have been called once, no step may be at work and no task may be left.  Runs
-    are made as by ``explore``, and so it is called from a plain function.
+    Every run must end with one status and no event after it; each shutdown hook must
+    have been called once, and no step or task may still be running.  As with
+    ``explore``, the function opens event loops, so call it from a plain function.
 
     Args:
         pipe: the pipe, or a harness with mocks in place.

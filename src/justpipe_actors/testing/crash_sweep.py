@@ -1,10 +1,9 @@
-"""Letting a durable run die at every commit, to see whether it ends as if it had not.
+"""Crash a durable run at every commit and check that it ends with the same result.
 
-A crash is a copy of the journal: what is in it after a transaction is all that the next
-process finds when this one dies right then.  So the run is made once with a journal that
-copies itself at each transaction, and then goes on from each of the copies, in a
-supervisor of its own.  No process is started, and no time is waited for that the pipe
-does not wait for itself.
+A copy of the journal simulates a crash: after a crash, the next process finds exactly
+what the journal held after the last transaction.  The sweep runs the pipe once with a
+journal that copies itself at each transaction, then resumes the run from each copy in a
+supervisor of its own.  It starts no process and adds no waiting time to the pipe's own.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ StateT = TypeVar("StateT")
 
 @attrs.frozen
 class CrashSweep:
-    """What ``crash_everywhere`` has done when every run ended alike."""
+    """The result of ``crash_everywhere`` when every run ended the same way."""
 
     crashes: int
-    """Commits after which the run was left, and taken up again."""
+    """Commits after which the run was crashed and resumed."""
     status: str
-    """How the run ends."""
+    """Terminal status of the run."""
 
 
 @attrs.frozen
 class _Ended:
-    """How a run has ended."""
+    """The final status, state and journal copies of a run."""
 
     end: PipelineEndData
     state: Any
     """As JSON data."""
     copies: Sequence[bytes]
-    """What a process that dies after each transaction leaves."""
+    """Copies of the journal, one after each transaction."""
 
     @property
     def outcome(self) -> tuple[str, tuple[str, ...]]:
@@ -78,7 +77,7 @@ class _CopyingJournal(MemoryJournal):
         return lost
 
     def load_copy(self, copy: bytes) -> None:
-        """Begin with what a process has left that died."""
+        """Load the journal copy that a crashed process left."""
         with self._database.write() as connection:
             other = sqlite3.connect(":memory:")
             other.deserialize(copy)
@@ -94,7 +93,7 @@ class _CopyingJournal(MemoryJournal):
 
 @attrs.frozen(kw_only=True)
 class _Case:
-    """What is run again and again."""
+    """The pipe and the arguments that each trial runs with."""
 
     pipe: Pipe[Any, Any]
     state: Callable[[], Any]
@@ -105,7 +104,7 @@ class _Case:
     patience: float
 
     def run(self, copy: bytes | None = None) -> _Ended:
-        """Run from the beginning, or from what a process has left that died."""
+        """Run from the beginning, or resume from the journal copy of a crash."""
         return anyio.run(self._main, copy, backend=self.backend)
 
     async def _main(self, copy: bytes | None) -> _Ended:
@@ -132,7 +131,7 @@ class _Case:
     async def _answer_parked(
         self, supervisor: Supervisor, journal: MemoryJournal
     ) -> None:
-        """Answer a run that only waits: nobody takes it up before, and it says nothing."""
+        """Answer a parked run: no worker claims it before, and it emits no event."""
         row = journal.find(RUN)
         if row is None or row.status != "waiting":
             return
@@ -159,20 +158,19 @@ def crash_everywhere(  # noqa: PLR0913 - each setting has a name of its own
     backend: Backend = "trio",
     patience: float = 30.0,
 ) -> CrashSweep:
-    """Let a durable run die after every commit, and check that it ends alike.
+    """Crash a durable run after every commit, and compare how it ends.
 
-    Status, errors and state must be those of the run that nothing interrupts.  A state
-    that differs is usually one that a step changed before its last ``await``, while
-    another step was committed: the message names the field.  Called from a plain
-    function.
+    Status, errors and state must equal those of the uninterrupted run.  If the state
+    differs, a step has usually changed it before its last ``await`` while another step
+    was committed; the message names the field.  Call this from a plain function.
 
     Args:
         pipe: the pipe, or a harness with mocks in place.
         state: makes the state of a run.
         context: makes its context.
-        answers: what its questions are answered, as for ``TestPipe.run``.
+        answers: answers to the asks of the run, as for ``TestPipe.run``.
         mode: the journal's mode.
-        most: commits to die after; of more than that, as many are picked evenly.
+        most: maximum number of commits to crash after, picked evenly.
         backend: the event loop.
         patience: seconds that one run may take.
 

@@ -1,8 +1,9 @@
-"""Noticing that nothing can happen any more, and telling whoever should know.
+"""Detect deadlocks under virtual time and raise ``Deadlock``.
 
-A loop that jumps has a ``DeadlockDetector``.  When the loop finds itself at a standstill, it writes
-down who waits for what and cancels the block that is ``watched``, which then raises
-``Deadlock``.  Without such a block, or when that did not help, the loop raises it itself.
+A loop with a virtual clock has a ``DeadlockDetector``.  When no task, timer or thread
+can make progress, the loop reports which task waits where and cancels the ``watched``
+block, which then raises ``Deadlock``.  If there is no such block, or the loop still makes no
+progress, the loop raises ``Deadlock`` itself.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ _LIBRARIES = (
         for module in (anyio, trio, sys.modules[__name__.partition(".")[0]])
     ),
 )
-"""Where nobody looks for his own mistakes."""
+"""Folders of library code, which `waiting_location` skips."""
 
 HEADLINE = "Deadlock: every task waits, and no timer will wake one."
 
 
 def describe_deadlock(now: float) -> str:
-    """Return one line per run, and under it who holds it up."""
+    """Return one line per run, followed by the steps that block it."""
     lines = [HEADLINE, f"  The loop's clock says {now:g} s."]
     runs = sorted(_live_runs(), key=lambda run: run.request.run_id)
     for run in runs:
@@ -108,32 +109,32 @@ YEAR = 365 * DAY
 """Seconds."""
 
 THREAD_GRACE = 1.0
-"""Real seconds that threads unknown to the loop have to wake it."""
+"""Real seconds to wait for threads unknown to the loop before a deadlock counts."""
 
 _IDLE_THREAD_NAMES = ("Trio thread",)
-"""How idle threads of trio's cache are called."""
+"""Name prefixes of idle threads in trio's thread cache."""
 
 
 @attrs.define(eq=False)
 class DeadlockDetector:
-    """What one loop knows about its own standstill."""
+    """The deadlock state of one loop."""
 
     horizon: float = YEAR
-    """Virtual seconds a program may go on in which only timers do."""
+    """Virtual seconds after which a program with only timer activity is deadlocked."""
     limit: float = attrs.field(
         default=attrs.Factory(lambda self: self.horizon, takes_self=True), init=False
     )
-    """When that is over, by the loop's clock."""
+    """End of the horizon, by the loop's clock."""
     scope: anyio.CancelScope | None = None
     """The block to cancel, when one is watched."""
     report: str | None = None
-    """Who waited for what, once that is known."""
+    """The text that lists the waiting tasks; None until a deadlock is found."""
 
     def report_deadlock(self, now: float) -> bool:
-        """Write down who waits and cancel the watched block.
+        """Store the list of waiting tasks and cancel the watched block.
 
         Returns:
-            Whether there was a block that had not been told yet.
+            True if there was a watched block that was not cancelled before.
         """
         if self.report is None:
             self.report = describe_deadlock(now)
@@ -144,30 +145,30 @@ class DeadlockDetector:
         return True
 
     def take_error(self) -> Deadlock:
-        """Return what to raise, and begin anew."""
+        """Return the error to raise, and reset the detector."""
         report, self.report = self.report, None
         return Deadlock(report or HEADLINE)
 
 
 _detectors: WeakKeyDictionary[object, DeadlockDetector] = WeakKeyDictionary()
-"""The watch of a loop, by what anyio calls its native token."""
+"""The detector of each loop, by anyio's native token of the loop."""
 
 
 def register_detector(loop: object, detector: DeadlockDetector) -> None:
-    """Note which watch belongs to an asyncio loop, or to the token of a trio loop."""
+    """Register the detector of an asyncio loop, or of a trio loop by its token."""
     _detectors[loop] = detector
 
 
 def current_detector() -> DeadlockDetector | None:
-    """Return the watch of the loop this is called in, if its clock jumps."""
+    """Return the detector of the running loop; None if its clock is real."""
     return _detectors.get(current_token().native_token)
 
 
 @contextmanager
 def watched() -> Generator[None]:
-    """Raise ``Deadlock`` from a block in which nothing can happen any more.
+    """Raise ``Deadlock`` from a block when no task, timer or thread can progress.
 
-    It does nothing in a loop whose clock does not jump.
+    The block has no effect in a loop with a real clock.
     """
     detector = current_detector()
     if detector is None:
@@ -195,7 +196,7 @@ def serves_other_threads() -> bool:
 
 
 def has_unknown_threads() -> bool:
-    """Tell whether there are threads of which the loop knows nothing."""
+    """Tell whether there are threads that the loop did not start."""
     return any(_is_unknown(thread) for thread in threading.enumerate())
 
 

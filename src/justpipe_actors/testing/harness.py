@@ -1,9 +1,9 @@
 """``TestPipe``: a pipe with some of its functions mocked.
 
-The pipe is never changed.  A harness keeps what is to be called instead, and a run gets
-a copy of the definition with that in place, so harnesses in other tasks, threads or
-tests do not meet.  Used as a context manager it also stands in for the pipe wherever the
-code under test runs it by itself, in this context and in the tasks started from it.
+The harness never changes the pipe.  It keeps the replacements, and each run gets a copy
+of the definition with the replacements in place, so harnesses in different tasks,
+threads or tests are independent.  As a context manager, the harness also replaces the pipe in
+runs that the code under test starts, in this context and in tasks started from it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .result import TestResult, final_state
 
 
 class Role(Enum):
-    """What a function is to its pipe."""
+    """The role of a function in its pipe."""
 
     STEP = "step"
     HANDLER = "handler of the step"
@@ -43,12 +43,12 @@ class Role(Enum):
 
 
 _PIPE_ROLES = frozenset({Role.STARTUP, Role.SHUTDOWN, Role.ON_ERROR})
-"""Roles a pipe has once: their place is that of the pipe."""
+"""Roles that exist once per pipe; their path is the path of the pipe."""
 
 
 @attrs.frozen
 class Replacements:
-    """What is to be called instead."""
+    """Replacement functions for a pipe and its sub-pipelines."""
 
     functions: Mapping[tuple[Role, str], Callable[..., Any]]
     """By role and place."""
@@ -58,7 +58,7 @@ class Replacements:
     """Whether synchronous steps stay on the event loop whatever their placement."""
 
     def get(self, role: Role, path: str) -> Callable[..., Any] | None:
-        """Return what is called instead of a function, if anything is."""
+        """Return the replacement of a function; None if there is none."""
         return self.functions.get((role, path))
 
     def for_sub_pipeline(self, owner: str) -> Replacements:
@@ -182,11 +182,11 @@ Effect = BaseException | type[BaseException] | Callable[..., Any] | Iterable[Any
 
 
 def answer_ask(run: RunStream, event: Event, answers: Mapping[str, Any]) -> None:
-    """Answer a question; one that is too late some time may have no answer.
+    """Answer an ask; an ask with a deadline may be left without an answer.
 
     Raises:
-        UnansweredAsk: there is no answer to it.
-        AnswerRejected: the answer does not fit its form.
+        UnansweredAsk: ``answers`` has no answer to the ask.
+        AnswerRejected: the answer does not fit the form of the ask.
     """
     ask = str(event.payload["ask"])
     question = ask.partition(":")[2].partition("#")[0]
@@ -224,12 +224,12 @@ class TestPipe(Generic[StateT, ContextT]):
         """Replace a step's function; the step stays as it is otherwise.
 
         The mock is called with keyword arguments named after the parameters of the
-        original, and what it returns means what it would mean from the original.
-        A side effect that is an async generator function streams.
+        original, and its return value is handled like that of the original.
+        A side effect that is an async generator function makes the step stream.
 
         Args:
             step_name: the step, ``owner:inner`` for one inside a sub-pipeline.
-            return_value: what calling it gives.
+            return_value: the return value of the mock.
             side_effect: as for ``unittest.mock.AsyncMock``.
 
         Raises:
@@ -260,9 +260,9 @@ class TestPipe(Generic[StateT, ContextT]):
         """Replace every startup hook by one mock, called once for each of them.
 
         Args:
-            return_value: what calling it gives.
+            return_value: the return value of the mock.
             side_effect: as for ``unittest.mock.AsyncMock``.
-            of: the sub step whose pipe is meant, instead of the pipe under test.
+            of: the sub step that runs the pipe to mock; default: the pipe under test.
         """
         mock = _mock("startup", return_value, side_effect)
         return self._register(Role.STARTUP, self._owner(of), mock)
@@ -296,12 +296,12 @@ class TestPipe(Generic[StateT, ContextT]):
         return self._register(Role.ON_ERROR, self._owner(of), mock)
 
     def mock_resource(self, name: str, value: Any, *, of: str = "") -> None:
-        """Give everybody a value instead of opening a resource; what it needs stays shut.
+        """Inject a value instead of opening a resource or its dependencies.
 
         Args:
             name: the resource.
             value: what steps, hooks and handlers receive.
-            of: the sub step whose pipe is meant, instead of the pipe under test.
+            of: the sub step that runs the pipe to mock; default: the pipe under test.
 
         Raises:
             ValueError: there is no such resource.
@@ -320,7 +320,7 @@ class TestPipe(Generic[StateT, ContextT]):
         self._mocks[Role.RESOURCE, f"{of}:{name}" if of else name] = resource_factory
 
     def restore(self) -> None:
-        """Take every mock of this harness back; it may be called again."""
+        """Remove every mock of this harness; calling this twice is safe."""
         self._mocks.clear()
 
     # -- running
@@ -344,12 +344,12 @@ class TestPipe(Generic[StateT, ContextT]):
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
-            UnansweredAsk: it asked what ``answers`` has no answer to.
+            UnansweredAsk: ``answers`` has no answer to an ask of the run.
             AnswerRejected: an answer does not fit its form.
         """
         run: Any = self.overlaid().run(state, context, **options)
         events: list[Event] = []
-        # The run of a subclass may be an async generator, which no block can be.
+        # A subclass may define `run` as an async generator, which has no `async with`.
         async with run if isinstance(run, RunStream) else aclosing(run):
             async for event in run:
                 events.append(event)
@@ -370,7 +370,7 @@ class TestPipe(Generic[StateT, ContextT]):
         )
 
     def __enter__(self) -> Self:
-        """Stand in for the pipe wherever it is run from this context."""
+        """Replace the pipe in all runs started from this context."""
         self._is_active = True
         active_overrides.set(
             {**active_overrides.get(), self.pipe: self._current_override}
@@ -378,8 +378,9 @@ class TestPipe(Generic[StateT, ContextT]):
         return self
 
     def _current_override(self) -> Pipe[StateT, ContextT] | None:
-        # Asked and not only listed: a fixture may be left in another context than it
-        # was entered in, and then cannot take itself off the list.
+        # The overlay checks the harness itself and not only the context variable:
+        # pytest may leave a fixture in another context than it entered it in, and
+        # resetting the variable then has no effect in the first context.
         if self._is_active:
             return self.overlaid()
         return self._outer() if self._outer is not None else None
@@ -390,7 +391,7 @@ class TestPipe(Generic[StateT, ContextT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the mocks back and let the pipe, or an outer harness, stand again."""
+        """Remove the mocks and restore the pipe, or the outer harness."""
         self.restore()
         self._is_active = False
         others = {

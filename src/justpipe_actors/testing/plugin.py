@@ -1,10 +1,12 @@
 """The pytest plugin: a marker, and fixtures for the harness, the loop and the clock.
 
-It is loaded in every pytest session on a machine that has this package, so it imports
-nothing of it before a test asks, and it only acts on tests that carry its marker.
+pytest loads the plugin in every session on a machine with this package installed.  The
+plugin therefore imports the package only for tests that need it, and acts only on
+marked tests.
 
-A coroutine test marked ``virtual_time`` that anyio's plugin runs, is run by it, on loops
-whose clocks jump; with async fixtures and all.  One that no plugin runs, is run here.
+anyio's plugin runs the marked coroutine tests and async fixtures that it would run
+anyway, on loops with a clock that jumps.  This plugin runs the marked coroutine tests
+that no other plugin runs.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ CONFLICTING_MARKERS = {
     "asyncio": "pytest-asyncio's loop has real time",
     "trio": "pytest-trio has its own fixture for it, autojump_clock",
 }
-"""Plugins whose tests cannot be given another clock, by their markers."""
+"""Reasons why other plugins' tests cannot use the virtual clock, by marker."""
 
 
 # -- fixtures
@@ -53,7 +55,7 @@ def harness() -> Generator[Callable[..., TestPipe[Any, Any]]]:
 
 @pytest.fixture(params=LOOPS)
 def loop_backend(request: pytest.FixtureRequest) -> Any:
-    """Name an event loop; a test that asks runs once for each."""
+    """Return the name of an event loop; a test with this fixture runs once on each."""
     return request.param
 
 
@@ -69,7 +71,7 @@ def virtual_loop(loop_backend: Any) -> VirtualLoop:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and let the checks' assertions say what they saw."""
+    """Register the marker, and enable assertion rewriting for the checks."""
     text = "sleeping takes no time; on asyncio and trio, or on the loops named"
     pytest.register_assert_rewrite("justpipe_actors.testing.conformance")
     config.addinivalue_line("markers", f"{MARKER}(*loops): {text}")
@@ -79,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> None:
-    """See to it that a marked coroutine test is run by somebody."""
+    """Collect a marked coroutine test even if no other plugin would run it."""
     if not collector.istestfunction(obj, name) or not _is_coroutine(obj):
         return
     markers = _marker_names(collector, obj)
@@ -126,7 +128,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_pyfunc_call(
     pyfuncitem: pytest.Function,
 ) -> Generator[None, object, object]:
-    """Watch a marked test for a deadlock, and run it if nobody else does."""
+    """Watch a marked test for a deadlock, and run it if no other plugin does."""
     if pyfuncitem.get_closest_marker(MARKER) is None or not _is_coroutine(
         pyfuncitem.obj
     ):

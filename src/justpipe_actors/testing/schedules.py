@@ -1,4 +1,4 @@
-"""What tests put at the engine's seams: schedules, and faults."""
+"""Schedules and faults: failpoints that tests install at the engine's seams."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Delay:
     turns: int = 0
     """Turns of the scheduler."""
     seconds: float = 0.0
-    """Virtual time; everybody who can go on without waiting for time does, meanwhile."""
+    """Virtual seconds; all tasks that do not wait for time run meanwhile."""
 
     def __str__(self) -> str:
         if self.seconds:
@@ -44,16 +44,16 @@ DELAYS = (
     Delay(seconds=0.1),
     Delay(seconds=1.0),
 )
-"""What a choice means, by its number; 0 is to go on."""
+"""The delay for each choice, by index; index 0 is no delay."""
 
 
 def schedules(seed: object, length: int) -> Iterator[list[int]]:
-    """Draw schedules without end, for a run that crosses so many seams.
+    """Draw an endless sequence of schedules for a run that crosses ``length`` seams.
 
-    Every other one holds one task up once: everywhere in turn, in random order, for long
-    first.  Most races need one unlucky moment, and these find each of them for certain.
-    The others hold tasks up a few times anywhere, or often: some races need two, and
-    some need everything to be late.
+    Every second schedule delays one task once; together these schedules cover every
+    seam in random order, long delays first.  Most races need a single delay, and these
+    schedules are certain to find them.  The other schedules delay tasks at a few or at
+    many seams, because some races need two delays and some need every task to be late.
     """
     random = Random(str(seed))
     for single in _single_delays(random, length):
@@ -90,7 +90,7 @@ def draw(random: Random, length: int) -> list[int]:
 def shrink(
     choices: Sequence[int], fails: Callable[[list[int]], bool], budget: int
 ) -> list[int]:
-    """Take holds away, then weaken the rest, as long as it still fails.
+    """Remove delays, then shorten the rest, as long as the schedule still fails.
 
     Args:
         choices: a schedule that fails.
@@ -105,7 +105,7 @@ def shrink(
 
 
 def _without_trailing_zeros(choices: Sequence[int]) -> list[int]:
-    """Leave out what says at the end that nothing happens; so does the end."""
+    """Remove trailing zeros: a schedule means no delay after its end."""
     delayed = [position for position, choice in enumerate(choices, 1) if choice]
     return list(choices[: delayed[-1]]) if delayed else []
 
@@ -144,7 +144,7 @@ class _Shrinker:
             size //= 2
 
     def replace_by_one(self) -> None:
-        """Try a single hold anywhere: two that only make up for each other hide it."""
+        """Try a single delay at each seam: two delays may cancel each other out."""
         delayed = self._delayed_positions()
         if len(delayed) < 2:
             return
@@ -156,7 +156,7 @@ class _Shrinker:
                     return
 
     def weaken(self) -> None:
-        """Replace each hold by the shortest that does."""
+        """Replace each delay by the shortest one that still fails."""
         for position in self._delayed_positions():
             for weaker in range(1, self.best[position]):
                 if self.attempt(
@@ -170,10 +170,10 @@ class _Shrinker:
 
 @contextmanager
 def at_seams(handlers: FailpointHandler) -> Generator[None]:
-    """Let something stand at the engine's seams for a while, in all loops.
+    """Install a failpoint at the engine's seams for the block, in all loops.
 
     Raises:
-        RuntimeError: something else stands there already.
+        RuntimeError: another failpoint is installed.
     """
     if failpoints.active is not None:
         msg = "Something stands at the seams already; explore one thing at a time."
@@ -240,7 +240,7 @@ class Schedule:
         self._remaining = iter(self.choices)
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        """Hold the task up, shielded, as the next choice says."""
+        """Delay the task by the next choice, shielded from cancellation."""
         if seam not in self.where:
             return
         delay = DELAYS[next(self._remaining, 0)]
@@ -253,7 +253,7 @@ class Schedule:
                 await anyio.sleep(delay.seconds)
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
-        """Let it pass: nobody can wait here."""
+        """Do nothing: a synchronous seam cannot delay a task."""
 
 
 @attrs.define(eq=False)
@@ -263,18 +263,18 @@ class Fault:
     seam: Seam
     """The place."""
     error: Exception
-    """What is raised there."""
+    """The error to raise."""
     at: int = 0
-    """How many crossings go well before."""
+    """Number of crossings before the one that fails."""
     crossed: int = attrs.field(default=0, init=False)
     """Crossings so far, the failing one included."""
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        """Fail, if it is time."""
+        """Raise the error at the chosen crossing."""
         self.reach_nowait(seam, run_id, who)
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
-        """Fail, if it is time."""
+        """Raise the error at the chosen crossing."""
         if seam is not self.seam:
             return
         self.crossed += 1

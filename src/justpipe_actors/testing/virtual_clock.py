@@ -1,18 +1,18 @@
-"""Time that costs nothing: loops whose clock jumps as soon as every task sleeps.
+"""Virtual time: event loops with a clock that jumps as soon as every task sleeps.
 
-``virtual_time`` returns what ``anyio.run`` wants to know, and so do a blocking portal
-and Starlette's ``TestClient``::
+``virtual_time`` returns keyword arguments for ``anyio.run``, a blocking portal or
+Starlette's ``TestClient``::
 
     anyio.run(main, **virtual_time("trio"))
 
-A clock jumps only when nothing else can happen.  It does not while a worker thread is
-busy: what the thread brings back comes first.  And when nothing can happen at all, no
-task, no timer, no thread, the program would hang; that is a ``Deadlock``, and it is
-raised with a list of who waits for what.
+The clock jumps only when no task is runnable and no worker thread is busy, because the
+thread's result may make a task runnable.  When no task, timer or thread can make
+progress, the program would hang; the loop then raises ``Deadlock`` with a list of the
+waiting tasks and the lines that they wait in.
 
-What is not known to the loop, a thread of the program's own for instance, may still wake
-it.  So when there are such threads, a second of real time has to pass first; and a loop
-outside the main thread, which others call into, is never called deadlocked.
+A thread that the loop does not know may still wake the loop.  If there are such
+threads, the loop waits one second of real time before it raises.  A loop outside the main thread
+serves calls from other threads and never raises ``Deadlock``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Backend = Literal["asyncio", "trio"]
 
 
 class BackendOptions(TypedDict):
-    """What ``anyio.run`` and its kin take besides a function."""
+    """Keyword arguments of ``anyio.run`` and similar functions."""
 
     backend: Backend
     """The event loop."""
@@ -54,12 +54,12 @@ def virtual_time(
 ) -> BackendOptions:
     """Return the arguments that make ``anyio.run`` use a clock that jumps.
 
-    The options are good for one loop.  For anyio's pytest plugin, a fixture
+    The options are valid for one loop only.  For anyio's pytest plugin, a fixture
     ``anyio_backend`` returns ``tuple(virtual_time("trio").values())``.
 
     Args:
         backend: ``"asyncio"`` or ``"trio"``.
-        horizon: virtual seconds after which a program in which only timers go on
+        horizon: virtual seconds after which a program with no activity but timers
             counts as deadlocked.
 
     Raises:
@@ -73,7 +73,7 @@ def virtual_time_with_steps(
     detector: DeadlockDetector,
     on_step: Callable[[], None] | None,
 ) -> BackendOptions:
-    """Return the options of a clock that jumps and of a loop that tells its steps.
+    """Return the options of a loop with a virtual clock and a callback for its steps.
 
     Args:
         backend: ``"asyncio"`` or ``"trio"``.
@@ -99,7 +99,7 @@ def virtual_time_with_steps(
 
 @attrs.frozen
 class VirtualLoop:
-    """One of the two event loops, with a clock that jumps."""
+    """An event loop with a clock that jumps."""
 
     backend: Backend
     """Which one."""
@@ -108,7 +108,7 @@ class VirtualLoop:
         """Run a coroutine function in a loop of its own and return its result.
 
         Raises:
-            Deadlock: nothing could happen any more.
+            Deadlock: no task, timer or thread could make progress.
         """
 
         async def main() -> T:
@@ -121,10 +121,10 @@ class VirtualLoop:
 
 @contextmanager
 def nothing_left() -> Generator[None]:
-    """Raise if a block leaves tasks of the event loop behind that it did not find.
+    """Raise if tasks that were started in the block are still alive after it.
 
     Raises:
-        AssertionError: it does; they are named.
+        AssertionError: there are such tasks; the message names them.
     """
     before = tasks_of_loop()
     yield

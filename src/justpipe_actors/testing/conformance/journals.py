@@ -56,7 +56,7 @@ def a_claim_is_a_row(journal: Journal) -> None:
 
 
 def two_workers_never_get_the_same_run(journal: Journal) -> None:
-    """A run that has an owner is claimed by nobody else."""
+    """A run that has an owner cannot be claimed by another worker."""
     one, other = journal.add_worker("one"), journal.add_worker("other")
     for name in ("a", "b", "c"):
         journal.submit(a_run(name))
@@ -185,7 +185,7 @@ def a_release_is_no_death(journal: Journal) -> None:
 
 
 def a_stuck_run_is_redriven(journal: Journal) -> None:
-    """A stuck run is claimed by nobody until it is redriven, with no death counted."""
+    """A stuck run cannot be claimed until it is redriven; redriving adds no death."""
     claim = begun(journal)
     stuck = {"kind": "release", "status": "stuck", "problem": "step 'a' is gone"}
     journal.append([commit(claim, 2, **stuck)])
@@ -276,7 +276,7 @@ def an_answer_wakes_the_run(journal: Journal) -> None:
 
 
 def a_question_can_be_asked_again(journal: Journal) -> None:
-    """A question whose answer was not taken is open again, and says why."""
+    """A question is open again after its answer was rejected, and gives the reason."""
     claim = begun(journal)
     ask = NewAsk(id="k", step="s", form=FORM)
     journal.append([commit(claim, 2, asks=(ask,))])
@@ -289,7 +289,7 @@ def a_question_can_be_asked_again(journal: Journal) -> None:
 
 
 def cancelling_reaches_any_open_run(journal: Journal) -> None:
-    """A cancellation is kept for whoever has the run, or takes it up next."""
+    """A cancellation is kept for the current or next owner of the run."""
     claim = begun(journal)
     worker = journal.add_worker("w")
     journal.append([commit(claim, 2, kind="release", status="stuck", problem="p")])
@@ -320,7 +320,7 @@ def the_end_is_the_end(journal: Journal) -> None:
 
 
 def a_fork_begins_with_a_snapshot(journal: Journal) -> None:
-    """A copy has its first row, the kept items, and is ready for anybody."""
+    """A fork has its first row and the kept items, and any worker can claim it."""
     claim = begun(journal)
     items = (MapItems(7, 0, "[1]"), MapItems(7, 1, "[2]"))
     journal.append([commit(claim, 2, items=items)])

@@ -56,7 +56,7 @@ def unannounced_events_begin_a_run(store: StorageBackend) -> None:
 
 
 def a_run_without_its_process_is_abandoned(store: StorageBackend) -> None:
-    """Whoever reads sees it at once; marking makes it last; a late end still counts."""
+    """Reads show it as abandoned, marking stores that, and a late end overrides it."""
     long_ago = START_TIME - timedelta(days=1)
     store.begin_run(make_running_run("alive", minute=2))
     gone = make_running_run("gone", owner="elsewhere/boot/1/1", last_seen=long_ago)
