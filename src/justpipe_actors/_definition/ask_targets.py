@@ -23,10 +23,10 @@ from ..specs import resolve_name
 
 @attrs.frozen
 class AskTargets:
-    """What the source of a step says about the questions it returns."""
+    """The ``Ask`` results found in the source of a step."""
 
     asks: bool = False
-    """Whether it builds an ``Ask`` at all."""
+    """True if the source constructs an ``Ask``."""
     targets: tuple[str, ...] = ()
     """The steps its answers and timeouts lead to, as far as they are named."""
 
@@ -35,7 +35,7 @@ NO_ASK = AskTargets()
 
 
 def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
-    """Return what a step's source says about its questions."""
+    """Return the ``Ask`` results in a step's source."""
     inner = inspect.unwrap(getattr(func, "func", func))
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
@@ -85,7 +85,7 @@ def _target(node: ast.expr, func: Any) -> Iterator[str]:
 
 
 def _value_of(node: ast.expr, func: Any) -> object:
-    """Return what a name or a dotted name means where the function stands, else None."""
+    """Return the value of a name or dotted name in the function's scope, else None."""
     if isinstance(node, ast.Attribute):
         return getattr(_value_of(node.value, func), node.attr, None)
     if not isinstance(node, ast.Name):

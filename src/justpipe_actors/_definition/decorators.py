@@ -39,10 +39,10 @@ def define_step(
     join: JoinSettings,
     options: Mapping[str, Any],
 ) -> Callable[[FuncT], FuncT]:
-    """Return what registers a plain step.
+    """Return the decorator that registers a plain step.
 
     Raises:
-        DefinitionError: an argument cannot be.
+        DefinitionError: an argument is invalid.
     """
     return _register(registry, NodeKind.STEP, name, join, options, to=to)
 
@@ -58,10 +58,10 @@ def define_map(  # noqa: PLR0913 - the arguments of the decorator
     max_concurrency: int | None,
     collect: str | None,
 ) -> Callable[[FuncT], FuncT]:
-    """Return what registers a step whose result is mapped over.
+    """Return the decorator that registers a map step.
 
     Raises:
-        DefinitionError: an argument cannot be.
+        DefinitionError: an argument is invalid.
     """
     _refuse_bare(registry, "map", name)
     if each is None:
@@ -90,10 +90,10 @@ def define_switch(
     join: JoinSettings,
     options: Mapping[str, Any],
 ) -> Callable[[FuncT], FuncT]:
-    """Return what registers a step whose result chooses the next one.
+    """Return the decorator that registers a switch step.
 
     Raises:
-        DefinitionError: an argument cannot be.
+        DefinitionError: an argument is invalid.
     """
     _refuse_bare(registry, "switch", name)
     label = str(name or "switch")
@@ -116,10 +116,10 @@ def define_sub(
     join: JoinSettings,
     options: Mapping[str, Any],
 ) -> Callable[[FuncT], FuncT]:
-    """Return what registers a step whose result is the state of a child run.
+    """Return the decorator that registers a sub step.
 
     Raises:
-        DefinitionError: an argument cannot be.
+        DefinitionError: an argument is invalid.
     """
     _refuse_bare(registry, "sub", name)
     if pipeline is None:
@@ -177,7 +177,7 @@ def _register(
 def define_shared_resource(
     registry: Registry, name: str | None, *, eager: bool, **seconds: float
 ) -> Callable[[FuncT], FuncT]:
-    """Return what registers a resource."""
+    """Return the decorator that registers a resource."""
 
     def register(func: FuncT) -> FuncT:
         label = step_name_of(name, func)
@@ -188,7 +188,7 @@ def define_shared_resource(
 
 
 def warn_about_generator(func: Callable[..., Any]) -> None:
-    """Warn of a hook that yields: calling it makes a generator, and runs nothing."""
+    """Warn of a generator function as a hook: calling it runs none of its code."""
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         warnings.warn(
             f"Hook '{resolve_name(func)}' yields, so nothing in it would ever run. "

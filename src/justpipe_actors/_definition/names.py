@@ -1,4 +1,4 @@
-"""From what a user names a step with to the step's name."""
+"""Resolve a step's name from a name, a function or a partial."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def name_of(target: object, *, role: str, step: str) -> str:
 
 
 def step_name_of(name: object, func: object) -> str:
-    """Return what a decorated function's step is called.
+    """Return the name of a decorated function's step.
 
     Raises:
         DefinitionError: the name is no string, or the function is not callable.
@@ -60,7 +60,7 @@ def target_names(to: object, step: str, role: str = "to=") -> tuple[str, ...]:
 
 
 def start_name(start: object) -> str | None:
-    """Resolve where a run is asked to begin; None is at the roots.
+    """Resolve the ``start`` of a run; None starts at the roots.
 
     Raises:
         DefinitionError: it names nothing.

@@ -1,7 +1,7 @@
 """Which values the options of a step can have: checked when the step is registered.
 
-A type checker finds most of these mistakes before.  Programs that use none, and values
-that come from configuration, get a sentence that names the step and the option.
+A type checker finds most of these mistakes earlier.  Without one, and for values from
+configuration, the error names the step and the option.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def check_values(options: Mapping[str, object], step: str) -> None:
 
 
 def middleware_options(options: Mapping[str, object], step: str) -> dict[str, Any]:
-    """Return what middleware is given: ``options=``, and names that are none of ours.
+    """Return the options for middleware: ``options=``, and names that are not built in.
 
     Raises:
-        DefinitionError: ``options=`` is no mapping of names, or has an option of ours.
+        DefinitionError: ``options=`` is no mapping of names, or has a built-in option.
     """
     given = options.get("options")
     nested: Mapping[object, object] = given if isinstance(given, Mapping) else {}

@@ -56,7 +56,7 @@ def check_placement(
         parameter_types: their types.
 
     Raises:
-        DefinitionError: it cannot.
+        DefinitionError: the step cannot run there.
     """
     if placement is None or isinstance(placement, str):
         return
@@ -84,7 +84,7 @@ def remote_problems(
     injection: InjectionMetadata,
     parameter_types: Mapping[str, object],
 ) -> Iterator[str]:
-    """Yield why a function cannot run elsewhere, as far as the definition tells."""
+    """Yield the reasons, found in the definition, why a function cannot run remotely."""
     if _is_stream(func):
         yield (
             "it yields, and what it yields cannot come back one by one. Return a list, "

@@ -1,4 +1,4 @@
-"""What the decorators write on until the first run freezes it."""
+"""The mutable definition that decorators add to; the first run freezes it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Registry:
     """The definition of one pipe."""
 
     state_type: Any
-    """What parameters typed so, or as a base of it, receive."""
+    """Type of the state; parameters of this type or a base of it receive the state."""
     context_type: Any
     """The same for the context."""
     middleware: tuple[Middleware, ...]
@@ -48,7 +48,7 @@ class Registry:
     observers: tuple[ObserverProtocol, ...] = ()
     """In order of registration."""
     version: int = 0
-    """Counts changes; whatever was derived from an older one is stale."""
+    """Number of changes; plans derived from an older version are stale."""
     is_frozen: bool = False
     """Whether a run has begun."""
     _steps: dict[str, StepDef] = attrs.field(factory=dict)
@@ -73,7 +73,7 @@ class Registry:
 
     @property
     def hook_specs(self) -> dict[str, HookSpec]:
-        """The hooks and the handler with what they want injected, by what they are."""
+        """The hooks and the error handler with their injected parameters, by role."""
         groups = (
             ("on_startup", self.startup_hooks),
             ("on_shutdown", self.shutdown_hooks),
@@ -117,7 +117,7 @@ class Registry:
         """Refuse a name that is taken.
 
         Raises:
-            DefinitionError: it is.
+            DefinitionError: the name is taken.
         """
         self.check_not_frozen()
         if name in self._steps:
@@ -131,7 +131,7 @@ class Registry:
         """Analyse a step's function: one parameter may be unknown, a map's item.
 
         Raises:
-            DefinitionError: more are.
+            DefinitionError: several parameters are unknown.
         """
         return self._analyze(func, step, 1)
 
@@ -153,7 +153,7 @@ class Registry:
         """Analyse a hook or handler: it may have no unknown parameter.
 
         Raises:
-            DefinitionError: it has.
+            DefinitionError: it has unknown parameters.
         """
         _check_callable(func, role)
         return HookSpec(

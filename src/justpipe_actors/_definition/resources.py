@@ -1,8 +1,8 @@
 """Resources as the user wrote them, and which of them a parameter stands for.
 
-A parameter that has a resource's name gets that resource.  Any other one is asked for
-its type: when the declared value of a resource may go there, it gets that one.  Types
-such as ``str`` and ``dict`` name too many things to choose by, and never do.
+A parameter with a resource's name receives that resource.  Any other parameter is
+matched by type with the declared values of the resources.  Types such as ``str`` and
+``dict`` are too general to identify a resource and are never matched by type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AMBIGUOUS_TYPES = (
     *(object, type(None), bool, int, float, complex, str, bytes, bytearray),
     *(dict, list, tuple, set, frozenset),
 )
-"""Types that a parameter may have for too many reasons to stand for a resource."""
+"""Types too general to identify a resource; these match by name only."""
 
 _WRAPPERS = (
     contextlib.AbstractAsyncContextManager,
@@ -56,7 +56,7 @@ class ResourceDef:
     parameter_types: Mapping[str, object]
     """Its own parameters, each another resource, and their types."""
     eager: bool = False
-    """Whether it is opened before anybody asks for it."""
+    """True if it is opened with its owner, before the first use."""
     shutdown: float = 5.0
     """Seconds it may take to close."""
     start_timeout: float = 60.0
@@ -67,7 +67,7 @@ def check_resource(definition: ResourceDef) -> None:
     """Refuse a resource that no parameter could ever receive.
 
     Raises:
-        DefinitionError: its name is none for a parameter, or has a meaning already.
+        DefinitionError: its name is no parameter name, or is reserved.
     """
     name = definition.name
     if not name.isidentifier():
@@ -85,7 +85,7 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
     """Read a resource's function.
 
     Raises:
-        DefinitionError: its signature cannot be read, or its name cannot be.
+        DefinitionError: its signature cannot be read, or its name is not allowed.
     """
     definition = ResourceDef(
         name=name,
@@ -124,7 +124,7 @@ def _is_specific(hint: object) -> bool:
 
 
 def _value_type_of(func: Callable[..., Any]) -> object:
-    """Return the declared type of what entering the resource gives."""
+    """Return the declared type of the value that entering the resource returns."""
     if isinstance(func, type):
         return func
     declared = return_type_of(func)

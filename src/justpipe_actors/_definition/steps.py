@@ -1,4 +1,4 @@
-"""What a decorator's arguments mean, and which of them cannot be."""
+"""The arguments of the decorators: their meaning, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class StepSettings:
     retries: Any = 0
     """A count, or tenacity's options."""
     concurrency: Any = None
-    """Most activations at once."""
+    """Maximum number of activations at once; None sets no limit."""
     breaks: Mapping[str, tuple[type[Exception], ...]] = attrs.field(factory=dict)
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     placement: str | AnyPlacement | None = None
     """Where its function runs."""
     declared_routes: tuple[str, ...] = ()
-    """Where its answers may lead, as the user says; drawings believe it."""
+    """Steps that its results may start, as declared by the user; used in drawings."""
     extra: dict[str, Any] = attrs.field(factory=dict)
     """Keyword arguments for middleware."""
 
@@ -68,7 +68,7 @@ class StepDef:
     max_concurrency: int | None = None
     """A map's window."""
     collect: str | None = None
-    """Where a map puts what its workers returned."""
+    """Field or key of the state that receives the results of a map's workers."""
     routes: Routes | None = None
     """A switch's routes."""
     default: str | None = None
@@ -88,13 +88,13 @@ class StepDef:
 
     @property
     def declared_routes(self) -> tuple[str, ...]:
-        """Where its answers may lead, as the user says, and as its questions say."""
+        """Steps that its results may start: declared routes, and targets of its ``Ask``."""
         asked = ask_targets_of(self.func).targets
         return tuple(dict.fromkeys([*self.options.declared_routes, *asked]))
 
     @property
     def asks(self) -> bool:
-        """Whether it may return an ``Ask``, whose answer its successors get."""
+        """True if it may return an ``Ask``; its successors receive the answer."""
         return ask_targets_of(self.func).asks
 
     @property
@@ -108,7 +108,7 @@ class StepDef:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Every step it may lead to as far as the definition tells, each once."""
+        """Every step that the definition shows it may start, each once."""
         worker = (self.each,) if self.each else ()
         return tuple(dict.fromkeys([*self.to, *worker, *self.route_targets]))
 
@@ -120,12 +120,12 @@ OnFailure = Literal["prune", "continue", "stop"]
 """What an unhandled failure does to the rest of a run."""
 
 TRUTHY = ("1", "true", "yes", "on")
-"""What an environment variable says to mean yes."""
+"""Values of an environment variable that mean yes."""
 
 
 @attrs.frozen
 class JoinSettings:
-    """How a step waits for its parents, and who is asked when it fails."""
+    """How a step waits for its parents, and its error handler."""
 
     barrier_timeout: float | None
     """Seconds to wait for the parents."""
@@ -136,7 +136,7 @@ class JoinSettings:
 
 
 def is_enabled(value: object, variable: str) -> bool:
-    """Return what an option says, or what its environment variable says instead."""
+    """Return the value of an option, or of its environment variable if it is None."""
     if value is not None:
         return bool(value)
     return read_variable(variable, 3).strip().lower() in TRUTHY
@@ -146,7 +146,7 @@ def check_failure_policy(on_failure: object) -> None:
     """Refuse a policy that does not exist.
 
     Raises:
-        DefinitionError: it does not.
+        DefinitionError: it does not exist.
     """
     if on_failure not in ("prune", "continue", "stop"):
         msg = f"on_failure must be 'prune', 'continue' or 'stop', not {on_failure!r}."
@@ -157,7 +157,7 @@ def check_state_mode(state_mode: object) -> None:
     """Refuse a mode that does not exist.
 
     Raises:
-        DefinitionError: it does not.
+        DefinitionError: it does not exist.
     """
     if state_mode not in ("shared", "isolated"):
         msg = f"state_mode must be 'shared' or 'isolated', not {state_mode!r}."
@@ -168,7 +168,7 @@ def check_window(max_concurrency: object) -> None:
     """Refuse a map's window that is not a positive integer; nothing means the default.
 
     Raises:
-        DefinitionError: it is not.
+        DefinitionError: it is not positive, or no integer.
     """
     if not _is_count(max_concurrency or None):
         msg = f"max_concurrency must be a positive integer, not {max_concurrency!r}."
@@ -212,10 +212,10 @@ def build_options(
     given: Mapping[str, Any],
     handler: HookSpec | None,
 ) -> StepSettings:
-    """Return a step's options; names that are none of ours are left to middleware.
+    """Return a step's options; unknown names are passed on to middleware.
 
     Raises:
-        DefinitionError: one of them cannot be.
+        DefinitionError: the value of an option is invalid.
     """
     check_values({**attrs.asdict(join, recurse=False), **given}, label)
     extra = middleware_options(given, label)

@@ -62,7 +62,7 @@ def bind_parameters(
 
     Args:
         injection: where the parameters come from.
-        supplied: parameters that somebody else supplies at every call: resources.
+        supplied: parameters that a wrapper passes at every call: resources.
     """
     injection = {n: source for n, source in injection.items() if n not in supplied}
     by_source = {source: name for name, source in injection.items()}
@@ -84,7 +84,7 @@ def bind_parameters(
 
 
 def _with_item(state: str, item: str) -> Bind:
-    """Return what collects the arguments of most map workers."""
+    """Return the ``Bind`` of the common map worker: state and item."""
 
     def bind(run: RunValues, call: CallValues) -> dict[str, object]:
         if call.item is NO_ITEM:
@@ -207,7 +207,7 @@ def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule:
 
 
 def _declared(kind: object) -> object:
-    """Return a declared type; a pipe without one has that of None."""
+    """Return a declared type; ``NoneType`` for a pipe that declares none."""
     return Any if kind is type(None) else kind
 
 
@@ -274,7 +274,7 @@ def _routes_to(step: StepDef) -> tuple[str, ...]:
 
 
 def _starts_successors_directly(step: StepDef, topology: graph.Topology) -> bool:
-    """Tell whether the successors of a step can start without asking a gate."""
+    """Tell whether the successors of a step can start without passing a join."""
     if _routes_to(step):
         return False
     return all(topology.parents.get(t, ()) == (step.name,) for t in step.to)

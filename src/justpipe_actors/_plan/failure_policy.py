@@ -19,7 +19,7 @@ from .plan import Callback
 
 
 MAX_KEPT_FAILURES = 1000
-"""Failures that a log keeps whole."""
+"""Number of failures that a log keeps with their exceptions."""
 
 _PRIORITY = {
     kind: rank
@@ -49,13 +49,13 @@ class Failure:
     reason: FailureReason
     """Why it counts."""
     error: Exception
-    """The exception, whole: classifiers and observers get this very object."""
+    """The exception object itself; classifiers and observers receive it."""
     step: str | None = None
     """The step at fault."""
 
     @property
     def text(self) -> str:
-        """The exception's text, said to be a hook's where it is one."""
+        """Text of the exception, with the name of the hook if a hook raised it."""
         return _PREFIXES.get(self.kind, "") + safe_str(self.error)
 
 
@@ -66,7 +66,7 @@ class TerminationCause:
     status: PipelineTerminalStatus
     """What FINISH will say, unless it is FAILED: then the failure log decides."""
     reason: str | None = None
-    """The words for it."""
+    """Text for FINISH and for logs; None if the status alone is enough."""
     steps_at_work: tuple[str, ...] = ()
     """Steps that were at work, sorted."""
 
@@ -78,9 +78,9 @@ class FailureLog:
     failures: list[Failure] = attrs.field(factory=list)
     """The first ``MAX_KEPT_FAILURES`` of them."""
     dropped: int = 0
-    """How many came after those."""
+    """Number of later failures, which are counted and not kept."""
     primary: Failure | None = None
-    """The cause to report: earliest phase first, then first come."""
+    """The failure to report: the first one of the earliest phase."""
 
     def add(self, failure: Failure) -> None:
         """Add one more failure."""
@@ -113,7 +113,7 @@ EXTERNAL_PREFIXES = (
     "psycopg",
     "asyncpg",
 )
-"""Packages whose exceptions speak of the world outside."""
+"""Top-level packages with exceptions that count as an external dependency's failure."""
 
 _FRAMEWORK_KINDS = (FailureKind.VALIDATION, FailureKind.INFRA)
 
@@ -121,7 +121,7 @@ _FRAMEWORK_KINDS = (FailureKind.VALIDATION, FailureKind.INFRA)
 def classify(
     failures: Sequence[Failure], config: FailureClassificationConfig
 ) -> list[FailureRecord]:
-    """Turn failures into records, the classifier's own failures at the end."""
+    """Turn failures into records; errors raised by the classifier come last."""
     records: list[FailureRecord] = []
     classifier_failures: list[FailureRecord] = []
     for failure in failures:
@@ -178,17 +178,17 @@ def _default_source(failure: Failure, prefixes: Sequence[str]) -> FailureSource:
 
 @attrs.frozen(eq=False)
 class CallHandler:
-    """Ask this handler; if it fails too, go on from ``level``."""
+    """Call this handler; if it raises, escalate again from ``level``."""
 
     handler: Callback
     """The handler to call."""
     level: int
-    """Where to continue."""
+    """Number of handlers passed once this one has failed."""
 
 
 @attrs.frozen(eq=False)
 class Cancelled:
-    """Nobody swallowed the cancellation: the run stops as CANCELLED."""
+    """The error is the token's cancellation: the run ends with status CANCELLED."""
 
     reason: str
     """The token's reason."""
@@ -196,10 +196,10 @@ class Cancelled:
 
 @attrs.frozen(eq=False)
 class Unhandled:
-    """Nobody handled it: the run has failed."""
+    """No handler is left, or the last one failed too: the run ends as FAILED."""
 
     error: Exception
-    """What was raised last."""
+    """The last exception that was raised."""
 
 
 ErrorDecision = CallHandler | Cancelled | Unhandled
@@ -208,7 +208,7 @@ ErrorDecision = CallHandler | Cancelled | Unhandled
 def escalate(
     error: Exception, level: int, handlers: tuple[Callback | None, ...]
 ) -> ErrorDecision:
-    """Say what to do about an error.
+    """Return which handler to call next, or how the run ends.
 
     Args:
         error: what was raised.
@@ -226,8 +226,8 @@ def escalate(
 def find_cancellation(error: BaseException) -> PipelineCancelled | None:
     """Return the token's cancellation if the error is one, or a group of nothing else.
 
-    A task group in a step wraps what its children raise.  If anything else is in the
-    group, something has failed, and the group stays the failure that it is.
+    A task group in a step wraps the exceptions of its children in a group.  A group
+    that also contains another exception is a failure.
     """
     if isinstance(error, PipelineCancelled):
         return error
@@ -243,8 +243,8 @@ def find_cancellation(error: BaseException) -> PipelineCancelled | None:
 def set_cause(error: Exception, cause: Exception) -> None:
     """Make one error the cause of another, unless it leads there already.
 
-    A handler may raise the very cause of what it was given; a circle of causes would
-    trap whoever follows them.
+    A handler may raise the cause of the error that it was given.  Code that follows
+    ``__cause__`` would never leave such a cycle.
     """
     ancestor: BaseException | None = cause
     while ancestor is not None and ancestor is not error:

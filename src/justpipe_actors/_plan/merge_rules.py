@@ -26,7 +26,7 @@ class Rule:
     is_shared: bool = False
     """Whether it is passed by reference."""
     hint: object = None
-    """Its declared type, for what annotations in it say."""
+    """Declared type of the part; its annotations give the rules of its own parts."""
     named: Mapping[Key, Rule] = attrs.field(factory=dict)
     """Rules of its parts that do not come from annotations."""
 
@@ -154,7 +154,7 @@ def _hints_of(kind: type) -> dict[str, Any]:
 
 
 def _hints_one_by_one(kind: type) -> dict[str, Any]:
-    """Resolve annotations apart, so that one that fails costs only itself its meaning."""
+    """Resolve annotations one by one, so that a failure does not affect the others."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         scope = vars(sys.modules.get(base.__module__, typing))

@@ -33,7 +33,7 @@ class ResourceNode:
     dependencies: Mapping[str, ResourceNode] = attrs.field(factory=dict)
     """Other resources, by parameter."""
     eager: bool = False
-    """Whether it is opened before anybody asks for it."""
+    """True if it is opened with its owner, before the first use."""
     shutdown: float = 5.0
     """Seconds it may take to close."""
     start_timeout: float = 60.0
@@ -51,7 +51,7 @@ class ResourceNode:
             takes_self=True,
         ),
     )
-    """What makes two resources one: the function and what it needs are the same."""
+    """Nodes with the same function and dependencies have equal identities: one resource."""
 
 
 class NoItem(Enum):
@@ -61,7 +61,7 @@ class NoItem(Enum):
 
 
 NO_ITEM: Final = NoItem.NO_ITEM
-"""Says that an invocation is not a map worker's; None is a perfectly good item."""
+"""Marks an invocation that is not a map worker's; None is a valid item."""
 
 
 class RunValues(Protocol):
@@ -88,7 +88,7 @@ class CallValues:
     item: object = NO_ITEM
     """A map worker's item."""
     error: BaseException | None = None
-    """What a handler is asked to handle."""
+    """The exception passed to an error handler."""
     step_name: str | None = None
     """The failing step, for handlers."""
 
@@ -139,7 +139,7 @@ class Node:
     starts_successors_directly: bool = False
     """Whether none of its successors has another parent to wait for."""
     is_leaf: bool = False
-    """Whether nothing follows from it, unless it names a step."""
+    """True if it has no successors; it may still start a step by returning a name."""
     join: BarrierType = BarrierType.ALL
     """How many parents it waits for."""
     barrier_timeout: float | None = None
@@ -164,7 +164,7 @@ class Node:
         return len(self.parents) > 1
 
     def waits_for(self, source: str) -> bool:
-        """Tell whether another node's report has to pass a join here."""
+        """Tell whether completion of another node has to pass this node's join."""
         return len(self.parents) > 1 and source in self.parents
 
     def __repr__(self) -> str:
@@ -176,12 +176,12 @@ class StepNode(Node):
     """A plain step."""
 
     is_collected: bool = False
-    """Whether some map collects what it returns as a worker."""
+    """True if a map with ``collect=`` uses it as its worker."""
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class MapNode(Node):
-    """A step whose result is mapped over."""
+    """A map step: starts a worker for each item of its result."""
 
     each: str
     """The worker started for every item."""
@@ -197,12 +197,12 @@ Route = str | type[Stop]
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class SwitchNode(Node):
-    """A step whose result chooses the next one."""
+    """A switch step: its result selects the successor."""
 
     routes: Mapping[object, Route] | Callable[..., object]
     """Targets by result, or a function from the result to a target."""
     default: str | None = None
-    """Where to go when nothing matches."""
+    """Target when no route matches; None makes that an error."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -218,10 +218,10 @@ class SwitchNode(Node):
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class SubNode(Node):
-    """A step whose result is the state of a child run."""
+    """A sub step: its result becomes the state of a child run."""
 
     child: object
-    """The child pipe; whatever it is, it is handed to the one who starts runs."""
+    """The child pipe; the plan only passes it on to the code that starts runs."""
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -243,7 +243,7 @@ class Plan:
     on_error: Callback | None = None
     """The pipe's error handler."""
     resources: tuple[ResourceNode, ...] = ()
-    """What its functions can be given, in order of registration."""
+    """Resources that its functions can receive, in order of registration."""
     on_failure: str = "prune"
     """What an unhandled failure does to the rest: prune, continue or stop."""
     max_retries: int = 100
@@ -263,7 +263,7 @@ class Plan:
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
     warns_of_items: bool = False
-    """Whether a map worker that changes its item is warned of: its change is not merged."""
+    """True if a map worker that changes its item, which is not merged, gets a warning."""
     loops: Mapping[str, int] = attrs.field(factory=dict, repr=False)
     """The number of the cycle a node is part of, for nodes that are in one."""
     state_type: object = Any

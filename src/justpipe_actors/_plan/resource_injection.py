@@ -1,8 +1,8 @@
-"""Which resources the functions of a definition need, and whether that can be.
+"""Which resources the functions of a definition need, and whether they can have them.
 
-Parameters are matched with resources when everything is defined, so resources may need
-each other in any order of definition.  What cannot be is reported by ``validation``; here it
-is only found.
+Parameters are matched with resources once the definition is complete, so resources may
+depend on each other in any order of definition.  This module finds the problems;
+``validation`` reports them.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Lease(Protocol):
         ...
 
     def release(self) -> None:
-        """End the use; again does nothing."""
+        """End the use; a second call does nothing."""
 
     def report_broken(self, error: Exception) -> None:
-        """Let nobody else have this incarnation; it is closed behind its last user."""
+        """Take this instance out of use; the release of its last lease closes it."""
 
 
 class ResourceProvider(Protocol):
-    """Who owns the resources."""
+    """The owner of the resources: a supervisor, or a run on its own."""
 
     async def acquire(self, node: ResourceNode) -> Lease:
         """Wait until a resource is open.
@@ -59,7 +59,7 @@ class ResourceProvider(Protocol):
         ...
 
     async def acquire_shared(self, node: ResourceNode) -> Lease:
-        """Wait until a resource is open that outlives the run which asks for it.
+        """Wait until a resource is open that outlives the requesting run.
 
         Raises:
             ResourceUnavailable: it cannot be opened.
@@ -70,7 +70,7 @@ class ResourceProvider(Protocol):
 current_provider: ContextVar[ResourceProvider] = ContextVar(
     "justpipe_actors_resource_provider"
 )
-"""Whose resources the running code uses; set for every run."""
+"""The provider that the running code acquires resources from; set for every run."""
 
 
 awaited_resource: ContextVar[str | None] = ContextVar(
@@ -82,7 +82,7 @@ awaited_resource: ContextVar[str | None] = ContextVar(
 def with_resources(
     func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
 ) -> Function:
-    """Return a function that borrows what it needs; as it is if it needs nothing."""
+    """Return a function that acquires its resources; unchanged if it needs none."""
     if not dependencies:
         return func
     if _is_stream(func):
@@ -116,7 +116,7 @@ def _is_stream(func: Any) -> bool:
 async def _acquire_all(
     dependencies: Mapping[str, ResourceNode], breaks: Breaks
 ) -> _Leases:
-    """Borrow everything, one after the other; nothing when one cannot be had."""
+    """Acquire all resources in order; release those already acquired if one fails."""
     provider = current_provider.get()
     leases = _Leases(breaks)
     try:
@@ -133,7 +133,7 @@ async def _acquire_all(
 
 @attrs.define(eq=False, repr=False)
 class _Leases:
-    """What one call has borrowed."""
+    """The leases of one call."""
 
     breaks: Breaks
     open_leases: dict[str, Lease] = attrs.field(factory=dict, init=False)
@@ -143,7 +143,7 @@ class _Leases:
         return {parameter: lease.value for parameter, lease in self.open_leases.items()}
 
     def release(self, error: BaseException | None = None) -> None:
-        """Give everything back, once; what the error breaks is not lent again."""
+        """Release all leases, once; report those that the error breaks as broken."""
         open_leases, self.open_leases = self.open_leases, {}
         for parameter, lease in open_leases.items():
             kinds = self.breaks.get(parameter, ())
@@ -162,7 +162,7 @@ def _matches(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
 
 
 def _release_after(result: object, leases: _Leases) -> object:
-    """Release the leases now, or when what the function returned is used up."""
+    """Release the leases now, or when the returned stream or generator has ended."""
     if isinstance(result, GeneratorType):
         wrapped: object = _release_when_exhausted(result, leases)
     elif inspect.isasyncgen(result):
@@ -205,7 +205,7 @@ class Consumer:
     label: str
     """What to call it in messages."""
     step: str
-    """The step at fault when it cannot have them."""
+    """The step to name in an error."""
     injection: InjectionMetadata
     """Its parameters."""
     parameter_types: Mapping[str, object]
@@ -233,7 +233,7 @@ class ResourceGraph:
     """The resources of a definition, linked to those they need.
 
     Raises:
-        DefinitionError: one needs what is none, or they need each other in a circle.
+        DefinitionError: a dependency is no resource, or dependencies form a cycle.
     """
 
     resources: Resources
@@ -305,7 +305,7 @@ def resource_problems(resources: Resources) -> Iterator[DefinitionError]:
 def consumer_problems(
     consumers: Iterator[Consumer], resources: Resources
 ) -> Iterator[DefinitionError]:
-    """Yield which functions could be given several resources."""
+    """Yield a problem for each parameter that several resources match."""
     for consumer in consumers:
         choices = resource_choices(
             consumer.injection, consumer.parameter_types, resources
@@ -317,7 +317,7 @@ def consumer_problems(
 def break_problems(
     steps: Mapping[str, StepDef], resources: Resources
 ) -> Iterator[DefinitionError]:
-    """Yield what steps say they break and do not receive."""
+    """Yield a problem for each ``breaks=`` entry that names no resource of its step."""
     for name, step in steps.items():
         choices = resource_choices(step.injection, step.parameter_types, resources)
         for parameter in step.options.breaks:

@@ -38,10 +38,10 @@ NAMED_LEVELS = 6
 
 @attrs.define(eq=False)
 class Copier:
-    """Makes one copy of a state; what occurs in it twice is copied once."""
+    """Makes one copy of a state; an object that occurs twice is copied once."""
 
     fixed: Collection[int] = ()
-    """Ids of lists whose elements are known to be unchangeable."""
+    """``id()`` of each list that is known to have only immutable elements."""
     shared: list[tuple[object, object]] = attrs.field(factory=list, init=False)
     """Parts that were passed by reference: the object that has them, and the key."""
     _memo: dict[int, Any] = attrs.field(factory=dict, init=False)

@@ -37,7 +37,7 @@ ATOMS: frozenset[type] = frozenset(
         types.BuiltinFunctionType, types.ModuleType, type,
     )
 )  # fmt: skip
-"""Types whose values cannot change, so that a copy is the value itself."""
+"""Immutable types: a copy of their values is the value itself."""
 
 VALUES = (list, set, frozenset, tuple, str, bytes, int, float, complex)
 """Types that are one value, whatever attributes a subclass adds."""
@@ -88,7 +88,7 @@ def declares(kind: type, name: str) -> bool:
 
 
 def _look_at(kind: type) -> Shape:
-    """Look at a class."""
+    """Inspect a class and return its shape."""
     is_model = declares(kind, "__pydantic_validator__")
     is_record = is_model or any(declares(kind, mark) for mark in _RECORD_MARKS)
     is_record = is_record and not issubclass(kind, VALUES)
@@ -133,7 +133,7 @@ def _is_frozen(kind: Any) -> bool:
 
 
 def _is_plain(kind: Any, *, is_model: bool) -> bool:
-    """Tell whether nothing but its attributes makes an instance what it is."""
+    """Tell whether the attributes of an instance are its complete state."""
     if is_model:
         return getattr(kind.__deepcopy__, "__module__", "") == "pydantic.main"
     if declares(kind, "__deepcopy__") or issubclass(kind, dict):

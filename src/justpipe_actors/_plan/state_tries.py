@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class StateSource(Protocol):
-    """What gives an invocation its state."""
+    """Supplies the state of an invocation."""
 
     def start_try(self, given: object) -> object:
         """Return the state for one more call of the same function."""
@@ -20,14 +20,14 @@ class StateSource(Protocol):
 current_state_source: ContextVar[StateSource] = ContextVar(
     "justpipe_actors_state_source"
 )
-"""What gives the running invocation its state; set where tries are counted."""
+"""Source of the running invocation's state; set where tries are counted."""
 
 
 def with_state_per_try(func: Callable[..., Any], state: str) -> Callable[..., Any]:
     """Return a function that has a fresh copy of the state whenever it is called again.
 
     Args:
-        func: what middleware may call several times.
+        func: the function; middleware may call it several times.
         state: the parameter that receives the state.
     """
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):

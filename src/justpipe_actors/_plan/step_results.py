@@ -1,7 +1,8 @@
-"""What the value means that a step returned.
+"""The meaning of a step's return value.
 
-A step speaks to the engine through its result: nothing, a step's name, a signal.  This
-page is the whole of that language.  It is pure: the actors carry out what it says.
+A step controls the engine by its result: nothing, a step's name, or a signal.  This
+module maps each result to an instruction and has no side effects; the actors carry
+the instruction out.
 
 Only *instances* of ``Retry``, ``Skip`` and ``Raise`` count; ``Stop`` counts as a class
 too, because that is how the reference's users write it.
@@ -25,9 +26,9 @@ class Proceed:
     """Go on to the static successors."""
 
     ignored: object = None
-    """A returned value that means nothing; worth a warning when not None."""
+    """A returned value without a meaning; causes a warning unless it is None."""
     pruned: bool = False
-    """A worker failed: done, but the successors must not run."""
+    """True if a worker failed: the step is done, and its successors must not run."""
 
 
 @attrs.frozen(eq=False)
@@ -50,12 +51,12 @@ class StartNamedStep:
 
 @attrs.frozen
 class StopRun:
-    """Stop the run, well."""
+    """End the run with status SUCCESS."""
 
 
 @attrs.frozen
 class SuspendRun:
-    """Stop the run and say why it waits."""
+    """End the run and publish why it is suspended."""
 
     reason: object
     """Payload of the SUSPEND event."""
@@ -73,12 +74,12 @@ class RetryStep:
 
 @attrs.frozen(eq=False)
 class FailStep:
-    """Treat it as if this had been raised."""
+    """Fail the step as if it had raised this exception."""
 
     error: Exception
-    """The exception, whole."""
+    """The exception object itself."""
     step: str | None = None
-    """Where it really happened, when not in the step itself: ``"sub:inner"``."""
+    """Step that raised it, if it is not this one: ``"sub:inner"``."""
 
 
 @attrs.frozen(eq=False)
@@ -103,20 +104,20 @@ class StartChildRun:
 
 @attrs.frozen(eq=False)
 class AskBetween:
-    """Wait for an answer, or for a moment, and start the next step with it."""
+    """Wait for an answer or a point in time, then start the next step with it."""
 
     form: Form | None
-    """What the answer must look like; None is a moment."""
+    """Form of the answer; None waits for the time alone."""
     note: str
     """What the asked person reads."""
     to: str | None
     """The next step; None means the static successors."""
     seconds: float | None
-    """How long the question is open; None is for ever."""
+    """Seconds that the question stays open; None sets no limit."""
     on_timeout: str | None
     """The step to start when there is no answer in time."""
     key: str
-    """Names the question among those of its step."""
+    """Name of the question, unique within its step."""
 
 
 StepResult = (
@@ -142,7 +143,7 @@ CONTROL_ITEMS = (Suspend, _Next, _Map, _Run, GeneratorResult)
 def interpret_collected(value: object, step: str) -> StepResult:
     """Return the meaning of the result of a worker that a map collects from.
 
-    Signals stay signals; any other value is kept, texts and None included.
+    Signals keep their meaning; any other value is collected, also text and None.
     """
     if value is None or isinstance(value, str):
         return CollectValue(value)
@@ -151,7 +152,7 @@ def interpret_collected(value: object, step: str) -> StepResult:
 
 
 def interpret_result(value: object, step: str) -> StepResult:  # noqa: C901 - one row a value
-    """Say what a step's result means.
+    """Return the instruction for the engine that a step's result means.
 
     Raises:
         BaseException: the result is ``Raise()`` with one that is no ``Exception``.
@@ -220,7 +221,7 @@ def _resolve_target(target: object, build: object) -> StepResult:
 
 
 def _exception_of(raised: Raise, step: str) -> Exception:
-    """Return what to fail with, whatever was put into ``Raise(...)``."""
+    """Return the exception to fail with; any argument of ``Raise(...)`` is accepted."""
     exception: object = raised.exception
     if exception is None:
         return RuntimeError(f"Step '{step}' returned Raise() without an exception.")

@@ -38,7 +38,7 @@ from .placement_checks import placement_problems
 
 @attrs.frozen(eq=False, kw_only=True)
 class ValidationContext:
-    """What is to be validated."""
+    """The definition to validate, and the settings that the rules depend on."""
 
     steps: Mapping[str, StepDef]
     """The definition."""
@@ -47,9 +47,9 @@ class ValidationContext:
     start: str | None
     """Where a run would begin."""
     strict: bool
-    """Whether doubts are errors."""
+    """True if doubtful definitions are errors and not warnings."""
     allow_multi_root: bool
-    """Whether several roots are meant."""
+    """True if several roots are intended."""
     resources: Mapping[str, ResourceDef] = attrs.field(factory=dict)
     """The pipe's resources."""
     hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
@@ -85,7 +85,7 @@ def context_of(
     is_isolated: bool,
     placements: Mapping[str, AnyPlacement],
 ) -> ValidationContext:
-    """Return what is to be validated of a pipe."""
+    """Return the validation context of a pipe."""
     return ValidationContext(
         steps=registry.steps,
         state_type=registry.state_type,
@@ -113,7 +113,7 @@ Finding = DefinitionError | StrictOnly
 
 
 LOOKS_MISSPELT = 0.8
-"""How alike an option and a known one are, from 0 to 1, when a letter or two differ."""
+"""Similarity, from 0 to 1, from which an option counts as a misspelt known one."""
 
 _COMMON_OPTIONS = OWN_OPTIONS | {
     "barrier_timeout",
@@ -134,7 +134,7 @@ _OPTIONS_BY_KIND = {
 
 
 def options_read_by(middleware: Iterable[Any]) -> frozenset[str] | None:
-    """Return the options that middleware reads; None when one of them does not say."""
+    """Return the options that middleware reads; None if one of them declares none."""
     declared: set[str] = set()
     for part in middleware:
         options: Collection[str] | None = getattr(part, "options", None)
@@ -147,7 +147,7 @@ def options_read_by(middleware: Iterable[Any]) -> frozenset[str] | None:
 def unknown_options(
     steps: Iterable[StepDef], middleware_options: frozenset[str]
 ) -> Iterator[tuple[DefinitionError, bool]]:
-    """Yield a problem for every option that nothing reads, and whether one is near it."""
+    """Yield a problem per unread option, and whether it resembles a known option."""
     for step in steps:
         known = _OPTIONS_BY_KIND[step.kind] | middleware_options
         for option in step.options.extra:
@@ -176,10 +176,10 @@ def _is_near(option: str, known: Collection[str]) -> bool:
 
 
 def validate(context: ValidationContext) -> None:
-    """Report everything that is wrong.
+    """Raise every problem of the definition at once.
 
     Raises:
-        DefinitionError: something is; a ``DefinitionErrorGroup`` when several things are.
+        DefinitionError: there is one problem; ``DefinitionErrorGroup`` for several.
     """
     if not context.steps:
         return
@@ -200,7 +200,7 @@ def raise_problems(problems: list[DefinitionError]) -> None:
     """Raise one problem as it is and several as a group.
 
     Raises:
-        DefinitionError: there is one at least.
+        DefinitionError: the list is not empty.
     """
     if len(problems) == 1:
         raise problems[0]
