@@ -1,8 +1,8 @@
-"""The back ends: the only code that knows which event loop this is.
+"""The back ends: the only code that depends on which event loop runs.
 
-A run that nobody's block owns is owned by the loop: a trio system task, or an asyncio task
-that is strongly referenced, since asyncio alone keeps only a weak reference.
-What is for one loop is imported on that loop only.
+The loop owns a run that no ``async with`` block owns: as a trio system task, or as an
+asyncio task with a strong reference, because asyncio itself keeps only a weak one.
+Code for one loop is imported on that loop only.
 """
 
 from __future__ import annotations

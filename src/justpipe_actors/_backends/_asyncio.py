@@ -160,9 +160,9 @@ class _FutureSignal:
 class _Group:
     """A task group of asyncio, and the tasks that come too late for it.
 
-    asyncio's refuses tasks from the moment in which its owner is cancelled; here they
-    begin even then, because somebody counts on what they do at their end, and are
-    cancelled where they first wait.
+    asyncio's own group refuses tasks once its owner is cancelled.  This group starts
+    them even then, because the engine relies on what they do at their end, and they are
+    cancelled at their first wait.
     """
 
     __slots__ = ("_is_closed", "_late_tasks", "_loop", "_tasks")
@@ -237,7 +237,7 @@ def _name_of(func: Job) -> str | None:
 
 
 def _not_again() -> bool:
-    """Say that no other task will do it."""
+    """Return False: there is no second answer."""
     return False
 
 
@@ -288,7 +288,7 @@ class AsyncioLoop:
         return _FutureSignal(self._loop)
 
     def is_task_cancelled(self) -> bool:
-        """Tell whether somebody cancelled the current task past all scopes."""
+        """Return whether the current task was cancelled natively, not by a scope."""
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
@@ -325,7 +325,7 @@ class AsyncioLoop:
         start()
 
     def open_group(self) -> _Group:
-        """Return a block whose tasks have ended when it has been left."""
+        """Return a block that waits for its tasks when it is left."""
         return _Group(self._loop)
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:

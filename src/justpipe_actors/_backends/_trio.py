@@ -47,7 +47,7 @@ class _Group:
         try:
             return bool(await self._manager.__aexit__(kind, error, traceback))  # noqa: ASYNC102
         except BaseExceptionGroup as group:
-            # Many tasks that were cancelled are one cancellation to whoever is outside.
+            # The code outside must see the cancellation of many tasks as a single one.
             if group.split(trio.Cancelled)[1] is not None:
                 raise
             cancelled: BaseException = group
@@ -110,7 +110,7 @@ class TrioLoop:
         return trio.Event()
 
     def is_task_cancelled(self) -> bool:
-        """Tell whether somebody cancelled the current task past all scopes: never here."""
+        """Return False: trio has no cancellation other than through a scope."""
         return False
 
     def watch_task(self) -> Callable[[], bool]:
@@ -143,7 +143,7 @@ class TrioLoop:
             raise RunRejected(reason) from error
 
     def open_group(self) -> _Group:
-        """Return a block whose tasks have ended when it has been left."""
+        """Return a block that waits for its tasks when it is left."""
         return _Group()
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:

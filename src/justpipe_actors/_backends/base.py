@@ -26,8 +26,8 @@ class Group(Protocol):
 
     They are the loop's and not anyio's because anyio's cost four times as much on
     asyncio, in time and in memory: each has a scope, and an event for its end.  So on
-    asyncio no cancel scope around the block reaches them.  Whoever opens one lets them
-    end, or cancels what they do by scopes of its own.
+    asyncio no cancel scope around the block reaches them.  The code that opens a group
+    lets the tasks end, or cancels their work by scopes of its own.
     """
 
     def start(self, func: Job, *args: object) -> None:
@@ -35,11 +35,11 @@ class Group(Protocol):
 
 
 class BlockInterrupt(Protocol):
-    """Cancels the body of a block, whose end may be reached in another task.
+    """Cancels the body of a block that may be left in another task.
 
-    A block whose context manager is left in another task than it was entered in (a
-    fixture, an exit stack, an async generator that was dropped) must hold no task group
-    and, where the loop can do without, no cancel scope.
+    If a context manager may be left in another task than it was entered in (a fixture,
+    an exit stack, an async generator that was dropped), it must hold no task group, and
+    no cancel scope on a loop that can interrupt a block without one.
     """
 
     def interrupt(self) -> None:
@@ -66,7 +66,7 @@ class Loop(Protocol):
         ...
 
     def is_task_cancelled(self) -> bool:
-        """Tell whether somebody cancelled the current task past all scopes."""
+        """Return whether the current task was cancelled natively, not by a scope."""
         ...
 
     def watch_task(self) -> Callable[[], bool]:
@@ -89,7 +89,7 @@ class Loop(Protocol):
         """Start a task that the loop owns; it must not raise."""
 
     def open_group(self) -> AbstractAsyncContextManager[Group]:
-        """Return a block whose tasks have ended when it has been left."""
+        """Return a block that waits for its tasks when it is left."""
         ...
 
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
@@ -109,7 +109,7 @@ class Loop(Protocol):
         """Call a function in the loop, from any thread; nothing once the loop is gone."""
 
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
-        """Let an interrupt that nobody waits for reach the program."""
+        """Deliver an interrupt from a run without a consumer to the program."""
 
 
 def has_running_loop() -> bool:

@@ -95,13 +95,17 @@ class Inbox:
 
     @property
     def next_run(self) -> str | None:
-        """The run whose turn it is; None when nothing waits."""
+        """The run of the message that is taken next; None when nothing waits."""
         if self._single is not None:
             return self._single[1].run_id
         return next(iter(self._queues), None)
 
     def take(self) -> Message | None:
-        """Remove and return the next message of the run whose turn it is."""
+        """Remove and return the next message; the runs take turns.
+
+        Returns:
+            None when the inbox is empty.
+        """
         if not self.depth:
             return None
         self.depth -= 1
@@ -178,7 +182,7 @@ SHOWN = 20
 """Activations and messages of one actor that statistics name."""
 
 _NO_WAITERS: list[Wakeup] = []
-"""Who waits at an actor where nobody ever did; nothing is ever put here."""
+"""Shared empty list for actors that had no slot waiter yet; it stays empty."""
 
 
 @attrs.frozen
@@ -194,7 +198,7 @@ class ActorStatistics:
     returning: int
     """Activations that wait to have their slot back."""
     runs: int
-    """Runs whose messages wait."""
+    """Runs that have waiting messages."""
     oldest: float
     """Seconds that the oldest message has waited; 0 when none has to wait."""
     pipe: str = ""
@@ -204,9 +208,9 @@ class ActorStatistics:
     slots: int | None = None
     """Activations that may be at work at once; None is no limit."""
     holders: tuple[tuple[str, float], ...] = ()
-    """Who is at work: run and seconds, the longest first, at most ``SHOWN``."""
+    """Activations at work: run and seconds, the longest first, at most ``SHOWN``."""
     queue: tuple[tuple[str, float], ...] = ()
-    """Who is next: run and seconds waited, in order, at most ``SHOWN``."""
+    """Next messages: run and seconds waited, in order, at most ``SHOWN``."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -216,13 +220,13 @@ class Actor:
     node: Node
     """Its step."""
     dispatcher: Dispatcher
-    """Who performs its messages."""
+    """Processes the actor's messages."""
     runs: Mapping[str, RunState]
     """The run states of the runs that may write to it, by id."""
     inbox: Inbox = attrs.field(factory=Inbox)
     """What it has to do."""
     is_queued: bool = attrs.field(default=False, init=False)
-    """Whether it stands in the dispatcher's line."""
+    """Whether the actor is in the dispatcher's queue."""
     busy: int = attrs.field(default=0, init=False)
     """Slots in use."""
     _slot_waiters: list[Wakeup] = attrs.field(default=_NO_WAITERS, init=False)
@@ -236,7 +240,7 @@ class Actor:
             self._enqueue()
 
     def take(self) -> Message | None:
-        """Take the next message and a slot for it, and stand in line for the rest."""
+        """Take the next message and a slot; requeue the actor if more messages wait."""
         limit = self.node.concurrency
         self.is_queued = False
         if limit and self.busy >= limit:
@@ -250,7 +254,7 @@ class Actor:
         return message
 
     def release_slot(self) -> None:
-        """Give a slot back; whoever waits for one goes on."""
+        """Release a slot, to the first activation that waits to have its slot back."""
         self.busy -= 1
         if self._slot_waiters and self._has_slot:
             self.busy += 1
@@ -259,7 +263,7 @@ class Actor:
             self._enqueue()
 
     async def reacquire_slot(self) -> None:
-        """Have a slot again, before any message does."""
+        """Wait for a slot; waiting activations come before messages in the inbox."""
         if self._has_slot:
             self.busy += 1
             return
@@ -272,7 +276,7 @@ class Actor:
         except BaseException:
             if wakeup in self._slot_waiters:
                 self._slot_waiters.remove(wakeup)
-                self.busy += 1  # given back with the invocation, as any other
+                self.busy += 1  # the end of the invocation releases a slot in any case
             raise
 
     @property

@@ -44,9 +44,9 @@ def unknown_step(name: str, plan: Plan) -> StepNode:
 
 
 IDLE_PLANS = 16
-"""Plans without runs whose actors are kept.
+"""Plans without runs that keep their actors.
 
-A program that builds a pipe per request would otherwise collect actors for ever.
+Without a limit, a program that builds a pipe per request would never free actors.
 """
 
 
@@ -59,7 +59,7 @@ class ActorSystem:
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     is_owner_cancelled: Callable[[], bool]
-    """Whether somebody cancelled the owner's task natively, past all scopes."""
+    """Whether the owner's task was cancelled natively, not through a cancel scope."""
     absorb_native_cancel: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_signal: SignalFactory = anyio.Event
@@ -100,7 +100,7 @@ class ActorSystem:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """Who performs the messages of its actors."""
+        """The dispatcher that processes the messages of the system's actors."""
         return self._dispatcher
 
     def actors_of(self, plan: Plan) -> dict[str, Actor]:
@@ -196,7 +196,7 @@ class ActorSystem:
     def add_dead_letter(
         self, run_state: RunState, message: Message, reason: str, error: BaseException
     ) -> None:
-        """Report a message that nobody will answer; it is not delivered again."""
+        """Record a message that will get no answer; it is not delivered again."""
         self.dead_letters.add(
             DeadLetter(
                 run_id=message.run_id,

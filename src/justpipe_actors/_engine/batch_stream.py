@@ -106,7 +106,7 @@ class BatchStream:
     answers: dict[str, Signal] = attrs.field(factory=dict, init=False)
     """Answers to questions that their steps have not asked again yet."""
     consumed: list[int] = attrs.field(factory=list, init=False)
-    """Signals whose effect is in the next batch."""
+    """Signals that the next batch marks as consumed, together with their effect."""
     asks: list[NewAsk] = attrs.field(factory=list, init=False)
     """Questions that the next batch opens."""
     asks_gone: list[str] = attrs.field(factory=list, init=False)
@@ -116,7 +116,7 @@ class BatchStream:
     )
     """Map items that the next batch stores."""
     maps_gone: list[int] = attrs.field(factory=list, init=False)
-    """Maps whose items the next batch removes."""
+    """Maps that lose their stored items in the next batch."""
     item_lists: int = 0
     """Lists of map items stored so far; the last one has this number."""
     _outbox: list[tuple[RunJournal, Message]] = attrs.field(factory=list, init=False)
@@ -342,10 +342,11 @@ class BatchStream:
     # -- the end
 
     def park(self) -> bool:
-        """Let go of a run of which only waits between steps are left; tell whether it was.
+        """Release a run that has only waits between steps left; return whether it was.
 
-        The decision and the row are taken in one callback.  What happens while the row
-        is on its way is not recorded, so whoever takes the run up finds it unheard.
+        The decision and the release row are made in one callback.  Signals that arrive
+        while the row is being stored are not recorded, so the worker that resumes the
+        run still finds them undelivered.
         """
         if self.is_releasing or self._is_closing or self.held or self._waiters:
             return False

@@ -53,7 +53,7 @@ _logger = logging.getLogger("justpipe_actors.steps")
 
 
 def log_failure(invocation: Invocation, error: Exception) -> None:
-    """Log a failure nobody handled, with the state if it may be shown."""
+    """Log a failure that no handler handled, with the state if it may be shown."""
     run_state = invocation.run_state
     kind = type(error).__name__
     text = escape_controls(error_text(error))
@@ -356,7 +356,7 @@ def _retry(invocation: Invocation) -> None:
 
 
 def _fail(invocation: Invocation, failure: FailStep) -> None:
-    """Record a failure that nobody handled, and what follows from it."""
+    """Record a failure that no handler handled, and apply its consequences."""
     verdict = escalate(failure.error, 0, ())
     if isinstance(verdict, Cancelled):
         _cancel(invocation, verdict.reason)
@@ -403,7 +403,7 @@ def fail_between(run_state: RunState, place: Place, error: Exception) -> None:
 
 
 def _cancel(invocation: Invocation, reason: str) -> None:
-    """A cancellation nobody swallowed: what runs may finish, nothing new starts."""
+    """Record a step's cancellation: running steps may finish, no new step starts."""
     invocation.run_state.publisher.publish(
         EventType.CANCELLED,
         invocation.node.name,

@@ -1,8 +1,9 @@
 """Messages that were taken and never answered: kept, counted, logged.
 
-A message is delivered once.  When what it set off is not a step's failure but a defect
-of the engine, or the dispatcher task that was performing it was killed, nobody delivers it
-again: what broke one dispatcher task would break the next.  It ends here, and its run is told.
+A message is delivered once.  It becomes a dead letter when processing it raised an
+error that is not a step's failure (a defect of the engine), or when the dispatcher task
+that processed it was killed.  It is not delivered again, because it could break the
+next dispatcher task too.  Its run is told.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ _logger = logging.getLogger("justpipe_actors")
 
 @attrs.frozen(kw_only=True)
 class DeadLetter:
-    """A message nobody will answer; plain data."""
+    """A message that gets no answer; plain data."""
 
     run_id: str
     """The run it belonged to."""
     step: str
     """The step it was for."""
     actor: str
-    """Whose inbox it came from: pipe and step."""
+    """Actor that had it in its inbox: pipe and step."""
     attempt: int
     """Which attempt of its invocation it was."""
     reason: str
-    """What became of it, in words."""
+    """What happened to the message, as text."""
     error: str | None
     """What broke it: type and text of the exception."""
     at: float
@@ -52,7 +53,7 @@ class DeadLetters(Sequence[DeadLetter]):
     )
 
     def add(self, dead_letter: DeadLetter) -> None:
-        """Keep a letter and say so in the log."""
+        """Keep a dead letter and log it."""
         self.total += 1
         self._kept.append(dead_letter)
         _logger.error(

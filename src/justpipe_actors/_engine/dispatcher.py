@@ -9,10 +9,10 @@ There are four rules:
     the end of the queue if it has more.  So actors take turns, and in an inbox so do runs.
 *   A task that leaves an actor in the queue wakes or starts one more task, and not a
     second one before the first has begun.  So one task processes a burst of a thousand
-    messages whose functions never wait.
-*   A task whose time slice is over leaves the queue to the task that it woke, and waits.
-    So a queue that never becomes empty is served by two tasks in turn.  If both went on,
-    each slice would add a task, and all other tasks of the loop would wait for them.
+    messages if their functions never wait.
+*   At the end of its time slice a task leaves the queue to the task that it woke, and
+    waits.  So two tasks in turn serve a queue that never becomes empty.  If both went
+    on, each slice would add a task, and all other tasks of the loop would wait for them.
 
 A task that commits an invocation looks at the queue itself afterwards, so what the commit
 puts into inboxes wakes no other task (``suppress_wakeup``).  A chain of steps that do not
@@ -171,7 +171,7 @@ class Dispatcher:
                 "A receiver broke between two messages; another one goes on"
             )
         except BaseException:  # noqa: ASYNC103 - raised unless outlived
-            self._hand_over()  # somebody must take what is left
+            self._hand_over()  # another task must process the rest of the queue
             if (
                 anyio.current_effective_deadline() == -inf
                 or not self.absorb_native_cancel()
@@ -264,7 +264,7 @@ class Dispatcher:
                     if turns >= MESSAGES_PER_SLICE or now() - since >= TIME_SLICE:
                         self._hand_over()
                         if only_run is None:
-                            return  # whoever comes takes over
+                            return  # the task that was woken takes over
                         await checkpoint()
                         turns, since = 0, now()
 

@@ -352,11 +352,11 @@ async def _go_on(
     return await run_child(invocation, StartChildRun(pipe, reopened))
 
 
-# -- who is asked when it failed
+# -- error handlers
 
 
 async def run_error_handlers(invocation: Invocation, answer: StepResult) -> StepResult:
-    """Take a failed answer up the chain until somebody answers well, or nobody is left."""
+    """Call the error handlers, the step's first, until one succeeds or none is left."""
     handlers = (invocation.node.on_error, invocation.run_state.plan.on_error)
     level = invocation.level
     while True:
@@ -440,7 +440,7 @@ async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
     """Ask the handlers, on a fresh copy, about changes that could not be merged.
 
     Args:
-        invocation: whose changes they are.
+        invocation: the invocation that made the changes.
         failed: the failure; a second one is final.
     """
     state = invocation.isolated
@@ -448,7 +448,7 @@ async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
     if state.has_conflicted:
         return failed
     state.has_conflicted = True
-    invocation.level = 0  # whoever has mended another failure is asked about this one
+    invocation.level = 0  # a handler that handled another failure is asked again
     return state.commit(await run_error_handlers(invocation, failed))
 
 
@@ -457,8 +457,8 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
 ) -> None:
     """Run one invocation and leave nothing of it behind.
 
-    From ``commit_result`` to the end nothing waits: the dispatcher task is about to be free, so what is
-    put meanwhile calls nobody else (``held``).
+    From ``commit_result`` to the end nothing waits.  The dispatcher task is about to be
+    free, so messages put meanwhile wake no other task (``held``).
     """
     node = actor.node
     invocation = Invocation(

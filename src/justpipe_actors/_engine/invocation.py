@@ -38,7 +38,7 @@ class Invocation:
     run_state: RunState
     """Its run."""
     actor: Actor
-    """Whose slot it uses."""
+    """Actor that gave the invocation its slot."""
     message: Start
     """What began it."""
     scope: anyio.CancelScope

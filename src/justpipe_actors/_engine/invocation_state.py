@@ -58,7 +58,7 @@ class InvocationState:
     has_conflicted: bool = attrs.field(default=False, init=False)
     """Whether another step was in the way of its commit; a second time is final."""
     is_source_open: bool = attrs.field(default=False, init=False)
-    """Whether it is a map whose function goes on, on this copy, to produce items."""
+    """Whether it is a map and its function still produces items, on this copy."""
     item_check: ItemCheck | None = attrs.field(default=None, init=False)
     """Whether a worker changes its item, when that is looked for."""
     _copy: StateCopy | None = attrs.field(default=None, init=False)

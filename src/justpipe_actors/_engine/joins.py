@@ -6,7 +6,7 @@ gate.  A new wave is opened by
 
 - a map, for every item;
 - a step that names one which leads back to it, and so *closes* a loop: the next *lap*.
-  What follows from the closing step when it names nobody any more belongs to the wave
+  When the closing step no longer names that step, its successors belong to the wave
   around the laps::
 
       r -> [b, c] -> d        b answers "b" twice, then nothing
@@ -35,7 +35,7 @@ from ..specs import BarrierType
 
 
 class Report(Enum):
-    """What a parent says to a successor, once per wave."""
+    """What a parent reports to a successor, once per wave."""
 
     ARRIVED = "arrived"
     ABSENT = "absent"
@@ -55,13 +55,13 @@ class JoinGate:
     """The waiting of one step for its parents, in one wave."""
 
     parents: tuple[str, ...]
-    """Whom it waits for."""
+    """Steps that the join waits for."""
     join: BarrierType = BarrierType.ALL
     """How many of them."""
     decision: Decision | None = attrs.field(default=None, init=False)
     """None while it waits."""
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
-    """What has been said so far."""
+    """What the parents have reported so far."""
     _has_arrived: bool = attrs.field(default=False, init=False)
     _has_pruned: bool = attrs.field(default=False, init=False)
 
@@ -115,7 +115,7 @@ class StepEntry:
     routers: tuple[str, ...]
     """Switches that may start it directly."""
     router_reports: dict[str, Report] = attrs.field(factory=dict, init=False)
-    """What the switches said that did not choose it."""
+    """Reports of the switches that did not choose the step."""
     dead: bool = attrs.field(default=False, init=False)
     """Whether its death has been passed on."""
 

@@ -28,7 +28,7 @@ class BatchDraft:
     """What one run stores at once, before it is text: the writer's thread encodes it.
 
     The fields are those of ``abc.journal_records.Batch`` with JSON values in place of
-    JSON texts.  Nothing in it is changed by anybody after it was handed over.
+    JSON texts.  The engine changes nothing in a batch after it has passed it on.
     """
 
     run: int
@@ -44,13 +44,13 @@ class BatchDraft:
     items: tuple[tuple[int, int, list[JsonValue]], ...] = ()
     """Map items to keep: map, chunk, items."""
     maps_gone: tuple[int, ...] = ()
-    """Maps whose items are not needed any more."""
+    """Maps that no longer need their stored items."""
     asks: tuple[NewAsk, ...] = ()
     """Questions that are open from now on."""
     asks_gone: tuple[str, ...] = ()
     """Questions that are closed."""
     consumed: tuple[int, ...] = ()
-    """Signals whose effect is in this batch."""
+    """Signals that have their effect in this batch."""
     status: RunStatus | None = None
     """For a release and an end: how the run stands afterwards."""
     wake_at: float | None = None

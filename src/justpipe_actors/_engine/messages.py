@@ -20,7 +20,7 @@ class Start:
     """Begin one invocation of the step this is addressed to."""
 
     run_id: str
-    """The run on whose behalf."""
+    """The run that the step runs for."""
     step: str
     """The step to run."""
     wave: int

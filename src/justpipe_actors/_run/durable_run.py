@@ -1,7 +1,7 @@
 """What is different in the life of a durable run: its last row, its release, its children.
 
-A durable run ends with an ``end`` row before FINISH is published, so that a run whose
-FINISH was seen has ended for every other process too.  A run that this process lets go
+A durable run stores its ``end`` row before FINISH is published, so that once FINISH was
+seen the run has ended for every other process too.  A run that this process lets go
 of is *released*: nothing more is delivered, what runs may finish or wait, a last row is
 stored, and then what is left is cancelled without a trace in the rows.  No FINISH is
 published, because the run goes on elsewhere.
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 TAKEN_OVER = "another worker has taken it over"
-"""Why a run is released whose rows another worker has begun to write."""
+"""Reason for releasing a run when another worker has begun to write its rows."""
 
 
 def publish_beginning(run: Run, journal: RunJournal) -> None:
-    """Say that the run begins, or that it was taken up again; a child says it once."""
+    """Publish that the run begins or was resumed; a child publishes it only once."""
     if journal.saved is None and journal.stream.incarnation == 1:
         run.publisher.publish(EventType.START, "system", run.request.state)
         return
@@ -106,7 +106,7 @@ def load_outcome(value: JsonValue) -> PipelineEndData:
 
 
 def break_durable(run: Run, error: Exception) -> None:
-    """Fail a run whose state cannot be stored any more; its last row stays as it is."""
+    """Fail a run because its state cannot be stored; its last row stays as it is."""
     failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error)
     run.run_state.failures.add(failure)
     run.stop(PipelineTerminalStatus.FAILED, None)

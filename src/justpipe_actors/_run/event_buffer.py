@@ -59,18 +59,18 @@ class EventBuffer:
 
     @property
     def parent(self) -> None:
-        """None: the run whose events come here is no child."""
+        """None: the run that writes to this buffer is no child."""
 
     @property
     def depth(self) -> int:
-        """0: the run whose events come here is no child."""
+        """0: the run that writes to this buffer is no child."""
         return 0
 
     def __len__(self) -> int:
         return len(self._events)
 
     def put(self, event: Event) -> None:
-        """Add an event, room or not; nobody reads it once the feed is closed."""
+        """Add an event even if the buffer is full; drop it if the buffer is closed."""
         if self._closed:
             return
         self._events.append(event)
@@ -85,7 +85,7 @@ class EventBuffer:
             self._reader.notify()
 
     async def wait_writable(self) -> None:
-        """Wait until there is room, or nobody reads any more."""
+        """Wait until the buffer is not full, or is closed."""
         if self._closed:
             await checkpoint()
         while self._is_at_capacity():
@@ -137,7 +137,7 @@ class EventBuffer:
         return event
 
     def end(self) -> None:
-        """Say that no event will come any more; those that wait can still be read."""
+        """Mark the end of the events; events in the buffer can still be read."""
         self._ended = True
         self._reader.notify()
 
@@ -155,9 +155,10 @@ class EventBuffer:
             self._writers.pop(0).set()
 
     def pause_producers(self, *, paused: bool) -> None:
-        """Let ``is_full`` say also that somebody else has no room.
+        """Pause or resume producers because another queue, the recorder's, is full.
 
-        Producers ask here and wait there, so nobody waits here for that.
+        Producers only check this buffer's ``is_full``; they then wait for the recorder,
+        not here.
         """
         self._is_paused = paused
         self._update_is_full()
@@ -174,12 +175,12 @@ Overflow = Literal["block", "drop_oldest", "fail"]
 
 @attrs.define(eq=False, repr=False)
 class DropOldestBuffer(EventBuffer):
-    """A buffer that drops its oldest TOKEN instead of making anybody wait."""
+    """A buffer that drops its oldest TOKEN instead of making producers wait."""
 
     _tokens: int = attrs.field(default=0, init=False)
 
     def put(self, event: Event) -> None:
-        """Add an event, in place of the oldest TOKEN when there is no room."""
+        """Add an event, in place of the oldest TOKEN when the buffer is full."""
         if self._closed:
             return
         if self._tokens and 0 < self.capacity <= len(self._events):
@@ -218,7 +219,7 @@ class DropOldestBuffer(EventBuffer):
 
 @attrs.define(eq=False, repr=False)
 class FailFastBuffer(EventBuffer):
-    """A buffer whose run fails when it is full."""
+    """A buffer that fails its run when it is full."""
 
     on_overflow: Callable[[Exception], None] = do_nothing
     """Ends the run."""

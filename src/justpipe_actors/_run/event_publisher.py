@@ -1,8 +1,8 @@
-"""How a run speaks: number an event, let hooks rewrite it, tell observers and consumer.
+"""Publish a run's events: number them, apply the hooks, notify observers and consumer.
 
-Everything here is synchronous and never waits for anybody; waiting for room is a step of
-its own, taken by those who produce for the user.  Decisions of the engine are never read
-off events, so a hook may rewrite them as it likes: it changes what is said, not what is.
+Publishing is synchronous and never waits.  Producers wait for a full buffer in a
+separate call (``wait_writable``).  The engine never takes a decision from an event, so
+a hook may rewrite events freely: it changes what is reported, not what the run does.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class EventSink(Protocol):
 
     @property
     def depth(self) -> int:
-        """Runs around the run whose events come here; 0 unless it is a child."""
+        """Number of runs around the run that writes here; 0 unless it is a child."""
         ...
 
     @property
     def parent(self) -> tuple[EventPublisher, Invocation] | None:
         """The publisher and the invocation of the run around a child run; else None.
 
-        Events, and questions about room, climb through nested runs in loops: pipelines
+        Events, and reads of ``is_full``, climb through nested runs in loops: pipelines
         may be nested deeper than Python's calls.
         """
         ...
 
     @property
     def dropped(self) -> int:
-        """Events that nobody can read any more."""
+        """Number of events that were dropped unread."""
         ...
 
     @property
@@ -67,10 +67,10 @@ class EventSink(Protocol):
         ...
 
     def pause_producers(self, *, paused: bool) -> None:
-        """Let ``is_full`` say also that somebody else has no room."""
+        """Pause or resume producers because another queue, the recorder's, is full."""
 
     async def wait_writable(self) -> None:
-        """Wait until there is room."""
+        """Wait until the sink is not full."""
 
     def put(self, event: Event) -> None:
         """Take an event."""
@@ -101,16 +101,16 @@ class EventPublisher:
     on_hook_failure: Callable[[BaseException], None] = do_nothing
     """Told when a hook fails; no hook is called after that."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
-    """Counts what is said."""
+    """Counts the published events."""
     keep: Keep | None = attrs.field(default=None, init=False)
-    """Keeps events for those who listen; None when nobody can."""
+    """Keeps events for readers; None when the run can have no readers."""
     keep_token: Keep | None = attrs.field(default=None, init=False)
     """The same for tokens."""
     _seq: int = attrs.field(default=0, init=False)
     _finish_waits: bool = attrs.field(default=False, init=False)
     _counts: dict[str, int] = attrs.field(init=False)
     backpressure: Backpressure = attrs.field(init=False)
-    """What says whether producers have to wait, asked most cheaply."""
+    """The cheapest object that tells through ``is_full`` if producers have to wait."""
     _has_observers: bool = attrs.field(init=False)
     _put: Callable[[Event], None] = attrs.field(init=False)
 
@@ -126,7 +126,7 @@ class EventPublisher:
         self.backpressure = self.sink if sink_knows else self
 
     def begin_incarnation(self, number: int) -> None:
-        """Number events anew, above all those that an earlier process can have said."""
+        """Number events above all numbers that an earlier process can have used."""
         self._seq = (number - 1) << INCARNATION_BITS
 
     @property
@@ -151,7 +151,7 @@ class EventPublisher:
         self.on_hook_failure = do_nothing
 
     async def wait_writable(self) -> None:
-        """Wait until there is room for one more event."""
+        """Wait until the observers and the consumer can take one more event."""
         publisher = self
         while True:
             await publisher.observers.wait_writable()
@@ -171,7 +171,7 @@ class EventPublisher:
         meta: dict[str, object] | None = None,
     ) -> dict[str, object]:
         """Publish one event now; return its fields, for ``publish_like``."""
-        # Written out, as in ``token_publisher``: a run says two events per step.
+        # perf: written out, as in ``token_publisher``; a run has two events per step.
         self._seq = seq = self._seq + 1
         run_id = self.run_id
         fields: dict[str, object] = {
@@ -191,7 +191,8 @@ class EventPublisher:
             "scope": ids.scope,
             "meta": meta,
         }
-        # The event's own are in everybody's hands, and frozen for those who mean well.
+        # A copy: the event shares its dict with hooks and observers, and freezing an
+        # event does not freeze the dict.
         template = fields.copy()
         self._publish(type, fields)
         return template
@@ -204,14 +205,14 @@ class EventPublisher:
         payload: object,
         meta: dict[str, object] | None = None,
     ) -> None:
-        """Publish another event of whom one was said before, with the same ids.
+        """Publish an event with the same ids as an earlier one of the same invocation.
 
         Args:
-            event_template: the fields of that one.
-            type: what happened now.
-            stage: to whom.
-            payload: what there is to say about it.
-            meta: what was noted.
+            event_template: the fields of the earlier event.
+            type: the new event's type.
+            stage: the step that the event is about.
+            payload: the event's payload.
+            meta: the notes of the invocation.
         """
         self._seq = seq = self._seq + 1
         fields = event_template.copy()  # perf: half the time of writing fifteen fields
@@ -243,7 +244,7 @@ class EventPublisher:
         self._put(event)
 
     def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
-        """Word FINISH and let the hooks have it, without telling or counting it."""
+        """Build FINISH and apply the hooks to it, without publishing or counting it."""
         self._seq += 1
         self._finish_waits = True
         fields = _DEFAULT_FIELDS.copy()
@@ -256,7 +257,7 @@ class EventPublisher:
         return self._apply_hooks(filled(Event, fields))
 
     def put_finish(self, finish: Event) -> None:
-        """Publish FINISH to the consumer and to those who listen."""
+        """Publish FINISH to the consumer and to the readers."""
         self._finish_waits = False
         if self.keep is not None:
             self.keep(finish)
@@ -269,10 +270,10 @@ class EventPublisher:
         stage: str,
         ids: InvocationIds,
     ) -> Callable[[object], None]:
-        """Return what says the same again and again, with another payload each time.
+        """Return a function that publishes events which differ only in their payload.
 
-        Streams of tokens are where a run has most of its events, so what they share is
-        written once and copied.
+        Most events of a run are TOKENs, so the fields that they share are built once
+        and copied for each event.
         """
         shared_fields = vars(self._token_fields(type, stage, ids))
         counts, name = self._counts, type._value_

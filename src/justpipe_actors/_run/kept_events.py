@@ -1,15 +1,15 @@
 """The last events of a run at work, for any number of readers that come and go.
 
-A run that nobody listens to pays one append to a deque for each event.  A reader that
-has read everything asks to be told of the next event; only that event costs more, because
-the reader replaces the append by a function of its own, once::
+A run without readers pays one append to a deque for each event.  A reader that has read
+everything asks to be told of the next event.  Only that event costs more, because the
+reader replaces the append by a function of its own, once::
 
-    publisher.keep  =  deque.append        nobody waits
+    publisher.keep  =  deque.append        no reader waits
                     =  _put_and_notify     a reader waits; puts the append back
 
 Tokens have a deque of their own, so that a stream of them does not drop the events that
-say what the run has done.  Nobody ever waits for a reader: one that is behind finds that
-numbers are missing.
+report what the run has done.  The run never waits for a reader.  A reader that is
+behind sees gaps in the sequence numbers.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MIN_KEPT = 500
 _TOKEN = EventType.TOKEN
 
 Keep = Callable[[Event], object]
-"""Keeps an event for those who listen."""
+"""Keeps an event for readers."""
 
 
 class Keeping(Protocol):
-    """A publisher, as those who keep its events see it."""
+    """The part of a publisher that ``KeptEvents`` uses."""
 
     keep: Keep | None
-    """Keeps events; None when nobody can listen."""
+    """Keeps events; None when the run can have no readers."""
     keep_token: Keep | None
     """The same for tokens."""
 
@@ -72,13 +72,13 @@ class KeptEvents:
         self._tokens = deque(maxlen=self.capacity)
 
     def attach(self, publisher: Keeping) -> None:
-        """Keep what a publisher says from now on; nothing when the capacity is 0."""
+        """Keep a publisher's events from now on; none when the capacity is 0."""
         self._publisher = publisher
         if self.capacity:
             self._disarm()
 
     def begin_keeping(self) -> None:
-        """Keep events from now on, because somebody listens, if none were kept so far."""
+        """Keep events from now on, for a new reader, if none were kept so far."""
         if not self.capacity:
             self.capacity = MIN_KEPT
             self._events = deque(maxlen=MIN_KEPT)
@@ -92,7 +92,7 @@ class KeptEvents:
         self._notify()
 
     def end(self) -> None:
-        """Say that no event will come any more."""
+        """Mark the end of the events."""
         self.ended = True
         if self._publisher is not None:
             self._last_number = self._publisher.last_number

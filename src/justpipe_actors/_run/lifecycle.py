@@ -188,11 +188,11 @@ def _report_empty_pipeline(run: Run) -> None:
 
 
 async def shut_down(run: Run) -> None:
-    """Call the shutdown hooks and say FINISH, whatever is being cancelled outside."""
+    """Call the shutdown hooks and publish FINISH, shielded from cancellation."""
     if run.request.plan.shutdown or run.publisher.observers.may_block_finish:
         async with anyio.create_task_group() as own:
             await _shut_down_with_grace(run, own)
-        # Whoever cancelled the owner meanwhile was not heard behind the shield.
+        # The shield has held back a cancellation of the owner: deliver it now.
         await anyio.lowlevel.checkpoint_if_cancelled()
     elif (
         run.publisher.observers.members
@@ -208,7 +208,7 @@ async def shut_down(run: Run) -> None:
 
 
 async def _shut_down_with_grace(run: Run, tasks: TaskGroup) -> None:
-    """Do so with a grace, for somebody may take for ever."""
+    """Shut the run down with a grace period: hooks and observers may never return."""
     grace_period = run.grace_period = GracePeriod(run.run_state.run_id, run.loop.now)
     termination = run.run_state.termination
     is_requested = termination is not None and termination.status in REQUESTED_ENDS
@@ -235,7 +235,7 @@ async def _begin_shutdown(run: Run) -> None:
             run.publisher.publish(EventType.TIMEOUT, "system", termination.reason)
         if run.request.plan.shutdown:
             await _call_shutdown_hooks(run)
-    except Exception as error:  # noqa: BLE001 - the run still has to say how it ended
+    except Exception as error:  # noqa: BLE001 - the run still has to publish FINISH
         run.crash(error)
 
 
@@ -269,7 +269,7 @@ async def _finish(run: Run) -> None:
 
 
 async def _finish_observers(run: Run, end: PipelineEndData) -> None:
-    """Wait until all who listen have heard of the end."""
+    """Wait until all observers were told of the end."""
     observers = run.publisher.observers
     if run.grace_period is None:
         await observers.finish_alone(end)
@@ -284,7 +284,7 @@ async def _finish_observers(run: Run, end: PipelineEndData) -> None:
 
 
 def _build_finish(run: Run) -> tuple[Event, PipelineEndData]:
-    """Word FINISH; a hook that fails over it has failed the run."""
+    """Build FINISH; an error in a hook for it fails the run, and is in the result."""
     before = run.run_state.abort_error
     end = run.end = _build_end_data(run)
     meta = run.notes.snapshot() or None
@@ -319,7 +319,7 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 MAX_SERVED_DEPTH = 16
-"""Runs within runs whose steps are served by the task that began them."""
+"""Depth of nested runs from which a run leaves its steps to dispatcher tasks."""
 
 
 async def run_steps(run: Run, system: ActorSystem) -> None:
@@ -357,12 +357,13 @@ async def run_steps(run: Run, system: ActorSystem) -> None:
 
 
 def _begin_steps(run: Run, system: ActorSystem) -> bool:
-    """Start the first steps; tell whether this task is to serve them.
+    """Start the first steps; return whether the run's own task is to process them.
 
-    It does as long as only they are due.  A step that waits holds up nobody but this
-    task, which has nothing else to do than to wait for this very step.  Except to
-    keep time: a run with a timeout leaves its steps to the dispatcher tasks.  So does a
-    deeply nested one: its steps would be calls within the calls of all runs around it.
+    The run's task processes messages as long as only this run has any.  A step that
+    waits then blocks the run's task only, which would wait for the step anyway.  A run
+    with a timeout leaves its steps to the dispatcher tasks, because its task has to
+    watch the time.  So does a durable run.  So does a deeply nested run, because its
+    steps would be calls within the calls of all runs around it.
     """
     journal = run.run_state.journal
     if journal is not None and journal.saved is not None:
@@ -401,7 +402,7 @@ def _end_serving(run: Run) -> None:
 
 
 def _watch_cleanup(run: Run) -> None:
-    """Let somebody else watch the clean-up: this run's task is inside a step of it."""
+    """Watch the clean-up in another task: the run's own task is inside a step."""
     if run.loop.is_in_task():
         run.cleanup_watch = anyio.CancelScope()
         run.run_state.system.spawn(_wait_idle_within, run, run.cleanup_watch)
@@ -429,7 +430,7 @@ def _time_out(run: Run) -> None:
 
 
 def _interrupt(run: Run) -> None:
-    """Something above cancelled the work; find the words if nobody left any."""
+    """End the run as cancelled from outside; keep an earlier reason if there is one."""
     is_owner = anyio.current_effective_deadline() == -inf
     reason = (
         OWNER_CANCELLED if is_owner or run.loop.is_task_cancelled() else TASK_CANCELLED
@@ -448,7 +449,7 @@ async def _wait_cleanup(run: Run) -> None:
 
 
 async def _wait_idle(run: Run) -> None:
-    """Wait until the run holds no token; say who does when that takes long."""
+    """Wait until the run holds no token; log the token holders when that takes long."""
     run_state = run.run_state
 
     def report() -> None:
@@ -509,7 +510,7 @@ async def _run_with_resources(run: Run, tasks: Group) -> None:
         await _run_phases(run, tasks)
     finally:
         if own.stop_opening():
-            with anyio.CancelScope(shield=True):  # it says who is slow
+            with anyio.CancelScope(shield=True):  # ``aclose`` logs slow resources
                 await own.aclose()
 
 

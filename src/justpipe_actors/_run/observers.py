@@ -1,7 +1,7 @@
-"""Everybody who hears what one run says before its consumer does.
+"""The observers of one run: they get its events before the consumer does.
 
-A slow observer delays nobody but the producers, and those only when its queue is full.
-All of them have heard everything, FINISH and the terminal callback included, before the
+A slow observer delays only the producers, and only when its queue is full.  Every
+observer has received all events, FINISH and the terminal callback included, before the
 consumer sees FINISH.
 """
 
@@ -51,7 +51,7 @@ class ObserverTask:
     """One observer and what it has not heard yet."""
 
     observer: ObserverProtocol
-    """Who listens."""
+    """The user's observer."""
     state: object
     """The run's state."""
     context: object
@@ -242,13 +242,13 @@ class RecorderObserver:
     """The recorder among the observer tasks: it takes events at once and has no task."""
 
     recorder: RunRecorder
-    """Who writes the run down."""
+    """Stores the run's events."""
     wake: Wake
     """Calls into the run's event loop."""
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give it an event."""
     put_token: Callable[[Event, object], None] = attrs.field(init=False)
-    """Give it an event of a kin, and its payload."""
+    """Give it a TOKEN event and its payload."""
 
     def __attrs_post_init__(self) -> None:
         self.put = self.recorder.put
@@ -298,7 +298,7 @@ class ObserverGroup:
     put: Callable[[Event], None] = attrs.field(init=False)
     """Give each of them an event."""
     put_token: Callable[[Event, object], None] = attrs.field(init=False)
-    """Give each of them an event of a kin of tokens, and its payload."""
+    """Give each of them a TOKEN event and its payload."""
     _bounded_queues: tuple[ObserverTask | RunRecorder, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -322,12 +322,13 @@ class ObserverGroup:
         return False
 
     def bind_backpressure(self, pause_producers: PauseProducers) -> bool:
-        """Let a recorder that listens alone hold up producers where they ask anyway.
+        """Let a recorder that is the only observer pause producers through the sink.
 
-        Asking the recorder, too, would cost each token a tenth of its price.
+        Producers read the sink's ``is_full`` in any case.  Reading the recorder's, too,
+        would add a tenth to the cost of each token.
 
         Returns:
-            False when there are others, who have to be asked.
+            False when there are other observers: the caller must ask them as well.
         """
         if len(self.members) == 1 and isinstance(self.members[0], RecorderObserver):
             self.members[0].recorder.pause_producers = pause_producers
@@ -386,7 +387,7 @@ class ObserverGroup:
             await member.let_go()
 
     def abandon(self) -> None:
-        """Give up on those that have not heard everything; nobody else ends them."""
+        """Cancel the observers that have not received everything yet."""
         for member in self.members:
             member.abandon()
 
@@ -397,4 +398,4 @@ class ObserverGroup:
 
 
 NO_OBSERVERS = ObserverGroup(())
-"""The observers of all runs that nobody observes."""
+"""The group of all runs without observers."""

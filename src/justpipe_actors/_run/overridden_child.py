@@ -1,8 +1,8 @@
-"""Running a child pipe whose class has a ``run`` of its own.
+"""Running a child pipe of a class that overrides ``run``.
 
 A subclass may wrap ``Pipe.run`` in an async generator, which does something before and
 after the run or rewrites its events.  As a sub-pipeline such a pipe is run by its own
-method: a run of its own inside the invocation, whose events its parent publishes.  The
+method: a run of its own inside the invocation.  The parent publishes its events.  The
 generator belongs to the invocation and is closed with it.
 """
 

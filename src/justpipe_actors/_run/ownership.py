@@ -1,8 +1,8 @@
-"""Who owns a run that begins here without an ``async with`` of its own.
+"""Find the owner of a run that was started without an ``async with`` of its own.
 
-It is the ambient supervisor when one is open: a context variable first, then a variable
-of the loop, because request handlers often do not inherit the context of the
-application's lifespan.  Else it is the loop itself.
+The owner is the ambient supervisor if one is open: a context variable is read first,
+then a variable of the loop, because request handlers often do not inherit the context
+of the application's lifespan.  Else the owner is the loop itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .run import Run
 
 
 class RunOwner(Protocol):
-    """Who owns the runs that begin in it, as one of them sees it: a supervisor."""
+    """The part of a supervisor that the runs it owns use."""
 
     @property
     def system(self) -> ActorSystem:

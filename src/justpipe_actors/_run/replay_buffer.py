@@ -1,12 +1,13 @@
-"""The last events of a run that goes on whether or not anybody reads.
+"""The last events of a run that goes on with or without readers.
 
-Nobody is ever made to wait.  When the tail is full the oldest TOKEN goes, and an event of
-the run's own life only when there is no TOKEN left; FINISH comes last, so it is never
-dropped.  Reading takes nothing away: every reader begins with the oldest event that is
-kept and sees what is kept, however many readers there are.
+Producers never wait.  A full buffer drops its oldest TOKEN, and another event only when
+there is no TOKEN left; FINISH comes last, so it is never dropped.  Reading removes
+nothing: every reader begins with the oldest event that is kept, and any number of
+readers see the same events.
 
-So there are two queues, TOKENs and the rest, and each drops events at its front only.  A
-reader stands somewhere in each and reads whichever comes first; nobody ever searches::
+So there are two queues, TOKENs and the rest, and each drops events at its front only.
+A reader has a position in each and reads the event with the lower number, without a
+search::
 
     tokens            5  6  8  9     each with its number in the run
     others   1  2  3           7
@@ -79,18 +80,18 @@ class ReplayBuffer:
 
     @property
     def parent(self) -> None:
-        """None: the run whose events come here is no child."""
+        """None: the run that writes to this buffer is no child."""
 
     @property
     def depth(self) -> int:
-        """0: the run whose events come here is no child."""
+        """0: the run that writes to this buffer is no child."""
         return 0
 
     def __len__(self) -> int:
         return self.peak_length
 
     def put(self, event: Event) -> None:
-        """Keep an event, in place of an older one when there is no room."""
+        """Keep an event, in place of an older one when the buffer is full."""
         self._last_number += 1
         queue = self.tokens if event.type is EventType.TOKEN else self.others
         queue.put(self._last_number, event)
@@ -101,15 +102,15 @@ class ReplayBuffer:
         self._notify_readers()
 
     def pause_producers(self, *, paused: bool) -> None:
-        """Let ``is_full`` say that somebody else has no room."""
+        """Pause or resume producers because another queue, the recorder's, is full."""
         self.is_full = paused
 
     async def wait_writable(self) -> None:
-        """Return: there is always room."""
+        """Return at once: the buffer drops events instead of being full."""
         await checkpoint()
 
     def end(self) -> None:
-        """Say that no event will come any more."""
+        """Mark the end of the events."""
         self.ended = True
         self._notify_readers()
 

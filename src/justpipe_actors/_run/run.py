@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 
 GRACE_SECONDS = 30.0
-"""Seconds that hooks and observers get once somebody wants the run over."""
+"""Seconds that hooks and observers get once the end of the run was requested."""
 
 REQUESTED_ENDS = (
     PipelineTerminalStatus.CLIENT_CLOSED,
     PipelineTerminalStatus.CANCELLED,
 )
-"""Endings that somebody asked for: from then on there is a limit to cleaning up."""
+"""Requested endings: they limit the time for cleaning up to ``GRACE_SECONDS``."""
 
 _logger = logging.getLogger("justpipe_actors")
 
@@ -65,7 +65,7 @@ def log_held_up(run_id: str, holders: str) -> None:
 
 @attrs.define(eq=False, repr=False)
 class GracePeriod:
-    """The time that is left to whoever is at work at the end of a run."""
+    """The time that is left to the hook or the observers at the end of a run."""
 
     run_id: str
     """The run."""
@@ -89,12 +89,16 @@ class GracePeriod:
                 self._limit.deadline = self._deadline
 
     def restart(self) -> None:
-        """Give those who come next the whole grace, if there is a limit at all."""
+        """Give what is called next the whole grace period, if there is a limit."""
         if self._deadline < inf:
             self._deadline = self.now() + GRACE_SECONDS
 
     def limit(self, holder: str) -> anyio.CancelScope:
-        """Return the scope for who is at work next: it is cancelled when time is up."""
+        """Return the scope for what is called next; it is cancelled when time is up.
+
+        Args:
+            holder: what is called, for the warning that the run is held up.
+        """
         self._holder = holder
         self._limit = anyio.CancelScope(deadline=self._deadline)
         return self._limit
@@ -102,11 +106,11 @@ class GracePeriod:
     def start_watch(
         self, start: Callable[..., object], on_cancelled: Callable[[], None]
     ) -> None:
-        """Begin to watch, in a task of its own, unless somebody does.
+        """Start a task that watches the end of the run, unless one was started.
 
         Args:
             start: starts a task in reach of the owner's cancellation.
-            on_cancelled: told when the owner is cancelled; it asks.
+            on_cancelled: called when the owner is cancelled.
         """
         if self._watch_ended is None:
             ended = self._watch_ended = OneShotEvent()
@@ -115,7 +119,7 @@ class GracePeriod:
     async def _watch(
         self, on_cancelled: Callable[[], None], ended: OneShotEvent
     ) -> None:
-        """Stay in reach of the owner's cancellation, and name who outlives the grace."""
+        """Wait for a cancellation of the owner; log what outlives the grace period."""
         try:
             await self._wait_started(on_cancelled)
             with self._report_scope:  # noqa: ASYNC912 - it waits for time
@@ -137,7 +141,7 @@ class GracePeriod:
             log_held_up(self.run_id, self._holder)
 
     async def end_watch(self) -> None:
-        """Hear that all are done, and wait until the watch is gone; the caller shields it.
+        """Stop the watching task and wait until it has ended; the caller must shield.
 
         A task group that is left by a cancellation while it has tasks makes anyio count
         one of its own cancellations as the consumer's.
@@ -204,7 +208,7 @@ class Run:
     loop: Loop
     """Where it runs."""
     publisher: EventPublisher
-    """How it speaks."""
+    """Publishes its events."""
     run_state: RunState
     """What its actors know."""
     notes: RunNotes
@@ -234,13 +238,13 @@ class Run:
     cleanup_watch: anyio.CancelScope | None = attrs.field(default=None, init=False)
     """Ends the watch over a clean-up that its own task is part of."""
     end_requested: bool = attrs.field(default=False, init=False)
-    """Whether somebody asked for its end."""
+    """Whether its end was requested."""
     grace_period: GracePeriod | None = attrs.field(default=None, init=False)
-    """How long its end may take; None before anybody has to wait for that."""
+    """Limits how long its end may take; None before that, or if nothing may block."""
     reachable_tasks: TaskGroup | None = attrs.field(default=None, init=False)
     """Tasks that the cancellation of its owner reaches while its end is shielded."""
     kept_events: KeptEvents | None = attrs.field(default=None, init=False)
-    """Its last events, for those who listen; None when it has no supervisor."""
+    """Its last events, for readers; None when it has no supervisor."""
     began: float | None = attrs.field(default=None, init=False)
     """When it began, in the loop's seconds; None before that."""
 
@@ -332,9 +336,9 @@ class RunSnapshot:
     running: tuple[tuple[str, float], ...]
     """Invocations at work: step and seconds."""
     buffered: int
-    """Events that wait for the consumer, or that are kept for whoever comes."""
+    """Events that wait for the consumer, or that are kept for later readers."""
     dropped: int
-    """Events that nobody can read any more."""
+    """Number of events that were dropped unread."""
     is_parked: bool
     """Whether its producers wait for a consumer that is behind."""
     age: float

@@ -11,7 +11,7 @@ Closing cancels first and closes the buffer second.  The other way round a step 
 just emitting would see a closed buffer instead of a cancellation.
 
 A *kept* run (``Supervisor.submit``) is the supervisor's and not its consumer's: it goes on
-when its streams are dropped and when who reads them is cancelled.
+when its streams are dropped and when their reader is cancelled.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class RunStream:
             await _wait_done(run)
         finally:
             if group is not None:
-                await group.__aexit__(None, None, None)  # noqa: ASYNC102 - nobody is in it
+                await group.__aexit__(None, None, None)  # noqa: ASYNC102 - it is empty
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; of a kept run, those that are kept, each time anew."""
@@ -294,7 +294,7 @@ class RunStream:
 
     @property
     def dropped(self) -> int:
-        """Events that were dropped because nobody read them in time."""
+        """Number of events that were dropped because they were not read in time."""
         return self._run.publisher.sink.dropped if self._run is not None else 0
 
     @property
@@ -391,7 +391,7 @@ class RunStream:
     # -- beginning
 
     def begin_submitted(self, owner: RunOwner, release_place: ReleasePlace) -> None:
-        """Begin a run that goes on whether or not anybody looks at it."""
+        """Begin a run that goes on with or without readers."""
         buffer = ReplayBuffer(self._get_request().capacity)
         self._replay = ReplayReader(buffer)
         self._begin_in(owner, buffer, release_place).has_no_consumer = True

@@ -60,10 +60,10 @@ def override_of(pipe: PipeT) -> PipeT | None:
 
 
 def bind_meta(context: object, metadata: Mapping[str, object]) -> RunNotes:
-    """Make the notes of a new run, and put a proxy on the context that asks for one.
+    """Make the notes of a new run, and put a proxy on the context if it asks for one.
 
-    The proxy stays the same object over all runs that share the context; whose notes it
-    shows is decided at each use.
+    All runs that share the context share the proxy.  The proxy decides at each use
+    which run's notes it shows.
 
     Raises:
         DefinitionError: the context asks twice, or cannot be written to.
@@ -166,11 +166,11 @@ class ChildRunSink:
         return self.publisher.is_full
 
     async def wait_writable(self) -> None:
-        """Wait until there is room in the parent's stream."""
+        """Wait until the parent's stream is not full."""
         await self.publisher.wait_writable()
 
     def put(self, event: Event) -> None:
-        """Say it in the parent's stream."""
+        """Publish the event in the parent's stream."""
         self.publisher.forward_child(event, self.invocation)
 
 
