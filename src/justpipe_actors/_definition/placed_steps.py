@@ -84,7 +84,7 @@ def remote_problems(
     injection: InjectionMetadata,
     parameter_types: Mapping[str, object],
 ) -> Iterator[str]:
-    """Yield the reasons, found in the definition, why a function cannot run remotely."""
+    """Yield the reasons in the definition why a function cannot run remotely."""
     if _is_stream(func):
         yield (
             "it yields, and what it yields cannot come back one by one. Return a list, "

@@ -88,7 +88,7 @@ class StepDef:
 
     @property
     def declared_routes(self) -> tuple[str, ...]:
-        """Steps that its results may start: declared routes, and targets of its ``Ask``."""
+        """Steps that its results may start: declared routes and targets of ``Ask``."""
         asked = ask_targets_of(self.func).targets
         return tuple(dict.fromkeys([*self.options.declared_routes, *asked]))
 

@@ -51,7 +51,7 @@ class ResourceNode:
             takes_self=True,
         ),
     )
-    """Nodes with the same function and dependencies have equal identities: one resource."""
+    """Equal for nodes with the same function and dependencies, which share a resource."""
 
 
 class NoItem(Enum):
@@ -263,7 +263,7 @@ class Plan:
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
     warns_of_items: bool = False
-    """True if a map worker that changes its item, which is not merged, gets a warning."""
+    """True to warn when a map worker changes its item, as items are not merged."""
     loops: Mapping[str, int] = attrs.field(factory=dict, repr=False)
     """The number of the cycle a node is part of, for nodes that are in one."""
     state_type: object = Any

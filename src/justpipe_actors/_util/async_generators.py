@@ -1,4 +1,4 @@
-"""Streams of users: relayed with a beginning and an end, and made of plain generators."""
+"""Users' streams: relayed with hooks at both ends, and built from plain generators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 Stream = AsyncGenerator[Any, None]
 
 OnStreamEnd = Callable[[BaseException | None], None]
-"""Told when the stream is over, and which error ended it."""
+"""Called when the stream has ended, with the error that ended it, or None."""
 
 OpenStream = Callable[[dict[str, Any]], Awaitable[tuple[Stream, OnStreamEnd]]]
 """Opens the stream that a function called with these arguments returns."""
@@ -31,14 +31,14 @@ def wrap_stream(func: Callable[..., Any], begin: OpenStream) -> Callable[..., St
 
 
 async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
-    """Stream what a function streams, as ``yield from`` would if it could."""
+    """Relay a stream, with sends and exceptions; async code has no ``yield from``."""
     items, end = await begin(arguments)
     problem: BaseException | None = None
     try:
         item = await anext(items)
         while True:
-            # What is thrown in belongs to the function, whose own cancel scopes may be
-            # open around its yield.
+            # Pass the exception on to the function: its own cancel scopes may be open
+            # around its yield.
             try:
                 yield item
             except GeneratorExit:
@@ -144,7 +144,7 @@ async def _run_here(step: Step) -> object:
 
 
 def _advanced(advance: Step) -> object:
-    """Return the next item; StopIteration cannot pass an await or a thread."""
+    """Return the next item, or the result: StopIteration cannot cross an await."""
     try:
         return advance()
     except StopIteration as stop:

@@ -1,4 +1,4 @@
-"""Named places of the engine where a test may step in; in production, nothing.
+"""Failpoints: named places in the engine where a test can run code.
 
 There is one wherever the engine waits or hands something over.  In production
 ``active`` is None, and reading it is all that a failpoint costs.  ``justpipe_actors.testing``
@@ -10,8 +10,8 @@ puts something there that lets other tasks go first, lets virtual time pass, or 
 It is one variable of the module and not one of the context, because reading a context
 variable costs ten times as much; so one thread at a time may explore.
 
-A run in which a failpoint raises must end all the same: with one
-terminal status, no token held and no task left.  ``tests/properties`` tries each.
+A run in which a failpoint raises must still end with one terminal status, no token
+held and no task left.  ``tests/properties`` checks this for each failpoint.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ class Seam(Enum):
     HANDLE = "handle"
     """An error handler is about to be called."""
     SETTLE = "settle"
-    """An answer is known, and nothing has followed from it yet."""
+    """A step's result is known and not committed yet."""
     PULL = "pull"
     """A map is about to take its next item."""
     WINDOW = "window"
     """A map waits for one of its workers, or for all."""
     TIMER = "timer"
-    """A barrier's time is up, and nobody knows yet."""
+    """A barrier's timeout has passed and is not reported yet."""
     CHILD = "child"
     """A sub-pipeline is about to begin."""
     QUIET = "quiet"
-    """A run has started its first steps and waits until none is left."""
+    """A run has started its first steps and waits until no message is left."""
     HOOK = "hook"
     """A startup or shutdown hook is about to be called."""
     WIND_UP = "wind up"
     """A run's steps are done, and its end begins."""
     LISTEN = "listen"
-    """An observer is about to hear something."""
+    """An observer is about to be called."""
     READ = "read"
     """The consumer asks for the next event."""
 
@@ -65,10 +65,10 @@ class Seam(Enum):
 
 
 class FailpointHandler(Protocol):
-    """What a test does at the failpoints."""
+    """Code that a test runs at the failpoints."""
 
     async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        """Do as the test likes at a place where the engine may wait.
+        """Run the test's code at a failpoint where the engine may wait.
 
         A handler that waits shields the wait: a failpoint must not be cancelled where
         production cannot be.
@@ -80,7 +80,7 @@ class FailpointHandler(Protocol):
         """
 
     def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
-        """Do as the test likes at a place where the engine cannot wait."""
+        """Run the test's code at a failpoint where the engine must not wait."""
 
 
 active: FailpointHandler | None = None

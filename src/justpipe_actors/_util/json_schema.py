@@ -1,8 +1,8 @@
 """Whether JSON data fit a JSON schema, for the schemas that forms have.
 
-It is for those who answer a question without its class at hand: another process, the
-command line.  Keywords that forms do not use are ignored; the run that gets the answer
-reads it with the class and has the last word.
+Used where an answer is checked without the form's class: in another process and on the
+command line.  Keywords that forms do not use are ignored; the run that receives the
+answer validates it again with the class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def problem_of(plain: Any, schema: Mapping[str, Any]) -> str | None:
-    """Say what does not fit; None when everything does."""
+    """Return a sentence that says what does not fit; None if everything fits."""
     return next(_problems(plain, schema, schema, "answer"), None)
 
 

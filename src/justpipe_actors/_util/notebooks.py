@@ -30,7 +30,7 @@ def notebook_remedy() -> str:
 
 
 def display_html(html: str) -> Any:
-    """Show HTML below the current cell; return a handle whose ``update`` replaces it."""
+    """Show HTML below the current cell; return a handle to replace it with."""
     display: Any = import_module("IPython.display")
     return display.display(display.HTML(html), display_id=True)
 

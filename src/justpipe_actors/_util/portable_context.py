@@ -1,8 +1,8 @@
 """Context variables and the OpenTelemetry context, as data that can be sent.
 
-A ``ContextVar`` has no address of its own: its name need not be unique.  So those go
-along that are a global of a module, and the module and the global are the address.  On
-the other side the module is imported and the variable set.
+A ``ContextVar`` has no unique name to send.  So only variables that are a global of a
+module are sent, under the names of the module and the global.  The receiver imports
+the module and sets the variable.
 
 Variables of the event loops and of this library mean nothing in another process and are
 left out, as are values that cannot be pickled.

@@ -27,7 +27,7 @@ class _ForwardingHandler(logging.Handler):
     """Gives records to the call that the code is part of."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand one record on; what is logged outside of calls is dropped."""
+        """Pass one record on; records from outside of calls are dropped."""
         current = _current.get()
         if current is not None:
             report, facts = current
@@ -84,7 +84,7 @@ def _plain(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def handle_record(data: Mapping[str, Any]) -> None:
-    """Let a record from elsewhere take the way of one that was made here."""
+    """Pass a record from another process to this process's logging handlers."""
     record = logging.makeLogRecord({"args": None, **data})
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):

@@ -1,4 +1,4 @@
-"""The name of a process, by which others can tell whether it still runs.
+"""The name of a process, from which other processes can tell whether it still runs.
 
 The name is ``host/boot/pid/began``: two processes never share one, not even when the
 host has given the same number to a later process.  Whether a process of this host runs is

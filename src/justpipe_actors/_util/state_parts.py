@@ -34,7 +34,7 @@ WHOLE = "="
 
 @attrs.define(eq=False)
 class _LongList:
-    """A part that is a long list, cut where it was cut before."""
+    """A part that is a long list; segments keep their bounds from change to change."""
 
     bounds: list[int] = attrs.field(factory=lambda: [0])
     """Where segments begin, and where the last one ends."""
@@ -136,7 +136,7 @@ class StateParts:
         return change
 
     def resume(self, plain: Plain) -> None:
-        """Note a state as stored that another process has written."""
+        """Take a state that another process stored as the base of the next change."""
         parts = parts_of(plain)
         self._stored = dict(parts)
         self._last = {name: marshal.dumps(value, 2) for name, value in parts.items()}
@@ -178,12 +178,12 @@ def parts_of(plain: Plain) -> dict[str, Plain]:
 
 
 def state_of(parts: dict[str, Plain]) -> Plain:
-    """Return what the parts of a state are parts of."""
+    """Return the state's JSON data, put together from its parts."""
     return parts.get(WHOLE, parts)
 
 
 def fold_state(texts: Iterable[str | None]) -> Plain:
-    """Return the state that a run's rows tell, in order, as ``Codec.decode`` takes it."""
+    """Return the state that a run's rows give in order, for ``Codec.decode``."""
     parts: dict[str, Plain] = {}
     for text in texts:
         if text is not None:

@@ -24,7 +24,7 @@ class Storable:
 
     Args:
         types: classes that may stand where no annotation names them.
-        blanks: annotations whose values are not stored, and come back as None.
+        blanks: annotations of values that are not stored and are read as None.
     """
 
     def __init__(

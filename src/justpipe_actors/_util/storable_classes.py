@@ -127,7 +127,7 @@ def _model(known: KnownTypes, cls: Any) -> Coder:
 
 
 _WITH_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, BaseException)
-"""Builtins whose own contents are no fields."""
+"""Builtins with contents besides fields; their subclasses are no classes with fields."""
 
 
 def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:
@@ -169,7 +169,7 @@ def _restore(cls: Any, values: dict[str, Any]) -> Any:
 
 
 def _hints(cls: Any) -> dict[str, Any]:
-    """Return the annotations of a class; one that cannot be resolved says nothing."""
+    """Return the annotations of a class; an unresolved one allows any known type."""
     try:
         return typing.get_type_hints(cls)
     except Exception:  # noqa: BLE001 - a name that exists for type checkers only

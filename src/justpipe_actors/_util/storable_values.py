@@ -33,13 +33,13 @@ import attrs
 
 
 TAG = "$"
-"""The key that says that an object is no JSON object."""
+"""The key that marks an encoded value that is no JSON object."""
 
 CLASS = "@"
-"""The tag of an instance whose class no annotation names."""
+"""Tag of an instance that no annotation gives the class of."""
 
 BIG = 2**63
-"""Integers beyond are tagged: JSON readers, and Python's own limit, choke on them."""
+"""Larger integers are tagged: JSON readers, and Python's own limit, reject them."""
 
 Plain = Any
 """JSON data: None, bool, int, float, str, and lists and dicts of them."""
@@ -78,7 +78,7 @@ class Coder:
     accepts: Callable[[Any], bool]
     """Whether a value is of this annotation, for unions; looks at the outermost class only."""
     leaf: frozenset[type] = frozenset()
-    """The class it takes, when that is one whose values are JSON data themselves."""
+    """The class of its values, if these are JSON data without encoding; else None."""
 
 
 def exactly(
@@ -196,7 +196,7 @@ class KnownTypes:
 
 
 PLAIN: frozenset[type] = frozenset({str, bool, type(None), int})
-"""Classes whose values are JSON data themselves; of integers, those that are not huge."""
+"""Classes with values that are JSON data already, save integers beyond ``BIG``."""
 
 
 def are_plain(values: Collection[Any], classes: frozenset[type] = PLAIN) -> bool:
@@ -229,7 +229,7 @@ def are_texts(value: dict[Any, Any]) -> bool:
 def encode_fields(
     encode: Callable[[Any], Plain], value: dict[str, Any]
 ) -> dict[str, Plain]:
-    """Return a dict whose keys are texts as a JSON object."""
+    """Return a dict with text keys as a JSON object."""
     made: dict[str, Plain] = {}
     for key, one in value.items():
         try:

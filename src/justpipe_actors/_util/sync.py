@@ -13,29 +13,29 @@ import anyio
 
 
 class Signal(Protocol):
-    """Something that happens once, and that one task waits for."""
+    """An event that is set once and that one task waits for."""
 
     def set(self) -> object:
-        """Let it happen."""
+        """Set the event."""
 
     def wait(self) -> Awaitable[object]:
-        """Wait until it does."""
+        """Wait until the event is set."""
         ...
 
 
 SignalFactory = Callable[[], Signal]
 """Makes a signal of the running loop.
 
-``anyio.Event`` does everywhere; the loop's own costs a third of it, which is worth having
-where a run waits in any case: for its consumer, and for something to do.
+``anyio.Event`` works on every loop.  The loop's own event costs a third of that, which
+matters where every run waits: for its consumer, and for a message.
 """
 
 
 class Wakeup:
     """Wake the one task that waits here.
 
-    A ring with nobody waiting is forgotten, so whoever waits checks its condition first
-    and there is no await between the check and ``wait``.
+    A ``notify`` without a waiter is lost.  So the waiter checks its condition first,
+    with no await between the check and ``wait``.
     """
 
     __slots__ = ("_event", "_new_signal", "has_waiter")
@@ -44,7 +44,7 @@ class Wakeup:
         self._new_signal = new_signal
         self._event: Signal | None = None
         self.has_waiter = False
-        """Whether somebody waits here."""
+        """True while a task waits here."""
 
     def notify(self) -> None:
         """Wake the waiter, if there is one."""
@@ -54,7 +54,7 @@ class Wakeup:
             self.has_waiter = False
 
     async def wait(self) -> None:
-        """Wait for the next ring."""
+        """Wait for the next ``notify``."""
         event = self._event = self._new_signal()
         self.has_waiter = True
         try:
@@ -66,7 +66,7 @@ class Wakeup:
 
 
 class OneShotEvent:
-    """Something that happens once; whoever waits afterwards does not wait at all."""
+    """An event that is set once; later waits return at once."""
 
     __slots__ = ("_event", "_is_set")
 
@@ -75,17 +75,17 @@ class OneShotEvent:
         self._event: anyio.Event | None = None
 
     def set(self) -> None:
-        """Let it have happened; wakes all who wait."""
+        """Set the event and wake all waiting tasks."""
         self._is_set = True
         if self._event is not None:
             self._event.set()
 
     def is_set(self) -> bool:
-        """Tell whether it has happened."""
+        """Tell whether the event is set."""
         return self._is_set
 
     async def wait(self) -> None:
-        """Wait until it happens; return at once, without a checkpoint, if it has."""
+        """Wait until the event is set; without a checkpoint if it is set already."""
         if not self._is_set:
             self._event = self._event or anyio.Event()
             await self._event.wait()
@@ -101,7 +101,7 @@ async def wait_and_report(
     report: Callable[[], object],
     interval: float = REPORT_INTERVAL,
 ) -> None:
-    """Wait however long it takes, and report at intervals what is waited for.
+    """Wait without a limit, and report at intervals what is still missing.
 
     Args:
         wait: waits for a change.

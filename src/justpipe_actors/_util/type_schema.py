@@ -1,4 +1,4 @@
-"""The JSON schema of a state's type, for those who type a state in."""
+"""The JSON schema of a state's type, for forms in which a person enters a state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_origin
 
 
 def schema_of(hint: Any) -> dict[str, Any] | None:
-    """Return the JSON schema of a type; None for a type that JSON cannot stand for.
+    """Return the JSON schema of a type; None for a type that JSON cannot represent.
 
     Models of pydantic and structs of msgspec have schemas of their own.
     """

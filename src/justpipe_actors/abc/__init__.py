@@ -1,7 +1,7 @@
-"""The sockets: what a part must look like to be plugged in.
+"""Protocols of the interchangeable parts: stores, journals, observers, placements.
 
-Contracts are documented here once; implementations add only what differs.  Who stores
-nothing does not import what stores.
+Contracts are documented here once; implementations document only what differs.  A
+module is imported on first use: a program without a store does not import storage.
 """
 
 from __future__ import annotations

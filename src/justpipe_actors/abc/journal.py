@@ -1,12 +1,12 @@
-"""What keeps durable runs.
+"""The protocol of journals, which store durable runs.
 
 A run is one stream of rows, each with what changed since the last: reading them in order
 gives the run as it stands.  ``(run, n)`` of a row is unique, and this is the only fence:
 a worker that takes a run over writes a row, and a batch of the worker before finds its
 number taken.  There is no lock and no counter that a batch would have to check.
 
-Beside the streams a journal has what others must find without reading them: runs and
-their status, open questions, signals (answers, cancellations) and workers.
+Besides the streams a journal has tables that are read without a stream: runs and their
+status, open questions, signals (answers, cancellations) and workers.
 
 Every method is synchronous, blocks, and is complete when it returns.  A supervisor calls
 them from one thread, except ``wait_change`` and ``wake``; several supervisors, processes
@@ -61,7 +61,7 @@ class Journal(Protocol):
 
     @property
     def lease(self) -> float:
-        """Seconds without a sign of life after which a worker counts as dead."""
+        """Seconds without a heartbeat after which a worker counts as dead."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections; the journal opens again when it is needed."""
+        """Close the connections; the journal opens again when it is needed."""
         ...
 
     def now(self) -> float:
@@ -92,18 +92,18 @@ class Journal(Protocol):
         ...
 
     def beat(self, worker: int) -> bool:
-        """Note a sign of life; False when the worker was declared dead before."""
+        """Store a heartbeat; False when the worker was declared dead before."""
         ...
 
     def remove_worker(self, worker: int) -> None:
-        """Forget a worker; the runs it still has are ``ready``."""
+        """Remove a worker; the runs it still has become ``ready``."""
         ...
 
     def bury_workers(self) -> int:
-        """Forget workers that are dead, whose runs are ``ready`` then; return how many.
+        """Remove dead workers and make their runs ``ready``; return their number.
 
-        Dead is a worker that has shown no sign of life for ``lease`` seconds, and one
-        that can be seen to be gone.
+        A worker is dead after ``lease`` seconds without a heartbeat, or when its
+        process is known to be gone.
         """
         ...
 
@@ -131,7 +131,7 @@ class Journal(Protocol):
         row and ``incarnation + 1``.  Two workers never get the same run.
 
         Args:
-            worker: who takes them.
+            worker: number of the worker that takes the runs.
             pipes: only runs of these.
             limit: at most so many; None is all.
             run_id: only this one.
@@ -166,8 +166,8 @@ class Journal(Protocol):
         """Store batches of several runs, at most one of each, in one transaction.
 
         Returns:
-            ``run`` of those whose lease was lost: their ``n`` was taken. Nothing of
-            such a batch is stored; the others are not touched by it.
+            ``run`` of each batch that lost its lease: its ``n`` was taken. Nothing of
+            such a batch is stored; the other batches are stored.
         """
         ...
 
@@ -199,12 +199,12 @@ class Journal(Protocol):
     def answer(self, ask_id: str, body: str, by: str | None = None) -> bool:
         """Store an answer as a signal; False when the question is not open (any more).
 
-        The first answer wins.  Whoever calls has checked it against the form.
+        The first answer wins.  The caller has checked it against the form.
         """
         ...
 
     def cancel(self, run_id: str, reason: str, by: str | None = None) -> bool:
-        """Store the wish that a run ends; False when there is no such open run."""
+        """Store a request to cancel a run; False when there is no such open run."""
         ...
 
     def signals(self, worker: int) -> list[Signal]:
@@ -218,9 +218,9 @@ class Journal(Protocol):
     # -- hearing of changes
 
     def wait_change(self, seconds: float) -> bool:
-        """Block until others may have written something, at most so long.
+        """Block until others may have written something, for at most ``seconds``.
 
-        Has a thread of its own.  False: nothing is known to have changed.
+        Called in a thread of its own.  Returns False if no change is known.
         """
         ...
 

@@ -97,7 +97,7 @@ class RunRow:
 
 @attrs.frozen
 class Submitted:
-    """What became of a run that was submitted."""
+    """The result of submitting a run."""
 
     run: RunRow
     """The run of that id: this one, or the one that was there."""
@@ -148,7 +148,7 @@ class NewAsk:
     note: str = ""
     """What the asked person reads."""
     form: str | None = None
-    """JSON schema of the answer; None for a timer, which nobody can answer."""
+    """JSON schema of the answer; None for a timer, which cannot be answered."""
     due: float | None = None
     """When it is too late to answer."""
     problem: str | None = None
@@ -171,8 +171,8 @@ class MapItems:
 class Batch:
     """What one run writes at once, on the condition that row ``n`` is still free.
 
-    ``(run, n)`` is the fence: whoever takes a run over writes a row, so a batch of an
-    owner that lost its lease finds its number taken and changes nothing.
+    ``(run, n)`` is the fence: a worker that takes a run over writes a row, so a batch
+    of an owner that lost its lease finds its number taken and changes nothing.
 
     A ``commit`` has what changed, a ``snapshot`` everything.  A ``release`` gives the
     lease back: ``status`` is then ``ready``, ``waiting`` or ``stuck``.  An ``end`` is
@@ -192,13 +192,13 @@ class Batch:
     items: tuple[MapItems, ...] = ()
     """Map items to keep."""
     maps_gone: tuple[int, ...] = ()
-    """Maps whose items are not needed any more."""
+    """Maps that do not need their items any more."""
     asks: tuple[NewAsk, ...] = ()
     """Questions that are open from now on."""
     asks_gone: tuple[str, ...] = ()
     """Questions that are closed."""
     consumed: tuple[int, ...] = ()
-    """Signals whose effect is in this batch."""
+    """Signals that this batch has handled."""
     status: RunState | None = None
     """For a ``release`` and an ``end``: how the run stands afterwards."""
     wake_at: float | None = None
@@ -210,12 +210,12 @@ class Batch:
 
 
 SignalKind = Literal["answer", "cancel"]
-"""What one may tell a run from outside."""
+"""Requests that can be sent to a run."""
 
 
 @attrs.frozen(kw_only=True)
 class Signal:
-    """Something that a run was told; it stays until a batch consumes it."""
+    """A request sent to a run; it is kept until a batch consumes it."""
 
     id: int
     """Ascending in the order in which they came."""
@@ -304,6 +304,6 @@ class RunFilter:
     pipes: tuple[str, ...] = ()
     """Runs of any of these pipes."""
     prefix: str = ""
-    """Runs whose id begins like this."""
+    """Only runs with ids that begin with this text."""
     limit: int | None = None
     """At most so many; the newest first."""

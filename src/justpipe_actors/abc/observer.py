@@ -1,4 +1,4 @@
-"""Who hears what a run says, and what it is told about the run."""
+"""Protocols of observers, and the facts about a run that they receive."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..events import Event
 
 @attrs.frozen
 class WaitingJoin:
-    """A join that has heard of one parent at least, and waits for the others."""
+    """A join that at least one parent has reached, and that waits for the others."""
 
     step: str
     """The join."""
     wave: int
     """The pass through the graph it waits in; laps of a loop differ."""
     parents: tuple[str, ...]
-    """Whom it waits for in all."""
+    """All parents that the join waits for."""
     missing: tuple[str, ...]
     """Those that have not reported."""
 
 
 def no_joins() -> tuple[WaitingJoin, ...]:
-    """Know of no join: the default of ``ObserverMeta.waiting``."""
+    """Return no join: the default of ``ObserverMeta.waiting``."""
     return ()
 
 
@@ -44,12 +44,12 @@ class ObserverMeta:
     waiting: Callable[[], tuple[WaitingJoin, ...]] = field(
         default=no_joins, repr=False, compare=False
     )
-    """Ask for the joins that wait right now; only joins with a timeout say so in events."""
+    """Returns the joins that wait now; only joins with a timeout publish events of it."""
 
 
 @runtime_checkable
 class ObserverProtocol(Protocol):
-    """Hears everything a run says; structural, no base class needed.
+    """Receives every event of a run; structural, no base class needed.
 
     Each observer has an ordered, bounded queue of its own in every run.
     An exception it raises is logged and changes nothing.
@@ -58,56 +58,56 @@ class ObserverProtocol(Protocol):
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Hear that a run begins, before its startup hooks."""
+        """Called when a run begins, before its startup hooks."""
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Hear one event, FINISH and forwarded child events included."""
+        """Called for each event, FINISH and forwarded child events included."""
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Hear that a run ended, whatever its status unless FAILED."""
+        """Called when a run has ended with any status but FAILED."""
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Hear that a run ended FAILED, with the exception behind it."""
+        """Called when a run has ended FAILED, with the exception that caused it."""
 
 
 class WitnessProtocol(Protocol):
-    """What an observer may have besides: to see an event when it is published.
+    """Optional part of an observer: sees an event at the time it is published.
 
-    ``on_event`` is heard later, when the state may have gone on.  Whoever needs the
-    state as the event found it looks here.
+    ``on_event`` is called later, when the state may have changed.  An observer that
+    needs the state at the time of the event reads it here.
     """
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
-        """See one event, before the step that caused it is followed by another.
+        """Called for one event, before another step begins.
 
         It runs on the event loop between two steps, so it must be quick.  At STEP_START
-        it runs in the context variables of the invocation: what it sets there, the
-        step's function and its error handlers see, and nobody else.
+        it runs in the context of the invocation: context variables that it sets are
+        visible to the step's function and its error handlers only.
         """
 
 
 class WakefulProtocol(Protocol):
-    """What an observer may have besides: to hear that nothing happens.
+    """Optional part of an observer: is called when no event comes for a while.
 
     The task that hands over the events keeps the time, so no timer of an observer
     outlives its run, and ``on_wake`` never runs beside another hook of the same run.
     """
 
     def wake_after(self, meta: ObserverMeta) -> float | None:
-        """Say after how many seconds of silence to be woken; None is never.
+        """Return after how many seconds without an event to be woken; None is never.
 
         Asked again before each wait.
         """
         ...
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
-        """Hear that this time has passed without another event."""
+        """Called when this time has passed without another event."""
 
 
 class Observer:

@@ -1,4 +1,4 @@
-"""What remembers runs, and what writes one down while it runs."""
+"""Protocols of stores, and of the recorder that stores one run while it runs."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from .middleware import Wake
 
 
 class PauseProducers(Protocol):
-    """Makes a run's producers ask their recorder for room, or not any more."""
+    """Makes a run's producers wait for its recorder, or stops that."""
 
     def __call__(self, *, paused: bool) -> None:
-        """Say which."""
+        """Pause or resume the producers."""
 
 
 class RunRecorder(Protocol):
-    """Writes one run down while it runs; nothing it does may fail the run."""
+    """Stores one run while it runs; its errors must not fail the run."""
 
     pause_producers: PauseProducers
-    """Told whenever ``is_full`` changes; the run sets it."""
+    """Called whenever ``is_full`` changes; the run sets it."""
     is_hooked: bool
-    """Whether users' hooks may have rewritten events; the run says so."""
+    """True if users' hooks may have rewritten events; the run sets it."""
     on_abort: Callable[[BaseException], None]
-    """Told of an interrupt that a user's hook raises, so that it ends the run; as above."""
+    """Called with an interrupt raised by a user's hook, to end the run; the run sets it."""
 
     @property
     def is_full(self) -> bool:
@@ -43,28 +43,28 @@ class RunRecorder(Protocol):
         ...
 
     def begin(self, wake: Wake) -> None:
-        """Hear that the run begins, and how to call into its event loop."""
+        """Start recording; ``wake`` calls a function in the run's event loop."""
 
     def put(self, event: Event) -> None:
-        """Take an event, as it is at this moment; quick, for the loop waits."""
+        """Take a copy of an event as it is now; must be quick, as it blocks the loop."""
 
     def put_token(self, event: Event, payload: object) -> None:
-        """Take an event of a kin of tokens, the like of which come in thousands."""
+        """Take one of many similar TOKEN events; a faster path than ``put``."""
 
     async def wait_writable(self) -> None:
-        """Wait until producers need not wait any more; not for ever."""
+        """Wait until producers may go on; bounded in time."""
 
     async def let_go(self) -> None:
-        """Hear that a durable run goes on elsewhere, or later, and store what waits."""
+        """Store what is queued: the durable run goes on elsewhere, or later."""
         ...
 
     async def finish(self, end: PipelineEndData) -> None:
-        """Hear how the run ended, FINISH having been put; not for ever, either."""
+        """Store the end of the run; FINISH was put before; bounded in time."""
 
 
 @runtime_checkable
 class StorageBackend(Protocol):
-    """Remembers the runs of one pipe, and their events.
+    """Stores the runs of one pipe, and their events.
 
     Every method is synchronous, may be called from any thread, and is complete when it
     returns.  Moments are timezone-aware UTC when they are read; naive ones that are
@@ -79,7 +79,7 @@ class StorageBackend(Protocol):
         ...
 
     def begin_run(self, run: RunRecord) -> None:
-        """Remember a run that is running; again does nothing, save for its record."""
+        """Store a running run; a second call only updates its record."""
         ...
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ class StorageBackend(Protocol):
         ...
 
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
-        """Remember how a run ended, and the rest of its events, or nothing of it.
+        """Store how a run ended and the rest of its events, all or nothing.
 
         Raises:
             ValueError: one of the events is no JSON object.
@@ -102,18 +102,18 @@ class StorageBackend(Protocol):
         ...
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
-        """Note that whoever runs these runs is alive."""
+        """Note that the process of these runs is alive; sets their ``last_seen``."""
         ...
 
     def mark_abandoned(self) -> int:
-        """Write down which running runs nobody runs any more; return how many.
+        """Mark running runs of dead processes as abandoned; return their number.
 
-        Reading never needs it: such a run is shown as abandoned anyway.
+        Reading does not depend on it: such a run is shown as abandoned in any case.
         """
         ...
 
     def save_definition(self, fingerprint: str, description: str) -> None:
-        """Remember what a fingerprint stands for, as JSON text of ``describe()``."""
+        """Store the definition of a fingerprint, as JSON text of ``describe()``."""
         ...
 
     # -- reading
@@ -163,7 +163,7 @@ class StorageBackend(Protocol):
     def find_runs_by_prefix(
         self, run_id_prefix: str, limit: int = 10
     ) -> list[RunRecord]:
-        """Return runs whose id begins with a text, case and all; the newest first.
+        """Return runs by the beginning of their id, case-sensitively, the newest first.
 
         A text that is empty or has other characters than letters, digits and ``_-.:``
         begins no run's id.
@@ -177,33 +177,33 @@ class StorageBackend(Protocol):
     # -- removing
 
     def delete_run(self, run_id: str) -> bool:
-        """Forget a run and its events; False when there is none."""
+        """Delete a run and its events; False if there is no such run."""
         ...
 
     def delete_runs(self, run_ids: Sequence[str]) -> int:
-        """Forget these runs and their events, all in one; return how many there were."""
+        """Delete these runs and their events in one transaction; return how many."""
         ...
 
 
 @runtime_checkable
 class ChunkStore(Protocol):
-    """What a backend has besides, if it can keep events without their full text.
+    """Optional part of a backend that can store events without their full text.
 
     A backend without it is given every event by ``append_events``, which costs several
     times as much.
     """
 
     def append_chunks(self, run_id: str, chunks: Sequence[EventChunk]) -> None:
-        """Add events that were taken apart; else like ``append_events``.
+        """Add events from chunks; otherwise like ``append_events``.
 
-        An event whose payload repeats an earlier one may follow in another call.
+        An event may repeat the payload of an event of an earlier call.
         """
         ...
 
 
 @runtime_checkable
 class HeaderStore(Protocol):
-    """What a backend has besides, if it can read events without their payloads.
+    """Optional part of a backend that can read events without their payloads.
 
     A state that grows with its run makes the payloads of a run many times as long as
     what happened in it.

@@ -70,10 +70,10 @@
     └── ChangedItemWarning              a map worker changed its item in vain
 
 Errors take facts, keep them as attributes, word their own message and survive
-pickling.  ``DefinitionError`` and ``PipelineCancelled`` are the two whose wording the
-caller chooses: programs written for the reference construct them that way.
+pickling.  The exceptions are ``DefinitionError`` and ``PipelineCancelled``: the caller
+words their message, since programs written for the reference construct them that way.
 
-A module of this package is what goes wrong in one phase; everybody imports from here.
+A module of this package has the errors of one phase; import them from the package.
 """
 
 from __future__ import annotations

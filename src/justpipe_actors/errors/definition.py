@@ -54,7 +54,7 @@ class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):  #
 
 
 class MissingExtraError(Factual, ImportError):
-    """A part was imported whose libraries are not installed."""
+    """A part was imported that needs libraries which are not installed."""
 
     extra: str
     library: str

@@ -39,7 +39,7 @@ class DuplicateKey(RunError, ValueError):  # noqa: N818 - says what happened
 
 
 class AskTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
-    """Nobody answered a question in time."""
+    """A question was not answered in time."""
 
     ask: str
     seconds: float
@@ -77,7 +77,7 @@ class AnswerRejected(Factual, ValueError):  # noqa: N818 - says what happened
 
 
 class RunReleased(RunInterrupted):
-    """A durable run goes on elsewhere, or later: this process has let go of it."""
+    """This process has released a durable run, which goes on elsewhere or later."""
 
     __match_args__ = ("run_id", "reason")  # pyright: ignore[reportAssignmentType]
 
@@ -136,7 +136,7 @@ class RunTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
 
 
 class RecordedError(Factual, Exception):
-    """A failure from before a durable run was taken up again, of which text is left."""
+    """A failure from before a durable run was taken up again; only its text is left."""
 
     type_name: str
     text: str

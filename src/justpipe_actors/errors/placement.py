@@ -1,4 +1,4 @@
-"""What goes wrong with a step that runs elsewhere."""
+"""Errors of steps that run in a remote placement."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class RunError(Factual, RuntimeError):
 
 
 class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what failed
-    """The run ended before its FINISH, and not because its consumer wanted it."""
+    """The run ended before its FINISH, and its consumer did not close it."""
 
     reason: str = "its owner went away"
 
@@ -55,7 +55,7 @@ class OtherLoopError(RunError):
 
 
 class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
-    """Somebody wrote ``await pipe.run(...)``, and a run is no awaitable."""
+    """The program awaited ``pipe.run(...)`` itself, which is not awaitable."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -103,7 +103,7 @@ class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
 class ForeignCancellation(RunError):  # noqa: N818 - says what happened
     """A step was cancelled, but neither by its run, its timeout nor its owner.
 
-    On asyncio this is what awaiting a task that somebody else cancelled looks like.
+    On asyncio, awaiting a task that was cancelled elsewhere has this effect.
     """
 
     step: str
@@ -117,7 +117,7 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
 
 
 class DispatcherTaskKilled(RunError):  # noqa: N818 - says what happened
-    """Somebody cancelled the task that was performing a step, past all scopes."""
+    """A dispatcher task was cancelled natively during a step, past all cancel scopes."""
 
     step: str
 
@@ -139,7 +139,7 @@ class StepAborted(RunError):  # noqa: N818 - says what happened
 
 
 class ChildRunFailed(RunError):  # noqa: N818 - says what happened
-    """A sub-pipeline failed and left no exception to carry across."""
+    """A sub-pipeline failed without an exception that the parent could raise."""
 
     step: str
     reason: str
@@ -186,7 +186,7 @@ class EmptyPipelineError(RunError):
 
 
 class UnknownRunError(Factual, LookupError):
-    """An observer was asked about a run it never heard of, or has forgotten."""
+    """An observer has no record of the run that it was asked about."""
 
     run_id: str
 

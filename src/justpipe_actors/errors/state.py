@@ -17,7 +17,7 @@ class StateConflict(Factual, RuntimeError):  # noqa: N818 - the documented name
     step: str
     """The step that committed second, and failed."""
     other: str
-    """The step whose change was committed before."""
+    """The step that committed its change first."""
     problem: str = ""
     """What makes the changes incompatible, in words."""
 

@@ -86,7 +86,7 @@ class StepTimeoutError(Factual, TimeoutError):
 
 
 class HookTimeoutError(Factual, TimeoutError):
-    """A shutdown hook took too long after somebody had asked for the run's end."""
+    """A shutdown hook took too long after the run was asked to end."""
 
     hook: str
     seconds: float

@@ -1,4 +1,4 @@
-"""What goes wrong with remembering runs."""
+"""Errors of stores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Factual
 
 
 class StoreError(Factual, Exception):
-    """Something went wrong with remembering runs."""
+    """Base class of the errors of stores."""
 
     if TYPE_CHECKING:
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a supervisor's children."""
+"""Errors of a supervisor's children."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .base import Factual
 
 
 class SupervisionError(Factual, Exception):
-    """Something went wrong with a supervisor's children."""
+    """Base class of the errors of a supervisor's children."""
 
     if TYPE_CHECKING:
 

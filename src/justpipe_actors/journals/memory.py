@@ -1,7 +1,7 @@
 """Durable runs in memory, for tests: they survive their supervisor, not the process.
 
-The tables are those of the SQLite journal, in a database without a file; so what holds
-for the one holds for the other.
+The tables are those of the SQLite journal, in a database without a file, so both
+behave the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MemoryJournal(SQLJournal):
         mode: ``sync`` or ``group``, as for ``SQLiteJournal``.
         keep: how long runs that ended are kept.
         attempts: deaths in a row without a commit after which a run is ``stuck``.
-        lease: seconds without a sign of life after which a worker counts as dead.
+        lease: seconds without a heartbeat after which a worker counts as dead.
         types: classes of values that may be stored where no annotation names them.
         verify: read every state that is stored, and fail the run when it does not equal
             what it was.
@@ -120,7 +120,7 @@ class Memory:
         return self._connection
 
     def wait_change(self, seconds: float) -> bool:
-        """Wait until something is written, at most so long."""
+        """Wait until something is written, for at most ``seconds``."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_woken or self._changes != self._seen, seconds

@@ -1,4 +1,4 @@
-"""What all journals of this package are told in the same words."""
+"""Settings that all journals of this package share."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def count_deaths(earlier: Sequence[tuple[int, str]]) -> int:
     """Return how many owners in a row died, as the takeover that comes next finds it.
 
     A takeover counts when the row before it shows that its owner did not let go: it is
-    neither a release nor the beginning.  A commit ends the search, because whoever wrote
-    it got on.
+    neither a release nor the beginning.  A commit ends the search, because its owner
+    made progress.
 
     Args:
         earlier: number and kind of the run's rows before the takeover, the newest first.

@@ -1,7 +1,7 @@
 """Durable runs in SQL tables: every operation of a journal, over a database.
 
-What differs between journals of this package is the database: where it is, how it is
-opened, and how a change by another process is heard of.
+The journals of this package differ only in the database: its location, how it is
+opened, and how a change by another process is detected.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Database(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of it; it opens again when it is needed."""
+        """Close the connections; the database opens again when it is needed."""
         ...
 
     def now(self) -> float:
@@ -70,7 +70,7 @@ class Database(Protocol):
         ...
 
     def wait_change(self, seconds: float) -> bool:
-        """Wait until another may have written; False when nothing is known of it."""
+        """Wait until others may have written; False if no write is known."""
         ...
 
     def wake(self) -> None:
@@ -116,7 +116,7 @@ class SQLJournal:
         self._database.open()
 
     def close(self) -> None:
-        """Let go of connections; they open again when they are needed."""
+        """Close the connections; they open again when they are needed."""
         self._database.close()
 
     def now(self) -> float:
@@ -140,7 +140,7 @@ class SQLJournal:
             return int(connection.execute(statement, (name, self.now())).lastrowid or 0)
 
     def beat(self, worker: int) -> bool:
-        """Note a sign of life; False when the worker was declared dead before."""
+        """Store a heartbeat; False when the worker was declared dead before."""
         with self._database.write() as connection:
             statement = "UPDATE workers SET seen = ? WHERE id = ?"
             return connection.execute(statement, (self.now(), worker)).rowcount == 1
@@ -151,7 +151,7 @@ class SQLJournal:
             _remove_workers(connection, [worker])
 
     def bury_workers(self) -> int:
-        """Forget workers that are silent or whose process is gone."""
+        """Remove workers without a heartbeat in time, or without a process."""
         silent = self.now() - self.lease
         dead = [
             one.id
@@ -311,7 +311,7 @@ class SQLJournal:
     # -- writing
 
     def append(self, batches: Sequence[Batch]) -> frozenset[int]:
-        """Store batches of several runs in one transaction; return whose lease was lost."""
+        """Store batches of several runs in one transaction; return runs without a lease."""
         lost: set[int] = set()
         with self._database.write() as connection:
             at = self.now()
@@ -391,7 +391,7 @@ class SQLJournal:
             return is_open == 1
 
     def cancel(self, run_id: str, reason: str, by: str | None = None) -> bool:
-        """Store the wish that a run ends; False when there is no such open run."""
+        """Store a request to cancel a run; False when there is no such open run."""
         with self._database.write() as connection:
             return (
                 connection.execute(

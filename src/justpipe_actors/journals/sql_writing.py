@@ -1,4 +1,4 @@
-"""What a batch writes: its row, and what others must find without reading the stream."""
+"""Writes of a batch: its row, and the tables that are read without the stream."""
 
 from __future__ import annotations
 

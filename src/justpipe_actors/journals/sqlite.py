@@ -31,7 +31,7 @@ BUSY = 1.0
 """Seconds to wait inside SQLite for another process that writes."""
 
 LOOK = 0.2
-"""Seconds between two looks at what other processes wrote."""
+"""Seconds between two polls for writes of other processes."""
 
 
 class SQLiteJournal(SQLJournal):
@@ -43,9 +43,9 @@ class SQLiteJournal(SQLJournal):
             once, and commits follow within 10 ms.
         fsync: whether a commit survives a power cut; without, it survives the death of
             the process only.
-        keep: how long runs that ended are kept.
+        keep: how long ended runs are kept.
         attempts: deaths in a row without a commit after which a run is ``stuck``.
-        lease: seconds without a sign of life after which a worker counts as dead.
+        lease: seconds without a heartbeat after which a worker counts as dead.
         types: classes of values that may be stored where no annotation names them.
 
     Raises:
@@ -167,10 +167,10 @@ class File:
             self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
         )
 
-    # -- hearing of others
+    # -- changes by others
 
     def wait_change(self, seconds: float) -> bool:
-        """Look for what other connections wrote, for at most so long."""
+        """Poll for writes of other connections, for at most ``seconds``."""
         ends_at = time.monotonic() + seconds
         while not self._has_changed():
             left = ends_at - time.monotonic()
@@ -190,6 +190,6 @@ class File:
                 self._watching = self._watching or self._bare_connection()
                 row = self._watching.execute("PRAGMA data_version").fetchone()
         except (sqlite3.Error, OSError):
-            return False  # whoever writes says what is wrong with the file
+            return False  # the next write reports what is wrong with the file
         before, self._seen_version = self._seen_version, row[0]
         return before is not None and before != row[0]

@@ -6,9 +6,9 @@
     event: token               Event.type
     data: {"type": ...}        the whole event as JSON, or what ``map`` returned
 
-Three tasks share one task group: one sends events, one listens for the client leaving,
-one sends comments while the run is quiet.  Whichever is over first ends the others, and
-the run with them when it belongs to the request.
+Three tasks share one task group: one sends events, one waits for the client to
+disconnect, one sends comments while no events come.  The first to finish cancels the
+others, and the run as well if it belongs to the request.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..events import Event, EventType
 
 
 OnDisconnect = Literal["cancel", "detach"]
-"""What becomes of the run when the client leaves: it ends, or it goes on."""
+"""Effect of a client's disconnect on the run: it is cancelled, or it goes on."""
 
 Message = MutableMapping[str, Any]
 """A message of ASGI."""
@@ -56,7 +56,7 @@ HEADERS = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
-"""Proxies are not to hold events back, nor to change them."""
+"""Headers that tell proxies not to buffer or change the events."""
 
 NO_CONTENT = 204
 """Tells a browser that asks for events after the last one not to come again."""
@@ -68,7 +68,7 @@ class Cancellable(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether it may have to wait for an event."""
+        """True while more events may come."""
         ...
 
     def cancel(self, reason: str = "Cancelled") -> None:
@@ -282,7 +282,7 @@ class EventStream:
                 continue
             try:
                 await self._write(send, PING)
-            except OSError:  # whoever sends the next event finds out, too
+            except OSError:  # sending the next event fails in the same way
                 self._has_left = True
                 scope.cancel()
 
