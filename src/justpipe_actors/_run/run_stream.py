@@ -334,7 +334,10 @@ class RunStream:
 
     def _warn_if_never_begun(self) -> None:
         """Warn as Python does of a coroutine that was never awaited."""
-        if self._is_closed or self._was_asked or self._cancel_reason is not None:
+        is_from_pipe = type(self) is RunStream and self._owner is None
+        if not is_from_pipe or self._is_closed or self._was_asked:
+            return
+        if self._cancel_reason is not None:
             return
         warnings.warn(
             "A run was never begun: nothing happens before it is entered with "
