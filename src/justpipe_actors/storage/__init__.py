@@ -1,4 +1,4 @@
-"""What remembers runs after they ended: stores, and the recorder that fills them."""
+"""Persistence of runs: stores, and the recorder that writes into them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Encode a run's event columns as chunks, in the writer's thread: JSON for a whole column at a time.
+"""Encode a run's event columns as chunks, in the writer's thread.
 
-A state that is as it was at an earlier event is encoded once, and referred to.  A payload
-whose text is over the limit is replaced by its beginning and its length.  Where a column
-cannot be written at once, because of a NaN or a key that is no text, each value of it is
-written by the codec, which never fails.
+A state equal to that of an earlier event is stored as a reference to that event.  A
+payload with a text over the limit is replaced by its beginning and its length.
+``json`` encodes a whole column at a time.  If that fails because of a NaN or a key that
+is no text, the codec, which never fails, encodes each value of the column.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Change = list[Any]
 """``[path, value]`` for a new value, ``[path]`` for one that is gone."""
 
 CHANGES = "$changes"
-"""The key that tells changes from a state."""
+"""Key that marks a payload as changes instead of a state."""
 
 SINCE = "$since"
-"""The event whose state is changed."""
+"""Key for the number of the event that the changes apply to."""
 
 
 def changes_between(before: Any, after: Any) -> list[Change]:
-    """Return what makes one plain value the other, in the order to be applied."""
+    """Return the changes from one plain value to another, in the order to apply."""
     return list(_iter_changes(before, after, []))
 
 
@@ -113,7 +113,7 @@ StatePolicy = Literal["full", "diff", "none"]
 """How much of the state is stored: all of it, what changed, or nothing."""
 
 TRUNCATED = "$truncated"
-"""The key that tells the beginning of a payload from a payload."""
+"""Key that marks a payload as truncated."""
 
 _MIN_REPEATED_BYTES = (
     200  # bytes up to which saying it again is cheaper than referring to it
@@ -130,7 +130,7 @@ class LastState:
     seq: int
     """The event it was stored with."""
     snapshot: object
-    """What it looked like."""
+    """Copy of the state."""
     text: str = ""
     """Its JSON text; kept for comparing only, like the next."""
     plain: Any = None
@@ -188,7 +188,7 @@ class Encoder:
             payloads = payloads[:]
             for n in snapshots:
                 payloads[n] = None if n in repeated else restore_value(payloads[n])
-        # All at once if that says the same: several times as fast as one by one.
+        # perf: encoding the whole column is several times as fast as each value.
         if not snapshots or has_only_text_keys([payloads[n] for n in snapshots]):
             with suppress(ValueError, TypeError, RecursionError):
                 text = _encode_all(payloads)
@@ -218,7 +218,7 @@ class Encoder:
         return repeated
 
     def _encode_each(self, columns: EventColumns) -> Iterator[str]:
-        """Write payloads one by one, states as what changed in them."""
+        """Encode payloads one by one, and states as changes."""
         for n, payload in enumerate(columns.payloads):
             if payload is not None and columns.field("type", n) in _STATE_TYPES:
                 origin = columns.field("origin_run_id", n)
@@ -244,7 +244,7 @@ class Encoder:
 
 
 def _shorter_state_text(last: LastState | None, plain: Any, text: str) -> str:
-    """Return the shorter of what changed and what is there now."""
+    """Return the shorter text: that of the changes or that of the whole state."""
     if TRUNCATED in text[:20] or (last and TRUNCATED in last.text[:20]):
         return text
     looks_like_changes = isinstance(plain, dict) and CHANGES in plain
@@ -285,8 +285,8 @@ def _encode_payload(payload: object) -> str:
 def encode_end(end: PipelineEndData) -> str:
     """Return FINISH's payload as JSON text.
 
-    By hand where it is long: it has figures for each step, and most steps run once, so
-    three of their figures are one.
+    perf: the figures of the steps are formatted without the codec, because they are
+    long; most steps run once, so three of their figures are equal.
     """
     fields = dict(vars(end))
     metrics = fields.pop("metrics")
@@ -312,11 +312,11 @@ def _encode_timing(timing: StepTiming) -> str:
 
 
 def _encode_object(value: Any) -> Any:
-    """Take apart what FINISH says: enums and dataclasses of this package only."""
+    """Convert the enums and dataclasses in FINISH's payload to plain data."""
     return value.value if isinstance(value, Enum) else vars(value)
 
 
-# Five times as fast as the codec.  Copies have no cycles, so none is looked for.
+# perf: five times as fast as the codec.  Copies cannot contain cycles.
 _encode = json.JSONEncoder(
     default=_encode_object, allow_nan=False, check_circular=False
 ).encode

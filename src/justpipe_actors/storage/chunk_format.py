@@ -1,4 +1,4 @@
-"""What a store must know of an event that comes as text, and what a reader gets of it."""
+"""The JSON format of stored events: encode and decode chunks and event texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ChunkEvent(NamedTuple):
 
 
 def encode_times(times: array[float]) -> bytes:
-    """Write moments down as ``EventChunk.times``."""
+    """Encode timestamps as ``EventChunk.times``."""
     if sys.byteorder == "big":
         times = times[:]
         times.byteswap()
@@ -47,10 +47,10 @@ def encode_times(times: array[float]) -> bytes:
 
 
 def decode_times(data: bytes) -> array[float]:
-    """Read what ``encode_times`` wrote.
+    """Decode ``EventChunk.times``.
 
     Raises:
-        ValueError: it is no row of doubles.
+        ValueError: the data is no array of doubles.
     """
     times = array("d")
     times.frombytes(data)
@@ -62,7 +62,7 @@ def decode_times(data: bytes) -> array[float]:
 def encode_fields(
     run_id: str, constants: dict[str, object], each: dict[str, list[Any]]
 ) -> str:
-    """Write fields down as ``EventChunk.fields``."""
+    """Encode fields as ``EventChunk.fields``."""
     fields = {"run_id": run_id, **constants, "each": _without_repeated_columns(each)}
     try:
         text = _encode(fields)
@@ -74,7 +74,7 @@ def encode_fields(
 
 
 def decode_fields(run_id: str, text: str) -> dict[str, Any]:
-    """Read what ``encode_fields`` wrote.
+    """Decode ``EventChunk.fields``.
 
     Raises:
         ValueError: it is no JSON object.
@@ -93,7 +93,7 @@ def decode_fields(run_id: str, text: str) -> dict[str, Any]:
 
 
 def _without_repeated_columns(each: dict[str, list[Any]]) -> dict[str, list[Any] | str]:
-    """Name a column instead of writing it again: most invocations work for themselves."""
+    """Replace equal columns by a reference: most invocations are their own owner."""
     own, owner = each.get("invocation_id"), each.get("owner_invocation_id")
     if own is not None and own == owner:
         return {**each, "owner_invocation_id": "invocation_id"}
@@ -118,7 +118,7 @@ def decode_events(
         find_payload: looks earlier payloads up, in this chunk or before it.
 
     Raises:
-        ValueError: it cannot be read, nothing of it.
+        ValueError: the whole chunk is unreadable.
     """
     fields = decode_fields(run_id, chunk.fields)
     fields["run_id"] = run_id
@@ -184,22 +184,22 @@ _TYPES: dict[str, EventType] = {kind.value: kind for kind in EventType}
 
 
 class EventLine(NamedTuple):
-    """What a store must know of an event that it is given as text."""
+    """An event given as JSON text, and the fields that the store needs."""
 
     seq: int | None
-    """Its own number, when it says one."""
+    """Sequence number in the event's JSON; None if missing or no positive integer."""
     type: str
     """Its type, known or not."""
     stage: str
     """Its stage; empty when it has none."""
     timestamp: float
-    """Seconds since the epoch; now, when it does not say."""
+    """Seconds since the epoch; the current time if the JSON has none."""
     text: str
     """All of it."""
 
 
 def parse_event_text(text: str) -> EventLine:
-    """Read what matters from an event's JSON text.
+    """Parse the fields that the store needs from an event's JSON text.
 
     Raises:
         MalformedEventError: it is no JSON object.
@@ -231,6 +231,6 @@ def _timestamp_or_now(value: object) -> float:
 def stored_event(
     seq: int, kind: str, timestamp: float, stage: str, text: str
 ) -> StoredEvent:
-    """Build what a reader gets; a type this version does not know stays text."""
+    """Build a stored event; an unknown event type stays text."""
     received_at = datetime.fromtimestamp(timestamp, UTC)
     return StoredEvent(seq, received_at, _TYPES.get(kind, kind), stage, text)

@@ -1,9 +1,10 @@
-"""Which runs may be forgotten: one rule for the command line, the dashboard and code.
+"""Select and delete old runs: one rule for the command line, the dashboard and code.
 
-Of each pipeline the newest ``keep`` runs stay, whatever they are.  Of the others those go
-that are old enough and have one of the statuses.  A run that is running never goes.
+A rule keeps the newest ``keep`` runs of each pipeline.  Of the other runs, it selects
+those that are old enough and have one of the labels.  It never selects a running run.
 
-Choosing is pure and deleting takes what was chosen, so what is deleted is what was shown.
+Selection is pure, and deletion takes the selected runs, so exactly the runs that were
+shown to the user are deleted.
 """
 
 from __future__ import annotations
@@ -49,30 +50,30 @@ _OPEN = (
 """Labels of open work, which is never cleaned up."""
 
 ENDED_LABELS = tuple(label for label in LABELS if label not in {*_OPEN, "suspended"})
-"""What goes when nothing is said: a suspended run is open work, until it is named."""
+"""Labels selected by default; suspended runs are open work, so name them explicitly."""
 
 
 @attrs.frozen(kw_only=True)
 class CleanupRule:
-    """What to forget.
+    """Which runs to delete.
 
     Raises:
-        CleanupRuleError: one of the fields makes no sense.
+        CleanupRuleError: one of the fields is invalid.
     """
 
     keep: int = attrs.field(default=10, validator=_check_keep)
-    """How many of each pipeline's newest runs stay, whatever they are."""
+    """Number of newest runs of each pipeline to keep, with any label."""
     older_than: timedelta | None = attrs.field(default=None, validator=_check_age)
     """How long ago a run must have started; None is any time."""
     labels: tuple[str, ...] = attrs.field(default=(), validator=_check_labels)
-    """``RunRecord.label`` words that may go; none means all that have ended for good."""
+    """Values of ``RunRecord.label`` to delete; none means ``ENDED_LABELS``."""
     pipeline_name: str | None = None
     """Only runs of pipelines of this name."""
 
 
 @attrs.frozen
 class CleanupReport:
-    """What became of the runs that were to be deleted."""
+    """The result of a deletion."""
 
     deleted: tuple[str, ...]
     """Ids of runs that are gone."""
@@ -83,7 +84,7 @@ class CleanupReport:
 def select_runs(
     runs: Iterable[AnnotatedRun], rule: CleanupRule, now: datetime | None = None
 ) -> list[AnnotatedRun]:
-    """Return the runs that a rule lets go, of all that there are; the newest first."""
+    """Return the runs that a rule selects for deletion, the newest first."""
     started_before = _moment_before(now or datetime.now(UTC), rule.older_than)
     newest_first = sorted(
         runs, key=lambda annotated: annotated.run.start_time, reverse=True
@@ -104,7 +105,7 @@ def select_runs(
 
 
 def _moment_before(now: datetime, age: timedelta | None) -> datetime:
-    """Return the moment so long ago, or the first there is."""
+    """Return the time that long ago, or the earliest time that can be represented."""
     try:
         return now - (age or timedelta(0))
     except OverflowError:
@@ -114,7 +115,7 @@ def _moment_before(now: datetime, age: timedelta | None) -> datetime:
 def select_stored_runs(
     registry: PipelineRegistry, rule: CleanupRule
 ) -> list[AnnotatedRun]:
-    """Return the runs of a storage root that a rule lets go."""
+    """Return the runs of a storage root that a rule selects for deletion."""
     return select_runs(registry.query_runs(RunQuery(), rule.pipeline_name), rule)
 
 

@@ -1,15 +1,17 @@
-"""What an event shows, as it is at that moment.
+"""Copy events at publication, and group them into columns.
 
-A payload is mostly the live state: by the time a thread writes it down, later steps have
-changed it.  So it is copied when the event is published, on the event loop, and turned
-into JSON later, in the writer's thread.
+The payload is usually the live state, and later steps may change it before the writer's
+thread encodes it.  So the event loop copies the payload when the event is published,
+and the writer's thread encodes the copy as JSON later.
 
-The copy is made by ``marshal``: at C speed, of built-in types only, so that no code of
-the user's runs, and as bytes, whose length says what they weigh and whose equality is
-strict (``1``, ``1.0`` and ``True`` differ, as in JSON).  What ``marshal`` does not know,
-such as a dataclass, is made plain by the codec first.  The bytes never leave the process.
-``data.deepcopy`` is ten times slower and runs the objects' code; JSON right away takes
-five times as long, and cannot be told to stop before it is done.
+``marshal`` makes the copy: it runs at C speed and handles built-in types only, so no
+user code runs.  The result is bytes: their length is the memory cost, and their
+equality is strict (``1``, ``1.0`` and ``True`` differ, as in JSON).  The codec first
+converts types that ``marshal`` does not support, such as dataclasses.  The bytes never
+leave the process.
+
+Rejected: ``data.deepcopy`` is ten times slower and runs the objects' code.  Encoding
+JSON immediately takes five times as long and cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -49,11 +51,11 @@ class EventColumns:
     columns: dict[str, list[Any]]
     """One value per event for each other field."""
     counts: dict[str, int]
-    """How many there are of each type."""
+    """Number of events by type."""
     has_copies: bool
     """Whether any payload may be a copy."""
     payloads: list[Any]
-    """Atoms, and ``bytes`` that are copies."""
+    """Immutable values, and copies as ``bytes``."""
     metas: list[Any] | None
     """Dicts, JSON texts and None; None when no event has one."""
 
@@ -193,19 +195,19 @@ def _constants_and_columns(
 
 
 def _is_constant(column: list[Any]) -> bool:
-    # Mostly two looks tell; counting compares text with text.
+    # perf: comparing two elements usually decides; counting compares every element.
     first = column[0]
     return first == column[len(column) // 2] and column.count(first) == len(column)
 
 
 IMMUTABLE_TYPES = frozenset({str, int, float, bool, NoneType, PipelineEndData})
-"""Types whose values cannot change; neither can FINISH's payload, once it is said."""
+"""Immutable types; FINISH's payload does not change after publication either."""
 
 _MARSHAL_VERSION = 2  # without references, so that equal values have equal bytes
 
 
 def snapshot_value(value: Any) -> bytes:
-    """Return bytes that stay as the value is now; no atom is ever bytes."""
+    """Return a copy of a value as bytes; later changes of the value do not affect it."""
     try:
         return marshal.dumps(value, _MARSHAL_VERSION)
     except ValueError:
@@ -213,12 +215,12 @@ def snapshot_value(value: Any) -> bytes:
 
 
 def restore_value(data: bytes) -> Any:
-    """Return what was copied; it may still hold what JSON has no word for."""
+    """Return the copied value; it may contain values that JSON cannot represent."""
     return marshal.loads(data)
 
 
 def has_only_text_keys(values: Iterable[Any]) -> bool:
-    """Tell whether ``json`` would lose no key; other keys may become the same text.
+    """Tell whether all keys are texts; ``json`` may map other keys to the same text.
 
     Level by level, so that C loops over all values of a level at once.
     """

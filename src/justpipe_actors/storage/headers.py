@@ -1,8 +1,8 @@
 """Events without payload and meta: what happened, when and where.
 
-A state that grows with its run is stored with every step, so reading payloads costs many
-times what reading the rest does.  A chunk keeps payloads in a column of their own, which
-is not read here.
+A run may store a growing state with every step, so reading payloads costs many times as
+much as reading the other fields.  A chunk keeps payloads in a separate column, which
+this module does not read.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _header(  # noqa: PLR0913 - one for each column
     ids: tuple[Any, ...],
 ) -> Event:
     run, origin, parent_run, own, parent, owner = ids
-    # perf: a third of the price of Event(...); the spans of 10,000 events need as many.
+    # perf: takes a third of the time of Event(...); spans may need 10,000 events.
     return filled(
         Event,
         {
@@ -109,7 +109,7 @@ def _header(  # noqa: PLR0913 - one for each column
 def parse_header(stored: StoredEvent) -> Event | None:
     """Return a stored event without payload and meta; None if its type is not known.
 
-    What cannot be read of it is left out.
+    Unreadable fields are left out.
     """
     if not isinstance(stored.event_type, EventType):
         return None

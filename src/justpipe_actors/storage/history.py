@@ -1,4 +1,4 @@
-"""The events of runs as their stores keep them, as events again."""
+"""Read the stored events of runs as ``Event`` objects."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ UNREADABLE = (
     UnreadableDataError,
     ValueError,
 )
-"""What reading a damaged event may raise."""
+"""Errors that a damaged event may cause."""
 
 
 def event_of(stored: StoredEvent) -> Event | None:
-    """Return the event that was stored; None if this version cannot read it."""
+    """Return the stored event; None if this version cannot read it."""
     try:
         data = json.loads(stored.data)
         if data.get("type") == EventType.FINISH.value:
@@ -59,7 +59,7 @@ class StoredRunHistory:
         return run is not None and run.status is OpenStatus.RUNNING
 
     def read(self, after: int, limit: int) -> Sequence[Event]:
-        """Return the next events; what cannot be read is left out."""
+        """Return the next events without the unreadable ones."""
         while True:
             stored = self.store.get_events(self.run_id, after=after, limit=limit)
             events = [event for event in map(event_of, stored) if event is not None]
@@ -73,10 +73,10 @@ class StoreHistory:
     """The runs of several stores."""
 
     stores: Callable[[], Iterable[StorageBackend]]
-    """Returns the stores, the likeliest first."""
+    """Returns the stores in the order to search them."""
 
     def find(self, run_id: str) -> RunHistory | None:
-        """Return the history of a run; a store that cannot be read hides no other."""
+        """Return the history of a run; unreadable stores are skipped."""
         for store in self.stores():
             try:
                 found = store.get_run(run_id)

@@ -46,7 +46,7 @@ class StoredRun:
 
 
 class InMemoryBackend:
-    """Remembers runs as long as it lives."""
+    """Stores runs in memory for the lifetime of this object."""
 
     def __init__(self) -> None:
         self._runs: dict[str, StoredRun] = {}
@@ -58,7 +58,7 @@ class InMemoryBackend:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """Keep what is written inside the block together, or none of it."""
+        """Commit all writes of the block together, or none of them."""
         with self._lock:
             if self._undo is not None:
                 yield
@@ -75,7 +75,7 @@ class InMemoryBackend:
                 self._undo = None
 
     def begin_run(self, run: RunRecord) -> None:
-        """Remember a run that is running."""
+        """Store the record of a run that has begun."""
         with self.transaction():
             stored = self._runs.get(run.run_id)
             if stored is None:
@@ -85,7 +85,7 @@ class InMemoryBackend:
                 self._put(replace(run, start_time=start))
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
-        """Add events; those that are there already are ignored."""
+        """Add events; events that are already stored are ignored."""
         lines = [parse_event_text(text) for text in events]
         with self.transaction():
             if run_id not in self._runs and lines:
@@ -102,7 +102,7 @@ class InMemoryBackend:
                 self._add(self._runs[run.run_id].lines, line)
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
-        """Note that whoever runs these runs is alive."""
+        """Record a heartbeat of the process that owns these runs."""
         with self.transaction():
             for run_id in run_ids:
                 stored = self._runs.get(run_id)
@@ -110,7 +110,7 @@ class InMemoryBackend:
                     self._put(replace(stored.run, last_seen=at))
 
     def mark_abandoned(self) -> int:
-        """Write down which running runs nobody runs any more."""
+        """Mark the running runs with a dead owner as abandoned."""
         now = datetime.now(UTC)
         with self.transaction():
             running = [
@@ -124,7 +124,7 @@ class InMemoryBackend:
             return len(removed)
 
     def save_definition(self, fingerprint: str, description: str) -> None:
-        """Remember what a fingerprint stands for."""
+        """Store the definition that belongs to a fingerprint."""
         with self._lock:
             self._definitions[fingerprint] = description
 
@@ -168,18 +168,18 @@ class InMemoryBackend:
     def query_runs(
         self, query: RunQuery, limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
-        """Return the runs a query means, the newest start first."""
+        """Return the runs that match a query, the newest start first."""
         matching = [run for run in self._newest() if matches_query(run, query)]
         return paginate(matching, limit, offset)
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
-        """Return counts and durations of the runs a query means."""
+        """Return counts and durations of the runs that match a query."""
         return summarize(self.query_runs(query))
 
     def find_runs_by_prefix(
         self, run_id_prefix: str, limit: int = 10
     ) -> list[RunRecord]:
-        """Return runs whose id begins with a text; the newest first."""
+        """Return the runs with an id that begins with a prefix, the newest first."""
         if not is_prefix(run_id_prefix):
             return []
         found = [run for run in self._newest() if run.run_id.startswith(run_id_prefix)]
@@ -213,7 +213,7 @@ class InMemoryBackend:
         return dict(Counter(line.type for _, line in self._lines(run_id)))
 
     def get_definition(self, fingerprint: str) -> str | None:
-        """Return what ``save_definition`` was given."""
+        """Return the definition that ``save_definition`` stored."""
         return self._definitions.get(fingerprint)
 
     def _newest(self) -> list[RunRecord]:

@@ -1,4 +1,4 @@
-"""Where stores live: one root, one folder per pipeline hash; only their owner reads them."""
+"""Paths of stores: one root, one folder per pipeline hash, private to the user."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def storage_root_at(root: str | Path | None) -> Generator[None]:
 def storage_root() -> Path:
     """Return the storage root: the context's, the variable's, else the user's data directory.
 
-    Looked up anew at each call; ``~`` is expanded, a relative path is relative to the
-    working directory.  Nothing is created.
+    The root is looked up at each call; ``~`` is expanded, a relative path is relative to
+    the working directory.  Nothing is created.
     """
     root = _root.get()
     if root is not None:
@@ -55,7 +55,7 @@ def storage_root() -> Path:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder, and those above it that are missing, for the user alone."""
+    """Create a folder and its missing parents with access for the user only."""
     if folder.is_dir():
         return
     make_private_folder(folder.parent)
@@ -63,7 +63,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 def make_private_file(file: Path) -> None:
-    """Create an empty file for the user alone, unless there is one."""
+    """Create an empty file with access for the user only, unless it exists."""
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
@@ -73,7 +73,7 @@ def make_private_file(file: Path) -> None:
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Give a file new content at once: readers see the old one or the new one."""
+    """Replace a file's content atomically: readers see the old or the new content."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.unlink(missing_ok=True)
     make_private_file(temporary)

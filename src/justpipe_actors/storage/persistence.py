@@ -1,4 +1,4 @@
-"""How the runs of one pipe are stored: where, how much of them, and by whom."""
+"""The persistence options of one pipe: store, policy and recorders."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Storage = StorageBackend | str | Path | None
 """A store, a storage root, or None for the default root."""
 
 STORAGE_TYPES: Any = (StorageBackend, str, Path, type(None))
-"""The same, to be asked at run time."""
+"""The types of ``Storage``, for ``isinstance``."""
 
 DEFAULT_FLUSH_EVENTS = 16_384
-"""Events that wait when the writer is told to hurry, unless the user says otherwise."""
+"""Default number of queued events at which the recorder requests a flush."""
 
 _MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -51,7 +51,7 @@ class StoredDefinition:
 def stored_definition(description: dict[str, Any]) -> StoredDefinition:
     """Return a definition's description, ready to be stored."""
     plain = to_plain(description)
-    # Where an object happens to lie in memory is no part of a definition.
+    # The memory address in a default `repr` differs between processes.
     canonical = _MEMORY_ADDRESS.sub("", json.dumps(plain, sort_keys=True))
     return StoredDefinition(
         pipeline_hash=str(plain["pipeline_hash"]),
@@ -65,7 +65,7 @@ class Persistence:
     """Opens recorders for the runs of one pipe.
 
     Raises:
-        DefinitionError: one of the options cannot be.
+        DefinitionError: one of the options is invalid.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Persistence:
     storage: Storage = None
     """Where to."""
     flush_interval: int | None = None
-    """Events after which they are written; None or 0 leaves it to the writer."""
+    """Queued events that trigger a flush; None or 0 uses the default."""
     state: StatePolicy = "full"
     """How much of the state is stored."""
     limit: int = PERSIST_LIMIT
@@ -101,7 +101,7 @@ class Persistence:
             self._root = expand_home(self.storage)
 
     def recorder(self, run_id: str, describe: Callable[[], dict[str, Any]]) -> Recorder:
-        """Return what writes one run down; nothing is created before the run begins.
+        """Return the recorder of one run; it creates nothing before the run begins.
 
         Args:
             run_id: the run's id.
@@ -155,7 +155,7 @@ class Persistence:
 
 
 def _open_folder(folder: Path, definition: StoredDefinition) -> StorageBackend:
-    """Open the store in a folder, and say beside it which pipeline it is."""
+    """Open the store in a folder, and write the pipeline's description into it."""
     store = SQLiteBackend(folder / DATABASE)
     file = folder / DESCRIPTION
     if not file.exists() or file.read_text("utf-8", "replace") != definition.text:

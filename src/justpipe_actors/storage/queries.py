@@ -1,4 +1,4 @@
-"""What a query means, said once in Python; the SQL of the SQLite store says the same."""
+"""Evaluate run queries in Python; the SQL of the SQLite store is equivalent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..records import OpenStatus, RunQuery, RunRecord, RunStatus, RunSummary
 
 
 HEARTBEAT_INTERVAL = 30.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 ABANDONED_AFTER = timedelta(seconds=300)
-"""How long an owner that cannot be looked up may be silent."""
+"""Time without a heartbeat after which an owner that cannot be checked is dead."""
 
 
 def this_owner() -> str:
@@ -43,7 +43,7 @@ def is_owner_gone(owner: str | None, last_seen: datetime | None, now: datetime) 
 
 
 def _is_alive(owner: str) -> bool | None:
-    """Look an owner up; None when it cannot be seen from here."""
+    """Tell whether an owner is alive; None if this process cannot find out."""
     parts = owner.split("/")
     if len(parts) != 4 or parts[0] != _host() or not _boot_id():
         return None
@@ -59,7 +59,7 @@ def _host() -> str:
 
 @lru_cache(maxsize=1)
 def _boot_id() -> str:
-    """Name the time since this host was started; empty where it has no name."""
+    """Return the id of the host's current boot; empty if the system has none."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
@@ -68,7 +68,7 @@ def _boot_id() -> str:
 def _process_start(pid: int) -> str | None:
     """Return when a process began, in ticks since the boot; None without it."""
     with suppress(OSError):
-        # The name in brackets may hold anything, so count from behind it.
+        # The process name may contain brackets, so count from the last bracket.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     return None
@@ -77,23 +77,23 @@ def _process_start(pid: int) -> str | None:
 T = TypeVar("T")
 
 ABANDONED_MESSAGE = "The process that ran it is gone"
-"""What an abandoned run says as its error message."""
+"""Error message of an abandoned run."""
 
 _RUN_ID_PREFIX = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 
 
 def is_prefix(text: str) -> bool:
-    """Tell whether a text may be the beginning of a run's id."""
+    """Tell whether a text can be the prefix of a run id."""
     return _RUN_ID_PREFIX.fullmatch(text) is not None
 
 
 def is_ended(status: RunStatus) -> bool:
-    """Tell whether a run of this status has said FINISH."""
+    """Tell whether a run of this status has published FINISH."""
     return not isinstance(status, OpenStatus)
 
 
 def resolve_status(run: RunRecord, now: datetime) -> RunRecord:
-    """Return the record as it is true now: a run without an owner is abandoned."""
+    """Return the record with its current status: ABANDONED if the owner is dead."""
     if run.status is OpenStatus.RUNNING and is_owner_gone(
         run.owner, run.last_seen, now
     ):
@@ -102,13 +102,13 @@ def resolve_status(run: RunRecord, now: datetime) -> RunRecord:
 
 
 def as_abandoned(run: RunRecord) -> RunRecord:
-    """Return the record of a run that nobody runs any more."""
+    """Return the record with the status ABANDONED, for a run with a dead owner."""
     message = run.error_message or ABANDONED_MESSAGE
     return replace(run, status=OpenStatus.ABANDONED, error_message=message)
 
 
 def implicit_run(run_id: str, started_at: float) -> RunRecord:
-    """Stand for a run that is only known by its first events."""
+    """Return a record for a run of which only the first events are known."""
     start, now = datetime.fromtimestamp(started_at, UTC), datetime.now(UTC)
     running = OpenStatus.RUNNING
     return RunRecord(
@@ -117,7 +117,7 @@ def implicit_run(run_id: str, started_at: float) -> RunRecord:
 
 
 def in_utc(run: RunRecord) -> RunRecord:
-    """Return the record with its moments in UTC; naive ones are local time."""
+    """Return the record with its timestamps in UTC; naive ones are local time."""
     return replace(
         run,
         start_time=run.start_time.astimezone(UTC),
@@ -127,7 +127,7 @@ def in_utc(run: RunRecord) -> RunRecord:
 
 
 def matches_query(run: RunRecord, query: RunQuery) -> bool:
-    """Tell whether a query means this run."""
+    """Tell whether this run matches a query."""
     return (
         (not query.labels or run.label in query.labels)
         and (query.since is None or run.start_time >= query.since.astimezone(UTC))

@@ -1,9 +1,10 @@
-"""One run on its way into a store, seen from the event loop.
+"""The recorder of one run: queues events on the event loop for the writer's thread.
 
-**It waits first, and drops later.**  While too much waits, whoever produces for the user
-waits too, as for any observer, so memory is bounded and nothing is lost.  A store that
-takes nothing for ``STORE_TIMEOUT`` seconds is given up for this run: producers go on, later
-events are counted and not kept, and the run's record says how many.
+**Backpressure first, then loss.**  While the queue is full, the run's producers wait,
+as they do for any observer, so memory is bounded and no event is lost.  If the store
+accepts nothing for ``STORE_TIMEOUT`` seconds, the recorder gives up the store for this
+run: the producers continue, later events are only counted, and the run's record has
+their number.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 
 
 MAX_QUEUED_BYTES = 8_000_000
-"""Bytes that may wait for the writer, roughly."""
+"""Approximate number of bytes that may be queued for the writer."""
 
 MAX_QUEUED_EVENTS = 1024
-"""Events in the list of the queue, and in the columns that are made of it."""
+"""Maximum number of events in the queue's list, and in the columns made of it."""
 
 LONG_TEXT = 500
 """Characters from which the length of a text counts."""
@@ -71,13 +72,13 @@ class EventQueue:
     events: list[Event] = attrs.field(factory=list, init=False)
     """Events that are not in columns yet, oldest first."""
     lost_events: int = attrs.field(default=0, init=False)
-    """Events that were dropped, or that hooks have replaced by something else."""
+    """Events that were dropped, or that hooks replaced by a value that is no event."""
     _batches: list[EventColumns] = attrs.field(factory=list, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    # By the identity of events that are still in the list.
+    # Keyed by `id(event)`: valid because the events are still in the list.
     _payloads: dict[int, object] = attrs.field(factory=dict, init=False)
     _metas: dict[int, str] = attrs.field(factory=dict, init=False)
-    # The loop changes the first, and whoever holds the lock the others.
+    # Only the event loop changes the first; the lock guards the others.
     _added_bytes: int = attrs.field(default=0, init=False)
     _batched_bytes: int = attrs.field(default=0, init=False)
     _waiting_bytes: int = attrs.field(default=0, init=False)
@@ -88,7 +89,7 @@ class EventQueue:
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes that wait, roughly."""
+        """Approximate number of queued bytes."""
         return (
             len(self) * _EVENT_BYTES
             + self._waiting_bytes
@@ -99,7 +100,7 @@ class EventQueue:
     # -- the event loop's side
 
     def add(self, event: Event) -> bool:
-        """Add an event, its copy beside it; tell whether the list has become heavy."""
+        """Add an event and its copy; tell whether the list must become columns."""
         payload, meta = event.payload, event.meta
         if payload is not None and (
             type(payload) is not str or len(payload) >= LONG_TEXT
@@ -112,7 +113,7 @@ class EventQueue:
             self._payloads[id(event)] = stored
             if isinstance(stored, (bytes, str)):
                 self._added_bytes += len(stored)
-        # The usual one holds the framework's figures only, which nobody changes.
+        # A meta with only the key `framework` never changes: no copy needed.
         if meta is not None and (len(meta) > 1 or "framework" not in meta):
             self._metas[id(event)] = text = encode_meta(meta)
             self._added_bytes += len(text)
@@ -132,7 +133,7 @@ class EventQueue:
     def build_columns(self) -> None:
         """Turn the list of events into columns."""
         with self._lock:
-            # What is appended meanwhile stays: only this many are removed.
+            # The loop may append meanwhile, so remove only the events converted here.
             events = self.events[:]
             put = self._added_bytes
             try:
@@ -159,13 +160,13 @@ class EventQueue:
     # -- the writer's side
 
     def take(self) -> list[EventColumns]:
-        """Take all that waits."""
+        """Remove and return all queued events."""
         self.build_columns()
         with self._lock:
             return self._take_batches()
 
     def drop(self) -> None:
-        """Drop all that waits; from both sides."""
+        """Drop all queued events; safe to call from the loop and the writer."""
         self.build_columns()
         with self._lock:
             self.lost_events += sum(map(len, self._take_batches()))
@@ -177,7 +178,7 @@ class EventQueue:
 
 
 STORE_TIMEOUT = 10.0
-"""Seconds that a run waits for a store that takes nothing."""
+"""Seconds that a run waits for a store that accepts nothing."""
 
 _STEP_START, _STEP_END = EventType.STEP_START, EventType.STEP_END
 
@@ -190,7 +191,7 @@ def _ignore_backpressure(*, paused: bool) -> None:
 
 @attrs.define(eq=False)
 class Recorder:
-    """Writes one run down; ``abc.RunRecorder`` says what its run expects."""
+    """Records one run; implements ``abc.RunRecorder``."""
 
     run_id: str
     """The run."""
@@ -205,37 +206,37 @@ class Recorder:
     redaction: Redaction | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
-    """Names the definition that runs."""
+    """Fingerprint of the pipe's definition."""
     record: RunRecord | None = attrs.field(default=None, init=False)
-    """The run as it runs; None before it has begun."""
+    """Record of the running run; None before it has begun."""
     end_record: RunRecord | None = attrs.field(default=None, init=False)
-    """The run as it ended; no event follows once it is there."""
+    """Record of the ended run; no event follows once it is set."""
     is_given_up: bool = attrs.field(default=False, init=False)
     """Whether events are only counted from here on."""
     pending_chunks: list[EventChunk] = attrs.field(factory=list, init=False)
-    """What the writer has taken and not yet stored."""
+    """Chunks that the writer has taken and not yet stored."""
     is_in_store: bool = attrs.field(default=False, init=False)
-    """Whether the store knows of the run."""
+    """Whether the store has a record of the run."""
     failing_since: float | None = attrs.field(default=None, init=False)
-    """When the store began to refuse it, on a monotonic clock."""
+    """Monotonic time of the first failed write in a row; None after a success."""
     unstored_events: int = attrs.field(default=0, init=False)
     """Events that the writer has taken and could not store."""
     is_full: bool = attrs.field(default=False, init=False)
-    """Whether producers should ask for room; whether there is, only asking tells."""
+    """Whether producers must call ``wait_writable``, which decides if they wait."""
     pause_producers: PauseProducers = attrs.field(
         default=_ignore_backpressure, init=False
     )
-    """Told whenever ``is_full`` changes."""
+    """Called whenever ``is_full`` changes."""
     on_abort: Callable[[BaseException], None] = attrs.field(
         default=lambda error: None, init=False
     )
-    """Told of an interrupt that the redaction raises."""
+    """Called with an interrupt that the redaction raises."""
     is_hooked: bool = attrs.field(default=False, init=False)
     """Whether users' hooks may have rewritten events."""
     is_writer_notified: bool = attrs.field(default=False, init=False)
-    """Whether the writer knows that something waits."""
+    """Whether the writer was notified of queued events."""
     is_flush_requested: bool = attrs.field(default=False, init=False)
-    """Whether the writer knows that much waits."""
+    """Whether the writer was asked to flush."""
     _check_at: int = attrs.field(default=1, init=False)
     _events: list[Event] = attrs.field(init=False)
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
@@ -250,14 +251,14 @@ class Recorder:
     # -- from the run
 
     def begin(self, wake: Wake) -> None:
-        """Hear that the run begins, and how to call into its loop."""
+        """Record the begin of the run and how to call into its event loop."""
         self._wake = wake
         self.queue.tokens_are_unchanged = not self.is_hooked and self.redaction is None
         self.record = initial_record(self.run_id, self.fingerprint, datetime.now(UTC))
         self.writer.add_run(self)
 
     def put(self, event: Event) -> None:
-        """Keep an event as it is at this moment."""
+        """Queue an event with a copy of its current payload."""
         if self.redaction is not None:
             event, interrupt = self.redaction.apply(event)
             if interrupt is not None:
@@ -269,7 +270,7 @@ class Recorder:
             self._check_queue()
 
     def put_token(self, event: Event, payload: object) -> None:
-        """Keep a token; the usual one is appended without further checks."""
+        """Queue a token; a plain token is appended without further checks."""
         if type(payload) is str and len(payload) < LONG_TEXT and self.redaction is None:
             self._events.append(event)
             if len(self._events) >= self._check_at:
@@ -278,11 +279,12 @@ class Recorder:
             self.put(event)
 
     def _check_queue(self) -> None:
-        """Do what is not done at each event: close batches, notify the writer, pause producers.
+        """Do the periodic work: close batches, notify the writer, pause producers.
 
-        The writer's thread takes at any moment and then wants to hear of the next event.
-        So what it resets (``_check_at`` and the two flags) is looked at in the other order
-        here, and each flag that is set is followed by a call that makes it take again.
+        The writer's thread may take the queue at any time and then needs a notification
+        of the next event.  So this method reads ``_check_at`` and the two flags in the
+        reverse of the order in which the writer resets them, and after it sets a flag,
+        it makes a call that lets the writer take the queue again.
         """
         queue = self.queue
         if self.is_given_up:
@@ -308,11 +310,11 @@ class Recorder:
             self.pause_producers(paused=True)
 
     async def wait_writable(self) -> None:
-        """Wait until there is room, or give the store up."""
+        """Wait until the queue has room; give up the store after ``STORE_TIMEOUT``."""
         with anyio.move_on_after(STORE_TIMEOUT):  # noqa: ASYNC912 - often there is room
             while self._is_full():
                 self._room_available = room = self._room_available or anyio.Event()
-                # Once more: the writer may not have seen that somebody waits.
+                # Check again: the writer may have made room before the event existed.
                 if self._is_full():
                     self.writer.flush()
                     await room.wait()
@@ -325,7 +327,7 @@ class Recorder:
         return self.queue.queued_bytes >= MAX_QUEUED_BYTES and not self.is_given_up
 
     async def finish(self, end: PipelineEndData) -> None:
-        """Hear how the run ended, and wait until that is stored, but not for ever."""
+        """Record how the run ended, and wait until that is stored or a timeout ends."""
         if self.record is None:
             return
         self.end_record = final_record(
@@ -340,7 +342,7 @@ class Recorder:
             self.give_up(f"its end was not stored within {STORE_TIMEOUT:g} seconds")
 
     async def let_go(self) -> None:
-        """Hear that the run goes on elsewhere, or later; wait until that is stored."""
+        """Record that this process releases the run, and wait until that is stored."""
         if self.record is None or self.end_record is not None:
             return
         self.end_record = waiting_record(self.record, datetime.now(UTC))
@@ -350,7 +352,7 @@ class Recorder:
                 await self._end_stored.wait()
 
     def give_up(self, reason: str | None) -> None:
-        """Store no more events of this run; it goes on without.  From any thread."""
+        """Stop storing events of this run; the run continues.  Safe from any thread."""
         if not self.is_given_up:
             self.is_given_up = True
             if reason is not None:
@@ -359,10 +361,10 @@ class Recorder:
     # -- from the writer's thread
 
     def take(self, *, allow_references: bool) -> None:
-        """Turn what waits into chunks, unless earlier ones are still to be stored.
+        """Encode the queued events as chunks, unless earlier chunks are not stored yet.
 
         Args:
-            allow_references: whether a payload may be told by naming an earlier event.
+            allow_references: whether a payload may be a reference to an earlier event.
         """
         if self.is_given_up:
             self._drop_pending()
@@ -392,11 +394,11 @@ class Recorder:
 
     @property
     def needs_store(self) -> bool:
-        """Whether there is anything the store should be asked for."""
+        """Whether this recorder has anything to write into the store."""
         return not self.is_given_up or self.end_record is not None
 
     def finished_record(self) -> RunRecord | None:
-        """Return how the run ended, once nothing of it waits any more."""
+        """Return the record of the ended run, once all its events are stored."""
         if self.end_record is None or self.queue:
             return None
         return replace(
@@ -404,7 +406,7 @@ class Recorder:
         )
 
     def on_saved(self) -> None:
-        """Hear that what was taken is stored."""
+        """Mark the taken chunks as stored."""
         self.pending_chunks, self.failing_since, self.is_in_store = [], None, True
         if self._room_available is not None:
             self._wake(self._signal_room)
@@ -413,7 +415,7 @@ class Recorder:
             self.writer.flush()
 
     def close(self) -> None:
-        """Hear that nothing more will be stored."""
+        """Mark the recorder as done and wake the task that waits for it."""
         self._wake(self._end_stored.set)
 
     def _signal_room(self) -> None:

@@ -1,4 +1,4 @@
-"""What is not to be stored, without changing what is seen."""
+"""Redact events before they are stored; observers see the original events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..events import Event
 _logger = logging.getLogger("justpipe_actors.persistence")
 
 REDACTED = "[redacted]"
-"""Stands for what was not stored."""
+"""Replacement for redacted values."""
 
 
 def redact_keys(*names: str) -> Redact:
@@ -53,7 +53,7 @@ def _mask_values(value: Any, hidden_names: Collection[str]) -> Any:
 
 @attrs.define(eq=False)
 class Redaction:
-    """The user's hook at work on one run."""
+    """Applies the user's redaction hook to the events of one run."""
 
     redact: Redact
     """Rewrites events before they are stored."""
@@ -64,8 +64,8 @@ class Redaction:
     def apply(self, event: Event) -> tuple[Event, BaseException | None]:
         """Return an event as it may be stored, and an interrupt to be passed on.
 
-        When anything goes wrong, the event's content is left out: what was to be hidden
-        must not leak.  An interrupt is no exception to that.
+        If the hook raises, the stored event has no content, because the content might
+        include the data to be redacted.  This applies to interrupts as well.
         """
         try:
             redacted: object = self.redact(event)
@@ -81,7 +81,7 @@ class Redaction:
     def _warn(self, problem: BaseException) -> None:
         if not self._is_warned:
             self._is_warned = True
-            # Not its text: the hook may have put into it what it was to hide.
+            # Log only the exception type: its message may contain data to be redacted.
             _logger.warning(
                 "persist_redact failed, so events of run %s are stored empty: %s",
                 self.run_id,

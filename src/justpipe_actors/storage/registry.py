@@ -1,4 +1,4 @@
-"""All pipelines of a storage root: one folder each, and a broken one hides no other."""
+"""All pipelines of a storage root, one folder each; unreadable ones are skipped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PipelineInfo:
 
 @attrs.frozen
 class AnnotatedRun:
-    """A run, and whose it is."""
+    """A run and its pipeline."""
 
     run: RunRecord
     """The run."""
@@ -78,10 +78,10 @@ class PipelineRegistry:
     def get_backend(
         self, pipeline_hash: str, *, read_only: bool = True
     ) -> SQLiteBackend:
-        """Return the store of a pipeline; a reader's, unless it is to delete.
+        """Return the store of a pipeline, read-only unless it is opened for deletion.
 
         Raises:
-            ValueError: that is no hash but a path.
+            ValueError: the argument is a path instead of a hash.
         """
         if Path(pipeline_hash).name != pipeline_hash or pipeline_hash == "..":
             msg = f"{pipeline_hash!r} is no pipeline hash; take one from list_pipelines()."
@@ -111,7 +111,7 @@ class PipelineRegistry:
         pipeline_name: str | None = None,
         limit: int | None = None,
     ) -> list[AnnotatedRun]:
-        """Return the runs a query means, of all pipelines, the newest first."""
+        """Return the runs of all pipelines that match a query, the newest first."""
         return self._newest(
             pipeline_name, limit, lambda store: store.query_runs(query, limit)
         )
@@ -125,7 +125,7 @@ class PipelineRegistry:
         )
 
     def resolve_run(self, prefix: str) -> tuple[AnnotatedRun, SQLiteBackend] | None:
-        """Return the run whose id is, or alone begins with, a text; None without one.
+        """Return the run with this id or unique id prefix; None if there is none.
 
         Raises:
             AmbiguousRunError: several ids begin with it.
@@ -161,7 +161,7 @@ class PipelineRegistry:
     def _query_stores(
         self, pipeline_name: str | None, query_store: Callable[[SQLiteBackend], T]
     ) -> Iterator[tuple[PipelineInfo, T]]:
-        """Ask each store; one that cannot answer is left out with a warning."""
+        """Query each store; stores that fail are left out with a warning."""
         for info in self.list_pipelines():
             if pipeline_name not in (None, info.name):
                 continue
@@ -175,7 +175,7 @@ class PipelineRegistry:
 
 
 def _is_storable(text: str) -> bool:
-    """Tell whether a store can have this text: bytes that are no UTF-8 cannot be."""
+    """Tell whether a store can hold this text: invalid UTF-8 cannot be stored."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -20,17 +20,17 @@ _FINISH, _TIMEOUT, _SUSPEND = EventType.FINISH, EventType.TIMEOUT, EventType.SUS
 
 @attrs.define(eq=False)
 class RunSummaryBuilder:
-    """What a run said about its own end."""
+    """Collects the events that describe how a run ended."""
 
     finish: Event | None = None
     """Its FINISH, as it may be stored."""
     timeout: str | None = None
-    """What its TIMEOUT said."""
+    """Message of its TIMEOUT event."""
     suspend: str | None = None
-    """What its SUSPEND said."""
+    """Message of its SUSPEND event."""
 
     def add(self, event: Event, run_id: str) -> None:
-        """Remember what an event says about the end."""
+        """Keep an event's information about the end of the run."""
         event_type = event.type
         if event_type is _SUSPEND:
             self.suspend = _message_text(event.payload)
@@ -56,7 +56,7 @@ def initial_record(run_id: str, fingerprint: str | None, now: datetime) -> RunRe
 
 
 def waiting_record(record: RunRecord, now: datetime) -> RunRecord:
-    """Return the record of a durable run that this process has let go of."""
+    """Return the record of a durable run that this process has released."""
     return replace(record, status=OpenStatus.WAITING, last_seen=now)
 
 
@@ -65,7 +65,8 @@ def final_record(
 ) -> RunRecord:
     """Return the record of a run that has ended.
 
-    The status is the engine's own; texts are FINISH's, as hooks and redaction left it.
+    The status comes from the engine; the texts come from FINISH after hooks and
+    redaction.
     """
     end_data = summary.finish.payload if summary.finish is not None else end
     if not isinstance(end_data, PipelineEndData):

@@ -1,6 +1,6 @@
 """Stored runs and events as JSON: one schema for the API, the commands and exports.
 
-Moments are ISO 8601 in UTC, durations are seconds, and ``None`` is what is not known.
+Timestamps are ISO 8601 in UTC, durations are seconds, and ``None`` means unknown.
 """
 
 from __future__ import annotations

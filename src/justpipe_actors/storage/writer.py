@@ -1,12 +1,13 @@
 """The thread that writes the runs of one pipe, all of them in one transaction per turn.
 
-It begins with the first run and ends a moment after the last, so that runs that follow
-each other share it.  ``WriterWakeup`` decides when it wakes up.
+The thread starts with the first run and ends ``LINGER`` seconds after the last run, so
+that successive runs share it.  ``WriterWakeup`` decides when it wakes up.
 
-Nothing it does can fail a run: what goes wrong is a warning on the logger
-``justpipe_actors.persistence``.  A store that cannot be opened is given up at once.  A
-transaction that fails is tried run by run, so that one run's trouble stays its own; if a
-file is locked, again for ``STORE_TIMEOUT`` seconds.
+Errors in the thread never fail a run; they are logged as warnings on the logger
+``justpipe_actors.persistence``.  If the store cannot be opened, the writer gives it up
+immediately.  If a transaction fails, the writer retries each run in its own
+transaction, so that an error affects one run only.  If the file is locked, the writer retries for
+``STORE_TIMEOUT`` seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .sqlite.connection import is_lock_error
 
 
 LINGER = 0.25
-"""Seconds that the first event to wait may wait for others, and the thread for a run."""
+"""Seconds to wait for more events after the first, and for more runs after the last."""
 
 
 @attrs.define(eq=False)
@@ -58,7 +59,7 @@ class WriterWakeup:
         with self.condition:
             if self._linger_until is None:
                 self._linger_until = time.monotonic() + LINGER
-                # To wake a thread costs more than to take an event in.
+                # perf: waking a thread costs more than queueing an event.
                 if self._sleeps_until > self._linger_until:
                     self.condition.notify()
 
@@ -69,7 +70,7 @@ class WriterWakeup:
             self.condition.notify()
 
     def close(self) -> None:
-        """Wake the thread up for its last turn."""
+        """Wake the thread up for its last write."""
         with self.condition:
             self.is_closing = True
             self.condition.notify()
@@ -129,7 +130,7 @@ class Writer:
         self._reset()
 
     def _reset(self) -> None:
-        """Forget threads and runs: in a new writer, and in a forked child."""
+        """Initialize the thread and the runs, in a new writer and in a forked child."""
         self._pid = os.getpid()
         self._wakeup = WriterWakeup()
         self._recorders: list[Recorder] = []
@@ -140,7 +141,7 @@ class Writer:
     # -- from event loops
 
     def add_run(self, recorder: Recorder) -> None:
-        """Write for one more run."""
+        """Add a run, and start the thread if necessary."""
         if self._pid != os.getpid():
             self._reset()
         with self._wakeup.condition:
@@ -150,7 +151,7 @@ class Writer:
 
     def _start_thread(self) -> None:
         name = f"justpipe_actors writer of {self._name}"
-        # A daemon: a run that never ends must not keep the program from ending.
+        # A daemon thread: a run that never ends must not block interpreter exit.
         self._thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
         self._wakeup.schedule_heartbeat()
         self._thread.start()
@@ -165,7 +166,7 @@ class Writer:
         self._wakeup.flush()
 
     def _flush_at_exit(self) -> None:
-        """Write what waits before the interpreter exits."""
+        """Write the queued events before the interpreter exits."""
         thread = self._thread
         if thread is not None and self._pid == os.getpid():
             self._wakeup.close()
@@ -178,7 +179,7 @@ class Writer:
             try:
                 self._write_all(list(self._recorders))
             except BaseException as error:  # noqa: ASYNC103
-                # Even SystemExit, if a store raises it: a thread has nobody to pass it to.
+                # Includes SystemExit: a thread has no caller to pass exceptions to.
                 _logger.exception("The writer of pipe %s has failed", self._name)
                 self._give_up_all(f"the writer has failed: {error}")
             if self._wakeup.is_closing:
@@ -205,7 +206,7 @@ class Writer:
             return
         for recorder in recorders:
             recorder.take(allow_references=self._accepts_chunks)
-        # One that was given up is left alone until it ends.
+        # A recorder that gave up the store has nothing to write until its run ends.
         self._save(store, [recorder for recorder in recorders if recorder.needs_store])
         if self._wakeup.is_heartbeat_due():
             self._send_heartbeat(
@@ -224,12 +225,12 @@ class Writer:
             store = self._open_store()
             store.mark_abandoned()
             self._store, self._last_warning = store, ""
-            # Once: asking a protocol costs as much as storing a run's record.
+            # perf: `isinstance` with a protocol costs as much as storing a record.
             self._accepts_chunks = isinstance(store, ChunkStore)
         return self._store
 
     def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
-        """Store what was taken, all together; apart, if that fails inside."""
+        """Store all batches in one transaction, or one per run if that fails."""
         end_records = [recorder.finished_record() for recorder in recorders]
         is_in_transaction = False
         try:
@@ -253,7 +254,7 @@ class Writer:
     def _write_run(
         self, store: StorageBackend, recorder: Recorder, end_record: RunRecord | None
     ) -> None:
-        """Store what was taken of one run, and how it ended."""
+        """Store one run's batch and, if the run has ended, its final record."""
         if end_record is not None:
             store.save_run(end_record)
         elif not recorder.is_in_store and recorder.record is not None:
@@ -269,7 +270,7 @@ class Writer:
         now = time.monotonic()
         self._wakeup.retry_at = now + RETRY_DELAY
         if recorder.is_given_up:
-            # Not even its record could be stored.
+            # The record of the run could not be stored either.
             if recorder.end_record is not None:
                 self._remove(recorder)
             return
@@ -279,11 +280,11 @@ class Writer:
         )
         if is_late or not is_lock_error(error):
             recorder.give_up(f"the store failed: {error}")
-            # At once: what is left to do is to note that events are missing.
+            # Retry at once: only the number of missing events remains to be stored.
             self._wakeup.retry_at = now
 
     def _give_up_all(self, reason: str | None) -> None:
-        """Give all runs up; those that have ended are done with."""
+        """Give up the store for all runs, and close the recorders of ended runs."""
         for recorder in list(self._recorders):
             recorder.give_up(reason)
             recorder.take(allow_references=False)

@@ -93,7 +93,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Schedule a callback for the next turn, with a call of ``on_step`` before it."""
+        """Schedule a callback for the next turn, and call ``on_step`` before it."""
         if self._on_step is None:
             return super().call_soon(callback, *args, context=context)
         call = partial(callback, *args)

@@ -1,4 +1,4 @@
-"""A store in an SQLite file; every question is answered by SQL."""
+"""A store in an SQLite file; every query is an SQL statement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ANY_RUN: Condition = ("1", {})
 
 
 class SQLiteBackend:
-    """Remembers the runs of one pipe in a file; threads and processes may share it.
+    """Stores the runs of one pipe in a file; threads and processes may share it.
 
     Args:
         db_path: the file; it and its folders are created, for the user alone.
@@ -68,7 +68,7 @@ class SQLiteBackend:
         self._database = Database(self.path, read_only=read_only)
 
     def close(self) -> None:
-        """Let go of the file; the store can still be used."""
+        """Close the file; the store opens it again on the next use."""
         self._database.close()
 
     def __repr__(self) -> str:
@@ -78,17 +78,17 @@ class SQLiteBackend:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """Keep what is written inside the block together, or none of it."""
+        """Commit all writes of the block together, or none of them."""
         with self._database.write():
             yield
 
     def begin_run(self, run: RunRecord) -> None:
-        """Remember a run that is running."""
+        """Store the record of a run that has begun."""
         with self._database.write() as connection:
             put_run(connection, run)
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
-        """Add events; those that are there already are ignored."""
+        """Add events; events that are already stored are ignored."""
         with self._database.write() as connection:
             _check_json(connection, events)
             lines = [parse_event_text(text) for text in events]
@@ -128,13 +128,13 @@ class SQLiteBackend:
                 )
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
-        """Note that whoever runs these runs is alive."""
+        """Record a heartbeat of the process that owns these runs."""
         sql = "UPDATE runs SET last_seen = ? WHERE run_id = ? AND status = 'running'"
         with self._database.write() as connection:
             connection.executemany(sql, [(at.timestamp(), name) for name in run_ids])
 
     def mark_abandoned(self) -> int:
-        """Write down which running runs nobody runs any more."""
+        """Mark the running runs with a dead owner as abandoned."""
         sql = (
             "UPDATE runs SET status = 'abandoned', "
             "error_message = coalesce(error_message, ?) "
@@ -144,7 +144,7 @@ class SQLiteBackend:
             return connection.execute(sql, (ABANDONED_MESSAGE,)).rowcount
 
     def save_definition(self, fingerprint: str, description: str) -> None:
-        """Remember what a fingerprint stands for."""
+        """Store the definition that belongs to a fingerprint."""
         sql = "INSERT OR REPLACE INTO definitions VALUES (?, ?)"
         with self._database.write() as connection:
             connection.execute(sql, (fingerprint, description))
@@ -168,13 +168,13 @@ class SQLiteBackend:
     def query_runs(
         self, query: RunQuery, limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
-        """Return the runs a query means, the newest start first."""
+        """Return the runs that match a query, the newest start first."""
         return self._runs(condition_of(query), limit, offset)
 
     def find_runs_by_prefix(
         self, run_id_prefix: str, limit: int = 10
     ) -> list[RunRecord]:
-        """Return runs whose id begins with a text; the newest first."""
+        """Return the runs with an id that begins with a prefix, the newest first."""
         if not is_prefix(run_id_prefix):
             return []
         upper_bound = run_id_prefix[:-1] + chr(ord(run_id_prefix[-1]) + 1)
@@ -184,7 +184,7 @@ class SQLiteBackend:
         )
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
-        """Return counts and durations of the runs a query means."""
+        """Return counts and durations of the runs that match a query."""
         condition, values = condition_of(query)
         sql = (
             f"SELECT {LABEL}, count(*), count(duration_s), total(duration_s), "
@@ -230,7 +230,7 @@ class SQLiteBackend:
         return counts
 
     def get_definition(self, fingerprint: str) -> str | None:
-        """Return what ``save_definition`` was given."""
+        """Return the definition that ``save_definition`` stored."""
         sql = "SELECT description FROM definitions WHERE fingerprint = :fingerprint"
         found = self._rows(sql, {"fingerprint": fingerprint})
         return found[0][0] if found else None
@@ -263,11 +263,11 @@ class SQLiteBackend:
             return sum(connection.execute(sql, (name,)).rowcount for name in run_ids)
 
     def shrink(self) -> None:
-        """Give the space of deleted runs back, unless somebody is using the file."""
+        """Shrink the file by the space of deleted runs, unless the file is in use."""
         self._database.shrink()
 
 
 def _check_json(connection: sqlite3.Connection, texts: Sequence[str]) -> None:
-    """Let SQLite refuse what is no JSON: programs for the reference expect its error."""
+    """Let SQLite reject invalid JSON: code written for justpipe expects its error."""
     for text in texts:
         connection.execute("SELECT json(?)", (text,))

@@ -1,12 +1,13 @@
-"""One SQLite file: who may open it, how long, and what a reader leaves behind: nothing.
+"""Connections to one SQLite file: one long-lived for writing, short-lived for reading.
 
-A writer keeps its connection, because closing the last one of a file costs twenty times
-what a transaction does.  It is used by one thread at a time, closed with the store or at
-the interpreter's end, and not used any more in a forked child.
+The writer keeps its connection open, because closing the last connection to a file
+costs twenty times as much as a transaction.  One thread at a time uses the connection.
+It is closed with the store or at interpreter exit, and a forked child does not use it.
 
-A reader opens the file for one question only.  Opening a WAL database, even read only,
-leaves two files beside it if nobody has it open; so a file without them is read as
-immutable, and read again when it turns out that it was not.
+A reader opens the file for one query only, and must not leave files behind.  Opening a
+WAL database creates the files ``-wal`` and ``-shm``, even in read-only mode, if no
+other connection has the database open.  So the reader opens a file without a ``-wal`` file as
+immutable, and repeats the query if the file has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from .schema import migrate, show_as_current_schema
 T = TypeVar("T")
 
 LOCK_TIMEOUT = 5.0
-"""Seconds to wait for others who have the file locked."""
+"""Seconds to wait for the lock of another connection."""
 
 READ_ATTEMPTS = 5
-"""How often a reader looks again at a file that changes under its eyes."""
+"""Number of attempts to read a file that changes during the query."""
 
 
 @attrs.define(eq=False)
@@ -44,13 +45,13 @@ class WriterConnection:
     connection: sqlite3.Connection
     """Open, in autocommit mode."""
     pid: int = attrs.field(factory=os.getpid)
-    """Who opened it; no other may use it."""
+    """Id of the process that opened the connection; only it may use the connection."""
     is_closed: bool = False
-    """Whether it was closed, as the interpreter's end does with all."""
+    """True once closed; interpreter exit closes all connections."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether this process can go on with it."""
+        """Whether this process can still use the connection."""
         return not self.is_closed and self.pid == os.getpid()
 
 
@@ -72,7 +73,7 @@ class Database:
                 self._get_writer()
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Answer a question about the file; a missing one is empty.
+        """Open a connection for one query; a missing file counts as an empty store.
 
         Raises:
             sqlite3.Error: it cannot be read.
@@ -112,12 +113,12 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                # SQLite may have rolled back by itself, when the disk is full.
+                # SQLite rolls back by itself on some errors, such as a full disk.
                 connection.rollback()
                 raise
 
     def shrink(self) -> None:
-        """Rewrite the file without its holes, unless somebody has it locked."""
+        """Rewrite the file without free pages, unless another connection locks it."""
         with self._lock, suppress(sqlite3.OperationalError):
             self._get_writer().execute("VACUUM")
 
@@ -148,7 +149,7 @@ class Database:
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
-            # A crash of the process loses nothing; a power cut may lose the last moments.
+            # A process crash loses no data; a power failure may lose recent commits.
             connection.execute("PRAGMA synchronous = NORMAL")
             migrate(connection, str(self.path))
             register_functions(connection)
@@ -183,13 +184,13 @@ class Database:
 
 
 def is_lock_error(error: Exception) -> bool:
-    """Tell whether to wait: somebody else has the file locked, and nothing is broken."""
+    """Tell whether an error means that another connection has locked the file."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
-    """Teach a connection what the queries need."""
+    """Register the SQL functions that the queries need on a connection."""
     connection.create_function("folded", 1, _casefold, deterministic=True)
     connection.create_function("is_owner_gone", 2, _is_gone)
 

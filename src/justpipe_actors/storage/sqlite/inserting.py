@@ -1,11 +1,11 @@
-"""How runs and events get into the SQLite store.
+"""Insert runs and events into the SQLite store.
 
-A chunk is one row.  Many of them go in by one statement: ``executemany`` gives the
-interpreter lock away for every row, and a thread that wants it back from a busy event
-loop waits milliseconds each time.
+A chunk is one row.  perf: one statement inserts many chunks, because ``executemany``
+releases the GIL for every row, and reacquiring it beside a busy event loop takes
+milliseconds each time.
 
-A number that is stored is never stored again.  Nearly always all numbers are greater than
-those that are there; otherwise what is new is kept event by event.
+A sequence number is stored once.  Nearly always all new numbers are greater than the
+stored ones; otherwise the chunk is split, and only the new events are inserted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PUT_RUN = (
     f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) "
     f"VALUES ({', '.join('?' * len(RUN_COLUMNS))}) ON CONFLICT (run_id) DO UPDATE SET "
     + ", ".join(
-        # A durable run that is taken up again began when it was submitted.
+        # A resumed durable run keeps its start time, the time of its submission.
         "start_time = min(start_time, excluded.start_time)"
         if name == "start_time"
         else f"{name} = excluded.{name}"

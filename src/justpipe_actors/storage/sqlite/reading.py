@@ -1,7 +1,7 @@
 """Events in the SQLite store to records: chunks, and rows of one event or one burst.
 
-A reader gets what it asked for and decodes no chunk beyond that.  A chunk that cannot be
-read is left out with a warning, and so is one event of a chunk that can.
+A reader decodes only the chunks that its query needs.  Unreadable chunks, and
+unreadable events of readable chunks, are left out with a warning.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ UNREADABLE = (
     ValueError,
     struct.error,
 )
-"""What reading a damaged row may raise; ``fromtimestamp`` is where OSError is from."""
+"""Errors that a damaged row may cause; ``fromtimestamp`` can raise OSError."""
 
 _STATUSES: dict[str, RunStatus] = {
     status.value: status
@@ -124,8 +124,8 @@ def run_from_row(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
     """Build a run from its row.
 
     Raises:
-        KeyError: its status is an unknown word.
-        ValueError: one of its moments is none.
+        KeyError: its status is unknown.
+        ValueError: one of its timestamps is invalid.
     """
     name, start, end, seconds, status, *texts = row
     message, step, meta, reason, suspended, fingerprint, owner, last_seen, lost = texts
@@ -152,7 +152,7 @@ def _moment(seconds: float) -> datetime:
 
 
 def storable_text(text: str | None) -> str | None:
-    """Make a text storable: half a surrogate pair is not."""
+    """Replace lone surrogates in a text: SQLite cannot store them."""
     return text and text.encode(errors="backslashreplace").decode()
 
 
@@ -186,7 +186,7 @@ RUNS = """(
         END AS is_lost FROM runs
     )
 )"""
-"""The runs as they truly stand: one whose owner is gone is abandoned."""
+"""The runs with their current status: ABANDONED if the owner is dead."""
 
 LABEL = "CASE WHEN is_suspended THEN 'suspended' ELSE status END"
 """``RunRecord.label``."""
@@ -263,7 +263,7 @@ Condition = tuple[str, Mapping[str, object]]
 
 
 def condition_of(query: RunQuery) -> Condition:
-    """Return the condition that a query is."""
+    """Return the SQL condition for a query."""
     conditions: list[str] = []
     values: dict[str, object] = {}
     if query.labels:
@@ -286,12 +286,12 @@ def condition_of(query: RunQuery) -> Condition:
 
 
 CACHED_PAYLOADS = 8
-"""Payloads that are kept while events are read that repeat them."""
+"""Number of payloads that are cached for events that refer to them."""
 
 
 @attrs.frozen
 class EventFilter:
-    """Which events of a run are meant."""
+    """Selects events of a run."""
 
     run_id: str
     """The run."""
@@ -309,7 +309,7 @@ def read_events(
     """Return events by ascending number."""
     limit = event_filter.limit
     values = attrs.asdict(event_filter) | {
-        # The row that holds ``after`` itself may come first and give nothing.
+        # The first row may hold ``after`` as its last event and then yields nothing.
         "limit": -1 if limit is None else limit + 1,
     }
     rows = connection.execute(EVENT_ROWS, values).fetchall()
@@ -349,7 +349,7 @@ def read_headers(
 def _chunk_events(
     connection: sqlite3.Connection, event_filter: EventFilter
 ) -> Iterator[StoredEvent]:
-    """Return the events in chunks, reading no chunk before it is its turn."""
+    """Yield the events of chunks, fetching each chunk only when it is needed."""
     rows = connection.execute(CHUNK_ROWS, attrs.asdict(event_filter))
     for event in _decode_chunks(connection, event_filter.run_id, rows):
         if event.seq > event_filter.after and event_filter.kind in (None, event.type):
@@ -371,7 +371,7 @@ def _decode_chunks(
 
 
 def read_payload(connection: sqlite3.Connection, run_id: str, seq: int) -> object:
-    """Return the payload of an event in a chunk, which a later one repeats."""
+    """Return the payload of a chunk's event that a later event refers to."""
     row = connection.execute(
         CHUNK_WITH_EVENT, {"run_id": run_id, "seq": seq}
     ).fetchone()

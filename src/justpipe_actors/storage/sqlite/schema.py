@@ -1,11 +1,11 @@
-"""The tables of the SQLite store, and how older files come to have them.
+"""The tables of the SQLite store, and the migration of older files.
 
 ::
 
     runs    one row per run, from its beginning on
     chunks  consecutive events of one run in one row; no number is in two
     events  UNIQUE (run, seq): events that came as text, one in each row
-    every_event   a view with a row for every event, for whoever reads with plain SQL
+    every_event   a view with a row for every event, for plain SQL
     definitions   what the fingerprints of runs stand for
 
 A chunk has JSON for each column and not for each event: ``records.EventChunk`` says what
@@ -150,7 +150,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Somebody else may have been quicker since we looked.
+        # Another process may have migrated the file before this one got the lock.
         if version_of(connection) < VERSION:
             _create_or_migrate(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
