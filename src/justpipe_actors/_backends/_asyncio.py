@@ -27,7 +27,7 @@ Work = Coroutine[Any, Any, object]
 
 
 def start_protected(loop: asyncio.AbstractEventLoop, start: Callable[[], Work]) -> None:
-    """Start a task; when it is killed at birth, another one does what it was to do.
+    """Start a task; if it is cancelled before its first step, start a replacement.
 
     Args:
         loop: the running one.
@@ -63,12 +63,12 @@ def protect_first_step(
     coroutine: Work,
     on_native_cancel: Callable[[], bool],
 ) -> Work:
-    """Return what a task of our own is made from; it is told of a kill at its birth.
+    """Wrap a task's coroutine to detect a cancellation before its first step.
 
     Args:
         loop: the running one.
         coroutine: what the task does.
-        on_native_cancel: starts another task that does it, if there can be one.
+        on_native_cancel: starts a replacement task; returns whether it could.
     """
     protected = _drive_protected(coroutine, on_native_cancel)
     if not _is_eager(loop.get_task_factory()):
@@ -79,7 +79,7 @@ def protect_first_step(
 async def _drive_protected(
     coroutine: Work, on_native_cancel: Callable[[], bool]
 ) -> object:
-    """Drive a coroutine; tell when the task was killed before its first step.
+    """Drive a coroutine; report a cancellation of the task before its first step.
 
     A cancel scope that was cancelled so early comes again at the first await, and so
     does a kill when no other task can be started.
@@ -92,10 +92,10 @@ async def _drive_protected(
                 coroutine.close()
                 return None  # noqa: ASYNC104
             _cancel_self()
-    except BaseException:  # the loop is gone
+    except BaseException:  # the loop is closed
         coroutine.close()
         raise
-    del on_native_cancel  # it holds what is not needed any more
+    del on_native_cancel  # frees the objects that the coroutine holds
     try:
         return await coroutine
     except asyncio.CancelledError:
@@ -111,7 +111,7 @@ def _cancel_self() -> None:
 
 
 def _was_natively_cancelled() -> bool:
-    """Tell whether the current task was cancelled, and by no scope; forget it then."""
+    """Clear native cancellations; return whether they alone cancelled the task."""
     return clear_native_cancel() and anyio.current_effective_deadline() > -inf
 
 
@@ -121,7 +121,7 @@ def _first_step() -> Generator[None]:
 
 
 def clear_native_cancel() -> bool:
-    """Take back all native cancellations of the current task; tell if there were any."""
+    """Clear the native cancellations of the current task; return if there were any."""
     task = asyncio.current_task()
     if task is None or not task.cancelling():
         return False
@@ -131,9 +131,9 @@ def clear_native_cancel() -> bool:
 
 
 def _is_eager(factory: object) -> bool:
-    """Tell whether a task factory runs a task's first step while it makes it.
+    """Return whether a task factory runs a task's first step at its creation.
 
-    anyio needs to know its tasks before they run, and goes around such a factory too.
+    anyio must register its tasks before they run, so it avoids such a factory too.
     """
     eager = getattr(asyncio, "eager_task_factory", None)  # from Python 3.12
     return eager is not None and getattr(factory, "__code__", None) is eager.__code__
@@ -148,12 +148,12 @@ class _FutureSignal:
         self._future: asyncio.Future[None] = loop.create_future()
 
     def set(self) -> None:
-        """Let it happen."""
+        """Set the signal and wake the waiting task."""
         if not self._future.done():
             self._future.set_result(None)
 
     def wait(self) -> Awaitable[None]:
-        """Wait until it does."""
+        """Wait until the signal is set."""
         return self._future
 
 
@@ -194,7 +194,7 @@ class _Group:
             self._is_closed = True
 
     def start(self, func: Job, *args: object) -> None:
-        """Start a task that begins whatever happens."""
+        """Start a task that takes its first step even if the group is cancelled."""
         if self._is_closed:
             msg = f"{_name_of(func)} cannot begin: its group was left."
             raise RuntimeError(msg)
@@ -202,7 +202,7 @@ class _Group:
             self._start_late(func, args)
 
     def _start(self, func: Job, args: tuple[object, ...]) -> bool:
-        """Start a task; tell whether the group still takes any."""
+        """Start a task; return False if the group no longer accepts tasks."""
         work = func(*args)
         protected = protect_first_step(
             self._loop, work, lambda: self._start(func, args)
@@ -219,7 +219,7 @@ class _Group:
         return True
 
     def _start_late(self, func: Job, args: tuple[object, ...]) -> None:
-        """Start a task that is cancelled, beside the group that is going down."""
+        """Start a task that is already cancelled, outside the group that is ending."""
         protected = protect_first_step(self._loop, func(*args), _not_again)
         try:
             task = self._loop.create_task(protected, name=_name_of(func))
@@ -237,7 +237,7 @@ def _name_of(func: Job) -> str | None:
 
 
 def _not_again() -> bool:
-    """Return False: there is no second answer."""
+    """Return False: a late task has no replacement."""
     return False
 
 
@@ -284,7 +284,7 @@ class AsyncioLoop:
         self.now = self._loop.time
 
     def new_signal(self) -> Signal:
-        """Return what one task can wait for."""
+        """Return a signal that one task can wait for."""
         return _FutureSignal(self._loop)
 
     def is_task_cancelled(self) -> bool:
@@ -293,7 +293,7 @@ class AsyncioLoop:
         return task is not None and task.cancelling() > 0
 
     def watch_task(self) -> Callable[[], bool]:
-        """Return the same question about this very task, to be asked anywhere."""
+        """Return ``is_task_cancelled`` for the current task, callable from any task."""
         task = asyncio.current_task()
         return lambda: task is not None and task.cancelling() > 0
 
@@ -302,7 +302,7 @@ class AsyncioLoop:
         return clear_native_cancel()
 
     def is_current(self) -> bool:
-        """Tell whether this is called in this very loop, in its thread."""
+        """Return whether the caller runs in this loop and in its thread."""
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -313,7 +313,7 @@ class AsyncioLoop:
         return asyncio.current_task() is not None
 
     def spawn(self, main: Main) -> None:
-        """Start a task and hold on to it until it ends."""
+        """Start a task and keep a strong reference to it until it ends."""
 
         def start() -> bool:
             protected = protect_first_step(self._loop, main(), start)
@@ -340,11 +340,11 @@ class AsyncioLoop:
         start_protected(self._loop, start)
 
     def new_interrupt(self, *, is_needed: bool) -> _TaskInterrupt:
-        """Return what can interrupt the block that the current task has entered."""
+        """Return an interrupt for the block that the current task has entered."""
         return _TaskInterrupt()
 
     def call_soon(self, func: Callable[[], None]) -> None:
-        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        """Call a function in the loop, from any thread; do nothing if it is closed."""
         if not self._loop.is_closed():
             try:
                 self._loop.call_soon_threadsafe(func)
@@ -352,7 +352,7 @@ class AsyncioLoop:
                 return
 
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
-        """Raise it out of the loop."""
+        """Raise the interrupt out of the loop."""
 
         def raise_error() -> None:
             raise error

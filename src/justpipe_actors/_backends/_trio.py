@@ -63,8 +63,8 @@ class _Group:
 class _ScopeInterrupt:
     """Cancels a scope, the only means of trio to interrupt a task.
 
-    A block that is left in another task leaves the scope to the task that entered it: it
-    goes when that task ends.
+    If a block is left in another task, the scope stays with the task that entered it
+    and ends with that task.
     """
 
     __slots__ = ("_scope", "_task")
@@ -106,7 +106,7 @@ class TrioLoop:
         self.now = trio.lowlevel.current_clock().current_time
 
     def new_signal(self) -> Signal:
-        """Return what one task can wait for."""
+        """Return a signal that one task can wait for."""
         return trio.Event()
 
     def is_task_cancelled(self) -> bool:
@@ -114,15 +114,15 @@ class TrioLoop:
         return False
 
     def watch_task(self) -> Callable[[], bool]:
-        """Return the same question about this very task, to be asked anywhere."""
+        """Return ``is_task_cancelled`` for the current task, callable from any task."""
         return self.is_task_cancelled
 
     def absorb_native_cancel(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes: never here."""
+        """Return False: trio has no cancellation other than through a scope."""
         return False
 
     def is_current(self) -> bool:
-        """Tell whether this is called in this very loop, in its thread."""
+        """Return whether the caller runs in this loop and in its thread."""
         try:
             return trio.lowlevel.current_trio_token() is self._token
         except RuntimeError:
@@ -151,11 +151,11 @@ class TrioLoop:
         tasks.start_soon(func, *args)
 
     def new_interrupt(self, *, is_needed: bool) -> _ScopeInterrupt:
-        """Return what can interrupt the block that the current task has entered."""
+        """Return an interrupt for the block that the current task has entered."""
         return _ScopeInterrupt(is_needed=is_needed)
 
     def call_soon(self, func: Callable[[], None]) -> None:
-        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        """Call a function in the loop, from any thread; do nothing if it is closed."""
         try:
             self._token.run_sync_soon(func)
         except trio.RunFinishedError:
@@ -164,7 +164,7 @@ class TrioLoop:
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Interrupt the main task.
 
-        trio lets nothing but a KeyboardInterrupt in from outside; anything else raised
+        trio accepts only a KeyboardInterrupt from outside; any other exception raised
         in a callback would crash the loop without cleaning up.  So a SystemExit comes
         out as one, and is logged.
         """

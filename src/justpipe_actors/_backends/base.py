@@ -1,4 +1,4 @@
-"""What the engine asks of the event loop itself, past anyio."""
+"""The operations of the event loop that the engine needs and anyio does not have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Job = Callable[..., Coroutine[Any, Any, object]]
 
 
 class Group(Protocol):
-    """Tasks of the loop's own kind; all are gone when its block has been left.
+    """A group of the loop's own tasks; leaving its block waits for all of them.
 
     They are the loop's and not anyio's because anyio's cost four times as much on
     asyncio, in time and in memory: each has a scope, and an event for its end.  So on
@@ -31,7 +31,7 @@ class Group(Protocol):
     """
 
     def start(self, func: Job, *args: object) -> None:
-        """Start a task that begins whatever happens."""
+        """Start a task that takes its first step even if the group is cancelled."""
 
 
 class BlockInterrupt(Protocol):
@@ -55,14 +55,14 @@ class BlockInterrupt(Protocol):
 
 
 class Loop(Protocol):
-    """What only the event loop itself can do."""
+    """Operations that depend on the event loop."""
 
     def now(self) -> float:
         """Return the loop's clock, in seconds."""
         ...
 
     def new_signal(self) -> Signal:
-        """Return what one task can wait for."""
+        """Return a signal that one task can wait for."""
         ...
 
     def is_task_cancelled(self) -> bool:
@@ -70,7 +70,7 @@ class Loop(Protocol):
         ...
 
     def watch_task(self) -> Callable[[], bool]:
-        """Return the same question about this very task, to be asked anywhere."""
+        """Return ``is_task_cancelled`` for the current task, callable from any task."""
         ...
 
     def absorb_native_cancel(self) -> bool:
@@ -78,7 +78,7 @@ class Loop(Protocol):
         ...
 
     def is_current(self) -> bool:
-        """Tell whether this is called in this very loop, in its thread."""
+        """Return whether the caller runs in this loop and in its thread."""
         ...
 
     def is_in_task(self) -> bool:
@@ -96,17 +96,17 @@ class Loop(Protocol):
         """Start a task of a task group that begins whatever happens."""
 
     def new_interrupt(self, *, is_needed: bool) -> BlockInterrupt:
-        """Return what can interrupt the block that the current task has entered.
+        """Return an interrupt for the block that the current task has entered.
 
-        On trio that takes a cancel scope, so the block is to be left in this task.
+        On trio this opens a cancel scope, so the block must be left in the same task.
 
         Args:
-            is_needed: whether there is anything yet that could interrupt it.
+            is_needed: whether anything could interrupt the block at all.
         """
         ...
 
     def call_soon(self, func: Callable[[], None]) -> None:
-        """Call a function in the loop, from any thread; nothing once the loop is gone."""
+        """Call a function in the loop, from any thread; do nothing if it is closed."""
 
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Deliver an interrupt from a run without a consumer to the program."""
@@ -122,7 +122,7 @@ def has_running_loop() -> bool:
 
 
 def current_loop() -> Loop:
-    """Return the loop this is called in."""
+    """Return the running event loop."""
     if sniffio.current_async_library() == "trio":
         return _backends.TrioLoop()
     return _backends.AsyncioLoop()

@@ -69,7 +69,7 @@ class ActorSystem:
     runs: dict[str, RunState] = attrs.field(factory=dict, init=False)
     """The runs it serves, by id."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
-    """Messages that broke what performed them."""
+    """Messages that failed outside of a step."""
     resources: ResourcePool = attrs.field(
         default=attrs.Factory(
             lambda self: ResourcePool(self.spawn, self.now), takes_self=True

@@ -86,11 +86,11 @@ class BatchStream:
     find_pipe: Callable[[str], object]
     """Returns the pipe of a name, for children that a step has begun."""
     on_lost: Callable[[], None]
-    """Told when another worker has taken the run over."""
+    """Called when another worker has taken the run over."""
     on_parked: Callable[[], None]
-    """Told when the run was let go because only waits between steps are left."""
+    """Called when the run was released because it has only waits left."""
     on_broken: Callable[[Exception], None]
-    """Told when no batch can be taken because the state cannot be stored."""
+    """Called when no batch can be taken because the state cannot be stored."""
     members: list[RunJournal] = attrs.field(factory=list, init=False)
     """The journals of the run and of its children at work; the run's own is first."""
     verifies: bool = False
@@ -327,7 +327,7 @@ class BatchStream:
             self._quiet.set()
 
     def _give_up(self, error: Exception) -> None:
-        """Record nothing any more, and let go of what waits for a batch."""
+        """Stop recording, and release everything that waits for a batch."""
         for member in self.members:
             member.touched.clear()
         self._is_closing = True

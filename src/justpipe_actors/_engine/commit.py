@@ -63,7 +63,8 @@ def log_failure(invocation: Invocation, error: Exception) -> None:
         "error_type": kind,
         "state_type": type(run_state.state).__name__,
         "run_id": run_state.run_id,
-        # The words every record of the library uses; those above are the reference's.
+        # Keys that every log record of the library has; those above are for
+        # compatibility with the reference implementation.
         "run": run_state.run_id,
         "step": invocation.node.name,
         "actor": f"{run_state.plan.name}/{invocation.node.name}",
@@ -242,7 +243,7 @@ def _keep_result(invocation: Invocation, answer: CollectValue) -> None:
 
 
 def release_map_slot(invocation: Invocation) -> None:
-    """Free the place in its map of a worker that is finished."""
+    """Free the slot of a finished worker in its map."""
     if invocation.ids is not NO_IDS:
         invocation.run_state.metrics.workers -= 1
     if (
@@ -304,7 +305,7 @@ def _report(invocation: Invocation, report: Report, chosen: str | None = None) -
 
 
 def _go_to(invocation: Invocation, target: str) -> None:
-    """Start a step by name; the ways not taken hear that they were not."""
+    """Start a step by name; report to the other targets that they were not chosen."""
     publish_step_end(invocation)
     if invocation.run_state.halted:
         return
@@ -378,7 +379,7 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
 
 
 def fail_between(run_state: RunState, place: Place, error: Exception) -> None:
-    """Record that a step has failed behind its end: its question was not answered."""
+    """Record that a step failed after its end: its question was not answered."""
     run_state.add_failure(error, place.node.name)
     run_state.publisher.publish(
         EventType.STEP_ERROR,

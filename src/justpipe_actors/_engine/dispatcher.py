@@ -62,7 +62,7 @@ TIME_SLICE = 0.001
 """Seconds a task works before it lets others run, if nothing made it wait."""
 
 MESSAGES_PER_SLICE = 256
-"""Messages, or jobs, after which it does so whatever the clock says: it may stand still."""
+"""Messages or jobs after which the slice ends too: a test's clock may stand still."""
 
 Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
 
@@ -141,7 +141,7 @@ class Dispatcher:
             self._idle.pop().notify()
 
     def _wake_or_spawn(self) -> None:
-        self._is_waking = True  # first: there are loops where a task begins at once
+        self._is_waking = True  # first: on some loops a task starts inside ``spawn``
         if self._idle:
             self._idle.pop().notify()
             return
@@ -237,7 +237,7 @@ class Dispatcher:
         ready, now = self._ready, self.now
         while ready:
             turns, since = 0, now()
-            with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a line
+            with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a queue
                 while ready:
                     actor = ready[0]
                     if only_run is not None and actor.inbox.next_run != only_run:
@@ -278,7 +278,7 @@ class Dispatcher:
 def _execute(
     run_state: RunState, actor: Actor, message: Message, scope: anyio.CancelScope
 ) -> Awaitable[None]:
-    """Return what is to be done about a message."""
+    """Return the coroutine that processes a message."""
     if run_state.interrupted:
         return _abandon(run_state, message)
     if isinstance(message, Start):

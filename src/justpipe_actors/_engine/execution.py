@@ -1,7 +1,7 @@
 """One invocation from its message to its token.
 
-The questions are answered elsewhere and put together here: what the function says and
-which error handlers run when it failed (``run_error_handlers``), and what follows from the answer (``commit``).
+It calls the step's function, then the error handlers if the function failed
+(``run_error_handlers``).  ``commit`` applies the result.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 
 async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResult:
-    """Run a child and say what its end means for this step."""
+    """Run a child and return the step's result for the child's end."""
     outcome: ChildOutcome = await invocation.run_state.start_child(
         invocation, descend.pipe, descend.state
     )
@@ -179,7 +179,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
 async def finish_call(
     invocation: Invocation, limit: anyio.CancelScope | None = None
 ) -> StepResult:
-    """Wait for what the step's function returned, and say what it means."""
+    """Wait for the value of the step's function and return the step's result."""
     node, value = invocation.node, invocation.returned
     invocation.returned = None
     try:
@@ -205,7 +205,7 @@ async def finish_call(
 
 
 def _failure(invocation: Invocation, error: BaseException) -> FailStep:
-    """Turn what was raised into an answer; raise it again if it is our own."""
+    """Turn an exception into a result; raise it again if it is the engine's own."""
     failure = failure_of(invocation, error)
     if failure is None:
         raise error
@@ -337,7 +337,7 @@ async def _go_on(
     reopened: MapInvocation | ReopenedChild,
     limit: anyio.CancelScope | None,
 ) -> StepResult:
-    """Go on behind the function, with the map or child that was open before a crash."""
+    """Continue after the function, with the map or child that was open at a crash."""
     invocation.level = reopened.level
     if reopened.level:
         invocation.status = StepStatus.ERROR
@@ -458,7 +458,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
     """Run one invocation and leave nothing of it behind.
 
     From ``commit_result`` to the end nothing waits.  The dispatcher task is about to be
-    free, so messages put meanwhile wake no other task (``held``).
+    free, so messages put meanwhile wake no other task (``suppress_wakeup``).
     """
     node = actor.node
     invocation = Invocation(
@@ -520,7 +520,7 @@ def _begin_invocation(invocation: Invocation) -> None:
 
 
 def _publish_start(invocation: Invocation) -> None:
-    """Say that it begins, where the step will run: it sees what a witness sets here."""
+    """Publish STEP_START in the step's context: a witness may set variables there."""
     current_step_notes.set(invocation.notes)
     node = invocation.actor.node
     invocation.notes.event_template = invocation.run_state.publisher.publish(

@@ -48,7 +48,7 @@ class Invocation:
     ids: InvocationIds = NO_IDS
     """The ids of its events."""
     began: float | None = None
-    """When it began, in the loop's seconds; None while it waits for room."""
+    """When it began, in the loop's seconds; None while it waits for the consumer."""
     notes: StepNotes = attrs.field(factory=StepNotes)
     """What it notes about itself."""
     coroutine: Coroutine[object, object, object] | None = None
@@ -58,7 +58,7 @@ class Invocation:
     level: int = 0
     """Error handlers that have been asked so far."""
     status: StepStatus = StepStatus.SUCCESS
-    """ERROR as soon as its function has failed, even when a handler mends it."""
+    """ERROR as soon as its function has failed, even if a handler succeeds."""
     failed: bool = False
     """Whether it ended without a handler for its failure."""
     retried: bool = False
@@ -93,13 +93,13 @@ class Invocation:
                     actor.release_slot()
                     await publisher.wait_writable()
                 except BaseException:
-                    actor.busy += 1  # its cleanup waits in no line
+                    actor.busy += 1  # its cleanup does not wait for a slot
                     raise
                 await actor.reacquire_slot()
         finally:
             self.is_parked = False
         if self.run_state.interrupted:
-            await checkpoint()  # it was let in and called off in one moment
+            await checkpoint()  # it got its slot and was cancelled at once
 
     @property
     def seconds(self) -> float:
@@ -125,7 +125,7 @@ class Invocation:
 
 
 class TokenEmitter:
-    """The way of one invocation's items to the consumer."""
+    """Publishes the items of one invocation as TOKEN events."""
 
     __slots__ = ("_invocation", "_publish_token", "publisher")
 
@@ -138,7 +138,7 @@ class TokenEmitter:
 
     @property
     def put(self) -> Callable[[object], None]:
-        """What says one item, room or not."""
+        """Function that publishes one item, even if the buffer is full."""
         return self._publish_token
 
     @enable_ki_protection

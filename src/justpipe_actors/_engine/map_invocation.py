@@ -47,7 +47,7 @@ class MapInvocation:
     ids: InvocationIds
     """The ids of its events; its workers are counted by its invocation."""
     wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
-    """Rung when workers finish."""
+    """Notified when workers finish."""
     event_template: dict[str, object] = attrs.field(factory=dict, init=False)
     """The fields of its first event: those of its workers have the same ids."""
     item_count: int = attrs.field(default=0, init=False)
@@ -114,7 +114,7 @@ class MapInvocation:
 def open_map(
     invocation: Invocation, fan_out: StartMap, budget: float | None
 ) -> MapInvocation:
-    """Look at what is to be mapped over.
+    """Open the source of a map and choose its window.
 
     Args:
         invocation: the invocation that maps.

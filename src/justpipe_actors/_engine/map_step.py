@@ -203,7 +203,7 @@ async def _wait_wakeup(mapping: MapInvocation) -> None:
 
 
 async def _rest(mapping: MapInvocation) -> None:
-    """Wait as one that could wait in another process, too."""
+    """Wait in a state in which a durable run may be released."""
     invocation = mapping.invocation
     journal = invocation.run_state.journal
     assert journal is not None

@@ -1,4 +1,4 @@
-"""What one actor tells another.
+"""The messages that actors send each other.
 
 Messages are made of ids and plain values: a journal can store them as they are, and a
 message in an inbox does not keep a finished run alive.

@@ -2,12 +2,12 @@
 
 ==================  ====================================================================
 ``"block"``         the run's producers wait; nothing is lost (the default)
-``"drop_oldest"``   the oldest TOKEN goes; events of the run's own life are never lost,
-                    so producers wait when nothing but those is left
+``"drop_oldest"``   the oldest TOKEN is dropped; no other event is ever lost, so
+                    producers wait when no TOKEN is left
 ``"fail"``          the run fails with ``ConsumerTooSlow``
 ==================  ====================================================================
 
-Other runs notice none of it.  A submitted run has no consumer to wait for and keeps a
+Other runs are not affected.  A submitted run has no consumer to wait for and keeps a
 ``ReplayBuffer`` instead.
 """
 
@@ -132,7 +132,7 @@ class EventBuffer:
                         "let one task read, and hand on what others need."
                     )
                     raise RuntimeError(msg)
-                self._wake_writer()  # the last one may have had nothing to say any more
+                self._wake_writer()  # the one woken before may not have put an event
                 await self._reader.wait()
         return event
 
@@ -225,7 +225,7 @@ class FailFastBuffer(EventBuffer):
     """Ends the run."""
 
     async def wait_writable(self) -> None:
-        """End the run instead of waiting; what waits is interrupted by that."""
+        """End the run instead of waiting; this interrupts the waiting producers."""
         if self._is_at_capacity():
             self.on_overflow(ConsumerTooSlow(self.capacity))
         await super().wait_writable()
@@ -239,10 +239,15 @@ _BUFFERS: dict[str, type[EventBuffer]] = {
 
 
 def new_buffer(overflow: str, capacity: int, new_signal: SignalFactory) -> EventBuffer:
-    """Return the buffer that does what was chosen.
+    """Return a buffer for an overflow policy.
+
+    Args:
+        overflow: ``"block"``, ``"drop_oldest"`` or ``"fail"``.
+        capacity: events it holds; 0 or less is unbounded.
+        new_signal: makes the signal that its reader waits for.
 
     Raises:
-        ValueError: the choice is none of the three.
+        ValueError: ``overflow`` is none of the three.
     """
     if overflow not in _BUFFERS:
         msg = f"overflow must be one of {get_args(Overflow)}, not {overflow!r}."

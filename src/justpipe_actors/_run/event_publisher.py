@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class EventSink(Protocol):
-    """Where events go in the end."""
+    """The destination of a run's events: a buffer, or the parent run."""
 
     can_pause_producers: ClassVar[bool]
     """Whether ``pause_producers`` makes producers wait."""
@@ -76,7 +76,7 @@ class EventSink(Protocol):
         """Take an event."""
 
     def end(self) -> None:
-        """Hear that no event will come any more."""
+        """Mark the end of the events."""
 
 
 _DEFAULT_FIELDS = vars(Event(EventType.START, "system"))
@@ -91,15 +91,15 @@ class EventPublisher:
     """The one stream of a run, numbered without gaps."""
 
     run_id: str
-    """Goes on every event."""
+    """The run's id, on every event."""
     hooks: Sequence[EventHook]
     """Rewrite events, in order."""
     observers: ObserverGroup
-    """Hears them before the consumer."""
+    """The observers; they get events before the consumer."""
     sink: EventSink
-    """The consumer's end."""
+    """The destination of the events."""
     on_hook_failure: Callable[[BaseException], None] = do_nothing
-    """Told when a hook fails; no hook is called after that."""
+    """Called when a hook fails; no hook is called after that."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
     """Counts the published events."""
     keep: Keep | None = attrs.field(default=None, init=False)
@@ -147,7 +147,7 @@ class EventPublisher:
             publisher = parent[0]
 
     def release_run(self) -> None:
-        """Let go of the run that is over, so that it can be freed without a search."""
+        """Drop the reference to an ended run; else only the collector could free it."""
         self.on_hook_failure = do_nothing
 
     async def wait_writable(self) -> None:

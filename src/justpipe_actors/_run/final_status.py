@@ -1,4 +1,4 @@
-"""How a run ended, in one word, and why.  Pure.
+"""Decide a run's final status and its cause.  Pure functions.
 
 ===========================================  ==========================================
 what happened                                FINISH says

@@ -1,16 +1,16 @@
-"""One run, first event to last.
+"""The life of one run, from its first event to FINISH.
 
 ::
 
-    observers hear the start -> startup hooks -> START
+observers are told of the start -> startup hooks -> START
       -> [ actors work; ends when the run holds no token ]
       -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
 
 The three lines are ``start_run``, ``run_steps`` and ``shut_down``.
-``execute_run`` raises nothing but its owner's cancellation.  Whatever goes wrong is data: it
-is in FINISH, or raised at the consumer after FINISH.  The part in brackets can be
-interrupted; what comes after it is shielded, because hooks must run after the steps'
-own cleanup whatever happened.
+``execute_run`` raises only its owner's cancellation.  Every other error is in FINISH, or
+is raised at the consumer after FINISH.  The part in brackets can be interrupted.  What
+comes after it is shielded, because the shutdown hooks must run in any case, after the
+steps' own cleanup.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 
 
 async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
-    """Call a hook and tell whether it went well."""
+    """Call a hook and return whether it succeeded."""
     try:
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.HOOK, run.run_state.run_id, hook.name)
@@ -104,7 +104,7 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
 
 
 def watch_owner(run: Run) -> None:
-    """Have a task beside the shield, which hides the owner's cancellation."""
+    """Start a task outside the shield: inside, the owner's cancellation is not seen."""
     if run.reachable_tasks is not None and run.grace_period is not None:
         start = partial(run.loop.start_in, run.reachable_tasks)
         run.grace_period.start_watch(start, partial(_owner_cancelled, run))
@@ -125,7 +125,7 @@ def add_hook_failure(run: Run, kind: FailureKind, error: Exception) -> None:
 
 
 async def start_run(run: Run, tasks: Group | None) -> bool:
-    """Come as far as START; tell whether there is work to do then."""
+    """Start the run up to START; return whether its steps are to run."""
     plan, run_state = run.request.plan, run.run_state
     if plan.startup or plan.eager_resources or run.publisher.observers.may_block_finish:
         with anyio.CancelScope() as run.scope:
@@ -160,7 +160,7 @@ async def _start_up(run: Run, tasks: Group | None) -> None:
 
 
 def _check_again(run: Run, isolation: IsolatedState) -> None:
-    """Look at the state again: what hooks have put there has to have a copy, too."""
+    """Check the state again: objects that hooks put there must be copyable, too."""
     try:
         isolation.check()
     except StateNotCopyable as error:
@@ -168,7 +168,7 @@ def _check_again(run: Run, isolation: IsolatedState) -> None:
 
 
 async def _open_eager_resources(run: Run) -> bool:
-    """Open what is to be open before anything runs; a failure is one of starting."""
+    """Open the eager resources before any step runs; an error is a startup failure."""
     owner = run.resources or (run.system.resources if run.system else None)
     assert owner is not None
     try:
@@ -461,7 +461,7 @@ async def _wait_idle(run: Run) -> None:
 
 @enable_ki_protection
 async def execute_run(run: Run) -> None:
-    """Live from the first event to the last."""
+    """Execute the run from its first event to FINISH."""
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
     current_waiting.set(partial(waits_of, run.run_state))
@@ -501,7 +501,7 @@ async def _run_with_resources(run: Run, tasks: Group) -> None:
     variables = copy_context()
 
     def spawn(func: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
-        # Not with the variables of whichever step happens to ask first.
+        # Else a resource would have the context variables of the first step that asks.
         variables.copy().run(tasks.start, func, *args)
 
     own = run.resources = ResourcePool(spawn, run.loop.now, longer_lived=loop_resources)

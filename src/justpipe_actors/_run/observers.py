@@ -40,7 +40,7 @@ TASK_CANCELLED_TEXT = (
 )
 
 RELEASE_TIMEOUT = 5.0
-"""Seconds that an observer may take to hear what there is of a run that is let go."""
+"""Seconds for an observer to receive the queued events of a run that is released."""
 
 QUEUE_SIZE = 1000
 """Events one observer may be behind."""
@@ -48,7 +48,7 @@ QUEUE_SIZE = 1000
 
 @attrs.define(eq=False, repr=False)
 class ObserverTask:
-    """One observer and what it has not heard yet."""
+    """One observer, the queue of its events and the task that delivers them."""
 
     observer: ObserverProtocol
     """The user's observer."""
@@ -59,15 +59,15 @@ class ObserverTask:
     meta: ObserverMeta
     """Which run it is."""
     loop: Loop
-    """Where it listens."""
+    """Event loop in which it is called."""
     on_abort: Callable[[BaseException], None] = do_nothing
-    """Told when it raises what is more than a failure."""
+    """Called with an error that must end the run, such as an interrupt."""
     scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True)
     )
-    """Cancelled only to give up on it."""
+    """Scope of the delivering task; cancelled only by ``abandon``."""
     finished: anyio.Event = attrs.field(factory=anyio.Event)
-    """Set when it has heard everything, or was given up."""
+    """Set when the observer has received everything or was abandoned."""
     _witness: WitnessProtocol | None = attrs.field(default=None, init=False)
     _wakeful: WakefulProtocol | None = attrs.field(default=None, init=False)
     _queue: deque[Event] = attrs.field(factory=deque, init=False)
@@ -85,11 +85,11 @@ class ObserverTask:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is too far behind."""
+        """Whether its queue is full: ``QUEUE_SIZE`` events."""
         return len(self._queue) >= QUEUE_SIZE and not self.finished.is_set()
 
     def put(self, event: Event) -> None:
-        """Let it witness an event, and queue the event for it."""
+        """Queue an event; call the observer's ``witness`` at once, if it has one."""
         if self.finished.is_set():
             return
         if self._witness is not None:
@@ -121,14 +121,14 @@ class ObserverTask:
         await self.finished.wait()
 
     async def let_go(self) -> None:
-        """Let it hear what there is, and then nothing more: the run goes on elsewhere."""
+        """Deliver the queued events and then no more: the run goes on elsewhere."""
         self.finish("", None)
         with anyio.move_on_after(RELEASE_TIMEOUT):
             await self.finished.wait()
         self.scope.cancel()
 
     def abandon(self) -> None:
-        """Give up on it."""
+        """Cancel the delivery to the observer and log a warning."""
         if self.finished.is_set() or self.scope.cancel_called:
             return
         text = "Observer %s was given up before it had heard of the end of run %s"
@@ -154,7 +154,7 @@ class ObserverTask:
             self._notify_writers()
 
     async def _deliver_all(self) -> bool:
-        """Hand over what there is, to the end; False when its task was killed meanwhile."""
+        """Deliver all events to the end; return False if the task was cancelled."""
         try:
             while self._queue or self._terminal_call is None:
                 if self._queue:
@@ -174,7 +174,7 @@ class ObserverTask:
         return True
 
     async def _wait_event(self) -> bool:
-        """Wait until there is something to hand over; False when it asks to be woken."""
+        """Wait for something to deliver; return False when ``wake_after`` is over."""
         delay = self._wake_delay()
         if delay is None:
             await self._wakeup.wait()
@@ -198,7 +198,7 @@ class ObserverTask:
             self._writable = None
 
     async def call(self, method: str, *arguments: object) -> None:
-        """Call one of its hooks; what it raises is logged."""
+        """Call one of the observer's methods; log what it raises."""
         hook = getattr(self.observer, method)
         try:
             if failpoints.active is not None:
@@ -213,7 +213,7 @@ class ObserverTask:
     def _classify(
         self, method: str, error: BaseException, arguments: Sequence[object]
     ) -> bool:
-        """Log what it raised, pass on what is graver; False if it is only cancelled."""
+        """Log an observer's error or report a graver one; return False if cancelled."""
         culprit = classify_exception(
             error, type(self.observer).__name__, self.loop.is_task_cancelled
         )
@@ -256,7 +256,7 @@ class RecorderObserver:
 
     @property
     def on_abort(self) -> Callable[[BaseException], None]:
-        """Told when a redaction raises what is more than a failure."""
+        """Called with an error of a redaction that must end the run."""
         return self.recorder.on_abort
 
     @on_abort.setter
@@ -271,7 +271,7 @@ class RecorderObserver:
         self.recorder.begin(self.wake)
 
     def finish(self, callback: str, argument: object) -> None:
-        """Leave the end to ``wait_finished``, when all others have heard of it."""
+        """Leave the end to ``wait_finished``, after all other observers were told."""
 
     async def wait_finished(self, end: PipelineEndData) -> None:
         """Tell it how the run ended, and wait until that is stored."""
@@ -337,17 +337,17 @@ class ObserverGroup:
 
     @property
     def may_block_finish(self) -> bool:
-        """Whether its end may take for ever: a recorder alone gives up by itself."""
-        # The recorder is the last.
+        """Whether FINISH may be delayed without limit; the recorder has a limit."""
+        # The recorder is the last member.
         return bool(self.members) and isinstance(self.members[0], ObserverTask)
 
     async def open(self, tasks: Group) -> None:
-        """Let them hear that the run begins, in order, then listen on their own."""
+        """Tell the observers in order that the run begins, then start their tasks."""
         try:
             for member in self.members:
                 await member.open()
         finally:
-            # Even if the run ends meanwhile: its end waits until all have heard of it.
+            # Start even if the run ends meanwhile: its end waits for all observers.
             self.start(tasks)
 
     def start(self, tasks: Group) -> None:
@@ -370,7 +370,7 @@ class ObserverGroup:
     async def finish(
         self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope
     ) -> None:
-        """Wait until they have heard everything; give up when ``limit`` is cancelled."""
+        """Wait until all have received everything, or ``limit`` is cancelled."""
         if not self.members:
             return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
@@ -382,7 +382,7 @@ class ObserverGroup:
         self.abandon()
 
     async def let_go(self) -> None:
-        """Tell all that the run goes on elsewhere; they hear of no end."""
+        """Tell all that the run goes on elsewhere; they are not told of an end."""
         for member in self.members:
             await member.let_go()
 
@@ -392,7 +392,7 @@ class ObserverGroup:
             member.abandon()
 
     async def finish_alone(self, end: PipelineEndData) -> None:
-        """Wait for a recorder that listens alone, if there is one."""
+        """Wait for the recorder if it is the only observer."""
         for member in self.members:
             await member.wait_finished(end)
 

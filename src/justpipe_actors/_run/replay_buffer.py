@@ -41,12 +41,12 @@ class NumberedQueue:
     _kept: dict[int, tuple[int, Event]] = attrs.field(factory=dict, init=False)
 
     def put(self, number: int, event: Event) -> None:
-        """Keep an event behind the others."""
+        """Add an event at the end."""
         self._kept[self.end] = number, event
         self.end += 1
 
     def drop(self) -> None:
-        """Let the oldest go."""
+        """Drop the oldest event."""
         del self._kept[self.first]
         self.first += 1
 
@@ -68,13 +68,13 @@ class ReplayBuffer:
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)
-    """Only when it is held: producers do not wait for readers."""
+    """True only while producers are paused; they never wait for readers."""
     ended: bool = attrs.field(default=False, init=False)
     """Whether there will be no more."""
     tokens: NumberedQueue = attrs.field(factory=NumberedQueue, init=False)
-    """TOKENs; they go first."""
+    """TOKENs; they are dropped first."""
     others: NumberedQueue = attrs.field(factory=NumberedQueue, init=False)
-    """Events of the run's own life."""
+    """All other events."""
     _last_number: int = attrs.field(default=0, init=False)
     _arrival: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -115,7 +115,7 @@ class ReplayBuffer:
         self._notify_readers()
 
     def close(self) -> None:
-        """Leave it as it is: others may still want to read."""
+        """Do nothing: other readers may still read."""
 
     def kept(self) -> tuple[Event, ...]:
         """Return what is kept, in the order of the run."""
@@ -146,7 +146,7 @@ class ReplayBuffer:
 
 @attrs.define(eq=False, repr=False)
 class ReplayReader:
-    """One reader of a tail."""
+    """One reader of a ``ReplayBuffer``."""
 
     buffer: ReplayBuffer
     """What it reads."""

@@ -81,7 +81,7 @@ class GracePeriod:
     )
 
     def start(self) -> None:
-        """Hear that the run is to be over: the grace begins, unless it has."""
+        """Start the grace period, unless it has started."""
         if self._deadline == inf:
             self._started.set()
             self._deadline = self.now() + GRACE_SECONDS
@@ -158,21 +158,24 @@ _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
 
 
 def new_run_id() -> str:
-    """Return a new run id: the 32 hex digits of a random UUID, at a third of its price."""
+    """Return a new run id: the 32 hex digits of a random UUID.
+
+    perf: it takes a third of the time of ``uuid4().hex``.
+    """
     bits = int.from_bytes(os.urandom(16))
     return f"{bits & _RANDOM_BITS | _UUID_BITS:032x}"
 
 
 @attrs.define(eq=False, kw_only=True)  # perf: not frozen, see ``_engine.messages``
 class RunRequest:
-    """A run as it was asked for; it does not change."""
+    """The arguments of one run; they do not change."""
 
     plan: Plan
-    """What to follow."""
+    """The pipe's plan."""
     state: object
-    """Its state."""
+    """The run's state."""
     context: object = None
-    """Its context."""
+    """The run's context."""
     start: str | None = None
     """Where to begin, when not at the roots."""
     capacity: int = 1000
@@ -188,13 +191,13 @@ class RunRequest:
     observers: Sequence[ObserverProtocol] = ()
     """Observers."""
     record: Callable[[str], RunRecorder] | None = None
-    """Returns what writes down the run of an id; None is nothing."""
+    """Returns the recorder for a run id; None if the run is not recorded."""
     open_store: Callable[[], StorageBackend] | None = None
     """Returns the store that the run is in, for readers; None when it is stored nowhere."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
     open_journal: Callable[[Run], RunJournal] | None = None
-    """Returns what records the run, when it is durable."""
+    """Returns the journal of a durable run; None if the run is not durable."""
     run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
 
@@ -204,13 +207,13 @@ class Run:
     """One run."""
 
     request: RunRequest
-    """What was asked for."""
+    """The arguments of the run."""
     loop: Loop
-    """Where it runs."""
+    """The event loop that it runs in."""
     publisher: EventPublisher
     """Publishes its events."""
     run_state: RunState
-    """What its actors know."""
+    """The part of the run that its actors use."""
     notes: RunNotes
     """``meta.run``."""
     system: ActorSystem | None = None
@@ -301,7 +304,7 @@ class Run:
         return self.began is not None and not self.done.is_set()
 
     def report_abort_error(self) -> None:
-        """Let the program have what no consumer will: an interrupt, or a log record."""
+        """Report an error that no consumer gets: raise an interrupt, log the rest."""
         error = self.run_state.take_abort_error()
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.loop.interrupt(error)

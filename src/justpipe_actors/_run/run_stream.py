@@ -1,14 +1,14 @@
-"""What ``Pipe.run`` returns: a run seen from its consumer.
+"""The stream that ``Pipe.run`` returns: the consumer's interface to a run.
 
-A plain object and never an async generator: a generator that yields while a task group
-is open corrupts its caller's cancel scopes, or leaks, as soon as anything but a plain
-loop to the end happens to it.
+It is a plain object and not an async generator: a generator that yields while a task
+group is open corrupts its caller's cancel scopes, or leaks, unless the caller iterates
+it to the end.
 
 The run never refers to its stream.  So when the consumer drops the stream, ``__del__``
-runs (in any thread, at any moment), and all it does is ask the loop to stop the run.
+runs (in any thread, at any time), and only asks the loop to stop the run.
 
-Closing cancels first and closes the buffer second.  The other way round a step that is
-just emitting would see a closed buffer instead of a cancellation.
+Closing cancels first and closes the buffer second.  In the opposite order a step that is
+emitting would see a closed buffer instead of a cancellation.
 
 A *kept* run (``Supervisor.submit``) is the supervisor's and not its consumer's: it goes on
 when its streams are dropped and when their reader is cancelled.
@@ -187,16 +187,16 @@ class RunStream:
         raise StopAsyncIteration
 
     def __await__(self) -> NoReturn:
-        """Say what to await instead.
+        """Raise an error that names the methods to await instead.
 
         Raises:
             RunAwaited: always.
         """
-        self._was_asked = True  # the error says enough
+        self._was_asked = True  # no second warning: the error is enough
         raise RunAwaited
 
     async def wait(self) -> PipelineEndData:
-        """Let the run go on to its end without looking at its events.
+        """Wait for the end of the run; its events are discarded.
 
         Raises:
             RunInterrupted: the run ended without FINISH.
@@ -213,7 +213,7 @@ class RunStream:
         return self.end
 
     async def result(self) -> Any:
-        """Let the run go on to its end and return its state, or raise its failure.
+        """Wait for the end of the run and return its state, or raise its failure.
 
         Raises:
             Exception: the primary failure of the run, with its traceback; the other
@@ -232,7 +232,7 @@ class RunStream:
     # -- stopping
 
     def cancel(self, reason: str = "Cancelled") -> None:
-        """End the run now: FINISH says CANCELLED, with this reason.
+        """End the run now: FINISH has the status CANCELLED and this reason.
 
         May be called in any thread.
         """
@@ -252,7 +252,7 @@ class RunStream:
         return [] if run is None else open_asks(run.run_state.system, self.run_id)
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
-        """Answer a question of this run; it may be awaited, and need not be.
+        """Answer a question of this run; awaiting the result is optional.
 
         Args:
             ask_id: the question's id.
@@ -511,7 +511,7 @@ class RunStream:
 
     @enable_ki_protection
     async def _close_after_cancel(self, run: Run) -> None:
-        """The consumer was cancelled while it waited: the run ends before it goes on."""
+        """End the run because the consumer was cancelled while it waited."""
         self._close(run)
         with anyio.CancelScope(shield=True):  # noqa: ASYNC912
             while not run.done.is_set():
@@ -581,7 +581,7 @@ async def _wait_done(run: Run) -> None:
     try:
         await run.done.wait()
     except anyio.get_cancelled_exc_class():
-        # A shield costs as much as all the rest, and is seldom needed.
+        # perf: a shield costs as much as all the rest, and is rarely needed.
         with anyio.CancelScope(shield=True):  # noqa: ASYNC912
             await run.done.wait()  # noqa: ASYNC102
         raise
