@@ -1,4 +1,4 @@
-"""One supervised child: what it was asked to be, and the life it is living.
+"""One supervised child: its specification, and its current instance.
 
 ::
 
@@ -6,14 +6,14 @@
                           |          `-----> FINISHED | FAILED           not restarted
                           `-> STOPPING -> STOPPED                        told to
 
-A child's task is shielded.  Outer cancellation reaches the supervisor and not its
-children, or a plain nursery would take a dependency down before its users.  So nobody
-but ``Child.stop`` ends a life, in four steps: ask, wait, cancel, wait and say who is
-stuck.  There is no fifth: a coroutine cannot be killed.
+A child's task is shielded: outer cancellation reaches the supervisor and not its
+children.  A plain nursery would cancel a dependency before its users.  Only
+``Child.stop`` ends an instance, in four steps: request the stop, wait, cancel, then wait
+and log where the child is stuck.  There is no fifth step, as a coroutine cannot be killed.
 
-Asking has a point only when somebody listens.  A service that has looked at
-``task_status.stopping`` is asked and given its ``shutdown`` seconds; one that never did
-is cancelled at once, as a process that traps no exits would be.
+A stop is requested only from a service that observes it.  A service that has read
+``task_status.stopping`` is asked to stop and given its ``shutdown`` seconds; any other
+service is cancelled at once, as OTP does with a process that does not trap exits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .restart_policy import ChildInfo, ChildPhase, Restart
 
 
 class ServiceStatus:
-    """What a service is handed: to say that it is ready, and to hear that it must stop."""
+    """Passed to a service: it reports readiness and receives the stop request."""
 
     __slots__ = ("_on_started", "_stopping", "is_observed")
 
@@ -45,10 +45,10 @@ class ServiceStatus:
         self._on_started = on_started
         self._stopping = anyio.Event()
         self.is_observed = False
-        """Whether the service listens, and will end by itself when asked to."""
+        """Whether the service has read ``stopping`` and ends by itself on request."""
 
     def started(self, value: object = None) -> None:
-        """Say that the service is ready; the next one is started only then.
+        """Report that the service is ready; the next service is started only then.
 
         Args:
             value: accepted as ``anyio``'s ``TaskStatus`` does, and not used.
@@ -57,10 +57,10 @@ class ServiceStatus:
 
     @property
     def stopping(self) -> anyio.Event:
-        """Set when the service is to end.
+        """Event that is set when the service must end.
 
-        Whoever looks at this is expected to end by itself within its ``shutdown``
-        seconds; a service that never does is cancelled without being asked.
+        A service that reads this property is expected to end by itself within its
+        ``shutdown`` seconds; any other service is cancelled without a request.
         """
         self.is_observed = True
         return self._stopping
@@ -79,35 +79,35 @@ class ChildInstance:
     scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True), init=False
     )
-    """Ends it; nothing else does."""
+    """Cancelling this scope is the only way to end the instance by force."""
     settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when it is ready, or over."""
+    """Set when the instance is ready or has ended."""
     ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when nothing of it is left."""
+    """Set when its task has ended."""
     ready_at: float = attrs.field(default=inf, init=False)
-    """When it said that it had started, in the loop's seconds."""
+    """When it reported that it was ready, in the loop's seconds."""
     error: Exception | None = attrs.field(default=None, init=False)
-    """What it raised."""
+    """The exception that it raised; None if it returned or has not ended."""
     status: ServiceStatus = attrs.field(init=False)
-    """What the function is handed."""
+    """The status object that the function receives."""
     coroutine: Any = attrs.field(default=None, init=False)
-    """What it runs, to be asked where it waits."""
+    """The coroutine it runs; its stack shows where a stuck child waits."""
 
     def __attrs_post_init__(self) -> None:
         self.status = ServiceStatus(self.mark_ready)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it said that it had started."""
+        """Whether it has reported that it is ready."""
         return self.ready_at < inf
 
     def mark_ready(self) -> None:
-        """Note that it has started."""
+        """Record that it is ready."""
         self.ready_at = min(self.ready_at, self.now())
         self.settled.set()
 
     def mark_ended(self) -> None:
-        """Note that nothing of it is left."""
+        """Record that its task has ended."""
         self.coroutine = None
         self.ended.set()
         self.settled.set()
@@ -115,7 +115,7 @@ class ChildInstance:
 
 @disable_ki_protection
 async def call_service(func: Callable[..., Any], instance: ChildInstance) -> None:
-    """Call a service; one that takes no status is ready as soon as it begins."""
+    """Call a service; a service without a status parameter is ready at once."""
     arguments, keywords = _status_arguments(func, instance.status)
     instance.coroutine = func(*arguments, **keywords)
     if not inspect.isawaitable(instance.coroutine):
@@ -129,7 +129,7 @@ async def call_service(func: Callable[..., Any], instance: ChildInstance) -> Non
 def _status_arguments(
     func: Callable[..., Any], status: ServiceStatus
 ) -> tuple[tuple[ServiceStatus, ...], dict[str, ServiceStatus]]:
-    """Hand the status over under its name, else to the one parameter that needs a value."""
+    """Pass the status as ``task_status``, else to the only required parameter."""
     parameters = inspect.signature(func).parameters
     named = parameters.get("task_status")
     if named is not None and named.kind is not named.POSITIONAL_ONLY:
@@ -153,7 +153,7 @@ Spawn = Callable[..., object]
 
 
 class ChildState(str, Enum):
-    """Where a child is in its life."""
+    """Lifecycle state of a child."""
 
     NEW = "new"
     STARTING = "starting"
@@ -177,34 +177,34 @@ _PHASES = {
 
 @attrs.frozen(eq=False, kw_only=True)
 class ChildSpec:
-    """What a child is asked to be."""
+    """Specification of a child."""
 
     name: str
     """Unique among its siblings."""
     func: Callable[..., Any]
     """An async function; it may take ``task_status``."""
     restart: Restart = "permanent"
-    """Whether it comes back."""
+    """When it is restarted."""
     shutdown: float = 5.0
-    """Seconds it gets to end when it is asked to."""
+    """Seconds that it may take to end after a stop request."""
     start_timeout: float = 30.0
     """Seconds it may take to get ready."""
 
 
 @attrs.frozen
 class ChildStatistics:
-    """How a child is doing; plain data."""
+    """Statistics of a child; plain data."""
 
     name: str
     """Its name."""
     state: ChildState
-    """Where it is in its life."""
+    """Its lifecycle state."""
     incarnation: int
-    """Its lives so far, this one included; 0 before the first."""
+    """Number of instances so far, the current one included; 0 before the first."""
     restarts: int
-    """How often it was restarted within the supervisor's period."""
+    """Restarts within the supervisor's ``period``."""
     last_error: str | None
-    """What ended a life of it last: type and text; None if nothing did."""
+    """Type and text of the last error that ended an instance; None if there is none."""
     since: float
     """When it entered this state, in the loop's seconds."""
 
@@ -214,27 +214,27 @@ class Child:
     """One child of a supervisor."""
 
     spec: ChildSpec
-    """What it was asked to be."""
+    """Its specification."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     on_instance_end: Callable[[Child, ChildInstance], None]
-    """Hears, synchronously, that a life is over."""
+    """Called synchronously when an instance has ended."""
     state: ChildState = attrs.field(default=ChildState.NEW, init=False)
-    """Where it is in its life."""
+    """Its lifecycle state."""
     incarnation: int = attrs.field(default=0, init=False)
-    """Lives so far."""
+    """Number of instances so far."""
     since: float = attrs.field(init=False)
-    """When it entered its state."""
+    """When it entered its state, in the loop's seconds."""
     uptime: float = attrs.field(default=0.0, init=False)
-    """Seconds that its last life was ready; 0 when it never was."""
+    """Seconds that its last instance was ready; 0 if it never was."""
     due_at: float = attrs.field(default=-inf, init=False)
-    """When it is to be started, while it is NEW or WAITING."""
+    """When it is due to start while NEW or WAITING, in the loop's seconds."""
     short_instances: int = attrs.field(default=0, init=False)
-    """Lives in a row that were short."""
+    """Consecutive instances that ended early; they lengthen the backoff."""
     error: BaseException | None = attrs.field(default=None, init=False)
-    """What ended a life of it last."""
+    """The last error that ended an instance."""
     instance: ChildInstance | None = attrs.field(default=None, init=False)
-    """The life it is living, or the last one."""
+    """The current instance, or the last one."""
 
     def __attrs_post_init__(self) -> None:
         self.since = self.now()
@@ -245,24 +245,24 @@ class Child:
         return self.spec.name
 
     def info(self) -> ChildInfo:
-        """Return what a decision must know of it."""
+        """Return the facts that a restart decision depends on."""
         phase = _PHASES.get(self.state, ChildPhase.ENDED)
         return ChildInfo(self.name, self.spec.restart, phase)
 
     def set_state(self, state: ChildState) -> None:
-        """Note a new state."""
+        """Enter a state and record the time."""
         self.state = state
         self.since = self.now()
 
     def schedule_restart(self, due_at: float) -> None:
-        """Wait for a restart."""
+        """Enter WAITING until ``due_at``, in the loop's seconds."""
         self.due_at = due_at
         self.set_state(ChildState.WAITING)
 
     # -- starting
 
     async def start(self, spawn: Spawn) -> Exception | None:
-        """Begin a life and wait until it is ready; return why it did not get there."""
+        """Start an instance and wait until it is ready; return the error if it fails."""
         instance = self.instance = ChildInstance(self.now)
         self.incarnation += 1
         self.uptime = 0.0
@@ -300,8 +300,9 @@ class Child:
         except Exception as error:  # noqa: BLE001 - a child's failure is data
             instance.error = error
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
-            # Not our scope, which would have caught it, and outer ones are shielded
-            # from: somebody cancelled the task, or what it awaited, natively.
+            # This instance's scope would have caught its own cancellation, and the
+            # shield stops outer scopes: the task, or a future that it awaited, was
+            # cancelled natively.
             failure = ChildEnded(self.name, "was cancelled from outside")
             failure.__cause__ = cancelled
             instance.error = failure
@@ -322,7 +323,7 @@ class Child:
     # -- stopping
 
     async def stop(self) -> None:
-        """Ask, wait, cancel, then wait until nothing is left; the caller shields this."""
+        """Request the stop, wait, cancel, wait for the end; the caller shields this."""
         instance = self.instance
         if instance is not None and not instance.ended.is_set():
             self.set_state(ChildState.STOPPING)
@@ -352,7 +353,7 @@ class Child:
         await wait_and_report(instance.ended.wait, instance.ended.is_set, report)
 
     def statistics(self, restarts: int) -> ChildStatistics:
-        """Return how it is doing."""
+        """Return the statistics of this child."""
         error = safe_str(self.error, typed=True) if self.error else None
         return ChildStatistics(
             self.name, self.state, self.incarnation, restarts, error, self.since

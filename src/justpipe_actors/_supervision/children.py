@@ -1,10 +1,10 @@
 """The children of one supervisor: started in order, watched, stopped in reverse.
 
-A child's exception is data until it has happened too often.  Then supervision gives up
-and the owner raises ``RestartIntensityExceeded`` into *its* owner, with the cause: what
-was decided here is visible as data, and what could not be decided here goes up as every
-exception does.  Nesting needs nothing else, because an inner supervisor that raises is
-a child of the outer one that has ended.
+A child's exception is data until it exceeds the restart intensity.  Then supervision
+gives up and the owner raises ``RestartIntensityExceeded`` with the last error as its
+cause, so a decided failure is visible in ``statistics()`` and an undecided one propagates
+as an exception.  Nested supervisors need no special case: an inner supervisor that raises
+is a child of the outer one that has ended.
 """
 
 from __future__ import annotations
@@ -43,41 +43,41 @@ from .restart_policy import (
 
 
 ENDED = (ChildState.FINISHED, ChildState.FAILED)
-"""States of a child that ended by itself and was not told to."""
+"""States of a child that ended without a stop request."""
 
 _logger = logging.getLogger("justpipe_actors")
 
 
 @attrs.frozen(eq=False)
 class ChildOwner:
-    """Who the children belong to, as far as they must know."""
+    """The parts of the owner that the children use."""
 
     spawn: Spawn
     """Starts a task that ends before its owner's block does."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     on_give_up: Callable[[SupervisionError], None]
-    """Hears, once, that supervision has given up."""
+    """Called once, when supervision has given up."""
 
 
 @attrs.define(eq=False, repr=False)
 class ChildMonitor:
-    """Watches the children of one owner."""
+    """Monitors the children of one owner and restarts them."""
 
     policy: RestartPolicy
-    """How ends are judged."""
+    """Decides which children are restarted."""
     jitter: Callable[[], float]
-    """A number from 0 to 1 for every wait."""
+    """Returns a random number from 0 to 1 for the backoff."""
     owner: ChildOwner
-    """Who the children belong to."""
+    """The owner of the children."""
     children: dict[str, Child] = attrs.field(factory=dict, init=False)
     """The children, in start order."""
     failure: SupervisionError | None = attrs.field(default=None, init=False)
     """Why supervision gave up."""
     restarts: Restarts = attrs.field(default=(), init=False)
-    """Those that were decided and still counted then."""
+    """Restarts within the period as of the last decision."""
     is_draining: bool = attrs.field(default=False, init=False)
-    """Whether nobody is restarted who failed because no new runs are taken."""
+    """Whether a child that failed with ``RunRejected`` stays down: the owner drains."""
     _is_started: bool = attrs.field(default=False, init=False)
     _ended: deque[tuple[Child, ChildInstance]] = attrs.field(factory=deque, init=False)
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
@@ -87,7 +87,7 @@ class ChildMonitor:
     _stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def add_child(self, spec: ChildSpec) -> None:
-        """Take a child behind the others; once the watch has begun, it is started soon."""
+        """Append a child; it is started soon if the monitor is running."""
         self.children[spec.name] = Child(spec, self.owner.now, self._queue_end)
         self._wakeup.notify()
 
@@ -96,12 +96,12 @@ class ChildMonitor:
         self._wakeup.notify()
 
     def start(self) -> None:
-        """Watch from now on, in a task of the owner's."""
+        """Start the monitor in a task of the owner."""
         self._is_started = True
         self.owner.spawn(self._run)
 
     async def aclose(self) -> None:
-        """Watch no more; the caller shields this."""
+        """Stop the monitor; the caller shields this."""
         if self._is_started:
             self._scope.cancel()
             await self._stopped.wait()
@@ -113,8 +113,9 @@ class ChildMonitor:
                 while self.failure is None:
                     await self._handle_next()
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
-            # The scope is shielded and catches its own, so somebody killed the task.
-            # Nobody would notice an end any more: that is not to pass in silence.
+            # The scope is shielded and catches its own cancellation, so the task was
+            # cancelled natively. Without this task the end of a child goes unnoticed,
+            # so supervision fails.
             failure = ChildEnded("supervision", "was cancelled from outside")
             failure.__cause__ = cancelled
             self._fail(failure)  # noqa: ASYNC104
@@ -158,7 +159,7 @@ class ChildMonitor:
     # -- judging
 
     async def _handle_end(self, child: Child, error: Exception | None) -> None:
-        """Carry out what follows from the end of a child."""
+        """Carry out the restart decision for a child that has ended."""
         if self.is_draining and _is_rejection(error):
             _logger.info("'%s' ended: no new runs are taken", child.name)
             return
@@ -191,7 +192,7 @@ class ChildMonitor:
             self.children[name].schedule_restart(due_at)
 
     def _restart_delay(self, ended: Child) -> float:
-        """Return the wait before a restart: longer for each short life in a row."""
+        """Return the backoff in seconds; consecutive short instances lengthen it."""
         policy = self.policy
         ended.short_instances = (
             1 if ended.uptime >= policy.period else ended.short_instances + 1
@@ -232,7 +233,7 @@ class ChildMonitor:
 
 
 def _is_rejection(error: Exception | None) -> bool:
-    """Tell whether a service failed because its runs were rejected, and of nothing else."""
+    """Tell whether rejected runs are the only reason why a service failed."""
     if isinstance(error, ExceptionGroup):
         return error.split(RunRejected)[1] is None
     return isinstance(error, RunRejected)
@@ -243,15 +244,15 @@ class Children:
     """The children of one supervisor, in start order."""
 
     policy: RestartPolicy
-    """How ends are judged."""
+    """Decides which children are restarted."""
     jitter: Callable[[], float] = random.random
-    """A number from 0 to 1 for every wait."""
+    """Returns a random number from 0 to 1 for the backoff."""
     _specs: list[ChildSpec] = attrs.field(factory=list, init=False)
     _monitor: ChildMonitor | None = attrs.field(default=None, init=False)
 
     @property
     def has_any(self) -> bool:
-        """Whether there are any."""
+        """Whether the supervisor has children."""
         return bool(self._specs)
 
     @property
@@ -264,7 +265,7 @@ class Children:
         return iter(tuple(children.values()))
 
     def add(self, spec: ChildSpec) -> None:
-        """Add a child behind the others; while open, it is started soon.
+        """Append a child; it is started soon if the supervisor is open.
 
         Raises:
             DefinitionError: the name is taken.
@@ -280,10 +281,10 @@ class Children:
             self._monitor.add_child(spec)
 
     async def open(self, owner: ChildOwner) -> None:
-        """Start all children in order, each when the one before is ready; then watch.
+        """Start all children in order, each when the previous is ready; then monitor.
 
         Raises:
-            ChildStartFailed: one did not get ready; those before it are stopped again.
+            ChildStartFailed: a child did not become ready; the children before it were stopped.
         """
         monitor = self._monitor = ChildMonitor(self.policy, self.jitter, owner)
         for spec in self._specs:
@@ -304,7 +305,7 @@ class Children:
                 raise failure
 
     async def aclose(self) -> None:
-        """Stop watching, then stop all children in reverse; the caller shields this."""
+        """Stop the monitor, then all children in reverse; the caller shields this."""
         if self._monitor is not None:
             await self._monitor.aclose()
         await self._stop_all()
@@ -314,17 +315,17 @@ class Children:
             await child.stop()
 
     def start_draining(self) -> None:
-        """Restart nobody any more who failed because no new runs are taken.
+        """Stop restarting children that fail because new runs are rejected.
 
-        A poller would fail again when it is restarted, and while a supervisor drains
-        that is no reason to give up.  Who fails of something else is needed until the
-        last run has ended, and judged as ever.
+        A poller would fail again after a restart, and a drain must not make supervision
+        give up.  A child that fails for another reason is restarted as before, because
+        the remaining runs may need it.
         """
         if self._monitor is not None:
             self._monitor.is_draining = True
 
     def statistics(self) -> tuple[ChildStatistics, ...]:
-        """Return how every child is doing, in start order."""
+        """Return the statistics of every child, in start order."""
         if self._monitor is None:
             return ()
         now = self._monitor.owner.now()

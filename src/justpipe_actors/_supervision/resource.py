@@ -1,6 +1,7 @@
 """One resource: its incarnations, and the leases that keep one of them open.
 
-Counts, states, and what a failure means; ``resources`` opens, lends, retires and closes.
+This module holds counts and states and decides what a failure means; ``resource_pool``
+opens, lends, retires and closes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MIN_DELAY = 0.1
 """Seconds before another attempt after the first failure."""
 
 MAX_DELAY = 30.0
-"""Most seconds before another attempt."""
+"""Maximum seconds before another attempt."""
 
 STABLE_AFTER = 5.0
 """Seconds of being open after which earlier failures are forgotten."""
@@ -36,7 +37,7 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 class ResourceState(str, Enum):
-    """Where a resource is in its life."""
+    """Lifecycle state of a resource."""
 
     IDLE = "idle"
     WAITING = "waiting"
@@ -47,66 +48,66 @@ class ResourceState(str, Enum):
 
 @attrs.frozen
 class ResourceStatistics:
-    """How a resource is doing; plain data."""
+    """Statistics of a resource; plain data."""
 
     name: str
     """Its name."""
     eager: bool
-    """Whether it is to be open even when nobody asks."""
+    """Whether it is opened before the first request."""
     state: ResourceState
-    """Where it is in its life."""
+    """Its lifecycle state."""
     incarnation: int
     """Attempts to open it so far."""
     users: int
-    """Calls and resources that use the current incarnation."""
+    """Leases of the current incarnation, held by calls and by other resources."""
     retired: int
-    """Older incarnations that are still used."""
+    """Retired incarnations that still have leases or are closing."""
     last_error: str | None
-    """What broke it last, or kept it from opening: type and text."""
+    """Type and text of the last error while open or while opening."""
 
 
 @attrs.define(eq=False, repr=False)
 class Incarnation:
-    """One opening of a resource, from the attempt to the last bit of its closing."""
+    """One opening of a resource, from the attempt to the end of its closing."""
 
     resource: Resource
-    """What it is an opening of."""
+    """The resource that it opens."""
     scope: anyio.CancelScope = attrs.field(
         factory=lambda: anyio.CancelScope(shield=True), init=False
     )
-    """Ends it; its deadline is that of opening, then that of closing."""
+    """Scope of its task; its deadline limits opening, then closing."""
     state: ResourceState = attrs.field(default=ResourceState.WAITING, init=False)
-    """Where it is in its life."""
+    """Its lifecycle state."""
     value: object = attrs.field(default=None, init=False)
-    """What entering it gave."""
+    """The value that the context manager returned on entry."""
     opened_at: float | None = attrs.field(default=None, init=False)
-    """When it was open, in the loop's seconds."""
+    """When it finished opening, in the loop's seconds; None before."""
     error: Exception | None = attrs.field(default=None, init=False)
-    """Why it could not be opened, or what broke it."""
+    """The error that broke it or kept it from opening."""
     users: int = attrs.field(default=0, init=False)
     """Leases that were not released."""
     is_retired: bool = attrs.field(default=False, init=False)
-    """Whether nobody new may have it."""
+    """Whether new leases of it are refused."""
     leases: list[Lease] = attrs.field(factory=list, init=False)
-    """What it was opened with."""
+    """Leases of the resources that it depends on."""
     settled: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when it is open, or could not be opened."""
+    """Set when opening has succeeded or failed."""
     close_requested: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when it is to be closed."""
+    """Set when it must close."""
     closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when nothing of it is left."""
+    """Set when its task has ended."""
 
     @property
     def name(self) -> str:
-        """The resource's."""
+        """Name of the resource."""
         return self.resource.node.name
 
     def uses(self, other: Incarnation) -> bool:
-        """Tell whether it was opened with another one."""
+        """Tell whether it depends on another incarnation."""
         return any(lease.incarnation is other for lease in self.leases)
 
     def end_reason(self, *, is_owner_closing: bool) -> Exception | None:
-        """Return what is wrong with it, having ended without raising."""
+        """Return the error for an end without an exception; None if the end is normal."""
         node = self.resource.node
         if self.opened_at is None:
             if is_owner_closing:
@@ -123,7 +124,7 @@ class Incarnation:
         return None
 
     def record_broken(self, error: Exception) -> None:
-        """Note that a user reports it as broken; opening works, so it need not wait."""
+        """Record a report that it is broken; no backoff, because opening worked."""
         self.resource.failures_in_row = 0
         self.resource.due_at = -inf
         self.resource.error = self.error = error
@@ -135,7 +136,7 @@ class Incarnation:
         )
 
     def record_failure(self, error: Exception, now: float, jitter: float) -> None:
-        """Note why it is of no use any more, and when the next attempt may begin."""
+        """Record the failure, and when the next attempt may begin."""
         resource, opened = self.resource, self.opened_at
         is_fresh = opened is not None and now - opened >= STABLE_AFTER
         resource.failures_in_row = 1 if is_fresh else resource.failures_in_row + 1
@@ -154,7 +155,7 @@ class Incarnation:
         )
 
     def build_unavailable(self) -> ResourceUnavailable:
-        """Word the failure of this attempt for one of those who waited for it."""
+        """Return the error that one waiting caller gets for this attempt."""
         error = self.error
         if isinstance(error, ResourceUnavailable) and error.resource == self.name:
             return ResourceUnavailable(self.name, error.reason)
@@ -169,22 +170,22 @@ class Resource:
     """One resource of one owner, over all its incarnations."""
 
     node: ResourceNode
-    """What it is."""
+    """Its definition."""
     current: Incarnation | None = attrs.field(default=None, init=False)
-    """The one that new users get."""
+    """The incarnation that new leases use."""
     incarnations: int = attrs.field(default=0, init=False)
-    """Attempts so far."""
+    """Attempts to open it so far."""
     retired: int = attrs.field(default=0, init=False)
-    """Incarnations that are closing or still used."""
+    """Retired incarnations that still have leases or are closing."""
     failures_in_row: int = attrs.field(default=0, init=False)
-    """Failures in a row."""
+    """Consecutive failures; they lengthen the backoff."""
     due_at: float = attrs.field(default=-inf, init=False)
     """When the next attempt may begin, in the loop's seconds."""
     error: Exception | None = attrs.field(default=None, init=False)
-    """What went wrong last."""
+    """The last error."""
 
     def statistics(self) -> ResourceStatistics:
-        """Return how it is doing."""
+        """Return the statistics of this resource."""
         now = self.current
         return ResourceStatistics(
             name=self.node.name,
@@ -202,18 +203,18 @@ class Lease:
     """One use of an incarnation."""
 
     incarnation: Incarnation
-    """What is used."""
+    """The incarnation that is used."""
     on_broken: Callable[[Incarnation, Exception], None]
-    """Hears that it is of no use any more."""
+    """Called when the user reports the incarnation as broken."""
     _is_over: bool = attrs.field(default=False, init=False)
 
     @property
     def value(self) -> object:
-        """What entering the resource gave."""
+        """The value that the resource's context manager returned on entry."""
         return self.incarnation.value
 
     def release(self) -> None:
-        """End the use; again does nothing."""
+        """End the use; further calls have no effect."""
         if self._is_over:
             return
         self._is_over = True
@@ -222,7 +223,7 @@ class Lease:
             self.incarnation.close_requested.set()
 
     def report_broken(self, error: Exception) -> None:
-        """Let nobody else have this incarnation; it is closed behind its last user."""
+        """Retire this incarnation: no new leases, closed after the last release."""
         self.on_broken(self.incarnation, error)
 
 

@@ -1,25 +1,26 @@
-"""The resources of one owner: opened once, shared by count, closed behind the last user.
+"""The resources of one owner: opened once, shared by count, closed after the last user.
 
 ::
 
-    idle --lend--> waiting for its turn --> opening --> open --(closing)--> closed
-      ^               after failures           |          | broken, or died
+    idle --lease--> waiting for backoff ----> opening --> open --(closing)--> closed
+      ^               after failures           |          | broken, or ended
       |                                        | failed   v
-      `--------- the next who asks ------------'    retired: nobody new; closed when the
-                                                    last user has given it back
+      `--------- the next request -------------'    retired: no new leases; closed after
+                                                    the last lease is released
 
-A resource has incarnations, one at a time for new users.  An incarnation is one task: it
-enters the user's context manager, waits, and leaves it, so cancel scopes and task groups
-inside are left where they were entered.  The task is shielded; only its owner ends it.
+A resource has incarnations, and one of them at a time takes new leases.  An incarnation
+is one task: it enters the user's context manager, waits, and leaves it, so cancel scopes
+and task groups inside are left in the task that entered them.  The task is shielded; only
+its owner ends it.
 
-Opening is *single flight*: everybody who asks waits for the same attempt, and whoever
-gives up waiting takes nothing from the others.  When it fails, all who waited are told,
-and the next one to ask begins another attempt, after a wait that grows with every
-failure.  An outage of something outside is not a reason to restart the process, so
-resources never count for their supervisor's intensity.
+Opening is *single flight*: all requests wait for the same attempt, and a cancelled
+request does not affect the others.  When the attempt fails, all waiting requests get the
+error, and the next request begins another attempt after a backoff that grows with every
+failure.  An external outage is no reason to restart the process, so resources never
+count towards their supervisor's restart intensity.
 
-When a resource is retired, so is whatever was opened with it: a session over a broken
-connection is broken.  Users of the old one finish with it.
+Retiring a resource also retires the resources that depend on it, as a session over a
+broken connection is broken.  Existing leases stay valid until they are released.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ class ResourcePool:
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     jitter: Callable[[], float] = random.random
-    """A number from 0 to 1 for every wait."""
+    """Returns a random number from 0 to 1 for the backoff."""
     ends_by_cancellation: bool = False
-    """Whether the owner ends by cancelling the tasks: it is the event loop."""
+    """True if the owner is the event loop, which ends by cancelling its tasks."""
     longer_lived: Callable[[], ResourcePool] | None = None
-    """Returns the owner of what several runs share, when this one is one run's."""
+    """Returns the pool of resources shared between runs; None if this is that pool."""
     _resources: dict[object, Resource] = attrs.field(factory=dict, init=False)
     _incarnations: list[Incarnation] = attrs.field(factory=list, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
@@ -70,7 +71,7 @@ class ResourcePool:
     # -- using them
 
     async def acquire(self, node: ResourceNode) -> Lease:
-        """Wait until a resource is open; whoever waits first begins to open it.
+        """Wait until a resource is open, and lease it; the first request opens it.
 
         Raises:
             ResourceUnavailable: it cannot be opened, or its owner is closing.
@@ -86,7 +87,7 @@ class ResourcePool:
                 raise incarnation.build_unavailable()
 
     async def acquire_shared(self, node: ResourceNode) -> Lease:
-        """Wait until a resource is open that outlives the run which asks for it.
+        """Lease a resource that outlives the requesting run, once it is open.
 
         Raises:
             ResourceUnavailable: it cannot be opened, or its owner is closing.
@@ -95,7 +96,7 @@ class ResourcePool:
         return await owner.acquire(node)
 
     async def open(self, nodes: Iterable[ResourceNode]) -> None:
-        """Open some before anybody asks for them, in order.
+        """Open resources in order, before the first request.
 
         Raises:
             ResourceUnavailable: one of them cannot be opened.
@@ -135,7 +136,8 @@ class ResourcePool:
         except Exception as raised:  # noqa: BLE001 - a resource's failure is data
             error = raised
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
-            # Our scope catches its own: somebody cancelled the task natively.
+            # The incarnation's scope catches its own cancellation, so the task was
+            # cancelled natively.
             if not self.ends_by_cancellation:
                 name = resource.node.name
                 error = ResourceUnavailable(name, "its task was cancelled")
@@ -161,7 +163,7 @@ class ResourcePool:
     def _mark_open(self, incarnation: Incarnation) -> None:
         incarnation.scope.deadline = inf
         incarnation.opened_at = self.now()
-        # Behind everything that was open before it: closing goes through this backwards.
+        # Move to the end: ``aclose`` closes resources in reverse opening order.
         self._incarnations.remove(incarnation)
         self._incarnations.append(incarnation)
         if not incarnation.is_retired:
@@ -169,7 +171,7 @@ class ResourcePool:
         incarnation.settled.set()
 
     def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
-        """Note that nothing of an incarnation is left."""
+        """Record that the task of an incarnation has ended."""
         was_open = incarnation.opened_at is not None
         if error is not None and was_open and incarnation.close_requested.is_set():
             name = incarnation.resource.node.name
@@ -189,13 +191,13 @@ class ResourcePool:
         self._incarnations.remove(incarnation)
 
     def _retire_reported(self, incarnation: Incarnation, error: Exception) -> None:
-        """Retire what a user reports as broken; it opened, so it may open again at once."""
+        """Retire a reported incarnation; no backoff, because opening worked."""
         self.retire(incarnation, error, is_reported=True)
 
     def retire(
         self, incarnation: Incarnation, error: Exception, *, is_reported: bool = False
     ) -> None:
-        """Let nobody new have an incarnation, nor what was opened with it."""
+        """Refuse new leases of an incarnation and of the incarnations that use it."""
         if incarnation.is_retired or self._is_closing:
             if incarnation.error is None:
                 incarnation.error = error
@@ -209,7 +211,7 @@ class ResourcePool:
                 self._start(retired)
 
     def close_unneeded(self, nodes: Iterable[ResourceNode]) -> None:
-        """Close what nobody will ask for any more, each behind its last user."""
+        """Close resources that get no more requests, each after its last release."""
         for node in nodes:
             resource = self._resources.pop(node.identity, None)
             if resource is not None and resource.current is not None:
@@ -232,7 +234,7 @@ class ResourcePool:
     # -- closing
 
     def stop_opening(self) -> bool:
-        """Open nothing any more; tell whether there is anything to close."""
+        """Refuse to open resources; tell whether any remain to be closed."""
         self._is_closing = True
         return bool(self._incarnations)
 
@@ -264,5 +266,5 @@ class ResourcePool:
         )
 
     def statistics(self) -> tuple[ResourceStatistics, ...]:
-        """Return how every resource that was asked for is doing."""
+        """Return the statistics of every requested resource."""
         return tuple(resource.statistics() for resource in self._resources.values())

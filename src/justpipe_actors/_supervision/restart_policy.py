@@ -1,4 +1,4 @@
-"""How long is waited before another attempt, and before somebody complains."""
+"""Restart decisions and backoff: pure functions without tasks or clocks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import attrs
 
 
 Restart = Literal["permanent", "transient", "temporary"]
-"""Whether a child comes back: always, after a failure, or never."""
+"""When an ended child is restarted: always, after a failure, or never."""
 
 Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
-"""Who is restarted with a child."""
+"""Which children are restarted with an ended child."""
 
 Restarts = tuple[tuple[float, str], ...]
-"""Restarts that were decided: when, in the loop's seconds, and of whom; oldest first."""
+"""Decided restarts, oldest first: time in the loop's seconds, and the child's name."""
 
 
 class ChildPhase(Enum):
-    """How a child stands when the decision is taken."""
+    """State of a child when the decision is taken."""
 
     RUNNING = "up"
     """It runs, or is just starting."""
@@ -32,14 +32,14 @@ class ChildPhase(Enum):
 
 @attrs.frozen
 class ChildInfo:
-    """A child, as far as the decision must know it."""
+    """The facts about a child that the decision depends on."""
 
     name: str
     """Unique among the children."""
     restart: Restart
-    """Whether it comes back."""
+    """When it is restarted."""
     phase: ChildPhase
-    """How it stands."""
+    """Its state when the decision is taken."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +47,7 @@ class RestartPolicy:
     """How a supervisor treats children that end."""
 
     strategy: Strategy = "one_for_one"
-    """Who is restarted with a child."""
+    """Which children are restarted with an ended child."""
     intensity: int | None = 3
     """Restarts allowed within the period; one more and the supervisor gives up.  None
     restarts for ever."""
@@ -56,7 +56,7 @@ class RestartPolicy:
     min_delay: float = 0.1
     """Seconds before the first restart."""
     max_delay: float = 30.0
-    """Most seconds before any restart."""
+    """Maximum seconds before any restart."""
 
     def __attrs_post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
@@ -73,7 +73,7 @@ class RestartPolicy:
 
     @property
     def delay_limit(self) -> float:
-        """Most seconds before a restart.
+        """Maximum seconds before a restart.
 
         A crash loop must exceed the intensity, so the waits stay within an equal share
         of the period.  Where that share is less than the first wait, the intensity
@@ -87,7 +87,7 @@ class RestartPolicy:
 
 @attrs.frozen
 class NoRestart:
-    """Nobody is restarted."""
+    """No child is restarted."""
 
 
 @attrs.frozen
@@ -95,19 +95,19 @@ class RestartChildren:
     """Some children are stopped, and some started again."""
 
     stop: tuple[str, ...]
-    """Whom to stop, in this order: the last started first."""
+    """Names of the children to stop, in this order: the last started first."""
     start: tuple[str, ...]
-    """Whom to start then, in this order; the one that ended is among them."""
+    """Names of the children to start then, in order; includes the one that ended."""
     restarts: Restarts
     """The restarts that count from now on."""
 
 
 @attrs.frozen
 class GiveUp:
-    """Too many restarts: stop everybody and let the owner know."""
+    """Too many restarts: stop all children and report to the owner."""
 
     restarts: int
-    """How many there would have been within the period."""
+    """Restarts within the period, including the one that was refused."""
 
 
 RestartDecision = NoRestart | RestartChildren | GiveUp
@@ -122,14 +122,14 @@ def decide_restart(
     restarts: Restarts,
     now: float,
 ) -> RestartDecision:
-    """Say what follows from the end of a child.
+    """Decide what follows from the end of a child.
 
     Args:
-        policy: the supervisor's.
+        policy: the supervisor's restart policy.
         children: all children in start order, the one that ended included.
         ended: the name of the one that ended by itself.
-        normally: whether it returned.
-        restarts: those decided so far.
+        normally: whether it returned instead of raising.
+        restarts: the restarts decided so far.
         now: the loop's clock, in seconds.
     """
     index = next(i for i, child in enumerate(children) if child.name == ended)
@@ -166,7 +166,7 @@ def is_restarted(restart: Restart, *, normally: bool) -> bool:
 
 
 def restarts_within(restarts: Restarts, period: float, now: float) -> Restarts:
-    """Return the restarts that still count."""
+    """Return the restarts within the last ``period`` seconds."""
     return tuple((when, name) for when, name in restarts if now - when <= period)
 
 
@@ -184,7 +184,7 @@ def _affected_siblings(
 
 
 def _restarts_with_siblings(child: ChildInfo) -> bool:
-    """A temporary child is not restarted, not even when a neighbour took it down."""
+    """Tell whether a child is restarted with a sibling; a temporary child never is."""
     return child.phase is not ChildPhase.ENDED and child.restart != "temporary"
 
 
@@ -196,8 +196,8 @@ def backoff(
     Args:
         failures: failures in a row, this one included; at least 1.
         jitter: a random number from 0 to 1; it takes away up to half of the wait.
-        min_delay: the wait after the first failure.
-        max_delay: no wait is longer.
+        min_delay: the wait after the first failure, in seconds.
+        max_delay: the longest wait, in seconds.
     """
     doublings = min(failures - 1, 60)
     return min(max_delay, min_delay * 2.0**doublings) * (1 - jitter / 2)
