@@ -1,3 +1,3 @@
-"""Many runs over a long time: who may come in, who is in, and how everybody leaves."""
+"""The supervisor: admission, durable runs, listeners, diagnostics and drain."""
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Who is in: the runs of one supervisor, from their admission to their last moment.
+"""Admission: the runs of one supervisor, from their admission to their end.
 
-A run that is begun by code of another run, such as ``pipe.run()`` inside a step, takes no
-place of its own: it is part of the one that began it, as a sub-pipeline is.  If it had to
-wait in line, a full supervisor whose runs all begin another one would stand still for ever.
+A run that is started by code of another run, such as ``pipe.run()`` inside a step, takes
+no place of its own: it is part of the run that started it, as a sub-pipeline is.  If it
+had to wait for a place, a full supervisor would deadlock if all its runs started
+another run.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ AdmissionState = Literal["starting", "open", "draining", "closed"]
 
 @attrs.define(eq=False, repr=False)
 class _Waiter:
-    """Somebody who asks to be let in."""
+    """One run that waits for a place."""
 
     decided: anyio.Event = attrs.field(factory=anyio.Event)
     refusal: RunRejected | None = None
@@ -59,14 +60,14 @@ class _Waiter:
 
 @attrs.frozen
 class AdmissionStatistics:
-    """Who is in and who waits."""
+    """Numbers of admitted and of waiting runs."""
 
     inside: int
     """Places taken."""
     waiting: int
-    """Who stands in line."""
+    """Runs that wait for a place."""
     limit: int | None
-    """Places there are; None is no limit."""
+    """Maximum number of places; None is no limit."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -74,23 +75,23 @@ class AdmissionLimiter:
     """The places of one supervisor."""
 
     limit: int | None = None
-    """Places there are; None is no limit."""
+    """Maximum number of places; None is no limit."""
     is_starting: bool = False
-    """Whether whoever comes has to wait until it is opened."""
+    """Whether all runs wait because the supervisor is still starting."""
     _active: int = attrs.field(default=0, init=False)
     _waiters: deque[_Waiter] = attrs.field(factory=deque, init=False)
     _refusal: RunRejected | None = attrs.field(default=None, init=False)
 
     @property
     def is_full(self) -> bool:
-        """Whether the next one has to wait."""
+        """Whether the next run must wait for a place."""
         return self.is_starting or (
             self.limit is not None and self._active >= self.limit
         )
 
     @property
     def state(self) -> AdmissionState:
-        """Whether anybody is let in, and if not, why."""
+        """The admission state: starting, open, draining or closed."""
         if self._refusal is None:
             return "starting" if self.is_starting else "open"
         return "draining" if self._refusal is DRAINING else "closed"
@@ -113,7 +114,7 @@ class AdmissionLimiter:
 
     @property
     def free_places(self) -> int | None:
-        """How many more runs may begin now; None is no limit."""
+        """Number of runs that may start now; None is no limit."""
         if self._refusal is not None or self.is_starting:
             return 0
         if self.limit is None:
@@ -121,7 +122,7 @@ class AdmissionLimiter:
         return max(self.limit - self._active - len(self._waiters), 0)
 
     def take_place(self) -> bool:
-        """Take a place if there is one now; tell whether there was.
+        """Take a place if one is free; tell whether it was taken.
 
         Raises:
             RunRejected: no new runs are taken.
@@ -134,14 +135,14 @@ class AdmissionLimiter:
         return True
 
     def force_place(self) -> None:
-        """Take a place for a run that is this worker's already."""
+        """Take a place beyond the limit, for a run that this worker already leases."""
         self._active += 1
 
     async def acquire(self) -> None:
         """Wait for a place and take it.
 
         Raises:
-            RunRejected: no new runs are admitted, or none any more while it waits.
+            RunRejected: no new runs are admitted, or admission closed during the wait.
         """
         waiter = _Waiter()
         if self._refusal is None and self.is_full:
@@ -158,21 +159,21 @@ class AdmissionLimiter:
             raise waiter.refusal
 
     def release(self) -> None:
-        """Give a place back; whoever waits longest has it now."""
+        """Give a place back; the run that has waited longest gets it."""
         if self._waiters:
             self._waiters.popleft().decided.set()
         else:
             self._active -= 1
 
     def open(self) -> None:
-        """Let in who stands in line, as far as there are places."""
+        """Open admission: waiting runs get the free places in order."""
         self.is_starting = False
         while self._waiters and not self.is_full:
             self._active += 1
             self._waiters.popleft().decided.set()
 
     def close(self, refusal: RunRejected) -> None:
-        """Let nobody in any more; who stands in line is turned away."""
+        """Close admission; waiting runs are rejected with ``refusal``."""
         self._refusal = refusal
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -180,7 +181,7 @@ class AdmissionLimiter:
             waiter.decided.set()
 
     def statistics(self) -> AdmissionStatistics:
-        """Return who is in and who waits."""
+        """Return the numbers of admitted and of waiting runs."""
         return AdmissionStatistics(self._active, len(self._waiters), self.limit)
 
     def _abandon(self, waiter: _Waiter) -> None:
@@ -191,12 +192,12 @@ class AdmissionLimiter:
 
 
 def _copy(refusal: RunRejected) -> RunRejected:
-    """Return a fresh one: an exception that is raised twice collects tracebacks."""
+    """Return a copy: an exception that is raised twice accumulates tracebacks."""
     return RunRejected(refusal.reason, refusal.remedy)
 
 
 MAX_ENDED_KNOWN = 128
-"""Finished runs that are remembered by the id their client gave them."""
+"""Finished runs that are remembered by their client-chosen id."""
 
 OpenStore = Callable[[], "StorageBackend"]
 """Opens the store of a pipe's runs for reading."""
@@ -206,26 +207,26 @@ _owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
 @attrs.define(eq=False, repr=False)
 class ActiveRuns:
-    """The runs of one supervisor; it owns them."""
+    """Owns the runs of one supervisor."""
 
     system: ActorSystem
-    """Where their actors live."""
+    """The actor system that runs their actors."""
     admission: AdmissionLimiter
-    """Where they come in."""
+    """Limits the number of runs at work."""
     loop: Loop
-    """The loop they run in."""
+    """The event loop that they run in."""
     keep: int = 0
-    """Events of each run that are kept for those who listen."""
+    """Number of events of each run that are kept for listeners."""
     stores: dict[OpenStore, None] = attrs.field(factory=dict, init=False)
-    """What opens the stores of its runs, the last ones."""
+    """Functions that open the stores of recent runs, oldest first."""
     runs: dict[str, Run] = attrs.field(factory=dict, init=False)
-    """Those at work, by id."""
+    """Runs at work, by id."""
     durable: set[str] = attrs.field(factory=set, init=False)
     """Ids of durable runs at work; they are released and not cancelled."""
     cancelled: set[str] = attrs.field(factory=set, init=False)
-    """Ids of those that were cancelled since no new runs are admitted."""
+    """Ids of the runs that were cancelled after admission closed."""
     refuses_nested_runs: bool = attrs.field(default=False, init=False)
-    """Whether even runs begun by other runs are refused."""
+    """Whether runs that are started by other runs are rejected too."""
     _submitted: dict[str, RunStream] = attrs.field(factory=dict, init=False)
     _client_named: set[str] = attrs.field(factory=set, init=False)
     _ended: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
@@ -236,7 +237,7 @@ class ActiveRuns:
     # -- coming in
 
     def admit_nowait(self, run_id: str) -> Callable[[], None] | None:
-        """Take a place if there is one; None means to wait for one.
+        """Take a place and return the function that releases it; None if none is free.
 
         Raises:
             RunRejected: no new runs are taken, or one with this id is at work.
@@ -252,7 +253,7 @@ class ActiveRuns:
         return self.admission.release
 
     async def admit(self, run_id: str) -> Callable[[], None]:
-        """Wait for a place; the returned function gives it back.
+        """Wait for a place and return the function that releases it.
 
         Raises:
             RunRejected: no new runs are taken, or one with this id is at work.
@@ -269,7 +270,7 @@ class ActiveRuns:
         return self.admission.release
 
     def begin(self, run: Run, release_place: Callable[[], None]) -> None:
-        """Own a run from now on, with the context variables of who began it."""
+        """Take ownership of a run and start it in a copy of the caller's context."""
         self.runs[run.run_state.run_id] = run
         if run.request.open_store is not None:
             self.remember_store(run.request.open_store)
@@ -277,7 +278,7 @@ class ActiveRuns:
         run.kept_events.attach(run.publisher)
         variables = copy_context()
         variables.run(_owner.set, self)
-        # The run finds itself in a copy: whoever began it keeps its own variables.
+        # The run is set in a copy: the caller's own context variables stay unchanged.
         run.on_done = partial(self._end_run, run, release_place)
         try:
             self.system.dispatcher.start_job(
@@ -288,7 +289,7 @@ class ActiveRuns:
             raise
 
     def remember_store(self, open_store: OpenStore) -> None:
-        """Know where runs are stored that listeners may ask for."""
+        """Remember a store, in which listeners may look for runs."""
         if open_store not in self.stores:
             self.stores[open_store] = None
             if len(self.stores) > MAX_ENDED_KNOWN:
@@ -330,10 +331,10 @@ class ActiveRuns:
     # -- runs that are kept
 
     async def submit(self, request: RunRequest, *, is_named: bool) -> RunStream:
-        """Wait for a place and begin a run, or return the one that has its id.
+        """Wait for a place and start a run, or return the run that has its id.
 
         Raises:
-            RunRejected: no new runs are taken, or the id is another pipe's.
+            RunRejected: no new runs are taken, or the id belongs to another pipe.
         """
         if (existing := self._existing_run(request)) is not None:
             return existing
@@ -349,7 +350,7 @@ class ActiveRuns:
         return self._start_submitted(request, is_named=is_named)
 
     def submit_nowait(self, request: RunRequest, *, is_named: bool) -> RunStream:
-        """Begin a run if there is a place, or return the one that has its id.
+        """Start a run if a place is free, or return the run that has its id.
 
         Raises:
             RunRejected: there is no place, no new runs are taken, or the id is another
@@ -373,7 +374,7 @@ class ActiveRuns:
         return self._submitted.get(run_id) or self._ended.get(run_id)
 
     def _existing_run(self, request: RunRequest) -> RunStream | None:
-        """Return the run a client began with this id before, while it is remembered."""
+        """Return the remembered run with the id of the request, if there is one."""
         existing = self.known(request.run_id)
         if existing is None:
             self._refuse_duplicate(request.run_id)
@@ -395,7 +396,7 @@ class ActiveRuns:
             run.stop(PipelineTerminalStatus.CANCELLED, reason)
 
     def cancel_others(self, reason: str) -> None:
-        """Cancel every run but the durable ones."""
+        """Cancel every run that is not durable."""
         for run_id, run in list(self.runs.items()):
             if run_id not in self.durable:
                 if self.admission.state != "open":
@@ -409,16 +410,16 @@ class ActiveRuns:
             await self._idle.wait()
 
     def unread(self) -> tuple[str, ...]:
-        """Return the runs that have ended and whose reader has not had FINISH."""
+        """Return the ids of ended runs that have a reader without FINISH."""
         return tuple(run_id for run_id, run in self._unread.items() if run.is_unread)
 
     async def wait_read(self) -> None:
-        """Wait until the reader of every run that has ended has had FINISH."""
+        """Wait until the readers of all ended runs have received FINISH."""
         while self.unread():
             self._all_read = self._all_read or anyio.Event()
             await self._all_read.wait()
 
     def close(self) -> None:
-        """Take nobody any more."""
+        """Reject all further runs."""
         self.refuses_nested_runs = True
         self.admission.close(CLOSED)

@@ -36,7 +36,7 @@ async def answer(
     value: object,
     by: str | None,
 ) -> None:
-    """Answer a question, wherever its run is.
+    """Answer a question of a run at work here or of a stored run.
 
     Raises:
         UnknownAsk: no question of this id is open.

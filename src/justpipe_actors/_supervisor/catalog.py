@@ -1,8 +1,8 @@
-"""The pipes a supervisor knows by name, and the version of each that new runs get.
+"""The pipes of a supervisor by name, and the version of each that new runs get.
 
-A pipe that was changed is a new ``Pipe`` of the same name.  Adding it changes what the
-name means, and nothing else: a run holds on to its plan, so the runs at work finish on
-the old version, and the old version's actors go when the last of them has ended.
+A changed pipe is a new ``Pipe`` of the same name.  Adding it only changes what the name
+refers to: a run keeps its plan, so the runs at work finish on the old version, and the
+old version's actors are removed when the last of these runs has ended.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from ..specs import Target
 
 
 DEFAULT_NAME = "Pipe"
-"""The name of a pipe that was given none."""
+"""The name of a pipe without an explicit name."""
 
 
 class SubmitOptions(TypedDict, total=False):
-    """What may be said about one run."""
+    """Options of one run."""
 
     start: Target | None
-    """Where to begin, instead of at the roots."""
+    """The step to start at, instead of the roots."""
     queue_size: int | None
     """Events that may wait for the consumer; for a submitted run, events kept."""
     timeout: float | None
-    """Seconds the steps may take."""
+    """Maximum seconds for all steps of the run."""
     run_id: str | None
     """The run's id, chosen by the client; generated when it is not given."""
 
 
 class JournalOptions(SubmitOptions, total=False):
-    """What may be said about a submitted run of a supervisor with a journal."""
+    """Options of a submitted run of a supervisor with a journal."""
 
     durable: bool
-    """Whether it is kept in the journal; it is, unless this is False."""
+    """Whether it is kept in the journal; the default is True."""
 
 
 class RunOptions(SubmitOptions, total=False):
-    """What may be said about a run that somebody consumes."""
+    """Options of a run with a consumer."""
 
     overflow: Overflow
-    """What happens when the consumer is behind: block, drop_oldest or fail."""
+    """Reaction to a slow consumer: block, drop_oldest or fail."""
 
 
 KNOWN_OPTIONS = JournalOptions.__optional_keys__ | RunOptions.__optional_keys__
-"""What the two know; who is not checked by a type checker is told of a misspelling."""
+"""All option names, to report a misspelling that no type checker has seen."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -61,17 +61,17 @@ class Catalog:
     """Pipes by name."""
 
     make_context: Callable[[], Any] | None = attrs.field(default=None, init=False)
-    """Makes the context of a run that was given none."""
+    """Makes the context of a run that is submitted without one."""
     _pipes: dict[str, Pipe[Any, Any]] = attrs.field(factory=dict, init=False)
     _ambiguous: set[str] = attrs.field(factory=set, init=False)
 
     def include(self, pipe: Pipe[Any, Any]) -> None:
-        """Know one of several pipes; a name that two of them have finds neither."""
+        """Add a pipe; a name that two pipes share refers to neither of them."""
         if self._pipes.setdefault(pipe.name, pipe) is not pipe:
             self._ambiguous.add(pipe.name)
 
     def replace(self, pipe: Pipe[Any, Any]) -> Plan | None:
-        """Let a name mean this pipe from now on; return the plan it meant before.
+        """Make a pipe the current version of its name; return the previous plan.
 
         Raises:
             DefinitionError: the pipe is wired wrongly; nothing has changed.
@@ -86,10 +86,10 @@ class Catalog:
         return before.plan()
 
     def find(self, pipe: Pipe[Any, Any] | str) -> Pipe[Any, Any]:
-        """Return the pipe, or the one a name means.
+        """Return the pipe, or the pipe that a name refers to.
 
         Raises:
-            DefinitionError: the name means none, or more than one.
+            DefinitionError: the name refers to no pipe, or to more than one.
         """
         if not isinstance(pipe, str):
             return pipe
@@ -111,11 +111,11 @@ class Catalog:
         context: Any,
         options: SubmitOptions | RunOptions,
     ) -> RunRequest:
-        """Return what a run needs to know, as it is asked for now.
+        """Return the request for a run of the current version of a pipe.
 
         Raises:
-            DefinitionError: the pipe is wired wrongly, or its name means none.
-            InvalidRunId: no run can have the ``run_id``.
+            DefinitionError: the pipe is wired wrongly, or its name is unknown.
+            InvalidRunId: the ``run_id`` is not a valid id.
         """
         if context is None and self.make_context is not None:
             context = self.make_context()
@@ -141,14 +141,14 @@ class Catalog:
         return [pipe for pipe in self._pipes.values() if pipe.persist]
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all pipes; from any thread."""
+        """Return the names of all pipes; may be called from any thread."""
         return tuple(self._pipes)
 
     def check_durable(self) -> None:
         """Refuse pipes whose durable runs could not be found by name.
 
         Raises:
-            DefinitionError: two pipes have one name, or one has no name of its own.
+            DefinitionError: two pipes share a name, or a pipe has no explicit name.
         """
         for name in sorted(self._ambiguous):
             msg = (
@@ -158,10 +158,10 @@ class Catalog:
             raise DefinitionError(msg)
 
     def check_submitted(self, pipe: Pipe[Any, Any]) -> None:
-        """Refuse a pipe whose durable run another process could not go on with.
+        """Refuse a pipe whose durable runs another process cannot continue.
 
         Raises:
-            DefinitionError: it has no name of its own, or the supervisor was not given
+            DefinitionError: it has no explicit name, or the supervisor does not have
                 it.
         """
         if pipe.name == DEFAULT_NAME:
@@ -181,18 +181,18 @@ class Catalog:
         """Check and compile every pipe.
 
         Raises:
-            DefinitionError: one is wired wrongly.
+            DefinitionError: a pipe is wired wrongly.
         """
         for pipe in self._pipes.values():
-            # Every run may say start=, so several roots are judged when one begins.
+            # Each run may pass start=, so several roots are checked when a run starts.
             pipe.validate(allow_multi_root=True)
             pipe.plan()
 
     def eager_resources(self) -> tuple[ResourceNode, ...]:
-        """Return the resources that are to be open before anything runs."""
+        """Return the resources that must be open before the first run."""
         plans = (pipe.plan() for pipe in self._pipes.values())
         return tuple(node for plan in plans for node in plan.eager_resources)
 
     def statistics(self) -> dict[str, str]:
-        """Return the version that new runs get, as the pipe's hash, by name."""
+        """Return the pipe hash of the version that new runs get, by name."""
         return {name: pipe.pipeline_hash for name, pipe in self._pipes.items()}

@@ -1,14 +1,14 @@
-"""A supervisor's block: what happens when it is entered, and when it is left.
+"""A supervisor's ``async with`` block: what opens on entry and closes on exit.
 
 ::
 
     the block ──── body                     outer cancellation arrives here,
       └─ keeper, shielded                   and is relayed when the block is left
-           ├─ resources                     opened when asked for, closed last
+           ├─ resources                     opened on request, closed last
            ├─ services, each shielded       started in order, stopped in reverse
-           └─ actors and runs               come after the services, and end before them
+           └─ actors and runs               start after the services, and end before them
 
-The keeper is a task of its own, so that resources and services outlive the cancellation
+The keeper is a separate task, so that resources and services outlive the cancellation
 of the block for as long as runs need them.
 """
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 
 class EventLoopEnded(BaseException):
-    """Stands for the end of the event loop where a block is left by an error."""
+    """Passed as the error of the block when the event loop ends before it."""
 
 
 def cancel_reason(error: BaseException) -> str:
-    """Say why runs are cancelled when a block is left by an error."""
+    """Return the reason for which runs are cancelled when an error ends a block."""
     if isinstance(error, EventLoopEnded):
         return "The event loop ended"
     if isinstance(error, Exception):
@@ -54,7 +54,7 @@ def cancel_reason(error: BaseException) -> str:
 
 
 def _unwrap_single(error: BaseException) -> BaseException:
-    """Return the one exception in a group, or the group when there are several."""
+    """Return the only exception in a group, or the group if it holds several."""
     inner = error
     while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
         inner = inner.exceptions[0]
@@ -65,15 +65,16 @@ _logger = logging.getLogger("justpipe_actors.supervisor")
 
 
 class SupervisorCore:
-    """Opens, owns and ends what a ``Supervisor`` consists of.
+    """Opens, owns and closes the parts of a ``Supervisor``.
 
     Args:
-        policy: when services are restarted.
-        max_runs: runs at work at the same time; None is no limit.
+        policy: the restart policy of the services.
+        max_runs: maximum number of runs at work; None is no limit.
         grace: seconds that runs may take to finish, and again to clean up.
         blocked_after: seconds after which a blocked event loop is reported; None starts
             no thread.
-        journal: where runs are kept; None keeps them in this process only.
+        journal: stores durable runs; None keeps runs in this process only.
+        keep: events of each run that are kept for listeners.
     """
 
     def __init__(
@@ -97,11 +98,11 @@ class SupervisorCore:
         self.grace = grace
         """Seconds that runs may take to finish, and again to clean up."""
         self.journal = journal
-        """Where runs are kept; None keeps them in this process only."""
+        """Stores durable runs; None keeps runs in this process only."""
         self._keep = keep
         self._listening: Listening | None = None
         self.durable: DurableRuns | None = None
-        """Its runs that are kept in the journal; None without one."""
+        """Its durable runs; None without a journal."""
         self._interrupt: BlockInterrupt | None = None
         self._owner_error: BaseException | None = None
         self._owner_ended = anyio.Event()
@@ -112,26 +113,26 @@ class SupervisorCore:
         self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
         self._is_closing = False
-        # Set when it is open, and when it never will be.
+        # Set when opening has succeeded or failed.
         self._opened = anyio.Event()
         self.report: DrainReport | None = None
-        """How the runs ended that were at work when the end began."""
+        """The result of the last drain; None before."""
 
-    # -- entering it
+    # -- entering
 
     @property
     def is_open(self) -> bool:
-        """Whether its block was entered and not left."""
+        """Whether its block is entered and not yet left."""
         return self.active_runs is not None and not self._leaving.is_set()
 
     @enable_ki_protection
     async def open(self) -> None:
-        """Open the eager resources, start the services, and let runs in.
+        """Open the eager resources, start the services, and admit runs.
 
         Raises:
-            DefinitionError: one of its pipes is wired wrongly.
-            ResourceUnavailable: an eager resource of one of them cannot be opened.
-            ChildStartFailed: a service did not get ready; what was started is stopped.
+            DefinitionError: a pipe is wired wrongly.
+            ResourceUnavailable: an eager resource of a pipe cannot be opened.
+            ChildStartFailed: a service did not become ready; started ones are stopped.
             RuntimeError: this supervisor was opened before.
         """
         if self._interrupt is not None:
@@ -162,10 +163,10 @@ class SupervisorCore:
         self._opened.set()
 
     async def wait_ready(self) -> None:
-        """Wait until the services are up and runs are let in.
+        """Wait until the services are ready and runs are admitted.
 
         Raises:
-            RuntimeError: it was closed, or could not be opened.
+            RuntimeError: the supervisor was closed, or opening failed.
         """
         await self._opened.wait()
         if self._leaving.is_set():
@@ -173,7 +174,7 @@ class SupervisorCore:
             raise RuntimeError(msg)
 
     async def _abort_opening(self, error: BaseException) -> None:
-        """End the owner of a supervisor that could not be opened."""
+        """End the owner task after opening has failed."""
         assert self._interrupt is not None
         self._is_closing = True
         self._leaving.set()
@@ -188,10 +189,10 @@ class SupervisorCore:
 
     @enable_ki_protection
     async def _run_owner(self) -> None:
-        """Own everything until the block is left or the event loop ends; raise nothing.
+        """Own all parts until the block is left or the event loop ends; never raise.
 
-        The event loop owns this task, and not the task that entered the block: the block
-        may be left in another task, or never.
+        The event loop owns this task, rather than the task that entered the block,
+        because the block may be left in another task, or never.
         """
         try:
             await self._own_runs()
@@ -209,7 +210,7 @@ class SupervisorCore:
 
     @enable_ki_protection
     async def _own_runs(self) -> None:
-        """Own actors and runs, out of reach of whatever cancels the block."""
+        """Own actors and runs, shielded from the cancellation of the block."""
         loop = current_loop()
         async with loop.open_group() as tasks:
             system = ActorSystem(
@@ -259,12 +260,12 @@ class SupervisorCore:
                 raise
 
     async def _wait_once(self, loop: Loop) -> None:
-        """Wait until the block is left; a native cancellation of this task alone is none."""
+        """Wait until the block is left; absorb a native cancellation of this task alone."""
         assert self._interrupt is not None
         try:
             await self._leaving.wait()
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless absorbed
-            # The end of the loop cancels the task that entered the block, too.
+            # The end of the loop also cancels the task that entered the block.
             if not (self._interrupt.is_body_alive() and loop.absorb_native_cancel()):
                 raise
             _logger.warning(
@@ -273,7 +274,7 @@ class SupervisorCore:
             )
 
     def _give_up(self, failure: SupervisionError) -> None:
-        """End the block: runs first, with the reason; the rest follows as it is left."""
+        """End the runs because supervision failed; leaving the block ends the rest."""
         if self.active_runs is not None:
             self.active_runs.close()
             self.active_runs.cancel_others(str(failure))
@@ -283,7 +284,7 @@ class SupervisorCore:
             self._interrupt.interrupt()
 
     def listening(self) -> Listening:
-        """Return what reads runs, made when it is first asked for."""
+        """Return the listeners of this supervisor, created on first use."""
         if self._listening is None:
             from .run_history import new_listening  # noqa: PLC0415 - for listeners only
 
@@ -292,16 +293,16 @@ class SupervisorCore:
             )
         return self._listening
 
-    # -- leaving it
+    # -- leaving
 
     @enable_ki_protection
     async def close(self, error: BaseException | None) -> None:
-        """Let runs finish, then end them; a body's error goes on bare.
+        """Let runs finish, then end them; the body's own error propagates unwrapped.
 
-        It may be called in another task than ``open``.
+        It may be called in a different task from ``open``.
 
         Raises:
-            RestartIntensityExceeded: services ended too often to go on.
+            RestartIntensityExceeded: services ended more often than the policy allows.
         """
         interrupt = self._interrupt
         assert interrupt is not None
@@ -316,7 +317,7 @@ class SupervisorCore:
         raised = await self._wait_owner_ended() or raised  # noqa: ASYNC102 - shielded
         is_own = await interrupt.leave(raised)  # noqa: ASYNC102 - it does not wait
         if isinstance(error, Exception):
-            return  # the body's own error goes out, whatever else happened
+            return  # the body's own error takes precedence over all others
         failure = self._owner_error or self.children.failure
         if failure is not None:
             raise failure
@@ -324,9 +325,9 @@ class SupervisorCore:
             raise raised
 
     async def _wait_owner_ended(self) -> BaseException | None:
-        """Wait for the owner whatever happens; return a cancellation that came meanwhile."""
+        """Wait for the owner task; return a native cancellation that arrived meanwhile."""
         interruption: BaseException | None = None
-        with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - one waits
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop waits
             while not self._owner_ended.is_set():
                 try:
                     await self._owner_ended.wait()
@@ -341,7 +342,7 @@ class SupervisorCore:
         try:
             await self._end_runs(active_runs, error)
         finally:
-            await wait_all_ended(active_runs)  # noqa: ASYNC102 - shielded; says whom it waits for
+            await wait_all_ended(active_runs)  # noqa: ASYNC102 - shielded; logs the runs
             active_runs.close()
             self._leaving.set()
 
@@ -362,11 +363,11 @@ class SupervisorCore:
             )
 
     async def wait_drained(self) -> None:
-        """Wait until ``drain`` has been called and is done."""
+        """Wait until a call of ``drain`` has completed."""
         await self._drained.wait()
 
     async def drain(self, grace: float | None) -> DrainReport:
-        """Take no new runs, let the others finish, cancel the rest; it stays drained."""
+        """Reject new runs, let others finish, cancel the rest; irreversible."""
         seconds = self.grace if grace is None else grace
         self.children.start_draining()
         reason = "The supervisor was drained"
@@ -378,10 +379,10 @@ class SupervisorCore:
         return report
 
     def require_open(self) -> ActiveRuns:
-        """Return its runs.
+        """Return the runs of an open supervisor.
 
         Raises:
-            RuntimeError: it was not opened.
+            RuntimeError: the supervisor was not opened.
         """
         if self.active_runs is None:
             msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."

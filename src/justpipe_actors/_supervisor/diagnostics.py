@@ -1,4 +1,4 @@
-"""Who holds a run up, and where: its invocations with the lines they wait at."""
+"""Snapshots, health, and stuck runs: invocations with the lines they wait at."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
 
 @attrs.frozen
 class SupervisorSnapshot:
-    """What a supervisor is doing right now; plain data."""
+    """The current state of a supervisor; plain data."""
 
     state: AdmissionState
-    """Whether it takes runs: starting, open, draining or closed."""
+    """Admission state: starting, open, draining or closed."""
     places: AdmissionStatistics
-    """Places taken, and who waits for one."""
+    """Places taken, and runs that wait for one."""
     services: tuple[ChildStatistics, ...]
     """Every service, in start order: its state, restarts and last error."""
     resources: tuple[ResourceStatistics, ...]
-    """Every resource that was asked for so far."""
+    """Every resource that was requested so far."""
     pipes: dict[str, str]
-    """The version that new runs of a pipe get, as its hash, by name."""
+    """The pipe hash of the version that new runs get, by name."""
     actors: tuple[ActorStatistics, ...]
-    """Every actor that is kept: what it does, what waits for it, and how long."""
+    """Every actor: its activity, its inbox, and the waiting times."""
     runs: dict[str, RunSnapshot]
-    """The runs at work, by id: all, or those that were asked for."""
+    """The runs at work, by id: all, or the requested ones."""
     dead_letters: int
-    """Messages so far that nobody answered."""
+    """Number of dead letters so far."""
     last_letters: tuple[DeadLetter, ...]
-    """The last ten of them, oldest first."""
+    """The last ten dead letters, oldest first."""
     run_count: int = 0
-    """Runs at work in all."""
+    """Total number of runs at work."""
 
     @property
     def parked(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class SupervisorSnapshot:
 
     @property
     def headline(self) -> str:
-        """How it stands in a few words, such as ``open, 2 runs at work``."""
+        """A short summary, such as ``open, 2 runs at work``."""
         parts = [self.state, f"{count_text(len(self.runs), 'run')} at work"]
         if self.places.waiting:
             parts.append(f"{self.places.waiting:,} wait for a place")
@@ -71,7 +71,7 @@ class SupervisorSnapshot:
         return f"<SupervisorSnapshot {self.headline}>"
 
     def _repr_html_(self) -> str:
-        """Show it in a notebook: its runs and its services."""
+        """Return the runs and services as HTML for a notebook."""
         runs = [
             (run.run_id, escape_controls(run.pipe), run.headline)
             for run in self.runs.values()
@@ -92,39 +92,39 @@ class SupervisorSnapshot:
 
 
 _UNHEALTHY_STATES = (ChildState.STARTING, ChildState.WAITING, ChildState.FAILED)
-"""States of a service in which it does not do its work and should."""
+"""States of a service that should be running and is not."""
 
 
 @attrs.frozen
 class Health:
-    """Whether a supervisor is well; plain data."""
+    """Health of a supervisor; plain data."""
 
     live: bool
-    """False when only a restart of the process can help."""
+    """False if the process must be restarted."""
     ready: bool
-    """Whether a run that is submitted now begins now."""
+    """Whether a run that is submitted now starts without waiting."""
     reasons: tuple[str, ...]
-    """Why it is not live or not ready; empty when it is both."""
+    """Reasons why it is not live or not ready; empty if it is both."""
 
 
 def recent_dead_letters(active_runs: ActiveRuns) -> tuple[DeadLetter, ...]:
-    """Return the last ten messages that nobody answered."""
+    """Return the last ten dead letters, oldest first."""
     return tuple(active_runs.system.dead_letters)[-10:]
 
 
 SnapshotOrder = Literal["age", "quiet"]
-"""Which runs come first in a snapshot: the oldest, or those without an event for longest."""
+"""Order of a snapshot: oldest run first, or longest without an event first."""
 
 
 def run_snapshots(
     active_runs: ActiveRuns, limit: int | None = None, by: SnapshotOrder = "age"
 ) -> dict[str, RunSnapshot]:
-    """Return what runs are doing, by id.
+    """Return snapshots of runs, by id.
 
     Args:
         active_runs: the runs.
-        limit: at most so many; None for all, in the order in which they began.
-        by: which come first when there are more.
+        limit: maximum number of runs; None is all, in the order of their start.
+        by: the order that decides which runs are included.
     """
     runs = list(active_runs.runs.values())
     if limit is not None:
@@ -140,14 +140,14 @@ def check_health(
     is_loop_responsive: bool,
     journal_problem: str | None = None,
 ) -> Health:
-    """Judge a supervisor.
+    """Return the health of a supervisor.
 
     Args:
-        active_runs: its runs; None before it was opened.
-        services: how its services are doing.
-        failure: why supervision has given up.
-        is_loop_responsive: whether the loop has turned lately.
-        journal_problem: why the journal cannot be written right now.
+        active_runs: its runs; None before it is opened.
+        services: statistics of its services.
+        failure: the error for which supervision gave up; None if it has not.
+        is_loop_responsive: whether the event loop has turned within its limit.
+        journal_problem: why journal writes fail at present; None if they do not.
     """
     if active_runs is None:
         return Health(live=False, ready=False, reasons=("it was not opened",))
@@ -193,20 +193,20 @@ def _readiness_problems(
 
 @attrs.frozen
 class StuckStep:
-    """One invocation that goes on."""
+    """One running invocation of a stuck run."""
 
     run_id: str
-    """Its run, which may be a child of the one that is stuck."""
+    """Id of its run, which may be a child of the stuck run."""
     step: str
     """Its step."""
     actor: str
-    """The actor it is an activation of: pipe and step."""
+    """Its actor: pipe and step."""
     seconds: float
-    """How long it has been running."""
+    """Seconds since it started."""
     where: tuple[str, ...]
-    """What it awaits, outermost first: ``file:line in function``; empty when unknown."""
+    """Lines it awaits, outermost first: ``file:line in function``; empty if unknown."""
     at: str | None = None
-    """The deepest of these lines that is in the user's own code."""
+    """The innermost of these lines in the user's own code; None if there is none."""
 
     def __str__(self) -> str:
         place = self.at or (self.where[-1] if self.where else "an unknown place")
@@ -215,7 +215,7 @@ class StuckStep:
 
 @attrs.frozen
 class StuckRun:
-    """One run that goes on."""
+    """One stuck run."""
 
     run_id: str
     """The run."""
@@ -236,7 +236,7 @@ class StuckRun:
 
 
 def fields_of(report: StuckRun) -> dict[str, str]:
-    """Return the fields of a log record about a run: run, and the deepest step and actor."""
+    """Return log fields for a stuck run: run, and the innermost step and actor."""
     fields = {"run": report.run_id}
     if report.steps:
         deepest = report.steps[-1]
@@ -245,7 +245,7 @@ def fields_of(report: StuckRun) -> dict[str, str]:
 
 
 def describe_stuck_run(run: Run) -> StuckRun:
-    """Return who holds a run up, and where."""
+    """Return the invocations that keep a run from ending, and where they wait."""
     run_state = run.run_state
     invocations = [
         invocation
@@ -266,7 +266,7 @@ def describe_stuck_run(run: Run) -> StuckRun:
 
 
 def _run_and_children(run: Run) -> Iterator[RunState]:
-    """Return the books of a run, and of the runs its sub-pipelines are."""
+    """Return the state of a run, and those of its child runs."""
     if run.system is None:
         yield run.run_state
         return
@@ -276,7 +276,7 @@ def _run_and_children(run: Run) -> Iterator[RunState]:
 
 
 def _root_of(run_state: RunState) -> str:
-    """Return the id of the run that nobody's step began."""
+    """Return the id of the root run, which no step started."""
     publisher = run_state.publisher
     while isinstance(publisher, EventPublisher) and isinstance(
         publisher.sink, ChildRunSink

@@ -1,13 +1,13 @@
-"""How everybody leaves: let finish, then cancel, then say who does not go.
+"""Drain: let the runs finish, cancel the rest, and report stuck runs.
 
 ::
 
     close admission -> wait up to ``grace`` -> cancel the rest, with a reason
-      -> wait up to ``grace`` for their cleanup -> report who is stuck
+      -> wait up to ``grace`` for their cleanup -> report stuck runs
 
-A task cannot be killed.  So ``drain`` reports a run that ignores its cancellation and
-returns; whoever owns the tasks, the supervisor's block, still waits for it and says so
-again and again.
+A task cannot be killed.  ``drain`` therefore reports a run that ignores its cancellation
+and returns.  The supervisor's block, which owns the tasks, still waits for the run and
+logs it periodically.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from .durable_runs import DurableRuns
 
 
 MIN_CLEANUP_TIME = 1.0
-"""Seconds that cleanup gets even when the grace is shorter."""
+"""Minimum seconds for cleanup, if the grace is shorter."""
 
 _logger = logging.getLogger("justpipe_actors.supervisor")
 
 
 @attrs.frozen
 class DrainReport:
-    """How the runs that were at work when a drain began have ended."""
+    """Outcome of the runs that were at work when a drain began."""
 
     completed: tuple[str, ...] = ()
-    """Ids of those that ended by themselves, well or not."""
+    """Ids of runs that ended without being cancelled, successful or not."""
     cancelled: tuple[str, ...] = ()
-    """Ids of those that were cancelled and have ended."""
+    """Ids of runs that were cancelled and have ended."""
     released: tuple[str, ...] = ()
-    """Ids of durable runs that were let go; they go on elsewhere, or later."""
+    """Ids of durable runs that were released; another worker may continue them."""
     stuck: tuple[StuckRun, ...] = ()
-    """Those that were cancelled and still go on: who holds them, and where."""
+    """Runs that were cancelled and have not ended, with the lines they wait at."""
     unread: tuple[str, ...] = ()
-    """Ids of those that have ended and whose reader did not read FINISH in time."""
+    """Ids of ended runs whose reader did not read FINISH in time."""
 
 
 async def drain(
@@ -53,14 +53,14 @@ async def drain(
     *,
     wait_for_readers: bool = False,
 ) -> DrainReport:
-    """Empty a supervisor.
+    """Drain a supervisor and return the outcome of its runs.
 
     Args:
         active_runs: its runs.
         durable: its durable runs, which are released.
         grace: seconds to finish, and as many again to clean up after cancellation.
-        reason: what FINISH says of a run that did not finish in time.
-        wait_for_readers: whether readers may read to FINISH within the grace.
+        reason: reason in the FINISH event of runs that do not finish in time.
+        wait_for_readers: whether to wait within the grace until readers have FINISH.
     """
     active_runs.admission.close(DRAINING)
     present = [*active_runs.runs, *(active_runs.unread() if wait_for_readers else ())]
@@ -72,7 +72,7 @@ async def drain(
             if wait_for_readers:
                 await active_runs.wait_read()
     finally:
-        # Reached too when the drain itself is cancelled: then nobody may finish.
+        # Also reached when the drain itself is cancelled: the rest is cancelled at once.
         _end_rest(active_runs, durable, reason)
         await _wait_cleanup(active_runs, grace)  # noqa: ASYNC102 - it is shielded and bounded
     return _report(active_runs, durable, present, wait_for_readers=wait_for_readers)
@@ -91,7 +91,7 @@ def _end_rest(
 async def cancel_all(
     active_runs: ActiveRuns, durable: DurableRuns | None, grace: float, reason: str
 ) -> DrainReport:
-    """Cancel every run at once; only cleanup is waited for."""
+    """Cancel every run at once and wait for the cleanup only."""
     active_runs.admission.close(DRAINING)
     present = list(active_runs.runs)
     _end_rest(active_runs, durable, reason)
@@ -113,7 +113,8 @@ def _report(
 ) -> DrainReport:
     released = set[str]() if durable is None else durable.released
     unread = active_runs.unread() if wait_for_readers else ()
-    # Runs that began meanwhile are parts of those, and count when they were cancelled.
+    # Runs started by other runs during the drain are not in ``present``; they are
+    # reported only if they were cancelled.
     return DrainReport(
         completed=tuple(
             name
@@ -134,7 +135,7 @@ def _report(
 
 
 async def wait_all_ended(active_runs: ActiveRuns) -> None:
-    """Wait until the last run is gone, however long it takes, and say whom we wait for."""
+    """Wait without a limit until all runs have ended; log stuck runs periodically."""
     with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop's scope has one
         await wait_and_report(
             active_runs.wait_idle,
