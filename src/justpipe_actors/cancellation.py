@@ -8,7 +8,7 @@ from .errors import PipelineCancelled
 
 
 class CancellationToken:
-    """Ask cooperatively for cancellation; steps answer at ``checkpoint()``.
+    """Cancel a run cooperatively: steps stop at their next ``checkpoint()``.
 
     It needs no event loop: build it anywhere, cancel it from any thread.
     A token derived with ``child()`` is cancelled with its parent, not the other way
@@ -29,18 +29,18 @@ class CancellationToken:
         return token
 
     def cancel(self, reason: str = "Cancelled") -> None:
-        """Ask to stop; the first reason stays, later calls change nothing."""
+        """Request cancellation; the first reason is kept, later calls do nothing."""
         with self._lock:
             if self._reason is None:
                 self._reason = reason
 
     def is_cancelled(self) -> bool:
-        """Tell whether somebody asked to stop."""
+        """Tell whether this token or one that it derives from was cancelled."""
         return self.reason is not None
 
     @property
     def reason(self) -> str | None:
-        """Why to stop, None as long as nobody asked."""
+        """The reason of the cancellation; None while the token is not cancelled."""
         if self._reason is not None:
             return self._reason
         for parent in self._parents:

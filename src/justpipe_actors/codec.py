@@ -1,8 +1,7 @@
-"""The one converter: anything becomes JSON-safe plain data, and known types come back.
+"""Conversion of any value to JSON-safe plain data, and of known types back from it.
 
-Writing is ``plain``'s work, never fails, and is said there.  Reading is cattrs' work:
-``from_plain`` builds any of this package's records again, and any attrs class or
-dataclass whose fields have types.
+``to_plain`` writes and never fails.  ``from_plain`` reads with cattrs: it builds any
+record of this package again, and any attrs class or dataclass with typed fields.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ CUT = "<...>"
 
 @attrs.frozen
 class Limits:
-    """How much of a value is written."""
+    """Limits on how much of a value is written."""
 
     depth: int = 64
     """Containers within containers."""
@@ -48,7 +47,7 @@ class Limits:
 
 
 LIMITS = Limits()
-"""What is written when nothing else is said."""
+"""Default limits."""
 
 
 def to_plain(value: object, limits: Limits = LIMITS) -> Any:
@@ -62,7 +61,7 @@ _UNSET = object()
 
 
 class _Walk:
-    """One journey through a value; knows where it stands and how much it has seen."""
+    """One traversal of a value; counts the depth and the values written so far."""
 
     def __init__(self, limits: Limits, left: int) -> None:
         self.limits = limits
@@ -73,7 +72,7 @@ class _Walk:
         kind = type(value)
         if kind is str or kind is bool or value is None:
             return value
-        # The usual numbers, without a second look.
+        # Small integers need no further checks.
         if kind is int and -_BIG < value < _BIG:  # type: ignore[operator]
             return value
         if kind is float and isfinite(value):  # type: ignore[arg-type]
@@ -161,7 +160,7 @@ def _writer(kind: type) -> _Writer:
 
 
 def _shape_writer(kind: type) -> _Writer | None:
-    """Know a class by what it consists of, and not by what it inherits."""
+    """Choose a writer by the structure of a class, not by its base classes."""
     if issubclass(kind, type):
         return None
     if callable(getattr(kind, "model_dump", None)):
@@ -321,4 +320,4 @@ def _first(data: object, *kinds: Callable[[Any], Any]) -> Any:
 
 
 converter = _converter()
-"""The cattrs converter behind this page, for types that need a hook of their own."""
+"""The cattrs converter of this module; types may register hooks of their own."""

@@ -7,7 +7,7 @@ a third one                    the process ends now, with status 128 + the signa
 SIGHUP                         the ``reload`` hook is called
 =============================  ==========================================================
 
-systemd is told what happens when it asks to be (``Type=notify``, ``WatchdogSec=``).
+systemd is notified if its unit asks for it (``Type=notify``, ``WatchdogSec=``).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Reload = Callable[[Supervisor], Awaitable[None]]
 """Called at SIGHUP, to read settings again or to replace pipes."""
 
 STATUS_INTERVAL = 5.0
-"""Seconds between two words to the service manager; less when its watchdog is stricter."""
+"""Seconds between status messages to systemd; less if its watchdog asks for it."""
 
 exit_now = os._exit
-"""Ends the process without asking anybody."""
+"""Ends the process at once, without cleanup."""
 
 _logger = logging.getLogger("justpipe_actors.daemon")
 
@@ -58,7 +58,7 @@ async def serve(
         task_status: told when everything has started.
 
     Returns:
-        How the runs ended that were at work when the end began.
+        How the runs ended that were at work when draining began.
 
     Raises:
         RuntimeError: this is not the main thread.
@@ -79,7 +79,7 @@ async def serve(
 
 @attrs.define(eq=False, repr=False)
 class _Daemon:
-    """What a daemon does besides its runs."""
+    """Signals, status messages and watchdog of a daemon."""
 
     supervisor: Supervisor
     notifier: SystemdNotifier
@@ -89,7 +89,7 @@ class _Daemon:
     _is_draining: bool = attrs.field(default=False, init=False)
 
     async def run(self, signals: SignalQueue) -> None:
-        """Obey signals until the supervisor is drained."""
+        """Handle signals until the supervisor is drained."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._handle_signals, signals, tasks)
             if self.notifier.address is not None:
@@ -159,7 +159,7 @@ class _Daemon:
         return f"{places.inside} runs at work, {places.waiting} waiting"
 
     def give_up(self, name: signal.Signals) -> None:
-        """End the process without asking anybody; called in a signal's handler."""
+        """End the process at once, without cleanup; called in a signal handler."""
         with suppress(Exception):
             for run in self.supervisor.stuck():
                 _logger.critical("Left behind: %s", run, extra=fields_of(run))

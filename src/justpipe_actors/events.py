@@ -1,4 +1,4 @@
-"""What a run says aloud: one numbered stream of events.
+"""Events: one numbered stream per run.
 
 ``Event`` is a standard frozen dataclass, not attrs: programs rewrite events in hooks
 with ``dataclasses.replace``.
@@ -41,7 +41,7 @@ class EventType(Enum):
 
 
 class NodeKind(Enum):
-    """What kind of node an event speaks of."""
+    """The kind of node that an event is about."""
 
     SYSTEM = "system"
     STEP = "step"
@@ -64,7 +64,7 @@ class Event:
     timestamp: float = field(default_factory=time.time)
     """Wall clock at creation, in seconds since the epoch."""
     run_id: str | None = None
-    """The run whose stream this is."""
+    """Id of the run that the stream belongs to."""
     origin_run_id: str | None = None
     """The run in which it happened: a child's, for events forwarded by a sub-pipeline."""
     parent_run_id: str | None = None
@@ -73,10 +73,10 @@ class Event:
     """1, 2, 3, ... without gaps within one stream.
 
     Each time a durable run is taken up, its numbers go on without gaps from RECOVERED,
-    above all that were said before.  None on GAP, which is no event of the run.
+    above all numbers published before.  None on GAP, which is no event of the run.
     """
     node_kind: NodeKind = NodeKind.SYSTEM
-    """The kind of node that is spoken of."""
+    """The kind of node that the event is about."""
     invocation_id: str | None = None
     """``"<run_id>:<n>"`` of the step's invocation."""
     parent_invocation_id: str | None = None
@@ -84,7 +84,7 @@ class Event:
     owner_invocation_id: str | None = None
     """The map or sub invocation this one works for, else its own."""
     attempt: int = 1
-    """1 for the first try of this invocation, one more for each ``Retry()``."""
+    """1 for the first attempt of this invocation, one more for each ``Retry()``."""
     scope: tuple[str, ...] = ()
     """The map workers and sub-pipelines around it, outermost first."""
     meta: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""How trouble is named: kinds, sources, reasons and the record of one failure."""
+"""Kinds, sources and reasons of failures, and the record of one failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FailureKind(Enum):
 
 
 class FailureSource(Enum):
-    """Whose fault a failure probably is."""
+    """The probable source of a failure."""
 
     NONE = "none"
     USER_CODE = "user_code"
@@ -55,7 +55,7 @@ class FailureReason(str, Enum):
 
 @dataclass(frozen=True)
 class FailureClassificationContext:
-    """What a source classifier is told about one failure."""
+    """The facts about one failure that a source classifier receives."""
 
     error: Exception
     """The exception as it was raised."""
@@ -66,11 +66,11 @@ class FailureClassificationContext:
     step: str | None
     """The step at fault; None for hooks."""
     default_source: FailureSource
-    """What the built-in rules say."""
+    """Source by the built-in rules."""
 
 
 FailureSourceClassifier = Callable[[FailureClassificationContext], FailureSource | None]
-"""Answers whose fault a failure is, or None to keep the default."""
+"""Returns the source of a failure, or None to keep the default."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class FailureClassificationConfig:
     source_classifier: FailureSourceClassifier | None = None
     """Asked once per failure."""
     external_dependency_prefixes: tuple[str, ...] = ()
-    """Module prefixes whose exceptions count as an external dependency's."""
+    """Exceptions of modules with these prefixes count as an external dependency's."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FailureRecord:
     kind: FailureKind
     """The phase it happened in."""
     source: FailureSource
-    """Whose fault it probably is."""
+    """Its probable source."""
     reason: FailureReason
     """Why it counts as a failure."""
     error: str | None = None

@@ -1,9 +1,9 @@
-"""What steps and runs may note about themselves.
+"""Notes: metadata, tags and metrics that steps record for an invocation or a run.
 
 A context opts in by having exactly one attribute typed ``Meta``.  That attribute gets
 a ``MetaProxy``, and the proxy looks up *which* run and *which* invocation is asking in
 context variables.  So one context object can serve concurrent runs and their
-sub-pipelines at once without anybody's notes ending up in somebody else's.
+sub-pipelines at once, and the notes of each run and invocation stay separate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ScopedMeta(Protocol):
 
 @runtime_checkable
 class PipelineMeta(Protocol):
-    """What the pipe's author noted on the definition; read only."""
+    """Metadata of the definition; read only."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Read a value of ``Pipe(metadata=...)``."""
@@ -128,7 +128,7 @@ class PipelineNotes:
 
 
 class LazyNotes:
-    """Notes that are made on first use: most steps and runs note nothing."""
+    """Notes that are created on first use: most steps and runs record none."""
 
     __slots__ = ("_notes",)
 
@@ -152,7 +152,7 @@ class LazyNotes:
 
 
 class RunNotes(LazyNotes):
-    """What ``meta.run`` and ``meta.pipeline`` mean inside one run."""
+    """The values of ``meta.run`` and ``meta.pipeline`` inside one run."""
 
     __slots__ = ("about", "pipeline")
 
@@ -165,33 +165,33 @@ class RunNotes(LazyNotes):
 
 
 class StepNotes(LazyNotes):
-    """What ``meta.step`` means inside one invocation."""
+    """The value of ``meta.step`` inside one invocation."""
 
     __slots__ = ("event_template", "open", "tries")
 
     def __init__(self) -> None:
         self._notes = None
         self.event_template: dict[str, Any] | None = None
-        """The fields of the event that said that it begins."""
+        """Fields of the invocation's STEP_START event."""
         self.open = True
         """Whether the invocation's function is running."""
         self.tries = 1
-        """How often it was called; retry middleware counts up."""
+        """Number of calls of its function; retry middleware increments it."""
 
 
 current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")
-"""The run on whose behalf code is running."""
+"""Notes of the run that the running code belongs to."""
 
 current_step_notes: ContextVar[StepNotes] = ContextVar("justpipe_actors_step_notes")
-"""The invocation on whose behalf code is running."""
+"""Notes of the invocation that the running code belongs to."""
 
 
 @attrs.define(eq=False, repr=False)
 class MetaProxy:
-    """The one implementation of ``Meta``: says whose notes are meant, at each use."""
+    """The implementation of ``Meta``: finds the current notes at each access."""
 
     latest: RunNotes
-    """The run that began last; answers when nobody's run is running."""
+    """Notes of the run that began last; used outside of runs."""
 
     @property
     def step(self) -> Notes:

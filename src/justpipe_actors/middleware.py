@@ -1,4 +1,4 @@
-"""What can be wrapped around a step's function: retries, and call timing.
+"""Middleware that wraps a step's function: retries, and call timing.
 
 tenacity is imported with the first step that asks for retries.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 HAS_TENACITY = True
-"""Whether retries can be had; read when a function is wrapped, so it can be patched."""
+"""True if retries are available; read when a function is wrapped, so patchable."""
 
 __all__ = [
     "HAS_TENACITY",
@@ -41,10 +41,10 @@ MiddlewareT = TypeVar("MiddlewareT", bound=Callable[..., object])
 
 
 def reads(*options: str) -> Callable[[MiddlewareT], MiddlewareT]:
-    """Say which of the decorator's further options a middleware reads.
+    """Declare which of the decorator's further options a middleware reads.
 
-    It finds them in ``StepContext.kwargs``, whether it says so or not.  When all
-    middleware of a pipe says it, an option that nobody reads and that looks like a
+    It finds them in ``StepContext.kwargs``, declared or not.  When all
+    middleware of a pipe declares them, an unread option that looks like a
     misspelt one (``time_out=3``) is a ``DefinitionError``, and not only a warning.
 
     ::
@@ -103,7 +103,7 @@ def _tenacity_options(ctx: StepContext) -> dict[str, Any]:
 
 
 def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Ask a predicate whether to retry, except after what nobody may retry."""
+    """Retry if a predicate says so, but never after a cancellation or an interrupt."""
 
     async def is_wanted(attempt: tenacity.RetryCallState) -> bool:
         outcome = attempt.outcome

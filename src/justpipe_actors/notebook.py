@@ -23,7 +23,7 @@ from .outcomes import PipelineEndData
 
 
 REFRESH = 0.25
-"""Seconds between two looks of a live view."""
+"""Seconds between two updates of a live view."""
 
 MAX_ROWS = 40
 """Steps that a live view shows."""
@@ -67,18 +67,18 @@ class NotebookView(Observer):
         self._handles: list[Any] = []
         self._shown_at = 0.0
 
-    # -- what it hears
+    # -- observer hooks
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Note when it begins."""
+        """Store the time of the start."""
         self._timeline.start = meta.started_at
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Note what an event says, and show it if that is due."""
+        """Count an event, and update the view if an update is due."""
         self._timeline.note(event)
         self._count(event)
         if event.type is EventType.FINISH and event.stage == "system":
@@ -89,11 +89,11 @@ class NotebookView(Observer):
             self._refresh()
 
     def wake_after(self, meta: ObserverMeta) -> float | None:
-        """Ask to be woken while the rows are shown: times go on."""
+        """Return when to update next: durations grow while the rows are shown."""
         return REFRESH if self._handles and self.end is None else None
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
-        """Show how much time has passed."""
+        """Update the durations."""
         self._refresh()
 
     def _count(self, event: Event) -> None:
@@ -110,7 +110,7 @@ class NotebookView(Observer):
             row_or_none.done += event.type is EventType.STEP_END
             row_or_none.failed += event.type is EventType.STEP_ERROR
 
-    # -- what it shows
+    # -- display
 
     def show(self) -> None:
         """Display it here, and keep that up to date until the run has ended."""

@@ -22,8 +22,8 @@ set_attribute = object.__setattr__
 def filled(kind: type[T], fields: dict[str, Any]) -> T:
     """Build a frozen dataclass from a dict of all its fields, which is its own from then on.
 
-    Its ``__init__`` assigns them one guarded call at a time; for more than three of them
-    this is a quarter of the price, and every run builds some at its end.
+    perf: its ``__init__`` makes one guarded call per field; with more than three fields
+    this takes a quarter of the time, and every run builds some instances at its end.
     """
     instance = new_instance(kind)
     set_attribute(instance, "__dict__", fields)
@@ -31,7 +31,7 @@ def filled(kind: type[T], fields: dict[str, Any]) -> T:
 
 
 class PipelineTerminalStatus(Enum):
-    """The one word for how a run ended."""
+    """How a run ended."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -102,7 +102,7 @@ class MapMetrics:
     maps_started: int
     """Maps that began."""
     maps_completed: int
-    """Maps whose workers all ended."""
+    """Maps with all workers ended."""
     workers_started: int
     """Items a worker was started for; further attempts not counted."""
     peak_workers: int
@@ -111,7 +111,7 @@ class MapMetrics:
 
 @dataclass(frozen=True)
 class RuntimeMetrics:
-    """What a run cost and how it moved."""
+    """Figures of one run: its buffer, activations, steps, joins and maps."""
 
     queue: QueueMetrics
     """The event buffer."""
@@ -138,7 +138,7 @@ class Diagnostic:
     step: str
     """The join."""
     kind: str
-    """``"pruned"`` when a parent was cut off, ``"unsatisfied"`` when one never came."""
+    """``"pruned"`` if a parent was pruned, ``"unsatisfied"`` if one never reported."""
     parents: tuple[str, ...]
     """The parents at fault."""
     message: str
@@ -152,7 +152,7 @@ class PipelineEndData:
     """Payload of FINISH: how the run ended and why."""
 
     status: PipelineTerminalStatus
-    """The one word."""
+    """How the run ended."""
     duration_s: float
     """Seconds on a monotonic clock, startup and shutdown hooks included."""
     error: str | None = None
@@ -162,7 +162,7 @@ class PipelineEndData:
     failure_kind: FailureKind = FailureKind.NONE
     """Phase of the primary failure."""
     failure_source: FailureSource = FailureSource.NONE
-    """Whose fault the primary failure is."""
+    """Source of the primary failure."""
     failed_step: str | None = None
     """Step of the primary failure."""
     errors: list[FailureRecord] = field(default_factory=list)
@@ -218,7 +218,7 @@ class PipelineEndData:
 
     @property
     def exception(self) -> Exception | None:
-        """The exception of the primary failure; None for an end that was read back."""
+        """The exception of the primary failure; None for an end read from a store."""
         return self.exceptions[0] if self.exceptions else None
 
     @property
@@ -255,16 +255,16 @@ class PipelineEndData:
 
 
 REPR_LIMIT = 300
-"""Characters of what a repr says of an end."""
+"""Characters of the headline in the repr of an end."""
 
 _EXCEPTIONS = "_exceptions"
-"""Where an end keeps its exceptions: beside its fields, which are plain data."""
+"""Attribute with the exceptions of an end; no field, since fields are plain data."""
 
 
 def with_exceptions(
     end: PipelineEndData, exceptions: Iterable[Exception]
 ) -> PipelineEndData:
-    """Return an end that knows the exceptions of its failures, the primary one first."""
+    """Return an end with the exceptions of its failures, the primary one first."""
     fields = {**end.__dict__, _EXCEPTIONS: tuple(exceptions)}
     return filled(PipelineEndData, fields)
 

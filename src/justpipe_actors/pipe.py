@@ -1,4 +1,4 @@
-"""``Pipe``: where the definition meets the engine.
+"""``Pipe``: the public class to define a pipeline and run it.
 
 Each decorator is a method with its full signature, for editors and type checkers; what it
 does is a function of ``_definition.decorators``.  A definition is validated and compiled
@@ -123,7 +123,7 @@ class Pipe(Generic[StateT, ContextT]):
             besides ``thread``, ``process`` and ``ray``.
 
     Raises:
-        DefinitionError: an option is none of those it can be.
+        DefinitionError: the value of an option is not allowed.
     """
 
     def __init__(  # noqa: PLR0913 - the reference's constructor, for drop-in use
@@ -256,7 +256,7 @@ class Pipe(Generic[StateT, ContextT]):
             **options: see ``StepOptions``: ``timeout``, ``retries``, ``concurrency`` ...
 
         Raises:
-            DefinitionError: an argument cannot be.
+            DefinitionError: an argument is invalid.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         if callable(name) and not isinstance(name, str):
@@ -275,7 +275,7 @@ class Pipe(Generic[StateT, ContextT]):
         collect: str | None = None,
         **options: Unpack[StepOptions],
     ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result is mapped over by the step ``each``.
+        """Register a map step: the step ``each`` runs once per item of its result.
 
         What is not listed is as for ``step``.
 
@@ -306,7 +306,7 @@ class Pipe(Generic[StateT, ContextT]):
         on_error: Callable[..., Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result chooses the next one.
+        """Register a switch step: its result selects the next step.
 
         What is not listed is as for ``step``.
 
@@ -327,7 +327,7 @@ class Pipe(Generic[StateT, ContextT]):
         on_error: Callable[..., Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> Callable[[FuncT], FuncT]:
-        """Register a step whose result is the state of a run of another pipe.
+        """Register a sub step: its result is the state of a run of another pipe.
 
         What is not listed is as for ``step``; ``timeout`` bounds the child, too, and
         ``on_error`` is asked when the child fails, too.
@@ -339,7 +339,7 @@ class Pipe(Generic[StateT, ContextT]):
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return define_sub(self.registry, name, pipeline, to, join, options)
 
-    # -- what belongs to no step
+    # -- hooks, resources, middleware, observers
 
     def on_startup(self, func: FuncT) -> FuncT:
         """Call this before the first step of every run."""
@@ -354,7 +354,7 @@ class Pipe(Generic[StateT, ContextT]):
         return func
 
     def on_error(self, func: FuncT) -> FuncT:
-        """Ask this when a step fails and has no handler of its own, or that failed too."""
+        """Call this when a step fails and its own handler is missing or failed too."""
         self.registry.set_error_hook(func)
         return func
 
@@ -387,7 +387,7 @@ class Pipe(Generic[StateT, ContextT]):
         shutdown: float = 5.0,
         start_timeout: float = 60.0,
     ) -> Any:
-        """Register what is opened once and shared: a session, a pool, a model.
+        """Register a resource, opened once and shared: a session, a pool, a model.
 
         The function returns an async context manager, or is an async generator function
         that yields once.  It is entered and left in one task, and its own parameters
@@ -416,11 +416,11 @@ class Pipe(Generic[StateT, ContextT]):
         self.registry.add_middleware(mw)
 
     def add_event_hook(self, hook: EventHook) -> None:
-        """Let a function rewrite every event before it is seen."""
+        """Add a function that rewrites each event before it is observed or consumed."""
         self.registry.add_event_hook(hook)
 
     def add_observer(self, observer: ObserverProtocol) -> None:
-        """Let an object hear everything.
+        """Add an observer, which receives every event of every run.
 
         Raises:
             TypeError: it lacks a hook, or one is not ``async def``.

@@ -1,4 +1,4 @@
-"""What a store remembers: runs, their events, and what can be asked about them.
+"""Records of a store: runs, their events, and queries for them.
 
 ``RunRecord`` and ``StoredEvent`` are standard frozen dataclasses, not attrs: programs
 written for the reference build them, and change copies with ``dataclasses.replace``.
@@ -19,7 +19,7 @@ from .outcomes import PipelineTerminalStatus
 
 
 class OpenStatus(Enum):
-    """What a run is that has said no FINISH."""
+    """Status of a run without a FINISH event."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -40,7 +40,7 @@ LABELS = (
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as a store remembers it."""
+    """One stored run."""
 
     run_id: str
     """``Event.run_id`` of its events."""
@@ -67,7 +67,7 @@ class RunRecord:
     owner: str | None = None
     """Names the process that ran it."""
     last_seen: datetime | None = None
-    """When that process last said that it is alive; None once the run has ended."""
+    """Last heartbeat of that process; None once the run has ended."""
     lost_events: int = 0
     """Events that could not be stored."""
 
@@ -79,7 +79,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """One event as a store remembers it."""
+    """One stored event."""
 
     seq: int
     """The event's own number, dense from 1 within its run."""
@@ -102,8 +102,8 @@ class StoredEvent:
 class EventChunk(NamedTuple):
     """Consecutive events of one run, taken apart for a store that keeps them together.
 
-    What all of them say alike is said once, and JSON is written for many at a time:
-    that is what makes a chunk cheap.  ``storage.chunks`` puts the events together again.
+    Fields that all events share are written once, and JSON is encoded for many events
+    at a time, which makes a chunk cheap.  ``storage.chunks`` rebuilds the events.
     """
 
     first: int
@@ -113,7 +113,7 @@ class EventChunk(NamedTuple):
     times: bytes
     """Seconds since the epoch, one little-endian double for each event."""
     fields: str
-    """JSON object: what all events say alike, and in ``each`` arrays of what differs.
+    """JSON object: the fields that all events share, and under ``each`` the others.
 
     The keys are those of an event.  Where ``run_id`` is ``"$"``, each ``$`` that begins
     a text stands for the run's id.
@@ -123,7 +123,7 @@ class EventChunk(NamedTuple):
     metas: str | None
     """JSON array: one meta for each event; None when no event has one."""
     echoes: str | None
-    """JSON object: by place in the chunk, the earlier event whose payload it repeats."""
+    """JSON object: by index in the chunk, the earlier event with the same payload."""
     counts: str
     """JSON object: how many events there are of each type."""
 
@@ -135,9 +135,9 @@ class RunQuery:
     labels: tuple[str, ...] = ()
     """Any of these ``RunRecord.label`` words."""
     since: datetime | None = None
-    """Started at this moment or later."""
+    """Started at this time or later."""
     until: datetime | None = None
-    """Started before this moment."""
+    """Started before this time."""
     text: str = ""
     """Occurs in the error message, the run's metadata or the step at fault."""
 

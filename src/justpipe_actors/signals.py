@@ -1,4 +1,4 @@
-"""What a step may answer instead of a value."""
+"""Signals: results with which a step controls the run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stop:
-    """End the run now and well; the class itself means the same as an instance."""
+    """End the run now with SUCCESS; the class itself means the same as an instance."""
 
 
 @dataclass
 class Suspend:
-    """End the run now, saying that something outside has to happen first."""
+    """End the run now as suspended: something outside has to happen first."""
 
     reason: Any
     """Payload of the SUSPEND event."""
@@ -35,15 +35,15 @@ class Raise:
     """Fail with this exception, as if the step had raised it."""
 
     exception: Exception | None = None
-    """What to fail with; None makes the engine word a RuntimeError."""
+    """The exception; None makes the engine raise a RuntimeError."""
 
 
 @dataclass
 class Ask:
-    """Wait for a person, or for a moment, before the run goes on: between two steps.
+    """Wait for an answer or a point in time between two steps.
 
-    Nothing of the run is at work meanwhile.  The answer is the argument of the next
-    step's free parameter, as a map's item is of its worker's.
+    No code of the run executes meanwhile.  The answer is passed to the free parameter
+    of the next step, as an item is passed to a map's worker.
     """
 
     form: Any
@@ -53,9 +53,9 @@ class Ask:
     to: Any = None
     """The step that gets the answer; None means the static successors."""
     timeout: float | timedelta | None = None
-    """How long the question is open, in seconds; None is for ever."""
+    """How long the question stays open, in seconds; None sets no limit."""
     on_timeout: Any = None
-    """The step to start when nobody answered in time; None fails the asking step."""
+    """The step to start when no answer came in time; None fails the asking step."""
     key: str = "ask"
     """Names the question among those of its step."""
 

@@ -1,4 +1,4 @@
-"""A pipeline as nodes and edges: the words that describe one without running it."""
+"""Types that describe a pipeline as nodes and edges, without running it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ InjectionMetadataMap = dict[str, InjectionMetadata]
 
 @dataclass
 class StepContext:
-    """What a middleware is told about the step it wraps."""
+    """The facts about a step that its middleware receives."""
 
     name: str
     """The step."""
@@ -90,7 +90,7 @@ Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
 
 
 class StepShape(Protocol):
-    """What a drawing looks at in a registered step."""
+    """The attributes of a registered step that renderers read."""
 
     @property
     def name(self) -> str:
@@ -109,7 +109,7 @@ class StepShape(Protocol):
 
     @property
     def handler(self) -> Callable[..., Any] | None:
-        """Its own handler, whose answers count as its own."""
+        """Its own error handler; the handler's results count as the step's."""
         ...
 
     @property

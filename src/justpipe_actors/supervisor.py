@@ -1,4 +1,4 @@
-"""``Supervisor``: many runs, one set of actors, one owner.
+"""``Supervisor``: runs many pipelines with shared actors, services and resources.
 
 While it is open, every plain ``pipe.run(...)`` in the same loop is hosted by it.  Its runs
 share the actors of their plans; each activation has a scope, a token and context
@@ -9,8 +9,8 @@ block is left by an error or a cancellation they are cancelled at once; either w
 left only when nothing of them is alive.
 
 A service that fails is restarted.  When that happens too often, all runs are ended with
-the reason and ``RestartIntensityExceeded`` is raised out of the block: whoever opened
-the supervisor decides what becomes of it.
+the reason and ``RestartIntensityExceeded`` is raised out of the block, so the caller
+decides how to go on.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Supervisor:
     Args:
         pipes: runs may name them; they are checked and compiled, and their eager
             resources opened, as the supervisor opens.
-        max_runs: runs at work at the same time; who comes later waits. None is no limit.
+        max_runs: runs at work at the same time; later ones wait. None is no limit.
         grace: seconds that runs may take to finish when the block is left, and as many
             again to clean up once they were cancelled.
-        strategy: who is restarted with a service that ended: nobody else, those started
-            after it, or all.
+        strategy: services to restart when one ended: only that one, also those started
+        after it, or all.
         intensity: restarts of services that are allowed within ``period``; None restarts
             them for ever, with growing waits.
         period: seconds that the intensity looks back.
@@ -76,8 +76,8 @@ class Supervisor:
             each time that it is taken up, so that it need not be stored.
         blocked_after: seconds the event loop may stand still before a thread says in the
             log which line holds it; None starts no thread.
-        keep: events of each run at work that are kept for those who come later and
-            ``listen``, and as many of its tokens.
+        keep: events of each run at work that are kept for later calls of ``listen``,
+        and as many of its tokens.
 
     Raises:
         ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
@@ -169,7 +169,7 @@ class Supervisor:
         await self._core.wait_drained()
 
     async def drain(self, grace: float | None = None) -> DrainReport:
-        """Take no new runs, let the others finish, cancel the rest; it stays drained.
+        """Reject new runs, let the others finish, cancel the rest; it stays drained.
 
         Args:
             grace: seconds to finish, and as many again to clean up; the supervisor's own
@@ -191,7 +191,7 @@ class Supervisor:
 
     @property
     def report(self) -> DrainReport | None:
-        """How the runs ended that were at work when the end began."""
+        """How the runs ended that were at work when draining began; None before."""
         return self._core.report
 
     def describe(self, pipe: str) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Supervisor:
 
     @property
     def journal(self) -> Journal | None:
-        """Where submitted runs are kept; None without one."""
+        """The journal that keeps submitted runs; None without one."""
         return self._core.journal
 
     @property
@@ -236,11 +236,11 @@ class Supervisor:
     # -- its pipes
 
     def add_pipe(self, pipe: Pipe[Any, Any]) -> None:
-        """Let a pipe's name mean this pipe, for runs that begin from now on.
+        """Add a pipe, or replace the one of that name, for runs that begin from now on.
 
-        Runs at work finish on the version they began with, whose actors go when the
-        last of them has ended.  A sub-pipeline is part of its parent: to change it, add
-        the parent that holds the new one.
+        Runs at work finish on the version they began with.  The actors of that version
+        stop when the last of these runs has ended.  A sub-pipeline is part of its
+        parent: to change it, add the parent that holds the new one.
 
         Raises:
             DefinitionError: the pipe is wired wrongly; the name means what it did.
@@ -260,7 +260,7 @@ class Supervisor:
         shutdown: float = 5.0,
         start_timeout: float = 30.0,
     ) -> None:
-        """Add a child of your own, such as a poller, behind the services that are there.
+        """Add a service, such as a poller, after the existing services.
 
         ``func`` is an async function.  One with a parameter ``task_status`` says
         ``task_status.started()`` when it is ready; the next service is started only
@@ -324,9 +324,9 @@ class Supervisor:
         context: Any = None,
         **options: Unpack[JournalOptions],
     ) -> RunStream:
-        """Wait for a place and begin a run that goes on whether or not anybody looks.
+        """Wait for a place and begin a run that goes on without a consumer.
 
-        It keeps its last ``queue_size`` events for whoever comes.  With a ``run_id``
+        It keeps its last ``queue_size`` events for later readers.  With a ``run_id``
         that is known, the run that has it is returned and nothing is begun: an id is
         known while its run is at work, and then until 128 others have ended.
 
@@ -456,7 +456,7 @@ class Supervisor:
         Raises:
             DefinitionError: the pipe is wired wrongly.
             RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
-                another pipe's; or there is a journal, for whose disk this cannot wait.
+                another pipe's; or there is a journal: this cannot wait for its disk.
         """
         active_runs = self._require_open()
         if self._core.durable is not None and options.get("durable", True):
@@ -468,8 +468,8 @@ class Supervisor:
     def known(self, run_id: str) -> RunStream | None:
         """Return the submitted run with this id, or None.
 
-        A run is known while it is at work.  After that one whose id its client chose is
-        known until 128 others such have ended.
+        A run is known while it is at work.  A run with an id chosen by its client stays
+        known until 128 other such runs have ended.
         """
         active_runs = self._require_open()
         if self._core.durable is not None:
@@ -523,19 +523,19 @@ class Supervisor:
             run_id, reason
         )
 
-    # -- how it is doing
+    # -- introspection
 
     def snapshot(
         self, runs: int | None = None, by: SnapshotOrder = "age"
     ) -> SupervisorSnapshot:
-        """Return what it, its services, actors and runs are doing right now.
+        """Return the present state of the supervisor, its services, actors and runs.
 
         Plain data: ``codec.to_text`` writes it as JSON.
 
         Args:
             runs: show at most so many runs; None shows all.
-            by: which of them: the oldest (``age``), or those whose last event is the
-                longest ago (``quiet``).
+            by: which of them: the oldest (``age``), or those without an event for the
+            longest time (``quiet``).
         """
         active_runs = self._require_open()
         return SupervisorSnapshot(
@@ -570,14 +570,14 @@ class Supervisor:
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
-        """The last messages that broke what performed them, oldest first."""
+        """The last dead letters, oldest first: messages that broke their dispatcher task."""
         return self._require_open().system.dead_letters
 
     def stuck(self, run_ids: Collection[str] | None = None) -> tuple[StuckRun, ...]:
-        """Return who holds each run that is at work, and at which line it waits.
+        """Return what keeps each run at work from ending, and the line where it waits.
 
         Args:
-            run_ids: only these runs; a look at each costs time in proportion to all.
+            run_ids: only these runs; the time taken grows with the number of runs.
         """
         runs = self._require_open().runs
         asked = runs if run_ids is None else [name for name in run_ids if name in runs]

@@ -1,4 +1,4 @@
-"""What a step calls to wait for people and for time, and to keep results.
+"""Functions that a step calls to wait for answers and times, and to keep results.
 
 ::
 
@@ -8,7 +8,7 @@
     await client.charge(card, idempotency_key("charge"))
 
 They work in every run.  In a durable one what was answered, slept or kept is stored, so a
-step that begins again after a crash goes on behind it.
+step that begins again after a crash goes on after it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Waiting(Protocol):
         """Ask a question and return its answer."""
 
     async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
-        """Wait for a moment."""
+        """Wait until a point in time."""
 
     async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
         """Return what a call returns, or what it returned before."""
@@ -107,7 +107,7 @@ async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> Non
     """Wait for a moment, or for a length of time from now, inside a step.
 
     In a durable run the moment is stored when it is first waited for, and passes while
-    nobody runs the run.
+    no process runs the run.
 
     Args:
         moment: an aware datetime, a timedelta, or seconds.
@@ -155,7 +155,7 @@ async def once(key: str, func: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def idempotency_key(key: str) -> str:
-    """Return a text that is the same whenever this step begins again, and no other's.
+    """Return a text that is unique to this step and the same when it begins again.
 
     Give it to a service that ignores a request it has had before.  It stays the same over
     crashes, ``retries=``, ``Retry()`` and retried runs; only a fork gets new ones.
@@ -174,7 +174,7 @@ def _waiting(name: str) -> Waiting:
 
 
 def not_in_a_step(name: str) -> RuntimeError:
-    """Return the error of what was called where no step runs."""
+    """Return the error for a call outside of a step."""
     return RuntimeError(
         f"{name}() is for step functions and their error handlers: there is no step "
         "running here. Call it in a step; hooks, observers and other tasks cannot wait."

@@ -207,7 +207,7 @@ def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule:
 
 
 def _declared(kind: object) -> object:
-    """Return a declared type; ``Any`` for ``NoneType``, which means that none is declared."""
+    """Return a declared type; ``Any`` for ``NoneType``, which means undeclared."""
     return Any if kind is type(None) else kind
 
 

@@ -51,7 +51,7 @@ class ResourceNode:
             takes_self=True,
         ),
     )
-    """Equal for nodes with the same function and dependencies, which share a resource."""
+    """Equal for nodes with the same function and dependencies: one resource."""
 
 
 class NoItem(Enum):

@@ -127,7 +127,7 @@ def _model(known: KnownTypes, cls: Any) -> Coder:
 
 
 _WITH_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, BaseException)
-"""Builtins with contents besides fields; their subclasses are no classes with fields."""
+"""Builtins with contents besides fields; subclasses do not count as records."""
 
 
 def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:

@@ -44,7 +44,7 @@ class ObserverMeta:
     waiting: Callable[[], tuple[WaitingJoin, ...]] = field(
         default=no_joins, repr=False, compare=False
     )
-    """Returns the joins that wait now; only joins with a timeout publish events of it."""
+    """Returns the joins that wait now; of these, only some have a timeout."""
 
 
 @runtime_checkable

@@ -35,7 +35,7 @@ class RunRecorder(Protocol):
     is_hooked: bool
     """True if users' hooks may have rewritten events; the run sets it."""
     on_abort: Callable[[BaseException], None]
-    """Called with an interrupt raised by a user's hook, to end the run; the run sets it."""
+    """Called with an interrupt from a user's hook, to end the run; the run sets it."""
 
     @property
     def is_full(self) -> bool:
@@ -46,7 +46,7 @@ class RunRecorder(Protocol):
         """Start recording; ``wake`` calls a function in the run's event loop."""
 
     def put(self, event: Event) -> None:
-        """Take a copy of an event as it is now; must be quick, as it blocks the loop."""
+        """Take a copy of an event as it is now; must not block the loop."""
 
     def put_token(self, event: Event, payload: object) -> None:
         """Take one of many similar TOKEN events; a faster path than ``put``."""

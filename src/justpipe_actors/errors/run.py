@@ -117,7 +117,7 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
 
 
 class DispatcherTaskKilled(RunError):  # noqa: N818 - says what happened
-    """A dispatcher task was cancelled natively during a step, past all cancel scopes."""
+    """A dispatcher task was cancelled natively during a step, not by its scope."""
 
     step: str
 

@@ -311,7 +311,7 @@ class SQLJournal:
     # -- writing
 
     def append(self, batches: Sequence[Batch]) -> frozenset[int]:
-        """Store batches of several runs in one transaction; return runs without a lease."""
+        """Store batches in one transaction; return the runs that lost their lease."""
         lost: set[int] = set()
         with self._database.write() as connection:
             at = self.now()
