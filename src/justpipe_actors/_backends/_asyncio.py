@@ -256,7 +256,7 @@ class _TaskInterrupt:
             self._is_sent = self._task.cancel()
 
     def is_body_alive(self) -> bool:
-        """Tell whether the task that entered the block still runs, uncancelled."""
+        """Return whether the task that entered the block still runs, uncancelled."""
         task = self._task
         return task is not None and not task.done() and not task.cancelling()
 
@@ -309,7 +309,7 @@ class AsyncioLoop:
             return False
 
     def is_in_task(self) -> bool:
-        """Tell whether this is called in a task and not in a callback of the loop."""
+        """Return whether this is called in a task and not in a callback of the loop."""
         return asyncio.current_task() is not None
 
     def spawn(self, main: Main) -> None:

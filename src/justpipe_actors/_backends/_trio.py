@@ -129,7 +129,7 @@ class TrioLoop:
             return False
 
     def is_in_task(self) -> bool:
-        """Tell whether this is called in a task and not in a callback of the loop."""
+        """Return whether this is called in a task and not in a callback of the loop."""
         return trio.lowlevel.in_trio_task()
 
     def spawn(self, main: Main) -> None:

@@ -46,7 +46,7 @@ class BlockInterrupt(Protocol):
         """Cancel the body, if the task that entered the block still runs."""
 
     def is_body_alive(self) -> bool:
-        """Tell whether the task that entered the block still runs, uncancelled."""
+        """Return whether the task that entered the block still runs, uncancelled."""
         ...
 
     async def leave(self, error: BaseException | None) -> bool:
@@ -82,7 +82,7 @@ class Loop(Protocol):
         ...
 
     def is_in_task(self) -> bool:
-        """Tell whether this is called in a task, where other tasks can be started."""
+        """Return whether this is called in a task, where other tasks can be started."""
         ...
 
     def spawn(self, main: Main) -> None:
@@ -113,7 +113,7 @@ class Loop(Protocol):
 
 
 def has_running_loop() -> bool:
-    """Tell whether an event loop runs in this thread."""
+    """Return whether an event loop runs in this thread."""
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:

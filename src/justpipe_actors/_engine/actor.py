@@ -32,7 +32,7 @@ _QueuedMessage = tuple[float | None, Message]
 """A message, and when it began to wait."""
 
 _NO_QUEUES: OrderedDict[str, deque[_QueuedMessage]] = OrderedDict()
-"""The queues of an inbox that never had any; nothing is ever put here.
+"""Shared empty queues for inboxes that had no queue yet; it stays empty.
 
 perf: an actor of a thousand has one (``python -m tests.benchmarks.scale``).
 """
@@ -169,7 +169,7 @@ class Inbox:
         return [(message.run_id, since) for since, message in found]
 
     def statistics(self) -> InboxStatistics:
-        """Return what is waiting."""
+        """Return what the inbox holds now."""
         run_count = len(self._queues) + (self._single is not None)
         oldest = [queue[0] for queue in self._queues.values()]
         if self._single is not None:
@@ -224,7 +224,7 @@ class Actor:
     runs: Mapping[str, RunState]
     """The run states of the runs that may write to it, by id."""
     inbox: Inbox = attrs.field(factory=Inbox)
-    """What it has to do."""
+    """Messages that wait for the actor."""
     is_queued: bool = attrs.field(default=False, init=False)
     """Whether the actor is in the dispatcher's queue."""
     busy: int = attrs.field(default=0, init=False)

@@ -63,7 +63,7 @@ class ActorSystem:
     absorb_native_cancel: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_signal: SignalFactory = anyio.Event
-    """Makes what a dispatcher task waits for."""
+    """Makes the signals that dispatcher tasks wait for."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of actors; invocations have their run's."""
     runs: dict[str, RunState] = attrs.field(factory=dict, init=False)
@@ -137,7 +137,7 @@ class ActorSystem:
         self.variables.copy().run(self.start, func, *args)
 
     def add_run(self, run_state: RunState) -> None:
-        """Serve a run from now on."""
+        """Add a run to the system."""
         plan = run_state.plan
         self.runs[run_state.run_id] = run_state
         run_state.actors = self.actors_of(plan)
@@ -145,7 +145,7 @@ class ActorSystem:
         self._idle.pop(plan, None)
 
     def remove_run(self, run_state: RunState) -> None:
-        """Serve a run no more; a plan's actors may go with the last of its runs."""
+        """Remove a run; its plan's actors may be removed with the plan's last run."""
         plan = run_state.plan
         del self.runs[run_state.run_id]
         self._uses[plan] -= 1
@@ -186,7 +186,7 @@ class ActorSystem:
         )
 
     def drop_messages(self, run_state: RunState, *, workers_only: bool = False) -> None:
-        """Take a run's messages out of all inboxes and give back what they hold."""
+        """Remove a run's messages from all inboxes and release their tokens."""
         for actor in list(self._actors.get(run_state.plan, {}).values()):
             for message in actor.inbox.drop(
                 run_state.run_id, workers_only=workers_only

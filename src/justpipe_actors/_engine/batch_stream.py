@@ -43,10 +43,10 @@ GROUP_INTERVAL = 0.01
 """Seconds between two batches of a run in ``group`` mode."""
 
 COPY_SHARE = 10
-"""A run's next batch is taken no sooner than so many times as long as its last took."""
+"""Shortest wait before a run's next batch, as a multiple of the last one's time."""
 
 COPY_TRIES = 5
-"""Tries to copy a state that a thread changes in the same moment."""
+"""Attempts to copy a state while a thread changes it."""
 
 SNAPSHOT_EVERY = 500
 """Commits after which a batch holds everything instead of what changed."""
@@ -145,7 +145,7 @@ class BatchStream:
     # -- changes
 
     def request(self) -> None:
-        """Have a batch taken soon: something has changed."""
+        """Schedule a batch because something has changed."""
         self._has_changed = True
         if self._is_requested or self._is_busy or self._is_closing or self.is_sealed:
             return
@@ -164,7 +164,7 @@ class BatchStream:
             journal.deliver(message)
 
     async def wait_stored(self) -> None:
-        """Wait until all that has changed so far is stored."""
+        """Wait until all changes so far are stored."""
         if self.is_sealed:
             return
         waiter = anyio.Event()
@@ -173,9 +173,9 @@ class BatchStream:
         await waiter.wait()
 
     def announce_stored(self, announce: Callable[[], None]) -> None:
-        """Call a function when all that has changed so far is stored.
+        """Call a function once all changes so far are stored.
 
-        It is called before the run may be let go of for having nothing to do.
+        It is called before the run may be released because it has nothing to do.
         """
         self._announcements.append(announce)
         self.request()
@@ -282,7 +282,7 @@ class BatchStream:
         return self.root.take_state(is_whole=is_whole)
 
     def _check(self, delta: dict[str, JsonValue]) -> None:
-        """Compare what the stored rows say with what the run is."""
+        """Check that the stored rows give the run as it is now; see ``check_fold``."""
         apply_delta(self._fold, delta)
         whole: dict[str, JsonValue] = {}
         for member in self.members:
@@ -312,7 +312,7 @@ class BatchStream:
         self._is_busy = False
         self._travelling = 0
         for journal, message in outbox:
-            # An interrupted run's, too: taking it gives its token back.
+            # An interrupted run's message, too: taking it releases its token.
             journal.deliver(message)
         for waiter in waiters:
             waiter.set()
@@ -373,7 +373,7 @@ class BatchStream:
         return True
 
     def check_rest(self) -> None:
-        """Note that no user code is at work, if the run is to be let go then."""
+        """Set ``rest`` if the run is being released and no user code is at work."""
         if self.is_releasing and not any(
             not invocation.is_resting
             for member in self.members
@@ -382,7 +382,7 @@ class BatchStream:
             self.rest.set()
 
     def seal(self) -> None:
-        """Record and deliver nothing any more."""
+        """Stop recording and delivering."""
         self.is_sealed = True
         outbox, self._outbox = self._outbox, []
         for journal, message in outbox:
@@ -432,7 +432,7 @@ class BatchStream:
 
 
 def apply_delta(fold: dict[str, JsonValue], delta: dict[str, JsonValue]) -> None:
-    """Change what is known of a run by one row: new values, and None for what is gone."""
+    """Apply one row to a run's entities: new values, and None for removed ones."""
     for key, value in delta.items():
         if value is None:
             fold.pop(key, None)

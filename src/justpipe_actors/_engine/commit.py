@@ -1,4 +1,4 @@
-"""What follows from an invocation: its last event, then its outputs.  Synchronous."""
+"""Commit an invocation synchronously: its last event first, then its messages."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
 
 
 def _keep_result(invocation: Invocation, answer: CollectValue) -> None:
-    """Keep a worker's value for the map that collects it."""
+    """Store a worker's value in its map, if the map collects results."""
     message, journal = invocation.message, invocation.run_state.journal
     mapping = invocation.run_state.maps.get(message.map_id or "")
     if mapping is None:

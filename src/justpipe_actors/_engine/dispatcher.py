@@ -94,7 +94,7 @@ class Dispatcher:
     absorb_native_cancel: Callable[[], bool]
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_signal: SignalFactory = anyio.Event
-    """Makes what a dispatcher task waits for."""
+    """Makes the signals that dispatcher tasks wait for."""
     suppress_wakeup: bool = attrs.field(default=False, init=False)
     """Whether a dispatcher task is about to be free: then no other one is woken.
 
@@ -125,7 +125,7 @@ class Dispatcher:
         self._ready.append(actor)
 
     def start_job(self, job: Job) -> None:
-        """Let a dispatcher task run a job that is no message."""
+        """Run a job that is no message in a dispatcher task."""
         self._jobs.append(job)
         try:
             if not self._is_waking:
@@ -152,7 +152,7 @@ class Dispatcher:
             raise
 
     def _hand_over(self) -> None:
-        """Wake another task for what is left, as this one will not do it."""
+        """Wake another task for the rest of the queue, because this one stops."""
         self.suppress_wakeup = False
         if (self._ready or self._jobs) and not self._is_waking:
             self._wake_or_spawn()
@@ -170,7 +170,7 @@ class Dispatcher:
             _logger.exception(
                 "A receiver broke between two messages; another one goes on"
             )
-        except BaseException:  # noqa: ASYNC103 - raised unless outlived
+        except BaseException:  # noqa: ASYNC103 - re-raised unless the task can go on
             self._hand_over()  # another task must process the rest of the queue
             if (
                 anyio.current_effective_deadline() == -inf

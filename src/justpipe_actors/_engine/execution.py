@@ -143,7 +143,7 @@ async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> StepRe
             await failpoints.active.reach(
                 Seam.CALL, invocation.run_state.run_id, invocation.node.name
             )
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - the engine's own errors are re-raised
             return _failure(invocation, error)  # noqa: ASYNC104
     return begin_call(invocation) or await finish_call(invocation, limit)
 
@@ -168,7 +168,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
         value = invocation.variables.run(
             call_step_function, node.func, node.bind(source, values)
         )
-    except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - the engine's own errors are re-raised
         return _failure(invocation, error)  # noqa: ASYNC104
     if value is None and isinstance(node, StepNode) and not node.is_collected:
         return PROCEED
@@ -199,7 +199,7 @@ async def finish_call(
         answer = _known_target(invocation, _interpret_value(invocation, value))
         if isinstance(answer, StartMap | StartChildRun):
             answer = await _carry_out(invocation, answer, limit)
-    except BaseException as error:  # noqa: ASYNC103, BLE001 - what is our own is raised again
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - the engine's own errors are re-raised
         return _failure(invocation, error)  # noqa: ASYNC104
     return answer
 
@@ -264,7 +264,7 @@ def _known_target(invocation: Invocation, answer: StepResult) -> StepResult:
 
 
 def _is_collecting(invocation: Invocation) -> bool:
-    """Tell whether the map that an invocation works for collects results."""
+    """Return whether the map that an invocation works for collects results."""
     mapping = invocation.run_state.maps.get(invocation.message.map_id or "")
     return mapping is not None and mapping.collect is not None
 
@@ -403,7 +403,7 @@ async def _call_handler(
             value = await _resolve_value(invocation, value)
         answer = _interpret_handled(invocation, value)
         return await _carry_out(invocation, _known_target(invocation, answer))
-    except BaseException as raised:  # noqa: ASYNC103 - what is our own is raised again
+    except BaseException as raised:  # noqa: ASYNC103 - the engine's own errors are re-raised
         failure = failure_of(invocation, raised)
         if failure is None:
             raise
@@ -490,7 +490,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
                 answer = await recommit(invocation, result)
         actor.dispatcher.suppress_wakeup = True
         commit.commit_result(invocation, answer)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - re-raised unless the task can go on
         if not survives_native_cancel(run_state, message):
             raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only
@@ -549,7 +549,7 @@ async def execute_expiry(
         answer = await run_error_handlers(invocation, answer)
         answer = await commit_state(invocation, answer)
         commit.commit_expiry(invocation, answer)
-    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+    except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - re-raised unless the task can go on
         if not survives_native_cancel(run_state, message):
             raise
     except BaseException as error:  # noqa: BLE001 - a defect of the engine ends this run only

@@ -1,4 +1,4 @@
-"""The state of one invocation: when its copy is made, committed and forgotten."""
+"""The state of one invocation: when its copy is made, committed and discarded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ItemCheck:
-    """Finds out whether a map worker changes its item, which is not merged."""
+    """Detects that a map worker changes its item: such changes are not merged."""
 
     def __init__(self, item: object) -> None:
         self._item = item
@@ -56,7 +56,7 @@ class InvocationState:
     node: Node
     """Its step."""
     has_conflicted: bool = attrs.field(default=False, init=False)
-    """Whether another step was in the way of its commit; a second time is final."""
+    """Whether its commit has conflicted with another step's; a second one is final."""
     is_source_open: bool = attrs.field(default=False, init=False)
     """Whether it is a map and its function still produces items, on this copy."""
     item_check: ItemCheck | None = attrs.field(default=None, init=False)
@@ -88,7 +88,7 @@ class InvocationState:
         return None if self._copy is None else self._copy.value
 
     def adopt(self, copied: object, base: object) -> None:
-        """Go on with a copy that was made before the process died.
+        """Continue with a copy that was made before the process crashed.
 
         Args:
             copied: what the invocation works on.
@@ -119,7 +119,7 @@ class InvocationState:
         return self.state
 
     def commit(self, result: StepResult) -> StepResult:
-        """Commit what was changed, or go back if the invocation failed.
+        """Commit the changes, or discard them if the invocation failed.
 
         Returns:
             The result; the failure instead when the changes cannot be merged.
@@ -187,7 +187,7 @@ class InvocationState:
             return item
 
     def close(self) -> None:
-        """Forget what was changed since the last commit."""
+        """Discard the changes since the last commit."""
         copy, self._copy = self._copy, None
         if copy is not None:
             self.isolation.discard(copy)

@@ -32,17 +32,17 @@ from .state_backup import BackupMaker
 
 @attrs.frozen(eq=False)
 class ListHistory:
-    """What is known about a list that is a part of a committed state."""
+    """The history of a list that is a part of a committed state."""
 
     origin: object
-    """The same for all versions of a list to which elements were appended, and no more."""
+    """Identity of the list; versions that only append elements share it."""
     is_fixed: bool
     """Whether its elements cannot change, so that they need no copies."""
 
 
 @attrs.define(eq=False, repr=False)
 class StateCopy:
-    """What one invocation works on."""
+    """The copy of the state that one invocation works on."""
 
     value: Any
     """What its function sees: a copy, or the state itself."""
@@ -78,7 +78,7 @@ class IsolatedState:
     )
 
     def check(self) -> None:
-        """Look at the state before the run begins.
+        """Check that the state can be isolated, before the run begins.
 
         Raises:
             StateNotCopyable: a part cannot be copied, or does not equal its own copy.
@@ -190,7 +190,7 @@ class IsolatedState:
         copy.base, copy.lists = self._committed, self._lists
 
     def discard(self, copy: StateCopy) -> None:
-        """Forget what was changed in a copy."""
+        """Discard the changes in a copy."""
         if self.is_fixed:
             return
         if copy.is_original:

@@ -1,4 +1,4 @@
-"""One pass through the graph, and what waits in it.
+"""Waves and joins: one pass through the graph, and the joins that wait in it.
 
 An invocation belongs to the wave of what caused it.  Joins are kept per (step, wave), so
 two laps of a loop, two items of a map, two branches to one name never meet in the same
@@ -43,7 +43,7 @@ class Report(Enum):
 
 
 class Decision(Enum):
-    """What a gate made of the reports."""
+    """The decision of a gate, from the reports."""
 
     OPEN = "open"
     ABSENT = "absent"
@@ -52,12 +52,12 @@ class Decision(Enum):
 
 @attrs.define(eq=False, repr=False)
 class JoinGate:
-    """The waiting of one step for its parents, in one wave."""
+    """The join of one step: it collects the reports of its parents in one wave."""
 
     parents: tuple[str, ...]
     """Steps that the join waits for."""
     join: BarrierType = BarrierType.ALL
-    """How many of them."""
+    """How many of the parents must report."""
     decision: Decision | None = attrs.field(default=None, init=False)
     """None while it waits."""
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
@@ -117,7 +117,7 @@ class StepEntry:
     router_reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """Reports of the switches that did not choose the step."""
     dead: bool = attrs.field(default=False, init=False)
-    """Whether its death has been passed on."""
+    """Whether its successors were told that it cannot start."""
 
     def dead_report(self) -> Report | None:
         """Return what to tell the successors if the step can no longer start."""
@@ -202,7 +202,7 @@ class Wave:
         return None
 
     def waiting(self) -> list[str]:
-        """Return the joins that have heard of a parent and are undecided."""
+        """Return the undecided joins that have a report of at least one parent."""
         return [
             name
             for name, entry in self.entries.items()

@@ -35,7 +35,7 @@ class MapInvocation:
     worker: str
     """The step started for each item."""
     source: AsyncIterator[object] | Iterator[object]
-    """Where the items come from."""
+    """Iterator of the items."""
     total: int | None
     """How many there will be, when that is known."""
     window: int
@@ -95,7 +95,7 @@ class MapInvocation:
         return mapping
 
     def adopt(self, invocation: Invocation, budget: float | None) -> None:
-        """Belong to the invocation that was delivered again."""
+        """Attach the map to the invocation that was delivered again."""
         self.invocation, self.budget = invocation, budget
         if invocation.ids.invocation:
             self.ids = invocation.ids
@@ -153,7 +153,7 @@ def open_map(
 def _reopened(
     invocation: Invocation, items: object, budget: float | None
 ) -> MapInvocation | None:
-    """Return the map that was open before, when its lazy source was made again."""
+    """Return the map that was open at a crash, with its new lazy source."""
     journal = invocation.run_state.journal
     assert journal is not None
     record = journal.reopened_maps.pop(invocation.message.id, None)

@@ -1,4 +1,4 @@
-"""A map at work: pull an item, start its worker, keep a window of them in flight.
+"""Run a map: pull an item, start its worker, keep a window of workers in flight.
 
 Items are pulled lazily, so a source of a million items costs the memory of a window, and
 no item waits for the last one to be produced.  A source with a length is checked before
@@ -62,7 +62,7 @@ async def run_map(mapping: MapInvocation) -> StepResult:
     if problem is not None:
         return FailStep(problem)
     if invocation.run_state.interrupted:
-        await checkpoint()  # it is over, not complete
+        await checkpoint()  # raises: the map ended before all workers ran
     if mapping.collect is not None:
         _assign_results(mapping, mapping.collect)
     _publish_complete(mapping)
@@ -128,7 +128,7 @@ async def _start_workers(  # noqa: C901 - the loop of a map
                 item = run(advance, plain, _END)
             else:
                 item = await _pull(mapping)
-        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+        except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
             owner = run_state.system.is_owner_cancelled
             culprit = classify_exception(error, mapping.invocation.node.name, owner)
             if not isinstance(culprit, Exception):
@@ -224,7 +224,7 @@ async def _pull(mapping: MapInvocation) -> object:
     with anyio.move_on_after(mapping.budget):
         item = await _next_item(mapping)
         mapping.budget -= clock() - began
-        # A synchronous source cannot be interrupted, but it can be found out.
+        # A synchronous source cannot be interrupted; its timeout is checked afterwards.
         if mapping.budget > 0 or item is _END:
             return item
     raise StepTimeoutError(
@@ -245,7 +245,7 @@ async def _next_item(mapping: MapInvocation) -> object:
 
 
 async def _close_source(mapping: MapInvocation) -> None:
-    """Let a generator clean up; its own errors at that point change nothing."""
+    """Close a generator; errors that it raises while closing are ignored."""
     try:
         if inspect.isasyncgen(mapping.source):
             with anyio.move_on_after(5, shield=True):

@@ -1,4 +1,4 @@
-"""What is different in the life of a durable run: its last row, its release, its children.
+"""The parts of a run that differ for a durable one: last row, release, children.
 
 A durable run stores its ``end`` row before FINISH is published, so that once FINISH was
 seen the run has ended for every other process too.  A run that this process lets go
@@ -55,7 +55,7 @@ def publish_beginning(run: Run, journal: RunJournal) -> None:
 
 
 def begin_restored(run: Run, journal: RunJournal) -> None:
-    """Let a run go on where it stood; it is over when nothing of it was left."""
+    """Continue a run where it stopped; end it if nothing of it was left."""
     restore(journal)
     run_state = run.run_state
     if not run_state.tokens:
@@ -116,7 +116,7 @@ def break_durable(run: Run, error: Exception) -> None:
 
 
 def request_release(run: Run, reason: str) -> None:
-    """Let a durable run go as soon as no user code of it is at work."""
+    """Release a durable run as soon as none of its user code is at work."""
     journal = run.run_state.journal
     if journal is None or run.released is not None or run.done.is_set():
         return
@@ -142,14 +142,14 @@ def lost(run: Run) -> None:
 
 
 def parked(run: Run) -> None:
-    """Leave nothing of a run in memory that only waits between steps."""
+    """Remove a run from memory because it only waits between steps."""
     run.is_parked = True
     run.run_state.interrupt(PipelineTerminalStatus.CANCELLED, "it waits")
     run.run_state.needs_attention.set()
 
 
 async def finish_release(run: Run) -> None:
-    """Store the last row of a run that is let go, and cancel what is left of it."""
+    """Store the last row of a run that is released, and cancel its remaining tasks."""
     journal = run.run_state.journal
     assert journal is not None
     assert run.released is not None

@@ -163,7 +163,7 @@ class EventPublisher:
 
     def publish(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
@@ -200,7 +200,7 @@ class EventPublisher:
     def publish_like(
         self,
         event_template: dict[str, object],
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
         payload: object,
         meta: dict[str, object] | None = None,
@@ -226,7 +226,7 @@ class EventPublisher:
 
     def _publish(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the name of the event's field
         fields: dict[str, object],
     ) -> None:
         # perf: ``filled`` without its call (bench: chain, tokens).
@@ -266,7 +266,7 @@ class EventPublisher:
 
     def token_publisher(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
         ids: InvocationIds,
     ) -> Callable[[object], None]:
@@ -304,7 +304,7 @@ class EventPublisher:
 
     def _token_fields(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
         ids: InvocationIds,
     ) -> Event:

@@ -7,7 +7,7 @@ observers are told of the start -> startup hooks -> START
       -> TIMEOUT? -> shutdown hooks -> observers drained -> FINISH
 
 The three lines are ``start_run``, ``run_steps`` and ``shut_down``.
-``execute_run`` raises only its owner's cancellation.  Every other error is in FINISH, or
+``execute_run`` raises only its owner's cancellation.  Any other error is in FINISH, or
 is raised at the consumer after FINISH.  The part in brackets can be interrupted.  What
 comes after it is shielded, because the shutdown hooks must run in any case, after the
 steps' own cleanup.
@@ -91,7 +91,7 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
         if isawaitable(result):
             watch_owner(run)
         await resolve_value(result, None)
-    except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+    except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
         culprit = classify_exception(error, hook.name, run.loop.is_task_cancelled)
         if culprit is None:
             raise

@@ -166,7 +166,7 @@ class ObserverTask:
             method, argument = self._terminal_call
             if method:
                 await self.call(method, argument)
-        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - re-raised unless the task can go on
             is_ours = anyio.current_effective_deadline() == -inf
             if is_ours or not self.loop.absorb_native_cancel():
                 raise
@@ -206,7 +206,7 @@ class ObserverTask:
                     Seam.LISTEN, self.meta.run_id or "", method
                 )
             await hook(self.state, self.context, self.meta, *arguments)
-        except BaseException as error:  # noqa: ASYNC103 - what is our own is raised again
+        except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
             if not self._classify(method, error, arguments):
                 raise
 
@@ -370,7 +370,7 @@ class ObserverGroup:
     async def finish(
         self, end: PipelineEndData, failure: Exception | None, limit: anyio.CancelScope
     ) -> None:
-        """Wait until all have received everything, or ``limit`` is cancelled."""
+        """Wait until all have received everything; abandon the rest at ``limit``."""
         if not self.members:
             return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"

@@ -24,11 +24,11 @@ class RunOwner(Protocol):
 
     @property
     def system(self) -> ActorSystem:
-        """Where their actors live."""
+        """The actor system of the runs."""
         ...
 
     def admit_nowait(self, run_id: str) -> Callable[[], None] | None:
-        """Take a place if there is one; None means to wait for one.
+        """Admit a run if there is a place; return None if the run has to wait for one.
 
         Raises:
             RunRejected: no new runs are taken.
@@ -37,11 +37,11 @@ class RunOwner(Protocol):
 
     @property
     def loop(self) -> Loop:
-        """The loop it lives in."""
+        """The event loop that it was opened in."""
         ...
 
     async def admit(self, run_id: str) -> Callable[[], None]:
-        """Wait for a place; the returned function gives it back.
+        """Wait for a place for a run; the returned function releases it.
 
         Raises:
             RunRejected: no new runs are taken.
@@ -67,11 +67,11 @@ _all_owners: list[RunOwner] = []
 def ambient_owner() -> RunOwner | None:
     """Return the supervisor that is open here, if one is.
 
-    A context outlives what it was copied in, and may be used in another loop: its owner
-    counts only while it is open in this one.
+    A context may outlive its owner, and may be used in another loop, so the owner
+    counts only while it is open in the running loop.
     """
     if not _all_owners:
-        return None  # most programs have no supervisor, and a run's variable is dear
+        return None  # perf: a loop's variable is slow, and rarely needed
     owners = _loop_owners.get()
     owner = _context_owner.get()
     if owner in owners:

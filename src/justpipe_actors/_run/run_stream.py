@@ -7,7 +7,7 @@ it to the end.
 The run never refers to its stream.  So when the consumer drops the stream, ``__del__``
 runs (in any thread, at any time), and only asks the loop to stop the run.
 
-Closing cancels first and closes the buffer second.  In the opposite order a step that is
+Closing cancels first and closes the buffer second.  In the other order a step that is
 emitting would see a closed buffer instead of a cancellation.
 
 A *kept* run (``Supervisor.submit``) is the supervisor's and not its consumer's: it goes on
@@ -53,7 +53,7 @@ from .setup import new_run
 
 
 ReleasePlace = Callable[[], None]
-"""Gives back the place of a run."""
+"""Releases the place that a run was admitted to."""
 
 
 class RunStream:
@@ -122,19 +122,19 @@ class RunStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the run and wait until nothing of it is left; a body's error goes on bare."""
+        """Close the run and wait for its end; raise the body's error ungrouped."""
         run = self._begun_run()
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
-        # The body's own error goes out, even if the block is cancelled meanwhile.
+        # Raise the body's own error, even if the block is cancelled meanwhile.
         body_error_wins = isinstance(error, Exception) and self._group is not None
         with suppress(BaseException) if body_error_wins else nullcontext():
             await self._leave(run)  # noqa: ASYNC102 - shielded
         self._raise_after_body(run, error)
 
     async def _leave(self, run: Run) -> None:
-        """Wait until nothing of the run is left, then leave its block behind."""
+        """Wait until nothing of the run is left, then close its task group."""
         group, self._group = self._group, None
         try:
             await _wait_done(run)
@@ -143,7 +143,7 @@ class RunStream:
                 await group.__aexit__(None, None, None)  # noqa: ASYNC102 - it is empty
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        """Return the events; of a kept run, those that are kept, each time anew."""
+        """Return the events; for a kept run, a new iterator of its kept events."""
         return (
             self
             if self._replay is None
@@ -196,7 +196,7 @@ class RunStream:
         raise RunAwaited
 
     async def wait(self) -> PipelineEndData:
-        """Wait for the end of the run; its events are discarded.
+        """Wait for the end of the run and ignore its events.
 
         Raises:
             RunInterrupted: the run ended without FINISH.
@@ -303,7 +303,7 @@ class RunStream:
         return self._replay is not None
 
     def kept_events(self) -> tuple[Event, ...]:
-        """Return the events that a submitted run keeps; none of any other run."""
+        """Return the events that a submitted run keeps; empty for any other run."""
         return () if self._replay is None else self._replay.buffer.kept()
 
     def snapshot(self) -> RunSnapshot:
@@ -317,13 +317,13 @@ class RunStream:
             return
         if self._is_closed or self._is_finished or self._replay is not None:
             return
-        # Asked first: in another thread's time the loop may end the run meanwhile.
+        # Read first: in another thread the loop may end the run meanwhile.
         is_done = run.done.is_set() or self._has_read_finish(run)
         if self._loop is not None and self._buffer is not None:
             self._loop.call_soon(partial(_abandon, run, self._buffer))
         if is_done:
             return
-        # Last, because it raises where warnings are errors.
+        # Last, because it raises if warnings are errors.
         warnings.warn(
             f"A run of pipe '{run.request.plan.name}' was dropped before its end; "
             "use 'async with', or aclose() it.",
@@ -348,7 +348,7 @@ class RunStream:
         )
 
     def _has_read_finish(self, run: Run) -> bool:
-        """Tell whether the consumer has had FINISH and left its loop there."""
+        """Return whether the consumer has had FINISH and left its loop there."""
         return (
             run.end is not None and self._buffer is not None and not len(self._buffer)
         )
@@ -366,7 +366,7 @@ class RunStream:
     # -- in a notebook
 
     def _notebook_view(self) -> Any:
-        """Return what shows this run in a notebook; None outside of one."""
+        """Return the notebook view of this run; None outside of a notebook."""
         if self._request is None and self._run is None and not is_notebook():
             return None
         views = [o for o in self._get_request().observers if hasattr(o, "show")]
@@ -384,7 +384,7 @@ class RunStream:
         view.show()
 
     def _repr_html_(self) -> str:
-        """Return how the run stands as HTML."""
+        """Return the run's current state as HTML."""
         view = self._notebook_view()
         if view is not None:
             html: str = view.html()
@@ -450,7 +450,7 @@ class RunStream:
         return run
 
     async def _wait_admission(self, owner: RunOwner) -> ReleasePlace:
-        """Wait for a place; a run that is cancelled meanwhile needs none."""
+        """Wait for admission; a run that is cancelled meanwhile needs none."""
         run_id = self.run_id
         with anyio.CancelScope() as self._admission_scope:
             if self._cancel_reason is not None:
@@ -540,7 +540,7 @@ class RunStream:
             raise error
 
     def _raise_after_body(self, run: Run, error: BaseException | None) -> None:
-        """Raise what the run left, unless the body's own error is at least as grave."""
+        """Raise the run's error, unless the body's own error is at least as grave."""
         left = run.run_state.abort_error
         if error is None or (left is not None and not isinstance(left, Exception)):
             self._raise_abort_error(run)
@@ -577,7 +577,7 @@ class ReplayIterator:
 
 
 async def _wait_done(run: Run) -> None:
-    """Wait until nothing of a run is left, whatever is being cancelled meanwhile."""
+    """Wait until nothing of a run is left, even if the caller is cancelled."""
     try:
         await run.done.wait()
     except anyio.get_cancelled_exc_class():

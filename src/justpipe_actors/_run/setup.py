@@ -49,7 +49,7 @@ _NO_OVERRIDES: Mapping[Any, Override] = MappingProxyType({})
 active_overrides: ContextVar[Mapping[Any, Override]] = ContextVar(
     "justpipe_actors_stand_ins", default=_NO_OVERRIDES
 )
-"""Which pipe runs instead of which in this context; only tests put anything here."""
+"""Overrides of pipes in this context; only tests set them."""
 
 
 def override_of(pipe: PipeT) -> PipeT | None:
@@ -125,7 +125,7 @@ def _check_mutable(context: object, name: str) -> None:
 
 
 MAX_NESTED_RUNS = 500
-"""Runs within runs; a pipe that contains itself would go on for ever."""
+"""Most nested runs; without a limit, a pipe that contains itself would not end."""
 
 
 @attrs.frozen(eq=False)
@@ -133,15 +133,15 @@ class ChildRunSink:
     """A child run's sink: its parent's publisher."""
 
     publisher: EventPublisher
-    """The parent's."""
+    """The parent run's publisher; child events are forwarded to it."""
     invocation: Invocation
     """The invocation the child works for."""
     depth: int
     """Runs around the child."""
     dropped: int = 0
-    """Nothing is dropped here."""
+    """0: the sink drops nothing."""
     peak_length: int = 0
-    """Nothing waits here."""
+    """0: the sink has no queue."""
 
     can_pause_producers: ClassVar[bool] = False
     """It is asked through its child's publisher."""
@@ -177,7 +177,7 @@ class ChildRunSink:
 def new_run(
     request: RunRequest, loop: Loop, sink: EventSink, system: ActorSystem | None
 ) -> Run:
-    """Set up a run; nothing of it happens before ``execute_run``.
+    """Set up a run; ``execute_run`` starts it.
 
     Raises:
         DefinitionError: the context cannot take the ``Meta`` it asks for, or the state
@@ -220,7 +220,7 @@ def new_run(
 
 
 def _isolated(request: RunRequest) -> IsolatedState | None:
-    """Return where invocations get copies of the state, if they do not share it.
+    """Return the isolated state; None if the invocations share the state.
 
     Raises:
         StateNotCopyable: a part cannot be copied, or does not equal its own copy.
