@@ -353,8 +353,8 @@ class ActiveRuns:
         """Start a run if a place is free, or return the run that has its id.
 
         Raises:
-            RunRejected: there is no place, no new runs are taken, or the id is another
-                pipe's.
+            RunRejected: there is no place, no new runs are taken, or another pipe uses
+                the id.
         """
         if (existing := self._existing_run(request)) is not None:
             return existing

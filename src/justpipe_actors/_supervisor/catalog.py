@@ -137,7 +137,7 @@ class Catalog:
         return attrs.evolve(request, run_id=run_id, overflow=overflow)
 
     def persisted(self) -> list[Pipe[Any, Any]]:
-        """Return the pipes whose runs are stored."""
+        """Return the pipes that store their runs."""
         return [pipe for pipe in self._pipes.values() if pipe.persist]
 
     def names(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class Catalog:
         return tuple(self._pipes)
 
     def check_durable(self) -> None:
-        """Refuse pipes whose durable runs could not be found by name.
+        """Refuse pipes that cannot be found by name for their durable runs.
 
         Raises:
             DefinitionError: two pipes share a name, or a pipe has no explicit name.
@@ -158,7 +158,7 @@ class Catalog:
             raise DefinitionError(msg)
 
     def check_submitted(self, pipe: Pipe[Any, Any]) -> None:
-        """Refuse a pipe whose durable runs another process cannot continue.
+        """Refuse a pipe if another process could not continue its durable runs.
 
         Raises:
             DefinitionError: it has no explicit name, or the supervisor does not have

@@ -51,7 +51,7 @@ class SupervisorSnapshot:
 
     @property
     def parked(self) -> tuple[str, ...]:
-        """Ids of the runs whose producers wait for a consumer."""
+        """Ids of the runs with producers that wait for a consumer."""
         return tuple(name for name, run in self.runs.items() if run.is_parked)
 
     @property

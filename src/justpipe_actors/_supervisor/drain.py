@@ -42,7 +42,7 @@ class DrainReport:
     stuck: tuple[StuckRun, ...] = ()
     """Runs that were cancelled and have not ended, with the lines they wait at."""
     unread: tuple[str, ...] = ()
-    """Ids of ended runs whose reader did not read FINISH in time."""
+    """Ids of ended runs with a reader that did not read FINISH in time."""
 
 
 async def drain(

@@ -1,13 +1,13 @@
-"""The durable runs of one supervisor: submitted, claimed, told, released.
+"""The durable runs of one supervisor: submission, claims, signals and release.
 
 ::
 
-    submit ──> journal row ──┬─ there is a place ──> at work
-                             └─ there is none ─────> claimed in a later turn
+    submit ──> journal row ──┬─ a place is free ────> at work
+                             └─ no place is free ───> claimed in a later turn
     claim ──> rows read in the journal's thread ──> request, RunJournal ──> at work
 
-Everything that blocks runs in the thread of the ``JournalWriter``; this class lives in
-the event loop.
+All blocking calls run in the thread of the ``JournalWriter``; this class is used in the
+event loop only.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 MAX_ENDED_KNOWN = 128
-"""Runs that were at work here and ended, and whose events are kept."""
+"""Maximum number of ended runs with events that are kept in this process."""
 
 _logger = logging.getLogger("justpipe_actors.journal")
 
@@ -66,19 +66,19 @@ class DurableRuns:
     """The durable runs of one supervisor."""
 
     journal: Journal
-    """Where they are kept."""
+    """Stores the runs."""
     active_runs: ActiveRuns
     """The runs at work."""
     catalog: Catalog
     """The pipes by name."""
     writer: JournalWriter = attrs.field(init=False)
-    """Talks to the journal."""
+    """Calls the journal in its own thread."""
     keeper: LeaseKeeper = attrs.field(init=False)
-    """Keeps the leases."""
+    """Renews the leases and claims runs."""
     values: StorableValues = attrs.field(init=False)
-    """Turns values into JSON values."""
+    """Converts values to JSON values and back."""
     released: set[str] = attrs.field(factory=set, init=False)
-    """Ids of runs that were released since the supervisor is draining."""
+    """Ids of the runs that were released by the drain."""
     _streams: WeakValueDictionary[str, DurableStream] = attrs.field(
         factory=WeakValueDictionary, init=False
     )
@@ -104,7 +104,7 @@ class DurableRuns:
         """Open the journal and become one of its workers.
 
         Raises:
-            DefinitionError: two pipes have one name, or one has no name of its own.
+            DefinitionError: two pipes share a name, or a pipe has no explicit name.
         """
         self.catalog.check_durable()
         self.writer.start()
@@ -115,16 +115,16 @@ class DurableRuns:
             raise
 
     def open(self) -> None:
-        """Take runs up from now on."""
+        """Start claiming runs."""
         self._is_open = True
         self.keeper.hurry()
 
     def stop_claiming(self) -> None:
-        """Take no more runs up."""
+        """Stop claiming runs."""
         self._is_open = False
 
     async def aclose(self) -> None:
-        """Give back what is still this worker's, and end the threads."""
+        """Release the leases that this worker still holds, and end the threads."""
         await self.keeper.aclose()
         await self.keeper.leave()
         await self.writer.aclose(self.journal.lease)
@@ -142,19 +142,20 @@ class DurableRuns:
     async def submit(
         self, request: RunRequest, pipe: Pipe[Any, Any], context: object
     ) -> DurableStream:
-        """Store a run, unless there is one of its id, and begin it if there is a place.
+        """Store a run unless its id exists, and start it if a place is free.
 
         Args:
-            request: what was asked for.
-            pipe: its pipe.
-            context: the context as it was given; one that the supervisor has made is
-                not stored.
+            request: the request for the run.
+            pipe: the pipe of the run.
+            context: the context that the caller passed; a context that the supervisor
+                made is not stored.
 
         Raises:
-            DefinitionError: its pipe has no name of its own, or was not given to the
-                supervisor.
-            NotStorable: its state or context cannot be stored.
-            RunRejected: no new runs are taken, or the id is another pipe's.
+            DefinitionError: the pipe has no explicit name, or the supervisor does not
+                have it.
+            NotStorable: the state or the context cannot be stored.
+            RunRejected: no new runs are taken, or the id is in use by
+                another pipe.
         """
         check_run_id(request.run_id)
         self.catalog.check_submitted(pipe)
@@ -223,7 +224,7 @@ class DurableRuns:
     # -- runs as streams
 
     def stream_of(self, row: RunRow, capacity: int = 1000) -> DurableStream:
-        """Return the stream of a run, which is at work here, elsewhere, or over."""
+        """Return the stream of a run at work here, at work elsewhere, or ended."""
         stream = self._streams.get(row.run_id)
         if stream is None:
             cancel = partial(self.cancel_soon, row.run_id)
@@ -244,7 +245,7 @@ class DurableRuns:
         return None if row is None else self.stream_of(row)
 
     def _tell(self, stream: DurableStream, row: RunRow) -> None:
-        """Let a stream whose run is not at work here know how it stands."""
+        """Update a stream from the row of its run, which is not at work here."""
         if not stream.is_waited_for:
             return
         if row.outcome is not None:
@@ -254,7 +255,7 @@ class DurableRuns:
             stream.fail(RunStuck(row.run_id, row.problem or "it could not go on"))
 
     def cancel_soon(self, run_id: str, reason: str) -> None:
-        """Store that a run is to end, wherever it is, without waiting for that."""
+        """Store a cancellation for a run in any process; do not wait."""
 
         def job() -> None:
             try:
@@ -266,7 +267,7 @@ class DurableRuns:
         self.keeper.hurry()
 
     async def cancel(self, run_id: str, reason: str) -> bool:
-        """Store that a run is to end, wherever it is; False when there is none to end."""
+        """Store a cancellation for a run in any process; False if it is not at work."""
         is_open = await self.writer.call(self.journal.cancel, run_id, reason)
         self.keeper.hurry()
         return is_open
@@ -274,7 +275,7 @@ class DurableRuns:
     def begin_answer(
         self, ask_id: str, value: object, by: str | None = None
     ) -> AnswerOnItsWay:
-        """Have an answer stored; awaiting what is returned tells whether it counts.
+        """Start storing an answer; await the result to learn whether it was accepted.
 
         Raises:
             AnswerRejected: the run is at work here, and the value does not fit.
@@ -303,21 +304,21 @@ class DurableRuns:
     async def begin_stored(
         self, make: Callable[..., RunRow], *args: Any
     ) -> DurableStream:
-        """Have a run made ready in the journal, and return it.
+        """Prepare a run in the journal with ``make``, and return its stream.
 
         Raises:
             UnknownRunError: there is no such run.
-            RunRejected: it does not stand so that this can be done.
+            RunRejected: the run is in a state that does not allow it.
         """
         row = await self.writer.call(make, self.journal, *args)
-        self._streams.pop(row.run_id, None)  # a stuck run's has ended
+        self._streams.pop(row.run_id, None)  # the stream of a stuck run has ended
         self.keeper.hurry()
         return self.stream_of(row)
 
     async def fork(
         self, run_id: str, at: int | None, state: Any, new_id: str | None
     ) -> DurableStream:
-        """Begin a run that goes on from a commit of another one."""
+        """Start a run that continues from a commit of another run."""
         text: str | None = None
         if state is not None:
             row = await self.writer.call(stored_runs.find_run, self.journal, run_id)
@@ -327,10 +328,10 @@ class DurableRuns:
         make = partial(stored_runs.fork, at=at, state=text, new_id=new_id)
         return await self.begin_stored(make, run_id)
 
-    # -- what turns find (called in the event loop)
+    # -- results of turns (called in the event loop)
 
     def claimed(self, claims: Sequence[Claim]) -> None:
-        """Take runs up whose leases are this worker's."""
+        """Take up the runs that this worker has leased."""
         for claim in claims:
             if self._is_open:
                 self.active_runs.admission.force_place()
@@ -344,7 +345,7 @@ class DurableRuns:
                 self._apply(run, signal)
 
     def lost(self) -> None:
-        """Let go of all runs: others may have taken them."""
+        """Release all runs: other workers may have claimed them."""
         for run in list(self._at_work.values()):
             journal = run.run_state.journal
             if journal is not None:
@@ -352,13 +353,13 @@ class DurableRuns:
                 lost(run)
 
     def turned(self) -> None:
-        """Look how the runs stand that are waited for and not at work here."""
+        """Look up the runs that are awaited here and are not at work here."""
         waited = [name for name, one in self._streams.items() if one.is_waited_for]
         if waited:
             self.writer.post(partial(self._look, waited))
 
     def _look(self, run_ids: list[str]) -> None:
-        """Read rows, in the journal's thread, and tell the streams in the loop."""
+        """Read rows in the journal's thread, and update the streams in the event loop."""
         try:
             rows = [self.journal.find(run_id) for run_id in run_ids]
         except Exception as error:  # noqa: BLE001 - the next turn tries again
@@ -376,7 +377,7 @@ class DurableRuns:
         journal = run.run_state.journal
         assert journal is not None
         if journal.stream.is_releasing:
-            return  # it stays in the journal, for whoever takes the run up
+            return  # it stays in the journal for the next owner of the run
         if signal.kind == "cancel":
             reason = json.loads(signal.body) if signal.body else "Cancelled"
             journal.stream.consumed.append(signal.id)
@@ -387,7 +388,7 @@ class DurableRuns:
     # -- taking up
 
     async def _load(self, claim: Claim) -> None:
-        """Read a claimed run and let it go on."""
+        """Read a claimed run and continue it."""
         release = self.active_runs.admission.release
         try:
             taken = await self.writer.call(load, self.journal, claim)
@@ -399,7 +400,7 @@ class DurableRuns:
                 return
             if not self._is_open:
                 release()
-                return  # the lease is given back with the worker
+                return  # leaving the journal releases the lease
             request = self._request_of(taken)
         except Exception as error:
             _logger.exception("Run %s cannot be taken up", claim.run.run_id)
@@ -410,7 +411,7 @@ class DurableRuns:
         self._take_up(stream, request, taken)
 
     def _refusal(self, taken: TakenUp) -> str | None:
-        """Say why a run must not be taken up, None when it may."""
+        """Return why a run must not be taken up; None if it may."""
         claim = taken.claim
         saved = taken.saved
         if claim.deaths >= self.journal.attempts:
@@ -508,7 +509,7 @@ class DurableRuns:
         return journal
 
     def _give_up(self, stream: DurableStream, claim: Claim, problem: str) -> None:
-        """Mark a run as stuck: it is not taken up any more until a person has looked."""
+        """Mark a run as stuck: it is not claimed again until a person redrives it."""
         draft = BatchDraft(
             run=claim.run.id,
             n=claim.n + 1,
@@ -525,10 +526,10 @@ class DurableRuns:
         self.writer.put(draft, stored)
         _logger.error("Run %s is stuck: %s", claim.run.run_id, problem)
 
-    # -- letting go
+    # -- releasing
 
     def release_all(self, reason: str) -> None:
-        """Let go of all durable runs as soon as no user code of them is at work."""
+        """Release each durable run as soon as none of its user code is running."""
         self.stop_claiming()
         for run in list(self._at_work.values()):
             request_release(run, reason)
@@ -537,7 +538,7 @@ class DurableRuns:
                 stream.fail(RunReleased(stream.run_id, reason))
 
     def release_now(self, reason: str) -> None:
-        """Let go of all durable runs without waiting for their user code."""
+        """Release all durable runs without waiting for their user code."""
         self.release_all(reason)
         for run in list(self._at_work.values()):
             journal = run.run_state.journal
@@ -546,7 +547,7 @@ class DurableRuns:
 
 
 def outcome_of(row: RunRow) -> PipelineEndData | None:
-    """Return how a run has ended, None when it has not."""
+    """Return the outcome of a run; None if it has not ended."""
     if row.outcome is None:
         return None
     return load_outcome(cast("object", json.loads(row.outcome)))

@@ -1,7 +1,7 @@
-"""A durable run seen from one process: it may be at work here, elsewhere, or nowhere.
+"""The stream of a durable run: at work in this process, in another one, or in none.
 
-Its events are those of this process; its end is known wherever it happens, because the
-journal says so.
+It yields the events of this process only.  The outcome is known for all processes,
+because the journal stores it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class AnswerOnItsWay(Answered):
-    """An answer that the journal's thread stores; awaiting it tells whether it counts."""
+    """An answer that is being stored; await it to learn whether it was accepted."""
 
     def __init__(self) -> None:
         self._done = anyio.Event()
         self._error: Exception | None = None
 
     def settle(self, error: Exception | None) -> None:
-        """Hear what became of it."""
+        """Complete the answer; None means that it was accepted."""
         self._error = error
         self._done.set()
 
@@ -44,8 +44,8 @@ class AnswerOnItsWay(Answered):
 class DurableStream(RunStream):
     """One durable run.
 
-    Iterating gives the events that this process publishes for it; ``wait`` returns how
-    it ended, whichever process it ended in.
+    Iterating yields the events that this process publishes for the run; ``wait`` returns
+    its outcome, in whichever process it ended.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class DurableStream(RunStream):
         self._problem: RunStuck | RunReleased | None = None
         self._news = anyio.Event()
         self.is_followed = False
-        """Whether its end has to be looked up in the journal."""
+        """Whether the journal must be polled for its outcome."""
 
     @property
     def run_id(self) -> str:
@@ -83,7 +83,7 @@ class DurableStream(RunStream):
 
     @property
     def end(self) -> PipelineEndData | None:
-        """How the run ended; None while it has not, as far as this process knows."""
+        """Outcome of the run; None while this process does not know one."""
         return self._outcome or super().end
 
     def __repr__(self) -> str:
@@ -95,13 +95,13 @@ class DurableStream(RunStream):
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether the journal has to be asked how the run stands."""
+        """Whether the journal must be polled for the state of the run."""
         return self._run is None and self._outcome is None and self._problem is None
 
     def take_up(
         self, request: RunRequest, owner: RunOwner, release_place: Callable[[], None]
     ) -> Run:
-        """Let the run begin, or go on, in this process."""
+        """Start or continue the run in this process."""
         assert self._replay is not None
         self._run, self._problem, self._request = None, None, request
         run = self._begin_in(owner, self._replay.buffer, release_place)
@@ -110,18 +110,18 @@ class DurableStream(RunStream):
         return run
 
     def park(self) -> None:
-        """Hear that the run only waits, and that nothing of it is in memory."""
+        """Record that the run only waits and is no longer in memory."""
         self._run = None
 
     def resolve(self, end: PipelineEndData) -> None:
-        """Hear how the run ended, here or elsewhere."""
+        """Record the outcome of the run, from this process or another."""
         self._outcome = end
         assert self._replay is not None
         self._replay.buffer.end()
         self._notify()
 
     def fail(self, problem: RunStuck | RunReleased) -> None:
-        """Hear that the run does not go on in this process, or not at all for now."""
+        """Record that the run is stuck, or was released by this process."""
         self._problem = problem
         assert self._replay is not None
         self._replay.buffer.end()
@@ -132,11 +132,11 @@ class DurableStream(RunStream):
         news.set()
 
     async def wait(self) -> PipelineEndData:
-        """Wait until the run has ended, in whichever process.
+        """Wait until the run has ended in any process, and return its outcome.
 
         Raises:
-            RunReleased: this process has let go of it; it goes on elsewhere, or later.
-            RunStuck: it is not taken up any more until a person has looked at it.
+            RunReleased: this process released the run; another worker may continue it.
+            RunStuck: the run is not claimed again until a person redrives it.
         """
         while True:
             if (end := self.end) is not None:
@@ -154,7 +154,7 @@ class DurableStream(RunStream):
                 await self._news.wait()
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
-        """Answer a question of this run; awaiting it tells whether the answer counts.
+        """Answer a question of this run; await the result to learn whether it is accepted.
 
         Raises:
             AnswerRejected: the value does not fit; the question stays open.
@@ -162,7 +162,7 @@ class DurableStream(RunStream):
         return self._answer_stored(ask_id, value, by)
 
     def snapshot(self) -> RunSnapshot:
-        """Return what the run is doing right now, as far as this process knows."""
+        """Return the current state of the run, as far as this process knows."""
         if self._run is not None:
             return super().snapshot()
         assert self._replay is not None
@@ -181,7 +181,7 @@ class DurableStream(RunStream):
         )
 
     def cancel(self, reason: str = "Cancelled") -> None:
-        """End the run, wherever it is: FINISH says CANCELLED, with this reason."""
+        """Cancel the run in any process; FINISH has status CANCELLED and this reason."""
         run = self._run
         if run is not None and not run.done.is_set() and not _is_releasing(run):
             super().cancel(reason)

@@ -1,7 +1,8 @@
 """Runs that begin with what another run has stored: forks, retries, resumed runs.
 
-A copy is a run whose first row is a snapshot.  Everything here is plain data, so the
-command line makes copies without the pipe; whoever takes the copy up has it.
+A copy is a run with a snapshot as its first row.  All values here are plain data, so the
+command line makes copies without the pipe; only the worker that takes the copy up needs
+the pipe.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ def fork_of(
     state: str | None = None,
     run_id: str | None = None,
 ) -> NewRun:
-    """Return a run that goes on from a commit of another one.
+    """Return a run that continues from a commit of another run.
 
     Args:
         row: the run to copy.
-        rows: all its rows that are kept.
-        at: the commit to go on from; None is the last.
-        state: JSON of another state, in parts; None is the state as it was.
-        run_id: the new run's id.
+        rows: all stored rows of that run.
+        at: number of the commit to continue from; None is the last.
+        state: JSON of a replacement state, in parts; None keeps the stored state.
+        run_id: the new run's id; None generates one.
 
     Raises:
         RunRejected: there is no such commit.
@@ -43,23 +44,23 @@ def fork_of(
         reason = f"run '{row.run_id}' has no commit {at}"
         raise RunRejected(reason, f"It has {numbers}; 'show RUN --commits' lists them.")
     entities, stored = fold_rows(kept)
-    if not entities:  # nothing of it had happened yet
+    if not entities:  # the run had not begun at that commit
         return _copy(row, None, state, kept[-1].n, run_id)
     return _copy(row, entities, state or stored, kept[-1].n, run_id)
 
 
 def retry_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
-    """Return a run that goes on before the first failure of another one.
+    """Return a run that continues from before the first failure of another run.
 
     Raises:
-        RunRejected: it has not failed.
+        RunRejected: the run has not failed.
     """
     failed = next((one for one in rows if _has_failure(one)), None)
     if row.status not in {"failed", "timeout", "cancelled"}:
         reason = f"run '{row.run_id}' is {row.status}"
         raise RunRejected(reason, "Only runs that failed are retried.")
     before = [one for one in rows if failed is None or one.n < failed.n]
-    if failed is None:  # it was ended from outside: go on from its last commit
+    if failed is None:  # ended from outside: continue from its last commit
         before = [one for one in rows if one.kind != "end"]
     entities, stored = fold_rows(before)
     if entities:
@@ -70,10 +71,10 @@ def retry_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> 
 
 
 def resume_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
-    """Return a run that goes on behind the step that suspended another one.
+    """Return a run that continues after the step that suspended another run.
 
     Raises:
-        RunRejected: it was not suspended, or was resumed before.
+        RunRejected: the run was not suspended, or was resumed before.
     """
     if row.status != "suspended" or row.resumed_by is not None:
         reason = f"run '{row.run_id}' is {row.status}"
@@ -89,7 +90,7 @@ def resume_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) ->
 
 
 def fold_rows(rows: Sequence[Commit]) -> tuple[dict[str, Any], str | None]:
-    """Return the entities and the state that rows tell, the state as text of one change."""
+    """Return entities and state folded from rows; the state is JSON of one change."""
     entities: dict[str, Any] = {}
     parts: dict[str, Any] = {}
     has_state = False
@@ -111,7 +112,7 @@ def _has_failure(row: Commit) -> bool:
 
 
 def _forget_end(entities: dict[str, Any]) -> None:
-    """Take out why a run was ended: the copy is not to end."""
+    """Remove the termination cause, so that the copy does not end at once."""
     counters = dict(entities.get("x") or {})
     for key in ("end", "halted", "suspended"):
         counters.pop(key, None)

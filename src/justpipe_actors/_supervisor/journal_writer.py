@@ -1,16 +1,16 @@
-"""The one thread of a supervisor that talks to its journal.
+"""The only thread of a supervisor that calls its journal.
 
-Batches that wait when a transaction begins are stored in it together, so the more runs
-commit at once, the fewer transactions each costs.  When one is stored, the event loop is
-told by one callback for all of its batches.
+One transaction stores all batches that wait when it begins, so the more runs commit at
+the same time, the fewer transactions each of them costs.  One callback in the event loop
+reports all batches of a transaction.
 
-A write that fails (the disk is full, the file is locked or read-only, the server is away)
-is tried again until it works.  Meanwhile runs in ``sync`` mode stand still, because
-nothing they say is delivered before it is stored; ``problem`` says why, and the log once.
-They never go on without being stored.
+A failed write (full disk, locked or read-only file, unreachable server) is retried until
+it succeeds.  Meanwhile runs in ``sync`` mode do not advance, because their events and
+messages are delivered only after they are stored.  ``problem`` has the reason, and one
+log record reports it.  A run never continues without being stored.
 
-Everything else that a supervisor asks of its journal goes through the same thread, as
-``call``.  An error of that is raised at the caller.
+All other calls to the journal run in the same thread through ``call``, which raises their
+errors at the caller.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ from ..abc import Batch, Journal, MapItems
 
 
 FIRST_RETRY = 0.1
-"""Seconds before a write that failed is tried again."""
+"""Seconds before the first retry of a failed write."""
 
 LAST_RETRY = 5.0
-"""Seconds between two tries, at most."""
+"""Maximum seconds between two attempts of a write."""
 
 _logger = logging.getLogger("justpipe_actors.journal")
 
 T = TypeVar("T")
 
 CallSoon = Callable[[Callable[[], None]], None]
-"""Calls a function in the event loop, from any thread."""
+"""Schedules a function in the event loop; may be called from any thread."""
 
 OnStored = Callable[[bool], None]
-"""Told in the event loop: True when a batch is stored, False when its lease was lost."""
+"""Called in the event loop: True if a batch is stored, False if its lease was lost."""
 
 
 @attrs.define(eq=False, repr=False)
 class JournalWriter:
-    """Stores batches, and asks the journal questions, in a thread of its own."""
+    """Stores batches and calls the journal in its own thread."""
 
     journal: Journal
-    """Where they are stored."""
+    """Stores the batches."""
     call_soon: CallSoon
-    """Calls a function in the event loop."""
+    """Schedules a function in the event loop."""
     problem: str | None = attrs.field(default=None, init=False)
-    """Why nothing can be stored right now; None when it can."""
+    """Why writes fail at present; None if they succeed."""
     failing_since: float | None = attrs.field(default=None, init=False)
-    """When the first try of what cannot be stored was, on the monotonic clock."""
+    """Monotonic time of the first failed write in a row; None if writes succeed."""
     _drafts: deque[tuple[BatchDraft, OnStored]] = attrs.field(factory=deque, init=False)
     _jobs: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
     _wakeup: threading.Condition = attrs.field(factory=threading.Condition, init=False)
@@ -73,19 +73,19 @@ class JournalWriter:
     def start(self) -> None:
         """Start the thread."""
         self._ended = anyio.Event()
-        # A daemon: a disk that never answers must not keep the program from ending.
+        # A daemon thread, so that the program can exit while the disk does not respond.
         self._thread = threading.Thread(
             target=self._work, name="justpipe_actors journal", daemon=True
         )
         self._thread.start()
 
     def put(self, draft: BatchDraft, on_stored: OnStored) -> None:
-        """Store a batch soon; never blocks.
+        """Queue a batch for storing; never block.
 
-        A run has at most one batch on its way.
+        A run has at most one batch in the queue.
 
         Args:
-            draft: what to store.
+            draft: the batch.
             on_stored: called in the event loop when it is stored (True), or when the
                 lease of its run was lost and nothing of it was stored (False). Not
                 called while storing fails.
@@ -95,10 +95,10 @@ class JournalWriter:
             self._wakeup.notify()
 
     async def call(self, func: Callable[..., T], *args: Any) -> T:
-        """Call a method of the journal in the thread and return what it returns.
+        """Call a method of the journal in the thread and return its result.
 
         Raises:
-            Exception: what the method raises.
+            Exception: any exception that the method raises.
         """
         done = anyio.Event()
         outcome: list[Callable[[], T]] = []
@@ -112,10 +112,10 @@ class JournalWriter:
         return outcome[0]()
 
     async def aclose(self, patience: float) -> bool:
-        """Store what waits, for at most so many seconds, and end the thread.
+        """Store the queued batches within ``patience`` seconds, and end the thread.
 
         Returns:
-            False when something could not be stored in time.
+            False if a batch was not stored in time.
         """
         ended = self._ended
         if ended is None:
@@ -132,7 +132,7 @@ class JournalWriter:
         return False
 
     def statistics(self) -> int:
-        """Return how many batches wait."""
+        """Return the number of queued batches."""
         return len(self._drafts)
 
     # -- from any thread
@@ -158,7 +158,7 @@ class JournalWriter:
             self.call_soon(ended.set)
 
     def _wait(self) -> bool:
-        """Sleep until there is something to do; False when there is not and will not be."""
+        """Sleep until there is work; False if the writer is closed and has none left."""
         with self._wakeup:
             while not self._jobs:
                 if self._drafts:
@@ -173,7 +173,7 @@ class JournalWriter:
             return True
 
     def _store(self) -> None:
-        """Store all that waits in one transaction, one batch of each run at most."""
+        """Store the queued batches in one transaction, at most one for each run."""
         taken = self._take()
         batches: list[Batch] = []
         told: list[tuple[int, OnStored]] = []
@@ -233,7 +233,7 @@ def _tell(stored: list[tuple[OnStored, bool]]) -> None:
 
 
 def _result_of(func: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], T]:
-    """Call a function; return what returns its result, or raises its error."""
+    """Call a function; return a function that returns its result or raises its error."""
     try:
         result = func(*args)
     except BaseException as caught:  # noqa: BLE001 - raised again where it was asked for
@@ -247,10 +247,10 @@ def _result_of(func: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], T]
 
 
 def encode_draft(draft: BatchDraft) -> Batch:
-    """Return a batch as text; None in its place where there is nothing.
+    """Return a batch as JSON text; absent parts are None.
 
     Raises:
-        TypeError: it has values that are no JSON.
+        TypeError: the batch has values that are not JSON values.
     """
     return Batch(
         run=draft.run,

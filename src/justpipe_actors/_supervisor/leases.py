@@ -1,14 +1,13 @@
-"""A supervisor as a worker of a journal: signs of life, runs to take up, and signals.
+"""A supervisor as a worker of a journal: heartbeats, claims and signals.
 
-A thread waits for changes of the journal, at most ``TICK`` seconds, and has the writer's
-thread take a *turn*: give a sign of life, declare silent workers dead, claim runs for
-which there is a place, and read what the worker's own runs are told.  What the turn found
-is handed over in the event loop.  The event loop has no timer for it: the turns go on
-while it is busy, and a virtual clock does not hurry them.
+A thread waits for changes of the journal, at most ``TICK`` seconds, and makes the
+writer's thread take a *turn*: send a heartbeat, declare silent workers dead, claim runs
+for the free places, and read the signals for the worker's own runs.  The results of a
+turn are handled in the event loop.  The thread replaces a timer of the event loop, so the
+turns continue while the loop is blocked, and a virtual clock does not accelerate them.
 
-A worker that cannot give a sign of life for a whole lease must assume that others have
-taken its runs, and lets go of them by itself; the fence of the journal alone keeps what
-it still writes out.
+A worker that sends no heartbeat for a whole lease must assume that other workers have
+claimed its runs, and releases them.  The fence of the journal rejects its late writes.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ from .journal_writer import JournalWriter
 
 
 TICK = 1.0
-"""Seconds between two turns when nothing changes."""
+"""Maximum seconds between two turns."""
 
 PAUSE = 0.05
-"""Seconds between two turns, at least."""
+"""Minimum seconds between two turns."""
 
 SWEEP = 60.0
 """Seconds between two sweeps of runs that ended long ago."""
@@ -41,39 +40,39 @@ _logger = logging.getLogger("justpipe_actors.journal")
 
 
 class WorkHandler(Protocol):
-    """What a turn's findings are handed to, in the event loop."""
+    """Handles the results of a turn, in the event loop."""
 
     def claimed(self, claims: Sequence[Claim]) -> None:
-        """Take these runs up: their leases are this worker's."""
+        """Take up these runs, which this worker has leased."""
 
     def signalled(self, signals: Sequence[Signal]) -> None:
-        """Pass signals to the runs of this worker; one may come twice, by its number."""
+        """Pass signals to this worker's runs; a signal may be repeated, with its number."""
 
     def turned(self) -> None:
-        """Hear that a turn is over: others may have written something."""
+        """Called after each turn: other workers may have written to the journal."""
 
     def lost(self) -> None:
-        """Let go of all runs: this worker counts as dead, and goes on as a new one."""
+        """Release all runs: this worker was declared dead and continues as a new one."""
 
 
 @attrs.define(eq=False, repr=False)
 class LeaseKeeper:
-    """Keeps a worker alive in its journal, and finds work for it."""
+    """Sends heartbeats for a worker, and claims runs for it."""
 
     journal: Journal
     """The journal."""
     writer: JournalWriter
-    """Whose thread takes the turns."""
+    """Its thread takes the turns."""
     handler: WorkHandler
-    """Takes what they find."""
+    """Handles the results of the turns."""
     pipes: Callable[[], Sequence[str]]
-    """Returns the names of the pipes whose runs may be claimed; from any thread."""
+    """Returns the names of the pipes with claimable runs; thread-safe."""
     places: Callable[[], int | None]
-    """Returns how many runs may be claimed now, None for any number; from any thread."""
+    """Returns how many runs may be claimed now, None for no limit; thread-safe."""
     only: str | None = None
-    """The one run that may be claimed, when it is not all."""
+    """Id of the only run that may be claimed; None allows all."""
     worker: int = attrs.field(default=0, init=False)
-    """The worker's number in the journal; a new one after it was declared dead."""
+    """The worker's number in the journal; changes after it was declared dead."""
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _is_closing: threading.Event = attrs.field(factory=threading.Event, init=False)
     _ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -86,7 +85,7 @@ class LeaseKeeper:
     # -- in the event loop
 
     async def start(self) -> None:
-        """Open the journal, become one of its workers, and begin to take turns.
+        """Open the journal, register as a worker, and start taking turns.
 
         Raises:
             Exception: the journal cannot be opened.
@@ -98,11 +97,11 @@ class LeaseKeeper:
         self._thread.start()
 
     def hurry(self) -> None:
-        """Take a turn soon: there is a place, or this supervisor has written a signal."""
+        """Take a turn soon, after a place became free or a signal was written here."""
         self.journal.wake()
 
     async def aclose(self) -> None:
-        """Take no more turns; what was claimed stays this worker's until ``leave``."""
+        """Stop taking turns; this worker keeps its leases until ``leave``."""
         self._is_closing.set()
         self.journal.wake()
         if self._thread is not None:
@@ -110,7 +109,7 @@ class LeaseKeeper:
                 await self._ended.wait()
 
     async def leave(self) -> None:
-        """Stop being a worker; runs that it still has are ready for others."""
+        """Unregister the worker; other workers may claim its remaining runs."""
         with anyio.move_on_after(self.journal.lease, shield=True):
             await self.writer.call(self._leave)
 
@@ -139,7 +138,7 @@ class LeaseKeeper:
     def _leave(self) -> None:
         try:
             self.journal.remove_worker(self.worker)
-        except Exception as error:  # noqa: BLE001 - others find out by the lease
+        except Exception as error:  # noqa: BLE001 - the lease expires anyway
             _logger.warning("The journal still lists this worker: %s", error)
 
     def _turn(self) -> None:
@@ -164,7 +163,7 @@ class LeaseKeeper:
         self._beaten_at = now
 
     def _replace(self) -> None:
-        """Go on as a new worker: the old one was declared dead."""
+        """Register as a new worker after the old one was declared dead."""
         _logger.warning("This worker was declared dead, its runs go on elsewhere")
         self.worker = self.journal.add_worker(this_process())
         self.writer.call_soon(self.handler.lost)

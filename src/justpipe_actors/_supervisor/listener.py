@@ -1,18 +1,17 @@
-"""Readers of runs: at work here, at work in another process, or over.
+"""Listeners of runs: at work here, at work in another process, or ended.
 
 ::
 
-    the reader's number ─┬─ the next event is kept in memory ──────────> it
-                         ├─ it is only in the history ────────────────> it, from there
-                         ├─ it is not there yet ──────────────────────> wait
-                         └─ later ones are there, and it is not ──────> GAP, then those
+    next event number ───┬─ kept in memory ──────────────────────> read from memory
+                         ├─ only in the history ─────────────────> read from there
+                         ├─ not yet published ───────────────────> wait
+                         └─ missing, but later ones exist ───────> GAP, then those
 
-A reader goes on where it was when its run is taken up by another process, or by this one
-again.
+A listener keeps its position when another process, or this one again, takes up its run.
 
-A run at work here keeps its last events (``KeptEvents``).  For one in another process a
-poller keeps them: one for all who read this run.  A reader owns no task, so it may be
-dropped at any moment.
+A run at work here keeps its last events (``KeptEvents``).  For a run in another process
+one poller keeps them for all its listeners.  A listener owns no task, so it may be
+dropped at any time.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from ..events import Event, EventType
 
 
 PAGE = 500
-"""Events that are read from a history at once."""
+"""Number of events that are read from a history at once."""
 
 WRITE_LAG = 3.0
-"""Seconds that a reader waits for an event that its run has not stored yet."""
+"""Maximum seconds that a listener waits for an event to be stored."""
 
 LAG_LOOK = 0.05
-"""Seconds between two looks at the history while it lags behind its run."""
+"""Seconds between two reads of a history that lags behind its run."""
 
 
 def parse_number(after: int | str | None) -> int:
-    """Return the number to go on after, from what a client sent.
+    """Return the number of the last event that a client has read.
 
     Raises:
-        ValueError: it is no number of an event.
+        ValueError: the text is not an event number.
     """
     if isinstance(after, int) and after >= 0:
         return int(after)
@@ -61,40 +60,40 @@ def parse_number(after: int | str | None) -> int:
 
 
 def gap(run_id: str, first: int, last: int) -> Event:
-    """Return what stands for events that nobody can read any more."""
+    """Return a GAP event for events that can no longer be read."""
     payload = {"from": first, "to": last}
     return Event(EventType.GAP, "system", payload, run_id=run_id, origin_run_id=run_id)
 
 
 def is_end(event: Event) -> bool:
-    """Tell whether a run has said its last."""
+    """Tell whether an event is the last one of its run."""
     return event.type is EventType.FINISH and event.stage == "system"
 
 
 @attrs.frozen
 class Source:
-    """Where the events of a run come from at this moment."""
+    """The current source of a run's events."""
 
     kept: KeptEvents | None = None
-    """Its last events; None when it is over."""
+    """Its last events in memory; None if the run has ended."""
     history: RunHistory | None = None
-    """Its stored events, if it is known already that there are any."""
+    """Its stored events; None if none are known yet."""
     replay: tuple[Event, ...] = ()
-    """More of its events that are still in memory."""
+    """Further events that are still in memory."""
     is_stored: bool = True
-    """Whether what it says will be in its history soon, if it is not yet."""
+    """Whether its events are stored, possibly with a lag."""
 
 
 class Listener:
-    """One reader of one run: an async iterator of its events.
+    """Async iterator over the events of one run, for one reader.
 
     Args:
-        run_id: the run.
-        number: the last event that it has read; 0 for none.
-        source: where its events come from now.
-        find: finds a new source, when the run has left this process or come here.
-        find_history: returns the run's history; may take a moment.
-        cancel: ends the run.
+        run_id: id of the run.
+        number: number of the last event that was read; 0 for none.
+        source: the current source of the events.
+        find: finds a new source after the run has moved to or from this process.
+        find_history: returns the run's history; may block.
+        cancel: cancels the run, with a reason.
         closed: set when the supervisor ends.
     """
 
@@ -112,9 +111,9 @@ class Listener:
         self.run_id = run_id
         """The run."""
         self.number = self._begin = number
-        """The last event that it has read, or knows to be lost."""
+        """Number of the last event that was read or is known to be lost."""
         self.source = source
-        """Where its events come from now."""
+        """The current source of the events."""
         self._find = find
         self._find_history = find_history
         self._history = source.history
@@ -128,14 +127,14 @@ class Listener:
 
     @property
     def is_live(self) -> bool:
-        """Whether it may have to wait for an event."""
+        """Whether the next event may not exist yet."""
         return not self._is_over and self.source.kept is not None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        """Return the next event, or a GAP for some that are lost.
+        """Return the next event, or a GAP for lost events.
 
         Raises:
             StopAsyncIteration: after FINISH, or when the supervisor has ended.
@@ -153,13 +152,13 @@ class Listener:
         return event
 
     async def aclose(self) -> None:
-        """Read no more; the run goes on."""
+        """Stop reading; the run continues."""
         self._is_over = True
         self._ready.clear()
         await checkpoint()
 
     def cancel(self, reason: str = "Cancelled") -> None:
-        """End the run that is read, if it has not ended."""
+        """Cancel the run, if it has not ended."""
         self._cancel(reason)
 
     # -- reading
@@ -185,14 +184,14 @@ class Listener:
             await kept.wait()
 
     async def _read_stored(self) -> None:
-        """Read the next page of a run that is over, and end behind the last."""
+        """Read the next page of an ended run, and stop after the last one."""
         events = await self._stored_page() or self._replayed(None)
         if not events or self._closed.is_set():
             self._is_over = True
         self._accept_all(events)
 
     def _follow(self) -> None:
-        """Find the run where it goes on, or what is stored of it."""
+        """Find the new source of the run, or its stored events."""
         if self._closed.is_set():
             self._is_over = True
             return
@@ -201,11 +200,11 @@ class Listener:
         self._has_looked = self._history is not None or not self.source.is_stored
 
     async def _fill(self, last: int, following: Event | None) -> None:
-        """Read what is missing, wait until it is stored, or skip it with a GAP.
+        """Read missing events, wait until they are stored, or skip them with a GAP.
 
         Args:
-            last: the last number that is missing.
-            following: the event that comes next, if it is there.
+            last: number of the last missing event.
+            following: the event after the missing ones; None if there is none yet.
         """
         events = self._replayed(last)
         if not events:
@@ -220,7 +219,7 @@ class Listener:
             self._skip_to(last, following)
 
     async def _may_come(self) -> bool:
-        """Wait a little for an event that its run may not have stored yet."""
+        """Wait ``LAG_LOOK`` seconds for an event to be stored; False after ``WRITE_LAG``."""
         if not self.source.is_stored or self._closed.is_set():
             return False
         now = anyio.current_time()
@@ -248,14 +247,14 @@ class Listener:
         return ()
 
     def _accept_all(self, events: Sequence[Event]) -> None:
-        """Take events of the history, with a GAP for each hole: nothing will fill it."""
+        """Take events of the history, with a GAP for each hole, as holes are final."""
         while events:
             if self._is_hole(events[0]):
                 self._skip_to(number_before(events[0]), events[0])
             events = self._accept(events)
 
     def _skip_to(self, last: int, following: Event | None) -> None:
-        """Say that events are lost, unless nobody can say that there were any."""
+        """Report lost events with a GAP, unless the numbers may never have been used."""
         self._late_since = None
         if last <= self.number:
             return
@@ -272,7 +271,7 @@ class Listener:
             self._ready.append(gap(self.run_id, self.number + 1, last))
         self.number = last
 
-    # -- what is not kept
+    # -- events that are not kept
 
     def _replayed(self, last: int | None) -> list[Event]:
         return [

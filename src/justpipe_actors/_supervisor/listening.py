@@ -1,4 +1,4 @@
-"""The listeners of one supervisor, and the pollers that read for them."""
+"""The listeners of one supervisor, and the history pollers they share."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .listener import PAGE, Listener, Source, parse_number
 
 
 POLL_INTERVAL = 0.25
-"""Seconds between two looks at the history of a run in another process."""
+"""Seconds between two reads of the history of a run in another process."""
 
 
 @attrs.frozen
 class JournalledRun:
-    """A run of a journal, whose events may be in a store, now or later."""
+    """A run of a journal; its events may be in a store, now or later."""
 
     run_id: str
     """Its id."""
     journal: Journal
-    """Says whether it is over."""
+    """Tells whether the run has ended."""
     stores: EventHistory
-    """Has its events, if its pipe stores them."""
+    """Holds its events, if its pipe stores them."""
 
     def is_open(self) -> bool:
-        """Tell whether the run goes on, in whichever process."""
+        """Tell whether the run is still open in any process."""
         return is_going_on(self.journal.find(self.run_id))
 
     def read(self, after: int, limit: int) -> Sequence[Event]:
@@ -47,7 +47,7 @@ class JournalledRun:
 
 
 def is_going_on(row: RunRow | None) -> bool:
-    """Tell whether a run of a journal is neither over nor stuck."""
+    """Tell whether a run of a journal is open: it has not ended and is not stuck."""
     return row is not None and row.outcome is None and row.status != "stuck"
 
 
@@ -61,7 +61,7 @@ class JournalHistory:
     """The stores."""
 
     def find(self, run_id: str) -> RunHistory | None:
-        """Return the history of a run; None when neither knows it."""
+        """Return the history of a run; None if journal and stores do not have it."""
         if self.journal.find(run_id) is None:
             return self.stores.find(run_id)
         return JournalledRun(run_id, self.journal, self.stores)
@@ -69,25 +69,25 @@ class JournalHistory:
 
 @attrs.define(eq=False, repr=False)
 class HistoryPoller:
-    """Reads what another process stores of one run, for all who read the run here."""
+    """Reads the events that another process stores, for all listeners of one run."""
 
     history: RunHistory
-    """What is read."""
+    """The history that is polled."""
     is_here: Callable[[], bool]
-    """Whether the run is at work here by now."""
+    """Returns whether the run is now at work here."""
     number: int
-    """The last event that was read."""
+    """Number of the last event that was read."""
     on_end: Callable[[HistoryPoller], None]
-    """Told when it has ended."""
+    """Called when the poller has ended."""
     kept: KeptEvents = attrs.field(factory=lambda: KeptEvents(MIN_KEPT), init=False)
-    """What was read last."""
+    """The last events that were read."""
     readers: WeakSet[Listener] = attrs.field(factory=WeakSet, init=False)
-    """Who reads it."""
+    """Its listeners."""
     stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    """Set when it is to end."""
+    """Set when the poller must end."""
 
     async def poll(self) -> None:
-        """Read until the run is over or here, or there is no reader any more."""
+        """Read until the run has ended or is at work here, or no listener is left."""
         try:
             while self.readers and not self.stopped.is_set() and not self.is_here():
                 is_open = await anyio.to_thread.run_sync(self.history.is_open)
@@ -115,18 +115,18 @@ class Listening:
     active_runs: ActiveRuns
     """The runs at work here."""
     history: EventHistory
-    """Where the events of all others are."""
+    """Holds the events of all other runs."""
     cancel_elsewhere: Callable[[str, str], None]
-    """Ends a run that is not at work here."""
+    """Cancels a run that is not at work here."""
     _pollers: dict[str, HistoryPoller] = attrs.field(factory=dict, init=False)
     _closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def listen(self, run_id: str, after: int | str | None) -> Listener:
-        """Return a reader of a run.
+        """Return a listener of a run.
 
         Raises:
             UnknownRunError: no run of this id is at work or stored.
-            ValueError: ``after`` is no number of an event.
+            ValueError: ``after`` is not an event number.
         """
         number = parse_number(after)
         source = self._find(run_id)
@@ -145,7 +145,7 @@ class Listening:
         return listener
 
     def close(self) -> None:
-        """End the readers of runs that are not at work here; the others end with them."""
+        """End the listeners of runs not at work here; others end with their runs."""
         self._closed.set()
         for poller in list(self._pollers.values()):
             poller.stopped.set()
@@ -153,7 +153,7 @@ class Listening:
     # -- sources
 
     def _find(self, run_id: str) -> Source | None:
-        """Return where a run's events come from now."""
+        """Return the current source of a run's events."""
         stream = self.active_runs.known(run_id)
         replay = () if stream is None else stream.kept_events()
         run = self.active_runs.runs.get(run_id)
@@ -167,12 +167,12 @@ class Listening:
         return Source(None, history, replay)
 
     def _follow(self, listener: Listener) -> None:
-        """Let a listener go on whose run has left this process, or has come here."""
+        """Give a listener a new source after its run has moved to or from this process."""
         listener.source = self._find(listener.run_id) or Source()
         self._watch(listener)
 
     def _watch(self, listener: Listener) -> None:
-        """Let a poller read for a listener, if its run is at work in another process."""
+        """Attach a listener to a poller, if its run is at work in another process."""
         source = listener.source
         history = source.history
         if source.kept is not None or history is None or self._closed.is_set():

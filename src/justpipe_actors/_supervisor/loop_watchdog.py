@@ -1,11 +1,11 @@
-"""A thread that notices when the loop does not turn, and says who holds it.
+"""A thread that detects a blocked event loop and logs the step that blocks it.
 
-It asks the loop for a sign of life and waits.  When none comes in time it writes the
-stack of the loop's thread to the log, once per blockage, with the run and the step that
-are on that stack; and once more when the loop turns again, with how long it took.
+The thread schedules a callback in the loop and waits for it.  If the callback does not
+run in time, the thread logs the stack of the loop's thread, once per blockage, with the
+run and the step on that stack.  It logs the duration when the loop turns again.
 
-In the loop this costs one wake-up and one callback per second, so it is for daemons and
-not for every program: it is off unless ``blocked_after`` is given.
+The cost in the loop is one wake-up and one callback per second, which suits daemons and
+not every program: the watchdog is off unless ``blocked_after`` is given.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from .._engine.invocation import Invocation
 
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two questions, or a quarter of the limit when that is less."""
+"""Seconds between two checks, or a quarter of the limit if that is less."""
 
 _logger = logging.getLogger("justpipe_actors.loop")
 
 
 @attrs.define(eq=False, repr=False)
 class LoopWatchdog:
-    """Watches one loop from outside; begin it in the loop's thread."""
+    """Watches one loop from another thread; call ``start`` in the loop's thread."""
 
     loop: Loop
-    """Which one."""
+    """The watched loop."""
     limit: float
-    """Seconds it may go without turning."""
+    """Seconds without a turn after which the loop counts as blocked."""
     _thread: int = attrs.field(factory=threading.get_ident, init=False)
     _asked_at: float = attrs.field(factory=time.monotonic, init=False)
     _answered: threading.Event = attrs.field(factory=threading.Event, init=False)
     _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the watchdog thread."""
         name = "justpipe_actors loop watchdog"
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop the watchdog thread."""
         self._stopped.set()
         self._answered.set()
 
     @property
     def is_responsive(self) -> bool:
-        """Whether the loop has turned within the limit; may be asked in any thread."""
+        """Whether the loop has turned within the limit; thread-safe."""
         return (
             self._answered.is_set() or time.monotonic() - self._asked_at <= self.limit
         )

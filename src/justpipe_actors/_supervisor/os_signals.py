@@ -1,7 +1,7 @@
-"""Signals as a count and a queue, so that the last one works when the loop does not.
+"""OS signals as a count and a queue; the third stop signal works in a blocked loop.
 
-The handlers are Python's own and not the loop's: those only run when the loop turns, and
-the signal that gives up is for the moment when a step holds the loop for ever.
+The handlers are Python's own instead of the loop's.  The loop's handlers run only when
+the loop turns, and the last stop signal must also work while a step blocks the loop.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from .._util.sync import Wakeup
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""Signals that ask for the end."""
+"""Signals that request a stop."""
 
 RELOAD_SIGNALS: tuple[signal.Signals, ...] = tuple(
     signal.Signals(number)
     for number in (getattr(signal, "SIGHUP", None),)
     if number is not None
 )
-"""Signals that ask for a reload; there is none on Windows."""
+"""Signals that request a reload; empty on Windows."""
 
 
 @attrs.define(eq=False, repr=False)
 class SignalQueue:
-    """The signals that have come and are not dealt with."""
+    """The received signals that are not handled yet."""
 
     loop: Loop
-    """Where they are dealt with."""
+    """The event loop that handles them."""
     give_up: Callable[[signal.Signals], None]
-    """Called at once, in the signal's handler, at the third one that asks for the end."""
+    """Called in the signal handler itself, at the third stop signal."""
     stop_count: int = attrs.field(default=0, init=False)
-    """Signals that asked for the end."""
+    """Number of stop signals so far."""
     _pending: deque[signal.Signals] = attrs.field(factory=deque, init=False)
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal; this may be called between any two instructions."""
+        """Handle a signal; Python may call this between any two instructions."""
         name = signal.Signals(number)
         if name in STOP_SIGNALS:
             self.stop_count += 1
@@ -62,10 +62,10 @@ class SignalQueue:
 
 @contextmanager
 def handle_signals(signals: SignalQueue) -> Generator[None, None, None]:
-    """Hear signals instead of dying of them; what was before is restored.
+    """Install handlers for the signals; restore the previous ones on exit.
 
     Raises:
-        RuntimeError: this is not the main thread.
+        RuntimeError: the current thread is not the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         msg = (

@@ -1,4 +1,4 @@
-"""Where a supervisor looks for runs that it does not host: stores, journal, storage root."""
+"""The histories of runs at work elsewhere: stores, journal and storage root."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .listening import JournalHistory, Listening
 def new_listening(
     active_runs: ActiveRuns, catalog: Catalog, durable: DurableRuns | None
 ) -> Listening:
-    """Return what reads the runs of a supervisor."""
+    """Return the listeners of a supervisor."""
     history: EventHistory = StoreHistory(lambda: _stores(active_runs, catalog))
 
     def cancel_elsewhere(run_id: str, reason: str) -> None:
@@ -31,7 +31,7 @@ def new_listening(
 
 
 def _stores(active_runs: ActiveRuns, catalog: Catalog) -> Iterator[StorageBackend]:
-    """Return the stores of its pipes, then all below their roots: versions differ."""
+    """Return the stores of its pipes, then all under their roots: versions differ."""
     for pipe in catalog.persisted():
         active_runs.remember_store(pipe.open_store)
     for open_store in list(active_runs.stores):

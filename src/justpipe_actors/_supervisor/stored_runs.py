@@ -1,7 +1,7 @@
-"""What can be done with any run of a journal, by whoever has the journal.
+"""Operations on any run of a journal, which need the journal and no pipe.
 
-These functions block: a supervisor calls them in its writer's thread, the command line
-where it stands.  None of them needs the pipe.
+These functions block: a supervisor calls them in the journal writer's thread, the command
+line in its main thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def find_run(journal: Journal, run_id: str) -> RunRow:
     """Return a run by its id.
 
     Raises:
-        UnknownRunError: there is none.
+        UnknownRunError: no run has this id.
     """
     row = journal.find(run_id)
     if row is None:
@@ -46,11 +46,11 @@ def answer(journal: Journal, ask_id: str, value: object, by: str | None = None) 
 
 
 def redrive(journal: Journal, run_id: str) -> RunRow:
-    """Let a stuck run go on.
+    """Make a stuck run claimable again.
 
     Raises:
         UnknownRunError: there is no such run.
-        RunRejected: it is not stuck.
+        RunRejected: the run is not stuck.
     """
     row = find_run(journal, run_id)
     if not journal.redrive(run_id):
@@ -67,18 +67,18 @@ def fork(
     state: str | None = None,
     new_id: str | None = None,
 ) -> RunRow:
-    """Begin a run that goes on from a commit of another one.
+    """Start a run that continues from a commit of another run.
 
     Args:
-        journal: where both are.
-        run_id: the run to copy.
+        journal: the journal of both runs.
+        run_id: id of the run to copy.
         at: the number of the commit; None is the last.
-        state: JSON of another state, as one change; None is the state as it was.
+        state: JSON of a replacement state, as one change; None keeps the state.
         new_id: the new run's id.
 
     Raises:
         UnknownRunError: there is no such run.
-        RunRejected: there is no such commit, or a run of the new id.
+        RunRejected: there is no such commit, or the new id is taken.
     """
     return _copy(
         journal,
@@ -88,21 +88,21 @@ def fork(
 
 
 def retry(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
-    """Begin a run that goes on before the first failure of another one.
+    """Start a run that continues from before the first failure of another run.
 
     Raises:
         UnknownRunError: there is no such run.
-        RunRejected: it has not failed.
+        RunRejected: the run has not failed.
     """
     return _copy(journal, run_id, lambda row, rows: retry_of(row, rows, new_id))
 
 
 def resume(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
-    """Begin a run that goes on behind the step that suspended another one.
+    """Start a run that continues after the step that suspended another run.
 
     Raises:
         UnknownRunError: there is no such run.
-        RunRejected: it was not suspended, or was resumed before.
+        RunRejected: the run was not suspended, or was resumed before.
     """
     made = _copy(journal, run_id, lambda row, rows: resume_of(row, rows, new_id))
     journal.mark_resumed(run_id, made.run_id)

@@ -1,8 +1,8 @@
-"""What a daemon tells systemd: one datagram per message, and never a failure.
+"""Notifications of a daemon to systemd: one datagram per message, errors are logged.
 
-The protocol is sd_notify(3).  Nothing is told when ``NOTIFY_SOCKET`` is not set, and
-whatever is wrong with the socket is logged at DEBUG and forgotten: a service manager that
-cannot be told is no reason to stop serving.
+The protocol is sd_notify(3).  Without ``NOTIFY_SOCKET`` no message is sent.  Errors of
+the socket are logged at DEBUG and ignored, because the daemon can serve without its
+service manager.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MICROSECONDS = 1_000_000
 
 @attrs.frozen
 class SystemdNotifier:
-    """The line to the service manager."""
+    """Sends notifications to the service manager."""
 
     address: str | None = None
-    """A path, or a name behind ``@``; None when nobody asked."""
+    """Socket path, or abstract name after ``@``; None sends no notifications."""
     watchdog: float | None = None
-    """Seconds after which the manager takes silence for a hang; None when it does not."""
+    """Seconds without a message after which systemd assumes a hang; None if never."""
 
     def notify(self, **fields: str | int) -> None:
         """Send ``NAME=value`` lines in one datagram."""
@@ -42,20 +42,20 @@ class SystemdNotifier:
             _logger.debug("The service manager cannot be told: %r", error)
 
     def ready(self, status: str) -> None:
-        """Say that start or reload is done."""
+        """Report that start or reload is complete."""
         self.notify(READY=1, STATUS=status)
 
     def reloading(self) -> None:
-        """Say that a reload begins; ``ready`` says that it is done."""
+        """Report that a reload begins; ``ready`` reports its end."""
         self.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self, status: str, seconds: float) -> None:
-        """Say that the end begins, and how long it may take."""
+        """Report that shutdown begins, and the seconds that it may take."""
         usec = int(seconds * MICROSECONDS)
         self.notify(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=usec)
 
     def keep_alive(self, status: str) -> None:
-        """Say what is going on, and that it goes on."""
+        """Send the status and a watchdog heartbeat."""
         if self.watchdog is None:
             self.notify(STATUS=status)
         else:
@@ -63,14 +63,14 @@ class SystemdNotifier:
 
 
 def notifier_from_environment(environ: Mapping[str, str], pid: int) -> SystemdNotifier:
-    """Return the line that the environment of a process asks for."""
+    """Return the notifier that a process's environment variables configure."""
     return SystemdNotifier(
         environ.get("NOTIFY_SOCKET") or None, _watchdog(environ, pid)
     )
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return the seconds in ``WATCHDOG_USEC``, when they are meant for this process."""
+    """Return ``WATCHDOG_USEC`` in seconds; None if it is not for this process."""
     try:
         meant_for = int(environ.get("WATCHDOG_PID", pid))
         seconds = int(environ.get("WATCHDOG_USEC", 0)) / MICROSECONDS

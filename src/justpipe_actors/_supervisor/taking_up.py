@@ -1,7 +1,7 @@
-"""A claimed run as data: what its rows say, and whether this version can go on with it.
+"""A claimed run as data: its folded rows, and whether this version can continue it.
 
-``load`` runs in the journal's thread, as reading and parsing thousands of rows would hold
-up the event loop.
+``load`` runs in the journal's thread, because reading and parsing thousands of rows would
+block the event loop.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class TakenUp:
     input: dict[str, Any]
     """State, context and options as submitted."""
     saved: SavedRun | None
-    """How it stood; None when it has not begun."""
+    """Its recorded progress; None if it has not begun."""
     state: Any
-    """Its state as a JSON value; that of the input when none was stored since."""
+    """Its state as a JSON value; the input's if none was stored later."""
     has_state: bool
-    """Whether a state was stored since."""
+    """Whether a state was stored after the input."""
     fold: dict[str, object]
     """Its entities by key."""
     signals: list[Signal]
-    """What it was told meanwhile."""
+    """Signals that arrived while it was not at work."""
 
 
 def load(journal: Journal, claim: Claim) -> TakenUp:
@@ -85,7 +85,7 @@ def _items(journal: Journal, run: int, number: int) -> list[object]:
 
 
 def problem_of(plan: Plan, saved: SavedRun) -> str | None:
-    """Say why a version of a pipe cannot go on with a run; None when it can."""
+    """Return why a version of a pipe cannot continue a run; None if it can."""
     for number, message in {**saved.messages, **saved.expiries}.items():
         if message["s"] not in plan.nodes:
             return f"step '{message['s']}' is gone; message {number} waits for it"

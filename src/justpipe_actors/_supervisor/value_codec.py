@@ -1,4 +1,4 @@
-"""The values of a supervisor's pipes as JSON: what the engine's journal port asks for."""
+"""Conversion of pipe values to JSON and back, for the engine's journal port."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..meta import Meta
 
 
 class StorableValues:
-    """Turns states, contexts, items and other values into JSON values and back.
+    """Converts states, contexts, items and other values to JSON values and back.
 
-    Every ``dump_`` method raises ``NotStorable`` with the path of what cannot be stored;
+    Every ``dump_`` method raises ``NotStorable`` with the path of the value;
     every ``load_`` method raises ``UnreadableDataError`` when the data do not fit.
 
     Args:
-        types: classes of values that may be stored where no annotation names them.
+        types: classes of values that may be stored without an annotation.
     """
 
     def __init__(self, types: Iterable[type] = ()) -> None:
@@ -27,7 +27,7 @@ class StorableValues:
         self._known_plans: WeakSet[Plan] = WeakSet()
 
     def state_codec(self, plan: Plan) -> Codec:
-        """Return what writes and reads the states of a plan's runs."""
+        """Return the codec for the states of a plan's runs."""
         self._know(plan)
         return self._storable.codec(plan.state_type, "state")
 
@@ -37,14 +37,14 @@ class StorableValues:
         return self.dump(state, plan.state_type, "state")
 
     def load_state(self, plan: Plan, value: Plain) -> Any:
-        """Return the state that a JSON value stands for."""
+        """Return the state from its JSON value."""
         self._know(plan)
         return self.load(value, plan.state_type, "state")
 
     def _know(self, plan: Plan) -> None:
-        """Allow the classes of a plan's items and results wherever no type is declared.
+        """Allow the classes of a plan's items and results where no type is declared.
 
-        A state without declared fields may hold what workers returned.
+        A state without declared fields may hold results of workers.
         """
         if plan in self._known_plans:
             return
@@ -57,7 +57,7 @@ class StorableValues:
         return self.dump(context, self._context_type(plan, context), "context")
 
     def load_context(self, plan: Plan, value: Plain) -> Any:
-        """Return the context that a JSON value stands for; ``Meta`` is bound anew."""
+        """Return the context from its JSON value, with a newly bound ``Meta``."""
         return self.load(value, self._context_type(plan, value), "context")
 
     def dump_item(self, plan: Plan, worker: str, item: object) -> Plain:
@@ -65,23 +65,23 @@ class StorableValues:
         return self.dump(item, plan.item_types.get(worker, Any), f"item of '{worker}'")
 
     def load_item(self, plan: Plan, worker: str, value: Plain) -> Any:
-        """Return the item that a JSON value stands for."""
+        """Return the item from its JSON value."""
         return self.load(value, plan.item_types.get(worker, Any), f"item of '{worker}'")
 
     def dump_value(self, value: object, where: str) -> Plain:
-        """Return any other value as a JSON value; ``where`` begins its path in errors."""
+        """Return any other value as a JSON value; error paths start with ``where``."""
         return self.dump(value, Any, where)
 
     def load_value(self, value: Plain) -> Any:
-        """Return what ``dump_value`` was given."""
+        """Return the value from the result of ``dump_value``."""
         return self.load(value, Any, "value")
 
     def dump(self, value: object, hint: object, where: str) -> Plain:
-        """Return a value as a JSON value, by an annotation."""
+        """Return a value as a JSON value, by its annotation ``hint``."""
         return self._storable.codec(hint, where).encode(value)
 
     def load(self, value: Plain, hint: object, where: str) -> Any:
-        """Return the value of an annotation that a JSON value stands for."""
+        """Return the value from its JSON value, by its annotation ``hint``."""
         return self._storable.codec(hint, where).decode(value)
 
     def _context_type(self, plan: Plan, context: object) -> object:
