@@ -1,4 +1,4 @@
-"""Refusals of commands, their exit statuses, and what to do when the output is closed."""
+"""Errors of commands, their exit statuses, and the handling of a closed output."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import click
 
 
 EXIT_FAILED = 1
-"""The input was right and it did not work."""
+"""The input was valid, but the command failed."""
 
 EXIT_INVALID_INPUT = 2
 """The input is wrong, and the message says how to correct it."""
 
 EXIT_SIGNAL_BASE = 128
-"""Ended by a signal, whose number is added."""
+"""Ended by a signal; the exit status is this plus the signal number."""
 
 EXIT_INTERRUPTED = 130
 """Ended by Ctrl-C."""
 
 EXIT_BROKEN_PIPE = 141
-"""Nobody reads the output any more."""
+"""The reader of the output has closed it."""
 
 
 class InvalidInput(click.ClickException):
@@ -64,11 +64,11 @@ class InvalidValue(InvalidInput):
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """Word a guess at what was meant, or nothing."""
+    """Return a suggestion for a misspelled name, or an empty text."""
     matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 def discard_output() -> None:
-    """Let what is still buffered go nowhere: it would fail again when Python exits."""
+    """Discard buffered output, because flushing it at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The terminal: how large it is, which signs it knows, and how a status looks on it."""
+"""Terminal output: size, glyphs, tables and status marks."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _notes_text(row: Row) -> Text:
 
 
 NON_TERMINAL_WIDTH = 1000
-"""Columns where nobody watches: nothing is cut off for a program that reads."""
+"""Columns when the output is no terminal: programs get untruncated text."""
 
 STATUS_MARKS = {
     "success": Mark.DONE,
@@ -238,7 +238,7 @@ def truncatable_text(text: object) -> Text:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Draw a table; what fills its cells up is for eyes and not for programs."""
+    """Draw a table, without trailing padding for programs."""
     if console.is_terminal:
         console.print(table)
         return

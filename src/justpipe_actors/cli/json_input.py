@@ -62,11 +62,11 @@ def strict_converter() -> JsonConverter:
 
 
 def _require_containers(converter: JsonConverter) -> None:
-    """Let nothing but a list fill a list, and nothing but an object a class."""
+    """Accept only JSON lists for lists, and only JSON objects for classes."""
     resolving: set[Any] = set()
 
     def container_hook(target_type: Any) -> Hook:
-        # What cattrs itself would do is what it answers while we are not asked.
+        # `resolving` keeps cattrs from selecting this hook while it looks up its own.
         resolving.add(target_type)
         try:
             structure = converter.get_structure_hook(target_type, cache_result=False)
@@ -227,10 +227,10 @@ def build_value(target_type: Any, argument: JsonArgument) -> Any:
 
 
 def build_default(target_type: Any, option: str) -> Any:
-    """Make the value of a type nobody gave JSON for.
+    """Build the default value of a type when the option is not given.
 
     Raises:
-        InvalidValue: the type cannot be made of nothing.
+        InvalidValue: the type has no default value.
     """
     if target_type in UNTYPED:
         return None
@@ -287,7 +287,7 @@ def _uses_init(target_type: Any) -> bool:
 
 
 def _init_of(target_type: type) -> Callable[..., None]:
-    # mypy refuses to read the attribute itself: a subclass may take other arguments.
+    # mypy rejects `cls.__init__`: a subclass may have other parameters.
     init: Callable[..., None] = attrgetter("__init__")(target_type)
     return init
 

@@ -75,16 +75,16 @@ def json_option(func: FuncT) -> FuncT:
 
 @attrs.frozen(kw_only=True)
 class Selection:
-    """Which stored runs a command was asked about, and by whom."""
+    """The stored runs that a command works on, and its output format."""
 
     registry: PipelineRegistry
-    """Where."""
+    """Finds the stored runs."""
     pipeline: str | None
-    """Whose."""
+    """Name of the pipeline; None means all."""
     statuses: tuple[str, ...]
-    """How they stand; none means all."""
+    """Statuses of the runs; none means all."""
     is_json: bool
-    """For a program."""
+    """Whether to write JSON."""
 
 
 def pipeline_option(func: FuncT) -> FuncT:
@@ -169,7 +169,7 @@ def write_document(text: str, output: str, *, is_private: bool = False) -> None:
     Args:
         text: what to write.
         output: the file, or ``-``.
-        is_private: let nobody but the user read a new file.
+        is_private: create a new file with access for the user only.
 
     Raises:
         CommandFailed: the file cannot be written.

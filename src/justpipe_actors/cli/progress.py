@@ -1,4 +1,4 @@
-"""A stored run told again: its events go through the same rows as a live one's."""
+"""Progress rows of a run, built from its live or stored events."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Progress:
         if event.type is EventType.STEP_END:
             row.done += 1
             return
-        # What fails without having begun (a hook, a barrier) is no invocation.
+        # A failure without a STEP_START (a hook, a barrier) is no invocation.
         row.failed += 1
         row.started = max(row.started, row.done + row.failed)
         if len(self.failures) < MAX_FAILURES:
@@ -243,14 +243,14 @@ def outline(description: Mapping[str, Any]) -> Progress:
 
 
 def _in_order(successors: dict[str, list[str]]) -> Iterator[str]:
-    """Yield every step once, before its successors wherever there is no circle."""
+    """Yield every step once, before its successors except in cycles."""
     targets_of_others = {
         target for targets in successors.values() for target in targets
     }
     order: list[str] = []
     seen: set[str] = set()
     roots = [name for name in successors if name not in targets_of_others]
-    # Backwards, since all of it is reversed: who is left last comes out first.
+    # Iterate backwards, because the result of the depth-first walk is reversed.
     for root in [*reversed(roots), *successors]:
         path = [] if root in seen else [(root, iter(reversed(successors[root])))]
         seen.add(root)
@@ -319,4 +319,4 @@ def initial_progress(
 
 
 EMPTY_DESCRIPTION: dict[str, Any] = {"nodes": {}, "topology": {}}
-"""The description of a pipeline that nobody described."""
+"""The description of a pipeline without a stored description."""

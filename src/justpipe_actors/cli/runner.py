@@ -47,7 +47,7 @@ class StopSignals:
     def installed(self) -> Generator[None]:
         """Notice signals within this block; must be entered in the main thread."""
         for signum in STOP_SIGNALS:
-            # Whoever starts a program with a signal ignored means it: nohup, a shell's &.
+            # If the parent ignored a signal, keep it ignored: nohup, a shell's &.
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._previous[signum] = signal.signal(signum, self._on_signal)
         try:
@@ -105,7 +105,7 @@ async def run_with_view(open_run: Callable[[], RunStream], view: View) -> Outcom
 
 
 def _is_reader_failure(end: PipelineEndData | None) -> bool:
-    """Tell whether the run did not fail: then the one who read it did."""
+    """Tell whether the failure came from the view, because the run did not fail."""
     return end is None or end.status is PipelineTerminalStatus.CLIENT_CLOSED
 
 
@@ -180,9 +180,9 @@ def _run_to_end(
 
 @contextmanager
 def _plain_warnings() -> Generator[None]:
-    """Let warnings be sentences, and logs not repeat what the view says.
+    """Print warnings as plain sentences, and drop logs that repeat the view.
 
-    Only where the program that is run has not arranged its logs itself.
+    This has no effect if the program has configured logging itself.
     """
     last_resort = logging.lastResort or logging.NullHandler()
     last_resort.addFilter(_is_no_step_failure)

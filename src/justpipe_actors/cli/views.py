@@ -47,15 +47,15 @@ class StreamInfo:
     """What a stream leads to."""
 
     is_terminal: bool
-    """Somebody watches."""
+    """Whether the stream is a terminal."""
     can_redraw: bool
-    """And what was written there can be written over."""
+    """Whether the terminal can overwrite its output."""
 
 
 def style_for(requested: Style | None, out: StreamInfo, err: StreamInfo) -> Style:
-    """Choose a view: a terminal is watched, a pipe is read by a program.
+    """Choose a style: rows or lines for a terminal, JSON for a pipe.
 
-    Who asks for lines still sees the rows, if there is a terminal to draw them on.
+    The style ``lines`` still draws rows if there is a terminal to draw them on.
     """
     if requested == "json" or (requested is None and not out.is_terminal):
         return "json"
@@ -210,14 +210,14 @@ class JsonView(View):
         self._out.flush()
 
     def tick(self) -> None:
-        """Do nothing: events speak for themselves."""
+        """Do nothing: this view writes events only."""
 
     def notice(self, text: str) -> None:
-        """Say something about the run to whoever watches."""
+        """Write a notice about the run to the error stream."""
         self._err.write(f"{text}\n")
 
     def show_outcome(self, outcome: Outcome) -> None:
-        """Say in words what went wrong; a success needs none."""
+        """Write what went wrong; write nothing after a success."""
         if outcome.status:
             self._err.write(f"{headline(outcome, self._progress)[1]}\n")
             self._err.writelines(

@@ -87,7 +87,7 @@ class DashboardAPI:
         return [serialize_run(run, info.name, info.hash) for run in runs]
 
     def search_runs(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
-        """Return runs whose id begins with a text, or whose pipeline's name has it."""
+        """Return runs by a prefix of their id or a part of their pipeline's name."""
         found: dict[str, AnnotatedRun] = {}
         for info in self.registry.list_pipelines():
             store = self.registry.get_backend(info.hash)

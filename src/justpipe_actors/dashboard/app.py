@@ -1,6 +1,7 @@
 """``create_app``: the dashboard as a Starlette application.
 
-The application needs no lifespan, for one that is mounted gets none.
+The application needs no lifespan, because Starlette does not run the lifespan of a
+mounted application.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
 
     Args:
         registry: finds the stored runs; by default where pipes store them.
-        supervisor: a supervisor whose runs are shown while they are at work; the
-            application must be served in its event loop.
+        supervisor: a supervisor; its active runs are shown, and the application must
+            be served in its event loop.
         journal: where durable runs are, a journal or its path; by default the
             supervisor's.
         read_only: serve no action, whatever ``actions`` names.
@@ -63,8 +64,8 @@ def create_app(  # noqa: PLR0913 - each is an option of its own
         token: what requests must carry; actions need one.
         allowed_hosts: hosts that are served besides the loopback names.
         title: the name that pages show.
-        guard: check the ``Host`` header here.  Without it the application around this
-            one must, and decides who may act.
+        guard: check the ``Host`` header here.  Without it the enclosing application
+            must check it and authorize actions.
         user: returns the name of a request's user, which is kept with answers.
         has_payloads: show payloads and states.
 

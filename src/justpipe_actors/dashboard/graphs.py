@@ -19,10 +19,10 @@ from .serializers import pipeline_to_json
 
 
 STRIP = 30
-"""Runs of a pipeline whose statuses are shown beside its name."""
+"""Number of recent runs to show the status of beside a pipeline's name."""
 
 SCATTER = 500
-"""Runs whose durations are shown."""
+"""Number of runs to show the durations of."""
 
 
 @attrs.frozen

@@ -1,8 +1,8 @@
 """What a supervisor does now, as the Live page shows it.
 
-A look at a thousand runs must cost what a look at fifty does: the totals are of all runs,
-the rows are the runs that said nothing for longest, and where a run waits is looked up
-for the first of them only.  JSON is made in a worker thread; the data are frozen.
+The cost per run must be small: the totals include all runs, the rows are limited to the
+runs without events for longest, and the current line of code is looked up for the first
+rows only.  A worker thread encodes the JSON; the data are frozen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS = 50
 """Runs that are shown."""
 
 LOOKED_UP = 20
-"""Runs whose lines of code are looked up."""
+"""Number of runs to look up the current line of code for."""
 
 
 @attrs.frozen

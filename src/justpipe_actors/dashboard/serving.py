@@ -127,7 +127,7 @@ def dashboard_service(
     service, ends the supervisor when it fails too often.
 
     Args:
-        supervisor: whose runs are shown.
+        supervisor: the supervisor that runs the shown pipes.
         port: where; 0 takes any free one, which the log names.
         host: the interface; any but the loopback needs ``token=``.
         options: the other options of ``create_app``.

@@ -1,4 +1,4 @@
-"""What all handlers of one application share: its parts, its settings, its threads."""
+"""The shared state of one application: its parts, settings and worker threads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Site:
     registry: PipelineRegistry
     """Where stored runs are."""
     supervisor: Supervisor | None = None
-    """Whose runs are live."""
+    """The supervisor that shows live runs; None if there is none."""
     journal: Journal | None = None
     """Where durable runs are."""
     actions: frozenset[str] = frozenset()

@@ -1,9 +1,9 @@
 """Server-sent events: one producer for any number of readers.
 
-A ``Feed`` makes one text for all who read it, and none while nobody reads.  The reader
-that comes first makes the next text and the others wait for it, so there is no task to
-own.  ``EventStream`` is the ASGI answer: it hears the client leave, keeps the connection
-alive, and ends when the server stops.
+A ``Feed`` produces one text for all its readers, and no text while it has no readers.
+The first reader produces the next text and the other readers wait for it, so the feed
+needs no background task.  ``EventStream`` is the ASGI response: it detects when the
+client disconnects, keeps the connection alive, and ends when the server stops.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Source:
 
 @attrs.define(eq=False)
 class Feed:
-    """The latest text, for all who read it.
+    """The latest text of a source, for all readers.
 
-    Two texts that are equal count as one.
+    Equal successive texts count as one.
     """
 
     source: Source
@@ -65,7 +65,7 @@ class Feed:
     text: str = attrs.field(default="", init=False)
     """The latest one."""
     readers: int = attrs.field(default=0, init=False)
-    """Who reads it now."""
+    """Number of current readers."""
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
     _made_at: float = attrs.field(default=float("-inf"), init=False)
 
@@ -168,7 +168,7 @@ class EventStream:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Do one of the parts; when it is over, so are the others."""
+        """Run one of the parts, and cancel the others when it ends."""
         await work(receive, send)
         tasks.cancel_scope.cancel()
 

@@ -1,7 +1,7 @@
-"""Those who listen to runs; interchangeable parts.
+"""Observers of runs: logging, timelines, state diffs, barriers and spans.
 
-Names are imported when they are first used: every program has a pipe, and few attach
-all of these.
+Names are imported on first use, because every program imports the package and few
+programs use all observers.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""``BarrierDebugger``: says which join hangs, for whom it waits, and what they do.
+"""``BarrierDebugger``: report joins that hang, and the parents that they wait for.
 
-It learns of waiting joins in two ways.  Joins with a ``barrier_timeout`` announce
-themselves (BARRIER_WAIT, BARRIER_RELEASE).  Of the others no event speaks, so the
-debugger asks the run, ``ObserverMeta.waiting``, whenever it hears something.
+The debugger finds waiting joins in two ways.  Joins with a ``barrier_timeout`` publish
+events (BARRIER_WAIT, BARRIER_RELEASE).  Other joins publish none, so on every event the
+debugger reads the waiting joins from the run, ``ObserverMeta.waiting``.
 
-A hang is the absence of events, so nothing that hears events only can notice one.  The
-debugger asks to be woken (``wake_after``) when the first of its joins is due.
+During a hang no events are published, so an observer of events alone cannot detect it.
+The debugger therefore sets a timer (``wake_after``) for the first join that is due.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class WaitingBarrier:
     wave: int | None = None
     """The pass it waits in; None when it announced itself."""
     is_stale: bool = False
-    """Whether it was decided without saying so."""
+    """Whether the join was decided without a BARRIER_RELEASE event."""
 
     def __getitem__(self, key: str) -> Any:
         """Return a field by its name, the names of parents as a list.
@@ -67,7 +67,7 @@ class WaitingBarrier:
         return _DICT_KEYS
 
     def update(self, join: WaitingJoin) -> None:
-        """Take over what the run knows."""
+        """Update the fields from the run's data."""
         self.expected_count = len(join.parents)
         self.waiting_for = join.missing
         self.completed_count = len(join.parents) - len(join.missing)
@@ -85,7 +85,7 @@ _DICT_KEYS = ("start", "expected_count", "completed_count", "waiting_for", "time
 
 @attrs.define(eq=False)
 class BarrierState:
-    """What is known of one run's joins."""
+    """The joins of one run, as far as the debugger knows them."""
 
     waiting_barriers: dict[str, WaitingBarrier] = attrs.field(factory=dict)
     """Joins that wait, by name."""
@@ -95,13 +95,13 @@ class BarrierState:
     """Joins that were reported as slow or hanging."""
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all joins and steps."""
         self.waiting_barriers.clear()
         self.worker_activity.clear()
         self.warned_barriers.clear()
 
     def add_announced(self, event: Event, now: float) -> None:
-        """Note a BARRIER_WAIT, whatever its payload looks like."""
+        """Add the join of a BARRIER_WAIT event; tolerate any payload."""
         payload = event.payload if isinstance(event.payload, dict) else {}
         self.waiting_barriers[event.stage] = WaitingBarrier(
             start=now,
@@ -156,7 +156,7 @@ class BarrierState:
         }
 
     def describe_causes(self, wait: WaitingBarrier, now: float) -> str:
-        """Say what the awaited parents do, and who is at work besides."""
+        """Describe the activity of the awaited parents, and other running steps."""
         parts = [self._parent_activity(name, now) for name in wait.waiting_for]
         others = [s for s in self.worker_activity if s not in wait.waiting_for]
         if others:
@@ -190,7 +190,7 @@ TIMER_TOLERANCE = 0.001
 _logger = logging.getLogger("justpipe_actors")
 
 END_EVENTS = (EventType.FINISH, EventType.TIMEOUT, EventType.CANCELLED)
-"""Once these are heard the run has let go of its joins; what waited, waited."""
+"""Events after which the run has released its joins; the last known ones count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +355,7 @@ class BarrierDebugger(Observer):
         except_name: str | None = None,
         is_due: bool = False,
     ) -> None:
-        """Report what waits too long; ``except_name`` is just being let through."""
+        """Report joins that wait too long, except ``except_name``, just released."""
         for name, wait in barriers.unreported().items():
             seconds = now - wait.start
             is_late = seconds > self.warn_after - (TIMER_TOLERANCE if is_due else 0.0)
@@ -396,7 +396,7 @@ class BarrierDebugger(Observer):
 
 
 def _is_run_meta(meta: object) -> bool:
-    """Tell a run's own meta from one that somebody made to drive the observer by hand."""
+    """Tell whether a run made this meta, and not a program that calls the observer."""
     return isinstance(meta, ObserverMeta) and meta.waiting is not no_joins
 
 

@@ -1,8 +1,7 @@
 """Two stored runs side by side; pure.
 
-A step's time is the sum over its invocations that reached STEP_END, each measured from
-its own start to its own end.  So three workers that slept ten seconds side by side
-count thirty.
+A step's time is the sum of the durations of its invocations that reached STEP_END.  So
+three concurrent invocations of ten seconds each count as thirty seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class RunComparison:
     duration_diff: float
     """Seconds; a run without a duration counts as 0."""
     status_same: bool
-    """Whether they ended alike."""
+    """Whether they ended with the same status."""
     pipeline_same: bool
     """Whether they are runs of one pipe."""
     step_timing_diff: dict[str, float]
@@ -60,7 +59,7 @@ def compare_runs(
 ) -> RunComparison:
     """Compare two stored runs by their records and events.
 
-    Events whose ``data`` cannot be read are paired by their step's name.
+    Events with unreadable ``data`` are paired by the name of their step.
     """
     before, after = _step_times(events1), _step_times(events2)
     return RunComparison(

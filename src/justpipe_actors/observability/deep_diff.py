@@ -26,7 +26,7 @@ MAX_CHANGES = 1000
 """Changes that are listed; the rest is not looked for."""
 
 ABSENT: Final[Any] = object()
-"""Stands where there was nothing."""
+"""Placeholder for a missing value."""
 
 ATOMIC_TYPES = (
     str,
@@ -97,7 +97,7 @@ def _fields_of(value: object) -> dict[Any, Any] | None:
 
 
 def are_equal(before: object, after: object) -> bool:
-    """Tell whether two values are equal, whatever their own equality answers."""
+    """Tell whether two values are equal, even if their ``__eq__`` raises."""
     return before is after or bool(call_or(None, _are_equal, before, after))
 
 
@@ -111,7 +111,7 @@ def _are_equal(before: object, after: object) -> bool:
 
 
 def _have_same_repr(before: object, after: object) -> bool:
-    """Compare what has no equality: copies differ only if they show that they do."""
+    """Compare objects without ``__eq__`` by their ``repr``."""
     if type(before).__repr__ is object.__repr__:
         return True
     return short_text(before) == short_text(after)
@@ -199,7 +199,7 @@ def _attribute_path(path: str, name: object) -> str:
 
 
 def _is_opaque(value: object) -> bool:
-    """Tell whether an object's attributes are nobody's business, or an array's."""
+    """Tell whether to compare an object as a whole: arrays and stdlib objects."""
     if hasattr(value, "__array__") or hasattr(value, "shape"):
         return True
     cls = type(value)

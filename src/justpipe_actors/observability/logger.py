@@ -1,8 +1,8 @@
-"""Which run and which step a log record comes from, on every record of the program.
+"""``EventLogger`` logs events; ``RunFields`` adds run and step to any log record.
 
-A step's code logs with whatever logger it likes; who reads the log wants to know for
-whom it ran.  The run and the invocation are known by context variables, in threads of
-``placement="thread"`` and in tasks that a step starts too.
+A step's code may use any logger, and its log records should show the run and the step.
+``RunFields`` takes both from context variables, which are also set in threads of
+``placement="thread"`` and in tasks that a step starts.
 """
 
 from __future__ import annotations
@@ -127,13 +127,13 @@ class LogLine:
     run: str
     """Beginning of the run's id; empty when there is only one run."""
     event: Event
-    """What is told."""
+    """The event to log."""
     label: str
-    """Whom it happened to."""
+    """The step or map item of the event."""
     detail: str
     """The payload as text."""
     sentence: str | None = None
-    """Said in place of label and detail."""
+    """Text that replaces label and detail."""
 
     def text(self) -> str:
         """Return the line without clock and colours."""
@@ -215,10 +215,10 @@ def _is_suspended(end: PipelineEndData) -> bool:
 
 
 def end_sentence(end: PipelineEndData | None, seconds: float) -> tuple[str, int]:
-    """Say in a sentence how a run ended, and how severe that is.
+    """Return a sentence on how a run ended, and its log level.
 
     Args:
-        end: what FINISH said; None when nobody heard it.
+        end: payload of FINISH; None if the logger did not receive it.
         seconds: how long the run took.
     """
     if end is None:
@@ -240,7 +240,7 @@ SENTENCE_LIMIT = 1000
 """Characters of the error in the last line of a failed run."""
 
 MAX_ERRORS_KEPT = 100
-"""Errors of one run that are remembered, so as not to be told twice."""
+"""Maximum number of errors per run to remember, to avoid logging them twice."""
 
 LEVEL_NAMES: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 """What the level may be."""
@@ -284,10 +284,10 @@ class LoggingSink:
 
 @attrs.define(eq=False)
 class _RunLog:
-    """What the logger remembers of one run."""
+    """The logger's state for one run."""
 
     started_at: float | None = None
-    """Timestamp of the first thing it saw."""
+    """Timestamp of the first observed event."""
     end: PipelineEndData | None = None
     """What FINISH said."""
     errors: set[str] = attrs.field(factory=set)
@@ -366,7 +366,7 @@ class EventLogger(Observer):
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Log how a run ended that did not fail."""
+        """Log the end of a run that did not fail."""
         run = self._runs.get_or_begin(run_id_of(meta))
         text, severity = end_sentence(run.end, duration_s)
         if severity >= self._min_severity:
@@ -379,7 +379,7 @@ class EventLogger(Observer):
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Log why a run failed, unless a quiet log has just said it."""
+        """Log why a run failed, unless the log already has that error."""
         run = self._runs.get_or_begin(run_id_of(meta))
         reason = safe_str(error)
         hides_step_errors = self._min_severity > logging.INFO
@@ -429,25 +429,25 @@ class EventLogger(Observer):
 
 
 FIELDS = ("run", "pipe", "step", "invocation", "attempt")
-"""What a record is given, in the words that every record of this library has."""
+"""Names of the fields that are added; the same as in this library's own records."""
 
 _STEP_KEYS = ("stage", "invocation_id", "attempt")
-"""What the last three are called in events."""
+"""Keys of the last three fields in events."""
 
 
 class RunFields(logging.Filter):
     """Give every log record the fields run, pipe, step, invocation and attempt.
 
-    A filter of a *handler* sees all records that the handler writes, whoever logged
-    them; one of a logger sees only what is logged with that very logger::
+    A filter on a *handler* applies to the records of all loggers that the handler
+    writes; a filter on a logger applies only to records of that logger::
 
         handler.addFilter(RunFields())
         handler.setFormatter(logging.Formatter("%(run)s %(step)s %(message)s"))
 
-    It lets every record through, and leaves a field alone that a record brings along.
+    The filter accepts every record and keeps fields that a record already has.
 
     Args:
-        empty: what a field has outside of runs, or in a hook, which is no step's.
+        empty: the value of a field outside of runs; step fields have it in hooks.
     """
 
     def __init__(self, empty: object = "-") -> None:

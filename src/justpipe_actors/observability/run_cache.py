@@ -1,8 +1,8 @@
-"""What an observer remembers: a state per run, of the last few runs only.
+"""``RunCache``: an observer's state per run, for a limited number of runs.
 
-One observer object hears all the runs of its pipe, concurrent ones too, and in a daemon
-it hears them for months.  So its state is kept under the run's id, and when a run has
-ended only the newest ``keep`` of the ended ones stay.
+One observer object observes all runs of its pipe, including concurrent ones, and in a
+daemon for months.  So the cache keeps the state by run id, and of the ended runs it
+keeps only the newest ``keep``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..errors import UnknownRunError
 T = TypeVar("T")
 
 MAX_LIVE_RUNS = 10_000
-"""Runs whose end was not heard; past that the oldest is forgotten."""
+"""Maximum number of runs without a FINISH event; the oldest is dropped first."""
 
 
 @attrs.define(eq=False)
 class RunCache(Generic[T]):
-    """A state of some kind for each of the last runs."""
+    """Keeps one state object for each recent run."""
 
     factory: Callable[[], T]
     """Makes the state of a run that begins."""
@@ -34,7 +34,7 @@ class RunCache(Generic[T]):
     _latest: str | None = attrs.field(default=None, init=False)
 
     def begin(self, run_id: str | None) -> T:
-        """Return a new state for a run, in place of what was known of it."""
+        """Create the state of a run, replacing an existing one."""
         self._ended.pop(run_id, None)
         self._live.pop(run_id, None)
         state = self._live[run_id] = self.factory()
@@ -54,7 +54,7 @@ class RunCache(Generic[T]):
         return self._ended.get(run_id)
 
     def end(self, run_id: str | None) -> None:
-        """Note that a run has ended; the oldest ended ones are forgotten."""
+        """Mark a run as ended, and drop the oldest ended runs over ``keep``."""
         if run_id in self._live:
             self._ended[run_id] = self._live.pop(run_id)
             _evict(self._ended, self.keep)
@@ -92,6 +92,6 @@ def _evict(runs: dict[str | None, T], keep: int) -> None:
 
 
 def run_id_of(meta: object) -> str | None:
-    """Return the run that a hook is told of; None if it is driven by hand, without one."""
+    """Return the run id in a hook's meta; None if a program calls the hook itself."""
     run_id = getattr(meta, "run_id", None)
     return run_id if isinstance(run_id, str) else None

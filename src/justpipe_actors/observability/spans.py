@@ -1,13 +1,13 @@
-"""Which start belongs to which end: events paired into spans; pure.
+"""Pair start and end events into spans; pure.
 
-One invocation is one span.  Its events carry its ``invocation_id``, so concurrent
-invocations of one step never meet.  Events of older programs may carry none; they are
-paired within their stage, first start with first end.
+One invocation is one span.  Its events have its ``invocation_id``, so concurrent
+invocations of one step are kept apart.  Events of older programs may have none; they
+are paired within their stage, first start with first end.
 
-Not every start has an end.  A retried attempt ends where the next one begins.  What is
-still open when its run finishes was cut off there, and stays marked as unfinished.
+A start may lack an end.  A retried attempt ends where the next attempt begins.  A span
+that is open when its run finishes is closed there and marked as unfinished.
 
-Spans are kept up to a number; the oldest of those that ended go first.
+The number of spans is limited; the oldest ended spans are dropped first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..events import Event, EventType, NodeKind
 
 
 class SpanStatus(Enum):
-    """What became of an invocation."""
+    """The outcome of an invocation."""
 
     DONE = "done"
     FAILED = "failed"
@@ -55,7 +55,7 @@ class Span:
     end: float | None = None
     """Timestamp of its last event; None while it is open."""
     status: SpanStatus = SpanStatus.UNFINISHED
-    """What became of it."""
+    """Outcome of the invocation."""
     invocation_id: str | None = None
     """Its id, if its events carried one."""
     attempt: int = 1
@@ -75,7 +75,7 @@ class Span:
         return 0.0 if self.end is None else self.end - self.start
 
     def close(self, event: Event, status: SpanStatus) -> None:
-        """End it; a clock that was set back makes it no shorter than nothing."""
+        """End the span; if the clock was set back, its duration is zero."""
         self.end = max(event.timestamp, self.start)
         self.last_seq = event.seq
         self.status = status
@@ -147,7 +147,7 @@ class SpanCollector:
         return span
 
     def _pop_all_open(self, finish: Event) -> list[Span]:
-        """Take what a run leaves open; a child's FINISH concerns the child only."""
+        """Remove the open spans of a run; a child's FINISH closes the child's only."""
         if finish.stage == "system":
             popped = [
                 *self._open.values(),

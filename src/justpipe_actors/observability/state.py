@@ -1,9 +1,9 @@
 """``StateDiffTracker``: what each step did to the state.
 
-The state is one object that steps change in place, so a copy says something about a
-step only if it is taken before the next step runs.  The tracker therefore *witnesses*
-events, at the moment they are published.  Copies are deep; they cost what they cost, and
-only the last ones are kept.
+Steps change one state object in place, so a copy shows the effect of one step only if
+it is taken before the next step runs.  The tracker is therefore a *witness*: it receives
+events synchronously when they are published.  Copies are deep and may be expensive, and
+only the newest ones are kept.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StateHistory:
     max_value_length: int = 200
     """Characters of one value in a text."""
     max_snapshots: int = 200
-    """Invocations whose snapshots are kept, the newest ones."""
+    """Maximum number of snapshots to keep; the oldest are dropped first."""
     step_order: list[str] = attrs.field(factory=list, init=False)
     """Steps in the order in which they first ended."""
     last_seq: int = attrs.field(default=0, init=False)
@@ -176,7 +176,7 @@ def _state_to_plain(state: object) -> Any:
 class StateDiffTracker(Observer):
     """Keep copies of the state at each step's end, and say what changed.
 
-    Without more, everything speaks of the run that began last; ``for_run`` has the
+    Properties and methods refer to the run that began last; use ``for_run`` for the
     others.
 
     Args:
@@ -205,14 +205,14 @@ class StateDiffTracker(Observer):
         if event.seq is not None:
             history.last_seq = event.seq
         if event.type is EventType.STEP_END:
-            # A child's step has the child's state.
+            # A step of a child run has the child's state.
             is_own = ":" not in event.stage or event.payload is None
             history.take_step(event, state if is_own else event.payload)
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Do the same for events that were not witnessed, such as replayed ones."""
+        """Copy the state for events that were not witnessed, such as replayed ones."""
         if (
             event.seq is None
             or event.seq > self._runs.get_or_begin(run_id_of(meta)).last_seq

@@ -207,7 +207,7 @@ _MARSHAL_VERSION = 2  # without references, so that equal values have equal byte
 
 
 def snapshot_value(value: Any) -> bytes:
-    """Return a copy of a value as bytes; later changes of the value do not affect it."""
+    """Return a copy of a value as bytes, independent of later changes."""
     try:
         return marshal.dumps(value, _MARSHAL_VERSION)
     except ValueError:

@@ -42,8 +42,8 @@ def storage_root_at(root: str | Path | None) -> Generator[None]:
 def storage_root() -> Path:
     """Return the storage root: the context's, the variable's, else the user's data directory.
 
-    The root is looked up at each call; ``~`` is expanded, a relative path is relative to
-    the working directory.  Nothing is created.
+    The root is looked up at each call; ``~`` is expanded, and a relative path is
+    relative to the working directory.  Nothing is created.
     """
     root = _root.get()
     if root is not None:

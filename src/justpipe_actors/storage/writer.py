@@ -6,8 +6,8 @@ that successive runs share it.  ``WriterWakeup`` decides when it wakes up.
 Errors in the thread never fail a run; they are logged as warnings on the logger
 ``justpipe_actors.persistence``.  If the store cannot be opened, the writer gives it up
 immediately.  If a transaction fails, the writer retries each run in its own
-transaction, so that an error affects one run only.  If the file is locked, the writer retries for
-``STORE_TIMEOUT`` seconds.
+transaction, so that an error affects one run only.  If the file is locked, the writer
+retries for ``STORE_TIMEOUT`` seconds.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class VisualNode:
     sub_graph: VisualAST | None = None
     """The child pipe of a sub."""
     has_unknown_routes: bool = False
-    """Asks a function where to go, and nobody can tell what it answers."""
+    """Whether a function chooses the next step and its results are not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""

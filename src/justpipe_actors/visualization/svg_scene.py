@@ -163,7 +163,7 @@ class Axis(Enum):
         return Box(box.key, box.height, box.width)
 
     def rotate_edge(self, edge: SceneEdge) -> SceneEdge:
-        """Return a line whose label is measured for the layout."""
+        """Return an edge with the size of its label rotated for the layout."""
         label = edge.link.label
         if self is Axis.DOWN or label is None:
             return edge

@@ -1,4 +1,4 @@
-"""``pipelines``: whose runs are stored."""
+"""``pipelines``: list the pipelines that have stored runs."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from ..views import Style, View
 
 
 POLL_INTERVAL = 0.1
-"""Seconds between two looks at the store; nobody tells other processes of events."""
+"""Seconds between two queries; stores do not notify other processes of events."""
 
 
 @click.command("tail")

@@ -21,7 +21,7 @@ FORMATS = ("ascii", "html", "mermaid", "chrome")
 """How a timeline can be drawn."""
 
 NON_TERMINAL_WIDTH = 100
-"""Columns where nobody watches."""
+"""Columns when the output is no terminal."""
 
 MAX_SPANS = 1_000_000
 """Invocations of one drawing."""

@@ -1,7 +1,7 @@
 """Runs as OpenTelemetry spans and metrics; needs the extra ``otel``.
 
-Only the OpenTelemetry API is used: which SDK stands behind it, and where its data go, is
-the application's affair.  Neither states nor payloads nor streamed items are ever put into spans.
+This package uses only the OpenTelemetry API; the application chooses the SDK and the
+exporters.  Spans never contain states, payloads or streamed items.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""``SnapshotGauges``: what a supervisor is doing, as observable gauges.
+"""``SnapshotGauges``: publish a supervisor's snapshots as observable gauges.
 
-An exporter calls a gauge's callback in a thread of its own, while the event loop goes
-on changing what is to be measured.  So the callback measures nothing.  A task on the
-loop takes a snapshot now and then and puts it in place of the last one, in a single
-assignment; the callbacks read what is there.
+An exporter calls a gauge's callback in a separate thread, while the event loop changes
+the measured objects.  So the callback does not measure.  A task on the loop takes a
+snapshot periodically and replaces the previous one in a single assignment; the
+callbacks read the latest snapshot.
 
-``snapshot.age`` is the exception: it is worked out by the reader, so it grows when the
-loop is blocked and nobody refreshes anything.
+``snapshot.age`` is the exception: its callback computes the age, so the age grows while
+the loop is blocked and takes no snapshots.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .tracing import SCOPE
 
 
 class SnapshotSource(Protocol):
-    """Whoever can say what it is doing, such as a ``Supervisor``."""
+    """An object with a snapshot of its runs and actors, such as a ``Supervisor``."""
 
     def snapshot(self) -> Any:
         """Return a snapshot with ``runs``, ``actors`` and ``places``."""
@@ -50,7 +50,7 @@ GAUGES: Final = {
 
 @attrs.frozen
 class _Measurement:
-    """One snapshot, boiled down to numbers."""
+    """The readings of one snapshot."""
 
     taken_at: float
     """When, on the monotonic clock."""
@@ -68,7 +68,7 @@ class SnapshotGauges:
             supervisor.add_service("gauges", gauges.serve)
 
     Args:
-        source: whose figures.
+        source: the object to take snapshots of.
         meter: makes the gauges; by default the global provider's.
         every: seconds between two snapshots.
     """
@@ -91,7 +91,7 @@ class SnapshotGauges:
     async def serve(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Keep the figures fresh until cancelled; then there are none."""
+        """Refresh the readings until cancelled, then remove them."""
         try:
             self.refresh()
             task_status.started()
@@ -102,7 +102,7 @@ class SnapshotGauges:
             self._latest = None
 
     def refresh(self) -> None:
-        """Replace the figures by those of this moment; call it on the event loop."""
+        """Take a new snapshot; call this on the event loop."""
         readings = tuple(_readings(self.source.snapshot()))
         self._latest = _Measurement(time.monotonic(), readings)
 
@@ -130,7 +130,7 @@ class SnapshotGauges:
 
 
 def _readings(snapshot: Any) -> Iterator[Reading]:
-    """Boil a snapshot down; steps of one name count together."""
+    """Return the readings of a snapshot; steps with equal names are summed."""
     runs = list(snapshot.runs.values())
     yield "runs.active", len(runs), {}
     yield "runs.waiting", snapshot.places.waiting, {}

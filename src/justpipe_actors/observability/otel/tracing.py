@@ -2,7 +2,7 @@
 
 ::
 
-    whatever span was current where the run began
+    the span that was current where the run began
     └─ pipe "survey"                    the run
        ├─ load
        ├─ chunks                        a map
@@ -12,16 +12,17 @@
        └─ enrich                        a sub-pipeline
           └─ enrich:lookup
 
-Parents are always given, never taken from what happens to be current.  The other way
-round it has to be the context: what a step opens becomes a child of the step's span
-because that span is current *in the context variables of the invocation*.  The engine
-shows STEP_START to witnesses there, so a span is made current once, in a context that
-nobody else sees and that is dropped with the invocation.  Nothing has to be undone, a
-step that streams may be left between two of its items, and its handlers are covered too.
+The observer passes the parent of each span explicitly and does not use the current
+span.  A span that a step opens becomes a child of the step's span, because the step's
+span is current *in the context variables of the invocation*.  The engine calls witnesses of
+STEP_START in that context, so the observer makes the span current once.  The context is
+private to the invocation and is dropped with it, so the observer never has to restore
+the previous span.  This also covers error handlers, and streaming steps that are left
+between two items.
 
-Rejected: a middleware around each step.  It would have to undo what it did on every way
-out, swap contexts around every yield, and it would see neither attempts nor handlers nor
-the iteration of a map.
+Rejected: a middleware around each step.  It would have to restore the context on every
+exit and around every yield, and it would not see attempts, handlers or the iteration of
+a map.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ class OpenSpan:
     span: Span
     """The span."""
     parent: Context | None
-    """What it was opened in; None is whatever was current."""
+    """Context in which the span was opened; None is the current context."""
     context: Context
-    """What its children are opened in."""
+    """Context in which child spans are opened."""
     events: int = 0
     """Span events so far."""
     tokens: int = 0
@@ -127,7 +128,7 @@ class RunTrace:
 def parent_context(
     run: RunTrace, event: Event, previous: OpenSpan | None
 ) -> Context | None:
-    """Say whose child a span is: a map's, a sub-pipeline's, or the run's."""
+    """Return the parent of a span: the map, the sub-pipeline or the run."""
     if previous is not None:
         return previous.parent
     is_item = invocation_label(event.stage, event.scope) != event.stage
@@ -151,7 +152,7 @@ def attributes_of(event: Event) -> dict[str, Any]:
 
 
 def end_invocation(run: RunTrace, event: Event) -> None:
-    """Close an invocation's span, or note a failure that belongs to none."""
+    """Close an invocation's span, or record a failure outside of invocations."""
     open_span = run.open.pop(event.invocation_id or "", None)
     framework = (event.meta or {}).get("framework", {})
     if event.type is EventType.STEP_ERROR:
@@ -197,7 +198,7 @@ def add_run_event(run: RunTrace, event: Event) -> None:
 
 
 def end_run(run: RunTrace, end: object) -> None:
-    """Close the run's span, after those that the run's end cut off."""
+    """Close the spans that the run's end interrupted, then the run's span."""
     for open_span in run.open.values():
         open_span.end({f"{SCOPE}.status": "unfinished"})
     run.open.clear()
@@ -242,7 +243,7 @@ class TracingObserver(Observer):
         }
         run = self._open(meta.pipe_name, None, attributes, [])
         self._runs.begin(meta.run_id).run = run
-        # This hook runs in the context variables of the run, which end with it.
+        # This hook runs in the run's own context, so it need not detach later.
         attach(run.context)
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
@@ -268,13 +269,13 @@ class TracingObserver(Observer):
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Forget the run."""
+        """Drop the state of the run."""
         self._forget(meta)
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Forget the run."""
+        """Drop the state of the run."""
         self._forget(meta)
 
     def _forget(self, meta: ObserverMeta) -> None:
@@ -290,7 +291,7 @@ class TracingObserver(Observer):
         if previous is not None:
             previous.end({f"{SCOPE}.status": "retried"})
         parent = parent_context(run, event, previous)
-        # What is still open is around it; what has ended led to it.
+        # An open cause already encloses this span; an ended cause becomes a link.
         cause_context = None if cause in run.open else run.ended_contexts.get(cause)
         links = [] if cause_context is None else [Link(cause_context)]
         open_span = self._open(event.stage, parent, attributes_of(event), links)

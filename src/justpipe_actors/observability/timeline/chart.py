@@ -1,4 +1,4 @@
-"""What every drawing of a timeline shows, before anybody draws it; pure."""
+"""The data of a timeline chart, independent of the output format; pure."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def build_chart(
 
 
 def _leaves(spans: tuple[Span, ...]) -> list[Span]:
-    """Return the spans that are not made of others that are shown.
+    """Return the spans without child spans in the chart.
 
-    A map whose items are left out stands for them, so it is one.
+    A map counts as a leaf if its items were dropped.
     """
     containers = {s.owner for s in spans if s.owner != s.invocation_id}
     is_nested = [s for s in spans if s.kind in (NodeKind.MAP, NodeKind.SUB)]

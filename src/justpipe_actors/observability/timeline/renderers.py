@@ -53,7 +53,7 @@ def empty_gantt(name: str) -> str:
 
 def _task(chart: Chart, span: Span) -> str:
     start = round((span.start - chart.start) * 1000)
-    # A task of no length is not drawn at all.
+    # Mermaid does not draw a task of length zero.
     end = max(start + 1, start + round(chart.seconds(span) * 1000))
     return f"    {_task_name(span.label)}: {STATUS_TAGS[span.status]}{start}, {end}"
 
@@ -63,7 +63,7 @@ def _escaped(text: str) -> str:
 
 
 def _task_name(text: str) -> str:
-    """Make one word of a name, so that it is none of Mermaid's own."""
+    """Convert a name to one word that is not a Mermaid keyword."""
     return re.sub(r"\s", "_", _escaped(text)) or "_"
 
 
@@ -299,7 +299,7 @@ def _complete_event(chart: Chart, span: Span, lane: int) -> dict[str, object]:
 
 
 def _lanes(chart: Chart) -> list[int]:
-    """Give each span the lowest lane whose last span is over."""
+    """Assign each span to the lowest lane that is free at its start."""
     lane_ends: list[float] = []
     lanes: list[int] = []
     for span in chart.spans:

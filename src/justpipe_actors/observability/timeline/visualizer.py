@@ -25,7 +25,7 @@ class TimelineEvent(NamedTuple):
     event_type: EventType
     """What happened."""
     stage: str
-    """To whom."""
+    """The step, or ``system``."""
     timestamp: float
     """When, in seconds since the epoch."""
 
@@ -73,7 +73,7 @@ class Timeline:
         return {span.stage: span.end for span in ended if span.end is not None}
 
     def note(self, event: Event) -> None:
-        """Take note of an event."""
+        """Add an event to the timeline."""
         self._events.append(TimelineEvent(event.type, event.stage, event.timestamp))
         self._spans.note(event)
 
@@ -109,7 +109,7 @@ class Timeline:
 class TimelineVisualizer(Observer):
     """Keep a timeline of each run and draw it.
 
-    Without more, everything speaks of the run that began last; ``for_run`` has the
+    Properties and methods refer to the run that began last; use ``for_run`` for the
     others.  Stored events can be replayed through ``process_event``.
 
     Args:
@@ -138,7 +138,7 @@ class TimelineVisualizer(Observer):
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Take note of an event."""
+        """Add an event to the timeline."""
         self._runs.get_or_begin(run_id_of(meta)).note(event)
 
     async def on_pipeline_end(
@@ -161,7 +161,7 @@ class TimelineVisualizer(Observer):
     def process_event(
         self, event_type: EventType | str, stage: str, timestamp: float
     ) -> None:
-        """Take note of a stored event, of which no more than this is known."""
+        """Add a stored event, given by its type, stage and timestamp."""
         event = Event(EventType(event_type), stage, timestamp=timestamp)
         self._runs.latest().note(event)
 

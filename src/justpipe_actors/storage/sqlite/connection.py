@@ -6,8 +6,8 @@ It is closed with the store or at interpreter exit, and a forked child does not 
 
 A reader opens the file for one query only, and must not leave files behind.  Opening a
 WAL database creates the files ``-wal`` and ``-shm``, even in read-only mode, if no
-other connection has the database open.  So the reader opens a file without a ``-wal`` file as
-immutable, and repeats the query if the file has changed meanwhile.
+other connection has the database open.  So the reader opens a file without a ``-wal``
+file as immutable, and repeats the query if the file has changed meanwhile.
 """
 
 from __future__ import annotations

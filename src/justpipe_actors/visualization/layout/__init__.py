@@ -6,9 +6,9 @@
                    (turn some  (how far (lines    (fewest  (straight
                     around)     down)    that pass) crossings) lines)
 
-This is the method of Sugiyama, Tagawa and Toda, one page a stage, pure and without
-randomness: the same pipeline is drawn the same everywhere.  Coordinates are those of a
-drawing from top to bottom; whoever wants another direction turns the result.
+This is the method of Sugiyama, Tagawa and Toda, one module per stage, pure and without
+randomness, so a pipeline has the same drawing everywhere.  Coordinates are those of a
+drawing from top to bottom; the caller rotates them for other directions.
 """
 
 from __future__ import annotations

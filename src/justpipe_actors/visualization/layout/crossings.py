@@ -1,7 +1,8 @@
-"""Who stands left of whom: as few crossings as a few sweeps can find.
+"""Order the vertices of each layer to reduce crossings.
 
-Every layer is sorted by where its neighbours stand, downwards and upwards in turn, then
-neighbours are swapped while that helps.  The best order seen is kept.
+Each sweep sorts every layer by the positions of its neighbours, alternately downwards
+and upwards, then swaps adjacent vertices while that removes crossings.  The best order
+found is kept.
 """
 
 from __future__ import annotations

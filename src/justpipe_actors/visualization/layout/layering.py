@@ -1,8 +1,8 @@
 """The boxes in their layers, and the lines that pass through.
 
-A line that crosses layers gets a spot in each of them, so that it is given room and can
-be drawn straight.  Labels are spots, too: they stand in layers of their own, between two
-ranks, where no box can touch them.
+A line that crosses layers has a dummy vertex in each of them, which reserves room and
+keeps the line straight.  Labels are vertices, too: they are in layers of their own
+between two ranks, so that they cannot overlap a box.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Vertex:
     side_room: float = 0.0
     """Pixels that must be free beside it."""
     label: Link | None = None
-    """The link whose label it is, when it is one."""
+    """The link that this label belongs to; None if it is no label."""
     above: list[Vertex] = attrs.field(factory=list)
     """Spots of the layer above that lead here."""
     below: list[Vertex] = attrs.field(factory=list)
@@ -177,7 +177,7 @@ class Chain:
     """A line, spot by spot downwards."""
 
     arc: Arc
-    """Whose line."""
+    """The arc that the chain draws."""
     vertices: Sequence[Vertex]
     """The upper box, what it passes, the lower box."""
 
