@@ -1,12 +1,12 @@
 """``Supervisor``: runs many pipelines with shared actors, services and resources.
 
-While it is open, every plain ``pipe.run(...)`` in the same loop is hosted by it.  Its runs
+While it is open, it hosts every plain ``pipe.run(...)`` in the same loop.  Its runs
 share the actors of their plans; each activation has a scope, a token and context
-variables of its own, so what happens to one run happens to no other.
+variables of its own, so a failure or cancellation of one run does not affect others.
 
-Leaving the block lets runs finish within ``grace`` seconds, then cancels them.  When the
-block is left by an error or a cancellation they are cancelled at once; either way it is
-left only when nothing of them is alive.
+When the block is left, runs may finish within ``grace`` seconds and are then cancelled.
+When an error or a cancellation leaves the block, runs are cancelled at once.  In both
+cases the block ends only after the last task of every run has ended.
 
 A service that fails is restarted.  When that happens too often, all runs are ended with
 the reason and ``RestartIntensityExceeded`` is raised out of the block, so the caller
@@ -403,7 +403,7 @@ class Supervisor:
         return await durable.begin_stored(stored_runs.retry, run_id, new_id)
 
     async def resume(self, run_id: str, *, new_id: str | None = None) -> RunStream:
-        """Begin a run that goes on behind the step that suspended another one.
+        """Begin a run that goes on after the step that suspended another one.
 
         Raises:
             UnknownRunError: there is no such run.
@@ -554,8 +554,8 @@ class Supervisor:
     def health(self) -> Health:
         """Return whether it is alive, and whether a run submitted now would begin now.
 
-        May be asked in any thread when ``blocked_after`` is given: then a loop that
-        stands still is not alive.
+        May be called from any thread if ``blocked_after`` is given; a blocked loop
+        then counts as not alive.
         """
         return check_health(
             self._core.active_runs,
@@ -570,7 +570,7 @@ class Supervisor:
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
-        """The last dead letters, oldest first: messages that broke their dispatcher task."""
+        """The last dead letters, oldest first: messages that broke their dispatcher."""
         return self._require_open().system.dead_letters
 
     def stuck(self, run_ids: Collection[str] | None = None) -> tuple[StuckRun, ...]:

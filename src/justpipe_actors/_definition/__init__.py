@@ -1,3 +1,3 @@
-"""What the user wrote: steps, their signatures, their names.  Pure."""
+"""The definition: steps, their signatures and names, resources, hooks.  Pure."""
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 They are edges of the graph that no decorator names: without them such a step would be a
 root.  Only what the source names directly is found, as ``to=decide``, ``to="decide"`` or
-``to=steps.decide``; ``routes=`` of the decorator says the rest.
+``to=steps.decide``; ``routes=`` of the decorator declares the others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
     # Most steps mention no Ask, and their source is not read.
-    if type(code) is not CodeType:  # a mock says that its own is one
+    if type(code) is not CodeType:  # a mock passes an isinstance check
         return NO_ASK
     if not any("Ask" in name for name in (*code.co_names, *code.co_freevars)):
         return NO_ASK

@@ -1,7 +1,7 @@
-"""What ``Pipe``'s decorators do: they check what they are given, and register it.
+"""Implementation of ``Pipe``'s decorators: check the arguments and register a step.
 
-The decorators themselves are methods of ``Pipe``, where editors and type checkers look
-for them.  Here is one function for each, which takes the registry to write to.
+The decorators themselves are methods of ``Pipe``, for editors and type checkers.  This
+module has one function for each, which takes the registry to add to.
 """
 
 from __future__ import annotations

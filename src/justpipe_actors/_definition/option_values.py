@@ -1,4 +1,4 @@
-"""Which values the options of a step can have: checked when the step is registered.
+"""Checks of the option values of a step, made when the step is registered.
 
 A type checker finds most of these mistakes earlier.  Without one, and for values from
 configuration, the error names the step and the option.

@@ -1,4 +1,4 @@
-"""Which steps can run in a placement, and what to do about the others."""
+"""Checks whether a step can run in its placement, and the errors if not."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_placement(
 def placement_error(
     label: str, placement: AnyPlacement, problem: str
 ) -> DefinitionError:
-    """Return the error that says why a step cannot run where it is placed."""
+    """Return the error for a step that cannot run in its placement."""
     text = f"Step '{label}' cannot run in placement '{placement.name}': {problem}."
     return DefinitionError(text, step_name=label)
 

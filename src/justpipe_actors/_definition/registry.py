@@ -65,7 +65,7 @@ class Registry:
 
     @property
     def hooks(self) -> dict[str, list[Callable[..., Any]]]:
-        """The functions behind the hooks, as renderers take them."""
+        """The functions of the hooks by role, for renderers."""
         return {
             "startup_hooks": [hook.func for hook in self.startup_hooks],
             "shutdown_hooks": [hook.func for hook in self.shutdown_hooks],

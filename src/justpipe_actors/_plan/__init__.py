@@ -1,3 +1,3 @@
-"""What will happen, decided before anything does.  Pure."""
+"""Validate a definition and compile it to a plan.  Pure: no I/O and no tasks."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The definition of a pipe, checked and compiled when that is first needed."""
+"""Compile the definition of a pipe to a plan, on first use."""
 
 from __future__ import annotations
 
@@ -134,13 +134,13 @@ class PipeSettings:
     placements: Mapping[str, AnyPlacement] = attrs.field(factory=dict)
     """Placements by the name decorators use."""
     state_type: object = None
-    """The state's declared type, for what its annotations say."""
+    """The state's declared type, for the merge rules in its annotations."""
     merge: Mapping[Any, Merge | MergeFunction] | None = None
     """How parts of the state are merged, by name, besides what is annotated."""
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
     is_debug: bool = False
-    """Whether to warn of what is probably a mistake, at some cost."""
+    """True to warn of probable mistakes, at some cost."""
     place_remotely: PlaceRemotely | None = None
     """Puts a step's function into a remote placement."""
 
@@ -298,7 +298,7 @@ def _wrap_function(
     placement: AnyPlacement | None,
     dependencies: Mapping[str, ResourceNode],
 ) -> tuple[Callable[..., object], bool]:
-    """Put a function into its placement, give it its resources, wrap middleware around.
+    """Wrap a function with its placement, its resources and its middleware.
 
     Returns:
         The function, and whether middleware is around it.
@@ -359,7 +359,7 @@ def _call_boxed(
 
 @attrs.define(eq=False, repr=False)
 class PlanCache:
-    """What a definition compiles to; kept for as long as the definition stays as it is."""
+    """The plan of a definition, kept until the definition changes."""
 
     settings: PipeSettings
     """The pipe's own parameters."""

@@ -1,4 +1,4 @@
-"""What a definition tells about itself, as plain data, without being run."""
+"""Descriptions of a definition as plain data: fingerprint, topology, steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph behind the steps: edges, roots, loops, and the parents of every join.
+"""The graph of a definition: edges, roots, loops, and the parents of every join.
 
 Every traversal is a loop over a work list, never a recursion: pipelines of five thousand
 steps in a row are legal.
@@ -28,7 +28,7 @@ Edges = Mapping[str, tuple[str, ...]]
 
 @attrs.frozen(eq=False)
 class Topology:
-    """What the edges of a definition say about its steps."""
+    """The graph of a definition: edges, and what is derived from them."""
 
     edges: Edges
     """All known targets of every step."""
@@ -43,7 +43,7 @@ class Topology:
 
 
 def topology_of(steps: Mapping[str, StepDef]) -> Topology:
-    """Return what the edges say; parents are those of ``_parents_of``."""
+    """Return the graph of some steps."""
     edges = edges_of(steps)
     component = components_of(edges)
     roots = _roots_of(edges, component)

@@ -1,4 +1,4 @@
-"""What a state's annotations say about the merging of its parts."""
+"""Merge rules of a state's parts, from the annotations of its class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .state_parts import Key, shape_of
 
 @attrs.frozen(eq=False)
 class Rule:
-    """How one part is merged, and what is known about the parts in it."""
+    """How one part is merged, and the rules of its own parts."""
 
     merge: Merge | None = None
     """Merges two changes; None for the default rules."""

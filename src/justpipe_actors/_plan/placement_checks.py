@@ -1,4 +1,4 @@
-"""What is wrong with where steps are placed, once the whole definition is known."""
+"""Checks of the steps' placements, made when the definition is complete."""
 
 from __future__ import annotations
 

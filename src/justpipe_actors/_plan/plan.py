@@ -1,8 +1,8 @@
-"""What a plan is made of: one frozen node per step, and the plan that holds them.
+"""A compiled plan: one frozen node per step, and the plan that holds them.
 
-A plan is compiled once per definition and shared by all its runs.  Everything that can
-be decided before a run is decided here: parameters are bound to their sources, handlers
-and middleware are wrapped, the parents of every join are known.
+A plan is compiled once per definition and shared by all its runs.  It holds every
+decision that does not depend on a run: the sources of parameters, wrapped handlers and
+middleware, and the parents of every join.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Node:
     join: BarrierType = BarrierType.ALL
     """How many parents it waits for."""
     barrier_timeout: float | None = None
-    """Seconds from the first parent to the last; None or 0 waits for ever."""
+    """Seconds from the first parent to the last; None or 0 sets no limit."""
     on_error: Callback | None = None
     """Its own error handler."""
     timeout: float | None = None

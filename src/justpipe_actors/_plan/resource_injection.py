@@ -207,9 +207,9 @@ class Consumer:
     step: str
     """The step to name in an error."""
     injection: InjectionMetadata
-    """Its parameters."""
+    """Source of each parameter."""
     parameter_types: Mapping[str, object]
-    """Their types."""
+    """Declared type of each parameter."""
 
 
 def resource_choices(

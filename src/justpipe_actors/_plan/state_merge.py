@@ -8,11 +8,11 @@
                                               \\     |
                                                merged(base, committed, change)
 
-A change is plain data that can be pickled, and as small as what was changed: a step that
-runs in another process sends its change home.  Nothing is assigned before everything is
-merged: ``merged`` returns the new values of the state's parts, ``assign`` puts them into
-the state.  Nested objects are replaced, never changed in place, so a reference to a part
-of a committed state stays what it was.
+A change is plain data that can be pickled and holds only changed parts, because a step
+in another process sends it back.  All parts are merged before the first is assigned:
+``merged`` returns the new values of the state's parts, ``assign`` puts them into the
+state.  Nested objects are replaced, never changed in place, so a reference to a part
+of a committed state keeps its value.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Parts:
 Change = Replaced | Appended | Altered | Parts
 
 Path = tuple[tuple[Key, bool], ...]
-"""Leads to a part: its keys, each with whether it is the key of a dict."""
+"""Path to a part: its keys, each with True if it is the key of a dict."""
 
 ROOT: Path = ()
 
@@ -151,7 +151,7 @@ def _begins_with(value: Any, beginning: Any) -> bool:
 
 
 class Conflict(Exception):  # noqa: N818 - becomes ``StateConflict``
-    """Two changes of one part cannot both be kept; what runs steps words it."""
+    """Two changes of one part cannot both be kept; the engine words the error."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(path_text(path), problem)
@@ -306,8 +306,8 @@ def _combined_containers(
 ) -> Any:
     """Merge two lists, sets, dicts or records of one class.
 
-    A container that was not there is as good as an empty one: two map workers may both
-    be the first to add to ``state["errors"]``.
+    A missing container counts as an empty one, since two map workers may both be the
+    first to add to ``state["errors"]``.
     """
     if isinstance(committed, list):
         start = [] if base is MISSING else base

@@ -48,7 +48,7 @@ _MODEL_SLOTS = ("__pydantic_extra__", "__pydantic_private__")
 
 
 def same(one: object, other: object) -> bool:
-    """Tell whether two values are one, or equal; a comparison that fails says no."""
+    """Tell whether two values are identical or equal; False if comparing raises."""
     if one is other:
         return True
     if one is MISSING or other is MISSING:
@@ -83,7 +83,7 @@ class Shape:
 
 
 def declares(kind: type, name: str) -> bool:
-    """Tell whether a class or a base has an attribute; a metaclass is not asked."""
+    """Tell whether a class or a base has an attribute; metaclasses are ignored."""
     return any(name in vars(base) for base in kind.__mro__)
 
 
@@ -158,12 +158,12 @@ def is_record(value: object) -> bool:
 
 @attrs.frozen(eq=False)
 class Snapshot:
-    """The parts of a state at one moment, by reference."""
+    """The parts of a state at one point in time, by reference."""
 
     kind: type
     """The state's class."""
     parts: Mapping[Key, Any]
-    """Its parts."""
+    """The parts by attribute name or key."""
 
 
 def snapshot_of(state: Any) -> Any:

@@ -89,7 +89,7 @@ class StartMap:
     items: object
     """What to map over."""
     target: str
-    """The worker."""
+    """Name of the worker step."""
 
 
 @attrs.frozen(eq=False)
@@ -97,9 +97,9 @@ class StartChildRun:
     """Run a child pipe owned by this step."""
 
     pipe: object
-    """The child."""
+    """The child pipe."""
     state: object
-    """Its state."""
+    """The state of the child run."""
 
 
 @attrs.frozen(eq=False)
@@ -109,7 +109,7 @@ class AskBetween:
     form: Form | None
     """Form of the answer; None waits for the time alone."""
     note: str
-    """What the asked person reads."""
+    """Text shown with the question."""
     to: str | None
     """The next step; None means the static successors."""
     seconds: float | None

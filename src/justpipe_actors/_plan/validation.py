@@ -1,4 +1,4 @@
-"""What is wrong with a definition: one rule, one function, all problems together.
+"""Validation of a definition: one function per rule; all problems are reported.
 
 A rule yields problems.  ``StrictOnly`` marks those that are errors only in a strict pipe and
 warnings otherwise.
@@ -41,7 +41,7 @@ class ValidationContext:
     """The definition to validate, and the settings that the rules depend on."""
 
     steps: Mapping[str, StepDef]
-    """The definition."""
+    """The steps by name."""
     state_type: object
     """The pipe's state type."""
     start: str | None
@@ -68,7 +68,7 @@ class ValidationContext:
             lambda self: graph.topology_of(self.steps), takes_self=True
         ),
     )
-    """What the edges say."""
+    """The graph of the steps."""
 
     @property
     def roots(self) -> tuple[str, ...]:

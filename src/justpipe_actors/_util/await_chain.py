@@ -1,8 +1,8 @@
 """Where a coroutine waits: the chain of what it awaits, as lines of source.
 
-Coroutines, generators and async generators know what they wait for.  The objects between
-them, such as the one ``agen.__anext__()`` returns, do not say; the garbage collector knows
-what they refer to, and that is what is asked here.
+Coroutines, generators and async generators have an attribute with what they await.  The
+objects between them, such as the one that ``agen.__anext__()`` returns, have none, so
+their references are read from the garbage collector.
 """
 
 from __future__ import annotations

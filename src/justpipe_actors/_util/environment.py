@@ -19,7 +19,7 @@ _warned: set[str] = set()
 def read_variable(name: str, stacklevel: int = 2) -> str:
     """Return the value of a variable, empty when it is not set.
 
-    When only the variable of justpipe is set, a warning says once how it is called here.
+    When only the variable of justpipe is set, one warning names the variable to set.
 
     Args:
         name: the variable, which begins with ``PREFIX``.

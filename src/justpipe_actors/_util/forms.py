@@ -25,7 +25,7 @@ import attrs
 
 
 class Misfit(ValueError):  # noqa: N818 - says what it found, never leaves the package
-    """An answer does not fit its form; the text says where and why."""
+    """An answer does not fit its form; the text gives the path and the reason."""
 
 
 @attrs.frozen(eq=False)
@@ -33,7 +33,7 @@ class Form:
     """What an answer must look like."""
 
     hint: Any
-    """The type."""
+    """The type of the answer."""
     schema: dict[str, Any]
     """Its JSON schema."""
     read: Callable[[Any, str], Any]
@@ -375,7 +375,7 @@ def _fields_of(cls: Any) -> dict[str, _Field] | None:
 
 
 def _keys_of(cls: Any) -> dict[str, _Field]:
-    # ``__required_keys__`` does not know what texts as annotations say.
+    # ``__required_keys__`` ignores ``Required`` in annotations that are texts.
     hints = typing.get_type_hints(cls, include_extras=True)
     return {
         name: _Field(

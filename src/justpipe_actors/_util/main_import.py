@@ -19,4 +19,4 @@ class MainImport:
 
 
 main_import = MainImport()
-"""This process's."""
+"""The instance of this process."""

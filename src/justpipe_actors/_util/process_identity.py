@@ -2,7 +2,7 @@
 
 The name is ``host/boot/pid/began``: two processes never share one, not even when the
 host has given the same number to a later process.  Whether a process of this host runs is
-looked up in ``/proc``; elsewhere, and of other hosts, nothing can be said.
+looked up in ``/proc``; without ``/proc``, and for other hosts, it is unknown.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _boot() -> str:
 def _began(pid: int) -> str | None:
     """Return when a process began, in ticks since the boot; None without it."""
     with suppress(OSError):
-        # The name in brackets may hold anything, so count from behind it.
+        # The name in brackets may contain spaces and brackets: count after it.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     return None

@@ -56,7 +56,7 @@ class _LongList:
         return {"n": len(items), "at": changed}
 
     def _append(self, items: list[Plain], changed: dict[str, list[Plain]]) -> None:
-        """Note what is behind the last segment; a short last one takes it in."""
+        """Add the items after the last segment; a short last segment is extended."""
         start = self.bounds[-1]
         if start == len(items) and self.segments:
             return
@@ -76,7 +76,7 @@ class _LongList:
 
 @attrs.frozen(eq=False)
 class StateChange:
-    """What changed of the state; ``text`` may be asked in another thread."""
+    """What changed of the state; ``text`` may be called in another thread."""
 
     parts: dict[str, Plain]
     """Parts that are written whole."""
@@ -105,7 +105,7 @@ class StateParts:
 
     Args:
         codec: writes the state.
-        verify: read each change again, and refuse a state that comes back as another.
+        verify: decode each change, and refuse a state that does not equal the original.
     """
 
     def __init__(self, codec: Codec, *, verify: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Values of durable runs as JSON, strictly: what comes back equals what went in.
+"""Values of durable runs as strict JSON: the decoded value equals the original.
 
 ``Storable`` holds the classes that may come back, and makes a ``Codec`` for each
 annotation.  A codec writes a value as plain JSON data and reads it again; a value that it
@@ -62,7 +62,7 @@ class Codec:
         """Return the value as JSON data, a copy.
 
         Raises:
-            NotStorable: it, or something in it, would not come back as it is.
+            NotStorable: the value or a part of it would be read as a different one.
         """
         try:
             return self._coder.encode(value)

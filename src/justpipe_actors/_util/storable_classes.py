@@ -56,7 +56,7 @@ class Fields:
     """How the fields of one kind of class are found, and how an instance is built."""
 
     names: tuple[str, ...]
-    """The fields."""
+    """Names of the fields."""
     build: Callable[[dict[str, Any]], Any]
     """Returns an instance with these values, without running code of the user's."""
 
@@ -97,7 +97,7 @@ def _encode_attributes(value: Any, coders: Mapping[str, Coder]) -> dict[str, Pla
 
 
 _MORE = "&"
-"""The key of what a model has beside its fields."""
+"""The key for the extra and private attributes of a model."""
 
 
 def _model(known: KnownTypes, cls: Any) -> Coder:

@@ -48,7 +48,7 @@ _MAPPINGS = {Mapping, MutableMapping}
 
 
 def make_coder(known: KnownTypes, hint: Any) -> Coder:
-    """Return the coder of an annotation; what says nothing takes any known value."""
+    """Return the coder of an annotation; ``Any`` allows any known value."""
     inner = _unwrapped(hint)
     if inner is not hint:
         return known.coder(inner)
@@ -170,7 +170,7 @@ def _literal(hint: Any) -> Coder:
 def _union(known: KnownTypes, hint: Any) -> Coder:
     members = get_args(hint)
     coders = [known.coder(one) for one in members]
-    # None, text, numbers and truth values are told apart by JSON itself.
+    # JSON itself distinguishes None, text, numbers and booleans.
     plain_ones = {one for one in members if one in _JSON_SCALARS}
     others = [number for number, one in enumerate(members) if one not in plain_ones]
 

@@ -98,7 +98,7 @@ def exactly(
 
 
 def misfit(value: Any, hint: Any) -> Refused:
-    """Return the error of a value that is not what its annotation says."""
+    """Return the error of a value that does not fit its annotation."""
     return Refused(value, f"its annotation says {_name(hint)}")
 
 
@@ -125,7 +125,7 @@ class KnownTypes:
         try:
             found = self._coders.get(hint)
         except TypeError:
-            return self.untyped  # an annotation that cannot be hashed says nothing
+            return self.untyped  # an annotation that cannot be hashed names no class
         if found is None:
             # A class may hold itself: what is made first refers to what is made last.
             self._coders[hint] = Coder(
@@ -272,7 +272,7 @@ def _text(_encode: Callable[[Any], Plain], value: Any) -> str:
 
 def _iso(_encode: Callable[[Any], Plain], value: Any) -> Any:
     if isinstance(value, datetime | time) and value.tzinfo is not None:
-        # ``zoneinfo`` knows summer time, and an offset does not: it would not come back.
+        # An offset does not know daylight saving time, ``zoneinfo`` does.
         key = getattr(value.tzinfo, "key", None)
         if key is not None and key != "UTC":
             return [value.replace(tzinfo=None).isoformat(), value.fold, str(key)]
@@ -374,5 +374,5 @@ SCALARS = frozenset(_TAGGED) - {tuple, set, frozenset}
 
 
 def to_text(plain: Plain) -> str:
-    """Return JSON text; any text comes back, lone surrogates included."""
+    """Return JSON text; every text can be read again, also with lone surrogates."""
     return json.dumps(plain, separators=(",", ":"))

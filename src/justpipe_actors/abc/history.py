@@ -1,4 +1,4 @@
-"""Where the events of runs are read that are not at work in this process."""
+"""Protocols to read the events of runs that are not at work in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunHistory(Protocol):
     def is_open(self) -> bool:
         """Tell whether more events may come, because a process works on the run.
 
-        What is read after the answer was False is complete.
+        Events that are read after it returned False are complete.
         """
         ...
 

@@ -82,7 +82,7 @@ class Journal(Protocol):
         ...
 
     def now(self) -> float:
-        """Return the moment on the journal's clock, in seconds since the epoch."""
+        """Return the time of the journal's clock, in seconds since the epoch."""
         ...
 
     # -- workers
@@ -228,7 +228,7 @@ class Journal(Protocol):
         """Let ``wait_change`` return now; from any thread."""
         ...
 
-    # -- people
+    # -- listing and removing
 
     def runs(self, which: RunFilter) -> list[JournaledRun]:
         """Return runs as they are shown, the newest first."""
@@ -242,5 +242,5 @@ class Journal(Protocol):
         ...
 
     def forget(self, before: float) -> int:
-        """Remove the ids of runs that were swept and ended before a moment."""
+        """Remove ids of swept runs that ended before this time (epoch seconds)."""
         ...

@@ -3,7 +3,7 @@
 Texts named ``delta``, ``state``, ``input``, ``outcome``, ``form`` and ``body`` are JSON
 that the journal stores and returns as it is; it never looks into it.  Moments are seconds
 since the epoch on the journal's own clock (``Journal.now``); the two records that are
-shown to people, ``OpenAsk`` and ``JournaledRun``, have timezone-aware datetimes.
+displayed, ``OpenAsk`` and ``JournaledRun``, have timezone-aware datetimes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ RunState = Literal[
     "cancelled",
     "client_closed",
 ]
-"""How a run stands: ``ready`` waits for a worker, ``waiting`` for an answer or a moment."""
+"""Status of a run: ``ready`` waits for a worker, ``waiting`` for an answer or time."""
 
 OPEN_STATES: tuple[RunState, ...] = ("ready", "running", "waiting", "stuck")
 """The states of runs that have not ended."""
 
 CommitKind = Literal["commit", "snapshot", "takeover", "release", "end", "redrive"]
-"""What a row of a run's stream is; ``Batch`` says what each one means."""
+"""Kind of a row in a run's stream; see ``Batch``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -64,13 +64,13 @@ class RunRow:
     id: int
     """The journal's own number for it; batches and rows name it by this."""
     run_id: str
-    """Its id."""
+    """Id of the run."""
     pipe: str
     """Name of its pipe."""
     fingerprint: str
     """The version of the pipe it was submitted for."""
     status: RunState
-    """How it stands."""
+    """Status of the run."""
     input: str
     """JSON: state, context and options as submitted."""
     created: float
@@ -146,7 +146,7 @@ class NewAsk:
     step: str
     """The step that asks."""
     note: str = ""
-    """What the asked person reads."""
+    """Text shown with the question."""
     form: str | None = None
     """JSON schema of the answer; None for a timer, which cannot be answered."""
     due: float | None = None
@@ -258,7 +258,7 @@ class OpenAsk:
     step: str
     """The step that asks."""
     note: str
-    """What the asked person reads."""
+    """Text shown with the question."""
     form: dict[str, object]
     """JSON schema of the answer."""
     asked_at: datetime
@@ -271,14 +271,14 @@ class OpenAsk:
 
 @attrs.frozen(kw_only=True)
 class JournaledRun:
-    """A durable run, as it is shown to people."""
+    """A durable run, for display."""
 
     run_id: str
-    """Its id."""
+    """Id of the run."""
     pipe: str
     """Name of its pipe."""
     status: RunState
-    """How it stands."""
+    """Status of the run."""
     worker: str | None
     """Names the process that has it at work."""
     incarnation: int

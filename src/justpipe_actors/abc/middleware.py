@@ -1,4 +1,4 @@
-"""What may be wrapped around a step's function, or rewrite an event on its way."""
+"""Types of user functions that wrap steps or rewrite events."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..specs import StepContext
 Middleware = Callable[[Callable[..., Any], StepContext], Callable[..., Any] | None]
 """Wraps a step's function; the result is called with keyword arguments only.
 
-``middleware.reads`` says which options of the decorator it reads."""
+``middleware.reads`` declares the options of the decorator that it reads."""
 
 EventHook = Callable[[Event], Event]
 """Rewrites an event before observers and the consumer see it."""
 
 Redact = Callable[[Event], Event]
-"""Rewrites an event before it is stored; what is seen stays as it is."""
+"""Rewrites an event before it is stored; observers and consumer see the original."""
 
 Wake = Callable[[Callable[[], None]], None]
-"""Calls a function in a run's event loop, from any thread; nothing once it is gone."""
+"""Calls a function in a run's event loop, from any thread; no effect after its end."""

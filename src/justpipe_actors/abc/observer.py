@@ -17,7 +17,7 @@ class WaitingJoin:
     """A join that at least one parent has reached, and that waits for the others."""
 
     step: str
-    """The join."""
+    """Name of the step."""
     wave: int
     """The pass through the graph it waits in; laps of a loop differ."""
     parents: tuple[str, ...]
@@ -33,7 +33,7 @@ def no_joins() -> tuple[WaitingJoin, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ObserverMeta:
-    """Which run an observer is told about."""
+    """The run that an observer is called for."""
 
     pipe_name: str
     """Name of the pipe."""
@@ -96,7 +96,7 @@ class WakefulProtocol(Protocol):
     """Optional part of an observer: is called when no event comes for a while.
 
     The task that hands over the events keeps the time, so no timer of an observer
-    outlives its run, and ``on_wake`` never runs beside another hook of the same run.
+    outlives its run, and ``on_wake`` never overlaps another hook of the same run.
     """
 
     def wake_after(self, meta: ObserverMeta) -> float | None:

@@ -1,4 +1,4 @@
-"""Where the functions of steps may run: on the loop, in a thread, or elsewhere.
+"""Protocols of placements, which run steps' functions: loop, thread or remote.
 
 A *local* placement shares memory with the event loop.  It runs a call and returns what
 the call returned, the object itself.
@@ -32,12 +32,12 @@ LogReport = Callable[[Mapping[str, Any]], None]
 
 @attrs.frozen(kw_only=True)
 class RemoteFailure:
-    """What a remote function raised; plain data."""
+    """An exception of a remote function; plain data."""
 
     kind: str
     """Name of the exception's class."""
     text: str
-    """Its message."""
+    """Message of the exception."""
     traceback: str
     """Its traceback on the other side."""
     exception: bytes | None
@@ -46,7 +46,7 @@ class RemoteFailure:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What became of a call; plain data that can be pickled."""
+    """The result of a call; plain data that can be pickled."""
 
     value: bytes | None = None
     """What the function returned, as pickle writes it; None when it failed."""
@@ -69,11 +69,11 @@ class Call:
     owner: str
     """Tells the process that made the call from all others."""
     run_id: str
-    """The run."""
+    """Id of the run."""
     pipe: str
     """Name of its pipe."""
     step: str
-    """The step."""
+    """Name of the step."""
     invocation: str | None
     """Id of the invocation."""
     attempt: int
@@ -81,9 +81,9 @@ class Call:
     backend: str
     """The event loop that asynchronous functions run on: ``asyncio`` or ``trio``."""
     pickler: str
-    """The module that pickled the values, and pickles those that come back."""
+    """The module that pickles the arguments and the results."""
     function: bytes
-    """The function."""
+    """The pickled function."""
     module: str
     """The module that it is defined in."""
     module_root: str | None = None
@@ -121,7 +121,7 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class PlacementOwner:
-    """What a placement is told about the owner it is opened for."""
+    """Facts about the owner that a placement is opened for."""
 
     name: str
     """What to call it in messages."""

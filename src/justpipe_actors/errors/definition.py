@@ -1,4 +1,4 @@
-"""What is wrong before anything runs."""
+"""Errors and warnings of definitions, raised before a run begins."""
 
 from __future__ import annotations
 

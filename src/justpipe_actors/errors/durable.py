@@ -1,4 +1,4 @@
-"""What goes wrong with runs that are kept, and with waiting for people."""
+"""Errors of durable runs, and of questions and their answers."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class RemoteError(RunError):
     kind: str
     """Name of the exception's class."""
     text: str
-    """Its message."""
+    """Message of the exception."""
     remote_traceback: str = ""
     """Its traceback on the other side."""
 
@@ -50,7 +50,7 @@ class NotPicklable(RunError, TypeError):  # noqa: N818 - says what is wrong
 
 
 class RemoteUnavailable(RunError):  # noqa: N818 - says what happened
-    """A function asked for something that exists only where its run is."""
+    """A remote function used something that exists only in the process of its run."""
 
     what: str
 

@@ -1,4 +1,4 @@
-"""What goes wrong with one run, outside the steps' own code."""
+"""Errors of one run, outside the steps' own code."""
 
 from __future__ import annotations
 

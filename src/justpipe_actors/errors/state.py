@@ -1,4 +1,4 @@
-"""What goes wrong with the copies of an isolated run's state."""
+"""Errors of the copies of an isolated run's state."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StateNotCopyable(Factual, DefinitionError):  # noqa: N818
     part: str
     """The part of the state, from its root."""
     kind: str
-    """Its type."""
+    """Name of its type."""
     problem: str
     """Why it cannot be copied, in words."""
 
@@ -66,7 +66,7 @@ class ChangedItemWarning(Factual, UserWarning):
     """A map worker of an isolated pipe changed its item, which changes nothing else."""
 
     step: str
-    """The worker."""
+    """Name of the worker step."""
 
     def message(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""What goes wrong with one step."""
+"""Errors of one step."""
 
 from __future__ import annotations
 

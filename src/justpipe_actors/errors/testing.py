@@ -1,4 +1,4 @@
-"""What a test found out about a pipeline."""
+"""Errors that the testing tools raise about a pipeline."""
 
 from __future__ import annotations
 

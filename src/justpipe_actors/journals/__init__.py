@@ -1,4 +1,4 @@
-"""What keeps durable runs: journals for ``Supervisor(journal=...)``."""
+"""Journals, which store durable runs: ``Supervisor(journal=...)``."""
 
 from __future__ import annotations
 

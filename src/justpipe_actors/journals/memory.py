@@ -65,7 +65,7 @@ class Memory:
     """A database without a file, used by one thread at a time."""
 
     now: Callable[[], float]
-    """Its clock."""
+    """Returns the time in seconds since the epoch."""
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _connection: sqlite3.Connection | None = attrs.field(default=None, init=False)
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False)
@@ -75,7 +75,7 @@ class Memory:
 
     @property
     def location(self) -> str:
-        """What to show."""
+        """Text for display."""
         return ":memory:"
 
     def open(self) -> None:

@@ -37,7 +37,7 @@ def check_settings(
 def count_deaths(earlier: Sequence[tuple[int, str]]) -> int:
     """Return how many owners in a row died, as the takeover that comes next finds it.
 
-    A takeover counts when the row before it shows that its owner did not let go: it is
+    A takeover counts when the row before it shows that its owner did not release: it is
     neither a release nor the beginning.  A commit ends the search, because its owner
     made progress.
 

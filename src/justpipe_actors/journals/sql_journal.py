@@ -46,7 +46,7 @@ class Database(Protocol):
 
     @property
     def location(self) -> str:
-        """What to show."""
+        """Path or address for display."""
         ...
 
     def open(self) -> None:
@@ -58,7 +58,7 @@ class Database(Protocol):
         ...
 
     def now(self) -> float:
-        """Return the moment on its clock."""
+        """Return the time of its clock, in seconds since the epoch."""
         ...
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -108,7 +108,7 @@ class SQLJournal:
 
     @property
     def location(self) -> str:
-        """Where it is, to be shown."""
+        """Path or address for display."""
         return self._database.location
 
     def open(self) -> None:
@@ -120,7 +120,7 @@ class SQLJournal:
         self._database.close()
 
     def now(self) -> float:
-        """Return the moment on the journal's clock, in seconds since the epoch."""
+        """Return the time of the journal's clock, in seconds since the epoch."""
         return self._database.now()
 
     def wait_change(self, seconds: float) -> bool:
@@ -413,7 +413,7 @@ class SQLJournal:
         with self._database.read() as connection:
             return signals_where(connection, "r.id", run)
 
-    # -- people
+    # -- listing and removing
 
     def runs(self, which: RunFilter) -> list[JournaledRun]:
         """Return runs as they are shown, the newest first."""
@@ -443,7 +443,7 @@ class SQLJournal:
         return len(found)
 
     def forget(self, before: float) -> int:
-        """Remove the ids of runs that were swept and ended before a moment."""
+        """Remove ids of swept runs that ended before this time (epoch seconds)."""
         with self._database.write() as connection:
             statement = "DELETE FROM swept WHERE ended < ?"
             return connection.execute(statement, (before,)).rowcount

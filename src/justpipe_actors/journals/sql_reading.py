@@ -70,7 +70,7 @@ def signals_where(
 def journaled_runs(
     connection: sqlite3.Connection, which: RunFilter, now: float
 ) -> list[JournaledRun]:
-    """Return runs as they are shown to people, the newest first."""
+    """Return runs for display, the newest first."""
     condition, values = _conditions(which)
     rows = connection.execute(
         "SELECT r.id, r.run_id, r.pipe, r.status, w.name, r.incarnation, r.created, "
@@ -126,5 +126,5 @@ def _conditions(which: RunFilter) -> tuple[str, list[Any]]:
 
 
 def moment(seconds: float) -> datetime:
-    """Return a moment for people."""
+    """Return a time as a timezone-aware datetime."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -23,7 +23,7 @@ def insert_commit(connection: sqlite3.Connection, batch: Batch, at: float) -> bo
 
 
 def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
-    """Write what a batch has beside its row."""
+    """Write the parts of a batch that other tables hold."""
     run = batch.run
     connection.executemany(
         "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, NULL)",

@@ -4,8 +4,8 @@ One connection, used by one thread at a time, in WAL mode: a commit is one appen
 log, and readers (the command line, other supervisors) do not hold it up.  Network file
 systems do not keep SQLite's locks; the file must be on a disk of this host.
 
-Other processes are heard of by ``PRAGMA data_version``: SQLite has no notification, so
-``wait_change`` looks at it five times a second on a connection of its own.
+SQLite has no notification of writes by other processes, so ``wait_change`` polls
+``PRAGMA data_version`` five times a second on a connection of its own.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class File:
     """A SQLite file, used by one thread at a time."""
 
     path: Path
-    """The file."""
+    """Path of the database file."""
     fsync: bool
     """Whether each commit waits for the disk."""
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)

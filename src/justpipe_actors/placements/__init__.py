@@ -1,4 +1,4 @@
-"""Where the functions of steps may run; interchangeable parts.
+"""Placements, which run the functions of steps; interchangeable parts.
 
 A placement is imported when it is first used: most programs have no processes, and few
 have a cluster.
