@@ -242,7 +242,7 @@ def _not_again() -> bool:
 
 
 class _TaskInterrupt:
-    """Cancels a task as ``asyncio.timeout`` does; no scope stays open across its block."""
+    """Cancels a task as ``asyncio.timeout`` does, without a scope around the block."""
 
     __slots__ = ("_is_sent", "_task")
 
@@ -261,7 +261,7 @@ class _TaskInterrupt:
         return task is not None and not task.done() and not task.cancelling()
 
     async def leave(self, error: BaseException | None) -> bool:
-        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        """Forget the block; return whether ``interrupt`` caused the error."""
         task = asyncio.current_task()
         if not self._is_sent or task is None or task is not self._task:
             return False
@@ -298,7 +298,7 @@ class AsyncioLoop:
         return lambda: task is not None and task.cancelling() > 0
 
     def absorb_native_cancel(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        """Clear the current task's native cancellation; return whether it had one."""
         return clear_native_cancel()
 
     def is_current(self) -> bool:

@@ -81,14 +81,14 @@ class _ScopeInterrupt:
             self._scope.cancel()
 
     def is_body_alive(self) -> bool:
-        """Tell whether the task that entered the block still runs: it is not known here.
+        """Return False: trio cannot tell whether the entering task still runs.
 
-        Nothing but the end of the loop cancels a system task.
+        Only the end of the loop cancels a system task.
         """
         return False
 
     async def leave(self, error: BaseException | None) -> bool:
-        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        """Forget the block; return whether ``interrupt`` caused the error."""
         if self._scope is None or trio.lowlevel.current_task() is not self._task:
             return False
         if error is None:

@@ -50,7 +50,7 @@ class BlockInterrupt(Protocol):
         ...
 
     async def leave(self, error: BaseException | None) -> bool:
-        """Forget the block; tell whether the error is the cancellation of ``interrupt``."""
+        """Forget the block; return whether ``interrupt`` caused the error."""
         ...
 
 
@@ -74,7 +74,7 @@ class Loop(Protocol):
         ...
 
     def absorb_native_cancel(self) -> bool:
-        """Tell whether the current task was cancelled past all scopes; forget it if so."""
+        """Clear the current task's native cancellation; return whether it had one."""
         ...
 
     def is_current(self) -> bool:

@@ -159,7 +159,7 @@ class Inbox:
         return self.depth
 
     def first(self, limit: int) -> list[tuple[str, float | None]]:
-        """Return the runs of the messages that are taken next, and since when they wait."""
+        """Return run and start of waiting for at most ``limit`` next messages."""
         queues = [
             islice(queue, limit) for queue in islice(self._queues.values(), limit)
         ]

@@ -154,7 +154,7 @@ class ActorSystem:
             self._keep_idle(plan)
 
     def retire(self, plan: Plan) -> None:
-        """Keep a plan's actors no longer than its runs need them."""
+        """Remove a plan's actors as soon as its runs no longer need them."""
         if plan in self._uses:
             self._retired.add(plan)
         else:
@@ -174,7 +174,7 @@ class ActorSystem:
                 self._release(oldest, lazy)
 
     def _release(self, plan: Plan, resources: Iterable[ResourceNode]) -> None:
-        """Forget a plan's actors, and close those of its resources that no other has."""
+        """Forget a plan's actors, and close the resources that only this plan uses."""
         self._actors.pop(plan, None)
         kept = {
             resource.identity
@@ -210,7 +210,7 @@ class ActorSystem:
         )
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
-        """Return what every actor is doing that is kept."""
+        """Return the statistics of every actor."""
         holders = self._holders()
         return tuple(
             attrs.evolve(

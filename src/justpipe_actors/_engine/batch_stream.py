@@ -98,11 +98,11 @@ class BatchStream:
     deadline: float | None = None
     """When the run has to be over, on the journal's clock."""
     is_sealed: bool = attrs.field(default=False, init=False)
-    """Whether nothing is recorded any more: the run was lost, released or has ended."""
+    """Whether recording has stopped: the run was lost or released, or has ended."""
     rest: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when the run is being released and no user code of it is at work."""
     is_releasing: bool = attrs.field(default=False, init=False)
-    """Whether nothing is delivered any more, because the run is to be let go."""
+    """Whether delivery has stopped, because the run is being released."""
     answers: dict[str, Signal] = attrs.field(factory=dict, init=False)
     """Answers to questions that their steps have not asked again yet."""
     consumed: list[int] = attrs.field(factory=list, init=False)
@@ -248,7 +248,7 @@ class BatchStream:
         self,
         may_be_whole: bool,  # noqa: FBT001 - private
     ) -> tuple[dict[str, JsonValue], StateChange | None, bool]:
-        """Return what has changed, as it is now, or everything when it is time for that.
+        """Return the changed entities with their present values, or all when it is due.
 
         Raises:
             NotStorable: a part of a state cannot be stored; nothing was taken.

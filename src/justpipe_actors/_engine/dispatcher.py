@@ -1,4 +1,4 @@
-"""The dispatcher of an actor system: a few tasks that process the messages of all actors.
+"""The dispatcher of an actor system: a few tasks process the messages of all actors.
 
 An actor is an inbox and a limit on its concurrent invocations; it has no task of its
 own.  The *dispatcher tasks* belong to the actor system, and each serves every actor.
@@ -59,7 +59,7 @@ IDLE_TASKS = 64
 """Tasks that may wait for work; a further one ends instead."""
 
 TIME_SLICE = 0.001
-"""Seconds a task works before it lets others run, if nothing made it wait."""
+"""Seconds that a task works before it yields to other tasks of the loop."""
 
 MESSAGES_PER_SLICE = 256
 """Messages or jobs after which the slice ends too: a test's clock may stand still."""
@@ -177,7 +177,7 @@ class Dispatcher:
                 or not self.absorb_native_cancel()
             ):
                 raise
-            # It held no message: what it was performing was reported where it broke.
+            # The task held no message: a failing message is reported where it fails.
             self._restarts += 1
         finally:
             self._working -= 1

@@ -47,7 +47,7 @@ class ChildRecord:
     level: int
     """Handlers that had been asked when it began."""
     origin: tuple[JsonValue, list[JsonValue]] | None = None
-    """Of a child that works on a copy of its parent's state: the copy, and where in it."""
+    """Copy of the parent's state that a child works on, and the child's path in it."""
     outcome: JsonValue = None
     """How it ended; None while it runs."""
     journal: RunJournal | None = None

@@ -180,7 +180,7 @@ class InvocationState:
             self.close()  # workers may change the items, which are parts of it
 
     def item_for_worker(self, item: object) -> object:
-        """Return a map's item apart from the copy in which its source goes on working."""
+        """Return a copy of a map's item, because the source may still change it."""
         try:
             return Copier().copy(item)
         except Exception:  # noqa: BLE001 - it is no data; the worker has it as it is

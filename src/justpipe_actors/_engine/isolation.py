@@ -144,7 +144,7 @@ class IsolatedState:
         return copied
 
     def commit(self, copy: StateCopy, step: str) -> None:
-        """Merge what was changed in a copy into the state, all or nothing; close the copy.
+        """Merge the changes in a copy into the state, all or nothing; close the copy.
 
         Args:
             copy: what an invocation worked on.
@@ -199,7 +199,7 @@ class IsolatedState:
             self._copies -= 1
 
     def detach(self) -> None:
-        """Replace what is in the state by copies: another invocation keeps the objects."""
+        """Replace the state's parts by copies; another invocation keeps the objects."""
         if not self.is_fixed:
             self._backups.restore(Copier().root(self.state, self.rule))
 
@@ -228,9 +228,9 @@ class IsolatedState:
             raise self._worded(conflict, step) from None
 
     def _appended(self, copy: StateCopy, change: Change) -> dict[Key, list[object]]:
-        """Return what is appended to lists that others have only appended to, too.
+        """Return the elements appended to lists that others have only appended to.
 
-        # perf: comparing a list of 5,000 with its base takes 15 us, a third of a worker.
+        # perf: comparing a list of 5,000 to its base takes 15 us, a third of a worker.
         """
         if not isinstance(change, Parts):
             return {}
@@ -247,7 +247,7 @@ class IsolatedState:
     def _assign(
         self, result: dict[Key, object], appended: dict[Key, list[object]]
     ) -> None:
-        """Put merged parts, and lists with what was appended to them, into the state."""
+        """Assign merged parts and lists with their appended elements to the state."""
         lists = {k: v for k, v in self._lists.items() if k not in result}
         extended: set[int] = set()
         for key, items in appended.items():

@@ -20,7 +20,7 @@ gate.  A new wave is opened by
 A wave counts what is alive in it, its laps included.  When that falls to zero nothing can
 start in it any more, and the joins that still wait in it must be decided then or never.
 
-Rejected: a lap whose exits stay in the lap.  The join behind a loop then runs without
+Rejected: keeping a lap's exits in the lap.  The join after a loop then runs without
 the looping branch when the first lap ends, and again without the others after the last.
 """
 

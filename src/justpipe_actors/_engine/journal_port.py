@@ -1,7 +1,7 @@
 """What the engine asks of whatever stores durable runs.
 
 The engine takes a batch in the event loop: plain values that nothing changes any more.
-``BatchWriter`` (implemented in ``_supervisor.journal_writer``) stores it in its thread
+``BatchWriter`` (implemented in ``_supervisor/journal_writer``) stores it in its thread
 and calls back in the loop.  ``ValueCodec`` (implemented with ``_util.storable``) turns
 the user's values into JSON values and back; it is the only thing that looks at types.
 """
@@ -112,7 +112,7 @@ class ValueCodec(Protocol):
         ...
 
     def dump_value(self, value: object, where: str) -> JsonValue:
-        """Return any other value as a JSON value; ``where`` begins its path in errors."""
+        """Return any other value as a JSON value; error paths begin with ``where``."""
         ...
 
     def load_value(self, value: JsonValue) -> object:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_WINDOW = 1024
-"""Workers in flight when the map does not say how many."""
+"""Workers in flight when the map has no ``max_concurrency``."""
 
 ISOLATED_WINDOW = 64
 """The same in isolated mode, where each of them holds a copy of the state."""
@@ -37,7 +37,7 @@ class MapInvocation:
     source: AsyncIterator[object] | Iterator[object]
     """Iterator of the items."""
     total: int | None
-    """How many there will be, when that is known."""
+    """Number of items, if it is known."""
     window: int
     """Most workers in flight."""
     refill_at: int

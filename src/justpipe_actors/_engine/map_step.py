@@ -85,7 +85,7 @@ async def give_up_reopened(invocation: Invocation, answer: StepResult) -> StepRe
 
 
 async def _skip_seen(mapping: MapInvocation, check: SourceCheck) -> Exception | None:
-    """Take the items again that have had their workers; return what was wrong with them."""
+    """Skip the items that had workers before a crash; return their mismatch if any."""
     try:
         while check.left:
             item = await _pull(mapping)
@@ -100,7 +100,7 @@ async def _skip_seen(mapping: MapInvocation, check: SourceCheck) -> Exception | 
 async def _start_workers(  # noqa: C901 - the loop of a map
     mapping: MapInvocation, item: object
 ) -> Exception | None:
-    """Start workers as the window allows; return what stopped the source, if it failed."""
+    """Start workers as the window allows; return the source's error if it failed."""
     run_state, run, plain = (
         mapping.invocation.run_state,
         mapping.invocation.variables.run,

@@ -38,7 +38,7 @@ class Start:
     owner: str | None = None
     """Logical owner of a further attempt; else derived."""
     started_before: frozenset[str] = frozenset()
-    """Steps that had started when a map worker's wave began; it is opened when needed."""
+    """Steps that had started before a map worker's wave, which is opened on demand."""
     origin: int | None = None
     """Number of the first attempt's message, for a further one."""
     id: int = 0

@@ -84,7 +84,7 @@ async def store_end(run: Run, end: PipelineEndData) -> bool:
 
 
 async def is_let_go(run: Run, journal: RunJournal) -> bool:
-    """Tell whether a run ends here without an end, and store that if it is not stored."""
+    """Return whether a run is released, not ended; store the release if needed."""
     stream = journal.stream
     if run.released is not None and not journal.prefix and not stream.is_sealed:
         await stream.close("release", status="ready")

@@ -321,7 +321,7 @@ class EventPublisher:
         )
 
     def forward_child(self, event: Event, invocation: Invocation) -> None:
-        """Publish a child's event as this run's own, and as that of all runs around it."""
+        """Publish a child's event as an event of this run and of all runs around it."""
         publisher = self
         while True:
             event = publisher._adopt(event, invocation)
@@ -332,7 +332,7 @@ class EventPublisher:
             publisher, invocation = parent
 
     def _adopt(self, event: Event, invocation: Invocation) -> Event:
-        """Return a child's event as this run's own, after hooks and observers had it."""
+        """Return a child's event as this run's, after its hooks and observers."""
         self._seq += 1
         owner_id = invocation.ids.invocation
         forwarded = replace(

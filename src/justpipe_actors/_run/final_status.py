@@ -41,12 +41,12 @@ _REASONS = {
 
 @attrs.define(eq=False, repr=False)
 class RunFigures:
-    """What a run measured, whatever became of it."""
+    """The measurements of a run, with any final status."""
 
     seconds: float
     """How long it took."""
     metrics: RuntimeMetrics | None = None
-    """What it counted."""
+    """Its counters; None if there are none."""
     diagnostics: list[Diagnostic] = attrs.field(factory=list)
     """Its joins that did not run."""
 
@@ -57,7 +57,7 @@ def build_end_data(
     config: FailureClassificationConfig,
     figures: RunFigures,
 ) -> PipelineEndData:
-    """Return what FINISH says."""
+    """Return the payload of FINISH."""
     if termination is not None and termination.status in _REASONS:
         return PipelineEndData(
             termination.status,

@@ -493,7 +493,7 @@ async def execute_run(run: Run) -> None:
 
 
 async def _run_with_resources(run: Run, tasks: Group) -> None:
-    """Run with the resources of the actor system, else with its own that end with it."""
+    """Run with the actor system's resources, else with resources of the run's own."""
     if run.system is not None:
         current_provider.set(run.system.resources)
         await _run_phases(run, tasks)

@@ -108,7 +108,7 @@ class ObserverTask:
         await self.call("on_pipeline_start")
 
     def start(self, tasks: Group) -> None:
-        """Let it listen, on its own."""
+        """Start the task that delivers events to the observer."""
         tasks.start(self.run)
 
     def finish(self, callback: str, argument: object) -> None:
@@ -239,7 +239,7 @@ class ObserverTask:
 
 @attrs.define(eq=False, repr=False)
 class RecorderObserver:
-    """The recorder among the observer tasks: it takes events at once and has no task."""
+    """The recorder as an observer: it takes events synchronously and has no task."""
 
     recorder: RunRecorder
     """Stores the run's events."""
@@ -264,7 +264,7 @@ class RecorderObserver:
         self.recorder.on_abort = on_abort
 
     async def open(self) -> None:
-        """Leave the beginning to ``start``, which comes even if the run ends meanwhile."""
+        """Do nothing: ``start`` is called later, even if the run ends meanwhile."""
 
     def start(self, tasks: Group) -> None:
         """Tell it that the run begins."""
@@ -351,7 +351,7 @@ class ObserverGroup:
             self.start(tasks)
 
     def start(self, tasks: Group) -> None:
-        """Let them listen, on their own."""
+        """Start the tasks that deliver events to the observers."""
         for member in self.members:
             member.start(tasks)
 

@@ -54,7 +54,7 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 def log_held_up(run_id: str, holders: str) -> None:
-    """Warn that a run that was told to end cannot end yet, and name what it waits for."""
+    """Warn that a run was told to end but cannot yet; name what it waits for."""
     _logger.warning(
         "Run %s was told to end but is held up by: %s",
         run_id,
@@ -193,7 +193,7 @@ class RunRequest:
     record: Callable[[str], RunRecorder] | None = None
     """Returns the recorder for a run id; None if the run is not recorded."""
     open_store: Callable[[], StorageBackend] | None = None
-    """Returns the store that the run is in, for readers; None when it is stored nowhere."""
+    """Returns the run's store, for readers; None if the run is not stored."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, error logs show the state."""
     open_journal: Callable[[Run], RunJournal] | None = None
@@ -227,9 +227,9 @@ class Run:
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
     is_parked: bool = attrs.field(default=False, init=False)
-    """Whether it was let go because it only waits; its readers go on."""
+    """Whether it was released because it only waits; its readers go on."""
     released: RunReleased | None = attrs.field(default=None, init=False)
-    """What to raise instead of FINISH: the run is let go, and goes on elsewhere."""
+    """Error to raise instead of FINISH: the run was released, and goes on elsewhere."""
     has_no_consumer: bool = attrs.field(default=False, init=False)
     """Whether its consumer has dropped it."""
     resources: ResourcePool | None = attrs.field(default=None, init=False)

@@ -42,7 +42,7 @@ from .run import Run, RunRequest
 PipeT = TypeVar("PipeT")
 
 Override = Callable[[], Any]
-"""Returns the pipe that is to run instead of another one, or None if none is any more."""
+"""Returns the pipe that replaces another one; None if it no longer exists."""
 
 _NO_OVERRIDES: Mapping[Any, Override] = MappingProxyType({})
 
@@ -264,7 +264,7 @@ def _depth_below(parent: EventPublisher, step: str) -> int:
 
 
 async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOutcome:
-    """Run a child pipe for an invocation, in the same actor system, through its publisher."""
+    """Run a child pipe for an invocation, with its actor system and publisher."""
     run_state = invocation.run_state
     journal, number = run_state.journal, invocation.message.id
     if journal is not None:
