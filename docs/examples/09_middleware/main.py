@@ -51,12 +51,12 @@ async def connect() -> None:
     await anyio.sleep(0.05)
 
 
-@pipe.step(to="count", slow_after=0.5)
+@pipe.step(to="count", options={"slow_after": 0.5})
 async def load() -> None:
     await anyio.sleep(0.2)
 
 
-@pipe.step(to="sign_off", slow_after=0.03)
+@pipe.step(to="sign_off", options={"slow_after": 0.03})
 async def count() -> AsyncIterator[int]:
     for number in (1, 2, 3):
         await anyio.sleep(0.02)

@@ -276,15 +276,15 @@ class EventStream:
     ) -> None:
         """Send a comment whenever nothing was sent for a while."""
         while True:
-            due = self._last_write + ping
-            if anyio.current_time() < due:
-                await anyio.sleep_until(due)
-                continue
+            await anyio.sleep_until(self._last_write + ping)
+            if anyio.current_time() < self._last_write + ping:
+                continue  # an event was sent meanwhile
             try:
                 await self._write(send, PING)
             except OSError:  # sending the next event fails in the same way
                 self._has_left = True
                 scope.cancel()
+                return
 
 
 async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
