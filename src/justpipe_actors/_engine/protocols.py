@@ -1,4 +1,4 @@
-"""Publishing events and waiting for their consumer, as the engine needs it."""
+"""Protocols through which the engine publishes events and applies backpressure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..events import EventType, NodeKind
 
 @attrs.define(eq=False, repr=False)
 class InvocationIds:
-    """The ids an event carries.
+    """The ids of an event.
 
-    Nobody changes one; it is not frozen because that makes it four times as dear, and
-    there is one per invocation.
+    Instances are never modified.  The class is not frozen because a frozen instance costs
+    four times as much to create, and there is one per invocation.
     """
 
     invocation: str | None = None
@@ -34,57 +34,57 @@ NO_IDS = InvocationIds()
 
 
 class Backpressure(Protocol):
-    """What producers ask before they say more."""
+    """Tells producers whether they must wait before they publish."""
 
     @property
     def is_full(self) -> bool:
-        """Whether who produces for the user has to wait."""
+        """Whether producers of user events must wait."""
         ...
 
 
 class Publisher(Protocol):
-    """How a run speaks to the outside."""
+    """Publishes the events of a run."""
 
     @property
     def backpressure(self) -> Backpressure:
-        """What says whether producers have to wait, asked most cheaply."""
+        """The object to check for backpressure at the lowest cost."""
         ...
 
     @property
     def is_full(self) -> bool:
-        """Whether who produces for the user has to wait."""
+        """Whether producers of user events must wait."""
         ...
 
     async def wait_writable(self) -> None:
-        """Wait until there is room for one more event."""
+        """Wait until the buffer has space for one more event."""
 
     def publish(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the event's field name
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
         ids: InvocationIds = NO_IDS,
         meta: dict[str, object] | None = None,
     ) -> dict[str, object]:
-        """Publish one event now, room or not; return its fields, for ``publish_like``."""
+        """Publish an event even if full; return its fields for ``publish_like``."""
         ...
 
     def publish_like(
         self,
         event_template: dict[str, object],
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the event's field name
         stage: str,
         payload: object,
         meta: dict[str, object] | None = None,
     ) -> None:
-        """Publish another event of whom one was said before, with the same ids."""
+        """Publish an event with the same ids as an earlier event."""
 
     def token_publisher(
         self,
-        type: EventType,  # noqa: A002 - the event's own word
+        type: EventType,  # noqa: A002 - the event's field name
         stage: str,
         ids: InvocationIds,
     ) -> Callable[[object], None]:
-        """Return what says the same again and again, with another payload each time."""
+        """Return a function that publishes this event with the payload it is given."""
         ...

@@ -1,9 +1,9 @@
-"""How a run is built again from what was recorded of it.
+"""Restoring a run from its recorded entities.
 
 ``parse`` is pure: it sorts the folded entities of a stream into one ``SavedRun`` per run
 of the tree.  ``restore`` gives an empty ``RunState`` the waves, gates, timers, maps and
 children, and delivers the messages that were not finished.  No user code is called: an
-invocation that had opened a map or begun a child is delivered too, and goes on behind
+invocation that had opened a map or started a child is delivered too, and continues after
 its function (``reopen``).
 """
 
@@ -38,7 +38,7 @@ Fields = dict[str, Any]
 
 @attrs.define(eq=False, repr=False)
 class SavedRun:
-    """How one run of a tree stood: its entities by kind, as JSON values."""
+    """The recorded progress of one run: its entities by kind, as JSON values."""
 
     messages: dict[int, Fields] = attrs.field(factory=dict)
     expiries: dict[int, Fields] = attrs.field(factory=dict)
@@ -48,12 +48,12 @@ class SavedRun:
     timers: dict[tuple[int, str], float] = attrs.field(factory=dict)
     maps: dict[int, Fields] = attrs.field(factory=dict)
     items: dict[int, list[JsonValue]] = attrs.field(factory=dict)
-    """Stored lists of items by their number; all lists of the tree."""
+    """Stored lists of items by number, for the whole tree of runs."""
     collected: dict[tuple[int, int], list[JsonValue]] = attrs.field(factory=dict)
-    """What workers of collecting maps returned, by map and item."""
+    """Results of workers of collecting maps, by map and item."""
     children: dict[int, Fields] = attrs.field(factory=dict)
     inner: dict[int, SavedRun] = attrs.field(factory=dict)
-    """What is inside the children."""
+    """The saved runs of the children."""
     failures: dict[int, Fields] = attrs.field(factory=dict)
     diagnostics: list[list[Any]] = attrs.field(factory=list)
     counters: Fields = attrs.field(factory=dict)
@@ -61,17 +61,17 @@ class SavedRun:
     results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict)
     asked: dict[str, int] = attrs.field(factory=dict)
     keys_of: str | None = None
-    """The run whose idempotency keys it has; None is its own."""
+    """Id of the run that its idempotency keys derive from; None is this run."""
     resumed_step: str | None = None
-    """The suspended step behind which it begins."""
+    """The suspended step; the run begins with its successors."""
     parts: Fields = attrs.field(factory=dict)
-    """Of a child: the parts of its state."""
+    """For a child: the parts of its state."""
     entities: dict[str, JsonValue] = attrs.field(factory=dict)
-    """Of a child: all its entities as they are in the rows, by their whole keys."""
+    """For a child: all its entities as stored, by their full keys."""
 
     @property
     def termination(self) -> TerminationCause | None:
-        """Why the run was to end."""
+        """The recorded termination cause; None if there is none."""
         found = self.counters.get("end")
         if found is None:
             return None
@@ -80,20 +80,20 @@ class SavedRun:
 
 @attrs.frozen(eq=False)
 class ReopenedChild:
-    """A child that had begun when its run was taken up."""
+    """A child run that had started before its parent was taken up."""
 
     pipe: str
     """Name of its pipe."""
     path: list[JsonValue] | None
-    """Where its state is in its parent's."""
+    """Path of its state within its parent's state."""
     level: int
-    """Handlers that had been asked when it began."""
+    """Number of error handlers that were called before it started."""
     outcome: JsonValue
-    """How it ended; None when it has to go on."""
+    """Its outcome; None if it must continue."""
     saved: SavedRun
-    """How it stood."""
+    """Its recorded progress."""
     origin: tuple[JsonValue, list[JsonValue]] | None = None
-    """Of a child that works on a copy of its parent's state: the copy, and where in it."""
+    """For a child on a copy of its parent's state: the copy, and the path in it."""
 
 
 def parse(
@@ -102,9 +102,9 @@ def parse(
     """Sort entities into runs.
 
     Args:
-        fold: entities by key, as reading all rows gives them.
+        fold: entities by key, folded from all rows.
         items: stored lists of map items, by number.
-        prefix: what the keys of this run begin with.
+        prefix: the prefix of this run's keys.
     """
     saved = SavedRun(items=items)
     children: dict[int, dict[str, JsonValue]] = {}
@@ -166,14 +166,14 @@ def _sort(  # noqa: C901, PLR0912, PLR0915 - one row a kind
             part = first if not rest else f"{first}/{rest}"
             saved.parts[part] = value[0]
         case _:
-            pass  # a later version's: it is not needed to go on
+            pass  # an entity of a later version; restoring does not need it
 
 
-# -- building it again
+# -- restoring
 
 
 def restore(journal: RunJournal) -> None:
-    """Let a run go on where it stood."""
+    """Continue a run from its recorded progress."""
     saved, run_state = journal.saved, journal.run_state
     assert saved is not None
     journal.is_restored = True
@@ -202,7 +202,7 @@ def restore(journal: RunJournal) -> None:
 
 
 def _resume(journal: RunJournal, step: str) -> None:
-    """Start what comes behind a suspended step, once."""
+    """Start the successors of a suspended step, once."""
     run_state = journal.run_state
     wave = run_state.open_wave()
     journal.touch("r")
@@ -212,7 +212,7 @@ def _resume(journal: RunJournal, step: str) -> None:
 
 
 def restore_log(run_state: RunState, saved: SavedRun) -> None:
-    """Know what had gone wrong before."""
+    """Restore the recorded failures and diagnostics."""
     for _, one in sorted(saved.failures.items()):
         kind, reason = FailureKind(one["kind"]), FailureReason(one["reason"])
         error = RecordedError(*one["error"])
@@ -250,7 +250,7 @@ def _restore_waves(run_state: RunState, saved: SavedRun) -> None:
 
 
 def _restore_gate(node: Node, value: Fields) -> JoinGate | None:
-    """Return a join's gate; parents that only a former version had are left out."""
+    """Return a join's gate; parents that exist only in a former version are omitted."""
     if not node.parents and "g" not in value:
         return None
     known = {*node.parents, *node.routed_by}
@@ -343,7 +343,7 @@ def _item_at(journal: RunJournal, source: Fields, index: int) -> object:
 
 
 def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
-    """Register open maps: their workers count themselves off before they are reopened."""
+    """Register open maps first, because workers may finish before a map is reopened."""
     run_state = journal.run_state
     for number, value in saved.maps.items():
         invocation_id = f"{run_state.run_id}:{number}"
@@ -379,7 +379,7 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
 
 @attrs.define(eq=False)
 class _Seen:
-    """Stands for the hash of a lazy source's items until the source was walked again."""
+    """Recorded hash of a lazy source's items, until they are iterated again."""
 
     text: str
 

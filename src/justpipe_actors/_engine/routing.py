@@ -1,8 +1,8 @@
-"""How one invocation's outcome becomes the next messages.
+"""Routing: the outcome of one invocation becomes the next messages.
 
-Everything on this page is synchronous.  That is the commit point of the engine: a
-message is taken, a function runs, and then, in one go that nothing can interrupt, its
-event is published, its outputs are put and its token is given back.
+All functions here are synchronous, as this is the commit point of the engine.  After the
+function of a message has run, one uninterrupted sequence publishes its event, sends its
+outputs and releases its token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> None:
-    """Put a message into its actor's inbox; it holds a token from here on."""
+    """Acquire a token for a message and put it into its actor's inbox."""
     if failpoints.active is not None:
         failpoints.active.reach_nowait(Seam.PUT, run_state.run_id, message.step)
     run_state.tokens += 1
@@ -45,12 +45,12 @@ def send(run_state: RunState, wave: Wave | None, message: Start | Expire) -> Non
         )
         actor.put(message)
     except Exception as error:
-        run_state.crash(error)  # it may lie in an inbox that nobody serves
+        run_state.crash(error)  # the message may be in an inbox without a dispatcher
         raise
 
 
 def put(run_state: RunState, message: Start | Expire) -> None:
-    """Put a message that has its token into its actor's inbox."""
+    """Put a message that already holds its token into its actor's inbox."""
     step = message.step
     try:
         actor = run_state.actors.get(step) or run_state.system.actor(
@@ -58,12 +58,12 @@ def put(run_state: RunState, message: Start | Expire) -> None:
         )
         actor.put(message)
     except Exception as error:
-        run_state.crash(error)  # it may lie in an inbox that nobody serves
+        run_state.crash(error)  # the message may be in an inbox without a dispatcher
         raise
 
 
 def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> None:
-    """Begin to wait against the clock, if the join has a timeout."""
+    """Start the timer of a join, if the join has a timeout."""
     if not node.barrier_timeout or node.join is BarrierType.ANY or not node.is_join:
         return
     run_state.metrics.count_barrier_wait(node.name)
@@ -83,7 +83,7 @@ def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> No
 
 
 def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None:
-    """Hold the run open until a join is decided or its moment comes."""
+    """Start a join's timer; it holds a token until the join is decided or is due."""
     armed_at = due - (node.barrier_timeout or 0)
     timer = run_state.timers[node.name, wave.number] = BarrierTimer(armed_at)
     run_state.acquire_token()
@@ -104,7 +104,7 @@ def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None
 
 
 def _time_is_up(run_state: RunState, wave: Wave, node: Node) -> None:
-    """Judge a join whose time is up; its timer holds a token until that is done."""
+    """Expire a join that is due; its timer holds a token until that is done."""
     try:
         _expire(run_state, wave, node)
     except Exception as error:  # noqa: BLE001 - a defect of the engine ends this run only
@@ -138,7 +138,7 @@ def _expire(run_state: RunState, wave: Wave, node: Node) -> None:
 def publish_barrier_release(
     run_state: RunState, node: Node, timer: BarrierTimer
 ) -> None:
-    """Say that a join opened in time."""
+    """Publish that a join was released within its timeout."""
     waited = round(run_state.system.now() - timer.armed_at, 6)
     run_state.metrics.count_barrier_opened(node.name, waited)
     run_state.publisher.publish(
@@ -148,7 +148,7 @@ def publish_barrier_release(
 
 @attrs.define(eq=False)  # perf: not frozen, see ``messages``
 class _ReportDelivery:
-    """One report on its way: in which wave, and who tells whom what."""
+    """One report to deliver: its wave, source, target and content."""
 
     wave: Wave
     source: str
@@ -179,7 +179,7 @@ def start_step(
 def start_map_worker(
     run_state: RunState, item: object, mapping: MapInvocation, scope: tuple[str, ...]
 ) -> None:
-    """Start a map's worker for an item, in a wave of its own that is opened when needed."""
+    """Start a map worker for an item; its own wave is opened when it is needed."""
     run_state.wave_count = number = run_state.wave_count + 1
     before = run_state.wave_of(mapping.invocation.message).started_so_far()
     step, owner = mapping.worker, mapping.ids.invocation
@@ -196,7 +196,7 @@ def start_map_worker(
     send(run_state, None, message)
 
 
-def start_named_step(  # noqa: PLR0913 - what a message has
+def start_named_step(  # noqa: PLR0913 - the fields of a message
     run_state: RunState,
     wave: Wave,
     source: Node,
@@ -206,10 +206,10 @@ def start_named_step(  # noqa: PLR0913 - what a message has
     scope: tuple[str, ...] = (),
     item: object = NO_ITEM,
 ) -> bool:
-    """Start a step that another one named; tell whether that is the lap of a loop.
+    """Start a step that a result has named; return whether this is a lap of a loop.
 
-    If it is, the source has nothing to report yet: the last lap will.  A join that is
-    named further on counts the source as one more parent of it in this pass.
+    In a lap the source does not report yet, because its last lap reports.  If the target
+    is a join downstream, the source counts as one more parent of it in this pass.
     """
     if source.name in run_state.plan.reachable(target):
         lap = run_state.open_lap(
@@ -228,7 +228,7 @@ def start_named_step(  # noqa: PLR0913 - what a message has
 
 
 def _may_report(wave: Wave, join: Node) -> bool:
-    """Tell whether a join still takes reports in a wave, be it to absorb them."""
+    """Tell whether a join accepts reports in a wave, including those it ignores."""
     entry = wave.entries.get(join.name)
     if entry is None:
         return join.name not in wave.started
@@ -240,10 +240,10 @@ def _may_report(wave: Wave, join: Node) -> bool:
 
 
 def _wave_beyond(run_state: RunState, wave: Wave, source: Node, target: str) -> Wave:
-    """Return the wave of what follows from a step of this one.
+    """Return the wave in which a target of this wave's step runs.
 
-    The step that closes a loop reports outside its laps; so does every edge that leaves
-    the cycle that a lap belongs to.
+    The step that closes a loop reports outside its laps, and so does every edge that
+    leaves the cycle of a lap.
     """
     if wave.parent_wave is None:
         return wave
@@ -256,13 +256,13 @@ def _wave_beyond(run_state: RunState, wave: Wave, source: Node, target: str) -> 
 
 
 def finish_message(run_state: RunState, message: Start | Expire) -> None:
-    """Give back what a message held, after its outputs were put."""
+    """Release the token and wave of a message, after its outputs were sent."""
     if run_state.journal is not None:
         run_state.journal.finished(message)
     if run_state.waits is not None:
         run_state.waits.finished(message)
     wave = run_state.waves.get(message.wave)
-    if wave is None:  # a map worker's, and nothing needed it
+    if wave is None:  # a map worker that needed no wave
         run_state.release_token()
         return
     if wave.live_count > 1:
@@ -281,7 +281,7 @@ def finish_message(run_state: RunState, message: Start | Expire) -> None:
 
 
 def abandon_message(run_state: RunState, message: Start | Expire) -> None:
-    """Give back what a message holds that nobody will perform."""
+    """Release the token and wave of a message that will not be executed."""
     if isinstance(message, Start) and (
         mapping := run_state.maps.get(message.map_id or "")
     ):
@@ -289,7 +289,7 @@ def abandon_message(run_state: RunState, message: Start | Expire) -> None:
     finish_message(run_state, message)
 
 
-def report_to_successors(  # noqa: PLR0913 - what a message has
+def report_to_successors(  # noqa: PLR0913 - the fields of a message
     run_state: RunState,
     wave: Wave,
     node: Node,
@@ -299,17 +299,17 @@ def report_to_successors(  # noqa: PLR0913 - what a message has
     cause: str | None = None,
     item: object = NO_ITEM,
 ) -> None:
-    """Tell a node's successors what became of it, and through dead ones, theirs.
+    """Report a node's outcome to its successors, and past dead ones to theirs.
 
     Args:
-        run state: the run.
-        wave: the pass it happened in.
-        node: who reports.
-        report: to its static successors; the routes not taken hear ABSENT instead of
-            ARRIVED.
+        run_state: the run.
+        wave: the pass of the outcome.
+        node: the reporting node.
+        report: the report to its static successors; with ARRIVED, the routes not taken
+            get ABSENT.
         chosen: the route a switch took.
-        cause: the invocation that led here.
-        item: the answer to the question that the node asked, for its successors.
+        cause: id of the invocation that caused the report.
+        item: the answer to the node's question, passed to its successors.
     """
     if run_state.halted:
         return
@@ -319,7 +319,7 @@ def report_to_successors(  # noqa: PLR0913 - what a message has
             start_step(run_state, step, beyond, cause=cause, item=item)
         return
     deliveries = _deliveries(run_state, wave, node, report, chosen)
-    for delivery in deliveries:  # which dead branches make longer
+    for delivery in deliveries:  # dead branches append to this list
         target = run_state.plan.nodes[delivery.target]
         if delivery.report is Report.ARRIVED and not target.waits_for(delivery.source):
             gets = item if delivery.source == node.name else NO_ITEM
@@ -337,7 +337,7 @@ def report_to_successors(  # noqa: PLR0913 - what a message has
 def _deliveries(
     run_state: RunState, wave: Wave, node: Node, report: Report, chosen: str | None
 ) -> list[_ReportDelivery]:
-    """Return what a node says to its successors; the chosen one has heard already."""
+    """Return a node's reports, except to the chosen route, which already has its own."""
     source, missed = node.name, report
     if report is Report.ARRIVED:
         missed = Report.ABSENT
@@ -358,7 +358,7 @@ def _record_report(  # noqa: C901 - one report, in order
     cause: str | None,
     scope: tuple[str, ...] = (),
 ) -> Report | None:
-    """Let a step take note of a report; return its own when it is dead now."""
+    """Record a report at a step; return the step's own report if it is now dead."""
     wave = delivery.wave
     entry = wave.entries.get(target.name)
     if entry is None:
@@ -376,7 +376,7 @@ def _record_report(  # noqa: C901 - one report, in order
         if first and gate.decision is None:
             arm_timer(run_state, wave, target, gate)
         if delivery.report is Report.ARRIVED and gate.decision is Decision.ABSENT:
-            # Its way was said not to be taken, and then a step named it after all.
+            # The route was reported as not taken, and then a step named the target.
             _add_diagnostic(run_state, target.name, "unsatisfied", (delivery.source,))
         if decision is not None:
             _apply_decision(run_state, wave, target, gate, cause, scope)
@@ -427,11 +427,11 @@ def _add_diagnostic(
     )
 
 
-# -- joins that nobody will complete any more
+# -- joins that can no longer complete
 
 
 def _close_wave(run_state: RunState, wave: Wave) -> bool:
-    """Decide what still waits where nothing can start any more; tell if that was the end."""
+    """Decide waiting joins of a wave without work; tell whether the wave is closed."""
     while wave.entries and not wave.live_count and not run_state.halted:
         if waiting := wave.waiting():
             _give_up_on_parent(run_state, wave, _upstream_first(run_state, waiting))
@@ -451,7 +451,7 @@ def _close_wave(run_state: RunState, wave: Wave) -> bool:
 
 
 def _give_up_on_parent(run_state: RunState, wave: Wave, step: str) -> None:
-    """Report to a join, in place of the first parent that is missing."""
+    """Report to a join on behalf of its first missing parent."""
     gate = wave.entries[step].gate
     assert gate is not None
     parent = gate.missing()[0]
@@ -464,7 +464,7 @@ def _give_up_on_parent(run_state: RunState, wave: Wave, step: str) -> None:
 
 
 def _upstream_first(run_state: RunState, waiting: list[str]) -> str:
-    """Return a waiting join that no other waiting join leads to."""
+    """Return a waiting join that is not downstream of another waiting join."""
     for step in waiting:
         if not any(
             step in run_state.plan.reachable(other)
@@ -478,11 +478,11 @@ def _upstream_first(run_state: RunState, waiting: list[str]) -> str:
 def _report_of_missing_parent(
     run_state: RunState, wave: Wave, step: str, parent: str
 ) -> Report:
-    """Say what became of a parent that never reported in this wave.
+    """Return the report for a parent that did not report in this wave.
 
-    It took part in an earlier wave, whose join has not run: two ways that do not meet.
-    It is beyond ``start=``.  Or else it was not wanted: a route is a parent only in a
-    pass that takes it.
+    Either the parent ran in an earlier wave with a join that has not run, so the two
+    paths do not meet.  Or it is not reachable from ``start=``.  Or it was not required: a
+    route is a parent only in a pass that takes it.
     """
     if step not in run_state.plan.nodes[parent].to:
         return Report.ABSENT

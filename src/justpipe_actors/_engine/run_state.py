@@ -1,10 +1,9 @@
-"""The state of one run that its actors share: its values, its waves, its tokens.
+"""The state of one run that its actors share: values, waves and tokens.
 
 A run ends when its token count is zero.  Every queued message, running invocation,
-barrier timer and child run holds one token, and gives it back on every path *after* its
-outputs were put; so zero can only be read when nothing is left that could cause
-anything.  ``holders`` says who holds them, which is also the answer to "why does it
-hang".
+barrier timer and child run holds one token, and releases it on every path *after* its
+outputs were sent.  A count of zero therefore means that no remaining work can cause more
+work.  ``holders`` lists the holders of tokens, which shows why a run does not end.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ if TYPE_CHECKING:
 
 
 DIAGNOSTICS_KEPT = 1000
-"""Joins a run names at most."""
+"""Maximum number of joins that a run's diagnostics list."""
 
 
 @attrs.frozen(eq=False)
 class ChildOutcome:
-    """How a child run ended, as far as its parent must know."""
+    """The outcome of a child run, as its parent needs it."""
 
     status: PipelineTerminalStatus
     """Its status."""
     error: Exception | None
-    """Its primary failure, whole."""
+    """The exception of its primary failure."""
     step: str | None
-    """Where that happened: a step of the child, ``startup``, ``shutdown``."""
+    """Where it failed: a step of the child, ``startup`` or ``shutdown``."""
     text: str | None
-    """Its failure or cancellation in words."""
+    """Description of its failure or cancellation."""
     suspended: bool
     """Whether it ended by ``Suspend``."""
 
@@ -67,94 +66,94 @@ StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
 
 @attrs.define(eq=False, repr=False)
 class BarrierTimer:
-    """A join that waits against the clock."""
+    """The timeout of a waiting join."""
 
     armed_at: float
-    """When its first parent reported, in the loop's seconds."""
+    """When the first parent reported, in the loop's seconds."""
     timer: TimerHandle | None = None
-    """Its timer in the actor system; None until it was started."""
+    """Its timer in the actor system; None until it is started."""
 
 
 @attrs.define(eq=False, repr=False)
 class RunState:
-    """Everything the actors know about one run."""
+    """The shared state of one run."""
 
     run_id: str
     """The run's id."""
     plan: Plan
-    """What it follows."""
+    """Its compiled graph."""
     state: object
-    """Its one state object."""
+    """The user's state object."""
     context: object
-    """Its context, or None."""
+    """The user's context, or None."""
     token: CancellationToken
     """Its own cancellation token."""
     publisher: Publisher
-    """Its way to the outside."""
+    """Publishes its events."""
     variables: Context
     """Context variables; every invocation gets a copy."""
     system: ActorSystem
-    """Where its actors live."""
+    """The actor system that runs its actors."""
     start_child: StartChild
-    """How a sub-pipeline begins: the one thing actors need from the room above."""
+    """Starts a sub-pipeline; injected, because it belongs to the run layer."""
     metrics: RunMetrics = attrs.field(factory=RunMetrics)
-    """Figures for FINISH."""
+    """Metrics for the FINISH event."""
     log_state: bool | Callable[[object], str] = True
     """Whether, or how, the error log shows the state."""
     isolation: IsolatedState | None = None
-    """Where invocations get copies of the state; None when they share it."""
+    """Makes state copies for invocations; None if they share the state."""
     start: str | None = None
-    """Where it began, when not at the roots."""
+    """The step it started at; None for the roots."""
     reached: frozenset[str] | None = None
-    """What can be reached from ``start``."""
+    """The steps that are reachable from ``start``."""
     journal: RunJournal | None = None
-    """What is recorded of it; None when the run is not durable."""
+    """Its journal; None if the run is not durable."""
 
     tokens: int = attrs.field(default=0, init=False)
-    """Zero means that the run is over."""
+    """Token count; the run ends at zero."""
     actors: dict[str, Actor] = attrs.field(factory=dict, init=False)
-    """The actors of its plan so far, by step."""
+    """The actors created so far, by step."""
     idle: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
-    """Set when the tokens are zero."""
+    """Set when the token count is zero."""
     needs_attention: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
-    """Set when the tokens are zero or the run is interrupted: its owner looks at it."""
+    """Set when the token count is zero or the run is interrupted; wakes the owner."""
     waves: dict[int, Wave] = attrs.field(factory=dict, init=False)
-    """Waves with something alive in them."""
+    """Open waves, by number."""
     wave_count: int = attrs.field(default=0, init=False)
     """Waves opened so far."""
     sent: int = attrs.field(default=0, init=False)
-    """Messages sent so far; the last one has this number."""
+    """Messages sent so far, which is the number of the last one."""
     active_invocations: set[Invocation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
     maps: dict[str, MapInvocation] = attrs.field(factory=dict, init=False)
-    """Maps that are running, by invocation."""
+    """Running maps, by invocation id."""
     timers: dict[tuple[str, int], BarrierTimer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""
     failures: FailureLog = attrs.field(factory=FailureLog, init=False)
-    """What went wrong."""
+    """Its failures."""
     diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
-    """Joins that did not run, and in how many passes."""
+    """Joins that did not run, with the number of passes."""
     blocking_steps: frozenset[str] = attrs.field(default=frozenset(), init=False)
-    """Steps that were reported to have held the event loop."""
+    """Steps that were reported for blocking the event loop."""
     halted: bool = attrs.field(default=False, init=False)
-    """Nothing new is started; what runs may finish."""
+    """Whether only running invocations may finish and no new one starts."""
     interrupted: bool = attrs.field(default=False, init=False)
-    """What runs was cancelled, and what is delivered is not performed any more."""
+    """Whether invocations were cancelled and delivered messages are dropped."""
     termination: TerminationCause | None = attrs.field(default=None, init=False)
-    """Why it is ended from outside its graph."""
+    """Why it ends for a reason outside its graph; None if it does not."""
     abort_error: BaseException | None = attrs.field(default=None, init=False)
-    """What to raise at the consumer after FINISH."""
+    """The error to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=do_nothing, init=False)
-    """Told once, when everything has been cancelled."""
+    """Called once, after all invocations were cancelled."""
     waits: RunWaits | None = attrs.field(default=None, init=False)
-    """What it waits for; None before it waits for anything."""
+    """Its waits; None before the first one."""
 
     def acquire_token(self) -> None:
-        """Hand out one token."""
+        """Acquire one token."""
         self.tokens += 1
 
     def release_token(self) -> None:
-        """Take one token back; the last one ends the run."""
+        """Release one token; releasing the last one ends the run."""
         self.tokens -= 1
         if not self.tokens:
             self.idle.set()
@@ -162,9 +161,9 @@ class RunState:
 
     @property
     def holders(self) -> dict[str, int]:
-        """Tokens by who holds them: steps, and joins that wait against the clock.
+        """Return token counts by holder: steps, and joins with a running timer.
 
-        Worked out when somebody asks, because counting along costs every message.
+        Computed on request, because counting on the fly would cost every message.
         """
         if not self.tokens:
             return {}
@@ -184,7 +183,7 @@ class RunState:
         return found
 
     def open_wave(self, previous: Wave | None = None) -> Wave:
-        """Begin a new pass through the graph, because of one that there is."""
+        """Open a wave, a new pass through the graph, caused by ``previous``."""
         self.wave_count = number = self.wave_count + 1
         started_before = (
             previous.started_so_far() if previous is not None else frozenset[str]()
@@ -195,9 +194,10 @@ class RunState:
         return wave
 
     def wave_of(self, message: Message) -> Wave:
-        """Return the wave of a message at work.
+        """Return the wave of a message in flight.
 
-        A map worker's is opened here: most workers lead nowhere, and need none.
+        A map worker's wave is opened here, because most workers have no successors and
+        need none.
         """
         wave = self.waves.get(message.wave)
         if wave is None:
@@ -214,7 +214,7 @@ class RunState:
     def open_lap(
         self, previous: Wave, closing_step: str, loop: int | None = None
     ) -> Wave:
-        """Begin the next lap of a loop; it keeps the wave around it alive."""
+        """Open the next lap of a loop; it keeps its enclosing wave open."""
         parent_wave = wave = previous
         while wave.parent_wave is not None:
             if wave.closing_step == closing_step:
@@ -226,7 +226,7 @@ class RunState:
         return lap
 
     def waiting(self) -> tuple[WaitingJoin, ...]:
-        """Return the joins that wait right now; none do once nothing new starts."""
+        """Return the waiting joins; empty after ``halt``."""
         if self.halted:
             return ()
         return tuple(
@@ -237,14 +237,14 @@ class RunState:
         )
 
     def add_failure(self, error: Exception, step: str | None) -> None:
-        """Note a step's unhandled failure; an abort is not the step's kind of trouble."""
+        """Record a step's unhandled failure; an abort counts as INFRA."""
         kind, reason = FailureKind.STEP, FailureReason.STEP_ERROR
         if isinstance(error, StepAborted):
             kind, reason = FailureKind.INFRA, FailureReason.INTERNAL_ERROR
         self.failures.add(Failure(kind, reason, error, step))
 
     def add_diagnostic(self, diagnostic: Diagnostic) -> None:
-        """Note a join that did not run."""
+        """Record a join that did not run."""
         if (
             diagnostic in self.diagnostic_counts
             or len(self.diagnostic_counts) < DIAGNOSTICS_KEPT
@@ -255,14 +255,14 @@ class RunState:
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
-        """What FINISH says about joins, each once."""
+        """Return the diagnostics of joins for FINISH, without duplicates."""
         return [
             replace(diagnostic, count=count)
             for diagnostic, count in self.diagnostic_counts.items()
         ]
 
     def halt(self) -> None:
-        """Start nothing new: disarm the barriers, drop the workers that wait in line."""
+        """Start no new work: stop barrier timers, drop queued map workers."""
         if self.halted:
             return
         self.halted = True
@@ -278,19 +278,19 @@ class RunState:
     def set_termination(
         self, status: PipelineTerminalStatus, reason: str | None
     ) -> TerminationCause:
-        """Note why the run ends, unless a reason is known; return the one that counts."""
+        """Record why the run ends, unless it is recorded; return the recorded cause."""
         if self.termination is None:
             at_work = {i.node.name for i in self.active_invocations}
             self.termination = TerminationCause(status, reason, tuple(sorted(at_work)))
         return self.termination
 
     def cancel_by_token(self, reason: str) -> None:
-        """Stop as CANCELLED: a step answered the token and nobody swallowed it."""
+        """End as CANCELLED, after a step raised the token's cancellation."""
         self.set_termination(PipelineTerminalStatus.CANCELLED, reason)
         self.halt()
 
     def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
-        """End the run now: the first reason is recorded, then everything is cancelled."""
+        """End the run now: record the first reason, then cancel all invocations."""
         self.set_termination(status, reason)
         is_first = not self.interrupted
         self.halted = self.interrupted = True
@@ -307,16 +307,16 @@ class RunState:
             self.on_interrupt()
 
     def crash(self, error: BaseException) -> None:
-        """End the run because of something that is nobody's step: raise it at the end."""
+        """End the run for an error outside its steps, which is raised after FINISH."""
         cause = error if isinstance(error, Exception) else _as_exception(error)
         self.set_abort_error(error, cause)
         self.interrupt(PipelineTerminalStatus.FAILED, None)
 
     def set_abort_error(self, error: BaseException, cause: Exception) -> None:
-        """Note what to raise after FINISH, unless there is something to raise already.
+        """Record the error to raise after FINISH, unless one is recorded.
 
         Args:
-            error: what to raise.
+            error: the error to raise.
             cause: the failure that FINISH reports for it.
         """
         if self.abort_error is None:
@@ -326,12 +326,12 @@ class RunState:
             )
 
     def take_abort_error(self) -> BaseException | None:
-        """Return what to raise after FINISH, and forget it."""
+        """Return the error to raise after FINISH, and clear it."""
         error, self.abort_error = self.abort_error, None
         return error
 
     def stop_timer(self, join: str, wave: int) -> None:
-        """Forget a join's timer and give its token back; nothing happens without one."""
+        """Stop a join's timer and release its token; without a timer, do nothing."""
         timer = self.timers.pop((join, wave), None)
         if timer is None:
             return

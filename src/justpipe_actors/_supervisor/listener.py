@@ -92,7 +92,7 @@ class Listener:
         number: number of the last event that was read; 0 for none.
         source: the current source of the events.
         find: finds a new source after the run has moved to or from this process.
-        find_history: returns the run's history; may block.
+        find_history: returns the run's history; called in a worker thread.
         cancel: cancels the run, with a reason.
         closed: set when the supervisor ends.
     """
