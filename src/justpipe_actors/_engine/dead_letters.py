@@ -33,13 +33,13 @@ class DeadLetter:
     actor: str
     """Actor that had it in its inbox: pipe and step."""
     attempt: int
-    """Which attempt of its invocation it was."""
+    """Number of the invocation's attempt, from 1."""
     reason: str
     """What happened to the message, as text."""
     error: str | None
     """What broke it: type and text of the exception."""
     at: float
-    """When, in the loop's seconds."""
+    """Time of the failure, on the loop's clock in seconds."""
 
 
 @attrs.define(eq=False, repr=False)

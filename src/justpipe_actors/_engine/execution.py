@@ -1,4 +1,4 @@
-"""One invocation from its message to its token.
+"""Execute one invocation: from its message to the release of its token.
 
 It calls the step's function, then the error handlers if the function failed
 (``run_error_handlers``).  ``commit`` applies the result.
@@ -102,7 +102,7 @@ async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResul
 
 
 def choose_route(node: SwitchNode, value: object) -> StepResult:
-    """Return where to go, or the error that there is no way."""
+    """Return the result of a switch: the next step, a stop, or a failure."""
     target = _find_route(node, value)
     if target is None and node.default is not None:
         return StartNamedStep(node.default)
@@ -128,7 +128,7 @@ def _no_route_error(node: SwitchNode, value: object) -> NoRouteError:
 
 
 async def call_within_timeout(invocation: Invocation) -> StepResult:
-    """Ask the step's function, for as long as its timeout allows."""
+    """Call the step's function within its timeout."""
     timeout = invocation.node.timeout
     with anyio.move_on_after(timeout) as limit:
         if timeout:
@@ -149,9 +149,9 @@ async def _call_step(invocation: Invocation, limit: anyio.CancelScope) -> StepRe
 
 
 def begin_call(invocation: Invocation) -> StepResult | None:
-    """Call the step's function; None when there is more to do with what it returned.
+    """Call the step's function; return None if its return value has to be awaited.
 
-    Most functions neither wait nor have an answer, and are done with here.
+    Most functions neither wait nor return a stream, so this call is all they need.
     """
     run_state, node, item = (
         invocation.run_state,
@@ -270,7 +270,7 @@ def _is_collecting(invocation: Invocation) -> bool:
 
 
 def _drive(invocation: Invocation, pending: PendingCall) -> Awaitable[object]:
-    """Return what drives a function that has begun on to its value."""
+    """Return an awaitable that runs a started function to its value."""
     invocation.coroutine = pending.coroutine
     return drive_pending(
         invocation.variables,
@@ -283,7 +283,7 @@ def _drive(invocation: Invocation, pending: PendingCall) -> Awaitable[object]:
 async def _resolve_value(
     invocation: Invocation, result: object, *, keep: bool = False
 ) -> object:
-    """Wait for what a function returned; ``keep`` leaves streams whole."""
+    """Await the return value of a function; ``keep`` returns streams unread."""
     is_stream = hasattr(result, "__anext__") or isinstance(result, GeneratorType)
     if not (hasattr(result, "__await__") or (is_stream and not keep)):
         return result
@@ -311,10 +311,10 @@ def _resume_failpoint(invocation: Invocation) -> Callable[[], Awaitable[None]] |
 async def _carry_out(
     invocation: Invocation, answer: StepResult, limit: anyio.CancelScope | None = None
 ) -> StepResult:
-    """Carry out the answers that take time: a map, a child run.
+    """Carry out the results that take time: a map, a child run.
 
-    A step's timeout bounds the child of a sub.  Of a map it bounds only what produces
-    the items, so the map gets what is left of it and the scope is lifted.
+    A step's timeout bounds the child of a sub.  Of a map it bounds only the source of
+    the items, so the map gets the remaining seconds and the scope's deadline is lifted.
     """
     if invocation.isolated is not None and isinstance(answer, StartMap | StartChildRun):
         items = answer.items if isinstance(answer, StartMap) else None
@@ -412,7 +412,7 @@ async def _call_handler(
 
 
 def isolated(invocation: Invocation) -> InvocationState:
-    """Return what gives an invocation its copy of the state."""
+    """Return the ``InvocationState`` of an invocation; made at the first call."""
     found = invocation.isolated
     if found is None:
         run_state = invocation.run_state
@@ -428,7 +428,7 @@ def isolated(invocation: Invocation) -> InvocationState:
 
 
 async def commit_state(invocation: Invocation, answer: StepResult) -> StepResult:
-    """Commit the invocation's copy of the state, if it has one; return what follows."""
+    """Commit the invocation's copy of the state, if any; return the step's result."""
     state = invocation.isolated
     if state is None:
         return answer
@@ -437,7 +437,7 @@ async def commit_state(invocation: Invocation, answer: StepResult) -> StepResult
 
 
 async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
-    """Ask the handlers, on a fresh copy, about changes that could not be merged.
+    """Call the handlers, on a fresh copy, for changes that could not be merged.
 
     Args:
         invocation: the invocation that made the changes.
@@ -455,7 +455,7 @@ async def recommit(invocation: Invocation, failed: StepResult) -> StepResult:
 async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, in order
     run_state: RunState, actor: Actor, message: Start, scope: anyio.CancelScope
 ) -> None:
-    """Run one invocation and leave nothing of it behind.
+    """Run one invocation and release everything that it holds.
 
     From ``commit_result`` to the end nothing waits.  The dispatcher task is about to be
     free, so messages put meanwhile wake no other task (``suppress_wakeup``).
@@ -531,7 +531,7 @@ def _publish_start(invocation: Invocation) -> None:
 async def execute_expiry(
     run_state: RunState, actor: Actor, message: Expire, scope: anyio.CancelScope
 ) -> None:
-    """Take the timeout of a join that waited too long up the chain of that step."""
+    """Call the error handlers of a join that has timed out."""
     start = Start(run_state.run_id, message.step, message.wave, id=message.id)
     invocation = Invocation(run_state, actor, start, scope, run_state.variables.copy())
     invocation.began = run_state.system.now()

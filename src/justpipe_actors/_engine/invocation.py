@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False, repr=False)
 class Invocation:
-    """What belongs to one invocation and to nothing else."""
+    """One call of a step's function: ids, scope, variables and copy of the state."""
 
     run_state: RunState
     """Its run."""
     actor: Actor
     """Actor that gave the invocation its slot."""
     message: Start
-    """What began it."""
+    """Message that started the invocation."""
     scope: anyio.CancelScope
-    """Interrupts it, and nothing beside it; lent by the dispatcher task."""
+    """Cancels this invocation only; lent by the dispatcher task."""
     variables: Context
     """Its own copy of the run's context variables."""
     ids: InvocationIds = NO_IDS
@@ -50,11 +50,11 @@ class Invocation:
     began: float | None = None
     """When it began, in the loop's seconds; None while it waits for the consumer."""
     notes: StepNotes = attrs.field(factory=StepNotes)
-    """What it notes about itself."""
+    """Notes of the invocation, for its last event."""
     coroutine: Coroutine[object, object, object] | None = None
-    """What it is driving, to be asked where it waits."""
+    """Coroutine that it drives; diagnostics read from it where the step waits."""
     returned: object = None
-    """What its function returned, until it is looked at."""
+    """Return value of the function, until it is interpreted."""
     level: int = 0
     """Error handlers that have been asked so far."""
     status: StepStatus = StepStatus.SUCCESS
@@ -62,7 +62,7 @@ class Invocation:
     failed: bool = False
     """Whether it ended without a handler for its failure."""
     retried: bool = False
-    """Whether a further attempt took over, and with it a map worker's slot."""
+    """Whether a further attempt replaces it and takes over a map worker's slot."""
     is_resting: bool = False
     """Whether it waits for workers or a child, and could do so in another process."""
     used_keys: tuple[tuple[int, bool], set[str]] | None = None
@@ -80,7 +80,7 @@ class Invocation:
         return self.actor.node
 
     def cancel(self) -> None:
-        """Interrupt it."""
+        """Cancel the invocation."""
         self.scope.cancel()
 
     async def wait_writable(self) -> None:
@@ -110,7 +110,7 @@ class Invocation:
         """Return its notes and the framework's, for its last event.
 
         Args:
-            seconds: how long it took.
+            seconds: duration of the invocation.
         """
         framework: dict[str, object] = {
             "duration_s": int(seconds * 1e6 + 0.5) / 1e6,

@@ -29,7 +29,7 @@ class ItemCheck:
         self._item = item
         try:
             self._before: object = Copier().copy(item)
-        except Exception:  # noqa: BLE001 - it is no data
+        except Exception:  # noqa: BLE001 - not copyable
             self._before = item
 
     def warn_if_changed(self, step: str) -> None:
@@ -60,13 +60,13 @@ class InvocationState:
     is_source_open: bool = attrs.field(default=False, init=False)
     """Whether it is a map and its function still produces items, on this copy."""
     item_check: ItemCheck | None = attrs.field(default=None, init=False)
-    """Whether a worker changes its item, when that is looked for."""
+    """Checks whether a worker changes its item; None if that is not checked."""
     _copy: StateCopy | None = attrs.field(default=None, init=False)
     _tries: int = attrs.field(default=0, init=False)
 
     @property
     def state(self) -> object:
-        """What the invocation works on, copied when that is first asked for."""
+        """The state that the invocation works on, copied at the first access."""
         if self._copy is None:
             self._copy = self.isolation.open(is_alone=self._is_alone)
         return self._copy.value
@@ -92,7 +92,7 @@ class InvocationState:
 
         Args:
             copied: what the invocation works on.
-            base: the state that it was made from.
+            base: the state that the copy was made from.
         """
         self._copy = self.isolation.adopt(copied, base)
 
@@ -183,7 +183,7 @@ class InvocationState:
         """Return a copy of a map's item, because the source may still change it."""
         try:
             return Copier().copy(item)
-        except Exception:  # noqa: BLE001 - it is no data; the worker has it as it is
+        except Exception:  # noqa: BLE001 - not copyable: give the worker the item
             return item
 
     def close(self) -> None:

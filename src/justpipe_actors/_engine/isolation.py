@@ -58,7 +58,7 @@ class StateCopy:
 
 @attrs.define(eq=False, repr=False)
 class IsolatedState:
-    """The state of one run, and what is known about the copies of it."""
+    """The state of one run, and its open copies."""
 
     state: Any
     """The object that the run was given; commits assign its parts."""
@@ -89,7 +89,7 @@ class IsolatedState:
             self._backups.check()
 
     def open(self, *, is_alone: bool) -> StateCopy:
-        """Return what an invocation works on until it commits or is discarded.
+        """Open a copy of the state for an invocation; ``commit`` or ``discard`` ends it.
 
         Args:
             is_alone: whether nothing else can happen in the run before that.
@@ -147,7 +147,7 @@ class IsolatedState:
         """Merge the changes in a copy into the state, all or nothing; close the copy.
 
         Args:
-            copy: what an invocation worked on.
+            copy: the invocation's copy.
             step: its step.
 
         Raises:
@@ -257,7 +257,7 @@ class IsolatedState:
             if self._copies:
                 result[key] = old + items
             elif id(old) not in extended:  # two parts may be the same list
-                old.extend(items)  # no copy is out that has it in its base
+                old.extend(items)  # no open copy has the list in its base
                 extended.add(id(old))
         self._lists = lists
         if result:

@@ -1,4 +1,4 @@
-"""What the engine asks of whatever stores durable runs.
+"""The interfaces through which the engine stores durable runs.
 
 The engine takes a batch in the event loop: plain values that nothing changes any more.
 ``BatchWriter`` (implemented in ``_supervisor/journal_writer``) stores it in its thread
@@ -25,7 +25,7 @@ JsonValue = object
 
 @attrs.frozen(kw_only=True, eq=False)
 class BatchDraft:
-    """What one run stores at once, before it is text: the writer's thread encodes it.
+    """One batch of a run as JSON values; the writer's thread encodes it as text.
 
     The fields are those of ``abc.journal_records.Batch`` with JSON values in place of
     JSON texts.  The engine changes nothing in a batch after it has passed it on.
@@ -36,11 +36,11 @@ class BatchDraft:
     n: int
     """Number of the row."""
     kind: Literal["commit", "snapshot", "release", "end"]
-    """What it is."""
+    """Kind of the row."""
     delta: Mapping[str, JsonValue]
     """Entities and their new values, None when gone."""
     state: StateChange | None = None
-    """What changed of the state, or all of it in a snapshot."""
+    """Changes of the state, or the whole state in a snapshot."""
     items: tuple[tuple[int, int, list[JsonValue]], ...] = ()
     """Map items to keep: map, chunk, items."""
     maps_gone: tuple[int, ...] = ()
@@ -54,7 +54,7 @@ class BatchDraft:
     status: RunStatus | None = None
     """For a release and an end: how the run stands afterwards."""
     wake_at: float | None = None
-    """For a release: when it is due without an answer."""
+    """For a release: when the run resumes without an answer, in epoch seconds."""
     outcome: JsonValue = None
     """For an end: how it ended."""
     problem: str | None = None
@@ -84,7 +84,7 @@ class ValueCodec(Protocol):
     """
 
     def state_codec(self, plan: Plan) -> Codec:
-        """Return what writes and reads the states of a plan's runs."""
+        """Return the codec for the states of a plan's runs."""
         ...
 
     def dump_state(self, plan: Plan, state: object) -> JsonValue:
@@ -116,5 +116,5 @@ class ValueCodec(Protocol):
         ...
 
     def load_value(self, value: JsonValue) -> object:
-        """Return what ``dump_value`` was given."""
+        """Return the value that ``dump_value`` was given."""
         ...

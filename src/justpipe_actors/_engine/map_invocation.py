@@ -39,9 +39,9 @@ class MapInvocation:
     total: int | None
     """Number of items, if it is known."""
     window: int
-    """Most workers in flight."""
+    """Highest number of workers in flight."""
     refill_at: int
-    """Refill when no more than this many are left."""
+    """Workers in flight at which new ones are started."""
     budget: float | None
     """Seconds left for producing items."""
     ids: InvocationIds

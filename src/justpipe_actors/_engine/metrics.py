@@ -1,4 +1,4 @@
-"""The figures of one run, counted while it goes."""
+"""The metrics of one run, counted while it runs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class RunMetrics:
         return self.barriers.setdefault(join, [0, 0, 0, 0.0, 0.0])
 
     def snapshot(self) -> RuntimeMetrics:
-        """Return the figures as FINISH reports them."""
+        """Return the metrics as FINISH reports them."""
         return filled(
             RuntimeMetrics,
             {

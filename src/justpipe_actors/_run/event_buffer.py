@@ -1,4 +1,4 @@
-"""What happens when the consumer of a run is behind: three ways, chosen per run.
+"""The event buffers between a run and its consumer: three overflow policies.
 
 ==================  ====================================================================
 ``"block"``         the run's producers wait; nothing is lost (the default)
@@ -27,21 +27,21 @@ from ..events import Event, EventType
 
 
 EVENTS_PER_TURN = 256
-"""Events handed out before others get a turn, if the consumer never has to wait."""
+"""Events read without waiting before the consumer yields to other tasks."""
 
 
 @attrs.define(eq=False, repr=False)
 class EventBuffer:
-    """A bounded buffer with one reader."""
+    """A bounded buffer with one reader; producers wait while it is full."""
 
     capacity: int
     """Events it holds before producers wait; 0 or less is unbounded."""
     new_signal: SignalFactory = anyio.Event
-    """Makes what its reader waits for."""
+    """Makes the signal that the reader waits for."""
     dropped: int = attrs.field(default=0, init=False)
-    """Never any: producers wait."""
+    """Always 0: producers wait."""
     peak_length: int = attrs.field(default=0, init=False)
-    """Most events that ever waited."""
+    """Highest number of events in the buffer so far."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers have to wait."""
     can_pause_producers: ClassVar[bool] = True
@@ -198,7 +198,7 @@ class DropOldestBuffer(EventBuffer):
         return event
 
     def _is_at_capacity(self) -> bool:
-        """Producers wait only when there is no TOKEN to drop."""
+        """Return whether the buffer is full and has no TOKEN to drop."""
         return not self._tokens and super()._is_at_capacity()
 
     def close(self) -> None:

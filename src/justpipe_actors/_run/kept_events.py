@@ -104,7 +104,7 @@ class KeptEvents:
 
     @property
     def last_number(self) -> int:
-        """The number of the last event there was, kept or not."""
+        """The number of the last event published, kept or not."""
         if self._publisher is not None:
             return self._publisher.last_number
         return self._last_number
@@ -132,7 +132,7 @@ class KeptEvents:
             self._arm()
         await self._arrival.wait()
 
-    # -- being told of the next event
+    # -- notification of readers
 
     def _arm(self) -> None:
         if self._publisher is not None:
@@ -154,7 +154,7 @@ class KeptEvents:
 
 
 def _newer(events: deque[Event], number: int) -> list[Event]:
-    """Return the events behind a number; a reader that keeps up looks at few."""
+    """Return the events after a number; reads from the end, so few if up to date."""
     found: list[Event] = []
     for event in reversed(events):
         if number_of(event) <= number:
