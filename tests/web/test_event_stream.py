@@ -152,6 +152,7 @@ async def test_impossible_settings_are_refused_at_once() -> None:
         event_stream(run, ping=0)
     with pytest.raises(ValueError, match="Last-Event-ID"):
         event_stream(run, after="x")
+    await run.aclose()
 
 
 async def test_what_goes_wrong_before_the_first_event_is_the_callers() -> None:
