@@ -6,11 +6,11 @@ import sys
 
 
 NEEDED = {"click", "rich"}
-"""What the extra brings."""
+"""Packages of the extra that the command line needs."""
 
 
 def main() -> None:
-    """Run the command line, or say what it needs; never returns."""
+    """Run the command line, or name the missing packages; never returns."""
     try:
         from .cli.main import main as run_command_line  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
-"""How two changes of one part of the state become one: what users annotate.
+"""Annotations that say how two changes of one part of the state are merged.
 
 Parallel steps of an isolated pipe each change a copy of the state, and their changes are
-merged.  Most parts need no help: see ``docs/how-to/isolate-state.md`` for the rules.
-Where the rules find a conflict, an annotation says what to do instead::
+merged.  Most parts need no annotation: ``docs/how-to/isolate-state.md`` has the rules.
+Where the rules find a conflict, an annotation resolves it::
 
     @dataclass
     class Report:
@@ -35,7 +35,7 @@ class Missing(Enum):
 
 
 MISSING: Final = Missing.MISSING
-"""Stands for a key or an attribute that is not there; None is a value."""
+"""Represents a missing key or attribute; None is a value."""
 
 MergeFunction = Callable[..., object]
 """Takes ``(base, committed, changed)``, or ``(committed, changed)``."""
@@ -57,7 +57,7 @@ class Merge:
     """
 
     MISSING: ClassVar[Missing] = Missing.MISSING
-    """Stands for a part that is not there."""
+    """Represents a missing part."""
     add: ClassVar[Merge]
     """Adds both changes: numbers, durations, text, and counters key by key."""
     union: ClassVar[Merge]

@@ -67,11 +67,11 @@ class StepTiming:
     count: int
     """How many were sampled."""
     total_s: float
-    """Their sum."""
+    """Sum of the durations."""
     min_s: float
-    """The shortest."""
+    """Shortest duration."""
     max_s: float
-    """The longest."""
+    """Longest duration."""
 
     @property
     def avg_s(self) -> float:
@@ -116,7 +116,7 @@ class RuntimeMetrics:
     queue: QueueMetrics
     """The event buffer."""
     tasks: TaskMetrics
-    """The activations."""
+    """Counts of activations."""
     step_latency: dict[str, StepTiming]
     """Per step name."""
     barriers: dict[str, BarrierMetrics]
@@ -136,7 +136,7 @@ class Diagnostic:
     """A join that did not run, and why; not a failure."""
 
     step: str
-    """The join."""
+    """Name of the join."""
     kind: str
     """``"pruned"`` if a parent was pruned, ``"unsatisfied"`` if one never reported."""
     parents: tuple[str, ...]

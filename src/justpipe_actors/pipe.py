@@ -104,8 +104,8 @@ class Pipe(Generic[StateT, ContextT]):
         metadata: readable through ``Meta.pipeline`` and ``describe()``.
         persist: store every run; None asks ``JUSTPIPE_ACTORS_PERSIST``, and is yes when
             ``storage`` is given.
-        flush_interval: events after which they are stored at the latest; None or 0 is a
-            moment after the first, or when many wait.
+        flush_interval: number of events after which they are stored at the latest; None
+        or 0 stores shortly after the first, or when many are queued.
         storage: a store for this pipe alone, or the storage root; None is the user's.
         persist_state: store the state whole (``full``), what changed in it (``diff``), or
             not (``none``).
@@ -330,7 +330,7 @@ class Pipe(Generic[StateT, ContextT]):
         """Register a sub step: its result is the state of a run of another pipe.
 
         What is not listed is as for ``step``; ``timeout`` bounds the child, too, and
-        ``on_error`` is asked when the child fails, too.
+        ``on_error`` is also called when the child fails.
 
         Args:
             pipeline: the child pipe; its events are forwarded.

@@ -49,7 +49,7 @@ class Ask:
     form: Any
     """The type of the answer; None waits for the ``timeout`` alone."""
     note: str = ""
-    """What the asked person reads."""
+    """Text shown with the question."""
     to: Any = None
     """The step that gets the answer; None means the static successors."""
     timeout: float | timedelta | None = None
@@ -57,7 +57,7 @@ class Ask:
     on_timeout: Any = None
     """The step to start when no answer came in time; None fails the asking step."""
     key: str = "ask"
-    """Names the question among those of its step."""
+    """Name of the question, unique within its step."""
 
 
 @dataclass

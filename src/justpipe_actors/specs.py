@@ -80,9 +80,9 @@ class HookSpec:
     func: Callable[..., Any]
     """The user's function."""
     injection_metadata: InjectionMetadata = field(default_factory=dict)
-    """Its parameters."""
+    """Source of each parameter."""
     parameter_types: Mapping[str, object] = field(default_factory=dict)
-    """Their types."""
+    """Declared type of each parameter."""
 
 
 Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
@@ -139,7 +139,7 @@ class StepShape(Protocol):
 
     @property
     def declared_routes(self) -> Sequence[str]:
-        """Where it may lead by what it returns, as its author says."""
+        """Steps that its results may start, as declared by the user."""
         ...
 
 
@@ -147,7 +147,7 @@ StepShapes = Mapping[str, StepShape]
 """Steps by name, in order of registration."""
 
 Target = str | Callable[..., Any]
-"""What names a step: its name, or its function."""
+"""A reference to a step: its name, or its function."""
 
 Targets = Target | Sequence[Target] | None
 """What may follow a step."""

@@ -262,11 +262,11 @@ class Supervisor:
     ) -> None:
         """Add a service, such as a poller, after the existing services.
 
-        ``func`` is an async function.  One with a parameter ``task_status`` says
+        ``func`` is an async function.  With a parameter ``task_status`` it calls
         ``task_status.started()`` when it is ready; the next service is started only
-        then, and runs are let in behind the last one.  One that looks at
-        ``task_status.stopping`` ends by itself when that event is set; any other is
-        cancelled when it must end.
+        then, and runs begin after the last service.  A service that waits for the event
+        ``task_status.stopping`` ends by itself when it is set; any other service is
+        cancelled when it has to end.
 
         A service may be added while the supervisor is open; it is started soon.
 

@@ -27,7 +27,7 @@ Duration = float | timedelta
 
 
 class Waiting(Protocol):
-    """How the running invocation waits: the engine's part of this module."""
+    """The engine's implementation of waiting, for the running invocation."""
 
     async def ask(
         self, form: Any, note: str, key: str, seconds: Duration | None
@@ -48,7 +48,7 @@ class Waiting(Protocol):
 current_waiting: ContextVar[Callable[[], Waiting]] = ContextVar(
     "justpipe_actors_waiting"
 )
-"""Returns how the code of the current run waits."""
+"""Returns the implementation of waiting for the current run."""
 
 
 @overload
@@ -80,16 +80,15 @@ async def ask(
 ) -> Any:
     """Ask a person and wait for the answer, inside a step.
 
-    The step stands where it is and gives its ``concurrency=`` slot to others; its
-    ``timeout=`` stands still.  A question that is not waited for any more, because the
-    step was cancelled, is withdrawn.
+    The step keeps its place in the code, and releases its ``concurrency=`` slot; its
+    ``timeout=`` is paused.  When the step is cancelled, the question is withdrawn.
 
     Args:
         form: the type of the answer: a builtin, ``Literal``, an Enum, a dataclass, attrs
             class, TypedDict or pydantic model, or lists, dicts and unions of these.
-        note: what the asked person reads.
+        note: text shown with the question.
         key: names the question among those of its step; in a loop, number it.
-        timeout: how long it is open, in seconds or as a timedelta; None is for ever.
+        timeout: how long it is open, in seconds or as a timedelta; None sets no limit.
 
     Returns:
         The answer, of the form's type.

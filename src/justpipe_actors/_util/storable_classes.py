@@ -97,7 +97,7 @@ def _encode_attributes(value: Any, coders: Mapping[str, Coder]) -> dict[str, Pla
 
 
 _MORE = "&"
-"""The key for the extra and private attributes of a model."""
+"""The key for a model's fields set, private attributes and extra fields."""
 
 
 def _model(known: KnownTypes, cls: Any) -> Coder:

@@ -1,7 +1,7 @@
-"""Frames between an owner and its worker processes: a kind, a length, and so many bytes.
+"""Frames between an owner and its worker processes: kind, length, content.
 
-Both sides speak over one socket pair.  The worker's side is blocking, as a worker does
-one thing at a time; the owner's side never blocks the event loop.
+Both sides use one socket pair.  The worker's side blocks, as a worker runs one call at
+a time; the owner's side never blocks the event loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import anyio
 _HEADER = struct.Struct("!BQ")
 
 CHUNK = 1 << 16
-"""Bytes that are asked for when the length is not known yet."""
+"""Bytes to read at once while the length of the frame is not known."""
 
 
 class FrameKind(IntEnum):
@@ -30,11 +30,11 @@ class FrameKind(IntEnum):
     LOG = 3
     """A pickled log record; to the owner."""
     REFUSED = 4
-    """Text: why the worker cannot work; it exits then."""
+    """Text: why the worker cannot run calls; the worker exits after it."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 - says what happened
-    """The other side is gone."""
+    """The other side has closed the connection or died."""
 
 
 def pack(kind: FrameKind, content: bytes) -> bytes:
@@ -83,7 +83,7 @@ class FrameStream:
         self._received = bytearray()
 
     async def send(self, kind: FrameKind, content: bytes) -> None:
-        """Send one frame; when cancelled, the connection is of no use any more.
+        """Send one frame; after a cancellation the connection must not be used again.
 
         Raises:
             ConnectionLost: the other side is gone.
@@ -130,7 +130,7 @@ class FrameStream:
             return content
 
     async def wait_lost(self) -> None:
-        """Wait until the other side is gone, and forget what it still sends."""
+        """Wait until the other side is gone, and discard what it still sends."""
         try:
             while True:
                 await self._read(CHUNK)
@@ -138,9 +138,9 @@ class FrameStream:
             return
 
     def close(self) -> None:
-        """Close the connection; again does nothing."""
+        """Close the connection; a second call does nothing."""
         self._connection.close()
 
     def statistics(self) -> dict[str, Any]:
-        """Return how many bytes of an unfinished frame have come."""
+        """Return the number of received bytes of an incomplete frame."""
         return {"received": len(self._received)}

@@ -1,4 +1,4 @@
-"""Which functions another process can import, and what to do about the others."""
+"""Checks whether another process can import a function, and remedies if not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNGUARDED = (
     "        main()\n\n"
     "or move the step's function into a module of its own"
 )
-"""What to do about a script that runs when it is imported."""
+"""Remedy for a script that runs a pipeline when it is imported."""
 
 
 def why_not_importable(func: Any) -> str | None:
-    """Say why another process cannot import a function; None if it can."""
+    """Return why another process cannot import a function; None if it can."""
     inner = inspect.unwrap(getattr(func, "func", func))
     inner = getattr(inner, "__func__", inner)
     if not isinstance(inner, FunctionType):
@@ -65,7 +65,7 @@ def _why_not_in_main() -> str | None:
 
 @lru_cache(maxsize=4)
 def _has_guard(path: str) -> bool:
-    """Tell whether a script looks at ``__name__``; yes when it cannot be read."""
+    """Tell whether a script tests ``__name__``; True if it cannot be read."""
     try:
         tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""Where the step already is: on the event loop's own thread."""
+"""The placement on the event loop's own thread."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class HerePlacement:
-    """Run each call at once and hold the loop for as long as it takes."""
+    """Run each call at once; the call blocks the event loop."""
 
     name = "here"
     is_remote = False
 
     async def run_sync(self, call: Callable[[], T], /) -> T:
-        """Run a call on the spot and return its result."""
+        """Run a call in the current task and return its result."""
         return call()

@@ -1,8 +1,8 @@
-"""In processes of this machine: synchronous work on every core.
+"""The placement in processes of this machine: synchronous work on every core.
 
-The pool belongs to an owner, a supervisor or an event loop.  Workers are started when
-there is work for them, kept for the next calls, bounded in number, replaced when they
-die, and gone when the owner closes.
+The pool belongs to an owner: a supervisor or an event loop.  It starts workers on
+demand up to a limit, keeps them for later calls, replaces those that die, and kills all
+of them when the owner closes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 class ProcessPlacement:
     """Run functions in a bounded number of warm worker processes.
 
-    A function is found by its name in its module, so it is defined at the top level of
-    one.  Its state, item and context are copied with pickle; what it changes in state
-    and context is merged here.
+    A worker imports a function by module and name, so the function must be defined at
+    the top level of a module.  State, item and context are copied with pickle; changes
+    of state and context are merged in the owner's process.
 
     Args:
         workers: most processes at once; None is the number of cores.
         max_calls: calls after which a process is replaced; None never.
 
     Raises:
-        ValueError: one of them is less than 1.
+        ValueError: ``workers`` or ``max_calls`` is less than 1.
     """
 
     name = "process"
@@ -51,7 +51,7 @@ class ProcessPlacement:
 
     @asynccontextmanager
     async def open(self, owner: PlacementOwner, /) -> AsyncGenerator[Placement]:
-        """Return a block with a pool; no process of it is left when the block is."""
+        """Return a block with a pool; leaving the block ends all of its processes."""
         from .process_pool import ProcessPool  # noqa: PLC0415 - with the first process
 
         pool = ProcessPool(self.workers or _count_cores(), self.max_calls)
@@ -63,10 +63,10 @@ class ProcessPlacement:
             await pool.aclose()  # noqa: ASYNC102 - shielded
 
     async def call(self, call: Call, /) -> Outcome:
-        """Let a call run in the pool that was opened last.
+        """Run a call in the pool that was opened last.
 
         Raises:
-            RuntimeError: none is open.
+            RuntimeError: no pool is open.
             PlacementLost: the process that ran it died.
         """
         if not self._opened:
@@ -77,7 +77,7 @@ class ProcessPlacement:
         return await self._opened[-1].call(call)
 
     def check(self, func: Callable[..., Any]) -> str | None:
-        """Say why a function cannot be found by a worker; None if it can."""
+        """Return why a worker cannot import a function; None if it can."""
         return why_not_importable(func)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The worker processes of one owner."""
+"""A pool of worker processes, one per owner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .worker_process import WorkerProcess
 
 
 class ProcessPool:
-    """The worker processes of one owner."""
+    """A pool of worker processes, one per owner."""
 
     name = "process"
     is_remote = True
@@ -27,14 +27,14 @@ class ProcessPool:
 
     @asynccontextmanager
     async def open(self, _owner: PlacementOwner, /) -> AsyncGenerator[Placement]:
-        """Return a block in which the pool, which is open, can be used."""
+        """Return a block in which the pool can be used; the pool is open already."""
         yield self
 
     async def call(self, call: Call, /) -> Outcome:
-        """Let a call run in a free process, or wait for one.
+        """Run a call in a free process, or wait for one.
 
-        When the awaiting task is cancelled the process is killed, and another one is
-        started when it is needed.
+        When the awaiting task is cancelled the process is killed; a new one is started
+        when a call needs it.
 
         Raises:
             PlacementLost: the process that ran it died.
@@ -57,7 +57,7 @@ class ProcessPool:
             return outcome
 
     def _take(self) -> WorkerProcess:
-        """Return a worker that runs; the one that was used last is the warmest."""
+        """Return the idle worker used last, as its caches are warm, or a new worker."""
         worker = self._take_idle() or WorkerProcess(self.name)
         self._busy.add(worker)
         return worker

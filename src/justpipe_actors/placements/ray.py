@@ -1,11 +1,11 @@
-"""On a Ray cluster: a laptop's cores first, many machines later, with the same code.
+"""The placement on a Ray cluster, on one machine or many.
 
 Ray is imported when the first step runs there.  Without an address a cluster that is
 running on this machine is used, else one is started and stopped with the last owner.
-Connections belong to the process, so all placements share one.
+Ray has one connection per process, so all placements share it.
 
-A call is one Ray task without Ray's own retries: ``retries=`` of the step is the one
-place for them.  A big state is put into the object store once and not once per call.
+A call is one Ray task without Ray's own retries, because ``retries=`` of the step sets
+them.  A big state is put into the object store once and not once per call.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RayPlacement:
     name = "ray"
     is_remote = True
     pickler = "ray.cloudpickle"
-    """Pickles by value what cannot be imported."""
+    """Pickles functions by value if they cannot be imported."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class RayPlacement:
         self._task: Any = None
 
     def why_unavailable(self) -> str | None:
-        """Say what has to be installed before anything can run there."""
+        """Return what has to be installed; None if Ray is available."""
         if importlib.util.find_spec("ray") is None:
             return str(_missing())
         return None
@@ -107,7 +107,7 @@ class RayPlacement:
                 await anyio.to_thread.run_sync(_connection.close)
 
     async def call(self, call: Call, /) -> Outcome:
-        """Let a call run as a task, and return its outcome.
+        """Run a call as a Ray task and return its outcome.
 
         When the awaiting task is cancelled the Ray task is cancelled: the function is
         interrupted, and its worker killed when that does not end it.
@@ -136,7 +136,7 @@ class RayPlacement:
 
 
 def _run_call(call: Call, state: bytes | None) -> Outcome:
-    """Do a call in a worker of Ray, with its state from the object store."""
+    """Run a call in a worker of Ray, with its state from the object store."""
     return (call if state is None else attrs.evolve(call, state=state)).run()
 
 
@@ -206,7 +206,7 @@ class _StoredStates:
         return reference
 
     def clear(self) -> None:
-        """Let the store forget them."""
+        """Release all states in the object store."""
         self._references.clear()
 
 
@@ -236,7 +236,7 @@ class _Connection:
         ray.init(**options)
 
     def close(self) -> None:
-        """Leave what was opened here when its last user closes."""
+        """Disconnect when the last user closes, if this class made the connection."""
         with self._lock:
             self._users -= 1
             if not self._users and self._is_ours:

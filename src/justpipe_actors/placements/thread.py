@@ -1,4 +1,4 @@
-"""In a worker thread, so that a long computation does not hold the event loop."""
+"""The placement in a worker thread: a long computation does not block the loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ThreadPlacement:
     """Run each call in a thread of the loop's pool.
 
     A cancelled step waits for its thread: a thread cannot be stopped from outside, and
-    what it still does to the state must not happen after the run has ended.
+    it must not change the state after the run has ended.
 
     Args:
         limiter: bounds how many threads are used; None is the loop's own limiter.
@@ -34,15 +34,15 @@ class ThreadPlacement:
 
     @asynccontextmanager
     async def open(self, _owner: PlacementOwner, /) -> AsyncGenerator[Placement]:
-        """Return a block; the loop's threads are there without it."""
+        """Return a block without an effect: the loop has the threads already."""
         yield self
 
     async def run_sync(self, call: Callable[[], T], /) -> T:
-        """Run a call in a thread and return its result, unless it came too late."""
+        """Run a call in a thread; return its result unless the step was cancelled."""
         result = await anyio.to_thread.run_sync(call, limiter=self._limiter)
         await checkpoint_if_cancelled()
         return result
 
     async def call(self, call: Call, /) -> Outcome:
-        """Let a call run in a thread, on copies of its arguments."""
+        """Run a call in a thread, on copies of its arguments."""
         return await self.run_sync(call.run)

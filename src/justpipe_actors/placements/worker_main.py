@@ -1,9 +1,9 @@
-"""What a worker process does: one call after the other, until its owner is gone.
+"""The main function of a worker process: run calls until the owner is gone.
 
-Two things end it with its owner, also in the middle of a computation.  A thread waits
-for the end of standard input, which is a pipe from the owner: when the owner has closed
-it or died, the thread ends the process.  On Linux the kernel kills the worker too, even
-when a C extension never lets that thread run.
+Two mechanisms end the process with its owner, also during a computation.  A thread
+waits for the end of standard input, which is a pipe from the owner: when the owner has
+closed the pipe or died, the thread ends the process.  On Linux the kernel also kills the
+worker, even when a C extension keeps that thread from running.
 
 The program's main script is imported only when a pickle asks for something in it.
 """
@@ -33,11 +33,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(setup: Mapping[str, Any]) -> None:
-    """Work for an owner until it closes the connection.
+    """Run calls for an owner until it closes the connection.
 
     Args:
-        setup: what the owner says about itself: the connection, its process, its main
-            script, the levels of its loggers.
+        setup: facts about the owner: the connection, its process, its main script,
+        the levels of its loggers.
     """
     _end_with_owner(setup["owner"])
     connection = _connect(setup)
@@ -99,7 +99,7 @@ def _wait_end(from_owner: int) -> None:
 
 
 class _LazyMain(ModuleType):
-    """Stands for ``__main__`` until a pickle asks for something in it."""
+    """Placeholder of ``__main__`` that imports it when a pickle needs an attribute."""
 
     def __init__(self, main: Mapping[str, Any], connection: socket.socket) -> None:
         super().__init__("__main__")
@@ -137,4 +137,4 @@ def _import_main(main: Mapping[str, Any], connection: socket.socket) -> None:
         spawn.prepare({k: v for k, v in main.items() if k.startswith("init_main")})
     finally:
         main_import.on_run = None
-        root.handlers[:] = handlers  # what the script configures is for its own process
+        root.handlers[:] = handlers  # the script's logging setup is for its own process

@@ -1,7 +1,7 @@
-"""One worker process as its owner sees it: started, given calls, killed.
+"""One worker process, seen from its owner: start, calls, kill.
 
-A worker is a fresh interpreter: nothing is forked from a process that may have threads.
-It is in a session of its own, so Ctrl-C at the terminal reaches the owner alone.
+A worker is a new interpreter and no fork, because the owner may have threads.  A worker
+has its own session, so Ctrl-C at the terminal reaches the owner alone.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _CODE = (
 
 
 class WorkerProcess:
-    """A process that does one call at a time."""
+    """A worker process, which runs one call at a time."""
 
     def __init__(self, placement: str) -> None:
         self._placement = placement
         self._is_freed = False
         self.calls = 0
-        """Calls that it was given."""
+        """Number of calls so far."""
         self._process, self._frames = _start()
 
     @property
@@ -62,12 +62,12 @@ class WorkerProcess:
         return self._process.poll() is None
 
     async def call(self, call: Call) -> Outcome:
-        """Let it do a call.
+        """Run a call in the process and return its outcome.
 
-        When this raises, the worker is of no use any more.
+        After an exception the worker must not be used again.
 
         Raises:
-            PlacementLost: it died.
+            PlacementLost: the process died.
             DefinitionError: it cannot import the program's main script.
         """
         self.calls += 1
@@ -106,14 +106,14 @@ class WorkerProcess:
         return f"worker process {self.pid} ended with code {code}"
 
     def kill(self) -> None:
-        """Kill it, if it runs; its end is to be waited for."""
+        """Kill the process if it runs; ``wait_end`` must follow."""
         if self._process.returncode is None:
             self._process.kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     async def wait_end(self) -> None:
-        """Kill the worker if it runs, wait for its end, and free it; once is enough."""
+        """Kill the process if it runs, wait for its end, and free its resources."""
         self.kill()
         if self._is_freed:
             return
@@ -129,7 +129,7 @@ class WorkerProcess:
             self._frames.close()
 
     def close(self) -> None:
-        """Free what belongs to a worker that has ended."""
+        """Free the resources of a process that has ended."""
         self.kill()
         self._is_freed = True
         self._frames.close()
@@ -139,7 +139,7 @@ class WorkerProcess:
 
 
 def _waiting_threads() -> anyio.CapacityLimiter:
-    """Return a limiter of its own: the loop's may be full of steps that wait for this."""
+    """Return a separate limiter: steps that wait for this may fill the loop's own."""
     return anyio.CapacityLimiter(1)
 
 
@@ -164,7 +164,7 @@ def _start() -> tuple[subprocess.Popen[bytes], FrameStream]:
             process.stdin.write(json.dumps(setup, default=str).encode() + b"\n")
             process.stdin.flush()
         except OSError:
-            process.stdin.close()  # it died at once; the connection says so
+            process.stdin.close()  # it died at once; the next read fails
     except BaseException:
         ours.close()
         raise
@@ -174,20 +174,20 @@ def _start() -> tuple[subprocess.Popen[bytes], FrameStream]:
 
 
 def _handle_of(connection: socket.socket, pid: int) -> int | str:
-    """Return what a worker opens its side of the connection by."""
+    """Return the handle with which a worker opens its side of the connection."""
     if sys.platform == "win32":
         return connection.share(pid).hex()
     return connection.fileno()
 
 
 def _interpreter_flags() -> list[str]:
-    """Return the flags of this interpreter, as multiprocessing hands them on."""
+    """Return the flags of this interpreter, as multiprocessing passes them on."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
     return flags
 
 
 def _main_script() -> Iterator[tuple[str, Any]]:
-    """Yield what a worker has to know to import the main script, and its surroundings."""
+    """Yield the settings a worker needs to import the main script."""
     data = spawn.get_preparation_data("justpipe_actors worker")
     for name in ("name", "dir", "orig_dir", "sys_argv"):
         if name in data:
