@@ -33,7 +33,7 @@ from .waiting import Wait
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:
-    """Return a node that fails with the names that would have been right."""
+    """Return a node that fails with an error that names the known steps."""
 
     def missing() -> None:
         raise UnknownStepError(name, list(plan.nodes))
@@ -52,7 +52,7 @@ Without a limit, a program that builds a pipe per request would never free actor
 
 @attrs.define(eq=False, repr=False)
 class ActorSystem:
-    """The actors of one supervisor, private or shared."""
+    """The actors of one supervisor, or of one run that has none."""
 
     start: Callable[..., object]
     """Starts a task of the group that owns every task of every actor."""
@@ -65,7 +65,7 @@ class ActorSystem:
     new_signal: SignalFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
     variables: Context = attrs.field(factory=copy_context)
-    """Context variables of actors; invocations have their run's."""
+    """Context variables of dispatcher tasks; invocations have those of their run."""
     runs: dict[str, RunState] = attrs.field(factory=dict, init=False)
     """The runs it serves, by id."""
     dead_letters: DeadLetters = attrs.field(factory=DeadLetters, init=False)
@@ -76,7 +76,7 @@ class ActorSystem:
         ),
         kw_only=True,
     )
-    """What its runs share besides actors."""
+    """The resources that its runs share."""
     timers: TimerQueue = attrs.field(
         default=attrs.Factory(
             lambda self: TimerQueue(self.spawn, self.now, self.absorb_native_cancel),
@@ -84,9 +84,9 @@ class ActorSystem:
         ),
         init=False,
     )
-    """What its runs wait for against the clock."""
+    """The timers of its runs."""
     waits: dict[str, Wait] = attrs.field(factory=dict, init=False)
-    """The questions and moments that its runs wait for, by id."""
+    """The questions and timers that its runs wait for, by id."""
     _actors: dict[Plan, dict[str, Actor]] = attrs.field(factory=dict, init=False)
     _uses: dict[Plan, int] = attrs.field(factory=dict, init=False)
     _idle: OrderedDict[Plan, None] = attrs.field(factory=OrderedDict, init=False)

@@ -68,7 +68,7 @@ class BatchStream:
     n: int
     """Number of the last row."""
     incarnation: int
-    """How often the run was taken up."""
+    """Number of times that a process has started or resumed the run."""
     holds: bool
     """Whether messages wait until their batch is stored (``sync`` mode)."""
     writer: BatchWriter
@@ -84,7 +84,7 @@ class BatchStream:
     timers: TimerQueue
     """Calls functions later."""
     find_pipe: Callable[[str], object]
-    """Returns the pipe of a name, for children that a step has begun."""
+    """Returns the pipe of a name, for child runs that a step has started."""
     on_lost: Callable[[], None]
     """Called when another worker has taken the run over."""
     on_parked: Callable[[], None]
@@ -94,9 +94,9 @@ class BatchStream:
     members: list[RunJournal] = attrs.field(factory=list, init=False)
     """The journals of the run and of its children at work; the run's own is first."""
     verifies: bool = False
-    """Whether each state is read again and compared with what it was."""
+    """Whether each stored state is loaded and compared with the original."""
     deadline: float | None = None
-    """When the run has to be over, on the journal's clock."""
+    """When the run times out, on the journal's clock in seconds; None is never."""
     is_sealed: bool = attrs.field(default=False, init=False)
     """Whether recording has stopped: the run was lost or released, or has ended."""
     rest: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -402,7 +402,7 @@ class BatchStream:
     ) -> bool:
         """Store the last row of this owner; False when the run was lost before.
 
-        Waits as long as storing fails: a run that is over without a row would begin
+        Waits as long as storing fails: a run that ended without a row would begin
         anew in the next process.
         """
         self._is_closing = True

@@ -89,7 +89,7 @@ class IsolatedState:
             self._backups.check()
 
     def open(self, *, is_alone: bool) -> StateCopy:
-        """Open a copy of the state for an invocation; ``commit`` or ``discard`` ends it.
+        """Open an invocation's copy of the state; ``commit`` or ``discard`` closes it.
 
         Args:
             is_alone: whether nothing else can happen in the run before that.

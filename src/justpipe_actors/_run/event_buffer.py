@@ -101,7 +101,7 @@ class EventBuffer:
                 raise
 
     def get_nowait(self) -> Event | None:
-        """Return the next event if one is there and it is not time to let others run."""
+        """Return the next event; None if there is none or other tasks must run."""
         if not self._events or self._turn >= EVENTS_PER_TURN:
             return None
         self._turn += 1
@@ -190,7 +190,7 @@ class DropOldestBuffer(EventBuffer):
         self._update_is_full()
 
     def get_nowait(self) -> Event | None:
-        """Return the next event if one is there and it is not time to let others run."""
+        """Return the next event; None if there is none or other tasks must run."""
         event = super().get_nowait()
         if event is not None and event.type is EventType.TOKEN:
             self._tokens -= 1

@@ -264,7 +264,7 @@ async def _finish(run: Run) -> None:
     run.publisher.observers.put(finish)
     try:
         await _finish_observers(run, end)
-    finally:  # even if the task was killed meanwhile: how the run ended is known
+    finally:  # even if the task was cancelled meanwhile: the run's end is known
         run.publisher.put_finish(finish)
 
 
@@ -323,7 +323,7 @@ MAX_SERVED_DEPTH = 16
 
 
 async def run_steps(run: Run, system: ActorSystem) -> None:
-    """Let the actors work until the run holds no token, or has to end."""
+    """Process the run's messages until it holds no token, or has to end."""
     run_state = run.run_state
     run_state.variables = copy_context()
     run_state.system = system
@@ -414,7 +414,7 @@ async def _wait_idle_within(run: Run, scope: anyio.CancelScope) -> None:
 
 
 async def _wait_within_timeout(run: Run) -> None:
-    """Wait until the steps are done or cancelled, or their time is up."""
+    """Wait until the steps are done or cancelled, or end the run at its timeout."""
     if run.request.timeout is None:
         await run.run_state.needs_attention.wait()
         return

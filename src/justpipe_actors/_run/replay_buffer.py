@@ -64,7 +64,7 @@ class ReplayBuffer:
     dropped: int = attrs.field(default=0, init=False)
     """Events dropped so far."""
     peak_length: int = attrs.field(default=0, init=False)
-    """Events it keeps, and the most it ever kept: none goes but for another one."""
+    """Number of kept events; also the highest so far, as it never decreases."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)

@@ -153,7 +153,7 @@ class GracePeriod:
 
 
 _UUID_BITS = 0x4 << 76 | 0x8 << 60
-"""What every random UUID has: its version, and its variant."""
+"""Bits of the version and the variant, the same in every random UUID."""
 _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
 
 
@@ -219,11 +219,11 @@ class Run:
     system: ActorSystem | None = None
     """The actor system it uses; None opens a private one."""
     done: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
-    """Set when nothing of it is left."""
+    """Set when no task of the run is left."""
     on_done: Callable[[], None] | None = attrs.field(default=None, init=False)
-    """Called when nothing of it is left: its owner forgets it."""
+    """Called when nothing of the run is left, so that its owner drops it."""
     on_read: Callable[[], None] = attrs.field(default=do_nothing, init=False)
-    """Called when the reader of a run that has ended has had FINISH, or is gone."""
+    """Called when the reader of an ended run has read FINISH or dropped the stream."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
     """How it ended."""
     is_parked: bool = attrs.field(default=False, init=False)
@@ -235,11 +235,11 @@ class Run:
     resources: ResourcePool | None = attrs.field(default=None, init=False)
     """Resources of its own, when its actor system is private."""
     scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
-    """Interrupts what happens before its steps begin."""
+    """Cancels the startup, before the steps begin."""
     is_working: bool = attrs.field(default=False, init=False)
     """Whether its steps may be at work."""
     cleanup_watch: anyio.CancelScope | None = attrs.field(default=None, init=False)
-    """Ends the watch over a clean-up that its own task is part of."""
+    """Cancels the task that watches the clean-up for the run's own task."""
     end_requested: bool = attrs.field(default=False, init=False)
     """Whether its end was requested."""
     grace_period: GracePeriod | None = attrs.field(default=None, init=False)
@@ -267,7 +267,7 @@ class Run:
         )
 
     def stop(self, status: PipelineTerminalStatus, reason: str | None) -> None:
-        """End it now; the first reason is the one that counts."""
+        """End the run now; the first reason is kept."""
         if self.done.is_set():
             return
         if self.end is None:
@@ -355,7 +355,7 @@ class RunSnapshot:
 
     @property
     def headline(self) -> str:
-        """What it does in a few words, such as ``running for 2.0s, at work: a, b``."""
+        """Summary of the run, such as ``running for 2.0s, at work: a, b``."""
         is_at_work = bool(self.tokens or self.running)
         what = "running for" if is_at_work else "nothing at work after"
         parts = [f"{what} {format_duration(self.age)}"]
@@ -373,7 +373,7 @@ class RunSnapshot:
         return f"<RunSnapshot {self.run_id[:8]} of {self.pipe!r}: {self.headline}>"
 
     def _repr_html_(self) -> str:
-        """Show it in a notebook: what is at work, and for how long."""
+        """Return HTML for a notebook: the invocations at work, and for how long."""
         rows = [(escape_controls(n), format_duration(t)) for n, t in self.running]
         return paragraph(repr(self)) + (table(["at work", "for"], rows) if rows else "")
 

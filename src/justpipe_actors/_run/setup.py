@@ -96,7 +96,7 @@ def _meta_attribute(context: object) -> str | None:
 
 @functools.lru_cache(maxsize=256)
 def _meta_attributes(kind: type) -> tuple[str, ...]:
-    """Return the attributes of a type with the hint ``Meta``; resolving hints is slow."""
+    """Return a type's attributes with the hint ``Meta``; resolving hints is slow."""
     return tuple(_find_meta_attributes(kind))
 
 
