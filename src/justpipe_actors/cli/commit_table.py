@@ -1,4 +1,4 @@
-"""The commits of a durable run: what ``fork --at`` can be told."""
+"""The commits of a durable run, which are the values of ``fork --at``."""
 
 from __future__ import annotations
 

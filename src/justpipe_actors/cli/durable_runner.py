@@ -1,4 +1,4 @@
-"""``run --durable``: one run of a journal, under a view, until it ends or is let go."""
+"""``run --durable``: show one durable run until it ends or this process releases it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .views import View
 
 
 EXIT_WAITS = 4
-"""The run waits, or was let go of: it goes on later, or elsewhere."""
+"""The run waits or was released; it continues later or in another process."""
 
 
 class OwnRunJournal(SQLiteJournal):
-    """A journal of which this process takes up one run only."""
+    """A journal from which this process claims one run only."""
 
     own_run: str = ""
 
@@ -41,13 +41,13 @@ class OwnRunJournal(SQLiteJournal):
         *,
         run_id: str | None = None,
     ) -> list[Claim]:
-        """Take up the one run, when it is ready."""
+        """Claim the run if it is ready."""
         return super().claim(worker, pipes, limit, run_id=run_id or self.own_run)
 
 
 @attrs.frozen(kw_only=True)
 class DurableRun:
-    """What is to be run."""
+    """The durable run to start."""
 
     pipe: Pipe[Any, Any]
     """The pipe."""
@@ -66,10 +66,10 @@ class DurableRun:
 
 
 async def run_durably(order: DurableRun, view: View) -> Outcome | int:
-    """Run to the end and show it; a signal lets go of the run.
+    """Run to the end and show the run; a signal makes this process release it.
 
     Returns:
-        How it ended, or the exit status when it goes on elsewhere or later.
+        The outcome, or the exit status if the run continues elsewhere or later.
 
     Raises:
         CommandFailed: the run is stuck.
@@ -108,7 +108,7 @@ def _stop(scope: anyio.CancelScope, view: View, _signum: int) -> None:
 
 
 async def _follow(run: RunStream, view: View, tasks: Any) -> PipelineEndData | None:
-    """Show the run's events until it ends; None when it was let go."""
+    """Show the run's events until it ends; return None if it was released."""
     try:
         async for event in run:
             view.on_event(event)

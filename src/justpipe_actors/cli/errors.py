@@ -39,7 +39,7 @@ class CommandFailed(click.ClickException):
 
 
 class InvalidTarget(InvalidInput):
-    """There is no pipe where one was said to be."""
+    """The target of a command has no pipe."""
 
     def __init__(self, target: str, problem: str, remedy: str) -> None:
         super().__init__(f"{target}: {problem}. {remedy}")
@@ -49,7 +49,7 @@ class InvalidTarget(InvalidInput):
 
 
 class InvalidValue(InvalidInput):
-    """A JSON value cannot become what the pipe wants."""
+    """A JSON value cannot be converted to the type that the pipe expects."""
 
     def __init__(self, option: str, problems: Iterable[str], remedy: str) -> None:
         self.option = option

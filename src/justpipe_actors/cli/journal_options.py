@@ -1,4 +1,4 @@
-"""Which journal a command works on, and what becomes of what it raises."""
+"""The journal option of commands, and the translation of journal errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def default_journal() -> str:
 
 
 def journal_option(func: FuncT) -> FuncT:
-    """Let a command be told which journal; it gets ``journal``, a path."""
+    """Add the option for the journal; the command gets ``journal``, a path."""
     return click.option(
         "--journal",
         default=default_journal,
@@ -48,7 +48,7 @@ def journal_option(func: FuncT) -> FuncT:
 
 @contextmanager
 def opened(where: str) -> Generator[Journal]:
-    """Open a journal that is there; what it refuses is a sentence.
+    """Open an existing journal, and convert its errors to command errors.
 
     Raises:
         CommandFailed: there is no journal, no such run, or it does not stand so.
@@ -78,7 +78,7 @@ def opened(where: str) -> Generator[Journal]:
 
 
 def find_stored(journal: Journal, text: str) -> RunRow:
-    """Return the run that an id, or the beginning of one, means.
+    """Return the run with an id or a unique id prefix.
 
     Raises:
         CommandFailed: there is none.
@@ -130,7 +130,7 @@ def example_of(form: dict[str, Any]) -> str:
 
 
 def write_begun(run_id: str, words: str, made: RunRow, *, is_json: bool) -> None:
-    """Say that a run was made ready because of another one."""
+    """Write that a run was made ready because of another run."""
     if is_json:
         text = json.dumps({"run_id": made.run_id, "of": run_id, "status": made.status})
     elif made.run_id == run_id:

@@ -1,7 +1,7 @@
-"""A run on a terminal: what it streams goes up, what it does stays below.
+"""The live view of a run: streamed text scrolls, progress rows stay at the bottom.
 
-A token seldom ends where its line does.  So the line that is not yet complete is part of
-what is drawn anew, and goes up for good once it is.
+A token seldom ends with its line.  So the view redraws the incomplete last line with the
+rows, and prints the line permanently once it is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .views import TokenFormatter, View
 
 
 class LiveView(View):
-    """Draws the rows again ten times a second, below what has been said.
+    """Redraws the rows ten times a second, below the printed text.
 
     Args:
         title: the pipe and its loop.

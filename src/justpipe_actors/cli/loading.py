@@ -1,7 +1,8 @@
-"""``package.module:pipe`` or ``path/to/file.py:pipe`` to a pipe.
+"""Load a pipe from ``package.module:pipe`` or ``path/to/file.py:pipe``.
 
-A file that belongs to a package is imported under its dotted name, so its relative
-imports work; any other file is a module beside its neighbours, as in ``python file.py``.
+A file in a package is imported under its dotted name, so its relative imports work.
+Any other file is imported as a top-level module from its folder, as in
+``python file.py``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TARGET_SYNTAX = "Write path/to/file.py:pipe or package.module:pipe."
 
 @attrs.frozen
 class Target:
-    """Where a pipe is said to be."""
+    """The parsed location of a pipe."""
 
     text: str
     """As it was written."""
@@ -40,7 +41,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Split a target at its last colon; a drive's colon is none."""
+    """Split a target at its last colon, except the colon of a drive letter."""
     location, colon, name = text.rpartition(":")
     if colon and all(part.isidentifier() for part in name.split(".")):
         return Target(text, location, name)
@@ -169,7 +170,7 @@ def _select_pipe(target: Target, module: ModuleType) -> Pipe[object, object]:
 
 
 def _call_factory(target: Target, factory: Callable[[], object]) -> object:
-    """Return what a function without parameters makes.
+    """Call a factory function without arguments and return its pipe.
 
     Raises:
         InvalidTarget: it needs arguments, it raised, or it made no pipe.

@@ -1,4 +1,4 @@
-"""Which view a command gets: what was asked for, else what fits where output goes."""
+"""Options shared by several commands: storage, run, output and view."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from .views import JsonView, LinesView, StreamInfo, Style, View, style_for
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
 
 LAST_RUN = re.compile(r"last(?:~([0-9]{1,9}))?")
-"""What names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
+"""Names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
 
 
 class StorageRoot(click.ParamType[PipelineRegistry]):
-    """A storage root that is there, if it was named."""
+    """Parameter type for a storage root, which must exist if it is given."""
 
     name = "path"
 
@@ -54,7 +54,7 @@ class StorageRoot(click.ParamType[PipelineRegistry]):
 
 
 def storage_option(func: FuncT) -> FuncT:
-    """Let a command be told where runs are stored; it gets a ``registry``."""
+    """Add the option for the storage root; the command gets ``registry``."""
     return click.option(
         "--storage",
         "registry",
@@ -67,7 +67,7 @@ def storage_option(func: FuncT) -> FuncT:
 
 
 def json_option(func: FuncT) -> FuncT:
-    """Let a command write JSON; it gets ``is_json``."""
+    """Add the option for JSON output; the command gets ``is_json``."""
     return click.option(
         "--json", "is_json", is_flag=True, help="Write JSON, for programs."
     )(func)
@@ -88,14 +88,14 @@ class Selection:
 
 
 def pipeline_option(func: FuncT) -> FuncT:
-    """Let a command look at the pipelines of one name only."""
+    """Add the option that selects pipelines by name."""
     return click.option(
         "--pipeline", "-p", metavar="NAME", help="Only runs of pipelines of this name."
     )(func)
 
 
 def status_option(labels: tuple[str, ...] = LABELS) -> Callable[[FuncT], FuncT]:
-    """Let a command look at some statuses only; it gets ``statuses``."""
+    """Add the option that selects statuses; the command gets ``statuses``."""
     return click.option(
         "--status",
         "-s",
@@ -107,14 +107,14 @@ def status_option(labels: tuple[str, ...] = LABELS) -> Callable[[FuncT], FuncT]:
 
 
 def run_argument(name: str = "run_id") -> Callable[[FuncT], FuncT]:
-    """Let a command be told a run."""
+    """Add the argument for a run."""
     return click.argument(name, metavar=name.upper())
 
 
 def find_run(
     registry: PipelineRegistry, text: str
 ) -> tuple[AnnotatedRun, StorageBackend]:
-    """Return the run a text means: an id, how one begins, or ``last``.
+    """Return a run by its id, a unique id prefix or ``last``.
 
     Raises:
         CommandFailed: there is none.
@@ -152,7 +152,7 @@ STDOUT = "-"
 
 
 def output_option(default: str = STDOUT) -> Callable[[FuncT], FuncT]:
-    """Let a command be told where to write."""
+    """Add the option for the output file."""
     return click.option(
         "--output",
         "-o",
@@ -164,7 +164,7 @@ def output_option(default: str = STDOUT) -> Callable[[FuncT], FuncT]:
 
 
 def write_document(text: str, output: str, *, is_private: bool = False) -> None:
-    """Write a text that ends with its last line; say where, unless it is to be seen.
+    """Write a text with a final newline; report the path unless it is standard output.
 
     Args:
         text: what to write.
@@ -189,7 +189,7 @@ def write_document(text: str, output: str, *, is_private: bool = False) -> None:
 
 
 def style_options(func: FuncT) -> FuncT:
-    """Let a command be told how to show a run; it gets ``style``."""
+    """Add the options for the view of a run; the command gets ``style``."""
     as_json = click.option(
         "--json",
         "style",
@@ -208,7 +208,7 @@ def style_options(func: FuncT) -> FuncT:
 
 
 def choose_style(requested: Style | None) -> Style:
-    """Return how to show a run, here and now."""
+    """Return the style for the current output streams."""
     return style_for(requested, _stream_info(sys.stdout), _stream_info(sys.stderr))
 
 
@@ -221,7 +221,7 @@ def _stream_info(stream: Any) -> StreamInfo:
 
 @attrs.frozen(kw_only=True)
 class ViewOptions:
-    """What is to be shown."""
+    """Options of a view."""
 
     title: str
     """What stands at the end of the rows while it runs."""

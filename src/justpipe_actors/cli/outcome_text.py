@@ -24,7 +24,7 @@ MAX_ERROR_LINES = 10
 
 @attrs.frozen
 class Outcome:
-    """How a run ended and what this program makes of it."""
+    """How a run ended, and the exit status for that."""
 
     end: PipelineEndData
     """FINISH."""
@@ -90,7 +90,7 @@ def _error_lines(end: PipelineEndData, progress: Progress) -> list[str]:
 
 
 def details(outcome: Outcome, progress: Progress) -> Iterator[str]:
-    """Yield what else is to be said, a line each."""
+    """Yield the details after the headline, one line each."""
     end = outcome.end
     if outcome.signum is not None:
         cut_off = [r.name for r in progress.rows.values() if r.running]

@@ -1,4 +1,4 @@
-"""Files that commands write: whole or not at all, and under safe names."""
+"""Files that commands write: atomically, and under safe names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def safe_name(text: str, limit: int = 8) -> str:
 
 
 def write_whole(path: Path, text: str, *, is_private: bool) -> None:
-    """Give a file new content at once; a device or a pipe gets it as it comes.
+    """Replace a file's content atomically; write to devices and pipes directly.
 
     Raises:
         OSError: it cannot be written; what was there stays. A symlink that leads nowhere

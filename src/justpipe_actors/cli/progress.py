@@ -19,7 +19,7 @@ from ..storage.history import event_of
 
 
 class Mark(Enum):
-    """What is to be said of a step at a glance."""
+    """Summary status of a step."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -42,7 +42,7 @@ class Row:
     done: int = 0
     """Invocations that ended well."""
     failed: int = 0
-    """Invocations that did not."""
+    """Invocations that failed."""
     retried: int = 0
     """Further attempts."""
     started_at: float | None = None
@@ -66,7 +66,7 @@ class Row:
         return self.started - self.done - self.failed
 
     def mark(self, *, is_over: bool) -> Mark:
-        """Return what is to be said of it."""
+        """Summary status of the step."""
         if self.failed:
             return Mark.FAILED
         if self.running:
@@ -102,7 +102,7 @@ class Progress:
     rows: dict[str, Row]
     """By name, in the order of the definition."""
     tokens: int = 0
-    """What was streamed."""
+    """Number of streamed tokens."""
     failures: list[StepFailure] = attrs.field(factory=list)
     """Failed invocations; the first few, there may be a million."""
     suspended: object = None
@@ -115,7 +115,7 @@ class Progress:
     """The run, once it has begun."""
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event."""
+        """Update the rows with an event."""
         self.latest = event.timestamp
         self.run_id = event.run_id
         match event.type:
@@ -274,7 +274,7 @@ UNREADABLE = (
     UnreadableDataError,
     ValueError,
 )
-"""What reading damaged data may raise."""
+"""Errors that damaged data may cause."""
 
 PAGE_SIZE = 1000
 """Events that are read at once."""

@@ -28,7 +28,7 @@ from .views import View
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What asks a program to end."""
+"""Signals that ask a program to end."""
 
 
 class StopSignals:
@@ -76,11 +76,11 @@ class StopSignals:
 
 
 TICKS_PER_SECOND = 10
-"""How often a view hears that time has passed."""
+"""Calls of the view's ``tick`` per second."""
 
 
 async def run_with_view(open_run: Callable[[], RunStream], view: View) -> Outcome:
-    """Run to the end and show it; when this returns nothing of the run is left.
+    """Run to the end and show the run; all its tasks have ended on return.
 
     Raises:
         DefinitionError: the pipe is wired wrongly.
@@ -131,7 +131,7 @@ def _stop(run: RunStream, view: View, signum: int) -> None:
 def run_in_loop(
     open_run: Callable[[], RunStream], view: View, backend: str
 ) -> Outcome | int:
-    """Run in an event loop of its own; an exit status if that was cut short.
+    """Run in a new event loop; return an exit status if the run was interrupted.
 
     Raises:
         InvalidInput: the pipe is wired wrongly.
@@ -203,7 +203,7 @@ def _write_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def storage_hint(run_id: str | None, root: str | None) -> str:
-    """Say how to look at a stored run, or that it is not there."""
+    """Return the command that shows a stored run, or that it was not stored."""
     registry = PipelineRegistry(root)
     if run_id is None or registry.resolve_run(run_id) is None:
         return f"not stored in {printable(registry.storage_dir)}"

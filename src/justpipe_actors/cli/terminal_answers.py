@@ -1,4 +1,4 @@
-"""Questions of a run at the terminal: what is asked, and the answer that is typed."""
+"""Show the asks of a run at the terminal and read the answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .views import View
 
 
 async def ask_at_terminal(run: RunStream, event: Event, view: View) -> None:
-    """Say what is asked and how to answer; at a terminal, read the answer."""
+    """Show the ask and how to answer it; at a terminal, read the answer."""
     ask, note, form = (event.payload[name] for name in ("ask", "note", "form"))
     if sys.stdin is None or not sys.stdin.isatty():
         view.notice(f"asks: {printable(note)} [{printable(ask)}]")
         view.notice(f"answer with: {how_to_answer(ask, form)}")
         return
-    # One notice: a terminal that is redrawn shows the last one only.
+    # Use a single notice: the live view shows only the last one.
     view.notice(f"{printable(note) or printable(ask)}  [as {example_of(form)}]")
     while True:
         line = await anyio.to_thread.run_sync(

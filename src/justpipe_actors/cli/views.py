@@ -1,4 +1,4 @@
-"""A run as text for files, pipes and logs: lines for people, JSON for programs."""
+"""Views of a run for files, pipes and logs: lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class View(Protocol):
         """Show an event."""
 
     def tick(self) -> None:
-        """Show that time has passed."""
+        """Update the view; called ten times a second."""
 
     def notice(self, text: str) -> None:
         """Show something about the run."""
@@ -44,7 +44,7 @@ class View(Protocol):
 
 @attrs.frozen
 class StreamInfo:
-    """What a stream leads to."""
+    """What an output stream is connected to."""
 
     is_terminal: bool
     """Whether the stream is a terminal."""
@@ -64,7 +64,7 @@ def style_for(requested: Style | None, out: StreamInfo, err: StreamInfo) -> Styl
 
 
 STATE_EVENTS = (EventType.START, EventType.STEP_END)
-"""Events whose payload is the state."""
+"""Event types with the state as payload."""
 
 
 class TokenFormatter:
@@ -130,7 +130,7 @@ class LinesView(View):
             self._write_step(self._progress.rows[event.stage], event)
 
     def tick(self) -> None:
-        """Say how far the maps are, now and then."""
+        """Write the progress of the maps periodically."""
         if time.monotonic() - self._last_written < self._interval:
             return
         self._interval = PROGRESS_INTERVAL

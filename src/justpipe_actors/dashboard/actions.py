@@ -1,6 +1,6 @@
-"""What a dashboard may do, if it was allowed to: one address for each action.
+"""The actions of a dashboard, one route for each.
 
-An address of an action that is not allowed does not exist.
+An action that is not enabled has no route.
 """
 
 from __future__ import annotations

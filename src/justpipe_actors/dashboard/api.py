@@ -1,4 +1,4 @@
-"""``DashboardAPI``: the questions that programs written for justpipe ask of a store.
+"""``DashboardAPI``: the store queries of justpipe's dashboard API.
 
 Every method is synchronous, reads the store anew and returns plain data.  ``None`` means
 that there is no such thing.

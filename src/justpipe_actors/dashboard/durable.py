@@ -1,7 +1,7 @@
 """Durable runs: open questions, answers, workers, and runs that are stuck.
 
-A supervisor is asked where there is one, for it knows the classes that answers become;
-a journal alone can be read and answered, too.
+If there is a supervisor, it handles answers, because it knows their types.  A journal
+without a supervisor can be read and answered, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests that cannot be answered, as exceptions that word their own answer."""
+"""Exceptions for refused requests, each with its HTTP status and message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class RequestError(Exception):
-    """A request is not answered; base of all refusals.
+    """Base class of the errors for refused requests.
 
     Args:
         detail: the sentence that the client gets.
@@ -37,7 +37,7 @@ class UnknownWordError(RequestError):
     def __reduce__(
         self,
     ) -> tuple[type[UnknownWordError], tuple[str, str, tuple[str, ...]]]:
-        """Let it be pickled by its facts."""
+        """Support pickling by the constructor arguments."""
         return type(self), (self.parameter, self.word, self.known)
 
 

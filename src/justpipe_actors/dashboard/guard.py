@@ -1,10 +1,10 @@
-"""Which requests are answered: hosts, origins and tokens, before anything else is done.
+"""Check the host, origin and token of each request before it is handled.
 
-A dashboard on the loopback interface can be reached by every page that a browser shows.
-So a request must name a host that we serve (DNS rebinding), must not come from a foreign
-page (fetch metadata, ``Origin``), and one that changes something must be one that a page
-cannot send without asking (JSON and a header of ours).  With a token, reading needs it,
-too.
+Every page in a browser can send requests to a dashboard on the loopback interface.  So
+a request must name a served host (against DNS rebinding) and must not come from a foreign
+page (fetch metadata, ``Origin``).  A write request must be one that a page cannot send
+without a CORS preflight (JSON and a custom header).  If a token is set, read requests
+need it as well.
 
 ``refusal`` is pure and decides; ``Guard`` is the ASGI middleware that acts.
 """
@@ -54,7 +54,7 @@ SAFE = ("GET", "HEAD")
 
 @attrs.frozen
 class Rules:
-    """What a guard lets in."""
+    """The rules for accepted requests."""
 
     hosts: frozenset[str] = frozenset()
     """Hosts that are served besides the loopback names; with or without a port."""
@@ -66,7 +66,7 @@ class Rules:
 
 @attrs.frozen
 class Asked:
-    """What the guard looks at in a request."""
+    """The parts of a request that the guard checks."""
 
     method: str
     """In capitals."""
@@ -135,7 +135,7 @@ def _is_own_port(port: str, own: int | None) -> bool:
 
 
 def _origin_refusal(asked: Asked) -> Refusal | None:
-    """Refuse what another page sends; following a link to one of ours is no such thing."""
+    """Refuse requests from foreign pages, except navigation to a dashboard page."""
     site = asked.headers.get("sec-fetch-site")
     if site is None or site in ("same-origin", "none") or _is_navigation(asked):
         return None
@@ -160,7 +160,7 @@ def is_api(path: str) -> bool:
 
 
 def _write_refusal(asked: Asked) -> Refusal | None:
-    """Refuse what a foreign page could send without asking the server beforehand.
+    """Refuse write requests that a foreign page can send without a CORS preflight.
 
     Behind a proxy that ends TLS the scheme of the origin is not ours, so only its host
     is compared, which is on the list of hosts by now.
@@ -194,7 +194,7 @@ def _token_refusal(asked: Asked, rules: Rules) -> Refusal | None:
 
 
 def is_equal(given: str, wanted: str) -> bool:
-    """Compare two secrets in a time that says nothing about them."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(given.encode(), wanted.encode())
 
 
@@ -244,11 +244,11 @@ class Guard:
 
 
 def asked_of(scope: Scope) -> Asked:
-    """Return what a guard looks at."""
+    """Return the parts of a request that the guard checks."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
-        # Two hosts or two origins are a riddle, and the answer to it is no.
+        # Requests with two hosts or two origins are ambiguous and are refused.
         text = value.decode("latin-1")
         headers[key] = text if key not in headers else f"{headers[key]}, {text}"
     server = scope.get("server")

@@ -1,8 +1,8 @@
-"""Runs of the supervisor while they are at work, stored or not, from what it keeps of them.
+"""The supervisor's active runs, stored or not, from its event buffers.
 
-A run that is not stored has a page, too: it begins with the events that are kept, and a
-GAP stands for those that are not.  Events are put together for a tenth of a second, so
-that a stream of tokens is a few messages; a reader that is slow never holds the run up.
+A run that is not stored has a page, too: the page begins with the buffered events, and
+a GAP stands for the dropped ones.  Events are batched for a tenth of a second, so that a
+stream of tokens needs few messages.  A slow reader never delays the run.
 """
 
 from __future__ import annotations

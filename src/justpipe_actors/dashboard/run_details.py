@@ -229,10 +229,10 @@ class StoredRun:
         return found
 
     def state_at(self, seq: int) -> Any:
-        """Return the state as the last event up to a number showed it.
+        """Return the state of the last event with a state, up to a number.
 
         Raises:
-            NotFoundError: none showed it, because states were not stored.
+            NotFoundError: no event has a state, because states were not stored.
         """
         self._check_payloads()
         shown = [s for e, s in states_of(self._events_to(seq)) if e.seq <= seq]

@@ -1,7 +1,8 @@
-"""The server: anycorn on the loop that is there, trio or asyncio.
+"""The server: anycorn on the running event loop, trio or asyncio.
 
-The socket is bound here and handed over, so that a port that is taken is known before a
-browser is opened.  Streams are told that the server stops, so none holds it up.
+This module binds the socket and passes it to the server, so that a port conflict is
+detected before a browser is opened.  Streams are notified when the server stops, so
+that open streams do not delay it.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 4
-"""Questions to stores that are answered at once."""
+"""Number of threads for store queries."""
 
 PATIENCE = 30.0
-"""Seconds that one of them may take."""
+"""Seconds that a store query may take."""
 
 ACTIONS = frozenset({"answer", "cancel", "redrive", "start", "cleanup"})
 """What a dashboard can be allowed to do."""
@@ -80,7 +80,7 @@ class Site:
     async def in_thread(
         self, function: Callable[..., T], *args: Any, **options: Any
     ) -> T:
-        """Ask a store in a thread of the dashboard's own few.
+        """Run a store query in one of the dashboard's threads.
 
         Raises:
             TooBusyError: it took too long.

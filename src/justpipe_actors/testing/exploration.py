@@ -1,10 +1,10 @@
-"""Running a pipeline under many schedules, to find what only bad luck would show.
+"""Run a pipeline under many schedules to find race conditions.
 
-A step that reads shared state, waits, and writes it back is wrong, and may never fail in
-a test: its neighbour happens to be elsewhere.  ``explore`` runs the pipeline again and
-again under virtual time and holds its steps up at different moments, before they are
-called, whenever they go on after a wait, before what they answered takes effect.  When a
-check fails it takes holds away until only those are left that matter.
+A step that reads shared state, awaits, and writes the state back has a race, but a test
+may never hit the interleaving that fails.  ``explore`` repeats the pipeline under
+virtual time and delays its steps at different points: before a call, after each wait,
+and before the result takes effect.  When a check fails, ``explore`` removes delays until
+only the necessary ones remain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .virtual_clock import Backend, virtual_time
 
 
 class _OldestFirst:
-    """In place of trio's random numbers: tasks run in the order of their age."""
+    """Replaces trio's random generator, so that tasks run in the order of their age."""
 
     def shuffle(self, batch: list[Any]) -> None:
         batch.reverse()  # trio takes them from the end
@@ -71,12 +71,12 @@ def deterministic_scheduling(seed: object = 0) -> Generator[None]:
 
 
 Check = Callable[[TestResult[Any]], object]
-"""Raises, or returns False, when a run did not do what it should."""
+"""Checks a run: raises or returns False if the run is wrong."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class RunCase:
-    """What is run, and what makes a run a good one."""
+    """The pipe, its input and the check of a run."""
 
     pipe: Pipe[Any, Any]
     """A copy of the pipe under test, mocks in place, with every step on the loop."""
@@ -85,7 +85,7 @@ class RunCase:
     state: Callable[[], Any]
     """Makes the state of a run."""
     check: Check
-    """Is told what a run did."""
+    """Receives the result of a run."""
     backend: Backend
     """The event loop."""
     options: Mapping[str, Any]
@@ -125,7 +125,7 @@ StateT = TypeVar("StateT")
 
 @attrs.frozen
 class Exploration:
-    """What ``explore`` has seen when nothing failed."""
+    """The result of ``explore`` when all checks passed."""
 
     schedules: int
     """Runs, the plain one included."""
@@ -134,7 +134,7 @@ class Exploration:
     crossings: int
     """Seams crossed in the plain run."""
     seed: object
-    """What the schedules were drawn from."""
+    """Seed of the schedules."""
 
 
 @attrs.frozen
@@ -189,7 +189,7 @@ def explore(
         pipe: the pipe, or a harness with mocks in place; give those functions as side
             effects, as a list of them would be used up by the first run.
         state: makes the state of a run.
-        check: is told what a run did; raises, or returns False, when that is wrong.
+        check: receives the result of a run; raises or returns False if it is wrong.
         schedules: runs, the plain one included.
         seed: what schedules are drawn from.
         seams: where tasks may be held up.
@@ -260,7 +260,7 @@ def _hit_order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
 def _shrink_schedule(
     run: Callable[[Sequence[int]], _Trial], trial: _Trial, choices: list[int]
 ) -> tuple[list[int], str]:
-    """Return the shortest schedule that fails in the same way, and how it was found."""
+    """Return the shortest schedule with the same failure, and how it was found."""
     problem_type, tries = type(trial.problem), 0
 
     def fails(choices: list[int]) -> bool:
@@ -280,7 +280,7 @@ def _shrink_schedule(
 def _raise_problem(
     case: RunCase, trial: _Trial, choices: Sequence[int], when: str
 ) -> None:
-    """Raise what a trial found, if it found something."""
+    """Raise the failure of a trial, if there is one."""
     if trial.problem is None:
         return
     problem = f"{type(trial.problem).__name__}: {trial.problem}".strip()

@@ -1,4 +1,4 @@
-"""What a run did, to be asked in a test."""
+"""``TestResult``: the events and the final state of a run, for assertions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TestResult(Generic[StateT]):
     """The events of one run and what its state was in the end."""
 
     events: list[Event]
-    """Everything the run said, in order, forwarded child events included."""
+    """All events of the run in order, including forwarded child events."""
     final_state: StateT
     """The state after the last step that succeeded."""
 
@@ -72,7 +72,7 @@ class TestResult(Generic[StateT]):
 
     @property
     def end(self) -> PipelineEndData | None:
-        """What the run said about its end; None when it did not get there."""
+        """Payload of FINISH; None if the run has no FINISH event."""
         for event in reversed(self.events):
             if event.type is EventType.FINISH and event.stage == "system":
                 payload: PipelineEndData = event.payload
@@ -81,12 +81,12 @@ class TestResult(Generic[StateT]):
 
     @property
     def status(self) -> PipelineTerminalStatus | None:
-        """How the run ended; None when it did not get there."""
+        """Terminal status of the run; None if the run has no FINISH event."""
         return self.end.status if self.end is not None else None
 
     @property
     def error(self) -> str | None:
-        """Why it did not end well."""
+        """The error that the run ended with."""
         return self.end.error if self.end is not None else None
 
 
@@ -94,8 +94,8 @@ def final_state(events: list[Event], state: Any, steps: frozenset[str]) -> Any:
     """Return the state of a run after its last step that succeeded.
 
     Args:
-        events: everything it said.
-        state: what it was given.
+        events: all events of the run.
+        state: the initial state.
         steps: the names of its own steps; a child run's states are not its own.
     """
     for event in events:

@@ -1,9 +1,9 @@
-"""From registered steps to a drawing.
+"""Build the visual AST from registered steps.
 
-Edges are found in a fixed order: static ones, maps, switches, and what a step may answer.
-Everything else is read off the edges.  Entries are where a reader must begin to reach all
-of the drawing: steps that no certain edge leads to, as the engine starts them, except
-those that another entry may send a run to by its answers.
+Edges have a fixed order: static ones, maps, switches, and dynamic ones from a step's
+possible results.  The other data follow from the edges.  The entries reach the whole
+drawing: they are the steps without an incoming certain edge, which the engine starts,
+except those that another entry reaches by a dynamic edge.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .text import key_text
 
 
 DYNAMIC = "dynamic"
-"""Label of an edge that is read off a step's answers."""
+"""Label of an edge from a step's possible results."""
 
 Hooks = Sequence[Callable[..., Any]] | None
 """Startup or shutdown hooks, as functions."""
@@ -117,7 +117,7 @@ def _dynamic_edges(
 
 
 def _dynamic_targets(step: StepShape, steps: StepShapes) -> Iterable[str]:
-    """Return where a step may lead by what it, its switch or its handler answers."""
+    """Return the next steps that a step, its switch or its handler may return."""
     if step.declared_routes:
         return dict.fromkeys(step.declared_routes)
     functions = [step.func] if step.kind is NodeKind.STEP else []
@@ -150,7 +150,7 @@ def _groups(
 
 
 class _NodeFactory:
-    """What the edges say about every node."""
+    """Builds nodes with the properties that follow from the edges."""
 
     def __init__(
         self, steps: StepShapes, edges: list[VisualEdge], exits: list[VisualExit]
@@ -193,7 +193,7 @@ class _NodeFactory:
 def _entries(
     steps: StepShapes, edges: list[VisualEdge], connected_names: set[str]
 ) -> frozenset[str]:
-    """Return where to begin, so that everything that hangs together is reached."""
+    """Return entries from which every connected step is reached."""
     if not connected_names:
         return frozenset(steps)
     certain = {edge.target for edge in edges if not edge.is_dynamic}
@@ -251,7 +251,7 @@ def _first_line(func: object) -> str:
 
 
 def _child_ast(step: StepShape, ancestors: tuple[object, ...]) -> VisualAST | None:
-    """Draw a sub's pipe, unless it is inside itself."""
+    """Build the visual AST of a sub's pipe, except in a recursive pipe."""
     steps = getattr(getattr(step.child, "registry", None), "steps", None)
     if not steps or any(step.child is ancestor for ancestor in ancestors):
         return None

@@ -1,9 +1,9 @@
 """A drawing as Mermaid text.
 
 Blocks, in order: startup hooks, start, parallel groups, other nodes, end, shutdown hooks,
-edges, utilities, class lines, sub-pipelines, styles.  Everything that is listed is
-sorted, so two processes write the same text.  Every node stands in one place only:
-Mermaid draws it in the group it names first and grows a second box for the other one.
+edges, utilities, class lines, sub-pipelines, styles.  Lists are sorted, so the text is
+the same in every process.  Every node is in one group only: Mermaid would draw a node
+of two groups in the first one and add a second box for the other one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MermaidRenderer(ThemedRenderer):
     """Draws a pipeline as Mermaid text."""
 
     def render_ast(self, ast: VisualAST) -> str:
-        """Return a drawing that exists already, as text."""
+        """Return an existing visual AST as text."""
         lines_of_pipe = _MermaidLines(ast)
         body = (
             list(lines_of_pipe.lines()) if ast.nodes else ["Empty[No steps registered]"]

@@ -1,4 +1,4 @@
-"""What ``Pipe.graph`` can draw with: the socket of this shelf, and what ours share."""
+"""The renderer protocol of ``Pipe.graph``, themes, and the renderers' base class."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class GraphRenderer(Protocol):
 
 
 class ThemedRenderer(ABC):
-    """What our own renderers share: a theme, and the way from steps to a drawing.
+    """Base class of the built-in renderers: a theme, and building the visual AST.
 
     Args:
         theme: colours and direction.
@@ -133,4 +133,4 @@ class ThemedRenderer(ABC):
 
     @abstractmethod
     def render_ast(self, ast: VisualAST) -> str:
-        """Return a drawing that exists already, as text."""
+        """Return an existing visual AST as text."""

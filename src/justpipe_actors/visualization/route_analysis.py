@@ -1,11 +1,11 @@
-"""Where a function's answers may send a run, read off its source and never by running it.
+"""Find the possible next steps of a function by static analysis of its source.
 
-A step answers with the name of the step to go to, so the names stand in its ``return``
-statements: as constants, in conditional expressions, in f-strings, in tables.  The
-function is found in its file by position, which also tells lambdas apart; of each value
-it returns we keep the strings it can be.  What cannot be read is called ``UNKNOWN``: for
-a step that is an ordinary value, for a function that a switch asks it is a way that the
-drawing must not conceal.
+A step returns the name of the next step, so the names are in its ``return`` statements:
+as constants, in conditional expressions, in f-strings, in dicts.  The analysis finds
+the function in its file by position, which also distinguishes lambdas, and collects the
+possible strings of each returned value.  Other values are ``UNKNOWN``: for a step an
+``UNKNOWN`` is an ordinary return value; for the function of a switch it is an unknown
+route, which the drawing must show.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..specs import resolve_name
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-"""Whatever has answers."""
+"""A function or lambda."""
 
 
 def unwrap_function(func: object) -> Any:
@@ -106,7 +106,7 @@ RouteTarget = str | re.Pattern[str] | type[Stop] | None
 """One thing an expression may be: a name, a pattern of names, the end, anything."""
 
 UNKNOWN = None
-"""It may be anything."""
+"""The value cannot be determined."""
 
 _SIGNALS = (Retry, Skip, Raise, Suspend)
 _MISSING = object()
@@ -114,18 +114,18 @@ _MISSING = object()
 
 @attrs.frozen
 class PossibleRoutes:
-    """What a function may answer, as far as its source tells."""
+    """The possible results of a function, as far as its source shows."""
 
     names: tuple[str, ...] = ()
-    """Steps it may name, in the order they are written."""
+    """Possible next steps, in source order."""
     stops: bool = False
-    """It may answer ``Stop``."""
+    """Whether it may return ``Stop``."""
     is_complete: bool = False
-    """There is nothing else that it may answer."""
+    """Whether these are all possible results."""
 
 
 def analyze_routes(func: object, steps: Collection[str]) -> PossibleRoutes:
-    """Return which of the steps a function may answer with."""
+    """Return which of the steps a function may return."""
     plain = unwrap_function(func)
     found = find_definition(plain)
     if found is None:
@@ -148,7 +148,7 @@ def _matching_steps(target: RouteTarget, steps: Collection[str]) -> Iterator[str
 
 
 class _RouteReader:
-    """Reads the answers off one function."""
+    """Collects the possible results of one function."""
 
     def __init__(self, func: Any, node: Definition) -> None:
         self._node = node
@@ -157,7 +157,7 @@ class _RouteReader:
         self._visiting: set[str] = set()
 
     def targets(self) -> Iterator[RouteTarget]:
-        """Yield everything the function may answer."""
+        """Yield all possible results of the function."""
         if isinstance(self._node, ast.Lambda):
             yield from self._expression(self._node.body)
             return
@@ -256,7 +256,7 @@ class _RouteReader:
             yield from _targets_of_value(value)
 
     def _value(self, node: ast.expr) -> object:
-        """Look a dotted name up, without running anything."""
+        """Look a dotted name up without executing code."""
         match node:
             case ast.Name(id=name):
                 return self._outer_names.get(name, _MISSING)

@@ -1,7 +1,7 @@
 """A drawing as SVG: one self-contained text, made without a browser or a program.
 
-Colours are attributes and not a style sheet, so several drawings on one page leave each
-other and the page alone.  The background is transparent, and lines are grey enough to be
+Colours are attributes and not a style sheet, so that drawings on one page do not affect
+each other or the page.  The background is transparent, and lines are grey enough to be
 seen on white and on black.
 """
 
@@ -29,7 +29,7 @@ from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, escape_xml
 
 
 OUTLINE_COLOR = "#64748b"
-"""Outline of what is not a step."""
+"""Outline colour of figures other than steps."""
 
 
 def number(value: float) -> str:
@@ -281,7 +281,7 @@ MARGIN = 12.0
 """Pixels around the drawing."""
 
 FONTS = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
-"""Whatever the reader's machine shows its own text in."""
+"""Font stack with the system's user interface font first."""
 
 HORIZONTAL_DIRECTIONS = ("LR", "RL")
 """Directions that are drawn from left to right; the others from top to bottom."""
@@ -291,7 +291,7 @@ class SvgRenderer(ThemedRenderer):
     """Draws a pipeline as SVG."""
 
     def render_ast(self, ast: VisualAST) -> str:
-        """Return a drawing that exists already, as text."""
+        """Return an existing visual AST as text."""
         axis = (
             Axis.RIGHT if self._theme.direction in HORIZONTAL_DIRECTIONS else Axis.DOWN
         )

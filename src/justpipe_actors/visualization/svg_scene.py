@@ -1,8 +1,8 @@
-"""From a drawing as data to figures in their places.
+"""Build the scene of a visual AST: positioned figures and lines.
 
-A figure is one shape with its text.  A sub-pipeline is a picture of its own inside its
-step's figure, so the layout only ever sees boxes and links.  All sizes are here; how a
-figure looks is the renderer's.
+A figure is one shape with its text.  A sub-pipeline is a separate scene inside its
+step's figure, so the layout handles boxes and links only.  This module defines all sizes; the
+renderer defines the look of figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a layout is made from, and what it is."""
+"""Data types of layouts: boxes and links as input, positions and lines as output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Point(NamedTuple):
 
 @attrs.frozen
 class Box:
-    """Something that takes room."""
+    """A rectangle to be placed."""
 
     key: str
     """Its name."""
@@ -40,7 +40,7 @@ class Link:
     label: tuple[float, float] | None = None
     """Width and height of the text on it."""
     weight: int = 2
-    """How much it pulls its boxes together; 0 does not."""
+    """How strongly it pulls its boxes together; 0 is not at all."""
     ranks: int = 1
     """Least number of ranks between its boxes."""
     may_reverse: bool = False
