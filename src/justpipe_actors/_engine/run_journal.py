@@ -1,8 +1,8 @@
-"""What is recorded of one durable run: entities, each with a key and a value.
+"""The journal of one durable run: entities, each with a key and a value.
 
-A change of the engine *touches* the key of what it changes, and a batch takes the value
-of each touched key as it is then, or None when it is gone.  Reading the rows is
-``dict.update``; no operation is ever carried out again.
+A change of the engine *touches* the key of the changed entity.  A batch takes the value
+of each touched key at that time, or None if the entity was deleted.  Reading the rows is
+``dict.update``; no operation is replayed.
 
 ======================  ==============================================================
 key                     value
@@ -20,7 +20,7 @@ key                     value
 ``a/<step>:<key>``      something that it waits for, see ``wait_records``
 ``o/<origin>/<key>``    a result that an invocation keeps
 ``q/<step>:<key>``      how many invocations have asked
-``k``                   the run whose idempotency keys it has
+``k``                   the run of its idempotency keys
 ``r``                   the suspended step behind which it begins
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
@@ -81,20 +81,20 @@ Key = tuple[str | int, ...]
 
 @attrs.define(eq=False, repr=False)
 class RunJournal:
-    """What is recorded of one run; its children have their own in the same stream."""
+    """The journal of one run; its children have their own in the same stream."""
 
     stream: BatchStream
     """Takes the batches."""
     run_state: RunState
     """The run."""
     prefix: str = ""
-    """What the keys begin with: of a child, its entity in its parent."""
+    """Prefix of the keys; for a child, its entity key in its parent."""
     saved: SavedRun | None = None
-    """How the run stood when it was taken up; None begins it at its roots."""
+    """Progress to restore; None starts the run at its roots."""
     path: tuple[RunState, list[JsonValue]] | None = None
-    """Of a child whose state is a part of its parent's: the parent, and where it is."""
+    """For a child on a part of its parent's state: the parent, and the path."""
     is_restored: bool = attrs.field(default=False, init=False)
-    """Whether what was saved is at work again."""
+    """Whether the saved progress is restored."""
     live: dict[int, Message] = attrs.field(factory=dict, init=False)
     """Messages that are not finished, by number."""
     items: dict[int, JsonValue] = attrs.field(factory=dict, init=False)
@@ -114,7 +114,7 @@ class RunJournal:
     suspended_at: str | None = attrs.field(default=None, init=False)
     """The step that suspended the run."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
-    """Keys whose values have changed since the last batch, in order."""
+    """Keys with a changed value since the last batch, in order."""
     state_parts: StateParts | None = attrs.field(default=None, init=False)
     """What was stored of the run's state; a child's is in ``_parts``."""
     _stored: set[str] = attrs.field(factory=set, init=False)
@@ -127,10 +127,10 @@ class RunJournal:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether what was saved is not at work again: the run only has to end."""
+        """Whether the saved progress is not restored, so the run only has to end."""
         return self.saved is not None and not self.is_restored
 
-    # -- what the engine tells
+    # -- changes reported by the engine
 
     def touch(self, *key: str | int) -> None:
         """Record the value of a key in the next batch."""
@@ -139,7 +139,7 @@ class RunJournal:
             self.stream.request()
 
     def send(self, message: Message) -> None:
-        """Record a message, and deliver it when that is stored."""
+        """Record a message, and deliver it when it is stored."""
         number = message.id
         self.live[number] = message
         if isinstance(message, Expire):
@@ -167,7 +167,7 @@ class RunJournal:
             self.items[message.id] = self.items[before]
 
     def deliver(self, message: Message) -> None:
-        """Put a message into its actor's inbox, or give its token back."""
+        """Put a message into its actor's inbox, or release its token."""
         run_state = self.run_state
         if self.stream.is_sealed or self.stream.is_releasing:
             run_state.release_token()  # it stays recorded, for the next owner
@@ -177,7 +177,7 @@ class RunJournal:
             routing.put(run_state, message)
 
     def finished(self, message: Message) -> None:
-        """Record that a message is done with, and what its invocation had opened."""
+        """Delete a finished message, and the map or child of its invocation."""
         number = message.id
         if self.stream.is_releasing:
             self.stream.check_rest()
@@ -229,14 +229,14 @@ class RunJournal:
         )
 
     def take_back(self) -> None:
-        """Give back the tokens of messages that wait; they stay recorded."""
+        """Release the tokens of queued messages; the messages stay recorded."""
         run_state = self.run_state
         for actor in list(run_state.actors.values()):
             for _ in actor.inbox.drop(run_state.run_id):
                 run_state.release_token()
 
     def wave_closed(self, wave: Wave) -> None:
-        """Record that a wave and what has happened in it are of no interest any more."""
+        """Delete the entities of a closed wave."""
         self.touch("w", wave.number)
         for step in wave.started:
             self.touch("s", wave.number, step)
@@ -244,19 +244,19 @@ class RunJournal:
             self.touch("d", wave.number, step)
 
     def armed(self, join: str, wave: int, due: float) -> None:
-        """Record until when a join waits.
+        """Record the due time of a join.
 
         Args:
             join: the join.
             wave: its wave.
-            due: the moment, in seconds of the loop's clock.
+            due: the due time, in seconds of the loop's clock.
         """
         if (join, wave) not in self.due:
             self.due[join, wave] = self.stream.wall_now() + due - self.stream.now()
         self.touch("t", wave, join)
 
     def disarmed(self, join: str, wave: int) -> None:
-        """Record that a join does not wait against the clock any more."""
+        """Delete the due time of a join."""
         self.due.pop((join, wave), None)
         self.touch("t", wave, join)
 
@@ -361,8 +361,8 @@ class RunJournal:
             number: the message of the parent's invocation.
             child: the child run.
             pipe: the name of its pipe.
-            level: handlers that had been asked when it began.
-            copied: the copy of this run's state that the invocation works on, if it does.
+            level: number of error handlers that were called before it started.
+            copied: the invocation's copy of this run's state; None if it has none.
         """
         reopened = self.reopened_children.pop(number, None)
         path = find_path(self.run_state.state, child.state)
@@ -403,13 +403,13 @@ class RunJournal:
         return keys
 
     def adopt_stored(self, reopened: ReopenedChild) -> None:
-        """Know what was stored of a child before it was taken up."""
+        """Adopt the stored keys and parts of a child that was taken up."""
         self._stored |= reopened.saved.entities.keys()
         for part, value in reopened.saved.parts.items():
             self._parts[part] = marshal.dumps(value, 2)
 
     def resume_state(self, value: JsonValue) -> None:
-        """Know what was stored of the run's state before it was taken up."""
+        """Adopt the stored state of a run that was taken up."""
         codec = self.stream.codec.state_codec(self.run_state.plan)
         self.state_parts = StateParts(codec, verify=self.stream.verifies)
         self.state_parts.resume(value)
@@ -417,7 +417,7 @@ class RunJournal:
     # -- batches
 
     def collect(self) -> dict[str, JsonValue]:
-        """Return the values of what has changed, and forget that it has."""
+        """Return the values of the touched keys, and clear them."""
         if self.is_untouched:
             return {}
         touched, self.touched = self.touched, {}

@@ -1,6 +1,6 @@
 """The timers of one actor system, and the one task that waits for them.
 
-A timer is data: a moment of the loop's clock and a function.  One task sleeps until the
+A timer is data: a time on the loop's clock and a function.  One task sleeps until the
 earliest is due, calls the functions of all that are due, and ends when none is left, so
 that an actor system without timers has no task for them.
 
@@ -30,10 +30,10 @@ from .._util.sync import do_nothing
 
 @attrs.define(eq=False, repr=False)
 class TimerHandle:
-    """A function that will be called at a moment, unless the timer is stopped."""
+    """A function that is called at a time, unless the timer is stopped."""
 
     due: float
-    """The moment, in seconds of the loop's clock."""
+    """The due time, in seconds of the loop's clock."""
     fire: Callable[[], None] | None
     """The function; None once the timer was stopped or has fired. It must not raise."""
     on_fault: Callable[[Exception], None] = do_nothing
@@ -55,7 +55,7 @@ class TimerQueue:
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     absorb_native_cancel: Callable[[], bool]
-    """Whether the current task was killed natively and can go on; asking forgets it."""
+    """Absorb a native cancellation of the current task; tell whether there was one."""
     _heap: list[tuple[float, int, TimerHandle]] = attrs.field(factory=list, init=False)
     _count: int = attrs.field(default=0, init=False)
     _stopped: int = attrs.field(default=0, init=False)
@@ -74,10 +74,10 @@ class TimerQueue:
         run_id: str = "",
         name: str = "",
     ) -> TimerHandle:
-        """Call a function at a moment of the loop's clock.
+        """Call a function at a time of the loop's clock.
 
         Args:
-            due: the moment; one that has passed is the next turn of the loop.
+            due: seconds of the loop's clock; a past time means the next turn.
             fire: the function; it must not raise.
             on_fault: called instead with what a failpoint raised.
             run_id: the run it belongs to.
@@ -100,7 +100,7 @@ class TimerQueue:
         return timer
 
     def stop(self, timer: TimerHandle) -> None:
-        """Forget a timer; nothing happens if it has fired or was stopped."""
+        """Stop a timer; do nothing if it has fired or was stopped."""
         if timer.fire is None:
             return
         timer.fire = None
@@ -141,7 +141,7 @@ class TimerQueue:
             self._is_running = False
             if anyio.current_effective_deadline() == -inf:
                 raise
-            # Timers are data: a task that was killed natively loses none of them.
+            # Timers are data, so they outlast a task that was cancelled natively.
             self._start_task()
             if not self.absorb_native_cancel():
                 raise
@@ -156,7 +156,7 @@ class TimerQueue:
         return bool(self._heap)
 
     async def _wait_due(self) -> None:
-        """Wait until the earliest timer is due, or may be another one."""
+        """Wait until the earliest timer is due or the timers change."""
         changed = self._changed = anyio.Event()
         try:
             with anyio.move_on_after(max(self._heap[0][0] - self.now(), 0)):

@@ -51,7 +51,7 @@ def drive_in_context(
 
     Args:
         variables: the context.
-        coroutine: what to drive.
+        coroutine: the coroutine to drive.
         after_wait: awaited after each of its waits, outside the context; for tests.
     """
     try:
@@ -86,17 +86,17 @@ def _drive(
 
 
 drive_pending = types.coroutine(_drive)
-"""Go on driving a coroutine that was advanced once and waits for the ``trap``."""
+"""Continue a coroutine that was advanced once and waits for the ``trap``."""
 
 
 @disable_ki_protection
 def call(func: Callable[..., object], arguments: dict[str, object]) -> object:
-    """Call a user's function, where Ctrl-C may strike."""
+    """Call a user's function with Ctrl-C enabled."""
     return func(**arguments)
 
 
 class PendingCall:
-    """A coroutine that was called, went as far as it could, and waits now."""
+    """A coroutine that has run up to its first wait."""
 
     __slots__ = ("coroutine", "trap")
 
@@ -104,9 +104,9 @@ class PendingCall:
         self, coroutine: CoroutineType[Any, Any, object], trap: object
     ) -> None:
         self.coroutine = coroutine
-        """What has to be driven on."""
+        """The coroutine to continue."""
         self.trap = trap
-        """What it waits for."""
+        """The object that it yielded to wait."""
 
 
 @disable_ki_protection
@@ -149,13 +149,13 @@ def _throw(coroutine: Coroutine[Any, Any, object], error: BaseException) -> obje
 
 @disable_ki_protection
 def advance(source: Iterator[object], end: object) -> object:
-    """Return the next item of a user's iterator, ``end`` when there is none."""
+    """Return the next item of a user's iterator; ``end`` if there is none."""
     return next(source, end)
 
 
 @disable_ki_protection
 async def advance_async(source: AsyncIterator[object], end: object) -> object:
-    """Return the next item of a user's async iterator, ``end`` when there is none."""
+    """Return the next item of a user's async iterator; ``end`` if there is none."""
     try:
         return await source.__anext__()
     except StopAsyncIteration:
@@ -164,13 +164,13 @@ async def advance_async(source: AsyncIterator[object], end: object) -> object:
 
 @disable_ki_protection
 async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
-    """Wait for what a function returned, and stream it if it is a stream.
+    """Await the result of a function, and stream it if it is a generator.
 
     Args:
         result: a value, an awaitable, or a generator of either kind.
         emitter: takes the items of a stream; None leaves the stream to the caller.
     """
-    # A run is no awaitable; it is one only to say so.
+    # A run has ``__await__`` only to raise an error that explains its use.
     if inspect.isawaitable(result) and not hasattr(result, "__anext__"):
         result = await result
     if emitter is None:
@@ -184,7 +184,7 @@ async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
 
 @disable_ki_protection
 async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> object:
-    """Hand on every item that is not a control item; return the last one that is."""
+    """Emit all items except control items; return the last control item."""
     answer: object = None
     put, backpressure = emitter.put, emitter.publisher.backpressure
     try:
@@ -211,14 +211,14 @@ async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> 
 def classify_exception(
     error: BaseException, who: str, is_owner_cancelled: Callable[[], bool]
 ) -> BaseException | None:
-    """Return what user code is to blame for; None if it is only being cancelled.
+    """Return the failure of user code; None if it is only being cancelled.
 
-    What is returned is an ``Exception``, unless the code asked for more than failing.
+    The result is an ``Exception``, except for exceptions such as ``SystemExit``.
 
     Args:
-        error: what came out of it.
-        who: the step, hook or observer.
-        is_owner_cancelled: whether the owner was cancelled past all scopes.
+        error: the exception that the code raised.
+        who: name of the step, hook or observer, for the error message.
+        is_owner_cancelled: tells whether the owner was cancelled outside all scopes.
     """
     if isinstance(error, Exception):
         return error
@@ -236,14 +236,14 @@ def classify_exception(
 
 
 OWNER_CANCELLED = "The run's owner was cancelled"
-"""Why a run ended when what it ran in was cancelled."""
+"""Reason of a run that ended because its owner was cancelled."""
 
 TASK_CANCELLED = "A task of the run was cancelled from outside"
-"""Why it ended when one of its own tasks was, past all scopes."""
+"""Reason of a run that ended because one of its tasks was cancelled natively."""
 
 
 def failure_of(invocation: Invocation, error: BaseException) -> FailStep | None:
-    """Turn whatever user code raised into an answer; None for our own cancellation."""
+    """Convert an exception to a result; None for a cancellation by the engine."""
     system = invocation.run_state.system
     culprit = classify_exception(error, invocation.node.name, system.is_owner_cancelled)
     if culprit is None:
@@ -272,17 +272,17 @@ def _abort(invocation: Invocation, error: BaseException) -> FailStep:
 
 
 def survives_native_cancel(run_state: RunState, message: Message) -> bool:
-    """Tell whether the dispatcher task goes on although it was cancelled, and end the run.
+    """Tell whether the dispatcher task survives a native cancellation; end the run.
 
-    It does when it was killed between its run's own functions.  Else the invocation is
-    gone, and with it the run, unless that is what ended the invocation.
+    The task survives a cancellation between the run's own functions.  Otherwise the
+    invocation is lost and the run ends, unless the cancellation ended the invocation.
     """
     is_owner = anyio.current_effective_deadline() == -inf
     if not is_owner and run_state.system.absorb_native_cancel():
         add_dead_letter(run_state, message, DispatcherTaskKilled(message.step))
         return True
     if run_state.termination is None:
-        # Its own conductor may be the one that performs this.
+        # The run's own task may be the one that executes this message.
         is_owner = is_owner or run_state.system.is_owner_cancelled()
         reason = OWNER_CANCELLED if is_owner else TASK_CANCELLED
         run_state.interrupt(PipelineTerminalStatus.CANCELLED, reason)
@@ -292,6 +292,6 @@ def survives_native_cancel(run_state: RunState, message: Message) -> bool:
 def add_dead_letter(
     run_state: RunState, message: Message, error: BaseException
 ) -> None:
-    """Report a message that broke what performed it, and end its run for it."""
+    """Report a message that failed in its dispatcher as a dead letter; end its run."""
     run_state.system.add_dead_letter(run_state, message, "it ended its run", error)
     run_state.crash(error)

@@ -1,18 +1,18 @@
-"""What is kept of a run's waits: answers, moments that have passed, results.
+"""Records of a run's waits: answers, expired due times, results.
 
-A step that begins again, because of ``Retry()`` or after a crash, finds what its earlier
-calls were answered, by the number of its invocation's first message and the key.  It is
-forgotten when that invocation has ended.
+A step that restarts, because of ``Retry()`` or after a crash, reads the answers to its
+earlier calls by the number of its invocation's first message and the key.  The records
+are deleted when that invocation has ended.
 
 In a durable run each of these is an entity of the run's journal:
 
 ======================  ==============================================================
 key                     value
 ======================  ==============================================================
-``a/<step>:<key>``      a wait: who waits, until when, and what came of it
+``a/<step>:<key>``      a wait: its invocation, due time and outcome
 ``o/<origin>/<key>``    a kept result
-``q/<step>:<key>``      how many invocations have asked it
-``k``                   the run whose idempotency keys it has, when not its own
+``q/<step>:<key>``      how many invocations have asked
+``k``                   the run of its idempotency keys, if another one
 ======================  ==============================================================
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False)
 class Place:
-    """Where a run goes on behind a question between two steps."""
+    """Where a run continues after a question between two steps."""
 
     node: Node
     """The step that has asked."""
@@ -55,7 +55,7 @@ class Place:
 
 @attrs.define(eq=False, repr=False)
 class WaitRecord:
-    """One wait, as it is kept."""
+    """The record of one wait."""
 
     id: str
     """The question's id."""
@@ -64,22 +64,22 @@ class WaitRecord:
     name: str
     """Step and key."""
     asked: float
-    """When it was asked first, in seconds since the epoch."""
+    """When it was first asked, in seconds since the epoch."""
     due: float | None = None
-    """When it is too late."""
+    """Due time in seconds since the epoch; None waits without a limit."""
     answer: list[Any] | None = None
-    """The answer as JSON data, in a list; None while there is none."""
+    """The answer as JSON data in a list of one item; None before it arrives."""
     is_late: bool = False
-    """Whether its moment has passed."""
+    """Whether its due time has passed."""
     question: AskBetween | None = None
-    """For one between two steps: what was asked."""
+    """For a wait between two steps: the question."""
     place: Place | None = None
-    """For one between two steps: where the run goes on."""
+    """For a wait between two steps: where the run continues."""
 
 
 @attrs.define(eq=False, repr=False)
 class WaitRecords:
-    """What is kept of one run's waits."""
+    """The wait records of one run."""
 
     run_state: RunState
     """The run."""
@@ -90,12 +90,12 @@ class WaitRecords:
     results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict, init=False)
     """Kept results, by invocation and key."""
     keys_of: str | None = attrs.field(default=None, init=False)
-    """The run whose idempotency keys this one has; None is its own."""
+    """Id of the run that its idempotency keys derive from; None is this run."""
     retried: set[int] = attrs.field(factory=set, init=False)
-    """Invocations of which a further attempt follows."""
+    """Invocations that have a further attempt."""
 
     def now(self) -> float:
-        """Return the moment in seconds since the epoch, on the journal's clock."""
+        """Return the journal clock's time, in seconds since the epoch."""
         journal = self.run_state.journal
         if journal is None:
             return datetime.now(UTC).timestamp()
@@ -104,7 +104,7 @@ class WaitRecords:
     # -- waits
 
     def find_or_add(self, invocation: Invocation, key: str) -> WaitRecord:
-        """Return what is kept of a wait; its id is the same for the same invocation."""
+        """Return the record of a wait; its id is stable for the same invocation."""
         origin = origin_of(invocation)
         name = f"{invocation.node.name}:{key}"
         for record in self.waits.values():
@@ -118,7 +118,7 @@ class WaitRecords:
         return record
 
     def open(self, wait: Wait, record: WaitRecord) -> bool:
-        """Keep that a run waits; tell whether that was kept before."""
+        """Record that a run waits; tell whether it was recorded before."""
         journal = self.run_state.journal
         if journal is None:
             return True
@@ -131,13 +131,13 @@ class WaitRecords:
         return False
 
     async def wait_stored(self) -> None:
-        """Wait until all of it is stored, if the run is durable."""
+        """Wait until all records are stored, if the run is durable."""
         journal = self.run_state.journal
         if journal is not None:
             await journal.stream.wait_stored()
 
     def answered(self, wait: Wait, plain: Any) -> None:
-        """Keep an answer."""
+        """Record an answer."""
         record = self.waits[wait.id]
         if record.question is None:
             record.answer = [plain]
@@ -146,7 +146,7 @@ class WaitRecords:
         self._gone(record)
 
     def late(self, wait: Wait) -> None:
-        """Keep that a moment has passed."""
+        """Record that the due time has passed."""
         record = self.waits[wait.id]
         if record.question is None:
             record.is_late = True
@@ -155,11 +155,11 @@ class WaitRecords:
         self._gone(record)
 
     def withdraw(self, record: WaitRecord) -> None:
-        """Forget a wait that was given up; it may be asked again under its id."""
+        """Delete the record of an abandoned wait; its id may be used again."""
         if self.waits.get(record.id) is record:
             journal = self.run_state.journal
             if journal is not None and journal.stream.is_releasing:
-                return  # the next owner goes on waiting
+                return  # the next owner continues the wait
             record.due = None
             self._gone(record)
 
@@ -174,7 +174,7 @@ class WaitRecords:
         return [one for one in self.waits.values() if one.place is not None]
 
     def finished(self, origin: int) -> None:
-        """Forget what was kept for an invocation, unless a further attempt follows."""
+        """Delete an invocation's records, unless a further attempt follows."""
         if origin in self.retried:
             self.retried.discard(origin)
             return
@@ -191,7 +191,7 @@ class WaitRecords:
     def kept_result(
         self, invocation: Invocation, key: str, func: Any
     ) -> tuple[Any] | None:
-        """Return a kept result in a tuple; None when there is none."""
+        """Return a recorded result in a tuple; None if there is none."""
         journal = self.run_state.journal
         kept = self.results.get((origin_of(invocation), key))
         if journal is None or kept is None:
@@ -202,10 +202,10 @@ class WaitRecords:
     async def keep_result(
         self, invocation: Invocation, key: str, func: Any, value: object
     ) -> None:
-        """Keep a result in a durable run; in ``sync`` mode it is stored when this returns.
+        """Record a result in a durable run; in ``sync`` mode, wait until it is stored.
 
         Raises:
-            NotStorable: it cannot be stored.
+            NotStorable: the result cannot be stored.
         """
         journal = self.run_state.journal
         if journal is None:
@@ -224,7 +224,7 @@ class WaitRecords:
             self.run_state.journal.touch(*key)
 
     def keys(self) -> list[tuple[str | int, ...]]:
-        """Return the keys of all that is kept."""
+        """Return the keys of all records."""
         keys: list[tuple[str | int, ...]] = [
             ("a", self._key(name)) for name in self.waits
         ]
@@ -235,12 +235,12 @@ class WaitRecords:
         return keys
 
     def dump_wait(self, name: str) -> JsonValue:
-        """Return a wait as a JSON value; None when it is gone."""
+        """Return a wait as a JSON value; None if it was deleted."""
         record = self.waits.get(f"{self.run_state.run_id}:{name}")
         return None if record is None else dump_wait(record)
 
     def restore(self, saved: Any) -> None:
-        """Know what was kept of a run that is taken up again."""
+        """Restore the records of a run that is taken up again."""
         self.counts.update(saved.asked)
         for (origin, key), value in saved.results.items():
             self.results[origin, key] = value
@@ -250,7 +250,7 @@ class WaitRecords:
             self.waits[ask_id] = load_wait(self.run_state, ask_id, value)
 
     def _key(self, ask_id: str) -> str:
-        """Return what names a wait in the run's entities: copies have another run id."""
+        """Return a wait's entity key, without the run id, which differs in copies."""
         return ask_id.removeprefix(f"{self.run_state.run_id}:")
 
 
@@ -265,7 +265,7 @@ def origin_of(invocation: Invocation) -> int:
 
 
 def new_ask(wait: Wait, record: WaitRecord, problem: str | None = None) -> NewAsk:
-    """Return the row that lets others find a question."""
+    """Return the journal row by which other processes find a question."""
     form = None if wait.form is None else json.dumps(wait.form.schema)
     return NewAsk(
         id=wait.id,
@@ -346,7 +346,7 @@ def load_wait(run_state: RunState, name: str, value: dict[str, Any]) -> WaitReco
 
 
 def form_name(form: Form) -> str:
-    """Return what finds a form again: the class's name, empty for other types."""
+    """Return the name that ``find_form`` takes: the class's, or empty for other types."""
     hint = form.hint
     if isinstance(hint, type):
         return f"{hint.__module__}:{hint.__qualname__}"
@@ -356,7 +356,7 @@ def form_name(form: Form) -> str:
 def find_form(run_state: RunState, name: str, to: str | None, node: Node) -> Form:
     """Return a form by its name, else by the next step's free parameter.
 
-    Only classes of modules that are imported are found: reading rows imports nothing.
+    Only classes of imported modules are found, because reading rows imports nothing.
     """
     module, _, path = name.partition(":")
     found: Any = sys.modules.get(module)

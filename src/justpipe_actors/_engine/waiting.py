@@ -1,8 +1,8 @@
-"""Questions and moments that a run waits for: inside a step, and between two.
+"""Questions and timed waits of a run, inside a step and between two steps.
 
-A wait is data: an id, a form, a due moment, and what happens when it is over.  In a step
-the invocation stands still; between two steps nothing stands, and the wait holds a token
-of the run and keeps its wave alive, as a message would.
+A wait is data: an id, a form, a due time, and callbacks for its end.  Inside a step the
+invocation is suspended.  Between two steps no invocation exists, and the wait holds a
+token of the run and keeps its wave open, as a message does.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
     "justpipe_actors_inside_runs", default=()
 )
-"""The runs on whose behalf code is running, parents included."""
+"""Ids of the runs that the current code belongs to, parents included."""
 
 
 @attrs.define(eq=False, repr=False)
 class Wait:
-    """One thing that a run waits for."""
+    """One question or timed wait of a run."""
 
     id: str
     """The question's id."""
@@ -63,28 +63,28 @@ class Wait:
     ids: InvocationIds
     """The ids of its events."""
     on_answer: Callable[[Any], None]
-    """Told the answer."""
+    """Called with the answer."""
     on_timeout: Callable[[], None]
-    """Told that it is too late."""
+    """Called when the due time has passed."""
     note: str = ""
-    """What the asked person reads."""
+    """Text of the question."""
     form: Form | None = None
-    """What the answer must look like; None for a moment, which nobody answers."""
+    """Type of the answer; None for a timed wait, which takes no answer."""
     asked: float = 0.0
     """When it was asked, in seconds since the epoch."""
     due: float | None = None
-    """When it is too late, in seconds since the epoch."""
+    """Due time in seconds since the epoch; None waits without a limit."""
     problem: str | None = None
-    """Why an earlier answer was not taken."""
+    """Why an earlier answer was rejected; None if none was."""
     within: tuple[str, ...] = ()
-    """The runs on whose behalf it waits, parents included."""
+    """Ids of the runs that it belongs to, parents included."""
     is_over: bool = attrs.field(default=False, init=False)
-    """Whether it was answered, withdrawn or is too late."""
+    """Whether it was answered, withdrawn or has timed out."""
     timer: TimerHandle | None = attrs.field(default=None, init=False)
-    """Its timer, if it has a due moment."""
+    """Its timer, if it has a due time."""
 
     def as_open_ask(self) -> OpenAsk:
-        """Return it as it is shown to people."""
+        """Return the public view of this question."""
         assert self.form is not None
         return OpenAsk(
             id=self.id,
@@ -101,19 +101,19 @@ class Wait:
 
 @attrs.define(eq=False, repr=False)
 class RunWaits:
-    """What one run waits for, and how its steps ask for it."""
+    """The waits of one run, and the calls by which its steps create them."""
 
     run_state: RunState
     """The run."""
     between: dict[Wait, Continuation] = attrs.field(factory=dict, init=False)
-    """What it waits for between steps, and what comes after."""
+    """Waits between steps, and their continuations."""
     records: WaitRecords = attrs.field(
         default=attrs.Factory(
             lambda self: WaitRecords(self.run_state), takes_self=True
         ),
         init=False,
     )
-    """What is kept of waits, so that a step that begins again finds it."""
+    """Records of waits, which a restarted step reads."""
 
     # -- what steps call: ``waiting.Waiting``
 
@@ -138,7 +138,7 @@ class RunWaits:
         raise AskTimeout(record.id, limit or 0.0)
 
     async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
-        """Wait for a moment."""
+        """Wait for a time or a duration."""
         invocation = self.invocation("sleep_until")
         name = use_key(invocation, "sleep_until", key)
         seconds = seconds_until(moment, self.records.now())
@@ -151,7 +151,7 @@ class RunWaits:
         await self._wait_in_step(invocation, wait, record, over)
 
     async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
-        """Return what a call returns, or what it returned before."""
+        """Return the result of a call, or its recorded result."""
         invocation = self.invocation("once")
         name = use_key(invocation, "once", key)
         kept = self.records.kept_result(invocation, name, func)
@@ -164,17 +164,17 @@ class RunWaits:
         return value
 
     def idempotency_key(self, key: str) -> str:
-        """Return a text that names this call of this invocation."""
+        """Return a text that identifies this call of this invocation."""
         invocation = self.invocation("idempotency_key")
         prefix = "" if invocation.notes.open else "handler:"
         run_id = self.records.keys_of or self.run_state.run_id
         return f"{run_id}:{origin_of(invocation)}:{prefix}{key}"
 
     def invocation(self, name: str) -> Invocation:
-        """Return the invocation that calls.
+        """Return the current invocation.
 
         Raises:
-            RuntimeError: none does.
+            RuntimeError: the caller is not in an invocation of this run.
         """
         notes = current_step_notes.get(None)
         if notes is not None:
@@ -213,7 +213,7 @@ class RunWaits:
         record: WaitRecord,
         over: anyio.Event,
     ) -> None:
-        """Stand still in a step; others may have its slot, and its timeout stands still."""
+        """Wait in a step; release its slot and pause its timeout meanwhile."""
         is_known = self.records.open(wait, record)
         try:
             self._open(wait, record)
@@ -232,7 +232,7 @@ class RunWaits:
     # -- opening and closing
 
     def _open(self, wait: Wait, record: WaitRecord) -> None:
-        """Let the run wait for something from now on."""
+        """Open a wait of the run."""
         system = self.run_state.system
         wait.asked, wait.due = record.asked, record.due
         wait.within = wait.within or enclosing_runs.get()
@@ -263,12 +263,12 @@ class RunWaits:
     def open_between(
         self, invocation: Invocation, question: AskBetween, fail: Fail
     ) -> None:
-        """Wait for an answer, and start the next step with it; nothing is at work.
+        """Wait for an answer without an invocation, and start the next step with it.
 
         Args:
-            invocation: the one that has returned the question.
-            question: what it asks.
-            fail: fails the step when there is no answer in time and no other way.
+            invocation: the invocation that returned the question.
+            question: the question.
+            fail: fails the step if no answer arrives in time and no timeout route exists.
         """
         record = self.records.find_or_add(invocation, question.key)
         if question.seconds is not None:
@@ -311,7 +311,7 @@ class RunWaits:
         return wait
 
     def reopen(self, fail: Fail) -> None:
-        """Wait again for what the run waited for between steps when it was recorded."""
+        """Reopen the recorded waits between steps."""
         for record in self.records.unanswered_between():
             assert record.place is not None
             wait = self._wait_between(record, record.place, fail)
@@ -321,16 +321,16 @@ class RunWaits:
             journal = self.run_state.journal
             if is_known or journal is None:
                 self._publish_stored(wait)
-            else:  # the run is a copy, whose questions have ids of their own
+            else:  # a copied run: its questions get new ids
                 journal.stream.announce_stored(partial(self._publish_stored, wait))
 
     @property
     def next_due(self) -> float | None:
-        """When the run goes on without an answer, in seconds since the epoch."""
+        """Return the next due time, in seconds since the epoch; None if there is none."""
         return min((w.due for w in self.between if w.due is not None), default=None)
 
     def close(self, wait: Wait) -> None:
-        """Wait no longer."""
+        """Close a wait."""
         wait.is_over = True
         system = self.run_state.system
         if system.waits.get(wait.id) is wait:
@@ -340,7 +340,7 @@ class RunWaits:
             system.timers.stop(wait.timer)
 
     def withdraw(self) -> None:
-        """Give up what is waited for between steps: the run is to end."""
+        """Withdraw all waits between steps, because the run must end."""
         for wait, between in list(self.between.items()):
             self.close(wait)
             self.records.withdraw(between.record)
@@ -353,7 +353,7 @@ class RunWaits:
             self._guarded(wait.on_timeout)
 
     def _guarded(self, func: Callable[..., None], *args: object) -> None:
-        """Call what goes on with the run; a defect of the engine ends this run only."""
+        """Call a continuation; a defect of the engine ends this run only."""
         try:
             func(*args)
         except Exception as error:  # noqa: BLE001
@@ -364,11 +364,11 @@ class RunWaits:
 
         Args:
             wait: the question.
-            value: the answer: JSON data, or a value of the form's type.
-            by: name of the person or program that answers.
+            value: JSON data, or a value of the form's type.
+            by: name of the person or program that answers; None if unknown.
 
         Raises:
-            UnknownAsk: it is a moment, or over.
+            UnknownAsk: it is a timed wait, or has ended.
             AnswerRejected: the value does not fit; the question stays open.
         """
         plain = plain_of(value)
@@ -382,7 +382,7 @@ class RunWaits:
         self._guarded(wait.on_answer, found)
 
     def _announce(self, wait: Wait) -> None:
-        """Ask a question, or answer it with what came before it was asked again."""
+        """Publish a question, or apply an answer that arrived before it was asked."""
         journal = self.run_state.journal
         if journal is not None and wait.id in journal.stream.answers:
             self.apply(wait, journal.stream.answers.pop(wait.id))
@@ -390,7 +390,7 @@ class RunWaits:
             self._publish_ask(wait)
 
     def apply(self, wait: Wait, signal: Signal) -> None:
-        """Answer a question with an answer from the journal; one that does not fit reopens it."""
+        """Apply an answer from the journal; an answer that does not fit reopens the wait."""
         journal = self.run_state.journal
         assert journal is not None
         stream = journal.stream
@@ -406,17 +406,17 @@ class RunWaits:
         stream.request()
 
     def finished(self, message: Start | Expire) -> None:
-        """Forget what was kept for an invocation, unless a further attempt follows."""
+        """Delete an invocation's records, unless a further attempt follows."""
         if isinstance(message, Start):
             self.records.finished(message.origin or message.id)
 
 
 def read_answer(wait: Wait, plain: object) -> Any:
-    """Return the value that JSON data stand for.
+    """Return the typed answer from JSON data.
 
     Raises:
-        UnknownAsk: the question is a moment, or over.
-        AnswerRejected: they do not fit.
+        UnknownAsk: it is a timed wait, or has ended.
+        AnswerRejected: the data do not fit the form.
     """
     if wait.is_over or wait.form is None:
         raise UnknownAsk(wait.id)
@@ -427,39 +427,39 @@ def read_answer(wait: Wait, plain: object) -> Any:
 
 
 Fail = Callable[["RunState", "Place", Exception], None]
-"""Records the failure of a step that has ended, and what follows from it."""
+"""Records the failure of a step that has ended, and routes it."""
 
 
 @attrs.define(eq=False, repr=False)
 class Continuation:
-    """What comes after a question between two steps; holds the run and its wave open."""
+    """Continuation after a question between steps; keeps the run and wave open."""
 
     run_state: RunState
     """The run."""
     record: WaitRecord
-    """What is kept of it."""
+    """The record of its wait."""
     place: Place
-    """Where the run goes on."""
+    """Where the run continues."""
     question: AskBetween
-    """What was asked."""
+    """The question."""
     fail: Fail
-    """Fails the step when there is no answer in time and no other way."""
+    """Fails the step if no answer arrives in time and no timeout route exists."""
     wave: Wave = attrs.field(init=False)
     """The pass through the graph it belongs to."""
 
     def hold(self) -> None:
-        """Count as a message that is not finished."""
+        """Hold a token and the wave, as an unfinished message does."""
         self.wave = self.run_state.waves[self.place.wave]
         self.wave.live_count += 1
         self.run_state.acquire_token()
 
     def let_go(self) -> None:
-        """Be finished."""
+        """Release the token and the wave."""
         holder = Start(self.run_state.run_id, self.place.node.name, self.wave.number)
         routing.finish_message(self.run_state, holder)
 
     def go_on(self, value: object) -> None:
-        """Start what comes after the question, with the answer."""
+        """Start the steps after the question, with the answer."""
         try:
             if self.run_state.halted:
                 return
@@ -478,7 +478,7 @@ class Continuation:
             self.let_go()
 
     def go_on_late(self) -> None:
-        """Start what comes when there was no answer in time, or fail the step."""
+        """Start the timeout route, or fail the step if there is none."""
         question = self.question
         if question.on_timeout is None and question.form is None:
             self.go_on(NO_ITEM)
@@ -517,7 +517,7 @@ class Continuation:
 
 
 def waits_of(run_state: RunState) -> RunWaits:
-    """Return what a run waits for; made when it is asked for first."""
+    """Return the waits of a run, created on first use."""
     if run_state.waits is None:
         run_state.waits = RunWaits(run_state)
     return run_state.waits
@@ -527,8 +527,8 @@ def open_asks(system: ActorSystem, run_id: str | None = None) -> list[OpenAsk]:
     """Return the questions that wait for an answer, the oldest first.
 
     Args:
-        system: whose runs ask.
-        run_id: only those of this run and of its children.
+        system: the actor system of the runs.
+        run_id: limits the result to this run and its children; None is all runs.
     """
     waits = [
         wait
@@ -558,9 +558,9 @@ def answer_ask(
 
 
 def apply_answer(root: RunState, signal: Signal) -> None:
-    """Give a run, or one of its children, an answer from its journal.
+    """Apply an answer from the journal to a run or one of its children.
 
-    One for a question that is not asked yet, because its step begins again, waits for it.
+    An answer is kept if its question is not asked yet, because its step is restarted.
     """
     assert root.journal is not None
     ask = signal.ask or ""
@@ -575,10 +575,10 @@ def apply_answer(root: RunState, signal: Signal) -> None:
 
 
 def use_key(invocation: Invocation, function: str, key: str) -> str:
-    """Note that a call of a function uses a key; return the key's full name.
+    """Register the key of a function call; return the key's full name.
 
     Raises:
-        DuplicateKey: it has used it before.
+        DuplicateKey: the invocation has used the key before.
     """
     name = key if invocation.notes.open else f"handler:{key}"
     call = (invocation.notes.tries, invocation.notes.open)
@@ -592,17 +592,17 @@ def use_key(invocation: Invocation, function: str, key: str) -> str:
 
 
 def seconds_of(timeout: Duration | None) -> float | None:
-    """Return a length of time in seconds."""
+    """Return a duration in seconds; None if there is none."""
     if isinstance(timeout, timedelta):
         return timeout.total_seconds()
     return timeout
 
 
 def seconds_until(moment: Duration | datetime, now: float) -> float:
-    """Return how long it is until a moment.
+    """Return the seconds from ``now`` until a time.
 
     Raises:
-        ValueError: it has no time zone.
+        ValueError: the time has no time zone.
     """
     if isinstance(moment, datetime):
         if moment.utcoffset() is None:
@@ -614,7 +614,7 @@ def seconds_until(moment: Duration | datetime, now: float) -> float:
 
 @contextmanager
 def standing_still(invocation: Invocation) -> Generator[None]:
-    """Let the step's timeout stand still, and say that no code of the user's is at work."""
+    """Pause the step's timeout, and mark that no user code is running."""
     limit, now = invocation.limit, invocation.run_state.system.now
     left = inf if limit is None else limit.deadline - now()
     if limit is not None:
@@ -632,12 +632,12 @@ def standing_still(invocation: Invocation) -> Generator[None]:
 
 
 async def wait_without_slot(invocation: Invocation, over: anyio.Event) -> None:
-    """Wait while others may have the step's slot; queue for it again afterwards."""
+    """Wait without the step's slot; queue for a slot afterwards."""
     actor = invocation.actor
     actor.release_slot()
     try:
         await over.wait()
     except BaseException:
-        actor.busy += 1  # its cleanup waits in no line
+        actor.busy += 1  # its cleanup does not queue for a slot
         raise
     await actor.reacquire_slot()
