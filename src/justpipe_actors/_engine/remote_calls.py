@@ -1,12 +1,12 @@
-"""A step's function that runs elsewhere, as the rest of the engine sees it.
+"""Remote calls: running a step's function in a placement, seen from the engine.
 
 ``place_remotely`` returns an asynchronous function with the same parameters.  It packs
-its arguments into a ``Call``, lets a placement have it, merges the changes of the state
-and of the context, and returns or raises what the function did.  Middleware wraps it, so
-each try of ``retries=`` packs anew what there is then.
+its arguments into a ``Call``, passes the call to a placement, merges the changes of the
+state and of the context, and returns or raises the outcome.  Middleware wraps it, so each
+attempt of ``retries=`` packs the current values again.
 
-A placement is opened like a resource of the supervisor, or of the event loop for runs
-without one, and closed with it.
+A placement is opened and closed as a resource of the supervisor, or of the event loop for
+runs without a supervisor.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from .remote_scope import capture_keys
 
 
 START_TIMEOUT = 120.0
-"""Seconds that a placement may take to open: a cluster has to be reached."""
+"""Seconds that a placement may take to open; connecting to a cluster is slow."""
 
 SHUTDOWN_TIMEOUT = 10.0
 """Seconds that a placement may take to close."""
@@ -61,12 +61,12 @@ def place_remotely(
 
     Args:
         step: the step.
-        placement: where its function runs.
-        rule: how parts of the state are merged; None is as its class says.
+        placement: the placement that runs its function.
+        rule: the merge rule of the state; None uses the rule of its class.
     """
     remote = RemoteFunction(step, placement, rule)
-    if remote.pickler == "pickle":  # another one may be slow to import
-        _ = remote.function  # what cannot be pickled is found before anything runs
+    if remote.pickler == "pickle":  # another pickler may be slow to import
+        _ = remote.function  # report an unpicklable function before the run
 
     @functools.wraps(step.func)
     async def placed(**arguments: object) -> object:
@@ -76,7 +76,7 @@ def place_remotely(
 
 
 def placement_node(placement: Placement) -> ResourceNode:
-    """Return the resource that holds a placement open."""
+    """Return the resource that keeps a placement open."""
     return ResourceNode(
         name=f"placement {placement.name}",
         func=_Opener(placement),
@@ -87,7 +87,7 @@ def placement_node(placement: Placement) -> ResourceNode:
 
 @attrs.frozen
 class _Opener:
-    """Opens a placement; equal for the same one, so that steps share what it opens."""
+    """Opens a placement; equal for equal placements, so that steps share it."""
 
     placement: Placement = attrs.field(eq=id)
 
@@ -97,14 +97,14 @@ class _Opener:
 
 @attrs.define(eq=False, repr=False)
 class RemoteFunction:
-    """The function of one step, and how calls of it are packed and unpacked."""
+    """Packs and unpacks the remote calls of one step's function."""
 
     step: StepDef
     """The step."""
     placement: Placement
-    """Where it runs."""
+    """The placement that runs the function."""
     rule: Rule | None = None
-    """How parts of the state are merged; None is as its class says."""
+    """Merge rule of the state; None uses the rule of its class."""
     _node: ResourceNode = attrs.field(
         init=False,
         default=attrs.Factory(
@@ -128,7 +128,7 @@ class RemoteFunction:
 
     @cached_property
     def pickler(self) -> str:
-        """The module that pickles for the placement."""
+        """Name of the module that pickles for the placement."""
         return getattr(self.placement, "pickler", "pickle")
 
     @cached_property
@@ -141,7 +141,7 @@ class RemoteFunction:
     def module_root(self) -> str | None:
         """The folder from which a worker on this machine can import that module.
 
-        A test runner may have loaded it by its path.
+        A test runner may have loaded the module by its path, without ``sys.path``.
         """
         file = getattr(sys.modules.get(self.module), "__file__", None)
         parts = tuple(self.module.split("."))
@@ -164,7 +164,7 @@ class RemoteFunction:
             raise DefinitionError(msg, step_name=self.step.name) from error
 
     async def call(self, arguments: dict[str, object]) -> object:
-        """Run the function elsewhere with these arguments, and return its result."""
+        """Run the function in the placement, and return its result."""
         lease = await current_provider.get().acquire_shared(self._node)
         try:
             opened = self.placement if lease.value is None else lease.value
@@ -173,7 +173,7 @@ class RemoteFunction:
             lease.release()
 
     async def call_in(self, opened: Placement, arguments: dict[str, object]) -> object:
-        """Run the function in a placement that is open, and return its result."""
+        """Run the function in an open placement, and return its result."""
         state = arguments.pop(self.state_parameter or "", None)
         context = arguments.pop(self.context_parameter or "", None)
         call = self._packed(arguments, state, context)
@@ -238,11 +238,11 @@ class RemoteFunction:
         pickled: bytes | None,
         rule: Rule | None,
     ) -> None:
-        """Merge what the function changed into what others have made of it meanwhile."""
+        """Merge the function's changes into the current value, changed meanwhile."""
         if before is None or pickled is None:
             return
         base, change = pickle.loads(before), pickle.loads(pickled)
-        if rule is not None:  # the worker knew only what the class says
+        if rule is not None:  # the worker used the rule of the class
             change = difference(base, applied(base, change), rule)
         if change is None:
             return
@@ -263,7 +263,7 @@ def exception_of(failure: RemoteFailure) -> BaseException:
     if failure.exception is not None:
         try:
             error = pickle.loads(failure.exception)
-        except Exception:  # noqa: BLE001 - its class may not be importable here
+        except Exception:  # noqa: BLE001 - the class may not be importable here
             error = None
     if not isinstance(error, BaseException):
         error = RemoteError(failure.kind, failure.text, failure.traceback)

@@ -1,7 +1,7 @@
-"""The other side of a remote call: unpack it, call the function, pack what came of it.
+"""The worker's side of a remote call: unpack, call the function, pack the outcome.
 
-It runs in a worker of a placement, which knows no more than ``Call.run``.  The state is
-unpacked twice: once for the function, once to see afterwards what it changed.
+It runs in a worker of a placement, which only calls ``Call.run``.  The state is
+unpacked twice: once for the function, once to compute the changes afterwards.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .remote_scope import enter_remote_scope
 
 
 THIS_PROCESS = os.urandom(8).hex()
-"""Tells this process from all others, on any machine."""
+"""Random id of this process, unique across machines."""
 
 RECORDS_KEPT = 1000
-"""Log records that one outcome carries at most."""
+"""Maximum number of log records in one outcome."""
 
 
 def execute(call: Call, report: Report | None) -> Outcome:
-    """Call the function of a call here, and return what became of it."""
+    """Execute a call in this process, and return its outcome."""
     if call.owner == THIS_PROCESS:  # a thread: its log records are here already
         return copy_context().run(_execute, call)
     records: list[Mapping[str, Any]] = []
@@ -67,12 +67,12 @@ def _execute(call: Call) -> Outcome:
     restore_trace(call.trace)
     try:
         return _called(call)
-    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised where the run is
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised in the run
         return Outcome(failure=_failure_of(error, call.pickler))  # noqa: ASYNC104
 
 
 def _make_importable(call: Call) -> None:
-    """Look for the function's module where the owner has it, if it is nowhere else."""
+    """Add the owner's module folder to the path if the module is not importable."""
     package, root = call.module.partition(".")[0], call.module_root
     if root is None or package in sys.modules or root in sys.path:
         return
@@ -145,12 +145,12 @@ def _failure_of(error: BaseException, pickler: str) -> RemoteFailure:
 
 
 def _pickled_exception(error: BaseException, pickler: str) -> bytes | None:
-    """Pickle an exception; None if it would not come back as what it is."""
+    """Pickle an exception; None if unpickling would not restore it."""
     if not isinstance(error, Exception | SystemExit | KeyboardInterrupt):
-        return None  # a cancellation of a loop that ended with the call
+        return None  # a cancellation by a loop that ended with the call
     try:
         pickled = dumped(error, pickler)
         is_whole = type(pickle.loads(pickled)) is type(error)
-    except Exception:  # noqa: BLE001 - an exception may do anything
+    except Exception:  # noqa: BLE001 - its ``__reduce__`` may raise anything
         return None
     return pickled if is_whole else None

@@ -1,8 +1,8 @@
-"""What a function that runs elsewhere can ask for by ``ask``, ``once`` and the like.
+"""The functions ``ask``, ``once`` and the like, inside a remote call.
 
-Questions, timers and kept results are the run's, and the run is in another process: they
-are refused with a sentence.  An idempotency key is only a text, so its beginning goes
-along with the call.
+Questions, timers and recorded results belong to the run, which is in another process, so
+they are refused with an error.  An idempotency key is only a text, so its prefix is sent
+with the call.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..waiting import Duration, current_waiting
 
 @attrs.frozen
 class RemoteWaiting:
-    """How code of a call waits in a worker: not at all."""
+    """Refuses the waits of code in a worker; it only makes idempotency keys."""
 
     keys: str | None
-    """What the invocation's idempotency keys begin with."""
+    """Prefix of the invocation's idempotency keys; None if there is none."""
 
     async def ask(
         self, form: Any, note: str, key: str, seconds: Duration | None
@@ -31,15 +31,15 @@ class RemoteWaiting:
         raise RemoteUnavailable(_ASK)
 
     async def sleep_until(self, moment: Duration | datetime, key: str) -> NoReturn:
-        """Refuse to wait for a moment."""
+        """Refuse to wait for a time."""
         raise RemoteUnavailable(_SLEEP_UNTIL)
 
     async def once(self, key: str, call: Callable[[], object], func: Any) -> NoReturn:
-        """Refuse to keep a result."""
+        """Refuse to record a result."""
         raise RemoteUnavailable(_ONCE)
 
     def idempotency_key(self, key: str) -> str:
-        """Return the text that the step would get where the run is."""
+        """Return the same key that the step would get in the run's process."""
         if self.keys is None:
             raise RemoteUnavailable(_IDEMPOTENCY_KEY)
         return f"{self.keys}{key}"
@@ -50,12 +50,12 @@ _IDEMPOTENCY_KEY = "idempotency_key()"
 
 
 def capture_keys() -> str | None:
-    """Return what the idempotency keys of the current invocation begin with."""
+    """Return the prefix of the current invocation's idempotency keys."""
     find = current_waiting.get(None)
     return None if find is None else find().idempotency_key("")
 
 
 def enter_remote_scope(keys: str | None) -> None:
-    """Let the code of a call ask for what it can have in a worker."""
+    """Set the scope in which the code of a call makes its keys."""
     waiting = RemoteWaiting(keys)
     current_waiting.set(lambda: waiting)

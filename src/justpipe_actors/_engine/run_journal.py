@@ -98,25 +98,25 @@ class RunJournal:
     live: dict[int, Message] = attrs.field(factory=dict, init=False)
     """Messages that are not finished, by number."""
     items: dict[int, JsonValue] = attrs.field(factory=dict, init=False)
-    """Items of live messages that are in no stored list."""
+    """Items of live messages that are not in a stored list."""
     maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
     """Open maps, by the message of their invocation."""
     results: dict[tuple[int, int], JsonValue] = attrs.field(factory=dict, init=False)
-    """What workers of collecting maps returned, by map and item."""
+    """Results of workers of collecting maps, by map and item."""
     children: dict[int, ChildRecord] = attrs.field(factory=dict, init=False)
     """Children, by the message of their invocation."""
     reopened_maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
-    """Maps that were open when the run was taken up and that wait for their invocation."""
+    """Maps of a run that was taken up; they wait for their invocation."""
     reopened_children: dict[int, ReopenedChild] = attrs.field(factory=dict, init=False)
-    """Children that wait for the invocation of their parent in the same way."""
+    """Children of a run that was taken up; they wait for their parent's invocation."""
     due: dict[tuple[str, int], float] = attrs.field(factory=dict, init=False)
-    """When joins have waited long enough, on the journal's clock."""
+    """Due times of joins, on the journal's clock."""
     suspended_at: str | None = attrs.field(default=None, init=False)
     """The step that suspended the run."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
     """Keys with a changed value since the last batch, in order."""
     state_parts: StateParts | None = attrs.field(default=None, init=False)
-    """What was stored of the run's state; a child's is in ``_parts``."""
+    """The stored parts of the run's state; a child's are in ``_parts``."""
     _stored: set[str] = attrs.field(factory=set, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
     _failures: int = attrs.field(default=0, init=False)
@@ -151,10 +151,10 @@ class RunJournal:
         self.stream.post(self, message)
 
     def _keep_item(self, message: Start) -> None:
-        """Let a further attempt have its predecessor's item, which may have changed.
+        """Keep a message's item; a further attempt gets the stored form of the first.
 
-        An answer that a message has is kept, too; the items of a map's workers are kept
-        with their map.
+        The function may have modified the item since.  Answers in messages are kept, too;
+        the items of map workers are kept with their map.
         """
         if message.attempt == 1:
             if message.map_id is None:
@@ -206,10 +206,10 @@ class RunJournal:
             self._gone |= journal.stored_keys()
 
     def waits_left(self) -> list[float] | None:
-        """Return when the run's waits are due, if nothing else of it is left, else None.
+        """Return the due times of the run's waits if only waits are left, else None.
 
-        A wait that is never due is there as infinity.  A join that waits against the
-        clock is one, and an invocation that waits for its child holds up nothing.
+        A wait without a due time counts as infinity.  A join with a timer is a wait, and
+        an invocation that waits for its child does not count as work.
         """
         run_state = self.run_state
         if self.is_untouched or run_state.halted or run_state.waits is None:
@@ -266,7 +266,7 @@ class RunJournal:
         """Record a map and its items, before its first worker.
 
         Raises:
-            NotStorable: an item cannot be stored; nothing was recorded.
+            NotStorable: an item cannot be stored; the map was not recorded.
         """
         number = mapping.invocation.message.id
         if number not in self.maps:
@@ -289,9 +289,9 @@ class RunJournal:
         return MapRecord(mapping, items=number)
 
     def hold_item(self, mapping: MapInvocation, item: object) -> NotStorable | None:
-        """Have the next message hold its item, unless the item is in a stored list.
+        """Keep an item for the next message, unless it is in a stored list.
 
-        Returns why it cannot be stored, None when it can.
+        Return the error if the item cannot be stored, else None.
         """
         record = self.maps[mapping.invocation.message.id]
         if record.items is not None or record.range is not None:
@@ -312,7 +312,7 @@ class RunJournal:
         self.touch("f", number)
 
     def dump_result(self, worker: str, value: object) -> JsonValue:
-        """Return what a worker returned as a JSON value, by its declared type.
+        """Return a worker's result as a JSON value, by its declared type.
 
         Raises:
             NotStorable: it cannot be stored.
@@ -321,7 +321,7 @@ class RunJournal:
         return self.stream.codec.dump(value, hint, f"result of '{worker}'")
 
     def keep_result(self, mapping: MapInvocation, index: int, value: JsonValue) -> None:
-        """Record what a worker returned, until its map is done with."""
+        """Record a worker's result until its map has finished."""
         number = number_of(mapping.ids.invocation)
         assert number is not None
         self.results[number, index] = value
@@ -335,8 +335,8 @@ class RunJournal:
     def reopen(self, invocation: Invocation) -> MapInvocation | ReopenedChild | None:
         """Return the map or the child that an invocation had open before a crash.
 
-        Of a map over a lazy source there is nothing to go on with: its function is
-        called again, and ``open_map`` finds the map.
+        A map over a lazy source cannot be reopened: its function is called again, and
+        ``open_map`` finds the map.
         """
         number = invocation.message.id
         record = self.reopened_maps.get(number)
@@ -387,7 +387,7 @@ class RunJournal:
         return journal
 
     def close_child(self, number: int, outcome: JsonValue) -> None:
-        """Record how a child ended; its own entities are gone."""
+        """Record the outcome of a child, and delete its entities."""
         record = self.children.get(number)
         if record is None or record.journal is None or self.stream.is_sealed:
             return
@@ -437,7 +437,7 @@ class RunJournal:
         return delta
 
     def _collect_log(self, delta: dict[str, JsonValue]) -> None:
-        """Add what is compared instead of touched, because it is small or grows only."""
+        """Add the entities that are compared, not touched: small or append-only ones."""
         failures = self.run_state.failures.failures
         for number in range(self._failures, len(failures)):
             delta[f"{self.prefix}j/{number}"] = dump_failure(failures[number])
@@ -515,7 +515,7 @@ class RunJournal:
                 waits = self.run_state.waits
                 return None if waits is None else waits.records.dump_wait(name)
             case ("r",):
-                return None  # once it was taken up, its messages say where it goes on
+                return None  # once taken up, its messages record its progress
             case ("k",):
                 waits = self.run_state.waits
                 return None if waits is None else waits.records.keys_of
@@ -573,7 +573,7 @@ class RunJournal:
     # -- the state
 
     def take_state(self, *, is_whole: bool) -> StateChange | None:
-        """Return a copy of what changed of the run's state, None when nothing has.
+        """Return a copy of the changed parts of the run's state; None if unchanged.
 
         Raises:
             NotStorable: a part cannot be stored.
@@ -605,7 +605,7 @@ class RunJournal:
         self._new_parts = parts_of(value)
 
     def _take_parts(self) -> dict[str, JsonValue]:
-        """Return the parts that have changed as ``[value]``, None for those that are gone."""
+        """Return changed parts as ``[value]``, and deleted parts as None."""
         new, self._new_parts = self._new_parts, {}
         if self.path is not None:
             return {}
@@ -627,7 +627,7 @@ def load_item(journal: RunJournal, worker: str, value: JsonValue) -> object:
 
 
 def source_of(journal: RunJournal, record: MapRecord) -> Iterator[object] | None:
-    """Return the items of a reopened map that have no worker yet; None for a lazy source."""
+    """Return a reopened map's items without a worker; None for a lazy source."""
     taken = record.mapping.item_count
     if record.range is not None:
         return iter(range(*record.range)[taken:])

@@ -1,8 +1,8 @@
-"""Whether a lazy source of a map gives after a restart what it gave before.
+"""Check that a lazy source of a map yields the same items after a restart.
 
 A generator cannot be stored.  After a restart the function is called again, the items
-that have had their workers are taken and thrown away, and a hash of their stored forms
-is compared with the one that was recorded.
+that already had their workers are skipped, and a hash of their stored forms is compared
+with the recorded hash.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False, repr=False)
 class SourceCheck:
-    """Compares the items of a lazy source with those it gave before."""
+    """Compares the items of a lazy source with those before the restart."""
 
     step: str
-    """The map."""
+    """Name of the map step."""
     journal: RunJournal
     """Its run's journal."""
     record: MapRecord
-    """What was recorded of it."""
+    """The map's record."""
     _digest: Any = attrs.field(
         factory=lambda: hashlib.blake2b(digest_size=8), init=False
     )
     left: int = attrs.field(init=False)
-    """Items to be taken and thrown away."""
+    """Number of items that are still to be skipped."""
 
     def __attrs_post_init__(self) -> None:
         self.left = self.record.mapping.item_count
 
     def skip(self, item: object) -> None:
-        """Take note of an item that has had its worker."""
+        """Skip an item that already had its worker, and hash it."""
         codec, plan = self.journal.stream.codec, self.journal.run_state.plan
         value = codec.dump_item(plan, self.record.mapping.worker, item)
         self._digest.update(json.dumps(value, sort_keys=True).encode())
@@ -50,10 +50,10 @@ class SourceCheck:
             self.finish()
 
     def finish(self) -> None:
-        """Go on with what the hash is now.
+        """Compare the hashes, and continue with the current one.
 
         Raises:
-            MapSourceChanged: the items were others, or fewer.
+            MapSourceChanged: the items differ, or there are fewer.
         """
         if self.left or self._digest.hexdigest() != self.record.digest.hexdigest():
             raise MapSourceChanged(self.step, self.record.mapping.item_count)

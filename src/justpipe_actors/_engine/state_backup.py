@@ -1,7 +1,7 @@
-"""What a state was before an invocation changed it in place.
+"""Backups of a state that an invocation changes in place.
 
-The bytes stay in memory.  Pickling a state takes a third of the time that copying it
-takes, and most backups are never restored.
+A backup is pickled and stays in memory.  Pickling a state takes a third of the time of
+copying it, and most backups are never restored.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ..merge import MISSING
 
 
 _reduce = operator.methodcaller("__reduce_ex__", pickle.HIGHEST_PROTOCOL)
-"""How pickle takes an object apart that says nothing else."""
+"""The default reduction of an object by pickle."""
 
 
 class _Reducers(dict[type, Callable[[Any], Any]]):
-    """A ``dispatch_table`` that refuses instances that would not come back as they are.
+    """A ``dispatch_table`` that refuses instances that pickle would not restore.
 
-    # perf: it is asked in C; ``reducer_override`` doubles the time of a large state.
+    # perf: the lookup is in C; ``reducer_override`` doubles the time of a large state.
     """
 
     def __missing__(self, kind: type) -> Callable[[Any], Any]:
@@ -47,7 +47,7 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
         return reduce
 
     def _reduce_first(self, value: object) -> Any:
-        """Take the first instance of a class apart, after it has come back once."""
+        """Reduce the first instance of a class, after one test of restoring it."""
         kind = type(value)
         if not same(pickle.loads(pickle.dumps(value)), value):
             msg = f"{kind.__name__} does not come back as it was"
@@ -58,34 +58,34 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
 
 @attrs.define(eq=False, repr=False)
 class BackupMaker:
-    """Makes backups of one state, by the cheapest way that restores it."""
+    """Makes backups of one state by the cheapest method that restores it."""
 
     state: Any
     """The state."""
     rule: Rule
-    """Says which parts are passed by reference: those are not restored."""
+    """Decides which parts are passed by reference; those are not restored."""
     _reducers: _Reducers = attrs.field(factory=_Reducers, init=False)
     can_pickle: bool = attrs.field(default=True, init=False)
-    """Whether pickling has always worked."""
+    """Whether pickling has succeeded so far."""
 
     def check(self) -> None:
-        """Find out whether pickling restores the state as it is."""
+        """Test whether pickling restores the state."""
         copier = Copier()
         copier.root(self.state, self.rule)
         if any(owner is not self.state for owner, _ in copier.shared):
-            self.can_pickle = False  # only the root's own parts can be left out
+            self.can_pickle = False  # only parts of the root object can be omitted
         elif (saved := self._pickled()) is not None:
             again = snapshot_of(pickle.loads(saved))
             before = snapshot_of(self._own_parts())
             self.can_pickle = state_merge.difference(before, again) is None
 
     def make(self) -> object:
-        """Return what ``restore`` needs to bring back the state as it is now."""
+        """Return a backup of the current state for ``restore``."""
         saved = self._pickled()
         return Copier().root(self.state, self.rule) if saved is None else saved
 
     def restore(self, saved: object) -> None:
-        """Make the state what it was."""
+        """Restore the state from a backup."""
         before: Any = pickle.loads(saved) if isinstance(saved, bytes) else saved
         if not has_parts(self.state):
             state_merge.assign(self.state, Replaced(before))
@@ -107,12 +107,12 @@ class BackupMaker:
             pickler.dispatch_table = self._reducers
             pickler.dump(self._own_parts())
             return buffer.getvalue()
-        except Exception:  # noqa: BLE001 - a class of the user's does not pickle
+        except Exception:  # noqa: BLE001 - a user's class cannot be pickled
             self.can_pickle = False
             return None
 
     def _own_parts(self) -> Any:
-        """Return the parts that are not passed by reference; a state without parts whole."""
+        """Return the parts to back up; for a state without parts, the whole state."""
         state, kind = self.state, type(self.state)
         if not has_parts(state):
             return state
