@@ -88,4 +88,4 @@ class Event:
     scope: tuple[str, ...] = ()
     """The map workers and sub-pipelines around it, outermost first."""
     meta: dict[str, Any] | None = None
-    """What the step recorded, and the framework's own figures."""
+    """Notes of the step, and the framework's own figures."""

@@ -1,4 +1,4 @@
-"""What the step decorators take besides names and edges, for checkers and editors.
+"""Typed options of the step decorators, for type checkers and editors.
 
 ``@pipe.step``, ``map``, ``switch`` and ``sub`` are annotated with
 ``**options: Unpack[StepOptions]``.  So an editor completes the options and a type checker
@@ -39,7 +39,7 @@ class StepOptions(TypedDict, total=False):
     one begin.
     """
     placement: str | AnyPlacement | None
-    """Where the function runs: ``"thread"``, ``"process"``, ``"ray"``, or a placement."""
+    """Placement of the function: ``"thread"``, ``"process"``, ``"ray"``, or an instance."""
     breaks: Mapping[str, type[Exception] | tuple[type[Exception], ...]]
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     routes: Targets

@@ -55,7 +55,7 @@ class TaskMetrics:
     started: int
     """Invocations, map workers, child runs and barrier timers started."""
     completed: int
-    """How many of them came to an end."""
+    """Number of those that ended."""
     peak_active: int
     """Most of them alive at once."""
 
@@ -65,7 +65,7 @@ class StepTiming:
     """Durations of one step's successful invocations, in seconds."""
 
     count: int
-    """How many were sampled."""
+    """Number of samples."""
     total_s: float
     """Sum of the durations."""
     min_s: float
@@ -84,11 +84,11 @@ class BarrierMetrics:
     """The waits in front of one join that has a ``barrier_timeout``."""
 
     waits: int
-    """How often the join began to wait."""
+    """Number of waits that began."""
     releases: int
-    """How often it opened in time."""
+    """Number of waits that ended in time."""
     timeouts: int
-    """How often it did not."""
+    """Number of waits that timed out."""
     total_wait_s: float
     """Seconds waited before the releases, summed."""
     max_wait_s: float

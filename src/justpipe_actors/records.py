@@ -28,7 +28,7 @@ class OpenStatus(Enum):
 
 
 RunStatus = PipelineTerminalStatus | OpenStatus
-"""How a stored run stands: a terminal status once it has ended."""
+"""Status of a stored run: a terminal status once it has ended."""
 
 LABELS = (
     *(status.value for status in OpenStatus),
@@ -45,19 +45,19 @@ class RunRecord:
     run_id: str
     """``Event.run_id`` of its events."""
     start_time: datetime
-    """When observers were told that it begins."""
+    """Time of the start, as given to observers."""
     end_time: datetime | None
     """When it ended; None while it runs, and for an abandoned run."""
     duration: timedelta | None
-    """How long it took, on a monotonic clock."""
+    """Duration on a monotonic clock; None if it is not known."""
     status: RunStatus
-    """How it stands; ``label`` also tells a suspended run from a finished one."""
+    """Status; ``label`` also distinguishes a suspended run from a finished one."""
     error_message: str | None = None
     """Why it was no success, as a sentence."""
     error_step: str | None = None
     """The step of the primary failure."""
     run_meta: str | None = None
-    """What was noted on ``meta.run``, as JSON text."""
+    """Notes of ``meta.run``, as JSON text."""
     reason: str | None = None
     """Why it was no success, as a ``FailureReason`` value; a suspended run's own words."""
     is_suspended: bool = False
@@ -130,7 +130,7 @@ class EventChunk(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class RunQuery:
-    """Which runs are meant; what is left out does not restrict."""
+    """A query for runs; omitted fields do not restrict it."""
 
     labels: tuple[str, ...] = ()
     """Any of these ``RunRecord.label`` words."""

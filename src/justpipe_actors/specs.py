@@ -86,7 +86,7 @@ class HookSpec:
 
 
 Routes = Mapping[object, str | type[Stop]] | Callable[..., object]
-"""Where a switch leads: by value, or by asking a function."""
+"""Targets of a switch, by value or from a function."""
 
 
 class StepShape(Protocol):
@@ -150,7 +150,7 @@ Target = str | Callable[..., Any]
 """A reference to a step: its name, or its function."""
 
 Targets = Target | Sequence[Target] | None
-"""What may follow a step."""
+"""Successors of a step."""
 
 Topology = Mapping[str, Sequence[str]]
 """Static successors by step, for the steps that have some."""

@@ -1,4 +1,4 @@
-"""Which steps an ``Ask(..., to=, on_timeout=)`` in a step's source leads to.
+"""Targets of ``Ask(..., to=, on_timeout=)``, found in the source of a step.
 
 They are edges of the graph that no decorator names: without them such a step would be a
 root.  Only what the source names directly is found, as ``to=decide``, ``to="decide"`` or

@@ -21,12 +21,12 @@ from .option_values import check_values, middleware_options
 
 @attrs.frozen(eq=False, kw_only=True)
 class StepSettings:
-    """What the decorators of all four kinds take."""
+    """Arguments that the decorators of all four kinds share."""
 
     barrier_timeout: float | None = None
     """Seconds to wait for the parents."""
     barrier_type: BarrierType = BarrierType.ALL
-    """How many parents to wait for."""
+    """Number of parents to wait for: ALL or ANY."""
     on_error: HookSpec | None = None
     """The step's own handler."""
     timeout: float | None = None
@@ -38,7 +38,7 @@ class StepSettings:
     breaks: Mapping[str, tuple[type[Exception], ...]] = attrs.field(factory=dict)
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     placement: str | AnyPlacement | None = None
-    """Where its function runs."""
+    """Placement of its function; None runs it on the event loop."""
     declared_routes: tuple[str, ...] = ()
     """Steps that its results may start, as declared by the user; used in drawings."""
     extra: dict[str, Any] = attrs.field(factory=dict)
@@ -56,7 +56,7 @@ class StepDef:
     func: Callable[..., Any]
     """The user's function."""
     injection: InjectionMetadata
-    """Where its parameters come from."""
+    """Source of each parameter."""
     options: StepSettings
     """The rest of the decorator."""
     parameter_types: Mapping[str, object] = attrs.field(factory=dict)
@@ -78,7 +78,7 @@ class StepDef:
 
     @property
     def barrier_type(self) -> BarrierType:
-        """How many parents it waits for."""
+        """Number of parents to wait for: ALL or ANY."""
         return self.options.barrier_type
 
     @property

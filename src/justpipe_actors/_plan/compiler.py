@@ -126,7 +126,7 @@ class PipeSettings:
     max_map_items: int = 100_000
     """Most items of one map."""
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
-    """What ``meta.pipeline`` shows."""
+    """Values of ``meta.pipeline``."""
     classification: FailureClassificationConfig = attrs.field(
         factory=FailureClassificationConfig
     )
@@ -136,7 +136,7 @@ class PipeSettings:
     state_type: object = None
     """The state's declared type, for the merge rules in its annotations."""
     merge: Mapping[Any, Merge | MergeFunction] | None = None
-    """How parts of the state are merged, by name, besides what is annotated."""
+    """Merge functions by part, in addition to annotations."""
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
     is_debug: bool = False

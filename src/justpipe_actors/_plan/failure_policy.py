@@ -64,7 +64,7 @@ class TerminationCause:
     """Why a run is ended from outside its graph; noted before anything is cancelled."""
 
     status: PipelineTerminalStatus
-    """What FINISH will say, unless it is FAILED: then the failure log decides."""
+    """Status of FINISH, unless it is FAILED: then the failure log decides."""
     reason: str | None = None
     """Text for FINISH and for logs; None if the status alone is enough."""
     steps_at_work: tuple[str, ...] = ()

@@ -33,11 +33,11 @@ class Topology:
     edges: Edges
     """All known targets of every step."""
     roots: tuple[str, ...]
-    """Where a run begins: what no other step leads to, in order of registration."""
+    """First steps of a run: those without an incoming edge, in order of registration."""
     loops: Mapping[str, int]
     """The number of the cycle that a step is part of, for steps that are in one."""
     parents: Edges
-    """What a step waits for in one pass, in order of registration."""
+    """Steps that a step waits for in one pass, in order of registration."""
     routers: Edges
     """Steps that may start a step on their own, which it does not wait for."""
 

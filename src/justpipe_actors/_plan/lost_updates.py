@@ -1,4 +1,4 @@
-"""Where two map workers that run at once can lose an update of the state they share.
+"""Search for lost updates: map workers that overwrite each other's assignments.
 
 An update is lost when a worker reads a part of the state, waits, and then assigns that
 part: another worker may have assigned it meanwhile.  ::
@@ -30,7 +30,7 @@ class LostUpdate:
     """One assignment that may undo another worker's."""
 
     part: str
-    """What is assigned, as it is written: ``state.total``."""
+    """The assigned part as written in the source: ``state.total``."""
     filename: str
     """The file of the worker."""
     lineno: int

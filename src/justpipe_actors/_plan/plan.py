@@ -107,7 +107,7 @@ class Callback:
     func: Callable[..., object]
     """The user's function."""
     name: str
-    """What to call it in messages."""
+    """Name for messages."""
     bind: Bind
     """Collects its arguments."""
 
@@ -127,7 +127,7 @@ class Node:
     to: tuple[str, ...] = ()
     """Static successors in declared order, duplicates kept."""
     parents: tuple[str, ...] = ()
-    """What it waits for in one pass, each once, in order of registration.
+    """Nodes that it waits for in one pass, each once, in order of registration.
 
     The nodes with this one in their ``to``; when there are any, also those that may be
     routed to it.  Edges that lead back to the beginning of a loop do not count.
@@ -141,7 +141,7 @@ class Node:
     is_leaf: bool = False
     """True if it has no successors; it may still start a step by returning a name."""
     join: BarrierType = BarrierType.ALL
-    """How many parents it waits for."""
+    """Number of parents to wait for: ALL or ANY."""
     barrier_timeout: float | None = None
     """Seconds from the first parent to the last; None or 0 sets no limit."""
     on_error: Callback | None = None
@@ -153,7 +153,7 @@ class Node:
     concurrency: int | None = None
     """Most activations at once, over all runs of a supervisor."""
     placement: AnyPlacement | None = None
-    """Where its function runs; None is on the loop."""
+    """Placement of its function; None runs it on the event loop."""
 
     has_state_tries: bool = False
     """Whether middleware may call it again, each time with a fresh copy of the state."""
@@ -192,7 +192,7 @@ class MapNode(Node):
 
 
 Route = str | type[Stop]
-"""Where a switch may lead: a step, or the end of the run."""
+"""Target of a switch: a step, or the end of the run."""
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -235,7 +235,7 @@ class Plan:
     nodes: Mapping[str, Node]
     """By name, in order of registration."""
     roots: tuple[str, ...]
-    """Where a run without ``start`` begins, in order of registration."""
+    """First steps of a run without ``start``, in order of registration."""
     startup: tuple[Callback, ...] = ()
     """Hooks before START, in order."""
     shutdown: tuple[Callback, ...] = ()
@@ -251,7 +251,7 @@ class Plan:
     max_map_items: int = 100_000
     """Most items of one map."""
     metadata: Mapping[str, object] = attrs.field(factory=dict)
-    """What ``meta.pipeline`` shows."""
+    """Values of ``meta.pipeline``."""
     classification: FailureClassificationConfig = attrs.field(
         factory=FailureClassificationConfig
     )

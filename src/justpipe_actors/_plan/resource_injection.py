@@ -1,4 +1,4 @@
-"""Which resources the functions of a definition need, and whether they can have them.
+"""Matching of functions with the resources that they need, and injection of them.
 
 Parameters are matched with resources once the definition is complete, so resources may
 depend on each other in any order of definition.  This module finds the problems;
@@ -37,7 +37,7 @@ class Lease(Protocol):
 
     @property
     def value(self) -> object:
-        """What entering it gave."""
+        """The value that entering the resource returned."""
         ...
 
     def release(self) -> None:
@@ -203,7 +203,7 @@ class Consumer:
     """A user's function that may need resources."""
 
     label: str
-    """What to call it in messages."""
+    """Name for messages."""
     step: str
     """The step to name in an error."""
     injection: InjectionMetadata

@@ -1,4 +1,4 @@
-"""What a step changed in its copy of the state, and how it is merged.  Pure.
+"""Differences between copies of a state, and a three-way merge of them.  Pure.
 
 ::
 
@@ -74,7 +74,7 @@ class Parts:
     """Parts of a dict or a record were changed."""
 
     changes: Mapping[Key, Change]
-    """What happened to them, by key."""
+    """Change of each changed part, by key."""
 
 
 Change = Replaced | Appended | Altered | Parts

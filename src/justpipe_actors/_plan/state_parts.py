@@ -1,4 +1,4 @@
-"""What a state consists of, and how its parts are read, compared and assigned.
+"""The parts of a state: how they are read, compared and assigned.
 
 The parts of a dict are its keys, those of a record its attributes.  Records are
 dataclasses, attrs classes and pydantic models; at the root of a state, any object that
@@ -64,7 +64,7 @@ def same(one: object, other: object) -> bool:
 
 @attrs.frozen
 class Shape:
-    """What is known about the instances of a class."""
+    """Facts about a class that decide how its instances are copied and compared."""
 
     is_record: bool
     """Whether it is a dataclass, an attrs class or a pydantic model."""
@@ -148,7 +148,7 @@ def _is_plain(kind: Any, *, is_model: bool) -> bool:
 
 
 _GENERATED = (None, "attr._make", "dataclasses")
-"""Where the pickling of classes with slots is written, when the class does not."""
+"""Modules of pickling methods that the class itself does not define."""
 
 
 def is_record(value: object) -> bool:

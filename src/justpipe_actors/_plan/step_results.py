@@ -87,7 +87,7 @@ class StartMap:
     """Run a map owned by this step."""
 
     items: object
-    """What to map over."""
+    """Source of the items."""
     target: str
     """Name of the worker step."""
 
@@ -137,7 +137,7 @@ StepResult = (
 PROCEED = Proceed()
 
 CONTROL_ITEMS = (Suspend, _Next, _Map, _Run, GeneratorResult)
-"""What a streaming step may yield that is not a token; the last one is its result."""
+"""Values that a streaming step may yield besides tokens; the last is its result."""
 
 
 def interpret_collected(value: object, step: str) -> StepResult:

@@ -45,7 +45,7 @@ class ValidationContext:
     state_type: object
     """The pipe's state type."""
     start: str | None
-    """Where a run would begin."""
+    """First step of the run to validate for; None is the roots."""
     strict: bool
     """True if doubtful definitions are errors and not warnings."""
     allow_multi_root: bool
@@ -72,7 +72,7 @@ class ValidationContext:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Where a run without ``start`` begins."""
+        """First steps of a run without ``start``."""
         return self.topology.roots
 
 
@@ -106,7 +106,7 @@ class StrictOnly:
     """A problem that only a strict pipe refuses."""
 
     problem: DefinitionError
-    """What is wrong."""
+    """The error."""
 
 
 Finding = DefinitionError | StrictOnly
@@ -130,7 +130,7 @@ _OPTIONS_BY_KIND = {
     NodeKind.SWITCH: _COMMON_OPTIONS | {"default"},
     NodeKind.SUB: _COMMON_OPTIONS | {"pipeline"},
 }
-"""What the decorators read, by the kind of the step."""
+"""Options that the decorators read, by kind of step."""
 
 
 def options_read_by(middleware: Iterable[Any]) -> frozenset[str] | None:

@@ -64,7 +64,7 @@ async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
 
 @attrs.frozen(eq=False)
 class GeneratorResult:
-    """What a plain generator returned, as the last item of its stream."""
+    """The return value of a plain generator, as the last item of its stream."""
 
     value: object
     """Never None."""

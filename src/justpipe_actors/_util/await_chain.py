@@ -1,4 +1,4 @@
-"""Where a coroutine waits: the chain of what it awaits, as lines of source.
+"""The chain of awaits of a coroutine, as source lines.
 
 Coroutines, generators and async generators have an attribute with what they await.  The
 objects between them, such as the one that ``agen.__anext__()`` returns, have none, so
@@ -49,7 +49,7 @@ _SITE = Path(anyio.__file__).parents[1]
 INSTALLED = _folders(
     sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), _SITE
 )
-"""Where packages are installed."""
+"""Folders of installed packages."""
 
 PLUMBING = (
     *_folders(Path(os.__file__).parent / "asyncio", Path(__file__).parents[1]),

@@ -21,7 +21,7 @@ from typing import Protocol
 
 
 class Seam(Enum):
-    """Where the engine can be held up or made to fail."""
+    """Places where a test can delay the engine or make it fail."""
 
     # ``reach``: the engine may wait here.
     WAKE = "wake"
@@ -31,7 +31,7 @@ class Seam(Enum):
     CALL = "call"
     """A step's function is about to be called."""
     RESUME = "resume"
-    """What a step waited for has happened, and its code is about to go on."""
+    """A step's wait has ended, and its code is about to go on."""
     EMIT = "emit"
     """A streaming step hands over an item."""
     HANDLE = "handle"

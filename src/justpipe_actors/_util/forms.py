@@ -30,7 +30,7 @@ class Misfit(ValueError):  # noqa: N818 - says what it found, never leaves the p
 
 @attrs.frozen(eq=False)
 class Form:
-    """What an answer must look like."""
+    """The type of an answer, with its JSON schema and its reader."""
 
     hint: Any
     """The type of the answer."""

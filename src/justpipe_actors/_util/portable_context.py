@@ -27,7 +27,7 @@ PortableVariables = tuple[tuple[str, str, bytes], ...]
 _LOCAL_PACKAGES = frozenset(("anyio", "asyncio", "opentelemetry", "sniffio", "trio"))
 
 _OWN_PREFIX = "justpipe_actors_"
-"""What the names of this library's own variables begin with."""
+"""Prefix of the names of this library's own variables."""
 
 _addresses: dict[ContextVar[Any], Address | None] = {}
 

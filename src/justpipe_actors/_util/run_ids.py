@@ -1,4 +1,4 @@
-"""Which texts can be ids of runs: those that are safe in files, addresses and shells."""
+"""Valid ids of runs: texts that are safe in file names, URLs and shells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .text import safe_repr
 
 
 RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
-"""What the id of a run looks like."""
+"""Pattern of a run's id."""
 
 
 def check_run_id(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What changed of a run's state since the last commit, part by part.
+"""Changes of a run's state since the last commit, part by part.
 
 A part is a field of the state, or a top-level key; a state that is no object is one part.
 A list of more than 4 kB is written in segments, so that a commit that appends to it
@@ -37,7 +37,7 @@ class _LongList:
     """A part that is a long list; segments keep their bounds from change to change."""
 
     bounds: list[int] = attrs.field(factory=lambda: [0])
-    """Where segments begin, and where the last one ends."""
+    """Index of each segment's first item, and the end of the last segment."""
     segments: list[bytes] = attrs.field(factory=list)
     """The segments as bytes."""
 
@@ -76,7 +76,7 @@ class _LongList:
 
 @attrs.frozen(eq=False)
 class StateChange:
-    """What changed of the state; ``text`` may be called in another thread."""
+    """Changes of the state; ``text`` may be called in another thread."""
 
     parts: dict[str, Plain]
     """Parts that are written whole."""

@@ -1,4 +1,4 @@
-"""Which coder belongs to an annotation."""
+"""The coder of each annotation."""
 
 from __future__ import annotations
 

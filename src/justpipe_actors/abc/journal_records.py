@@ -250,7 +250,7 @@ class OpenAsk:
     """A question that waits for an answer."""
 
     id: str
-    """What ``answer`` takes."""
+    """Id of the question, for ``answer``."""
     run_id: str
     """The run that asks."""
     pipe: str
@@ -297,7 +297,7 @@ class JournaledRun:
 
 @attrs.frozen(kw_only=True)
 class RunFilter:
-    """Which runs are meant; what is left out does not restrict."""
+    """A filter of runs; omitted fields do not restrict it."""
 
     statuses: tuple[RunState, ...] = ()
     """Any of these."""

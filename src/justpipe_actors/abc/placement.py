@@ -49,9 +49,9 @@ class Outcome:
     """The result of a call; plain data that can be pickled."""
 
     value: bytes | None = None
-    """What the function returned, as pickle writes it; None when it failed."""
+    """The pickled return value; None if the function failed."""
     failure: RemoteFailure | None = None
-    """What it raised."""
+    """The exception of the function; None if it returned."""
     state: bytes | None = None
     """The parts of the state that it changed; None when it changed none."""
     context: bytes | None = None
@@ -101,7 +101,7 @@ class Call:
     variables: tuple[tuple[str, str, bytes], ...] = ()
     """Context variables: module, name in it, value."""
     keys: str | None = None
-    """What the invocation's idempotency keys begin with."""
+    """Prefix of the invocation's idempotency keys."""
     trace: Mapping[str, str] = attrs.field(factory=dict)
     """The OpenTelemetry context, as its propagators write it."""
     log_level: int = 0
@@ -124,12 +124,12 @@ class PlacementOwner:
     """Facts about the owner that a placement is opened for."""
 
     name: str
-    """What to call it in messages."""
+    """Name for messages."""
 
 
 @runtime_checkable
 class Placement(Protocol):
-    """Where the functions of steps run.
+    """Runs functions of steps, locally or remotely.
 
     One that is remote may also have
 
@@ -140,7 +140,7 @@ class Placement(Protocol):
     """
 
     name: str
-    """What ``@pipe.step(placement=...)`` calls it."""
+    """Its name in ``@pipe.step(placement=...)``."""
     is_remote: bool
     """Whether functions get copies of their arguments there."""
 
@@ -165,10 +165,10 @@ class Placement(Protocol):
 
 @runtime_checkable
 class LocalPlacement(Protocol):
-    """Where synchronous functions run that share memory with the loop."""
+    """Runs synchronous functions that share memory with the loop."""
 
     name: str
-    """What ``@pipe.step(placement=...)`` calls it."""
+    """Its name in ``@pipe.step(placement=...)``."""
 
     async def run_sync(self, call: Callable[[], T], /) -> T:
         """Run a call to its end and return its result or raise its exception.
@@ -181,7 +181,7 @@ class LocalPlacement(Protocol):
 
 
 AnyPlacement = Placement | LocalPlacement
-"""What ``@pipe.step(placement=...)`` takes besides a name."""
+"""Values of ``@pipe.step(placement=...)`` besides a name."""
 
 
 def is_remote(placement: AnyPlacement) -> bool:

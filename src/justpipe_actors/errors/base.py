@@ -1,4 +1,4 @@
-"""How an error is put together: from facts, and from what was probably meant.
+"""Base class of errors that are built from facts, and suggestions for wrong names.
 
 An error class declares its facts as annotations and words its message from them::
 

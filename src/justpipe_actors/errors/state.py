@@ -19,7 +19,7 @@ class StateConflict(Factual, RuntimeError):  # noqa: N818 - the documented name
     other: str
     """The step that committed its change first."""
     problem: str = ""
-    """What makes the changes incompatible, in words."""
+    """Why the changes are incompatible, as text."""
 
     def message(self) -> str:
         both = (

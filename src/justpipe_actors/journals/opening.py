@@ -1,4 +1,4 @@
-"""Which journal a path, an address or an object means."""
+"""Open the journal for a path, an address or an object."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ CREATE TABLE swept (
 """
 
 _MIGRATIONS: dict[int, str] = {}
-"""What makes a file of one version a file of the next, by the older version."""
+"""SQL that migrates a file to the next version, by the older version."""
 
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:

@@ -42,7 +42,7 @@ from .sql_writing import apply_batch, insert_commit
 
 
 class Database(Protocol):
-    """Where the tables are."""
+    """The database with the tables."""
 
     @property
     def location(self) -> str:

@@ -1,4 +1,4 @@
-"""How rows of the tables become records."""
+"""Conversion of table rows to records."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Two mechanisms end the process with its owner, also during a computation.  A thread
 waits for the end of standard input, which is a pipe from the owner: when the owner has
-closed the pipe or died, the thread ends the process.  On Linux the kernel also kills the
-worker, even when a C extension keeps that thread from running.
+closed the pipe or died, the thread ends the process.  On Linux the kernel also kills
+the worker, even when a C extension keeps that thread from running.
 
 The program's main script is imported only when a pickle asks for something in it.
 """

@@ -64,7 +64,7 @@ NO_CONTENT = 204
 
 @runtime_checkable
 class Cancellable(Protocol):
-    """What ``supervisor.listen`` returns: it can end the run it reads."""
+    """The result of ``supervisor.listen``, which can cancel the run that it reads."""
 
     @property
     def is_live(self) -> bool:
