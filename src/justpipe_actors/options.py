@@ -39,7 +39,7 @@ class StepOptions(TypedDict, total=False):
     one begin.
     """
     placement: str | AnyPlacement | None
-    """Placement of the function: ``"thread"``, ``"process"``, ``"ray"``, or an instance."""
+    """Placement of the function: a name such as ``"thread"``, or an instance."""
     breaks: Mapping[str, type[Exception] | tuple[type[Exception], ...]]
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     routes: Targets

@@ -33,7 +33,7 @@ class Topology:
     edges: Edges
     """All known targets of every step."""
     roots: tuple[str, ...]
-    """First steps of a run: those without an incoming edge, in order of registration."""
+    """First steps of a run: steps without an incoming edge, as registered."""
     loops: Mapping[str, int]
     """The number of the cycle that a step is part of, for steps that are in one."""
     parents: Edges
