@@ -9,7 +9,7 @@ key                     value
 ======================  ==============================================================
 ``m/<id>``              a message: step, wave, ids; waiting and in flight alike
 ``e/<id>``              the expiry of a join, to be judged
-``w/<n>``               a wave: what had started before, and the wave around it
+``w/<n>``               a wave: steps started before, and its enclosing wave
 ``s/<n>/<step>``        the step has started in the wave
 ``d/<n>/<step>``        the step's gate and the reports of its routers
 ``t/<n>/<step>``        when the join has waited long enough
@@ -21,13 +21,13 @@ key                     value
 ``o/<origin>/<key>``    a result that an invocation keeps
 ``q/<step>:<key>``      how many invocations have asked
 ``k``                   the run of its idempotency keys
-``r``                   the suspended step behind which it begins
+``r``                   the suspended step that it continues after
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
 ``x``                   counters, and why the run is to end
 ======================  ==============================================================
 
-A message stays until the commit that finishes it, so taking it records nothing, and an
+A message stays until the commit that finishes it, so receiving it needs no record; an
 invocation that was in flight when its process died is delivered again under its own id.
 """
 

@@ -37,11 +37,11 @@ class TimerHandle:
     fire: Callable[[], None] | None
     """The function; None once the timer was stopped or has fired. It must not raise."""
     on_fault: Callable[[Exception], None] = do_nothing
-    """Called instead of ``fire`` with what a failpoint raised."""
+    """Called instead of ``fire`` with the exception of a failpoint."""
     run_id: str = ""
     """The run it belongs to, for failpoints."""
     name: str = ""
-    """What it waits for, for failpoints."""
+    """Name of the wait, for failpoints."""
     is_queued: bool = attrs.field(default=True, init=False)
     """Whether it is in the heap."""
 
@@ -79,9 +79,9 @@ class TimerQueue:
         Args:
             due: seconds of the loop's clock; a past time means the next turn.
             fire: the function; it must not raise.
-            on_fault: called instead with what a failpoint raised.
+            on_fault: called instead of ``fire`` with the exception of a failpoint.
             run_id: the run it belongs to.
-            name: what it waits for.
+            name: name of the wait, for failpoints.
         """
         timer = TimerHandle(due, fire, on_fault, run_id, name)
         self._count += 1

@@ -4,7 +4,7 @@ A coroutine is driven inside the context variables of its invocation, in the tas
 dispatcher.  ``classify_exception`` tells a failure of the function, a cancellation by the
 engine and a cancellation from outside apart.  Two cases are neither: a defect of the
 engine, and a dispatcher task that was cancelled natively.  The message then becomes a
-dead letter and its run ends; other runs go on.
+dead letter and its run ends; other runs continue.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def call_step_function(
 ) -> object:
     """Call a user's function and return its value, or ``PendingCall`` if it has to wait.
 
-    Most functions never wait; for those nothing has to be driven.
+    Most functions never wait and return their value directly.
     """
     result = func(**arguments)
     if type(result) is not CoroutineType:
@@ -129,10 +129,10 @@ def call_step_function(
 
 @disable_ki_protection
 def first_step(coroutine: Coroutine[Any, Any, object]) -> object:
-    """Run a coroutine to where it first waits, and return what it waits for.
+    """Run a coroutine to its first wait, and return the object it yields.
 
     Raises:
-        StopIteration: it never waited; its value is the coroutine's.
+        StopIteration: the coroutine ended without waiting; holds its value.
     """
     return coroutine.send(None)
 

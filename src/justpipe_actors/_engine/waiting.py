@@ -115,7 +115,7 @@ class RunWaits:
     )
     """Records of waits, which a restarted step reads."""
 
-    # -- what steps call: ``waiting.Waiting``
+    # -- calls by steps: ``waiting.Waiting``
 
     async def ask(
         self, form: Any, note: str, key: str, seconds: Duration | None

@@ -4,7 +4,7 @@
 
     NEW -> STARTING -> RUNNING -> (ended) -> WAITING -> STARTING ...     restarted
                           |          `-----> FINISHED | FAILED           not restarted
-                          `-> STOPPING -> STOPPED                        told to
+                          `-> STOPPING -> STOPPED                        on request
 
 A child's task is shielded: outer cancellation reaches the supervisor and not its
 children.  A plain nursery would cancel a dependency before its users.  Only

@@ -230,7 +230,7 @@ class Lease:
 def open_manager(
     node: ResourceNode, values: dict[str, object]
 ) -> AbstractAsyncContextManager[object]:
-    """Call the user's function and return what it opens."""
+    """Call the user's function and return its context manager."""
     func: Any = node.func
     if inspect.isasyncgenfunction(func):
         func = contextlib.asynccontextmanager(func)

@@ -1,4 +1,4 @@
-"""Runs that begin with what another run has stored: forks, retries, resumed runs.
+"""Runs that start from another run's stored data: forks, retries, resumed runs.
 
 A copy is a run with a snapshot as its first row.  All values here are plain data, so the
 command line makes copies without the pipe; only the worker that takes the copy up needs
