@@ -1,7 +1,7 @@
 """The live view of a run: streamed text scrolls, progress rows stay at the bottom.
 
-A token seldom ends with its line.  So the view redraws the incomplete last line with the
-rows, and prints the line permanently once it is complete.
+A token seldom ends with its line.  So the view redraws the incomplete last line with
+the rows, and prints the line permanently once it is complete.
 """
 
 from __future__ import annotations

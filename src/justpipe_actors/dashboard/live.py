@@ -1,4 +1,4 @@
-"""What a supervisor does now, as the Live page shows it.
+"""The current state of a supervisor, for the Live page.
 
 The cost per run must be small: the totals include all runs, the rows are limited to the
 runs without events for longest, and the current line of code is looked up for the first
@@ -31,7 +31,7 @@ LOOKED_UP = 20
 
 @attrs.frozen
 class LiveData:
-    """One look at a supervisor, not yet JSON."""
+    """The state of a supervisor at one time, before encoding as JSON."""
 
     snapshot: Any
     """What ``snapshot()`` returned."""
@@ -44,7 +44,7 @@ class LiveData:
 
 
 def quiet_first(run: RunSnapshot) -> tuple[float, float]:
-    """Return what runs are ordered by: those that said nothing for long come first."""
+    """Return the sort key of runs: the longest time without an event comes first."""
     return run.quiet, run.age
 
 

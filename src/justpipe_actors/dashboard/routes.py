@@ -69,7 +69,7 @@ def found(data: Any, what: str) -> Response:
 
 
 async def meta(site: Site, request: Request) -> Response:
-    """Return what pages need to know first."""
+    """Return the settings that pages load first."""
     facts = site.meta()
     letters = _count_letters(site)
     open_asks = len((await site.durable.asks())["asks"]) if site.has_asks else 0
@@ -244,7 +244,7 @@ async def live_dump(site: Site, request: Request) -> Response:
 
 
 async def letters(site: Site, request: Request) -> Response:
-    """Return the last messages that nothing answered, the newest first."""
+    """Return the dead letters of the supervisor, the newest first."""
     look_at(site)
     assert site.supervisor is not None
     kept = list(site.supervisor.dead_letters)
@@ -302,7 +302,7 @@ def base_of(request: Request) -> str:
 
 @attrs.frozen
 class Address:
-    """A path, and what answers there."""
+    """A path and its handler."""
 
     path: str
     """As Starlette writes it."""
@@ -347,7 +347,7 @@ API = [
     Address("/api/asks", asks),
     Address("/api/workers", workers),
 ]
-"""The API over many runs; the addresses with words come before those with names."""
+"""The API over many runs; fixed paths precede paths with parameters."""
 
 SITE = [
     *(Address(path, partial(page, module=name)) for path, name in PAGES.items()),
@@ -359,4 +359,4 @@ SITE = [
     Address("/static/{name:path}", static),
     Address("/{rest:path}", unknown),
 ]
-"""The pages; what no other address takes comes last."""
+"""The pages; the catch-all route is last."""

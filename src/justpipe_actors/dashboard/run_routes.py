@@ -60,7 +60,7 @@ async def events(site: Site, request: Request) -> Response:
 
 
 def _without_payloads(events: list[dict[str, Any]] | None) -> Any:
-    """Return events that say what happened and nothing about the user's data."""
+    """Return events without payloads and other user data."""
     if events is None:
         return None
     return [

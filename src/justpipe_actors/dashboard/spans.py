@@ -1,4 +1,4 @@
-"""Spans of a stored run, and how the pages get them: one short row for each.  Pure."""
+"""Spans of a stored run, as compact rows for the pages.  Pure."""
 
 from __future__ import annotations
 

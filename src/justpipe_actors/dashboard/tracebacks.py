@@ -1,4 +1,4 @@
-"""A stored traceback as frames, those of the user's own code told apart.  Pure."""
+"""Parse a stored traceback into frames, and mark those of user code.  Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIBRARIES = (
 
 
 def is_library(file: str) -> bool:
-    """Tell whether a file is the work of others: a library's, Python's or this package's."""
+    """Tell whether a file belongs to a library, to Python or to this package."""
     if file.startswith(_PACKAGE) or "/justpipe_actors/" in file:
         return True
     return any(part in file for part in _LIBRARIES) or "/lib/python3" in file

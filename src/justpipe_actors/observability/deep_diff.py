@@ -40,7 +40,7 @@ ATOMIC_TYPES = (
     Enum,
     type,
 )
-"""Compared as a whole."""
+"""Types that are compared as a whole."""
 
 Pair = tuple[str, Any, Any]
 """A path, what was there, and what is there now."""

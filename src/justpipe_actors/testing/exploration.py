@@ -3,8 +3,8 @@
 A step that reads shared state, awaits, and writes the state back has a race, but a test
 may never hit the interleaving that fails.  ``explore`` repeats the pipeline under
 virtual time and delays its steps at different points: before a call, after each wait,
-and before the result takes effect.  When a check fails, ``explore`` removes delays until
-only the necessary ones remain.
+and before the result takes effect.  When a check fails, ``explore`` removes delays
+until only the necessary ones remain.
 """
 
 from __future__ import annotations

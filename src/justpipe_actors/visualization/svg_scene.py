@@ -1,8 +1,8 @@
 """Build the scene of a visual AST: positioned figures and lines.
 
 A figure is one shape with its text.  A sub-pipeline is a separate scene inside its
-step's figure, so the layout handles boxes and links only.  This module defines all sizes; the
-renderer defines the look of figures.
+step's figure, so the layout handles boxes and links only.  This module defines all
+sizes; the renderer defines the look of figures.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What third-party parts must do, as checks that their authors run in their own tests.
+"""Conformance checks for third-party stores, journals and placements.
 
 ``check_storage(factory)``, ``check_journal(factory)`` and ``await
-check_placement(factory)`` run all of them, and ``STORE_CHECKS``, ``JOURNAL_CHECKS`` and
-``PLACEMENT_CHECKS`` can be parametrized over, one test for each.
+check_placement(factory)`` run all checks.  To get one test per check, parametrize a
+test with ``STORE_CHECKS``, ``JOURNAL_CHECKS`` or ``PLACEMENT_CHECKS``.
 ``LOCAL_PLACEMENT_CHECKS`` are for placements that share memory with the loop.
-Our own parts pass the same checks.
+The built-in implementations pass the same checks.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ STORE_CHECKS: tuple[Check, ...] = (
 
 
 def check_storage(factory: Callable[[], StorageBackend]) -> None:
-    """Run every check against a store of its own.
+    """Run every check against a new store.
 
     Args:
         factory: returns a new, empty store at each call.
 
     Raises:
-        AssertionError: the store does not do what a check claims; the note says which.
+        AssertionError: the store fails a check; the note names the check.
     """
     for check in STORE_CHECKS:
         try:

@@ -1,4 +1,4 @@
-"""What a journal must do: the fence, the lease, and nothing kept of what failed."""
+"""Checks for journals: fencing, leases and atomic batches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def a_run_is_stored_once(journal: Journal) -> None:
 
 
 def a_claim_is_a_row(journal: Journal) -> None:
-    """Taking a run up writes its takeover row and counts the incarnation."""
+    """Claiming a run writes its takeover row and increments the incarnation."""
     claim = begun(journal)
 
     assert (claim.n, claim.deaths, claim.run.incarnation) == (1, 0, 1)
@@ -69,7 +69,7 @@ def two_workers_never_get_the_same_run(journal: Journal) -> None:
 
 
 def only_known_pipes_are_claimed(journal: Journal) -> None:
-    """A worker names the pipes it has, and gets no others; an id narrows it further."""
+    """A worker gets only runs of the pipes that it names, or only one run by id."""
     worker = journal.add_worker("w")
     journal.submit(a_run("a", "one"))
     journal.submit(a_run("b", "two"))
@@ -97,7 +97,7 @@ def rows_come_back_in_order(journal: Journal) -> None:
 
 
 def a_taken_number_is_a_lost_lease(journal: Journal) -> None:
-    """The batch of an owner that was replaced is refused, and all that came with it."""
+    """The whole batch of a replaced owner is refused."""
     late = begun(journal)
     journal.remove_worker(late.run.worker or 0)
     [owner] = journal.claim(journal.add_worker("w"), ["report"])
@@ -113,7 +113,7 @@ def a_taken_number_is_a_lost_lease(journal: Journal) -> None:
 
 
 def a_lost_lease_is_the_runs_own(journal: Journal) -> None:
-    """In one transaction, the batch of another run is kept beside a refused one."""
+    """A refused batch does not affect batches of other runs in the same transaction."""
     good, late = begun(journal, "good"), begun(journal, "late")
     journal.append([commit(late, 2)])
 
@@ -122,7 +122,7 @@ def a_lost_lease_is_the_runs_own(journal: Journal) -> None:
 
 
 def reading_begins_at_the_snapshot(journal: Journal) -> None:
-    """What tells how a run stands begins with its last snapshot."""
+    """Loading a run begins at its last snapshot."""
     claim = begun(journal)
     journal.append([commit(claim, 2)])
     journal.append([commit(claim, 3, kind="snapshot")])
@@ -133,7 +133,7 @@ def reading_begins_at_the_snapshot(journal: Journal) -> None:
 
 
 def a_released_run_is_ready(journal: Journal) -> None:
-    """A release gives the lease back, and the next owner goes on behind its row."""
+    """A release returns the lease, and the next owner continues after its row."""
     claim = begun(journal)
     journal.append([commit(claim, 2, kind="release", status="ready")])
     [again] = journal.claim(journal.add_worker("other"), ["report"])
@@ -142,7 +142,7 @@ def a_released_run_is_ready(journal: Journal) -> None:
 
 
 def a_waiting_run_is_due(journal: Journal) -> None:
-    """A run that waits for a moment is taken up then, and not before."""
+    """A run that waits until a time can be claimed from that time on."""
     worker, now = journal.add_worker("w"), journal.now()
     for name, due in (("late", now + 3600), ("due", now - 1), ("ask", None)):
         claim = journal.submit(a_run(name), worker).claim
@@ -158,7 +158,7 @@ def a_waiting_run_is_due(journal: Journal) -> None:
 
 
 def deaths_are_counted(journal: Journal) -> None:
-    """Owners that die without a commit are counted; a commit begins anew."""
+    """Owners that die without a commit are counted; a commit resets the count."""
     claim = begun(journal)
     deaths: list[int] = []
     for _ in range(3):
@@ -174,7 +174,7 @@ def deaths_are_counted(journal: Journal) -> None:
 
 
 def a_release_is_no_death(journal: Journal) -> None:
-    """Owners that let go are not counted, however many there are without a commit."""
+    """Owners that release the run are not counted as deaths, even without a commit."""
     claim = begun(journal)
     for _ in range(4):
         release = commit(claim, claim.n + 1, kind="release", status="ready")
@@ -202,7 +202,7 @@ def a_stuck_run_is_redriven(journal: Journal) -> None:
 
 
 def a_silent_worker_loses_its_runs(journal: Journal) -> None:
-    """A worker that was declared dead hears so, and its runs are ready."""
+    """A worker that was declared dead is notified, and its runs are ready."""
     claim = begun(journal)
     worker = claim.run.worker or 0
 
@@ -218,7 +218,7 @@ def a_silent_worker_loses_its_runs(journal: Journal) -> None:
 
 
 def the_first_answer_wins(journal: Journal) -> None:
-    """A question is answered once, and is not listed any more from then on."""
+    """An ask accepts one answer and is not listed after that."""
     claim = begun(journal)
     ask = NewAsk(id="r:s:k", step="s", note="Publish?", form=FORM)
     journal.append([commit(claim, 2, asks=(ask,))])
@@ -245,7 +245,7 @@ def the_first_answer_wins(journal: Journal) -> None:
 
 
 def a_late_answer_is_refused(journal: Journal) -> None:
-    """After its due moment a question is not open, and a timer never is."""
+    """An ask is closed after its deadline, and a timer is never an open ask."""
     claim, now = begun(journal), journal.now()
     late = NewAsk(id="late", step="s", form=FORM, due=now - 1)
     timer = NewAsk(id="timer", step="s", due=now + 3600)
@@ -258,7 +258,7 @@ def a_late_answer_is_refused(journal: Journal) -> None:
 
 
 def an_answer_wakes_the_run(journal: Journal) -> None:
-    """A run that waits for people is taken up when one has answered."""
+    """A run that waits for an answer can be claimed after the answer."""
     claim = begun(journal)
     ask = NewAsk(id="k", step="s", form=FORM)
     journal.append([commit(claim, 2, asks=(ask,))])
@@ -302,7 +302,7 @@ def cancelling_reaches_any_open_run(journal: Journal) -> None:
 
 
 def the_end_is_the_end(journal: Journal) -> None:
-    """A run that has ended has its outcome, no question, no signal and no owner."""
+    """An ended run has an outcome, and no ask, signal or owner."""
     claim = begun(journal)
     ask = NewAsk(id="k", step="s", form=FORM)
     journal.append([commit(claim, 2, asks=(ask,))])
@@ -352,7 +352,7 @@ def a_fork_begins_with_a_snapshot(journal: Journal) -> None:
 
 
 def a_suspended_run_is_resumed_once(journal: Journal) -> None:
-    """Only one run goes on for a suspended one."""
+    """A suspended run can be resumed by one run only."""
     claim = begun(journal)
     journal.append([commit(claim, 2, kind="end", status="suspended")])
 
@@ -420,13 +420,13 @@ JOURNAL_CHECKS: tuple[JournalCheck, ...] = (
 
 
 def check_journal(factory: Callable[[], Journal]) -> None:
-    """Run every check against a journal of its own.
+    """Run every check against a new journal.
 
     Args:
         factory: returns a new, empty journal at each call.
 
     Raises:
-        AssertionError: the journal does not do what a check claims; the note says which.
+        AssertionError: the journal fails a check; the note names the check.
     """
     for check in JOURNAL_CHECKS:
         journal = factory()

@@ -1,8 +1,8 @@
-"""What every placement must do: coroutine functions, each a claim, each given one.
+"""Checks for placements: coroutine functions that receive a placement.
 
 ``PLACEMENT_CHECKS`` hold for all placements: values, errors, context variables and
 cancellation.  ``LOCAL_PLACEMENT_CHECKS`` hold for those that share memory with the
-loop: what comes back is the very object.
+loop: results are the same objects, not copies.
 
 The functions that run in the placement are defined at the top level of this module,
 because another process has to find them.
@@ -45,15 +45,14 @@ _CONTEXT_VALUE = ContextVar("conformance_run", default="default")
 
 
 async def check_placement(factory: Callable[[], AnyPlacement]) -> None:
-    """Run every check that is meant for a placement, in the current event loop.
+    """Run every check that applies to a placement, in the current event loop.
 
     Args:
         factory: returns a new placement at each call.
 
     Raises:
-        AssertionError: the placement does not do what a check claims; the note says
-            which.
-        TimeoutError: a call did not come to an end.
+        AssertionError: the placement fails a check; the note names the check.
+        TimeoutError: a call did not end.
     """
     for check in checks_for(factory()):
         try:
@@ -65,7 +64,7 @@ async def check_placement(factory: Callable[[], AnyPlacement]) -> None:
 
 
 def checks_for(placement: AnyPlacement) -> tuple[Check, ...]:
-    """Return the checks that are meant for a placement."""
+    """Return the checks that apply to a placement."""
     if is_remote(placement):
         return PLACEMENT_CHECKS
     return PLACEMENT_CHECKS + LOCAL_PLACEMENT_CHECKS
@@ -162,7 +161,7 @@ async def a_value_comes_back(placement: AnyPlacement) -> None:
 
 
 async def an_error_comes_back(placement: AnyPlacement) -> None:
-    """What the function raises is raised, and the next call runs as ever."""
+    """An error of the function is raised, and the next call still works."""
     raised: BaseException | None = None
     async with opened(placement) as call:
         try:
@@ -175,7 +174,7 @@ async def an_error_comes_back(placement: AnyPlacement) -> None:
 
 
 async def context_variables_go_along(placement: AnyPlacement) -> None:
-    """The function sees the context variables of the task that asked for it."""
+    """The function sees the context variables of the calling task."""
     reset = _CONTEXT_VALUE.set("mine")
     try:
         async with opened(placement) as call:
@@ -200,7 +199,7 @@ async def calls_do_not_mix(placement: AnyPlacement) -> None:
 
 
 async def a_cancelled_call_is_over(placement: AnyPlacement) -> None:
-    """When the waiting task has gone on, its function does nothing any more."""
+    """After a cancelled call has returned, its function is not running any more."""
     with TemporaryDirectory() as folder:
         async with opened(placement) as call:
             if not is_remote(placement) and await _is_on_the_loop(call):
@@ -252,7 +251,7 @@ async def errors_are_the_same_objects(placement: LocalPlacement) -> None:
 
 
 async def nothing_is_seen_after_a_cancellation(placement: LocalPlacement) -> None:
-    """When the waiting task has gone on, its call has ended and left its marks."""
+    """After a cancelled call has returned, its function has ended with its effects."""
     if await placement.run_sync(threading.get_ident) == threading.get_ident():
         return  # nothing can cancel what holds the loop
     started, may_finish = threading.Event(), threading.Event()

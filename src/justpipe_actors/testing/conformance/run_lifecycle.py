@@ -1,4 +1,4 @@
-"""What a store knows of runs that begin, go on, are lost and are deleted."""
+"""Checks for stores: running, ended, abandoned and deleted runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def a_run_without_its_process_is_abandoned(store: StorageBackend) -> None:
 
 
 def a_heartbeat_keeps_a_run_alive(store: StorageBackend) -> None:
-    """A process that cannot be looked up is alive as long as it says so."""
+    """A process that cannot be checked is alive as long as it sends heartbeats."""
     store.begin_run(
         make_running_run("far", owner="elsewhere/boot/1/1", last_seen=START_TIME)
     )
@@ -97,7 +97,7 @@ def a_heartbeat_keeps_a_run_alive(store: StorageBackend) -> None:
 
 
 def deleting_a_run_deletes_its_events(store: StorageBackend) -> None:
-    """A deleted run leaves nothing, not even to a later run of the same id."""
+    """A later run with the id of a deleted run has none of its events."""
     for name in ("a", "b", "c"):
         store.save_run(make_run(name), [event_text(1), event_text(2)])
 
@@ -110,7 +110,7 @@ def deleting_a_run_deletes_its_events(store: StorageBackend) -> None:
 
 
 def definitions_are_kept(store: StorageBackend) -> None:
-    """What a fingerprint stands for can be looked up; saying it again is harmless."""
+    """A definition can be looked up by fingerprint; saving it twice is harmless."""
     store.save_definition("f1", '{"name": "one"}')
     store.save_definition("f2", '{"name": "two"}')
     store.save_definition("f1", '{"name": "one"}')

@@ -1,4 +1,4 @@
-"""Runs and events to store, and how to look at what comes back."""
+"""Sample runs and events for the checks of stores."""
 
 from __future__ import annotations
 

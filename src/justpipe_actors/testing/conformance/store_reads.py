@@ -1,4 +1,4 @@
-"""What a store answers: in order, in pages, and exact."""
+"""Checks for stores: order, paging, filters and summaries of reads."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def summaries_are_exact(store: StorageBackend) -> None:
 
 
 def a_prefix_means_the_same_everywhere(store: StorageBackend) -> None:
-    """Case counts, wildcards are no letters, and nothing begins with nothing."""
+    """Prefixes are case-sensitive and literal, and an empty one matches no run."""
     for n, name in enumerate(("AbC-1", "abc-2", "abc_3", "abcd")):
         store.save_run(make_run(name, minute=n))
 

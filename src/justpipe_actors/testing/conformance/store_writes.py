@@ -1,4 +1,4 @@
-"""What a store does that takes events in chunks and not as text."""
+"""Checks for stores: writing records, events, transactions and chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def it_is_a_backend(store: StorageBackend) -> None:
 
 
 def an_empty_store_answers(store: StorageBackend) -> None:
-    """Everything can be asked of a store that knows nothing."""
+    """Every query works on an empty store."""
     assert store.get_run("r") is None
     assert store.list_runs() == []
     assert store.query_runs(RunQuery()) == []
@@ -62,7 +62,7 @@ def a_record_is_stored_completely(store: StorageBackend) -> None:
 
 
 def surrogate_halves_are_stored(store: StorageBackend) -> None:
-    """A text with half a surrogate pair is stored, if not to the letter."""
+    """A text with a lone surrogate is stored, possibly with a replacement."""
     text = "half \ud83d"
     store.save_run(
         make_run("r", status=FAILED, error_message=text), [event_text(1, text)]
@@ -76,7 +76,7 @@ def surrogate_halves_are_stored(store: StorageBackend) -> None:
 
 
 def naive_timestamps_are_local(store: StorageBackend) -> None:
-    """A moment without a zone is local time, and comes back in UTC."""
+    """A naive timestamp is local time, and is returned in UTC."""
     naive = datetime(2026, 3, 1, 12, 0)
     store.save_run(make_run("naive", start_time=naive, end_time=None))
 
@@ -106,7 +106,7 @@ def sequence_numbers_are_stored_once(store: StorageBackend) -> None:
 
 
 def event_text_is_kept_unchanged(store: StorageBackend) -> None:
-    """The text of an event is kept to the letter, with what matters beside it."""
+    """The text of an event is stored unchanged, and its fields are parsed."""
     text = '{ "seq": 1, "type": "token",  "stage": "t", "timestamp": 1.5, "own": [1] }'
     store.save_run(make_run("r"), [text])
 
@@ -132,7 +132,7 @@ def unknown_types_stay_as_text(store: StorageBackend) -> None:
 
 
 def malformed_events_are_refused(store: StorageBackend) -> None:
-    """What is no JSON object is refused, and nothing of its call is kept."""
+    """Text that is no JSON object is refused with all other events of the call."""
     for bad in ("{", "[]", "3"):
         refused = False
         try:
@@ -147,7 +147,7 @@ def malformed_events_are_refused(store: StorageBackend) -> None:
 
 
 def a_transaction_is_all_or_nothing(store: StorageBackend) -> None:
-    """What is written in a block that fails is not there; blocks may be nested."""
+    """The writes of a failed block are rolled back; blocks may be nested."""
     store.save_run(make_run("kept"), [event_text(1)])
     with suppress(ZeroDivisionError), store.transaction():
         store.begin_run(make_running_run("new"))
@@ -265,7 +265,7 @@ def chunks_are_events_too(store: StorageBackend) -> None:
 
 
 def sequence_numbers_in_chunks_are_stored_once(store: StorageBackend) -> None:
-    """Chunks that overlap what is stored add only what is new."""
+    """Chunks that overlap stored events add only the new events."""
     if not isinstance(store, ChunkStore):
         return
     tokens = make_chunk(2, ["token"] * 3, ["a", "b", "c"])
