@@ -259,6 +259,18 @@ def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
     pipe.validate(start="a")
 
 
+def test_a_run_cannot_start_at_a_map_worker() -> None:
+    """A worker that is named in ``start=`` would get no item."""
+    pipe = build()
+    pipe.map("each", each="work")(lambda: [1])
+    pipe.step("work")(lambda item: item)
+
+    pipe.validate()
+    (text,) = problems(pipe, start="work")
+
+    assert "parameter 'item' that nothing supplies" in text
+
+
 def test_five_thousand_steps_in_a_row_are_validated() -> None:
     """The length of a chain is no limit."""
     edges: dict[str, Any] = {f"n{i}": f"n{i + 1}" for i in range(4999)}

@@ -379,7 +379,8 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
     starts = _starts(context)
     gets_no_item |= set(starts) if len(starts) == 1 else set()
     for name, step in context.steps.items():
-        if name in workers or name not in gets_no_item:
+        is_worker = name in workers and name != context.start
+        if is_worker or name not in gets_no_item:
             continue
         choices = resource_injection.resource_choices(
             step.injection, step.parameter_types, context.resources
