@@ -3,8 +3,8 @@
 Every page in a browser can send requests to a dashboard on the loopback interface.  So
 a request must name a served host (against DNS rebinding) and must not come from a
 foreign page (fetch metadata, ``Origin``).  A write request must be one that a page
-cannot send without a CORS preflight (JSON and a custom header).  If a token is set, read requests
-need it as well.
+cannot send without a CORS preflight (JSON and a custom header).  If a token is set,
+read requests need it as well.
 
 ``refusal`` is pure and decides; ``Guard`` is the ASGI middleware that acts.
 """

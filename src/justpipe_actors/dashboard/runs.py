@@ -25,7 +25,7 @@ from .errors import RequestError
 
 
 MOST = 10_000
-"""Runs that are looked at where the store cannot answer by itself."""
+"""Maximum number of runs to filter in Python when the store cannot filter."""
 
 KEYS = ("pipe", "id", "step", "tag")
 
@@ -44,7 +44,7 @@ class Term:
 
 @attrs.frozen
 class RunFilter:
-    """Which runs are asked for."""
+    """A filter for runs."""
 
     labels: tuple[str, ...] = ()
     """Only these statuses."""
@@ -60,7 +60,7 @@ class RunFilter:
     """Words that have one."""
 
     def query(self, *, has_labels: bool = True) -> RunQuery:
-        """Return the part of it that a store answers."""
+        """Return the part of the filter that the store evaluates."""
         return RunQuery(
             labels=self.labels if has_labels else (),
             since=self.since,
@@ -70,11 +70,11 @@ class RunFilter:
 
     @property
     def is_simple(self) -> bool:
-        """Whether a store can answer all of it."""
+        """Whether the store can evaluate the whole filter."""
         return not self.terms
 
     def matches(self, one: AnnotatedRun) -> bool:
-        """Tell whether a run that the store returned is meant."""
+        """Tell whether a run that the store returned matches the filter."""
         return all(_matches(term, one) != term.is_excluded for term in self.terms)
 
     def is_wanted(self, name: str, pipeline_hash: str) -> bool:
@@ -189,7 +189,7 @@ def _query(
 
 
 def place_of(one: AnnotatedRun) -> tuple[datetime, str]:
-    """Return what runs are ordered by."""
+    """Return the sort key of a run."""
     return one.run.start_time, one.run.run_id
 
 

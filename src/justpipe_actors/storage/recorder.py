@@ -415,7 +415,7 @@ class Recorder:
             self.writer.flush()
 
     def close(self) -> None:
-        """Mark the recorder as done and wake the task that waits for it."""
+        """Wake the task that waits for the end of the run to be stored."""
         self._wake(self._end_stored.set)
 
     def _signal_room(self) -> None:

@@ -29,7 +29,7 @@ LINE_GAP = 18.0
 
 
 def assign_columns(graph: LayeredGraph) -> None:
-    """Set the x of every spot."""
+    """Set the x coordinate of every vertex."""
     vertices = [vertex for layer in graph.layers for vertex in layer]
     conflicts = _conflicts(graph.layers)
     results = [
@@ -80,7 +80,7 @@ class _Alignment:
     _block: dict[int, Vertex] = attrs.field(factory=dict, init=False)
 
     def columns(self) -> dict[int, float]:
-        """Return the x of every spot, by its id."""
+        """Return the x coordinate of every vertex, by its id."""
         layers = [
             layer if self.is_left else layer[::-1]
             for layer in (self.layers if self.is_down else reversed(self.layers))
@@ -89,7 +89,7 @@ class _Alignment:
         return self._compact(layers)
 
     def _align(self, layers: list[list[Vertex]]) -> None:
-        """Say for every spot at which spot its block begins."""
+        """Return the first vertex of the block of every vertex."""
         has_follower: set[int] = set()
         for layer in layers:
             last = -inf
@@ -301,7 +301,7 @@ def _half_height_along(
 
 
 def _columns(chain: Chain) -> list[float]:
-    """Return the x of a line at each of its spots."""
+    """Return the x coordinate of a line at each of its vertices."""
     first, last = chain.vertices[0], chain.vertices[-1]
     offset = (
         min(UPWARD_OFFSET, first.width / 4, last.width / 4)

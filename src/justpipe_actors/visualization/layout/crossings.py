@@ -14,11 +14,11 @@ from .layering import LayeredGraph, Vertex
 
 
 SWEEPS = 16
-"""Times that the layers are sorted; the best order comes early or not at all."""
+"""Number of sweeps; more sweeps rarely improve the order."""
 
 
 def reduce_crossings(graph: LayeredGraph) -> None:
-    """Sort the spots of every layer."""
+    """Sort the vertices of every layer."""
     layers = graph.layers
     _first_order(layers)
     best, fewest = _order(layers), crossings(layers)

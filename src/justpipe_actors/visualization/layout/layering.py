@@ -143,7 +143,7 @@ def _better_rank(
 
 @attrs.define(eq=False)
 class Vertex:
-    """What takes room in a layer: a box, a label, or a line that passes."""
+    """An element of a layer: a box, a label, or a line that crosses the layer."""
 
     width: float
     """Pixels."""
@@ -158,9 +158,9 @@ class Vertex:
     label: Link | None = None
     """The link that this label belongs to; None if it is no label."""
     above: list[Vertex] = attrs.field(factory=list)
-    """Spots of the layer above that lead here."""
+    """Vertices of the layer above with a line to this one."""
     below: list[Vertex] = attrs.field(factory=list)
-    """Spots of the layer below that it leads to."""
+    """Vertices of the layer below with a line from this one."""
     position: int = 0
     """Where in its layer, from the left."""
     x: float = 0.0
@@ -174,7 +174,7 @@ class Vertex:
 
 @attrs.frozen(eq=False)
 class Chain:
-    """A line, spot by spot downwards."""
+    """A line as a sequence of vertices, downwards."""
 
     arc: Arc
     """The arc that the chain draws."""
@@ -184,7 +184,7 @@ class Chain:
 
 @attrs.frozen(eq=False)
 class LayeredGraph:
-    """All spots, in layers."""
+    """All vertices, in layers."""
 
     layers: list[list[Vertex]]
     """From top to bottom; each from left to right."""
@@ -195,7 +195,7 @@ class LayeredGraph:
 def build_layers(
     boxes: Sequence[Box], arcs: Sequence[Arc], ranks: Mapping[str, int]
 ) -> LayeredGraph:
-    """Return spots for the boxes and for what passes between them."""
+    """Return the vertices for boxes, labels and lines that cross layers."""
     level = _levels(arcs, ranks)
     layers: list[list[Vertex]] = [
         [] for _ in range(max(level.values(), default=-1) + 1)
