@@ -89,7 +89,7 @@ class _Alignment:
         return self._compact(layers)
 
     def _align(self, layers: list[list[Vertex]]) -> None:
-        """Return the first vertex of the block of every vertex."""
+        """Find the first vertex of the block of every vertex."""
         has_follower: set[int] = set()
         for layer in layers:
             last = -inf
