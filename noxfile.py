@@ -104,6 +104,21 @@ def refuse_conflicts(session: nox.Session) -> None:
         session.error(f"resolve the conflicts in {', '.join(marked)}")
 
 
+def refuse_vague_subjects(session: nox.Session) -> None:
+    """Fail when a package's texts often have a person as subject where a thing acts.
+
+    House style: the subject of a sentence is the thing ("the dispatcher"), so each
+    package has at most two of these words per 1,000 lines.
+    """
+    vague = re.compile(r"\b(who|whose|nobody|somebody)\b", re.IGNORECASE)
+    for package in sorted(Path("src/justpipe_actors").iterdir()):
+        texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+        lines = sum(text.count("\n") for text in texts)
+        found = sum(len(vague.findall(text)) for text in texts)
+        if found > max(2 * lines / 1000, 2):
+            session.error(f"{package}: {found} of who, whose, nobody, somebody")
+
+
 def require_chromium(session: nox.Session) -> None:
     """Skip a session where there is no browser; CI must have one."""
     named = os.environ.get("CHROMIUM")
@@ -142,6 +157,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("codespell")
     refuse_conflicts(session)
+    refuse_vague_subjects(session)
     sources = sorted(str(path) for path in Path("src").rglob("*.py"))
     enable = f"--enable={','.join(ASYNC_RULES)}"
     session.run("flake8-async", "--anyio", enable, *sources)

@@ -170,6 +170,6 @@ class TrioLoop:
         """
         if isinstance(error, SystemExit):
             _logger.error(
-                "A run nobody reads asked the program to exit", exc_info=error
+                "A run without a reader asked the program to exit", exc_info=error
             )
         self.call_soon(partial(signal.raise_signal, signal.SIGINT))

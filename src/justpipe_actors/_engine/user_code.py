@@ -209,7 +209,7 @@ async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> 
 
 
 def classify_exception(
-    error: BaseException, who: str, is_owner_cancelled: Callable[[], bool]
+    error: BaseException, part: str, is_owner_cancelled: Callable[[], bool]
 ) -> BaseException | None:
     """Return the failure of user code; None if it is only being cancelled.
 
@@ -217,7 +217,7 @@ def classify_exception(
 
     Args:
         error: the exception that the code raised.
-        who: name of the step, hook or observer, for the error message.
+        part: name of the step, hook or observer, for the error message.
         is_owner_cancelled: tells whether the owner was cancelled outside all scopes.
     """
     if isinstance(error, Exception):
@@ -230,7 +230,7 @@ def classify_exception(
         return error
     if anyio.current_effective_deadline() == -inf or is_owner_cancelled():
         return None
-    foreign = ForeignCancellation(who)
+    foreign = ForeignCancellation(part)
     foreign.__cause__ = error
     return foreign
 

@@ -310,7 +310,7 @@ class Run:
             self.loop.interrupt(error)
         elif error is not None:
             _logger.error(
-                "A run nobody reads has failed",
+                "A run without a reader has failed",
                 exc_info=error,
                 extra={"run": self.run_state.run_id},
             )

@@ -67,7 +67,7 @@ class Seam(Enum):
 class FailpointHandler(Protocol):
     """Code that a test runs at the failpoints."""
 
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Run the test's code at a failpoint where the engine may wait.
 
         A handler that waits shields the wait: a failpoint must not be cancelled where
@@ -76,10 +76,10 @@ class FailpointHandler(Protocol):
         Args:
             seam: the place.
             run_id: the run it happens in; empty when it is no run's.
-            who: the step, hook or observer.
+            part: the step, hook or observer.
         """
 
-    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Run the test's code at a failpoint where the engine must not wait."""
 
 

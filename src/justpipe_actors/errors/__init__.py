@@ -20,8 +20,8 @@
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
     │   ├── InvalidRunId                a client chose an id that no run can have
     │   ├── RunRejected                 the supervisor takes no more runs
-    │   ├── ConsumerTooSlow             a run was told to fail when nobody reads fast enough
-    │   ├── ForeignCancellation         a step was cancelled by somebody else
+    │   ├── ConsumerTooSlow             a run was told to fail behind a slow reader
+    │   ├── ForeignCancellation         a step was cancelled from outside its run
     │   ├── DispatcherTaskKilled        a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
@@ -66,7 +66,7 @@
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
     │   └── LostUpdateWarning           map workers can undo each other's changes
-    ├── IgnoredValueWarning             a step returned something nobody reads
+    ├── IgnoredValueWarning             a step returned a value that means nothing
     └── ChangedItemWarning              a map worker changed its item in vain
 
 Errors take facts, keep them as attributes, word their own message and survive

@@ -170,7 +170,7 @@ class ResourceUnavailable(RunError):  # noqa: N818 - says what happened
     def message(self) -> str:
         return (
             f"Resource '{self.resource}' is unavailable: {self.reason}. "
-            "It is opened again when somebody asks for it the next time."
+            "It is opened again for its next user."
         )
 
 

@@ -35,7 +35,7 @@ class Deadlock(TrialError):  # noqa: N818 - says what happened
     report: str
 
     def message(self) -> str:
-        return f"{self.report}\nLet somebody do what is waited for, or wait with a timeout."
+        return f"{self.report}\nDo what is waited for in another task, or wait with a timeout."
 
 
 class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what happened

@@ -374,7 +374,7 @@ class BarrierDebugger(Observer):
         barriers = self._runs.get_or_begin(run_id_of(meta))
         for name, wait in barriers.waiting_barriers.items():
             if not wait.is_stale:
-                missing = ", ".join(wait.waiting_for) or "nobody known"
+                missing = ", ".join(wait.waiting_for) or "no known parent"
                 message = f"Barrier '{name}' {reason}, for {missing}."
                 self._report(kind, name, wait, seconds, message)
         barriers.clear()
