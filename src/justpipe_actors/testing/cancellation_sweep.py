@@ -135,7 +135,7 @@ class StoppedRun:
 
     # -- at the seams
 
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Count hook calls and ended runs."""
         if self._run is None or run_id == "":
             return
@@ -146,9 +146,9 @@ class StoppedRun:
             and run_id == self._run.run_id
             and run_id in self._end_counts
         ):
-            self._hook_calls[who] += 1
+            self._hook_calls[part] += 1
 
-    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Do nothing: the sweep counts awaited seams only."""
 
 

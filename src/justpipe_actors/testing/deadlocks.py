@@ -64,11 +64,11 @@ def _live_runs() -> list[Run]:
 def _describe_run(run: Run) -> Iterator[str]:
     run_state = run.run_state
     holders_text = ", ".join(
-        f"{who} x{count}" for who, count in run_state.holders.items()
+        f"{holder} x{count}" for holder, count in run_state.holders.items()
     )
     yield (
         f"  Run {run.request.run_id[:8]} of pipe '{run_state.plan.name}' "
-        f"({run.age:g} s old) is held by: {holders_text or 'nobody'}"
+        f"({run.age:g} s old) is held by: {holders_text or 'nothing'}"
     )
     running = sorted(
         run_state.active_invocations,

@@ -239,20 +239,20 @@ class Schedule:
     def __attrs_post_init__(self) -> None:
         self._remaining = iter(self.choices)
 
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Delay the task by the next choice, shielded from cancellation."""
         if seam not in self.where:
             return
         delay = DELAYS[next(self._remaining, 0)]
         run = self._runs.setdefault(run_id, len(self._runs) + 1) if run_id else 0
-        self.trace.append(FailpointHit(anyio.current_time(), seam, run, who, delay))
+        self.trace.append(FailpointHit(anyio.current_time(), seam, run, part, delay))
         for _ in range(delay.turns):
             await cancel_shielded_checkpoint()
         if delay.seconds:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(delay.seconds)
 
-    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Do nothing: a synchronous seam cannot delay a task."""
 
 
@@ -269,11 +269,11 @@ class Fault:
     crossed: int = attrs.field(default=0, init=False)
     """Crossings so far, the failing one included."""
 
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
+    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Raise the error at the chosen crossing."""
-        self.reach_nowait(seam, run_id, who)
+        self.reach_nowait(seam, run_id, part)
 
-    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Raise the error at the chosen crossing."""
         if seam is not self.seam:
             return
