@@ -108,6 +108,9 @@ class _Daemon:
                     tasks.start_soon(self._reload)
             elif not self._is_draining:
                 self._is_draining = True
+                # Before the next signal is read: it releases durable runs and never
+                # cancels them, and that depends on whether the supervisor drains.
+                self.supervisor.reject_runs()
                 _logger.info("%s: draining", name.name)
                 tasks.start_soon(self._drain)
             else:

@@ -177,6 +177,10 @@ class Supervisor:
         """
         return await self._core.drain(grace)
 
+    def reject_runs(self) -> None:
+        """Take no new runs from now on, as ``drain`` does; runs at work go on."""
+        self._core.reject_runs()
+
     def cancel_runs(self, reason: str = "Cancelled") -> None:
         """Cancel every run at work; new ones are still taken, unless it is drained.
 

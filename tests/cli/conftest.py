@@ -22,7 +22,7 @@ from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.storage import OpenStatus, RunRecord, SQLiteBackend
 
 
-collect_ignore_glob = [] if find_spec("click") and find_spec("rich") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("click") and find_spec("rich") else ["*test_*.py"]
 
 NOW = datetime.now(UTC)
 STATUSES = {status.value: status for status in PipelineTerminalStatus} | {

@@ -10,7 +10,6 @@ import pytest
 
 from justpipe_actors import Event, EventType, Pipe, TestPipe
 from justpipe_actors._util import environment
-from justpipe_actors.cli import formatting
 from justpipe_actors.cli.registry import AnnotatedRun, PipelineInfo, PipelineRegistry
 from justpipe_actors.errors import DefinitionError
 from justpipe_actors.observability import (
@@ -179,6 +178,10 @@ async def test_a_waiting_barrier_reads_like_a_dict() -> None:
 
 def test_helpers_of_the_command_line_are_importable(tmp_path: Any) -> None:
     """Formatting helpers and the registry are where justpipe has them."""
+    pytest.importorskip("rich")
+    pytest.importorskip("click")
+    from justpipe_actors.cli import formatting
+
     assert formatting.short_id("0123456789abcdef") == "0123456789ab..."
     assert formatting.short_id("0123456789abcdef", full=True) == "0123456789abcdef"
     assert (

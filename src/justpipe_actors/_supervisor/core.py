@@ -29,7 +29,7 @@ from .._supervision.children import ChildOwner, Children
 from .._supervision.restart_policy import RestartPolicy
 from ..abc import Journal
 from ..errors import SupervisionError
-from .admission import ActiveRuns, AdmissionLimiter
+from .admission import DRAINING, ActiveRuns, AdmissionLimiter
 from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
 from .durable_runs import DurableRuns
@@ -365,6 +365,11 @@ class SupervisorCore:
     async def wait_drained(self) -> None:
         """Wait until a call of ``drain`` has completed."""
         await self._drained.wait()
+
+    def reject_runs(self) -> None:
+        """Take no new runs from now on."""
+        self.children.start_draining()
+        self.require_open().admission.close(DRAINING)
 
     async def drain(self, grace: float | None) -> DrainReport:
         """Reject new runs, let others finish, cancel the rest; irreversible."""
