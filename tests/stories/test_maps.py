@@ -117,7 +117,8 @@ async def test_items_are_pulled_lazily(hosted_runs: int) -> None:
         out += 1
         most_out = max(most_out, out)
         if item % 200 == 0:
-            await checkpoint()
+            for _ in range(5):  # long enough for the next worker to begin
+                await checkpoint()
         out -= 1
         done += 1
 
