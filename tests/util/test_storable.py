@@ -124,7 +124,7 @@ EVERYTHING = Everything(
     mode=3,
     options={"size": 1},
     user=UserId(3),
-    path=Path("/tmp/a"),
+    path=Path("folder/a"),
     ids=frozenset({UUID(int=1), UUID(int=2)}),
     access=Access.READ | Access.WRITE,
     anything=[Page("d"), (1, {2}), {3: b"x"}],

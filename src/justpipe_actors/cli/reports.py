@@ -6,9 +6,8 @@ running, were abandoned or suspended are counted, and belong to neither side.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from statistics import fmean
 from typing import Any
@@ -18,51 +17,15 @@ import attrs
 from ..abc import StorageBackend
 from ..events import EventType
 from ..outcomes import PipelineEndData
-from ..records import RunRecord, StoredEvent
+from ..records import RunRecord
 from ..storage.history import event_of
 from ..storage.registry import AnnotatedRun, PipelineRegistry
-
-
-def run_to_json(annotated: AnnotatedRun) -> dict[str, Any]:
-    """Return a run; moments are ISO 8601, durations seconds."""
-    run = annotated.run
-    return {
-        "run_id": run.run_id,
-        "pipeline_name": annotated.pipeline_name,
-        "pipeline_hash": annotated.pipeline_hash,
-        "status": run.label,
-        "start_time": run.start_time.isoformat(),
-        "end_time": run.end_time.isoformat() if run.end_time else None,
-        "duration_seconds": run.duration.total_seconds() if run.duration else None,
-        "error_message": run.error_message,
-        "error_step": run.error_step,
-        "run_meta": parse_json_or_text(run.run_meta),
-    }
-
-
-def event_to_json(event: StoredEvent) -> dict[str, Any]:
-    """Return an event; ``data`` is all of it, None if it cannot be read."""
-    try:
-        data = json.loads(event.data)
-    except (ValueError, RecursionError):
-        data = None
-    return {
-        "seq": event.seq,
-        "event_type": event.type_name,
-        "step_name": event.step_name,
-        "timestamp": event.timestamp.isoformat(),
-        "data": data,
-    }
-
-
-def parse_json_or_text(text: str | None) -> Any:
-    """Return what JSON text says, the text itself if it is none."""
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+from ..storage.shapes import (
+    event_to_json as event_to_json,
+    parse_json_or_text as parse_json_or_text,
+    run_to_json as run_to_json,
+    success_rate as success_rate,
+)
 
 
 def stored_end(store: StorageBackend, run: RunRecord) -> PipelineEndData | None:
@@ -98,14 +61,6 @@ UNFINISHED_LABELS = ("running", "abandoned", "suspended")
 
 SLOW_FACTOR = 3
 """How many times the mean a run takes that is worth a warning."""
-
-
-def success_rate(counts: Mapping[str, int]) -> float | None:
-    """Return the successes among the runs that ended, in percent with one decimal."""
-    ended = sum(
-        number for label, number in counts.items() if label not in UNFINISHED_LABELS
-    )
-    return round(100 * counts.get("success", 0) / ended, 1) if ended else None
 
 
 @attrs.frozen
