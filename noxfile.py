@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,15 +16,15 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_external_run = True
 nox.options.reuse_existing_virtualenvs = True
-# A machine with one Python is enough; CI asks for each version by its full name.
-nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "imports", "tests", "docs"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-# The running Python belongs to the list even when it is newer than the classifiers:
-# otherwise every test session would be skipped, and that would look like success.
-PYTHONS = list(dict.fromkeys([*nox.project.python_versions(PYPROJECT), THIS_PYTHON]))
+OTHER_PYTHONS = [
+    version
+    for version in nox.project.python_versions(PYPROJECT)
+    if version != THIS_PYTHON
+]
 
 # What ruff does not carry, and an actor runtime depends on.
 ASYNC_RULES = (
@@ -45,7 +46,10 @@ IN_PARALLEL = ("-n", str(min(2, os.cpu_count() or 1)))
 """Two workers of pytest-xdist: with more the tests of processes and clocks disturb each other."""
 
 SHARED = Path(".nox", "shared-all")
-"""The environment of the sessions that need all extras and the tests' group."""
+"""The environment of the sessions that need all extras and the tests' group.
+
+Environments of other Pythons have the version behind this name.
+"""
 
 DEMO = (
     "list",
@@ -69,16 +73,19 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
     session.install("-q", f".{extras}", *flags)
 
 
-def install_shared(session: nox.Session) -> str:
+def install_shared(session: nox.Session, version: str = THIS_PYTHON) -> str:
     """Install the tests' group and all extras where several sessions share them.
 
     Returns:
         The Python of that environment; nox itself has one environment for each session.
     """
-    folder = SHARED / ("Scripts" if os.name == "nt" else "bin")
+    this = version == THIS_PYTHON
+    environment = SHARED if this else SHARED.with_name(f"{SHARED.name}-{version}")
+    folder = environment / ("Scripts" if os.name == "nt" else "bin")
     python = str((folder / "python").absolute())
     if not folder.exists():
-        session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
+        base = sys.executable if this else f"python{version}"
+        session.run(base, "-m", "venv", str(environment), external=True)
     pip = (python, "-m", "pip", "install", "-q")
     session.run_install(*pip, "pip>=25.1", external=True)
     session.run_install(*pip, ".[all]", "--group", "tests", external=True)
@@ -88,6 +95,28 @@ def install_shared(session: nox.Session) -> str:
 def install_tools(session: nox.Session, group: str) -> None:
     """Install one dependency group without the package."""
     session.install("-q", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def is_installed(version: str) -> bool:
+    """Return whether the command of that Python exists and works.
+
+    The commands that pyenv puts on the path exist for every version that it has, and
+    fail for those that are not enabled.
+    """
+    command = shutil.which(f"python{version}")
+    if command is None:
+        return False
+    return subprocess.run([command, "-c", ""], capture_output=True).returncode == 0
+
+
+def report_other_pythons(session: nox.Session) -> None:
+    """Say in one line which supported Pythons the tests did not run on."""
+    installed = [version for version in OTHER_PYTHONS if is_installed(version)]
+    missing = [version for version in OTHER_PYTHONS if version not in installed]
+    if installed:
+        session.log(f"`nox -s pythons` runs the quick tests on {', '.join(installed)}")
+    if missing:
+        session.log(f"not installed, so not tested: Python {', '.join(missing)}")
 
 
 def refuse_conflicts(session: nox.Session) -> None:
@@ -132,13 +161,24 @@ def require_chromium(session: nox.Session) -> None:
     session.skip(reason)
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=THIS_PYTHON)
 @nox.parametrize("extras", ["[all]", ""], ids=["all", "bare"])
 def tests(session: nox.Session, extras: str) -> None:
     """Run the tests: all of them, then the quick ones without the extras."""
     install(session, "tests", extras=extras)
     quick = () if extras else ("-m", "not slow and not soak")
     session.run("pytest", *IN_PARALLEL, *quick, *session.posargs)
+    if not extras:
+        report_other_pythons(session)
+
+
+@nox.session(venv_backend="none")
+def pythons(session: nox.Session) -> None:
+    """Run the quick tests on every other supported Python that is installed."""
+    report_other_pythons(session)
+    for version in filter(is_installed, OTHER_PYTHONS):
+        pytest = (install_shared(session, version), "-m", "pytest")
+        session.run(*pytest, *IN_PARALLEL, "--quick", *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")
@@ -175,7 +215,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def imports(session: nox.Session) -> None:
-    """Check that every room of the house only looks down."""
+    """Check the import contracts: a package may import only those below it."""
     install(session, "imports")
     session.run("lint-imports", "--no-cache")
 

@@ -50,8 +50,8 @@ ENGINE = tuple(
 batch_stream.check_fold = True
 
 # A busy machine is slow without being wrong; a failure must be easy to send on.
-settings.register_profile("house", deadline=None, print_blob=True)
-settings.load_profile("house")
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")
 
 # In the background of a script Ctrl-C is ignored, and that is inherited: by pytest, and
 # by the programs that tests start.
