@@ -51,9 +51,9 @@ from ._run.event_buffer import Overflow
 from ._run.run import RunRequest
 from ._run.run_stream import RunStream
 from ._run.setup import override_of
-from ._util.main_import import main_import
+from ._util.environment import main_import
+from ._util.forms import schema_of
 from ._util.notebooks import is_notebook
-from ._util.type_schema import schema_of
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError

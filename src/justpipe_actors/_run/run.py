@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from math import inf
@@ -25,9 +26,10 @@ from .._plan.resource_injection import awaited_resource
 from .._supervision.resource_pool import ResourcePool
 from .._util.notebooks import paragraph, table
 from .._util.sync import REPORT_INTERVAL, OneShotEvent, do_nothing
-from .._util.text import escape_controls, format_duration
+from .._util.text import escape_controls, format_duration, safe_repr
 from ..abc import EventHook, ObserverProtocol
 from ..cancellation import CancellationToken
+from ..errors import InvalidRunId
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .event_buffer import EventBuffer
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 30.0
 """Seconds that hooks and observers get once the end of the run was requested."""
+
+RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
+"""Pattern of a run's id: it is safe in file names, URLs and shells."""
 
 REQUESTED_ENDS = (
     PipelineTerminalStatus.CLIENT_CLOSED,
@@ -164,6 +169,17 @@ def new_run_id() -> str:
     """
     bits = int.from_bytes(os.urandom(16))
     return f"{bits & _RANDOM_BITS | _UUID_BITS:032x}"
+
+
+def check_run_id(value: object) -> str:
+    """Return an id that a client has chosen.
+
+    Raises:
+        InvalidRunId: no run can have it.
+    """
+    if isinstance(value, str) and RUN_ID.fullmatch(value):
+        return value
+    raise InvalidRunId(safe_repr(value, limit=60))
 
 
 @attrs.define(eq=False, kw_only=True)  # perf: not frozen, see ``_engine.messages``

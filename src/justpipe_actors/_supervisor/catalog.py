@@ -14,8 +14,7 @@ import attrs
 
 from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
-from .._run.run import RunRequest
-from .._util.run_ids import check_run_id
+from .._run.run import RunRequest, check_run_id
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 from ..specs import Target

@@ -34,9 +34,8 @@ from .._run.durable_run import (
     parked,
     request_release,
 )
-from .._run.run import Run, RunRequest
+from .._run.run import Run, RunRequest, check_run_id
 from .._util.forms import plain_of
-from .._util.run_ids import check_run_id
 from .._util.state_parts import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal
 from ..errors import RunRejected, RunReleased, RunStuck

@@ -28,7 +28,7 @@ from anyio.lowlevel import checkpoint
 
 from .._run.event_buffer import EVENTS_PER_TURN
 from .._run.kept_events import KeptEvents, number_of
-from ..abc.history import RunHistory
+from ..abc import RunHistory
 from ..events import Event, EventType
 
 

@@ -1,8 +1,12 @@
-"""The listeners of one supervisor, and the history pollers they share."""
+"""The listeners of one supervisor, and the history pollers they share.
+
+A run that is not at work here may be in a journal, in the store of a pipe, or in any
+store under a storage root; ``new_listening`` puts these histories together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from weakref import WeakSet
 
@@ -12,12 +16,16 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._run.kept_events import MIN_KEPT, KeptEvents, number_of
-from ..abc import Journal, RunRow
-from ..abc.history import EventHistory, RunHistory
+from ..abc import EventHistory, Journal, RunHistory, RunRow, StorageBackend
 from ..errors import UnknownRunError
 from ..events import Event
 from ..outcomes import PipelineTerminalStatus
+from ..storage.history import StoreHistory
+from ..storage.paths import storage_root
+from ..storage.registry import PipelineRegistry
 from .admission import ActiveRuns
+from .catalog import Catalog
+from .durable_runs import DurableRuns
 from .listener import PAGE, Listener, Source, parse_number
 
 
@@ -205,3 +213,32 @@ class Listening:
             run.stop(PipelineTerminalStatus.CLIENT_CLOSED, reason)
         else:
             self.cancel_elsewhere(run_id, reason)
+
+
+def new_listening(
+    active_runs: ActiveRuns, catalog: Catalog, durable: DurableRuns | None
+) -> Listening:
+    """Return the listeners of a supervisor."""
+    history: EventHistory = StoreHistory(lambda: _stores(active_runs, catalog))
+
+    def cancel_elsewhere(run_id: str, reason: str) -> None:
+        if durable is not None:
+            durable.cancel_soon(run_id, reason)
+
+    if durable is not None:
+        history = JournalHistory(durable.journal, history)
+    return Listening(active_runs, history, cancel_elsewhere)
+
+
+def _stores(active_runs: ActiveRuns, catalog: Catalog) -> Iterator[StorageBackend]:
+    """Return the stores of its pipes, then all under their roots: versions differ."""
+    for pipe in catalog.persisted():
+        active_runs.remember_store(pipe.open_store)
+    for open_store in list(active_runs.stores):
+        yield open_store()
+    roots = {storage_root(): None}
+    roots |= {pipe.storage_root: None for pipe in catalog.persisted()}
+    for root in roots:
+        registry = PipelineRegistry(root)
+        for info in registry.list_pipelines():
+            yield registry.get_backend(info.hash)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+from .._run.run import check_run_id
 from .._util.json_schema import problem_of
-from .._util.run_ids import check_run_id
 from ..abc import Commit, Journal, NewRun, RunRow
 from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
 from .forking import fork_of, resume_of, retry_of

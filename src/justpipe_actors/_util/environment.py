@@ -1,10 +1,17 @@
-"""The environment: variables, warnings about those of justpipe, and home directories."""
+"""What this process was started with: variables, home directories, the main script.
+
+A worker process imports the program's main script.  A script that starts a pipeline
+meanwhile has no ``if __name__ == "__main__":``, which ``main_import`` finds out.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+
+import attrs
 
 
 PREFIX = "JUSTPIPE_ACTORS_"
@@ -45,3 +52,15 @@ def expand_home(path: str | Path) -> Path:
     except RuntimeError as error:
         msg = f"{path}: there is no such user; write the path of the directory."
         raise OSError(msg) from error
+
+
+@attrs.define
+class MainImport:
+    """Whether this process is a worker that imports the program's main script."""
+
+    on_run: Callable[[], None] | None = None
+    """Called when a run begins meanwhile; it does not return."""
+
+
+main_import = MainImport()
+"""The instance of this process."""

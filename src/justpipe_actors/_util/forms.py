@@ -12,6 +12,7 @@ types of a form are few.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,31 @@ def form_of(hint: Any) -> Form:
     if isinstance(hint, type):
         return _class(hint)
     return _refuse(hint)
+
+
+def schema_of(hint: Any) -> dict[str, Any] | None:
+    """Return the JSON schema of a state's type, None if JSON cannot represent it.
+
+    It is for forms in which a person enters a state.  Models of pydantic and structs of msgspec have schemas of their own.
+    """
+    if hint is None or hint is type(None) or hint is Any:
+        return None
+    if hint in (dict, Mapping) or get_origin(hint) is Mapping:
+        return {"type": "object"}
+    if hint is list:
+        return {"type": "array"}
+    msgspec = sys.modules.get("msgspec")
+    try:
+        if msgspec is not None and _is_class_of(hint, msgspec.Struct):
+            schema: dict[str, Any] = msgspec.json.schema(hint)
+            return schema
+        return form_of(hint).schema
+    except Exception:  # noqa: BLE001 - a library may refuse a type in its own words
+        return None
+
+
+def _is_class_of(hint: Any, base: type) -> bool:
+    return isinstance(hint, type) and issubclass(hint, base)
 
 
 def plain_of(value: Any) -> Any:  # noqa: C901 - one row a type

@@ -7,7 +7,7 @@ names::
 
     if TYPE_CHECKING or not install_lazy_exports(__name__):
         from .memory import MemoryJournal as MemoryJournal
-        from .opening import open_journal as open_journal
+        from .sqlite import SQLiteJournal as SQLiteJournal
 
 The block is the only list of names.  Type checkers read it as imports; at run time its
 text is read instead, and the imports are only executed where there is no source text,

@@ -61,7 +61,9 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
     )
     from .storage import (
         ChunkStore as ChunkStore,
+        EventHistory as EventHistory,
         HeaderStore as HeaderStore,
+        RunHistory as RunHistory,
         RunRecorder as RunRecorder,
         StorageBackend as StorageBackend,
     )

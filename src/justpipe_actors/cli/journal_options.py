@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -127,14 +125,3 @@ def example_of(form: dict[str, Any]) -> str:
         return f'"{first}"' if isinstance(first, str) else str(first)
     samples = {"boolean": "true", "integer": "1", "number": "1.5", "array": "[]"}
     return samples.get(str(form.get("type")), '"..."')
-
-
-def write_begun(run_id: str, words: str, made: RunRow, *, is_json: bool) -> None:
-    """Write that a run was made ready because of another run."""
-    if is_json:
-        text = json.dumps({"run_id": made.run_id, "of": run_id, "status": made.status})
-    elif made.run_id == run_id:
-        text = f"{printable(run_id)} is ready"
-    else:
-        text = f"{printable(run_id)} {words} {printable(made.run_id)}"
-    sys.stdout.write(f"{text}\n")

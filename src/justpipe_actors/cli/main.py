@@ -27,33 +27,33 @@ Exit status: 0 it worked, 1 it did not (the run failed, there is no such run),
 2 the input is wrong, 4 the run waits or was let go of, 130 interrupted, 143 terminated, 141 nobody reads the output."""
 
 
-COMMANDS = (
-    "run",
-    "list",
-    "show",
-    "tail",
-    "timeline",
-    "compare",
-    "stats",
-    "pipelines",
-    "export",
-    "cleanup",
-    "runs",
-    "asks",
-    "answer",
-    "cancel",
-    "resume",
-    "retry",
-    "fork",
-    "redrive",
-    "graph",
-    "dashboard",
-)
-"""The commands, in the order of ``--help``; each has a file of its name."""
+COMMANDS = {
+    "run": "run:command",
+    "list": "list:command",
+    "show": "show:command",
+    "tail": "tail:command",
+    "timeline": "timeline:command",
+    "compare": "compare:command",
+    "stats": "stats:command",
+    "pipelines": "pipelines:command",
+    "export": "export:command",
+    "cleanup": "cleanup:command",
+    "runs": "runs:command",
+    "asks": "asks:command",
+    "answer": "answer:command",
+    "cancel": "durable_runs:cancel",
+    "resume": "durable_runs:resume",
+    "retry": "durable_runs:retry",
+    "fork": "durable_runs:fork",
+    "redrive": "durable_runs:redrive",
+    "graph": "graph:command",
+    "dashboard": "dashboard:command",
+}
+"""The module and attribute of each command, in the order of ``--help``."""
 
 
 class LazyGroup(click.Group):
-    """Imports a command's file when it is asked for: most are not."""
+    """Imports the module of a command when the command is used: most are not."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names."""
@@ -63,8 +63,10 @@ class LazyGroup(click.Group):
         """Return a command, None if there is no such one."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f".commands.{cmd_name}", __package__)
-        command: click.Command = module.command
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(
+            import_module(f".commands.{module}", __package__), attribute
+        )
         return command
 
     def resolve_command(

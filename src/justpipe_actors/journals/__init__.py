@@ -9,5 +9,7 @@ from .._util.lazy_import import install_lazy_exports
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .memory import MemoryJournal as MemoryJournal
-    from .opening import open_journal as open_journal
-    from .sqlite import SQLiteJournal as SQLiteJournal
+    from .sqlite import (
+        SQLiteJournal as SQLiteJournal,
+        open_journal as open_journal,
+    )

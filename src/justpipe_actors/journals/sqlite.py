@@ -22,7 +22,7 @@ from pathlib import Path
 import attrs
 
 from .._util.environment import expand_home
-from ..abc import CommitMode
+from ..abc import CommitMode, Journal
 from .schema import prepare
 from .sql_journal import SQLJournal
 
@@ -193,3 +193,24 @@ class File:
             return False  # the next write reports what is wrong with the file
         before, self._seen_version = self._seen_version, row[0]
         return before is not None and before != row[0]
+
+
+def open_journal(where: str | Path | Journal | object) -> Journal:
+    """Return the journal that ``Supervisor(journal=...)`` was given.
+
+    A path, with ``~`` for the home directory, means a ``SQLiteJournal``.
+
+    Raises:
+        ValueError: it is an address of a kind that no journal of this version takes.
+        TypeError: it is neither a path nor a journal.
+    """
+    if isinstance(where, str | Path):
+        scheme, separator, _rest = str(where).partition("://")
+        if separator:
+            msg = f"No journal takes addresses of the kind {scheme}://; give a path."
+            raise ValueError(msg)
+        return SQLiteJournal(where)
+    if not isinstance(where, Journal):
+        msg = f"journal= takes a path or a Journal, not a {type(where).__name__}."
+        raise TypeError(msg)
+    return where

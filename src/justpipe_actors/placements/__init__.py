@@ -12,7 +12,9 @@ from .._util.lazy_import import install_lazy_exports
 
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
-    from .inline import HerePlacement as HerePlacement
+    from .local import (
+        HerePlacement as HerePlacement,
+        ThreadPlacement as ThreadPlacement,
+    )
     from .process import ProcessPlacement as ProcessPlacement
     from .ray import RayPlacement as RayPlacement
-    from .thread import ThreadPlacement as ThreadPlacement

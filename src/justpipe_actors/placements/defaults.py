@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..abc import AnyPlacement
+from .local import ThreadPlacement
 from .process import ProcessPlacement
 from .ray import RayPlacement
-from .thread import ThreadPlacement
 
 
 DEFAULT_PLACEMENTS: Mapping[str, AnyPlacement] = MappingProxyType(

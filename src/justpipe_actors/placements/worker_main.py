@@ -23,7 +23,7 @@ from multiprocessing import spawn
 from types import ModuleType
 from typing import Any
 
-from .._util.main_import import main_import
+from .._util.environment import main_import
 from ..abc import Call
 from .framing import ConnectionLost, FrameKind, receive_blocking, send_blocking
 from .importing import UNGUARDED

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from ..abc import StorageBackend
-from ..abc.history import RunHistory
+from ..abc import RunHistory, StorageBackend
 from ..codec import from_plain
 from ..errors import StoreError, UnreadableDataError
 from ..events import Event, EventType

@@ -1,4 +1,7 @@
-"""The placement in a worker thread: a long computation does not block the loop."""
+"""The placements in this process: on the event loop's thread, and in worker threads.
+
+A long computation in a thread does not block the loop.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,17 @@ from ..abc import Call, Outcome, Placement, PlacementOwner
 
 
 T = TypeVar("T")
+
+
+class HerePlacement:
+    """Run each call at once; the call blocks the event loop."""
+
+    name = "here"
+    is_remote = False
+
+    async def run_sync(self, call: Callable[[], T], /) -> T:
+        """Run a call in the current task and return its result."""
+        return call()
 
 
 class ThreadPlacement:

@@ -1,0 +1,135 @@
+"""``cancel``, ``resume``, ``retry``, ``fork``, ``redrive``: change how a run goes on.
+
+Each writes into the journal only, so it needs no pipe.  The process that has the run at
+work obeys; a run that is made ready is taken up by the next process with its pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from ..._supervisor import stored_runs
+from ...abc import RunRow
+from ..errors import CommandFailed
+from ..formatting import printable
+from ..journal_options import find_stored, journal_option, opened
+from ..options import json_option
+
+
+_new_id_option = click.option(
+    "--run-id", "new_id", metavar="ID", help="The new run's id."
+)
+
+
+@click.command("cancel")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    default="Cancelled",
+    show_default=True,
+    help="What FINISH says.",
+)
+@journal_option
+@json_option
+def cancel(run_id: str, reason: str, journal: str, *, is_json: bool) -> None:
+    """End a durable run, whichever process has it; its clean-up and hooks run.
+
+    A run that no process has at work ends when the next one takes it up.
+    """
+    with opened(journal) as store:
+        row = find_stored(store, run_id)
+        if not store.cancel(row.run_id, reason):
+            msg = f"Run '{printable(row.run_id)}' has ended: {row.status}."
+            raise CommandFailed(msg)
+    if is_json:
+        sys.stdout.write(json.dumps({"run_id": row.run_id, "cancelled": True}) + "\n")
+    else:
+        sys.stdout.write(f"asked {printable(row.run_id)} to end\n")
+
+
+@click.command("resume")
+@click.argument("run_id", metavar="RUN")
+@_new_id_option
+@journal_option
+@json_option
+def resume(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> None:
+    """Begin a run behind the step that suspended RUN, with its state.
+
+    The next process with its pipe and this journal takes it up.
+    """
+    with opened(journal) as store:
+        row = find_stored(store, run_id)
+        made = stored_runs.resume(store, row.run_id, new_id)
+    _write_begun(row.run_id, "goes on as", made, is_json=is_json)
+
+
+@click.command("retry")
+@click.argument("run_id", metavar="RUN")
+@_new_id_option
+@journal_option
+@json_option
+def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> None:
+    """Begin a run before the first failure of RUN.
+
+    What had succeeded is not done again; idempotency keys stay the same.
+
+    The next process with its pipe and this journal takes it up.
+    """
+    with opened(journal) as store:
+        row = find_stored(store, run_id)
+        made = stored_runs.retry(store, row.run_id, new_id)
+    _write_begun(row.run_id, "is retried as", made, is_json=is_json)
+
+
+@click.command("fork")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--at",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The commit to go on from; the last one when not given.",
+)
+@_new_id_option
+@journal_option
+@json_option
+def fork(
+    run_id: str, at: int | None, new_id: str | None, journal: str, *, is_json: bool
+) -> None:
+    """Begin a run that goes on from a commit of RUN; 'show RUN --commits' lists them.
+
+    The next process with its pipe and this journal takes it up.
+    """
+    with opened(journal) as store:
+        row = find_stored(store, run_id)
+        made = stored_runs.fork(store, row.run_id, at=at, new_id=new_id)
+    _write_begun(row.run_id, "is forked as", made, is_json=is_json)
+
+
+@click.command("redrive")
+@click.argument("run_id", metavar="RUN")
+@journal_option
+@json_option
+def redrive(run_id: str, journal: str, *, is_json: bool) -> None:
+    """Let a stuck run go on, after the cause was mended.
+
+    The next process with its pipe and this journal takes it up.
+    """
+    with opened(journal) as store:
+        row = find_stored(store, run_id)
+        made = stored_runs.redrive(store, row.run_id)
+    _write_begun(row.run_id, "goes on as", made, is_json=is_json)
+
+
+def _write_begun(run_id: str, words: str, made: RunRow, *, is_json: bool) -> None:
+    """Write that a run was made ready because of another run."""
+    if is_json:
+        text = json.dumps({"run_id": made.run_id, "of": run_id, "status": made.status})
+    elif made.run_id == run_id:
+        text = f"{printable(run_id)} is ready"
+    else:
+        text = f"{printable(run_id)} {words} {printable(made.run_id)}"
+    sys.stdout.write(f"{text}\n")
