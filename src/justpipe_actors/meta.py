@@ -154,7 +154,7 @@ class LazyNotes:
 class RunNotes(LazyNotes):
     """The values of ``meta.run`` and ``meta.pipeline`` inside one run."""
 
-    __slots__ = ("about", "pipeline")
+    __slots__ = ("about", "parent", "pipeline")
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         super().__init__()
@@ -162,6 +162,8 @@ class RunNotes(LazyNotes):
         """The definition's."""
         self.about: tuple[str, str] | None = None
         """The run's id, and its pipe's name."""
+        self.parent: tuple[RunNotes, str] | None = None
+        """Of a sub-pipeline's run: the notes of the run around it, and the step there."""
 
 
 class StepNotes(LazyNotes):

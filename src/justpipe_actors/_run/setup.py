@@ -29,7 +29,7 @@ from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError, NestedTooDeeply
 from ..events import Event
 from ..failures import FailureKind
-from ..meta import Meta, MetaProxy, RunNotes
+from ..meta import Meta, MetaProxy, RunNotes, current_run_notes
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
@@ -294,6 +294,8 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
         ChildRunSink(parent, invocation, depth),
         run_state.system,
     )
+    around = invocation.variables.get(current_run_notes)
+    run.notes.parent = None if around is None else (around, invocation.node.name)
     run_state.metrics.count_task_start()
     invocation.is_resting = True
     try:

@@ -63,6 +63,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         ChunkStore as ChunkStore,
         EventHistory as EventHistory,
         HeaderStore as HeaderStore,
+        LogStore as LogStore,
         RunHistory as RunHistory,
         RunRecorder as RunRecorder,
         StorageBackend as StorageBackend,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from ..events import Event, EventType
+from ..logs import LogEntry
 from ..outcomes import PipelineEndData
 from ..records import (
     EventChunk,
@@ -215,6 +216,34 @@ class HeaderStore(Protocol):
         """Return a run's events by ascending ``seq``, without payload and meta.
 
         Events of types that this version does not know are left out.
+        """
+        ...
+
+
+@runtime_checkable
+class LogStore(Protocol):
+    """Optional part of a backend that can store the log records of runs.
+
+    A backend without it stores runs without their log records.
+    """
+
+    def append_logs(self, run_id: str, entries: Sequence[LogEntry]) -> None:
+        """Add log records of a run, which get the next numbers of the run.
+
+        The backend may drop the oldest ones of a run that has many.
+        An unknown run is begun.
+        """
+        ...
+
+    def get_logs(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[LogEntry]:
+        """Return a run's log records by ascending number; none for an unknown run.
+
+        Args:
+            run_id: the run.
+            after: only those with a greater number, to go on from there.
+            limit: at most so many.
         """
         ...
 

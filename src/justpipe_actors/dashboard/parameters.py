@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 from starlette.datastructures import QueryParams
 
 from .api import checked_labels
-from .errors import RequestError
+from .errors import RequestError, UnknownWordError
+from .logs import LogFilter
 from .run_details import EventFilter
 from .runs import RunFilter, parse_query
 
@@ -91,4 +93,28 @@ def event_filter(query: QueryParams) -> EventFilter:
         after=number(query, "after", 0, 0),
         limit=number(query, "limit", 500, 1, 5_000),
         payload=payload,
+    )
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""The levels of log records."""
+
+
+def log_filter(query: QueryParams) -> LogFilter:
+    """Return which log records are asked for.
+
+    Raises:
+        RequestError: one of the parameters makes no sense.
+    """
+    word = query.get("level", "DEBUG").upper()
+    if word not in LEVELS:
+        raise UnknownWordError(parameter="level", word=word, known=LEVELS)
+    return LogFilter(
+        level=logging.NOTSET
+        if word == "DEBUG"
+        else logging.getLevelNamesMapping()[word],
+        steps=many(query, "step"),
+        text=query.get("q", ""),
+        after=number(query, "after", 0, 0),
+        limit=number(query, "limit", 500, 1, 5_000),
     )

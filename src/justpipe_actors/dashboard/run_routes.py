@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from .errors import NotFoundError
 from .live_runs import live_details, live_spans, snapshot_of
-from .parameters import event_filter, number
+from .logs import logs_of, logs_page
+from .parameters import event_filter, log_filter, number
 from .routes import Address, answer, found
 from .run_details import StoredRun, diff_of
 from .site import Site
@@ -79,6 +80,13 @@ async def event(site: Site, request: Request) -> Response:
     return answer(await site.in_thread(lambda: site.find(name).one_event(seq)))
 
 
+async def logs(site: Site, request: Request) -> Response:
+    """Return a page of log records."""
+    wanted = log_filter(request.query_params)
+    source = await logs_of(site, _run_id(request))
+    return answer(await site.in_thread(logs_page, source, wanted))
+
+
 async def states(site: Site, request: Request) -> Response:
     """Return a state, the difference of two, or which events show one."""
     query = request.query_params
@@ -120,6 +128,7 @@ RUN_API = [
     Address("/api/runs/{run_id}/spans", spans),
     Address("/api/runs/{run_id}/events", events),
     Address("/api/runs/{run_id}/events/{seq:int}", event),
+    Address("/api/runs/{run_id}/logs", logs),
     Address("/api/runs/{run_id}/states", states),
     Address("/api/runs/{run_id}/timeline", timeline),
     Address("/api/runs/{run_id}/trace", trace),

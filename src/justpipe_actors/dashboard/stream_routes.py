@@ -5,8 +5,10 @@ pages of one browser share one connection, ``/api/streams``, which carries any n
 topics.  A topic is the address of a stream of its own below ``/api``::
 
     runs/stream?status=failed      live/stream      runs/3e74.../stream?after=17
+    runs/3e74.../logs/stream?after=4
 
-A run's stream goes on exactly where ``after`` or ``Last-Event-ID`` says.
+The streams of a run and of its log records go on exactly where ``after`` or
+``Last-Event-ID`` says.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from ..errors import AmbiguousRunError
 from .errors import NotFoundError, RequestError, TooBusyError
 from .live import live_text
 from .live_runs import LiveReader, is_at_work
+from .logs import LogSource, LogWatch, log_to_json, logs_of
 from .parameters import number, run_filter
 from .routes import Address, first_page, look_at
 from .run_details import StoredRun, is_open
 from .site import Site
-from .streams import MOST_STREAMS, Emit, EventStream, Source
+from .streams import MOST_STREAMS, Emit, EventStream, Feed, Source
 
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ RUNS_PERIOD = 1.0
 
 LIVE_PERIOD = 0.5
 """Seconds between two looks at the supervisor while the Live page is open."""
+
+LOGS_PERIOD = 0.5
+"""Seconds between two looks at the log records of a run that is watched."""
 
 RUN_PERIOD = 0.25
 """Seconds between two looks at the events of a run that is watched."""
@@ -149,6 +155,36 @@ async def _emit_run(site: Site, stored: StoredRun, after: int, emit: Emit) -> No
             await anyio.sleep(RUN_PERIOD)
 
 
+async def logs_topic(site: Site, run_id: str, after: int) -> Topic:
+    """Return a run's log records from a number on, until the run has ended."""
+    source = await logs_of(site, run_id)
+
+    async def emit_all(emit: Emit) -> None:
+        watch = LogWatch(site, source, after)
+        feed_source = Source(watch.produce, LOGS_PERIOD)
+        with site.streams.reading(f"logs of {run_id}", feed_source) as feed:
+            await _emit_logs(site, source, feed, after, emit)
+
+    return emit_all
+
+
+async def _emit_logs(
+    site: Site, source: LogSource, feed: Feed, after: int, emit: Emit
+) -> None:
+    """Emit batches of log records while a run goes on, then that it has ended."""
+    seen = feed.number
+    while True:
+        is_over = not await site.in_thread(source.is_open)
+        while entries := await site.in_thread(source.read, after, BATCH):
+            after = entries[-1].number
+            rows = [log_to_json(entry) for entry in entries]
+            await emit("logs", json.dumps(rows), after)
+        if is_over:
+            await emit("end", "{}", None)
+            return
+        seen, _ = await feed.after(seen)
+
+
 async def topic_of(site: Site, address: str) -> Topic:
     """Return the topic that an address names.
 
@@ -166,6 +202,8 @@ async def topic_of(site: Site, address: str) -> Topic:
             return durable_topic(site, name)
         case ["runs", run_id, "stream"]:
             return await run_topic(site, run_id, number(query, "after", 0, 0))
+        case ["runs", run_id, "logs", "stream"]:
+            return await logs_topic(site, run_id, number(query, "after", 0, 0))
         case _:
             msg = f"{address!r} is no stream."
             raise NotFoundError(msg)
@@ -196,11 +234,21 @@ async def workers_stream(site: Site, request: Request) -> Response:
 
 async def run_stream(site: Site, request: Request) -> Response:
     """Send a run's events from a number on."""
+    run_id = str(request.path_params["run_id"])
+    return streaming(site, await run_topic(site, run_id, _last_number(request)))
+
+
+async def logs_stream(site: Site, request: Request) -> Response:
+    """Send a run's log records from a number on."""
+    run_id = str(request.path_params["run_id"])
+    return streaming(site, await logs_topic(site, run_id, _last_number(request)))
+
+
+def _last_number(request: Request) -> int:
+    """Return the number that a client has seen last, of a header or a parameter."""
     after = number(request.query_params, "after", 0, 0)
     last = request.headers.get("last-event-id", "")
-    after = int(last) if last.isdecimal() else after
-    run_id = str(request.path_params["run_id"])
-    return streaming(site, await run_topic(site, run_id, after))
+    return int(last) if last.isdecimal() else after
 
 
 async def all_streams(site: Site, request: Request) -> Response:
@@ -264,5 +312,6 @@ STREAM_API = [
     Address("/api/asks/stream", asks_stream),
     Address("/api/workers/stream", workers_stream),
     Address("/api/runs/{run_id}/stream", run_stream),
+    Address("/api/runs/{run_id}/logs/stream", logs_stream),
 ]
 """The streams; before the addresses that have a run's id where these have a word."""

@@ -9,7 +9,8 @@ client disconnects, keeps the connection alive, and ends when the server stops.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 import anyio
 import attrs
@@ -109,15 +110,22 @@ class Streams:
         emit: Emit,
     ) -> None:
         """Emit a feed's texts from the latest one on, until its source is gone."""
-        feed = self.feeds.setdefault(name, Feed(source))
-        feed.readers += 1
-        seen = feed.number - 1 if feed.number else 0
         try:
-            while True:
-                seen, text = await feed.after(seen)
-                await emit(event, text, None)
+            with self.reading(name, source) as feed:
+                seen = feed.number - 1 if feed.number else 0
+                while True:
+                    seen, text = await feed.after(seen)
+                    await emit(event, text, None)
         except RequestError as error:
             await emit("over", json.dumps({"detail": error.detail}), None)
+
+    @contextmanager
+    def reading(self, name: str, source: Source) -> Generator[Feed]:
+        """Give one more reader a feed, which exists while it has readers."""
+        feed = self.feeds.setdefault(name, Feed(source))
+        feed.readers += 1
+        try:
+            yield feed
         finally:
             feed.readers -= 1
             if not feed.readers:

@@ -18,6 +18,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         ObserverProtocol as ObserverProtocol,
         validate_observer as validate_observer,
     )
+    from ..logs import LogCapture as LogCapture
     from .barrier import (
         BarrierDebugger as BarrierDebugger,
         BarrierDebugRecord as BarrierDebugRecord,

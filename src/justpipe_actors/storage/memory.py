@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import attrs
 
 from ..events import Event, EventType
+from ..logs import STORED_ENTRIES, LogEntry
 from ..records import (
     OpenStatus,
     RunQuery,
@@ -43,6 +44,8 @@ class StoredRun:
     """The record."""
     lines: dict[int, EventLine] = attrs.field(factory=dict)
     """Its events by number."""
+    logs: list[LogEntry] = attrs.field(factory=list)
+    """Its log records by ascending number."""
 
 
 class InMemoryBackend:
@@ -93,6 +96,23 @@ class InMemoryBackend:
             for line in lines:
                 self._add(self._runs[run_id].lines, line)
 
+    def append_logs(self, run_id: str, entries: Sequence[LogEntry]) -> None:
+        """Add log records of a run."""
+        if not entries:
+            return
+        with self.transaction():
+            if run_id not in self._runs:
+                self._put(implicit_run(run_id, entries[0].timestamp))
+            logs = self._runs[run_id].logs
+            before = logs[:]
+            last = logs[-1].number if logs else 0
+            logs += [
+                attrs.evolve(entry, number=last + n)
+                for n, entry in enumerate(entries, 1)
+            ]
+            del logs[:-STORED_ENTRIES]
+            self._add_undo(lambda: logs.__setitem__(slice(None), before))
+
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
         """Remember how a run ended; a run that has ended before is replaced."""
         lines = [parse_event_text(text) for text in events]
@@ -130,7 +150,9 @@ class InMemoryBackend:
 
     def _put(self, run: RunRecord) -> None:
         before = self._runs.get(run.run_id)
-        after = StoredRun(in_utc(run), before.lines if before else {})
+        after = StoredRun(
+            in_utc(run), before.lines if before else {}, before.logs if before else []
+        )
         self._runs[run.run_id] = after
         self._add_undo(lambda: self._restore(run.run_id, before))
 
@@ -207,6 +229,15 @@ class InMemoryBackend:
         """Return a run's events by ascending ``seq``, without payload and meta."""
         parsed = map(parse_header, self.get_events(run_id, after=after))
         return paginate([one for one in parsed if one is not None], limit)
+
+    def get_logs(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[LogEntry]:
+        """Return a run's log records by ascending number."""
+        with self._lock:
+            stored = self._runs.get(run_id)
+            entries = list(stored.logs) if stored else []
+        return paginate([entry for entry in entries if entry.number > after], limit)
 
     def count_events(self, run_id: str) -> dict[str, int]:
         """Return how many events of each type a run has."""

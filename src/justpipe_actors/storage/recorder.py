@@ -22,6 +22,7 @@ import attrs
 from ..abc import Wake
 from ..abc.storage import PauseProducers
 from ..events import Event, EventType
+from ..logs import LogBuffer, LogEntry, log_buffers
 from ..outcomes import PipelineEndData
 from ..records import EventChunk, RunRecord
 from .chunk_encoder import Encoder
@@ -215,6 +216,8 @@ class Recorder:
     """Whether events are only counted from here on."""
     pending_chunks: list[EventChunk] = attrs.field(factory=list, init=False)
     """Chunks that the writer has taken and not yet stored."""
+    pending_logs: list[LogEntry] = attrs.field(factory=list, init=False)
+    """Log records that the writer has taken and not yet stored."""
     is_in_store: bool = attrs.field(default=False, init=False)
     """Whether the store has a record of the run."""
     failing_since: float | None = attrs.field(default=None, init=False)
@@ -241,6 +244,7 @@ class Recorder:
     _events: list[Event] = attrs.field(init=False)
     _wake: Wake = attrs.field(default=lambda func: None, init=False)
     _is_take_postponed: bool = attrs.field(default=False, init=False)
+    _logs: LogBuffer | None = attrs.field(default=None, init=False)
     _summary: RunSummaryBuilder = attrs.field(factory=RunSummaryBuilder, init=False)
     _room_available: anyio.Event | None = attrs.field(default=None, init=False)
     _end_stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -255,6 +259,7 @@ class Recorder:
         self._wake = wake
         self.queue.tokens_are_unchanged = not self.is_hooked and self.redaction is None
         self.record = initial_record(self.run_id, self.fingerprint, datetime.now(UTC))
+        self._logs = log_buffers.open(self.run_id, self.writer.notify)
         self.writer.add_run(self)
 
     def put(self, event: Event) -> None:
@@ -374,6 +379,8 @@ class Recorder:
             self.is_writer_notified = self.is_flush_requested = False
             self._check_at = 1
             self._encode_batches(self.queue.take(), allow_references=allow_references)
+        if self._logs is not None and not self.pending_logs:
+            self.pending_logs = self._logs.take()
 
     def _encode_batches(
         self, batches: Sequence[EventColumns], *, allow_references: bool
@@ -408,6 +415,7 @@ class Recorder:
     def on_saved(self) -> None:
         """Mark the taken chunks as stored."""
         self.pending_chunks, self.failing_since, self.is_in_store = [], None, True
+        self.pending_logs = []
         if self._room_available is not None:
             self._wake(self._signal_room)
         if self._is_take_postponed:
@@ -416,6 +424,8 @@ class Recorder:
 
     def close(self) -> None:
         """Wake the task that waits for the end of the run to be stored."""
+        if self._logs is not None:
+            log_buffers.close(self.run_id)
         self._wake(self._end_stored.set)
 
     def _signal_room(self) -> None:

@@ -23,7 +23,7 @@ from typing import cast
 
 import attrs
 
-from ..abc import ChunkStore, StorageBackend
+from ..abc import ChunkStore, LogStore, StorageBackend
 from ..records import RunRecord
 from .chunk_format import event_texts
 from .queries import HEARTBEAT_INTERVAL
@@ -136,7 +136,7 @@ class Writer:
         self._recorders: list[Recorder] = []
         self._thread: threading.Thread | None = None
         self._store: StorageBackend | None = None
-        self._accepts_chunks = False
+        self._accepts_chunks = self._accepts_logs = False
 
     # -- from event loops
 
@@ -227,6 +227,7 @@ class Writer:
             self._store, self._last_warning = store, ""
             # perf: `isinstance` with a protocol costs as much as storing a record.
             self._accepts_chunks = isinstance(store, ChunkStore)
+            self._accepts_logs = isinstance(store, LogStore)
         return self._store
 
     def _save(self, store: StorageBackend, recorders: Sequence[Recorder]) -> None:
@@ -265,6 +266,8 @@ class Writer:
         elif chunks:
             texts = [text for chunk in chunks for text in event_texts(run_id, chunk)]
             store.append_events(run_id, texts)
+        if recorder.pending_logs and self._accepts_logs:
+            cast("LogStore", store).append_logs(run_id, recorder.pending_logs)
 
     def _handle_failure(self, recorder: Recorder, error: Exception) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...events import Event, EventType
+from ...logs import LogEntry
 from ...records import (
     EventChunk,
     RunQuery,
@@ -30,6 +31,7 @@ from .inserting import (
     insert_lines,
     put_run,
 )
+from .log_table import insert_logs, read_logs
 from .reading import (
     COUNTS,
     LABEL,
@@ -109,6 +111,13 @@ class SQLiteBackend:
                 chunks,
                 lambda chunk: chunk_lines(run_id, chunk, find_payload),
             )
+
+    def append_logs(self, run_id: str, entries: Sequence[LogEntry]) -> None:
+        """Add log records of a run."""
+        if entries:
+            with self._database.write() as connection:
+                key = ensure_run(connection, run_id, lambda: entries[0].timestamp)
+                insert_logs(connection, key, entries)
 
     def save_run(self, run: RunRecord, events: Sequence[str] = ()) -> None:
         """Remember how a run ended, and the rest of its events.
@@ -220,6 +229,15 @@ class SQLiteBackend:
         event_filter = EventFilter(run_id, None, after, at_most)
         return self._database.read(
             lambda connection: read_headers(connection, event_filter)
+        )
+
+    def get_logs(
+        self, run_id: str, *, after: int = 0, limit: int | None = None
+    ) -> list[LogEntry]:
+        """Return a run's log records by ascending number."""
+        at_most = limit if limit is not None and limit >= 0 else None
+        return self._database.read(
+            lambda connection: read_logs(connection, run_id, after, at_most)
         )
 
     def count_events(self, run_id: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ from .placements import (
 )
 from .run_lifecycle import RUN_LIFECYCLE_CHECKS
 from .samples import Check
+from .store_logs import LOG_CHECKS
 from .store_reads import READ_CHECKS
 from .store_writes import CHUNK_CHECKS, WRITE_CHECKS
 
@@ -30,6 +31,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     *READ_CHECKS,
     *RUN_LIFECYCLE_CHECKS,
     *CHUNK_CHECKS,
+    *LOG_CHECKS,
 )
 
 
