@@ -251,12 +251,20 @@ def test_a_worker_may_ask_for_its_item() -> None:
 
 
 def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
-    """Nobody knows whether a step without parents will be started with an item."""
+    """A step at which the run does not begin may get its item while the run goes on."""
     pipe = build(a="")
     pipe.step("eat")(lambda item: item)
 
-    pipe.validate(allow_multi_root=True)
     pipe.validate(start="a")
+
+
+def test_none_of_several_roots_gets_an_item() -> None:
+    """Where every root begins, one that needs an item is refused before any run."""
+    pipe = build(a="")
+    pipe.step("eat")(lambda item: item)
+
+    found = problems(pipe, allow_multi_root=True)
+    assert "'eat' has a parameter 'item' that nothing supplies" in found[0]
 
 
 def test_a_run_cannot_start_at_a_map_worker() -> None:

@@ -377,7 +377,9 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
     }
     gets_no_item |= {t for step in context.steps.values() for t in step.route_targets}
     starts = _starts(context)
-    gets_no_item |= set(starts) if len(starts) == 1 else set()
+    # Several roots all begin where that is allowed; elsewhere the run names one of them.
+    if len(starts) == 1 or context.allow_multi_root:
+        gets_no_item |= set(starts)
     for name, step in context.steps.items():
         is_worker = name in workers and name != context.start
         if is_worker or name not in gets_no_item:
