@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 
+from ._util.lazy_classes import frozen
 from ._util.text import safe_str
 from .errors import UnreadableDataError
 from .events import Event, EventType
@@ -34,7 +35,7 @@ CUT = "<...>"
 """Stands for what lies beyond a limit."""
 
 
-@attrs.frozen
+@frozen
 class Limits:
     """Limits on how much of a value is written."""
 

@@ -28,6 +28,7 @@ from ._supervisor.diagnostics import fields_of
 from ._supervisor.drain import DrainReport
 from ._supervisor.os_signals import RELOAD_SIGNALS, SignalQueue, handle_signals
 from ._supervisor.systemd import SystemdNotifier, notifier_from_environment
+from ._util.lazy_classes import define
 from .supervisor import Supervisor
 
 
@@ -77,7 +78,7 @@ async def serve(
     return supervisor.report or DrainReport()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Daemon:
     """Signals, status messages and watchdog of a daemon."""
 

@@ -7,9 +7,11 @@ with ``dataclasses.replace``.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
+
+from ._util.lazy_classes import dataclass
 
 
 PERSIST_LIMIT = 1_000_000

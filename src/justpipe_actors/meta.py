@@ -15,6 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
+from ._util.lazy_classes import define, frozen
+
 
 class StepStatus(str, Enum):
     """How an invocation ended, in ``meta["framework"]["status"]``."""
@@ -71,7 +73,7 @@ class Meta(Protocol):
         ...
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Notes:
     """The one implementation of ``ScopedMeta``."""
 
@@ -115,7 +117,7 @@ class Notes:
         return {name: content for name, content in sections.items() if content}
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class PipelineNotes:
     """The one implementation of ``PipelineMeta``."""
 
@@ -188,7 +190,7 @@ current_step_notes: ContextVar[StepNotes] = ContextVar("justpipe_actors_step_not
 """Notes of the invocation that the running code belongs to."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class MetaProxy:
     """The implementation of ``Meta``: finds the current notes at each access."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, TypeVar
 
+from ._util.lazy_classes import dataclass
 from ._util.notebooks import paragraph, table
 from ._util.text import escape_controls, format_duration, safe_str, short_text
 from .errors import PipelineCancelled, RecordedError, RunTimeout

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from ._util.lazy_classes import dataclass
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
 
 import anyio
-from trio.lowlevel import enable_ki_protection
 
 from . import journals
 from ._engine.dead_letters import DeadLetter
@@ -45,6 +44,7 @@ from ._supervisor.diagnostics import (
 from ._supervisor.drain import DrainReport
 from ._supervisor.durable_runs import DurableRuns
 from ._supervisor.durable_stream import DurableStream
+from ._util.interrupts import enable_ki_protection
 from ._util.notebooks import paragraph
 from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected

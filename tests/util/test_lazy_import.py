@@ -82,7 +82,7 @@ def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
         "justpipe_actors.records",
         "justpipe_actors.storage.sqlite",
         "justpipe_actors.visualization.builder",
-        *(["asyncio"] if other == "asyncio" else []),
+        other,
     }
     assert f"justpipe_actors._backends._{backend}" in imported
     assert imported & unwanted == set()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import trio
 
+from .._util.interrupts import mark_functions
 from ..errors import RunRejected
 from .base import Job, Main
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _logger = logging.getLogger("justpipe_actors")
+mark_functions(trio.lowlevel.enable_ki_protection, trio.lowlevel.disable_ki_protection)
 
 
 class _Group:

@@ -15,13 +15,12 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-import attrs
-
+from .._util.lazy_classes import frozen
 from ..signals import Ask
 from ..specs import resolve_name
 
 
-@attrs.frozen
+@frozen
 class AskTargets:
     """The ``Ask`` results found in the source of a step."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from .._util.lazy_classes import define
 from .._util.notebooks import notebook_remedy
 from ..abc import (
     AnyPlacement,
@@ -23,7 +24,7 @@ from .resources import ResourceDef, matching_resources
 from .steps import StepDef
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Registry:
     """The definition of one pipe."""
 

@@ -13,8 +13,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import attrs
-
+from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
 from .injection import (
     RESERVED_NAMES,
@@ -43,7 +42,7 @@ _WRAPPERS = (
 )
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class ResourceDef:
     """A registered resource."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from .._util.environment import read_variable
+from .._util.lazy_classes import define, frozen
 from ..abc import AnyPlacement, LocalPlacement, Placement
 from ..errors import DefinitionError
 from ..events import NodeKind
@@ -19,7 +20,7 @@ from .names import name_of, target_names
 from .option_values import check_values, middleware_options
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class StepSettings:
     """Arguments that the decorators of all four kinds share."""
 
@@ -45,7 +46,7 @@ class StepSettings:
     """Keyword arguments for middleware."""
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class StepDef:
     """A registered step of any kind."""
 
@@ -123,7 +124,7 @@ TRUTHY = ("1", "true", "yes", "on")
 """Values of an environment variable that mean yes."""
 
 
-@attrs.frozen
+@frozen
 class JoinSettings:
     """How a step waits for its parents, and its error handler."""
 

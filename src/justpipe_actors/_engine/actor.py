@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .._plan.plan import Node
+from .._util.lazy_classes import define, frozen
 from .._util.sync import Wakeup
 from .messages import Message
 
@@ -38,7 +39,7 @@ perf: an actor of a thousand has one (``python -m tests.benchmarks.scale``).
 """
 
 
-@attrs.frozen
+@frozen
 class InboxStatistics:
     """What an inbox holds right now."""
 
@@ -52,7 +53,7 @@ class InboxStatistics:
     """When the message that has waited longest was put; None when none had to wait."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Inbox:
     """The queues of one actor, one per run.
 
@@ -185,7 +186,7 @@ _NO_WAITERS: list[Wakeup] = []
 """Shared empty list for actors that had no slot waiter yet; it stays empty."""
 
 
-@attrs.frozen
+@frozen
 class ActorStatistics:
     """What an actor is doing right now."""
 
@@ -213,7 +214,7 @@ class ActorStatistics:
     """Next messages: run and seconds waited, in order, at most ``SHOWN``."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Actor:
     """One step at work."""
 

@@ -18,6 +18,7 @@ from .._plan.plan import Plan, ResourceNode, StepNode
 from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.lazy_classes import define
 from .._util.sync import SignalFactory
 from .._util.text import safe_str
 from ..errors import UnknownStepError
@@ -50,7 +51,7 @@ Without a limit, a program that builds a pipe per request would never free actor
 """
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ActorSystem:
     """The actors of one supervisor, or of one run that has none."""
 

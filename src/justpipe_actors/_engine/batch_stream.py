@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import attrs
 
+from .._util.lazy_classes import define
 from .._util.state_parts import StateChange
 from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
 
@@ -59,7 +60,7 @@ class FoldMismatch(AssertionError):  # noqa: N818 - says what was found
     """Reading the stored rows would not give the run: a change was not recorded."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class BatchStream:
     """The stream of rows of one durable run, its children included."""
 

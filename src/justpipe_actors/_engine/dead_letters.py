@@ -15,6 +15,8 @@ from typing import overload
 
 import attrs
 
+from .._util.lazy_classes import define, frozen
+
 
 DEAD_LETTERS_KEPT = 1000
 """Dead letters that are remembered; older ones are only counted."""
@@ -22,7 +24,7 @@ DEAD_LETTERS_KEPT = 1000
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DeadLetter:
     """A message that gets no answer; plain data."""
 
@@ -42,7 +44,7 @@ class DeadLetter:
     """Time of the failure, on the loop's clock in seconds."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class DeadLetters(Sequence[DeadLetter]):
     """The last dead letters, oldest first, and how many there have been."""
 

@@ -38,10 +38,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
-from trio.lowlevel import enable_ki_protection
 
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define, frozen
 from .._util.sync import SignalFactory, Wakeup
 from . import routing
 from .execution import execute, execute_expiry
@@ -69,7 +70,7 @@ Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
 Job = Callable[[], Awaitable[object]]
 
 
-@attrs.frozen
+@frozen
 class DispatcherStatistics:
     """What the tasks of a dispatcher are doing right now."""
 
@@ -83,7 +84,7 @@ class DispatcherStatistics:
     """Tasks that failed or were cancelled natively between two messages."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Dispatcher:
     """The dispatcher of one actor system."""
 

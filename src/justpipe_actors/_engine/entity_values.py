@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
+from .._util.lazy_classes import define
 from .._util.text import safe_str
 from ..errors import RecordedError
 from .journal_port import JsonValue
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from .run_journal import RunJournal
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class MapRecord:
     """What is recorded of a map besides what its invocation knows."""
 
@@ -36,7 +35,7 @@ class MapRecord:
     """The running hash of a lazy source's items; None when the items are stored."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ChildRecord:
     """What is recorded of a child run besides its own entities."""
 

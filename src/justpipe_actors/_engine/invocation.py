@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
-from trio.lowlevel import enable_ki_protection
 
 from .._plan.plan import Node
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define
 from ..events import EventType
 from ..meta import StepNotes, StepStatus
 from .messages import Start
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .invocation_state import InvocationState
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Invocation:
     """One call of a step's function: ids, scope, variables and copy of the state."""
 

@@ -13,6 +13,7 @@ from .._plan.plan import MapNode, Node
 from .._plan.state_copies import Copier, is_fixed
 from .._plan.state_merge import difference
 from .._plan.step_results import FailStep, StepResult
+from .._util.lazy_classes import define
 from ..cancellation import CancellationToken
 from ..errors import ChangedItemWarning
 from .isolation import IsolatedState, StateCopy
@@ -45,7 +46,7 @@ class ItemCheck:
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class InvocationState:
     """The state of one invocation, as its function and its handlers see it."""
 

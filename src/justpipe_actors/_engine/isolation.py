@@ -25,12 +25,13 @@ from .._plan.merge_rules import DEFAULT, Rule
 from .._plan.state_copies import Copier, check_copyable, is_fixed
 from .._plan.state_merge import Appended, Change, Conflict, Parts, Replaced
 from .._plan.state_parts import Key, Snapshot, parts_of, snapshot_of
+from .._util.lazy_classes import define, frozen
 from ..errors import StateConflict, StateNotCopyable
 from ..merge import MISSING
 from .state_backup import BackupMaker
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ListHistory:
     """The history of a list that is a part of a committed state."""
 
@@ -40,7 +41,7 @@ class ListHistory:
     """Whether its elements cannot change, so that they need no copies."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class StateCopy:
     """The copy of the state that one invocation works on."""
 
@@ -56,7 +57,7 @@ class StateCopy:
     """Whether ``value`` is the state itself."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class IsolatedState:
     """The state of one run, and its open copies."""
 

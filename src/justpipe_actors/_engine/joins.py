@@ -31,6 +31,7 @@ from typing import assert_never
 
 import attrs
 
+from .._util.lazy_classes import define
 from ..specs import BarrierType
 
 
@@ -50,7 +51,7 @@ class Decision(Enum):
     PRUNED = "pruned"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class JoinGate:
     """The join of one step: it collects the reports of its parents in one wave."""
 
@@ -106,7 +107,7 @@ class JoinGate:
         return Decision.PRUNED if self._has_pruned else Decision.ABSENT
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class StepEntry:
     """Both ways into one step, in one wave: through its gate, and past it."""
 
@@ -139,7 +140,7 @@ class StepEntry:
         return Report.PRUNED if Report.PRUNED in reasons else Report.ABSENT
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Wave:
     """The state of one pass."""
 

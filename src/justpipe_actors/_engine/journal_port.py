@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
-import attrs
-
 from .._plan.plan import Plan
+from .._util.lazy_classes import frozen
 from .._util.state_parts import StateChange
 from .._util.storable import Codec
 from ..abc.journal_records import NewAsk, RunState as RunStatus
@@ -23,7 +22,7 @@ JsonValue = object
 """None, bool, int, float, str, or lists and dicts (with text keys) of these."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class BatchDraft:
     """One batch of a run as JSON values; the writer's thread encodes it as text.
 

@@ -9,6 +9,7 @@ import attrs
 
 from .._plan.plan import MapNode
 from .._plan.step_results import StartMap
+from .._util.lazy_classes import define
 from .._util.sync import Wakeup
 from ..errors import MapSourceError
 from .protocols import InvocationIds
@@ -26,7 +27,7 @@ ISOLATED_WINDOW = 64
 """The same in isolated mode, where each of them holds a copy of the state."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class MapInvocation:
     """One map invocation and its workers."""
 

@@ -10,12 +10,11 @@ times as long, and there is one message per step of every run.
 
 from __future__ import annotations
 
-import attrs
-
 from .._plan.plan import NO_ITEM
+from .._util.lazy_classes import define
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Start:
     """Begin one invocation of the step this is addressed to."""
 
@@ -54,7 +53,7 @@ class Start:
         return int(self.scope[-1].rpartition("[")[2][:-1])
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Expire:
     """A join has waited too long: ask its error handlers."""
 

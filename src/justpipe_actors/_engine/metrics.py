@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from .._util.lazy_classes import define
 from ..events import EventType
 from ..outcomes import (
     BarrierMetrics,
@@ -24,7 +25,7 @@ NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RunMetrics:
     """Counters; ``metrics()`` turns them into what FINISH reports."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import attrs
-
+from .._util.lazy_classes import define
 from ..events import EventType, NodeKind
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class InvocationIds:
     """The ids of an event.
 

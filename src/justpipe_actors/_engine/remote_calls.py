@@ -36,6 +36,7 @@ from .._plan.state_merge import (
     merged,
     path_text,
 )
+from .._util.lazy_classes import define, frozen
 from .._util.portable_context import capture_trace, capture_variables
 from .._util.portable_logs import handle_record
 from .._util.text import safe_str
@@ -85,7 +86,7 @@ def placement_node(placement: Placement) -> ResourceNode:
     )
 
 
-@attrs.frozen
+@frozen
 class _Opener:
     """Opens a placement; equal for equal placements, so that steps share it."""
 
@@ -95,7 +96,7 @@ class _Opener:
         return self.placement.open(PlacementOwner(name="the supervisor or event loop"))
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RemoteFunction:
     """Packs and unpacks the remote calls of one step's function."""
 

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn
 
-import attrs
-
+from .._util.lazy_classes import frozen
 from ..errors import RemoteUnavailable
 from ..waiting import Duration, current_waiting
 
 
-@attrs.frozen
+@frozen
 class RemoteWaiting:
     """Refuses the waits of code in a worker; it only makes idempotency keys."""
 

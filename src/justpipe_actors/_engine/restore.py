@@ -15,6 +15,7 @@ import attrs
 
 from .._plan.failure_policy import Failure, TerminationCause
 from .._plan.plan import MapNode, Node
+from .._util.lazy_classes import define, frozen
 from ..errors import RecordedError
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class SavedRun:
     """The recorded progress of one run: its entities by kind, as JSON values."""
 
@@ -78,7 +79,7 @@ class SavedRun:
         return TerminationCause(PipelineTerminalStatus(found[0]), found[1])
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ReopenedChild:
     """A child run that had started before its parent was taken up."""
 
@@ -377,7 +378,7 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
         mapping.results[index] = journal.stream.codec.load(kept[0], hint, where)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Seen:
     """Recorded hash of a lazy source's items, until they are iterated again."""
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
-
 from .._plan.plan import NO_ITEM, Node
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.lazy_classes import define
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
 from ..specs import BarrierType
@@ -146,7 +145,7 @@ def publish_barrier_release(
     )
 
 
-@attrs.define(eq=False)  # perf: not frozen, see ``messages``
+@define(eq=False)  # perf: not frozen, see ``messages``
 class _ReportDelivery:
     """One report to deliver: its wave, source, target and content."""
 

@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .._plan.plan import NO_ITEM
+from .._util.lazy_classes import define
 from .._util.state_parts import StateChange, StateParts, parts_of
 from ..errors import NotStorable
 from . import routing
@@ -79,7 +80,7 @@ CHUNK = 1000
 Key = tuple[str | int, ...]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RunJournal:
     """The journal of one run; its children have their own in the same stream."""
 

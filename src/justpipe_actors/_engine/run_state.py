@@ -17,6 +17,7 @@ import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
+from .._util.lazy_classes import define, frozen
 from .._util.sync import OneShotEvent, do_nothing
 from ..abc import WaitingJoin
 from ..cancellation import CancellationToken
@@ -44,7 +45,7 @@ DIAGNOSTICS_KEPT = 1000
 """Maximum number of joins that a run's diagnostics list."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ChildOutcome:
     """The outcome of a child run, as its parent needs it."""
 
@@ -64,7 +65,7 @@ StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
 """Runs a child pipe with a state to its end, on behalf of an invocation."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class BarrierTimer:
     """The timeout of a waiting join."""
 
@@ -74,7 +75,7 @@ class BarrierTimer:
     """Its timer in the actor system; None until it is started."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RunState:
     """The shared state of one run."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .._util.lazy_classes import define
 from ..errors import MapSourceChanged
 
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .run_journal import RunJournal
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class SourceCheck:
     """Compares the items of a lazy source with those before the restart."""
 

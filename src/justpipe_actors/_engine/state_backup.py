@@ -21,6 +21,7 @@ from .._plan.merge_rules import Rule
 from .._plan.state_copies import Copier
 from .._plan.state_merge import Replaced
 from .._plan.state_parts import ATOMS, has_parts, parts_of, same, shape_of, snapshot_of
+from .._util.lazy_classes import define
 from ..merge import MISSING
 
 
@@ -56,7 +57,7 @@ class _Reducers(dict[type, Callable[[Any], Any]]):
         return reduce(value)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class BackupMaker:
     """Makes backups of one state by the cheapest method that restores it."""
 

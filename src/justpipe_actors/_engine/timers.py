@@ -21,14 +21,15 @@ from typing import Any
 
 import anyio
 import attrs
-from trio.lowlevel import enable_ki_protection
 
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define
 from .._util.sync import do_nothing
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TimerHandle:
     """A function that is called at a time, unless the timer is stopped."""
 
@@ -46,7 +47,7 @@ class TimerHandle:
     """Whether it is in the heap."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TimerQueue:
     """The timers of one actor system."""
 

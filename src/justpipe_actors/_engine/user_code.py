@@ -26,11 +26,11 @@ from types import CoroutineType, GeneratorType
 from typing import Any, cast
 
 import anyio
-from trio.lowlevel import disable_ki_protection
 
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from .._util.async_generators import GeneratorResult, iterate_generator
+from .._util.interrupts import disable_ki_protection
 from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
 from .invocation import Invocation, TokenEmitter

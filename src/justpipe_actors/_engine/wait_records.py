@@ -29,6 +29,7 @@ from .._definition.injection import return_type_of
 from .._plan.plan import Node
 from .._plan.step_results import AskBetween
 from .._util.forms import Form, form_of
+from .._util.lazy_classes import define, frozen
 from ..abc import NewAsk
 from ..errors import UnreadableDataError
 from .protocols import InvocationIds
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .waiting import Wait
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Place:
     """Where a run continues after a question between two steps."""
 
@@ -53,7 +54,7 @@ class Place:
     """The pass through the graph it belongs to."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class WaitRecord:
     """The record of one wait."""
 
@@ -77,7 +78,7 @@ class WaitRecord:
     """For a wait between two steps: where the run continues."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class WaitRecords:
     """The wait records of one run."""
 

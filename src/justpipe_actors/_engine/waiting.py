@@ -23,6 +23,7 @@ import attrs
 from .._plan.plan import NO_ITEM
 from .._plan.step_results import AskBetween
 from .._util.forms import Form, Misfit, form_of, plain_of
+from .._util.lazy_classes import define
 from ..abc import OpenAsk, Signal
 from ..errors import AnswerRejected, AskTimeout, DuplicateKey, UnknownAsk
 from ..events import EventType, NodeKind
@@ -48,7 +49,7 @@ enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
 """Ids of the runs that the current code belongs to, parents included."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Wait:
     """One question or timed wait of a run."""
 
@@ -99,7 +100,7 @@ class Wait:
         )
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RunWaits:
     """The waits of one run, and the calls by which its steps create them."""
 
@@ -430,7 +431,7 @@ Fail = Callable[["RunState", "Place", Exception], None]
 """Records the failure of a step that has ended, and routes it."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Continuation:
     """Continuation after a question between steps; keeps the run and wave open."""
 

@@ -14,6 +14,7 @@ from .._definition.placed_steps import is_async
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function, streaming
+from .._util.lazy_classes import define, frozen
 from ..abc import AnyPlacement, LocalPlacement, Placement, is_remote
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
@@ -113,7 +114,7 @@ def _bind_any(injection: InjectionMetadata) -> Bind:
     return bind
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class PipeSettings:
     """The pipe's own parameters that a plan depends on."""
 
@@ -357,7 +358,7 @@ def _call_boxed(
     return (func(**arguments),)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class PlanCache:
     """The plan of a definition, kept until the definition changes."""
 

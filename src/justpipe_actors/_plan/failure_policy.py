@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
 from ..errors import PipelineCancelled
 from ..failures import (
@@ -40,7 +41,7 @@ _PREFIXES = {
 }
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Failure:
     """One failure with its exception, before it becomes a record."""
 
@@ -59,7 +60,7 @@ class Failure:
         return _PREFIXES.get(self.kind, "") + safe_str(self.error)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class TerminationCause:
     """Why a run is ended from outside its graph; noted before anything is cancelled."""
 
@@ -71,7 +72,7 @@ class TerminationCause:
     """Steps that were at work, sorted."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class FailureLog:
     """The failures of one run."""
 
@@ -176,7 +177,7 @@ def _default_source(failure: Failure, prefixes: Sequence[str]) -> FailureSource:
     return FailureSource.USER_CODE
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class CallHandler:
     """Call this handler; if it raises, escalate again from ``level``."""
 
@@ -186,7 +187,7 @@ class CallHandler:
     """Number of handlers passed once this one has failed."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Cancelled:
     """The error is the token's cancellation: the run ends with status CANCELLED."""
 
@@ -194,7 +195,7 @@ class Cancelled:
     """The token's reason."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Unhandled:
     """No handler is left, or the last one failed too: the run ends as FAILED."""
 

@@ -20,13 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from .._definition.steps import StepDef
+from .._util.lazy_classes import define, frozen
 
 
 Edges = Mapping[str, tuple[str, ...]]
 """Targets by step, unknown ones left out."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Topology:
     """The graph of a definition: edges, and what is derived from them."""
 
@@ -148,7 +149,7 @@ def components_of(edges: Edges) -> dict[str, int]:
     return search.by_target
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _ComponentSearch:
     """Tarjan's algorithm, with a work list in place of the recursion."""
 

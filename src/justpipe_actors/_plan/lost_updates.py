@@ -22,10 +22,10 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import attrs
+from .._util.lazy_classes import frozen
 
 
-@attrs.frozen
+@frozen
 class LostUpdate:
     """One assignment that may undo another worker's."""
 

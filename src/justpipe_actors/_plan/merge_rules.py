@@ -12,12 +12,13 @@ from typing import Annotated, Any, get_args, get_origin
 
 import attrs
 
+from .._util.lazy_classes import frozen
 from ..errors import DefinitionError, did_you_mean
 from ..merge import Merge, MergeFunction, Shared
 from .state_parts import Key, shape_of
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Rule:
     """How one part is merged, and the rules of its own parts."""
 

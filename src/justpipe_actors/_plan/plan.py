@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from .._util.lazy_classes import define, frozen
 from ..abc import AnyPlacement
 from ..cancellation import CancellationToken
 from ..events import NodeKind
@@ -22,7 +23,7 @@ from ..specs import BarrierType
 from .merge_rules import DEFAULT, Rule
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class ResourceNode:
     """A resource of a plan, with those it needs."""
 
@@ -81,7 +82,7 @@ class RunValues(Protocol):
         ...
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class CallValues:
     """The values of one call that functions may ask for besides the run's."""
 
@@ -100,7 +101,7 @@ Bind = Callable[[RunValues, CallValues], dict[str, object]]
 """Collects the keyword arguments of one call."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Callback:
     """A user function other than a step's: a hook or an error handler."""
 
@@ -112,7 +113,7 @@ class Callback:
     """Collects its arguments."""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Node:
     """One step of a plan; the four kinds add what only they need."""
 
@@ -171,7 +172,7 @@ class Node:
         return f"{type(self).__name__}({self.name!r})"
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class StepNode(Node):
     """A plain step."""
 
@@ -179,7 +180,7 @@ class StepNode(Node):
     """True if a map with ``collect=`` uses it as its worker."""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class MapNode(Node):
     """A map step: starts a worker for each item of its result."""
 
@@ -195,7 +196,7 @@ Route = str | type[Stop]
 """Target of a switch: a step, or the end of the run."""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class SwitchNode(Node):
     """A switch step: its result selects the successor."""
 
@@ -216,7 +217,7 @@ class SwitchNode(Node):
         return tuple(dict.fromkeys([*routes, *defaults]))
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class SubNode(Node):
     """A sub step: its result becomes the state of a child run."""
 
@@ -224,7 +225,7 @@ class SubNode(Node):
     """The child pipe; the plan only passes it on to the code that starts runs."""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Plan:
     """A compiled pipeline; immutable and shared by all its runs."""
 

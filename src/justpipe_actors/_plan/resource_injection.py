@@ -20,6 +20,7 @@ import attrs
 from .._definition.resources import ResourceDef, matching_resources
 from .._definition.steps import StepDef
 from .._util.async_generators import OnStreamEnd, Stream, stream_through, wrap_stream
+from .._util.lazy_classes import define, frozen
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionSource
 from .graph import find_cycle
@@ -131,7 +132,7 @@ async def _acquire_all(
     return leases
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Leases:
     """The leases of one call."""
 
@@ -198,7 +199,7 @@ Choices = dict[str, tuple[str, ...]]
 """For each parameter that stands for a resource, those it may stand for."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Consumer:
     """A user's function that may need resources."""
 
@@ -228,7 +229,7 @@ def resource_choices(
     return {parameter: names for parameter, names in names.items() if names}
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ResourceGraph:
     """The resources of a definition, linked to those they need.
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import attrs
 
+from .._util.lazy_classes import define
 from ..errors import StateNotCopyable
 from ..merge import MISSING
 from .merge_rules import DEFAULT, Rule
@@ -36,7 +37,7 @@ NAMED_LEVELS = 6
 """Levels of a state down to which messages name a part."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Copier:
     """Makes one copy of a state; an object that occurs twice is copied once."""
 

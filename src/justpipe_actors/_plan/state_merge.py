@@ -23,8 +23,7 @@ from enum import Enum
 from numbers import Number
 from typing import Any, assert_never
 
-import attrs
-
+from .._util.lazy_classes import frozen
 from ..merge import MISSING
 from .merge_rules import DEFAULT, Rule
 from .state_parts import (
@@ -43,7 +42,7 @@ from .state_parts import (
 # -- what was changed
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Replaced:
     """A part has another value."""
 
@@ -51,7 +50,7 @@ class Replaced:
     """The new one; ``Merge.MISSING`` when the part was removed."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Appended:
     """Elements were added at the end of a list."""
 
@@ -59,7 +58,7 @@ class Appended:
     """The new ones."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Altered:
     """Elements were added to, or removed from, a set."""
 
@@ -69,7 +68,7 @@ class Altered:
     """Those that are gone."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Parts:
     """Parts of a dict or a record were changed."""
 

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import attrs
 
+from .._util.lazy_classes import frozen
 from ..merge import MISSING
 
 
@@ -62,7 +63,7 @@ def same(one: object, other: object) -> bool:
 # -- records
 
 
-@attrs.frozen
+@frozen
 class Shape:
     """Facts about a class that decide how its instances are copied and compared."""
 
@@ -112,9 +113,9 @@ def _slots_of(kind: type) -> Iterable[str]:
     for base in reversed(kind.__mro__):
         slots = vars(base).get("__slots__", ())
         slots = (slots,) if isinstance(slots, str) else tuple(slots)
-        fields = vars(base).get("__attrs_attrs__")
-        if fields is not None:  # attrs keeps the values of cached properties in slots
-            names = {field.name for field in fields}
+        if "__attrs_attrs__" in vars(base):
+            # attrs keeps the values of cached properties in slots.
+            names = {field.name for field in attrs.fields(base)}
             slots = tuple(name for name in slots if name in names)
         for name in slots:
             if name in _DICT_SLOT_NAMES:
@@ -156,7 +157,7 @@ def is_record(value: object) -> bool:
     return not isinstance(value, type) and shape_of(type(value)).is_record
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Snapshot:
     """The parts of a state at one point in time, by reference."""
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import attrs
-
 from .._definition.names import resolve_name
 from .._util.async_generators import GeneratorResult
 from .._util.forms import Form, form_of
+from .._util.lazy_classes import frozen
 from ..signals import Ask, Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
 
 
-@attrs.frozen
+@frozen
 class Proceed:
     """Go on to the static successors."""
 
@@ -31,7 +30,7 @@ class Proceed:
     """True if a worker failed: the step is done, and its successors must not run."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class CollectValue:
     """Keep what a map's worker returned, and proceed."""
 
@@ -41,7 +40,7 @@ class CollectValue:
     """The value as JSON, in a list; None in a run without a journal."""
 
 
-@attrs.frozen
+@frozen
 class StartNamedStep:
     """Start this step instead of the static successors."""
 
@@ -49,12 +48,12 @@ class StartNamedStep:
     """Its name, known to the plan or not."""
 
 
-@attrs.frozen
+@frozen
 class StopRun:
     """End the run with status SUCCESS."""
 
 
-@attrs.frozen
+@frozen
 class SuspendRun:
     """End the run and publish why it is suspended."""
 
@@ -62,17 +61,17 @@ class SuspendRun:
     """Payload of the SUSPEND event."""
 
 
-@attrs.frozen
+@frozen
 class SkipSuccessors:
     """Do not run the successors."""
 
 
-@attrs.frozen
+@frozen
 class RetryStep:
     """Make another attempt."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class FailStep:
     """Fail the step as if it had raised this exception."""
 
@@ -82,7 +81,7 @@ class FailStep:
     """Step that raised it, if it is not this one: ``"sub:inner"``."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class StartMap:
     """Run a map owned by this step."""
 
@@ -92,7 +91,7 @@ class StartMap:
     """Name of the worker step."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class StartChildRun:
     """Run a child pipe owned by this step."""
 
@@ -102,7 +101,7 @@ class StartChildRun:
     """The state of the child run."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class AskBetween:
     """Wait for an answer or a point in time, then start the next step with it."""
 

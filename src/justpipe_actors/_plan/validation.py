@@ -20,6 +20,7 @@ from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from .._util.async_generators import is_generator_function
+from .._util.lazy_classes import frozen
 from ..abc import AnyPlacement
 from ..errors import (
     DefinitionError,
@@ -36,7 +37,7 @@ from .lost_updates import find_lost_update
 from .placement_checks import placement_problems
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class ValidationContext:
     """The definition to validate, and the settings that the rules depend on."""
 
@@ -101,7 +102,7 @@ def context_of(
     )
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class StrictOnly:
     """A problem that only a strict pipe refuses."""
 

@@ -21,6 +21,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
+from .._util.lazy_classes import define
 from .._util.sync import SignalFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
@@ -30,7 +31,7 @@ EVENTS_PER_TURN = 256
 """Events read without waiting before the consumer yields to other tasks."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class EventBuffer:
     """A bounded buffer with one reader; producers wait while it is full."""
 
@@ -173,7 +174,7 @@ class EventBuffer:
 Overflow = Literal["block", "drop_oldest", "fail"]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class DropOldestBuffer(EventBuffer):
     """A buffer that drops its oldest TOKEN instead of making producers wait."""
 
@@ -217,7 +218,7 @@ class DropOldestBuffer(EventBuffer):
         self.dropped += 1
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class FailFastBuffer(EventBuffer):
     """A buffer that fails its run when it is full."""
 

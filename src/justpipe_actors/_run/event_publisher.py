@@ -13,10 +13,11 @@ from time import time
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import attrs
-from trio.lowlevel import enable_ki_protection
 
 from .._engine.metrics import RunMetrics
 from .._engine.protocols import NO_IDS, Backpressure, InvocationIds
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define
 from .._util.sync import do_nothing
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
@@ -86,7 +87,7 @@ INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class EventPublisher:
     """The one stream of a run, numbered without gaps."""
 

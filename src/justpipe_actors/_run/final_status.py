@@ -16,6 +16,7 @@ from __future__ import annotations
 import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause, classify
+from .._util.lazy_classes import define
 from ..failures import (
     FailureClassificationConfig,
     FailureKind,
@@ -39,7 +40,7 @@ _REASONS = {
 }
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RunFigures:
     """The measurements of a run, with any final status."""
 

@@ -22,6 +22,7 @@ from typing import Protocol
 import anyio
 import attrs
 
+from .._util.lazy_classes import define
 from ..events import Event, EventType
 
 
@@ -53,7 +54,7 @@ def number_of(event: Event) -> int:
     return event.seq or 0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class KeptEvents:
     """The last events of one run, written by one publisher or one poller."""
 

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
-from trio.lowlevel import enable_ki_protection
 
 from .._backends import Group
 from .._engine import routing
@@ -46,6 +45,7 @@ from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
 from .._util.sync import do_nothing, wait_and_report
 from .._util.text import safe_str
 from ..errors import (

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 import attrs
-from trio.lowlevel import enable_ki_protection
 
 from .._engine.user_code import classify_exception
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define
 from .._util.sync import Wakeup, do_nothing
 from .._util.text import safe_str
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
@@ -46,7 +47,7 @@ QUEUE_SIZE = 1000
 """Events one observer may be behind."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ObserverTask:
     """One observer, the queue of its events and the task that delivers them."""
 
@@ -237,7 +238,7 @@ class ObserverTask:
         logging.getLogger().error("%s", message, extra=extra)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RecorderObserver:
     """The recorder as an observer: it takes events synchronously and has no task."""
 
@@ -289,7 +290,7 @@ class RecorderObserver:
         await self.recorder.wait_writable()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ObserverGroup:
     """All observers of one run."""
 

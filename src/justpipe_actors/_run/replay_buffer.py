@@ -23,11 +23,12 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
+from .._util.lazy_classes import define
 from ..events import Event, EventType
 from .event_buffer import EVENTS_PER_TURN
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class NumberedQueue:
     """Events of one kind, by their places 0, 1, 2, ...; a dict because readers jump.
 
@@ -55,7 +56,7 @@ class NumberedQueue:
         return self._kept.get(index)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ReplayBuffer:
     """A buffer with one writer and any number of readers."""
 
@@ -144,7 +145,7 @@ class ReplayBuffer:
             self._arrival = None
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ReplayReader:
     """One reader of a ``ReplayBuffer``."""
 

@@ -24,6 +24,7 @@ from .._engine.waiting import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._plan.resource_injection import awaited_resource
 from .._supervision.resource_pool import ResourcePool
+from .._util.lazy_classes import define, frozen
 from .._util.notebooks import paragraph, table
 from .._util.sync import REPORT_INTERVAL, OneShotEvent, do_nothing
 from .._util.text import escape_controls, format_duration, safe_repr
@@ -68,7 +69,7 @@ def log_held_up(run_id: str, holders: str) -> None:
     )
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class GracePeriod:
     """The time that is left to the hook or the observers at the end of a run."""
 
@@ -182,7 +183,7 @@ def check_run_id(value: object) -> str:
     raise InvalidRunId(safe_repr(value, limit=60))
 
 
-@attrs.define(eq=False, kw_only=True)  # perf: not frozen, see ``_engine.messages``
+@define(eq=False, kw_only=True)  # perf: not frozen, see ``_engine.messages``
 class RunRequest:
     """The arguments of one run; they do not change."""
 
@@ -218,7 +219,7 @@ class RunRequest:
     """The run's id."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Run:
     """One run."""
 
@@ -338,7 +339,7 @@ class Run:
         self.run_state.set_abort_error(error, cause)
 
 
-@attrs.frozen
+@frozen
 class RunSnapshot:
     """What a run is doing right now; plain data."""
 

@@ -24,13 +24,13 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import anyio
-from trio.lowlevel import enable_ki_protection
 
 from .._backends import Group, Loop, current_loop
 from .._engine.user_code import OWNER_CANCELLED
 from .._engine.waiting import answer_ask, open_asks
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.interrupts import enable_ki_protection
 from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
 from .._util.text import short_text

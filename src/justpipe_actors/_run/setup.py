@@ -25,6 +25,7 @@ from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.lazy_classes import frozen
 from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError, NestedTooDeeply
 from ..events import Event
@@ -128,7 +129,7 @@ MAX_NESTED_RUNS = 500
 """Most nested runs; without a limit, a pipe that contains itself would not end."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ChildRunSink:
     """A child run's sink: its parent's publisher."""
 

@@ -27,9 +27,10 @@ from typing import Any
 
 import anyio
 import attrs
-from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from .._util.await_chain import format_await_chain
+from .._util.interrupts import disable_ki_protection, enable_ki_protection
+from .._util.lazy_classes import define, frozen
 from .._util.sync import wait_and_report
 from .._util.text import safe_str
 from ..errors import ChildEnded, ChildStartFailed
@@ -70,7 +71,7 @@ class ServiceStatus:
         self._stopping.set()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ChildInstance:
     """One incarnation of a child."""
 
@@ -175,7 +176,7 @@ _PHASES = {
 }
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class ChildSpec:
     """Specification of a child."""
 
@@ -191,7 +192,7 @@ class ChildSpec:
     """Seconds it may take to get ready."""
 
 
-@attrs.frozen
+@frozen
 class ChildStatistics:
     """Statistics of a child; plain data."""
 
@@ -209,7 +210,7 @@ class ChildStatistics:
     """When it entered this state, in the loop's seconds."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Child:
     """One child of a supervisor."""
 

@@ -18,8 +18,9 @@ from typing import assert_never
 
 import anyio
 import attrs
-from trio.lowlevel import enable_ki_protection
 
+from .._util.interrupts import enable_ki_protection
+from .._util.lazy_classes import define, frozen
 from .._util.sync import Wakeup
 from ..errors import (
     ChildEnded,
@@ -48,7 +49,7 @@ ENDED = (ChildState.FINISHED, ChildState.FAILED)
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ChildOwner:
     """The parts of the owner that the children use."""
 
@@ -60,7 +61,7 @@ class ChildOwner:
     """Called once, when supervision has given up."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ChildMonitor:
     """Monitors the children of one owner and restarts them."""
 
@@ -239,7 +240,7 @@ def _is_rejection(error: Exception | None) -> bool:
     return isinstance(error, RunRejected)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Children:
     """The children of one supervisor, in start order."""
 

@@ -19,6 +19,7 @@ import anyio
 import attrs
 
 from .._plan.plan import ResourceNode
+from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
 from ..errors import ResourceUnavailable
 from .restart_policy import backoff
@@ -46,7 +47,7 @@ class ResourceState(str, Enum):
     CLOSED = "closed"
 
 
-@attrs.frozen
+@frozen
 class ResourceStatistics:
     """Statistics of a resource; plain data."""
 
@@ -66,7 +67,7 @@ class ResourceStatistics:
     """Type and text of the last error while open or while opening."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Incarnation:
     """One opening of a resource, from the attempt to the end of its closing."""
 
@@ -165,7 +166,7 @@ class Incarnation:
         return unavailable
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Resource:
     """One resource of one owner, over all its incarnations."""
 
@@ -198,7 +199,7 @@ class Resource:
         )
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Lease:
     """One use of an incarnation."""
 

@@ -32,9 +32,10 @@ from math import inf
 
 import anyio
 import attrs
-from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from .._plan.plan import ResourceNode
+from .._util.interrupts import disable_ki_protection, enable_ki_protection
+from .._util.lazy_classes import define
 from .._util.sync import REPORT_INTERVAL, wait_and_report
 from ..errors import ResourceUnavailable
 from .resource import (
@@ -50,7 +51,7 @@ from .resource import (
 _logger = logging.getLogger("justpipe_actors")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ResourcePool:
     """All resources of one owner."""
 

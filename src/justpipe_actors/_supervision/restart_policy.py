@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal, assert_never, get_args
 
-import attrs
+from .._util.lazy_classes import frozen
 
 
 Restart = Literal["permanent", "transient", "temporary"]
@@ -30,7 +30,7 @@ class ChildPhase(Enum):
     """It ended for good."""
 
 
-@attrs.frozen
+@frozen
 class ChildInfo:
     """The facts about a child that the decision depends on."""
 
@@ -42,7 +42,7 @@ class ChildInfo:
     """Its state when the decision is taken."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RestartPolicy:
     """How a supervisor treats children that end."""
 
@@ -85,12 +85,12 @@ class RestartPolicy:
         return self.max_delay if share < self.min_delay else min(self.max_delay, share)
 
 
-@attrs.frozen
+@frozen
 class NoRestart:
     """No child is restarted."""
 
 
-@attrs.frozen
+@frozen
 class RestartChildren:
     """Some children are stopped, and some started again."""
 
@@ -102,7 +102,7 @@ class RestartChildren:
     """The restarts that count from now on."""
 
 
-@attrs.frozen
+@frozen
 class GiveUp:
     """Too many restarts: stop all children and report to the owner."""
 

@@ -24,6 +24,7 @@ from .._run.kept_events import KeptEvents
 from .._run.lifecycle import execute_run
 from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
+from .._util.lazy_classes import define, frozen
 from .._util.sync import do_nothing
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 AdmissionState = Literal["starting", "open", "draining", "closed"]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Waiter:
     """One run that waits for a place."""
 
@@ -58,7 +59,7 @@ class _Waiter:
     refusal: RunRejected | None = None
 
 
-@attrs.frozen
+@frozen
 class AdmissionStatistics:
     """Numbers of admitted and of waiting runs."""
 
@@ -70,7 +71,7 @@ class AdmissionStatistics:
     """Maximum number of places; None is no limit."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class AdmissionLimiter:
     """The places of one supervisor."""
 
@@ -205,7 +206,7 @@ OpenStore = Callable[[], "StorageBackend"]
 _owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ActiveRuns:
     """Owns the runs of one supervisor."""
 

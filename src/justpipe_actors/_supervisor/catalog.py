@@ -15,6 +15,7 @@ import attrs
 from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
 from .._run.run import RunRequest, check_run_id
+from .._util.lazy_classes import define
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 from ..specs import Target
@@ -55,7 +56,7 @@ KNOWN_OPTIONS = JournalOptions.__optional_keys__ | RunOptions.__optional_keys__
 """All option names, to report a misspelling that no type checker has seen."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Catalog:
     """Pipes by name."""
 

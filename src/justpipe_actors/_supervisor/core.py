@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
-from trio.lowlevel import enable_ki_protection
 
 from .._backends import Loop, current_loop
 from .._backends.base import BlockInterrupt
@@ -27,6 +26,7 @@ from .._engine.actor_system import ActorSystem
 from .._run.ownership import open_ambient
 from .._supervision.children import ChildOwner, Children
 from .._supervision.restart_policy import RestartPolicy
+from .._util.interrupts import enable_ki_protection
 from ..abc import Journal
 from ..errors import SupervisionError
 from .admission import DRAINING, ActiveRuns, AdmissionLimiter

@@ -7,8 +7,6 @@ from heapq import nlargest
 from operator import attrgetter
 from typing import Literal
 
-import attrs
-
 from .._engine.actor import ActorStatistics
 from .._engine.dead_letters import DeadLetter
 from .._engine.invocation import Invocation
@@ -19,12 +17,13 @@ from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
 from .._util.await_chain import format_await_chain, format_user_line
+from .._util.lazy_classes import frozen
 from .._util.notebooks import paragraph, table
 from .._util.text import count_text, escape_controls
 from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
 
 
-@attrs.frozen
+@frozen
 class SupervisorSnapshot:
     """The current state of a supervisor; plain data."""
 
@@ -95,7 +94,7 @@ _UNHEALTHY_STATES = (ChildState.STARTING, ChildState.WAITING, ChildState.FAILED)
 """States of a service that should be running and is not."""
 
 
-@attrs.frozen
+@frozen
 class Health:
     """Health of a supervisor; plain data."""
 
@@ -191,7 +190,7 @@ def _readiness_problems(
             yield f"resource '{resource.name}' is {resource.state.value}{error}"
 
 
-@attrs.frozen
+@frozen
 class StuckStep:
     """One running invocation of a stuck run."""
 
@@ -213,7 +212,7 @@ class StuckStep:
         return f"step '{self.step}' for {self.seconds:.1f}s at {place}"
 
 
-@attrs.frozen
+@frozen
 class StuckRun:
     """One stuck run."""
 

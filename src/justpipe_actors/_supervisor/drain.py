@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 
 import anyio
-import attrs
 
+from .._util.lazy_classes import frozen
 from .._util.sync import wait_and_report
 from .admission import DRAINING, ActiveRuns
 from .diagnostics import StuckRun, describe_stuck_run, fields_of
@@ -29,7 +29,7 @@ MIN_CLEANUP_TIME = 1.0
 _logger = logging.getLogger("justpipe_actors.supervisor")
 
 
-@attrs.frozen
+@frozen
 class DrainReport:
     """Outcome of the runs that were at work when a drain began."""
 

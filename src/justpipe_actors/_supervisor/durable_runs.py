@@ -36,6 +36,7 @@ from .._run.durable_run import (
 )
 from .._run.run import Run, RunRequest, check_run_id
 from .._util.forms import plain_of
+from .._util.lazy_classes import define
 from .._util.state_parts import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal
 from ..errors import RunRejected, RunReleased, RunStuck
@@ -60,7 +61,7 @@ MAX_ENDED_KNOWN = 128
 _logger = logging.getLogger("justpipe_actors.journal")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class DurableRuns:
     """The durable runs of one supervisor."""
 

@@ -28,6 +28,7 @@ import anyio
 import attrs
 
 from .._engine.journal_port import BatchDraft
+from .._util.lazy_classes import define
 from ..abc import Batch, Journal, MapItems
 
 
@@ -48,7 +49,7 @@ OnStored = Callable[[bool], None]
 """Called in the event loop: True if a batch is stored, False if its lease was lost."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class JournalWriter:
     """Stores batches and calls the journal in its own thread."""
 

@@ -22,6 +22,7 @@ from typing import Protocol
 import anyio
 import attrs
 
+from .._util.lazy_classes import define
 from .._util.process_identity import this_process
 from ..abc import Claim, Journal, Signal
 from .journal_writer import JournalWriter
@@ -55,7 +56,7 @@ class WorkHandler(Protocol):
         """Release all runs: this worker was declared dead and continues as a new one."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LeaseKeeper:
     """Sends heartbeats for a worker, and claims runs for it."""
 

@@ -23,11 +23,11 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
-import attrs
 from anyio.lowlevel import checkpoint
 
 from .._run.event_buffer import EVENTS_PER_TURN
 from .._run.kept_events import KeptEvents, number_of
+from .._util.lazy_classes import frozen
 from ..abc import RunHistory
 from ..events import Event, EventType
 
@@ -70,7 +70,7 @@ def is_end(event: Event) -> bool:
     return event.type is EventType.FINISH and event.stage == "system"
 
 
-@attrs.frozen
+@frozen
 class Source:
     """The current source of a run's events."""
 

@@ -16,6 +16,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._run.kept_events import MIN_KEPT, KeptEvents, number_of
+from .._util.lazy_classes import define, frozen
 from ..abc import EventHistory, Journal, RunHistory, RunRow, StorageBackend
 from ..errors import UnknownRunError
 from ..events import Event
@@ -33,7 +34,7 @@ POLL_INTERVAL = 0.25
 """Seconds between two reads of the history of a run in another process."""
 
 
-@attrs.frozen
+@frozen
 class JournalledRun:
     """A run of a journal; its events may be in a store, now or later."""
 
@@ -59,7 +60,7 @@ def is_going_on(row: RunRow | None) -> bool:
     return row is not None and row.outcome is None and row.status != "stuck"
 
 
-@attrs.frozen
+@frozen
 class JournalHistory:
     """The runs of a journal, and those of stores."""
 
@@ -75,7 +76,7 @@ class JournalHistory:
         return JournalledRun(run_id, self.journal, self.stores)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class HistoryPoller:
     """Reads the events that another process stores, for all listeners of one run."""
 
@@ -116,7 +117,7 @@ class HistoryPoller:
             self.on_end(self)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Listening:
     """The listeners and pollers of one supervisor."""
 

@@ -21,6 +21,7 @@ import attrs
 
 from .._backends import Loop
 from .._engine.invocation import Invocation
+from .._util.lazy_classes import define
 
 
 CHECK_INTERVAL = 1.0
@@ -29,7 +30,7 @@ CHECK_INTERVAL = 1.0
 _logger = logging.getLogger("justpipe_actors.loop")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LoopWatchdog:
     """Watches one loop from another thread; call ``start`` in the loop's thread."""
 

@@ -16,6 +16,7 @@ from types import FrameType
 import attrs
 
 from .._backends import Loop
+from .._util.lazy_classes import define
 from .._util.sync import Wakeup
 
 
@@ -30,7 +31,7 @@ RELOAD_SIGNALS: tuple[signal.Signals, ...] = tuple(
 """Signals that request a reload; empty on Windows."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class SignalQueue:
     """The received signals that are not handled yet."""
 

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-import attrs
+from .._util.lazy_classes import frozen
 
 
 _logger = logging.getLogger("justpipe_actors.daemon")
@@ -20,7 +20,7 @@ _logger = logging.getLogger("justpipe_actors.daemon")
 MICROSECONDS = 1_000_000
 
 
-@attrs.frozen
+@frozen
 class SystemdNotifier:
     """Sends notifications to the service manager."""
 

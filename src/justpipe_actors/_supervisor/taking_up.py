@@ -10,16 +10,15 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
-
 from .._engine.batch_stream import apply_delta
 from .._engine.restore import SavedRun, parse
 from .._plan.plan import Plan
+from .._util.lazy_classes import define
 from .._util.state_parts import fold_state
 from ..abc import Claim, Commit, Journal, Signal
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TakenUp:
     """A claimed run, read from its journal."""
 

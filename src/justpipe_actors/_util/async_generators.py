@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
 import anyio
-import attrs
 from anyio.lowlevel import checkpoint
+
+from .lazy_classes import frozen
 
 
 Stream = AsyncGenerator[Any, None]
@@ -62,7 +63,7 @@ async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
 # -- plain generators
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class GeneratorResult:
     """The return value of a plain generator, as the last item of its stream."""
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
+from .lazy_classes import define
 
 
 PREFIX = "JUSTPIPE_ACTORS_"
@@ -54,7 +54,7 @@ def expand_home(path: str | Path) -> Path:
         raise OSError(msg) from error
 
 
-@attrs.define
+@define
 class MainImport:
     """Whether this process is a worker that imports the program's main script."""
 

@@ -24,12 +24,14 @@ from uuid import UUID
 
 import attrs
 
+from .lazy_classes import frozen
+
 
 class Misfit(ValueError):  # noqa: N818 - says what it found, never leaves the package
     """An answer does not fit its form; the text gives the path and the reason."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Form:
     """The type of an answer, with its JSON schema and its reader."""
 
@@ -315,7 +317,7 @@ def _model(cls: Any) -> Form:
     return Form(cls, cls.model_json_schema(), read)
 
 
-@attrs.frozen
+@frozen
 class _Field:
     """One field of a form's class."""
 

@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 
 from ..errors import NotStorable
+from .lazy_classes import define, frozen
 from .storable import Codec
 from .storable_values import TAG, Plain, to_text
 
@@ -32,7 +33,7 @@ WHOLE = "="
 """The part that a state without fields is."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _LongList:
     """A part that is a long list; segments keep their bounds from change to change."""
 
@@ -74,7 +75,7 @@ class _LongList:
             self.bounds.append(last)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class StateChange:
     """Changes of the state; ``text`` may be called in another thread."""
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .lazy_classes import frozen
 from .storable_values import (
     TAG,
     Coder,
@@ -51,7 +52,7 @@ def typed_dict_coder(known: KnownTypes, cls: Any) -> Coder:
     return exactly(cls, dict, encode, decode)
 
 
-@attrs.frozen
+@frozen
 class Fields:
     """How the fields of one kind of class are found, and how an instance is built."""
 

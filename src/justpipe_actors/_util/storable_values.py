@@ -29,7 +29,7 @@ from pathlib import (
 from typing import Any, NoReturn
 from uuid import UUID
 
-import attrs
+from .lazy_classes import frozen
 
 
 TAG = "$"
@@ -65,7 +65,7 @@ class Refused(Exception):  # noqa: N818 - says what happened, never leaves this 
         return self
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Coder:
     """Writes and reads the values of one annotation."""
 

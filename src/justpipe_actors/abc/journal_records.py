@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-import attrs
+from .._util.lazy_classes import frozen
 
 
 RunState = Literal[
@@ -35,7 +35,7 @@ CommitKind = Literal["commit", "snapshot", "takeover", "release", "end", "redriv
 """Kind of a row in a run's stream; see ``Batch``."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NewRun:
     """A run to be stored."""
 
@@ -57,7 +57,7 @@ class NewRun:
     """For a copy: the state of that snapshot."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RunRow:
     """One run as the journal has it."""
 
@@ -95,7 +95,7 @@ class RunRow:
     """When it ended."""
 
 
-@attrs.frozen
+@frozen
 class Submitted:
     """The result of submitting a run."""
 
@@ -109,7 +109,7 @@ class Submitted:
     """Whether a run of that id ended long ago and only its id is kept."""
 
 
-@attrs.frozen
+@frozen
 class Claim:
     """The lease on one run: its takeover row is written."""
 
@@ -121,7 +121,7 @@ class Claim:
     """Owners in a row that died since the last commit; a release starts the count anew."""
 
 
-@attrs.frozen
+@frozen
 class Commit:
     """One row of a run's stream."""
 
@@ -137,7 +137,7 @@ class Commit:
     """JSON: changed parts of the state; in a snapshot, all of it. None: no change."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NewAsk:
     """A question to be stored; one of the same id is replaced and open again."""
 
@@ -155,7 +155,7 @@ class NewAsk:
     """Why an earlier answer was not taken."""
 
 
-@attrs.frozen
+@frozen
 class MapItems:
     """Consecutive items of a map's sized source."""
 
@@ -167,7 +167,7 @@ class MapItems:
     """JSON array."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Batch:
     """What one run writes at once, on the condition that row ``n`` is still free.
 
@@ -213,7 +213,7 @@ SignalKind = Literal["answer", "cancel"]
 """Requests that can be sent to a run."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Signal:
     """A request sent to a run; it is kept until a batch consumes it."""
 
@@ -233,7 +233,7 @@ class Signal:
     """When it came."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class WorkerRow:
     """A supervisor that works on the journal's runs."""
 
@@ -245,7 +245,7 @@ class WorkerRow:
     """Its last sign of life."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class OpenAsk:
     """A question that waits for an answer."""
 
@@ -269,7 +269,7 @@ class OpenAsk:
     """Why an earlier answer was not taken."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class JournaledRun:
     """A durable run, for display."""
 
@@ -295,7 +295,7 @@ class JournaledRun:
     """Why it is stuck, or did not end well."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RunFilter:
     """A filter of runs; omitted fields do not restrict it."""
 

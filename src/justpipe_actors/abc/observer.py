@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-import attrs
-
+from .._util.lazy_classes import frozen
 from ..events import Event
 
 
-@attrs.frozen
+@frozen
 class WaitingJoin:
     """A join that at least one parent has reached, and that waits for the others."""
 

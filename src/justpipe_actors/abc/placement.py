@@ -23,6 +23,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
+from .._util.lazy_classes import frozen
+
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ LogReport = Callable[[Mapping[str, Any]], None]
 """Takes one log record of a remote function as plain data."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RemoteFailure:
     """An exception of a remote function; plain data."""
 
@@ -44,7 +46,7 @@ class RemoteFailure:
     """The exception as pickle writes it; None when it cannot be pickled."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Outcome:
     """The result of a call; plain data that can be pickled."""
 
@@ -60,7 +62,7 @@ class Outcome:
     """Its log records, when they were not reported while it ran."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Call:
     """One call of a step's function; plain data that can be pickled."""
 
@@ -119,7 +121,7 @@ class Call:
         return self.execute(self, report)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PlacementOwner:
     """Facts about the owner that a placement is opened for."""
 

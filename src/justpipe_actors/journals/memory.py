@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import attrs
 
+from .._util.lazy_classes import define
 from ..abc import CommitMode
 from .schema import prepare
 from .sql_journal import SQLJournal
@@ -60,7 +61,7 @@ class MemoryJournal(SQLJournal):
         )
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Memory:
     """A database without a file, used by one thread at a time."""
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import attrs
 
 from .._util.environment import expand_home
+from .._util.lazy_classes import define
 from ..abc import CommitMode, Journal
 from .schema import prepare
 from .sql_journal import SQLJournal
@@ -75,7 +76,7 @@ class SQLiteJournal(SQLJournal):
         )
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class File:
     """A SQLite file, used by one thread at a time."""
 

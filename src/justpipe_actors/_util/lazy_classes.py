@@ -1,0 +1,208 @@
+"""Decorators of attrs and dataclasses that build the methods when they are first used.
+
+attrs and dataclasses write and compile the methods of a class when its module is
+imported, which takes 0.2 to 0.6 ms for each class.  A program that runs a pipe imports
+more than a hundred such classes, and uses some of them.  The ``define``, ``frozen`` and
+``dataclass`` of this module give a class its slots, and a placeholder for each method::
+
+    class Row                            class Row
+      __slots__   id, note     first       __slots__   id, note
+      __init__    placeholder   use        __init__    function of attrs
+      __eq__      placeholder  ----->      __eq__      function of attrs
+
+The first use of a placeholder builds a second class of the same fields with attrs or
+dataclasses, and takes its methods.  After that the class has exactly what the original
+decorator would have given it, and this module has no part in any call.
+
+Type checkers see the original decorators.
+
+Rejected: own methods instead of those of attrs, which are complete and known; and
+plain classes with a handwritten ``__init__``, which repeat each field three times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import get_annotations
+from threading import RLock
+from types import CellType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+
+Build = Callable[[type], type]
+"""An original decorator with its options."""
+Options = Mapping[str, bool]
+
+_NAMES_OF_ATTRS = (
+    "__init__",
+    "__attrs_attrs__",
+    "__match_args__",
+    "__getstate__",
+    "__setstate__",
+)
+_NAMES_OF_DATACLASSES = (
+    "__init__",
+    "__dataclass_fields__",
+    "__dataclass_params__",
+    "__match_args__",
+)
+_KEPT = frozenset(("__dict__", "__weakref__", "__slots__", "__doc__"))
+_building = RLock()
+"""One lock for all classes, because building a class may build its bases."""
+
+
+class _Placeholder:
+    """Stands for a method in the namespace of a class until it is built."""
+
+    __slots__ = ("_methods", "_name")
+
+    def __init__(self, methods: _Methods, name: str) -> None:
+        self._methods, self._name = methods, name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        method = self._methods.get(self._name)
+        bind = getattr(type(method), "__get__", None)
+        return method if bind is None else bind(method, instance, owner)
+
+
+class _Methods:
+    """The methods of one class, which are built together."""
+
+    __slots__ = ("_build", "_namespace", "_owner")
+
+    def __init__(self, owner: type, namespace: dict[str, Any], build: Build) -> None:
+        self._owner, self._namespace, self._build = owner, namespace, build
+
+    def get(self, name: str) -> Any:
+        """Build the methods unless that was done; return one of them.
+
+        Raises:
+            AttributeError: The original decorator makes no such method.
+        """
+        owner = self._owner
+        with _building:
+            if isinstance(vars(owner).get(name), _Placeholder):
+                self._take_from(_new_class(owner, self._namespace, self._build))
+        try:
+            return vars(owner)[name]
+        except KeyError:
+            raise AttributeError(name, name=name, obj=owner) from None
+
+    def _take_from(self, built: type) -> None:
+        owner, namespace = self._owner, vars(built)
+        fields = get_annotations(owner)
+        is_slotted = "__slots__" in namespace
+        for name, value in namespace.items():
+            if name in _KEPT or (is_slotted and name in fields):
+                continue
+            if self._namespace.get(name, built) is not value:
+                _point_to_class(value, built, owner)
+                setattr(owner, name, value)
+        for name, value in [*vars(owner).items()]:
+            is_field = name in fields and not is_slotted
+            if isinstance(value, _Placeholder) or (is_field and name not in namespace):
+                delattr(owner, name)
+
+
+def _new_class(
+    original: type, namespace: Mapping[str, Any], decorate: Build = lambda made: made
+) -> type:
+    made = type(original)(original.__name__, original.__bases__, dict(namespace))
+    return decorate(made)
+
+
+def _own_namespace(plain: type) -> dict[str, Any]:
+    namespace = dict(vars(plain))
+    for name in ("__dict__", "__weakref__"):
+        namespace.pop(name, None)
+    return namespace
+
+
+def _add_slots(plain: type, namespace: Mapping[str, Any]) -> type:
+    """Return the class again, with a slot for each of its own fields."""
+    taken = {slot for base in plain.__mro__ for slot in vars(base).get("__slots__", ())}
+    fields = [
+        name
+        for name, kind in get_annotations(plain).items()
+        if not str(kind).startswith(("ClassVar", "typing.ClassVar"))
+    ]
+    slots = [name for name in fields if name not in taken]
+    if not any(base.__weakrefoffset__ for base in plain.__bases__):
+        slots.append("__weakref__")
+    body = {name: value for name, value in namespace.items() if name not in fields}
+    slotted = _new_class(plain, {**body, "__slots__": tuple(slots)})
+    for value in body.values():
+        _point_to_class(value, plain, slotted)
+    return slotted
+
+
+def _point_to_class(value: object, old: type, new: type) -> None:
+    """Let ``super()`` and ``__class__`` in a function mean the class that is used."""
+    function = getattr(value, "__func__", getattr(value, "fget", value))
+    cells: tuple[CellType, ...] = getattr(function, "__closure__", None) or ()
+    for cell in cells:
+        try:
+            if cell.cell_contents is old:
+                cell.cell_contents = new
+        except ValueError:  # the cell is still empty
+            continue
+
+
+def _deferred_names(namespace: Mapping[str, Any], options: Options) -> Iterator[str]:
+    """Yield the methods that depend on the options; all others are always made."""
+    if sys.version_info >= (3, 13):
+        yield "__replace__"
+    if options.get("repr", True):
+        yield "__repr__"
+    is_frozen = options.get("frozen", False)
+    if is_frozen:
+        yield from ("__setattr__", "__delattr__")
+    if options.get("eq", True) and "__eq__" not in namespace:
+        yield "__eq__"
+        if is_frozen:
+            yield "__hash__"
+
+
+def _defer(
+    owner: type, namespace: dict[str, Any], build: Build, options: Options
+) -> None:
+    """Put placeholders into a class for the methods that ``build`` makes."""
+    is_attrs = "__slots__" in vars(owner)
+    names = [*_deferred_names(namespace, options)]
+    names += _NAMES_OF_ATTRS if is_attrs else _NAMES_OF_DATACLASSES
+    if "__eq__" in names and "__hash__" not in (*names, *namespace):
+        setattr(owner, "__hash__", None)  # noqa: B010 - as for every mutable class
+    methods = _Methods(owner, namespace, build)
+    for name in names:
+        if name not in namespace:
+            setattr(owner, name, _Placeholder(methods, name))
+
+
+def _define(plain: type | None = None, /, **options: bool) -> Any:
+    if plain is None:
+        return partial(_define, **options)
+    original: Any = attrs.define
+    namespace = _own_namespace(plain)
+    slotted = _add_slots(plain, namespace)
+    _defer(slotted, namespace, original(**options), options)
+    return slotted
+
+
+def _dataclass(plain: type | None = None, /, **options: bool) -> Any:
+    if plain is None:
+        return partial(_dataclass, **options)
+    _defer(plain, _own_namespace(plain), dataclasses.dataclass(**options), options)
+    return plain
+
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+
+    from attrs import define as define, frozen as frozen
+else:
+    define, frozen, dataclass = _define, partial(_define, frozen=True), _dataclass

@@ -1,0 +1,223 @@
+"""Record classes that get their methods from attrs or dataclasses at the first use."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import pickle
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+from justpipe_actors._util import lazy_classes
+from justpipe_actors._util.lazy_classes import dataclass, define, frozen
+
+
+@frozen
+class Point:
+    """A place."""
+
+    ORIGIN: ClassVar[int] = 0
+    x: int
+    y: int = attrs.field(default=2)
+
+
+@dataclass
+class Box:
+    """A public record."""
+
+    width: int
+    tags: list[str] = dataclasses.field(default_factory=list)
+    height: int = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """A public record that cannot change."""
+
+    text: str = ""
+
+
+def test_a_frozen_record_compares_prints_and_matches() -> None:
+    """Fields, defaults, comparison, hash, text and pattern are those of attrs."""
+    point = Point(1)
+
+    assert point == Point(1, 2)
+    assert point != Point(2)
+    assert hash(point) == hash(Point(1))
+    assert repr(point) == "Point(x=1, y=2)"
+    assert attrs.evolve(point, y=5) == Point(1, 5)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        point.x = 3  # type: ignore[misc]
+    match point:
+        case Point(x, y):
+            assert (x, y) == (1, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"eq": False}, {"eq": False, "repr": False}])
+@pytest.mark.parametrize("decorator", ["define", "frozen"])
+def test_a_class_ends_as_attrs_makes_it(
+    decorator: str, options: dict[str, Any]
+) -> None:
+    """After the first use a class has the names that attrs gives it, and no other."""
+
+    def made_by(module: Any) -> dict[str, Any]:
+        @getattr(module, decorator)(**options)
+        class Record:
+            """Two fields."""
+
+            number: int
+            text: str = "x"
+
+        made: Any = Record
+        assert made(1).text == "x"
+        return {**vars(Record)}
+
+    own, original = made_by(lazy_classes), made_by(attrs)
+    assert own.keys() == original.keys()
+    assert {name: type(value).__name__ for name, value in own.items()} == {
+        name: type(value).__name__ for name, value in original.items()
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"eq": False}])
+def test_a_class_ends_as_dataclasses_make_it(options: dict[str, bool]) -> None:
+    """The same holds for dataclasses, which users may take apart with the library."""
+
+    def made_by(module: Any) -> dict[str, Any]:
+        @module.dataclass(**options)
+        class Record:
+            """Two fields."""
+
+            number: int
+            text: str = dataclasses.field(default="x")
+            tags: list[str] = dataclasses.field(default_factory=list)
+
+        made: Any = Record
+        assert made(1).tags == []
+        return {**vars(Record)}
+
+    own, original = made_by(lazy_classes), made_by(dataclasses)
+    assert own.keys() == original.keys()
+    assert own["text"] == "x"
+
+
+FIRST_USES: dict[str, Callable[[Any], object]] = {
+    "a call": lambda kind: kind(1),
+    "its fields": attrs.fields,
+    "the question": attrs.has,
+    "its signature": lambda kind: inspect.signature(kind).parameters["number"],
+    "a pattern": lambda kind: kind.__match_args__,
+    "a comparison": lambda kind: kind.__new__(kind) != 3,
+}
+
+
+@pytest.mark.parametrize("use", FIRST_USES.values(), ids=FIRST_USES)
+def test_any_use_may_be_the_first(use: Any) -> None:
+    """Whatever is asked of a class first, it is complete afterwards."""
+
+    @frozen
+    class Record:
+        number: int
+
+    assert use(Record) is not None
+    assert Record(1) == Record(1)
+    assert repr(Record(1)).endswith("Record(number=1)")
+
+
+def test_a_record_has_slots_and_can_be_referenced_weakly() -> None:
+    """A record takes no more memory than one of attrs."""
+    point = Point(1)
+
+    assert not hasattr(point, "__dict__")
+    assert weakref.ref(point)() is point
+
+
+def test_records_extend_each_other() -> None:
+    """A record has the fields of its base, and ``super()`` means the base."""
+
+    @define(eq=False)
+    class Base:
+        start: int
+        seen: list[int] = attrs.field(factory=list, init=False)
+
+        def __attrs_post_init__(self) -> None:
+            self.seen.append(self.start)
+
+        def name(self) -> str:
+            return "base"
+
+    @define(eq=False)
+    class Named(Base):
+        label: str
+
+        def name(self) -> str:
+            return f"{super().name()} of {self.label}"
+
+    named = Named(3, "x")
+    assert (named.start, named.seen, named.name()) == (3, [3], "base of x")
+    assert not hasattr(named, "__dict__")
+
+
+def test_a_subclass_of_the_user_calls_the_initialiser() -> None:
+    """A class that extends a record without a decorator works as with the originals."""
+
+    class Parcel(Box):
+        def __init__(self, sender: str) -> None:
+            super().__init__(4)
+            self.sender = sender
+
+    @dataclasses.dataclass
+    class Crate(Box):
+        weight: int = 7
+
+    assert (Parcel("me").width, Parcel("me").sender) == (4, "me")
+    assert Crate(1, [], 2, 3) == Crate(1, [], 2, 3)
+    assert [field.name for field in dataclasses.fields(Crate)][-1] == "weight"
+
+
+def test_a_dataclass_behaves_as_one() -> None:
+    """Users compare, replace and inspect the public records."""
+    box = Box(1)
+
+    assert box == Box(1, [], 1)
+    assert box.tags is not Box(1).tags
+    assert dataclasses.replace(box, height=9).height == 9
+    assert dataclasses.asdict(box) == {"width": 1, "tags": [], "height": 1}
+    assert dataclasses.is_dataclass(Box)
+    assert {Label("a"), Label("a")} == {Label("a")}
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(box)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(Label(), "text", "x")  # noqa: B010
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(Label(), "other", "x")  # noqa: B010
+
+
+@pytest.mark.parametrize("record", [Point(1), Box(2), Label("a")])
+def test_a_record_can_be_copied_and_pickled(record: object) -> None:
+    """Records go to other processes and are copied with a state."""
+    assert copy.copy(record) == record
+    assert copy.deepcopy(record) == record
+    assert pickle.loads(pickle.dumps(record)) == record
+
+
+def test_threads_may_use_a_class_first_at_the_same_time() -> None:
+    """Two event loops in two threads see either no method or the complete class."""
+
+    def first_use() -> bool:
+        @dataclass(frozen=True)
+        class Record:
+            number: int
+            tags: list[str] = dataclasses.field(default_factory=list)
+
+        with ThreadPoolExecutor(8) as threads:
+            made = [*threads.map(Record, range(8))]
+        return [record.number for record in made] == [*range(8)]
+
+    assert all(first_use() for _ in range(20))
