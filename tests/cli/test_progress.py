@@ -103,6 +103,23 @@ def test_attempts_are_no_invocations() -> None:
     assert (row.started, row.done, row.retried, row.running) == (1, 1, 1, 0)
 
 
+def test_what_a_lost_process_had_at_work_is_counted_once() -> None:
+    """When a durable run is taken up, its open steps and maps begin again."""
+    begin = start("left", attempt=2)
+    items = fan(EventType.MAP_START, 3)
+    recovered = Event(EventType.RECOVERED, "system", timestamp=9.0)
+
+    progress = heard(start("left"), begin, items, recovered)
+    row, fan_row = progress.rows["left"], progress.rows["fan"]
+    assert (row.started, row.running, row.interrupted) == (0, 0, 1)
+    assert fan_row.items == 0
+
+    for event in (begin, items, end("left")):
+        progress.on_event(event)
+    assert (row.started, row.running, row.done) == (1, 0, 1)
+    assert fan_row.items == 3
+
+
 def test_maps_know_their_items() -> None:
     """Items add up over the laps of a loop; an open generator leaves them unknown."""
     known = heard(fan(EventType.MAP_START, 3), fan(EventType.MAP_START, 2))

@@ -199,3 +199,39 @@ async def test_a_run_of_the_supervisor_is_cancelled_with_the_reason(
 
     assert (taken.status, again.status) == (202, 404)
     assert (end.status, end.error) == (PipelineTerminalStatus.CANCELLED, "not now")
+
+
+async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
+    store: Store,
+) -> None:
+    """What was at work when the first process let go of it is interrupted."""
+    gate, begun = anyio.Event(), anyio.Event()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="gated", storage=store.root)
+
+    @pipe.step
+    async def slow() -> None:
+        begun.set()
+        await gate.wait()
+
+    journal = MemoryJournal()
+    async with Supervisor(pipe, journal=journal, grace=0.05) as supervisor:
+        await supervisor.submit(pipe, {}, run_id="twice")
+        await begun.wait()
+    gate.set()
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        run = await supervisor.find("twice")
+        assert run is not None
+        await run.wait()
+
+    answer = await Client(create_app(store.registry)).get("/api/runs/twice/spans")
+    page = answer.json()
+    assert [(row[1], row[5]) for row in page["spans"]] == [
+        ("slow", "interrupted"),
+        ("slow", "done"),
+    ]
+    first, second = page["incarnations"]
+    assert (first["number"], first["start"], first["first_seq"]) == (1, 0, 1)
+    assert first["end"] == page["spans"][0][4]
+    assert (second["number"], second["end"]) == (2, None)
+    assert second["first_seq"] == page["spans"][0][9]
+    assert second["start"] <= page["spans"][1][3]

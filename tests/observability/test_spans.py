@@ -173,3 +173,26 @@ def test_whatever_comes_every_span_has_a_start_before_its_end(told: Any) -> None
     assert len(spans) == sum(one.type is START for one in events)
     assert all(span.end is not None and span.seconds >= 0 for span in spans)
     assert [span.start for span in spans] == sorted(span.start for span in spans)
+
+
+def test_what_a_lost_process_had_at_work_is_interrupted() -> None:
+    """Its spans end at its last event; what begins again is another span."""
+    recovered = Event(EventType.RECOVERED, "system", timestamp=100, seq=2**40 + 1)
+    spans = collect_spans(
+        [
+            event(START, 0, "done", invocation_id="r:1"),
+            event(END, 5, "done", invocation_id="r:1"),
+            event(START, 6, invocation_id="r:2"),
+            event(EventType.TOKEN, 8),
+            recovered,
+            event(START, 101, invocation_id="r:2"),
+            event(END, 103, invocation_id="r:2"),
+        ]
+    )
+
+    assert [(s.stage, s.start, s.end, s.status.value) for s in spans] == [
+        ("done", 0, 5, "done"),
+        ("a", 6, 8, "interrupted"),
+        ("a", 101, 103, "done"),
+    ]
+    assert spans[1].last_seq == recovered.seq

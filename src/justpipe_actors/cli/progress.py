@@ -45,6 +45,8 @@ class Row:
     """Invocations that failed."""
     retried: int = 0
     """Further attempts."""
+    interrupted: int = 0
+    """Invocations that were underway when their process ended; they begin again."""
     started_at: float | None = None
     """Wall clock at the first start, in seconds."""
     ended_at: float | None = None
@@ -55,8 +57,8 @@ class Row:
     """Whether it is such a step."""
     items: int = 0
     """Items of all its maps, as far as they are known."""
-    uncounted_maps: int = 0
-    """Maps underway that do not know how many items they have."""
+    open_maps: dict[str | None, int | None] = attrs.field(factory=dict)
+    """Items of the maps underway, by invocation; None where they are not known yet."""
     waiting_for: tuple[str, ...] = ()
     """Parents that a join still waits for."""
 
@@ -64,6 +66,20 @@ class Row:
     def running(self) -> int:
         """Invocations at work."""
         return self.started - self.done - self.failed
+
+    @property
+    def uncounted_maps(self) -> int:
+        """Maps underway that do not know how many items they have."""
+        return sum(count is None for count in self.open_maps.values())
+
+    def interrupt(self) -> None:
+        """Forget what is underway: its process is gone, and it begins again."""
+        count = self.running
+        self.interrupted += count
+        self.started -= count
+        self.items -= sum(count or 0 for count in self.open_maps.values())
+        self.open_maps.clear()
+        self.waiting_for = ()
 
     def mark(self, *, is_over: bool) -> Mark:
         """Summary status of the step."""
@@ -113,6 +129,8 @@ class Progress:
     """Wall clock at the last event, in seconds."""
     run_id: str | None = None
     """The run, once it has begun."""
+    _open: set[str] = attrs.field(factory=set, init=False)
+    _interrupted: set[str] = attrs.field(factory=set, init=False)
 
     def on_event(self, event: Event) -> None:
         """Update the rows with an event."""
@@ -129,23 +147,28 @@ class Progress:
                 self._on_step_event(event)
             case EventType.MAP_START | EventType.MAP_COMPLETE:
                 self._on_map_event(event)
-            case EventType.BARRIER_WAIT:
-                self._row(event).waiting_for = tuple(
-                    event.payload.get("waiting_for", ())
-                )
-            case EventType.BARRIER_RELEASE:
-                self._row(event).waiting_for = ()
+            case EventType.BARRIER_WAIT | EventType.BARRIER_RELEASE:
+                waiting = event.payload if event.type is EventType.BARRIER_WAIT else {}
+                self._row(event).waiting_for = tuple(waiting.get("waiting_for", ()))
+            case EventType.RECOVERED:
+                self._on_recovered()
             case _:
                 return
 
     def _on_step_event(self, event: Event) -> None:
         row = self._row(event)
         row.retried += event.type is EventType.STEP_START and event.attempt > 1
+        name = event.invocation_id or ""
         if event.type is EventType.STEP_START:
-            row.started += event.attempt == 1
+            # A later attempt belongs to an invocation that was counted, unless the
+            # process that ran the earlier ones has ended.
+            row.started += event.attempt == 1 or name in self._interrupted
+            self._interrupted.discard(name)
+            self._open.add(name)
             row.started_at = row.started_at or event.timestamp
             row.waiting_for = ()
             return
+        self._open.discard(name)
         row.ended_at = event.timestamp
         if event.type is EventType.STEP_END:
             row.done += 1
@@ -156,6 +179,11 @@ class Progress:
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(step_failure(event))
 
+    def _on_recovered(self) -> None:
+        for row in self.rows.values():
+            row.interrupt()
+        self._interrupted, self._open = self._open, set()
+
     def _on_map_event(self, event: Event) -> None:
         row = self._row(event)
         prefix = event.stage.rpartition(":")[0]
@@ -163,10 +191,9 @@ class Progress:
         row.worker = f"{prefix}:{target}" if prefix else target
         count: int | None = event.payload["item_count"]
         if event.type is EventType.MAP_START:
-            row.uncounted_maps += count is None
+            row.open_maps[event.invocation_id] = count
             row.items += count or 0
-        elif row.uncounted_maps:
-            row.uncounted_maps -= 1
+        elif row.open_maps.pop(event.invocation_id, 0) is None:
             row.items += count or 0
 
     def _row(self, event: Event) -> Row:

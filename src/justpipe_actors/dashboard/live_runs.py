@@ -80,7 +80,13 @@ def live_details(run: RunSnapshot) -> dict[str, Any]:
 
 def live_spans(run: RunSnapshot) -> dict[str, Any]:
     """Return that no span is known yet: the stream says all that is kept."""
-    return {"spans": [], "next": 0, "t0": time.time() - run.age, "is_cut": False}
+    return {
+        "spans": [],
+        "next": 0,
+        "t0": time.time() - run.age,
+        "is_cut": False,
+        "incarnations": [],
+    }
 
 
 @attrs.define(eq=False)

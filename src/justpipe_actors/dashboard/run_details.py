@@ -21,7 +21,7 @@ from ..storage.registry import AnnotatedRun
 from .api import checked_type
 from .errors import NotFoundError, RequestError
 from .runs import run_row
-from .spans import event_row, headers_of, span_row
+from .spans import event_row, headers_of, incarnations_of, span_row
 from .tracebacks import frames_of
 
 
@@ -126,6 +126,7 @@ class StoredRun:
             "next": headers[-1].seq if headers else 0,
             "t0": begin,
             "is_cut": len(changed) > limit,
+            "incarnations": incarnations_of(headers, begin),
         }
 
     # -- events

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .._run.event_publisher import INCARNATION_BITS
 from ..abc import HeaderStore, StorageBackend
-from ..events import Event
+from ..events import Event, EventType
 from ..observability.spans import Span, collect_spans
 from ..records import StoredEvent
 from ..storage.headers import parse_header
@@ -57,6 +58,32 @@ def headers_of(
         return store.get_event_headers(run_id, after=after, limit=limit)
     parsed = map(parse_header, store.get_events(run_id, after=after, limit=limit))
     return [header for header in parsed if header is not None]
+
+
+def incarnations_of(headers: Sequence[Event], begin: float) -> list[dict[str, Any]]:
+    """Return the periods in which one process after another worked on a run.
+
+    Times are seconds after ``begin``; the end of the last one is None.
+    """
+    bands: list[dict[str, Any]] = []
+    before: Event | None = None
+    for header in headers:
+        if before is None or header.type is EventType.RECOVERED:
+            if bands and before is not None:
+                bands[-1]["end"] = round(before.timestamp - begin, 6)
+            bands.append(_band(header, begin))
+        before = header
+    return bands
+
+
+def _band(header: Event, begin: float) -> dict[str, Any]:
+    """Return the period that an event begins."""
+    return {
+        "number": ((header.seq or 0) >> INCARNATION_BITS) + 1,
+        "start": round(header.timestamp - begin, 6),
+        "end": None,
+        "first_seq": header.seq,
+    }
 
 
 def span_row(span: Span, begin: float) -> list[Any]:

@@ -5,7 +5,10 @@ invocations of one step are kept apart.  Events of older programs may have none;
 are paired within their stage, first start with first end.
 
 A start may lack an end.  A retried attempt ends where the next attempt begins.  A span
-that is open when its run finishes is closed there and marked as unfinished.
+that is open when its run finishes is closed there and marked as unfinished.  When
+another process takes a durable run up (RECOVERED), the open spans are closed at the last
+event before it and marked as interrupted: the process that ran them is gone, and what it
+had begun begins again.
 
 The number of spans is limited; the oldest ended spans are dropped first.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from enum import Enum
 
 import attrs
@@ -29,6 +33,7 @@ class SpanStatus(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
 
 
@@ -89,6 +94,7 @@ class SpanCollector:
     """Ended spans that are kept; None keeps them all."""
     dropped: int = attrs.field(default=0, init=False)
     """Ended spans that are not kept any more."""
+    _latest: float = attrs.field(default=0.0, init=False)
     _ended: deque[Span] = attrs.field(factory=deque, init=False)
     _open: dict[str, Span] = attrs.field(factory=dict, init=False)
     _open_by_stage: dict[str, deque[Span]] = attrs.field(factory=dict, init=False)
@@ -104,8 +110,13 @@ class SpanCollector:
             case EventType.FINISH:
                 for span in self._pop_all_open(event):
                     self._end(span, event, SpanStatus.UNFINISHED)
+            case EventType.RECOVERED:
+                last = replace(event, timestamp=self._latest)
+                for span in self._pop_all_open(event):
+                    self._end(span, last, SpanStatus.INTERRUPTED)
             case _:
                 pass
+        self._latest = event.timestamp
 
     def __iter__(self) -> Iterator[Span]:
         """Iterate over the spans in order of their starts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from justpipe_actors import Pipe, Raise, Retry, Suspend
+from justpipe_actors import Event, EventType, Pipe, Raise, Retry, Suspend
 from justpipe_actors.observability import ObserverMeta
 from justpipe_actors.observability.otel import TracingObserver, tracing as spans
 
@@ -380,3 +381,23 @@ async def test_a_run_without_a_finish_is_closed(exported: Exported) -> None:
 
     assert [span.name for span in exported.spans] == ["P"]
     assert len(observer._runs) == 0
+
+
+async def test_a_run_that_was_let_go_of_is_interrupted(exported: Exported) -> None:
+    """Taken up again here, its spans end at the last event of the time before."""
+    observer, meta = exported.observer, ObserverMeta("P", "r")
+    begin = Event(EventType.STEP_START, "a", timestamp=2e9, invocation_id="r:1")
+    await observer.on_pipeline_start(None, None, meta)
+    observer.witness(None, meta, begin)
+    await observer.on_pipeline_start(None, None, meta)
+    observer.witness(None, meta, replace(begin, timestamp=2e9 + 5))
+    await observer.on_pipeline_end(None, None, meta, 1.0)
+
+    ended = [(s.name, exported.facts(s).get("status")) for s in exported.spans]
+    assert ended == [
+        ("a", "interrupted"),
+        ("P", "interrupted"),
+        ("a", "unfinished"),
+        ("P", None),
+    ]
+    assert exported.spans[0].end_time == int(2e9 * 1e9)

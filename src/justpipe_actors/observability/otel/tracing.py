@@ -91,8 +91,10 @@ class OpenSpan:
         if self.events <= MAX_SPAN_EVENTS:
             self.span.add_event(name, attributes)
 
-    def end(self, attributes: dict[str, Any] | None = None) -> None:
-        """End the span with its last attributes."""
+    def end(
+        self, attributes: dict[str, Any] | None = None, at: float | None = None
+    ) -> None:
+        """End the span with its last attributes, now or at a time of the wall clock."""
         if self.tokens:
             self.span.set_attribute(f"{SCOPE}.tokens", self.tokens)
         if self.events > MAX_SPAN_EVENTS:
@@ -100,7 +102,7 @@ class OpenSpan:
                 f"{SCOPE}.events_dropped", self.events - MAX_SPAN_EVENTS
             )
         self.span.set_attributes(attributes or {})
-        self.span.end()
+        self.span.end(None if at is None else int(at * 1e9))
 
 
 @attrs.define(eq=False)
@@ -113,6 +115,8 @@ class RunTrace:
     """Those of its running invocations."""
     ended_contexts: OrderedDict[str, SpanContext] = attrs.field(factory=OrderedDict)
     """Those of its last invocations, to be linked to."""
+    latest: float | None = None
+    """Timestamp of its last event."""
 
     def add_context(self, invocation: str, span: Span) -> None:
         """Keep an invocation's span context for those it causes."""
@@ -220,6 +224,17 @@ def end_run(run: RunTrace, end: object) -> None:
     run_span.end(attributes)
 
 
+def interrupt_run(run: RunTrace) -> None:
+    """Close the spans of a durable run that this process let go of, at its last event."""
+    interrupted = {f"{SCOPE}.status": "interrupted"}
+    for open_span in run.open.values():
+        open_span.end(interrupted, run.latest)
+    run.open.clear()
+    if run.run is not None:
+        run.run.end(interrupted, run.latest)
+        run.run = None
+
+
 class TracingObserver(Observer):
     """Turn runs into spans.
 
@@ -241,6 +256,9 @@ class TracingObserver(Observer):
             f"{SCOPE}.pipe": meta.pipe_name,
             f"{SCOPE}.run_id": meta.run_id or "",
         }
+        before = self._runs.get(meta.run_id)
+        if before is not None:  # a durable run is taken up again in this process
+            interrupt_run(before)
         run = self._open(meta.pipe_name, None, attributes, [])
         self._runs.begin(meta.run_id).run = run
         # This hook runs in the run's own context, so it need not detach later.
@@ -251,6 +269,7 @@ class TracingObserver(Observer):
         run = self._runs.get(meta.run_id)
         if run is None:
             return
+        run.latest = event.timestamp
         match event.type:
             case EventType.STEP_START:
                 attach(self._open_invocation(run, event).context)

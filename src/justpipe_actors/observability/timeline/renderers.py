@@ -22,6 +22,7 @@ STATUS_TAGS: Final = {
     SpanStatus.FAILED: "crit, ",
     SpanStatus.CANCELLED: "crit, ",
     SpanStatus.RETRIED: "crit, done, ",
+    SpanStatus.INTERRUPTED: "crit, done, ",
     SpanStatus.UNFINISHED: "active, ",
 }
 """How Mermaid colours a span."""
@@ -93,7 +94,7 @@ li:nth-child(even) { background: var(--stripe); }
   background: var(--done); }
 .bottleneck .bar { background: var(--longest); }
 .failed .bar, .cancelled .bar { background: var(--failed); }
-.retried .bar, .unfinished .bar { background: repeating-linear-gradient(45deg,
+.retried .bar, .interrupted .bar, .unfinished .bar { background: repeating-linear-gradient(45deg,
   var(--open) 0 6px, transparent 6px 10px); outline: 1px solid var(--open); }
 .time { text-align: right; color: var(--dim); font-variant-numeric: tabular-nums; }
 .bottleneck .time { color: var(--longest); font-weight: 600; }
@@ -180,6 +181,7 @@ BAR_CHARACTERS: Final = {
     SpanStatus.FAILED: "▓",
     SpanStatus.CANCELLED: "▓",
     SpanStatus.RETRIED: "▒",
+    SpanStatus.INTERRUPTED: "░",
     SpanStatus.UNFINISHED: "░",
 }
 """What a bar is made of."""
@@ -189,6 +191,7 @@ STATUS_MARKS: Final = {
     SpanStatus.FAILED: "✗",
     SpanStatus.CANCELLED: "⊘",
     SpanStatus.RETRIED: "↻",
+    SpanStatus.INTERRUPTED: "!",
     SpanStatus.UNFINISHED: "…",
 }
 """What stands between the name and the bar."""
