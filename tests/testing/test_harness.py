@@ -254,6 +254,25 @@ async def test_a_map_wants_items_and_its_worker_gets_them() -> None:
     assert result.call_count("work") == 2
 
 
+async def test_the_results_of_a_mocked_worker_are_collected() -> None:
+    """A worker of a map with ``collect=`` can be mocked, and what it returns is kept."""
+    pipe = Pipe(dict)
+
+    @pipe.map(each="work", collect="results")
+    def items() -> list[int]:
+        return [1, 2]
+
+    @pipe.step
+    async def work(item: int) -> int:
+        return item
+
+    harness = TestPipe(pipe)
+    harness.mock("work", side_effect=lambda item: item * 10)
+    result = await harness.run({})
+
+    assert result.final_state == {"results": [10, 20]}
+
+
 async def test_a_mocked_switch_is_looked_up_in_the_routes() -> None:
     """The value of a mocked switch chooses as the real one would."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)

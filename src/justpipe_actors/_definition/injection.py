@@ -93,7 +93,8 @@ def parameter_types_of(func: Callable[..., object], step: str) -> dict[str, obje
 
 def return_type_of(func: Callable[..., object]) -> object:
     """Return the declared type of a function's result; ``Any`` when it has none."""
-    annotation = getattr(func, "__annotations__", {}).get("return", Any)
+    annotations = getattr(func, "__annotations__", None) or {}  # a mock's are None
+    annotation = annotations.get("return", Any)
     return _resolved(annotation, _namespace_of(func))
 
 
