@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..codec import to_plain
+from ..observability.openmetrics import CONTENT_TYPE
 from .errors import NotFoundError, RequestError, TooBusyError
 from .graphs import (
     GraphWanted,
@@ -25,6 +26,7 @@ from .graphs import (
     pipelines_overview,
 )
 from .live import LiveData, dump, live_to_json, look
+from .metrics import metrics_text
 from .parameters import many, number, run_filter
 from .runs import histogram, runs_page
 from .site import Site
@@ -243,6 +245,15 @@ async def live_dump(site: Site, request: Request) -> Response:
     return Response(text, media_type="text/plain; charset=utf-8")
 
 
+async def metrics(site: Site, request: Request) -> Response:
+    """Return what Prometheus scrapes."""
+    supervisor = site.supervisor
+    is_open = supervisor is not None and supervisor.is_open
+    snapshot = supervisor.snapshot() if supervisor is not None and is_open else None
+    text = await site.in_thread(metrics_text, site.registry, snapshot)
+    return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
 async def letters(site: Site, request: Request) -> Response:
     """Return the dead letters of the supervisor, the newest first."""
     look_at(site)
@@ -346,6 +357,7 @@ API = [
     Address("/api/letters", letters),
     Address("/api/asks", asks),
     Address("/api/workers", workers),
+    Address("/metrics", metrics),
 ]
 """The API over many runs; fixed paths precede paths with parameters."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         RunFields as RunFields,
         StreamLogSink as StreamLogSink,
     )
+    from .metrics import MetricsObserver as MetricsObserver
     from .state import (
         StateDiffTracker as StateDiffTracker,
         StateHistory as StateHistory,
