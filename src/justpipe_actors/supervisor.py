@@ -395,9 +395,9 @@ class Supervisor:
         return await self._require_durable().begin_stored(stored_runs.redrive, run_id)
 
     async def retry(self, run_id: str, *, new_id: str | None = None) -> RunStream:
-        """Begin a run that goes on before the first failure of another one.
+        """Begin a run that does again what failed in another one, and only that.
 
-        What had succeeded before is not done again; idempotency keys stay the same.
+        What had succeeded is not done again; idempotency keys stay the same.
 
         Raises:
             UnknownRunError: there is no such run.

@@ -36,6 +36,8 @@ class Graph:
     """The pipeline."""
     ends_early: bool
     """Whether what else has finished at its end depends on timing."""
+    stops: bool
+    """Whether one of its steps stops the run."""
 
 
 @attrs.define
@@ -219,4 +221,4 @@ def build(seed: int, log: Log) -> Graph:
     for number in reversed(range(count)):
         to = [f"s{target}" for target in sorted(edges[number])]
         builder.add(f"s{number}", to, rng.choice(KINDS))
-    return Graph(pipe, builder.ends_early or policy == "stop")
+    return Graph(pipe, builder.ends_early or policy == "stop", builder.ends_early)

@@ -106,9 +106,9 @@ def run_events(run: Any) -> list[Any]:
     return [lane.get(place)[1] for place in range(lane.first, lane.end)]
 
 
-def final_state(pipe: Pipe[Any, Any], journal: MemoryJournal) -> Any:
-    """Return the state as the journal has it."""
-    row = journal.find(RUN)
+def final_state(pipe: Pipe[Any, Any], journal: MemoryJournal, run: str = RUN) -> Any:
+    """Return the state of a run as the journal has it."""
+    row = journal.find(run)
     assert row is not None
     texts = [commit.state for commit in journal.load(row.id)]
     return StorableValues().load_state(pipe.plan(), fold_state(texts))

@@ -9,7 +9,7 @@ import warnings
 from typing import assert_never
 
 from .._plan.failure_policy import Cancelled, escalate
-from .._plan.plan import StepNode, SwitchNode
+from .._plan.plan import Node, StepNode, SwitchNode
 from .._plan.step_results import (
     AskBetween,
     CollectValue,
@@ -25,13 +25,14 @@ from .._plan.step_results import (
     SuspendRun,
 )
 from .._util.text import error_text, escape_controls, mask_secrets, safe_str
-from ..errors import IgnoredValueWarning, StepAborted
+from ..errors import AskTimeout, IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from . import routing
 from .invocation import Invocation
 from .joins import Report
+from .journal_port import JsonValue
 from .messages import Start
 from .protocols import NO_IDS
 from .run_state import RunState
@@ -367,6 +368,9 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
     run_state.add_failure(failure.error, failure.step or invocation.node.name)
     log_failure(invocation, failure.error)
     publish_step_error(invocation, failure.error)
+    if run_state.journal is not None:
+        notes = _retry_notes(run_state, invocation.node, failure.error)
+        run_state.journal.note_failed(invocation.message, notes)
     if isinstance(failure.error, StepAborted):
         run_state.crash(failure.error.__cause__ or failure.error)
     elif run_state.plan.on_failure == "stop":
@@ -378,9 +382,25 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
         _report(invocation, Report.ARRIVED if goes_on else Report.PRUNED)
 
 
+def _retry_notes(
+    run_state: RunState, node: Node, error: Exception
+) -> dict[str, JsonValue]:
+    """Return what a retry of a durable run has to know of a failure."""
+    notes: dict[str, JsonValue] = {}
+    if run_state.plan.on_failure == "continue" and not node.is_leaf:
+        notes["on"] = True
+    if isinstance(error, AskTimeout):
+        notes["late"] = True  # the question is asked again
+    return notes
+
+
 def fail_between(run_state: RunState, place: Place, error: Exception) -> None:
     """Record that a step failed after its end: its question was not answered."""
     run_state.add_failure(error, place.node.name)
+    if run_state.journal is not None:
+        run_state.journal.note_failed_between(
+            place, _retry_notes(run_state, place.node, error)
+        )
     run_state.publisher.publish(
         EventType.STEP_ERROR,
         place.node.name,

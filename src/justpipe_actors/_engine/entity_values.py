@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._util.lazy_classes import define
 from .._util.text import safe_str
 from ..errors import RecordedError
+from ..specs import BarrierType
 from .journal_port import JsonValue
 from .messages import Expire, Start
 
@@ -31,6 +32,8 @@ class MapRecord:
     """The number of its list of items, when they are stored."""
     range: tuple[int, int, int] | None = None
     """Start, stop and step, when it maps over a range."""
+    is_kept: bool = False
+    """Whether it stays when its invocation has ended, because a worker has failed."""
     digest: Any = None
     """The running hash of a lazy source's items; None when the items are stored."""
 
@@ -90,13 +93,15 @@ def dump_expiry(message: Expire) -> JsonValue:
     }
 
 
-def dump_wave(wave: Wave) -> JsonValue:
-    """Return a wave as a JSON value."""
+def dump_wave(wave: Wave, *, is_kept: bool = False) -> JsonValue:
+    """Return a wave as a JSON value; ``is_kept`` if it is closed."""
     value: dict[str, JsonValue] = {"b": sorted(wave.started_before)}
     if wave.parent_wave is not None:
         value["o"], value["c"] = wave.parent_wave.number, wave.closing_step
     if wave.loop is not None:
         value["l"] = wave.loop
+    if is_kept:
+        value["k"] = 1
     return value
 
 
@@ -108,6 +113,8 @@ def dump_entry(entry: StepEntry) -> JsonValue:
         value["p"] = list(entry.gate.parents)
         if entry.gate.decision is not None:
             value["d"] = entry.gate.decision.value
+        if entry.gate.join is BarrierType.ANY:
+            value["any"] = 1
     if entry.router_reports:
         value["r"] = {name: one.value for name, one in entry.router_reports.items()}
     if entry.dead:

@@ -9,6 +9,7 @@ its function (``reopen``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -55,6 +56,8 @@ class SavedRun:
     children: dict[int, Fields] = attrs.field(factory=dict)
     inner: dict[int, SavedRun] = attrs.field(factory=dict)
     """The saved runs of the children."""
+    failed: dict[int, JsonValue] = attrs.field(factory=dict)
+    """Messages whose invocations failed; they wait for a retry of the run."""
     failures: dict[int, Fields] = attrs.field(factory=dict)
     diagnostics: list[list[Any]] = attrs.field(factory=list)
     counters: Fields = attrs.field(factory=dict)
@@ -77,6 +80,11 @@ class SavedRun:
         if found is None:
             return None
         return TerminationCause(PipelineTerminalStatus(found[0]), found[1])
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step was started, or is to be resumed."""
+        return bool(self.counters.get("sent")) or self.resumed_step is not None
 
 
 @frozen(eq=False)
@@ -147,6 +155,8 @@ def _sort(  # noqa: C901, PLR0912, PLR0915 - one row a kind
             saved.collected[int(first), int(rest)] = value
         case "c":
             saved.children[int(first)] = value
+        case "b":
+            saved.failed[int(first)] = value
         case "j":
             saved.failures[int(first)] = value
         case "g":
@@ -183,7 +193,8 @@ def restore(journal: RunJournal) -> None:
     run_state.halted = saved.counters.get("halted", False)
     journal.suspended_at = saved.counters.get("suspended")
     restore_log(run_state, saved)
-    _restore_waves(run_state, saved)
+    _restore_waves(journal, saved)
+    journal.failed.restore(saved.failed, run_state)
     _restore_maps(journal, saved)
     _restore_children(journal, saved)
     messages = _restore_messages(journal, saved)
@@ -223,11 +234,13 @@ def restore_log(run_state: RunState, saved: SavedRun) -> None:
         run_state.diagnostic_counts[one_] = count
 
 
-def _restore_waves(run_state: RunState, saved: SavedRun) -> None:
-    waves = run_state.waves
+def _restore_waves(journal: RunJournal, saved: SavedRun) -> None:
+    run_state, closed = journal.run_state, journal.failed.closed
+    waves: dict[int, Wave] = {}
     for number, value in saved.waves.items():
         background = frozenset[str](value["b"])
-        waves[number] = Wave(
+        target = closed if "k" in value else run_state.waves
+        waves[number] = target[number] = Wave(
             number,
             background,
             closing_step=value.get("c", ""),
@@ -236,7 +249,7 @@ def _restore_waves(run_state: RunState, saved: SavedRun) -> None:
     for number, value in saved.waves.items():
         if "o" in value:
             outer = waves[number].parent_wave = waves[value["o"]]
-            outer.live_count += 1
+            outer.live_count += "k" not in value
     for number, step in saved.started:
         waves[number].start(step)
     for (number, step), value in saved.entries.items():
@@ -272,6 +285,11 @@ def _restore_timers(journal: RunJournal, saved: SavedRun) -> None:
         node = run_state.plan.nodes[step]
         wave = run_state.waves[number]
         routing.start_timer(run_state, wave, node, stream.now() + left)
+    for wave in run_state.waves.values():
+        for step in wave.waiting():  # joins that a retry has opened again
+            gate, node = wave.entries[step].gate, run_state.plan.nodes[step]
+            if gate is not None and (wave.number, step) not in saved.timers:
+                routing.arm_timer(run_state, wave, node, gate)
 
 
 def _restore_messages(journal: RunJournal, saved: SavedRun) -> list[Message]:
@@ -349,6 +367,7 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
     for number, value in saved.maps.items():
         invocation_id = f"{run_state.run_id}:{number}"
         message = saved.messages.get(number)
+        is_open = message is not None or number in saved.expiries
         mapping = MapInvocation.reopened(
             invocation_id,
             scope=tuple(message.get("p", ())) if message is not None else (),
@@ -361,21 +380,33 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
         )
         node = run_state.plan.nodes.get(message["s"]) if message is not None else None
         mapping.collect = node.collect if isinstance(node, MapNode) else None
-        run_state.maps[invocation_id] = mapping
-        record = MapRecord(mapping)
+        record = MapRecord(mapping, is_kept=not is_open)
         if "r" in value:
             record.range = (value["r"][0], value["r"][1], value["r"][2])
         elif "i" in value:
             record.items = value["i"]
         else:
             record.digest = _Seen(value["h"])
-        journal.maps[number] = journal.reopened_maps[number] = record
+        journal.maps[number] = record
+        if is_open:
+            run_state.maps[invocation_id] = mapping
+            journal.reopened_maps[number] = record
+    for number in _maps_of_failed(saved):
+        journal.maps[number].is_kept = True
     for (number, index), kept in saved.collected.items():
         journal.results[number, index] = kept
         mapping = journal.maps[number].mapping
         hint = run_state.plan.result_types.get(mapping.worker, Any)
         where = f"result of '{mapping.worker}'"
         mapping.results[index] = journal.stream.codec.load(kept[0], hint, where)
+
+
+def _maps_of_failed(saved: SavedRun) -> Iterator[int]:
+    """Return the maps that failed workers belong to."""
+    for value in saved.failed.values():
+        message = cast("Fields", value).get("m", {})
+        if message.get("f") in saved.maps:
+            yield message["f"]
 
 
 @define(eq=False)
@@ -395,9 +426,12 @@ def _restore_children(journal: RunJournal, saved: SavedRun) -> None:
         outcome = value.get("end")
         found = value.get("origin")
         origin = None if found is None else (found[0], found[1])
-        journal.reopened_children[number] = ReopenedChild(
-            value["pipe"], path, level, outcome, inner, origin
-        )
         journal.children[number] = ChildRecord(
             value["pipe"], path, level, origin, outcome
+        )
+        if number in saved.failed:
+            journal.failed.children[number] = inner.entities
+            continue
+        journal.reopened_children[number] = ReopenedChild(
+            value["pipe"], path, level, outcome, inner, origin
         )

@@ -16,6 +16,7 @@ key                     value
 ``f/<id>``              the map that the message's invocation has opened
 ``c/<id>``              the child run that it has begun, then how that ended
 ``c/<id>/...``          the entities of the child
+``b/<id>``              a message whose invocation failed, see ``failed_work``
 ``v/<part>``            of a child: a part of its state
 ``a/<step>:<key>``      something that it waits for, see ``wait_records``
 ``o/<origin>/<key>``    a result that an invocation keeps
@@ -62,6 +63,7 @@ from .entity_values import (
     look_up,
     number_of,
 )
+from .failed_work import FailedWork
 from .journal_port import JsonValue
 from .messages import Expire, Message, Start
 
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .map_invocation import MapInvocation
     from .restore import ReopenedChild, SavedRun
     from .run_state import RunState
+    from .wait_records import Place
 
 
 CHUNK = 1000
@@ -114,6 +117,8 @@ class RunJournal:
     """Due times of joins, on the journal's clock."""
     suspended_at: str | None = attrs.field(default=None, init=False)
     """The step that suspended the run."""
+    failed: FailedWork = attrs.field(factory=FailedWork, init=False)
+    """The work that failed, for a retry."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
     """Keys with a changed value since the last batch, in order."""
     state_parts: StateParts | None = attrs.field(default=None, init=False)
@@ -136,7 +141,8 @@ class RunJournal:
     def touch(self, *key: str | int) -> None:
         """Record the value of a key in the next batch."""
         if not self.stream.is_sealed:
-            self.touched[key] = None
+            if self.failed.frozen is None:
+                self.touched[key] = None
             self.stream.request()
 
     def send(self, message: Message) -> None:
@@ -178,23 +184,44 @@ class RunJournal:
             routing.put(run_state, message)
 
     def finished(self, message: Message) -> None:
-        """Delete a finished message, and the map or child of its invocation."""
-        number = message.id
+        """Delete a finished message, and the map or child of its invocation.
+
+        What an invocation that failed needs to be done again is kept.
+        """
         if self.stream.is_releasing:
             self.stream.check_rest()
+        if self.failed.frozen is not None:
+            return
+        number = message.id
+        record = self.maps.get(number)
+        notes = self.failed.failing.pop(number, None)
+        if notes is None and record is not None and record.mapping.failed:
+            goes_on = self.run_state.plan.on_failure == "continue"
+            notes = {"on": True} if goes_on else {}
+        if notes is not None:
+            self._keep_failed(message, notes)
         self.live.pop(number, None)
         self.items.pop(number, None)
         self.touch("e" if isinstance(message, Expire) else "m", number)
-        record = self.maps.pop(number, None)
-        if record is not None:
-            self.touch("f", number)
-            if record.mapping.collect is not None:
-                self._forget_results(number)
-            if record.items is not None and not self.stream.is_sealed:
-                self.stream.maps_gone.append(record.items)
+        if record is not None and not record.is_kept and notes is None:
+            self._forget_map(number, record)
+        if notes is None:
+            self._forget_children(number)
+
+    def _forget_map(self, number: int, record: MapRecord) -> None:
+        del self.maps[number]
+        self.touch("f", number)
+        if record.mapping.collect is not None:
+            self._forget_results(number)
+        if record.items is not None and not self.stream.is_sealed:
+            self.stream.maps_gone.append(record.items)
+
+    def _forget_children(self, number: int) -> None:
+        """Delete the child run of a finished invocation."""
         reopened = self.reopened_children.pop(number, None)
         if reopened is not None:
             self._gone |= reopened.saved.entities.keys()
+        self._gone |= self.failed.children.pop(number, {}).keys()
         child = self.children.pop(number, None)
         if child is not None:
             self._forget_child(child)
@@ -205,6 +232,55 @@ class RunJournal:
         if journal is not None:
             self.stream.members.remove(journal)
             self._gone |= journal.stored_keys()
+
+    # -- failed work
+
+    def note_failed(self, message: Message, notes: dict[str, JsonValue]) -> None:
+        """Keep a message, whose invocation has failed, when it is finished.
+
+        Args:
+            message: the message.
+            notes: what else a retry has to know of it; ``on`` if its successors were
+                started as if it had succeeded.
+        """
+        self.failed.failing[message.id] = notes
+
+    def _keep_failed(self, message: Message, notes: dict[str, JsonValue]) -> None:
+        number = message.id
+        kind = "e" if isinstance(message, Expire) else "m"
+        self.failed.messages[number] = {kind: self._dump((kind, number)), **notes}
+        self.failed.keep_waves(self.run_state, message.wave)
+        self.touch("b", number)
+        if isinstance(message, Start) and message.map_id is not None:
+            record = self.maps.get(number_of(message.map_id) or 0)
+            if record is not None:
+                record.is_kept = True
+
+    def note_failed_between(self, place: Place, notes: dict[str, JsonValue]) -> None:
+        """Keep the step that asked a question whose answer did not come.
+
+        Args:
+            place: where the run would have continued.
+            notes: as of ``note_failed``.
+        """
+        number = number_of(place.ids.invocation)
+        if number is None or place.ids.scope or self.failed.frozen is not None:
+            return
+        value: JsonValue = {"s": place.node.name, "w": place.wave}
+        self.failed.messages[number] = {"m": value, **notes}
+        self.failed.keep_waves(self.run_state, place.wave)
+        self.touch("b", number)
+
+    def freeze(self) -> None:
+        """Leave the entities as they are, because the run was interrupted.
+
+        What is cancelled or dropped from now on stays recorded, for a retry.
+        """
+        if self.stream.is_sealed or self.is_untouched or self.failed.frozen is not None:
+            return
+        delta = self._collect_entities()
+        self.failed.frozen_delta = delta
+        self.failed.frozen = self._dump_entities()
 
     def waits_left(self) -> list[float] | None:
         """Return the due times of the run's waits if only waits are left, else None.
@@ -237,8 +313,11 @@ class RunJournal:
                 run_state.release_token()
 
     def wave_closed(self, wave: Wave) -> None:
-        """Delete the entities of a closed wave."""
+        """Delete the entities of a closed wave, unless failed work belongs to it."""
         self.touch("w", wave.number)
+        if wave.number in self.failed.kept_waves:
+            self.failed.closed[wave.number] = wave
+            return
         for step in wave.started:
             self.touch("s", wave.number, step)
         for step in wave.entries:
@@ -365,6 +444,7 @@ class RunJournal:
             level: number of error handlers that were called before it started.
             copied: the invocation's copy of this run's state; None if it has none.
         """
+        self._gone |= self.failed.children.pop(number, {}).keys()
         reopened = self.reopened_children.pop(number, None)
         path = find_path(self.run_state.state, child.state)
         journal = RunJournal(
@@ -387,14 +467,38 @@ class RunJournal:
         self.touch("c", number)
         return journal
 
-    def close_child(self, number: int, outcome: JsonValue) -> None:
-        """Record the outcome of a child, and delete its entities."""
+    def close_child(self, number: int, outcome: JsonValue, *, has_failed: bool) -> None:
+        """Record the outcome of a child; its entities stay only if it has failed."""
         record = self.children.get(number)
         if record is None or record.journal is None or self.stream.is_sealed:
             return
+        if self.failed.frozen is not None:
+            return
         record.outcome = outcome
+        kept = record.journal.dump_last() if has_failed else {}
         self._forget_child(record)
+        if kept:
+            self._gone -= kept.keys()
+            self.failed.children[number] = kept
+            self.failed.new_children.add(number)
         self.touch("c", number)
+
+    def dump_last(self) -> dict[str, JsonValue]:
+        """Return a child's entities at its end; nothing if it cannot be taken up."""
+        if self.is_untouched or not self.run_state.sent:
+            return {}
+        try:
+            self.dump_state_parts()
+        except NotStorable:
+            return {}
+        self._take_parts()
+        return self.dump_all()
+
+    def take_outcome(self, number: int) -> None:
+        """Keep the entities of a child that had ended before its parent was taken up."""
+        reopened = self.reopened_children.pop(number)
+        if reopened.saved.entities:
+            self.failed.children[number] = reopened.saved.entities
 
     def stored_keys(self) -> set[str]:
         """Return the keys of a child that are in the stored rows."""
@@ -421,13 +525,7 @@ class RunJournal:
         """Return the values of the touched keys, and clear them."""
         if self.is_untouched:
             return {}
-        touched, self.touched = self.touched, {}
-        delta: dict[str, JsonValue] = {}
-        for key in self._gone:
-            delta[key] = None
-        self._gone.clear()
-        for entity in touched:
-            delta[self._text(entity)] = self._dump(entity)
+        delta = self._collect_entities()
         self._collect_log(delta)
         if self.prefix:
             for part, value in self._take_parts().items():
@@ -435,6 +533,20 @@ class RunJournal:
             gone = {key for key, value in delta.items() if value is None}
             self._stored |= delta.keys()
             self._stored -= gone
+        return delta
+
+    def _collect_entities(self) -> dict[str, JsonValue]:
+        if self.failed.frozen is not None:
+            delta, self.failed.frozen_delta = self.failed.frozen_delta, {}
+            return delta
+        touched, self.touched = self.touched, {}
+        delta = dict.fromkeys(self._gone)
+        self._gone.clear()
+        for entity in touched:
+            delta[self._text(entity)] = self._dump(entity)
+        for number in self.failed.new_children:
+            delta.update(self.failed.children.get(number, {}))
+        self.failed.new_children.clear()
         return delta
 
     def _collect_log(self, delta: dict[str, JsonValue]) -> None:
@@ -455,7 +567,22 @@ class RunJournal:
         if self.is_untouched:
             assert self.saved is not None
             return dict(self.saved.entities)
-        waves = self.run_state.waves
+        whole = self._dump_entities()
+        for number, failure in enumerate(self.run_state.failures.failures):
+            whole[f"{self.prefix}j/{number}"] = dump_failure(failure)
+        if (diagnostics := self._dump_diagnostics()) is not None:
+            whole[f"{self.prefix}g"] = diagnostics
+        whole[f"{self.prefix}x"] = self._dump_counters()
+        if self.prefix:
+            for part, copy in self._parts.items():
+                whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]
+        return whole
+
+    def _dump_entities(self) -> dict[str, JsonValue]:
+        """Return the values of the keys that are touched when they change."""
+        if self.failed.frozen is not None:
+            return dict(self.failed.frozen)
+        waves = {**self.failed.closed, **self.run_state.waves}
         keys: list[Key] = [
             ("e" if isinstance(message, Expire) else "m", number)
             for number, message in self.live.items()
@@ -467,20 +594,18 @@ class RunJournal:
         keys += [("f", number) for number in self.maps]
         keys += [("y", *key) for key in self.results]
         keys += [("c", number) for number in self.children]
+        keys += [("b", number) for number in self.failed.messages]
         if self.run_state.waits is not None:
             keys += self.run_state.waits.records.keys()
         whole = {self._text(key): self._dump(key) for key in keys}
-        for number, failure in enumerate(self.run_state.failures.failures):
-            whole[f"{self.prefix}j/{number}"] = dump_failure(failure)
-        if (diagnostics := self._dump_diagnostics()) is not None:
-            whole[f"{self.prefix}g"] = diagnostics
-        whole[f"{self.prefix}x"] = self._dump_counters()
-        if self.prefix:
-            for part, copy in self._parts.items():
-                whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]
         for reopened in self.reopened_children.values():
             whole.update(reopened.saved.entities)
+        for kept in self.failed.children.values():
+            whole.update(kept)
         return {key: value for key, value in whole.items() if value is not None}
+
+    def _wave(self, number: int) -> Wave | None:
+        return self.run_state.waves.get(number) or self.failed.closed.get(number)
 
     def _text(self, key: Key) -> str:
         return self.prefix + "/".join(map(str, key))
@@ -493,13 +618,16 @@ class RunJournal:
                 message = self.live.get(number)
                 return dump_expiry(message) if isinstance(message, Expire) else None
             case "w", int(number):
-                wave = self.run_state.waves.get(number)
-                return None if wave is None else dump_wave(wave)
+                wave = self._wave(number)
+                is_kept = number in self.failed.closed
+                return None if wave is None else dump_wave(wave, is_kept=is_kept)
+            case "b", int(number):
+                return self.failed.messages.get(number)
             case "s", int(number), str(step):
-                wave = self.run_state.waves.get(number)
+                wave = self._wave(number)
                 return None if wave is None or step not in wave.started else 1
             case "d", int(number), str(step):
-                wave = self.run_state.waves.get(number)
+                wave = self._wave(number)
                 entry = None if wave is None else wave.entries.get(step)
                 return None if entry is None else dump_entry(entry)
             case "t", int(number), str(step):

@@ -288,6 +288,8 @@ class RunState:
     def cancel_by_token(self, reason: str) -> None:
         """End as CANCELLED, after a step raised the token's cancellation."""
         self.set_termination(PipelineTerminalStatus.CANCELLED, reason)
+        if self.journal is not None:
+            self.journal.freeze()
         self.halt()
 
     def interrupt(self, status: PipelineTerminalStatus, reason: str | None) -> None:
@@ -297,6 +299,7 @@ class RunState:
         self.halted = self.interrupted = True
         self.needs_attention.set()
         if self.journal is not None:
+            self.journal.freeze()
             self.journal.stream.request()
         self._disarm()
         if self.waits is not None:

@@ -407,7 +407,10 @@ class RunWaits:
         stream.request()
 
     def finished(self, message: Start | Expire) -> None:
-        """Delete an invocation's records, unless a further attempt follows."""
+        """Delete an invocation's records, unless it is to be done again."""
+        journal = self.run_state.journal
+        if journal is not None and message.id in journal.failed.messages:
+            return
         if isinstance(message, Start):
             self.records.finished(message.origin or message.id)
 

@@ -9,6 +9,7 @@ published, because the run goes on elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -54,13 +55,19 @@ def publish_beginning(run: Run, journal: RunJournal) -> None:
     run.publisher.publish(EventType.RECOVERED, "system", payload)
 
 
-def begin_restored(run: Run, journal: RunJournal) -> None:
-    """Continue a run where it stopped; end it if nothing of it was left."""
-    restore(journal)
+def begin_restored(
+    run: Run, journal: RunJournal, start_roots: Callable[[Run], None]
+) -> None:
+    """Continue a run where it stopped; it ends if nothing of it is left."""
+    assert journal.saved is not None
     run_state = run.run_state
-    if not run_state.tokens:
-        run_state.idle.set()
-        run_state.needs_attention.set()
+    run_state.acquire_token()
+    try:
+        restore(journal)
+        if not journal.saved.has_begun:
+            start_roots(run)
+    finally:
+        run_state.release_token()
 
 
 # -- the end
@@ -181,7 +188,7 @@ def child_of(
     if not isinstance(state, ReopenedChild):
         return pipe, state, None
     if state.outcome is not None:
-        del journal.reopened_children[number]
+        journal.take_outcome(number)
         return pipe, None, load_child_outcome(state.outcome)
     if state.path is not None:
         return pipe, look_up(journal.run_state.state, state.path), None

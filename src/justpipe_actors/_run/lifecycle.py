@@ -367,7 +367,7 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
     """
     journal = run.run_state.journal
     if journal is not None and journal.saved is not None:
-        begin_restored(run, journal)
+        begin_restored(run, journal, _start_roots)
         return False
     is_deep = run.depth >= MAX_SERVED_DEPTH
     if run.request.timeout is not None or journal is not None or is_deep:

@@ -326,7 +326,9 @@ def _close_child(
     is_success = outcome.status is PipelineTerminalStatus.SUCCESS
     if invocation.isolated is not None and is_success:
         invocation.isolated.commit_function()
-    journal.close_child(invocation.message.id, dump_child_outcome(outcome))
+    has_failed = not is_success
+    found = dump_child_outcome(outcome)
+    journal.close_child(invocation.message.id, found, has_failed=has_failed)
 
 
 def _with_journal(

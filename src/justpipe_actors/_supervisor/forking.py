@@ -16,6 +16,7 @@ from .._run.run import new_run_id
 from .._util.state_parts import fold_change
 from ..abc import Commit, NewRun, RunRow
 from ..errors import RunRejected
+from .retrying import revive, rows_before_effect
 
 
 def fork_of(
@@ -50,24 +51,21 @@ def fork_of(
 
 
 def retry_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
-    """Return a run that continues from before the first failure of another run.
+    """Return a run that does the failed work of another run again, and only that.
 
     Raises:
         RunRejected: the run has not failed.
     """
-    failed = next((one for one in rows if _has_failure(one)), None)
     if row.status not in {"failed", "timeout", "cancelled"}:
         reason = f"run '{row.run_id}' is {row.status}"
         raise RunRejected(reason, "Only runs that failed are retried.")
-    before = [one for one in rows if failed is None or one.n < failed.n]
-    if failed is None:  # ended from outside: continue from its last commit
-        before = [one for one in rows if one.kind != "end"]
-    entities, stored = fold_rows(before)
-    if entities:
-        entities.setdefault("k", row.run_id)
-        _forget_end(entities)
-    at = before[-1].n if before else 0
-    return _copy(row, entities or {"k": row.run_id}, stored, at, run_id)
+    kept = rows_before_effect(rows)
+    entities, stored = fold_rows(kept)
+    at = kept[-1].n if kept else 0
+    keys = entities.get("k", row.run_id)
+    if not (entities.get("x") or {}).get("sent"):  # it failed before its first step
+        return _copy(row, {"k": keys}, stored, at, run_id)
+    return _copy(row, {**revive(entities), "k": keys}, stored, at, run_id)
 
 
 def resume_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) -> NewRun:
@@ -102,21 +100,6 @@ def fold_rows(rows: Sequence[Commit]) -> tuple[dict[str, Any], str | None]:
             has_state = True
             fold_change(parts, json.loads(one.state))
     return entities, json.dumps({"p": parts}) if has_state else None
-
-
-def _has_failure(row: Commit) -> bool:
-    if row.kind == "snapshot":
-        return False
-    keys = json.loads(row.delta)
-    return any(key.startswith("j/") and keys[key] is not None for key in keys)
-
-
-def _forget_end(entities: dict[str, Any]) -> None:
-    """Remove the termination cause, so that the copy does not end at once."""
-    counters = dict(entities.get("x") or {})
-    for key in ("end", "halted", "suspended"):
-        counters.pop(key, None)
-    entities["x"] = counters
 
 
 def _copy(

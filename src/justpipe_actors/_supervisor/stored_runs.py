@@ -88,7 +88,7 @@ def fork(
 
 
 def retry(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
-    """Start a run that continues from before the first failure of another run.
+    """Start a run that does the failed work of another run again.
 
     Raises:
         UnknownRunError: there is no such run.

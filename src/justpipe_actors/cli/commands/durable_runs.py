@@ -73,7 +73,7 @@ def resume(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> N
 @journal_option
 @json_option
 def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> None:
-    """Begin a run before the first failure of RUN.
+    """Begin a run that does again what failed in RUN, and only that.
 
     What had succeeded is not done again; idempotency keys stay the same.
 

@@ -1,0 +1,312 @@
+"""A retry does again what failed, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Literal
+
+import anyio
+import pytest
+
+from justpipe_actors import Ask, Pipe, Stop, Supervisor, ask, once
+from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
+
+from .crash_model import final_state
+
+
+SUCCESS, FAILED = PipelineTerminalStatus.SUCCESS, PipelineTerminalStatus.FAILED
+State = dict[str, Any]
+AnyPipe = Pipe[Any, Any]
+
+
+class Work:
+    """Counts calls, and fails those that are named until ``heal`` is called."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = set(failing)
+        self.calls: Counter[str] = Counter()
+
+    def do(self, name: str) -> None:
+        """Note a call."""
+        self.calls[name] += 1
+        if name in self.failing:
+            raise ValueError(name)
+
+    def heal(self) -> None:
+        """Let everything succeed from now on, and count anew."""
+        self.failing.clear()
+        self.calls.clear()
+
+
+async def fail_and_retry(
+    pipe: AnyPipe, work: Work, state: Any = None, **options: Any
+) -> tuple[PipelineEndData, Any]:
+    """Run a pipe, which fails, and retry it; return the end and state of the retry."""
+    journal = MemoryJournal(verify=True)
+    with anyio.fail_after(20):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, state or {}, run_id="run", **options)
+            assert (await run.wait()).status is not SUCCESS
+            work.heal()
+            again = await supervisor.retry("run", new_id="again")
+            end = await again.wait()
+    return end, final_state(pipe, journal, "again")
+
+
+def add_steps(pipe: AnyPipe, work: Work, **edges: str) -> None:
+    """Add steps that note their calls; each with its successors, comma separated."""
+
+    def make(name: str) -> Any:
+        async def func(state: State) -> None:
+            work.do(name)
+            state[name] = state.get(name, 0) + 1
+
+        return func
+
+    for name, to in edges.items():
+        pipe.step(name, to=to.split(",") if to else None)(make(name))
+
+
+async def test_only_the_failed_items_of_a_map_are_done_again() -> None:
+    """What the others returned is collected with what the retried ones return."""
+    work = Work("item 2", "item 5")
+    pipe: AnyPipe = Pipe(dict, name="mapped")
+    add_steps(pipe, work, begin="fan", end="")
+
+    @pipe.map("fan", each="item", to="end", collect="found", max_concurrency=2)
+    async def fan(state: State) -> list[int]:
+        work.do("fan")
+        return list(range(8))
+
+    @pipe.step("item")
+    async def item(state: State, number: int) -> int:
+        work.do(f"item {number}")
+        return number * 10
+
+    end, state = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"item 2": 1, "item 5": 1, "end": 1}
+    assert state == {"begin": 1, "found": [n * 10 for n in range(8)], "end": 1}
+
+
+async def test_items_of_a_lazy_source_that_succeeded_are_not_done_again() -> None:
+    """The source is walked again, as after a crash."""
+    work = Work("item 1")
+    pipe: AnyPipe = Pipe(dict, name="lazy")
+
+    @pipe.map("fan", each="item", max_concurrency=2)
+    async def fan(state: State) -> AsyncIterator[int]:
+        for number in range(4):
+            yield number
+
+    @pipe.step("item")
+    async def item(state: State, number: int) -> None:
+        work.do(f"item {number}")
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"item 1": 1}
+
+
+async def test_branches_beside_a_failed_step_are_not_done_again() -> None:
+    """Also those that ended after it failed; what it had cut off runs now, once."""
+    work = Work("broken")
+    pipe: AnyPipe = Pipe(dict, name="branches")
+    add_steps(
+        pipe,
+        work,
+        begin="broken,one",
+        one="two",
+        two="join",
+        broken="behind",
+        behind="join",
+        join="end",
+        end="",
+    )
+
+    end, state = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert end.diagnostics == []
+    assert work.calls == {"broken": 1, "behind": 1, "join": 1, "end": 1}
+    names = ["begin", "broken", "one", "two", "behind", "join", "end"]
+    assert state == dict.fromkeys(names, 1)
+
+
+async def test_two_failures_are_both_done_again() -> None:
+    """A join that two branches had cut off waits for both."""
+    work = Work("left", "right")
+    pipe: AnyPipe = Pipe(dict, name="twice")
+    add_steps(pipe, work, begin="left,right", left="join", right="join", join="")
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"left": 1, "right": 1, "join": 1}
+
+
+async def test_a_child_run_goes_on_at_its_failed_step() -> None:
+    """Neither its other steps nor the step that began it run again."""
+    work = Work("third")
+    child: AnyPipe = Pipe(dict, name="child")
+    add_steps(child, work, first="second", second="third", third="")
+    pipe: AnyPipe = Pipe(dict, name="parent")
+    add_steps(pipe, work, end="")
+
+    @pipe.sub("sub", child, to="end")
+    async def sub(state: State) -> State:
+        work.do("sub")
+        return {"own": True}
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"third": 1, "end": 1}
+
+
+@pytest.mark.parametrize("policy", ["stop", "prune"])
+async def test_what_a_failure_or_a_timeout_interrupted_is_done_again(
+    policy: Literal["stop", "prune"],
+) -> None:
+    """With ``on_failure="stop"``, and when the run's time is up."""
+    work = Work("broken")
+    gate = anyio.Event()
+    pipe: AnyPipe = Pipe(dict, name="stopped", on_failure=policy)
+    add_steps(pipe, work, begin="slow,broken", broken="", after="")
+
+    @pipe.step("slow", to="after")
+    async def slow(state: State) -> None:
+        work.do("slow")
+        await gate.wait()
+
+    original = work.heal
+
+    def heal() -> None:
+        original()
+        gate.set()
+
+    work.heal = heal  # type: ignore[method-assign]
+    end, _ = await fail_and_retry(pipe, work, timeout=0.5)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"broken": 1, "slow": 1, "after": 1}
+
+
+async def test_with_continue_what_ran_behind_a_failed_step_runs_again() -> None:
+    """It ran without what the failed step would have left."""
+    work = Work("broken")
+    pipe: AnyPipe = Pipe(dict, name="continued", on_failure="continue")
+    add_steps(pipe, work, begin="broken", broken="behind", behind="")
+
+    end, state = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"broken": 1, "behind": 1}
+    assert state == {"begin": 1, "broken": 1, "behind": 1}
+
+
+async def test_a_failed_startup_hook_is_called_again() -> None:
+    """The run begins, because nothing of it was done."""
+    work = Work("startup")
+    pipe: AnyPipe = Pipe(dict, name="hooked")
+    add_steps(pipe, work, begin="end", end="")
+    pipe.on_startup(lambda: work.do("startup"))
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"startup": 1, "begin": 1, "end": 1}
+
+
+async def test_a_retried_step_finds_what_it_had_kept() -> None:
+    """``once`` does not call its function again."""
+    work = Work("step")
+    pipe: AnyPipe = Pipe(dict, name="kept")
+
+    @pipe.step
+    async def step(state: State) -> None:
+        await once("paid", work.do, "pay")
+        work.do("step")
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"step": 1}
+
+
+@pytest.mark.parametrize("place", ["inside", "between"])
+async def test_a_question_that_was_answered_too_late_is_asked_again(place: str) -> None:
+    """Inside a step the step begins again; between two, the step that asked."""
+    pipe: AnyPipe = Pipe(dict, name="asking")
+
+    @pipe.step("inside")
+    async def inside(state: State) -> None:
+        limit = timedelta(seconds=0.2)
+        state["answer"] = await ask(str, "Which?", key="which", timeout=limit)
+
+    @pipe.step("between")
+    async def between(state: State) -> Any:
+        return Ask(str, "Which?", to=decide, timeout=timedelta(seconds=0.2))
+
+    @pipe.step("decide")
+    async def decide(state: State, answer: str) -> Any:
+        state["answer"] = answer
+        return Stop()
+
+    journal = MemoryJournal()
+    with anyio.fail_after(20):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="run", start=place)
+            assert (await run.wait()).status is FAILED
+            again = await supervisor.retry("run", new_id="again")
+            asks: list[Any] = []
+            while not asks:
+                await anyio.sleep(0.01)
+                asks = await supervisor.asks("again")
+            await supervisor.answer(asks[0].id, "this")
+            assert (await again.wait()).status is SUCCESS
+    assert final_state(pipe, journal, "again") == {"answer": "this"}
+
+
+async def test_a_join_that_waited_too_long_runs_when_its_parents_came_later() -> None:
+    """Its parents are not done again."""
+    work = Work()
+    pipe: AnyPipe = Pipe(dict, name="late")
+    add_steps(pipe, work, begin="quick,slow", quick="join")
+
+    @pipe.step("slow", to="join")
+    async def slow(state: State) -> None:
+        work.do("slow")
+        await anyio.sleep(0.3)
+
+    @pipe.step("join", barrier_timeout=0.05)
+    async def join(state: State) -> None:
+        work.do("join")
+
+    end, _ = await fail_and_retry(pipe, work)
+
+    assert end.status is SUCCESS
+    assert work.calls == {"join": 1}
+
+
+async def test_a_retry_that_fails_can_be_retried() -> None:
+    """Each time only what failed is done."""
+    work = Work("one", "two")
+    pipe: AnyPipe = Pipe(dict, name="stubborn")
+    add_steps(pipe, work, begin="one,two", one="join", two="join", join="")
+    journal = MemoryJournal()
+    with anyio.fail_after(20):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="r0")
+            end = await run.wait()
+            for number, healed in enumerate(["one", "two"]):
+                work.failing.discard(healed)
+                run = await supervisor.retry(f"r{number}", new_id=f"r{number + 1}")
+                end = await run.wait()
+    assert end.status is SUCCESS
+    assert work.calls == {"begin": 1, "one": 2, "two": 3, "join": 1}
