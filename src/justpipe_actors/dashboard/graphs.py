@@ -70,15 +70,25 @@ def describe(
     registry: PipelineRegistry, pipeline_hash: str, fingerprint: str | None
 ) -> dict[str, Any] | None:
     """Return what a pipe was at one of its versions, else at its latest run."""
+    found = describe_version(registry, pipeline_hash, fingerprint)
+    return found or describe_version(registry, pipeline_hash, None)
+
+
+def describe_version(
+    registry: PipelineRegistry, pipeline_hash: str, fingerprint: str | None
+) -> dict[str, Any] | None:
+    """Return what a pipe was at exactly this version; None when that is not stored.
+
+    Without a version, return what it was at its latest run.
+    """
     info = registry.find_pipeline(pipeline_hash)
     if info is None:
         return None
-    if fingerprint is not None:
-        text = registry.get_backend(info.hash).get_definition(fingerprint)
-        found = json.loads(text) if text else None
-        if isinstance(found, dict):
-            return found
-    return registry.describe_pipeline(pipeline_hash)
+    if fingerprint is None:
+        return registry.describe_pipeline(pipeline_hash)
+    text = registry.get_backend(info.hash).get_definition(fingerprint)
+    found = json.loads(text) if text else None
+    return found if isinstance(found, dict) else None
 
 
 def pipelines_overview(registry: PipelineRegistry) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from ..observability.openmetrics import CONTENT_TYPE
 from .errors import NotFoundError, RequestError, TooBusyError
 from .graphs import (
     GraphWanted,
+    describe_version,
     draw_description,
     graph_svg,
     pipeline_details,
@@ -144,6 +145,14 @@ async def pipeline(site: Site, request: Request) -> Response:
     name = request.path_params["pipeline_hash"]
     data = await site.in_thread(site.api.get_pipeline, name)
     return found(data, f"pipeline {name!r}")
+
+
+async def pipeline_definition(site: Site, request: Request) -> Response:
+    """Return what a pipeline was at one of its versions, else at its latest run."""
+    name = request.path_params["pipeline_hash"]
+    version = request.query_params.get("fingerprint")
+    data = await site.in_thread(describe_version, site.registry, name, version)
+    return found(data, f"version {version!r} of pipeline {name!r}")
 
 
 async def pipeline_figures(site: Site, request: Request) -> Response:
@@ -347,6 +356,7 @@ API = [
     Address("/api/pipelines", pipelines),
     Address("/api/pipelines/table", pipelines_table),
     Address("/api/pipelines/{pipeline_hash}", pipeline),
+    Address("/api/pipelines/{pipeline_hash}/definition", pipeline_definition),
     Address("/api/pipelines/{pipeline_hash}/figures", pipeline_figures),
     Address("/api/pipelines/{pipeline_hash}/runs", pipeline_runs),
     Address("/api/pipelines/{pipeline_hash}/graph.svg", graph),

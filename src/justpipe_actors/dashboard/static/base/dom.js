@@ -6,6 +6,16 @@ export function el(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
+/** Build a button. */
+export function button(content, onclick, attributes = {}) {
+  return el("button", { type: "button", onclick, ...attributes }, content);
+}
+
+/** Build a button that is pressed or not: a label and a number. */
+export function chip(label, number, isPressed, onclick, tone = "") {
+  return button([`${label} `, el("b", {}, number)], onclick, { class: `chip ${tone}`, "aria-pressed": String(isPressed) });
+}
+
 /** Build an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
@@ -17,13 +27,17 @@ function fill(node, attributes, children) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...present(children));
   return node;
 }
 
-/** Fill a place anew, keeping it out of the way of a selection when nothing changed. */
+/** Fill a place anew. */
 export function put(place, ...children) {
-  place.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  place.replaceChildren(...present(children));
+}
+
+function present(children) {
+  return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
 }
 
 const ICONS = {

@@ -1,7 +1,9 @@
 // What surrounds every page: navigation, theme, connection, shortcuts, announcements.
-import { el, icon, put } from "./dom.js";
+import { button, el, icon, put } from "./dom.js";
 import { address } from "./api.js";
+import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
+import { keep, recall } from "./memory.js";
 import { openPalette } from "./palette.js";
 
 const PAGES = [
@@ -22,7 +24,7 @@ const SHORTCUTS = [
   ["Enter", "open the row"],
   ["x", "select the row to compare it"],
   ["c", "compare the selected rows"],
-  ["1 to 7", "tabs of a run"],
+  ["1 to 9", "tabs of a run or a pipeline"],
   ["?", "these shortcuts"],
 ];
 
@@ -39,7 +41,7 @@ export function announce(text) {
 /** Put the frame around a page. */
 export function buildFrame(main, name, site) {
   document.title = site.title;
-  applyTheme();
+  document.documentElement.dataset.theme = theme();
   announcer = el("div", { class: "hidden", role: "status", "aria-live": "polite" });
   const here = location.href.split("#")[0];
   document.body.append(
@@ -62,13 +64,7 @@ function header(name, site) {
   const links = PAGES.filter(([, , shown]) => !shown || shown(site)).map(([page, label]) =>
     el("a", { href: address(page), "aria-current": page === current ? "page" : null }, label, site[page] ? el("b", { class: "count" }, site[page]) : null),
   );
-  const find = el(
-    "button",
-    { class: "quiet", type: "button", onclick: () => openPalette(), "aria-label": "Find a run (Ctrl K)" },
-    icon("search"),
-    el("span", {}, "Find "),
-    el("kbd", {}, "Ctrl K"),
-  );
+  const find = button([icon("search"), el("span", {}, "Find "), el("kbd", {}, "Ctrl K")], openPalette, { class: "quiet", "aria-label": "Find a run (Ctrl K)" });
   return el(
     "header",
     {},
@@ -80,11 +76,11 @@ function header(name, site) {
 
 function connection() {
   const place = el("span", { class: "connection", id: "connection", hidden: true });
-  const words = { live: "live", reconnecting: "reconnecting …", stopped: "the server stopped" };
+  const words = { live: () => "live", reconnecting: () => "reconnecting …", stopped: () => `the server stopped at ${moment(new Date().toISOString())}` };
   watchConnection((state) => {
     place.hidden = state === "idle";
     place.dataset.state = state;
-    put(place, words[state] ? icon("dot") : null, words[state] || "");
+    put(place, words[state] ? [icon("dot"), words[state]()] : []);
   });
   return place;
 }
@@ -93,34 +89,20 @@ function connection() {
 
 const THEMES = ["auto", "light", "dark"];
 
-function theme() {
-  try {
-    return localStorage.getItem("justpipe-theme") || "auto";
-  } catch {
-    return "auto";
-  }
-}
-
-function applyTheme() {
-  document.documentElement.dataset.theme = theme();
-}
+const theme = () => recall("justpipe-theme") || "auto";
 
 function themeButton() {
   const label = () => `Theme: ${theme()}`;
-  const button = el("button", { class: "quiet", type: "button", title: label(), "aria-label": label() }, icon("theme"));
-  button.addEventListener("click", () => {
+  const change = () => {
     const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-    try {
-      localStorage.setItem("justpipe-theme", next);
-    } catch {
-      // the choice lasts for this page
-    }
+    keep("justpipe-theme", next);
     document.documentElement.dataset.theme = next;
-    button.title = label();
-    button.setAttribute("aria-label", label());
+    switcher.title = label();
+    switcher.setAttribute("aria-label", label());
     dispatchEvent(new Event("themechange"));
-  });
-  return button;
+  };
+  const switcher = button(icon("theme"), change, { class: "quiet", title: label(), "aria-label": label() });
+  return switcher;
 }
 
 // -- shortcuts
@@ -155,7 +137,7 @@ function openShortcuts() {
 /** Open a dialog; it closes with Escape and goes back to where the focus was. */
 export function openDialog(title, ...content) {
   const dialog = el("dialog", { "aria-label": title });
-  const close = el("button", { class: "quiet", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
+  const close = button(icon("close"), () => dialog.close(), { class: "quiet", "aria-label": "Close" });
   dialog.append(el("div", { class: "dialog-head" }, el("h2", {}, title), close), ...content);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());

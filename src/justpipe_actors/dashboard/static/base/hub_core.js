@@ -95,6 +95,7 @@ export class Hub {
     const known = this.topics.get(topic);
     if (!known) return;
     if (event === "events") known.after = lastNumber(data) ?? known.after;
+    else if (event === "logs") known.after = data.at(-1).number;
     else known.last = { event, data };
     for (const client of known.clients) client.send({ topic, event, data });
     if (event === "end" || event === "error") this.topics.delete(topic);

@@ -55,6 +55,15 @@ function connect() {
   return post;
 }
 
+/** Call a function when nothing has asked for it for a while. */
+export function delayed(action, milliseconds = 200) {
+  let timer = null;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(action, milliseconds);
+  };
+}
+
 /** Call a function at most ten times a second, whatever happens. */
 export function batched(action) {
   let timer = null;

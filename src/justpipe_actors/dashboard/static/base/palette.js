@@ -2,9 +2,11 @@
 import { el, put } from "./dom.js";
 import { address, get } from "./api.js";
 import { age, short } from "./format.js";
+import { delayed } from "./live.js";
 import { statusBadge } from "../parts/status.js";
 
-const SHORTEST = 3;
+const SHORTEST = 3; // characters that the server searches for
+const RECENT = 8;
 
 let open = null;
 
@@ -24,24 +26,19 @@ export function openPalette() {
     spellcheck: "false",
   });
   const list = el("ul", { id: "found", role: "listbox", "aria-label": "Runs" });
-  const note = el("p", { class: "dim", role: "status" }, "Type at least 3 characters.");
+  const note = el("p", { class: "dim", role: "status" });
   const dialog = el("dialog", { class: "palette", "aria-label": "Find a run" }, field, list, note);
-  let timer = null;
   let marked = 0;
 
   async function search() {
     const text = field.value.trim();
-    if (text.length < SHORTEST) {
-      put(list);
-      note.textContent = "Type at least 3 characters.";
-      return;
-    }
-    note.textContent = "Searching …";
-    const runs = await get("api/runs/search", { q: text, limit: 12 }).catch(() => []);
+    const isShort = text.length < SHORTEST;
+    const answer = isShort ? get("api/runs", { limit: RECENT }).then((page) => page.runs) : get("api/runs/search", { q: text, limit: 12 });
+    const runs = await answer.catch(() => []);
     if (field.value.trim() !== text) return;
     marked = 0;
     put(list, runs.map(option));
-    note.textContent = runs.length ? "" : `No run matches “${text}”.`;
+    note.textContent = isShort ? "The newest runs; type at least 3 characters to find others." : runs.length ? "" : `No run matches “${text}”.`;
     mark();
   }
 
@@ -67,10 +64,7 @@ export function openPalette() {
     mark();
   }
 
-  field.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(search, 150);
-  });
+  field.addEventListener("input", delayed(search));
   field.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") move(1);
     else if (event.key === "ArrowUp") move(-1);
@@ -90,4 +84,5 @@ export function openPalette() {
   document.body.append(dialog);
   dialog.showModal();
   open = dialog;
+  search();
 }

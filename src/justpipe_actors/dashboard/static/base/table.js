@@ -1,14 +1,16 @@
 // A table that is sorted by its headers and walked with j and k.
-import { el, put } from "./dom.js";
+import { button, el, put } from "./dom.js";
 import { isTyping } from "./frame.js";
+import { keep, recall } from "./memory.js";
 
 /**
- * columns: [{ key, label, cell(row), value(row), number, wide, title }]
- * options: { label, key(row), href(row), onselect(row), empty }
+ * columns: [{ key, label, cell(row), value(row), number, class, title, fixed, isHidden }]
+ * options: { label, key(row), isSelected(row), onselect(key), empty, walks }
  */
 export class Table {
   constructor(columns, options = {}) {
     this.columns = columns;
+    this.hidden = new Set(columns.filter((column) => column.isHidden).map((column) => column.key));
     this.options = options;
     this.rows = [];
     this.sort = null;
@@ -29,12 +31,40 @@ export class Table {
     this.draw();
   }
 
+  /** The columns that are shown. */
+  get shown() {
+    return this.columns.filter((column) => !this.hidden.has(column.key));
+  }
+
+  /** Build a button that opens a list of the columns; this browser keeps what was chosen. */
+  chooser(name) {
+    const key = `justpipe-columns-${name}`;
+    const kept = recall(key);
+    if (Array.isArray(kept)) this.hidden = new Set(kept);
+    const toggle = (column) => {
+      if (!this.hidden.delete(column.key)) this.hidden.add(column.key);
+      keep(key, [...this.hidden]);
+      this.drawHead();
+      this.draw();
+    };
+    const boxes = this.columns.map((column) => el("label", {}, el("input", { type: "checkbox", checked: !this.hidden.has(column.key), onchange: () => toggle(column) }), ` ${column.label}`));
+    const list = el("div", { popover: true, class: "popover", id: key, role: "group", "aria-label": "Columns" }, boxes);
+    const opener = button("Columns", null, { popovertarget: key });
+    list.addEventListener("beforetoggle", () => {
+      const { left, top } = opener.getBoundingClientRect();
+      list.style.left = `${left}px`;
+      list.style.bottom = `${innerHeight - top + 4}px`;
+    });
+    this.drawHead();
+    return el("span", {}, opener, list);
+  }
+
   draw() {
     const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
     const rows = this.sort ? this.sorted() : this.rows;
     put(this.body, rows.map((row) => this.row(row)));
     if (rows.length === 0 && this.options.empty) {
-      put(this.body, el("tr", {}, el("td", { colspan: this.columns.length, class: "dim" }, this.options.empty)));
+      put(this.body, el("tr", {}, el("td", { colspan: this.shown.length, class: "dim" }, this.options.empty)));
     }
     if (focused !== null) this.focus([...this.body.rows].find((one) => one.dataset.key === focused));
   }
@@ -54,13 +84,10 @@ export class Table {
   drawHead() {
     put(
       this.head,
-      this.columns.map((column) => {
+      this.shown.map((column) => {
         const state = this.sort && this.sort.column === column ? (this.sort.sign > 0 ? "ascending" : "descending") : null;
-        const button = column.fixed
-          ? column.label
-          : el("button", { type: "button", class: "sort", onclick: () => this.sortBy(column) }, column.label);
-        const name = [column.number ? "number" : "", column.class || ""].join(" ").trim();
-        return el("th", { scope: "col", class: name || null, "aria-sort": state, title: column.title }, button);
+        const head = column.fixed ? column.label : button(column.label, () => this.sortBy(column), { class: "sort" });
+        return el("th", { scope: "col", class: classOf(column), "aria-sort": state, title: column.title }, head);
       }),
     );
   }
@@ -71,18 +98,17 @@ export class Table {
     else this.sort = { column, sign: same ? -this.sort.sign : column.number ? -1 : 1 };
     this.drawHead();
     this.draw();
-    if (this.node.isConnected) this.head.querySelectorAll("th")[this.columns.indexOf(column)].querySelector("button").focus();
+    if (this.node.isConnected) this.head.querySelectorAll("th")[this.shown.indexOf(column)].querySelector("button").focus();
   }
 
   row(row) {
     const key = this.options.key ? this.options.key(row) : "";
-    const cells = this.columns.map((column) => {
+    const cells = this.shown.map((column) => {
       const content = column.cell ? column.cell(row) : (row[column.key] ?? "-");
-      const name = [column.number ? "number" : "", column.class || ""].join(" ").trim();
-      return el("td", { class: name || null, "data-column": column.key }, content);
+      return el("td", { class: classOf(column), "data-column": column.key }, content);
     });
     const isSelected = this.options.isSelected && this.options.isSelected(row);
-    return el("tr", { "data-key": key, tabindex: this.options.href ? "-1" : null, class: isSelected ? "selected" : null }, cells);
+    return el("tr", { "data-key": key, tabindex: "-1", class: isSelected ? "selected" : null }, cells);
   }
 
   focus(row) {
@@ -102,4 +128,25 @@ export class Table {
     else return;
     event.preventDefault();
   }
+}
+
+function classOf({ number, class: name }) {
+  return [number ? "number" : "", name || ""].join(" ").trim() || null;
+}
+
+/** Build the heads of a table; a head with a # in front is above numbers. */
+export function headRow(heads) {
+  const cells = heads.map((head) => el("th", { scope: "col", class: head.startsWith("#") ? "number" : null }, head.replace("#", "")));
+  return el("thead", {}, el("tr", {}, cells));
+}
+
+/** Build a table that needs no sorting. */
+export function plainTable(caption, heads, rows) {
+  const cellOf = (cell, index) => el("td", { class: heads[index].startsWith("#") ? "number" : "wrap" }, cell);
+  return el(
+    "section",
+    { class: "scroll", "aria-label": caption },
+    el("h3", {}, caption),
+    el("table", {}, headRow(heads), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map(cellOf))))),
+  );
 }

@@ -1,23 +1,17 @@
 // Tabs: arrows move, numbers jump, the address remembers.
-import { el, put } from "./dom.js";
+import { button, el, put } from "./dom.js";
 import { isTyping } from "./frame.js";
 
 /** tabs: [{ name, label, show(place) }]; show is called when a tab is opened first. */
 export function tabs(list, label, chosen) {
   const shown = new Set();
   const buttons = list.map((tab, index) =>
-    el(
-      "button",
-      {
-        type: "button",
-        role: "tab",
-        id: `tab-${tab.name}`,
-        "aria-controls": `panel-${tab.name}`,
-        onclick: () => open(tab.name),
-        onkeydown: (event) => arrow(event, index),
-      },
-      tab.label,
-    ),
+    button(tab.label, () => open(tab.name), {
+      role: "tab",
+      id: `tab-${tab.name}`,
+      "aria-controls": `panel-${tab.name}`,
+      onkeydown: (event) => arrow(event, index),
+    }),
   );
   const panels = list.map((tab) =>
     el("div", { role: "tabpanel", id: `panel-${tab.name}`, "aria-labelledby": `tab-${tab.name}`, hidden: true }),
@@ -32,9 +26,9 @@ export function tabs(list, label, chosen) {
   function open(name, { remember = true } = {}) {
     const index = Math.max(0, list.findIndex((tab) => tab.name === name));
     const tab = list[index];
-    buttons.forEach((button, n) => {
-      button.setAttribute("aria-selected", String(n === index));
-      button.tabIndex = n === index ? 0 : -1;
+    buttons.forEach((one, n) => {
+      one.setAttribute("aria-selected", String(n === index));
+      one.tabIndex = n === index ? 0 : -1;
     });
     panels.forEach((panel, n) => {
       panel.hidden = n !== index;

@@ -1,10 +1,11 @@
 // Questions that runs ask people: answered here, with a form made from its JSON schema.
 import { el, put } from "../base/dom.js";
-import { address, get, post } from "../base/api.js";
-import { age, counted, moment, short } from "../base/format.js";
+import { get, post } from "../base/api.js";
+import { age, counted, moment } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { subscribe } from "../base/live.js";
 import { formOf } from "../parts/form.js";
+import { runLink } from "../parts/links.js";
 
 export async function show(main, site) {
   setTitle("Asks");
@@ -42,7 +43,7 @@ function card(ask, site) {
       "p",
       { class: "dim" },
       `${ask.pipe} · ${ask.step} · run `,
-      el("a", { class: "mono", href: address(`runs/${ask.run_id}`), title: ask.run_id }, short(ask.run_id)),
+      runLink(ask.run_id),
       ` · asked ${age(ask.asked_at)}`,
       ask.due_at ? ` · due ${moment(ask.due_at)}` : "",
     ),

@@ -1,13 +1,16 @@
 // Two runs side by side: a verdict, the first decision that differs, and every step.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 import { address, get } from "../base/api.js";
-import { difference, duration, moment, short } from "../base/format.js";
+import { difference, duration, moment, quantile } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { Table } from "../base/table.js";
-import { changeText, compareSteps, diffOf, firstDivergence, greatest, median } from "../parts/compare.js";
+import { delayed } from "../base/live.js";
+import { changeText, compareSteps, diffOf, firstDivergence, greatest } from "../parts/compare.js";
+import { runLink } from "../parts/links.js";
 import { RunModel } from "../parts/model.js";
 import { statusBadge } from "../parts/status.js";
 import { diffList } from "../parts/tree.js";
+import { compareVersions } from "../parts/versions.js";
 
 const NOTICEABLE = 0.001;
 
@@ -22,7 +25,7 @@ export async function show(main, site) {
 
 function chooser(ids) {
   const fields = ids.map((id, index) => field(id, index));
-  const swap = el("button", { type: "button", onclick: () => go(fields[1].input.value, fields[0].input.value) }, "Swap");
+  const swap = button("Swap", () => go(fields[1].input.value, fields[0].input.value));
   const go = (a, b) => location.assign(address("compare", { a: a.trim(), b: b.trim() }));
   return el(
     "form",
@@ -42,15 +45,12 @@ function chooser(ids) {
 function field(id, index) {
   const list = el("datalist", { id: `runs-${index}` });
   const input = el("input", { type: "search", class: "mono", list: `runs-${index}`, value: id, "aria-label": index ? "Second run" : "First run", placeholder: index ? "Second run" : "First run", "data-filter": index === 0 });
-  let timer = null;
-  input.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(async () => {
-      if (input.value.trim().length < 3) return;
-      const runs = await get("api/runs/search", { q: input.value.trim() }).catch(() => []);
-      put(list, runs.map((run) => el("option", { value: run.run_id }, `${run.pipeline_name}, ${run.status}, ${moment(run.start_time)}`)));
-    }, 200);
-  });
+  const search = async () => {
+    if (input.value.trim().length < 3) return;
+    const runs = await get("api/runs/search", { q: input.value.trim() }).catch(() => []);
+    put(list, runs.map((run) => el("option", { value: run.run_id }, `${run.pipeline_name}, ${run.status}, ${moment(run.start_time)}`)));
+  };
+  input.addEventListener("input", delayed(search));
   return { input, node: el("span", { class: "field" }, input, list) };
 }
 
@@ -70,6 +70,10 @@ async function compare(place, ids, site) {
     site.has_payloads ? states : null,
   );
   table.show(rows);
+  if (one.fingerprint && two.fingerprint && one.fingerprint !== two.fingerprint) {
+    const list = await compareVersions(...[one, two].map((run) => ({ hash: run.pipeline_hash, fingerprint: run.fingerprint })));
+    states.before(el("section", { class: "card", "aria-label": "Versions" }, el("h2", {}, "What the versions differ in"), list));
+  }
   if (site.has_payloads) await compareStates(states, one, two);
 }
 
@@ -83,7 +87,7 @@ function verdict(one, two, rows) {
     const where = most && Math.abs(most.difference) > NOTICEABLE ? `; most of the difference is in ${most.step} (${difference(most.difference)})` : "";
     parts.push(Math.abs(by) < NOTICEABLE ? "They took equally long." : `The second is ${duration(Math.abs(by))} ${by > 0 ? "slower" : "faster"}${where}.`);
   }
-  if (one.pipeline_hash !== two.pipeline_hash) parts.push("They are runs of different pipelines.");
+  if (one.pipeline_name !== two.pipeline_name) parts.push("They are runs of different pipelines.");
   else if (one.fingerprint !== two.fingerprint) parts.push("They are runs of different versions of the pipeline.");
   return parts.join(" ");
 }
@@ -92,7 +96,7 @@ function headOf(name, run) {
   return el(
     "section",
     { class: "card" },
-    el("h2", {}, `${name}: `, el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id))),
+    el("h2", {}, `${name}: `, runLink(run.run_id)),
     el("p", {}, statusBadge(run.status), ` ${run.pipeline_name} · ${moment(run.start_time)} · ${duration(run.duration_seconds)}`),
     run.error_message ? el("p", { class: "error mono bad" }, run.error_step ? `${run.error_step}: ${run.error_message}` : run.error_message) : null,
   );
@@ -103,8 +107,8 @@ function columns(rows) {
   const words = { new: "new", removed: "removed", count: "other count", outcome: "other outcome" };
   return [
     { key: "step", label: "Step", class: "name", cell: (row) => el("span", { title: row.step }, row.step) },
-    { key: "a", label: "First", number: true, value: (row) => (row.a ? row.a.total : 0), cell: (row) => figures(row.a) },
-    { key: "b", label: "Second", number: true, value: (row) => (row.b ? row.b.total : 0), cell: (row) => figures(row.b) },
+    { key: "a", label: "First", number: true, class: "optional", value: (row) => (row.a ? row.a.total : 0), cell: (row) => figures(row.a) },
+    { key: "b", label: "Second", number: true, class: "optional", value: (row) => (row.b ? row.b.total : 0), cell: (row) => figures(row.b) },
     {
       key: "difference",
       label: "Difference",
@@ -115,7 +119,7 @@ function columns(rows) {
       key: "bar",
       label: "Faster · slower",
       fixed: true,
-      class: "share",
+      class: "share optional",
       cell: (row) => {
         const bar = el("span", { class: `bar ${row.difference > 0 ? "bad" : "ok"}` });
         bar.style.width = `${(50 * Math.abs(row.difference)) / most}%`;
@@ -127,9 +131,12 @@ function columns(rows) {
   ];
 }
 
+/** Write the time of a step; of one that ran often, how its runs are distributed. */
 function figures(step) {
   if (step === null) return "–";
-  return step.runs > 1 ? `${duration(step.total)} (${step.runs} × ${duration(median(step))})` : duration(step.total);
+  if (step.runs === 1) return duration(step.total);
+  const spread = [0, 0.5, 1].map((share) => duration(quantile(step.times, share)));
+  return el("span", { title: `least ${spread[0]}, median ${spread[1]}, most ${spread[2]}` }, `${duration(step.total)} `, el("span", { class: "dim" }, `${step.runs} × ${spread.join(" / ")}`));
 }
 
 async function compareStates(place, one, two) {

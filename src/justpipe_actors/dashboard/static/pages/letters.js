@@ -1,10 +1,11 @@
 // Messages that broke what performed them, the newest first.
 import { el, put } from "../base/dom.js";
-import { address, get } from "../base/api.js";
-import { count, moment, short } from "../base/format.js";
+import { get } from "../base/api.js";
+import { count, moment } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
+import { runLink } from "../parts/links.js";
 
 export async function show(main) {
   setTitle("Dead letters");
@@ -13,12 +14,12 @@ export async function show(main) {
     [
       { key: "at", label: "When", number: true, cell: (letter) => moment(letter.at) },
       { key: "actor", label: "Actor" },
-      { key: "run_id", label: "Run", cell: (letter) => el("a", { class: "mono", href: address(`runs/${letter.run_id}`), title: letter.run_id }, short(letter.run_id)) },
+      { key: "run_id", label: "Run", cell: (letter) => runLink(letter.run_id) },
       { key: "attempt", label: "Attempt", number: true },
       { key: "reason", label: "What became of it", class: "wrap" },
       { key: "error", label: "Error", class: "wrap", cell: (letter) => el("span", { class: "mono bad" }, letter.error || "") },
     ],
-    { label: "Dead letters", key: (letter) => `${letter.run_id} ${letter.at}`, href: (letter) => address(`runs/${letter.run_id}`), empty: "Every message was answered." },
+    { label: "Dead letters", key: (letter) => `${letter.run_id} ${letter.at}`, empty: "Every message was answered." },
   );
 
   let total = -1;

@@ -1,13 +1,15 @@
 // What a supervisor does now: who is at work, who waits, for whom, and at which line.
-import { el, icon, put } from "../base/dom.js";
-import { address, get, getText } from "../base/api.js";
-import { count, counted, duration, short } from "../base/format.js";
+import { button, el, icon, put } from "../base/dom.js";
+import { get, getText } from "../base/api.js";
+import { count, counted, duration } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
-import { Table } from "../base/table.js";
+import { plainTable, Table } from "../base/table.js";
+import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
 import { reasonsList } from "../parts/waiting.js";
 
+const MOST_PIPS = 10;
 const LONG = 3; // seconds after which waiting is worth a colour
 
 export async function show(main, site) {
@@ -21,7 +23,7 @@ class LivePage {
     this.state = el("small", { class: "dim" });
     this.tiles = el("div");
     this.tree = el("section", { class: "card supervised", "aria-label": "Supervision tree" });
-    this.runs = new Table(this.columns(), { label: "Runs at work", key: (run) => run.run_id, href: (run) => address(`runs/${run.run_id}`), empty: "No run is at work." });
+    this.runs = new Table(this.columns(), { label: "Runs at work", class: "lines", key: (run) => run.run_id, empty: "No run is at work." });
     this.note = el("p", { class: "dim" });
     this.update = batched(() => this.draw());
   }
@@ -29,7 +31,7 @@ class LivePage {
   start() {
     put(
       this.main,
-      el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, el("button", { type: "button", onclick: () => this.dump() }, "Dump"))),
+      el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, button("Dump", () => this.dump()))),
       this.tiles,
       el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Runs at work" }, el("h2", {}, "Runs at work"), this.runs.node, this.note), this.tree),
     );
@@ -71,7 +73,7 @@ class LivePage {
 
   columns() {
     return [
-      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
+      { key: "run_id", label: "Run", cell: (run) => runLink(run.run_id) },
       { key: "pipe", label: "Pipe", class: "name" },
       { key: "age", label: "Age", number: true, cell: (run) => duration(run.age) },
       { key: "quiet", label: "Quiet", number: true, title: "Seconds since its last event", cell: (run) => el("span", { class: run.quiet > LONG ? "wait" : "dim" }, duration(run.quiet)) },
@@ -87,42 +89,29 @@ class LivePage {
       this.tree,
       el("h2", {}, "Supervision tree"),
       el("h3", {}, "Services"),
-      el("ul", { class: "treelist" }, data.services.length ? data.services.map(serviceOf) : el("li", { class: "dim" }, "none")),
-      data.resources.length ? [el("h3", {}, "Resources"), el("ul", { class: "treelist" }, data.resources.map(resourceOf))] : null,
-      [...pipes].map(([pipe, actors]) => [el("h3", {}, pipe), this.actorsOf(actors)]).flat(),
+      el("ul", { class: "treelist" }, data.services.length ? data.services.map(childOf) : el("li", { class: "dim" }, "none")),
+      data.resources.length ? [el("h3", {}, "Resources"), el("ul", { class: "treelist" }, data.resources.map(childOf))] : null,
+      [...pipes].map(([pipe, actors]) => this.actorsOf(pipe, actors)),
     );
   }
 
-  actorsOf(actors) {
-    const cell = (text, tone) => el("td", { class: `number ${tone}` }, text);
-    return el(
-      "div",
-      { class: "scroll" },
-      el(
-        "table",
-        {},
-        el("thead", {}, el("tr", {}, ["Step", "Inbox", "Busy", "Oldest"].map((name, index) => el("th", { scope: "col", class: index ? "number" : null }, name)))),
-        el(
-          "tbody",
-          {},
-          actors.map((actor) =>
-            el(
-              "tr",
-              {},
-              el("td", {}, el("button", { type: "button", class: "link", onclick: () => this.openActor(actor) }, actor.step)),
-              cell(count(actor.depth), actor.depth ? "wait" : "dim"),
-              cell(actor.slots ? `${actor.busy} of ${actor.slots}` : count(actor.busy), actor.busy ? "run" : "dim"),
-              cell(actor.depth ? duration(actor.oldest) : "–", actor.oldest > LONG ? "bad" : "dim"),
-            ),
-          ),
-        ),
-      ),
+  actorsOf(pipe, actors) {
+    const cell = (text, tone) => el("span", { class: tone }, text);
+    return plainTable(
+      pipe,
+      ["Step", "#Inbox", "#Busy", "#Oldest"],
+      actors.map((actor) => [
+        button(actor.step, () => this.openActor(actor), { class: "link" }),
+        cell(count(actor.depth), actor.depth ? "wait" : "dim"),
+        busyOf(actor),
+        cell(actor.depth ? duration(actor.oldest) : "–", actor.oldest > LONG ? "bad" : "dim"),
+      ]),
     );
   }
 
   /** Show who is at work at an actor, and who waits for it. */
   openActor(actor) {
-    const line = ([id, seconds]) => el("li", {}, el("a", { class: "mono", href: address(`runs/${id}`), title: id }, short(id)), ` for ${duration(seconds)}`);
+    const line = ([id, seconds]) => el("li", {}, runLink(id), ` for ${duration(seconds)}`);
     const slots = actor.slots === null ? "" : ` of ${counted(actor.slots, "slot")}`;
     openDialog(
       `${actor.pipe} / ${actor.step}`,
@@ -135,23 +124,25 @@ class LivePage {
 
   async dump() {
     const text = await getText("api/live/dump");
-    openDialog("Dump", el("p", {}, el("button", { type: "button", onclick: () => navigator.clipboard.writeText(text) }, "Copy")), el("pre", { class: "scroll tall", tabindex: "0" }, text));
+    openDialog("Dump", el("p", {}, button("Copy", () => navigator.clipboard.writeText(text))), el("pre", { class: "scroll tall", tabindex: "0" }, text));
   }
 }
 
-function serviceOf(service) {
-  const isWell = service.state === "running";
+/** Show which slots of an actor are taken: a pip for each, if they are few. */
+function busyOf({ busy, slots }) {
+  const pips = slots && slots <= MOST_PIPS ? el("span", { class: "pips", "aria-hidden": "true" }, "●".repeat(busy) + "○".repeat(Math.max(0, slots - busy)), " ") : null;
+  return el("span", { class: busy ? "run" : "dim" }, pips, slots ? `${busy} of ${slots}` : count(busy));
+}
+
+/** Show a service or a resource. */
+function childOf({ name, state, restarts, last_error: error }) {
+  const isWell = ["running", "open"].includes(state);
   return el(
     "li",
     {},
     el("span", { class: isWell ? "ok" : "wait" }, icon(isWell ? "success" : "stuck")),
-    ` ${service.name} `,
-    el("span", { class: "dim" }, service.state, service.restarts ? `, ${counted(service.restarts, "restart")}` : ""),
-    service.last_error ? el("div", { class: "bad mono" }, service.last_error) : null,
+    ` ${name} `,
+    el("span", { class: "dim" }, state, restarts ? `, ${counted(restarts, "restart")}` : ""),
+    error ? el("div", { class: "bad mono" }, error) : null,
   );
-}
-
-function resourceOf(resource) {
-  const isOpen = resource.state === "open";
-  return el("li", {}, el("span", { class: isOpen ? "ok" : "wait" }, icon(isOpen ? "success" : "waiting")), ` ${resource.name} `, el("span", { class: "dim" }, resource.state), resource.last_error ? el("div", { class: "bad mono" }, resource.last_error) : null);
 }

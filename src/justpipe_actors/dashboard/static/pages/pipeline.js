@@ -1,17 +1,26 @@
 // One pipeline: its runs, its days, its failures, its graph and its versions.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
-import { count, counted, duration, moment, short } from "../base/format.js";
+import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
 import { Table } from "../base/table.js";
 import { tabs } from "../base/tabs.js";
 import { bars, scatter, stackedBars } from "../parts/charts.js";
 import { Graph } from "../parts/graph.js";
+import { runLink, timeOf } from "../parts/links.js";
 import { showDefinition, tiles } from "../parts/metrics.js";
-import { RunModel } from "../parts/model.js";
+import { heatOf, RunModel } from "../parts/model.js";
 import { statusBadge } from "../parts/status.js";
+import { compareVersions } from "../parts/versions.js";
 
 const RANGES = [7, 14, 30, 90];
+const HEAT_RUNS = 5; // the newest ones, whose spans are read
+const HEATS = [
+  ["status", "Status of the newest run"],
+  ["time", "Time", "share of the time"],
+  ["failures", "Failures", "share of failed invocations"],
+  ["calls", "Calls", "number of invocations"],
+];
 
 export async function show(main, site) {
   const hash = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
@@ -23,7 +32,7 @@ export async function show(main, site) {
       { name: "runs", label: "Runs", show: (place) => showRuns(place, hash) },
       { name: "stats", label: "Stats", show: (place) => showStats(place, path, figures) },
       { name: "graph", label: "Graph", show: (place) => showGraph(place, hash) },
-      { name: "versions", label: `Versions ${figures.versions.length}`, show: (place) => showVersions(place, path, figures) },
+      { name: "versions", label: `Versions ${figures.versions.length}`, show: (place) => showVersions(place, figures) },
       { name: "definition", label: "Definition", show: (place) => showDefinition(place, hash) },
     ],
     "Pipeline",
@@ -36,7 +45,7 @@ export async function show(main, site) {
       { class: "head" },
       el("h1", {}, figures.name),
       el("span", { class: "mono dim" }, hash),
-      el("div", { class: "actions" }, el("a", { class: "button", href: address("runs", { pipeline: hash }) }, "All its runs"), site.actions.includes("cleanup") ? el("button", { type: "button", onclick: () => cleanup(path) }, "Clean up") : null),
+      el("div", { class: "actions" }, el("a", { class: "button", href: address("runs", { pipeline: hash }) }, "All its runs"), site.actions.includes("cleanup") ? button("Clean up", () => cleanup(path)) : null),
     ),
     tiles([
       ["Runs in 30 days", count(figures.total)],
@@ -61,12 +70,12 @@ async function showRuns(place, hash) {
   const table = new Table(
     [
       { key: "status", label: "Status", cell: (run) => statusBadge(run.status) },
-      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
-      { key: "start_time", label: "Started", cell: (run) => el("time", { datetime: run.start_time, title: run.start_time }, moment(run.start_time)) },
+      { key: "run_id", label: "Run", cell: (run) => runLink(run.run_id) },
+      { key: "start_time", label: "Started", cell: (run) => timeOf(run.start_time) },
       { key: "duration_seconds", label: "Duration", number: true, cell: (run) => duration(run.duration_seconds) },
       { key: "error_step", label: "What happened", class: "wide", cell: (run) => el("span", { title: run.error_message }, [run.error_step, run.error_message].filter(Boolean).join(": ")) },
     ],
-    { label: "Runs", key: (run) => run.run_id, href: (run) => address(`runs/${run.run_id}`), empty: "It has no runs." },
+    { label: "Runs", key: (run) => run.run_id, empty: "It has no runs." },
   );
   table.show(page.runs);
   put(place, table.node, page.next ? el("p", {}, el("a", { href: address("runs", { pipeline: hash }) }, "Older runs")) : null);
@@ -101,33 +110,59 @@ function lastDays(number) {
   return Array.from({ length: number }, (_, n) => new Date(today - (number - 1 - n) * 86400000).toISOString().slice(0, 10));
 }
 
-/** Show the graph as the newest run left it. */
+/** Show the graph as the newest runs left it: their statuses, or how much falls to each step. */
 async function showGraph(place, hash) {
   const graph = new Graph(hash, null, (step) => graph.pick(step));
   graph.pane.classList.add("tall");
   const note = el("p", { class: "dim" });
-  put(place, graph.pane, note);
+  const select = el("select", { "aria-label": "Colours", onchange: () => colour() }, HEATS.map(([name, label]) => el("option", { value: name }, label)));
+  put(place, el("div", { class: "bar-tools" }, select), graph.pane, note);
   await graph.load();
-  const page = await get("api/runs", { pipeline: hash, limit: 1 });
-  const run = page.runs[0];
-  if (!run) return;
-  const model = new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }));
-  graph.show(model.statusAt(), run.status !== "running");
-  put(note, "Coloured by its newest run, ", el("a", { href: address(`runs/${run.run_id}`), class: "mono" }, short(run.run_id)), ".");
+  const { runs } = await get("api/runs", { pipeline: hash, limit: HEAT_RUNS });
+  if (runs.length === 0) return;
+  const models = await Promise.all(runs.map(async (run) => new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }))));
+  const heat = heatOf(models);
+
+  function colour() {
+    const [name, , meaning] = HEATS.find(([one]) => one === select.value);
+    graph.heat(name === "status" ? null : heat[name], meaning);
+    if (name === "status") graph.show(models[0].statusAt(), runs[0].status !== "running");
+    put(note, name === "status" ? ["Coloured by its newest run, ", runLink(runs[0].run_id), "."] : `The darker a step, the larger its ${meaning} in the last ${counted(runs.length, "run")}.`);
+  }
+
+  colour();
 }
 
-function showVersions(place, path, figures) {
+/** List the versions that ran: other options of the same graph, and other graphs of the same name. */
+async function showVersions(place, figures) {
+  const own = figures.versions.map((one) => ({ ...one, hash: figures.hash }));
+  const pipelines = await get("api/pipelines/table");
+  const others = pipelines
+    .filter((one) => one.name === figures.name && one.hash !== figures.hash)
+    .map((one) => ({ hash: one.hash, fingerprint: null, runs: one.total_runs, last: one.last_run_time }));
+  const versions = [...own, ...others].sort((a, b) => (b.last || "").localeCompare(a.last || ""));
+  const known = versions.filter((one) => one.fingerprint || one.hash !== figures.hash);
+  const details = el("section", { "aria-live": "polite" });
+  const nameOf = (one) => (one.fingerprint ? short(one.fingerprint) : `the graph ${short(one.hash)}`);
+  const changes = (one) => {
+    const before = known[known.indexOf(one) + 1];
+    if (!known.includes(one) || !before) return "";
+    const show = async () => put(details, el("h3", {}, `What changed from ${nameOf(before)} to ${nameOf(one)}`), await compareVersions(before, one));
+    return button("What changed", show, { class: "link" });
+  };
   const table = new Table(
     [
-      { key: "fingerprint", label: "Version", cell: (one) => el("span", { class: "mono", title: one.fingerprint }, one.fingerprint ? short(one.fingerprint) : "not known") },
+      { key: "fingerprint", label: "Version", cell: (one) => el("span", { class: "mono", title: one.fingerprint }, one.fingerprint ? short(one.fingerprint) : one.hash === figures.hash ? "not known" : "newest") },
+      { key: "hash", label: "Graph", cell: (one) => el("a", { class: "mono", href: address(`pipelines/${one.hash}`) }, one.hash) },
       { key: "runs", label: "Runs", number: true },
-      { key: "first", label: "First run", cell: (one) => moment(one.first) },
-      { key: "last", label: "Last run", cell: (one) => moment(one.last) },
+      { key: "first", label: "First run", cell: (one) => (one.first ? timeOf(one.first) : "") },
+      { key: "last", label: "Last run", cell: (one) => (one.last ? timeOf(one.last) : "") },
+      { key: "changes", label: "Against the one before", fixed: true, cell: changes },
     ],
-    { label: "Versions", key: (one) => one.fingerprint || "", walks: false, empty: "No run in these days." },
+    { label: "Versions", key: (one) => `${one.hash} ${one.fingerprint}`, walks: false, empty: "No run in these days." },
   );
-  table.show(figures.versions);
-  put(place, table.node);
+  table.show(versions);
+  put(place, table.node, details);
 }
 
 /** Delete old runs: what is deleted is exactly what was previewed. */
@@ -140,9 +175,9 @@ function cleanup(path) {
   async function preview() {
     const answer = await post(`${path}/cleanup`, { keep: Number(keep.value), older_than_days: Number(days.value) });
     previewed = answer.run_ids;
-    const word = el("input", { type: "text", "aria-label": "Type delete to confirm", placeholder: "delete", oninput: () => (button.disabled = word.value !== "delete") });
-    const button = el("button", { type: "button", class: "danger", disabled: true, onclick: remove }, `Delete ${counted(previewed.length, "run")}`);
-    put(result, el("p", {}, `${counted(previewed.length, "run")} would be deleted.`), previewed.length ? el("p", {}, "Type delete: ", word, " ", button) : null);
+    const word = el("input", { type: "text", "aria-label": "Type delete to confirm", placeholder: "delete", oninput: () => (confirm.disabled = word.value !== "delete") });
+    const confirm = button(`Delete ${counted(previewed.length, "run")}`, remove, { class: "danger", disabled: true });
+    put(result, el("p", {}, `${counted(previewed.length, "run")} would be deleted.`), previewed.length ? el("p", {}, "Type delete: ", word, " ", confirm) : null);
   }
 
   async function remove() {
@@ -156,7 +191,7 @@ function cleanup(path) {
     "Clean up",
     el("p", {}, el("label", { for: "keep" }, "Keep the newest "), keep, " runs"),
     el("p", {}, el("label", { for: "days" }, "and all that are younger than "), days, " days"),
-    el("p", {}, el("button", { type: "button", onclick: guarded(preview) }, "Preview")),
+    el("p", {}, button("Preview", guarded(preview))),
     result,
   );
 }

@@ -21,7 +21,6 @@ export async function show(main, site) {
   const table = new Table(columns(), {
     label: "Pipelines",
     key: (one) => one.hash,
-    href: (one) => address(`pipelines/${one.hash}`),
     empty: "No pipeline matches.",
   });
 
@@ -47,7 +46,7 @@ function columns() {
   return [
     { key: "name", label: "Pipeline", class: "name", cell: (one) => el("a", { href: address(`pipelines/${one.hash}`), title: one.name }, one.name) },
     { key: "strip", label: "Last runs", fixed: true, class: "optional", cell: (one) => strip(one.strip, (id) => address(`runs/${id}`)) },
-    { key: "last_run_time", label: "Last run", cell: (one) => (one.last_run_time ? [statusBadge(one.last_run_status), el("span", { class: "dim" }, ` ${age(one.last_run_time)}`)] : "-") },
+    { key: "last_run_time", label: "Last run", class: "last", cell: (one) => (one.last_run_time ? [statusBadge(one.last_run_status), " ", el("span", { class: "dim" }, age(one.last_run_time))] : "-") },
     { key: "total_runs", label: "Runs", number: true, class: "optional", cell: (one) => count(one.total_runs) },
     { key: "success_rate", label: "Success", number: true, cell: (one) => rate(one.success_rate) },
     { key: "p50", label: "p50", number: true, class: "optional", cell: (one) => duration(one.p50) },

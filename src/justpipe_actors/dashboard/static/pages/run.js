@@ -1,7 +1,7 @@
 // One run: why it failed, its graph and steps, its time, events, text, states and figures.
-import { el, icon, put } from "../base/dom.js";
+import { button, el, icon, put } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
-import { count, duration, moment, quantile, short } from "../base/format.js";
+import { count, duration, quantile, short } from "../base/format.js";
 import { announce, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
@@ -9,7 +9,9 @@ import { tabs } from "../base/tabs.js";
 import { Events } from "../parts/events.js";
 import { failureCard } from "../parts/failure.js";
 import { Graph } from "../parts/graph.js";
+import { timeOf } from "../parts/links.js";
 import { showDefinition, showMetrics } from "../parts/metrics.js";
+import { Logs } from "../parts/logs.js";
 import { RunModel } from "../parts/model.js";
 import { Replay } from "../parts/replay.js";
 import { showStates } from "../parts/state.js";
@@ -78,7 +80,7 @@ class RunPage {
   async loadRecoveries() {
     const page = await get(`${this.path}/events`, { type: "recovered", step: "system", limit: 500, payload: "none" });
     this.model.recoveries = page.events.map((event) => event.at - this.model.t0);
-    this.timeline.draw();
+    this.timeline.update();
   }
 
   // -- live
@@ -156,7 +158,7 @@ class RunPage {
         { class: "card hold", "aria-label": "What it waits for" },
         el("b", {}, `Nothing has happened for ${duration(quiet)}. `),
         "At work: ",
-        longest.map((span, index) => [index ? ", " : "", el("button", { type: "button", class: "link", onclick: () => this.pick(span.step) }, span.label), ` for ${duration(now - span.start)}`]).flat(),
+        longest.map((span, index) => [index ? ", " : "", button(span.label, () => this.pick(span.step), { class: "link" }), ` for ${duration(now - span.start)}`]).flat(),
         open.length > longest.length ? ` and ${open.length - longest.length} more` : null,
         this.waits.length ? el("div", {}, this.waits) : null,
       ),
@@ -183,8 +185,8 @@ class RunPage {
         "div",
         { class: "head" },
         el("h1", {}, statusBadge(run.status), " ", el("a", { href: address(`pipelines/${run.pipeline_hash}`) }, run.pipeline_name)),
-        el("button", { type: "button", class: "quiet mono", title: `Copy ${run.run_id}`, onclick: () => navigator.clipboard.writeText(run.run_id) }, short(run.run_id), icon("copy")),
-        el("span", { class: "dim" }, el("time", { datetime: run.start_time, title: run.start_time }, moment(run.start_time)), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
+        button([short(run.run_id), icon("copy")], () => navigator.clipboard.writeText(run.run_id), { class: "quiet mono", title: `Copy ${run.run_id}` }),
+        el("span", { class: "dim" }, timeOf(run.start_time), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
         el("div", { class: "actions" }, this.actions()),
       ),
       run.tags.length || meta
@@ -198,15 +200,15 @@ class RunPage {
     const can = (name) => this.site.actions.includes(name);
     if (!run.is_stored) return [el("span", { class: "dim" }, "not stored"), run.is_live && can("cancel") ? this.cancelButton() : null];
     return [
-      el("button", { type: "button", onclick: () => this.comparePrevious() }, "Compare with previous"),
-      this.site.has_payloads ? el("button", { type: "button", onclick: () => this.exportJson() }, "Export JSON") : null,
+      button("Compare with previous", () => this.comparePrevious()),
+      this.site.has_payloads ? button("Export JSON", () => this.exportJson()) : null,
       el("a", { class: "button", href: address(`${this.path}/trace`), download: `trace-${short(run.run_id)}.json` }, "Trace"),
       run.is_live && can("cancel") ? this.cancelButton() : null,
     ];
   }
 
   cancelButton() {
-    return el("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel");
+    return button("Cancel", () => this.cancel(), { class: "danger" });
   }
 
   async comparePrevious() {
@@ -232,12 +234,14 @@ class RunPage {
   }
 
   drawFailure() {
-    put(this.failure, failureCard(this.run, this.model, (failure) => {
+    const show = (failure) => {
       this.tabs.open("timeline");
       this.pick(failure.step);
       this.timeline.find(failure.invocation_id);
       this.timeline.node.scrollIntoView({ block: "nearest" });
-    }));
+    };
+    const readState = this.site.has_payloads && ((seq) => get(`${this.path}/states`, { at: seq }));
+    put(this.failure, failureCard(this.run, this.model, show, readState));
   }
 
   async loadGraph() {
@@ -252,7 +256,7 @@ class RunPage {
         put(this.graph.pane, el("p", { class: "dim pad" }, error.message));
       }
     };
-    if (nodes > MOST_NODES) put(this.graph.pane, el("p", { class: "pad" }, `This graph has more than ${MOST_NODES} steps. `, el("button", { type: "button", onclick: draw }, "Draw it anyway")));
+    if (nodes > MOST_NODES) put(this.graph.pane, el("p", { class: "pad" }, `This graph has more than ${MOST_NODES} steps. `, button("Draw it anyway", draw)));
     else await draw();
   }
 
@@ -287,21 +291,22 @@ class RunPage {
         key: "step",
         label: "Step",
         class: "name",
-        cell: (row) => el("button", { type: "button", class: `link ${row.failed ? "bad" : ""}`, onclick: () => this.pick(row.step === this.step ? null : row.step), title: row.step }, row.failed ? icon("failed") : null, row.step),
+        cell: (row) => button([row.failed ? icon("failed") : null, row.step], () => this.pick(row.step === this.step ? null : row.step), { class: `link ${row.failed ? "bad" : ""}`, title: row.step }),
       },
       { key: "runs", label: "Runs", number: true, cell: runs },
       { key: "attempts", label: "Tries", number: true, class: "optional" },
       { key: "p50", label: "p50", number: true, class: "optional", value: (row) => quantile(row.times, 0.5), cell: (row) => duration(quantile(row.times, 0.5)) },
       { key: "max", label: "Max", number: true, class: "optional", value: (row) => row.times.at(-1), cell: (row) => duration(row.times.at(-1)) },
       { key: "total", label: "Total", number: true, cell: (row) => duration(row.total) },
-      { key: "share", label: "Share", fixed: true, class: "share", cell: share },
+      { key: "share", label: "Share", fixed: true, class: "share optional", cell: share },
     ];
   }
 
   tabList() {
     const events = Object.values(this.run.event_counts).reduce((sum, n) => sum + n, 0);
     const all = this.allTabs(events);
-    return this.run.is_stored ? all : all.filter((tab) => ["timeline", "tokens"].includes(tab.name));
+    if (!this.site.has_payloads) all.splice(all.findIndex((tab) => tab.name === "logs"), 1);
+    return this.run.is_stored ? all : all.filter((tab) => ["timeline", "tokens", "logs"].includes(tab.name));
   }
 
   allTabs(events) {
@@ -335,6 +340,15 @@ class RunPage {
         },
       },
       { name: "state", label: "State", show: (place) => showStates(place, this.run, this.model) },
+      {
+        name: "logs",
+        label: "Logs",
+        show: (place) => {
+          const logs = new Logs(this.run, this.model);
+          put(place, logs.node);
+          return logs.load();
+        },
+      },
       { name: "metrics", label: "Metrics", show: (place) => showMetrics(place, this.run) },
       { name: "definition", label: "Definition", show: (place) => showDefinition(place, this.run.pipeline_hash) },
       { name: "meta", label: "Metadata", show: (place) => showMeta(place, this.run) },

@@ -1,11 +1,12 @@
 // Runs of all pipelines: one filter, chips, a histogram and a table; its state is its address.
-import { el, put } from "../base/dom.js";
+import { button, chip, el, put } from "../base/dom.js";
 import { address, get } from "../base/api.js";
-import { age, count, counted, duration, firstLine, moment, quantile, short, zone } from "../base/format.js";
+import { count, counted, duration, firstLine, moment, quantile, short, zone } from "../base/format.js";
 import { announce, isTyping, setTitle } from "../base/frame.js";
-import { batched, subscribe } from "../base/live.js";
+import { batched, delayed, subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
 import { stackedBars } from "../parts/charts.js";
+import { runLink, timeOf } from "../parts/links.js";
 import { LABELS, statusBadge, statusTone, statusWord } from "../parts/status.js";
 
 const WINDOWS = [
@@ -15,8 +16,9 @@ const WINDOWS = [
   ["30d", "30 d", 2592000],
   ["all", "all", null],
 ];
-const COLUMNS = ["status", "q", "window", "pipeline"];
+const KEPT = ["status", "q", "window", "pipeline", "since", "until"]; // in the address
 const MINUTE = 60000;
+const BINS = 80;
 
 export async function show(main, site) {
   setTitle("Runs");
@@ -26,7 +28,7 @@ export async function show(main, site) {
 class RunsPage {
   constructor(main, site) {
     this.site = site;
-    this.state = Object.fromEntries(COLUMNS.map((key) => [key, new URL(location.href).searchParams.get(key) || ""]));
+    this.state = Object.fromEntries(KEPT.map((key) => [key, new URL(location.href).searchParams.get(key) || ""]));
     this.selected = new Set();
     this.pages = [];
     this.stop = null;
@@ -34,11 +36,11 @@ class RunsPage {
       label: "Runs",
       class: "stacks",
       key: (run) => run.run_id,
-      href: (run) => address(`runs/${run.run_id}`),
       isSelected: (run) => this.selected.has(run.run_id),
       onselect: (id) => this.select(id),
       empty: "No run matches.",
     });
+    this.columnsButton = this.table.chooser("runs");
     this.chips = el("div", { class: "chips", role: "group", "aria-label": "Status" });
     this.chart = el("div", { class: "histogram" });
     this.more = el("div", { class: "more" });
@@ -50,13 +52,17 @@ class RunsPage {
       placeholder: "Error, step or metadata; pipe:name  -pipe:name  tag:key=value  id:3e74",
       value: this.state.q,
       spellcheck: "false",
-      oninput: () => this.type(),
+      oninput: delayed(() => {
+        this.state.q = this.filter.value.trim();
+        this.again();
+      }),
     });
     this.content = el("div", {}, this.chart, this.chips, this.table.node, this.more, this.picked);
-    this.main = main;
+    this.windows = el("div", { class: "segments", role: "group", "aria-label": "Window" });
+    this.drawWindows();
     put(
       main,
-      el("div", { class: "head" }, el("h1", {}, "Runs"), this.filter, this.windows()),
+      el("div", { class: "head" }, el("h1", {}, "Runs"), this.filter, this.windows),
       this.content,
     );
     addEventListener("keydown", (event) => {
@@ -68,34 +74,36 @@ class RunsPage {
   // -- asking
 
   query() {
+    const { q, pipeline, until } = this.state;
+    const status = this.state.status ? this.state.status.split(",") : [];
+    if (this.state.since) return { status, q, pipeline, since: this.state.since, until };
     const length = (WINDOWS.find(([name]) => name === this.state.window) || WINDOWS[4])[2];
     const since = length === null ? "" : new Date(Math.floor((Date.now() - length * 1000) / MINUTE) * MINUTE).toISOString();
-    return { status: this.state.status ? this.state.status.split(",") : [], q: this.state.q, pipeline: this.state.pipeline, since };
+    return { status, q, pipeline, since };
   }
 
   async start() {
-    const url = address("api/runs", this.query());
+    await this.load();
+    setInterval(() => this.pages[0].runs.some((run) => run.status === "running") && this.tick(), 1000);
+  }
+
+  async load() {
     this.pages = [await get("api/runs", this.query())];
     this.draw();
     if (this.stop) this.stop();
-    this.stop = subscribe(`runs/stream${url.search}`, null, { runs: (page) => this.hear(page) });
+    this.stop = subscribe(`runs/stream${address("api/runs", this.query()).search}`, null, { runs: (page) => this.hear(page) });
     this.drawHistogram();
-    setInterval(() => this.pages[0].runs.some((run) => run.status === "running") && this.tick(), 1000);
   }
 
   async again() {
     const url = new URL(location.href);
-    for (const key of COLUMNS) {
+    for (const key of KEPT) {
       if (this.state[key]) url.searchParams.set(key, this.state[key]);
       else url.searchParams.delete(key);
     }
     history.replaceState(null, "", url);
     try {
-      this.pages = [await get("api/runs", this.query())];
-      this.draw();
-      if (this.stop) this.stop();
-      this.stop = subscribe(`runs/stream${address("api/runs", this.query()).search}`, null, { runs: (page) => this.hear(page) });
-      this.drawHistogram();
+      await this.load();
     } catch (error) {
       put(this.table.body, el("tr", {}, el("td", { colspan: 9, role: "alert" }, error.message)));
     }
@@ -119,14 +127,6 @@ class RunsPage {
     this.draw();
   }
 
-  type() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.state.q = this.filter.value.trim();
-      this.again();
-    }, 200);
-  }
-
   // -- drawing
 
   draw() {
@@ -145,7 +145,8 @@ class RunsPage {
     put(
       this.more,
       el("span", { class: "dim" }, `${counted(runs.length, "run")} of ${count(this.countShown(counts))} · times in ${zone()}`),
-      next ? el("button", { type: "button", onclick: () => this.loadMore() }, "Load more") : null,
+      next ? button("Load more", () => this.loadMore()) : null,
+      this.columnsButton,
     );
   }
 
@@ -155,90 +156,62 @@ class RunsPage {
   }
 
   isFiltered() {
-    return Boolean(this.state.status || this.state.q || this.state.pipeline || (this.state.window && this.state.window !== "all"));
+    return KEPT.some((key) => this.state[key] && this.state[key] !== "all");
   }
 
   chipsOf(counts) {
     const chosen = new Set(this.query().status);
+    const choose = (label) => {
+      if (!chosen.delete(label)) chosen.add(label);
+      this.state.status = [...chosen].join(",");
+      this.again();
+    };
     const labels = LABELS.filter((label) => counts[label] || chosen.has(label));
+    const { pipeline, since, until } = this.state;
     return [
-      ...labels.map((label) =>
-        el(
-          "button",
-          {
-            type: "button",
-            class: `chip ${statusTone(label)}`,
-            "aria-pressed": String(chosen.has(label)),
-            onclick: () => {
-              if (chosen.has(label)) chosen.delete(label);
-              else chosen.add(label);
-              this.state.status = [...chosen].join(",");
-              this.again();
-            },
-          },
-          `${statusWord(label)} `,
-          el("b", {}, count(counts[label] || 0)),
-        ),
-      ),
-      this.state.pipeline
-        ? el(
-            "button",
-            {
-              type: "button",
-              class: "chip",
-              "aria-pressed": "true",
-              onclick: () => {
-                this.state.pipeline = "";
-                this.again();
-              },
-            },
-            `pipeline ${this.state.pipeline} ×`,
-          )
-        : null,
+      ...labels.map((label) => chip(statusWord(label), count(counts[label] || 0), chosen.has(label), () => choose(label), statusTone(label))),
+      pipeline ? chip(`pipeline ${pipeline}`, "×", true, () => this.forget("pipeline")) : null,
+      since ? chip(`${moment(since)} to ${moment(until)}`, "×", true, () => this.forget("since", "until")) : null,
     ];
   }
 
-  windows() {
-    const group = el("div", { class: "segments", role: "group", "aria-label": "Window" });
-    const draw = () =>
-      put(
-        group,
-        WINDOWS.map(([name, label]) =>
-          el(
-            "button",
-            {
-              type: "button",
-              "aria-pressed": String((this.state.window || "all") === name),
-              onclick: () => {
-                this.state.window = name;
-                draw();
-                this.again();
-              },
-            },
-            label,
-          ),
-        ),
-      );
-    draw();
-    return group;
+  /** Leave a part of the filter out. */
+  forget(...keys) {
+    for (const key of keys) this.state[key] = "";
+    this.drawWindows();
+    this.again();
+  }
+
+  drawWindows() {
+    const chosen = this.state.since ? "" : this.state.window || "all";
+    const choose = (name) => {
+      this.state.window = name;
+      this.forget("since", "until");
+    };
+    put(this.windows, WINDOWS.map(([name, label]) => button(label, () => choose(name), { "aria-pressed": String(chosen === name) })));
   }
 
   async drawHistogram() {
-    const data = await get("api/runs/histogram", { ...this.query(), bins: 80 }).catch(() => null);
+    const data = await get("api/runs/histogram", { ...this.query(), bins: BINS }).catch(() => null);
     if (!data || this.pages[0].runs.length === 0) {
       put(this.chart);
       return;
     }
-    const from = new Date(data.since);
-    const width = (new Date(data.until) - from) / data.bins.length;
+    const from = new Date(data.since).getTime();
+    const width = (new Date(data.until) - from) / BINS;
+    const at = (bin) => new Date(from + bin * width).toISOString();
     put(
       this.chart,
       stackedBars(data.bins, {
         label: "Runs by time of their start",
-        height: 40,
-        title: (index) => moment(new Date(from.getTime() + index * width).toISOString()),
+        title: (index) => moment(at(index)),
+        onrange: (first, last) => {
+          Object.assign(this.state, { since: at(first), until: at(last + 1) });
+          this.drawWindows();
+          this.again();
+        },
       }),
-      el("div", { class: "axis dim" }, el("span", {}, moment(data.since)), el("span", {}, moment(data.until))),
+      el("div", { class: "axis dim" }, el("span", {}, moment(data.since)), el("span", {}, "drag to choose a time"), el("span", {}, moment(data.until))),
     );
   }
 
@@ -248,7 +221,7 @@ class RunsPage {
       {
         key: "run_id",
         label: "Run",
-        cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)),
+        cell: (run) => runLink(run.run_id),
       },
       {
         key: "pipeline_name",
@@ -259,7 +232,7 @@ class RunsPage {
       {
         key: "start_time",
         label: "Started",
-        cell: (run) => el("time", { datetime: run.start_time, title: `${run.start_time} (${age(run.start_time)})` }, moment(run.start_time)),
+        cell: (run) => timeOf(run.start_time),
       },
       { key: "duration_seconds", label: "Duration", number: true, value: secondsOf, cell: (run) => this.bar(run) },
       {
@@ -269,6 +242,7 @@ class RunsPage {
         cell: (run) => whatHappened(run),
       },
       { key: "tags", label: "Tags", class: "optional", value: (run) => run.tags.join(), cell: (run) => run.tags.slice(0, 4).map((tag) => el("span", { class: "tag", title: tag }, tag)) },
+      { key: "owner", label: "Process", isHidden: true, cell: (run) => el("span", { class: "mono", title: run.owner }, ownerText(run.owner)) },
       {
         key: "pick",
         label: "Compare",
@@ -302,7 +276,7 @@ class RunsPage {
     put(
       this.picked,
       `${this.selected.size} of 2 selected `,
-      el("button", { type: "button", class: "primary", disabled: this.selected.size < 2, onclick: () => this.compare() }, "Compare"),
+      button("Compare", () => this.compare(), { class: "primary", disabled: this.selected.size < 2 }),
     );
   }
 
@@ -325,6 +299,12 @@ class RunsPage {
       ),
     );
   }
+}
+
+/** Write which process has or had a run: its machine and its number there. */
+function ownerText(owner) {
+  const parts = (owner || "").split("/");
+  return parts.length < 3 ? owner || "" : `${parts[0]}, ${parts.at(-2)}`;
 }
 
 function secondsOf(run) {

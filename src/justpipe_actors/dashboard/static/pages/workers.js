@@ -1,10 +1,11 @@
 // Durable runs: who works on them, what waits, and what is stuck.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
-import { age, count, duration, moment, short } from "../base/format.js";
+import { age, count, duration, moment } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
+import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
 import { statusBadge } from "../parts/status.js";
 
@@ -24,15 +25,15 @@ export async function show(main, site) {
   const runs = new Table(
     [
       { key: "status", label: "Status", cell: (run) => statusBadge(run.status) },
-      { key: "run_id", label: "Run", cell: (run) => el("a", { class: "mono", href: address(`runs/${run.run_id}`), title: run.run_id }, short(run.run_id)) },
+      { key: "run_id", label: "Run", cell: (run) => runLink(run.run_id) },
       { key: "pipe", label: "Pipe", class: "name" },
       { key: "created_at", label: "Submitted", cell: (run) => el("span", { title: run.created_at }, age(run.created_at)) },
       { key: "incarnation", label: "Taken up", number: true, title: "How often a worker has taken it up" },
       { key: "worker", label: "Worker", class: "optional", cell: (run) => run.worker || "–" },
       { key: "problem", label: "Waits for", class: "wide", cell: (run) => waitsFor(run) },
-      { key: "redrive", label: "", fixed: true, cell: (run) => (run.status === "stuck" && site.actions.includes("redrive") ? el("button", { type: "button", onclick: () => redrive(run) }, "Redrive") : "") },
+      { key: "redrive", label: "", fixed: true, cell: (run) => (run.status === "stuck" && site.actions.includes("redrive") ? button("Redrive", () => redrive(run)) : "") },
     ],
-    { label: "Open runs", key: (run) => run.run_id, href: (run) => address(`runs/${run.run_id}`), empty: "No durable run is open." },
+    { label: "Open runs", key: (run) => run.run_id, empty: "No durable run is open." },
   );
 
   async function redrive(run) {

@@ -3,8 +3,8 @@ import { el, svg } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
 import { LABELS, statusTone, statusWord } from "./status.js";
 
-/** Stacked bars, one for each bin: { label: number }. */
-export function stackedBars(bins, { label, height = 40, title = () => "", onpick = null }) {
+/** Stacked bars, one for each bin: { label: number }; onrange(first, last) is called when some were dragged over. */
+export function stackedBars(bins, { label, height = 40, title = () => "", onrange = null }) {
   const most = Math.max(1, ...bins.map((bin) => Object.values(bin).reduce((sum, n) => sum + n, 0)));
   const width = 10;
   const bars = bins.map((bin, index) => {
@@ -16,16 +16,10 @@ export function stackedBars(bins, { label, height = 40, title = () => "", onpick
     });
     const words = LABELS.filter((name) => bin[name]).map((name) => `${bin[name]} ${statusWord(name)}`).join(", ");
     const cell = svg("rect", { class: "hit", x: index * width, y: 0, width, height });
-    return svg(
-      "g",
-      { onclick: onpick ? () => onpick(index) : null },
-      svg("title", {}, `${title(index)}: ${words || "none"}`),
-      cell,
-      parts,
-    );
+    return svg("g", {}, svg("title", {}, `${title(index)}: ${words || "none"}`), cell, parts);
   });
   const total = bins.reduce((sum, bin) => sum + Object.values(bin).reduce((s, n) => s + n, 0), 0);
-  return svg(
+  const chart = svg(
     "svg",
     {
       class: "chart",
@@ -37,6 +31,33 @@ export function stackedBars(bins, { label, height = 40, title = () => "", onpick
     },
     bars,
   );
+  if (onrange) dragOver(chart, bins.length, width, height, onrange);
+  return chart;
+}
+
+/** Let bins be chosen by dragging from one to another. */
+function dragOver(chart, most, width, height, onrange) {
+  const shade = svg("rect", { class: "shade", y: 0, height });
+  const at = (event) => Math.max(0, Math.min(most - 1, Math.floor((event.offsetX / chart.clientWidth) * most)));
+  let from = null;
+  const range = (event) => [from, at(event)].sort((a, b) => a - b);
+  chart.classList.add("draggable");
+  chart.addEventListener("pointerdown", (event) => {
+    from = at(event);
+    chart.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  });
+  chart.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const [first, last] = range(event);
+    shade.setAttribute("x", first * width);
+    shade.setAttribute("width", (last - first + 1) * width);
+    chart.append(shade);
+  });
+  chart.addEventListener("pointerup", (event) => {
+    if (from !== null) onrange(...range(event));
+    from = null;
+  });
 }
 
 /** The statuses of the last runs, a tick each, the newest at the right. */
@@ -65,7 +86,7 @@ function stripText(ticksOf) {
 
 /** Durations over time; lines at the median and the 95th percentile. */
 export function scatter(points, { p50, p95, hrefOf }) {
-  const [width, height, left, bottom] = [560, 180, 44, 18];
+  const [width, height, left, bottom] = [Math.min(560, innerWidth - 60), 180, 44, 18];
   const most = Math.max(...points.map((point) => point[1]), 0.001);
   const first = Math.min(...points.map((point) => point[0]));
   const last = Math.max(...points.map((point) => point[0]), first + 1);
@@ -88,8 +109,8 @@ export function scatter(points, { p50, p95, hrefOf }) {
     "svg",
     { class: "chart scatter", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Durations of ${points.length} runs: median ${duration(p50)}, 95th percentile ${duration(p95)}` },
     lines,
-    marks,
     dots,
+    marks,
   );
 }
 

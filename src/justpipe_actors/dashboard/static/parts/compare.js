@@ -1,5 +1,4 @@
 // What differs between two runs, from their spans.  Pure.
-import { quantile } from "../base/format.js";
 
 /** Return figures of both runs by step, in the order in which the steps began. */
 export function compareSteps(a, b) {
@@ -44,10 +43,6 @@ function outcome(step) {
 export function greatest(rows) {
   const leaves = rows.filter((row) => !rows.some((other) => other.step.startsWith(`${row.step}:`)));
   return leaves.reduce((best, row) => (Math.abs(row.difference) > Math.abs(best ? best.difference : 0) ? row : best), null);
-}
-
-export function median(step) {
-  return step === null ? null : quantile(step.times, 0.5);
 }
 
 /** Return the difference of two JSON values, as the server does. */

@@ -1,7 +1,9 @@
 // The events of a run: tokens folded, searched on the server, payloads when one asks.
-import { el, put } from "../base/dom.js";
+import { button, chip, el, put } from "../base/dom.js";
 import { get, getText } from "../base/api.js";
 import { count, counted, duration, sequence, size } from "../base/format.js";
+import { delayed } from "../base/live.js";
+import { headRow } from "../base/table.js";
 import { labelOf } from "./model.js";
 import { jsonTree } from "./tree.js";
 
@@ -21,16 +23,13 @@ export class Events {
       type: "search",
       "aria-label": "Search all events",
       placeholder: "Search all events, payloads too",
-      oninput: () => {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.load(), 250);
-      },
+      oninput: delayed(() => this.load()),
     });
     this.node = el(
       "div",
       {},
       el("div", { class: "bar-tools" }, this.search, this.chips),
-      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, el("table", { class: "events" }, el("thead", {}, el("tr", {}, ["#", "Time", "Type", "Step", "Payload"].map((name, index) => el("th", { scope: "col", class: index < 2 ? "number" : null }, name)))), this.body)),
+      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, el("table", { class: "events" }, headRow(["#No.", "#Time", "Type", "Step", "Payload"]), this.body)),
       this.more,
     );
     this.drawChips();
@@ -41,21 +40,11 @@ export class Events {
     put(
       this.chips,
       counts.map(([type, n]) =>
-        el(
-          "button",
-          {
-            type: "button",
-            class: "chip",
-            "aria-pressed": String(this.types.has(type)),
-            onclick: () => {
-              if (!this.types.delete(type)) this.types.add(type);
-              this.drawChips();
-              this.load();
-            },
-          },
-          `${type} `,
-          el("b", {}, count(n)),
-        ),
+        chip(type, count(n), this.types.has(type), () => {
+          if (!this.types.delete(type)) this.types.add(type);
+          this.drawChips();
+          this.load();
+        }),
       ),
     );
   }
@@ -70,7 +59,7 @@ export class Events {
     const page = await get(this.path, { type: [...this.types], q: this.search.value.trim(), after: this.next, limit: PAGE, payload: "cut" });
     this.body.append(...fold(page.events).map((group) => this.row(group)));
     this.next = page.next;
-    put(this.more, page.next === null ? null : el("button", { type: "button", onclick: () => this.loadMore() }, "Load more"));
+    put(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
     if (!this.body.children.length) put(this.body, el("tr", {}, el("td", { colspan: 5, class: "dim" }, "No event matches.")));
   }
 
@@ -79,7 +68,7 @@ export class Events {
     const at = Math.max(0, event.at - this.model.t0);
     const isTokens = group.length > 1;
     const preview = isTokens ? tokensText(group) : previewOf(event);
-    const button = el("button", { type: "button", class: "link preview", "aria-expanded": "false" }, preview || "–");
+    const opener = button(preview || "–", () => this.toggle(row, opener, group), { class: "link preview", "aria-expanded": "false" });
     const row = el(
       "tr",
       { class: `event ${event.event_type}` },
@@ -87,15 +76,14 @@ export class Events {
       el("td", { class: "number", title: event.timestamp }, duration(at)),
       el("td", {}, event.event_type),
       el("td", {}, event.step_name === "system" ? el("span", { class: "dim" }, "system") : labelOf(event.step_name, event.scope)),
-      el("td", { class: "wide" }, button),
+      el("td", { class: "wide" }, opener),
     );
-    button.addEventListener("click", () => this.toggle(row, button, group));
     return row;
   }
 
-  toggle(row, button, group) {
-    const isOpen = button.getAttribute("aria-expanded") === "true";
-    button.setAttribute("aria-expanded", String(!isOpen));
+  toggle(row, opener, group) {
+    const isOpen = opener.getAttribute("aria-expanded") === "true";
+    opener.setAttribute("aria-expanded", String(!isOpen));
     if (isOpen) {
       row.nextSibling.remove();
       return;
@@ -106,16 +94,16 @@ export class Events {
 
   details(event) {
     const all = event.is_cut
-      ? el("button", { type: "button", class: "link", onclick: () => this.loadAll(event, all) }, `load all (${size(event.size)})`)
+      ? button(`load all (${size(event.size)})`, () => this.loadAll(event, all), { class: "link" })
       : null;
     const payload = event.is_cut ? el("pre", {}, `${event.payload}…`) : jsonTree(event.payload ?? null, { open: 2 });
-    const copy = el("button", { type: "button", class: "link", onclick: () => this.copy(event) }, "copy payload");
+    const copy = button("copy payload", () => this.copy(event), { class: "link" });
     return [payload, el("p", {}, copy, " ", all), event.meta ? el("div", {}, el("b", {}, "meta"), jsonTree(event.meta, { open: 2 })) : null, el("p", { class: "dim mono" }, `invocation ${event.invocation_id || "–"}, attempt ${event.attempt}`)].filter(Boolean);
   }
 
-  async loadAll(event, button) {
+  async loadAll(event, opener) {
     const text = await getText(`${this.path}/${event.seq}`, { part: "payload" });
-    button.replaceWith(text.length < 2e6 ? jsonTree(JSON.parse(text), { open: 1 }) : el("pre", {}, text));
+    opener.replaceWith(text.length < 2e6 ? jsonTree(JSON.parse(text), { open: 1 }) : el("pre", {}, text));
   }
 
   async copy(event) {

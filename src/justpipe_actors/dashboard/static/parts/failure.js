@@ -1,11 +1,12 @@
 // Why a run failed: the step, the error, the user's own frames, what came of it.
-import { el } from "../base/dom.js";
+import { button, el } from "../base/dom.js";
 import { counted, duration } from "../base/format.js";
+import { jsonTree } from "./tree.js";
 
 const SHOWN = 3;
 
 /** Build the failure card of a run, null when nothing failed. */
-export function failureCard(run, model, onshow) {
+export function failureCard(run, model, onshow, readState = null) {
   if (run.failures.length === 0) return run.error_message || run.status === "abandoned" ? plainCard(run) : null;
   const [first, ...others] = run.failures;
   const after = model.spans.filter((span) => span.first > first.seq && span.attempt === 1).map((span) => span.step);
@@ -14,6 +15,7 @@ export function failureCard(run, model, onshow) {
     "section",
     { class: `card failure ${run.status === "failed" || run.status === "timeout" ? "" : "handled"}`, "aria-label": "Why it failed" },
     oneFailure(first, onshow, run),
+    readState ? stateBefore(first, readState) : null,
     pruned.length ? el("p", {}, el("b", {}, "Did not run because of it: "), names(pruned)) : null,
     after.length ? el("p", { class: "dim" }, "Began after the failure: ", names(after)) : null,
     others.slice(0, SHOWN).map((failure) => el("details", {}, el("summary", {}, `${failure.label}: ${headline(failure)}`), oneFailure(failure, onshow, run))),
@@ -27,10 +29,21 @@ function oneFailure(failure, onshow, run) {
   return el(
     "div",
     {},
-    el("h2", {}, el("button", { type: "button", class: "link", onclick: () => onshow(failure) }, failure.label), ` failed after ${duration(failure.at)}${tries}${handled}`),
+    el("h2", {}, button(failure.label, () => onshow(failure), { class: "link" }), ` failed after ${duration(failure.at)}${tries}${handled}`),
     el("p", { class: "error mono" }, headline(failure)),
     traceback(failure),
   );
+}
+
+/** Offer the last state that was stored before the failure. */
+function stateBefore(failure, readState) {
+  const details = el("details", {}, el("summary", {}, "The state before it"));
+  const read = async () => {
+    const answer = await readState(failure.seq).catch((error) => ({ problem: error.message }));
+    details.append(answer.problem ? el("p", { class: "dim" }, answer.problem) : jsonTree(answer.state, { open: 2 }));
+  };
+  details.addEventListener("toggle", read, { once: true });
+  return details;
 }
 
 function headline(failure) {

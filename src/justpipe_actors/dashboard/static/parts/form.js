@@ -1,12 +1,15 @@
 // A form from a JSON schema: texts, numbers, choices, dates, lists; else a field of JSON.
 // What was typed is kept until it is sent.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
+import { keep, recall } from "../base/memory.js";
+
+const DRAFTS = "sessionStorage";
 
 /** Build a form; onanswer(value) gets what the fields say. */
 export function formOf(schema, key, onanswer) {
   const form = resolved(schema, schema);
   const note = el("p", { class: "problem", role: "alert" });
-  const draft = readDraft(key);
+  const draft = recall(key, DRAFTS);
   if (isChoice(form)) return choices(choicesOf(form), onanswer);
   const fields = form.type === "object" && form.properties ? fieldsOf(form, schema, draft) : [{ name: null, ...field(form, schema, form.title || "Answer", draft) }];
   const node = el(
@@ -16,13 +19,13 @@ export function formOf(schema, key, onanswer) {
         event.preventDefault();
         try {
           const value = valueOf(fields);
-          forget(key);
+          keep(key, null, DRAFTS);
           onanswer(value);
         } catch (error) {
           put(note, error.message);
         }
       },
-      oninput: () => keep(key, fields),
+      oninput: () => keep(key, draftOf(fields), DRAFTS),
     },
     fields.map((one) => one.node),
     note,
@@ -114,7 +117,7 @@ function choices(values, onanswer) {
   return el(
     "div",
     { class: "choices", role: "group", "aria-label": "Answers" },
-    values.map((value) => el("button", { type: "button", onclick: () => onanswer(value) }, value === true ? "Yes" : value === false ? "No" : String(value))),
+    values.map((value) => button(value === true ? "Yes" : value === false ? "No" : String(value), () => onanswer(value))),
   );
 }
 
@@ -134,30 +137,8 @@ function resolved(form, root) {
   return form.$ref.slice(2).split("/").reduce((found, part) => (found && found[part]) || {}, root);
 }
 
-// -- drafts
-
-function readDraft(key) {
-  try {
-    return JSON.parse(sessionStorage.getItem(key));
-  } catch {
-    return null;
-  }
-}
-
-function keep(key, fields) {
+/** Return what the fields say now, valid or not. */
+function draftOf(fields) {
   const isOne = fields.length === 1 && fields[0].name === null;
-  const draft = isOne ? fields[0].raw() : Object.fromEntries(fields.map((one) => [one.name, one.raw()]));
-  try {
-    sessionStorage.setItem(key, JSON.stringify(draft));
-  } catch {
-    // the draft lasts for this page
-  }
-}
-
-function forget(key) {
-  try {
-    sessionStorage.removeItem(key);
-  } catch {
-    // there was none
-  }
+  return isOne ? fields[0].raw() : Object.fromEntries(fields.map((one) => [one.name, one.raw()]));
 }

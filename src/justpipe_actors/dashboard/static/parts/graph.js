@@ -1,11 +1,9 @@
 // The drawing of a pipeline, coloured by the statuses of its steps.
-import { el, put } from "../base/dom.js";
+import { el, put, svg } from "../base/dom.js";
 import { getText } from "../base/api.js";
 import { statusWord } from "./status.js";
 
 const SMALLEST = 0.8; // below this scale labels cannot be read; the pane scrolls instead
-
-const MOST_SIDEWAYS = 60; // steps of a graph that may fit the pane from left to right
 
 export class Graph {
   /** onpick(step) is called when a step is clicked, or null when none is chosen. */
@@ -22,13 +20,12 @@ export class Graph {
     const place = this.pane.getBoundingClientRect();
     const space = { width: Math.max(place.width, 300) - 4, height: Math.max(place.height, 300) - 4 };
     const down = await this.fetch("TD");
-    const isSmall = down.querySelectorAll("[data-step]").length <= MOST_SIDEWAYS;
-    if (isSmall && fit(down, space) < SMALLEST) {
-      const right = await this.fetch("LR");
-      if (fit(right, space) >= SMALLEST) return this.place(right, fit(right, space));
-    }
-    // What does not fit runs down the page, for that is how people scroll.
-    return this.place(down, Math.max(fit(down, space), Math.min(1, space.width / sizeOf(down)[2])));
+    if (fit(down, space) >= SMALLEST) return this.place(down, fit(down, space));
+    const right = await this.fetch("LR");
+    if (fit(right, space) >= SMALLEST) return this.place(right, fit(right, space));
+    // What does not fit scrolls down the page rather than sideways.
+    const narrower = sizeOf(right)[0] < sizeOf(down)[0] && sizeOf(down)[0] * SMALLEST > space.width ? right : down;
+    return this.place(narrower, Math.min(1, space.width / sizeOf(narrower)[0]));
   }
 
   async fetch(direction) {
@@ -39,7 +36,7 @@ export class Graph {
   }
 
   place(drawing, wanted) {
-    const [, , width] = sizeOf(drawing);
+    const [width] = sizeOf(drawing);
     const scale = Math.min(1, Math.max(SMALLEST, wanted));
     drawing.removeAttribute("height");
     drawing.setAttribute("width", Math.round(width * scale));
@@ -76,6 +73,19 @@ export class Graph {
       if (group.dataset.status === status) continue;
       group.dataset.status = status;
       group.setAttribute("aria-label", status ? `${path}: ${statusWord(status)}` : path);
+    }
+  }
+
+  /** Colour the steps by how hot they are: [share of the hottest, words] by step; null ends that. */
+  heat(shares, meaning) {
+    for (const [path, group] of this.steps) {
+      const [share, words] = (shares && shares.get(path)) || [0, "none"];
+      group.classList.toggle("heated", shares !== null);
+      group.style.setProperty("--heat", `${Math.round(share * 55)}%`);
+      if (shares === null) continue;
+      group.dataset.status = "";
+      group.setAttribute("aria-label", `${path}: ${meaning} ${words}`);
+      put(group.querySelector("title") || group.appendChild(svg("title")), `${path}: ${words}`);
     }
   }
 
@@ -116,11 +126,10 @@ export class Graph {
 }
 
 function sizeOf(drawing) {
-  const [x, y, width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
-  return [x, y, width, height];
+  return drawing.getAttribute("viewBox").split(" ").map(Number).slice(2);
 }
 
 function fit(drawing, space) {
-  const [, , width, height] = sizeOf(drawing);
+  const [width, height] = sizeOf(drawing);
   return Math.min(space.width / width, space.height / height);
 }

@@ -2,6 +2,7 @@
 import { el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { count, duration } from "../base/format.js";
+import { plainTable } from "../base/table.js";
 import { bars } from "./charts.js";
 import { jsonTree } from "./tree.js";
 
@@ -34,28 +35,13 @@ export function tiles(facts) {
 
 function timings(latency) {
   const rows = Object.entries(latency).sort((a, b) => b[1].total_s - a[1].total_s);
-  return plainTable("Time of the steps that ended well", ["Step", "Count", "Mean", "Least", "Most"], rows.map(([name, one]) => [name, count(one.count), duration(one.total_s / one.count), duration(one.min_s), duration(one.max_s)]));
+  return plainTable("Time of the steps that ended well", ["Step", "#Count", "#Mean", "#Least", "#Most"], rows.map(([name, one]) => [name, count(one.count), duration(one.total_s / one.count), duration(one.min_s), duration(one.max_s)]));
 }
 
 function joins(barriers) {
   const rows = Object.entries(barriers);
   if (rows.length === 0) return null;
-  return plainTable("Joins", ["Join", "Waits", "Releases", "Timeouts", "Longest wait"], rows.map(([name, one]) => [name, count(one.waits), count(one.releases), count(one.timeouts), duration(one.max_wait_s)]));
-}
-
-/** Build a table that needs no sorting: the first column is a name, the others are numbers. */
-export function plainTable(caption, heads, rows) {
-  return el(
-    "section",
-    { class: "scroll" },
-    el("h3", {}, caption),
-    el(
-      "table",
-      {},
-      el("thead", {}, el("tr", {}, heads.map((head, index) => el("th", { scope: "col", class: index ? "number" : null }, head)))),
-      el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell, index) => el("td", { class: index ? "number" : null }, cell))))),
-    ),
-  );
+  return plainTable("Joins", ["Join", "#Waits", "#Releases", "#Timeouts", "#Longest wait"], rows.map(([name, one]) => [name, count(one.waits), count(one.releases), count(one.timeouts), duration(one.max_wait_s)]));
 }
 
 export async function showDefinition(place, hash) {

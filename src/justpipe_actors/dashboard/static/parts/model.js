@@ -140,6 +140,26 @@ export class RunModel {
   }
 }
 
+/** Return how much of the time, the failures and the calls of some runs falls to each step, as [share, words]. */
+export function heatOf(models) {
+  const sums = new Map();
+  for (const one of models.flatMap((model) => model.steps())) {
+    const sum = sums.get(one.step) || { time: 0, failed: 0, runs: 0 };
+    sums.set(one.step, { time: sum.time + one.total, failed: sum.failed + one.failed, runs: sum.runs + one.runs });
+  }
+  const all = [...sums.values()].reduce((total, sum) => total + sum.time, 0) || 1;
+  const shares = (of, words) => {
+    const most = Math.max(...[...sums.values()].map(of), 0) || 1;
+    return new Map([...sums].map(([step, sum]) => [step, [of(sum) / most, words(of(sum))]]));
+  };
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  return {
+    time: shares((sum) => sum.time / all, percent),
+    failures: shares((sum) => sum.failed / Math.max(1, sum.runs), percent),
+    calls: shares((sum) => sum.runs, String),
+  };
+}
+
 const RANK = { done: 0, retried: 1, interrupted: 1, unfinished: 2, cancelled: 3, running: 4, failed: 5 };
 
 function stronger(a, b) {

@@ -1,5 +1,5 @@
 // Goes through a run in time: the same statuses as live, at any moment.
-import { el } from "../base/dom.js";
+import { button, el } from "../base/dom.js";
 import { duration } from "../base/format.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10];
@@ -12,7 +12,7 @@ export class Replay {
     this.playing = null;
     this.slider = el("input", { type: "range", min: "0", max: "1000", value: "1000", "aria-label": "Moment of the run", oninput: () => this.seek() });
     this.time = el("span", { class: "number" });
-    this.button = el("button", { type: "button", onclick: () => this.toggle() }, "Replay");
+    this.button = button("Replay", () => this.toggle());
     this.speed = el("select", { "aria-label": "Speed" }, SPEEDS.map((n) => el("option", { value: n, selected: n === 1 }, `${n}×`)));
     this.node = el("div", { class: "replay" }, this.button, this.slider, this.time, this.speed);
     this.slider.addEventListener("keydown", (event) => this.key(event));

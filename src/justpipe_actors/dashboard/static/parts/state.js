@@ -1,5 +1,5 @@
 // The state: what each step changed, and the whole of it after an event.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { counted, sequence, size } from "../base/format.js";
 import { diffList, jsonTree } from "./tree.js";
@@ -14,11 +14,13 @@ export async function showStates(place, run, model) {
   const view = el("div", { class: "view", "aria-live": "polite" });
   const labels = new Map(model.spans.map((span) => [span.id, span.label]));
   const buttons = states.map((state, index) =>
-    el(
-      "button",
-      { type: "button", class: "entry", onclick: () => open(index) },
-      el("span", { class: "name" }, state.step === "system" ? "start" : labels.get(state.invocation_id) || state.step),
-      el("span", { class: state.changes ? "tag" : "dim" }, state.changes === null ? size(state.size) : state.changes ? counted(state.changes, "change") : "no change"),
+    button(
+      [
+        el("span", { class: "name" }, state.step === "system" ? "start" : labels.get(state.invocation_id) || state.step),
+        el("span", { class: state.changes ? "tag" : "dim" }, state.changes === null ? size(state.size) : state.changes ? counted(state.changes, "change") : "no change"),
+      ],
+      () => open(index),
+      { class: "entry" },
     ),
   );
 

@@ -1,6 +1,7 @@
 // The waterfall: a canvas that draws only the rows in view, and a table for screen readers.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
+import { headRow } from "../base/table.js";
 import { linesOf, visibleLines } from "./model.js";
 import { statusWord } from "./status.js";
 
@@ -22,6 +23,7 @@ export class Timeline {
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.pad = el("div", { class: "pad" });
     this.twin = el("tbody");
+    this.note = el("span", { class: "wait" });
     this.tip = el("div", { class: "tip", hidden: true });
     this.pane = el(
       "div",
@@ -29,14 +31,14 @@ export class Timeline {
       this.canvas,
       this.pad,
     );
-    this.reset = el("button", { type: "button", hidden: true, onclick: () => this.zoom(null) }, "Show all");
+    this.reset = button("Show all", () => this.zoom(null), { hidden: true });
     this.node = el(
       "div",
       { class: "timeline-box" },
-      el("div", { class: "bar-tools" }, el("span", { class: "dim" }, "Drag over the bars to zoom."), this.reset),
+      el("div", { class: "bar-tools" }, el("span", { class: "dim" }, "Drag over the bars to zoom."), this.note, this.reset),
       this.pane,
       this.tip,
-      el("div", { class: "hidden" }, el("table", {}, el("caption", {}, "Rows of the timeline in view"), el("thead", {}, el("tr", {}, ["Step", "Start", "Duration", "Status"].map((name) => el("th", { scope: "col" }, name)))), this.twin)),
+      el("div", { class: "hidden" }, el("table", {}, el("caption", {}, "Rows of the timeline in view"), headRow(["Step", "Start", "Duration", "Status"]), this.twin)),
     );
     this.listen();
     this.update();
@@ -63,6 +65,8 @@ export class Timeline {
 
   /** Take what the model has now. */
   update() {
+    const { recoveries } = this.model;
+    this.note.textContent = recoveries.length ? `Taken up again by another process after ${recoveries.map(duration).join(", ")}.` : "";
     const lines = linesOf(this.model.spans);
     this.foldLong(lines);
     this.lines = visibleLines(lines, this.folded);
@@ -148,6 +152,7 @@ export class Timeline {
     this.paint = this.paint || colours(this.pane);
     const first = Math.floor(this.pane.scrollTop / ROW);
     const last = Math.min(this.lines.length, first + Math.ceil((height - HEAD) / ROW) + 1);
+    this.drawBands(context, width, height);
     this.drawGrid(context, width, height);
     context.save();
     context.beginPath();
@@ -157,6 +162,20 @@ export class Timeline {
     context.restore();
     this.drawCursor(context, height);
     this.fillTwin(first, last);
+  }
+
+  /** Every process that had the run is a band; the space between them is what was lost. */
+  drawBands(context, width, height) {
+    const starts = [...this.model.recoveries, Infinity];
+    starts.slice(0, -1).forEach((start, index) => {
+      const [from, to] = [Math.max(this.x(start), this.place.names), Math.min(this.x(starts[index + 1]), width)];
+      if (to <= from) return;
+      context.fillStyle = this.paint[index % 2 ? "card" : "sunken"];
+      context.fillRect(from, HEAD - 6, to - from, height);
+      context.fillStyle = this.paint.wait;
+      context.fillRect(from, 0, 1.5, height);
+      context.fillText(`process ${index + 2}`, from + 4, height - 8);
+    });
   }
 
   drawGrid(context, width, height) {
@@ -186,7 +205,7 @@ export class Timeline {
     const sign = line.children.length ? (this.folded.has(line.spans[0].id) ? "▸ " : "▾ ") : "";
     context.fillStyle = failed ? this.paint.bad : this.paint.text;
     const more = sign.startsWith("▸") ? ` (${line.children.length})` : "";
-    context.fillText(clipped(context, sign + line.label + more, names - indent - 6), indent, y + ROW / 2);
+    context.fillText(sign + clipped(context, line.label + more, names - indent - 6 - context.measureText(sign).width), indent, y + ROW / 2);
     context.save();
     context.beginPath();
     context.rect(names, y, width - names, ROW);
@@ -218,7 +237,7 @@ export class Timeline {
   /** Write behind a bar, or before it where there is no space. */
   drawText(context, text, from, to, y) {
     const { width, names } = this.place;
-    const needed = context.measureText(text).width + 6;
+    const needed = context.measureText(text).width + 12;
     if (to + needed <= width || from - needed < names) context.fillText(text, Math.min(to + 6, Math.max(names, width - needed)), y);
     else context.fillText(text, from - needed, y);
   }
@@ -244,10 +263,6 @@ export class Timeline {
       context.fillStyle = colour;
       context.fillRect(x, HEAD - 4, 1.5, height);
     };
-    for (const at of this.model.recoveries) {
-      draw(this.x(at), this.paint.wait);
-      context.fillText("taken up again", this.x(at) + 4, height - 8);
-    }
     if (this.cursor !== null) draw(this.x(this.cursor), this.paint.run);
     if (this.dragged) {
       const [a, b] = [this.dragged.from, this.dragged.to].sort((one, two) => one - two);
@@ -343,7 +358,7 @@ export class Timeline {
   }
 }
 
-const NAMES = ["text", "dim", "line", "card", "picked", "ok", "bad", "run", "wait", "off"];
+const NAMES = ["text", "dim", "line", "card", "sunken", "picked", "ok", "bad", "run", "wait", "off"];
 
 /** Return the colours of the theme in use; a canvas cannot read variables by itself. */
 function colours(node) {
@@ -358,9 +373,10 @@ function colours(node) {
   return found;
 }
 
+/** Cut the beginning of a name: names of one pipe differ in their ends. */
 function clipped(context, text, width) {
   if (context.measureText(text).width <= width) return text;
   let short = text;
-  while (short.length > 1 && context.measureText(`${short}…`).width > width) short = short.slice(0, -1);
-  return `${short}…`;
+  while (short.length > 1 && context.measureText(`…${short}`).width > width) short = short.slice(1);
+  return `…${short}`;
 }

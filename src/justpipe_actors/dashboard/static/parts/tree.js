@@ -1,5 +1,5 @@
 // A value as a tree that opens where one looks, and the difference of two states.
-import { el, put } from "../base/dom.js";
+import { button, el, put } from "../base/dom.js";
 
 const MOST = 200; // children that are shown at first
 
@@ -27,7 +27,7 @@ function childrenOf(entries, from, open) {
   const shown = entries.slice(from, from + MOST).map(([name, value]) => jsonTree(value, { open, name }));
   const rest = entries.length - from - MOST;
   if (rest > 0) {
-    const more = el("button", { type: "button", class: "link", onclick: () => more.replaceWith(...childrenOf(entries, from + MOST, open)) }, `${rest} more`);
+    const more = button(`${rest} more`, () => more.replaceWith(...childrenOf(entries, from + MOST, open)), { class: "link" });
     shown.push(more);
   }
   return shown;
@@ -43,8 +43,8 @@ function scalar(value) {
   if (value.length > 300) node.title = `${value.length} characters`;
   const parsed = nested(value);
   if (parsed === undefined) return node;
-  const button = el("button", { type: "button", class: "link", onclick: () => button.replaceWith(jsonTree(parsed)) }, "read as JSON");
-  return el("span", {}, node, " ", button);
+  const reader = button("read as JSON", () => reader.replaceWith(jsonTree(parsed)), { class: "link" });
+  return el("span", {}, node, " ", reader);
 }
 
 function nested(text) {
@@ -72,7 +72,7 @@ export function diffList(difference) {
   const list = el("ul", { class: "diff" });
   const show = (most) => {
     put(list, rows.slice(0, most));
-    if (rows.length > most) list.append(el("li", {}, el("button", { type: "button", class: "link", onclick: () => show(rows.length) }, `${rows.length - most} more`)));
+    if (rows.length > most) list.append(el("li", {}, button(`${rows.length - most} more`, () => show(rows.length), { class: "link" })));
   };
   show(MOST);
   return list;

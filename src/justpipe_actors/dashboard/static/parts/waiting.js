@@ -1,7 +1,7 @@
 // Why a run waits, as elements.
 import { el } from "../base/dom.js";
-import { address } from "../base/api.js";
-import { duration, short } from "../base/format.js";
+import { duration } from "../base/format.js";
+import { runLink } from "./links.js";
 import { reasonsOf } from "./waits.js";
 
 /** Build one line for each reason; a dash when there is none. */
@@ -13,7 +13,7 @@ export function reasonsList(run, data) {
       "div",
       {},
       el("span", { class: reason.tone }, reason.text),
-      reason.holder ? [" ", el("a", { class: "mono", href: address(`runs/${reason.holder}`) }, short(reason.holder))] : null,
+      reason.holder ? [" ", runLink(reason.holder)] : null,
       reason.since !== undefined ? el("span", { class: "dim" }, ` for ${duration(reason.since)}`) : null,
       reason.where ? [" ", el("code", { class: "dim", title: reason.where }, reason.where.split(/[\\/]/).at(-1))] : null,
     ),

@@ -1,0 +1,231 @@
+"""What single pages offer: times, columns, versions, heat, log records, incarnations."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+from playwright.sync_api import Page, expect
+
+from justpipe_actors import Pipe
+from justpipe_actors.logs import LogCapture
+
+from . import samples
+from .site import served
+from .test_stories import open_page
+
+
+def drag(page: Page, selector: str, start: float, end: float) -> None:
+    """Drag over an element from one part of its width to another."""
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + start * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], y)
+    page.mouse.up()
+
+
+def test_dragging_over_the_histogram_chooses_a_time(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """The address remembers it, and a chip takes it back."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/runs")
+        page.wait_for_selector(".histogram svg")
+        drag(page, ".histogram svg", 0.2, 0.4)
+        page.wait_for_url("**/runs?since=**until=**")
+
+        expect(page.locator(".more")).to_contain_text(
+            re.compile(r"^\d\d? runs of \d\d")
+        )
+        page.reload()
+        page.get_by_role("button", name=re.compile(" to .*×")).click()
+
+        expect(page.locator(".more")).to_contain_text("of 164")
+
+
+def test_columns_are_chosen_and_remembered(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """By this browser, for this table."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/runs")
+        heads = page.locator("thead")
+        expect(heads).not_to_contain_text("Process")
+
+        page.get_by_role("button", name="Columns").click()
+        page.get_by_label("Process").check()
+        page.get_by_label("Tags").uncheck()
+        page.reload()
+
+        expect(heads).to_contain_text("Process")
+        expect(heads).not_to_contain_text("Tags")
+
+
+def test_a_graph_shows_where_the_time_goes(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """Each step says its share, for a colour alone says it to few."""
+    root, _ = typical
+    with served(root) as site:
+        hash_ = samples.render_pipe(root).pipeline_hash
+        open_page(page, f"{site.address}/pipelines/{hash_}?tab=graph")
+        step = page.locator(".graph [data-path=scene]")
+        expect(step).to_have_attribute("data-status", "done")
+
+        page.get_by_label("Colours").select_option("time")
+        expect(step).to_have_attribute(
+            "aria-label", re.compile(r"scene: share of the time \d+\.\d %")
+        )
+        page.get_by_label("Colours").select_option("calls")
+
+        expect(step).to_have_attribute("aria-label", "scene: number of invocations 24")
+
+
+def versioned(root: Path, *, retries: int, is_longer: bool = False) -> Pipe[Any, Any]:
+    """Return one of the versions of a pipe."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="report", storage=root, persist=True)
+    pipe.step("write", to="send", retries=retries)(samples.takes(0))
+    pipe.step("send", to="archive" if is_longer else None)(samples.takes(0))
+    if is_longer:
+        pipe.step("archive")(samples.takes(0))
+    return pipe
+
+
+def test_versions_say_what_changed(page: Page, tmp_path: Path) -> None:
+    """Options of one graph, and steps of graphs of one name; so do compared runs."""
+    first, second, third = (
+        versioned(tmp_path, retries=1),
+        versioned(tmp_path, retries=3),
+        versioned(tmp_path, retries=3, is_longer=True),
+    )
+    with served(tmp_path) as site:
+        ids = [site.portal.call(samples.run, one, {}) for one in (first, second, third)]
+        open_page(page, f"{site.address}/pipelines/{third.pipeline_hash}?tab=versions")
+        shown = page.get_by_role("tabpanel").locator("visible=true")
+        shown.get_by_role("button", name="What changed").first.click()
+        expect(shown).to_contain_text("+archive")
+        expect(shown).to_contain_text("send leads to archive, before to nothing")
+
+        open_page(page, f"{site.address}/compare?a={ids[0]}&b={ids[1]}")
+
+        versions = page.get_by_role("region", name="Versions")
+        expect(versions).to_contain_text("write retries 3, before 1")
+
+
+def test_the_state_before_a_failure_is_shown_when_one_asks(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """In the card that says why it failed."""
+    root, run_id = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs/{run_id}")
+        card = page.get_by_role("region", name="Why it failed")
+        card.get_by_text("The state before it").click()
+
+        expect(card).to_contain_text("Eine Strasse bei Nacht")
+
+
+def test_a_wide_graph_is_drawn_so_that_one_scrolls_down(
+    page: Page, huge: tuple[Path, str]
+) -> None:
+    """A hundred parallel steps would be twelve screens wide."""
+    root, run_id = huge
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs/{run_id}")
+        page.wait_for_selector(".graph [data-path]")
+        box = page.locator(".graph svg").bounding_box()
+        assert box is not None
+
+        assert box["width"] < 1_500
+        assert box["height"] > box["width"]
+
+
+RECOVERED = """
+async ([address]) => {
+  const { RunModel } = await import(new URL("static/parts/model.js", document.baseURI));
+  const { Timeline } = await import(new URL("static/parts/timeline.js", document.baseURI));
+  const row = (id, start, end, status) => [id, id, "step", start, end, status, 1, null, 1, 2, id];
+  const model = new RunModel({ t0: 0, next: 4, spans: [row("fetch", 0, 2, "interrupted"), row("again", 4, 6, "done")] });
+  model.recoveries = [4];
+  const timeline = new Timeline(model, () => null);
+  document.querySelector("main").replaceChildren(timeline.node);
+  timeline.update();
+  const canvas = timeline.canvas;
+  const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const pixel = (t, y) => {
+    const at = 4 * (Math.round(y * devicePixelRatio) * image.width + Math.round(timeline.x(t) * devicePixelRatio));
+    return image.data.slice(at, at + 3).join();
+  };
+  const bar = Array.from({ length: 24 }, (_, n) => pixel(0.5 + n / 40, 32));
+  return { before: pixel(1.3, 80), after: pixel(5.3, 80), ofBar: new Set(bar).size, note: timeline.note.textContent };
+}
+"""
+
+
+def test_incarnations_are_bands_and_interrupted_bars_are_hatched(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """One sees which process did what, and what its death cut off."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/pipelines")
+        seen = page.evaluate(RECOVERED, [site.address])
+
+    assert seen["before"] != seen["after"]
+    assert seen["ofBar"] > 1
+    assert seen["note"] == "Taken up again by another process after 4.0s."
+
+
+def logging_pipe(root: Path, release: anyio.Event) -> Pipe[Any, Any]:
+    """Return a pipe whose steps log; the second waits."""
+    log = logging.getLogger("shop")
+    pipe: Pipe[Any, Any] = Pipe(
+        dict, name="shop", storage=root, persist=True, flush_interval=1
+    )
+
+    @pipe.step(to="pay")
+    async def order() -> None:
+        log.info("order 17 taken")
+        log.warning("<b>stock</b> is low")
+
+    @pipe.step
+    async def pay() -> None:
+        await release.wait()
+        log.error("the card was refused")
+
+    return pipe
+
+
+def test_log_records_come_as_they_are_written(page: Page, tmp_path: Path) -> None:
+    """With level and step; they can be filtered, and the page need not be loaded again."""
+    capture = LogCapture()
+    log = logging.getLogger("shop")
+    log.addHandler(capture)
+    log.setLevel("INFO")
+    try:
+        with served(tmp_path) as site:
+            release = site.portal.call(anyio.Event)
+            pipe = logging_pipe(tmp_path, release)
+            future = site.portal.start_task_soon(samples.run, pipe, {})
+            open_page(page, f"{site.address}/runs")
+            page.wait_for_selector("tbody [data-status=running]", timeout=15_000)
+            page.locator("tbody a.mono").first.click()
+            page.get_by_role("tab", name="Logs").click()
+            records = page.get_by_role("region", name="Log records")
+            expect(records).to_contain_text("order 17 taken", timeout=10_000)
+            expect(records).to_contain_text("<b>stock</b> is low")
+
+            site.portal.call(release.set)
+
+            expect(records).to_contain_text("the card was refused", timeout=10_000)
+            future.result(10)
+            page.get_by_label("Least level").select_option("ERROR")
+            expect(records).not_to_contain_text("order 17 taken")
+            expect(records.locator("tbody tr")).to_have_count(1)
+            expect(records).to_contain_text("pay")
+    finally:
+        log.removeHandler(capture)
