@@ -18,6 +18,9 @@ import anyio
 import attrs
 
 from . import (
+    _engine,
+    _plan,
+    _run,
     observability as observability,
     storage as storage_package,
     visualization as visualization,
@@ -42,17 +45,7 @@ from ._definition.steps import (
     check_state_mode,
     is_enabled,
 )
-from ._engine.remote_calls import place_remotely
-from ._plan.compiler import PipeSettings, PlanCache
-from ._plan.description import describe, fingerprint, step_infos, topology_of
-from ._plan.merge_rules import root_rule
-from ._plan.validation import context_of, validate
-from ._run.event_buffer import Overflow
-from ._run.run import RunRequest
-from ._run.run_stream import RunStream
-from ._run.setup import override_of
 from ._util.environment import main_import
-from ._util.forms import schema_of
 from ._util.notebooks import is_notebook
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
@@ -62,7 +55,7 @@ from .failures import FailureClassificationConfig
 from .merge import Merge, MergeFunction
 from .middleware import tenacity_retry_middleware
 from .options import StepOptions
-from .placements.defaults import DEFAULT_PLACEMENTS
+from .placements.defaults import PlacementsByName
 from .specs import BarrierType, StepInfo, Target, Targets
 
 
@@ -70,6 +63,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from ._plan.plan import Plan
+    from ._run import Overflow, RunRequest, RunStream
     from .abc import RunRecorder, StorageBackend
     from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
@@ -157,7 +151,9 @@ class Pipe(Generic[StateT, ContextT]):
         check_failure_policy(on_failure)
         check_state_mode(state_mode)
         if merge is not None or state_mode == "isolated":
-            root_rule(state_type, merge)  # finds out now whether these rules can be
+            _plan.root_rule(
+                state_type, merge
+            )  # finds out now whether these rules can be
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
@@ -166,7 +162,7 @@ class Pipe(Generic[StateT, ContextT]):
         self.state_type: Any = state_type or type(None)
         self.context_type: Any = context_type or type(None)
         layers = [tenacity_retry_middleware] if middleware is None else middleware
-        places = MappingProxyType({**DEFAULT_PLACEMENTS, **(placements or {})})
+        places = PlacementsByName(placements or {})
         self.registry = Registry(
             self.state_type, self.context_type, tuple(layers), places
         )
@@ -191,7 +187,7 @@ class Pipe(Generic[StateT, ContextT]):
             self.registry.add_observer(
                 observability.EventLogger.to_stderr(show_state=log_state is True)
             )
-        self._settings = PipeSettings(
+        self._settings = _plan.PipeSettings(
             name=name,
             on_failure=on_failure,
             max_retries=max_retries,
@@ -203,9 +199,9 @@ class Pipe(Generic[StateT, ContextT]):
             is_isolated=state_mode == "isolated",
             is_debug=self.debug,
             placements=places,
-            place_remotely=place_remotely,
+            place_remotely=_engine.place_remotely,
         )
-        self._plans = PlanCache(self._settings)
+        self._plans = _plan.PlanCache(self._settings)
 
     if not TYPE_CHECKING:
 
@@ -437,16 +433,16 @@ class Pipe(Generic[StateT, ContextT]):
     @property
     def topology(self) -> dict[str, list[str]]:
         """Static successors by step, for the steps that have some; a copy."""
-        return topology_of(self.registry.steps)
+        return _plan.topology_of(self.registry.steps)
 
     @property
     def pipeline_hash(self) -> str:
         """16 hex characters over name, steps and static edges."""
-        return fingerprint(self.name, self.registry.steps)
+        return _plan.fingerprint(self.name, self.registry.steps)
 
     def steps(self) -> Iterator[StepInfo]:
         """Describe the steps in order of registration."""
-        return step_infos(self.registry.steps)
+        return _plan.step_infos(self.registry.steps)
 
     def validate(
         self,
@@ -463,8 +459,8 @@ class Pipe(Generic[StateT, ContextT]):
             strict = self.strict
         if allow_multi_root is None:
             allow_multi_root = self.allow_multi_root
-        validate(
-            context_of(
+        _plan.validate(
+            _plan.context_of(
                 self.registry,
                 start_name(start),
                 strict=strict,
@@ -484,13 +480,10 @@ class Pipe(Generic[StateT, ContextT]):
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-style data."""
-        about = describe(self.name, self.registry, self._settings.metadata)
+        about = _plan.describe(self.name, self.registry, self._settings.metadata)
         drawing = visualization.build_ast(
             self.registry.steps, self.topology, **self.registry.hooks
         )
-        schema = schema_of(self.state_type)
-        if schema is not None:
-            about["state_schema"] = schema
         return about | {"visual_ast": drawing.to_dict()}
 
     def graph(self, renderer: GraphRenderer | None = None) -> str:
@@ -537,7 +530,7 @@ class Pipe(Generic[StateT, ContextT]):
                 return request
             return attrs.evolve(request, overflow=overflow)
 
-        return RunStream(prepare)
+        return _run.RunStream(prepare)
 
     @property
     def overrides_run(self) -> bool:
@@ -590,7 +583,7 @@ class Pipe(Generic[StateT, ContextT]):
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
-        override = override_of(self)
+        override = _run.override_of(self)
         if override is not None:
             return override.build_request(state, context, start, queue_size, timeout)
         if main_import.on_run is not None:
@@ -602,7 +595,7 @@ class Pipe(Generic[StateT, ContextT]):
         )
         plan = self.plan()
         self.registry.freeze()
-        return RunRequest(
+        return _run.RunRequest(
             plan=plan,
             state=state,
             context=context,
@@ -645,7 +638,7 @@ class Pipe(Generic[StateT, ContextT]):
         """Return a pipe like this one with another definition; this one stays as it is."""
         other = copy(self)
         other.registry, other.persist = registry, persist
-        other._plans = PlanCache(self._settings)  # noqa: SLF001 - its own class
+        other._plans = _plan.PlanCache(self._settings)  # noqa: SLF001 - its own class
         return other
 
     def renamed(self, name: str) -> Self:
@@ -653,7 +646,7 @@ class Pipe(Generic[StateT, ContextT]):
         other = copy(self)
         other.name = name
         other._settings = attrs.evolve(self._settings, name=name)  # noqa: SLF001 - its own class
-        other._plans = PlanCache(other._settings)  # noqa: SLF001 - its own class
+        other._plans = _plan.PlanCache(other._settings)  # noqa: SLF001 - its own class
         return other
 
     def __repr__(self) -> str:

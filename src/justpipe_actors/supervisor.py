@@ -22,31 +22,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
 
 import anyio
 
-from . import journals
-from ._engine.dead_letters import DeadLetter
-from ._run.run_stream import RunStream
-from ._supervision.child import ChildSpec, ServiceStatus as ServiceStatus
+from . import _run, _supervision, _supervisor, journals
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
-from ._supervisor import answers, stored_runs
-from ._supervisor.admission import ActiveRuns
-from ._supervisor.catalog import JournalOptions, RunOptions
-from ._supervisor.core import SupervisorCore
-from ._supervisor.diagnostics import (
-    Health,
-    SnapshotOrder,
-    StuckRun,
-    SupervisorSnapshot,
-    check_health,
-    describe_stuck_run,
-    recent_dead_letters,
-    run_snapshots,
-)
-from ._supervisor.drain import DrainReport
-from ._supervisor.durable_runs import DurableRuns
-from ._supervisor.durable_stream import DurableStream
 from ._util.interrupts import enable_ki_protection
+from ._util.lazy_import import install_lazy_exports
 from ._util.notebooks import paragraph
-from .abc import Journal, OpenAsk
 from .errors import DefinitionError, RunRejected
 from .events import Event
 from .pipe import Pipe
@@ -54,6 +34,21 @@ from .pipe import Pipe
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
+
+    from ._engine import DeadLetter
+    from ._run import RunStream
+    from ._supervisor import ActiveRuns, DurableRuns, JournalOptions, RunOptions
+    from .abc import Journal, OpenAsk
+
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ._supervision import ServiceStatus as ServiceStatus
+    from ._supervisor import (
+        DrainReport as DrainReport,
+        Health as Health,
+        SnapshotOrder as SnapshotOrder,
+        StuckRun as StuckRun,
+        SupervisorSnapshot as SupervisorSnapshot,
+    )
 
 
 class Supervisor:
@@ -107,7 +102,7 @@ class Supervisor:
         if grace < 0:
             msg = f"grace must not be negative, but it is {grace:g}."
             raise ValueError(msg)
-        self._core = SupervisorCore(
+        self._core = _supervisor.SupervisorCore(
             RestartPolicy(strategy=strategy, intensity=intensity, period=period),
             max_runs=max_runs,
             grace=grace,
@@ -289,7 +284,7 @@ class Supervisor:
             msg = f"restart must be one of {get_args(Restart)}, not {restart!r}."
             raise DefinitionError(msg)
         self._core.children.add(
-            ChildSpec(
+            _supervision.ChildSpec(
                 name=name,
                 func=func,
                 restart=restart,
@@ -316,7 +311,7 @@ class Supervisor:
             RuntimeError: the supervisor is not open.
         """
         active_runs = self._require_open()
-        return RunStream(
+        return _run.RunStream(
             lambda: self._core.catalog.build_request(pipe, state, context, options),
             active_runs,
         )
@@ -363,7 +358,9 @@ class Supervisor:
         Args:
             run_id: only those of this run.
         """
-        return await answers.list_asks(self._require_open(), self._core.durable, run_id)
+        return await _supervisor.answers.list_asks(
+            self._require_open(), self._core.durable, run_id
+        )
 
     async def answer(
         self, ask_id: str, value: object, *, by: str | None = None
@@ -373,13 +370,13 @@ class Supervisor:
         Args:
             ask_id: the question's id.
             value: the answer: JSON data, or a value of the form's type.
-            by: name of the person or program that answers.
+            by: name of the person or program that _supervisor.answers.
 
         Raises:
             UnknownAsk: no question of this id is open.
             AnswerRejected: the value does not fit; the question stays open.
         """
-        await answers.answer(
+        await _supervisor.answers.answer(
             self._require_open(), self._core.durable, ask_id, value, by
         )
 
@@ -392,7 +389,9 @@ class Supervisor:
             UnknownRunError: there is no such run.
             RunRejected: it is not stuck, or there is no journal.
         """
-        return await self._require_durable().begin_stored(stored_runs.redrive, run_id)
+        return await self._require_durable().begin_stored(
+            _supervisor.stored_runs.redrive, run_id
+        )
 
     async def retry(self, run_id: str, *, new_id: str | None = None) -> RunStream:
         """Begin a run that does again what failed in another one, and only that.
@@ -404,7 +403,7 @@ class Supervisor:
             RunRejected: it has not failed, or there is no journal.
         """
         durable = self._require_durable()
-        return await durable.begin_stored(stored_runs.retry, run_id, new_id)
+        return await durable.begin_stored(_supervisor.stored_runs.retry, run_id, new_id)
 
     async def resume(self, run_id: str, *, new_id: str | None = None) -> RunStream:
         """Begin a run that goes on after the step that suspended another one.
@@ -414,7 +413,9 @@ class Supervisor:
             RunRejected: it was not suspended, was resumed before, or there is no journal.
         """
         durable = self._require_durable()
-        return await durable.begin_stored(stored_runs.resume, run_id, new_id)
+        return await durable.begin_stored(
+            _supervisor.stored_runs.resume, run_id, new_id
+        )
 
     async def fork(
         self,
@@ -519,7 +520,7 @@ class Supervisor:
         """End a run, whichever process it is in; False when there is none to end."""
         self._require_open()
         known = self.known(run_id)
-        if known is not None and not isinstance(known, DurableStream):
+        if known is not None and not isinstance(known, _supervisor.DurableStream):
             is_open = known.end is None
             known.cancel(reason)
             return is_open
@@ -542,17 +543,17 @@ class Supervisor:
             longest time (``quiet``).
         """
         active_runs = self._require_open()
-        return SupervisorSnapshot(
+        return _supervisor.SupervisorSnapshot(
             state=active_runs.admission.state,
             places=active_runs.admission.statistics(),
             services=self._core.children.statistics(),
             resources=active_runs.system.resources.statistics(),
             pipes=self._core.catalog.statistics(),
             actors=active_runs.system.statistics(),
-            runs=run_snapshots(active_runs, runs, by),
+            runs=_supervisor.run_snapshots(active_runs, runs, by),
             run_count=len(active_runs.runs),
             dead_letters=active_runs.system.dead_letters.total,
-            last_letters=recent_dead_letters(active_runs),
+            last_letters=_supervisor.recent_dead_letters(active_runs),
         )
 
     def health(self) -> Health:
@@ -561,7 +562,7 @@ class Supervisor:
         May be called from any thread if ``blocked_after`` is given; a blocked loop
         then counts as not alive.
         """
-        return check_health(
+        return _supervisor.check_health(
             self._core.active_runs,
             self._core.children.statistics(),
             self._core.children.failure,
@@ -585,4 +586,4 @@ class Supervisor:
         """
         runs = self._require_open().runs
         asked = runs if run_ids is None else [name for name in run_ids if name in runs]
-        return tuple(describe_stuck_run(runs[name]) for name in asked)
+        return tuple(_supervisor.describe_stuck_run(runs[name]) for name in asked)

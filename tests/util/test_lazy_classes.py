@@ -9,6 +9,7 @@ import pickle
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, ClassVar
 
 import attrs
@@ -136,6 +137,22 @@ def test_a_record_has_slots_and_can_be_referenced_weakly() -> None:
 
     assert not hasattr(point, "__dict__")
     assert weakref.ref(point)() is point
+
+
+def test_a_record_can_keep_a_computed_value() -> None:
+    """A cached property of a record with slots is computed once."""
+
+    @frozen
+    class Record:
+        number: int
+
+        @cached_property
+        def doubled(self) -> list[int]:
+            return [self.number * 2]
+
+    record = Record(2)
+    assert record.doubled == [4]
+    assert record.doubled is record.doubled
 
 
 def test_records_extend_each_other() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
+from .._util.forms import schema_of
 from ..specs import HookSpec, StepInfo, resolve_name
 from . import graph
 
@@ -55,6 +56,7 @@ def describe(
     """Return a definition as JSON-style data."""
     steps = list(step_infos(registry.steps))
     topology = topology_of(registry.steps)
+    schema = schema_of(registry.state_type)
     return {
         "name": name,
         "pipeline_hash": fingerprint(name, registry.steps),
@@ -63,6 +65,7 @@ def describe(
         "roots": list(graph.topology_of(registry.steps).roots),
         "metadata": dict(metadata),
         "hooks": _hooks(registry),
+        **({} if schema is None else {"state_schema": schema}),
     }
 
 

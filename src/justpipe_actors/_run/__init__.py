@@ -1,1 +1,14 @@
 """One run, first event to last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._util.lazy_import import install_lazy_exports
+
+
+if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from .event_buffer import Overflow as Overflow
+    from .run import RunRequest as RunRequest
+    from .run_stream import RunStream as RunStream
+    from .setup import override_of as override_of

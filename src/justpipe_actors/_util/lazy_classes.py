@@ -25,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from inspect import get_annotations
 from threading import RLock
 from types import CellType
@@ -188,6 +188,8 @@ def _define(plain: type | None = None, /, **options: bool) -> Any:
         return partial(_define, **options)
     original: Any = attrs.define
     namespace = _own_namespace(plain)
+    if any(isinstance(value, cached_property) for value in namespace.values()):
+        return original(**options)(plain)  # attrs gives cached values slots as well
     slotted = _add_slots(plain, namespace)
     _defer(slotted, namespace, original(**options), options)
     return slotted

@@ -1,4 +1,4 @@
-"""Packages that import a module when one of its names is first used.
+"""Packages and modules that import a name when it is first used.
 
 Every program has a pipe; few draw it, store its runs or attach all observers.  And
 pytest imports this package in every session on a machine that has it, for its plugin.
@@ -22,13 +22,14 @@ from sys import modules
 from types import ModuleType
 
 
-def install_lazy_exports(package: str) -> bool:
+def install_lazy_exports(name: str) -> bool:
     """Let a package import its names when they are used; tell whether that is possible.
 
     Args:
-        package: its ``__name__``; its code has the block shown above.
+        name: its ``__name__``; its code has the block shown above.  A module can have
+            the block too, for names that it offers and does not use itself.
     """
-    module = modules[package]
+    module = modules[name]
     source = _source_of(module)
     if source is None:
         return False
@@ -61,12 +62,13 @@ def _names_in(source: str) -> Iterator[tuple[str, str, str]]:
         elif not line.startswith("        "):
             where = ""
         attribute, is_export, name = line.strip(" (),").partition(" as ")
-        if where and is_export:
+        if where not in ("", ".") and is_export:  # modules are found without this
             yield where, attribute, name
 
 
 def _install(module: ModuleType, module_of: Mapping[str, tuple[str, str]]) -> None:
-    package, namespace = module.__name__, vars(module)
+    namespace, is_package = vars(module), hasattr(module, "__path__")
+    package = namespace["__package__"]
 
     def load(name: str) -> object:
         if name in module_of:
@@ -74,18 +76,19 @@ def _install(module: ModuleType, module_of: Mapping[str, tuple[str, str]]) -> No
             found = getattr(import_module(where, package), attribute)
             namespace[name] = found  # the next use does not come here
             return found
-        if not name.startswith("_"):
+        if is_package and not name.startswith("_"):
             submodule = f"{package}.{name}"
             try:
                 return import_module(submodule)
             except ModuleNotFoundError as error:
                 if error.name != submodule:
                     raise  # it exists, and something that it needs does not
-        msg = f"module {package!r} has no attribute {name!r}"
+        msg = f"module {module.__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
     def names() -> list[str]:
         return sorted({*namespace, *module_of})
 
     namespace["__getattr__"], namespace["__dir__"] = load, names
-    namespace["__all__"] = sorted(module_of)
+    if is_package:
+        namespace["__all__"] = sorted(module_of)

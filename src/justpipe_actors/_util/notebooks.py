@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib import import_module
 from typing import Any
 
@@ -41,17 +40,23 @@ def update_html(handle: Any, html: str) -> None:
     handle.update(display.HTML(html))
 
 
+def _escape(text: str) -> str:
+    from html import escape  # noqa: PLC0415 - it reads tables that only notebooks need
+
+    return escape(text)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table of HTML; every cell is escaped.
 
     >>> table(["a"], [["<b>"]])
     '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
     """
-    lines = ["".join(f"<th>{escape(name)}</th>" for name in header)] if header else []
-    lines += ["".join(f"<td>{escape(str(v))}</td>" for v in row) for row in rows]
+    lines = ["".join(f"<th>{_escape(name)}</th>" for name in header)] if header else []
+    lines += ["".join(f"<td>{_escape(str(v))}</td>" for v in row) for row in rows]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def paragraph(text: str) -> str:
     """Return a paragraph of HTML."""
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{_escape(text)}</p>"
