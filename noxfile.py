@@ -238,6 +238,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """Run the examples with all that they need: a client for HTTP, real embeddings."""
+    install(session, "tests", "examples", extras="[all]")
+    session.run("pytest", "tests/examples", *session.posargs)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Open the dashboard in Chromium and do what people do; skipped without Chromium."""
     require_chromium(session)

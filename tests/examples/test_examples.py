@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import io
 import re
@@ -105,22 +106,53 @@ SAID = {
         "held by scan",
         "0 finished, 1 cancelled, 0 stuck",
     ],
+    "20_retrieval": [
+        "17 passages of 6 files",
+        "Dogs are welcome on the second floor",
+        "0.37  office.txt: The office",
+    ],
+    "21_agent": [
+        "Let me look that up.",
+        'temperature({"city": "Oslo"}) -> 4.0',
+        "Lisbon has 70 degrees and Oslo has 39 degrees.",
+        "3 laps, 8 messages",
+    ],
     "22_stream_to_a_browser": [
         "read 'a run goes on while'",
         "the connection dropped behind event 7",
         "the run goes on: True",
         "without a hole: True",
     ],
+    "23_crawler": [
+        "killed after 9 pages, exit status -9",
+        "crawler: goes on",
+        "crawler: 30 pages",
+        "site: 30 pages were asked for, 0 private",
+        "site: at most two were asked for twice: True",
+    ],
+    "24_nightly_report": [
+        "finished while stopping: 1",
+        "report-2026-11-24.txt: 600 requests, 18 errors; most time: /search 158 s",
+        "report-2026-11-26.txt: 840 requests",
+    ],
 }
 """What must be in the output of each."""
 
 
-STORING = ["12_observability"]
-"""Those that keep their runs; in memory, of course."""
+REAL_TIME = ["12_observability", "21_agent", "23_crawler"]
+"""Those that store their runs in memory, by a thread, or start other processes."""
+
+NEEDS = {"20_retrieval": "wordllama", "21_agent": "httpx"}
+"""What some need beside the package: the dependency group ``examples``."""
+
+PICTURED = ["20_retrieval", "21_agent", "23_crawler", "24_nightly_report"]
+"""Those whose pages have a recording of the terminal; ``pictures.py`` makes them."""
 
 
 def load(name: str) -> ModuleType:
     """Import an example as its own module, anew."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason="needs the group 'examples'")
     path = EXAMPLES / name / "main.py"
     spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
@@ -147,7 +179,7 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("name", [one for one in SAID if one not in STORING])
+@pytest.mark.parametrize("name", [one for one in SAID if one not in REAL_TIME])
 async def test_an_example_does_what_it_promises(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
@@ -157,11 +189,11 @@ async def test_an_example_does_what_it_promises(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STORING)
-async def test_an_example_that_stores_does_what_it_promises(
+@pytest.mark.parametrize("name", REAL_TIME)
+async def test_an_example_in_real_time_does_what_it_promises(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
-    """A store is written by a thread, and threads do not live in virtual time."""
+    """Neither a store's thread nor another process lives in virtual time."""
     await load(name).main()
     check(name, capsys.readouterr().out, surroundings)
 
@@ -177,6 +209,7 @@ def check(name: str, printed: str, surroundings: Path) -> None:
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_is_a_program(name: str, tmp_path: Path) -> None:
     """It runs from anywhere, by its path, with warnings as errors."""
+    load(name)  # skips it where it cannot run
     line = [sys.executable, "-W", "error", str(EXAMPLES / name / "main.py")]
     done = subprocess.run(
         [*line, "--backend", "trio"],
@@ -202,6 +235,19 @@ def test_a_page_shows_the_pipe_as_it_is(name: str) -> None:
     page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
 
     assert FENCE.findall(page) == [load(name).pipe.graph() + "\n"]
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_a_recording_shows_what_the_example_prints(name: str) -> None:
+    """The page shows the recording, and it has the texts that the test looks for."""
+    folder = EXAMPLES / name
+    recording = html.unescape((folder / "terminal.svg").read_text(encoding="utf-8"))
+    words = {word for text in SAID[name] for word in text.split() if word.isalpha()}
+
+    assert "](terminal.svg)" in (folder / "README.md").read_text(encoding="utf-8")
+    assert {word for word in words if word not in recording} == set()
+    assert "http://cdn" not in recording
+    assert "https://" not in recording
 
 
 def test_a_picture_can_be_written(tmp_path: Path) -> None:
