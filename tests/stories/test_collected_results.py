@@ -163,6 +163,18 @@ def test_a_worker_that_streams_cannot_be_collected() -> None:
         pipe.validate()
 
 
+def test_a_worker_that_runs_a_pipe_cannot_be_collected() -> None:
+    """The result of a sub is in its state, so an empty list would be a silent mistake."""
+    pipe: AnyPipe = Pipe(dict)
+    child: AnyPipe = Pipe(list, name="child")
+    child.step("inner")(lambda: None)
+    pipe.map("each", each="worker", collect="results")(lambda: [1, 2])
+    pipe.sub("worker", pipeline=child)(lambda item: [item])
+
+    with pytest.raises(DefinitionError, match="that is a sub"):
+        pipe.validate()
+
+
 @pytest.mark.parametrize("collect", [3, "", ["a"]])
 def test_collect_is_a_name(collect: Any) -> None:
     """Anything else is refused by the decorator."""

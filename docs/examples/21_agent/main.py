@@ -160,15 +160,15 @@ def tools(chat: Chat) -> list[Call]:
     return chat.calls
 
 
-@pipe.step
+def tell_model(error: Exception) -> str:
+    """Give an error as the result of a tool, because the model can read it."""
+    return f"error: {error!r}"
+
+
+@pipe.step(timeout=10, on_error=tell_model)
 async def call_tool(call: Call) -> str:
-    """Run one tool; an error is a result as well, because the model can read it."""
-    try:
-        with anyio.fail_after(10):
-            result = TOOLS[call.name](**json.loads(call.arguments))
-            return result if isinstance(result, str) else str(await result)
-    except (KeyError, TypeError, ValueError, TimeoutError) as error:
-        return f"error: {error!r}"
+    result = TOOLS[call.name](**json.loads(call.arguments))
+    return result if isinstance(result, str) else str(await result)
 
 
 @pipe.step(to="ask_model")

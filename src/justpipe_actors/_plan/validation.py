@@ -259,10 +259,10 @@ def _collected_results(context: ValidationContext) -> Iterator[Finding]:
         if step.collect is None:
             continue
         worker = context.steps.get(step.each or "")
-        if worker is not None and _is_streaming(worker.func):
+        if worker is not None and (reason := _why_not_collected(worker)):
             text = (
                 f"Map '{name}' collects what its worker '{worker.name}' returns, but "
-                "that step yields. Let it return its value, or leave out collect=."
+                f"{reason}, or leave out collect=."
             )
             yield DefinitionError(text, step_name=name)
         if fields is not None and step.collect not in fields:
@@ -272,6 +272,18 @@ def _collected_results(context: ValidationContext) -> Iterator[Finding]:
             )
             hint = did_you_mean(step.collect, fields, "fields")
             yield DefinitionError(text + hint, step_name=name)
+
+
+def _why_not_collected(worker: StepDef) -> str:
+    """Return why a worker has no result to collect, and what to do; "" if it has one."""
+    if _is_streaming(worker.func):
+        return "that step yields. Let it return its value"
+    if worker.kind is not NodeKind.STEP:
+        return (
+            f"that is a {worker.kind.value}, and what it returns is not a result. "
+            "Let it write to the state"
+        )
+    return ""
 
 
 def _is_streaming(func: object) -> bool:
