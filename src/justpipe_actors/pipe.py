@@ -627,6 +627,10 @@ class Pipe(Generic[StateT, ContextT]):
         """The folder below which its runs are stored."""
         return self._persistence.root
 
+    def open_history(self) -> StorageBackend:
+        """Return the store of the pipe's runs, for additions to what is there."""
+        return self._persistence.open_store(self.pipeline_hash, read_only=False)
+
     def open_store(self) -> StorageBackend:
         """Return the store that its runs are in, for reading."""
         return self._persistence.open_store(self.pipeline_hash)

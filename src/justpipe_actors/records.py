@@ -70,6 +70,8 @@ class RunRecord:
     """Last heartbeat of that process; None once the run has ended."""
     lost_events: int = 0
     """Events that could not be stored."""
+    journal: str | None = None
+    """Where the journal is that keeps a durable run; None for other runs."""
 
     @property
     def label(self) -> str:

@@ -215,6 +215,8 @@ class RunRequest:
     """Whether, or how, error logs show the state."""
     open_journal: Callable[[Run], RunJournal] | None = None
     """Returns the journal of a durable run; None if the run is not durable."""
+    journal: str | None = None
+    """Where another process finds the journal of a durable run."""
     run_id: str = attrs.field(factory=new_run_id)
     """The run's id."""
 

@@ -248,6 +248,7 @@ def _observers_of(
     if request.record is not None:
         recorder = request.record(request.run_id)
         recorder.is_hooked = bool(request.hooks)
+        recorder.journal = request.journal
         members.append(RecorderObserver(recorder, loop.call_soon))
     return ObserverGroup(members)
 

@@ -38,12 +38,13 @@ from .._run.run import Run, RunRequest, check_run_id
 from .._util.forms import plain_of
 from .._util.lazy_classes import define
 from .._util.state_parts import parts_of
-from ..abc import Claim, Journal, NewRun, RunRow, Signal
+from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend
 from ..errors import RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from . import stored_runs
 from .durable_stream import AnswerOnItsWay, DurableStream
 from .journal_writer import JournalWriter
+from .journaled_history import complete_histories, is_private
 from .leases import LeaseKeeper
 from .taking_up import TakenUp, load, problem_of
 from .value_codec import StorableValues
@@ -113,6 +114,12 @@ class DurableRuns:
         except BaseException:
             await self.writer.aclose(0)  # noqa: ASYNC102 - bounded by its zero seconds
             raise
+        self.writer.post(partial(complete_histories, self.journal, self._histories()))
+
+    def _histories(self) -> list[StorageBackend]:
+        """Return the stores that keep the events of the supervisor's pipes."""
+        pipes = (self.catalog.find(name) for name in self.catalog.names())
+        return [pipe.open_history() for pipe in pipes if pipe.persist]
 
     def open(self) -> None:
         """Start claiming runs."""
@@ -445,7 +452,9 @@ class DurableRuns:
             left = max(deadline - self.journal.now(), 0.0)
             request = attrs.evolve(request, timeout=left)
         request = attrs.evolve(
-            request, open_journal=partial(self._open_journal, taken, deadline)
+            request,
+            open_journal=partial(self._open_journal, taken, deadline),
+            journal=None if is_private(self.journal) else self.journal.location,
         )
         run = stream.take_up(
             request, self.active_runs, partial(self._released_place, row.id)

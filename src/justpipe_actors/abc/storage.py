@@ -38,6 +38,9 @@ class RunRecorder(Protocol):
     on_abort: Callable[[BaseException], None]
     """Called with an interrupt from a user's hook, to end the run; the run sets it."""
 
+    journal: str | None
+    """Where the journal of a durable run is; the run sets it."""
+
     @property
     def is_full(self) -> bool:
         """Whether producers have to wait."""
@@ -109,6 +112,7 @@ class StorageBackend(Protocol):
     def mark_abandoned(self) -> int:
         """Mark running runs of dead processes as abandoned; return their number.
 
+        Not those with a journal, which the next process takes up.
         Reading does not depend on it: such a run is shown as abandoned in any case.
         """
         ...

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ import attrs
 import click
 from rich.console import Console
 
+from .._supervisor.journaled_history import OPEN_LABELS, JournalLookup
 from .._util.environment import expand_home
 from ..abc import StorageBackend
-from ..errors import AmbiguousRunError
+from ..errors import AmbiguousRunError, StoreError
 from ..records import LABELS
 from ..storage.paths import storage_root
 from ..storage.registry import AnnotatedRun, PipelineRegistry
@@ -135,7 +137,39 @@ def find_run(
             "See the runs there are with: justpipe-actors list"
         )
         raise CommandFailed(msg)
-    return found
+    annotated, store = found
+    return current_runs(registry, [annotated])[0], store
+
+
+def current_runs(
+    registry: PipelineRegistry, runs: Sequence[AnnotatedRun]
+) -> list[AnnotatedRun]:
+    """Return runs with the status that their journals have now.
+
+    The history of a run that has ended in its journal is completed.
+    """
+    if all(one.run.journal is None for one in runs):
+        return list(runs)
+    lookup = JournalLookup()
+    try:
+        return [
+            attrs.evolve(one, run=lookup.current(one.run, _writable(registry, one)))
+            for one in runs
+        ]
+    finally:
+        lookup.close()
+
+
+def _writable(
+    registry: PipelineRegistry, annotated: AnnotatedRun
+) -> StorageBackend | None:
+    """Return a durable run's store for writing; None if it needs none."""
+    if annotated.run.journal is None or annotated.run.label not in OPEN_LABELS:
+        return None
+    try:
+        return registry.get_backend(annotated.pipeline_hash, read_only=False)
+    except (OSError, sqlite3.Error, StoreError):
+        return None
 
 
 def _find_by_age(

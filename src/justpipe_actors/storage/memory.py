@@ -130,13 +130,14 @@ class InMemoryBackend:
                     self._put(replace(stored.run, last_seen=at))
 
     def mark_abandoned(self) -> int:
-        """Mark the running runs with a dead owner as abandoned."""
+        """Mark the running runs with a dead owner as abandoned, except durable ones."""
         now = datetime.now(UTC)
         with self.transaction():
             running = [
                 stored.run
                 for stored in self._runs.values()
                 if stored.run.status is OpenStatus.RUNNING
+                and stored.run.journal is None
             ]
             removed = [run for run in running if resolve_status(run, now) is not run]
             for run in removed:

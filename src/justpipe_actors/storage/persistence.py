@@ -119,12 +119,14 @@ class Persistence:
             fingerprint=self._definition.fingerprint,
         )
 
-    def open_store(self, pipeline_hash: str) -> StorageBackend:
-        """Return the store for readers, of a pipe of this hash."""
+    def open_store(
+        self, pipeline_hash: str, *, read_only: bool = True
+    ) -> StorageBackend:
+        """Return the store of a pipe of this hash, by default for readers."""
         if self.storage is not None and not isinstance(self.storage, str | Path):
             return self.storage
         path = self.root / pipeline_hash / DATABASE
-        return SQLiteBackend(path, read_only=True)
+        return SQLiteBackend(path, read_only=read_only or not path.is_file())
 
     @property
     def root(self) -> Path:

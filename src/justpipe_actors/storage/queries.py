@@ -93,10 +93,15 @@ def is_ended(status: RunStatus) -> bool:
 
 
 def resolve_status(run: RunRecord, now: datetime) -> RunRecord:
-    """Return the record with its current status: ABANDONED if the owner is dead."""
+    """Return the record with its current status: ABANDONED if the owner is dead.
+
+    A durable run is WAITING then, because the next process takes it up.
+    """
     if run.status is OpenStatus.RUNNING and is_owner_gone(
         run.owner, run.last_seen, now
     ):
+        if run.journal is not None:
+            return replace(run, status=OpenStatus.WAITING)
         return as_abandoned(run)
     return run
 

@@ -236,6 +236,8 @@ class Recorder:
     """Called with an interrupt that the redaction raises."""
     is_hooked: bool = attrs.field(default=False, init=False)
     """Whether users' hooks may have rewritten events."""
+    journal: str | None = attrs.field(default=None, init=False)
+    """Where the journal of a durable run is."""
     is_writer_notified: bool = attrs.field(default=False, init=False)
     """Whether the writer was notified of queued events."""
     is_flush_requested: bool = attrs.field(default=False, init=False)
@@ -258,7 +260,9 @@ class Recorder:
         """Record the begin of the run and how to call into its event loop."""
         self._wake = wake
         self.queue.tokens_are_unchanged = not self.is_hooked and self.redaction is None
-        self.record = initial_record(self.run_id, self.fingerprint, datetime.now(UTC))
+        self.record = initial_record(
+            self.run_id, self.fingerprint, datetime.now(UTC), self.journal
+        )
         self._logs = log_buffers.open(self.run_id, self.writer.notify)
         self.writer.add_run(self)
 

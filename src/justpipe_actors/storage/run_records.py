@@ -40,7 +40,9 @@ class RunSummaryBuilder:
             self.timeout = _message_text(event.payload)
 
 
-def initial_record(run_id: str, fingerprint: str | None, now: datetime) -> RunRecord:
+def initial_record(
+    run_id: str, fingerprint: str | None, now: datetime, journal: str | None = None
+) -> RunRecord:
     """Return the record of a run that begins in this process."""
     running, owner = OpenStatus.RUNNING, this_owner()
     return RunRecord(
@@ -52,6 +54,7 @@ def initial_record(run_id: str, fingerprint: str | None, now: datetime) -> RunRe
         fingerprint=fingerprint,
         owner=owner,
         last_seen=now,
+        journal=journal,
     )
 
 

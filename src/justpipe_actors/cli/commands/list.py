@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from ..._supervisor.journaled_history import OPEN_LABELS
 from ...records import RunQuery
 from ...storage.registry import AnnotatedRun
 from ..formatting import (
@@ -25,6 +26,7 @@ from ..formatting import (
 )
 from ..options import (
     Selection,
+    current_runs,
     json_option,
     pipeline_option,
     status_option,
@@ -76,8 +78,7 @@ def command(**options: Any) -> None:
 
 def show(options: ListOptions) -> None:
     """Write the runs that are asked for."""
-    query = RunQuery(labels=options.statuses, text=options.search)
-    runs = options.registry.query_runs(query, options.pipeline, options.limit)
+    runs = _find(options)
     if options.is_json:
         documents = [
             {
@@ -91,6 +92,21 @@ def show(options: ListOptions) -> None:
         sys.stdout.write("No runs found\n")
     else:
         _show_table(runs, options)
+
+
+def _find(options: ListOptions) -> list[AnnotatedRun]:
+    """Return the runs that are asked for, by the status that their journals have."""
+    registry, statuses = options.registry, options.statuses
+    if not statuses:
+        query = RunQuery(text=options.search)
+        found = registry.query_runs(query, options.pipeline, options.limit)
+        return current_runs(registry, found)
+    labels = tuple({*statuses, *OPEN_LABELS})
+    query = RunQuery(labels=labels, text=options.search)
+    found = registry.query_runs(query, options.pipeline)
+    return [one for one in current_runs(registry, found) if one.run.label in statuses][
+        : options.limit
+    ]
 
 
 def _show_table(runs: list[AnnotatedRun], options: ListOptions) -> None:

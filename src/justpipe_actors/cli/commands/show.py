@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..._supervisor.journaled_history import JournalLookup
+from ...errors import StoreError
 from ...outcomes import PipelineEndData
+from ...records import RunRecord
 from ...storage.registry import AnnotatedRun, PipelineRegistry
 from ..commit_table import show_commits
+from ..durable_facts import (
+    DurableFacts,
+    fact_rows,
+    facts_to_json,
+    read_facts,
+    show_journaled,
+)
+from ..errors import CommandFailed, InvalidInput
 from ..formatting import (
     Canvas,
     canvas_for,
@@ -27,7 +39,7 @@ from ..formatting import (
     printable,
     status_text,
 )
-from ..journal_options import journal_option
+from ..journal_options import find_stored, journal_option, opened
 from ..options import find_run, json_option, run_argument, storage_option
 from ..progress import Progress, replay_progress
 from ..reports import parse_json_or_text, run_to_json
@@ -63,7 +75,14 @@ def command(
     if has_commits:
         show_commits(run_id, journal, is_json=is_json)
         return
-    annotated, store = find_run(registry, run_id)
+    try:
+        annotated, store = find_run(registry, run_id)
+    except CommandFailed:
+        if not _is_in_journal(run_id, journal):
+            raise
+        show_journaled(run_id, journal, is_json=is_json)
+        return
+    facts = _facts_of(annotated.run)
     counts = store.count_events(annotated.run.run_id)
     progress = replay_progress(
         store, annotated.run, registry.describe_pipeline(annotated.pipeline_hash)
@@ -73,10 +92,34 @@ def command(
             **run_to_json(annotated),
             **_end_to_json(annotated, progress.end),
             **_progress_to_json(counts, progress),
+            **({} if facts is None else facts_to_json(facts)),
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _show(open_console(sys.stdout), annotated, counts, progress)
+        _show(open_console(sys.stdout), annotated, counts, progress, facts)
+
+
+def _is_in_journal(run_id: str, journal: str) -> bool:
+    """Return whether the journal has a run with an id, or that begins so."""
+    try:
+        with opened(journal) as store:
+            find_stored(store, run_id)
+    except (CommandFailed, InvalidInput):
+        return False
+    return True
+
+
+def _facts_of(run: RunRecord) -> DurableFacts | None:
+    """Return what the journal of a durable run says of it, if it can be read."""
+    lookup = JournalLookup()
+    try:
+        store = lookup.journal_of(run)
+        row = None if store is None else store.find(run.run_id)
+        return None if store is None or row is None else read_facts(store, row)
+    except (OSError, sqlite3.Error, StoreError):
+        return None
+    finally:
+        lookup.close()
 
 
 def _end_to_json(
@@ -120,10 +163,12 @@ def _show(
     annotated: AnnotatedRun,
     counts: dict[str, int],
     progress: Progress,
+    facts: DurableFacts | None,
 ) -> None:
     canvas = canvas_for(console)
     table = Table.grid(padding=(0, 2, 0, 0))
-    for name, value in _fact_rows(annotated, counts, canvas, progress.end):
+    rows = _fact_rows(annotated, counts, canvas, progress.end)
+    for name, value in (*rows, *(() if facts is None else fact_rows(facts))):
         table.add_row(Text(name, "dim"), value)
     print_table(console, table)
     if progress.rows:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import anyio
+import attrs
 import click
 
 from ...abc import StorageBackend
@@ -19,6 +20,7 @@ from ..formatting import printable
 from ..options import (
     ViewOptions,
     choose_style,
+    current_runs,
     find_run,
     storage_option,
     style_options,
@@ -31,6 +33,10 @@ from ..views import Style, View
 
 POLL_INTERVAL = 0.1
 """Seconds between two queries; stores do not notify other processes of events."""
+
+
+GOES_ON = (OpenStatus.RUNNING, OpenStatus.WAITING)
+"""A durable run that waits goes on in some process."""
 
 
 @click.command("tail")
@@ -71,7 +77,7 @@ def command(
         elif event is not None:
             view.on_event(event)
 
-    record = _watch(store, annotated, view, show_event)
+    record = _watch(store, registry, annotated, view, show_event)
     if record is None:
         sys.stderr.write("stopped watching; the run goes on\n")
         return EXIT_INTERRUPTED
@@ -119,6 +125,7 @@ def _newest_open(registry: PipelineRegistry, since: datetime | None) -> str:
 
 def _watch(
     store: StorageBackend,
+    registry: PipelineRegistry,
     annotated: AnnotatedRun,
     view: View,
     show_event: Callable[[StoredEvent], None],
@@ -127,7 +134,7 @@ def _watch(
     record: RunRecord | None = None
     try:
         with view:
-            record = anyio.run(_poll, store, annotated.run, view, show_event)
+            record = anyio.run(_poll, store, registry, annotated, view, show_event)
     except* KeyboardInterrupt:
         record = None
     return record
@@ -135,18 +142,21 @@ def _watch(
 
 async def _poll(
     store: StorageBackend,
-    run: RunRecord,
+    registry: PipelineRegistry,
+    annotated: AnnotatedRun,
     view: View,
     show_event: Callable[[StoredEvent], None],
 ) -> RunRecord:
-    last_seq = 0
+    last_seq, run = 0, annotated.run
     while True:
         # The record first: what an ended run has stored is complete.
         run = store.get_run(run.run_id) or run
+        if run.journal is not None:
+            run = current_runs(registry, [attrs.evolve(annotated, run=run)])[0].run
         for stored in stored_events(store, run.run_id, last_seq):
             show_event(stored)
             last_seq = stored.seq
         view.tick()
-        if run.status is not OpenStatus.RUNNING:
+        if run.status not in GOES_ON:
             return run
         await anyio.sleep(POLL_INTERVAL)

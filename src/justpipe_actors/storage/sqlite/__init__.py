@@ -143,11 +143,12 @@ class SQLiteBackend:
             connection.executemany(sql, [(at.timestamp(), name) for name in run_ids])
 
     def mark_abandoned(self) -> int:
-        """Mark the running runs with a dead owner as abandoned."""
+        """Mark the running runs with a dead owner as abandoned, except durable ones."""
         sql = (
             "UPDATE runs SET status = 'abandoned', "
             "error_message = coalesce(error_message, ?) "
-            "WHERE CASE status WHEN 'running' THEN is_owner_gone(owner, last_seen) END"
+            "WHERE journal IS NULL "
+            "AND CASE status WHEN 'running' THEN is_owner_gone(owner, last_seen) END"
         )
         with self._database.write() as connection:
             return connection.execute(sql, (ABANDONED_MESSAGE,)).rowcount

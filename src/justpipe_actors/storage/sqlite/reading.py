@@ -77,6 +77,7 @@ RUN_COLUMNS = (
     "owner",
     "last_seen",
     "lost_events",
+    "journal",
 )
 """The columns of a run, in the order of ``row_of_run``."""
 
@@ -117,6 +118,7 @@ def row_of_run(run: RunRecord) -> tuple[object, ...]:
         run.owner,
         run.last_seen and run.last_seen.timestamp(),
         run.lost_events,
+        storable_text(run.journal),
     )
 
 
@@ -128,7 +130,8 @@ def run_from_row(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
         ValueError: one of its timestamps is invalid.
     """
     name, start, end, seconds, status, *texts = row
-    message, step, meta, reason, suspended, fingerprint, owner, last_seen, lost = texts
+    message, step, meta, reason, suspended, *last = texts
+    fingerprint, owner, last_seen, lost, journal = last
     return RunRecord(
         name,
         _moment(start),
@@ -144,6 +147,7 @@ def run_from_row(row: sqlite3.Row | tuple[Any, ...]) -> RunRecord:
         owner,
         None if last_seen is None else _moment(last_seen),
         lost,
+        journal,
     )
 
 
@@ -176,17 +180,21 @@ def summary_from_rows(rows: Sequence[tuple[Any, ...]]) -> RunSummary:
 
 RUNS = """(
     SELECT id, run_id, start_time, end_time, duration_s,
-        CASE WHEN is_lost THEN 'abandoned' ELSE status END AS status,
-        CASE WHEN is_lost THEN coalesce(error_message, :abandoned) ELSE error_message
-        END AS error_message,
+        CASE WHEN NOT is_lost THEN status WHEN journal IS NULL THEN 'abandoned'
+        ELSE 'waiting' END AS status,
+        CASE WHEN is_lost AND journal IS NULL THEN coalesce(error_message, :abandoned)
+        ELSE error_message END AS error_message,
         error_step, run_meta, reason, is_suspended, fingerprint, owner, last_seen,
-        lost_events
+        lost_events, journal
     FROM (
         SELECT *, CASE status WHEN 'running' THEN is_owner_gone(owner, last_seen) ELSE 0
         END AS is_lost FROM runs
     )
 )"""
-"""The runs with their current status: ABANDONED if the owner is dead."""
+"""The runs with their current status: ABANDONED if the owner is dead.
+
+A durable run is WAITING then: the next process with its pipe takes it up.
+"""
 
 LABEL = "CASE WHEN is_suspended THEN 'suspended' ELSE status END"
 """``RunRecord.label``."""

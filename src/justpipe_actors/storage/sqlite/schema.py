@@ -20,7 +20,8 @@ they hold.  There is no index beside the keys, and filters by type read one run 
          place (stage, ids, scope) as JSON, or as the number of an event that has it; its
          payload likewise; ``timestamp`` of a burst is a blob of doubles and its payload
          an array.  Such rows stay where they are and are read
-2        this one
+2        had no ``journal`` of a run
+3        this one
 =======  =================================================================================
 """
 
@@ -31,7 +32,7 @@ import sqlite3
 from ...errors import StoreVersionError
 
 
-VERSION = 2
+VERSION = 3
 """The schema that this version writes."""
 
 _CHUNKS = """
@@ -65,7 +66,8 @@ CREATE TABLE runs (
     fingerprint TEXT,
     owner TEXT,
     last_seen REAL,
-    lost_events INTEGER NOT NULL DEFAULT 0
+    lost_events INTEGER NOT NULL DEFAULT 0,
+    journal TEXT
 );
 CREATE INDEX idx_runs_time ON runs (start_time DESC, id DESC);
 CREATE INDEX idx_runs_running ON runs (owner) WHERE status = 'running';
@@ -116,7 +118,7 @@ SELECT r.rowid AS id, r.run_id,
     r.end_time, r.duration_s, coalesce(r.status, 'failed') AS status,
     r.error_message, {error_step} AS error_step, {run_meta} AS run_meta,
     NULL AS reason, 0 AS is_suspended, NULL AS fingerprint, NULL AS owner,
-    NULL AS last_seen, 0 AS lost_events
+    NULL AS last_seen, 0 AS lost_events, NULL AS journal
 FROM {runs} r
 """
 
@@ -161,9 +163,15 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _create_or_migrate(connection: sqlite3.Connection) -> None:
-    if version_of(connection) == 1:
+    version = version_of(connection)
+    columns = _run_columns(connection)
+    if version and "journal" not in columns:
+        connection.execute("ALTER TABLE runs ADD COLUMN journal TEXT")
+    if version == 2:
+        return
+    if version == 1:
         connection.execute(_CHUNKS)
-    elif _run_columns(connection):
+    elif columns:
         _migrate_from_reference(connection)
     else:
         _create(connection)
@@ -175,9 +183,13 @@ def show_as_current_schema(connection: sqlite3.Connection) -> None:
     version = version_of(connection)
     if version == 1:
         connection.execute(_as_temporary(_CHUNKS))
+    columns = _run_columns(connection)
+    if version and "journal" not in columns:
+        connection.execute(
+            "CREATE TEMP VIEW runs AS SELECT *, NULL AS journal FROM main.runs"
+        )
     if version:
         return
-    columns = _run_columns(connection)
     if not columns:
         for statement in _TABLES.split(";"):
             if "INDEX" not in statement:
