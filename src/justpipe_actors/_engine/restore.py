@@ -68,6 +68,8 @@ class SavedRun:
     """Id of the run that its idempotency keys derive from; None is this run."""
     resumed_step: str | None = None
     """The suspended step; the run begins with its successors."""
+    notes: dict[str, JsonValue] = attrs.field(factory=dict)
+    """Notes of ``meta.run``, as recorded."""
     parts: Fields = attrs.field(factory=dict)
     """For a child: the parts of its state."""
     entities: dict[str, JsonValue] = attrs.field(factory=dict)
@@ -173,6 +175,8 @@ def _sort(  # noqa: C901, PLR0912, PLR0915 - one row a kind
             saved.keys_of = value
         case "r":
             saved.resumed_step = value
+        case "n":
+            saved.notes[f"n/{first}/{rest}"] = value
         case "v":
             part = first if not rest else f"{first}/{rest}"
             saved.parts[part] = value[0]

@@ -25,6 +25,7 @@ key                     value
 ``r``                   the suspended step that it continues after
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
+``n/...``               notes of ``meta.run``, see ``recorded_notes``
 ``x``                   counters, and why the run is to end
 ======================  ==============================================================
 
@@ -66,9 +67,11 @@ from .entity_values import (
 from .failed_work import FailedWork
 from .journal_port import JsonValue
 from .messages import Expire, Message, Start
+from .recorded_notes import RecordedNotes
 
 
 if TYPE_CHECKING:
+    from ..meta import RunNotes
     from .invocation import Invocation
     from .joins import Wave
     from .map_invocation import MapInvocation
@@ -119,6 +122,8 @@ class RunJournal:
     """The step that suspended the run."""
     failed: FailedWork = attrs.field(factory=FailedWork, init=False)
     """The work that failed, for a retry."""
+    notes: RecordedNotes | None = attrs.field(default=None, init=False)
+    """The notes of the run."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
     """Keys with a changed value since the last batch, in order."""
     state_parts: StateParts | None = attrs.field(default=None, init=False)
@@ -135,6 +140,12 @@ class RunJournal:
     def is_untouched(self) -> bool:
         """Whether the saved progress is not restored, so the run only has to end."""
         return self.saved is not None and not self.is_restored
+
+    def adopt_notes(self, notes: RunNotes) -> None:
+        """Record the notes of the run; those of before a crash are noted again."""
+        self.notes = RecordedNotes(notes, self.stream.codec)
+        if self.saved is not None:
+            self.notes.restore(self.saved.notes)
 
     # -- changes reported by the engine
 
@@ -561,6 +572,9 @@ class RunJournal:
         counters = self._dump_counters()
         if counters != self._counters:
             self._counters = delta[f"{self.prefix}x"] = counters
+        if self.notes is not None:
+            for key, value in self.notes.collect().items():
+                delta[f"{self.prefix}{key}"] = value
 
     def dump_all(self) -> dict[str, JsonValue]:
         """Return the values of all keys."""
@@ -573,6 +587,9 @@ class RunJournal:
         if (diagnostics := self._dump_diagnostics()) is not None:
             whole[f"{self.prefix}g"] = diagnostics
         whole[f"{self.prefix}x"] = self._dump_counters()
+        if self.notes is not None:
+            for key, value in self.notes.dump().items():
+                whole[f"{self.prefix}{key}"] = value
         if self.prefix:
             for part, copy in self._parts.items():
                 whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]

@@ -210,6 +210,7 @@ def new_run(
     if request.open_journal is not None:
         journal = run_state.journal = request.open_journal(run)
         publisher.begin_incarnation(journal.stream.incarnation)
+        journal.adopt_notes(notes)
         if journal.saved is not None:
             run_state.termination = journal.saved.termination
             if run_state.termination is not None:

@@ -1,0 +1,79 @@
+"""Notes of ``meta.run`` survive the process that made them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from justpipe_actors import Meta, Pipe
+
+from .crash_model import CopyingJournal, journal_of, run_through
+
+
+@dataclass
+class Context:
+    """A context that takes notes."""
+
+    meta: Meta = field(init=False)
+
+
+def noting() -> Pipe[Any, Context]:
+    """Return a pipe of steps that take notes of all kinds."""
+    pipe: Pipe[Any, Context] = Pipe(dict, Context, name="noting")
+
+    async def note(context: Context, number: int) -> None:
+        run = context.meta.run
+        run.set(f"step/{number}", {"number": number})
+        run.add_tag(f"tag {number}")
+        run.increment("steps")
+        for sample in range(50):
+            run.record_metric("a/metric", number * 100 + sample)
+
+    @pipe.step("one", to="two")
+    async def one(state: Any, context: Context) -> None:
+        await note(context, 1)
+
+    @pipe.step("two", to="three")
+    async def two(state: Any, context: Context) -> None:
+        await note(context, 2)
+
+    @pipe.step("three")
+    async def three(state: Any, context: Context) -> None:
+        await note(context, 3)
+
+    return pipe
+
+
+async def test_notes_of_a_run_survive_a_crash() -> None:
+    """Values, tags, counters and samples, after a crash at any commit."""
+    pipe, journal = noting(), CopyingJournal()
+    plain = await run_through(pipe, journal, {}, [], context=Context())
+    expected = plain.meta
+    assert expected is not None
+    assert expected["counters"] == {"steps": 3}
+    assert len(expected["metrics"]["a/metric"]) == 150
+
+    for copy in journal.copies[:-1]:
+        again = await run_through(pipe, journal_of(copy), {}, [], context=Context())
+        assert again.meta == expected
+
+
+async def test_a_note_that_cannot_be_stored_fails_no_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is left out, and the log says so once."""
+    pipe: Pipe[Any, Context] = Pipe(dict, Context, name="noting")
+
+    @pipe.step("one")
+    async def one(state: Any, context: Context) -> None:
+        context.meta.run.set("odd", object())
+        context.meta.run.set("fine", 1)
+
+    with caplog.at_level(logging.WARNING):
+        ended = await run_through(pipe, CopyingJournal(), {}, [], context=Context())
+    assert ended.end.status.value == "success"
+    (record,) = caplog.records
+    assert "meta.run 'odd'" in record.getMessage()
