@@ -35,23 +35,6 @@ def open_page(page: Page, address: str) -> None:
     page.wait_for_selector(READY)
 
 
-def test_why_a_run_failed_is_two_clicks_away(
-    page: Page, failed: tuple[Path, str]
-) -> None:
-    """The newest failed run, its step, its error and the user's own line."""
-    root, _ = failed
-    with served(root) as site:
-        open_page(page, f"{site.address}/runs")
-        page.get_by_role("button", name="failed").click()
-        page.locator("tbody a.mono").first.click()
-
-        card = page.get_by_role("region", name="Why it failed")
-        expect(card).to_contain_text("film_sound:master failed after")
-        expect(card).to_contain_text("RuntimeError: mastering device lost: /dev/snd0")
-        expect(card).to_contain_text("raise RuntimeError(msg)")
-        expect(card).to_contain_text("Did not run because of it: publish")
-
-
 def test_the_graph_the_table_and_the_timeline_show_the_same_step(
     page: Page, failed: tuple[Path, str]
 ) -> None:
@@ -68,22 +51,6 @@ def test_the_graph_the_table_and_the_timeline_show_the_same_step(
         graph.click()
 
         expect(page.locator("tr.selected")).to_contain_text("film_sound:master")
-
-
-def test_what_changed_between_two_runs(page: Page, failed: tuple[Path, str]) -> None:
-    """Two boxes and a key compare them; the verdict names the status and the step."""
-    root, _ = failed
-    with served(root) as site:
-        open_page(page, f"{site.address}/runs")
-        for box in page.locator("tbody input[type=checkbox]").all()[:2]:
-            box.check()
-        page.get_by_role("button", name="Compare").click()
-        page.wait_for_url("**/compare?**")
-
-        expect(page.locator(".verdict")).to_contain_text(
-            "The first is success, the second failed."
-        )
-        expect(page.get_by_text("They first differ here")).to_be_visible()
 
 
 def test_from_the_runs_to_a_traceback_with_the_keyboard_alone(

@@ -18,7 +18,7 @@ export class Table {
     this.head = el("tr");
     this.node = el(
       "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": options.label || "Table" },
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": options.label || "Table" },
       el("table", { class: options.class || null }, el("thead", {}, this.head), this.body),
     );
     this.drawHead();

@@ -185,7 +185,7 @@ class RunPage {
         "div",
         { class: "head" },
         el("h1", {}, statusBadge(run.status), " ", el("a", { href: address(`pipelines/${run.pipeline_hash}`) }, run.pipeline_name)),
-        button([short(run.run_id), icon("copy")], () => navigator.clipboard.writeText(run.run_id), { class: "quiet mono", title: `Copy ${run.run_id}` }),
+        button([short(run.run_id), icon("copy")], () => navigator.clipboard.writeText(run.run_id), { class: "quiet mono", title: run.run_id, "aria-label": `Copy the id ${run.run_id}` }),
         el("span", { class: "dim" }, timeOf(run.start_time), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
         el("div", { class: "actions" }, this.actions()),
       ),

@@ -1,0 +1,277 @@
+"""What readers of the screen hear, what a keyboard reaches, and what eyes can read.
+
+What a page is for readers of the screen is kept as text in ``tests/browser/aria``;
+``UPDATE_ARIA=1`` writes these files anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from justpipe_actors.storage import PipelineRegistry
+
+from ..programs import started
+from .conftest import Watch
+from .site import served
+from .test_stories import DAEMON, READY, asking_journal, open_page
+
+
+FOLDER = Path(__file__).parent / "aria"
+
+VOLATILE = [
+    (r"http://127\.0\.0\.1:\d+", ""),
+    (r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}\b|\b[0-9a-f]{16}\b", "ID"),
+    (r"\b\d{1,2} [A-Z][a-z]{2}, (?=\d\d:)", ""),
+    (r"\b\d\d:\d\d:\d\d\b", "TIME"),
+    (r"\d{4}-\d\d-\d\d", "DAY"),
+    (r"\bnow\b|\b\d+ s ago", "AGO"),
+    (r"\d+(\.\d+)?(ms|s|m)\b", "DURATION"),
+    (r"times in \w+", "times in ZONE"),
+    (r"at most \d+ at once", "at most N at once"),
+    (r"/\S+/empty", "STORE"),
+]
+"""What differs between two runs of the same program."""
+
+PAGES = {
+    "runs": "runs",
+    "run": "runs/{run}",
+    "run_tokens": "runs/{run}?tab=tokens",
+    "run_logs": "runs/{run}?tab=logs",
+    "pipelines": "pipelines",
+    "pipeline": "pipelines/{hash}",
+    "pipeline_stats": "pipelines/{hash}?tab=stats",
+    "pipeline_graph": "pipelines/{hash}?tab=graph",
+    "pipeline_versions": "pipelines/{hash}?tab=versions",
+    "pipeline_definition": "pipelines/{hash}?tab=definition",
+    "compare_choice": "compare",
+    "unknown": "nothing",
+}
+"""The address of each page of a store with two runs."""
+
+
+@contextmanager
+def addresses(failed: tuple[Path, str]) -> Generator[dict[str, str]]:
+    """Serve a store and return the whole address of each page."""
+    root, run_id = failed
+    hash_ = PipelineRegistry(root).list_pipelines()[0].hash
+    with served(root) as site:
+        yield {
+            name: f"{site.address}/{path.format(run=run_id, hash=hash_)}"
+            for name, path in PAGES.items()
+        }
+
+
+def settled(page: Page, address: str) -> None:
+    """Open a page and wait until everything on it has come."""
+    open_page(page, address)
+    page.wait_for_selector(
+        "#connection:is([hidden], [data-state=live])", state="attached"
+    )
+    if "/runs/" in address or "tab=graph" in address:
+        page.wait_for_selector(".graph [data-path]")
+    page.wait_for_timeout(600)  # the table beside the timeline is written with a delay
+
+
+def check(page: Page, name: str, part: str = "body") -> None:
+    """Compare a page with what is kept of it."""
+    text = page.locator(part).aria_snapshot()
+    for pattern, word in VOLATILE:
+        text = re.sub(pattern, word, text)
+    path = FOLDER / f"{name}.yml"
+    if os.environ.get("UPDATE_ARIA"):
+        path.write_text(f"{text}\n", "utf-8")
+    assert f"{text}\n" == path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_readers_of_the_screen_hear_what_the_page_is(
+    page: Page, watch: Watch, failed: tuple[Path, str], name: str
+) -> None:
+    """Landmarks, headings, names of controls, states of tabs, rows of tables."""
+    watch.allowed = ("404",)
+    with addresses(failed) as pages:
+        settled(page, pages[name])
+        check(page, name)
+
+
+def test_readers_of_the_screen_hear_durable_runs(page: Page, tmp_path: Path) -> None:
+    """The form of a question has labels; workers and open runs are tables."""
+    options: dict[str, Any] = {"read_only": False, "actions": {"answer"}, "token": "t"}
+    (tmp_path / "empty").mkdir()
+    with served(tmp_path / "empty", journal=asking_journal(), **options) as site:
+        page.goto(f"{site.address}/login#t")
+        page.wait_for_url("**/runs")
+        settled(page, f"{site.address}/runs")
+        check(page, "runs_empty")
+        for name in ("asks", "workers"):
+            open_page(page, f"{site.address}/{name}")
+            page.wait_for_selector("#connection[data-state=live]")
+            check(page, name)
+
+
+def test_readers_of_the_screen_hear_a_supervisor(page: Page, tmp_path: Path) -> None:
+    """Why each run waits is text; slots are numbers, not only dots."""
+    program = Path(tmp_path, "daemon.py")
+    program.write_text(DAEMON.replace("ROOT", repr(str(tmp_path / "store"))))
+    with started([sys.executable, "-W", "ignore", str(program)]) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        open_page(page, f"{address}letters")
+        page.wait_for_selector("#connection[data-state=live]")
+        check(page, "letters")
+        open_page(page, f"{address}live")
+        page.wait_for_selector("text=its only slot is held by")
+        page.wait_for_selector("#connection[data-state=live]")
+        # Runs of one age come in any order.
+        check(page, "live", ".supervised")
+        row = page.locator("tr", has_text="its only slot is held by").first
+        check(page, "live_row", f"tr[data-key='{row.get_attribute('data-key')}']")
+
+
+# -- the keyboard
+
+
+NAMELESS = """
+() => [...document.querySelectorAll("button, a[href], input, select, textarea, summary, [tabindex='0']")]
+  .filter((one) => one.checkVisibility() && one.tabIndex >= 0)
+  .filter((one) => !(one.getAttribute("aria-label") || one.textContent.trim() || one.title || one.labels?.length))
+  .map((one) => one.outerHTML.slice(0, 120))
+"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_control_has_a_name(
+    page: Page, watch: Watch, failed: tuple[Path, str], name: str
+) -> None:
+    """And none is put before its place in the order of the keyboard."""
+    watch.allowed = ("404",)
+    with addresses(failed) as pages:
+        settled(page, pages[name])
+
+        assert page.evaluate(NAMELESS) == []
+        assert (
+            page.locator("[tabindex]").evaluate_all(
+                "(all) => all.filter((one) => one.tabIndex > 0).length"
+            )
+            == 0
+        )
+
+
+def test_two_runs_are_compared_with_the_keyboard_alone(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """j goes on, x selects, c compares."""
+    with addresses(failed) as pages:
+        open_page(page, pages["runs"])
+        for key in ("j", "x", "j", "x", "c"):
+            page.keyboard.press(key)
+        page.wait_for_url("**/compare?**")
+
+        expect(page.locator(".verdict")).to_contain_text("The first is success")
+
+
+def test_the_timeline_and_the_graph_are_used_with_the_keyboard_alone(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """Arrows go from row to row and from step to step; F fits, Escape shows all."""
+    with addresses(failed) as pages:
+        settled(page, pages["run"])
+        page.locator(".timeline").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("tr.selected")).to_contain_text("probe")
+        page.keyboard.press("f")
+        expect(page.get_by_role("button", name="Show all")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="Show all")).to_be_hidden()
+
+        page.locator(".graph [tabindex='0']").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        expect(page.locator(".graph .picked")).to_be_focused()
+
+
+def test_the_skip_link_comes_first_and_dialogs_give_the_focus_back(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """Tab and Enter lead to the content; Escape leads back to where one was."""
+    with addresses(failed) as pages:
+        open_page(page, pages["runs"])
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("main")).to_be_focused()
+
+        page.keyboard.press("j")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("tbody a.mono").first).to_be_focused()
+
+
+# -- colours
+
+
+PALE = """
+() => {
+  const numbers = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const parse = (text) => {
+    const [r, g, b, a = 1] = numbers(text.replace("srgb", ""));
+    return text.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a];
+  };
+  const over = ([r, g, b, a], below) => [r, g, b].map((part, n) => part * a + below[n] * (1 - a)).concat(1);
+  const ground = (node) => {
+    const colour = parse(getComputedStyle(node).backgroundColor);
+    return colour[3] === 1 || !node.parentElement ? colour : over(colour, ground(node.parentElement));
+  };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const found = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || node.closest("svg, script, noscript, :disabled, .hidden") || !node.checkVisibility()) continue;
+    const [low, high] = [light(parse(getComputedStyle(node).color)), light(ground(node))].sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found.add(`${ratio.toFixed(2)} ${node.className || node.tagName}: ${walker.currentNode.data.slice(0, 40)}`);
+  }
+  return [...found];
+}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_text_can_be_read_in_both_themes(
+    page: Page, watch: Watch, failed: tuple[Path, str], theme: Any
+) -> None:
+    """Text that is on a page has a contrast of 4.5 to what is behind it."""
+    watch.allowed = ("404",)
+    page.emulate_media(color_scheme=theme)
+    with addresses(failed) as pages:
+        for name, address in pages.items():
+            settled(page, address)
+            assert page.evaluate(PALE) == [], name
+
+
+def test_nothing_moves_where_one_wants_no_motion(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """Neither animations nor transitions."""
+    page.emulate_media(reduced_motion="reduce")
+    with addresses(failed) as pages:
+        settled(page, pages["run"])
+
+        assert page.evaluate("document.getAnimations().length") == 0
+        page.wait_for_selector(READY)

@@ -1,0 +1,137 @@
+"""What the pages may cost a browser while a run goes on; limits are three times the aim.
+
+The aims: a tenth of the main thread at 50 events a second and a fifth at 500, 200 ms from
+an event to its paint, no task of the page that holds it up, no memory that only grows.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from playwright.sync_api import CDPSession, Page
+
+from justpipe_actors import Pipe, Supervisor
+
+from .site import served
+from .test_stories import open_page
+
+
+SLACK = 3
+"""How often an aim may be missed by on a machine that is busy."""
+
+LONG_TASK_MS = 200
+"""A task of the page that is longer is felt as a delay."""
+
+
+def chatty(pause: float, count: int) -> Pipe[Any, Any]:
+    """Return a pipe that says the time, again and again."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="chat")
+
+    @pipe.step
+    async def answer() -> AsyncIterator[str]:
+        for _ in range(count):
+            await anyio.sleep(pause)
+            yield f"{time.time() * 1000:.0f} "
+
+    return pipe
+
+
+@contextmanager
+def watched(
+    page: Page, root: Path, pause: float, count: int, tab: str = "timeline"
+) -> Generator[CDPSession]:
+    """Open the page of a run that streams, and hear what the browser does."""
+    pipe = chatty(pause, count)
+    supervisor = Supervisor(pipe, grace=0.1)
+    with (
+        served(root, supervisor=supervisor) as site,
+        site.portal.wrap_async_context_manager(supervisor),
+    ):
+        run = site.portal.call(supervisor.submit, pipe, {})
+        open_page(page, f"{site.address}/runs/{run.run_id}?tab={tab}")
+        page.wait_for_selector(".graph [data-status=running]")
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable")
+        yield session
+        site.portal.call(supervisor.cancel_runs)
+
+
+def busy_seconds(session: CDPSession) -> tuple[float, float]:
+    """Return how long the page's main thread has worked, and until when."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    found = {one["name"]: one["value"] for one in metrics}
+    return found["TaskDuration"], found["Timestamp"]
+
+
+def heap_bytes(session: CDPSession) -> int:
+    """Return what the page keeps after everything else was thrown away."""
+    session.send("HeapProfiler.collectGarbage")
+    return int(session.send("Runtime.getHeapUsage")["usedSize"])
+
+
+@pytest.mark.parametrize(("pause", "aim"), [(0.02, 0.10), (0.002, 0.20)])
+def test_a_run_at_work_leaves_the_main_thread_free(
+    page: Page, tmp_path: Path, pause: float, aim: float
+) -> None:
+    """Fifty events a second, and five hundred; what is drawn is drawn ten times a second."""
+    page.add_init_script(
+        "globalThis.longTasks = [];"
+        " new PerformanceObserver((list) => longTasks.push(...list.getEntries()"
+        ".map((one) => [one.startTime, one.duration]))).observe({ type: 'longtask' });"
+    )
+    with watched(page, tmp_path, pause, 100_000) as session:
+        page.wait_for_timeout(1_000)
+        page.evaluate("longTasks.length = 0")
+        work, begin = busy_seconds(session)
+        page.wait_for_timeout(4_000)
+        more, end = busy_seconds(session)
+        tasks = page.evaluate("longTasks.map(([, duration]) => duration)")
+
+    assert (more - work) / (end - begin) <= SLACK * aim
+    assert [task for task in tasks if task > SLACK * LONG_TASK_MS] == []
+
+
+DELAYS = """
+() => {
+  globalThis.delays = [];
+  const target = document.querySelector(".tokens");
+  new MutationObserver((changes) => requestAnimationFrame(() => {
+    const now = performance.timeOrigin + performance.now();
+    for (const change of changes)
+      for (const node of change.addedNodes)
+        for (const word of node.textContent.split(" ")) if (/^\\d{13}$/.test(word)) delays.push(now - Number(word));
+  })).observe(target, { childList: true, subtree: true });
+}
+"""
+
+
+def test_an_event_is_painted_soon(page: Page, tmp_path: Path) -> None:
+    """From the step's yield to the frame that shows it."""
+    with watched(page, tmp_path, 0.02, 100_000, tab="tokens"):
+        page.wait_for_selector(".tokens pre")
+        page.evaluate(DELAYS)
+        page.wait_for_timeout(4_000)
+        delays = page.evaluate("delays")
+
+    assert len(delays) > 50
+    assert statistics.quantiles(delays, n=20)[-1] <= SLACK * 200
+
+
+def test_memory_does_not_grow_with_what_was_streamed(
+    page: Page, tmp_path: Path
+) -> None:
+    """Ten minutes of fifty events a second are 30,000; a part of them shows the slope."""
+    with watched(page, tmp_path, 0.001, 200_000) as session:
+        page.wait_for_timeout(1_000)
+        before = heap_bytes(session)
+        page.wait_for_timeout(8_000)
+        after = heap_bytes(session)
+
+    assert after - before <= 20_000_000
