@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
@@ -35,8 +36,24 @@ def test_files_are_our_own_and_do_nothing_that_the_policy_forbids(name: str) -> 
 
 
 def test_the_files_are_small() -> None:
-    """All of them take 200 kB at most; there is no build step that would shrink them."""
-    assert sum(len(text) for text in TEXTS.values()) < 200_000
+    """All of them take 200 kB at most, and 75 on their way to a browser."""
+    files = static_files().values()
+
+    assert sum(len(file.content) for file in files) < 200_000
+    assert sum(len(file.compressed) for file in files) < 75_000
+
+
+async def test_browsers_get_files_compressed(store: Store) -> None:
+    """Others get them as they are; a proxy is told that there are two forms."""
+    client = Client(create_app(store.registry))
+
+    packed = await client.get("/static/app.js", **{"accept-encoding": "gzip"})
+    plain = await client.get("/static/app.js")
+
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["vary"] == "accept-encoding"
 
 
 def test_modules_import_only_files_that_are_there() -> None:

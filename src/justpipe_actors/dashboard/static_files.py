@@ -1,7 +1,12 @@
-"""The files of the pages: read once, found by exact name, so no path reaches the disk."""
+"""The files of the pages: read once, found by exact name, so no path reaches the disk.
+
+There is no build step that would shrink them; browsers get them compressed, which makes
+200 kB 70.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from functools import lru_cache
 from html import escape
@@ -32,6 +37,8 @@ class StaticFile:
 
     content: bytes
     """All of it."""
+    compressed: bytes
+    """The same as gzip."""
     kind: str
     """Its media type."""
     etag: str
@@ -55,7 +62,8 @@ def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
         if kind is not None:
             content = item.read_bytes()
             digest = hashlib.sha256(content).hexdigest()[:16]
-            found.append((name, StaticFile(content, kind, f'"{digest}"')))
+            compressed = gzip.compress(content, mtime=0)
+            found.append((name, StaticFile(content, compressed, kind, f'"{digest}"')))
     return found
 
 
@@ -64,9 +72,16 @@ def file_response(request: Request, name: str) -> Response:
     file = static_files().get(name)
     if file is None or name == SHELL:
         return Response("There is no such file.", 404, media_type="text/plain")
-    headers = {"etag": file.etag, "cache-control": "no-cache"}
+    headers = {
+        "etag": file.etag,
+        "cache-control": "no-cache",
+        "vary": "accept-encoding",
+    }
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(file.compressed, media_type=file.kind, headers=headers)
     return Response(file.content, media_type=file.kind, headers=headers)
 
 
