@@ -64,12 +64,12 @@ def picture_of_the_docs(browser: Browser, scratch: Path, path: Path) -> None:
     """Take the picture that the README and the docs show: a run that failed."""
     with served(scratch) as site:
         run_id = site.portal.call(samples.failed, scratch)
-        page = browser.new_page(viewport={"width": 1200, "height": 760})
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{site.address}/runs/{run_id}")
         page.wait_for_selector("html[data-ready]")
         page.wait_for_selector(".graph [data-status=failed]")
         page.wait_for_timeout(900)
-        page.screenshot(path=path)
+        page.screenshot(path=path, full_page=True)
         page.close()
 
 

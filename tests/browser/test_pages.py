@@ -109,12 +109,12 @@ def test_versions_say_what_changed(page: Page, tmp_path: Path) -> None:
         shown = page.get_by_role("tabpanel").locator("visible=true")
         shown.get_by_role("button", name="What changed").first.click()
         expect(shown).to_contain_text("+archive")
-        expect(shown).to_contain_text("send leads to archive, before to nothing")
+        expect(shown).to_contain_text("send leads to archive instead of nothing")
 
         open_page(page, f"{site.address}/compare?a={ids[0]}&b={ids[1]}")
 
         versions = page.get_by_role("region", name="Versions")
-        expect(versions).to_contain_text("write retries 3, before 1")
+        expect(versions).to_contain_text("write retries 3 instead of 1")
 
 
 def test_the_state_before_a_failure_is_shown_when_one_asks(

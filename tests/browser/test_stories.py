@@ -219,6 +219,7 @@ def test_a_run_is_watched_while_it_goes_on_and_fails(
         card = page.get_by_role("region", name="Why it failed")
         expect(card).to_contain_text("OSError: the disk is full", timeout=10_000)
         expect(step).to_have_attribute("data-status", "failed")
+        expect(page.locator("#connection")).to_be_hidden()  # there is nothing to hear
         future.result(10)
 
 

@@ -99,6 +99,7 @@ export class Hub {
     else known.last = { event, data };
     for (const client of known.clients) client.send({ topic, event, data });
     if (event === "end" || event === "error") this.topics.delete(topic);
+    if (this.topics.size === 0) this.connect();
   }
 
   say(state) {

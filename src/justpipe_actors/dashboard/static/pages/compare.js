@@ -121,6 +121,7 @@ function columns(rows) {
       fixed: true,
       class: "share optional",
       cell: (row) => {
+        if (Math.abs(row.difference) < NOTICEABLE) return "";
         const bar = el("span", { class: `bar ${row.difference > 0 ? "bad" : "ok"}` });
         bar.style.width = `${(50 * Math.abs(row.difference)) / most}%`;
         bar.style.marginLeft = row.difference > 0 ? "50%" : `${50 - (50 * Math.abs(row.difference)) / most}%`;

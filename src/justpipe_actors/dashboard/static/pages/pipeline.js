@@ -32,7 +32,7 @@ export async function show(main, site) {
       { name: "runs", label: "Runs", show: (place) => showRuns(place, hash) },
       { name: "stats", label: "Stats", show: (place) => showStats(place, path, figures) },
       { name: "graph", label: "Graph", show: (place) => showGraph(place, hash) },
-      { name: "versions", label: `Versions ${figures.versions.length}`, show: (place) => showVersions(place, figures) },
+      { name: "versions", label: "Versions", show: (place) => showVersions(place, figures) },
       { name: "definition", label: "Definition", show: (place) => showDefinition(place, hash) },
     ],
     "Pipeline",

@@ -43,8 +43,10 @@ export class Graph {
     drawing.setAttribute("role", "presentation");
     this.index(drawing, "");
     put(this.pane, drawing);
-    const first = this.steps.values().next().value;
-    if (first) first.tabIndex = 0;
+    const [first] = this.steps.keys();
+    if (first === undefined) return;
+    this.steps.get(first).tabIndex = 0;
+    this.reveal(first);
     this.pane.addEventListener("click", (event) => this.click(event));
     this.pane.addEventListener("keydown", (event) => this.key(event));
   }

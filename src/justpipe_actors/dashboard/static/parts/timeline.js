@@ -6,6 +6,7 @@ import { linesOf, visibleLines } from "./model.js";
 import { statusWord } from "./status.js";
 
 const ROW = 20;
+const BEHIND = 90; // space for what is written behind the last bar
 const HEAD = 22;
 const MANY = 200;
 const TONES = { done: "ok", failed: "bad", running: "run", retried: "wait", interrupted: "wait", unfinished: "off", cancelled: "off" };
@@ -125,7 +126,7 @@ export class Timeline {
   geometry() {
     const width = this.pane.clientWidth;
     const names = Math.min(240, Math.max(110, width * 0.22));
-    return { width, height: this.pane.clientHeight, names, scale: (width - names - 70) / (this.range[1] - this.range[0]) };
+    return { width, height: this.pane.clientHeight, names, scale: (width - names - Math.min(BEHIND, width * 0.15)) / (this.range[1] - this.range[0]) };
   }
 
   x(t) {
@@ -237,9 +238,9 @@ export class Timeline {
   /** Write behind a bar, or before it where there is no space. */
   drawText(context, text, from, to, y) {
     const { width, names } = this.place;
-    const needed = context.measureText(text).width + 12;
-    if (to + needed <= width || from - needed < names) context.fillText(text, Math.min(to + 6, Math.max(names, width - needed)), y);
-    else context.fillText(text, from - needed, y);
+    const needed = context.measureText(text).width + 6;
+    if (to + needed <= width) context.fillText(text, to + 6, y);
+    else context.fillText(text, from - needed >= names ? from - needed : Math.max(names, width - needed), y);
   }
 
   hatch(context, x, y, length) {
@@ -376,7 +377,8 @@ function colours(node) {
 /** Cut the beginning of a name: names of one pipe differ in their ends. */
 function clipped(context, text, width) {
   if (context.measureText(text).width <= width) return text;
-  let short = text;
+  let short = text.slice(Math.max(0, text.lastIndexOf(":")));
+  if (context.measureText(`…${short}`).width > width) short = text;
   while (short.length > 1 && context.measureText(`…${short}`).width > width) short = short.slice(1);
   return `…${short}`;
 }

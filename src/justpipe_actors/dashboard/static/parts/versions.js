@@ -10,11 +10,11 @@ export function differencesOf(before, after) {
     const [one, two] = [old[name], now[name]];
     const found = [];
     const [from, to] = [one, two].map((node) => (node.targets || []).join(", ") || "nothing");
-    if (from !== to) found.push(`leads to ${to}, before to ${from}`);
+    if (from !== to) found.push(`leads to ${to} instead of ${from}`);
     const keys = new Set([...options(one), ...options(two)].map(([key]) => key));
     for (const key of keys) {
       const [a, b] = [one[key], two[key]].map((value) => JSON.stringify(value) ?? "none");
-      if (a !== b) found.push(`${key.replaceAll("_", " ")} ${b}, before ${a}`);
+      if (a !== b) found.push(`${key.replaceAll("_", " ")} ${b} instead of ${a}`);
     }
     return found;
   };
