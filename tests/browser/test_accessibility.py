@@ -275,3 +275,57 @@ def test_nothing_moves_where_one_wants_no_motion(
 
         assert page.evaluate("document.getAnimations().length") == 0
         page.wait_for_selector(READY)
+
+
+# -- what can be measured of how a page looks
+
+
+CLIPPED = """
+() => [...document.querySelectorAll("main *")]
+  .filter((one) => one.checkVisibility() && !one.closest(".hidden, svg, input, select"))
+  .filter((one) => getComputedStyle(one).textOverflow === "ellipsis" && one.scrollWidth > one.clientWidth + 1)
+  .filter((one) => !one.closest("[title]") && !one.querySelector("[title]") && !one.closest(".preview, .event"))
+  .map((one) => one.outerHTML.slice(0, 120))
+"""
+
+OVERLAPPING = """
+() => {
+  const boxes = [...document.querySelectorAll(".graph svg text")].map((one) => [one.textContent, one.getBoundingClientRect()]);
+  const found = [];
+  boxes.forEach(([a, x], n) => boxes.slice(n + 1).forEach(([b, y]) => {
+    if (x.left < y.right && y.left < x.right && x.top < y.bottom && y.top < x.bottom) found.push(`${a} and ${b}`);
+  }));
+  return found;
+}
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_cut_or_covered_without_a_way_to_read_it(
+    page: Page, watch: Watch, failed: tuple[Path, str], width: int
+) -> None:
+    """A text that is cut is whole when one points at it; labels of a graph are apart.
+
+    And no page is wider than its window.
+    """
+    watch.allowed = ("404",)
+    page.set_viewport_size({"width": width, "height": 800})
+    with addresses(failed) as pages:
+        for name, address in pages.items():
+            settled(page, address)
+            assert page.evaluate(CLIPPED) == [], name
+            assert page.evaluate(OVERLAPPING) == [], name
+            assert page.evaluate("document.body.scrollWidth - innerWidth") <= 0, name
+
+
+def test_labels_of_a_large_graph_are_apart(page: Page, huge: tuple[Path, str]) -> None:
+    """300 steps, each with a label that can be read."""
+    root, run_id = huge
+    with served(root) as site:
+        settled(page, f"{site.address}/runs/{run_id}")
+        sizes = page.locator(".graph svg text").evaluate_all(
+            "(all) => all.map((one) => one.getBoundingClientRect().height)"
+        )
+
+        assert page.evaluate(OVERLAPPING) == []
+        assert min(sizes) >= 11

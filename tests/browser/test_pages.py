@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from playwright.sync_api import Page, expect
 
-from justpipe_actors import Pipe
+from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.logs import LogCapture
 
 from . import samples
@@ -229,3 +229,45 @@ def test_log_records_come_as_they_are_written(page: Page, tmp_path: Path) -> Non
             expect(records).to_contain_text("pay")
     finally:
         log.removeHandler(capture)
+
+
+def test_the_state_follows_the_replay(page: Page, failed: tuple[Path, str]) -> None:
+    """At the beginning it is the one that was given, at the end the last one."""
+    root, run_id = failed
+    with served(root) as site:
+        open_page(page, f"{site.address}/runs/{run_id}?tab=state")
+        shown = page.locator(".view h3")
+        expect(shown).to_contain_text("After captions")
+
+        slider = page.get_by_role("slider", name="Moment of the run")
+        slider.focus()
+        page.keyboard.press("Home")
+        expect(shown).to_contain_text("After start")
+        page.keyboard.press("ArrowRight")
+
+        expect(shown).to_contain_text("After ingest")
+
+
+def test_a_run_is_cancelled_where_one_sees_that_it_waits(
+    page: Page, tmp_path: Path
+) -> None:
+    """Where that is allowed; the list has one run less."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
+
+    @pipe.step
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor(pipe, grace=0.1)
+    options: dict[str, Any] = {"read_only": False, "actions": {"cancel"}, "token": "t"}
+    with (
+        served(tmp_path, supervisor=supervisor, **options) as site,
+        site.portal.wrap_async_context_manager(supervisor),
+    ):
+        run = site.portal.call(supervisor.submit, pipe, {})
+        page.goto(f"{site.address}/login#t")
+        page.wait_for_url("**/runs")
+        open_page(page, f"{site.address}/live")
+        page.get_by_role("button", name=f"Cancel run {run.run_id[:8]}").click()
+
+        expect(page.get_by_text("No run is at work.")).to_be_visible()

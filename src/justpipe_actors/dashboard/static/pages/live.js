@@ -1,7 +1,7 @@
 // What a supervisor does now: who is at work, who waits, for whom, and at which line.
 import { button, el, icon, put } from "../base/dom.js";
-import { get, getText } from "../base/api.js";
-import { count, counted, duration } from "../base/format.js";
+import { get, getText, post } from "../base/api.js";
+import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
 import { plainTable, Table } from "../base/table.js";
@@ -78,8 +78,15 @@ class LivePage {
       { key: "age", label: "Age", number: true, cell: (run) => duration(run.age) },
       { key: "quiet", label: "Quiet", number: true, title: "Seconds since its last event", cell: (run) => el("span", { class: run.quiet > LONG ? "wait" : "dim" }, duration(run.quiet)) },
       { key: "tokens", label: "Held by", fixed: true, class: "wrap held", cell: (run) => Object.entries(run.tokens).map(([step, n]) => el("span", { class: "tag", title: step }, n > 1 ? `${step} ×${n}` : step)) },
+      this.site.actions.includes("cancel") && { key: "cancel", label: "", fixed: true, cell: (run) => button("Cancel", () => this.cancel(run), { "aria-label": `Cancel run ${short(run.run_id)}` }) },
       { key: "why", label: "Why it waits", fixed: true, class: "why", cell: (run) => reasonsList(run, this.data) },
-    ];
+    ].filter(Boolean);
+  }
+
+  async cancel(run) {
+    await post(`api/runs/${encodeURIComponent(run.run_id)}/cancel`, { reason: "Cancelled in the dashboard" }).catch((error) => {
+      this.note.textContent = error.message;
+    });
   }
 
   drawTree() {

@@ -19,6 +19,7 @@ const HEATS = [
   ["status", "Status of the newest run"],
   ["time", "Time", "share of the time"],
   ["failures", "Failures", "share of failed invocations"],
+  ["retries", "Retries", "number of further attempts"],
   ["calls", "Calls", "number of invocations"],
 ];
 

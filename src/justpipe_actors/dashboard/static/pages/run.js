@@ -74,6 +74,13 @@ class RunPage {
     this.loadGraph();
     if (this.run.event_counts.recovered) this.loadRecoveries();
     if (this.run.is_live) this.follow();
+    else if (this.run.status === "abandoned") this.awaitRecovery();
+  }
+
+  /** A durable run goes on when another process takes it up; then the page begins anew. */
+  awaitRecovery() {
+    const look = (page) => page.runs.some((run) => run.status !== "abandoned") && location.reload();
+    subscribe(`runs/stream?q=id:${encodeURIComponent(this.run.run_id)}`, null, { runs: look });
   }
 
   /** Mark when other processes took the run up. */
@@ -130,6 +137,7 @@ class RunPage {
     this.drawHead();
     this.drawFailure();
     this.draw();
+    if (this.run.status === "abandoned") this.awaitRecovery();
   }
 
   /** Hear from the supervisor at which line the run stands, and who holds its slots. */
@@ -271,6 +279,7 @@ class RunPage {
 
   at(t) {
     this.moment = t;
+    if (this.states) this.states(this.model.sequenceAt(t ?? Infinity));
     this.graph.show(this.model.statusAt(t ?? Infinity), !this.run.is_live && t === null);
     this.timeline.at(t);
   }
@@ -339,7 +348,7 @@ class RunPage {
           this.tokens.hear(this.heard);
         },
       },
-      { name: "state", label: "State", show: (place) => showStates(place, this.run, this.model) },
+      { name: "state", label: "State", show: async (place) => (this.states = await showStates(place, this.run, this.model)) },
       {
         name: "logs",
         label: "Logs",

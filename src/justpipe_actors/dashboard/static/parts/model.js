@@ -116,6 +116,11 @@ export class RunModel {
     return found;
   }
 
+  /** Return the number of the last start or end of a step up to a moment. */
+  sequenceAt(t) {
+    return this.spans.reduce((most, span) => Math.max(most, span.start <= t ? span.first : 0, span.end !== null && span.end <= t ? span.last : 0), 0);
+  }
+
   /** Return figures by step, in the order in which the steps began. */
   steps(now = this.latest) {
     const found = new Map();
@@ -140,12 +145,12 @@ export class RunModel {
   }
 }
 
-/** Return how much of the time, the failures and the calls of some runs falls to each step, as [share, words]. */
+/** Return how much of the time, failures, retries and calls of some runs falls to each step, as [share, words]. */
 export function heatOf(models) {
   const sums = new Map();
   for (const one of models.flatMap((model) => model.steps())) {
-    const sum = sums.get(one.step) || { time: 0, failed: 0, runs: 0 };
-    sums.set(one.step, { time: sum.time + one.total, failed: sum.failed + one.failed, runs: sum.runs + one.runs });
+    const sum = sums.get(one.step) || { time: 0, failed: 0, runs: 0, retries: 0 };
+    sums.set(one.step, { time: sum.time + one.total, failed: sum.failed + one.failed, runs: sum.runs + one.runs, retries: sum.retries + one.attempts - one.runs });
   }
   const all = [...sums.values()].reduce((total, sum) => total + sum.time, 0) || 1;
   const shares = (of, words) => {
@@ -156,6 +161,7 @@ export function heatOf(models) {
   return {
     time: shares((sum) => sum.time / all, percent),
     failures: shares((sum) => sum.failed / Math.max(1, sum.runs), percent),
+    retries: shares((sum) => sum.retries, String),
     calls: shares((sum) => sum.runs, String),
   };
 }

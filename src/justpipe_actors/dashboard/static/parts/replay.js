@@ -24,7 +24,7 @@ export class Replay {
   }
 
   set t(value) {
-    this.slider.value = String((value / this.model.total) * 1000);
+    this.slider.value = String(Math.ceil((value / this.model.total) * 1000)); // not before what is shown
   }
 
   write() {

@@ -4,12 +4,13 @@ import { get } from "../base/api.js";
 import { counted, sequence, size } from "../base/format.js";
 import { diffList, jsonTree } from "./tree.js";
 
+/** Show the states; returns a function that shows the one after an event, for the replay. */
 export async function showStates(place, run, model) {
   const path = `api/runs/${encodeURIComponent(run.run_id)}/states`;
   const { states } = await get(path);
   if (states.length === 0) {
     put(place, el("p", { class: "dim pad" }, "No state was stored (persist_state=\"none\")."));
-    return;
+    return null;
   }
   const view = el("div", { class: "view", "aria-live": "polite" });
   const labels = new Map(model.spans.map((span) => [span.id, span.label]));
@@ -24,7 +25,11 @@ export async function showStates(place, run, model) {
     ),
   );
 
+  let shown = -1;
+
   async function open(index) {
+    if (index === shown) return;
+    shown = index;
     const state = states[index];
     buttons.forEach((button, n) => button.setAttribute("aria-pressed", String(n === index)));
     const whole = el("details", {}, el("summary", {}, `The whole state (${size(state.size)})`));
@@ -34,6 +39,7 @@ export async function showStates(place, run, model) {
       whole.append(jsonTree((await get(path, { at: state.seq })).state, { open: 2 }));
     });
     const difference = index === 0 ? null : diffList(await get(path, { from: states[index - 1].seq, to: state.seq }));
+    if (index !== shown) return; // another one was asked for meanwhile
     put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, el("span", { class: "dim" }, ` · event ${sequence(state.seq)}`)), difference, whole);
     if (index === 0) whole.open = true;
   }
@@ -41,4 +47,5 @@ export async function showStates(place, run, model) {
   put(place, el("div", { class: "sides" }, el("div", { class: "list scroll", role: "group", "aria-label": "Steps that showed the state" }, buttons), view));
   const changed = states.findLastIndex((state) => state.changes);
   await open(changed < 0 ? 0 : changed);
+  return (sequence) => open(Math.max(0, states.findLastIndex((state) => state.seq <= sequence)));
 }
