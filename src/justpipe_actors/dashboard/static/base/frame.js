@@ -4,6 +4,7 @@ import { address } from "./api.js";
 import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
 import { keep, recall } from "./memory.js";
+import { openPalette } from "./palette.js";
 
 const PAGES = [
   ["runs", "Runs"],
@@ -82,10 +83,6 @@ function connection() {
     put(place, words[state] ? [icon("dot"), words[state]()] : []);
   });
   return place;
-}
-
-async function openPalette() {
-  (await import("./palette.js")).openPalette(); // most pages are left without it
 }
 
 // -- theme
