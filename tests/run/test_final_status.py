@@ -1,44 +1,182 @@
-"""How a run ended is decided by a pure function of its failures and its cause."""
+"""The payload of FINISH is a pure function of a run's failures and its termination."""
 
 from __future__ import annotations
 
 import pytest
 
 from justpipe_actors._plan.failure_policy import (
+    MAX_KEPT_FAILURES,
     Failure,
     FailureLog,
     TerminationCause,
 )
 from justpipe_actors._run.final_status import RunFigures, build_end_data
+from justpipe_actors.outcomes import (
+    Diagnostic,
+    MapMetrics,
+    QueueMetrics,
+    RuntimeMetrics,
+    StepTiming,
+    TaskMetrics,
+)
 from justpipe_actors.types import (
     FailureClassificationConfig,
     FailureKind,
     FailureReason,
-    PipelineTerminalStatus,
+    FailureRecord,
+    FailureSource,
+    PipelineEndData,
+    PipelineTerminalStatus as Status,
 )
+
+
+METRICS = RuntimeMetrics(
+    QueueMetrics(10),
+    TaskMetrics(4, 4, 2),
+    {"s": StepTiming(1, 0.5, 0.5, 0.5)},
+    {},
+    MapMetrics(0, 0, 0, 0),
+    {"start": 1},
+    tokens=3,
+    suspends=0,
+)
+JOINS = [Diagnostic("join", "pruned", ("a",), "a was pruned")]
+FIGURES = RunFigures(1.5, METRICS, JOINS)
+
+
+def log_of(*failures: Failure) -> FailureLog:
+    """Return a failure log with these failures."""
+    log = FailureLog()
+    for failure in failures:
+        log.add(failure)
+    return log
+
+
+def step_failure(error: Exception, step: str = "s") -> Failure:
+    """Return the failure of a step."""
+    return Failure(FailureKind.STEP, FailureReason.STEP_ERROR, error, step)
+
+
+def end_of(
+    failures: FailureLog,
+    termination: TerminationCause | None = None,
+    config: FailureClassificationConfig | None = None,
+) -> PipelineEndData:
+    """Return the payload of FINISH, with the figures of every test here."""
+    config = config or FailureClassificationConfig()
+    return build_end_data(termination, failures, config, FIGURES)
+
+
+def test_a_run_without_failures_is_a_success() -> None:
+    """A success has the figures and no error."""
+    assert end_of(log_of()) == PipelineEndData(
+        Status.SUCCESS, 1.5, metrics=METRICS, diagnostics=JOINS
+    )
 
 
 @pytest.mark.parametrize(
-    "status",
+    ("status", "reason", "error"),
     [
-        PipelineTerminalStatus.TIMEOUT,
-        PipelineTerminalStatus.CANCELLED,
-        PipelineTerminalStatus.CLIENT_CLOSED,
+        (Status.TIMEOUT, FailureReason.TIMEOUT, None),
+        (Status.CANCELLED, FailureReason.CANCELLED, "why"),
+        (Status.CLIENT_CLOSED, FailureReason.CLIENT_CLOSED, "why"),
     ],
 )
-def test_an_ending_from_outside_wins(status: PipelineTerminalStatus) -> None:
-    """A failure before it is listed, and the status is the one from outside."""
-    failure_log = FailureLog()
-    failure_log.add(
-        Failure(FailureKind.STEP, FailureReason.STEP_ERROR, ValueError("x"), "s")
-    )
-    end = build_end_data(
-        TerminationCause(status, "why"),
-        failure_log,
-        FailureClassificationConfig(),
-        RunFigures(1.0),
+def test_an_end_from_outside_wins(
+    status: Status, reason: FailureReason, error: str | None
+) -> None:
+    """The status is the one from outside; failures before it are listed."""
+    failures = log_of(step_failure(ValueError("x")))
+    end = end_of(failures, TerminationCause(status, "why", ("a", "b")))
+
+    assert end == PipelineEndData(
+        status,
+        1.5,
+        error=error,
+        reason=reason,
+        errors=[record("x")],
+        metrics=METRICS,
+        diagnostics=JOINS,
+        steps_at_work=["a", "b"],
     )
 
-    assert end.status is status
-    assert end.failed_step is None
-    assert len(end.errors) == 1
+
+def test_a_failure_is_reported_with_its_step_and_source() -> None:
+    """FINISH names the primary failure, its class, its phase, its step and its source."""
+    first, second = ValueError("x"), KeyError("y")
+    end = end_of(log_of(step_failure(first), step_failure(second, "t")))
+
+    assert end == PipelineEndData(
+        Status.FAILED,
+        1.5,
+        error="x",
+        reason=FailureReason.STEP_ERROR,
+        failure_kind=FailureKind.STEP,
+        failure_source=FailureSource.USER_CODE,
+        failed_step="s",
+        errors=[record("x"), record("'y'", "t")],
+        metrics=METRICS,
+        diagnostics=JOINS,
+        error_type="ValueError",
+    )
+    assert end.exceptions == (first, second)
+
+
+def test_a_termination_as_failed_reports_the_failure() -> None:
+    """A run that its failure policy ended is FAILED with the failure as its cause."""
+    failures = log_of(step_failure(ValueError("x")))
+    end = end_of(failures, TerminationCause(Status.FAILED, "stopped"))
+
+    assert (end.status, end.error, end.failed_step) == (Status.FAILED, "x", "s")
+
+
+def test_the_primary_failure_comes_first_whatever_its_position() -> None:
+    """The earliest phase decides, and its source is that of its own record."""
+    shutdown = Failure(
+        FailureKind.SHUTDOWN, FailureReason.SHUTDOWN_HOOK_ERROR, ValueError("late")
+    )
+    outside = type("Refused", (Exception,), {"__module__": "httpx"})("no")
+    end = end_of(log_of(shutdown, step_failure(outside)))
+
+    assert end.failure_source is FailureSource.EXTERNAL_DEP
+    assert (end.error, end.failed_step) == ("no", "s")
+    assert end.exceptions == (outside, shutdown.error)
+
+
+def test_a_primary_failure_that_is_not_kept_has_no_source() -> None:
+    """Failures beyond the kept ones are counted, and one of them may be the cause."""
+    shutdown = Failure(
+        FailureKind.SHUTDOWN, FailureReason.SHUTDOWN_HOOK_ERROR, ValueError("x")
+    )
+    failures = log_of(*[shutdown] * MAX_KEPT_FAILURES, step_failure(KeyError("y")))
+    end = end_of(failures)
+
+    assert end.failure_source is FailureSource.NONE
+    assert (end.error, end.failure_kind) == ("'y'", FailureKind.STEP)
+    assert len(end.errors) == MAX_KEPT_FAILURES + 1
+    assert end.errors[-1] == FailureRecord(
+        FailureKind.INFRA,
+        FailureSource.FRAMEWORK,
+        FailureReason.STEP_ERROR,
+        "... and 1 more failures",
+    )
+
+
+def test_records_follow_the_classifier_of_the_pipe() -> None:
+    """The source of a record and of the end is what the pipe's classifier answers."""
+    config = FailureClassificationConfig(lambda context: FailureSource.EXTERNAL_DEP)
+    end = end_of(log_of(step_failure(ValueError("x"))), config=config)
+
+    assert end.failure_source is FailureSource.EXTERNAL_DEP
+    assert end.errors[0].source is FailureSource.EXTERNAL_DEP
+
+
+def record(error: str, step: str = "s") -> FailureRecord:
+    """Return the record of a step's failure."""
+    return FailureRecord(
+        FailureKind.STEP,
+        FailureSource.USER_CODE,
+        FailureReason.STEP_ERROR,
+        error,
+        step,
+    )

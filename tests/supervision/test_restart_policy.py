@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import assume, given, strategies as st
@@ -143,6 +143,86 @@ def test_intensity_zero_allows_no_restart() -> None:
     assert found == GiveUp(1)
 
 
+def test_a_child_that_returned_is_treated_as_one_that_returned() -> None:
+    """A transient child that returns is not restarted, and one that fails is."""
+    members = family(("transient", ENDED))
+    policy = RestartPolicy()
+
+    def after(*, normally: bool) -> object:
+        return decide_restart(
+            policy, members, "a", normally=normally, restarts=(), now=0
+        )
+
+    assert after(normally=True) == NoRestart()
+    assert after(normally=False) == RestartChildren((), ("a",), ((0, "a"),))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"strategy": "all"},
+            (
+                "strategy must be one of ('one_for_one', 'rest_for_one', 'one_for_all'), "
+                "not 'all'."
+            ),
+        ),
+        (
+            {"intensity": -1},
+            (
+                "intensity must be at least 0 and period more than 0 seconds, "
+                "not -1 and 5; None restarts for ever."
+            ),
+        ),
+        (
+            {"period": 0},
+            (
+                "intensity must be at least 0 and period more than 0 seconds, "
+                "not 3 and 0; None restarts for ever."
+            ),
+        ),
+    ],
+)
+def test_a_policy_with_a_wrong_value_is_refused(
+    options: dict[str, Any], text: str
+) -> None:
+    """The message names the values that are allowed and the one that was given."""
+    with pytest.raises(ValueError, match=r"\.$") as refused:
+        RestartPolicy(**options)
+
+    assert str(refused.value) == text
+
+
+def test_the_least_values_of_a_policy_are_allowed() -> None:
+    """No restart at all, restarts for ever, and a period of any length are policies."""
+    for intensity in (None, 0):
+        assert RestartPolicy(intensity=intensity, period=0.001).intensity is intensity
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({"intensity": None}, 30.0),
+        ({"intensity": 4, "period": 5.0}, 1.0),
+        ({"intensity": 4, "period": 500.0}, 30.0),
+        ({"intensity": 49, "period": 5.0}, 0.1),
+        ({"intensity": 99, "period": 5.0}, 30.0),
+    ],
+)
+def test_the_longest_wait_is_an_equal_share_of_the_period(
+    options: dict[str, Any], limit: float
+) -> None:
+    """Where that share is less than the first wait, the waits grow without it."""
+    assert RestartPolicy(**options).delay_limit == pytest.approx(limit)
+
+
+def test_jitter_takes_away_up_to_half_of_a_wait() -> None:
+    """With the jitter 1 the wait is half as long, and with 0.5 three quarters."""
+    waits = [backoff(2, jitter, min_delay=1, max_delay=9) for jitter in (0, 0.5, 1)]
+
+    assert waits == [2, 1.5, 1]
+
+
 @given(
     failures=st.integers(1, 10_000),
     jitter=st.floats(0, 1),
@@ -244,5 +324,8 @@ def test_what_every_verdict_keeps(
 
 
 def test_old_restarts_are_forgotten() -> None:
-    """What lies further back than the period no longer counts."""
-    assert restarts_within(((0.0, "a"), (5.0, "b")), 5.0, 5.1) == ((5.0, "b"),)
+    """Restarts further back than the period no longer count; its first moment counts."""
+    past = ((0.0, "a"), (5.0, "b"))
+
+    assert restarts_within(past, 5.0, 5.1) == ((5.0, "b"),)
+    assert restarts_within(past, 5.0, 5.0) == past

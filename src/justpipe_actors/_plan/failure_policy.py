@@ -1,3 +1,12 @@
+"""The failure policy: what a failure is, where it came from, and what follows from it.
+
+Pure functions and records in the order in which they are used:
+
+- ``escalate`` returns the handler that an exception goes to next, or how the run ends;
+- ``FailureLog`` keeps the failures of one run and knows the one to report;
+- ``classify`` turns them into the records of FINISH, with the source of each.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
