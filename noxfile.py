@@ -315,6 +315,15 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the pure modules in one place at a time, and list changes no test sees."""
+    install(session, "tests", "mutants", extras="[all]")
+    shutil.rmtree("mutants", ignore_errors=True)
+    session.run("mutmut", "run", "--max-children", "2", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
 def changelog(session: nox.Session) -> None:
     """Show what the next release will say."""
     install_tools(session, "changelog")

@@ -87,11 +87,11 @@ class HookRecorder(Observer):
 
 
 def do_nothing(state: Any) -> None:
-    """Do do_nothing."""
+    """Do nothing."""
 
 
 def idle_chain(*names: str, **options: Any) -> AnyPipe:
-    """Return a pipe of steps that do do_nothing, one after the other."""
+    """Return a pipe of steps that do nothing, one after the other."""
     pipe: AnyPipe = Pipe(dict, **options)
     for name, following in zip(names, [*names[1:], None], strict=True):
         pipe.step(name, to=following)(do_nothing)
@@ -99,7 +99,7 @@ def idle_chain(*names: str, **options: Any) -> AnyPipe:
 
 
 def add_idle_steps(pipe: AnyPipe, **edges: list[str]) -> None:
-    """Add steps that do do_nothing, with their successors."""
+    """Add steps that do nothing, with their successors."""
     for name, to in edges.items():
         pipe.step(name, to=to)(do_nothing)
 

@@ -415,15 +415,15 @@ def _apply_decision(
 def _add_diagnostic(
     run_state: RunState, step: str, kind: str, parents: tuple[str, ...]
 ) -> None:
-    why = "were cut off" if kind == "pruned" else "did not come in the same pass"
-    run_state.add_diagnostic(
-        Diagnostic(
-            step,
-            kind,
-            parents,
-            f"Step '{step}' did not run: {', '.join(parents)} {why}.",
-        )
-    )
+    is_one = len(parents) == 1
+    if kind == "pruned":
+        why = "was cut off" if is_one else "were cut off"
+    else:
+        why = "did not report in the same pass through the graph"
+    names = ", ".join(f"'{name}'" for name in parents)
+    subject = f"its {'parent' if is_one else 'parents'} {names}"
+    message = f"Step '{step}' did not run: {subject} {why}."
+    run_state.add_diagnostic(Diagnostic(step, kind, parents, message))
 
 
 # -- joins that can no longer complete

@@ -1,0 +1,170 @@
+"""What follows from the outcome of a step: its successors, their joins, their timers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Event, EventType, Pipe, Skip
+from justpipe_actors.errors import PipelineValidationWarning
+from justpipe_actors.types import BarrierType, NodeKind
+
+from ..helpers import add_idle_steps, end_of, event_words, run_pipe
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+def skipping(pipe: AnyPipe, **edges: list[str]) -> None:
+    """Add steps that skip their successors."""
+    for name, to in edges.items():
+        pipe.step(name, to=to)(lambda state: Skip())
+
+
+def of_type(events: list[Event], kind: EventType) -> list[Event]:
+    """Return the events of one type."""
+    return [event for event in events if event.type is kind]
+
+
+async def test_a_pruned_join_is_explained() -> None:
+    """FINISH says which parent was cut off; the first one decides."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, start=["a", "b", "c"], c=["join"], join=[])
+    skipping(pipe, a=["join"], b=["join"])
+    (found,) = end_of(await run_pipe(pipe)).diagnostics
+
+    assert (found.step, found.kind, found.parents) == ("join", "pruned", ("a",))
+    assert found.message == "Step 'join' did not run: its parent 'a' was cut off."
+
+
+async def test_a_join_of_steps_from_different_passes_is_explained() -> None:
+    """A parent of an earlier pass does not meet one of a map item's pass."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step(to="join")
+    def root() -> None: ...
+
+    pipe.map("items", each="item")(lambda state: [1])
+    pipe.step("item", routes=["inner"])(lambda item: "inner")
+    add_idle_steps(pipe, inner=["join"], join=[])
+    pipe.step("before", to=["root", "items"])(lambda state: None)
+    diagnostics = end_of(await run_pipe(pipe)).diagnostics
+    found = next(one for one in diagnostics if one.kind == "unsatisfied")
+
+    assert (found.step, found.parents) == ("join", ("root",))
+    assert found.message == (
+        "Step 'join' did not run: its parent 'root' did not report in the same pass "
+        "through the graph."
+    )
+
+
+async def test_a_parent_that_start_leaves_out_prunes_the_join() -> None:
+    """With ``start=`` only part of the graph is reached, and its joins do not run."""
+    pipe: AnyPipe = Pipe(dict, strict=False)
+    add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"], join=["after"])
+    add_idle_steps(pipe, after=[])
+    with pytest.warns(PipelineValidationWarning, match="cannot reach"):
+        events = await run_pipe(pipe, start="a")
+
+    assert event_words(events) == [
+        "START system",
+        "STEP_START a",
+        "STEP_END a",
+        "FINISH SUCCESS",
+    ]
+
+
+async def test_joins_that_wait_are_decided_from_upstream_to_downstream() -> None:
+    """A route not taken leaves two joins open, and the later one waits for the earlier."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("start", to=["left", "choice", "direct"])(lambda state: None)
+    add_idle_steps(pipe, left=["first"], direct=["second"])
+    pipe.switch("choice", to={"a": "taken", "b": "other"})(lambda state: "a")
+    add_idle_steps(pipe, taken=[], other=["first"], first=["second"], second=[])
+    said = event_words(await run_pipe(pipe))
+
+    assert said.index("STEP_END first") < said.index("STEP_START second")
+    assert said.count("STEP_START second") == 1
+
+
+async def test_a_join_runs_on_behalf_of_its_last_parent() -> None:
+    """The parent that opened the join is the cause in the events of the join."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"], join=[])
+    events = await run_pipe(pipe)
+    starts = {event.stage: event for event in of_type(events, EventType.STEP_START)}
+
+    assert starts["join"].parent_invocation_id == starts["b"].invocation_id
+
+
+async def test_a_route_into_an_open_any_join_is_ignored() -> None:
+    """A join of any parent ran when the first came; a step that names it adds nothing."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("start", to=["a", "b"])(lambda state: None)
+    add_idle_steps(pipe, a=["join"], c=["join"])
+    pipe.step("b", to="c", routes=["join"])(lambda state: "join")
+    pipe.step("join", barrier_type=BarrierType.ANY)(lambda state: None)
+    said = event_words(await run_pipe(pipe))
+
+    assert said.count("STEP_START join") == 1
+
+
+@pytest.mark.virtual_time
+async def test_the_events_of_a_timed_join() -> None:
+    """BARRIER_WAIT says for whom it waits, BARRIER_RELEASE how long it waited."""
+    pipe: AnyPipe = Pipe(dict)
+
+    async def rest(state: Any) -> None:
+        await anyio.sleep(1.25)
+
+    add_idle_steps(pipe, start=["a", "b"], a=["join"])
+    pipe.step("b", to="join")(rest)
+    pipe.step("join", barrier_timeout=2)(lambda state: None)
+    events = await run_pipe(pipe)
+    (wait,) = of_type(events, EventType.BARRIER_WAIT)
+    (release,) = of_type(events, EventType.BARRIER_RELEASE)
+
+    assert (wait.stage, wait.node_kind) == ("join", NodeKind.BARRIER)
+    assert wait.payload == {
+        "timeout": 2,
+        "dependencies": ["a", "b"],
+        "expected_count": 2,
+        "completed_count": 1,
+        "waiting_for": ["b"],
+    }
+    assert (release.stage, release.node_kind) == ("join", NodeKind.BARRIER)
+    assert release.payload == {"duration": 1.25}
+
+
+@pytest.mark.virtual_time
+async def test_a_join_that_times_out_names_what_it_waited_for() -> None:
+    """The error has the missing parents and the seconds, and the join runs no more."""
+    pipe: AnyPipe = Pipe(dict)
+
+    async def rest(state: Any) -> None:
+        await anyio.sleep(3)
+
+    add_idle_steps(pipe, start=["a", "b"], a=["join"])
+    pipe.step("b", to="join")(rest)
+    pipe.step("join", barrier_timeout=2)(lambda state: None)
+    events = await run_pipe(pipe)
+    end = end_of(events)
+
+    assert end.failed_step == "join"
+    assert (end.exception.step, end.exception.missing) == ("join", ("b",))  # type: ignore[union-attr]
+    assert "STEP_END join" not in event_words(events)
+
+
+@pytest.mark.virtual_time
+async def test_an_any_join_has_no_timer() -> None:
+    """It runs when the first parent comes, so there is nothing to wait for."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"])
+    pipe.step("join", barrier_timeout=2, barrier_type=BarrierType.ANY)(
+        lambda state: None
+    )
+    events = await run_pipe(pipe)
+
+    assert of_type(events, EventType.BARRIER_WAIT) == []
