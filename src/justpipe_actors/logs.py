@@ -229,11 +229,10 @@ def _place_of(record: logging.LogRecord) -> _Place | None:
         return _named_place(record)
     run_id, prefix = _root_of(run)
     notes = current_step_notes.get(None)
-    template = None if notes is None else notes.event_template
-    if template is None:
+    if notes is None or notes.about is None:
         return _Place(run_id, prefix.removesuffix(":") or None, None, 1)
-    stage = f"{prefix}{template['stage']}"
-    return _Place(run_id, stage, template["invocation_id"], template["attempt"])
+    step, invocation_id, attempt = notes.about
+    return _Place(run_id, f"{prefix}{step}", invocation_id, attempt)
 
 
 def _named_place(record: logging.LogRecord) -> _Place | None:

@@ -171,16 +171,23 @@ class RunNotes(LazyNotes):
 class StepNotes(LazyNotes):
     """The value of ``meta.step`` inside one invocation."""
 
-    __slots__ = ("event_template", "open", "tries")
+    __slots__ = ("about", "open", "tries")
 
     def __init__(self) -> None:
         self._notes = None
-        self.event_template: dict[str, Any] | None = None
-        """Fields of the invocation's STEP_START event."""
+        self.about: tuple[str, str, int] | None = None
+        """Name of the step, id of the invocation, and number of the attempt."""
         self.open = True
         """Whether the invocation's function is running."""
         self.tries = 1
         """Number of calls of its function; retry middleware increments it."""
+
+    def figures(
+        self, seconds: float, status: StepStatus
+    ) -> tuple[float, StepStatus, int, dict[str, Any] | None]:
+        """Return what the meta of the invocation's last event is made of."""
+        noted = None if self._notes is None else self._notes.snapshot()
+        return seconds, status, self.tries, noted
 
 
 current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")

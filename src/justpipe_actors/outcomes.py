@@ -46,7 +46,7 @@ class QueueMetrics:
     """The event buffer between the run and its consumer."""
 
     max_depth: int
-    """Most events that ever waited at once."""
+    """Most events that ever waited at once; 0 when the run was only waited for."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import inspect
 import logging
 import traceback
 import warnings
-from typing import assert_never
+from typing import Any, assert_never
 
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import Node, StepNode, SwitchNode
@@ -34,7 +34,7 @@ from .invocation import Invocation
 from .joins import Report
 from .journal_port import JsonValue
 from .messages import Start
-from .protocols import NO_IDS
+from .protocols import NO_IDS, meta_of
 from .run_state import RunState
 from .wait_records import Place, origin_of
 from .waiting import waits_of
@@ -112,32 +112,36 @@ def _warn_of_blocking(invocation: Invocation, seconds: float) -> None:
 
 def publish_step_end(invocation: Invocation) -> None:
     """Publish STEP_END."""
-    run_state, name, event_template = (
+    run_state, node, status = (
         invocation.run_state,
-        invocation.actor.node.name,
-        invocation.notes.event_template,
+        invocation.actor.node,
+        invocation.status,
     )
-    assert event_template is not None
-    seconds = invocation.seconds
-    if seconds > BLOCKING_LIMIT and invocation.status is StepStatus.SUCCESS:
-        _warn_of_blocking(invocation, seconds)
-    if invocation.status is StepStatus.SUCCESS:
-        run_state.metrics.add_step_time(name, seconds)
-    notes = invocation.snapshot(seconds)
-    run_state.publisher.publish_like(
-        event_template, EventType.STEP_END, name, run_state.state, notes
+    began = invocation.began
+    seconds = 0.0 if began is None else run_state.system.now() - began
+    if status is StepStatus.SUCCESS:
+        if seconds > BLOCKING_LIMIT:
+            _warn_of_blocking(invocation, seconds)
+        run_state.metrics.add_step_time(node.name, seconds)
+    run_state.publisher.publish(
+        EventType.STEP_END,
+        node.name,
+        run_state.state,
+        node.kind,
+        invocation.ids,
+        invocation.notes.figures(seconds, status),
     )
 
 
 def publish_step_error(invocation: Invocation, error: Exception) -> None:
     """Publish STEP_ERROR, with the traceback if it is an invocation's."""
     is_invocation = invocation.ids is not NO_IDS
-    meta = invocation.snapshot(invocation.seconds) if is_invocation else None
-    if meta is not None:
+    meta: dict[str, Any] | None = None
+    if is_invocation:
+        figures = invocation.notes.figures(invocation.seconds, invocation.status)
+        meta = meta_of(figures, invocation.ids.attempt)
         trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
-        meta["framework"].update(  # type: ignore[attr-defined]
-            error_type=type(error).__name__, traceback=trace
-        )
+        meta["framework"].update(error_type=type(error).__name__, traceback=trace)
     kind = invocation.node.kind if is_invocation else NodeKind.STEP
     invocation.run_state.publisher.publish(
         EventType.STEP_ERROR,
@@ -299,7 +303,9 @@ def _report(invocation: Invocation, report: Report, chosen: str | None = None) -
     node, run_state = invocation.actor.node, invocation.run_state
     if node.is_leaf:
         return
-    wave, cause = run_state.wave_of(invocation.message), invocation.ids.invocation
+    message, cause = invocation.message, invocation.ids.invocation
+    # perf: ``wave_of`` opens a wave only for some map workers (bench: chain).
+    wave = run_state.waves.get(message.wave) or run_state.wave_of(message)
     routing.report_to_successors(
         run_state, wave, node, report, chosen=chosen, cause=cause
     )

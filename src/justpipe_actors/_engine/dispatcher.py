@@ -46,7 +46,7 @@ from .._util.lazy_classes import define, frozen
 from .._util.sync import SignalFactory, Wakeup
 from . import routing
 from .execution import execute, execute_expiry
-from .messages import Message, Start
+from .messages import Expire, Message, Start
 from .run_state import RunState
 
 
@@ -250,8 +250,11 @@ class Dispatcher:
                     run_state = actor.runs[message.run_id]
                     if ready and not self._is_waking:
                         self._wake_or_crash(run_state)
+                    handle = _HANDLERS[type(message)]
+                    if run_state.interrupted:
+                        handle = _abandon
                     try:
-                        await _execute(run_state, actor, message, scope)
+                        await handle(run_state, actor, message, scope)
                     except BaseException:
                         actor.release_slot()
                         self._hand_over()
@@ -276,17 +279,15 @@ class Dispatcher:
             run_state.crash(error)
 
 
-def _execute(
-    run_state: RunState, actor: Actor, message: Message, scope: anyio.CancelScope
-) -> Awaitable[None]:
-    """Return the coroutine that processes a message."""
-    if run_state.interrupted:
-        return _abandon(run_state, message)
-    if isinstance(message, Start):
-        return execute(run_state, actor, message, scope)
-    return execute_expiry(run_state, actor, message, scope)
-
-
-async def _abandon(run_state: RunState, message: Message) -> None:
+async def _abandon(
+    run_state: RunState, _actor: Actor, message: Message, _scope: anyio.CancelScope
+) -> None:
     """Give back what a message of an interrupted run holds."""
     routing.abandon_message(run_state, message)
+
+
+_HANDLERS: dict[type, Callable[..., Coroutine[Any, Any, None]]] = {
+    Start: execute,
+    Expire: execute_expiry,
+}
+"""The function that processes a message, by the type of the message."""

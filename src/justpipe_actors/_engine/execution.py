@@ -471,7 +471,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
             await failpoints.active.reach(Seam.TAKE, run_state.run_id, node.name)
         if run_state.publisher.backpressure.is_full:
             await invocation.wait_writable()
-        _begin_invocation(invocation)
+        invocation.variables.run(_begin_invocation, invocation)
         if node.timeout or failpoints.active is not None:
             answer = await call_within_timeout(invocation)
         else:
@@ -507,25 +507,27 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
 
 
 def _begin_invocation(invocation: Invocation) -> None:
-    run_state, message = invocation.run_state, invocation.message
+    """Give it its ids and publish STEP_START; called in the step's context.
+
+    The notes are found by a variable of that context, and so is what a witness sets.
+    """
+    run_state, message, node = (
+        invocation.run_state,
+        invocation.message,
+        invocation.actor.node,
+    )
     invocation_id = f"{run_state.run_id}:{message.id}"
     owner = message.owner or message.map_id or invocation_id
-    invocation.ids = InvocationIds(
+    ids = invocation.ids = InvocationIds(
         invocation_id, message.cause, owner, message.attempt, message.scope
     )
     invocation.began = run_state.system.now()
     if message.map_id and message.attempt == 1:
         run_state.metrics.count_worker_start()
-    invocation.variables.run(_publish_start, invocation)
-
-
-def _publish_start(invocation: Invocation) -> None:
-    """Publish STEP_START in the step's context: a witness may set variables there."""
-    current_step_notes.set(invocation.notes)
-    node = invocation.actor.node
-    invocation.notes.event_template = invocation.run_state.publisher.publish(
-        EventType.STEP_START, node.name, None, node.kind, invocation.ids
-    )
+    notes = invocation.notes
+    notes.about = node.name, invocation_id, message.attempt
+    current_step_notes.set(notes)
+    run_state.publisher.publish(EventType.STEP_START, node.name, None, node.kind, ids)
 
 
 async def execute_expiry(

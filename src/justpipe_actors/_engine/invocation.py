@@ -107,23 +107,6 @@ class Invocation:
         """How long it has been running."""
         return 0.0 if self.began is None else self.run_state.system.now() - self.began
 
-    def snapshot(self, seconds: float) -> dict[str, object]:
-        """Return its notes and the framework's, for its last event.
-
-        Args:
-            seconds: duration of the invocation.
-        """
-        framework: dict[str, object] = {
-            "duration_s": int(seconds * 1e6 + 0.5) / 1e6,
-            "attempt": self.ids.attempt,
-            "status": self.status,
-        }
-        if self.notes.tries > 1:
-            framework["tries"] = self.notes.tries
-        if self.notes.is_empty:
-            return {"framework": framework}
-        return {**self.notes.snapshot(), "framework": framework}
-
 
 class TokenEmitter:
     """Publishes the items of one invocation as TOKEN events."""

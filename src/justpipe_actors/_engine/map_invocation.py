@@ -49,8 +49,6 @@ class MapInvocation:
     """The ids of its events; its workers are counted by its invocation."""
     wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     """Notified when workers finish."""
-    event_template: dict[str, object] = attrs.field(factory=dict, init=False)
-    """The fields of its first event: those of its workers have the same ids."""
     item_count: int = attrs.field(default=0, init=False)
     """Items taken so far."""
     in_flight: int = attrs.field(default=0, init=False)

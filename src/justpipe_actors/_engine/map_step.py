@@ -166,8 +166,8 @@ def _start_worker(mapping: MapInvocation, item: object) -> None:
         "target": mapping.worker,
         "owner": invocation.actor.node.name,
     }
-    invocation.run_state.publisher.publish_like(
-        mapping.event_template, EventType.MAP_WORKER, label, payload
+    invocation.run_state.publisher.publish(
+        EventType.MAP_WORKER, label, payload, NodeKind.MAP, mapping.ids
     )
     mapping.item_count += 1
     mapping.in_flight += 1
@@ -263,7 +263,7 @@ def _publish_start(mapping: MapInvocation) -> None:
     invocation = mapping.invocation
     payload = {"target": mapping.worker, "item_count": mapping.total}
     invocation.run_state.metrics.maps_started += 1
-    mapping.event_template = invocation.run_state.publisher.publish(
+    invocation.run_state.publisher.publish(
         EventType.MAP_START, invocation.node.name, payload, NodeKind.MAP, mapping.ids
     )
 

@@ -186,17 +186,15 @@ class RemoteFunction:
     ) -> Call:
         run, notes = current_run_notes.get(None), current_step_notes.get(None)
         run_id, pipe = (run.about if run else None) or ("", "")
-        event_template: Mapping[str, Any] = (
-            notes.event_template if notes else None
-        ) or {}
+        _, invocation_id, attempt = (notes.about if notes else None) or ("", None, 1)
         return Call(
             execute=execute,
             owner=THIS_PROCESS,
             run_id=run_id,
             pipe=pipe,
             step=self.step.name,
-            invocation=event_template.get("invocation_id"),
-            attempt=event_template.get("attempt", 1),
+            invocation=invocation_id,
+            attempt=attempt,
             backend=sniffio.current_async_library(),
             pickler=self.pickler,
             function=self.function,

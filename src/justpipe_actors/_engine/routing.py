@@ -314,7 +314,9 @@ def report_to_successors(  # noqa: PLR0913 - the fields of a message
         return
     if report is Report.ARRIVED and node.starts_successors_directly:
         for step in node.to:
-            beyond = _wave_beyond(run_state, wave, node, step)
+            beyond = wave
+            if wave.parent_wave is not None:
+                beyond = _wave_beyond(run_state, wave, node, step)
             start_step(run_state, step, beyond, cause=cause, item=item)
         return
     deliveries = _deliveries(run_state, wave, node, report, chosen)

@@ -25,7 +25,14 @@ from .._util.lazy_classes import define
 from .._util.sync import SignalFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
+from .lazy_events import LazyEvent, Visibility, type_of
 
+
+_NO_EVENTS: deque[Event] = deque(maxlen=0)
+"""Shared queue of all buffers that drop events; it stays empty.
+
+perf: a queue takes 760 bytes (``python -m tests.benchmarks.scale``, idle run).
+"""
 
 EVENTS_PER_TURN = 256
 """Events read without waiting before the consumer yields to other tasks."""
@@ -47,7 +54,12 @@ class EventBuffer:
     """Whether producers have to wait."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
+    needs: Visibility = attrs.field(default=Visibility.BUILT, init=False)
+    """``COUNTED`` while the consumer only waits for the end, see ``ignore_events``."""
     _is_paused: bool = attrs.field(default=False, init=False)
+    is_turn_over: bool = attrs.field(default=False, init=False)
+    """Whether producers have to wait for other tasks once, and not for the consumer."""
+    _drops: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _reader: Wakeup = attrs.field(init=False)
     _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
@@ -70,11 +82,16 @@ class EventBuffer:
     def __len__(self) -> int:
         return len(self._events)
 
-    def put(self, event: Event) -> None:
-        """Add an event even if the buffer is full; drop it if the buffer is closed."""
-        if self._closed:
+    @property
+    def has_reader(self) -> bool:
+        """Whether a task waits for the next event."""
+        return self._reader.has_waiter
+
+    def put(self, event: LazyEvent) -> None:
+        """Add an event even if the buffer is full; drop it if it will not be read."""
+        if self._drops:
             return
-        self._events.append(event)
+        self._events.append(event)  # type: ignore[arg-type]  # built: ``needs``
         depth = len(self._events)
         if (
             depth > self.peak_length
@@ -87,7 +104,11 @@ class EventBuffer:
 
     async def wait_writable(self) -> None:
         """Wait until the buffer is not full, or is closed."""
-        if self._closed:
+        if self.is_turn_over:
+            self.is_turn_over = False
+            self._update_is_full()
+            await checkpoint()
+        elif self._closed:
             await checkpoint()
         while self._is_at_capacity():
             writable = anyio.Event()
@@ -145,11 +166,37 @@ class EventBuffer:
     def close(self) -> None:
         """Stop reading: what waits is dropped and no producer waits any more."""
         self._closed = True
-        self._events.clear()
-        self._update_is_full()
+        self._drop_all()
         self._reader.notify()
+
+    def ignore_events(self, *, ignored: bool) -> None:
+        """Drop all events while the consumer only waits for the end of the run.
+
+        The publisher must be told, by ``update_visibility``.
+        """
+        self.needs = Visibility.COUNTED if ignored else Visibility.BUILT
+        if ignored:
+            self._drop_all()
+        elif self._drops and not self._closed:
+            self._drops = False
+            self._events = deque()
+
+    def _drop_all(self) -> None:
+        """Drop what waits and what comes; no producer waits any more."""
+        self._drops = True
+        self._events = _NO_EVENTS
+        self._update_is_full()
         while self._writers:
             self._writers.pop(0).set()
+
+    def end_turn(self) -> None:
+        """Have producers wait for other tasks once, if nothing reads the stream.
+
+        A consumer who reads has them wait whenever the buffer is full; without one, a
+        stream of tokens that never waits would keep all other tasks from running.
+        """
+        if self.needs is Visibility.COUNTED:
+            self.is_turn_over = self.is_full = True
 
     def _wake_writer(self) -> None:
         if self._writers and not self._is_at_capacity():
@@ -165,7 +212,7 @@ class EventBuffer:
         self._update_is_full()
 
     def _update_is_full(self) -> None:
-        self.is_full = self._is_paused or self._is_at_capacity()
+        self.is_full = self._is_paused or self.is_turn_over or self._is_at_capacity()
 
     def _is_at_capacity(self) -> bool:
         return 0 < self.capacity <= len(self._events)
@@ -180,13 +227,13 @@ class DropOldestBuffer(EventBuffer):
 
     _tokens: int = attrs.field(default=0, init=False)
 
-    def put(self, event: Event) -> None:
+    def put(self, event: LazyEvent) -> None:
         """Add an event, in place of the oldest TOKEN when the buffer is full."""
-        if self._closed:
+        if self._drops:
             return
         if self._tokens and 0 < self.capacity <= len(self._events):
             self._drop_oldest()
-        self._tokens += event.type is EventType.TOKEN
+        self._tokens += type_of(event) is EventType.TOKEN
         super().put(event)
         self._update_is_full()
 
@@ -202,10 +249,9 @@ class DropOldestBuffer(EventBuffer):
         """Return whether the buffer is full and has no TOKEN to drop."""
         return not self._tokens and super()._is_at_capacity()
 
-    def close(self) -> None:
-        """Stop reading."""
+    def _drop_all(self) -> None:
         self._tokens = 0
-        super().close()
+        super()._drop_all()
 
     def _drop_oldest(self) -> None:
         index = next(

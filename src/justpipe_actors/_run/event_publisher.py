@@ -8,7 +8,6 @@ a hook may rewrite events freely: it changes what is reported, not what the run 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -21,8 +20,22 @@ from .._util.lazy_classes import define
 from .._util.sync import do_nothing
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
-from ..outcomes import filled, new_instance, set_attribute
+from ..outcomes import new_instance
 from .kept_events import Keep
+from .lazy_events import (
+    LazyEvent,
+    Meta,
+    Visibility,
+    build_event,
+    built,
+    fill_event,
+    forwarded,
+    seconds_of,
+    stage_of,
+    timestamp_of,
+    type_of,
+    visibility_of,
+)
 from .observers import ObserverGroup
 
 
@@ -35,6 +48,16 @@ class EventSink(Protocol):
 
     can_pause_producers: ClassVar[bool]
     """Whether ``pause_producers`` makes producers wait."""
+
+    @property
+    def needs(self) -> Visibility:
+        """Whether events must be built, may be built later, or are dropped."""
+        ...
+
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether producers have to wait for other tasks once, not for the consumer."""
+        ...
 
     @property
     def depth(self) -> int:
@@ -73,15 +96,21 @@ class EventSink(Protocol):
     async def wait_writable(self) -> None:
         """Wait until the sink is not full."""
 
-    def put(self, event: Event) -> None:
-        """Take an event."""
+    def put(self, event: LazyEvent) -> None:
+        """Take an event; it is built if ``needs`` says so."""
+
+    def end_turn(self) -> None:
+        """Have producers wait for other tasks once, if nothing reads the stream."""
 
     def end(self) -> None:
         """Mark the end of the events."""
 
 
-_DEFAULT_FIELDS = vars(Event(EventType.START, "system"))
+PutLazy = Callable[[LazyEvent], object]
+"""Takes an event that is not built."""
 
+TOKENS_PER_TURN = 256
+"""Tokens that are not read before their producer waits for other tasks once."""
 
 INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
@@ -113,11 +142,16 @@ class EventPublisher:
     backpressure: Backpressure = attrs.field(init=False)
     """The cheapest object that tells through ``is_full`` if producers have to wait."""
     _has_observers: bool = attrs.field(init=False)
-    _put: Callable[[Event], None] = attrs.field(init=False)
+    _is_observed: bool = attrs.field(init=False)
+    _builds: bool = attrs.field(init=False)
+    _put_lazy: PutLazy | None = attrs.field(init=False)
+    _put_lazy_token: PutLazy | None = attrs.field(init=False)
+    _put: Callable[[LazyEvent], None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # perf: looked up once and not per event (bench: tokens); they do not change.
         self._has_observers = bool(self.observers.members)
+        self._is_observed = self._has_observers or bool(self.hooks)
         self._put = self.sink.put
         self._counts = self.metrics.events
         sink_knows = not self._has_observers or (
@@ -125,6 +159,39 @@ class EventPublisher:
             and self.observers.bind_backpressure(self.sink.pause_producers)
         )
         self.backpressure = self.sink if sink_knows else self
+        self.update_visibility()
+
+    def update_visibility(self) -> None:
+        """Decide anew what becomes of events: the sink's needs, or ``keep``, changed."""
+        visibility = visibility_of(
+            is_observed=self._is_observed,
+            is_kept=self.keep is not None,
+            sink=self.sink.needs,
+        )
+        self._builds = visibility is Visibility.BUILT
+        self._put_lazy, self._put_lazy_token = self.keep, self.keep_token
+        if self.sink.needs is not Visibility.COUNTED:
+            self._put_lazy = self._put if self.keep is None else self._keep_and_put
+            self._put_lazy_token = self._put_lazy
+
+    def keep_in(self, keep: Keep | None, keep_token: Keep | None) -> None:
+        """Keep events from now on, and tokens apart from them; None keeps none."""
+        is_change = (self.keep is None) is not (keep is None)
+        self.keep, self.keep_token = keep, keep_token
+        if is_change:
+            self.update_visibility()
+        elif self.sink.needs is Visibility.COUNTED:
+            self._put_lazy, self._put_lazy_token = keep, keep_token
+
+    def stop_keeping(self) -> None:
+        """Keep no more events: the run has ended."""
+        self.keep = self.keep_token = None
+
+    def _keep_and_put(self, event: LazyEvent) -> None:
+        keep = self.keep_token if type_of(event) is EventType.TOKEN else self.keep
+        if keep is not None:
+            keep(event)
+        self._put(event)
 
     def begin_incarnation(self, number: int) -> None:
         """Number events above all numbers that an earlier process can have used."""
@@ -169,73 +236,21 @@ class EventPublisher:
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
         ids: InvocationIds = NO_IDS,
-        meta: dict[str, object] | None = None,
-    ) -> dict[str, object]:
-        """Publish one event now; return its fields, for ``publish_like``."""
-        # perf: written out, as in ``token_publisher``; a run has two events per step.
-        self._seq = seq = self._seq + 1
-        run_id = self.run_id
-        fields: dict[str, object] = {
-            "type": type,
-            "stage": stage,
-            "payload": payload,
-            "timestamp": time(),
-            "run_id": run_id,
-            "origin_run_id": run_id,
-            "parent_run_id": None,
-            "seq": seq,
-            "node_kind": kind,
-            "invocation_id": ids.invocation,
-            "parent_invocation_id": ids.parent,
-            "owner_invocation_id": ids.owner,
-            "attempt": ids.attempt,
-            "scope": ids.scope,
-            "meta": meta,
-        }
-        # A copy: the event shares its dict with hooks and observers, and freezing an
-        # event does not freeze the dict.
-        template = fields.copy()
-        self._publish(type, fields)
-        return template
-
-    def publish_like(
-        self,
-        event_template: dict[str, object],
-        type: EventType,  # noqa: A002 - the name of the event's field
-        stage: str,
-        payload: object,
-        meta: dict[str, object] | None = None,
+        meta: Meta = None,
     ) -> None:
-        """Publish an event with the same ids as an earlier one of the same invocation.
-
-        Args:
-            event_template: the fields of the earlier event.
-            type: the new event's type.
-            stage: the step that the event is about.
-            payload: the event's payload.
-            meta: the notes of the invocation.
-        """
+        """Publish one event now."""
         self._seq = seq = self._seq + 1
-        fields = event_template.copy()  # perf: half the time of writing fifteen fields
-        fields["type"] = type
-        fields["stage"] = stage
-        fields["payload"] = payload
-        fields["timestamp"] = time()
-        fields["seq"] = seq
-        fields["meta"] = meta
-        self._publish(type, fields)
-
-    def _publish(
-        self,
-        type: EventType,  # noqa: A002 - the name of the event's field
-        fields: dict[str, object],
-    ) -> None:
-        # perf: ``filled`` without its call (bench: chain, tokens).
-        event = new_instance(Event)
-        set_attribute(event, "__dict__", fields)
         name = type._value_
         counts = self._counts
         counts[name] = counts.get(name, 0) + 1
+        if not self._builds:
+            if (put := self._put_lazy) is not None:
+                run_id = self.run_id
+                put((type, seq, time(), run_id, stage, payload, kind, ids, meta))
+            return
+        event = build_event(
+            type, seq, time(), self.run_id, stage, payload, kind, ids, meta
+        )
         if self.hooks:
             event = self._apply_hooks(event)
         if self._has_observers:
@@ -244,28 +259,39 @@ class EventPublisher:
             keep(event)
         self._put(event)
 
-    def build_finish(self, payload: object, meta: dict[str, object] | None) -> Event:
-        """Build FINISH and apply the hooks to it, without publishing or counting it."""
-        self._seq += 1
+    def new_finish(self, payload: object, meta: Meta) -> LazyEvent:
+        """Return FINISH after the hooks, without publishing or counting it."""
+        self._seq = seq = self._seq + 1
         self._finish_waits = True
-        fields = _DEFAULT_FIELDS.copy()
-        fields["type"] = EventType.FINISH
-        fields["payload"] = payload
-        fields["timestamp"] = time()
-        fields["run_id"] = fields["origin_run_id"] = self.run_id
-        fields["seq"] = self._seq
-        fields["meta"] = meta
-        return self._apply_hooks(filled(Event, fields))
+        finish: LazyEvent = (
+            EventType.FINISH,
+            seq,
+            time(),
+            self.run_id,
+            "system",
+            payload,
+            NodeKind.SYSTEM,
+            NO_IDS,
+            meta,
+        )
+        return self._apply_hooks(built(finish)) if self._is_observed else finish
 
-    def put_finish(self, finish: Event) -> None:
+    def observe(self, finish: LazyEvent) -> None:
+        """Give FINISH to the observers."""
+        if self._has_observers:
+            self.observers.put(built(finish))
+
+    def put_finish(self, finish: LazyEvent) -> None:
         """Publish FINISH to the consumer and to the readers."""
         self._finish_waits = False
         if self.keep is not None:
             self.keep(finish)
+        if self.sink.needs is Visibility.BUILT:
+            finish = built(finish)
         self.sink.put(finish)
         self.sink.end()
 
-    def token_publisher(
+    def token_publisher(  # noqa: C901 - ``publish``, written out for tokens
         self,
         type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
@@ -276,22 +302,32 @@ class EventPublisher:
         Most events of a run are TOKENs, so the fields that they share are built once
         and copied for each event.
         """
-        shared_fields = vars(self._token_fields(type, stage, ids))
-        counts, name = self._counts, type._value_
+        run_id, counts, name = self.run_id, self._counts, type._value_
         put, has_observers = self._put, self._has_observers
         observe, observe_token = self.observers.put, self.observers.put_token
+        kind, shared_fields = NodeKind.SYSTEM, dict[str, object]()
 
         @enable_ki_protection
         def publish_token(payload: object) -> None:
             self._seq = seq = self._seq + 1
+            counts[name] = counts.get(name, 0) + 1
+            if not self._builds:
+                if (put_lazy := self._put_lazy_token) is not None:
+                    put_lazy(
+                        (type, seq, time(), run_id, stage, payload, kind, ids, None)
+                    )
+                if not seq % TOKENS_PER_TURN:
+                    self.end_turn()
+                return
+            # perf: ``build_event`` without its call (bench: tokens).
+            if not shared_fields:
+                shared_fields.update(self._token_fields(type, stage, ids))
             fields = shared_fields.copy()
             fields["payload"] = payload
             fields["seq"] = seq
             fields["timestamp"] = time()
-            # perf: ``filled`` without its call (bench: chain, tokens).
             event = new_instance(Event)
-            set_attribute(event, "__dict__", fields)
-            counts[name] = counts.get(name, 0) + 1
+            fill_event(event, fields)
             if self.hooks:
                 event = self._apply_hooks(event)
                 observe(event)
@@ -308,20 +344,20 @@ class EventPublisher:
         type: EventType,  # noqa: A002 - the name of the event's field
         stage: str,
         ids: InvocationIds,
-    ) -> Event:
-        return Event(
-            type,
-            stage,
-            run_id=self.run_id,
-            origin_run_id=self.run_id,
-            invocation_id=ids.invocation,
-            parent_invocation_id=ids.parent,
-            owner_invocation_id=ids.owner,
-            attempt=ids.attempt,
-            scope=ids.scope,
+    ) -> dict[str, object]:
+        shared = build_event(
+            type, 0, 0.0, self.run_id, stage, None, NodeKind.SYSTEM, ids, None
         )
+        return vars(shared)
 
-    def forward_child(self, event: Event, invocation: Invocation) -> None:
+    def end_turn(self) -> None:
+        """Have the producers of a stream that is not read wait for other tasks once."""
+        publisher = self
+        while (parent := publisher.sink.parent) is not None:
+            publisher = parent[0]
+        publisher.sink.end_turn()
+
+    def forward_child(self, event: LazyEvent, invocation: Invocation) -> None:
         """Publish a child's event as an event of this run and of all runs around it."""
         publisher = self
         while True:
@@ -332,30 +368,31 @@ class EventPublisher:
                 return
             publisher, invocation = parent
 
-    def _adopt(self, event: Event, invocation: Invocation) -> Event:
+    def _adopt(self, event: LazyEvent, invocation: Invocation) -> LazyEvent:
         """Return a child's event as this run's, after its hooks and observers."""
-        self._seq += 1
-        owner_id = invocation.ids.invocation
-        forwarded = replace(
-            event,
-            stage=f"{invocation.node.name}:{event.stage}",
-            run_id=self.run_id,
-            parent_run_id=event.run_id,
-            seq=self._seq,
-            parent_invocation_id=event.parent_invocation_id or owner_id,
-            owner_invocation_id=owner_id,
-            scope=(invocation.node.name, *event.scope),
-            meta=dict(event.meta) if event.meta is not None else None,
-        )
-        self.metrics.count_event(forwarded.type)
-        self._count_child(forwarded)
-        forwarded = self._apply_hooks(forwarded)
-        self.observers.put(forwarded)
-        is_token = forwarded.type is EventType.TOKEN
+        self._seq = seq = self._seq + 1
+        self.metrics.count_event(type_of(event))
+        step, owner_id = invocation.node.name, invocation.ids.invocation
+        self._count_child(event, step)
+        if self._builds:
+            event = forwarded(built(event), step, owner_id, self.run_id, seq)
+            event = self._apply_hooks(event)
+            self.observers.put(event)
+        else:
+            event = (
+                type_of(event),
+                seq,
+                timestamp_of(event),
+                self.run_id,
+                step,
+                owner_id,
+                event,
+            )
+        is_token = type_of(event) is EventType.TOKEN
         keep = self.keep_token if is_token else self.keep
         if keep is not None:
-            keep(forwarded)
-        return forwarded
+            keep(event)
+        return event
 
     def _apply_hooks(self, event: Event) -> Event:
         for hook in self.hooks:
@@ -367,13 +404,11 @@ class EventPublisher:
                 break  # noqa: ASYNC104
         return event
 
-    def _count_child(self, event: Event) -> None:
-        match event.type:
-            case EventType.STEP_END if event.meta is not None:
-                framework = event.meta.get("framework", {})
-                self.metrics.add_step_time(
-                    event.stage, framework.get("duration_s", 0.0)
-                )
+    def _count_child(self, event: LazyEvent, step: str) -> None:
+        match type_of(event):
+            case EventType.STEP_END if (seconds := seconds_of(event)) is not None:
+                stage = f"{step}:{stage_of(event)}"
+                self.metrics.add_step_time(stage, seconds)
             case EventType.MAP_START:
                 self.metrics.maps_started += 1
             case EventType.MAP_COMPLETE:

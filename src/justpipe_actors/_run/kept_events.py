@@ -1,11 +1,12 @@
 """The last events of a run at work, for any number of readers that come and go.
 
-A run without readers pays one append to a deque for each event.  A reader that has read
+A run without readers pays one append to a deque for each event, and the events are
+built when they are read (``lazy_events``).  A reader that has read
 everything asks to be told of the next event.  Only that event costs more, because the
 reader replaces the append by a function of its own, once::
 
-    publisher.keep  =  deque.append        no reader waits
-                    =  _put_and_notify     a reader waits; puts the append back
+    publisher.keep_in(deque.append)        no reader waits
+    publisher.keep_in(_put_and_notify)     a reader waits; puts the append back
 
 Tokens have a deque of their own, so that a stream of them does not drop the events that
 report what the run has done.  The run never waits for a reader.  A reader that is
@@ -15,7 +16,7 @@ behind sees gaps in the sequence numbers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import merge
 from typing import Protocol
 
@@ -24,34 +25,41 @@ import attrs
 
 from .._util.lazy_classes import define
 from ..events import Event, EventType
+from .lazy_events import LazyEvent, built, number_of, timestamp_of, type_of
 
 
 MIN_KEPT = 500
 """Events that are kept at least as soon as there is a reader."""
 
+EARLY = 8
+"""Events that are kept in one list before the two queues are made.
+
+perf: a queue takes 760 bytes, and most runs that wait for something have few events
+(``python -m tests.benchmarks.scale``, idle run).
+"""
+
+_NO_EVENTS: deque[LazyEvent] = deque(maxlen=0)
+"""Shared queue of all runs that have no queues yet; it stays empty."""
+
 _TOKEN = EventType.TOKEN
 
-Keep = Callable[[Event], object]
+Keep = Callable[[LazyEvent], object]
 """Keeps an event for readers."""
 
 
 class Keeping(Protocol):
     """The part of a publisher that ``KeptEvents`` uses."""
 
-    keep: Keep | None
-    """Keeps events; None when the run can have no readers."""
-    keep_token: Keep | None
-    """The same for tokens."""
+    def keep_in(self, keep: Keep | None, keep_token: Keep | None) -> None:
+        """Keep events from now on, and tokens apart from them; None keeps none."""
+
+    def stop_keeping(self) -> None:
+        """Keep no more events: the run has ended."""
 
     @property
     def last_number(self) -> int:
         """The number of the last event that was published."""
         ...
-
-
-def number_of(event: Event) -> int:
-    """Return an event's number; 0 when a hook has removed it."""
-    return event.seq or 0
 
 
 @define(eq=False, repr=False)
@@ -64,13 +72,10 @@ class KeptEvents:
     """Whether there will be no more."""
     _last_number: int = attrs.field(default=0, init=False)
     _publisher: Keeping | None = attrs.field(default=None, init=False)
-    _events: deque[Event] = attrs.field(init=False)
-    _tokens: deque[Event] = attrs.field(init=False)
+    _early: list[LazyEvent] = attrs.field(factory=list, init=False)
+    _events: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
+    _tokens: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
     _arrival: anyio.Event | None = attrs.field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._events = deque(maxlen=self.capacity)
-        self._tokens = deque(maxlen=self.capacity)
 
     def attach(self, publisher: Keeping) -> None:
         """Keep a publisher's events from now on; none when the capacity is 0."""
@@ -82,22 +87,38 @@ class KeptEvents:
         """Keep events from now on, for a new reader, if none were kept so far."""
         if not self.capacity:
             self.capacity = MIN_KEPT
-            self._events = deque(maxlen=MIN_KEPT)
-            self._tokens = deque(maxlen=MIN_KEPT)
             self._disarm()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: LazyEvent) -> None:
         """Keep an event and tell the readers."""
-        (self._tokens if event.type is _TOKEN else self._events).append(event)
+        if self._events is _NO_EVENTS:
+            self._put_early(event)
+        else:
+            self._queue(event)
         self._last_number = max(self._last_number, number_of(event))
         self._notify()
+
+    def _put_early(self, event: LazyEvent) -> None:
+        """Keep one of the first events; make the queues when there are enough."""
+        self._early.append(event)
+        if len(self._early) >= min(EARLY, self.capacity):
+            early, self._early = self._early, []
+            self._events = deque(maxlen=self.capacity)
+            self._tokens = deque(maxlen=self.capacity)
+            for first in early:
+                self._queue(first)
+            if self._publisher is not None and self._arrival is None:
+                self._disarm()
+
+    def _queue(self, event: LazyEvent) -> None:
+        (self._tokens if type_of(event) is _TOKEN else self._events).append(event)
 
     def end(self) -> None:
         """Mark the end of the events."""
         self.ended = True
         if self._publisher is not None:
             self._last_number = self._publisher.last_number
-            self._publisher.keep = self._publisher.keep_token = None
+            self._publisher.stop_keeping()
             self._publisher = None
         self._notify()
 
@@ -112,19 +133,17 @@ class KeptEvents:
 
     def newer(self, number: int) -> list[Event]:
         """Return the events that are kept and come after a number, in their order."""
-        events = _newer(self._events, number)
-        tokens = _newer(self._tokens, number)
-        if not tokens:
-            return events
-        return list(merge(events, tokens, key=number_of)) if events else tokens
+        found = (_newer(kept, number) for kept in self._kept())
+        return [built(event) for event in merge(*found, key=number_of)]
 
     @property
     def last_at(self) -> float | None:
         """The timestamp of the last event; None when none is kept."""
-        last = [
-            events[-1].timestamp for events in (self._events, self._tokens) if events
-        ]
+        last = [timestamp_of(events[-1]) for events in self._kept() if events]
         return max(last, default=None)
+
+    def _kept(self) -> tuple[Sequence[LazyEvent], ...]:
+        return self._early, self._events, self._tokens
 
     async def wait(self) -> None:
         """Wait until there is another event, or there will be none."""
@@ -137,14 +156,17 @@ class KeptEvents:
 
     def _arm(self) -> None:
         if self._publisher is not None:
-            self._publisher.keep = self._publisher.keep_token = self._put_and_notify
+            self._publisher.keep_in(self._put_and_notify, self._put_and_notify)
 
     def _disarm(self) -> None:
-        if self._publisher is not None:
-            self._publisher.keep = self._events.append
-            self._publisher.keep_token = self._tokens.append
+        if self._publisher is None:
+            return
+        if self._events is _NO_EVENTS:
+            self._publisher.keep_in(self._put_early, self._put_early)
+        else:
+            self._publisher.keep_in(self._events.append, self._tokens.append)
 
-    def _put_and_notify(self, event: Event) -> None:
+    def _put_and_notify(self, event: LazyEvent) -> None:
         self._disarm()
         self.put(event)
 
@@ -154,9 +176,9 @@ class KeptEvents:
             arrival.set()
 
 
-def _newer(events: deque[Event], number: int) -> list[Event]:
+def _newer(events: Sequence[LazyEvent], number: int) -> list[LazyEvent]:
     """Return the events after a number; reads from the end, so few if up to date."""
-    found: list[Event] = []
+    found: list[LazyEvent] = []
     for event in reversed(events):
         if number_of(event) <= number:
             break

@@ -54,7 +54,7 @@ from ..errors import (
     ResourceUnavailable,
     StateNotCopyable,
 )
-from ..events import Event, EventType
+from ..events import EventType
 from ..failures import FailureClassificationConfig, FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -67,6 +67,7 @@ from .durable_run import (
     store_end,
 )
 from .final_status import RunFigures, build_end_data
+from .lazy_events import LazyEvent, built
 from .loop_resources import loop_resources
 from .run import (
     GRACE_SECONDS,
@@ -261,7 +262,7 @@ async def _finish(run: Run) -> None:
         run.end = None
         sink.end()
         return
-    run.publisher.observers.put(finish)
+    run.publisher.observe(finish)
     try:
         await _finish_observers(run, end)
     finally:  # even if the task was cancelled meanwhile: the run's end is known
@@ -283,15 +284,15 @@ async def _finish_observers(run: Run, end: PipelineEndData) -> None:
     await observers.finish(end, failure, limit)
 
 
-def _build_finish(run: Run) -> tuple[Event, PipelineEndData]:
+def _build_finish(run: Run) -> tuple[LazyEvent, PipelineEndData]:
     """Build FINISH; an error in a hook for it fails the run, and is in the result."""
     before = run.run_state.abort_error
     end = run.end = _build_end_data(run)
     meta = run.notes.snapshot() or None
-    finish = run.publisher.build_finish(end, meta)
+    finish = run.publisher.new_finish(end, meta)
     if run.run_state.abort_error is not before:
         end = run.end = _build_end_data(run)
-        finish = replace(finish, payload=end)
+        finish = replace(built(finish), payload=end)
     return finish, end
 
 

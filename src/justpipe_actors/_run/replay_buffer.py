@@ -1,8 +1,8 @@
 """The last events of a run that goes on with or without readers.
 
 Producers never wait.  A full buffer drops its oldest TOKEN, and another event only when
-there is no TOKEN left; FINISH comes last, so it is never dropped.  Reading removes
-nothing: every reader begins with the oldest event that is kept, and any number of
+there is no TOKEN left; FINISH comes last, so it is never dropped.  Events are
+built when they are read (``lazy_events``).  Reading removes nothing: every reader begins with the oldest event that is kept, and any number of
 readers see the same events.
 
 So there are two queues, TOKENs and the rest, and each drops events at its front only.
@@ -26,6 +26,7 @@ from anyio.lowlevel import checkpoint
 from .._util.lazy_classes import define
 from ..events import Event, EventType
 from .event_buffer import EVENTS_PER_TURN
+from .lazy_events import LazyEvent, Visibility, built, type_of
 
 
 @define(eq=False, repr=False)
@@ -39,9 +40,9 @@ class NumberedQueue:
     """The place of the oldest that is kept."""
     end: int = attrs.field(default=0, init=False)
     """The place of the next one."""
-    _kept: dict[int, tuple[int, Event]] = attrs.field(factory=dict, init=False)
+    _kept: dict[int, tuple[int, LazyEvent]] = attrs.field(factory=dict, init=False)
 
-    def put(self, number: int, event: Event) -> None:
+    def put(self, number: int, event: LazyEvent) -> None:
         """Add an event at the end."""
         self._kept[self.end] = number, event
         self.end += 1
@@ -51,9 +52,15 @@ class NumberedQueue:
         del self._kept[self.first]
         self.first += 1
 
+    def number(self, index: int) -> int | None:
+        """Return the number of what is kept at a place; None if nothing is."""
+        kept = self._kept.get(index)
+        return None if kept is None else kept[0]
+
     def get(self, index: int) -> tuple[int, Event] | None:
         """Return what is kept at a place, with its number in the run."""
-        return self._kept.get(index)
+        kept = self._kept.get(index)
+        return None if kept is None else (kept[0], built(kept[1]))
 
 
 @define(eq=False, repr=False)
@@ -66,6 +73,10 @@ class ReplayBuffer:
     """Events dropped so far."""
     peak_length: int = attrs.field(default=0, init=False)
     """Number of kept events; also the highest so far, as it never decreases."""
+    needs: ClassVar[Visibility] = Visibility.KEPT
+    """Readers may come later."""
+    is_turn_over: ClassVar[bool] = False
+    """False: see ``EventBuffer``."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
     is_full: bool = attrs.field(default=False, init=False)
@@ -91,10 +102,10 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return self.peak_length
 
-    def put(self, event: Event) -> None:
+    def put(self, event: LazyEvent) -> None:
         """Keep an event, in place of an older one when the buffer is full."""
         self._last_number += 1
-        queue = self.tokens if event.type is EventType.TOKEN else self.others
+        queue = self.tokens if type_of(event) is EventType.TOKEN else self.others
         queue.put(self._last_number, event)
         if 0 < self.capacity <= self.peak_length:
             self._drop()
@@ -109,6 +120,9 @@ class ReplayBuffer:
     async def wait_writable(self) -> None:
         """Return at once: the buffer drops events instead of being full."""
         await checkpoint()
+
+    def end_turn(self) -> None:
+        """Do nothing: the run does not wait for readers."""
 
     def end(self) -> None:
         """Mark the end of the events."""
@@ -127,7 +141,9 @@ class ReplayBuffer:
             for place in range(queue.first, queue.end)
             if (item := queue.get(place)) is not None
         ]
-        return tuple(event for _, event in sorted(numbered, key=lambda item: item[0]))
+        return tuple(
+            built(event) for _, event in sorted(numbered, key=lambda item: item[0])
+        )
 
     async def wait_event(self) -> None:
         """Wait until there is another event, or there will be none."""
@@ -173,9 +189,11 @@ class ReplayReader:
         tokens, others = self.buffer.tokens, self.buffer.others
         self._token = max(self._token, tokens.first)
         self._other = max(self._other, others.first)
-        token, other = tokens.get(self._token), others.get(self._other)
-        if other is None or (token is not None and token[0] < other[0]):
-            self._token += token is not None
-            return token and token[1]
-        self._other += 1
-        return other[1]
+        token, other = tokens.number(self._token), others.number(self._other)
+        if other is None or (token is not None and token < other):
+            found = tokens.get(self._token)
+            self._token += found is not None
+        else:
+            found = others.get(self._other)
+            self._other += 1
+        return None if found is None else found[1]

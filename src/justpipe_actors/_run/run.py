@@ -412,7 +412,7 @@ def snapshot_of(run: Run) -> RunSnapshot:
         ),
         buffered=len(sink),
         dropped=sink.dropped,
-        is_parked=run.publisher.is_full,
+        is_parked=run.publisher.is_full and not sink.is_turn_over,
         age=run.age,
         resources={
             invocation.node.name: resource

@@ -78,6 +78,7 @@ class RunStream:
         self._admission_scope: anyio.CancelScope | None = None
         self._cancel_reason: str | None = None
         self._is_entered = False
+        self._ignores_events = False
         self._was_asked = False
         self._is_closed = False
         self._is_finished = False
@@ -205,12 +206,32 @@ class RunStream:
             self._refuse_other_loop()
             await self._begun_run().done.wait()
         else:
-            async for _ in self:
-                pass
+            await self._wait_unread()
         if self.end is None:
             reason = "the stream was closed"
             raise RunInterrupted(reason)
         return self.end
+
+    async def _wait_unread(self) -> None:
+        """Read to the end; only hooks, observers and listeners see the events.
+
+        Events that come after a cancelled wait are for the next reader.
+        """
+        if self._buffer is None or not self._buffer.has_reader:
+            self._ignore_events(ignored=True)
+        try:
+            async for _ in self:  # raises if another task reads the run
+                pass
+        finally:
+            if self._buffer is None or not self._buffer.has_reader:
+                self._ignore_events(ignored=False)
+
+    def _ignore_events(self, *, ignored: bool) -> None:
+        """Tell the run whether its consumer looks at events; it may not have begun."""
+        self._ignores_events = ignored
+        if self._buffer is not None and self._run is not None:
+            self._buffer.ignore_events(ignored=ignored)
+            self._run.publisher.update_visibility()
 
     async def result(self) -> Any:
         """Wait for the end of the run and return its state, or raise its failure.
@@ -466,7 +487,10 @@ class RunStream:
         request = self._get_request()
         loop = owner.loop if owner is not None else current_loop()
         self._loop = loop
-        return new_buffer(request.overflow, request.capacity, loop.new_signal)
+        buffer = new_buffer(request.overflow, request.capacity, loop.new_signal)
+        if self._ignores_events:
+            buffer.ignore_events(ignored=True)
+        return buffer
 
     def _set_up(self, owner: RunOwner | None, sink: EventBuffer | ReplayBuffer) -> Run:
         if self._run is not None:

@@ -28,12 +28,12 @@ from .._util.failpoints import Seam
 from .._util.lazy_classes import frozen
 from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError, NestedTooDeeply
-from ..events import Event
 from ..failures import FailureKind
 from ..meta import Meta, MetaProxy, RunNotes, current_run_notes
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
+from .lazy_events import LazyEvent, Visibility
 from .lifecycle import execute_run
 from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
 from .overridden_child import run_overridden_child
@@ -144,6 +144,10 @@ class ChildRunSink:
     peak_length: int = 0
     """0: the sink has no queue."""
 
+    needs: ClassVar[Visibility] = Visibility.KEPT
+    """The parent builds what its own readers need."""
+    is_turn_over: ClassVar[bool] = False
+    """False: see ``EventBuffer``."""
     can_pause_producers: ClassVar[bool] = False
     """It is asked through its child's publisher."""
 
@@ -158,6 +162,9 @@ class ChildRunSink:
     def pause_producers(self, *, paused: bool) -> None:
         """Do nothing: the parent's producers are others."""
 
+    def end_turn(self) -> None:
+        """Do nothing: the run around all others is asked."""
+
     def end(self) -> None:
         """Do nothing: the parent goes on."""
 
@@ -170,7 +177,7 @@ class ChildRunSink:
         """Wait until the parent's stream is not full."""
         await self.publisher.wait_writable()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: LazyEvent) -> None:
         """Publish the event in the parent's stream."""
         self.publisher.forward_child(event, self.invocation)
 

@@ -15,7 +15,8 @@ import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._run.kept_events import MIN_KEPT, KeptEvents, number_of
+from .._run.kept_events import MIN_KEPT, KeptEvents
+from .._run.lazy_events import number_of
 from .._util.lazy_classes import define, frozen
 from ..abc import EventHistory, Journal, RunHistory, RunRow, StorageBackend
 from ..errors import UnknownRunError

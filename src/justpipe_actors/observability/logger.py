@@ -431,9 +431,6 @@ class EventLogger(Observer):
 FIELDS = ("run", "pipe", "step", "invocation", "attempt")
 """Names of the fields that are added; the same as in this library's own records."""
 
-_STEP_KEYS = ("stage", "invocation_id", "attempt")
-"""Keys of the last three fields in events."""
-
 
 class RunFields(logging.Filter):
     """Give every log record the fields run, pipe, step, invocation and attempt.
@@ -459,9 +456,7 @@ class RunFields(logging.Filter):
         run, step = current_run_notes.get(None), current_step_notes.get(None)
         empty_fields = (self.empty,) * len(FIELDS)
         run_fields = (run and run.about) or empty_fields[:2]
-        step_fields = empty_fields[2:]
-        if step is not None and step.event_template is not None:
-            step_fields = tuple(step.event_template[name] for name in _STEP_KEYS)
+        step_fields = (step and step.about) or empty_fields[2:]
         fields = vars(record)
         for name, value in zip(FIELDS, (*run_fields, *step_fields), strict=True):
             fields.setdefault(name, value)
