@@ -5,7 +5,7 @@ built when they are read (``lazy_events``).  A reader that has read
 everything asks to be told of the next event.  Only that event costs more, because the
 reader replaces the append by a function of its own, once::
 
-    publisher.keep_in(deque.append)        no reader waits
+    publisher.keep_in(deque.append)        no reader waits (a list for the first events)
     publisher.keep_in(_put_and_notify)     a reader waits; puts the append back
 
 Tokens have a deque of their own, so that a stream of them does not drop the events that
@@ -107,7 +107,7 @@ class KeptEvents:
             self._tokens = deque(maxlen=self.capacity)
             for first in early:
                 self._queue(first)
-            if self._publisher is not None and self._arrival is None:
+            if self._arrival is None:  # else a reader waits, and ``_disarm`` follows
                 self._disarm()
 
     def _queue(self, event: LazyEvent) -> None:
@@ -167,8 +167,8 @@ class KeptEvents:
             self._publisher.keep_in(self._events.append, self._tokens.append)
 
     def _put_and_notify(self, event: LazyEvent) -> None:
-        self._disarm()
         self.put(event)
+        self._disarm()
 
     def _notify(self) -> None:
         arrival, self._arrival = self._arrival, None
