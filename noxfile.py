@@ -241,7 +241,9 @@ def docs(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run the examples with all that they need: a client for HTTP, real embeddings."""
     install(session, "tests", "examples", extras="[all]")
-    session.run("pytest", "tests/examples", *session.posargs)
+    required = {"JUSTPIPE_ACTORS_REQUIRE_EXAMPLES": "1"}
+    tests = "tests/examples/test_examples.py"
+    session.run("pytest", tests, *session.posargs, env=required)
 
 
 @nox.session
