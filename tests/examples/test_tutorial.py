@@ -233,7 +233,7 @@ def test_a_question_is_answered_from_another_process(
         until((tmp_path / "runs.db").exists, "a journal")
         until(lambda: "letter-2" in command(tmp_path, "asks"), "a question")
         listed = command(tmp_path, "asks")
-        command(tmp_path, "answer", "letter-2", "true")
+        command(tmp_path, "answer", "letter-2", "yes")
         until(lambda: sent(tmp_path), "a reply")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
 
 import anyio
 
 from .._run.run_stream import RunStream
 from ..errors import AnswerRejected, UnknownAsk
 from ..events import Event
+from .answer_values import parse_answer
 from .formatting import printable
 from .journal_options import example_of, how_to_answer
 from .views import View
@@ -32,20 +31,10 @@ async def ask_at_terminal(run: RunStream, event: Event, view: View) -> None:
         if not line:
             return
         try:
-            await run.answer(ask, _parsed(line.strip()))
+            await run.answer(ask, parse_answer(line.strip(), form))
         except AnswerRejected as error:
             view.notice(f"{error.problem}  [as {example_of(form)}]")
         except UnknownAsk:
             return
         else:
             return
-
-
-def _parsed(text: str) -> Any:
-    words = {"y": True, "yes": True, "n": False, "no": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from typing import Any
 
 import click
 
 from ..._supervisor import stored_runs
 from ...abc import Journal
+from ..answer_values import parse_answer
 from ..errors import InvalidInput
 from ..formatting import printable
 from ..journal_options import find_stored, journal_option, opened
@@ -31,11 +31,13 @@ def command(
     """Answer a question of a durable run; the first answer wins.
 
     ASK is the question's id.  The id of a run is enough when one question of it is open.
-    JSON is the answer; what is no JSON is taken as a text.
+    JSON is the answer; what is no JSON is taken as a text, and yes or no answer a
+    boolean question.
     """
     with opened(journal) as store:
         ask_id = _ask_id(store, ask)
-        stored_runs.answer(store, ask_id, _parsed(value), by or _user())
+        answer = parse_answer(value, _form_of(store, ask_id))
+        stored_runs.answer(store, ask_id, answer, by or _user())
     if is_json:
         sys.stdout.write(json.dumps({"ask": ask_id, "answered": True}) + "\n")
     else:
@@ -61,11 +63,9 @@ def _ask_id(store: Journal, text: str) -> str:
     raise InvalidInput(msg)
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def _form_of(store: Journal, ask_id: str) -> dict[str, object]:
+    """Return the form of an open question; empty for any other, which is refused."""
+    return next((one.form for one in store.asks() if one.id == ask_id), {})
 
 
 def _user() -> str | None:
