@@ -88,8 +88,8 @@ def test_files_are_digested_until_it_is_stopped(daemon: Daemon) -> None:
     assert (status, "SIGTERM: draining" in said) == (0, True)
     assert json.loads(daemon.out("7.txt").read_text())["words"] == {"to": 2, "be": 2}
     assert list((daemon.root / "in").iterdir()) == []
-    ledger = (daemon.root / "ledger.jsonl").read_text().splitlines()
-    assert len({json.loads(line)["file"] for line in ledger}) == len(ledger) == 20
+    lines = (daemon.root / "digests.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["file"] for line in lines}) == len(lines) == 20
 
 
 def test_a_reload_is_for_new_files(daemon: Daemon) -> None:

@@ -94,7 +94,7 @@ SAID = {
     ],
     "19_durable_approval": [
         "asks: Publish 'All about rivers.'?",
-        "answered while nobody ran it",
+        "answered while no process ran it",
         "published: All about rivers.",
         "ended: success",
     ],

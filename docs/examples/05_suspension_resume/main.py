@@ -1,4 +1,4 @@
-"""Stop and wait for a person: a game in which nobody may say yes or no.
+"""Stop and wait for a person: a game in which the words yes and no are forbidden.
 
 A step that returns ``Suspend(reason)`` ends the run, well.  What it has found out is in
 the state, which is yours to keep; the next run begins where you say with ``start=``.
@@ -61,7 +61,7 @@ async def finish(game: Game) -> AsyncIterator[str]:
 
 
 async def play(game: Game, start: str) -> str | None:
-    """Run until the end, or until somebody is needed; return what is asked."""
+    """Run until the end, or until a person has to answer; return the question."""
     question = None
     async with pipe.run(game, start=start) as run:
         async for event in run:

@@ -1,4 +1,4 @@
-"""A pipe within a pipe: an editor who sends a researcher.
+"""A pipe within a pipe: an editor and a researcher.
 
 The researcher is a pipe of its own, with a state of its own, and can run alone.
 Its events come through the editor's stream, with the step that sent it in front.

@@ -1,4 +1,4 @@
-"""Tokens to a reader who may have had enough.
+"""Tokens to a reader that may leave.
 
 The model is a fake: it says the same thing to everybody, one word at a time.
 """

@@ -65,7 +65,7 @@ async def check() -> str:
 
 @pipe.step
 async def ask() -> str:
-    """Ask a person; nobody says so, but the drawing finds out where this may lead."""
+    """Ask a person; the drawing finds in the source where this may lead."""
     return "summarize"
 
 

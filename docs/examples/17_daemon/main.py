@@ -69,7 +69,7 @@ async def main() -> None:
     supervisor = Supervisor(pipe, max_runs=4, grace=0.2)
 
     async def poll() -> None:
-        """Wait for a place, not for the run: a full house slows the poller down."""
+        """Wait for a place, not for the run: a full supervisor slows the poller down."""
         while True:
             await supervisor.submit(pipe, await mailbox.take())
 

@@ -1,6 +1,6 @@
 """An article is written, approved by a person, and published: over a restart.
 
-The run is kept in a journal.  Its first process is let go of while the article waits for
+The run is kept in a journal.  Its first process ends while the article waits for
 approval; the answer comes while no process has the run; the second process goes on
 behind the question.  Nothing that had succeeded is done again: the words are written
 once, and the publisher would see the same idempotency key each time.
@@ -85,7 +85,7 @@ def answer(journal: Path, question: str) -> None:
     store = SQLiteJournal(journal)
     store.answer(question, '{"ok": true}', by="ada")
     store.close()
-    print("answered while nobody ran it")
+    print("answered while no process ran it")
 
 
 async def second_process(journal: Path) -> None:

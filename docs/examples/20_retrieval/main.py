@@ -74,7 +74,7 @@ async def model() -> AsyncIterator[Any]:
 
 
 def load_model() -> Any:
-    import wordllama  # noqa: PLC0415 - only whoever runs this needs the package
+    import wordllama  # noqa: PLC0415 - needed for a run, not for a drawing
 
     inside = Path(wordllama.__file__).parent
     return wordllama.WordLlama.load(cache_dir=inside, disable_download=True)

@@ -3,8 +3,8 @@
     python main.py DIRECTORY [--backend trio] [--max-runs 4] [--grace 10]
 
 ``DIRECTORY/in`` is watched; each file in it becomes a run.  Digests go to
-``DIRECTORY/out``, files that cannot be digested to ``DIRECTORY/bad``, and the ledger of
-all of them is ``DIRECTORY/ledger.jsonl``.  Try ``kill -TERM`` (finish), once more (stop),
+``DIRECTORY/out``, files that cannot be digested to ``DIRECTORY/bad``, and the log of
+all digests is ``DIRECTORY/digests.jsonl``.  Try ``kill -TERM`` (finish), once more (stop),
 ``kill -HUP`` (read ``DIRECTORY/settings.json`` again), and ``cat DIRECTORY/status.json``.
 
 A file moves by ``rename`` only, so whenever the daemon dies, each file is in one place,
@@ -38,7 +38,7 @@ logger = logging.getLogger("digest")
 
 
 @attrs.frozen
-class House:
+class Folders:
     """The directories of one daemon; the context of its runs."""
 
     root: Path
@@ -55,7 +55,7 @@ class House:
     def bad(self) -> Path:
         return self.root / "bad"
 
-    def furnish(self) -> None:
+    def create(self) -> None:
         for folder in (self.incoming, self.outgoing, self.bad):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +78,7 @@ class Job:
     sha256: str = ""
 
 
-class Ledger:
+class DigestLog:
     """One open file that all runs write to."""
 
     def __init__(self, file: TextIO) -> None:
@@ -88,17 +88,17 @@ class Ledger:
         print(json.dumps(fields), file=self._file, flush=True)
 
 
-def build(house: House) -> Pipe[Job, House]:
+def build(folders: Folders) -> Pipe[Job, Folders]:
     """Return the pipe for the settings as they are now."""
-    settings = house.settings()
+    settings = folders.settings()
     least, pause = int(settings.get("least", 2)), float(settings.get("pause", 0))
-    pipe: Pipe[Job, House] = Pipe(Job, House, name="digest", on_failure="stop")
+    pipe: Pipe[Job, Folders] = Pipe(Job, Folders, name="digest", on_failure="stop")
 
     @pipe.resource
-    async def ledger() -> AsyncIterator[Ledger]:
+    async def digest_log() -> AsyncIterator[DigestLog]:
         # Opened for the first run that needs it, shared, and closed behind the last one.
-        with (house.root / "ledger.jsonl").open("a", encoding="utf-8") as file:
-            yield Ledger(file)
+        with (folders.root / "digests.jsonl").open("a", encoding="utf-8") as file:
+            yield DigestLog(file)
 
     @pipe.step(to=["count", "fingerprint"], placement="thread")
     def read(job: Job) -> None:
@@ -115,14 +115,14 @@ def build(house: House) -> Pipe[Job, House]:
         job.sha256 = hashlib.sha256(job.text.encode()).hexdigest()
 
     @pipe.step(placement="thread")
-    def write(job: Job, house: House, ledger: Ledger) -> None:
+    def write(job: Job, folders: Folders, digest_log: DigestLog) -> None:
         digest = {"sha256": job.sha256, "words": job.words}
-        target = house.outgoing / f"{job.path.name}.json"
+        target = folders.outgoing / f"{job.path.name}.json"
         draft = target.with_suffix(".draft")
         draft.write_text(json.dumps(digest), encoding="utf-8")
         draft.rename(target)
         job.path.unlink()
-        ledger.note(file=job.path.name, sha256=job.sha256)
+        digest_log.note(file=job.path.name, sha256=job.sha256)
 
     return pipe
 
@@ -136,16 +136,16 @@ def _id(path: Path) -> str:
 
 @attrs.frozen
 class Watcher:
-    """The services: who begins the runs, and who says how it goes."""
+    """The services: one begins the runs, one reports the state."""
 
-    house: House
+    folders: Folders
     supervisor: Supervisor
 
     async def scan(self, *, task_status: TaskStatus[None]) -> None:
         """Begin a run for every new file; wait when there are enough of them."""
         task_status.started()
         while True:
-            for path in sorted(self.house.incoming.iterdir()):
+            for path in sorted(self.folders.incoming.iterdir()):
                 if not path.name.startswith("."):
                     await self._begin(path)
             await anyio.sleep(SCAN)
@@ -153,7 +153,7 @@ class Watcher:
     async def _begin(self, path: Path) -> None:
         try:
             run = await self.supervisor.submit(
-                "digest", Job(path), self.house, run_id=_id(path)
+                "digest", Job(path), self.folders, run_id=_id(path)
             )
         except FileNotFoundError:  # Its run has just finished.
             return
@@ -162,30 +162,30 @@ class Watcher:
         else:
             if run.end is not None and run.end.status.value == "failed":
                 logger.warning("%s: %s", path.name, run.end.error)
-                self.house.set_aside(path)
+                self.folders.set_aside(path)
 
     async def report(self) -> None:
-        """Write what goes on to a file, for whoever wants to know."""
+        """Write the state of the supervisor to a file, for monitoring."""
         while True:
             health, snapshot = self.supervisor.health(), self.supervisor.snapshot()
             text = to_text({"health": health, "snapshot": snapshot})
-            draft = self.house.root / "status.draft"
+            draft = self.folders.root / "status.draft"
             draft.write_text(text, encoding="utf-8")
-            draft.rename(self.house.root / "status.json")
+            draft.rename(self.folders.root / "status.json")
             await anyio.sleep(0.2)
 
     async def reload(self, supervisor: Supervisor) -> None:
         """Let new runs have the new settings; runs at work keep the old ones."""
-        supervisor.add_pipe(build(self.house))
+        supervisor.add_pipe(build(self.folders))
 
 
 async def main(root: Path, max_runs: int, grace: float) -> None:
-    house = House(root)
-    house.furnish()
+    folders = Folders(root)
+    folders.create()
     supervisor = Supervisor(
-        build(house), max_runs=max_runs, grace=grace, blocked_after=5
+        build(folders), max_runs=max_runs, grace=grace, blocked_after=5
     )
-    watcher = Watcher(house, supervisor)
+    watcher = Watcher(folders, supervisor)
     supervisor.add_service("report", watcher.report)
     supervisor.add_service("scan", watcher.scan)
     report = await serve(supervisor, reload=watcher.reload)

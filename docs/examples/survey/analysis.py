@@ -16,7 +16,7 @@ Graph = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class ImportFindings:
-    """Who imports whom."""
+    """Which modules import which."""
 
     importers: Counter[str]
     """For each module here, how many others here import it."""
@@ -67,7 +67,7 @@ class HotModule:
 
 
 def look_at_imports(facts: Iterable[Facts]) -> ImportFindings:
-    """Find out who imports whom, and who does it in circles."""
+    """Find out which modules import which, and which import each other."""
     by_module = {one.module: one for one in facts}
     importers: Counter[str] = Counter()
     standard: Counter[str] = Counter()

@@ -5,7 +5,7 @@ own runs it, with a progress line and exit codes that fit it.
 
 The report goes to standard output, progress and complaints to standard error.
 Exit codes: 0 a report was written, 1 the survey failed, 2 there is nothing to survey,
-130 interrupted, 141 nobody reads the report.
+130 interrupted, 141 the reader of the report is gone.
 """
 
 from __future__ import annotations

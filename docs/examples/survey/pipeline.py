@@ -35,7 +35,7 @@ from .reading import Definition, Facts, UnreadableError, python_files, read
 
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-"""What is surveyed when nobody says what."""
+"""What is surveyed when nothing else is named."""
 
 WINDOW = 4
 """Files in hand at once; the walk over the directories waits for them."""
@@ -179,7 +179,7 @@ def parse(file: SourceFile) -> Facts | Skipped:
 
 @pipe.step(placement="thread", to="overview")
 def imports(survey: Survey) -> None:
-    """Look at who imports whom."""
+    """Look at which modules import which."""
     survey.imports = look_at_imports(survey.in_order())
 
 
@@ -191,7 +191,7 @@ def definitions(survey: Survey) -> None:
 
 @pipe.step(to="judge")
 async def overview(survey: Survey) -> AsyncIterator[str]:
-    """Begin the report, now that both have finished; nobody waits for the ranking."""
+    """Begin the report, now that both have finished; the ranking is not waited for."""
     if not survey.facts or survey.imports is None or survey.definitions is None:
         return
     yield report.head(survey.root, survey.facts, len(survey.skipped))

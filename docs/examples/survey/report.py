@@ -65,7 +65,7 @@ def on_definitions(found: DefinitionFindings) -> str:
 
 
 def on_imports(found: ImportFindings) -> str:
-    """Return who imports whom."""
+    """Return which modules import which."""
     rows = [(f"{n:,}", "importers", shown(name)) for name, n in top(found.importers)]
     return section(
         "Imports",

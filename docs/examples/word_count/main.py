@@ -74,7 +74,7 @@ async def compare(folder: Path, placements: Sequence[str]) -> None:
 
 @contextmanager
 def sample_folder() -> Iterator[Path]:
-    """Write some text files, for those who have none at hand."""
+    """Write some text files, for a run without any."""
     draw = random.Random(5)
     vocabulary = ["".join(draw.choices("aeinrst", k=5)) for _ in range(1000)]
     with tempfile.TemporaryDirectory() as folder:
