@@ -100,7 +100,7 @@ def test_an_error_survives_pickling(kind: type[Factual]) -> None:
 
 
 def test_an_error_without_facts_survives_pickling() -> None:
-    """A branch of the tree that somebody raises with words of his own keeps them."""
+    """A base class of errors that is raised with a text keeps that text."""
     again = pickle.loads(pickle.dumps(errors.RunError("as the author says")))
 
     assert type(again) is errors.RunError

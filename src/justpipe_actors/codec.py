@@ -22,6 +22,7 @@ import cattrs
 
 from ._util.lazy_classes import frozen
 from ._util.text import safe_str
+from ._util.user_objects import call_or
 from .errors import UnreadableDataError
 from .events import Event, EventType
 from .outcomes import PipelineTerminalStatus
@@ -198,10 +199,8 @@ def _set(walk: _Walk, value: Iterable[object]) -> str:
 
 
 def _repr(walk: _Walk, value: object) -> str:
-    try:
-        return str.__str__(repr(value))[: walk.limits.text]
-    except Exception:  # noqa: BLE001 - a hostile object costs itself only
-        return walk.text(value)
+    text = call_or(None, repr, value)
+    return walk.text(value) if text is None else str.__str__(text)[: walk.limits.text]
 
 
 def _bytes(walk: _Walk, value: bytes) -> str:

@@ -64,9 +64,7 @@ def reads(*options: str) -> Callable[[MiddlewareT], MiddlewareT]:
 
 def retrying(func: Callable[..., Any], ctx: StepContext) -> Callable[..., Any]:
     """Return a function that calls another one again, as ``ctx.retries`` says."""
-    import tenacity  # noqa: PLC0415 - for steps that ask for retries only
-
-    again = tenacity.AsyncRetrying(**_tenacity_options(ctx))
+    again = _retrying_of(ctx)
 
     @functools.wraps(func)
     async def retried(**arguments: Any) -> Any:
@@ -81,7 +79,7 @@ def retrying(func: Callable[..., Any], ctx: StepContext) -> Callable[..., Any]:
     return retried
 
 
-def _tenacity_options(ctx: StepContext) -> dict[str, Any]:
+def _retrying_of(ctx: StepContext) -> tenacity.AsyncRetrying:
     import tenacity  # noqa: PLC0415 - for steps that ask for retries only
 
     if isinstance(ctx.retries, dict):
@@ -99,7 +97,7 @@ def _tenacity_options(ctx: StepContext) -> dict[str, Any]:
     wanted = options.get("retry") or tenacity.retry_if_exception_type()
     options["retry"] = _unless_cancelled(wanted)
     options.setdefault("sleep", anyio.sleep)
-    return options
+    return tenacity.AsyncRetrying(**options)
 
 
 def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -136,7 +134,7 @@ def simple_logging_middleware(
     """Log at DEBUG how long each call of a step took."""
 
     def report(began: float) -> None:
-        _logger.debug(f"Step '{ctx.name}' took {time.perf_counter() - began:.4f}s")  # noqa: G004
+        _logger.debug("Step '%s' took %.4fs", ctx.name, time.perf_counter() - began)
 
     if inspect.isasyncgenfunction(func):
 

@@ -120,7 +120,7 @@ class Pipe(Generic[StateT, ContextT]):
         DefinitionError: the value of an option is not allowed.
     """
 
-    def __init__(  # noqa: PLR0913 - the reference's constructor, for drop-in use
+    def __init__(
         self,
         state_type: type[StateT] | None = None,
         context_type: type[ContextT] | None = None,
@@ -179,9 +179,7 @@ class Pipe(Generic[StateT, ContextT]):
             persist_limit,
             persist_redact,
         )
-        is_asked = storage is not None or flush_interval is not None
-        if is_asked or self._persistence_options[3:] != ("full", PERSIST_LIMIT, None):
-            _ = self._persistence  # finds out now whether these options can be
+        self._check_persistence_options()
         self._log_state = log_state
         if self.debug:
             self.registry.add_observer(
@@ -259,7 +257,7 @@ class Pipe(Generic[StateT, ContextT]):
             return define_step(self.registry, None, to, join, options)(name)
         return define_step(self.registry, name, to, join, options)
 
-    def map(  # noqa: PLR0913 - the reference's decorator
+    def map(  # noqa: PLR0917 - the reference's decorator
         self,
         name: str | None = None,
         each: Target | None = None,
@@ -618,6 +616,12 @@ class Pipe(Generic[StateT, ContextT]):
 
         return (*self.registry.observers, NotebookView(self.name))
 
+    def _check_persistence_options(self) -> None:
+        """Refuse wrong options now; with the defaults, import no storage."""
+        defaults = (None, None, "full", PERSIST_LIMIT, None)
+        if self._persistence_options[1:] != defaults:
+            _ = self._persistence
+
     @cached_property
     def _persistence(self) -> Persistence:
         return storage_package.Persistence(*self._persistence_options)
@@ -640,17 +644,20 @@ class Pipe(Generic[StateT, ContextT]):
 
     def with_registry(self, registry: Registry, *, persist: bool) -> Self:
         """Return a pipe like this one with another definition; this one stays as it is."""
-        other = copy(self)
+        other = self._copy_with(self._settings)
         other.registry, other.persist = registry, persist
-        other._plans = _plan.PlanCache(self._settings)  # noqa: SLF001 - its own class
         return other
 
     def renamed(self, name: str) -> Self:
         """Return a pipe like this one with another name; this one stays as it is."""
-        other = copy(self)
+        other = self._copy_with(attrs.evolve(self._settings, name=name))
         other.name = name
-        other._settings = attrs.evolve(self._settings, name=name)  # noqa: SLF001 - its own class
-        other._plans = _plan.PlanCache(other._settings)  # noqa: SLF001 - its own class
+        return other
+
+    def _copy_with(self, settings: _plan.PipeSettings) -> Self:
+        """Return a copy that compiles its own plan."""
+        other = copy(self)
+        vars(other).update(_settings=settings, _plans=_plan.PlanCache(settings))
         return other
 
     def __repr__(self) -> str:

@@ -80,7 +80,7 @@ class Supervisor:
             three.
     """
 
-    def __init__(  # noqa: PLR0913 - each setting has a name of its own
+    def __init__(
         self,
         *pipes: Pipe[Any, Any],
         max_runs: int | None = None,

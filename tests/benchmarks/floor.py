@@ -91,9 +91,7 @@ async def fan(tasks: TaskGroup, queue: Queue, width: int = 100) -> None:
         tasks.start_soon(branch, number)
 
 
-async def diamonds(  # noqa: C901 - four steps and who follows whom
-    tasks: TaskGroup, queue: Queue, count: int = 40
-) -> None:
+async def diamonds(tasks: TaskGroup, queue: Queue, count: int = 40) -> None:
     """Run diamonds in a row."""
 
     async def step(name: str, then: Callable[[], None]) -> None:

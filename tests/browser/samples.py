@@ -59,7 +59,7 @@ def soundtrack(*, is_failing: bool) -> Pipe[Any, Any]:
     return pipe
 
 
-def render_pipe(root: Path, *, is_failing: bool = False) -> Pipe[Any, Any]:  # noqa: C901
+def render_pipe(root: Path, *, is_failing: bool = False) -> Pipe[Any, Any]:
     """Return a pipe with everything in it."""
     pipe: Pipe[Any, Any] = Pipe(
         Film, Studio, name="video render", storage=root, persist=True

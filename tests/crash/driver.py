@@ -125,7 +125,7 @@ def execute(
 
 def final_state(journal: SQLiteJournal) -> Any:
     """Return the state as the journal has it; those of the tests are JSON."""
-    from justpipe_actors._util.state_parts import fold_state
+    from justpipe_actors._util.stored_state import fold_state
 
     row = journal.find(RUN)
     assert row is not None

@@ -64,9 +64,7 @@ class _Builder:
             case _:
                 self.add_step(name, to, kind, delay)
 
-    def add_step(  # noqa: C901 - one kind after the other
-        self, name: str, to: list[str], kind: str, delay: float
-    ) -> None:
+    def add_step(self, name: str, to: list[str], kind: str, delay: float) -> None:
         back = f"s{self.rng.randint(0, int(name[1:]))}"
         if kind == "stop":
             self.ends_early = True

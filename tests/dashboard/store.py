@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 import attrs
 
@@ -59,9 +58,7 @@ class Store:
                 pass
             return run.run_id
 
-    def pipe(  # noqa: C901 - a pipe with everything in it
-        self, name: str = "render", *, is_failing: bool = False
-    ) -> Pipe[Any, Any]:
+    def pipe(self, name: str = "render", *, is_failing: bool = False) -> Pipe[Any, Any]:
         """Return the sample pipe: two ways, a join, tokens, a map and a sub-pipeline."""
         sound = sound_pipe(is_failing=is_failing)
         pipe: Pipe[Any, Any] = Pipe(Video, name=name, persist=True, storage=self.root)

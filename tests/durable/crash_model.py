@@ -15,8 +15,8 @@ import anyio
 import attrs
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._supervisor.value_codec import StorableValues
-from justpipe_actors._util.state_parts import fold_state
+from justpipe_actors._engine.value_codec import StorableValues
+from justpipe_actors._util.stored_state import fold_state
 from justpipe_actors.abc import Batch
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineEndData

@@ -115,7 +115,7 @@ async def wait_ask(supervisor: Supervisor, run_id: str) -> str:
 
 def state_in(journal: MemoryJournal, run_id: str) -> Any:
     """Return the state that a run's rows tell."""
-    from justpipe_actors._util.state_parts import fold_state
+    from justpipe_actors._util.stored_state import fold_state
 
     row = journal.find(run_id)
     assert row is not None
@@ -211,7 +211,7 @@ async def test_a_moment_passes_while_nobody_runs_the_run() -> None:
     assert state_in(journal, "r")["log"] == ["first", "second"]
 
 
-async def test_maps_and_children_ask_too() -> None:  # noqa: C901 - one pipe
+async def test_maps_and_children_ask_too() -> None:
     """Each worker has a question of its own, and a child's is its parent run's."""
     journal = MemoryJournal()
     child = Pipe[dict[str, Any], Any](dict, name="child")

@@ -1,4 +1,4 @@
-"""The shelf's front: what it exports, and what it does not import."""
+"""The names that the package exports, and the modules that it does not import."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_a_pipe_does_not_pay_for_what_it_does_not_attach() -> None:
     )
     loaded = done.stdout.split()
 
-    shelves = ("observability", "storage", "visualization")
-    parts = tuple(f"justpipe_actors.{shelf}." for shelf in shelves)
+    packages = ("observability", "storage", "visualization")
+    parts = tuple(f"justpipe_actors.{package}." for package in packages)
     assert "justpipe_actors.pipe" in loaded
     assert not [module for module in loaded if module.startswith(parts)]
     assert not {"opentelemetry", "cattrs", "tenacity"} & set(loaded)

@@ -209,7 +209,7 @@ def _answer(  # noqa: C901, PLR0912 - one row an act
             return None
 
 
-def _handler(part: Part, name: str, to: list[str]) -> Any:  # noqa: C901 - one row each
+def _handler(part: Part, name: str, to: list[str]) -> Any:
     if part.handler is None:
         return None
 

@@ -39,7 +39,7 @@ def start() -> State:
     }
 
 
-def change(state: State, draw: Random) -> None:  # noqa: C901 - one row a change
+def change(state: State, draw: Random) -> None:
     """Change a part of a state, as draw says."""
     match draw.randrange(9):
         case 0 | 1:
@@ -142,7 +142,7 @@ class Oracle:
         return event
 
 
-def build(graph: Graph, oracle: Oracle) -> Pipe[State, Any]:  # noqa: C901 - small functions
+def build(graph: Graph, oracle: Oracle) -> Pipe[State, Any]:
     """Return the pipe of a graph, that tells the oracle what happens."""
     pipe: Pipe[State, Any] = Pipe(
         dict,

@@ -257,12 +257,12 @@ class InOneRun:
     fault: Fault
     run_id: str = ""
 
-    async def reach(self, seam: Seam, run_id: str, who: str) -> None:
-        self.reach_nowait(seam, run_id, who)
+    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
+        self.reach_nowait(seam, run_id, part)
 
-    def reach_nowait(self, seam: Seam, run_id: str, who: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         if run_id == self.run_id and run_id:
-            self.fault.reach_nowait(seam, run_id, who)
+            self.fault.reach_nowait(seam, run_id, part)
 
 
 class DefectError(Exception):

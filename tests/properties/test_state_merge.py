@@ -49,7 +49,7 @@ def edited(draw: Any, value: Any) -> Any:
     return draw(values)
 
 
-def model(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: C901 - one rule after another
+def model(base: Any, mine: Any, theirs: Any) -> Any:
     """Merge by the documented rules, in their order, on whole values.
 
     Raises:

@@ -532,7 +532,7 @@ def test_ctrl_c_strikes_a_maps_source(kind: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["step", "handler", "child", "observer", "shutdown"])
-async def test_a_run_cannot_wait_for_its_own_end(  # noqa: C901 - one row a place
+async def test_a_run_cannot_wait_for_its_own_end(
     place: str,
 ) -> None:
     """Closing a run from inside of it is an error, and says what to do instead."""

@@ -101,7 +101,7 @@ def fail_hostile(*args: Any) -> None:
     raise HostileError
 
 
-def hostile_in(place: str) -> tuple[AnyPipe, str | None]:  # noqa: C901 - one row a place
+def hostile_in(place: str) -> tuple[AnyPipe, str | None]:
     """Return a pipe that has to do with hostile objects, and the step that fails."""
     pipe: AnyPipe = Pipe(None)
     failed: str | None = "a"

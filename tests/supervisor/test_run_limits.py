@@ -1,4 +1,4 @@
-"""Places and slots are given back by whoever is interrupted while he gets one."""
+"""A task that is cancelled while it gets a place or a slot gives it back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from justpipe_actors._supervisor.admission import AdmissionLimiter
 from justpipe_actors.errors import RunRejected
 
 
-async def test_who_is_cancelled_as_he_enters_gives_his_place_back() -> None:
-    """There was room for him, and he was cancelled before he could use it."""
+async def test_a_place_is_given_back_when_its_run_is_cancelled_at_once() -> None:
+    """A place was free, and the run was cancelled before it could begin."""
     admission = AdmissionLimiter(1)
 
     with anyio.CancelScope() as scope:
@@ -25,7 +25,7 @@ async def test_who_is_cancelled_as_he_enters_gives_his_place_back() -> None:
     admission.acquire_nowait()
 
 
-async def test_who_gives_up_waiting_takes_no_place() -> None:
+async def test_a_run_that_stops_waiting_takes_no_place() -> None:
     """The place goes to the next in line when the first one does not want it any more."""
     admission = AdmissionLimiter(1)
     admission.acquire_nowait()

@@ -30,8 +30,8 @@ import pydantic
 import pytest
 from hypothesis import given, strategies as st
 
-from justpipe_actors._util.state_parts import StateParts, fold_state
 from justpipe_actors._util.storable import Storable
+from justpipe_actors._util.stored_state import StateParts, fold_state
 from justpipe_actors.errors import NotStorable, UnreadableDataError
 
 

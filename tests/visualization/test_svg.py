@@ -11,7 +11,7 @@ import pytest
 from justpipe_actors import Pipe, Stop
 from justpipe_actors.specs import BarrierType
 from justpipe_actors.visualization import MermaidTheme, SvgRenderer, VisualAST
-from justpipe_actors.visualization.text import shorten_middle, text_width
+from justpipe_actors.visualization.labels import shorten_middle, text_width
 
 
 AnyPipe = Pipe[Any, Any]

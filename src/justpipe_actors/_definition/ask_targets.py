@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
+from .._util.callables import unwrap_function
 from .._util.lazy_classes import frozen
 from ..signals import Ask
 from ..specs import resolve_name
@@ -35,8 +36,7 @@ NO_ASK = AskTargets()
 
 def ask_targets_of(func: Callable[..., Any]) -> AskTargets:
     """Return the ``Ask`` results in a step's source."""
-    inner = inspect.unwrap(getattr(func, "func", func))
-    inner = getattr(inner, "__func__", inner)
+    inner = unwrap_function(func)
     code = getattr(inner, "__code__", None)
     # Most steps mention no Ask, and their source is not read.
     if type(code) is not CodeType:  # a mock passes an isinstance check

@@ -47,7 +47,7 @@ def define_step(
     return _register(registry, NodeKind.STEP, name, join, options, to=to)
 
 
-def define_map(  # noqa: PLR0913 - the arguments of the decorator
+def define_map(
     registry: Registry,
     name: str | None,
     each: Target | None,

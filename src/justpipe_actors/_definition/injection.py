@@ -14,10 +14,14 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
+from .._util.callables import unwrap_function
+from .._util.user_objects import call_or, resolve_hint, type_hints_of
 from ..cancellation import CancellationToken
 from ..errors import DefinitionError
+from ..meta import Meta
 from ..specs import InjectionMetadata, InjectionSource
 
 
@@ -117,17 +121,11 @@ def _hint_of(parameter: inspect.Parameter, scope: dict[str, Any]) -> object:
 
 
 def _resolved(hint: object, scope: dict[str, Any]) -> object:
-    # get_type_hints also looks into Optional["S"] and takes Annotated off.
-    holder = types.SimpleNamespace(__annotations__={"it": hint})
-    try:
-        return typing.get_type_hints(holder, scope, None)["it"]
-    except Exception:  # noqa: BLE001 - a hint may be any expression
-        return Any if isinstance(hint, str) else hint
+    return call_or(Any if isinstance(hint, str) else hint, resolve_hint, hint, scope)
 
 
 def _namespace_of(func: Callable[..., object]) -> dict[str, Any]:
-    inner = inspect.unwrap(getattr(func, "func", func))
-    inner = getattr(inner, "__func__", inner)
+    inner = unwrap_function(func)
     found = getattr(inner, "__globals__", None)
     if found is None:
         module = sys.modules.get(type(func).__module__)
@@ -193,3 +191,20 @@ def fits(declared: object, hint: object) -> bool:
         return issubclass(declared, hint)
     except TypeError:
         return False
+
+
+@lru_cache(maxsize=256)
+def meta_attributes(kind: type) -> tuple[str, ...]:
+    """Return the attributes of a context's class with the hint ``Meta``.
+
+    The result is kept, because resolving hints is slow.
+    """
+    return tuple(
+        name
+        for name, hint in (type_hints_of(kind) or {}).items()
+        if hint is Meta or (_is_union(hint) and Meta in typing.get_args(hint))
+    )
+
+
+def _is_union(hint: object) -> bool:
+    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union

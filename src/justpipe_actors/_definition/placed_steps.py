@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .._util.callables import (
+    is_async_generator_function,
+    is_coroutine_function,
+    is_streaming_function,
+)
 from ..abc import AnyPlacement, is_remote
 from ..errors import DefinitionError
 from ..meta import Meta
 from ..specs import InjectionMetadata, InjectionSource
+from .injection import meta_attributes
 
 
 _ASYNC_PROBLEM = (
@@ -21,22 +25,7 @@ _ASYNC_PROBLEM = (
 
 def is_async(func: Any) -> bool:
     """Tell whether calling a function gives an awaitable or an async generator."""
-    return any(
-        inspect.iscoroutinefunction(face) or inspect.isasyncgenfunction(face)
-        for face in _faces_of(func)
-    )
-
-
-def _is_stream(func: Any) -> bool:
-    return any(
-        inspect.isgeneratorfunction(face) or inspect.isasyncgenfunction(face)
-        for face in _faces_of(func)
-    )
-
-
-def _faces_of(func: Any) -> tuple[Any, ...]:
-    inner = getattr(func, "func", func)
-    return (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
+    return is_coroutine_function(func) or is_async_generator_function(func)
 
 
 def check_placement(
@@ -85,7 +74,7 @@ def remote_problems(
     parameter_types: Mapping[str, object],
 ) -> Iterator[str]:
     """Yield the reasons in the definition why a function cannot run remotely."""
-    if _is_stream(func):
+    if is_streaming_function(func):
         yield (
             "it yields, and what it yields cannot come back one by one. Return a list, "
             "or let it run on the loop"
@@ -123,10 +112,4 @@ def _parameter_problem(
 
 def asks_for_meta(context_type: object) -> bool:
     """Tell whether a context has an attribute that receives ``Meta``."""
-    if not isinstance(context_type, type):
-        return False
-    try:
-        hints = typing.get_type_hints(context_type)
-    except Exception:  # noqa: BLE001 - hints may be any expression
-        return False
-    return any(hint is Meta or Meta in typing.get_args(hint) for hint in hints.values())
+    return isinstance(context_type, type) and bool(meta_attributes(context_type))

@@ -29,8 +29,8 @@ from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
 from .messages import Message, Start
 from .run_state import RunState
+from .run_waits import Wait
 from .timers import TimerQueue
-from .waiting import Wait
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:

@@ -29,8 +29,9 @@ import anyio
 import attrs
 
 from .._util.lazy_classes import define
-from .._util.state_parts import StateChange
-from .journal_port import BatchDraft, BatchWriter, JsonValue, ValueCodec
+from .._util.stored_state import StateChange
+from .journal_port import BatchDraft, JsonValue, PutBatch
+from .value_codec import StorableValues
 
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ check_fold = False
 """Whether each batch is checked against the run; tests switch it on."""
 
 
-class FoldMismatch(AssertionError):  # noqa: N818 - says what was found
+class FoldMismatch(AssertionError):
     """Reading the stored rows would not give the run: a change was not recorded."""
 
 
@@ -72,9 +73,9 @@ class BatchStream:
     """Number of times that a process has started or resumed the run."""
     holds: bool
     """Whether messages wait until their batch is stored (``sync`` mode)."""
-    writer: BatchWriter
-    """Stores the batches."""
-    codec: ValueCodec
+    put: PutBatch
+    """Stores a batch."""
+    codec: StorableValues
     """Turns values into JSON values."""
     call_soon: Callable[[Callable[[], None]], None]
     """Calls a function in the event loop."""
@@ -121,7 +122,7 @@ class BatchStream:
     item_lists: int = 0
     """Lists of map items stored so far; the last one has this number."""
     _outbox: list[tuple[RunJournal, Message]] = attrs.field(factory=list, init=False)
-    _travelling: int = attrs.field(default=0, init=False)
+    _in_flight: int = attrs.field(default=0, init=False)
     _waiters: list[anyio.Event] = attrs.field(factory=list, init=False)
     _announcements: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _has_changed: bool = attrs.field(default=False, init=False)
@@ -141,7 +142,7 @@ class BatchStream:
     @property
     def held(self) -> int:
         """Messages that wait until their batch is stored."""
-        return len(self._outbox) + self._travelling
+        return len(self._outbox) + self._in_flight
 
     # -- changes
 
@@ -201,7 +202,7 @@ class BatchStream:
     ) -> None:
         began = self.now()
         try:
-            delta, state, is_whole = self._take(kind == "commit")
+            delta, state, is_whole = self._take(may_be_whole=kind == "commit")
         except Exception as error:  # noqa: BLE001 - the user's objects may raise anything
             self._give_up(error)
             if kind == "commit":
@@ -214,7 +215,7 @@ class BatchStream:
         outbox, self._outbox = self._outbox, []
         waiters, self._waiters = self._waiters, []
         announcements, self._announcements = self._announcements, []
-        self._travelling = len(outbox)
+        self._in_flight = len(outbox)
         draft = BatchDraft(
             run=self.run,
             n=self.n,
@@ -243,11 +244,10 @@ class BatchStream:
             if on_stored is not None:
                 on_stored(is_stored)
 
-        self.writer.put(draft, stored)
+        self.put(draft, stored)
 
     def _take(
-        self,
-        may_be_whole: bool,  # noqa: FBT001 - private
+        self, *, may_be_whole: bool
     ) -> tuple[dict[str, JsonValue], StateChange | None, bool]:
         """Return the changed entities with their present values, or all when it is due.
 
@@ -260,7 +260,8 @@ class BatchStream:
         is_whole = may_be_whole and self._since_snapshot >= SNAPSHOT_EVERY
         state = self._take_state(is_whole=is_whole)
         for member in self.members[1:]:
-            member.dump_state_parts()
+            if member.child_state is not None:
+                member.child_state.dump()
         delta: dict[str, JsonValue] = {}
         for member in self.members:
             delta.update(member.collect())
@@ -311,7 +312,7 @@ class BatchStream:
         is_stored: bool,
     ) -> None:
         self._is_busy = False
-        self._travelling = 0
+        self._in_flight = 0
         for journal, message in outbox:
             # An interrupted run's message, too: taking it releases its token.
             journal.deliver(message)
@@ -407,7 +408,7 @@ class BatchStream:
         anew in the next process.
         """
         self._is_closing = True
-        while self._is_busy:  # noqa: ASYNC912
+        while self._is_busy:
             self._quiet = anyio.Event()
             await self._quiet.wait()
         if self.is_sealed:

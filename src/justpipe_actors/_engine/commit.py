@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import traceback
 import warnings
@@ -24,7 +23,9 @@ from .._plan.step_results import (
     StopRun,
     SuspendRun,
 )
+from .._util.callables import unwrap_function
 from .._util.text import error_text, escape_controls, mask_secrets, safe_str
+from .._util.user_objects import call_or, warn_or_log
 from ..errors import AskTimeout, IgnoredValueWarning, StepAborted
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
@@ -36,8 +37,8 @@ from .journal_port import JsonValue
 from .messages import Start
 from .protocols import NO_IDS, meta_of
 from .run_state import RunState
+from .run_waits import waits_of
 from .wait_records import Place, origin_of
-from .waiting import waits_of
 
 
 TRACEBACK_LIMIT = 4000
@@ -71,16 +72,8 @@ def log_failure(invocation: Invocation, error: Exception) -> None:
         "actor": f"{run_state.plan.name}/{invocation.node.name}",
         "attempt": invocation.ids.attempt,
     }
-    shown = error if _can_be_formatted(error) else None
+    shown = error if call_or(None, traceback.format_exception, error) else None
     _logger.error("%s%s", message, _state_text(run_state), extra=extra, exc_info=shown)
-
-
-def _can_be_formatted(error: Exception) -> bool:
-    try:
-        traceback.format_exception(error)
-    except Exception:  # noqa: BLE001 - an exception may misbehave when formatted
-        return False
-    return True
 
 
 def _state_text(run_state: RunState) -> str:
@@ -154,10 +147,8 @@ def publish_step_error(invocation: Invocation, error: Exception) -> None:
 
 
 def _format(error: Exception) -> list[str]:
-    try:
-        return traceback.format_exception(error)
-    except Exception:  # noqa: BLE001 - an exception may misbehave when formatted
-        return [safe_str(error, typed=True)]
+    lines = call_or(None, traceback.format_exception, error)
+    return lines or [safe_str(error, typed=True)]
 
 
 def publish_suspend(invocation: Invocation, reason: object) -> None:
@@ -175,15 +166,12 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
         f"Step '{invocation.node.name}' returned {type(value).__name__}, which is ignored; "
         "mutate state, or yield to stream values."
     )
-    try:
-        _warn_at(invocation.node.func, text)
-    except Exception:  # noqa: BLE001 - warnings turned into errors end no run
-        logging.getLogger("justpipe_actors").warning("%s", text)
+    warn_or_log(text, _warn_at, invocation.node.func, text)
 
 
 def _warn_at(func: object, text: str) -> None:
     """Warn at the line of a user's function, once where warnings are shown once."""
-    inner = inspect.unwrap(getattr(func, "func", func))  # type: ignore[arg-type]
+    inner = unwrap_function(func)
     code = getattr(inner, "__code__", None)
     if code is None:
         warnings.warn(text, IgnoredValueWarning, stacklevel=3)
@@ -259,7 +247,7 @@ def release_map_slot(invocation: Invocation) -> None:
             invocation.run_state.journal.map_changed(mapping)
 
 
-def commit_expiry(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901 - one row an answer
+def commit_expiry(invocation: Invocation, answer: StepResult) -> None:
     """Put what follows from a barrier's timeout; the join itself does not run."""
     run_state, node = invocation.run_state, invocation.node
     wave = run_state.wave_of(invocation.message)

@@ -227,9 +227,7 @@ class Dispatcher:
             self._working += 1
         self._is_waking = False
 
-    async def serve(  # noqa: C901 - the loop everything happens in
-        self, only_run: str | None = None
-    ) -> None:
+    async def serve(self, only_run: str | None = None) -> None:  # noqa: C901
         """Process the ready queue in this task.
 
         Args:

@@ -175,37 +175,3 @@ def dump_error(error: Exception) -> JsonValue:
     if isinstance(error, RecordedError):
         return [error.type_name, error.text, error.module]
     return [type(error).__qualname__, safe_str(error), type(error).__module__]
-
-
-# -- where a child's state is
-
-
-def find_path(state: object, part: object) -> list[JsonValue] | None:
-    """Return where an object is in a state: [] for the state itself, None for nowhere.
-
-    Fields and text keys are looked at, two levels deep.
-    """
-    if part is None or isinstance(part, str | int | float | bool | bytes):
-        return None
-    if state is part:
-        return []
-    for name, value in _members(state):
-        if value is part:
-            return [name]
-        for inner, deeper in _members(value):
-            if deeper is part:
-                return [name, inner]
-    return None
-
-
-def look_up(state: object, path: list[JsonValue]) -> object:
-    """Return what is at a path of a state, None when there is nothing."""
-    for name in path:
-        state = dict(_members(state)).get(str(name))
-    return state
-
-
-def _members(value: object) -> list[tuple[str, object]]:
-    if isinstance(value, dict):
-        return [(key, one) for key, one in value.items() if isinstance(key, str)]
-    return list(getattr(value, "__dict__", {}).items())

@@ -27,7 +27,7 @@ from .._plan.plan import (
     SubNode,
     SwitchNode,
 )
-from .._plan.state_tries import current_state_source
+from .._plan.state_tries import current_start_try
 from .._plan.step_results import (
     PROCEED,
     CollectValue,
@@ -423,7 +423,7 @@ def isolated(invocation: Invocation) -> InvocationState:
             found.item_check = ItemCheck(item)
         invocation.isolated = found
         if invocation.node.has_state_tries:
-            invocation.variables.run(current_state_source.set, found)
+            invocation.variables.run(current_start_try.set, found.start_try)
     return found
 
 

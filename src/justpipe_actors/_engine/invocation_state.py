@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from .._plan.state_copies import Copier, is_fixed
 from .._plan.state_merge import difference
 from .._plan.step_results import FailStep, StepResult
 from .._util.lazy_classes import define
+from .._util.user_objects import call_or, warn_or_log
 from ..cancellation import CancellationToken
 from ..errors import ChangedItemWarning
 from .isolation import IsolatedState, StateCopy
@@ -28,22 +28,14 @@ class ItemCheck:
 
     def __init__(self, item: object) -> None:
         self._item = item
-        try:
-            self._before: object = Copier().copy(item)
-        except Exception:  # noqa: BLE001 - not copyable
-            self._before = item
+        self._before: object = call_or(item, Copier().copy, item)
 
     def warn_if_changed(self, step: str) -> None:
         """Warn, if the item has changed."""
         if difference(self._before, self._item) is None:
             return
-        try:
-            warnings.warn(ChangedItemWarning(step), stacklevel=2)
-        except Exception:  # noqa: BLE001 - warnings turned into errors end no run
-            _logger.warning("%s", ChangedItemWarning(step))
-
-
-_logger = logging.getLogger("justpipe_actors")
+        changed = ChangedItemWarning(step)
+        warn_or_log(str(changed), warnings.warn, changed)
 
 
 @define(eq=False, repr=False)
@@ -181,11 +173,11 @@ class InvocationState:
             self.close()  # workers may change the items, which are parts of it
 
     def item_for_worker(self, item: object) -> object:
-        """Return a copy of a map's item, because the source may still change it."""
-        try:
-            return Copier().copy(item)
-        except Exception:  # noqa: BLE001 - not copyable: give the worker the item
-            return item
+        """Return a copy of a map's item, because the source may still change it.
+
+        A worker gets an item that cannot be copied itself.
+        """
+        return call_or(item, Copier().copy, item)
 
     def close(self) -> None:
         """Discard the changes since the last commit."""

@@ -67,7 +67,7 @@ class MapInvocation:
     """Compares a lazy source with what it gave before; None unless it was reopened."""
 
     @classmethod
-    def reopened(  # noqa: PLR0913 - a record, field by field
+    def reopened(
         cls,
         invocation_id: str,
         *,

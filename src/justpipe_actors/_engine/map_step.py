@@ -97,9 +97,7 @@ async def _skip_seen(mapping: MapInvocation, check: SourceCheck) -> Exception | 
     return None
 
 
-async def _start_workers(  # noqa: C901 - the loop of a map
-    mapping: MapInvocation, item: object
-) -> Exception | None:
+async def _start_workers(mapping: MapInvocation, item: object) -> Exception | None:
     """Start workers as the window allows; return the source's error if it failed."""
     run_state, run, plain = (
         mapping.invocation.run_state,

@@ -60,7 +60,7 @@ class RunMetrics:
         if self.workers > self.peak_workers:
             self.peak_workers = self.workers
 
-    def count_event(self, type: EventType) -> None:  # noqa: A002 - the name of the event's field
+    def count_event(self, type: EventType) -> None:
         """Count one event of the stream."""
         name = type._value_
         self.events[name] = self.events.get(name, 0) + 1

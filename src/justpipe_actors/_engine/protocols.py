@@ -87,7 +87,7 @@ class Publisher(Protocol):
 
     def publish(
         self,
-        type: EventType,  # noqa: A002 - the event's field name
+        type: EventType,
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
@@ -98,7 +98,7 @@ class Publisher(Protocol):
 
     def token_publisher(
         self,
-        type: EventType,  # noqa: A002 - the event's field name
+        type: EventType,
         stage: str,
         ids: InvocationIds,
     ) -> Callable[[object], None]:

@@ -24,7 +24,8 @@ import attrs
 from .._util.lazy_classes import define
 from ..errors import NotStorable
 from ..meta import Notes, RunNotes
-from .journal_port import JsonValue, ValueCodec
+from .journal_port import JsonValue
+from .value_codec import StorableValues
 
 
 CHUNK = 64
@@ -39,7 +40,7 @@ class RecordedNotes:
 
     notes: RunNotes
     """The notes."""
-    codec: ValueCodec
+    codec: StorableValues
     """Turns values into JSON values."""
     _recorded: dict[str, JsonValue] = attrs.field(factory=dict, init=False)
     _samples: dict[str, int] = attrs.field(factory=dict, init=False)

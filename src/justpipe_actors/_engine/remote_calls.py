@@ -40,6 +40,7 @@ from .._util.lazy_classes import define, frozen
 from .._util.portable_context import capture_trace, capture_variables
 from .._util.portable_logs import handle_record
 from .._util.text import safe_str
+from .._util.user_objects import call_or
 from ..abc import Call, Outcome, Placement, PlacementOwner, RemoteFailure
 from ..errors import DefinitionError, NotPicklable, RemoteError, StateConflict
 from ..meta import current_run_notes, current_step_notes
@@ -260,10 +261,7 @@ def exception_of(failure: RemoteFailure) -> BaseException:
     """Return the exception of a remote function, with its traceback as a note."""
     error: BaseException | None = None
     if failure.exception is not None:
-        try:
-            error = pickle.loads(failure.exception)
-        except Exception:  # noqa: BLE001 - the class may not be importable here
-            error = None
+        error = call_or(None, pickle.loads, failure.exception)
     if not isinstance(error, BaseException):
         error = RemoteError(failure.kind, failure.text, failure.traceback)
     error.add_note(f"Remote traceback\n{failure.traceback}")

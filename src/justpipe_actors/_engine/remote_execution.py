@@ -24,6 +24,7 @@ from .._plan.state_merge import difference
 from .._util.portable_context import restore_trace, restore_variables
 from .._util.portable_logs import Report, forwarded_logs
 from .._util.text import safe_str
+from .._util.user_objects import call_or
 from ..abc import Call, Outcome, RemoteFailure
 from ..errors import NotPicklable
 from .remote_scope import enter_remote_scope
@@ -66,9 +67,10 @@ def _execute(call: Call) -> Outcome:
     restore_variables(call.variables)
     restore_trace(call.trace)
     try:
-        return _called(call)
+        outcome = _called(call)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - raised in the run
-        return Outcome(failure=_failure_of(error, call.pickler))  # noqa: ASYNC104
+        outcome = Outcome(failure=_failure_of(error, call.pickler))
+    return outcome
 
 
 def _make_importable(call: Call) -> None:
@@ -148,9 +150,9 @@ def _pickled_exception(error: BaseException, pickler: str) -> bytes | None:
     """Pickle an exception; None if unpickling would not restore it."""
     if not isinstance(error, Exception | SystemExit | KeyboardInterrupt):
         return None  # a cancellation by a loop that ended with the call
-    try:
-        pickled = dumped(error, pickler)
-        is_whole = type(pickle.loads(pickled)) is type(error)
-    except Exception:  # noqa: BLE001 - its ``__reduce__`` may raise anything
-        return None
-    return pickled if is_whole else None
+    return call_or(None, _pickled_whole, error, pickler)
+
+
+def _pickled_whole(error: BaseException, pickler: str) -> bytes | None:
+    pickled = dumped(error, pickler)
+    return pickled if type(pickle.loads(pickled)) is type(error) else None

@@ -28,7 +28,7 @@ from .journal_port import JsonValue
 from .map_invocation import MapInvocation
 from .messages import Expire, Message, Start
 from .run_journal import RunJournal, load_item
-from .waiting import waits_of
+from .run_waits import waits_of
 
 
 if TYPE_CHECKING:

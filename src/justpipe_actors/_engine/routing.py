@@ -195,7 +195,7 @@ def start_map_worker(
     send(run_state, None, message)
 
 
-def start_named_step(  # noqa: PLR0913 - the fields of a message
+def start_named_step(
     run_state: RunState,
     wave: Wave,
     source: Node,
@@ -288,7 +288,7 @@ def abandon_message(run_state: RunState, message: Start | Expire) -> None:
     finish_message(run_state, message)
 
 
-def report_to_successors(  # noqa: PLR0913 - the fields of a message
+def report_to_successors(
     run_state: RunState,
     wave: Wave,
     node: Node,
@@ -352,7 +352,7 @@ def _deliveries(
     ]
 
 
-def _record_report(  # noqa: C901 - one report, in order
+def _record_report(
     run_state: RunState,
     target: Node,
     delivery: _ReportDelivery,

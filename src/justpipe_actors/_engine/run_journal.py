@@ -37,7 +37,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import marshal
 from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -46,25 +45,25 @@ import attrs
 
 from .._plan.plan import NO_ITEM
 from .._util.lazy_classes import define
-from .._util.state_parts import StateChange, StateParts, parts_of
+from .._util.stored_state import StateChange, StateParts
 from ..errors import NotStorable
 from . import routing
 from .batch_stream import BatchStream
+from .child_state import ChildState, find_path
 from .entity_values import (
     ChildRecord,
     MapRecord,
-    dump_child,
-    dump_entry,
-    dump_expiry,
     dump_failure,
-    dump_map,
-    dump_message,
-    dump_wave,
-    find_path,
-    look_up,
     number_of,
 )
 from .failed_work import FailedWork
+from .journal_entities import (
+    Key,
+    dump_counters,
+    dump_diagnostics,
+    dump_entity,
+    entity_keys,
+)
 from .journal_port import JsonValue
 from .messages import Expire, Message, Start
 from .recorded_notes import RecordedNotes
@@ -83,8 +82,6 @@ if TYPE_CHECKING:
 CHUNK = 1000
 """Map items in one row."""
 
-Key = tuple[str | int, ...]
-
 
 @define(eq=False, repr=False)
 class RunJournal:
@@ -98,8 +95,8 @@ class RunJournal:
     """Prefix of the keys; for a child, its entity key in its parent."""
     saved: SavedRun | None = None
     """Progress to restore; None starts the run at its roots."""
-    path: tuple[RunState, list[JsonValue]] | None = None
-    """For a child on a part of its parent's state: the parent, and the path."""
+    child_state: ChildState | None = None
+    """For a child, what is stored of its state."""
     is_restored: bool = attrs.field(default=False, init=False)
     """Whether the saved progress is restored."""
     live: dict[int, Message] = attrs.field(factory=dict, init=False)
@@ -127,14 +124,12 @@ class RunJournal:
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
     """Keys with a changed value since the last batch, in order."""
     state_parts: StateParts | None = attrs.field(default=None, init=False)
-    """The stored parts of the run's state; a child's are in ``_parts``."""
+    """The stored parts of the run's state; those of a child are in ``child_state``."""
     _stored: set[str] = attrs.field(factory=set, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
     _failures: int = attrs.field(default=0, init=False)
     _diagnostics: JsonValue = attrs.field(default=None, init=False)
     _counters: JsonValue = attrs.field(default=None, init=False)
-    _parts: dict[str, bytes] = attrs.field(factory=dict, init=False)
-    _new_parts: dict[str, JsonValue] = attrs.field(factory=dict, init=False)
 
     @property
     def is_untouched(self) -> bool:
@@ -259,7 +254,10 @@ class RunJournal:
     def _keep_failed(self, message: Message, notes: dict[str, JsonValue]) -> None:
         number = message.id
         kind = "e" if isinstance(message, Expire) else "m"
-        self.failed.messages[number] = {kind: self._dump((kind, number)), **notes}
+        self.failed.messages[number] = {
+            kind: dump_entity(self, (kind, number)),
+            **notes,
+        }
         self.failed.keep_waves(self.run_state, message.wave)
         self.touch("b", number)
         if isinstance(message, Start) and message.map_id is not None:
@@ -458,12 +456,14 @@ class RunJournal:
         self._gone |= self.failed.children.pop(number, {}).keys()
         reopened = self.reopened_children.pop(number, None)
         path = find_path(self.run_state.state, child.state)
+        parent = None if path is None else (self.run_state, path)
+        child_state = ChildState(child, self.stream.codec, parent)
         journal = RunJournal(
             self.stream,
             child,
             f"{self.prefix}c/{number}/",
             saved=None if reopened is None else reopened.saved,
-            path=None if path is None else (self.run_state, path),
+            child_state=child_state,
         )
         if reopened is not None:
             journal.adopt_stored(reopened)
@@ -498,11 +498,12 @@ class RunJournal:
         """Return a child's entities at its end; nothing if it cannot be taken up."""
         if self.is_untouched or not self.run_state.sent:
             return {}
+        assert self.child_state is not None
         try:
-            self.dump_state_parts()
+            self.child_state.dump()
         except NotStorable:
             return {}
-        self._take_parts()
+        self.child_state.take()
         return self.dump_all()
 
     def take_outcome(self, number: int) -> None:
@@ -521,8 +522,8 @@ class RunJournal:
     def adopt_stored(self, reopened: ReopenedChild) -> None:
         """Adopt the stored keys and parts of a child that was taken up."""
         self._stored |= reopened.saved.entities.keys()
-        for part, value in reopened.saved.parts.items():
-            self._parts[part] = marshal.dumps(value, 2)
+        assert self.child_state is not None
+        self.child_state.adopt(reopened.saved.parts)
 
     def resume_state(self, value: JsonValue) -> None:
         """Adopt the stored state of a run that was taken up."""
@@ -538,8 +539,8 @@ class RunJournal:
             return {}
         delta = self._collect_entities()
         self._collect_log(delta)
-        if self.prefix:
-            for part, value in self._take_parts().items():
+        if self.child_state is not None:
+            for part, value in self.child_state.take().items():
                 delta[f"{self.prefix}v/{part}"] = value
             gone = {key for key, value in delta.items() if value is None}
             self._stored |= delta.keys()
@@ -554,7 +555,7 @@ class RunJournal:
         delta = dict.fromkeys(self._gone)
         self._gone.clear()
         for entity in touched:
-            delta[self._text(entity)] = self._dump(entity)
+            delta[self._text(entity)] = dump_entity(self, entity)
         for number in self.failed.new_children:
             delta.update(self.failed.children.get(number, {}))
         self.failed.new_children.clear()
@@ -566,10 +567,10 @@ class RunJournal:
         for number in range(self._failures, len(failures)):
             delta[f"{self.prefix}j/{number}"] = dump_failure(failures[number])
         self._failures = len(failures)
-        diagnostics = self._dump_diagnostics()
+        diagnostics = dump_diagnostics(self.run_state)
         if diagnostics != self._diagnostics:
             self._diagnostics = delta[f"{self.prefix}g"] = diagnostics
-        counters = self._dump_counters()
+        counters = dump_counters(self)
         if counters != self._counters:
             self._counters = delta[f"{self.prefix}x"] = counters
         if self.notes is not None:
@@ -584,137 +585,31 @@ class RunJournal:
         whole = self._dump_entities()
         for number, failure in enumerate(self.run_state.failures.failures):
             whole[f"{self.prefix}j/{number}"] = dump_failure(failure)
-        if (diagnostics := self._dump_diagnostics()) is not None:
+        if (diagnostics := dump_diagnostics(self.run_state)) is not None:
             whole[f"{self.prefix}g"] = diagnostics
-        whole[f"{self.prefix}x"] = self._dump_counters()
+        whole[f"{self.prefix}x"] = dump_counters(self)
         if self.notes is not None:
             for key, value in self.notes.dump().items():
                 whole[f"{self.prefix}{key}"] = value
-        if self.prefix:
-            for part, copy in self._parts.items():
-                whole[f"{self.prefix}v/{part}"] = [marshal.loads(copy)]
+        if self.child_state is not None:
+            for part, value in self.child_state.stored_parts():
+                whole[f"{self.prefix}v/{part}"] = [value]
         return whole
 
     def _dump_entities(self) -> dict[str, JsonValue]:
         """Return the values of the keys that are touched when they change."""
         if self.failed.frozen is not None:
             return dict(self.failed.frozen)
-        waves = {**self.failed.closed, **self.run_state.waves}
-        keys: list[Key] = [
-            ("e" if isinstance(message, Expire) else "m", number)
-            for number, message in self.live.items()
-        ]
-        keys += [("w", number) for number in waves]
-        keys += [("s", n, step) for n, wave in waves.items() for step in wave.started]
-        keys += [("d", n, step) for n, wave in waves.items() for step in wave.entries]
-        keys += [("t", wave, join) for join, wave in self.run_state.timers]
-        keys += [("f", number) for number in self.maps]
-        keys += [("y", *key) for key in self.results]
-        keys += [("c", number) for number in self.children]
-        keys += [("b", number) for number in self.failed.messages]
-        if self.run_state.waits is not None:
-            keys += self.run_state.waits.records.keys()
-        whole = {self._text(key): self._dump(key) for key in keys}
+        keys = entity_keys(self)
+        whole = {self._text(key): dump_entity(self, key) for key in keys}
         for reopened in self.reopened_children.values():
             whole.update(reopened.saved.entities)
         for kept in self.failed.children.values():
             whole.update(kept)
         return {key: value for key, value in whole.items() if value is not None}
 
-    def _wave(self, number: int) -> Wave | None:
-        return self.run_state.waves.get(number) or self.failed.closed.get(number)
-
     def _text(self, key: Key) -> str:
         return self.prefix + "/".join(map(str, key))
-
-    def _dump(self, key: Key) -> JsonValue:  # noqa: C901, PLR0912 - one row a kind
-        match key:
-            case "m", int(number):
-                return self._dump_message(number)
-            case "e", int(number):
-                message = self.live.get(number)
-                return dump_expiry(message) if isinstance(message, Expire) else None
-            case "w", int(number):
-                wave = self._wave(number)
-                is_kept = number in self.failed.closed
-                return None if wave is None else dump_wave(wave, is_kept=is_kept)
-            case "b", int(number):
-                return self.failed.messages.get(number)
-            case "s", int(number), str(step):
-                wave = self._wave(number)
-                return None if wave is None or step not in wave.started else 1
-            case "d", int(number), str(step):
-                wave = self._wave(number)
-                entry = None if wave is None else wave.entries.get(step)
-                return None if entry is None else dump_entry(entry)
-            case "t", int(number), str(step):
-                return self.due.get((step, number))
-            case "f", int(number):
-                record = self.maps.get(number)
-                return None if record is None else dump_map(record)
-            case "y", int(number), int(index):
-                return self.results.get((number, index))
-            case "c", int(number):
-                child = self.children.get(number)
-                return None if child is None else dump_child(child)
-            case "a", str(name):
-                waits = self.run_state.waits
-                return None if waits is None else waits.records.dump_wait(name)
-            case ("r",):
-                return None  # once taken up, its messages record its progress
-            case ("k",):
-                waits = self.run_state.waits
-                return None if waits is None else waits.records.keys_of
-            case "q", str(name):
-                waits = self.run_state.waits
-                return None if waits is None else waits.records.counts.get(name)
-            case "o", int(number), str(name):
-                waits = self.run_state.waits
-                kept = None if waits is None else waits.records.results
-                return None if kept is None else kept.get((number, name))
-            case _:
-                msg = f"{key} is no key of a run"
-                raise AssertionError(msg)
-
-    def _dump_message(self, number: int) -> JsonValue:
-        message = self.live.get(number)
-        if not isinstance(message, Start):
-            return None
-        value = dump_message(message)
-        if message.item is not NO_ITEM:
-            if number in self.items:
-                value["v"] = self.items[number]
-            else:
-                value["i"] = message.item_index
-        return value
-
-    def _dump_diagnostics(self) -> JsonValue:
-        counts = self.run_state.diagnostic_counts
-        if not counts:
-            return None
-        return [
-            [one.step, one.kind, list(one.parents), one.message, count]
-            for one, count in counts.items()
-        ]
-
-    def _dump_counters(self) -> JsonValue:
-        run_state = self.run_state
-        value: dict[str, JsonValue] = {
-            "sent": run_state.sent,
-            "waves": run_state.wave_count,
-        }
-        if run_state.halted:
-            value["halted"] = True
-        if run_state.termination is not None:
-            cause = run_state.termination
-            value["end"] = [cause.status.value, cause.reason]
-        if self.suspended_at is not None:
-            value["suspended"] = self.suspended_at
-        if not self.prefix:
-            value["lists"] = self.stream.item_lists
-            if self.stream.deadline is not None:
-                value["deadline"] = self.stream.deadline
-        return value
 
     # -- the state
 
@@ -731,40 +626,6 @@ class RunJournal:
         state = self.run_state.state
         change = parts.take_all(state) if is_whole else parts.take(state)
         return change or None
-
-    def dump_state_parts(self) -> None:
-        """Copy a child's state, part by part.
-
-        Raises:
-            NotStorable: a part cannot be stored, or the state is not any more where it
-                was in the parent's.
-        """
-        if self.path is not None:
-            parent, path = self.path
-            if look_up(parent.state, path) is not self.run_state.state:
-                where = ".".join(map(str, path)) or "the state"
-                reason = "its child run's state was moved away while the child ran"
-                raise NotStorable(where, type(self.run_state.state).__name__, reason)
-            return
-        codec = self.stream.codec
-        value = codec.dump_state(self.run_state.plan, self.run_state.state)
-        self._new_parts = parts_of(value)
-
-    def _take_parts(self) -> dict[str, JsonValue]:
-        """Return changed parts as ``[value]``, and deleted parts as None."""
-        new, self._new_parts = self._new_parts, {}
-        if self.path is not None:
-            return {}
-        changed: dict[str, JsonValue] = {}
-        for part, value in new.items():
-            copy = marshal.dumps(value, 2)  # type: ignore[arg-type]
-            if self._parts.get(part) != copy:
-                self._parts[part] = copy
-                changed[part] = [value]
-        for part in [part for part in self._parts if part not in new]:
-            del self._parts[part]
-            changed[part] = None
-        return changed
 
 
 def load_item(journal: RunJournal, worker: str, value: JsonValue) -> object:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .isolation import IsolatedState
     from .map_invocation import MapInvocation
     from .run_journal import RunJournal
-    from .waiting import RunWaits
+    from .run_waits import RunWaits
 
 
 DIAGNOSTICS_KEPT = 1000

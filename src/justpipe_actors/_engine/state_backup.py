@@ -9,7 +9,7 @@ from __future__ import annotations
 import copyreg
 import io
 import operator
-import pickle  # noqa: TID251 - the bytes never leave this process
+import pickle
 from collections.abc import Callable
 from enum import Enum
 from typing import Any

@@ -135,7 +135,7 @@ class TimerQueue:
     async def _wait_for_timers(self) -> None:
         """Call the functions that are due until no timer is left."""
         try:
-            while self._has_timer():  # noqa: ASYNC913 - it waits as long as there is one
+            while self._has_timer():  # it waits as long as there is one
                 await self._wait_due()
                 await self._fire_due()
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .invocation import Invocation
     from .journal_port import JsonValue
     from .run_state import RunState
-    from .waiting import Wait
+    from .run_waits import Wait
 
 
 @frozen(eq=False)

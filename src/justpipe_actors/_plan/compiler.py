@@ -13,7 +13,8 @@ from .._definition.injection import return_type_of
 from .._definition.placed_steps import is_async
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
-from .._util.async_generators import is_generator_function, streaming
+from .._util.async_generators import streaming
+from .._util.callables import is_generator_function
 from .._util.lazy_classes import define, frozen
 from ..abc import AnyPlacement, LocalPlacement, Placement, is_remote
 from ..events import NodeKind

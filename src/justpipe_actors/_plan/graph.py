@@ -194,7 +194,7 @@ class _ComponentSearch:
 
 
 def _back_edges_of(edges: Edges, roots: Iterable[str]) -> set[tuple[str, str]]:
-    """Return the edges that lead back to a step on the way to them."""
+    """Return the back edges of a depth-first search: each closes a cycle."""
     back: set[tuple[str, str]] = set()
     done: set[str] = set()
     for root in roots:

@@ -20,8 +20,8 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from .._util.callables import unwrap_function
 from .._util.lazy_classes import frozen
 
 
@@ -47,7 +47,7 @@ def find_lost_update(
         state: the name of its parameter for the state.
         in_thread: whether a synchronous worker runs in a thread.
     """
-    inner: Any = inspect.unwrap(getattr(func, "func", func))
+    inner = unwrap_function(func)
     if not (in_thread or inspect.iscoroutinefunction(inner)):
         return None
     try:

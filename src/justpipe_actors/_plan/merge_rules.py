@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -13,6 +12,12 @@ from typing import Annotated, Any, get_args, get_origin
 import attrs
 
 from .._util.lazy_classes import frozen
+from .._util.user_objects import (
+    annotations_of,
+    call_or,
+    module_names,
+    resolve_hint,
+)
 from ..errors import DefinitionError, did_you_mean
 from ..merge import Merge, MergeFunction, Shared
 from .state_parts import Key, shape_of
@@ -148,27 +153,19 @@ def _hints_of(kind: type) -> dict[str, Any]:
             else field.annotation
             for name, field in fields.items()
         }
-    try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # noqa: BLE001 - an annotation may be any expression
-        return _hints_one_by_one(kind)
+    hints = call_or(None, typing.get_type_hints, kind, include_extras=True)
+    return _hints_one_by_one(kind) if hints is None else hints
 
 
 def _hints_one_by_one(kind: type) -> dict[str, Any]:
     """Resolve annotations one by one, so that a failure does not affect the others."""
     found: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
-        scope = vars(sys.modules.get(base.__module__, typing))
-        for name, hint in vars(base).get("__annotations__", {}).items():
-            holder = types.SimpleNamespace(__annotations__={name: hint})
-            try:
-                hints = typing.get_type_hints(
-                    holder, dict(scope), dict(vars(base)), include_extras=True
-                )
-            except Exception as error:  # noqa: BLE001 - an annotation may be any expression
-                _check_unresolved(base, name, hint, error)
-            else:
-                found.update(hints)
+    for base, name, hint in annotations_of(kind):
+        names = module_names(base), dict(vars(base))
+        try:
+            found[name] = resolve_hint(hint, *names, include_extras=True)
+        except Exception as error:  # noqa: BLE001 - an annotation may be any expression
+            _check_unresolved(base, name, hint, error)
     return found
 
 

@@ -122,7 +122,7 @@ class Node:
     kind: NodeKind
     """STEP, MAP, SWITCH or SUB."""
     func: Callable[..., object]
-    """The user's function inside its middleware."""
+    """The user's function, wrapped in the middleware."""
     bind: Bind
     """Collects its arguments; a worker's item goes to its one unknown parameter."""
     to: tuple[str, ...] = ()

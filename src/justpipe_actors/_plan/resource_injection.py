@@ -20,6 +20,7 @@ import attrs
 from .._definition.resources import ResourceDef, matching_resources
 from .._definition.steps import StepDef
 from .._util.async_generators import OnStreamEnd, Stream, stream_through, wrap_stream
+from .._util.callables import is_async_generator_function
 from .._util.lazy_classes import define, frozen
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionSource
@@ -86,7 +87,7 @@ def with_resources(
     """Return a function that acquires its resources; unchanged if it needs none."""
     if not dependencies:
         return func
-    if _is_stream(func):
+    if is_async_generator_function(func):
 
         async def start(arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
             leases = await _acquire_all(dependencies, breaks)
@@ -107,11 +108,6 @@ def with_resources(
         return _release_after(result, leases)
 
     return with_leases
-
-
-def _is_stream(func: Any) -> bool:
-    callables = (func, getattr(func, "__call__", None))  # noqa: B004 - its code
-    return any(inspect.isasyncgenfunction(candidate) for candidate in callables)
 
 
 async def _acquire_all(

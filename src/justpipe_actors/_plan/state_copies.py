@@ -15,6 +15,7 @@ from typing import Any, cast
 import attrs
 
 from .._util.lazy_classes import define
+from .._util.user_objects import call_or
 from ..errors import StateNotCopyable
 from ..merge import MISSING
 from .merge_rules import DEFAULT, Rule
@@ -162,10 +163,7 @@ def is_fixed(value: object) -> bool:
     """Tell whether a value cannot change, so that it is its own copy."""
     if type(value) in ATOMS:
         return True
-    try:
-        return Copier().copy(value) is value
-    except Exception:  # noqa: BLE001 - a class of the user's has no copy
-        return False
+    return call_or(MISSING, Copier().copy, value) is value
 
 
 def check_copyable(state: Any, rule: Rule) -> None:

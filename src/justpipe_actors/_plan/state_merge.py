@@ -149,7 +149,7 @@ def _begins_with(value: Any, beginning: Any) -> bool:
 # -- merging
 
 
-class Conflict(Exception):  # noqa: N818 - becomes ``StateConflict``
+class Conflict(Exception):
     """Two changes of one part cannot both be kept; the engine words the error."""
 
     def __init__(self, path: Path, problem: str) -> None:

@@ -6,21 +6,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 
-class StateSource(Protocol):
-    """Supplies the state of an invocation."""
-
-    def start_try(self, given: object) -> object:
-        """Return the state for one more call of the same function."""
-        ...
-
-
-current_state_source: ContextVar[StateSource] = ContextVar(
-    "justpipe_actors_state_source"
+current_start_try: ContextVar[Callable[[object], object]] = ContextVar(
+    "justpipe_actors_start_try"
 )
-"""Source of the running invocation's state; set where tries are counted."""
+"""Returns the state for one more call of the same function, from the state of the first.
+
+It is set in invocations that count their tries.
+"""
 
 
 def with_state_per_try(func: Callable[..., Any], state: str) -> Callable[..., Any]:
@@ -50,6 +45,6 @@ def with_state_per_try(func: Callable[..., Any], state: str) -> Callable[..., An
 
 
 def _refresh(arguments: dict[str, Any], state: str) -> None:
-    source = current_state_source.get(None)
-    if source is not None and state in arguments:
-        arguments[state] = source.start_try(arguments[state])
+    start_try = current_start_try.get(None)
+    if start_try is not None and state in arguments:
+        arguments[state] = start_try(arguments[state])

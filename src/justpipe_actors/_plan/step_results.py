@@ -150,7 +150,7 @@ def interpret_collected(value: object, step: str) -> StepResult:
     return CollectValue(value) if isinstance(answer, Proceed) else answer
 
 
-def interpret_result(value: object, step: str) -> StepResult:  # noqa: C901 - one row a value
+def interpret_result(value: object, step: str) -> StepResult:
     """Return the instruction for the engine that a step's result means.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
 import typing
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ import attrs
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
-from .._util.async_generators import is_generator_function
+from .._util.callables import is_streaming_function
 from .._util.lazy_classes import frozen
 from ..abc import AnyPlacement
 from ..errors import (
@@ -276,7 +275,7 @@ def _collected_results(context: ValidationContext) -> Iterator[Finding]:
 
 def _why_not_collected(worker: StepDef) -> str:
     """Return why a worker has no result to collect, and what to do; "" if it has one."""
-    if _is_streaming(worker.func):
+    if is_streaming_function(worker.func):
         return "that step yields. Let it return its value"
     if worker.kind is not NodeKind.STEP:
         return (
@@ -284,10 +283,6 @@ def _why_not_collected(worker: StepDef) -> str:
             "Let it write to the state"
         )
     return ""
-
-
-def _is_streaming(func: object) -> bool:
-    return inspect.isasyncgenfunction(func) or is_generator_function(func)
 
 
 def field_names_of(kind: object) -> frozenset[str] | None:

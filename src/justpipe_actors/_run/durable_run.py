@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from .._engine.entity_values import dump_error, look_up
+from .._engine.child_state import look_up
+from .._engine.entity_values import dump_error
 from .._engine.execution import isolated as isolated_state
 from .._engine.invocation import Invocation
 from .._engine.restore import ReopenedChild, restore
 from .._engine.run_state import ChildOutcome
 from .._plan.failure_policy import Failure
 from .._plan.state_parts import set_part
-from .._util.state_parts import state_of
+from .._util.stored_state import state_of
 from ..errors import RecordedError, RunReleased
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
@@ -90,7 +91,7 @@ async def store_end(run: Run, end: PipelineEndData) -> bool:
     return is_stored
 
 
-async def is_let_go(run: Run, journal: RunJournal) -> bool:
+async def is_released(run: Run, journal: RunJournal) -> bool:
     """Return whether a run is released, not ended; store the release if needed."""
     stream = journal.stream
     if run.released is not None and not journal.prefix and not stream.is_sealed:

@@ -231,7 +231,7 @@ class EventPublisher:
 
     def publish(
         self,
-        type: EventType,  # noqa: A002 - the name of the event's field
+        type: EventType,
         stage: str,
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
@@ -291,9 +291,9 @@ class EventPublisher:
         self.sink.put(finish)
         self.sink.end()
 
-    def token_publisher(  # noqa: C901 - ``publish``, written out for tokens
+    def token_publisher(
         self,
-        type: EventType,  # noqa: A002 - the name of the event's field
+        type: EventType,
         stage: str,
         ids: InvocationIds,
     ) -> Callable[[object], None]:
@@ -341,7 +341,7 @@ class EventPublisher:
 
     def _token_fields(
         self,
-        type: EventType,  # noqa: A002 - the name of the event's field
+        type: EventType,
         stage: str,
         ids: InvocationIds,
     ) -> dict[str, object]:

@@ -137,8 +137,8 @@ def built(event: LazyEvent) -> Event:
     return found
 
 
-def build_event(  # noqa: PLR0913 - the fields of an event
-    type: EventType,  # noqa: A002 - the name of the event's field
+def build_event(  # noqa: PLR0917
+    type: EventType,
     seq: int,
     timestamp: float,
     run_id: str,

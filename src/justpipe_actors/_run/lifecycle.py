@@ -31,6 +31,7 @@ from .._backends import Group
 from .._engine import routing
 from .._engine.actor_system import ActorSystem
 from .._engine.isolation import IsolatedState
+from .._engine.run_waits import waits_of
 from .._engine.user_code import (
     OWNER_CANCELLED,
     TASK_CANCELLED,
@@ -38,7 +39,6 @@ from .._engine.user_code import (
     classify_exception,
     resolve_value,
 )
-from .._engine.waiting import waits_of
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._plan.resource_injection import current_provider
@@ -62,7 +62,7 @@ from ..waiting import current_waiting
 from .durable_run import (
     begin_restored,
     finish_release,
-    is_let_go,
+    is_released,
     publish_beginning,
     store_end,
 )
@@ -100,8 +100,9 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
             add_hook_failure(run, kind, culprit)
         else:
             run.crash(culprit)
-        return False  # noqa: ASYNC104
-    return True
+    else:
+        return True
+    return False
 
 
 def watch_owner(run: Run) -> None:
@@ -253,8 +254,8 @@ async def _call_shutdown_hooks(run: Run) -> None:
 async def _finish(run: Run) -> None:
     sink = run.publisher.sink
     journal = run.run_state.journal
-    if journal is not None and await is_let_go(run, journal):
-        await run.publisher.observers.let_go()
+    if journal is not None and await is_released(run, journal):
+        await run.publisher.observers.release()
         return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
@@ -306,9 +307,9 @@ def _build_end_data(run: Run) -> PipelineEndData:
         )
     except BaseException as error:  # noqa: BLE001, ASYNC103 - the classifier wants more
         run.crash(error)
-        config = FailureClassificationConfig()
-        termination, failures = run_state.termination, run_state.failures
-        return build_end_data(termination, failures, config, figures)  # noqa: ASYNC104
+    config = FailureClassificationConfig()
+    termination, failures = run_state.termination, run_state.failures
+    return build_end_data(termination, failures, config, figures)
 
 
 def _primary_error(run: Run) -> Exception:
@@ -410,7 +411,7 @@ def _watch_cleanup(run: Run) -> None:
 
 
 async def _wait_idle_within(run: Run, scope: anyio.CancelScope) -> None:
-    with scope:  # noqa: ASYNC912 - it may be quiet by now
+    with scope:  # it may be quiet by now
         await _wait_idle(run)
 
 

@@ -121,7 +121,7 @@ class ObserverTask:
         """Wait until it has heard everything, or was given up."""
         await self.finished.wait()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Deliver the queued events and then no more: the run goes on elsewhere."""
         self.finish("", None)
         with anyio.move_on_after(RELEASE_TIMEOUT):
@@ -171,8 +171,9 @@ class ObserverTask:
             is_ours = anyio.current_effective_deadline() == -inf
             if is_ours or not self.loop.absorb_native_cancel():
                 raise
-            return False  # noqa: ASYNC104
-        return True
+        else:
+            return True
+        return False
 
     async def _wait_event(self) -> bool:
         """Wait for something to deliver; return False when ``wake_after`` is over."""
@@ -191,7 +192,7 @@ class ObserverTask:
             return self._wakeful.wake_after(self.meta)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - an observer cannot harm a run
             self._classify("wake_after", error, ())
-            return None  # noqa: ASYNC104
+        return None
 
     def _notify_writers(self) -> None:
         if self._writable is not None:
@@ -278,9 +279,9 @@ class RecorderObserver:
         """Tell it how the run ended, and wait until that is stored."""
         await self.recorder.finish(end)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Tell it that the run goes on elsewhere, or later."""
-        await self.recorder.let_go()
+        await self.recorder.release()
 
     def abandon(self) -> None:
         """Do nothing: it gives up by itself."""
@@ -377,15 +378,15 @@ class ObserverGroup:
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
         for member in self.members:
             member.finish(callback, failure or end.duration_s)
-        with limit:  # noqa: ASYNC912
+        with limit:
             for member in self.members:
                 await member.wait_finished(end)
         self.abandon()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Tell all that the run goes on elsewhere; they are not told of an end."""
         for member in self.members:
-            await member.let_go()
+            await member.release()
 
     def abandon(self) -> None:
         """Cancel the observers that have not received everything yet."""

@@ -49,8 +49,12 @@ class RunOwner(Protocol):
         ...
 
     def begin(self, run: Run, release_place: Callable[[], None]) -> None:
-        """Let a run begin, and own it until its last moment; its place is given back
-        then, or now when it cannot begin."""
+        """Start a run and own it until its end.
+
+        Args:
+            run: the run.
+            release_place: called when the run has ended, or now if it cannot begin.
+        """
 
 
 _context_owner: ContextVar[RunOwner | None] = ContextVar(

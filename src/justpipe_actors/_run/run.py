@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState
-from .._engine.waiting import enclosing_runs as enclosing_runs
+from .._engine.run_waits import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._plan.resource_injection import awaited_resource
 from .._supervision.resource_pool import ResourcePool
@@ -128,7 +128,7 @@ class GracePeriod:
         """Wait for a cancellation of the owner; log what outlives the grace period."""
         try:
             await self._wait_started(on_cancelled)
-            with self._report_scope:  # noqa: ASYNC912 - it waits for time
+            with self._report_scope:  # it waits for time
                 while True:
                     await self._report_late()
         finally:

@@ -26,8 +26,8 @@ from typing import Any, NoReturn, Self
 import anyio
 
 from .._backends import Group, Loop, current_loop
+from .._engine.answering import answer_ask, open_asks
 from .._engine.user_code import OWNER_CANCELLED
-from .._engine.waiting import answer_ask, open_asks
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.interrupts import enable_ki_protection
@@ -606,8 +606,8 @@ async def _wait_done(run: Run) -> None:
         await run.done.wait()
     except anyio.get_cancelled_exc_class():
         # perf: a shield costs as much as all the rest, and is rarely needed.
-        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
-            await run.done.wait()  # noqa: ASYNC102
+        with anyio.CancelScope(shield=True):
+            await run.done.wait()
         raise
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -15,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 
 from .._backends import Loop, current_loop
+from .._definition.injection import meta_attributes
 from .._engine.actor_system import ActorSystem
 from .._engine.invocation import Invocation
 from .._engine.isolation import IsolatedState
@@ -29,7 +27,7 @@ from .._util.lazy_classes import frozen
 from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError, NestedTooDeeply
 from ..failures import FailureKind
-from ..meta import Meta, MetaProxy, RunNotes, current_run_notes
+from ..meta import MetaProxy, RunNotes, current_run_notes
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .event_publisher import EventPublisher, EventSink
@@ -85,7 +83,7 @@ def _meta_attribute(context: object) -> str | None:
     if context is None:
         return None
     kind: type = type(context)
-    names = _meta_attributes(kind)
+    names = meta_attributes(kind)
     if len(names) > 1:
         msg = (
             f"Only one Meta field is allowed on {type(context).__name__}, "
@@ -93,26 +91,6 @@ def _meta_attribute(context: object) -> str | None:
         )
         raise DefinitionError(msg)
     return names[0] if names else None
-
-
-@functools.lru_cache(maxsize=256)
-def _meta_attributes(kind: type) -> tuple[str, ...]:
-    """Return a type's attributes with the hint ``Meta``; resolving hints is slow."""
-    return tuple(_find_meta_attributes(kind))
-
-
-def _find_meta_attributes(kind: type) -> Iterator[str]:
-    try:
-        hints = typing.get_type_hints(kind)
-    except Exception:  # noqa: BLE001 - hints may be any expression
-        hints = {}
-    for name, hint in hints.items():
-        if hint is Meta or (_is_union(hint) and Meta in typing.get_args(hint)):
-            yield name
-
-
-def _is_union(hint: object) -> bool:
-    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
 
 
 def _check_mutable(context: object, name: str) -> None:

@@ -119,7 +119,7 @@ class ChildMonitor:
             # so supervision fails.
             failure = ChildEnded("supervision", "was cancelled from outside")
             failure.__cause__ = cancelled
-            self._fail(failure)  # noqa: ASYNC104
+            self._fail(failure)
         finally:
             self._stopped.set()
 
@@ -157,7 +157,7 @@ class ChildMonitor:
         if failure is not None:
             await self._handle_end(child, failure)
 
-    # -- judging
+    # -- restart decisions
 
     async def _handle_end(self, child: Child, error: Exception | None) -> None:
         """Carry out the restart decision for a child that has ended."""

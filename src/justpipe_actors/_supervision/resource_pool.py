@@ -69,7 +69,7 @@ class ResourcePool:
     _incarnations: list[Incarnation] = attrs.field(factory=list, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
 
-    # -- using them
+    # -- acquiring
 
     async def acquire(self, node: ResourceNode) -> Lease:
         """Wait until a resource is open, and lease it; the first request opens it.

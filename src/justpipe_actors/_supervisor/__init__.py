@@ -12,7 +12,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         answers as answers,
         stored_runs as stored_runs,
     )
-    from .admission import ActiveRuns as ActiveRuns
+    from .active_runs import ActiveRuns as ActiveRuns
     from .catalog import (
         JournalOptions as JournalOptions,
         RunOptions as RunOptions,

@@ -1,33 +1,20 @@
-"""Admission: the runs of one supervisor, from their admission to their end.
+"""Admission: how many runs of one supervisor are at work at the same time.
 
-A run that is started by code of another run, such as ``pipe.run()`` inside a step, takes
-no place of its own: it is part of the run that started it, as a sub-pipeline is.  If it
-had to wait for a place, a full supervisor would deadlock if all its runs started
-another run.
+A run takes a place before it begins and gives it back when it has ended.  Runs that find
+no free place wait in the order in which they came.  Admission is closed for good when
+the supervisor drains or is closed; runs that wait then are rejected.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from contextvars import ContextVar, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from collections import deque
+from typing import Literal
 
 import anyio
 import attrs
 
-from .._backends import Loop
-from .._engine.actor_system import ActorSystem
-from .._engine.user_code import drive_in_context
-from .._run.kept_events import KeptEvents
-from .._run.lifecycle import execute_run
-from .._run.run import Run, RunRequest
-from .._run.run_stream import RunStream
 from .._util.lazy_classes import define, frozen
-from .._util.sync import do_nothing
 from ..errors import RunRejected
-from ..outcomes import PipelineTerminalStatus
 
 
 DRAINING = RunRejected(
@@ -42,12 +29,6 @@ CLOSED = RunRejected(
     "the supervisor is closed",
     "Start runs inside its 'async with' block.",
 )
-
-
-if TYPE_CHECKING:
-    from ..abc import StorageBackend
-
-
 AdmissionState = Literal["starting", "open", "draining", "closed"]
 
 
@@ -195,232 +176,3 @@ class AdmissionLimiter:
 def _copy(refusal: RunRejected) -> RunRejected:
     """Return a copy: an exception that is raised twice accumulates tracebacks."""
     return RunRejected(refusal.reason, refusal.remedy)
-
-
-MAX_ENDED_KNOWN = 128
-"""Finished runs that are remembered by their client-chosen id."""
-
-OpenStore = Callable[[], "StorageBackend"]
-"""Opens the store of a pipe's runs for reading."""
-
-_owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
-
-
-@define(eq=False, repr=False)
-class ActiveRuns:
-    """Owns the runs of one supervisor."""
-
-    system: ActorSystem
-    """The actor system that runs their actors."""
-    admission: AdmissionLimiter
-    """Limits the number of runs at work."""
-    loop: Loop
-    """The event loop that they run in."""
-    keep: int = 0
-    """Number of events of each run that are kept for listeners."""
-    stores: dict[OpenStore, None] = attrs.field(factory=dict, init=False)
-    """Functions that open the stores of recent runs, oldest first."""
-    runs: dict[str, Run] = attrs.field(factory=dict, init=False)
-    """Runs at work, by id."""
-    durable: set[str] = attrs.field(factory=set, init=False)
-    """Ids of durable runs at work; they are released and not cancelled."""
-    cancelled: set[str] = attrs.field(factory=set, init=False)
-    """Ids of the runs that were cancelled after admission closed."""
-    refuses_nested_runs: bool = attrs.field(default=False, init=False)
-    """Whether runs that are started by other runs are rejected too."""
-    _submitted: dict[str, RunStream] = attrs.field(factory=dict, init=False)
-    _client_named: set[str] = attrs.field(factory=set, init=False)
-    _ended: OrderedDict[str, RunStream] = attrs.field(factory=OrderedDict, init=False)
-    _idle: anyio.Event | None = attrs.field(default=None, init=False)
-    _unread: dict[str, Run] = attrs.field(factory=dict, init=False)
-    _all_read: anyio.Event | None = attrs.field(default=None, init=False)
-
-    # -- coming in
-
-    def admit_nowait(self, run_id: str) -> Callable[[], None] | None:
-        """Take a place and return the function that releases it; None if none is free.
-
-        Raises:
-            RunRejected: no new runs are taken, or one with this id is at work.
-        """
-        self._refuse_duplicate(run_id)
-        if _owner.get() is self and not self.refuses_nested_runs:
-            return do_nothing
-        if self.admission.state == "open" and self.admission.is_full:
-            return None
-        if self.admission.state == "starting":
-            return None
-        self.admission.acquire_nowait()
-        return self.admission.release
-
-    async def admit(self, run_id: str) -> Callable[[], None]:
-        """Wait for a place and return the function that releases it.
-
-        Raises:
-            RunRejected: no new runs are taken, or one with this id is at work.
-        """
-        if _owner.get() is self and not self.refuses_nested_runs:
-            self._refuse_duplicate(run_id)
-            return do_nothing
-        await self.admission.acquire()
-        try:
-            self._refuse_duplicate(run_id)
-        except RunRejected:
-            self.admission.release()
-            raise
-        return self.admission.release
-
-    def begin(self, run: Run, release_place: Callable[[], None]) -> None:
-        """Take ownership of a run and start it in a copy of the caller's context."""
-        self.runs[run.run_state.run_id] = run
-        if run.request.open_store is not None:
-            self.remember_store(run.request.open_store)
-        run.kept_events = KeptEvents(self.keep)
-        run.kept_events.attach(run.publisher)
-        variables = copy_context()
-        variables.run(_owner.set, self)
-        # The run is set in a copy: the caller's own context variables stay unchanged.
-        run.on_done = partial(self._end_run, run, release_place)
-        try:
-            self.system.dispatcher.start_job(
-                lambda: drive_in_context(variables, execute_run(run))
-            )
-        except BaseException:
-            self._end_run(run, release_place)
-            raise
-
-    def remember_store(self, open_store: OpenStore) -> None:
-        """Remember a store, in which listeners may look for runs."""
-        if open_store not in self.stores:
-            self.stores[open_store] = None
-            if len(self.stores) > MAX_ENDED_KNOWN:
-                del self.stores[next(iter(self.stores))]
-
-    def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
-        self._forget(run)
-        if run.kept_events is not None:
-            run.kept_events.end()
-        if run.is_unread:
-            self._unread[run.run_state.run_id] = run
-            run.on_read = partial(self._note_read, run.run_state.run_id)
-        release_place()
-
-    def _note_read(self, run_id: str) -> None:
-        self._unread.pop(run_id, None)
-        if self._all_read is not None and not self.unread():
-            self._all_read.set()
-            self._all_read = None
-
-    def _refuse_duplicate(self, run_id: str) -> None:
-        if run_id in self.runs:
-            reason = f"a run with the id '{run_id}' is at work"
-            raise RunRejected(reason, "Give it an id of its own, or submit() it.")
-
-    def _forget(self, run: Run) -> None:
-        run_id = run.run_state.run_id
-        del self.runs[run_id]
-        stream = self._submitted.pop(run_id, None)
-        if stream is not None and run_id in self._client_named:
-            self._client_named.discard(run_id)
-            self._ended[run_id] = stream
-            if len(self._ended) > MAX_ENDED_KNOWN:
-                self._ended.popitem(last=False)
-        if self._idle is not None and not self.runs:
-            self._idle.set()
-            self._idle = None
-
-    # -- runs that are kept
-
-    async def submit(self, request: RunRequest, *, is_named: bool) -> RunStream:
-        """Wait for a place and start a run, or return the run that has its id.
-
-        Raises:
-            RunRejected: no new runs are taken, or the id belongs to another pipe.
-        """
-        if (existing := self._existing_run(request)) is not None:
-            return existing
-        await self.admission.acquire()
-        try:
-            existing = self._existing_run(request)
-        except RunRejected:
-            self.admission.release()
-            raise
-        if existing is not None:
-            self.admission.release()
-            return existing
-        return self._start_submitted(request, is_named=is_named)
-
-    def submit_nowait(self, request: RunRequest, *, is_named: bool) -> RunStream:
-        """Start a run if a place is free, or return the run that has its id.
-
-        Raises:
-            RunRejected: there is no place, no new runs are taken, or another pipe uses
-                the id.
-        """
-        if (existing := self._existing_run(request)) is not None:
-            return existing
-        self.admission.acquire_nowait()
-        return self._start_submitted(request, is_named=is_named)
-
-    def _start_submitted(self, request: RunRequest, *, is_named: bool) -> RunStream:
-        stream = RunStream(lambda: request, self)
-        stream.begin_submitted(self, self.admission.release)
-        self._submitted[request.run_id] = stream
-        if is_named:
-            self._client_named.add(request.run_id)
-        return stream
-
-    def known(self, run_id: str) -> RunStream | None:
-        """Return the submitted run with an id, while it is remembered."""
-        return self._submitted.get(run_id) or self._ended.get(run_id)
-
-    def _existing_run(self, request: RunRequest) -> RunStream | None:
-        """Return the remembered run with the id of the request, if there is one."""
-        existing = self.known(request.run_id)
-        if existing is None:
-            self._refuse_duplicate(request.run_id)
-            return None
-        if existing.pipe_name != request.plan.name:
-            reason = (
-                f"the id '{request.run_id}' is a run of pipe '{existing.pipe_name}'"
-            )
-            raise RunRejected(reason, "Give it an id of its own.")
-        return existing
-
-    # -- leaving
-
-    def cancel(self, reason: str) -> None:
-        """Cancel every run."""
-        if self.admission.state != "open":
-            self.cancelled.update(self.runs)
-        for run in list(self.runs.values()):
-            run.stop(PipelineTerminalStatus.CANCELLED, reason)
-
-    def cancel_others(self, reason: str) -> None:
-        """Cancel every run that is not durable."""
-        for run_id, run in list(self.runs.items()):
-            if run_id not in self.durable:
-                if self.admission.state != "open":
-                    self.cancelled.add(run_id)
-                run.stop(PipelineTerminalStatus.CANCELLED, reason)
-
-    async def wait_idle(self) -> None:
-        """Wait until no run is at work."""
-        while self.runs:
-            self._idle = self._idle or anyio.Event()
-            await self._idle.wait()
-
-    def unread(self) -> tuple[str, ...]:
-        """Return the ids of ended runs that have a reader without FINISH."""
-        return tuple(run_id for run_id, run in self._unread.items() if run.is_unread)
-
-    async def wait_read(self) -> None:
-        """Wait until the readers of all ended runs have received FINISH."""
-        while self.unread():
-            self._all_read = self._all_read or anyio.Event()
-            await self._all_read.wait()
-
-    def close(self) -> None:
-        """Reject all further runs."""
-        self.refuses_nested_runs = True
-        self.admission.close(CLOSED)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .._engine.waiting import answer_ask, open_asks
+from .._engine.answering import answer_ask, open_asks
+from .._engine.run_waits import read_answer
+from .._util.forms import plain_of
 from ..abc import OpenAsk
+from . import stored_runs
+from .durable_stream import AnswerOnItsWay
 
 
 if TYPE_CHECKING:
-    from .admission import ActiveRuns
+    from .active_runs import ActiveRuns
     from .durable_runs import DurableRuns
 
 
@@ -46,4 +51,34 @@ async def answer(
     if durable is None or (wait is not None and wait.run_state.journal is None):
         answer_ask(active_runs.system, ask_id, value, by)
         return
-    await durable.begin_answer(ask_id, value, by)
+    await begin_answer(durable, ask_id, value, by)
+
+
+def begin_answer(
+    durable: DurableRuns, ask_id: str, value: object, by: str | None = None
+) -> AnswerOnItsWay:
+    """Start storing an answer to a durable run; await the result to learn whether it was accepted.
+
+    Raises:
+        AnswerRejected: the run is at work here, and the value does not fit.
+    """
+    plain = plain_of(value)
+    wait = durable.active_runs.system.waits.get(ask_id)
+    if wait is not None:
+        read_answer(wait, plain)
+    pending = AnswerOnItsWay()
+
+    def settle(error: Exception | None) -> None:
+        pending.settle(error)
+        durable.keeper.hurry()
+
+    def job() -> None:
+        error: Exception | None = None
+        try:
+            stored_runs.answer(durable.journal, ask_id, plain, by)
+        except Exception as caught:  # noqa: BLE001 - raised where it is awaited
+            error = caught
+        durable.writer.call_soon(partial(settle, error))
+
+    durable.writer.post(job)
+    return pending

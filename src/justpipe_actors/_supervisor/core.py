@@ -29,7 +29,8 @@ from .._supervision.restart_policy import RestartPolicy
 from .._util.interrupts import enable_ki_protection
 from ..abc import Journal
 from ..errors import SupervisionError
-from .admission import DRAINING, ActiveRuns, AdmissionLimiter
+from .active_runs import ActiveRuns
+from .admission import DRAINING, AdmissionLimiter
 from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
 from .durable_runs import DurableRuns
@@ -183,8 +184,8 @@ class SupervisorCore:
             await self._wait_owner_ended()
         await self._interrupt.leave(error)
         own = self._owner_error
-        is_graver = own is not None and not isinstance(own, Exception)
-        if own is not None and (is_graver or not isinstance(error, Exception)):
+        is_interrupt = own is not None and not isinstance(own, Exception)
+        if own is not None and (is_interrupt or not isinstance(error, Exception)):
             raise own
 
     @enable_ki_protection
@@ -311,11 +312,11 @@ class SupervisorCore:
         raised = error
         try:
             if not self._owner_ended.is_set():
-                await self._end_all_runs(error)  # noqa: ASYNC102 - bounded by the grace
+                await self._end_all_runs(error)  # bounded by the grace
         except BaseException as interruption:  # noqa: BLE001, ASYNC103 - raised below
             raised = interruption
-        raised = await self._wait_owner_ended() or raised  # noqa: ASYNC102 - shielded
-        is_own = await interrupt.leave(raised)  # noqa: ASYNC102 - it does not wait
+        raised = await self._wait_owner_ended() or raised  # shielded
+        is_own = await interrupt.leave(raised)  # it does not wait
         if isinstance(error, Exception):
             return  # the body's own error takes precedence over all others
         failure = self._owner_error or self.children.failure

@@ -20,7 +20,8 @@ from .._util.await_chain import format_await_chain, format_user_line
 from .._util.lazy_classes import frozen
 from .._util.notebooks import paragraph, table
 from .._util.text import count_text, escape_controls
-from .admission import ActiveRuns, AdmissionState, AdmissionStatistics
+from .active_runs import ActiveRuns
+from .admission import AdmissionState, AdmissionStatistics
 
 
 @frozen

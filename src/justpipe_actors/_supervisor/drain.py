@@ -18,7 +18,8 @@ import anyio
 
 from .._util.lazy_classes import frozen
 from .._util.sync import wait_and_report
-from .admission import DRAINING, ActiveRuns
+from .active_runs import ActiveRuns
+from .admission import DRAINING
 from .diagnostics import StuckRun, describe_stuck_run, fields_of
 from .durable_runs import DurableRuns
 
@@ -100,7 +101,7 @@ async def cancel_all(
 
 
 async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
-    with anyio.move_on_after(max(grace, MIN_CLEANUP_TIME), shield=True):  # noqa: ASYNC912
+    with anyio.move_on_after(max(grace, MIN_CLEANUP_TIME), shield=True):
         await active_runs.wait_idle()
 
 
@@ -136,7 +137,7 @@ def _report(
 
 async def wait_all_ended(active_runs: ActiveRuns) -> None:
     """Wait without a limit until all runs have ended; log stuck runs periodically."""
-    with anyio.CancelScope(shield=True):  # noqa: ASYNC912 - the loop's scope has one
+    with anyio.CancelScope(shield=True):  # the loop's scope has one
         await wait_and_report(
             active_runs.wait_idle,
             lambda: not active_runs.runs,

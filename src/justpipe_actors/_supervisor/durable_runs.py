@@ -23,36 +23,33 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from .._engine.batch_stream import BatchStream
+from .._engine.answering import apply_answer
 from .._engine.journal_port import BatchDraft
 from .._engine.run_journal import RunJournal
-from .._engine.waiting import apply_answer, read_answer
+from .._engine.value_codec import StorableValues
 from .._run.durable_run import (
-    break_durable,
     load_outcome,
     lost,
-    parked,
     request_release,
 )
 from .._run.run import Run, RunRequest, check_run_id
-from .._util.forms import plain_of
 from .._util.lazy_classes import define
-from .._util.state_parts import parts_of
+from .._util.stored_state import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend
 from ..errors import RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from . import stored_runs
-from .durable_stream import AnswerOnItsWay, DurableStream
+from .answers import begin_answer
+from .durable_stream import DurableStream
 from .journal_writer import JournalWriter
 from .journaled_history import complete_histories, is_private
 from .leases import LeaseKeeper
-from .taking_up import TakenUp, load, problem_of
-from .value_codec import StorableValues
+from .taking_up import TakenUp, load, open_run_journal, refusal_of, request_of
 
 
 if TYPE_CHECKING:
     from ..pipe import Pipe
-    from .admission import ActiveRuns
+    from .active_runs import ActiveRuns
     from .catalog import Catalog
 
 
@@ -236,10 +233,10 @@ class DurableRuns:
         if stream is None:
             cancel = partial(self.cancel_soon, row.run_id)
             stream = DurableStream(
-                row.run_id, row.pipe, capacity, cancel, self.begin_answer
+                row.run_id, row.pipe, capacity, cancel, partial(begin_answer, self)
             )
             self._streams[row.run_id] = stream
-        self._tell(stream, row)
+        self._update_stream(stream, row)
         return stream
 
     def known(self, run_id: str) -> DurableStream | None:
@@ -251,7 +248,7 @@ class DurableRuns:
         row = await self.writer.call(self.journal.find, run_id)
         return None if row is None else self.stream_of(row)
 
-    def _tell(self, stream: DurableStream, row: RunRow) -> None:
+    def _update_stream(self, stream: DurableStream, row: RunRow) -> None:
         """Update a stream from the row of its run, which is not at work here."""
         if not stream.is_waited_for:
             return
@@ -278,35 +275,6 @@ class DurableRuns:
         is_open = await self.writer.call(self.journal.cancel, run_id, reason)
         self.keeper.hurry()
         return is_open
-
-    def begin_answer(
-        self, ask_id: str, value: object, by: str | None = None
-    ) -> AnswerOnItsWay:
-        """Start storing an answer; await the result to learn whether it was accepted.
-
-        Raises:
-            AnswerRejected: the run is at work here, and the value does not fit.
-        """
-        plain = plain_of(value)
-        wait = self.active_runs.system.waits.get(ask_id)
-        if wait is not None:
-            read_answer(wait, plain)
-        pending = AnswerOnItsWay()
-
-        def settle(error: Exception | None) -> None:
-            pending.settle(error)
-            self.keeper.hurry()
-
-        def job() -> None:
-            error: Exception | None = None
-            try:
-                stored_runs.answer(self.journal, ask_id, plain, by)
-            except Exception as caught:  # noqa: BLE001 - raised where it is awaited
-                error = caught
-            self.writer.call_soon(partial(settle, error))
-
-        self.writer.post(job)
-        return pending
 
     async def begin_stored(
         self, make: Callable[..., RunRow], *args: Any
@@ -378,7 +346,7 @@ class DurableRuns:
     def _tell_all(self, rows: list[RunRow]) -> None:
         for row in rows:
             if (stream := self._streams.get(row.run_id)) is not None:
-                self._tell(stream, row)
+                self._update_stream(stream, row)
 
     def _apply(self, run: Run, signal: Signal) -> None:
         journal = run.run_state.journal
@@ -400,7 +368,7 @@ class DurableRuns:
         try:
             taken = await self.writer.call(load, self.journal, claim)
             stream = self.stream_of(claim.run, taken.input.get("capacity", 1000))
-            problem = self._refusal(taken)
+            problem = refusal_of(taken, self.catalog, self.journal.attempts)
             if problem is not None:
                 release()
                 self._give_up(stream, claim, problem)
@@ -408,7 +376,7 @@ class DurableRuns:
             if not self._is_open:
                 release()
                 return  # leaving the journal releases the lease
-            request = self._request_of(taken)
+            request = request_of(taken, self.catalog, self.values)
         except Exception as error:
             _logger.exception("Run %s cannot be taken up", claim.run.run_id)
             release()
@@ -416,31 +384,6 @@ class DurableRuns:
             self._give_up(stream, claim, f"{type(error).__name__}: {error}")
             return
         self._take_up(stream, request, taken)
-
-    def _refusal(self, taken: TakenUp) -> str | None:
-        """Return why a run must not be taken up; None if it may."""
-        claim = taken.claim
-        saved = taken.saved
-        if claim.deaths >= self.journal.attempts:
-            steps = [] if saved is None else [m["s"] for m in saved.messages.values()]
-            at_work = ", ".join(f"'{step}'" for step in dict.fromkeys(steps)) or "none"
-            return f"{claim.deaths} workers died with it; steps in flight: {at_work}"
-        if saved is None:
-            return None
-        return problem_of(self.catalog.find(claim.run.pipe).plan(), saved)
-
-    def _request_of(self, taken: TakenUp) -> RunRequest:
-        row, given = taken.claim.run, taken.input
-        pipe = self.catalog.find(row.pipe)
-        plan = pipe.plan()
-        state = self.values.load_state(plan, taken.state)
-        context = self.values.load_context(plan, given["context"])
-        if context is None and self.catalog.make_context is not None:
-            context = self.catalog.make_context()
-        request = pipe.build_request(
-            state, context, given["start"], given["capacity"], given["timeout"]
-        )
-        return attrs.evolve(request, run_id=row.run_id)
 
     def _take_up(
         self, stream: DurableStream, request: RunRequest, taken: TakenUp
@@ -487,35 +430,15 @@ class DurableRuns:
     def _open_journal(
         self, taken: TakenUp, deadline: float | None, run: Run
     ) -> RunJournal:
-        claim = taken.claim
-        system = self.active_runs.system
-        stream = BatchStream(
-            run=claim.run.id,
-            n=claim.n,
-            incarnation=claim.run.incarnation,
-            holds=self.journal.mode == "sync",
-            writer=self.writer,
-            codec=self.values,
-            call_soon=run.loop.call_soon,
-            now=run.loop.now,
-            wall_now=self.journal.now,
-            timers=system.timers,
+        return open_run_journal(
+            taken,
+            run,
+            self.journal,
+            put=self.writer.put,
+            values=self.values,
             find_pipe=self.catalog.find,
-            on_lost=partial(lost, run),
-            on_parked=partial(parked, run),
-            on_broken=partial(break_durable, run),
             deadline=deadline,
-            verifies=getattr(self.journal, "verify", False),
         )
-        saved = taken.saved
-        if saved is not None:
-            stream.item_lists = saved.counters.get("lists", 0)
-            stream.begin_fold(taken.fold)
-        journal = RunJournal(stream, run.run_state, saved=saved)
-        stream.members.append(journal)
-        if taken.has_state:
-            journal.resume_state(taken.state)
-        return journal
 
     def _give_up(self, stream: DurableStream, claim: Claim, problem: str) -> None:
         """Mark a run as stuck: it is not claimed again until a person redrives it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._engine.batch_stream import apply_delta
 from .._run.run import new_run_id
-from .._util.state_parts import fold_change
+from .._util.stored_state import fold_change
 from ..abc import Commit, NewRun, RunRow
 from ..errors import RunRejected
 from .retrying import revive, rows_before_effect

@@ -112,8 +112,8 @@ class JournalWriter:
         await done.wait()
         return outcome[0]()
 
-    async def aclose(self, patience: float) -> bool:
-        """Store the queued batches within ``patience`` seconds, and end the thread.
+    async def aclose(self, seconds: float) -> bool:
+        """Store the queued batches within ``seconds`` seconds, and end the thread.
 
         Returns:
             False if a batch was not stored in time.
@@ -124,7 +124,7 @@ class JournalWriter:
         with self._wakeup:
             self._thread = None
             self._wakeup.notify()
-        with anyio.move_on_after(patience, shield=True):
+        with anyio.move_on_after(seconds, shield=True):
             await ended.wait()
             return not self._drafts
         with self._wakeup:
@@ -144,7 +144,7 @@ class JournalWriter:
             self._jobs.append(job)
             self._wakeup.notify()
 
-    # -- in the thread
+    # -- in the writer's thread
 
     def _work(self) -> None:
         try:
@@ -177,7 +177,7 @@ class JournalWriter:
         """Store the queued batches in one transaction, at most one for each run."""
         taken = self._take()
         batches: list[Batch] = []
-        told: list[tuple[int, OnStored]] = []
+        callbacks: list[tuple[int, OnStored]] = []
         for draft, on_stored in taken:
             try:
                 batches.append(encode_draft(draft))
@@ -185,7 +185,7 @@ class JournalWriter:
                 _logger.exception("Row %s of run %s is no JSON", draft.n, draft.run)
                 self.call_soon(partial(on_stored, False))  # noqa: FBT003 - a callback's
                 continue
-            told.append((draft.run, on_stored))
+            callbacks.append((draft.run, on_stored))
         try:
             lost = self.journal.append(batches)
         except Exception as error:  # noqa: BLE001 - whatever a journal raises
@@ -195,12 +195,18 @@ class JournalWriter:
             return
         self._succeeded()
         self.call_soon(
-            partial(_tell, [(on_stored, run not in lost) for run, on_stored in told])
+            partial(
+                _call_all,
+                [(on_stored, run not in lost) for run, on_stored in callbacks],
+            )
         )
 
     def _take(self) -> list[tuple[BatchDraft, OnStored]]:
         with self._wakeup:
-            taken = {draft.run: (draft, told) for draft, told in reversed(self._drafts)}
+            taken = {
+                draft.run: (draft, on_stored)
+                for draft, on_stored in reversed(self._drafts)
+            }
             rest = [one for one in self._drafts if taken[one[0].run][0] is not one[0]]
             self._drafts.clear()
             self._drafts.extend(rest)
@@ -228,7 +234,7 @@ class JournalWriter:
         self._delay = FIRST_RETRY
 
 
-def _tell(stored: list[tuple[OnStored, bool]]) -> None:
+def _call_all(stored: list[tuple[OnStored, bool]]) -> None:
     for on_stored, is_stored in stored:
         on_stored(is_stored)
 

@@ -140,7 +140,10 @@ class LeaseKeeper:
         try:
             self.journal.remove_worker(self.worker)
         except Exception as error:  # noqa: BLE001 - the lease expires anyway
-            _logger.warning("The journal still lists this worker: %s", error)
+            _logger.warning(
+                "This worker is still listed in the journal, until its lease expires: %s",
+                error,
+            )
 
     def _turn(self) -> None:
         try:

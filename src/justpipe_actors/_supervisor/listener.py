@@ -98,7 +98,7 @@ class Listener:
         closed: set when the supervisor ends.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a fact of its own
+    def __init__(
         self,
         run_id: str,
         number: int,

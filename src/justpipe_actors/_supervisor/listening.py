@@ -18,14 +18,14 @@ from anyio.lowlevel import checkpoint
 from .._run.kept_events import MIN_KEPT, KeptEvents
 from .._run.lazy_events import number_of
 from .._util.lazy_classes import define, frozen
-from ..abc import EventHistory, Journal, RunHistory, RunRow, StorageBackend
+from ..abc import FindHistory, Journal, RunHistory, RunRow, StorageBackend
 from ..errors import UnknownRunError
 from ..events import Event
 from ..outcomes import PipelineTerminalStatus
 from ..storage.history import StoreHistory
 from ..storage.paths import storage_root
 from ..storage.registry import PipelineRegistry
-from .admission import ActiveRuns
+from .active_runs import ActiveRuns
 from .catalog import Catalog
 from .durable_runs import DurableRuns
 from .listener import PAGE, Listener, Source, parse_number
@@ -43,8 +43,8 @@ class JournalledRun:
     """Its id."""
     journal: Journal
     """Tells whether the run has ended."""
-    stores: EventHistory
-    """Holds its events, if its pipe stores them."""
+    find_stored: FindHistory
+    """Finds its events, if its pipe stores them."""
 
     def is_open(self) -> bool:
         """Tell whether the run is still open in any process."""
@@ -52,7 +52,7 @@ class JournalledRun:
 
     def read(self, after: int, limit: int) -> Sequence[Event]:
         """Return the next stored events."""
-        stored = self.stores.find(self.run_id)
+        stored = self.find_stored(self.run_id)
         return () if stored is None else stored.read(after, limit)
 
 
@@ -67,14 +67,14 @@ class JournalHistory:
 
     journal: Journal
     """The journal."""
-    stores: EventHistory
-    """The stores."""
+    find_stored: FindHistory
+    """Searches the stores."""
 
     def find(self, run_id: str) -> RunHistory | None:
         """Return the history of a run; None if journal and stores do not have it."""
         if self.journal.find(run_id) is None:
-            return self.stores.find(run_id)
-        return JournalledRun(run_id, self.journal, self.stores)
+            return self.find_stored(run_id)
+        return JournalledRun(run_id, self.journal, self.find_stored)
 
 
 @define(eq=False, repr=False)
@@ -124,8 +124,8 @@ class Listening:
 
     active_runs: ActiveRuns
     """The runs at work here."""
-    history: EventHistory
-    """Holds the events of all other runs."""
+    find_history: FindHistory
+    """Finds the events of all other runs."""
     cancel_elsewhere: Callable[[str, str], None]
     """Cancels a run that is not at work here."""
     _pollers: dict[str, HistoryPoller] = attrs.field(factory=dict, init=False)
@@ -147,7 +147,7 @@ class Listening:
             number,
             source,
             find=self._follow,
-            find_history=partial(self.history.find, run_id),
+            find_history=partial(self.find_history, run_id),
             cancel=partial(self._cancel, run_id),
             closed=self._closed,
         )
@@ -171,7 +171,7 @@ class Listening:
             run.kept_events.begin_keeping()
             is_stored = run.request.record is not None
             return Source(run.kept_events, None, replay, is_stored)
-        history = self.history.find(run_id)
+        history = self.find_history(run_id)
         if history is None and not replay:
             return None
         return Source(None, history, replay)
@@ -221,15 +221,15 @@ def new_listening(
     active_runs: ActiveRuns, catalog: Catalog, durable: DurableRuns | None
 ) -> Listening:
     """Return the listeners of a supervisor."""
-    history: EventHistory = StoreHistory(lambda: _stores(active_runs, catalog))
+    find_history: FindHistory = StoreHistory(lambda: _stores(active_runs, catalog)).find
 
     def cancel_elsewhere(run_id: str, reason: str) -> None:
         if durable is not None:
             durable.cancel_soon(run_id, reason)
 
     if durable is not None:
-        history = JournalHistory(durable.journal, history)
-    return Listening(active_runs, history, cancel_elsewhere)
+        find_history = JournalHistory(durable.journal, find_history).find
+    return Listening(active_runs, find_history, cancel_elsewhere)
 
 
 def _stores(active_runs: ActiveRuns, catalog: Catalog) -> Iterator[StorageBackend]:

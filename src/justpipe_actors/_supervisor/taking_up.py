@@ -1,4 +1,4 @@
-"""A claimed run as data: its folded rows, and whether this version can continue it.
+"""Take up a claimed run: read its rows, check that it can go on, and build its parts.
 
 ``load`` runs in the journal's thread, because reading and parsing thousands of rows would
 block the event loop.
@@ -7,15 +7,27 @@ block the event loop.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from .._engine.batch_stream import apply_delta
+import attrs
+
+from .._engine.batch_stream import BatchStream, apply_delta
+from .._engine.journal_port import PutBatch
 from .._engine.restore import SavedRun, parse
+from .._engine.run_journal import RunJournal
+from .._engine.value_codec import StorableValues
 from .._plan.plan import Plan
+from .._run.durable_run import break_durable, lost, parked
+from .._run.run import Run, RunRequest
 from .._util.lazy_classes import define
-from .._util.state_parts import fold_state
+from .._util.stored_state import fold_state
 from ..abc import Claim, Commit, Journal, Signal
+
+
+if TYPE_CHECKING:
+    from .catalog import Catalog
 
 
 @define(eq=False, repr=False)
@@ -95,3 +107,94 @@ def problem_of(plan: Plan, saved: SavedRun) -> str | None:
         if join not in plan.nodes:
             return f"step '{join}' is gone; its timer runs"
     return None
+
+
+def refusal_of(taken: TakenUp, catalog: Catalog, attempts: int) -> str | None:
+    """Return why a run must not be taken up; None if it may.
+
+    Args:
+        taken: the run.
+        catalog: the pipes of this supervisor.
+        attempts: workers that may die with the run.
+    """
+    claim = taken.claim
+    saved = taken.saved
+    if claim.deaths >= attempts:
+        steps = [] if saved is None else [m["s"] for m in saved.messages.values()]
+        at_work = ", ".join(f"'{step}'" for step in dict.fromkeys(steps)) or "none"
+        return f"{claim.deaths} workers died with it; steps in flight: {at_work}"
+    if saved is None:
+        return None
+    return problem_of(catalog.find(claim.run.pipe).plan(), saved)
+
+
+def request_of(taken: TakenUp, catalog: Catalog, values: StorableValues) -> RunRequest:
+    """Return the request for the current version of the run's pipe.
+
+    Raises:
+        DefinitionError: the supervisor has no pipe of this name.
+        UnreadableDataError: the state or the context does not fit the pipe's types.
+    """
+    row, given = taken.claim.run, taken.input
+    pipe = catalog.find(row.pipe)
+    plan = pipe.plan()
+    state = values.load_state(plan, taken.state)
+    context = values.load_context(plan, given["context"])
+    if context is None and catalog.make_context is not None:
+        context = catalog.make_context()
+    request = pipe.build_request(
+        state, context, given["start"], given["capacity"], given["timeout"]
+    )
+    return attrs.evolve(request, run_id=row.run_id)
+
+
+def open_run_journal(
+    taken: TakenUp,
+    run: Run,
+    journal: Journal,
+    *,
+    put: PutBatch,
+    values: StorableValues,
+    find_pipe: Callable[[str], object],
+    deadline: float | None,
+) -> RunJournal:
+    """Return the ``RunJournal`` of a run that this worker begins or continues.
+
+    Args:
+        taken: the run as it is stored.
+        run: the run at work.
+        journal: the journal of the supervisor.
+        put: stores a batch.
+        values: converts values to JSON values and back.
+        find_pipe: returns the pipe of a name.
+        deadline: when the run times out, on the journal's clock; None is never.
+    """
+    claim = taken.claim
+    system = run.run_state.system
+    stream = BatchStream(
+        run=claim.run.id,
+        n=claim.n,
+        incarnation=claim.run.incarnation,
+        holds=journal.mode == "sync",
+        put=put,
+        codec=values,
+        call_soon=run.loop.call_soon,
+        now=run.loop.now,
+        wall_now=journal.now,
+        timers=system.timers,
+        find_pipe=find_pipe,
+        on_lost=partial(lost, run),
+        on_parked=partial(parked, run),
+        on_broken=partial(break_durable, run),
+        deadline=deadline,
+        verifies=getattr(journal, "verify", False),
+    )
+    saved = taken.saved
+    if saved is not None:
+        stream.item_lists = saved.counters.get("lists", 0)
+        stream.begin_fold(taken.fold)
+    made = RunJournal(stream, run.run_state, saved=saved)
+    stream.members.append(made)
+    if taken.has_state:
+        made.resume_state(taken.state)
+    return made

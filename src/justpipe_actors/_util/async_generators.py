@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
@@ -55,7 +54,7 @@ async def stream_through(begin: OpenStream, /, **arguments: Any) -> Stream:
         raise
     finally:
         try:
-            await items.aclose()  # noqa: ASYNC102 - its cleanup shields itself
+            await items.aclose()  # its cleanup shields itself
         finally:
             end(problem)
 
@@ -76,13 +75,6 @@ Step = Callable[[], object]
 
 RunStep = Callable[[Step], Awaitable[object]]
 """Runs such a step in some place."""
-
-
-def is_generator_function(func: Any) -> bool:
-    """Tell whether calling a function makes a plain generator."""
-    inner = getattr(func, "func", func)
-    candidates = (func, inner, getattr(inner, "__call__", None))  # noqa: B004 - its code
-    return any(inspect.isgeneratorfunction(candidate) for candidate in candidates)
 
 
 def streaming(

@@ -25,9 +25,10 @@ from uuid import UUID
 import attrs
 
 from .lazy_classes import frozen
+from .user_objects import call_or, type_hints_of
 
 
-class Misfit(ValueError):  # noqa: N818 - says what it found, never leaves the package
+class Misfit(ValueError):
     """An answer does not fit its form; the text gives the path and the reason."""
 
 
@@ -84,21 +85,23 @@ def schema_of(hint: Any) -> dict[str, Any] | None:
         return {"type": "object"}
     if hint is list:
         return {"type": "array"}
+    # A library may refuse a type by an exception of its own.
+    return call_or(None, _schema_of, hint)
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
     msgspec = sys.modules.get("msgspec")
-    try:
-        if msgspec is not None and _is_class_of(hint, msgspec.Struct):
-            schema: dict[str, Any] = msgspec.json.schema(hint)
-            return schema
-        return form_of(hint).schema
-    except Exception:  # noqa: BLE001 - a library may refuse a type in its own words
-        return None
+    if msgspec is not None and _is_class_of(hint, msgspec.Struct):
+        schema: dict[str, Any] = msgspec.json.schema(hint)
+        return schema
+    return form_of(hint).schema
 
 
 def _is_class_of(hint: Any, base: type) -> bool:
     return isinstance(hint, type) and issubclass(hint, base)
 
 
-def plain_of(value: Any) -> Any:  # noqa: C901 - one row a type
+def plain_of(value: Any) -> Any:
     """Return an instance of a form's type as the JSON data that stand for it."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
@@ -312,7 +315,8 @@ def _model(cls: Any) -> Form:
         try:
             return cls.model_validate(plain)
         except ValueError as error:
-            raise Misfit(f"{path}: {error}") from None  # noqa: EM102 - its own words
+            msg = f"{path}: {error}"
+            raise Misfit(msg) from None
 
     return Form(cls, cls.model_json_schema(), read)
 
@@ -341,7 +345,8 @@ def _record(cls: Any, fields: Mapping[str, _Field]) -> Form:
         try:
             return cls(**values)
         except (ValueError, TypeError) as error:
-            raise Misfit(f"{path}: {error}") from None  # noqa: EM102 - the class's words
+            msg = f"{path}: {error}"
+            raise Misfit(msg) from None
 
     schema: dict[str, Any] = {
         "type": "object",
@@ -367,9 +372,8 @@ def _check_names(
 
 
 def _fields_of(cls: Any) -> dict[str, _Field] | None:
-    try:
-        hints = typing.get_type_hints(cls)
-    except Exception:  # noqa: BLE001 - a name that exists for type checkers only
+    hints = type_hints_of(cls)
+    if hints is None:
         return None
     if typing.is_typeddict(cls):
         return _keys_of(cls)

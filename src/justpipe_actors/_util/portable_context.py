@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+from .user_objects import call_or
+
 
 Address = tuple[str, str]
 """A module, and the name of a global in it."""
@@ -43,21 +45,21 @@ def capture_variables() -> PortableVariables:
         address = _addresses[variable]
         if address is None:
             continue
-        try:
-            found.append((*address, pickle.dumps(value)))
-        except Exception:  # noqa: BLE001 - what cannot be pickled stays here
-            continue
+        pickled = call_or(None, pickle.dumps, value)
+        if pickled is not None:
+            found.append((*address, pickled))
     return tuple(found)
 
 
 def restore_variables(variables: Iterable[tuple[str, str, bytes]]) -> None:
     """Set context variables that were captured elsewhere; unknown ones are left out."""
     for module, name, value in variables:
-        try:
-            variable = getattr(importlib.import_module(module), name)
-            variable.set(pickle.loads(value))
-        except Exception:  # noqa: BLE001 - the other side may lack a module
-            continue
+        call_or(None, _restore_variable, module, name, value)
+
+
+def _restore_variable(module: str, name: str, value: bytes) -> None:
+    variable = getattr(importlib.import_module(module), name)
+    variable.set(pickle.loads(value))
 
 
 def _find_addresses(variables: Iterable[ContextVar[Any]]) -> None:

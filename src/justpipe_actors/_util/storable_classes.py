@@ -8,9 +8,6 @@ lost, so it is refused; a cached property is left out and computed when it is as
 from __future__ import annotations
 
 import dataclasses
-import sys
-import types
-import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
@@ -27,6 +24,17 @@ from .storable_values import (
     encode_dict,
     exactly,
 )
+from .user_objects import (
+    annotations_of,
+    call_or,
+    module_names,
+    resolve_hint,
+    type_hints_of,
+)
+
+
+Unresolved = TypeVar("Unresolved")
+"""The type of an annotation that cannot be resolved; allows any type that is known."""
 
 
 def typed_dict_coder(known: KnownTypes, cls: Any) -> Coder:
@@ -171,23 +179,14 @@ def _restore(cls: Any, values: dict[str, Any]) -> Any:
 
 def _hints(cls: Any) -> dict[str, Any]:
     """Return the annotations of a class; an unresolved one allows any known type."""
-    try:
-        return typing.get_type_hints(cls)
-    except Exception:  # noqa: BLE001 - a name that exists for type checkers only
-        return {
-            name: _resolved(base, hint)
-            for base in reversed(cls.__mro__)
-            for name, hint in vars(base).get("__annotations__", {}).items()
-        }
+    hints = type_hints_of(cls)
+    if hints is not None:
+        return hints
+    return {name: _resolved(base, hint) for base, name, hint in annotations_of(cls)}
 
 
 def _resolved(cls: type, hint: Any) -> Any:
     if not isinstance(hint, str):
         return hint
-    names = {**vars(sys.modules[cls.__module__]), cls.__name__: cls}
-    try:
-        return typing.get_type_hints(
-            types.SimpleNamespace(__annotations__={"it": hint}), names
-        )["it"]
-    except Exception:  # noqa: BLE001 - as above
-        return TypeVar("Unresolved")  # means anything that is known
+    names = {**module_names(cls), cls.__name__: cls}
+    return call_or(Unresolved, resolve_hint, hint, names)

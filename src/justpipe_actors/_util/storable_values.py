@@ -45,7 +45,7 @@ Plain = Any
 """JSON data: None, bool, int, float, str, and lists and dicts of them."""
 
 
-class Refused(Exception):  # noqa: N818 - says what happened, never leaves this package
+class Refused(Exception):
     """A value cannot be stored; the path is put together on the way out."""
 
     def __init__(self, value: object, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +18,7 @@ def safe_str(value: object, *, typed: bool = False, limit: int | None = None) ->
         typed: put the type's name in front.
         limit: most characters of the text proper.
     """
-    try:
-        text = str.__str__(str(value))  # a plain str, even from a str's subclass
-    except Exception as error:  # noqa: BLE001 - that is what this page is for
-        text = f"<{type(value).__name__} whose text raised {type(error).__name__}>"
+    text = _written(str, "text", value)
     if limit is not None:
         text = text[:limit]
     return f"{type(value).__name__}: {text}" if typed else text
@@ -29,11 +26,14 @@ def safe_str(value: object, *, typed: bool = False, limit: int | None = None) ->
 
 def safe_repr(value: object, *, limit: int = 200) -> str:
     """Return ``repr(value)``, or a stand-in when that raises."""
+    return truncate(_written(repr, "repr", value), limit)
+
+
+def _written(write: Callable[[object], str], result: str, value: object) -> str:
     try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001 - that is what this page is for
-        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+        return str.__str__(write(value))  # a plain str, even from a str's subclass
+    except Exception as error:  # noqa: BLE001 - a user's object may do anything
+        return f"<{type(value).__name__} whose {result} raised {type(error).__name__}>"
 
 
 VALUE_LIMIT = 100
@@ -52,10 +52,7 @@ def short_text(value: object, limit: int = VALUE_LIMIT) -> str:
     """Return a value on one line: strings bare, the rest as ``repr`` would."""
     if isinstance(value, str):
         return truncate(escape_controls(value[: limit + 1]), limit)
-    try:
-        text = _ShortRepr(limit).repr(value)
-    except Exception as error:  # noqa: BLE001 - a user's object may do anything
-        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    text = _written(_ShortRepr(limit).repr, "repr", value)
     return truncate(escape_controls(text), limit)
 
 

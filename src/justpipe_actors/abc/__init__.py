@@ -61,7 +61,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
     )
     from .storage import (
         ChunkStore as ChunkStore,
-        EventHistory as EventHistory,
+        FindHistory as FindHistory,
         HeaderStore as HeaderStore,
         LogStore as LogStore,
         RunHistory as RunHistory,

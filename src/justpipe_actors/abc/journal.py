@@ -187,7 +187,7 @@ class Journal(Protocol):
         """Note that another run goes on for a suspended one; False when one does already."""
         ...
 
-    # -- telling runs something
+    # -- signals to runs
 
     def asks(self, run_id: str | None = None) -> list[OpenAsk]:
         """Return the open questions of one run or of all, the oldest first.
@@ -215,7 +215,7 @@ class Journal(Protocol):
         """Return the signals for one run that no batch has consumed."""
         ...
 
-    # -- hearing of changes
+    # -- changes by others
 
     def wait_change(self, seconds: float) -> bool:
         """Block until others may have written something, for at most ``seconds``.

@@ -110,27 +110,31 @@ class WakefulProtocol(Protocol):
 
 
 class Observer:
-    """Base class with silent hooks, for observers that want only some of them."""
+    """Base class whose hooks do nothing, for observers that want only some of them.
+
+    It does not inherit from ``ObserverProtocol``, because type checkers take the hooks
+    of a protocol for abstract methods.
+    """
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Hear that a run begins."""
+        """Do nothing when a run begins."""
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Hear one event."""
+        """Do nothing for an event."""
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Hear that a run ended."""
+        """Do nothing when a run has ended otherwise."""
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Hear that a run ended FAILED."""
+        """Do nothing when a run has ended FAILED."""
 
 
 OBSERVER_HOOKS = (

@@ -58,7 +58,7 @@ class RunRecorder(Protocol):
     async def wait_writable(self) -> None:
         """Wait until producers may go on; bounded in time."""
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Store what is queued: the durable run goes on elsewhere, or later."""
         ...
 
@@ -275,9 +275,8 @@ class RunHistory(Protocol):
         ...
 
 
-class EventHistory(Protocol):
-    """Finds the stored events of runs: in stores of pipes, or in one database of many."""
+FindHistory = Callable[[str], RunHistory | None]
+"""Returns the stored events of exactly one run by its id; None when it has none.
 
-    def find(self, run_id: str) -> RunHistory | None:
-        """Return the history of exactly this run; None when nothing of it is stored."""
-        ...
+It searches stores of pipes, or one database of many.
+"""

@@ -1,4 +1,9 @@
-"""Terminal output: size, glyphs, tables and status marks."""
+"""What commands write to a terminal: marks, tables, text, and the rows of a run.
+
+``draw`` yields one line per step of a run: a mark, the name, the time and a bar.  A
+terminal without Unicode gets ASCII marks.  Names that justpipe has here, such as
+``short_id``, are exported under the same names.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +40,7 @@ __all__ = [
 
 
 def printable(text: object) -> str:
-    """Return foreign text on one line, what could move the cursor escaped."""
+    """Return a text on one line, with the characters that move the cursor escaped."""
     return escape_controls(str(text))
 
 
@@ -47,7 +52,7 @@ GLYPHS = {
     Mark.CUT_OFF: ("■", "!"),
     Mark.NOT_TAKEN: ("–", "-"),
 }
-"""A mark's sign, and the one for terminals that have ASCII only."""
+"""The glyph of each mark, in Unicode and in ASCII."""
 
 STYLES = {
     Mark.WAITING: "dim",
@@ -66,22 +71,22 @@ BAR_WIDTH = 30
 
 @attrs.frozen
 class Canvas:
-    """What there is to draw on."""
+    """The terminal that is drawn on."""
 
     width: int
     """Columns."""
     height: int
     """Lines."""
     has_only_ascii: bool = False
-    """Whether its encoding lacks our signs."""
+    """Whether its encoding cannot write the Unicode marks."""
 
     def glyph(self, mark: Mark) -> Text:
-        """Return the sign of a mark."""
+        """Return the glyph of a mark."""
         return Text(GLYPHS[mark][self.has_only_ascii], STYLES[mark])
 
 
 def draw(progress: Progress, canvas: Canvas, now: float) -> Iterator[Text]:
-    """Yield a line per row that there is room for."""
+    """Yield a line for each row that fits on the canvas."""
     is_over = progress.end is not None
     rows = list(progress.rows.values())
     shown = select_rows(rows, canvas.height, is_over=is_over)
@@ -185,7 +190,7 @@ STATUS_MARKS = {
     "timeout": Mark.FAILED,
     "running": Mark.RUNNING,
 }
-"""How stored statuses look; the others were cut off."""
+"""The mark of each stored status; any other status gets the one of a run cut off."""
 
 
 def open_console(stream: TextIO) -> Console:

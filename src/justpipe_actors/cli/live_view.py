@@ -93,7 +93,7 @@ class LiveView(View):
         for line in details(outcome, self._progress):
             self._console.print(Text(f"  {line}"), soft_wrap=True)
 
-    # -- inside
+    # -- drawing
 
     def _stream(self, text: str) -> None:
         if self._out is not None:

@@ -11,11 +11,10 @@ from typing import Any
 import attrs
 
 from ..abc import StorageBackend
-from ..errors import UnreadableDataError
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
 from ..records import RunRecord, StoredEvent
-from ..storage.history import event_of
+from ..storage.history import UNREADABLE, event_of
 
 
 class Mark(Enum):
@@ -291,17 +290,6 @@ def _in_order(successors: dict[str, list[str]]) -> Iterator[str]:
                 path.append((unseen, iter(reversed(successors[unseen]))))
     yield from reversed(order)
 
-
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    UnreadableDataError,
-    ValueError,
-)
-"""Errors that damaged data may cause."""
 
 PAGE_SIZE = 1000
 """Events that are read at once."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from .._util.user_objects import call_or
 from ..abc import StorageBackend
 from ..events import EventType
 from ..outcomes import PipelineEndData
@@ -43,10 +44,10 @@ def error_text_of(registry: PipelineRegistry, annotated: AnnotatedRun) -> str | 
     run = annotated.run
     if run.error_message is None:
         return None
-    try:
-        end = stored_end(registry.get_backend(annotated.pipeline_hash), run)
-    except Exception:  # noqa: BLE001 - a damaged store still has the message
-        end = None
+    # A damaged store may raise anything, and still has the message.
+    end = call_or(
+        None, lambda: stored_end(registry.get_backend(annotated.pipeline_hash), run)
+    )
     return run.error_message if end is None else end.error_text or run.error_message
 
 

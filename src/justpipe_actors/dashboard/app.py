@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("justpipe_actors.dashboard")
 
 
-def create_app(  # noqa: PLR0913 - each is an option of its own
+def create_app(
     registry: PipelineRegistry | None = None,
     *,
     supervisor: Supervisor | None = None,

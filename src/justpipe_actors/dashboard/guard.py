@@ -69,11 +69,11 @@ class Asked:
     """The parts of a request that the guard checks."""
 
     method: str
-    """In capitals."""
+    """The HTTP method in capitals."""
     path: str
     """Below the mount point."""
     headers: Mapping[str, str]
-    """By name in small letters."""
+    """Values by name; names are in lower case."""
     port: int | None = None
     """The server's port, if it is known."""
 
@@ -236,7 +236,7 @@ class Guard:
             return
         asked = asked_of(scope)
         why = refusal(asked, self.rules)
-        guarded = _with_headers(send, is_api(asked.path))
+        guarded = _with_headers(send, is_private=is_api(asked.path))
         if why is not None:
             await _refuse(why, guarded)
             return
@@ -268,7 +268,7 @@ def path_below(scope: Scope) -> str:
     return path
 
 
-def _with_headers(send: Send, is_private: bool) -> Send:  # noqa: FBT001 - one caller
+def _with_headers(send: Send, *, is_private: bool) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = list(message.get("headers", ()))

@@ -74,13 +74,13 @@ def found(data: Any, what: str) -> Response:
 async def meta(site: Site, request: Request) -> Response:
     """Return the settings that pages load first."""
     facts = site.meta()
-    letters = _count_letters(site)
+    letters = _count_dead_letters(site)
     open_asks = len((await site.durable.asks())["asks"]) if site.has_asks else 0
     now = datetime.now(UTC).isoformat()
     return answer({**facts, "asks": open_asks, "letters": letters, "now": now})
 
 
-def _count_letters(site: Site) -> int:
+def _count_dead_letters(site: Site) -> int:
     supervisor = site.supervisor
     if supervisor is None or not supervisor.is_open:
         return 0

@@ -88,7 +88,7 @@ async def logs(site: Site, request: Request) -> Response:
 
 
 async def states(site: Site, request: Request) -> Response:
-    """Return a state, the difference of two, or which events show one."""
+    """Answer with a state, the difference of two states, or the events that have one."""
     query = request.query_params
     name = _run_id(request)
     return answer(await site.in_thread(lambda: _states(site.find(name), query)))

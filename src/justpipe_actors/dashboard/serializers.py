@@ -23,7 +23,7 @@ from .spans import spans_of_stored
 def serialize_run(
     run: RunRecord, pipeline_name: str, pipeline_hash: str
 ) -> dict[str, Any]:
-    """Return a run."""
+    """Return a stored run as JSON data."""
     return run_to_json(AnnotatedRun(run, pipeline_name, pipeline_hash))
 
 

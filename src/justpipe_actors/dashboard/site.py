@@ -31,7 +31,7 @@ T = TypeVar("T")
 THREADS = 4
 """Number of threads for store queries."""
 
-PATIENCE = 30.0
+STORE_TIMEOUT = 30.0
 """Seconds that a store query may take."""
 
 ACTIONS = frozenset({"answer", "cancel", "redrive", "start", "cleanup"})
@@ -88,14 +88,14 @@ class Site:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(THREADS)
         try:
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(STORE_TIMEOUT):
                 return await anyio.to_thread.run_sync(
                     partial(function, *args, **options),
                     limiter=self._limiter,
                     abandon_on_cancel=True,
                 )
         except TimeoutError as error:
-            msg = f"The store did not answer within {PATIENCE:g} seconds."
+            msg = f"The store did not answer within {STORE_TIMEOUT:g} seconds."
             raise TooBusyError(msg) from error
 
     def find(self, run_id: str) -> StoredRun:

@@ -24,7 +24,7 @@ def _rebuild_definition_error(message: str, step_name: str) -> DefinitionError:
     return DefinitionError(message, step_name=step_name)
 
 
-class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):  # noqa: N818
+class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):
     """Several problems of one definition, found in one pass and reported together.
 
     It is a ``DefinitionError`` too, so ``except DefinitionError`` catches it.

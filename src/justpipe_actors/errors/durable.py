@@ -8,7 +8,7 @@ from .base import Factual
 from .run import RunError, RunInterrupted
 
 
-class NotStorable(Factual, TypeError):  # noqa: N818 - says what it is about
+class NotStorable(Factual, TypeError):
     """A value of a durable run cannot be written down and read again."""
 
     path: str
@@ -24,7 +24,7 @@ class NotStorable(Factual, TypeError):  # noqa: N818 - says what it is about
         )
 
 
-class DuplicateKey(RunError, ValueError):  # noqa: N818 - says what happened
+class DuplicateKey(RunError, ValueError):
     """One call of a step's function used a key twice."""
 
     step: str
@@ -38,7 +38,7 @@ class DuplicateKey(RunError, ValueError):  # noqa: N818 - says what happened
         )
 
 
-class AskTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
+class AskTimeout(RunError, TimeoutError):
     """A question was not answered in time."""
 
     ask: str
@@ -51,7 +51,7 @@ class AskTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
         )
 
 
-class UnknownAsk(Factual, LookupError):  # noqa: N818 - says what happened
+class UnknownAsk(Factual, LookupError):
     """No question of this id is open."""
 
     ask: str
@@ -63,7 +63,7 @@ class UnknownAsk(Factual, LookupError):  # noqa: N818 - says what happened
         )
 
 
-class AnswerRejected(Factual, ValueError):  # noqa: N818 - says what happened
+class AnswerRejected(Factual, ValueError):
     """An answer does not fit the form of its question, which stays open."""
 
     ask: str
@@ -91,7 +91,7 @@ class RunReleased(RunInterrupted):
         self.reason = reason
 
 
-class RunStuck(RunError):  # noqa: N818 - says what happened
+class RunStuck(RunError):
     """A durable run is not taken up any more until a person has looked at it."""
 
     run_id: str
@@ -104,7 +104,7 @@ class RunStuck(RunError):  # noqa: N818 - says what happened
         )
 
 
-class MapSourceChanged(RunError):  # noqa: N818 - says what happened
+class MapSourceChanged(RunError):
     """The source of a map gave other items after a restart than before it."""
 
     step: str
@@ -118,7 +118,7 @@ class MapSourceChanged(RunError):  # noqa: N818 - says what happened
         )
 
 
-class RunTimeout(RunError, TimeoutError):  # noqa: N818 - says what happened
+class RunTimeout(RunError, TimeoutError):
     """A run took longer than its ``timeout=``."""
 
     seconds: float

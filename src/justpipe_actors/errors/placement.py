@@ -5,7 +5,7 @@ from __future__ import annotations
 from .run import RunError
 
 
-class PlacementLost(RunError):  # noqa: N818 - says what happened
+class PlacementLost(RunError):
     """The worker that ran a step is gone; whether the step finished is not known."""
 
     step: str
@@ -33,7 +33,7 @@ class RemoteError(RunError):
         return f"{self.kind}: {self.text}"
 
 
-class NotPicklable(RunError, TypeError):  # noqa: N818 - says what is wrong
+class NotPicklable(RunError, TypeError):
     """A value has to go to a placement, or come from it, and cannot be pickled."""
 
     step: str
@@ -49,7 +49,7 @@ class NotPicklable(RunError, TypeError):  # noqa: N818 - says what is wrong
         )
 
 
-class RemoteUnavailable(RunError):  # noqa: N818 - says what happened
+class RemoteUnavailable(RunError):
     """A remote function used something that exists only in the process of its run."""
 
     what: str

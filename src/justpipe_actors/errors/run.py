@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .base import Factual
 
 
-class PipelineCancelled(Exception):  # noqa: N818 - the name is public API
+class PipelineCancelled(Exception):
     """The run's cancellation token was cancelled; raised by ``checkpoint()``."""
 
 
@@ -19,7 +19,7 @@ class RunError(Factual, RuntimeError):
         def __init__(self, *args: object) -> None: ...
 
 
-class RunInterrupted(RunError):  # noqa: N818 - says what happened, not what failed
+class RunInterrupted(RunError):
     """The run ended before its FINISH, and its consumer did not close it."""
 
     reason: str = "its owner went away"
@@ -54,7 +54,7 @@ class OtherLoopError(RunError):
         )
 
 
-class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
+class RunAwaited(RunError, TypeError):
     """The program awaited ``pipe.run(...)`` itself, which is not awaitable."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class RunAwaited(RunError, TypeError):  # noqa: N818 - says what happened
         )
 
 
-class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
+class RunRejected(RunError):
     """The supervisor does not take this run."""
 
     reason: str
@@ -76,7 +76,7 @@ class RunRejected(RunError):  # noqa: N818 - says what happened, not what failed
         return f"The run was rejected: {self.reason}.{' ' if self.remedy else ''}{self.remedy}"
 
 
-class InvalidRunId(RunError, ValueError):  # noqa: N818 - says what is wrong
+class InvalidRunId(RunError, ValueError):
     """A client chose an id that no run can have."""
 
     run_id: str
@@ -88,7 +88,7 @@ class InvalidRunId(RunError, ValueError):  # noqa: N818 - says what is wrong
         )
 
 
-class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
+class ConsumerTooSlow(RunError):
     """The consumer of a run with ``overflow="fail"`` was too far behind."""
 
     capacity: int
@@ -100,7 +100,7 @@ class ConsumerTooSlow(RunError):  # noqa: N818 - says what happened
         )
 
 
-class ForeignCancellation(RunError):  # noqa: N818 - says what happened
+class ForeignCancellation(RunError):
     """A step was cancelled, but neither by its run, its timeout nor its owner.
 
     On asyncio, awaiting a task that was cancelled elsewhere has this effect.
@@ -116,7 +116,7 @@ class ForeignCancellation(RunError):  # noqa: N818 - says what happened
         )
 
 
-class DispatcherTaskKilled(RunError):  # noqa: N818 - says what happened
+class DispatcherTaskKilled(RunError):
     """A dispatcher task was cancelled natively during a step, not by its scope."""
 
     step: str
@@ -128,7 +128,7 @@ class DispatcherTaskKilled(RunError):  # noqa: N818 - says what happened
         )
 
 
-class StepAborted(RunError):  # noqa: N818 - says what happened
+class StepAborted(RunError):
     """A step raised a ``BaseException`` that is not an ``Exception``."""
 
     step: str
@@ -138,7 +138,7 @@ class StepAborted(RunError):  # noqa: N818 - says what happened
         return f"Step '{self.step}' ended the run with {self.cause}."
 
 
-class ChildRunFailed(RunError):  # noqa: N818 - says what happened
+class ChildRunFailed(RunError):
     """A sub-pipeline failed without an exception that the parent could raise."""
 
     step: str
@@ -148,7 +148,7 @@ class ChildRunFailed(RunError):  # noqa: N818 - says what happened
         return self.reason
 
 
-class RetriesExhausted(RunError):  # noqa: N818 - says what happened
+class RetriesExhausted(RunError):
     """A step answered ``Retry()`` more often than ``max_retries`` allows."""
 
     step: str
@@ -161,7 +161,7 @@ class RetriesExhausted(RunError):  # noqa: N818 - says what happened
         )
 
 
-class ResourceUnavailable(RunError):  # noqa: N818 - says what happened
+class ResourceUnavailable(RunError):
     """A resource could not be opened, or its owner is closing; the cause says why."""
 
     resource: str

@@ -6,7 +6,7 @@ from .base import Factual
 from .definition import DefinitionError
 
 
-class StateConflict(Factual, RuntimeError):  # noqa: N818 - the documented name
+class StateConflict(Factual, RuntimeError):
     """Two steps changed one part of the state in ways that cannot both be kept.
 
     It is the failure of the step that committed second.
@@ -44,7 +44,7 @@ def _remedy(problem: str) -> str:
     return "Annotate it with Merge(...) to say how both changes are kept"
 
 
-class StateNotCopyable(Factual, DefinitionError):  # noqa: N818
+class StateNotCopyable(Factual, DefinitionError):
     """A part of the state cannot be copied, or does not equal its own copy."""
 
     part: str

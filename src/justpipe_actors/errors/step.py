@@ -1,4 +1,7 @@
-"""Errors of one step."""
+"""Errors of one step: what its definition, its result or its time led to.
+
+Each class lists its facts as annotations, see ``errors.base``; ``message`` words them.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class UnknownStepError(Factual, ValueError):
         return text + did_you_mean(name, self.known)
 
 
-class NestedTooDeeply(Factual, RecursionError):  # noqa: N818 - says what happened
+class NestedTooDeeply(Factual, RecursionError):
     """Sub-pipelines are nested deeper than a run may be."""
 
     step: str
@@ -45,7 +48,7 @@ class NestedTooDeeply(Factual, RecursionError):  # noqa: N818 - says what happen
     def message(self) -> str:
         return (
             f"Step '{self.step}' would begin a run within {self.limit} others. Does a "
-            "pipe contain itself? Let a loop or a map do it, or return before."
+            "pipe contain itself? Use a loop or a map instead, or return earlier."
         )
 
 

@@ -15,7 +15,7 @@ class SupervisionError(Factual, Exception):
         def __init__(self, *args: object) -> None: ...
 
 
-class ChildStartFailed(SupervisionError):  # noqa: N818 - says what happened
+class ChildStartFailed(SupervisionError):
     """A child did not get ready; the cause, if there is one, is its exception."""
 
     child: str
@@ -25,7 +25,7 @@ class ChildStartFailed(SupervisionError):  # noqa: N818 - says what happened
         return f"'{self.child}' did not start: {self.reason}."
 
 
-class ChildEnded(SupervisionError):  # noqa: N818 - says what happened
+class ChildEnded(SupervisionError):
     """A child that is to run for good returned, or was cancelled from outside."""
 
     child: str
@@ -38,7 +38,7 @@ class ChildEnded(SupervisionError):  # noqa: N818 - says what happened
         )
 
 
-class RestartIntensityExceeded(SupervisionError):  # noqa: N818 - says what happened
+class RestartIntensityExceeded(SupervisionError):
     """Children ended too often to go on; the cause is what ended the last one."""
 
     child: str

@@ -16,7 +16,7 @@ class TrialError(Factual, Exception):
         def __init__(self, *args: object) -> None: ...
 
 
-class UnansweredAsk(TrialError, AssertionError):  # noqa: N818 - says what happened
+class UnansweredAsk(TrialError, AssertionError):
     """A pipe in a test asked a question that the test has no answer to."""
 
     ask: str
@@ -29,7 +29,7 @@ class UnansweredAsk(TrialError, AssertionError):  # noqa: N818 - says what happe
         )
 
 
-class Deadlock(TrialError):  # noqa: N818 - says what happened
+class Deadlock(TrialError):
     """Under virtual time: every task waits, and no timer will wake one."""
 
     report: str
@@ -38,7 +38,7 @@ class Deadlock(TrialError):  # noqa: N818 - says what happened
         return f"{self.report}\nDo what is waited for in another task, or wait with a timeout."
 
 
-class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+class ScheduleFailure(TrialError, AssertionError):
     """A pipeline's check failed under one schedule, and not under the plain one.
 
     ``choices`` is the schedule: what happened at each seam, to be replayed.
@@ -55,7 +55,7 @@ class ScheduleFailure(TrialError, AssertionError):  # noqa: N818 - says what hap
         )
 
 
-class CrashFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+class CrashFailure(TrialError, AssertionError):
     """A durable run that died after a commit did not end as one that nothing interrupts."""
 
     problem: str
@@ -70,7 +70,7 @@ class CrashFailure(TrialError, AssertionError):  # noqa: N818 - says what happen
         )
 
 
-class CleanupFailure(TrialError, AssertionError):  # noqa: N818 - says what happened
+class CleanupFailure(TrialError, AssertionError):
     """A run that was stopped at one step of its scheduler did not end as it should."""
 
     problem: str

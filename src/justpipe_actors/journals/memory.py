@@ -17,6 +17,7 @@ from datetime import timedelta
 import attrs
 
 from .._util.lazy_classes import define
+from .._util.sqlite_files import transaction
 from ..abc import CommitMode
 from .schema import prepare
 from .sql_journal import SQLJournal
@@ -39,7 +40,7 @@ class MemoryJournal(SQLJournal):
         ValueError: a setting makes no sense.
     """
 
-    def __init__(  # noqa: PLR0913 - each setting has a name of its own
+    def __init__(
         self,
         mode: CommitMode = "sync",
         *,
@@ -97,15 +98,8 @@ class Memory:
     @contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
         """Use the connection inside a transaction."""
-        with self._lock:
-            connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
+        with self._lock, transaction(self._opened()) as connection:
+            yield connection
         with self._changed:
             self._changes += 1
             self._changed.notify_all()

@@ -367,7 +367,7 @@ class SQLJournal:
                 == 1
             )
 
-    # -- telling runs something
+    # -- signals to runs
 
     def asks(self, run_id: str | None = None) -> list[OpenAsk]:
         """Return the open questions of one run or of all, the oldest first."""

@@ -23,6 +23,7 @@ import attrs
 
 from .._util.environment import expand_home
 from .._util.lazy_classes import define
+from .._util.sqlite_files import make_private_file, make_private_folder, transaction
 from ..abc import CommitMode, Journal
 from .schema import prepare
 from .sql_journal import SQLJournal
@@ -53,7 +54,7 @@ class SQLiteJournal(SQLJournal):
         ValueError: a setting makes no sense.
     """
 
-    def __init__(  # noqa: PLR0913 - each setting has a name of its own
+    def __init__(
         self,
         path: str | Path,
         mode: CommitMode = "sync",
@@ -124,16 +125,8 @@ class File:
     @contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
         """Use the connection inside a transaction."""
-        with self._lock:
-            connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite may have rolled back by itself, when the disk is full.
-                connection.rollback()
-                raise
+        with self._lock, transaction(self._opened()) as connection:
+            yield connection
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._process != os.getpid():
@@ -144,8 +137,8 @@ class File:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._create_private()
+        make_private_folder(self.path.parent)
+        make_private_file(self.path)
         connection = self._bare_connection()
         try:
             prepare(connection, self.location)
@@ -156,12 +149,6 @@ class File:
             connection.close()
             raise
         return connection
-
-    def _create_private(self) -> None:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except FileExistsError:
-            return
 
     def _bare_connection(self) -> sqlite3.Connection:
         return sqlite3.connect(

@@ -246,7 +246,7 @@ class BarrierDebugger(Observer):
         self.sink: BarrierDebugSink = log_record if sink is None else sink
         self._runs = RunCache(BarrierState, keep)
 
-    # -- what it knows
+    # -- reading
 
     def for_run(self, run_id: str) -> BarrierState:
         """Return what is known of one run.
@@ -271,7 +271,7 @@ class BarrierDebugger(Observer):
         """Joins of that run that were reported as slow or hanging."""
         return self._runs.latest().warned_barriers
 
-    # -- what it hears
+    # -- observer hooks
 
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
@@ -329,7 +329,7 @@ class BarrierDebugger(Observer):
         """Report the joins that wait when a run has failed."""
         self._close(meta, "error_state", 0.0, "was waiting when the run failed")
 
-    # -- what it says
+    # -- findings
 
     def _time(self, event: Event) -> float:
         return anyio.current_time() if self.clock is None else event.timestamp

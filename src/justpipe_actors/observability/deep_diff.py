@@ -6,18 +6,16 @@ The keys of a state come in three sections, and below a changed key what changed
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from enum import Enum
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 
 from .._util.text import escape_controls, short_text, truncate
+from .._util.user_objects import call_or
 
-
-D = TypeVar("D")
-T = TypeVar("T")
 
 MAX_DEPTH = 20
 """Levels below which values are only equal or changed."""
@@ -73,14 +71,6 @@ def find_changes(before: object, after: object) -> list[Change]:
         if len(found) >= MAX_CHANGES:
             break
     return found
-
-
-def call_or(default: D, func: Callable[..., T], *args: object) -> T | D:
-    """Call a function that runs code of the user's objects; return a default if it raises."""
-    try:
-        return func(*args)
-    except Exception:  # noqa: BLE001 - a user's object may do anything
-        return default
 
 
 def fields_of(value: object) -> dict[Any, Any] | None:

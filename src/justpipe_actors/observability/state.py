@@ -16,10 +16,11 @@ from typing import Any
 import attrs
 
 from .._util.text import invocation_label
+from .._util.user_objects import call_or
 from ..abc import Observer, ObserverMeta
 from ..codec import to_plain
 from ..events import Event, EventType
-from .deep_diff import call_or, fields_of, format_diff, format_summary
+from .deep_diff import fields_of, format_diff, format_summary
 from .run_cache import RunCache, run_id_of
 
 
@@ -61,7 +62,7 @@ class StateHistory:
     def __attrs_post_init__(self) -> None:
         self._snapshots = deque(maxlen=self.max_snapshots)
 
-    # -- taking
+    # -- taking snapshots
 
     def take(self, name: str, state: object) -> None:
         """Keep a copy under a name; a state that cannot be copied is skipped."""
@@ -81,7 +82,7 @@ class StateHistory:
                 Snapshot(event.stage, label, event.invocation_id, state_copy)
             )
 
-    # -- asking
+    # -- reading snapshots
 
     @property
     def snapshots(self) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class StateDiffTracker(Observer):
         self._runs.get_or_begin(run_id_of(meta)).take(END, state)
         self._runs.end(run_id_of(meta))
 
-    # -- asking
+    # -- reading snapshots
 
     def for_run(self, run_id: str) -> StateHistory:
         """Return the snapshots of one run.

@@ -33,7 +33,7 @@ class FrameKind(IntEnum):
     """Text: why the worker cannot run calls; the worker exits after it."""
 
 
-class ConnectionLost(Exception):  # noqa: N818 - says what happened
+class ConnectionLost(Exception):
     """The other side has closed the connection or died."""
 
 
@@ -78,7 +78,7 @@ class FrameStream:
     """The owner's side of one connection; used by one task at a time."""
 
     def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)  # noqa: FBT003 - it takes no names
+        connection.settimeout(0)  # non-blocking
         self._connection = connection
         self._received = bytearray()
 

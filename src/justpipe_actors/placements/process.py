@@ -60,7 +60,7 @@ class ProcessPlacement:
             yield pool
         finally:
             self._opened.remove(pool)
-            await pool.aclose()  # noqa: ASYNC102 - shielded
+            await pool.aclose()  # shielded
 
     async def call(self, call: Call, /) -> Outcome:
         """Run a call in the pool that was opened last.

@@ -67,27 +67,19 @@ def decode_headers(
         ids,
         strict=False,
     )
-    for seq, (kind, stage, at, node, attempt, scope, of) in enumerate(rest, first):
-        if kind in _TYPES:
-            yield _header(seq, _TYPES[kind], stage, at, node, attempt, scope, of)
+    for seq, row in enumerate(rest, first):
+        if row[0] in _TYPES:
+            yield _header(seq, row)
 
 
-def _header(  # noqa: PLR0913 - one for each column
-    seq: int,
-    kind: EventType,
-    stage: str,
-    timestamp: float,
-    node: object,
-    attempt: Any,
-    scope: Any,
-    ids: tuple[Any, ...],
-) -> Event:
+def _header(seq: int, row: tuple[Any, ...]) -> Event:
+    kind, stage, timestamp, node, attempt, scope, ids = row
     run, origin, parent_run, own, parent, owner = ids
     # perf: takes a third of the time of Event(...); spans may need 10,000 events.
     return filled(
         Event,
         {
-            "type": kind,
+            "type": _TYPES[kind],
             "stage": stage,
             "payload": None,
             "timestamp": timestamp,
@@ -120,9 +112,8 @@ def parse_header(stored: StoredEvent) -> Event | None:
     found: dict[str, Any] = data if isinstance(data, dict) else {}
     attempt, scope = found.get("attempt"), found.get("scope")
     ids = (found.get(name) for name in _IDS)
-    return _header(
-        stored.seq,
-        stored.event_type,
+    row = (
+        stored.event_type.value,
         stored.step_name,
         stored.timestamp.timestamp(),
         found.get("node_kind"),
@@ -130,3 +121,4 @@ def parse_header(stored: StoredEvent) -> Event | None:
         [str(part) for part in scope] if isinstance(scope, list) else (),
         tuple(name if isinstance(name, str) else None for name in ids),
     )
+    return _header(stored.seq, row)

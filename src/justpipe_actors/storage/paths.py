@@ -12,6 +12,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from .._util.environment import expand_home, read_variable
+from .._util.sqlite_files import make_private_file
 
 
 ROOT_VARIABLE = "JUSTPIPE_ACTORS_STORAGE_PATH"
@@ -52,24 +53,6 @@ def storage_root() -> Path:
     if configured:
         return expand_home(configured)
     return user_data_path("justpipe_actors", appauthor=False)
-
-
-def make_private_folder(folder: Path) -> None:
-    """Create a folder and its missing parents with access for the user only."""
-    if folder.is_dir():
-        return
-    make_private_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def make_private_file(file: Path) -> None:
-    """Create an empty file with access for the user only, unless it exists."""
-    try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if file.is_symlink() and not file.exists():
-            msg = f"{file} is a symlink to a file that is not there; remove it."
-            raise OSError(msg) from None
 
 
 def replace_text(file: Path, text: str) -> None:

@@ -248,7 +248,7 @@ class Recorder:
     _is_take_postponed: bool = attrs.field(default=False, init=False)
     _logs: LogBuffer | None = attrs.field(default=None, init=False)
     _summary: RunSummaryBuilder = attrs.field(factory=RunSummaryBuilder, init=False)
-    _room_available: anyio.Event | None = attrs.field(default=None, init=False)
+    _space_available: anyio.Event | None = attrs.field(default=None, init=False)
     _end_stored: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -322,11 +322,11 @@ class Recorder:
         """Wait until the queue has room; give up the store after ``STORE_TIMEOUT``."""
         with anyio.move_on_after(STORE_TIMEOUT):  # noqa: ASYNC912 - often there is room
             while self._is_full():
-                self._room_available = room = self._room_available or anyio.Event()
+                self._space_available = space = self._space_available or anyio.Event()
                 # Check again: the writer may have made room before the event existed.
                 if self._is_full():
                     self.writer.flush()
-                    await room.wait()
+                    await space.wait()
         if self._is_full():
             self.give_up(f"the store took nothing for {STORE_TIMEOUT:g} seconds")
         self.is_full = False
@@ -350,7 +350,7 @@ class Recorder:
         if not self._end_stored.is_set():
             self.give_up(f"its end was not stored within {STORE_TIMEOUT:g} seconds")
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Record that this process releases the run, and wait until that is stored."""
         if self.record is None or self.end_record is not None:
             return
@@ -420,8 +420,8 @@ class Recorder:
         """Mark the taken chunks as stored."""
         self.pending_chunks, self.failing_since, self.is_in_store = [], None, True
         self.pending_logs = []
-        if self._room_available is not None:
-            self._wake(self._signal_room)
+        if self._space_available is not None:
+            self._wake(self._signal_space)
         if self._is_take_postponed:
             self._is_take_postponed = False
             self.writer.flush()
@@ -432,7 +432,7 @@ class Recorder:
             log_buffers.close(self.run_id)
         self._wake(self._end_stored.set)
 
-    def _signal_room(self) -> None:
-        if self._room_available is not None:
-            self._room_available.set()
-            self._room_available = None
+    def _signal_space(self) -> None:
+        if self._space_available is not None:
+            self._space_available.set()
+            self._space_available = None

@@ -76,7 +76,7 @@ class Redaction:
             problem = error
         self._warn(problem)
         interrupt = None if isinstance(problem, Exception) else problem
-        return replace(event, payload=REDACTED, meta=None), interrupt  # noqa: ASYNC104
+        return replace(event, payload=REDACTED, meta=None), interrupt
 
     def _warn(self, problem: BaseException) -> None:
         if not self._is_warned:

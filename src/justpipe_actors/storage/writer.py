@@ -75,7 +75,7 @@ class WriterWakeup:
             self.is_closing = True
             self.condition.notify()
 
-    # -- in the thread
+    # -- in the writer's thread
 
     def wait(self, work: Sized) -> None:
         """Wait until there is something to do, or for ``LINGER`` seconds without work.
@@ -172,7 +172,7 @@ class Writer:
             self._wakeup.close()
             thread.join(STORE_TIMEOUT)
 
-    # -- in the thread: when
+    # -- in the writer's thread: when to write
 
     def _run_thread(self) -> None:
         while self._wait():
@@ -194,7 +194,7 @@ class Writer:
                 atexit.unregister(self._flush_at_exit)
             return self._thread is not None
 
-    # -- in the thread: what
+    # -- in the writer's thread: what to write
 
     def _write_all(self, recorders: Sequence[Recorder]) -> None:
         self._wakeup.retry_at = None
@@ -218,7 +218,9 @@ class Writer:
         try:
             store.touch_runs(run_ids, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - the next sign will do
-            _logger.warning("Pipe %s gave no sign of life: %s", self._name, error)
+            _logger.warning(
+                "The heartbeat of pipe %s is not stored: %s", self._name, error
+            )
 
     def _ensure_store(self) -> StorageBackend:
         if self._store is None:

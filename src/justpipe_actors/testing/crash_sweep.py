@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 import attrs
 
-from .._util.state_parts import fold_state
+from .._util.stored_state import fold_state
 from ..abc import Batch, CommitMode
 from ..errors import CrashFailure
 from ..events import Event, EventType
@@ -101,7 +101,7 @@ class _Case:
     answers: Mapping[str, Any]
     mode: CommitMode
     backend: Backend
-    patience: float
+    timeout: float
 
     def run(self, copy: bytes | None = None) -> _Ended:
         """Run from the beginning, or resume from the journal copy of a crash."""
@@ -116,7 +116,7 @@ class _Case:
             run = await supervisor.submit(
                 self.pipe, self.state(), self.context(), run_id=RUN
             )
-            with anyio.fail_after(self.patience):
+            with anyio.fail_after(self.timeout):
                 await self._answer_parked(supervisor, journal)
                 async for event in run:
                     await self._answer(supervisor, event)
@@ -147,7 +147,7 @@ class _Case:
             answer_ask(known, event, self.answers)
 
 
-def crash_everywhere(  # noqa: PLR0913 - each setting has a name of its own
+def crash_everywhere(
     pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
     state: Callable[[], StateT],
     *,
@@ -156,7 +156,7 @@ def crash_everywhere(  # noqa: PLR0913 - each setting has a name of its own
     mode: CommitMode = "sync",
     most: int = 200,
     backend: Backend = "trio",
-    patience: float = 30.0,
+    timeout: float = 30.0,
 ) -> CrashSweep:
     """Crash a durable run after every commit, and compare how it ends.
 
@@ -172,7 +172,7 @@ def crash_everywhere(  # noqa: PLR0913 - each setting has a name of its own
         mode: the journal's mode.
         most: maximum number of commits to crash after, picked evenly.
         backend: the event loop.
-        patience: seconds that one run may take.
+        timeout: seconds that one run may take.
 
     Raises:
         CrashFailure: a run ended differently.
@@ -189,12 +189,12 @@ def crash_everywhere(  # noqa: PLR0913 - each setting has a name of its own
         answers=answers or {},
         mode=mode,
         backend=backend,
-        patience=patience,
+        timeout=timeout,
     )
     expected = case.run()
     again = case.run()
     for problem in _differences(expected, again):
-        msg = f"two runs that nothing interrupts end differently: {problem}"
+        msg = f"two uninterrupted runs end differently: {problem}"
         raise CrashFailure(msg, 0)
     numbers = range(0, len(expected.copies), max(1, -(-len(expected.copies) // most)))
     for number in numbers:

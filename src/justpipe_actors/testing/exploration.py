@@ -254,7 +254,7 @@ def replay(
 
 
 def _hit_order(trial: _Trial) -> tuple[tuple[Seam, int, str], ...]:
-    return tuple((hit.seam, hit.run, hit.who) for hit in trial.trace)
+    return tuple((hit.seam, hit.run, hit.part) for hit in trial.trace)
 
 
 def _shrink_schedule(

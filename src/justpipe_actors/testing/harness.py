@@ -407,7 +407,7 @@ class TestPipe(Generic[StateT, ContextT]):
         names = ", ".join(f"{role.value} {path}".strip() for role, path in self._mocks)
         return f"<TestPipe of {self.pipe!r}, mocked: {names or 'nothing'}>"
 
-    # -- inside
+    # -- building the pipe
 
     def _find(self, path: str) -> StepDef:
         known = steps_by_path(self.pipe)

@@ -47,7 +47,7 @@ class TestResult(Generic[StateT]):
         """Return how often a step started; every attempt and map item counts."""
         return self.step_starts.count(stage)
 
-    # -- what they said
+    # -- what its steps yielded
 
     @property
     def tokens(self) -> list[Any]:

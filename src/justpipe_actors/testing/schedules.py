@@ -176,7 +176,7 @@ def at_seams(handlers: FailpointHandler) -> Generator[None]:
         RuntimeError: another failpoint is installed.
     """
     if failpoints.active is not None:
-        msg = "Something stands at the seams already; explore one thing at a time."
+        msg = "Another test uses the failpoints now; explore one thing at a time."
         raise RuntimeError(msg)
     failpoints.active = handlers
     try:
@@ -195,7 +195,7 @@ class FailpointHit:
     """The place."""
     run: int
     """The run, numbered in the order of appearance from 1; 0 for none."""
-    who: str
+    part: str
     """The step, hook or observer."""
     delay: Delay
     """What happened there."""
@@ -203,7 +203,7 @@ class FailpointHit:
     def __str__(self) -> str:
         delayed = f"   held for {self.delay}" if self.delay != DELAYS[0] else ""
         run = f"  (run {self.run})" if self.run > 1 else ""
-        return f"{self.time:10.3f}  {self.seam.value:8}  {self.who}{run}{delayed}"
+        return f"{self.time:10.3f}  {self.seam.value:8}  {self.part}{run}{delayed}"
 
 
 USER_CODE_SEAMS = frozenset(

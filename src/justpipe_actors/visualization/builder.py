@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .._util.callables import unwrap_function
 from ..events import NodeKind
 from ..signals import Stop
 from ..specs import StepShape, StepShapes, Topology, resolve_name
@@ -23,8 +24,8 @@ from .ast import (
     VisualNode,
     VisualNodeKind,
 )
-from .route_analysis import analyze_routes, unwrap_function
-from .text import key_text
+from .labels import key_text
+from .route_analysis import analyze_routes
 
 
 DYNAMIC = "dynamic"
@@ -228,13 +229,11 @@ def _mark_reachable(
 
 
 def _kind_of(step: StepShape) -> VisualNodeKind:
-    if step.kind is NodeKind.STEP and _is_streaming(step.func):
+    if step.kind is NodeKind.STEP and inspect.isasyncgenfunction(
+        unwrap_function(step.func)
+    ):
         return VisualNodeKind.STREAMING
     return VisualNodeKind(step.kind.value)
-
-
-def _is_streaming(func: object) -> bool:
-    return inspect.isasyncgenfunction(unwrap_function(func))
 
 
 def _has_unknown_routes(step: StepShape, steps: StepShapes) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from ..specs import BarrierType, StepShapes, Topology
 from .ast import VisualAST, VisualEdge, VisualNode, VisualNodeKind
 from .builder import Hooks
+from .labels import arrow, display_name, escape_mermaid, flag_shape
 from .renderer import MermaidTheme, ThemedRenderer
-from .text import arrow, display_name, escape_mermaid, flag_shape
 
 
 _SHAPES = {

@@ -17,27 +17,18 @@ import linecache
 import re
 from collections.abc import Collection, Iterator
 from enum import Enum, EnumType
-from types import CodeType, MethodType, ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import attrs
 
+from .._util.callables import unwrap_function
 from ..signals import Raise, Retry, Skip, Stop, Suspend
 from ..specs import resolve_name
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """A function or lambda."""
-
-
-def unwrap_function(func: object) -> Any:
-    """Return the function inside partials, decorators, methods and callable objects."""
-    while isinstance(func, functools.partial):
-        func = func.func
-    if not (inspect.isroutine(func) or inspect.isclass(func)):
-        func = getattr(type(func), "__call__", func)  # noqa: B004 - its code
-    func = inspect.unwrap(func) if callable(func) else func
-    return func.__func__ if isinstance(func, MethodType) else func
 
 
 def find_definition(func: Any) -> Definition | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from .ast import VisualAST, VisualNode, VisualNodeKind
+from .labels import LABEL_FONT_SIZE, NAME_FONT_SIZE, escape_xml
 from .layout import Box, Line, Point
 from .renderer import MermaidTheme, Paint, ThemedRenderer
 from .svg_scene import (
@@ -25,7 +26,6 @@ from .svg_scene import (
     SceneEdge,
     build_scene,
 )
-from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, escape_xml
 
 
 OUTLINE_COLOR = "#64748b"

@@ -15,9 +15,9 @@ import attrs
 
 from ..specs import BarrierType
 from .ast import VisualAST, VisualEdge, VisualExit, VisualNode, VisualNodeKind
+from .labels import LABEL_FONT_SIZE, NAME_FONT_SIZE, shorten_middle, text_width
 from .layout import Box, Line, Link, Point, arrange
 from .layout.layering import assign_ranks, remove_cycles
-from .text import LABEL_FONT_SIZE, NAME_FONT_SIZE, shorten_middle, text_width
 
 
 class EdgeStyle(Enum):
@@ -223,7 +223,7 @@ def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
         attrs.evolve(figure, is_late_root=figure.box.key in late) for figure in figures
     ]
     loops = {t.link.source for t in edges if t.link.source == t.link.target}
-    boxes = [_with_room(axis.rotate_box(figure.box), loops) for figure in figures]
+    boxes = [_with_side_space(axis.rotate_box(figure.box), loops) for figure in figures]
     layout = arrange(boxes, [edge.link for edge in edges])
     size = axis.rotate(
         Point(layout.width + (LOOP_WIDTH if loops else 0.0), layout.height)
@@ -270,8 +270,8 @@ def _leads_to(edge: SceneEdge, late: set[str]) -> bool:
     return edge.link.source == "start" and edge.link.target in late
 
 
-def _with_room(box: Box, loops: set[str]) -> Box:
-    return attrs.evolve(box, side_room=LOOP_WIDTH) if box.key in loops else box
+def _with_side_space(box: Box, loops: set[str]) -> Box:
+    return attrs.evolve(box, side_space=LOOP_WIDTH) if box.key in loops else box
 
 
 # -- figures
@@ -316,8 +316,8 @@ def _node_figure(node: VisualNode, axis: Axis) -> Figure:
     child_scene = None
     if node.sub_graph is not None:
         child_scene = build_scene(node.sub_graph, axis)
-        side_room, above, below = CHILD_PADDING
-        width = max(width, child_scene.width + 2 * side_room)
+        side_space, above, below = CHILD_PADDING
+        width = max(width, child_scene.width + 2 * side_space)
         height = child_scene.height + above + below
     extra = 2 * STACK_OFFSET if node.is_map_target else 0.0
     box = Box(node.id, width + extra, height + extra)

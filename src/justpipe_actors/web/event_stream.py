@@ -24,11 +24,12 @@ from collections.abc import (
     MutableMapping,
 )
 from functools import lru_cache
-from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
+from typing import Any, Literal, cast, get_args
 
 import anyio
 
 from .._run.run_stream import RunStream
+from .._supervisor.listener import Listener
 from ..codec import to_text
 from ..events import Event, EventType
 
@@ -60,19 +61,6 @@ HEADERS = [
 
 NO_CONTENT = 204
 """Tells a browser that asks for events after the last one not to come again."""
-
-
-@runtime_checkable
-class Cancellable(Protocol):
-    """The result of ``supervisor.listen``, which can cancel the run that it reads."""
-
-    @property
-    def is_live(self) -> bool:
-        """True while more events may come."""
-        ...
-
-    def cancel(self, reason: str = "Cancelled") -> None:
-        """End the run."""
 
 
 def event_stream(
@@ -231,7 +219,7 @@ class EventStream:
         if isinstance(source, RunStream) and not source.is_submitted:
             with anyio.CancelScope(shield=True):
                 await source.aclose()
-        elif isinstance(source, RunStream | Cancellable):
+        elif isinstance(source, RunStream | Listener):
             source.cancel("The client has disconnected")
 
     # -- sending
@@ -240,7 +228,7 @@ class EventStream:
         self, events: AsyncIterator[Event], send: Send, tasks: anyio.abc.TaskGroup
     ) -> None:
         first: Event | None = None
-        if isinstance(events, Cancellable) and not events.is_live:
+        if isinstance(events, Listener) and not events.is_live:
             # Nothing waits here: the run has ended, perhaps before the client left.
             first = await anext(events, None)
             if first is None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import signal
-import socket
-import webbrowser
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import attrs
 import click
-from anyio.abc import TaskStatus
 
 from ...storage.registry import PipelineRegistry
 from ..errors import CommandFailed, InvalidInput
@@ -25,9 +21,6 @@ from ..options import storage_option
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Interfaces that only this machine reaches."""
-
-DEFAULT_PORT = 8741
-"""The port that is tried first when none was named."""
 
 MISSING = "The dashboard needs its extra: pip install 'justpipe_actors[dashboard]' (no {name})."
 
@@ -129,7 +122,12 @@ def run_dashboard(options: DashboardOptions) -> None:
     """
     token = token_for(options)
     try:
-        from ...dashboard.app import create_app  # noqa: PLC0415 - an extra
+        from ..dashboard_server import (  # noqa: PLC0415 - needs the extra
+            create_app,
+            open_listener,
+            page_address,
+            serve,
+        )
     except ModuleNotFoundError as error:
         raise CommandFailed(MISSING.format(name=error.name)) from error
     with ExitStack() as stack:
@@ -147,7 +145,9 @@ def run_dashboard(options: DashboardOptions) -> None:
             )
         except ValueError as error:
             raise InvalidInput(str(error)) from error
-        anyio.run(_serve, app, listener_for(options), token, options.is_opened)
+        listener = open_listener(options.host, options.port)
+        page = page_address(listener, token)
+        anyio.run(partial(serve, app, listener, page, is_opened=options.is_opened))
 
 
 def journal_for(options: DashboardOptions) -> str | None:
@@ -156,22 +156,6 @@ def journal_for(options: DashboardOptions) -> str | None:
         return options.journal
     default = default_journal()
     return default if "://" in default or Path(default).is_file() else None
-
-
-def listener_for(options: DashboardOptions) -> socket.socket:
-    """Return a socket at the port that was named, else at the first that is free.
-
-    Raises:
-        CommandFailed: there is none.
-    """
-    from ...dashboard.serving import bind  # noqa: PLC0415 - an extra
-
-    port, tries = (options.port, 1) if options.port is not None else (DEFAULT_PORT, 20)
-    try:
-        return bind(options.host, port, tries=tries)
-    except OSError as error:
-        msg = f"Cannot listen at {printable(options.host)}:{port}: {error.strerror}"
-        raise CommandFailed(msg) from error
 
 
 def token_for(options: DashboardOptions) -> str | None:
@@ -188,43 +172,3 @@ def token_for(options: DashboardOptions) -> str | None:
         return token
     is_open = options.host not in LOOPBACK and not options.is_insecure
     return secrets.token_urlsafe(24) if is_open or options.actions else None
-
-
-async def _serve(
-    app: Any,
-    listener: socket.socket,
-    token: str | None,
-    is_opened: bool,  # noqa: FBT001
-) -> None:
-    from ...dashboard.serving import address_of  # noqa: PLC0415 - an extra
-
-    address = address_of(listener)
-    page = address if token is None else f"{address}login#{token}"
-    click.echo(f"The dashboard is at {page}  (Ctrl-C ends it)")
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_serve_app, app, listener, anext_of(signals))
-            if is_opened:
-                await anyio.to_thread.run_sync(webbrowser.open, page)
-
-
-async def _serve_app(
-    app: Any,
-    listener: socket.socket,
-    stopping: Any,
-    *,
-    task_status: TaskStatus[None],
-) -> None:
-    from ...dashboard.serving import serve_app  # noqa: PLC0415 - an extra
-
-    await serve_app(app, listener, stopping, task_status=task_status)
-
-
-def anext_of(signals: Any) -> Any:
-    """Return a function that returns when the first signal comes."""
-
-    async def first() -> None:
-        async for _ in signals:
-            return
-
-    return first

@@ -30,20 +30,20 @@ from ..options import json_option
 
 @attrs.frozen(kw_only=True)
 class RunsOptions:
-    """What ``runs`` was asked."""
+    """The options of ``runs``."""
 
     journal: str
-    """Where they are."""
+    """Path of the journal."""
     waiting: bool
-    """Only those that wait for an answer or a moment."""
+    """List only runs that wait for an answer or a point in time."""
     stuck: bool
-    """Only those that are stuck."""
+    """List only stuck runs."""
     limit: int
-    """How many."""
+    """Most runs to list."""
     forget: str | None
-    """Forget ids of swept runs that ended before this moment."""
+    """Forget the ids of removed runs that ended before this date, and list nothing."""
     is_json: bool
-    """For a program."""
+    """Write JSON."""
 
 
 @click.command("runs")

@@ -110,11 +110,11 @@ class RunTrace:
     """The spans of one run."""
 
     run: OpenSpan | None = None
-    """The run's own."""
+    """The span of the run."""
     open: dict[str, OpenSpan] = attrs.field(factory=dict)
-    """Those of its running invocations."""
+    """Spans of running invocations, by id."""
     ended_contexts: OrderedDict[str, SpanContext] = attrs.field(factory=OrderedDict)
-    """Those of its last invocations, to be linked to."""
+    """Contexts of the last ended invocations, for links to them."""
     latest: float | None = None
     """Timestamp of its last event."""
 

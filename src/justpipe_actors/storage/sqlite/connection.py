@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import attrs
 
-from ..paths import make_private_file, make_private_folder
+from ..._util.sqlite_files import make_private_file, make_private_folder, transaction
 from ..queries import is_owner_gone
 from .schema import migrate, show_as_current_schema
 
@@ -108,14 +108,8 @@ class Database:
             if connection.in_transaction:
                 yield connection
                 return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(connection):
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite rolls back by itself on some errors, such as a full disk.
-                connection.rollback()
-                raise
 
     def shrink(self) -> None:
         """Rewrite the file without free pages, unless another connection locks it."""

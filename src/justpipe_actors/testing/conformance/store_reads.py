@@ -1,4 +1,8 @@
-"""Checks for stores: order, paging, filters and summaries of reads."""
+"""Checks for stores: order, paging, filters and summaries of reads.
+
+Each check gets an empty store and raises an ``AssertionError`` if the store does not
+do what ``abc.StorageBackend`` says.  ``check_storage`` calls all of them.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def assign_columns(graph: LayeredGraph) -> None:
 def _min_distance(left: Vertex, right: Vertex) -> float:
     is_tight = left.is_dummy or right.is_dummy
     gap = LINE_GAP if is_tight else BOX_GAP
-    return (left.width + right.width) / 2 + gap + max(left.side_room, right.side_room)
+    return (left.width + right.width) / 2 + gap + max(left.side_space, right.side_space)
 
 
 def _conflicts(layers: list[list[Vertex]]) -> set[tuple[int, int]]:

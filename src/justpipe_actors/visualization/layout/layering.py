@@ -17,7 +17,7 @@ from .model import Box, Link
 
 
 SWEEPS = 8
-"""Times that boxes are pulled up and down; pipelines settle after two or three."""
+"""Number of passes over the layers, down and up; two or three settle most pipelines."""
 
 
 @attrs.frozen(eq=False)
@@ -150,10 +150,10 @@ class Vertex:
     height: float
     """Pixels."""
     layer: int
-    """Which layer."""
+    """Number of its layer."""
     box: str | None = None
-    """The box, when it is one."""
-    side_room: float = 0.0
+    """Key of the box; None for a label or a line."""
+    side_space: float = 0.0
     """Pixels that must be free beside it."""
     label: Link | None = None
     """The link that this label belongs to; None if it is no label."""
@@ -232,7 +232,7 @@ def _levels(arcs: Sequence[Arc], ranks: Mapping[str, int]) -> dict[int, int]:
 
 
 def _box_vertex(box: Box, layer: int) -> Vertex:
-    return Vertex(box.width, box.height, layer, box.key, box.side_room)
+    return Vertex(box.width, box.height, layer, box.key, box.side_space)
 
 
 def _dummy_vertex(link: Link, layer: int, *, has_label: bool) -> Vertex:

@@ -25,7 +25,7 @@ class Box:
     """Pixels."""
     height: float
     """Pixels."""
-    side_room: float = 0.0
+    side_space: float = 0.0
     """Pixels that must be free beside it."""
 
 

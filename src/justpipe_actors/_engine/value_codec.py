@@ -1,4 +1,4 @@
-"""Conversion of pipe values to JSON and back, for the engine's journal port."""
+"""Conversion of the values of durable runs to JSON and back, by their types."""
 
 from __future__ import annotations
 

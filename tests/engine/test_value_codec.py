@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from justpipe_actors import Meta, Pipe
-from justpipe_actors._engine.journal_port import ValueCodec
-from justpipe_actors._supervisor.value_codec import StorableValues
+from justpipe_actors._engine.value_codec import StorableValues
 from justpipe_actors.errors import NotStorable
 
 
@@ -51,12 +50,6 @@ async def read(state: Report, page: Page) -> None:
 
 
 CODEC = StorableValues()
-
-
-def test_the_codec_is_what_the_engine_asks_for() -> None:
-    """The engine's port and the codec agree on names."""
-    codec: ValueCodec = CODEC
-    assert codec is CODEC
 
 
 def test_states_and_items_come_back_by_their_types() -> None:

@@ -1,43 +1,46 @@
 """Questions and timed waits of a run, inside a step and between two steps.
 
 A wait is data: an id, a form, a due time, and callbacks for its end.  Inside a step the
-invocation is suspended.  Between two steps no invocation exists, and the wait holds a
-token of the run and keeps its wave open, as a message does.
+invocation is suspended, see ``step_waits``.  Between two steps no invocation exists, and
+the run has a ``Continuation``.  A record of each wait is kept in ``wait_records``, so
+that a step which begins again finds the answers that it had.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
 
-from .._plan.plan import NO_ITEM
 from .._plan.step_results import AskBetween
 from .._util.forms import Form, Misfit, form_of, plain_of
 from .._util.lazy_classes import define
 from ..abc import OpenAsk, Signal
-from ..errors import AnswerRejected, AskTimeout, DuplicateKey, UnknownAsk
+from ..errors import AnswerRejected, AskTimeout, UnknownAsk
 from ..events import EventType, NodeKind
 from ..meta import current_step_notes
 from ..waiting import Duration, not_in_a_step
-from . import routing
-from .joins import Report, Wave
+from .continuations import Continuation, Fail
 from .messages import Expire, Start
 from .protocols import InvocationIds
+from .step_waits import (
+    seconds_of,
+    seconds_until,
+    standing_still,
+    use_key,
+    wait_without_slot,
+)
 from .wait_records import Place, WaitRecord, WaitRecords, new_ask, origin_of
 
 
 if TYPE_CHECKING:
-    from .actor_system import ActorSystem
     from .invocation import Invocation
     from .run_state import RunState
     from .timers import TimerHandle
@@ -345,7 +348,7 @@ class RunWaits:
         for wait, between in list(self.between.items()):
             self.close(wait)
             self.records.withdraw(between.record)
-            between.let_go()
+            between.release()
 
     def _time_is_up(self, wait: Wait) -> None:
         if not wait.is_over:
@@ -430,218 +433,8 @@ def read_answer(wait: Wait, plain: object) -> Any:
         raise AnswerRejected(wait.id, str(misfit)) from None
 
 
-Fail = Callable[["RunState", "Place", Exception], None]
-"""Records the failure of a step that has ended, and routes it."""
-
-
-@define(eq=False, repr=False)
-class Continuation:
-    """Continuation after a question between steps; keeps the run and wave open."""
-
-    run_state: RunState
-    """The run."""
-    record: WaitRecord
-    """The record of its wait."""
-    place: Place
-    """Where the run continues."""
-    question: AskBetween
-    """The question."""
-    fail: Fail
-    """Fails the step if no answer arrives in time and no timeout route exists."""
-    wave: Wave = attrs.field(init=False)
-    """The pass through the graph it belongs to."""
-
-    def hold(self) -> None:
-        """Hold a token and the wave, as an unfinished message does."""
-        self.wave = self.run_state.waves[self.place.wave]
-        self.wave.live_count += 1
-        self.run_state.acquire_token()
-
-    def let_go(self) -> None:
-        """Release the token and the wave."""
-        holder = Start(self.run_state.run_id, self.place.node.name, self.wave.number)
-        routing.finish_message(self.run_state, holder)
-
-    def go_on(self, value: object) -> None:
-        """Start the steps after the question, with the answer."""
-        try:
-            if self.run_state.halted:
-                return
-            if self.question.to is not None:
-                self._start(self.question.to, value)
-                return
-            routing.report_to_successors(
-                self.run_state,
-                self.wave,
-                self.place.node,
-                Report.ARRIVED,
-                cause=self.place.ids.invocation,
-                item=value,
-            )
-        finally:
-            self.let_go()
-
-    def go_on_late(self) -> None:
-        """Start the timeout route, or fail the step if there is none."""
-        question = self.question
-        if question.on_timeout is None and question.form is None:
-            self.go_on(NO_ITEM)
-            return
-        try:
-            if self.run_state.halted:
-                return
-            if question.on_timeout is not None:
-                self._start(question.on_timeout, NO_ITEM)
-                return
-            error = AskTimeout(self.record.id, question.seconds or 0.0)
-            self.fail(self.run_state, self.place, error)
-        finally:
-            self.let_go()
-
-    def _start(self, target: str, value: object) -> None:
-        node, cause = self.place.node, self.place.ids.invocation
-        is_lap = routing.start_named_step(
-            self.run_state,
-            self.wave,
-            node,
-            target,
-            cause=cause,
-            scope=self.place.ids.scope,
-            item=value,
-        )
-        if not is_lap and not node.is_leaf:
-            routing.report_to_successors(
-                self.run_state,
-                self.wave,
-                node,
-                Report.ABSENT,
-                chosen=target,
-                cause=cause,
-            )
-
-
 def waits_of(run_state: RunState) -> RunWaits:
     """Return the waits of a run, created on first use."""
     if run_state.waits is None:
         run_state.waits = RunWaits(run_state)
     return run_state.waits
-
-
-def open_asks(system: ActorSystem, run_id: str | None = None) -> list[OpenAsk]:
-    """Return the questions that wait for an answer, the oldest first.
-
-    Args:
-        system: the actor system of the runs.
-        run_id: limits the result to this run and its children; None is all runs.
-    """
-    waits = [
-        wait
-        for wait in system.waits.values()
-        if wait.form is not None and (run_id is None or _is_of(wait, run_id))
-    ]
-    return [wait.as_open_ask() for wait in sorted(waits, key=lambda one: one.asked)]
-
-
-def _is_of(wait: Wait, run_id: str) -> bool:
-    return run_id == wait.run_state.run_id or run_id in wait.within
-
-
-def answer_ask(
-    system: ActorSystem, ask_id: str, value: object, by: str | None = None
-) -> None:
-    """Answer a question by its id.
-
-    Raises:
-        UnknownAsk: no question of this id is open.
-        AnswerRejected: the value does not fit; the question stays open.
-    """
-    wait = system.waits.get(ask_id)
-    if wait is None:
-        raise UnknownAsk(ask_id)
-    waits_of(wait.run_state).answer(wait, value, by)
-
-
-def apply_answer(root: RunState, signal: Signal) -> None:
-    """Apply an answer from the journal to a run or one of its children.
-
-    An answer is kept if its question is not asked yet, because its step is restarted.
-    """
-    assert root.journal is not None
-    ask = signal.ask or ""
-    wait = root.system.waits.get(ask)
-    if wait is None:
-        root.journal.stream.answers[ask] = signal
-    else:
-        waits_of(wait.run_state).apply(wait, signal)
-
-
-# -- inside a step
-
-
-def use_key(invocation: Invocation, function: str, key: str) -> str:
-    """Register the key of a function call; return the key's full name.
-
-    Raises:
-        DuplicateKey: the invocation has used the key before.
-    """
-    name = key if invocation.notes.open else f"handler:{key}"
-    call = (invocation.notes.tries, invocation.notes.open)
-    if invocation.used_keys is None or invocation.used_keys[0] != call:
-        invocation.used_keys = (call, set())
-    used = invocation.used_keys[1]
-    if name in used:
-        raise DuplicateKey(invocation.node.name, function, key)
-    used.add(name)
-    return name
-
-
-def seconds_of(timeout: Duration | None) -> float | None:
-    """Return a duration in seconds; None if there is none."""
-    if isinstance(timeout, timedelta):
-        return timeout.total_seconds()
-    return timeout
-
-
-def seconds_until(moment: Duration | datetime, now: float) -> float:
-    """Return the seconds from ``now`` until a time.
-
-    Raises:
-        ValueError: the time has no time zone.
-    """
-    if isinstance(moment, datetime):
-        if moment.utcoffset() is None:
-            msg = f"sleep_until needs a time zone, {moment.isoformat()} has none."
-            raise ValueError(msg)
-        return max(moment.timestamp() - now, 0.0)
-    return max(seconds_of(moment) or 0.0, 0.0)
-
-
-@contextmanager
-def standing_still(invocation: Invocation) -> Generator[None]:
-    """Pause the step's timeout, and mark that no user code is running."""
-    limit, now = invocation.limit, invocation.run_state.system.now
-    left = inf if limit is None else limit.deadline - now()
-    if limit is not None:
-        limit.deadline = inf
-    invocation.is_resting = True
-    journal = invocation.run_state.journal
-    if journal is not None:
-        journal.stream.check_rest()
-    try:
-        yield
-    finally:
-        invocation.is_resting = False
-        if limit is not None:
-            limit.deadline = now() + left
-
-
-async def wait_without_slot(invocation: Invocation, over: anyio.Event) -> None:
-    """Wait without the step's slot; queue for a slot afterwards."""
-    actor = invocation.actor
-    actor.release_slot()
-    try:
-        await over.wait()
-    except BaseException:
-        actor.busy += 1  # its cleanup does not queue for a slot
-        raise
-    await actor.reacquire_slot()

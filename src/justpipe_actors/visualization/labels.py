@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+from .._util.user_objects import call_or
+
 
 NAME_FONT_SIZE = 13.0
 """Size of names in SVG, in pixels."""
@@ -23,10 +25,7 @@ def display_name(name: str) -> str:
 
 def key_text(value: object) -> str:
     """Return a key as text; one that cannot be text is called by its type."""
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - a user's object may do anything
-        return type(value).__name__
+    return call_or(type(value).__name__, str, value)
 
 
 def escape_mermaid(text: str) -> str:

@@ -1,0 +1,54 @@
+"""What a user gives as a function: a function, a method, a partial, a callable object.
+
+``unwrap_function`` finds the function with the source, for analyses and warnings.  The
+questions look at every layer, because ``inspect`` sees neither through a partial nor
+into a callable object.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+
+def unwrap_function(func: object) -> Any:
+    """Return the function inside partials, decorators, methods and callable objects."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not (inspect.isroutine(func) or inspect.isclass(func)):
+        func = _call_method(type(func), func)
+    func = inspect.unwrap(func) if callable(func) else func
+    return func.__func__ if isinstance(func, MethodType) else func
+
+
+def is_coroutine_function(func: object) -> bool:
+    """Tell whether a call returns a coroutine."""
+    return _has_layer(func, inspect.iscoroutinefunction)
+
+
+def is_generator_function(func: object) -> bool:
+    """Tell whether a call returns a plain generator."""
+    return _has_layer(func, inspect.isgeneratorfunction)
+
+
+def is_async_generator_function(func: object) -> bool:
+    """Tell whether a call returns an async generator."""
+    return _has_layer(func, inspect.isasyncgenfunction)
+
+
+def is_streaming_function(func: object) -> bool:
+    """Tell whether a call returns a generator of either kind."""
+    return is_generator_function(func) or is_async_generator_function(func)
+
+
+def _has_layer(func: object, is_such: Callable[[object], bool]) -> bool:
+    inner: object = getattr(func, "func", func)
+    return any(is_such(layer) for layer in (func, inner, _call_method(inner, None)))
+
+
+def _call_method(owner: object, default: object) -> object:
+    """Return the ``__call__`` of an object, which is what ``inspect`` can look at."""
+    return getattr(owner, "__call__", default)  # noqa: B004 - the method is wanted
