@@ -24,7 +24,8 @@ def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "engine", choices=["ours", "supervised", "justpipe", "langgraph", "floor"]
+        "engine",
+        help="ours, supervised, either with -waited; floor, justpipe, or a peer's module",
     )
     parser.add_argument("program")
     parser.add_argument("--backend", default="asyncio")
@@ -62,31 +63,36 @@ async def prepare(
 ) -> Callable[[], Awaitable[int]]:
     """Return a function that runs the program once on the engine."""
     programs = importlib.import_module("tests.benchmarks.programs")
-    match choice.engine:
-        case "floor":
-            floor = importlib.import_module("tests.benchmarks.floor")
-            return lambda: floor.run(choice.program)
-        case "langgraph":
-            return importlib.import_module("tests.benchmarks.peers").langgraph(
-                choice.program
-            )
-        case "justpipe":
-            library: Any = importlib.import_module("justpipe")
-        case _:
-            library = importlib.import_module("justpipe_actors")
+    kind, _, is_waited = choice.engine.partition("-")
+    if kind not in ("ours", "supervised", "justpipe", "floor"):
+        peer = importlib.import_module(f"tests.benchmarks.peers.{kind}_programs")
+        once: Callable[[], Awaitable[int]] = peer.PROGRAMS[choice.program]()
+        return once
+    if kind == "floor":
+        floor = importlib.import_module("tests.benchmarks.floor")
+        return lambda: floor.run(choice.program)
+    name = "justpipe" if kind == "justpipe" else "justpipe_actors"
+    library: Any = importlib.import_module(name)
     pipe = programs.PROGRAMS[choice.program][0](library)
-    if choice.engine == "supervised":
+    if kind == "justpipe":
+        return lambda: programs.drive(pipe.run([]))
+    read = wait if is_waited else programs.drive
+    if kind == "supervised":
         supervisor = await stack.enter_async_context(library.Supervisor())
-        return lambda: programs.drive(supervisor.run(pipe, []))
-    if choice.engine == "ours":
-        return lambda: one_shot(programs, pipe)
-    return lambda: programs.drive(pipe.run([]))
+        return lambda: read(supervisor.run(pipe, []))
+    return lambda: one_shot(read, pipe)
 
 
-async def one_shot(programs: Any, pipe: Any) -> int:
+async def wait(run: Any) -> int:
+    """Wait for the end of a run without looking at its events."""
+    await run.wait()
+    return 0
+
+
+async def one_shot(read: Callable[[Any], Awaitable[int]], pipe: Any) -> int:
     """Run a pipe the way the README teaches."""
     async with pipe.run([]) as run:
-        return int(await programs.drive(run))
+        return await read(run)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ async def step(state: State) -> dict[str, int]:
     return {"value": 1}
 
 
-def langgraph(name: str) -> Once:
-    """Return a function that runs one of the programs once."""
+def program(build: Callable[[Any], str]) -> Once:
+    """Return a function that runs a graph once."""
     builder = StateGraph(State)
-    mode = PROGRAMS[name](builder)
+    mode = build(builder)
     graph = builder.compile()
 
     async def once() -> int:
@@ -45,7 +45,7 @@ def langgraph(name: str) -> Once:
 
 
 def chain(builder: Any, length: int = 200) -> str:
-    """Build steps in a row."""
+    """Build steps in a row; return the stream mode that shows each of them."""
     for number in range(length):
         builder.add_node(f"s{number}", step)
         builder.add_edge(f"s{number - 1}" if number else START, f"s{number}")
@@ -111,12 +111,12 @@ def small(builder: Any) -> str:
     return chain(builder, 3)
 
 
-PROGRAMS: dict[str, Callable[[Any], str]] = {
-    "chain": chain,
-    "fan": fan,
-    "diamonds": diamonds,
-    "map": map_items,
-    "tokens": tokens,
-    "small": small,
+PROGRAMS: dict[str, Callable[[], Once]] = {
+    "chain": lambda: program(chain),
+    "fan": lambda: program(fan),
+    "diamonds": lambda: program(diamonds),
+    "map": lambda: program(map_items),
+    "tokens": lambda: program(tokens),
+    "small": lambda: program(small),
 }
-"""By name: how to build it; the answer is the stream mode that shows it at work."""
+"""By name: make the function that runs the program once."""
