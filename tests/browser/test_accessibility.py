@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from justpipe_actors import Pipe
 from justpipe_actors.storage import PipelineRegistry
 
 from ..programs import started
+from . import samples
 from .conftest import Watch
 from .site import served
 from .test_stories import DAEMON, READY, asking_journal, open_page
@@ -329,3 +331,48 @@ def test_labels_of_a_large_graph_are_apart(page: Page, huge: tuple[Path, str]) -
 
         assert page.evaluate(OVERLAPPING) == []
         assert min(sizes) >= 11
+
+
+OUTSIDE = """
+() => [...document.querySelectorAll(".graph [data-step]")]
+  .map((group) => [group.querySelector("rect"), group.querySelector("text")])
+  .filter(([box, text]) => box && text && text.getBoundingClientRect().width > box.getBoundingClientRect().width - 6)
+  .map(([, text]) => text.textContent)
+"""
+
+
+def wordy(root: Path) -> Pipe[Any, Any]:
+    """Return a pipe whose every name is long."""
+    pipe: Pipe[Any, Any] = Pipe(
+        dict, samples.Studio, name="pipe " * 20, storage=root, persist=True
+    )
+
+    @pipe.step("collect_the_documents_of_all_customers_and_attachments", to="x" * 70)
+    async def collect(context: Any) -> None:
+        for number in range(30):
+            context.meta.run.add_tag(f"tag-number-{number}")
+        context.meta.run.set("customer", "x" * 200)
+
+    @pipe.step("x" * 70)
+    async def fail() -> None:
+        raise ValueError("a_word_without_an_end" * 40)
+
+    return pipe
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_long_names_widen_nothing(page: Page, tmp_path: Path, width: int) -> None:
+    """They break or are cut; labels of a graph stay inside of their figures."""
+    page.set_viewport_size({"width": width, "height": 800})
+    with served(tmp_path) as site:
+        run_id = site.portal.call(samples.run, wordy(tmp_path), {}, samples.Studio())
+        for path in (
+            "runs",
+            "pipelines",
+            f"runs/{run_id}",
+            f"runs/{run_id}?tab=events",
+        ):
+            settled(page, f"{site.address}/{path}")
+            assert page.evaluate("document.body.scrollWidth - innerWidth") <= 0, path
+            assert page.evaluate(OUTSIDE) == [], path
+            assert page.evaluate(CLIPPED) == [], path

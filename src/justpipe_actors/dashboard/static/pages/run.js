@@ -15,7 +15,7 @@ import { Logs } from "../parts/logs.js";
 import { RunModel } from "../parts/model.js";
 import { Replay } from "../parts/replay.js";
 import { showStates } from "../parts/state.js";
-import { statusBadge, statusWord } from "../parts/status.js";
+import { statusBadge, statusWord, tagList } from "../parts/status.js";
 import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
 import { reasonsList } from "../parts/waiting.js";
@@ -198,7 +198,7 @@ class RunPage {
         el("div", { class: "actions" }, this.actions()),
       ),
       run.tags.length || meta
-        ? el("div", { class: "tags" }, run.tags.map((tag) => el("span", { class: "tag" }, tag)))
+        ? el("div", { class: "tags" }, tagList(run.tags, 12))
         : null,
     );
   }

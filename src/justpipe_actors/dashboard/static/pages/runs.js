@@ -7,7 +7,7 @@ import { batched, delayed, subscribe } from "../base/live.js";
 import { Table } from "../base/table.js";
 import { stackedBars } from "../parts/charts.js";
 import { runLink, timeOf } from "../parts/links.js";
-import { LABELS, statusBadge, statusTone, statusWord } from "../parts/status.js";
+import { LABELS, statusBadge, statusTone, statusWord, tagList } from "../parts/status.js";
 
 const WINDOWS = [
   ["1h", "1 h", 3600],
@@ -241,7 +241,7 @@ class RunsPage {
         class: "wide",
         cell: (run) => whatHappened(run),
       },
-      { key: "tags", label: "Tags", class: "optional", value: (run) => run.tags.join(), cell: (run) => run.tags.slice(0, 4).map((tag) => el("span", { class: "tag", title: tag }, tag)) },
+      { key: "tags", label: "Tags", class: "optional", value: (run) => run.tags.join(), cell: (run) => tagList(run.tags, 2) },
       { key: "owner", label: "Process", isHidden: true, cell: (run) => el("span", { class: "mono", title: run.owner }, ownerText(run.owner)) },
       {
         key: "pick",

@@ -3,6 +3,7 @@ import { el, put, svg } from "../base/dom.js";
 import { getText } from "../base/api.js";
 import { statusWord } from "./status.js";
 
+const MARGIN = 8; // between a label and the border of its figure
 const SMALLEST = 0.8; // below this scale labels cannot be read; the pane scrolls instead
 
 export class Graph {
@@ -43,6 +44,7 @@ export class Graph {
     drawing.setAttribute("role", "presentation");
     this.index(drawing, "");
     put(this.pane, drawing);
+    fitLabels(drawing);
     const [first] = this.steps.keys();
     if (first === undefined) return;
     this.steps.get(first).tabIndex = 0;
@@ -124,6 +126,19 @@ export class Graph {
       next.focus();
     } else return;
     event.preventDefault();
+  }
+}
+
+/** Press labels together that are wider than their figure: fonts differ from what was reckoned with. */
+function fitLabels(drawing) {
+  const wide = [...drawing.querySelectorAll("[data-step]")].flatMap((group) => {
+    const [box, text] = [group.querySelector("rect"), group.querySelector("text")];
+    const space = box && text ? box.width.baseVal.value - 2 * MARGIN : Infinity;
+    return text && text.getComputedTextLength() > space ? [[text, space]] : [];
+  });
+  for (const [text, space] of wide) {
+    text.setAttribute("textLength", space);
+    text.setAttribute("lengthAdjust", "spacingAndGlyphs");
   }
 }
 

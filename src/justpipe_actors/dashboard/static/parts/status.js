@@ -30,6 +30,13 @@ export function statusTone(status) {
   return "off";
 }
 
+/** Build the first tags of a run, and say how many more there are. */
+export function tagList(tags, most) {
+  const shown = tags.slice(0, most).map((tag) => el("span", { class: "tag", title: tag }, tag));
+  const rest = tags.slice(most);
+  return rest.length ? [...shown, el("span", { class: "dim", title: rest.join(", ") }, `and ${rest.length} more`)] : shown;
+}
+
 /** Build a badge: icon and word. */
 export function statusBadge(status) {
   return el("span", { class: `status ${statusTone(status)}`, "data-status": status }, icon(status), statusWord(status));

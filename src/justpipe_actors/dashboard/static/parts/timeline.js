@@ -235,12 +235,16 @@ export class Timeline {
     }
   }
 
-  /** Write behind a bar, or before it where there is no space. */
+  /** Write behind a bar, before it, or on it, where there is space. */
   drawText(context, text, from, to, y) {
     const { width, names } = this.place;
     const needed = context.measureText(text).width + 6;
     if (to + needed <= width) context.fillText(text, to + 6, y);
-    else context.fillText(text, from - needed >= names ? from - needed : Math.max(names, width - needed), y);
+    else if (from - needed >= names) context.fillText(text, from - needed, y);
+    else {
+      context.fillStyle = this.paint.card; // on the bar, which is longer than the text
+      context.fillText(text, Math.max(names + 4, Math.min(to, width) - needed), y);
+    }
   }
 
   hatch(context, x, y, length) {
