@@ -8,30 +8,30 @@ import { Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
 
 export async function show(main) {
-  setTitle("Dead letters");
-  const note = el("p", { class: "dim" });
-  const table = new Table(
-    [
-      { key: "at", label: "When", number: true, cell: (letter) => moment(letter.at) },
-      { key: "actor", label: "Actor" },
-      { key: "run_id", label: "Run", cell: (letter) => runLink(letter.run_id) },
-      { key: "attempt", label: "Attempt", number: true },
-      { key: "reason", label: "What became of it", class: "wrap" },
-      { key: "error", label: "Error", class: "wrap", cell: (letter) => el("span", { class: "mono bad" }, letter.error || "") },
-    ],
-    { label: "Dead letters", key: (letter) => `${letter.run_id} ${letter.at}`, empty: "Every message was answered." },
-  );
+	setTitle("Dead letters");
+	const note = el("p", { class: "dim" });
+	const table = new Table(
+		[
+			{ key: "at", label: "When", number: true, cell: (letter) => moment(letter.at) },
+			{ key: "actor", label: "Actor" },
+			{ key: "run_id", label: "Run", cell: (letter) => runLink(letter.run_id) },
+			{ key: "attempt", label: "Attempt", number: true },
+			{ key: "reason", label: "What became of it", class: "wrap" },
+			{ key: "error", label: "Error", class: "wrap", cell: (letter) => el("span", { class: "mono bad" }, letter.error || "") },
+		],
+		{ label: "Dead letters", key: (letter) => `${letter.run_id} ${letter.at}`, empty: "Every message was answered." },
+	);
 
-  let total = -1;
+	let total = -1;
 
-  async function load() {
-    const data = await get("api/letters");
-    total = data.total;
-    table.show(data.letters);
-    note.textContent = total > data.letters.length ? `The last ${data.letters.length} of ${count(total)}.` : "";
-  }
+	async function load() {
+		const data = await get("api/letters");
+		total = data.total;
+		table.show(data.letters);
+		note.textContent = total > data.letters.length ? `The last ${data.letters.length} of ${count(total)}.` : "";
+	}
 
-  put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.node, note));
-  await load();
-  subscribe("live/stream", null, { live: (data) => data.dead_letters !== total && load() });
+	put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.node, note));
+	await load();
+	subscribe("live/stream", null, { live: (data) => data.dead_letters !== total && load() });
 }

@@ -7,53 +7,53 @@ import { bars } from "./charts.js";
 import { jsonTree } from "./tree.js";
 
 export function showMetrics(place, run) {
-  const metrics = run.metrics;
-  if (!metrics) {
-    put(place, el("p", { class: "dim pad" }, "There are no figures: the run has not finished."));
-    return;
-  }
-  const facts = [
-    ["Invocations", count(metrics.tasks.started)],
-    ["At once, at most", count(metrics.tasks.peak_active)],
-    ["Tokens", count(metrics.tokens)],
-    ["Events waiting, at most", count(metrics.queue.max_depth)],
-    ["Map items", count(metrics.maps.workers_started)],
-    ["Suspends", count(metrics.suspends)],
-  ];
-  put(
-    place,
-    tiles(facts),
-    el("div", { class: "halves" }, timings(metrics.step_latency), el("section", {}, el("h3", {}, "Events"), bars(Object.entries(metrics.events).sort((a, b) => b[1] - a[1]), { tone: "run", format: count }))),
-    joins(metrics.barriers),
-  );
+	const metrics = run.metrics;
+	if (!metrics) {
+		put(place, el("p", { class: "dim pad" }, "There are no figures: the run has not finished."));
+		return;
+	}
+	const facts = [
+		["Invocations", count(metrics.tasks.started)],
+		["At once, at most", count(metrics.tasks.peak_active)],
+		["Tokens", count(metrics.tokens)],
+		["Events waiting, at most", count(metrics.queue.max_depth)],
+		["Map items", count(metrics.maps.workers_started)],
+		["Suspends", count(metrics.suspends)],
+	];
+	put(
+		place,
+		tiles(facts),
+		el("div", { class: "halves" }, timings(metrics.step_latency), el("section", {}, el("h3", {}, "Events"), bars(Object.entries(metrics.events).sort((a, b) => b[1] - a[1]), { tone: "run", format: count }))),
+		joins(metrics.barriers),
+	);
 }
 
 /** Build tiles of facts: [name, value, tone]. */
 export function tiles(facts) {
-  return el("dl", { class: "tiles" }, facts.map(([name, value, tone]) => el("div", {}, el("dt", {}, name), el("dd", { class: tone || null }, value))));
+	return el("dl", { class: "tiles" }, facts.map(([name, value, tone]) => el("div", {}, el("dt", {}, name), el("dd", { class: tone || null }, value))));
 }
 
 function timings(latency) {
-  const rows = Object.entries(latency).sort((a, b) => b[1].total_s - a[1].total_s);
-  return plainTable("Time of the steps that ended well", ["Step", "#Count", "#Mean", "#Least", "#Most"], rows.map(([name, one]) => [name, count(one.count), duration(one.total_s / one.count), duration(one.min_s), duration(one.max_s)]));
+	const rows = Object.entries(latency).sort((a, b) => b[1].total_s - a[1].total_s);
+	return plainTable("Time of the steps that ended well", ["Step", "#Count", "#Mean", "#Least", "#Most"], rows.map(([name, one]) => [name, count(one.count), duration(one.total_s / one.count), duration(one.min_s), duration(one.max_s)]));
 }
 
 function joins(barriers) {
-  const rows = Object.entries(barriers);
-  if (rows.length === 0) return null;
-  return plainTable("Joins", ["Join", "#Waits", "#Releases", "#Timeouts", "#Longest wait"], rows.map(([name, one]) => [name, count(one.waits), count(one.releases), count(one.timeouts), duration(one.max_wait_s)]));
+	const rows = Object.entries(barriers);
+	if (rows.length === 0) return null;
+	return plainTable("Joins", ["Join", "#Waits", "#Releases", "#Timeouts", "#Longest wait"], rows.map(([name, one]) => [name, count(one.waits), count(one.releases), count(one.timeouts), duration(one.max_wait_s)]));
 }
 
 export async function showDefinition(place, hash) {
-  const pipeline = await get(`api/pipelines/${encodeURIComponent(hash)}`);
-  const nodes = Object.entries((pipeline.topology || {}).nodes || {});
-  if (nodes.length === 0) {
-    put(place, el("p", { class: "dim pad" }, "No description of this pipeline is stored."));
-    return;
-  }
-  put(
-    place,
-    plainTable("Steps", ["Step", "Kind", "Leads to"], nodes.map(([name, node]) => [name, node.kind, (node.targets || []).join(", ") || "–"])),
-    el("details", {}, el("summary", {}, "All that is stored of it"), jsonTree(pipeline.topology, { open: 1 })),
-  );
+	const pipeline = await get(`api/pipelines/${encodeURIComponent(hash)}`);
+	const nodes = Object.entries((pipeline.topology || {}).nodes || {});
+	if (nodes.length === 0) {
+		put(place, el("p", { class: "dim pad" }, "No description of this pipeline is stored."));
+		return;
+	}
+	put(
+		place,
+		plainTable("Steps", ["Step", "Kind", "Leads to"], nodes.map(([name, node]) => [name, node.kind, (node.targets || []).join(", ") || "–"])),
+		el("details", {}, el("summary", {}, "All that is stored of it"), jsonTree(pipeline.topology, { open: 1 })),
+	);
 }
