@@ -37,6 +37,7 @@ VOLATILE = [
     (r"\d{4}-\d\d-\d\d", "DAY"),
     (r"\bnow\b|\b\d+ s ago", "AGO"),
     (r"\d+(\.\d+)?(ms|s|m)\b", "DURATION"),
+    (r"(DURATION ){2,}", "DURATION "),
     (r"times in \w+", "times in ZONE"),
     (r"at most \d+ at once", "at most N at once"),
     (r"/\S+/empty", "STORE"),
@@ -224,34 +225,53 @@ def test_the_skip_link_comes_first_and_dialogs_give_the_focus_back(
 # -- colours
 
 
-PALE = """
-() => {
+LIGHT = """
   const numbers = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
   const parse = (text) => {
     const [r, g, b, a = 1] = numbers(text.replace("srgb", ""));
     return text.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a];
   };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+"""
+
+PALE = """
+() => {
+  LIGHT
   const over = ([r, g, b, a], below) => [r, g, b].map((part, n) => part * a + below[n] * (1 - a)).concat(1);
   const ground = (node) => {
     const colour = parse(getComputedStyle(node).backgroundColor);
     return colour[3] === 1 || !node.parentElement ? colour : over(colour, ground(node.parentElement));
-  };
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
   };
   const found = new Set();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim() || node.closest("svg, script, noscript, :disabled, .hidden") || !node.checkVisibility()) continue;
-    const [low, high] = [light(parse(getComputedStyle(node).color)), light(ground(node))].sort((a, b) => a - b);
-    const ratio = (high + 0.05) / (low + 0.05);
+    const ratio = contrast(parse(getComputedStyle(node).color), ground(node));
     if (ratio < 4.5) found.add(`${ratio.toFixed(2)} ${node.className || node.tagName}: ${walker.currentNode.data.slice(0, 40)}`);
   }
   return [...found];
 }
-"""
+""".replace("LIGHT", LIGHT)
+
+PALE_STEPS = """
+() => {
+  LIGHT
+  return [...document.querySelectorAll(".graph [data-step]")].flatMap((group) => {
+    const [box, text] = [group.querySelector("rect"), group.querySelector("text")].map((one) => one && getComputedStyle(one));
+    if (!box || !text) return [];
+    const ratio = contrast(parse(text.fill), parse(box.fill));
+    return ratio < 4.5 || getComputedStyle(group).opacity !== "1" ? [`${group.dataset.path} ${ratio.toFixed(2)}`] : [];
+  });
+}
+""".replace("LIGHT", LIGHT)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -265,6 +285,21 @@ def test_all_text_can_be_read_in_both_themes(
         for name, address in pages.items():
             settled(page, address)
             assert page.evaluate(PALE) == [], name
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_labels_of_a_graph_can_be_read_in_both_themes(
+    page: Page, failed: tuple[Path, str], theme: Any
+) -> None:
+    """Of steps that are done, failed, skipped, and of the one that takes most time."""
+    page.emulate_media(color_scheme=theme)
+    with addresses(failed) as pages:
+        settled(page, pages["run"])
+        assert page.evaluate(PALE_STEPS) == []
+        settled(page, pages["pipeline_graph"])
+        page.get_by_label("Colours").select_option("time")
+        page.wait_for_selector(".graph .heated")
+        assert page.evaluate(PALE_STEPS) == []
 
 
 def test_nothing_moves_where_one_wants_no_motion(
