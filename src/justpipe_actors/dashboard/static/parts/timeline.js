@@ -181,7 +181,7 @@ export class Timeline {
 
 	drawGrid(context, width, height) {
 		const [from, to] = this.range;
-		for (const tick of ticks(to - from, Math.max(2, Math.floor((width - 240) / 110)))) {
+		for (const tick of ticks(to - from, Math.max(3, Math.floor((width - 240) / 110)))) {
 			const x = Math.round(this.x(from + tick)) + 0.5;
 			if (x > width - 20) continue;
 			context.strokeStyle = this.paint.line;
