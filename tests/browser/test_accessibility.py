@@ -377,7 +377,7 @@ OUTSIDE = """
 
 
 def wordy(root: Path) -> Pipe[Any, Any]:
-    """Return a pipe whose every name is long."""
+    """Return a pipe with long names only."""
     pipe: Pipe[Any, Any] = Pipe(
         dict, samples.Studio, name="pipe " * 20, storage=root, persist=True
     )

@@ -1,4 +1,4 @@
-"""A durable run whose process is killed, on its page, from the first process to the last."""
+"""The page of a durable run, before and after its process was killed."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_incarnations_are_bands_and_interrupted_bars_are_hatched(
 
 
 def logging_pipe(root: Path, release: anyio.Event) -> Pipe[Any, Any]:
-    """Return a pipe whose steps log; the second waits."""
+    """Return a pipe with steps that log; the second one waits."""
     log = logging.getLogger("shop")
     pipe: Pipe[Any, Any] = Pipe(
         dict, name="shop", storage=root, persist=True, flush_interval=1

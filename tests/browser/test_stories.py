@@ -180,7 +180,7 @@ def test_an_empty_store_says_how_to_fill_it(page: Page, tmp_path: Path) -> None:
 
 
 async def slow_run(root: Path, release: anyio.Event) -> None:
-    """Run a pipe whose second step waits, and then fails."""
+    """Run a pipe with a second step that waits, and then fails."""
     pipe: Pipe[Any, Any] = Pipe(
         dict, name="slow", storage=root, persist=True, flush_interval=1
     )
@@ -305,7 +305,7 @@ def test_a_server_that_comes_back_is_found_again(
         expect(state).to_have_attribute("data-state", "live")
 
 
-# -- where it is mounted, and who is hostile
+# -- mounted below a path, and hostile data
 
 
 def test_it_works_mounted_below_a_path(page: Page, failed: tuple[Path, str]) -> None:
@@ -325,7 +325,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 async def hostile_run(root: Path) -> str:
-    """Store a run whose every text is an attack."""
+    """Store a run in which every text is an attack."""
     texts = [
         HOSTILE,
         "</script><script>alert(2)</script>",
@@ -408,7 +408,7 @@ def test_a_token_is_asked_for_once(
 
 
 def test_why_a_run_hangs(page: Page, tmp_path: Path) -> None:
-    """The Live page names who holds the slot, and the line where it waits.
+    """The Live page names the run that holds the slot, and the line where it waits.
 
     So does the page of a run that is not stored.
     """

@@ -75,7 +75,7 @@ def test_why_did_this_run_fail(page: Page, failed: tuple[Path, str]) -> None:
 
 
 def test_why_does_this_run_hang(page: Page, tmp_path: Path) -> None:
-    """Live says who holds the slot; that run is one click away, and stands at a line."""
+    """Live names the run that holds the slot; its page names the line of code."""
     program = Path(tmp_path, "daemon.py")
     program.write_text(DAEMON.replace("ROOT", repr(str(tmp_path / "store"))))
     with started([sys.executable, "-W", "ignore", str(program)]) as process:

@@ -65,7 +65,7 @@ export function size(characters) {
 	return `${(characters / 1e6).toFixed(1)} MB`;
 }
 
-/** Return the first 8 characters of an id, or all of one that somebody chose. */
+/** Return the first 8 characters of an id, or all of a short one, which was chosen by hand. */
 export function short(id) {
 	return id.length <= 20 ? id : id.slice(0, 8);
 }

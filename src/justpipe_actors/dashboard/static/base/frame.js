@@ -107,7 +107,7 @@ function themeButton() {
 
 // -- shortcuts
 
-/** Tell whether somebody types. */
+/** Tell whether a key goes into a field. */
 export function isTyping(event) {
 	return event.target.closest("input, textarea, select, [contenteditable]") !== null;
 }

@@ -1,4 +1,4 @@
-// What a supervisor does now: who is at work, who waits, for whom, and at which line.
+// The state of a supervisor: runs at work, what each waits for, its line of code, the tree.
 import { button, el, icon, put } from "../base/dom.js";
 import { get, getText, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
@@ -116,7 +116,7 @@ class LivePage {
 		);
 	}
 
-	/** Show who is at work at an actor, and who waits for it. */
+	/** Show which runs are at work at an actor, and which wait for it. */
 	openActor(actor) {
 		const line = ([id, seconds]) => el("li", {}, runLink(id), ` for ${duration(seconds)}`);
 		const slots = actor.slots === null ? "" : ` of ${counted(actor.slots, "slot")}`;

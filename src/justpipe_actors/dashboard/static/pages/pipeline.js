@@ -14,7 +14,7 @@ import { statusBadge } from "../parts/status.js";
 import { compareVersions } from "../parts/versions.js";
 
 const RANGES = [7, 14, 30, 90];
-const HEAT_RUNS = 5; // the newest ones, whose spans are read
+const HEAT_RUNS = 5; // the spans of the newest ones are read
 const HEATS = [
 	["status", "Status of the newest run"],
 	["time", "Time", "share of the time"],

@@ -140,7 +140,7 @@ class RunPage {
 		if (this.run.status === "abandoned") this.awaitRecovery();
 	}
 
-	/** Hear from the supervisor at which line the run stands, and who holds its slots. */
+	/** Hear from the supervisor at which line the run stands, and which runs hold its slots. */
 	watchWaits() {
 		const note = (data) => {
 			const run = data.runs.find((one) => one.run_id === this.run.run_id);

@@ -1,4 +1,4 @@
-// Durable runs: who works on them, what waits, and what is stuck.
+// Durable runs: their workers, which of them wait, and which are stuck.
 import { button, el, put } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
 import { age, count, duration, moment } from "../base/format.js";

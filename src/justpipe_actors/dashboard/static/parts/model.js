@@ -12,7 +12,7 @@ export class RunModel {
 		this.next = data.next;
 		this.spans = data.spans.map(fromRow);
 		this.byId = new Map(this.spans.map((span) => [span.id, span]));
-		this.lost = 0; // events that nobody can read any more
+		this.lost = 0; // number of events that are not kept any more
 		this.finish = null; // how the run ended, as FINISH said
 		this.recoveries = []; // when other processes took the run up
 		this.latest = Math.max(0, ...this.spans.map((span) => span.end ?? span.start));
@@ -45,7 +45,7 @@ export class RunModel {
 		return true;
 	}
 
-	/** Nobody can read these events any more. */
+	/** Count events that are not kept any more. */
 	skip({ from, to }) {
 		this.lost += Math.max(0, to - Math.max(from - 1, this.next));
 		this.next = Math.max(this.next, to);
