@@ -16,10 +16,10 @@ import anyio
 
 from .._engine.child_state import look_up
 from .._engine.entity_values import dump_error
-from .._engine.execution import isolated as isolated_state
 from .._engine.invocation import Invocation
 from .._engine.restore import ReopenedChild, restore
 from .._engine.run_state import ChildOutcome
+from .._engine.step_call import isolated as isolated_state
 from .._plan.failure_policy import Failure
 from .._plan.state_parts import set_part
 from .._util.stored_state import state_of
