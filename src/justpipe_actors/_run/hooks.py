@@ -1,0 +1,76 @@
+"""Call startup and shutdown hooks; a hook that fails is a failure of the run.
+
+A hook that waits is watched from outside the shield around it, so that a cancellation of
+the run's owner is noticed while the hook runs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING
+
+from .._engine.user_code import (
+    OWNER_CANCELLED,
+    call,
+    classify_exception,
+    resolve_value,
+)
+from .._plan.failure_policy import Failure
+from .._plan.plan import Callback, CallValues
+from .._util import failpoints
+from .._util.failpoints import Seam
+from .._util.text import safe_str
+from ..events import EventType
+from ..failures import FailureKind, FailureReason
+from ..outcomes import PipelineTerminalStatus
+from .run import (
+    Run,
+)
+
+
+if TYPE_CHECKING:
+    pass
+
+
+async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
+    """Call a hook and return whether it succeeded."""
+    try:
+        if failpoints.active is not None:
+            await failpoints.active.reach(Seam.HOOK, run.run_state.run_id, hook.name)
+        result = call(hook.func, hook.bind(run.run_state, CallValues()))
+        if isawaitable(result):
+            watch_owner(run)
+        await resolve_value(result, None)
+    except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
+        culprit = classify_exception(error, hook.name, run.loop.is_task_cancelled)
+        if culprit is None:
+            raise
+        if isinstance(culprit, Exception):
+            add_hook_failure(run, kind, culprit)
+        else:
+            run.crash(culprit)
+    else:
+        return True
+    return False
+
+
+def watch_owner(run: Run) -> None:
+    """Start a task outside the shield: inside, the owner's cancellation is not seen."""
+    if run.reachable_tasks is not None and run.grace_period is not None:
+        start = partial(run.loop.start_in, run.reachable_tasks)
+        run.grace_period.start_watch(start, partial(_owner_cancelled, run))
+
+
+def _owner_cancelled(run: Run) -> None:
+    run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
+
+
+def add_hook_failure(run: Run, kind: FailureKind, error: Exception) -> None:
+    reason = (
+        FailureReason.STARTUP_HOOK_ERROR
+        if kind is FailureKind.STARTUP
+        else FailureReason.SHUTDOWN_HOOK_ERROR
+    )
+    run.run_state.failures.add(Failure(kind, reason, error))
+    run.publisher.publish(EventType.STEP_ERROR, kind.value, safe_str(error))
