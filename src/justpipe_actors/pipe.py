@@ -151,9 +151,7 @@ class Pipe(Generic[StateT, ContextT]):
         check_failure_policy(on_failure)
         check_state_mode(state_mode)
         if merge is not None or state_mode == "isolated":
-            _plan.root_rule(
-                state_type, merge
-            )  # finds out now whether these rules can be
+            _plan.root_rule(state_type, merge)  # refuses wrong rules now
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root

@@ -1,4 +1,9 @@
-"""Schedules and faults: failpoints that tests install at the engine's seams."""
+"""Schedules and faults: what a test does at the engine's failpoints.
+
+A schedule is a list of numbers.  The n-th number is the delay, as an index into
+``DELAYS``, of the task that reaches the n-th failpoint of a run.  So a schedule can be
+stored, replayed, and shrunk to the few delays that make a test fail.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +69,7 @@ def schedules(seed: object, length: int) -> Iterator[list[int]]:
 
 
 _DELAY_ORDER = (5, 3, 2, 4, 1)
-"""All holds, in the order in which they are tried alone: the long, then the short."""
+"""Indexes into ``DELAYS``, in the order in which each delay is tried alone."""
 
 
 def _single_delays(random: Random, length: int) -> Iterator[list[int]]:

@@ -23,7 +23,7 @@ FORMATS_BY_SUFFIX = {
     ".md": "mermaid",
     ".txt": "mermaid",
 }
-"""What a file's name says about its format."""
+"""The format of a drawing, by the suffix of its file."""
 
 
 @click.command("graph")
