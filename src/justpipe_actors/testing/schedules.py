@@ -79,7 +79,7 @@ def _single_delays(random: Random, length: int) -> Iterator[list[int]]:
 
 
 def draw(random: Random, length: int) -> list[int]:
-    """Draw a schedule: a few holds anywhere, or many short ones, or many long ones."""
+    """Draw a schedule: a few delays anywhere, or many short ones, or many long ones."""
     choices = [0] * length
     match random.randrange(3):
         case 0:
@@ -132,7 +132,7 @@ class _Shrinker:
         return False
 
     def remove(self) -> None:
-        """Delta debugging: drop halves, quarters, ... of the holds."""
+        """Delta debugging: drop halves, quarters, ... of the delays."""
         size = max(1, len(self._delayed_positions()) // 2)
         while size:
             delayed, start = self._delayed_positions(), 0
@@ -288,7 +288,7 @@ class Fault:
 
 
 def format_trace(trace: Iterable[FailpointHit], max_lines: int = 80) -> str:
-    """Return a trace as text; of a long one, the part around its holds."""
+    """Return a trace as text; of a long one, the part around its delays."""
     hits = list(trace)
     delayed = [position for position, hit in enumerate(hits) if hit.delay != DELAYS[0]]
     first = max(0, (delayed[0] if delayed else len(hits)) - max_lines // 2)
