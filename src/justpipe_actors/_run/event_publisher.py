@@ -21,8 +21,8 @@ from .._util.sync import do_nothing
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import new_instance
-from .kept_events import Keep
 from .lazy_events import (
+    Keep,
     LazyEvent,
     Meta,
     Visibility,

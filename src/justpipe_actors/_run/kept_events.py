@@ -16,15 +16,15 @@ behind sees gaps in the sequence numbers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import merge
-from typing import Protocol
 
 import anyio
 import attrs
 
 from .._util.lazy_classes import define
 from ..events import Event, EventType
+from .event_publisher import EventPublisher
 from .lazy_events import LazyEvent, built, number_of, timestamp_of, type_of
 
 
@@ -43,24 +43,6 @@ _NO_EVENTS: deque[LazyEvent] = deque(maxlen=0)
 
 _TOKEN = EventType.TOKEN
 
-Keep = Callable[[LazyEvent], object]
-"""Keeps an event for readers."""
-
-
-class Keeping(Protocol):
-    """The part of a publisher that ``KeptEvents`` uses."""
-
-    def keep_in(self, keep: Keep | None, keep_token: Keep | None) -> None:
-        """Keep events from now on, and tokens apart from them; None keeps none."""
-
-    def stop_keeping(self) -> None:
-        """Keep no more events: the run has ended."""
-
-    @property
-    def last_number(self) -> int:
-        """The number of the last event that was published."""
-        ...
-
 
 @define(eq=False, repr=False)
 class KeptEvents:
@@ -71,13 +53,13 @@ class KeptEvents:
     ended: bool = attrs.field(default=False, init=False)
     """Whether there will be no more."""
     _last_number: int = attrs.field(default=0, init=False)
-    _publisher: Keeping | None = attrs.field(default=None, init=False)
+    _publisher: EventPublisher | None = attrs.field(default=None, init=False)
     _early: list[LazyEvent] = attrs.field(factory=list, init=False)
     _events: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
     _tokens: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
     _arrival: anyio.Event | None = attrs.field(default=None, init=False)
 
-    def attach(self, publisher: Keeping) -> None:
+    def attach(self, publisher: EventPublisher) -> None:
         """Keep a publisher's events from now on; none when the capacity is 0."""
         self._publisher = publisher
         if self.capacity:

@@ -19,6 +19,7 @@ decided by ``visibility_of``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, cast
 
@@ -45,6 +46,9 @@ ForwardedEvent = tuple[EventType, int, float, str, str, str | None, "LazyEvent"]
 
 LazyEvent = Event | PublishedEvent | ForwardedEvent
 """An event that may not be built yet."""
+
+Keep = Callable[[LazyEvent], object]
+"""Keeps an event for readers."""
 
 _FORWARDED_LENGTH = 7
 
