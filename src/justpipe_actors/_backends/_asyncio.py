@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from .._util.sync import Signal
+    from .._util.sync import LoopEvent
 
 
 Work = Coroutine[Any, Any, object]
@@ -294,7 +294,7 @@ class AsyncioLoop:
         self._loop = asyncio.get_running_loop()
         self.now = _clock_of(self._loop)
 
-    def new_signal(self) -> Signal:
+    def new_loop_event(self) -> LoopEvent:
         """Return a signal that one task can wait for."""
         return _FutureSignal(self._loop)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from .._util.sync import Signal
+    from .._util.sync import LoopEvent
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -107,7 +107,7 @@ class TrioLoop:
         # The clock's own: ``trio.current_time`` looks it up at each call.
         self.now = trio.lowlevel.current_clock().current_time
 
-    def new_signal(self) -> Signal:
+    def new_loop_event(self) -> LoopEvent:
         """Return a signal that one task can wait for."""
         return trio.Event()
 

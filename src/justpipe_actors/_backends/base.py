@@ -14,7 +14,7 @@ from .. import _backends
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from .._util.sync import Signal
+    from .._util.sync import LoopEvent
 
 
 Main = Callable[[], Coroutine[Any, Any, None]]
@@ -61,7 +61,7 @@ class Loop(Protocol):
         """Return the loop's clock, in seconds."""
         ...
 
-    def new_signal(self) -> Signal:
+    def new_loop_event(self) -> LoopEvent:
         """Return a signal that one task can wait for."""
         ...
 

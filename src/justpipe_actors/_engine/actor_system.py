@@ -19,7 +19,7 @@ from .._supervision.resource_pool import ResourcePool
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.lazy_classes import define
-from .._util.sync import SignalFactory
+from .._util.sync import LoopEventFactory
 from .._util.text import safe_str
 from ..errors import UnknownStepError
 from ..events import NodeKind
@@ -63,7 +63,7 @@ class ActorSystem:
     """Whether the owner's task was cancelled natively, not through a cancel scope."""
     absorb_native_cancel: Callable[[], bool] = lambda: False
     """Whether the current task was killed natively and can go on; asking forgets it."""
-    new_signal: SignalFactory = anyio.Event
+    new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of dispatcher tasks; invocations have those of their run."""
@@ -96,7 +96,7 @@ class ActorSystem:
 
     def __attrs_post_init__(self) -> None:
         self._dispatcher = Dispatcher(
-            self.spawn, self.now, self.absorb_native_cancel, self.new_signal
+            self.spawn, self.now, self.absorb_native_cancel, self.new_loop_event
         )
 
     @property

@@ -43,7 +43,7 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define, frozen
-from .._util.sync import SignalFactory, Wakeup
+from .._util.sync import LoopEventFactory, Wakeup
 from . import routing
 from .execution import execute, execute_expiry
 from .messages import Expire, Message, Start
@@ -94,7 +94,7 @@ class Dispatcher:
     """The loop's clock, in seconds."""
     absorb_native_cancel: Callable[[], bool]
     """Whether the current task was killed natively and can go on; asking forgets it."""
-    new_signal: SignalFactory = anyio.Event
+    new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
     suppress_wakeup: bool = attrs.field(default=False, init=False)
     """Whether a dispatcher task is about to be free: then no other one is woken.
@@ -210,7 +210,7 @@ class Dispatcher:
         return job()
 
     async def _wait_for_work(self) -> None:
-        wakeup = Wakeup(self.new_signal)
+        wakeup = Wakeup(self.new_loop_event)
         self._idle.append(wakeup)
         self._working -= 1
         try:

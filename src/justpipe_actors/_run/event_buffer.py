@@ -22,7 +22,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._util.lazy_classes import define
-from .._util.sync import SignalFactory, Wakeup, do_nothing
+from .._util.sync import LoopEventFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
 from .lazy_events import LazyEvent, Visibility, type_of
@@ -44,7 +44,7 @@ class EventBuffer:
 
     capacity: int
     """Events it holds before producers wait; 0 or less is unbounded."""
-    new_signal: SignalFactory = anyio.Event
+    new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signal that the reader waits for."""
     dropped: int = attrs.field(default=0, init=False)
     """Always 0: producers wait."""
@@ -68,7 +68,7 @@ class EventBuffer:
     _turn: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reader = Wakeup(self.new_signal)
+        self._reader = Wakeup(self.new_loop_event)
 
     @property
     def parent(self) -> None:
@@ -285,13 +285,15 @@ _BUFFERS: dict[str, type[EventBuffer]] = {
 }
 
 
-def new_buffer(overflow: str, capacity: int, new_signal: SignalFactory) -> EventBuffer:
+def new_buffer(
+    overflow: str, capacity: int, new_loop_event: LoopEventFactory
+) -> EventBuffer:
     """Return a buffer for an overflow policy.
 
     Args:
         overflow: ``"block"``, ``"drop_oldest"`` or ``"fail"``.
         capacity: events it holds; 0 or less is unbounded.
-        new_signal: makes the signal that its reader waits for.
+        new_loop_event: makes the signal that its reader waits for.
 
     Raises:
         ValueError: ``overflow`` is none of the three.
@@ -299,4 +301,4 @@ def new_buffer(overflow: str, capacity: int, new_signal: SignalFactory) -> Event
     if overflow not in _BUFFERS:
         msg = f"overflow must be one of {get_args(Overflow)}, not {overflow!r}."
         raise ValueError(msg)
-    return _BUFFERS[overflow](capacity, new_signal)
+    return _BUFFERS[overflow](capacity, new_loop_event)

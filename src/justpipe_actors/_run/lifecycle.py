@@ -199,6 +199,6 @@ def _new_system(run: Run, tasks: Group | None) -> ActorSystem:
         tasks.start,
         run.loop.now,
         run.loop.watch_task(),
-        new_signal=run.loop.new_signal,
+        new_loop_event=run.loop.new_loop_event,
         resources=run.resources,
     )

@@ -487,7 +487,7 @@ class RunStream:
         request = self._get_request()
         loop = owner.loop if owner is not None else current_loop()
         self._loop = loop
-        buffer = new_buffer(request.overflow, request.capacity, loop.new_signal)
+        buffer = new_buffer(request.overflow, request.capacity, loop.new_loop_event)
         if self._ignores_events:
             buffer.ignore_events(ignored=True)
         return buffer

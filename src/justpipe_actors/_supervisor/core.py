@@ -219,7 +219,7 @@ class SupervisorCore:
                 loop.now,
                 loop.watch_task(),
                 loop.absorb_native_cancel,
-                new_signal=loop.new_signal,
+                new_loop_event=loop.new_loop_event,
             )
             admission = AdmissionLimiter(self._max_runs, is_starting=True)
             self.active_runs = ActiveRuns(system, admission, loop, self._keep)

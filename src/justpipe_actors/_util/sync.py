@@ -12,7 +12,7 @@ from typing import Protocol
 import anyio
 
 
-class Signal(Protocol):
+class LoopEvent(Protocol):
     """An event that is set once and that one task waits for."""
 
     def set(self) -> object:
@@ -23,7 +23,7 @@ class Signal(Protocol):
         ...
 
 
-SignalFactory = Callable[[], Signal]
+LoopEventFactory = Callable[[], LoopEvent]
 """Makes a signal of the running loop.
 
 ``anyio.Event`` works on every loop.  The loop's own event costs a third of that, which
@@ -38,11 +38,11 @@ class Wakeup:
     with no await between the check and ``wait``.
     """
 
-    __slots__ = ("_event", "_new_signal", "has_waiter")
+    __slots__ = ("_event", "_new_loop_event", "has_waiter")
 
-    def __init__(self, new_signal: SignalFactory = anyio.Event) -> None:
-        self._new_signal = new_signal
-        self._event: Signal | None = None
+    def __init__(self, new_loop_event: LoopEventFactory = anyio.Event) -> None:
+        self._new_loop_event = new_loop_event
+        self._event: LoopEvent | None = None
         self.has_waiter = False
         """True while a task waits here."""
 
@@ -55,7 +55,7 @@ class Wakeup:
 
     async def wait(self) -> None:
         """Wait for the next ``notify``."""
-        event = self._event = self._new_signal()
+        event = self._event = self._new_loop_event()
         self.has_waiter = True
         try:
             await event.wait()
