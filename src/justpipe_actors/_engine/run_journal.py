@@ -203,7 +203,9 @@ class RunJournal:
         notes = self.failed.failing.pop(number, None)
         if notes is None and record is not None and record.mapping.failed:
             goes_on = self.run_state.plan.on_failure == "continue"
-            notes = {"on": True} if goes_on else {}
+            notes = {}
+            if goes_on:
+                notes["on"] = True
         if notes is not None:
             self._keep_failed(message, notes)
         self.live.pop(number, None)
@@ -549,10 +551,11 @@ class RunJournal:
 
     def _collect_entities(self) -> dict[str, JsonValue]:
         if self.failed.frozen is not None:
-            delta, self.failed.frozen_delta = self.failed.frozen_delta, {}
-            return delta
+            frozen, self.failed.frozen_delta = self.failed.frozen_delta, {}
+            return frozen
         touched, self.touched = self.touched, {}
-        delta = dict.fromkeys(self._gone)
+        delta: dict[str, JsonValue] = {}
+        delta.update(dict.fromkeys(self._gone))
         self._gone.clear()
         for entity in touched:
             delta[self._text(entity)] = dump_entity(self, entity)

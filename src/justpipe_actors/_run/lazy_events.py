@@ -105,10 +105,10 @@ def _unwrapped(
     """
     forwards: list[ForwardedEvent] = []
     while not isinstance(event, Event) and len(event) == _FORWARDED_LENGTH:
-        forward = cast("ForwardedEvent", event)
+        forward = cast("ForwardedEvent", event)  # pyright: ignore[reportUnnecessaryCast] - mypy
         forwards.append(forward)
         event = forward[-1]
-    return forwards, cast("Event | PublishedEvent", event)
+    return forwards, cast("Event | PublishedEvent", event)  # pyright: ignore[reportUnnecessaryCast] - mypy
 
 
 def stage_of(event: LazyEvent) -> str:
@@ -154,7 +154,7 @@ def build_event(  # noqa: PLR0917
 ) -> Event:
     """Build an event of a run."""
     if meta.__class__ is tuple:  # perf: ``isinstance`` is a call (bench: chain)
-        meta = meta_of(meta, ids.attempt)
+        meta = meta_of(meta, ids.attempt)  # pyright: ignore[reportArgumentType]
     template = ids.template
     if template is None:
         fields: dict[str, object] = {

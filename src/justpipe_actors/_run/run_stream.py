@@ -500,7 +500,7 @@ class RunStream:
         if owner is not None:
             system, self._loop = owner.system, owner.loop
         assert self._loop is not None
-        run = self._run = new_run(self._get_request(), self._loop, sink, system)
+        run = self._run = new_run(self._get_request(), self._loop, sink, system)  # pyright: ignore[reportArgumentType] - constants of its class
         self._buffer = sink if isinstance(sink, EventBuffer) else None
         if isinstance(sink, FailFastBuffer):
             sink.on_overflow = run.abort

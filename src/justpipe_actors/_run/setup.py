@@ -279,7 +279,7 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     run = new_run(
         request,
         current_loop(),
-        ChildRunSink(parent, invocation, depth),
+        ChildRunSink(parent, invocation, depth),  # pyright: ignore[reportArgumentType] - constants of its class
         run_state.system,
     )
     around = invocation.variables.get(current_run_notes)
