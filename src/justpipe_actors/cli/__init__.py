@@ -6,8 +6,7 @@
 ``options``  ``journal_options``        options that several commands have
 ``loading``  ``json_input``             a pipe from its file, its state from JSON
 ``runner``  ``durable_runner``          one run in a loop of its own, under a view
-``terminal_answers``                    questions of a run, asked at the terminal
-``answer_values``                       a typed text to the value of an answer (pure)
+``answers``                             questions of a run, and what is typed as answer
 ``progress``                            a definition and events to rows      (pure)
 ``outcome_text``                        an ending to sentences               (pure)
 ``reports``  ``commit_table``           runs as JSON; figures over many      (pure)

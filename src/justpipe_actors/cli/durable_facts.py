@@ -15,6 +15,7 @@ from rich.text import Text
 from .._supervisor.forking import fold_rows
 from ..abc import Journal, JournaledRun, OpenAsk, RunFilter, RunRow
 from ..codec import to_plain
+from .answers import example_of, how_to_answer
 from .formatting import (
     canvas_for,
     format_time,
@@ -23,7 +24,7 @@ from .formatting import (
     printable,
     status_text,
 )
-from .journal_options import ask_to_json, example_of, find_stored, how_to_answer, opened
+from .journal_options import ask_to_json, find_stored, opened
 
 
 NEXT_COMMAND = {

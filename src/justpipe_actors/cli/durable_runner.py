@@ -17,10 +17,10 @@ from ..journals import SQLiteJournal
 from ..outcomes import PipelineEndData
 from ..pipe import Pipe
 from ..supervisor import Supervisor
+from .answers import ask_at_terminal
 from .errors import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, CommandFailed
 from .outcome_text import Outcome
 from .runner import StopSignals
-from .terminal_answers import ask_at_terminal
 from .views import View
 
 

@@ -106,22 +106,3 @@ def run_to_json(run: JournaledRun) -> dict[str, Any]:
 def ask_to_json(ask: OpenAsk) -> dict[str, Any]:
     """Return a question as it is written for programs."""
     return dict(to_plain(ask))
-
-
-def how_to_answer(ask_id: str, form: dict[str, Any]) -> str:
-    """Word the command that answers a question."""
-    return f"justpipe-actors answer {ask_id} '{example_of(form)}'"
-
-
-def example_of(form: dict[str, Any]) -> str:
-    """Return JSON that shows what fits a form."""
-    if form.get("type") == "object":
-        names = form.get("required") or list(form.get("properties", {}))
-        inner = form.get("properties", {})
-        shown = (f'"{name}": {example_of(inner.get(name, {}))}' for name in names)
-        return "{" + ", ".join(shown) + "}"
-    if form.get("enum"):
-        first = form["enum"][0]
-        return f'"{first}"' if isinstance(first, str) else str(first)
-    samples = {"boolean": "true", "integer": "1", "number": "1.5", "array": "[]"}
-    return samples.get(str(form.get("type")), '"..."')

@@ -20,10 +20,10 @@ from ..errors import DefinitionError
 from ..events import EventType
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..storage.registry import PipelineRegistry
+from .answers import ask_at_terminal
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InvalidInput, discard_output
 from .formatting import printable
 from .outcome_text import Outcome, stop_reason
-from .terminal_answers import ask_at_terminal
 from .views import View
 
 

@@ -10,7 +10,7 @@ import click
 
 from ..._supervisor import stored_runs
 from ...abc import Journal
-from ..answer_values import parse_answer
+from ..answers import parse_answer
 from ..errors import InvalidInput
 from ..formatting import printable
 from ..journal_options import find_stored, journal_option, opened

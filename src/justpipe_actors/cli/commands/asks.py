@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from ..answers import how_to_answer
 from ..formatting import (
     format_time,
     new_table,
@@ -18,7 +19,6 @@ from ..formatting import (
 from ..journal_options import (
     ask_to_json,
     find_stored,
-    how_to_answer,
     journal_option,
     opened,
 )

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("click", reason="needs the extra [cli]")
 
-from justpipe_actors.cli.answer_values import parse_answer
+from justpipe_actors.cli.answers import parse_answer
 
 
 @pytest.mark.parametrize(
