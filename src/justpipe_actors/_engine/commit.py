@@ -232,7 +232,7 @@ def _keep_result(invocation: Invocation, answer: CollectValue) -> None:
         return
     mapping.results[message.item_index] = answer.value
     if journal is not None:
-        journal.keep_result(mapping, message.item_index, answer.stored)
+        journal.maps.keep_result(mapping, message.item_index, answer.stored)
 
 
 def release_map_slot(invocation: Invocation) -> None:
@@ -244,7 +244,7 @@ def release_map_slot(invocation: Invocation) -> None:
     ) is not None:
         mapping.item_done(failed=invocation.failed)
         if invocation.failed and invocation.run_state.journal is not None:
-            invocation.run_state.journal.map_changed(mapping)
+            invocation.run_state.journal.maps.changed(mapping)
 
 
 def commit_expiry(invocation: Invocation, answer: StepResult) -> None:

@@ -166,7 +166,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
         else:
             answer = begin_call(invocation) or await finish_call(invocation)
         if run_state.journal is not None and message.id in (
-            run_state.journal.reopened_maps
+            run_state.journal.maps.reopened
         ):
             answer = await give_up_reopened(invocation, answer)
         if answer is not PROCEED:

@@ -41,8 +41,8 @@ def entity_keys(journal: RunJournal) -> list[Key]:
     keys += [("s", n, step) for n, wave in waves.items() for step in wave.started]
     keys += [("d", n, step) for n, wave in waves.items() for step in wave.entries]
     keys += [("t", wave, join) for join, wave in journal.run_state.timers]
-    keys += [("f", number) for number in journal.maps]
-    keys += [("y", *key) for key in journal.results]
+    keys += [("f", number) for number in journal.maps.records]
+    keys += [("y", *key) for key in journal.maps.results]
     keys += [("c", number) for number in journal.children]
     keys += [("b", number) for number in journal.failed.messages]
     if journal.run_state.waits is not None:
@@ -78,10 +78,10 @@ def dump_entity(journal: RunJournal, key: Key) -> JsonValue:  # noqa: C901, PLR0
         case "t", int(number), str(step):
             return journal.due.get((step, number))
         case "f", int(number):
-            record = journal.maps.get(number)
+            record = journal.maps.records.get(number)
             return None if record is None else dump_map(record)
         case "y", int(number), int(index):
-            return journal.results.get((number, index))
+            return journal.maps.results.get((number, index))
         case "c", int(number):
             child = journal.children.get(number)
             return None if child is None else dump_child(child)

@@ -155,7 +155,7 @@ def _reopened(
     """Return the map that was open at a crash, with its new lazy source."""
     journal = invocation.run_state.journal
     assert journal is not None
-    record = journal.reopened_maps.pop(invocation.message.id, None)
+    record = journal.maps.reopened.pop(invocation.message.id, None)
     if record is None:
         return None
     mapping = record.mapping

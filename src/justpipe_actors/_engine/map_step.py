@@ -52,7 +52,7 @@ async def run_map(mapping: MapInvocation) -> StepResult:
         item = _END if problem is not None else await _pull(mapping)
         invocation.run_state.maps[invocation_id] = mapping
         if journal is not None:
-            journal.open_map(mapping)
+            journal.maps.open(mapping)
         _publish_start(mapping)
         problem = problem or await _start_workers(mapping, item)
         await _wait_idle(mapping)
@@ -74,7 +74,7 @@ async def give_up_reopened(invocation: Invocation, answer: StepResult) -> StepRe
     """Wait for the workers of a map that its function did not open again, and fail."""
     run_state = invocation.run_state
     assert run_state.journal is not None
-    record = run_state.journal.reopened_maps.pop(invocation.message.id)
+    record = run_state.journal.maps.reopened.pop(invocation.message.id)
     mapping = record.mapping
     mapping.adopt(invocation, None)
     await _wait_idle(mapping)
@@ -116,7 +116,10 @@ async def _start_workers(mapping: MapInvocation, item: object) -> Exception | No
         if run_state.publisher.backpressure.is_full:
             await run_state.publisher.wait_writable()
             continue
-        if journal is not None and (no := journal.hold_item(mapping, item)) is not None:
+        if (
+            journal is not None
+            and (no := journal.maps.hold_item(mapping, item)) is not None
+        ):
             return no
         _start_worker(mapping, item)
         if mapping.in_flight >= mapping.window:

@@ -27,7 +27,8 @@ from .joins import Decision, JoinGate, Report, StepEntry, Wave
 from .journal_port import JsonValue
 from .map_invocation import MapInvocation
 from .messages import Expire, Message, Start
-from .run_journal import RunJournal, load_item
+from .recorded_maps import load_item
+from .run_journal import RunJournal
 from .run_waits import waits_of
 
 
@@ -391,15 +392,15 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
             record.items = value["i"]
         else:
             record.digest = _Seen(value["h"])
-        journal.maps[number] = record
+        journal.maps.records[number] = record
         if is_open:
             run_state.maps[invocation_id] = mapping
-            journal.reopened_maps[number] = record
+            journal.maps.reopened[number] = record
     for number in _maps_of_failed(saved):
-        journal.maps[number].is_kept = True
+        journal.maps.records[number].is_kept = True
     for (number, index), kept in saved.collected.items():
-        journal.results[number, index] = kept
-        mapping = journal.maps[number].mapping
+        journal.maps.results[number, index] = kept
+        mapping = journal.maps.records[number].mapping
         hint = run_state.plan.result_types.get(mapping.worker, Any)
         where = f"result of '{mapping.worker}'"
         mapping.results[index] = journal.stream.codec.load(kept[0], hint, where)

@@ -35,11 +35,8 @@ invocation that was in flight when its process died is delivered again under its
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -52,7 +49,6 @@ from .batch_stream import BatchStream
 from .child_state import ChildState, find_path
 from .entity_values import (
     ChildRecord,
-    MapRecord,
     dump_failure,
     number_of,
 )
@@ -66,6 +62,7 @@ from .journal_entities import (
 )
 from .journal_port import JsonValue
 from .messages import Expire, Message, Start
+from .recorded_maps import RecordedMaps
 from .recorded_notes import RecordedNotes
 
 
@@ -77,10 +74,6 @@ if TYPE_CHECKING:
     from .restore import ReopenedChild, SavedRun
     from .run_state import RunState
     from .wait_records import Place
-
-
-CHUNK = 1000
-"""Map items in one row."""
 
 
 @define(eq=False, repr=False)
@@ -103,14 +96,13 @@ class RunJournal:
     """Messages that are not finished, by number."""
     items: dict[int, JsonValue] = attrs.field(factory=dict, init=False)
     """Items of live messages that are not in a stored list."""
-    maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
-    """Open maps, by the message of their invocation."""
-    results: dict[tuple[int, int], JsonValue] = attrs.field(factory=dict, init=False)
-    """Results of workers of collecting maps, by map and item."""
+    maps: RecordedMaps = attrs.field(
+        default=attrs.Factory(lambda self: RecordedMaps(self), takes_self=True),
+        init=False,
+    )
+    """Open maps, and the results of their workers."""
     children: dict[int, ChildRecord] = attrs.field(factory=dict, init=False)
     """Children, by the message of their invocation."""
-    reopened_maps: dict[int, MapRecord] = attrs.field(factory=dict, init=False)
-    """Maps of a run that was taken up; they wait for their invocation."""
     reopened_children: dict[int, ReopenedChild] = attrs.field(factory=dict, init=False)
     """Children of a run that was taken up; they wait for their parent's invocation."""
     due: dict[tuple[str, int], float] = attrs.field(factory=dict, init=False)
@@ -199,7 +191,7 @@ class RunJournal:
         if self.failed.frozen is not None:
             return
         number = message.id
-        record = self.maps.get(number)
+        record = self.maps.records.get(number)
         notes = self.failed.failing.pop(number, None)
         if notes is None and record is not None and record.mapping.failed:
             goes_on = self.run_state.plan.on_failure == "continue"
@@ -212,17 +204,9 @@ class RunJournal:
         self.items.pop(number, None)
         self.touch("e" if isinstance(message, Expire) else "m", number)
         if record is not None and not record.is_kept and notes is None:
-            self._forget_map(number, record)
+            self.maps.forget(number, record)
         if notes is None:
             self._forget_children(number)
-
-    def _forget_map(self, number: int, record: MapRecord) -> None:
-        del self.maps[number]
-        self.touch("f", number)
-        if record.mapping.collect is not None:
-            self._forget_results(number)
-        if record.items is not None and not self.stream.is_sealed:
-            self.stream.maps_gone.append(record.items)
 
     def _forget_children(self, number: int) -> None:
         """Delete the child run of a finished invocation."""
@@ -263,7 +247,7 @@ class RunJournal:
         self.failed.keep_waves(self.run_state, message.wave)
         self.touch("b", number)
         if isinstance(message, Start) and message.map_id is not None:
-            record = self.maps.get(number_of(message.map_id) or 0)
+            record = self.maps.records.get(number_of(message.map_id) or 0)
             if record is not None:
                 record.is_kept = True
 
@@ -351,95 +335,12 @@ class RunJournal:
         self.due.pop((join, wave), None)
         self.touch("t", wave, join)
 
-    # -- maps
-
-    def open_map(self, mapping: MapInvocation) -> None:
-        """Record a map and its items, before its first worker.
-
-        Raises:
-            NotStorable: an item cannot be stored; the map was not recorded.
-        """
-        number = mapping.invocation.message.id
-        if number not in self.maps:
-            self.maps[number] = self._map_record(mapping)
-        self.touch("f", number)
-
-    def _map_record(self, mapping: MapInvocation) -> MapRecord:
-        source = mapping.items
-        if type(source) is range:
-            return MapRecord(mapping, range=(source.start, source.stop, source.step))
-        if mapping.total is None:
-            return MapRecord(mapping, digest=hashlib.blake2b(digest_size=8))
-        codec, plan = self.stream.codec, self.run_state.plan
-        assert isinstance(source, list | tuple)
-        values = [codec.dump_item(plan, mapping.worker, item) for item in source]
-        self.stream.item_lists = number = self.stream.item_lists + 1
-        for chunk, first in enumerate(range(0, max(len(values), 1), CHUNK)):
-            row = (number, chunk, values[first : first + CHUNK])
-            self.stream.new_items.append(row)
-        return MapRecord(mapping, items=number)
-
-    def hold_item(self, mapping: MapInvocation, item: object) -> NotStorable | None:
-        """Keep an item for the next message, unless it is in a stored list.
-
-        Return the error if the item cannot be stored, else None.
-        """
-        record = self.maps[mapping.invocation.message.id]
-        if record.items is not None or record.range is not None:
-            return None
-        codec, plan = self.stream.codec, self.run_state.plan
-        try:
-            value = codec.dump_item(plan, mapping.worker, item)
-        except NotStorable as error:
-            return error
-        record.digest.update(json.dumps(value, sort_keys=True).encode())
-        self.items[self.run_state.sent + 1] = [value]
-        return None
-
-    def map_changed(self, mapping: MapInvocation) -> None:
-        """Record a map again."""
-        number = number_of(mapping.ids.invocation)
-        assert number is not None
-        self.touch("f", number)
-
-    def dump_result(self, worker: str, value: object) -> JsonValue:
-        """Return a worker's result as a JSON value, by its declared type.
-
-        Raises:
-            NotStorable: it cannot be stored.
-        """
-        hint = self.run_state.plan.result_types.get(worker, Any)
-        return self.stream.codec.dump(value, hint, f"result of '{worker}'")
-
-    def keep_result(self, mapping: MapInvocation, index: int, value: JsonValue) -> None:
-        """Record a worker's result until its map has finished."""
-        number = number_of(mapping.ids.invocation)
-        assert number is not None
-        self.results[number, index] = value
-        self.touch("y", number, index)
-
-    def _forget_results(self, number: int) -> None:
-        for key in [key for key in self.results if key[0] == number]:
-            del self.results[key]
-            self.touch("y", *key)
-
     def reopen(self, invocation: Invocation) -> MapInvocation | ReopenedChild | None:
-        """Return the map or the child that an invocation had open before a crash.
-
-        A map over a lazy source cannot be reopened: its function is called again, and
-        ``open_map`` finds the map.
-        """
+        """Return the map or the child that an invocation had open before a crash."""
         number = invocation.message.id
-        record = self.reopened_maps.get(number)
-        if record is None:
-            return self.reopened_children.get(number)
-        source = source_of(self, record)
-        if source is None:
-            return None
-        del self.reopened_maps[number]
-        record.mapping.adopt(invocation, None)
-        record.mapping.source = source
-        return record.mapping
+        if number in self.maps.reopened:
+            return self.maps.reopen(invocation)
+        return self.reopened_children.get(number)
 
     # -- children
 
@@ -629,20 +530,3 @@ class RunJournal:
         state = self.run_state.state
         change = parts.take_all(state) if is_whole else parts.take(state)
         return change or None
-
-
-def load_item(journal: RunJournal, worker: str, value: JsonValue) -> object:
-    """Return a map item from its stored form."""
-    return journal.stream.codec.load_item(journal.run_state.plan, worker, value)
-
-
-def source_of(journal: RunJournal, record: MapRecord) -> Iterator[object] | None:
-    """Return a reopened map's items without a worker; None for a lazy source."""
-    taken = record.mapping.item_count
-    if record.range is not None:
-        return iter(range(*record.range)[taken:])
-    if record.items is None:
-        return None
-    assert journal.saved is not None
-    values = journal.saved.items[record.items][taken:]
-    return (load_item(journal, record.mapping.worker, value) for value in values)

@@ -240,7 +240,7 @@ def _interpret_collected(invocation: Invocation, value: object) -> StepResult:
     answer = interpret_collected(value, name)
     if journal is None or not isinstance(answer, CollectValue):
         return answer
-    return CollectValue(value, [journal.dump_result(name, value)])
+    return CollectValue(value, [journal.maps.dump_result(name, value)])
 
 
 def known_target(invocation: Invocation, answer: StepResult) -> StepResult:
