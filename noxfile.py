@@ -295,6 +295,7 @@ def bench(session: nox.Session) -> None:
         # A peer that cannot be installed here has an empty row.
         session.install("-q", peer, success_codes=[0, 1])
     session.run("python", "tests/benchmarks/placements.py")
+    session.run("python", "tests/benchmarks/streams.py")
     for comparison in ("durable", "compare"):
         command = ("python", "-m", f"tests.benchmarks.{comparison}")
         session.run(*command, *session.posargs)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
-from justpipe_actors.dashboard import create_app
+from justpipe_actors.dashboard import create_app, stored_tail
 from justpipe_actors.dashboard.streams import Feed, Source, Streams
+from justpipe_actors.records import OpenStatus
+from justpipe_actors.storage import SQLiteBackend
+from justpipe_actors.storage.queries import this_owner
 
 from .asgi import Client
 from .store import Store
@@ -154,3 +158,53 @@ async def test_there_is_a_limit_of_open_streams(store: Store) -> None:
     answer = await Client(app).get("/api/runs/stream")
 
     assert (answer.status, answer.json()["code"]) == (503, "busy")
+
+
+async def test_a_run_of_another_process_is_looked_at_once_for_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five readers, also one that comes late, share what one look has found."""
+    monkeypatch.setattr(stored_tail, "RUN_PERIOD", 0.01)
+    run_id = await store.run(store.pipe())
+    found = store.registry.resolve_run(run_id)
+    assert found is not None
+    assert isinstance(found[1], SQLiteBackend)
+    ended, reading = found[0].run, SQLiteBackend(found[1].path)
+    copy = replace(ended, run_id="copy", status=OpenStatus.RUNNING, owner=this_owner())
+    reading.begin_run(copy)
+    texts = [event.data for event in reading.get_events(run_id)]
+    app = create_app(store.registry)
+    streams: Streams = app.state.site.streams
+    answers: list[Any] = []
+    pages: list[int] = []
+    rows_of = stored_tail.rows_of
+
+    def counted(stored: Any, after: int) -> Any:
+        rows = rows_of(stored, after)
+        pages.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(stored_tail, "rows_of", counted)
+
+    async def read() -> None:
+        answers.append(await Client(app).get("/api/runs/copy/stream"))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(read)
+            while streams.open < 5 or not streams.feeds:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            await anyio.sleep(0.1)
+            assert streams.statistics() == {"open": 5, "feeds": 1}
+            reading.append_events("copy", texts[:6])
+            await anyio.sleep(0.1)
+            reading.save_run(replace(ended, run_id="copy"), texts[6:])
+
+    for answer in answers:
+        rows = [
+            row for name, part in answer.events() if name == "events" for row in part
+        ]
+        assert [row[0] for row in rows] == [*range(1, len(texts) + 1)]
+        assert answer.events()[-1][0] == "end"
+    assert sum(pages) == len(texts)

@@ -71,7 +71,7 @@ tapes = st.lists(st.integers(0, 3), max_size=60)
 """Extra checkpoints, in order of asking; an exhausted tape means none."""
 
 
-def build(sketch: Sketch, tape: Iterator[int]) -> Pipe[Any, Any]:
+def build(sketch: Sketch, tape: Iterator[int], **options: Any) -> Pipe[Any, Any]:
     """Return the pipe a sketch describes, its steps delayed by the tape."""
     pipe: Pipe[Any, Any] = Pipe(
         dict,
@@ -79,6 +79,7 @@ def build(sketch: Sketch, tape: Iterator[int]) -> Pipe[Any, Any]:
         queue_size=sketch.queue_size,
         max_retries=3,
         log_state=False,
+        **options,
     )
     for number in range(len(sketch.edges)):
         _add(pipe, sketch, number, tape)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from justpipe_actors import Pipe
 from justpipe_actors.codec import event_to_plain, to_plain
 from justpipe_actors.events import Event, EventType, NodeKind
 from justpipe_actors.meta import StepStatus
@@ -22,6 +23,7 @@ from justpipe_actors.outcomes import (
     StepTiming,
     TaskMetrics,
 )
+from justpipe_actors.storage import InMemoryBackend
 from justpipe_actors.storage.chunk_encoder import (
     Encoder,
     apply_changes,
@@ -277,3 +279,24 @@ def test_a_backlog_knows_when_it_is_long() -> None:
     assert [heavy, *told] == [True, True, False, True]
     queue.drop()
     assert queue.lost_events == MAX_QUEUED_EVENTS + 1
+
+
+async def test_exceptions_of_users_are_not_stored() -> None:
+    """FINISH says what failed; what an exception carries is data of the program."""
+    child: Pipe[Any, Any] = Pipe(dict, name="child")
+
+    @child.step
+    async def fail() -> None:
+        error = ValueError("boom")
+        error.token = "hunter2"  # type: ignore[attr-defined]
+        raise error
+
+    store = InMemoryBackend()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="P", persist=True, storage=store)
+    pipe.sub("nested", pipeline=child)(lambda state: {})
+    async with pipe.run({}) as run:
+        await run.wait()
+
+    texts = [event.data for event in store.get_events(run.run_id)]
+    assert len(texts) > 3
+    assert not [text for text in texts if "hunter2" in text or "_exceptions" in text]

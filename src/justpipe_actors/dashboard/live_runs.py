@@ -21,7 +21,7 @@ from ..codec import Limits, to_plain
 from ..events import Event, EventType
 from .run_details import CUT, WITHOUT_PAYLOAD
 from .spans import event_row
-from .streams import Emit
+from .streams import Emit, emit_rows
 
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class LiveReader:
     async def _send(self) -> None:
         pending, self._pending = self._pending, []
         rows = [event_row(event, self._payload(event)) for event in pending]
-        if rows:
-            number = next((e.seq for e in reversed(pending) if e.seq), None)
-            await self.emit("events", json.dumps(rows), number)
+        texts = [json.dumps(row) for row in rows]
+        numbers = [event.seq for event in pending]
+        await emit_rows(list(zip(numbers, texts, strict=True)), self.emit)
 
     def _payload(self, event: Event) -> Any:
         if event.type is EventType.GAP:

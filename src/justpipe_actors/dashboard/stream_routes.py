@@ -31,8 +31,8 @@ from .live_runs import LiveReader, is_at_work
 from .logs import LogSource, LogWatch, log_to_json, logs_of
 from .parameters import number, run_filter
 from .routes import Address, first_page, look_at
-from .run_details import StoredRun, is_open
 from .site import Site
+from .stored_tail import emit_stored_run
 from .streams import MOST_STREAMS, Emit, EventStream, Feed, Source
 
 
@@ -49,11 +49,8 @@ LIVE_PERIOD = 0.5
 LOGS_PERIOD = 0.5
 """Seconds between two looks at the log records of a run that is watched."""
 
-RUN_PERIOD = 0.25
-"""Seconds between two looks at the events of a run that is watched."""
-
 BATCH = 500
-"""Events in one message of a stream."""
+"""Log records in one message of a stream."""
 
 MOST_TOPICS = 100
 """Topics of one connection."""
@@ -112,7 +109,7 @@ async def run_topic(site: Site, run_id: str, after: int) -> Topic:
     stored = await site.in_thread(site.find, run_id)
 
     async def emit_all(emit: Emit) -> None:
-        await _emit_run(site, stored, after, emit)
+        await emit_stored_run(site, stored, after, emit)
 
     return emit_all
 
@@ -134,25 +131,6 @@ async def _ended(site: Site, run_id: str) -> dict[str, Any] | None:
         return await site.in_thread(lambda: site.find(run_id).details())
     except NotFoundError:
         return None
-
-
-async def _emit_run(site: Site, stored: StoredRun, after: int, emit: Emit) -> None:
-    """Emit batches of events while a run goes on, then how it ended."""
-    is_over = False
-    while True:
-        rows = await site.in_thread(stored.rows_after, after, BATCH)
-        if rows:
-            after = rows[-1][0]
-            await emit("events", json.dumps(rows), after)
-            continue
-        if is_over:
-            details = await site.in_thread(lambda: site.find(stored.run_id).details())
-            await emit("end", json.dumps(details), None)
-            return
-        found = await site.in_thread(site.find, stored.run_id)
-        is_over = not is_open(found.one)
-        if not is_over:
-            await anyio.sleep(RUN_PERIOD)
 
 
 async def logs_topic(site: Site, run_id: str, after: int) -> Topic:

@@ -9,7 +9,7 @@ client disconnects, keeps the connection alive, and ends when the server stops.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -40,6 +40,35 @@ def message(event: str, data: str, number: int | str | None = None) -> bytes:
 
 Emit = Callable[[str, str, int | None], Awaitable[None]]
 """Sends one event: its name, its data as JSON, and its number if it has one."""
+
+
+Row = tuple[int | None, str]
+"""An event's number if it has one, and its row as JSON."""
+
+MESSAGE_SIZE = 64_000
+"""Characters of the rows of one message, unless a single row is longer."""
+
+
+async def emit_rows(rows: Sequence[Row], emit: Emit) -> None:
+    """Emit rows of events as messages of a limited size."""
+    for part in messages(rows):
+        text = ",".join(row for _, row in part)
+        number = next((number for number, _ in reversed(part) if number), None)
+        await emit("events", f"[{text}]", number)
+
+
+def messages(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Split rows into messages; a row that is longer is a message of its own."""
+    part: list[Row] = []
+    length = 0
+    for row in rows:
+        if part and length + len(row[1]) > MESSAGE_SIZE:
+            yield part
+            part, length = [], 0
+        part.append(row)
+        length += len(row[1]) + 1
+    if part:
+        yield part
 
 
 @attrs.frozen

@@ -288,7 +288,7 @@ def encode_end(end: PipelineEndData) -> str:
     perf: the figures of the steps are formatted without the codec, because they are
     long; most steps run once, so three of their figures are equal.
     """
-    fields = dict(vars(end))
+    fields = end.__getstate__()
     metrics = fields.pop("metrics")
     if metrics is None:
         return _encode(end)
@@ -313,6 +313,8 @@ def _encode_timing(timing: StepTiming) -> str:
 
 def _encode_object(value: Any) -> Any:
     """Convert the enums and dataclasses in FINISH's payload to plain data."""
+    if isinstance(value, PipelineEndData):
+        return value.__getstate__()  # without the exceptions, which are no data
     return value.value if isinstance(value, Enum) else vars(value)
 
 
