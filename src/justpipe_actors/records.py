@@ -6,7 +6,7 @@ written for the reference build them, and change copies with ``dataclasses.repla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import attrs
 
-from .events import EventType
+from .events import EventType, NodeKind
 from .outcomes import PipelineTerminalStatus
 
 
@@ -99,6 +99,40 @@ class StoredEvent:
         """The event's type as text, known or not."""
         kind = self.event_type
         return kind.value if isinstance(kind, EventType) else kind
+
+
+class EventHeader(NamedTuple):
+    """A stored event without payload and meta; fields are named as those of ``Event``.
+
+    perf: a tuple, because spans of a long run need ten thousand of them at once.
+    """
+
+    type: EventType
+    """What happened."""
+    stage: str
+    """The step it happened to."""
+    timestamp: float
+    """Seconds since the epoch."""
+    seq: int | None = None
+    """Its number."""
+    node_kind: NodeKind = NodeKind.SYSTEM
+    """The kind of node that it is about."""
+    attempt: int = 1
+    """The attempt of the invocation."""
+    scope: Sequence[str] = ()
+    """The map workers and sub-pipelines around it, outermost first."""
+    run_id: str | None = None
+    """Id of the run that the stream belongs to."""
+    origin_run_id: str | None = None
+    """The run in which it happened."""
+    parent_run_id: str | None = None
+    """The child run that forwarded it."""
+    invocation_id: str | None = None
+    """The step's invocation."""
+    parent_invocation_id: str | None = None
+    """The invocation that caused this one."""
+    owner_invocation_id: str | None = None
+    """The map or sub invocation that this one works for, else its own."""
 
 
 class EventChunk(NamedTuple):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from justpipe_actors import Event, Pipe
+from justpipe_actors import Pipe
 from justpipe_actors.abc import HeaderStore, StorageBackend
 from justpipe_actors.storage import InMemoryBackend, SQLiteBackend
 from justpipe_actors.storage.headers import parse_header
@@ -59,9 +58,7 @@ async def test_headers_are_the_events_without_payload_and_meta(
     for header, event in zip(headers, filter(None, parsed), strict=True):
         # What is read as text has moments that are exact to the microsecond.
         assert header.timestamp == pytest.approx(event.timestamp, abs=1e-6)
-        assert replace(header, timestamp=event.timestamp) == event
-    assert all(isinstance(header, Event) for header in headers)
-    assert {(header.payload, header.meta) for header in headers} == {(None, None)}
+        assert header._replace(timestamp=event.timestamp) == event
     assert headers[-1].stage == "late"
     assert any(header.scope for header in headers)
 
@@ -92,3 +89,15 @@ async def test_payloads_are_not_even_looked_at(tmp_path: Path) -> None:
 
     assert store.get_event_headers(run_id) == before
     assert len(store.get_events(run_id)) < len(before)
+
+
+async def test_one_event_is_read_by_its_number(store: StorageBackend) -> None:
+    """The same that reading all of them returns; none for a number that is not there."""
+    run_id = await run(store)
+    assert isinstance(store, HeaderStore)
+
+    for event in store.get_events(run_id):
+        assert store.get_event(run_id, event.seq) == event
+    assert store.get_event(run_id, 9_999) is None
+    assert store.get_event(run_id, 0) is None
+    assert store.get_event("nothing", 1) is None

@@ -182,8 +182,12 @@ def invocation_label(stage: str, scope: Sequence[str]) -> str:
     >>> invocation_label("child:w", ("child", "w[2]")), invocation_label("after", ("w[2]",))
     ('child:w[2]', 'after')
     """
-    owner, colon, step = stage.rpartition(":")
-    if not scope or scope[-1].rpartition("[")[0] != step:
+    if not scope:
         return stage
+    owner, colon, step = stage.rpartition(":")
+    if scope[-1].rpartition("[")[0] != step:
+        return stage
+    if len(scope) == 1:
+        return owner + colon + scope[0]
     items = [place for place in scope if place.endswith("]")]
     return owner + colon + "/".join(items)

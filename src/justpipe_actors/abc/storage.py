@@ -12,6 +12,7 @@ from ..logs import LogEntry
 from ..outcomes import PipelineEndData
 from ..records import (
     EventChunk,
+    EventHeader,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -208,7 +209,7 @@ class ChunkStore(Protocol):
 
 @runtime_checkable
 class HeaderStore(Protocol):
-    """Optional part of a backend that can read events without their payloads.
+    """Optional part of a backend that can read events without their payloads, or alone.
 
     A state that grows with its run makes the payloads of a run many times as long as
     what happened in it.
@@ -216,10 +217,17 @@ class HeaderStore(Protocol):
 
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
-    ) -> list[Event]:
+    ) -> list[EventHeader]:
         """Return a run's events by ascending ``seq``, without payload and meta.
 
         Events of types that this version does not know are left out.
+        """
+        ...
+
+    def get_event(self, run_id: str, seq: int) -> StoredEvent | None:
+        """Return one event with its payload, without reading the run's others.
+
+        None if the run has no event of this number.
         """
         ...
 

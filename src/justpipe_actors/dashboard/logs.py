@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import attrs
 
 from ..abc import LogStore
-from ..logs import LogEntry, log_buffers
+from ..logs import LogBuffer, LogEntry, log_buffers
 from .errors import NotFoundError, RequestError
 from .live_runs import is_at_work
 from .run_details import StoredRun, is_open
@@ -87,19 +87,25 @@ class StoredLogs:
             return False
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class KeptLogs:
-    """Log records of a run that the supervisor has at work and that is not stored."""
+    """Log records of a run that the supervisor has at work and that is in no store yet.
+
+    A buffer that was found is held on to: the buffer of a run with a store is dropped
+    when all is stored, and a reader may not have seen all of it by then.
+    """
 
     site: Site
     """Its supervisor."""
     run_id: str
     """The run."""
+    _buffer: LogBuffer | None = attrs.field(default=None, init=False)
 
     def read(self, after: int, limit: int) -> list[LogEntry]:
         """Return the next records that are kept."""
-        buffer = log_buffers.find(self.run_id)
-        return [] if buffer is None else buffer.newer(after)[:limit]
+        if self._buffer is None:
+            self._buffer = log_buffers.find(self.run_id)
+        return [] if self._buffer is None else self._buffer.newer(after)[:limit]
 
     def is_open(self) -> bool:
         """Tell whether the run is at work."""

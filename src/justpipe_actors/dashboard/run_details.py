@@ -21,7 +21,7 @@ from ..storage.registry import AnnotatedRun
 from .api import checked_type
 from .errors import NotFoundError, RequestError
 from .runs import run_row
-from .spans import event_row, headers_of, incarnations_of, span_row
+from .spans import event_of, event_row, headers_of, incarnations_of, span_row
 from .tracebacks import frames_of
 
 
@@ -195,11 +195,11 @@ class StoredRun:
         return json.dumps(_data(self._event_at(seq)).get(part), indent=1)
 
     def _event_at(self, seq: int) -> StoredEvent:
-        found = self.store.get_events(self.run_id, after=seq - 1, limit=1)
-        if not found or found[0].seq != seq:
+        found = event_of(self.store, self.run_id, seq)
+        if found is None:
             msg = f"Run {self.run_id} has no event {seq}."
             raise NotFoundError(msg)
-        return found[0]
+        return found
 
     def one_event(self, seq: int) -> dict[str, Any]:
         """Return one event with its whole payload."""

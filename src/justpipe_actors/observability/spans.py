@@ -17,13 +17,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from enum import Enum
+from operator import attrgetter
 
 import attrs
 
 from .._util.text import invocation_label
 from ..events import Event, EventType, NodeKind
+from ..records import EventHeader
+
+
+AnyEvent = Event | EventHeader
+"""An event of a run, or a stored one without its payload."""
 
 
 class SpanStatus(Enum):
@@ -43,6 +48,9 @@ END_STATUSES = {
     EventType.CANCELLED: SpanStatus.CANCELLED,
 }
 """The events that end a span."""
+
+
+_START, _END, _DONE = EventType.STEP_START, EventType.STEP_END, SpanStatus.DONE
 
 
 @attrs.define(eq=False)
@@ -79,9 +87,11 @@ class Span:
         """How long it took; 0.0 while it is open."""
         return 0.0 if self.end is None else self.end - self.start
 
-    def close(self, event: Event, status: SpanStatus) -> None:
-        """End the span; if the clock was set back, its duration is zero."""
-        self.end = max(event.timestamp, self.start)
+    def close(
+        self, event: AnyEvent, status: SpanStatus, at: float | None = None
+    ) -> None:
+        """End the span at an event or a time; its duration is never negative."""
+        self.end = max(event.timestamp if at is None else at, self.start)
         self.last_seq = event.seq
         self.status = status
 
@@ -99,23 +109,23 @@ class SpanCollector:
     _open: dict[str, Span] = attrs.field(factory=dict, init=False)
     _open_by_stage: dict[str, deque[Span]] = attrs.field(factory=dict, init=False)
 
-    def note(self, event: Event) -> None:
+    def note(self, event: AnyEvent) -> None:
         """Take note of an event."""
-        match event.type:
-            case EventType.STEP_START:
-                self._begin(event)
-            case EventType.STEP_END | EventType.STEP_ERROR | EventType.CANCELLED:
-                span = self._pop_open(event.invocation_id, event.stage)
-                self._end(span, event, END_STATUSES[event.type])
-            case EventType.FINISH:
-                for span in self._pop_all_open(event):
-                    self._end(span, event, SpanStatus.UNFINISHED)
-            case EventType.RECOVERED:
-                last = replace(event, timestamp=self._latest)
-                for span in self._pop_all_open(event):
-                    self._end(span, last, SpanStatus.INTERRUPTED)
-            case _:
-                pass
+        kind = event.type
+        # perf: most events are the first two; a dict would hash members of an enum.
+        if kind is _START:
+            self._begin(event)
+        elif kind is _END:
+            self._end(self._pop_open(event.invocation_id, event.stage), event, _DONE)
+        elif kind is EventType.STEP_ERROR or kind is EventType.CANCELLED:
+            span = self._pop_open(event.invocation_id, event.stage)
+            self._end(span, event, END_STATUSES[kind])
+        elif kind is EventType.FINISH:
+            for span in self._pop_all_open(event):
+                self._end(span, event, SpanStatus.UNFINISHED)
+        elif kind is EventType.RECOVERED:
+            for span in self._pop_all_open(event):
+                self._end(span, event, SpanStatus.INTERRUPTED, self._latest)
         self._latest = event.timestamp
 
     def __iter__(self) -> Iterator[Span]:
@@ -124,27 +134,28 @@ class SpanCollector:
             span for queue in self._open_by_stage.values() for span in queue
         )
         spans = [*self._ended, *self._open.values(), *open_by_stage]
-        return iter(sorted(spans, key=lambda span: span.start))
+        return iter(sorted(spans, key=attrgetter("start")))
 
-    def _begin(self, event: Event) -> None:
+    def _begin(self, event: AnyEvent) -> None:
         if event.attempt > 1 and event.parent_invocation_id in self._open:
             retried = self._open.pop(event.parent_invocation_id)
             self._end(retried, event, SpanStatus.RETRIED)
+        stage, scope, name = event.stage, event.scope, event.invocation_id
         span = Span(
-            stage=event.stage,
-            label=invocation_label(event.stage, event.scope),
-            kind=event.node_kind,
-            start=event.timestamp,
-            invocation_id=event.invocation_id,
+            stage,
+            invocation_label(stage, scope),
+            event.node_kind,
+            event.timestamp,
+            invocation_id=name,
             attempt=event.attempt,
-            depth=len(event.scope),
+            depth=len(scope),
             owner=event.owner_invocation_id,
             first_seq=event.seq,
         )
-        if event.invocation_id is None:
-            self._open_by_stage.setdefault(event.stage, deque()).append(span)
+        if name is None:
+            self._open_by_stage.setdefault(stage, deque()).append(span)
         else:
-            self._open[event.invocation_id] = span
+            self._open[name] = span
 
     def _pop_open(self, invocation_id: str | None, stage: str) -> Span | None:
         if invocation_id is not None:
@@ -157,7 +168,7 @@ class SpanCollector:
             del self._open_by_stage[stage]
         return span
 
-    def _pop_all_open(self, finish: Event) -> list[Span]:
+    def _pop_all_open(self, finish: AnyEvent) -> list[Span]:
         """Remove the open spans of a run; a child's FINISH closes the child's only."""
         if finish.stage == "system":
             popped = [
@@ -172,17 +183,23 @@ class SpanCollector:
         ]
         return [self._open.pop(invocation) for invocation in own_ids]
 
-    def _end(self, span: Span | None, event: Event, status: SpanStatus) -> None:
+    def _end(
+        self,
+        span: Span | None,
+        event: AnyEvent,
+        status: SpanStatus,
+        at: float | None = None,
+    ) -> None:
         if span is None:
             return
-        span.close(event, status)
+        span.close(event, status, at)
         self._ended.append(span)
         while self.max_spans is not None and len(self._ended) > self.max_spans:
             self._ended.popleft()
             self.dropped += 1
 
 
-def collect_spans(events: Iterable[Event]) -> list[Span]:
+def collect_spans(events: Iterable[AnyEvent]) -> list[Span]:
     """Return the spans of a run's events, in order of their starts."""
     collector = SpanCollector()
     for event in events:

@@ -108,7 +108,7 @@ def _json_prefix(run_id: str) -> str:
 
 
 def decode_events(
-    run_id: str, chunk: EventChunk, find_payload: PayloadLookup
+    run_id: str, chunk: EventChunk, find_payload: PayloadLookup, after: int = 0
 ) -> Iterator[ChunkEvent]:
     """Return a chunk's events, one by one.
 
@@ -116,6 +116,7 @@ def decode_events(
         run_id: the run.
         chunk: the chunk.
         find_payload: looks earlier payloads up, in this chunk or before it.
+        after: only those with a greater number.
 
     Raises:
         ValueError: the whole chunk is unreadable.
@@ -131,7 +132,8 @@ def decode_events(
         if len(column) != len(payloads):
             msg = f"a chunk's columns have {len(column)} and {len(payloads)} values"
             raise ValueError(msg)
-    for n, payload in enumerate(payloads):
+    start = max(after + 1 - chunk.first, 0)
+    for n, payload in enumerate(payloads[start:], start):
         event = {**fields, **{name: column[n] for name, column in each.items()}}
         event["seq"], event["timestamp"] = chunk.first + n, times[n]
         repeated_seq = repeated.get(str(n))

@@ -8,13 +8,13 @@ this module does not read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Callable
+from functools import partial
+from itertools import count, islice, repeat
 from typing import Any
 
-from ..events import Event, EventType, NodeKind
-from ..outcomes import filled
-from ..records import StoredEvent
+from ..events import EventType, NodeKind
+from ..records import EventHeader, StoredEvent
 from .chunk_format import decode_fields, decode_times
 
 
@@ -33,7 +33,7 @@ _IDS = (
 
 def decode_headers(
     run_id: str, first: int, times: bytes, fields_text: str
-) -> Iterator[Event]:
+) -> list[EventHeader]:
     """Return the events of a chunk, those of unknown types left out.
 
     Args:
@@ -56,49 +56,32 @@ def decode_headers(
     def column(name: str, default: object = None) -> Any:
         return each[name] if name in each else repeat(fields.get(name, default))
 
-    ids = zip(*(column(name) for name in _IDS), strict=False)
-    rest = zip(
-        column("type", ""),
+    kinds = list(map(_TYPES.get, islice(column("type", ""), len(moments))))
+    # perf: the loop runs in C; it takes half of what building events takes.
+    rows = zip(
+        kinds,
         column("stage", ""),
         moments,
-        column("node_kind"),
+        count(first),
+        map(_KINDS.get, column("node_kind"), repeat(NodeKind.SYSTEM)),
         column("attempt", 1),
         column("scope", ()),
-        ids,
+        *(column(name) for name in _IDS),
         strict=False,
     )
-    for seq, row in enumerate(rest, first):
-        if row[0] in _TYPES:
-            yield _header(seq, row)
+    headers = list(map(_new_header, rows))
+    if None in kinds:
+        pairs = zip(headers, kinds, strict=True)
+        return [header for header, kind in pairs if kind is not None]
+    return headers
 
 
-def _header(seq: int, row: tuple[Any, ...]) -> Event:
-    kind, stage, timestamp, node, attempt, scope, ids = row
-    run, origin, parent_run, own, parent, owner = ids
-    # perf: takes a third of the time of Event(...); spans may need 10,000 events.
-    return filled(
-        Event,
-        {
-            "type": _TYPES[kind],
-            "stage": stage,
-            "payload": None,
-            "timestamp": timestamp,
-            "run_id": run,
-            "origin_run_id": origin,
-            "parent_run_id": parent_run,
-            "seq": seq,
-            "node_kind": _KINDS.get(str(node), NodeKind.SYSTEM),
-            "invocation_id": own,
-            "parent_invocation_id": parent,
-            "owner_invocation_id": owner,
-            "attempt": attempt,
-            "scope": tuple(scope),
-            "meta": None,
-        },
-    )
+_new_header: Callable[[tuple[Any, ...]], EventHeader] = partial(
+    tuple.__new__, EventHeader
+)
 
 
-def parse_header(stored: StoredEvent) -> Event | None:
+def parse_header(stored: StoredEvent) -> EventHeader | None:
     """Return a stored event without payload and meta; None if its type is not known.
 
     Unreadable fields are left out.
@@ -112,13 +95,13 @@ def parse_header(stored: StoredEvent) -> Event | None:
     found: dict[str, Any] = data if isinstance(data, dict) else {}
     attempt, scope = found.get("attempt"), found.get("scope")
     ids = (found.get(name) for name in _IDS)
-    row = (
-        stored.event_type.value,
+    return EventHeader(
+        stored.event_type,
         stored.step_name,
         stored.timestamp.timestamp(),
-        found.get("node_kind"),
+        stored.seq,
+        _KINDS.get(str(found.get("node_kind")), NodeKind.SYSTEM),
         attempt if isinstance(attempt, int) else 1,
         [str(part) for part in scope] if isinstance(scope, list) else (),
-        tuple(name if isinstance(name, str) else None for name in ids),
+        *(name if isinstance(name, str) else None for name in ids),
     )
-    return _header(stored.seq, row)

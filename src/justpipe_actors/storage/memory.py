@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 import attrs
 
-from ..events import Event, EventType
+from ..events import EventType
 from ..logs import STORED_ENTRIES, LogEntry
 from ..records import (
+    EventHeader,
     OpenStatus,
     RunQuery,
     RunRecord,
@@ -224,9 +225,18 @@ class InMemoryBackend:
         ]
         return paginate(events, limit)
 
+    def get_event(self, run_id: str, seq: int) -> StoredEvent | None:
+        """Return one event."""
+        with self._lock:
+            stored = self._runs.get(run_id)
+            line = stored.lines.get(seq) if stored else None
+        if line is None:
+            return None
+        return stored_event(seq, line.type, line.timestamp, line.stage, line.text)
+
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
-    ) -> list[Event]:
+    ) -> list[EventHeader]:
         """Return a run's events by ascending ``seq``, without payload and meta."""
         parsed = map(parse_header, self.get_events(run_id, after=after))
         return paginate([one for one in parsed if one is not None], limit)

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...events import Event, EventType
+from ...events import EventType
 from ...logs import LogEntry
 from ...records import (
     EventChunk,
+    EventHeader,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -222,9 +223,14 @@ class SQLiteBackend:
             lambda connection: read_events(connection, event_filter)
         )
 
+    def get_event(self, run_id: str, seq: int) -> StoredEvent | None:
+        """Return one event; reads the chunk that it is in."""
+        found = self.get_events(run_id, after=seq - 1, limit=1)
+        return found[0] if found and found[0].seq == seq else None
+
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
-    ) -> list[Event]:
+    ) -> list[EventHeader]:
         """Return a run's events by ascending ``seq``, without payload and meta."""
         at_most = limit if limit is not None and limit >= 0 else None
         event_filter = EventFilter(run_id, None, after, at_most)

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ...events import Event
 from ...outcomes import PipelineTerminalStatus
 from ...records import (
     LABELS,
     EventChunk,
+    EventHeader,
     OpenStatus,
     RunQuery,
     RunRecord,
@@ -336,7 +336,7 @@ def read_events(
 
 def read_headers(
     connection: sqlite3.Connection, event_filter: EventFilter
-) -> list[Event]:
+) -> list[EventHeader]:
     """Return events by ascending number, without payload and meta."""
     values = attrs.asdict(event_filter) | {"limit": -1}
     rows = connection.execute(EVENT_ROWS, values).fetchall()
@@ -350,8 +350,11 @@ def read_headers(
             headers += decode_headers(event_filter.run_id, first, times, fields)
         except UNREADABLE as error:
             warn_skipped(error)
-    later = [one for one in headers if (one.seq or 0) > event_filter.after]
-    return sorted(later, key=lambda one: one.seq or 0)[: event_filter.limit]
+    if event_filter.after:
+        headers = [one for one in headers if (one.seq or 0) > event_filter.after]
+    if singles:  # chunks alone are in order
+        headers.sort(key=lambda one: one.seq or 0)
+    return headers[: event_filter.limit]
 
 
 def _chunk_events(
@@ -359,8 +362,8 @@ def _chunk_events(
 ) -> Iterator[StoredEvent]:
     """Yield the events of chunks, fetching each chunk only when it is needed."""
     rows = connection.execute(CHUNK_ROWS, attrs.asdict(event_filter))
-    for event in _decode_chunks(connection, event_filter.run_id, rows):
-        if event.seq > event_filter.after and event_filter.kind in (None, event.type):
+    for event in _decode_chunks(connection, event_filter, rows):
+        if event_filter.kind in (None, event.type):
             try:
                 yield stored_event(*event)
             except UNREADABLE as error:
@@ -368,12 +371,15 @@ def _chunk_events(
 
 
 def _decode_chunks(
-    connection: sqlite3.Connection, run_id: str, rows: Iterable[Sequence[Any]]
+    connection: sqlite3.Connection,
+    event_filter: EventFilter,
+    rows: Iterable[Sequence[Any]],
 ) -> Iterator[ChunkEvent]:
+    run_id, after = event_filter.run_id, event_filter.after
     find_payload = lru_cache(CACHED_PAYLOADS)(partial(read_payload, connection, run_id))
     for row in rows:
         try:
-            yield from decode_events(run_id, EventChunk(*row), find_payload)
+            yield from decode_events(run_id, EventChunk(*row), find_payload, after)
         except UNREADABLE as error:
             warn_skipped(error)
 
