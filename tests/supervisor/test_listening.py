@@ -266,7 +266,7 @@ async def test_a_new_incarnation_is_no_gap() -> None:
 async def test_unknown_runs_and_numbers_are_refused_at_once() -> None:
     """A run nobody knows, and what is no number, are errors of the call itself."""
     async with Supervisor(counting(1)) as supervisor:
-        with pytest.raises(UnknownRunError, match="nowhere"):
+        with pytest.raises(UnknownRunError, match=r"'nowhere'.*Supervisor\(keep=\)"):
             supervisor.listen("nowhere")
         with pytest.raises(ValueError, match="Last-Event-ID"):
             supervisor.listen("nowhere", "first")

@@ -229,6 +229,26 @@ def test_a_page_can_find_steps_and_lines() -> None:
     assert 'data-kind="end"' in text
 
 
+def test_early_ends_have_a_mark_and_no_line() -> None:
+    """A path that ends far above the end gets a dot, so drawings stay narrow."""
+    pipe = AnyPipe()
+    for number in range(60):
+        side = [f"side{number}"] if number % 2 else []
+        pipe.step(f"main{number}", to=[f"main{number + 1}", *side])(lambda: None)
+        if side:
+            pipe.step(side[0])(lambda: None)
+    pipe.step("main60")(lambda: None)
+    root = drawn(pipe)
+
+    lines = [g.get("data-from") for g in root.iter() if g.get("data-to") == "end"]
+    marks = [g for g in root.iter(f"{SVG}circle") if g.get("data-kind") == "end"]
+    assert "main60" in lines
+    assert len(lines) + len(marks) >= 31
+    assert "side1" not in lines
+    assert len(marks) > 20
+    assert size(root)[0] < 1000
+
+
 def test_late_roots_have_a_mark_and_no_line() -> None:
     """A root that stands far below the start gets a dot, so drawings stay narrow."""
     pipe = AnyPipe(allow_multi_root=True)

@@ -141,7 +141,7 @@ class Listening:
         number = parse_number(after)
         source = self._find(run_id)
         if source is None:
-            raise UnknownRunError(run_id)
+            raise UnknownRunError(run_id, "supervisor")
         listener = Listener(
             run_id,
             number,

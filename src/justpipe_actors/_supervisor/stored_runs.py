@@ -24,7 +24,7 @@ def find_run(journal: Journal, run_id: str) -> RunRow:
     """
     row = journal.find(run_id)
     if row is None:
-        raise UnknownRunError(run_id)
+        raise UnknownRunError(run_id, "journal")
     return row
 
 

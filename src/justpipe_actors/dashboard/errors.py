@@ -55,6 +55,12 @@ class TooBusyError(RequestError):
     code = "busy"
 
 
+class TooLargeError(RequestError):
+    """There is too much to be drawn."""
+
+    code = "too_large"
+
+
 class ActionError(RequestError):
     """An action was understood and could not be done."""
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import attrs
 
+from ..errors import LayoutTooLarge
 from ..records import RunQuery, RunRecord
 from ..storage.registry import PipelineRegistry
 from ..visualization import MermaidTheme, SvgRenderer, VisualAST
+from .errors import TooLargeError
 from .serializers import pipeline_to_json
 
 
@@ -54,7 +56,11 @@ def graph_svg(registry: PipelineRegistry, wanted: GraphWanted) -> Drawing | None
 
 
 def draw_description(description: dict[str, Any], direction: str) -> Drawing | None:
-    """Return the drawing of a described pipe; None without one as data."""
+    """Return the drawing of a described pipe; None without one as data.
+
+    Raises:
+        TooLargeError: it has too many boxes and lines.
+    """
     ast = description.get("visual_ast")
     return _draw(json.dumps(ast), direction) if ast else None
 
@@ -62,7 +68,10 @@ def draw_description(description: dict[str, Any], direction: str) -> Drawing | N
 @lru_cache(maxsize=64)
 def _draw(ast: str, direction: str) -> Drawing:
     theme = MermaidTheme(direction=direction)
-    text = SvgRenderer(theme=theme).render_ast(VisualAST.from_dict(json.loads(ast)))
+    try:
+        text = SvgRenderer(theme=theme).render_ast(VisualAST.from_dict(json.loads(ast)))
+    except LayoutTooLarge as error:
+        raise TooLargeError(str(error)) from error
     return Drawing(text, f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"')
 
 

@@ -54,7 +54,8 @@
     ├── RecordedError                   a failure from before a run was taken up again
     ├── UnknownAsk (LookupError)        no such question is open
     ├── AnswerRejected (ValueError)     an answer does not fit its question's form
-    ├── UnknownRunError (LookupError)   an observer remembers no such run
+    ├── UnknownRunError (LookupError)   no such run is at work, stored or remembered
+    ├── LayoutTooLarge (ValueError)     a drawing has too many boxes and lines
     ├── MissingExtraError (ImportError)  a part needs a library that is not there
     └── TrialError                      something a test found out
         ├── CrashFailure                a run that died ended differently from one that did not
@@ -82,6 +83,7 @@ from .base import did_you_mean
 from .definition import (
     DefinitionError,
     DefinitionErrorGroup,
+    LayoutTooLarge,
     LostUpdateWarning,
     MissingExtraError,
     PipelineValidationWarning,
@@ -179,6 +181,7 @@ __all__ = [
     "HookTimeoutError",
     "IgnoredValueWarning",
     "InvalidRunId",
+    "LayoutTooLarge",
     "LostUpdateWarning",
     "MalformedEventError",
     "MapSourceChanged",

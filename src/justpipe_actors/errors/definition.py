@@ -66,6 +66,24 @@ class MissingExtraError(Factual, ImportError):
         )
 
 
+class LayoutTooLarge(Factual, ValueError):
+    """A drawing needs more places than can be arranged in reasonable time.
+
+    A box is one place, and a line takes one in each rank that it passes.
+    """
+
+    boxes: int
+    places: int
+    limit: int
+
+    def message(self) -> str:
+        return (
+            f"The drawing of {self.boxes} boxes needs {self.places} places, and "
+            f"{self.limit} are allowed; draw parts of it as sub-pipelines of their "
+            "own, or use MermaidRenderer."
+        )
+
+
 class PipelineValidationWarning(UserWarning):
     """A definition that is legal but probably not what was meant."""
 

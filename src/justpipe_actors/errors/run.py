@@ -186,12 +186,29 @@ class EmptyPipelineError(RunError):
 
 
 class UnknownRunError(Factual, LookupError):
-    """An observer has no record of the run that it was asked about."""
+    """An observer, a supervisor or a journal has no record of a run.
+
+    ``asked`` is the one that was asked: ``observer``, ``supervisor`` or ``journal``.
+    """
 
     run_id: str
+    asked: str = "observer"
 
     def message(self) -> str:
-        return (
-            f"No run '{self.run_id}' is remembered; an observer's keep= says how many "
-            "ended runs it remembers."
-        )
+        match self.asked:
+            case "supervisor":
+                return (
+                    f"No run '{self.run_id}' is at work in this supervisor or stored; "
+                    "Supervisor(keep=) keeps the events of runs at work, and "
+                    "Pipe(persist=True) stores them for later."
+                )
+            case "journal":
+                return (
+                    f"No run '{self.run_id}' is in the journal; "
+                    "`justpipe-actors runs` lists those that are."
+                )
+            case _:
+                return (
+                    f"No run '{self.run_id}' is remembered; an observer's keep= says "
+                    "how many ended runs it remembers."
+                )

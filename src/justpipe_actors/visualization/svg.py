@@ -76,13 +76,24 @@ def _draw_node(
     yield from _kind_marks(node, at, width, height, paint)
     yield _name_text(figure, node, at, height, paint)
     if figure.is_late_root:
-        x, y = number(at.x - width / 2 + 4), number(at.y - height / 2 + 4)
-        start = theme.paint("startEnd")
-        yield (
-            f'<circle data-kind="start" cx="{x}" cy="{y}" r="5"'
-            f' fill="{start.fill}" stroke="{start.stroke}" stroke-width="1.6"/>'
-        )
+        yield _corner_mark(at, -width, -height, "start", theme)
+    if figure.is_early_end:
+        yield _corner_mark(at, width, height, "end", theme)
     yield "</g>"
+
+
+def _corner_mark(
+    at: Point, width: float, height: float, kind: str, theme: MermaidTheme
+) -> str:
+    """Return a small start or end marker in a corner, for a line that is not drawn."""
+    inset = -4 if kind == "end" else 4
+    x, y = number(at.x + width / 2 + inset), number(at.y + height / 2 + inset)
+    paint = theme.paint("startEnd")
+    width_text = "3" if kind == "end" else "1.6"
+    return (
+        f'<circle data-kind="{kind}" cx="{x}" cy="{y}" r="5"'
+        f' fill="{paint.fill}" stroke="{paint.stroke}" stroke-width="{width_text}"/>'
+    )
 
 
 def _tooltip(node: VisualNode) -> str:

@@ -186,6 +186,8 @@ class Figure:
     """The picture of its child pipe."""
     is_late_root: bool = False
     """Whether it begins with the run, and stands too far below to draw a line to."""
+    is_early_end: bool = False
+    """Whether a path ends in it, too far above the end to draw a line to that."""
 
     @property
     def stack_offset(self) -> float:
@@ -217,10 +219,21 @@ def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
     """Return a drawing's figures, in their places."""
     figures = list(_figures(ast, axis))
     edges = [axis.rotate_edge(edge) for edge in scene_edges(ast)]
-    late = late_roots([figure.box.key for figure in figures], edges)
-    edges = [edge for edge in edges if not _leads_to(edge, late)]
+    keys = [figure.box.key for figure in figures]
+    late, early = late_roots(keys, edges), early_ends(keys, edges)
+    edges = [
+        edge
+        for edge in edges
+        if not (edge.link.source == "start" and edge.link.target in late)
+        and not (edge.link.target == "end" and edge.link.source in early)
+    ]
     figures = [
-        attrs.evolve(figure, is_late_root=figure.box.key in late) for figure in figures
+        attrs.evolve(
+            figure,
+            is_late_root=figure.box.key in late,
+            is_early_end=figure.box.key in early,
+        )
+        for figure in figures
     ]
     loops = {t.link.source for t in edges if t.link.source == t.link.target}
     boxes = [_with_side_space(axis.rotate_box(figure.box), loops) for figure in figures]
@@ -249,7 +262,7 @@ def build_scene(ast: VisualAST, axis: Axis = Axis.DOWN) -> Scene:
 
 
 LATE_RANKS = 3
-"""Ranks below the first root from which a root gets a mark and no line from the start."""
+"""Ranks beyond the first root, or before the last end, that are drawn with a line."""
 
 
 def late_roots(keys: Sequence[str], edges: Sequence[SceneEdge]) -> set[str]:
@@ -266,8 +279,15 @@ def late_roots(keys: Sequence[str], edges: Sequence[SceneEdge]) -> set[str]:
     return {key for key in entries if ranks[key] - first > LATE_RANKS}
 
 
-def _leads_to(edge: SceneEdge, late: set[str]) -> bool:
-    return edge.link.source == "start" and edge.link.target in late
+def early_ends(keys: Sequence[str], edges: Sequence[SceneEdge]) -> set[str]:
+    """Return the steps that end a path far above the end; lines would pass the rest."""
+    exits = [edge.link.source for edge in edges if edge.link.target == "end"]
+    if len(exits) < 2:
+        return set()
+    links = [edge.link for edge in edges if edge.link.target != "end"]
+    ranks = assign_ranks(keys, remove_cycles(keys, links))
+    last = max(ranks[key] for key in exits)
+    return {key for key in exits if last - ranks[key] > LATE_RANKS}
 
 
 def _with_side_space(box: Box, loops: set[str]) -> Box:

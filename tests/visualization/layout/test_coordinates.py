@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from justpipe_actors.errors import LayoutTooLarge
 from justpipe_actors.visualization.layout import Box, Layout, Line, Link, arrange
+from justpipe_actors.visualization.layout.relaxation import _ascending
 
 
 def box(key: str, width: float = 60, height: float = 30) -> Box:
@@ -231,3 +234,47 @@ def test_five_thousand_boxes_in_a_row_are_no_problem() -> None:
     links = [Link(f"n{i}", f"n{i + 1}") for i in range(2000)]
 
     assert len(rows(laid(links))) == 2001
+
+
+def test_a_wide_web_does_not_drift_aside() -> None:
+    """A drawing is about as wide as its widest row, however many rows there are."""
+    chance = Random(1)
+    links = [
+        Link(f"n{parent}", f"n{number}", None)
+        for number in range(1, 300)
+        for parent in chance.sample(
+            range(max(0, number - 8), number), min(number, chance.choice([1, 1, 2]))
+        )
+        if number % 8
+    ]
+    layout = laid(links)
+    widest = max(len(row) for row in rows(layout))
+
+    # Every line that passes a row takes room in it, too.
+    assert layout.width < 4 * widest * (60 + 36)
+
+
+def test_a_drawing_that_would_take_seconds_is_refused() -> None:
+    """The message says how large it is, and what to do instead."""
+    chain = [Link(f"a{number}", f"a{number + 1}") for number in range(300)]
+    long_lines = [Link("a0", f"a{number}") for number in range(2, 300)]
+    with pytest.raises(LayoutTooLarge, match="MermaidRenderer") as caught:
+        laid(chain + long_lines)
+    assert caught.value.boxes == 301
+    assert caught.value.places > caught.value.limit
+
+
+@given(
+    st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 4)), min_size=1, max_size=8)
+)
+def test_ascending_numbers_are_the_nearest(pairs: list[tuple[float, float]]) -> None:
+    """No number can move alone, or with its equals, and come nearer to what is wanted."""
+    values, weights = [list(column) for column in zip(*pairs, strict=True)]
+    found = _ascending(values, weights)
+
+    assert found == sorted(found)
+    for mean in set(found):
+        places = [place for place, value in enumerate(found) if value == mean]
+        total = sum(weights[place] for place in places)
+        middle = sum(values[place] * weights[place] for place in places) / total
+        assert mean == pytest.approx(middle, abs=1e-6)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from math import inf
 
 import attrs
 
+from ...errors import LayoutTooLarge
 from .crossings import reduce_crossings
 from .layering import (
+    Arc,
     Chain,
     LayeredGraph,
     Vertex,
@@ -19,13 +21,7 @@ from .layering import (
     remove_cycles,
 )
 from .model import Box, Layout, Line, Link, Point
-
-
-BOX_GAP = 36.0
-"""Pixels between two boxes."""
-
-LINE_GAP = 18.0
-"""Pixels between a line and what is beside it."""
+from .relaxation import min_distance, relaxed_columns
 
 
 def assign_columns(graph: LayeredGraph) -> None:
@@ -41,12 +37,20 @@ def assign_columns(graph: LayeredGraph) -> None:
     for vertex in vertices:
         middle = sorted(columns[id(vertex)] for columns in results)[1:3]
         vertex.x = sum(middle) / 2
+    aligned = {id(vertex): vertex.x for vertex in vertices}
+    relaxed = relaxed_columns(graph.layers)
+    if _width(relaxed, vertices) < MOST_DRIFT * _width(aligned, vertices):
+        for vertex in vertices:
+            vertex.x = relaxed[id(vertex)]
 
 
-def _min_distance(left: Vertex, right: Vertex) -> float:
-    is_tight = left.is_dummy or right.is_dummy
-    gap = LINE_GAP if is_tight else BOX_GAP
-    return (left.width + right.width) / 2 + gap + max(left.side_space, right.side_space)
+MOST_DRIFT = 0.7
+"""Aligned columns are given up for relaxed ones of this part of their width, or less."""
+
+
+def _width(columns: dict[int, float], vertices: list[Vertex]) -> float:
+    left, right = _edges(columns, vertices)
+    return right - left
 
 
 def _conflicts(layers: list[list[Vertex]]) -> set[tuple[int, int]]:
@@ -135,7 +139,7 @@ class _Alignment:
                     id(self._block[id(right_vertex)]),
                 )
                 gap = max(
-                    _min_distance(left_vertex, right_vertex),
+                    min_distance(left_vertex, right_vertex),
                     right_of[left].get(right, 0.0),
                 )
                 right_of[left][right] = left_of[right][left] = gap
@@ -204,6 +208,9 @@ CLEARANCE = 8.0
 STRAIGHTEN_WITHIN = 8.0
 """Pixels that a line may stand beside a box's middle, rather than having a bend."""
 
+MAX_PLACES = 20_000
+"""Boxes, and lines in the ranks that they pass, of one drawing."""
+
 UPWARD_OFFSET = 22.0
 """Pixels to the right of a box's middle, where lines go up."""
 
@@ -226,7 +233,9 @@ def arrange(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
         return Layout({}, [], 0.0, 0.0)
     keys = [box.key for box in boxes]
     arcs = remove_cycles(keys, links)
-    graph = build_layers(boxes, arcs, assign_ranks(keys, arcs))
+    ranks = assign_ranks(keys, arcs)
+    _check_size(boxes, arcs, ranks)
+    graph = build_layers(boxes, arcs, ranks)
     reduce_crossings(graph)
     assign_columns(graph)
     vertices = [vertex for layer in graph.layers for vertex in layer]
@@ -244,6 +253,19 @@ def arrange(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
         width=max(vertex.x + vertex.width / 2 for vertex in vertices),
         height=rows[-1].bottom,
     )
+
+
+def _check_size(
+    boxes: Sequence[Box], arcs: Sequence[Arc], ranks: Mapping[str, int]
+) -> None:
+    """Refuse drawings that would take seconds.
+
+    Raises:
+        LayoutTooLarge: the boxes, and the lines in the ranks that they pass, are too many.
+    """
+    passed = sum(ranks[arc.lower] - ranks[arc.upper] - 1 for arc in arcs)
+    if len(boxes) + passed > MAX_PLACES:
+        raise LayoutTooLarge(len(boxes), len(boxes) + passed, MAX_PLACES)
 
 
 def _rows(graph: LayeredGraph) -> list[_Row]:
