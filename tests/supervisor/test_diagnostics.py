@@ -338,3 +338,53 @@ async def test_a_page_of_runs_is_enough() -> None:
     for run in whole.runs.values():
         assert before - 1 < run.started_at < time.time() + 1
         assert 0 <= run.quiet < 60
+
+
+async def test_a_snapshot_says_how_much_a_step_has_streamed() -> None:
+    """A step that streams for a long time differs from one that hangs."""
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+    going, has_spoken, hangs = anyio.Event(), anyio.Event(), anyio.Event()
+
+    @pipe.step
+    async def speak() -> Any:
+        for word in ("one", "two", "three"):
+            yield word
+        has_spoken.set()
+        await going.wait()
+
+    @pipe.step
+    async def hang() -> None:
+        hangs.set()
+        await going.wait()
+
+    async with Supervisor(pipe) as supervisor:
+        run = await supervisor.submit(pipe, {})
+        await has_spoken.wait()
+        await hangs.wait()
+        snapshot = supervisor.snapshot().runs[run.run_id]
+        going.set()
+
+    found = {one.step: one for one in snapshot.invocations}
+    assert (found["speak"].streamed, found["hang"].streamed) == (3, None)
+    assert str(found["speak"].invocation_id).startswith(run.run_id)
+    assert [(one.step, one.seconds >= 0) for one in snapshot.invocations] == [
+        (step, True) for step, _ in snapshot.running
+    ]
+
+
+async def test_a_service_says_how_long_and_how_many_restarts_are_left() -> None:
+    """The age of its state, and what the period still allows before giving up."""
+    async with Supervisor() as supervisor:
+        is_up = anyio.Event()
+
+        async def poll(task_status: Any) -> None:
+            task_status.started()
+            is_up.set()
+            await task_status.stopping.wait()
+
+        supervisor.add_service("poll", poll)
+        await is_up.wait()
+        (service,) = supervisor.snapshot().services
+
+    assert service.age >= 0
+    assert service.restarts_left == 3

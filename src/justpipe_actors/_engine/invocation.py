@@ -70,6 +70,8 @@ class Invocation:
     """The keys that the current call of its function, or of a handler, has used."""
     limit: anyio.CancelScope | None = None
     """Bounds its function, if the step has a timeout."""
+    count_streamed: Callable[[], int] | None = None
+    """Returns how many items it has streamed; None if it is no stream."""
     is_parked: bool = False
     """Whether it waits because the run's consumer is behind."""
     isolated: InvocationState | None = None
@@ -116,7 +118,7 @@ class TokenEmitter:
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
         self.publisher = invocation.run_state.publisher
-        self._publish_token = self.publisher.token_publisher(
+        self._publish_token, invocation.count_streamed = self.publisher.token_publisher(
             EventType.TOKEN, invocation.node.name, invocation.ids
         )
 

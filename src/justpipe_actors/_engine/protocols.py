@@ -101,6 +101,9 @@ class Publisher(Protocol):
         type: EventType,
         stage: str,
         ids: InvocationIds,
-    ) -> Callable[[object], None]:
-        """Return a function that publishes this event with the payload it is given."""
+    ) -> tuple[Callable[[object], None], Callable[[], int]]:
+        """Return a function that publishes this event with the payload it is given.
+
+        The other function returns how many it has published.
+        """
         ...

@@ -296,8 +296,10 @@ class EventPublisher:
         type: EventType,
         stage: str,
         ids: InvocationIds,
-    ) -> Callable[[object], None]:
+    ) -> tuple[Callable[[object], None], Callable[[], int]]:
         """Return a function that publishes events which differ only in their payload.
+
+        The other function returns how many it has published.
 
         Most events of a run are TOKENs, so the fields that they share are built once
         and copied for each event.
@@ -307,8 +309,12 @@ class EventPublisher:
         observe, observe_token = self.observers.put, self.observers.put_token
         kind, shared_fields = NodeKind.SYSTEM, dict[str, object]()
 
+        published = 0
+
         @enable_ki_protection
         def publish_token(payload: object) -> None:
+            nonlocal published
+            published += 1
             self._seq = seq = self._seq + 1
             counts[name] = counts.get(name, 0) + 1
             if not self._builds:
@@ -337,7 +343,7 @@ class EventPublisher:
                 keep(event)
             put(event)
 
-        return publish_token
+        return publish_token, lambda: published
 
     def _token_fields(
         self,

@@ -39,6 +39,7 @@ from .kept_events import KeptEvents
 
 
 if TYPE_CHECKING:
+    from .._engine.invocation import Invocation
     from .._engine.run_journal import RunJournal
     from ..abc import RunRecorder, StorageBackend
     from ..errors import RunReleased
@@ -342,6 +343,20 @@ class Run:
 
 
 @frozen
+class RunningInvocation:
+    """One invocation at work; plain data."""
+
+    step: str
+    """Its step."""
+    invocation_id: str | None
+    """Its id, as in events; None while it waits for the consumer before it begins."""
+    seconds: float
+    """Seconds since it began."""
+    streamed: int | None
+    """Items that it has streamed; None if it is no stream."""
+
+
+@frozen
 class RunSnapshot:
     """What a run is doing right now; plain data."""
 
@@ -371,6 +386,8 @@ class RunSnapshot:
     """Seconds since its last event; its age when none of them is kept."""
     started_at: float = 0.0
     """When it began, in seconds since the epoch."""
+    invocations: tuple[RunningInvocation, ...] = ()
+    """Invocations at work, in the order of ``running``, with what is known of them."""
 
     @property
     def headline(self) -> str:
@@ -397,6 +414,16 @@ class RunSnapshot:
         return paragraph(repr(self)) + (table(["at work", "for"], rows) if rows else "")
 
 
+def _running(invocation: Invocation) -> RunningInvocation:
+    count = invocation.count_streamed
+    return RunningInvocation(
+        step=invocation.node.name,
+        invocation_id=invocation.ids.invocation,
+        seconds=invocation.seconds,
+        streamed=None if count is None else count(),
+    )
+
+
 def snapshot_of(run: Run) -> RunSnapshot:
     """Return what a run is doing right now."""
     run_state, sink = run.run_state, run.publisher.sink
@@ -421,4 +448,5 @@ def snapshot_of(run: Run) -> RunSnapshot:
         },
         quiet=run.quiet,
         started_at=time.time() - run.age,
+        invocations=tuple(map(_running, run_state.active_invocations)),
     )

@@ -208,6 +208,10 @@ class ChildStatistics:
     """Type and text of the last error that ended an instance; None if there is none."""
     since: float
     """When it entered this state, in the loop's seconds."""
+    age: float = 0.0
+    """Seconds since it entered this state."""
+    restarts_left: int | None = None
+    """Restarts of any child that the period still allows; None is no limit."""
 
 
 @define(eq=False, repr=False)
@@ -353,9 +357,22 @@ class Child:
 
         await wait_and_report(instance.ended.wait, instance.ended.is_set, report)
 
-    def statistics(self, restarts: int) -> ChildStatistics:
-        """Return the statistics of this child."""
-        error = safe_str(self.error, typed=True) if self.error else None
+    def statistics(
+        self, restarts: int, restarts_left: int | None = None
+    ) -> ChildStatistics:
+        """Return the statistics of this child.
+
+        Args:
+            restarts: its restarts within the period.
+            restarts_left: restarts of any child that the period still allows.
+        """
         return ChildStatistics(
-            self.name, self.state, self.incarnation, restarts, error, self.since
+            name=self.name,
+            state=self.state,
+            incarnation=self.incarnation,
+            restarts=restarts,
+            last_error=safe_str(self.error, typed=True) if self.error else None,
+            since=self.since,
+            age=max(self.now() - self.since, 0.0),
+            restarts_left=restarts_left,
         )

@@ -332,4 +332,6 @@ class Children:
         now = self._monitor.owner.now()
         counted = restarts_within(self._monitor.restarts, self.policy.period, now)
         names = [name for _, name in counted]
-        return tuple(child.statistics(names.count(child.name)) for child in self)
+        intensity = self.policy.intensity
+        left = None if intensity is None else max(intensity - len(names), 0)
+        return tuple(child.statistics(names.count(child.name), left) for child in self)

@@ -12,6 +12,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import attrs
 
 from ..codec import to_plain
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ROWS = 50
 """Runs that are shown."""
+
+LAG_TIMER = 0.02
+"""Seconds of the timer that measures how late the loop is."""
 
 LOOKED_UP = 20
 """Number of runs to look up the current line of code for."""
@@ -41,6 +45,8 @@ class LiveData:
     """What ``health()`` returned."""
     now: float
     """Wall clock, in seconds since the epoch."""
+    loop_lag: float
+    """Seconds that the event loop was late for a timer of the dashboard."""
 
 
 def quiet_first(run: RunSnapshot) -> tuple[float, float]:
@@ -48,12 +54,19 @@ def quiet_first(run: RunSnapshot) -> tuple[float, float]:
     return run.quiet, run.age
 
 
-def look(supervisor: Supervisor) -> LiveData:
+def look(supervisor: Supervisor, loop_lag: float = 0.0) -> LiveData:
     """Look at a supervisor; call it in the supervisor's loop."""
     snapshot = supervisor.snapshot()
     quietest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=quiet_first)
     stuck = supervisor.stuck([run.run_id for run in quietest])
-    return LiveData(snapshot, stuck, supervisor.health(), time.time())
+    return LiveData(snapshot, stuck, supervisor.health(), time.time(), loop_lag)
+
+
+async def measure_lag() -> float:
+    """Return how late the event loop is for a short timer, in seconds."""
+    due = anyio.current_time() + LAG_TIMER
+    await anyio.sleep_until(due)
+    return max(anyio.current_time() - due, 0.0)
 
 
 def live_to_json(data: LiveData) -> dict[str, Any]:
@@ -70,6 +83,7 @@ def live_to_json(data: LiveData) -> dict[str, Any]:
     return {
         **plain,
         "now": data.now,
+        "loop_lag": data.loop_lag,
         "health": to_plain(data.health),
         "run_count": len(snapshot.runs),
         "oldest_run": max((run.age for run in snapshot.runs.values()), default=None),

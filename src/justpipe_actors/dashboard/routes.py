@@ -26,7 +26,7 @@ from .graphs import (
     pipeline_details,
     pipelines_overview,
 )
-from .live import LiveData, dump, live_to_json, look
+from .live import LiveData, dump, live_to_json, look, measure_lag
 from .metrics import metrics_text
 from .parameters import many, number, run_filter
 from .runs import histogram, runs_page
@@ -227,7 +227,7 @@ async def compare(site: Site, request: Request) -> Response:
 # -- the supervisor
 
 
-def look_at(site: Site) -> LiveData:
+def look_at(site: Site, loop_lag: float = 0.0) -> LiveData:
     """Look at the supervisor.
 
     Raises:
@@ -240,12 +240,14 @@ def look_at(site: Site) -> LiveData:
     if not site.supervisor.is_open:
         msg = "The supervisor is not open."
         raise TooBusyError(msg)
-    return look(site.supervisor)
+    return look(site.supervisor, loop_lag)
 
 
 async def live(site: Site, request: Request) -> Response:
     """Return what the supervisor does now."""
-    return answer(await site.in_thread(live_to_json, look_at(site)))
+    look_at(site)  # without a supervisor there is no loop to measure
+    data = look_at(site, await measure_lag())
+    return answer(await site.in_thread(live_to_json, data))
 
 
 async def live_dump(site: Site, request: Request) -> Response:

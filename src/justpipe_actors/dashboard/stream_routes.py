@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import AmbiguousRunError
 from .errors import NotFoundError, RequestError, TooBusyError
-from .live import live_text
+from .live import live_text, measure_lag
 from .live_runs import LiveReader, is_at_work
 from .logs import LogSource, LogWatch, log_to_json, logs_of
 from .parameters import number, run_filter
@@ -81,7 +81,7 @@ def live_topic(site: Site) -> Topic:
     look_at(site)
 
     async def produce() -> str:
-        return await site.in_thread(live_text, look_at(site))
+        return await site.in_thread(live_text, look_at(site, await measure_lag()))
 
     async def emit_all(emit: Emit) -> None:
         await site.streams.send("live", "live", Source(produce, LIVE_PERIOD), emit)
