@@ -296,6 +296,7 @@ def bench(session: nox.Session) -> None:
         session.install("-q", peer, success_codes=[0, 1])
     session.run("python", "tests/benchmarks/placements.py")
     session.run("python", "tests/benchmarks/streams.py")
+    session.run("python", "tests/benchmarks/dashboard.py")
     for comparison in ("durable", "compare"):
         command = ("python", "-m", f"tests.benchmarks.{comparison}")
         session.run(*command, *session.posargs)

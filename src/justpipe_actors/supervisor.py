@@ -552,6 +552,7 @@ class Supervisor:
             actors=active_runs.system.statistics(),
             runs=_supervisor.run_snapshots(active_runs, runs, by),
             run_count=len(active_runs.runs),
+            oldest=max((run.age for run in active_runs.runs.values()), default=None),
             dead_letters=active_runs.system.dead_letters.total,
             last_letters=_supervisor.recent_dead_letters(active_runs),
         )

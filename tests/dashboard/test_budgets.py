@@ -87,6 +87,29 @@ async def test_a_look_at_many_runs_shows_a_page_of_them() -> None:
     assert len(shape["runs"]) == ROWS
 
 
+@pytest.mark.slow
+async def test_a_look_at_a_thousand_runs_takes_less_than_a_snapshot_of_them() -> None:
+    """A tick of the Live page counts all runs and looks at a page of them."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
+
+    @pipe.step
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor(pipe, grace=0)
+    async with supervisor:
+        for _ in range(1_000):
+            await supervisor.submit(pipe, {})
+        with anyio.fail_after(30):
+            while supervisor.snapshot(0).actors[0].busy < 1_000:
+                await anyio.lowlevel.checkpoint()
+        everything = best_of(3, supervisor.snapshot)
+        tick = best_of(3, lambda: look(supervisor))
+        supervisor.cancel_runs()
+
+    assert tick < everything
+
+
 def test_the_first_page_loads_few_files() -> None:
     """Modules that only other pages need are not among them."""
     files = {name: file.content.decode() for name, file in static_files().items()}

@@ -37,6 +37,32 @@ HOSTS = {
 }
 """Hosts, and whether they are served."""
 
+METHODS = {
+    "GET": True,
+    "HEAD": True,
+    "POST": False,
+    "PUT": False,
+    "PATCH": False,
+    "DELETE": False,
+    "OPTIONS": False,
+}
+"""Methods, and whether they only read."""
+
+PATHS = {
+    "/api/runs": True,
+    "/api/runs/x/logs/stream": True,
+    "/api/streams": True,
+    "/api": True,
+    "/metrics": True,
+    "/api/login": False,
+    "/runs": False,
+    "/runs/x": False,
+    "/login": False,
+    "/static/app.js": False,
+    "/": False,
+}
+"""Paths, and whether reading them needs the token."""
+
 ORIGINS = {"own": True, "": False, "null": False, "http://evil.example": False}
 SITES = {
     "same-origin": True,
@@ -72,9 +98,7 @@ def asked(method: str, path: str = "/api/runs", **headers: str) -> Asked:
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_request_is_judged_by_the_same_table(host: str) -> None:
     """Host, origin, fetch metadata, content type, marker and token: all must be right."""
-    table = itertools.product(
-        ("GET", "POST"), ORIGINS, SITES, KINDS, MARKS, CREDENTIALS
-    )
+    table = itertools.product(METHODS, ORIGINS, SITES, KINDS, MARKS, CREDENTIALS)
     for method, origin, site, kind, mark, credential in table:
         question = asked(
             method,
@@ -89,8 +113,31 @@ def test_every_request_is_judged_by_the_same_table(host: str) -> None:
         is_write = is_read and ORIGINS[origin] and KINDS[kind] and MARKS[mark]
 
         assert (refusal(question, RULES) is None) == (
-            is_read if method == "GET" else is_write
+            is_read if METHODS[method] else is_write
         ), question
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_path_with_data_needs_the_token(path: str) -> None:
+    """Pages and their files have no data; all the rest has."""
+    for credential, is_right in CREDENTIALS.items():
+        question = asked("GET", path, host="127.0.0.1:8741", authorization=credential)
+        is_let_in = refusal(question, RULES) is None
+        assert is_let_in == (is_right or not PATHS[path]), question
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_application_around_may_check_hosts_and_nothing_else(path: str) -> None:
+    """With ``guard=False`` foreign pages are still refused, and writes still checked."""
+    rules = Rules(is_checking_hosts=False)
+    foreign = {"host": "any.example", "sec_fetch_site": "cross-site"}
+    write = {"host": "any.example", "origin": "http://any.example", "x_justpipe": "1"}
+
+    assert refusal(asked("GET", path, host="any.example"), rules) is None
+    assert refusal(asked("GET", path, **foreign), rules) is not None
+    assert refusal(asked("POST", path, **write), rules) is not None
+    write["content_type"] = "application/json"
+    assert refusal(asked("POST", path, **write), rules) is None
 
 
 def test_the_first_thing_that_is_wrong_decides_the_answer() -> None:
@@ -138,6 +185,25 @@ TRAVERSAL = [
     "/static/shell.html",
     "/static/",
     "/static/APP.JS",
+    "/static/app.js/",
+    "/static/./app.js",
+    "/static/base/../app.js",
+    "/static/%2e%2e%2fapp.py",
+    "/static/..%252fapp.py",
+    "/static/..%c0%afapp.py",
+    "/static/....//app.py",
+    "/static/..;/app.py",
+    "/static/\\..\\app.py",
+    "/static/C:\\app.py",
+    "/static/file:///etc/passwd",
+    "/static/app.js\x00.css",
+    "/static/\uff0e\uff0e/app.py",
+    "/static/__init__.py",
+    "/static/..",
+    "/static/.",
+    "/static/base",
+    "/static/base/",
+    "/static",
 ]
 
 

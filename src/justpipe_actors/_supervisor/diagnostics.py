@@ -48,6 +48,8 @@ class SupervisorSnapshot:
     """The last ten dead letters, oldest first."""
     run_count: int = 0
     """Total number of runs at work."""
+    oldest: float | None = None
+    """Age of the oldest run at work, in seconds; None if there is none."""
 
     @property
     def parked(self) -> tuple[str, ...]:

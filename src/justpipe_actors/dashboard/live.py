@@ -56,7 +56,7 @@ def quiet_first(run: RunSnapshot) -> tuple[float, float]:
 
 def look(supervisor: Supervisor, loop_lag: float = 0.0) -> LiveData:
     """Look at a supervisor; call it in the supervisor's loop."""
-    snapshot = supervisor.snapshot()
+    snapshot = supervisor.snapshot(ROWS, "quiet")
     quietest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=quiet_first)
     stuck = supervisor.stuck([run.run_id for run in quietest])
     return LiveData(snapshot, stuck, supervisor.health(), time.time(), loop_lag)
@@ -85,8 +85,8 @@ def live_to_json(data: LiveData) -> dict[str, Any]:
         "now": data.now,
         "loop_lag": data.loop_lag,
         "health": to_plain(data.health),
-        "run_count": len(snapshot.runs),
-        "oldest_run": max((run.age for run in snapshot.runs.values()), default=None),
+        "run_count": snapshot.run_count,
+        "oldest_run": snapshot.oldest,
         "runs": [
             {**to_plain(run), "stuck": to_plain(where.get(run.run_id))} for run in runs
         ],
