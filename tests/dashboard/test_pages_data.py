@@ -146,11 +146,13 @@ async def test_one_event_comes_whole(store: Store) -> None:
 
     start = (await client.get(f"{path}/1")).json()
     payload = await client.get(f"{path}/1?part=payload")
+    rest = await client.get(f"{path}/1?part=payload&offset=5")
     missing = await client.get(f"{path}/9999")
 
     assert start["event_type"] == "start"
     assert start["payload"] == json.loads(payload.text)
     assert payload.headers["content-type"].startswith("text/plain")
+    assert rest.text == payload.text[5:]
     assert missing.status == 404
 
 

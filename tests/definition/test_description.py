@@ -7,6 +7,9 @@ import json
 import types
 from typing import Any
 
+import attrs
+import msgspec
+import pydantic
 import pytest
 
 from justpipe_actors import DefinitionError, Pipe
@@ -146,14 +149,43 @@ class Order:
     count: int = 1
 
 
-def test_the_state_has_a_schema() -> None:
-    """``state_schema`` is what a form needs to ask for a state; types without one have none."""
-    schema = Pipe[Any, Any](Order).describe()["state_schema"]
+@attrs.define
+class AttrsOrder:
+    """The same as an attrs class."""
+
+    item: str
+    count: int = 1
+
+
+class ModelOrder(pydantic.BaseModel):
+    """The same as a model of pydantic."""
+
+    item: str
+    count: int = 1
+
+
+class StructOrder(msgspec.Struct):
+    """The same as a struct of msgspec."""
+
+    item: str
+    count: int = 1
+
+
+@pytest.mark.parametrize("state", [Order, AttrsOrder, ModelOrder, StructOrder])
+def test_the_state_has_a_schema(state: type) -> None:
+    """``state_schema`` is what a form needs to ask for a state, whatever its library."""
+    schema = Pipe[Any, Any](state).describe()["state_schema"]
+    if "$ref" in schema:
+        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
 
     assert schema["type"] == "object"
     assert schema["properties"]["item"]["type"] == "string"
     assert schema["properties"]["count"]["type"] == "integer"
     assert schema["required"] == ["item"]
+
+
+def test_types_without_a_schema_have_none() -> None:
+    """A pipe without a state type, or with one that JSON cannot stand for."""
     assert Pipe[Any, Any](dict).describe()["state_schema"] == {"type": "object"}
     assert "state_schema" not in Pipe[Any, Any](None).describe()
     assert "state_schema" not in Pipe[Any, Any](type(json)).describe()

@@ -17,6 +17,10 @@ from .run_details import StoredRun, diff_of
 from .site import Site
 
 
+PART_SIZE = 64_000
+"""Characters of a payload that are returned from an offset on."""
+
+
 def _run_id(request: Request) -> str:
     return str(request.path_params["run_id"])
 
@@ -76,6 +80,9 @@ async def event(site: Site, request: Request) -> Response:
     name, seq = _run_id(request), int(request.path_params["seq"])
     if part in ("payload", "meta"):
         text = await site.in_thread(lambda: site.find(name).event_part(seq, part))
+        if "offset" in request.query_params:
+            offset = number(request.query_params, "offset", 0, 0)
+            text = text[offset : offset + PART_SIZE]
         return PlainTextResponse(text)
     return answer(await site.in_thread(lambda: site.find(name).one_event(seq)))
 
