@@ -27,7 +27,9 @@ def open_asks(system: ActorSystem, run_id: str | None = None) -> list[OpenAsk]:
     waits = [
         wait
         for wait in system.waits.values()
-        if wait.form is not None and (run_id is None or _is_of(wait, run_id))
+        if wait.form is not None
+        and not wait.is_over
+        and (run_id is None or _is_of(wait, run_id))
     ]
     return [wait.as_open_ask() for wait in sorted(waits, key=lambda one: one.asked)]
 

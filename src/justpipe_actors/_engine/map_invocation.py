@@ -63,6 +63,8 @@ class MapInvocation:
     """Error handlers that had been asked when it was opened."""
     items: object = attrs.field(default=None, init=False)
     """What it maps over, in a durable run: a list, a range, or a lazy source."""
+    is_adopted: bool = attrs.field(default=True, init=False)
+    """Whether ``invocation`` is set; not yet in a run that is being taken up."""
     check: SourceCheck | None = attrs.field(default=None, init=False)
     """Compares a lazy source with what it gave before; None unless it was reopened."""
 
@@ -90,12 +92,14 @@ class MapInvocation:
             budget=None,
             ids=InvocationIds(invocation_id, owner=invocation_id, scope=scope),
         )
+        mapping.is_adopted = False
         mapping.item_count, mapping.failed, mapping.level = item_count, failed, level
         return mapping
 
     def adopt(self, invocation: Invocation, budget: float | None) -> None:
         """Attach the map to the invocation that was delivered again."""
         self.invocation, self.budget = invocation, budget
+        self.is_adopted = True
         if invocation.ids.invocation:
             self.ids = invocation.ids
         node = invocation.node
@@ -107,7 +111,13 @@ class MapInvocation:
         self.in_flight -= 1
         self.failed = self.failed or failed
         if self.in_flight <= self.refill_at:
-            self.wakeup.notify()
+            self.wake_up()
+
+    def wake_up(self) -> None:
+        """Let the invocation go on; from now on it counts as at work."""
+        if self.is_adopted:
+            self.invocation.is_resting = False
+        self.wakeup.notify()
 
 
 def open_map(

@@ -192,7 +192,9 @@ async def _wait_idle(mapping: MapInvocation) -> None:
 
 async def _wait_wakeup(mapping: MapInvocation) -> None:
     if mapping.invocation.run_state.journal is None:
+        mapping.invocation.is_resting = True
         await mapping.wakeup.wait()
+        mapping.invocation.is_resting = False
     else:
         await _rest(mapping)
     if failpoints.active is not None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from .._util.lazy_classes import define
 from ..events import EventType, NodeKind
 from ..meta import StepStatus
+
+
+if TYPE_CHECKING:
+    from .run_state import RunState
 
 
 @define(eq=False, repr=False)
@@ -66,6 +70,27 @@ class Backpressure(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether producers of user events must wait."""
+        ...
+
+
+class AdmissionPlace(Protocol):
+    """The place of a run at work, which it gives back while it only waits."""
+
+    is_given_back: bool
+    """Whether another run may have the place."""
+    members: list[RunState]
+    """The run, and its child runs at work."""
+
+    def look_soon(self) -> None:
+        """Give the place back soon if nothing but waits is left then."""
+        ...
+
+    def resume(self, func: Callable[[], None]) -> None:
+        """Call a function when the run has its place again."""
+        ...
+
+    def end(self) -> None:
+        """Note that the run has ended."""
         ...
 
 

@@ -27,7 +27,7 @@ from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .joins import Wave
 from .messages import Message, Start
 from .metrics import RunMetrics
-from .protocols import Publisher
+from .protocols import AdmissionPlace, Publisher
 from .timers import TimerHandle
 
 
@@ -146,6 +146,8 @@ class RunState:
     """The error to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Called once, after all invocations were cancelled."""
+    place: AdmissionPlace | None = attrs.field(default=None, init=False)
+    """Its place in a supervisor with a limit of runs; None if it needs none."""
     waits: RunWaits | None = attrs.field(default=None, init=False)
     """Its waits; None before the first one."""
 

@@ -118,6 +118,9 @@ class RunWaits:
         init=False,
     )
     """Records of waits, which a restarted step reads."""
+    open_waits: set[Wait] = attrs.field(factory=set, init=False)
+    """Waits that are not closed."""
+    _held_signals: set[int] = attrs.field(factory=set, init=False)
 
     # -- calls by steps: ``waiting.Waiting``
 
@@ -195,6 +198,10 @@ class RunWaits:
 
         def answered(value: Any) -> None:
             answers.append(value)
+            timed_out()
+
+        def timed_out() -> None:
+            invocation.is_resting = False
             over.set()
 
         wait = Wait(
@@ -204,7 +211,7 @@ class RunWaits:
             kind=invocation.node.kind,
             ids=invocation.ids,
             on_answer=answered,
-            on_timeout=over.set,
+            on_timeout=timed_out,
             note=note,
             form=form,
         )
@@ -225,9 +232,10 @@ class RunWaits:
                 await self.records.wait_stored()
             self._announce(wait)
             with standing_still(invocation):
+                self._look_soon()
                 await wait_without_slot(invocation, over)
         except BaseException:
-            if not wait.is_over:
+            if not self._is_withdrawn(wait):
                 self.records.withdraw(record)
             raise
         finally:
@@ -241,6 +249,7 @@ class RunWaits:
         wait.asked, wait.due = record.asked, record.due
         wait.within = wait.within or enclosing_runs.get()
         system.waits[wait.id] = wait
+        self.open_waits.add(wait)
         if record.due is not None:
             left = record.due - self.records.now()
             wait.timer = system.timers.start(
@@ -283,6 +292,7 @@ class RunWaits:
         record.place = place
         wait = self._wait_between(record, place, fail)
         wait.within = invocation.variables.get(enclosing_runs, ())
+        self._look_soon()
         self.records.open(wait, record)
         self._open(wait, record)
         journal = self.run_state.journal
@@ -339,6 +349,7 @@ class RunWaits:
         system = self.run_state.system
         if system.waits.get(wait.id) is wait:
             del system.waits[wait.id]
+        self.open_waits.discard(wait)
         self.between.pop(wait, None)
         if wait.timer is not None:
             system.timers.stop(wait.timer)
@@ -351,10 +362,34 @@ class RunWaits:
             between.release()
 
     def _time_is_up(self, wait: Wait) -> None:
-        if not wait.is_over:
-            self.close(wait)
-            self.records.late(wait)
-            self._guarded(wait.on_timeout)
+        if wait.is_over:
+            return
+        wait.is_over = True
+        self._with_place(partial(self._be_late, wait))
+
+    def _be_late(self, wait: Wait) -> None:
+        if self._is_withdrawn(wait):
+            return
+        self.close(wait)
+        self.records.late(wait)
+        self._guarded(wait.on_timeout)
+
+    def _is_withdrawn(self, wait: Wait) -> bool:
+        return wait not in self.open_waits
+
+    # -- the run's place
+
+    def _look_soon(self) -> None:
+        if self.run_state.place is not None:
+            self.run_state.place.look_soon()
+
+    def _with_place(self, func: Callable[[], None]) -> None:
+        """Call a function, when the run has its place again if it gave it back."""
+        place = self.run_state.place
+        if place is None or not place.is_given_back:
+            func()
+        else:
+            place.resume(func)
 
     def _guarded(self, func: Callable[..., None], *args: object) -> None:
         """Call a continuation; a defect of the engine ends this run only."""
@@ -377,6 +412,14 @@ class RunWaits:
         """
         plain = plain_of(value)
         found = read_answer(wait, plain)
+        wait.is_over = True
+        self._with_place(partial(self._be_answered, wait, plain, found, by))
+
+    def _be_answered(
+        self, wait: Wait, plain: object, found: object, by: str | None
+    ) -> None:
+        if self._is_withdrawn(wait):
+            return
         self.close(wait)
         self.records.answered(wait, plain)
         payload = {"ask": wait.id, "by": by}
@@ -395,6 +438,18 @@ class RunWaits:
 
     def apply(self, wait: Wait, signal: Signal) -> None:
         """Apply an answer from the journal; an answer that does not fit reopens the wait."""
+        place = self.run_state.place
+        if place is None or not place.is_given_back:
+            self._apply_now(wait, signal)
+        elif signal.id not in self._held_signals:
+            # The signal counts as consumed in the batch that has its effect.
+            self._held_signals.add(signal.id)
+            place.resume(partial(self._apply_now, wait, signal))
+
+    def _apply_now(self, wait: Wait, signal: Signal) -> None:
+        self._held_signals.discard(signal.id)
+        if self._is_withdrawn(wait):
+            return
         journal = self.run_state.journal
         assert journal is not None
         stream = journal.stream
@@ -412,6 +467,7 @@ class RunWaits:
     def finished(self, message: Start | Expire) -> None:
         """Delete an invocation's records, unless it is to be done again."""
         journal = self.run_state.journal
+        self._look_soon()
         if journal is not None and message.id in journal.failed.messages:
             return
         if isinstance(message, Start):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -284,17 +285,30 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     )
     around = invocation.variables.get(current_run_notes)
     run.notes.parent = None if around is None else (around, invocation.node.name)
-    run_state.metrics.count_task_start()
-    invocation.is_resting = True
-    try:
+    with _resting_on(run, invocation):
         await drive_in_context(invocation.variables.copy(), execute_run(run))
-    finally:
-        run_state.metrics.count_task_end()
-        invocation.is_resting = False
     outcome = _outcome(run)
     if journal is not None:
         _close_child(invocation, journal, outcome)
     return outcome
+
+
+@contextmanager
+def _resting_on(run: Run, invocation: Invocation) -> Generator[None]:
+    """Note that an invocation waits for its child run, which shares its run's place."""
+    run_state, child = invocation.run_state, run.run_state
+    run_state.metrics.count_task_start()
+    invocation.is_resting = True
+    place = child.place = run_state.place
+    if place is not None:
+        place.members.append(child)
+    try:
+        yield
+    finally:
+        run_state.metrics.count_task_end()
+        invocation.is_resting = False
+        if place is not None:
+            place.members.remove(child)
 
 
 def _require_pipe(invocation: Invocation, pipe: object) -> None:

@@ -32,6 +32,7 @@ from .._util.sync import do_nothing
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
 from .admission import CLOSED, AdmissionLimiter
+from .run_place import RunPlace
 
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ class ActiveRuns:
         self.runs[run.run_state.run_id] = run
         if run.request.open_store is not None:
             self.remember_store(run.request.open_store)
+        if release_place is not do_nothing and self.admission.limit is not None:
+            call_soon, members = self.loop.call_soon, [run.run_state]
+            run.run_state.place = RunPlace(self.admission, call_soon, members)
         run.kept_events = KeptEvents(self.keep)
         run.kept_events.attach(run.publisher)
         variables = copy_context()
@@ -139,6 +143,8 @@ class ActiveRuns:
 
     def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
+        if run.run_state.place is not None:
+            run.run_state.place.end()
         if run.kept_events is not None:
             run.kept_events.end()
         if run.is_unread:

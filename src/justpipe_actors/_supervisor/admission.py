@@ -8,6 +8,7 @@ the supervisor drains or is closed; runs that wait then are rejected.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import anyio
@@ -40,6 +41,14 @@ class _Waiter:
     refusal: RunRejected | None = None
 
 
+@define(eq=False, repr=False)
+class PlaceRequest:
+    """The request of a run that gave its place back and wants one again."""
+
+    granted: Callable[[], None]
+    """Called when it has a place."""
+
+
 @frozen
 class AdmissionStatistics:
     """Numbers of admitted and of waiting runs."""
@@ -61,7 +70,7 @@ class AdmissionLimiter:
     is_starting: bool = False
     """Whether all runs wait because the supervisor is still starting."""
     _active: int = attrs.field(default=0, init=False)
-    _waiters: deque[_Waiter] = attrs.field(factory=deque, init=False)
+    _waiters: deque[_Waiter | PlaceRequest] = attrs.field(factory=deque, init=False)
     _refusal: RunRejected | None = attrs.field(default=None, init=False)
 
     @property
@@ -143,22 +152,47 @@ class AdmissionLimiter:
     def release(self) -> None:
         """Give a place back; the run that has waited longest gets it."""
         if self._waiters:
-            self._waiters.popleft().decided.set()
+            _grant(self._waiters.popleft())
         else:
             self._active -= 1
+
+    def request_again(self, granted: Callable[[], None]) -> PlaceRequest | None:
+        """Take a place for a run that gave its own back, now or in its turn.
+
+        Returns:
+            The request that waits; None if the place was granted at once.
+        """
+        request = PlaceRequest(granted)
+        if self._refusal is None and self.is_full:
+            self._waiters.append(request)
+            return request
+        self._active += 1
+        granted()
+        return None
+
+    def withdraw(self, request: PlaceRequest) -> None:
+        """Forget a request that waits."""
+        self._waiters.remove(request)
 
     def open(self) -> None:
         """Open admission: waiting runs get the free places in order."""
         self.is_starting = False
         while self._waiters and not self.is_full:
             self._active += 1
-            self._waiters.popleft().decided.set()
+            _grant(self._waiters.popleft())
 
     def close(self, refusal: RunRejected) -> None:
-        """Close admission; waiting runs are rejected with ``refusal``."""
+        """Close admission; waiting runs are rejected with ``refusal``.
+
+        Runs that gave their place back have begun before, and get one.
+        """
         self._refusal = refusal
         while self._waiters:
             waiter = self._waiters.popleft()
+            if isinstance(waiter, PlaceRequest):
+                self._active += 1
+                waiter.granted()
+                continue
             waiter.refusal = _copy(refusal)
             waiter.decided.set()
 
@@ -171,6 +205,13 @@ class AdmissionLimiter:
             self._waiters.remove(waiter)
         elif waiter.refusal is None:
             self.release()
+
+
+def _grant(waiter: _Waiter | PlaceRequest) -> None:
+    if isinstance(waiter, PlaceRequest):
+        waiter.granted()
+    else:
+        waiter.decided.set()
 
 
 def _copy(refusal: RunRejected) -> RunRejected:

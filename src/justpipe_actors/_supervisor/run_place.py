@@ -1,0 +1,102 @@
+"""The place of one run among those that may be at work, given back while it only waits.
+
+::
+
+    at work ── only questions and timed waits are left ──> place given back
+       ^                                                         |
+       └── place granted, in its turn <── answer or due time ────┘
+
+A run and its child runs share one place.  Whether they only wait is looked at in a
+callback of the event loop, after the commit that may have changed it.  An answer to a
+run without its place is held until the run has one again, so no step begins without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .._engine.run_state import RunState
+from .._engine.run_waits import waits_of
+from .._util.lazy_classes import define
+
+
+if TYPE_CHECKING:
+    from .admission import AdmissionLimiter, PlaceRequest
+
+
+@define(eq=False, repr=False)
+class RunPlace:
+    """The place of one run and its children."""
+
+    admission: AdmissionLimiter
+    """Grants the places."""
+    call_soon: Callable[[Callable[[], None]], None]
+    """Calls a function in the event loop."""
+    members: list[RunState]
+    """The run, and its child runs at work."""
+    is_given_back: bool = attrs.field(default=False, init=False)
+    """Whether another run may have the place."""
+    _held: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+    _request: PlaceRequest | None = attrs.field(default=None, init=False)
+    _is_look_requested: bool = attrs.field(default=False, init=False)
+    _has_ended: bool = attrs.field(default=False, init=False)
+
+    def look_soon(self) -> None:
+        """Give the place back soon if nothing but waits is left then."""
+        if not self._is_look_requested and not self.is_given_back:
+            self._is_look_requested = True
+            self.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_look_requested = False
+        if self._has_ended or self.is_given_back:
+            return
+        for member in self.members:
+            waits_of(member)  # from now on it says when one of its messages is finished
+        if any(map(_has_wait, self.members)) and all(map(_only_waits, self.members)):
+            self.is_given_back = True
+            self.admission.release()
+
+    def resume(self, func: Callable[[], None]) -> None:
+        """Call a function when the run has its place again; runs wait in turn."""
+        self._held.append(func)
+        if self._request is None:
+            self._request = self.admission.request_again(self._granted)
+
+    def _granted(self) -> None:
+        self._request, self.is_given_back = None, False
+        held, self._held = self._held, []
+        for func in held:
+            func()
+        self.look_soon()
+
+    def end(self) -> None:
+        """Take the place back at the end of the run, which then releases it."""
+        self._has_ended = True
+        self._held.clear()
+        if self.is_given_back:
+            self.is_given_back = False
+            if self._request is not None:
+                self.admission.withdraw(self._request)
+            self.admission.force_place()
+
+
+def _has_wait(run_state: RunState) -> bool:
+    """Return whether a question or a timed wait of a run is open."""
+    waits = run_state.waits
+    return waits is not None and any(not wait.is_over for wait in waits.open_waits)
+
+
+def _only_waits(run_state: RunState) -> bool:
+    """Return whether nothing of a run is queued and no user code is at work."""
+    if run_state.halted or not run_state.tokens:
+        return False
+    waits = run_state.waits
+    between = 0 if waits is None else len(waits.between)
+    at_work = run_state.active_invocations
+    if run_state.tokens != between + len(at_work):
+        return False
+    return all(invocation.is_resting for invocation in at_work)
