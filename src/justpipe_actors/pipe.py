@@ -115,6 +115,9 @@ class Pipe(Generic[StateT, ContextT]):
             annotations of its class say.
         placements: placements by the names that ``@pipe.step(placement=...)`` uses,
             besides ``thread``, ``process`` and ``ray``.
+        migrate: called when a durable run is taken up that another version of this pipe
+            has stored, with its state as plain data and that version; returns the state
+            as plain data in this version's form.
 
     Raises:
         DefinitionError: the value of an option is not allowed.
@@ -147,6 +150,7 @@ class Pipe(Generic[StateT, ContextT]):
         state_mode: StateMode = "shared",
         merge: Mapping[Any, Merge | MergeFunction] | None = None,
         placements: Mapping[str, AnyPlacement] | None = None,
+        migrate: Callable[[Any, str], Any] | None = None,
     ) -> None:
         check_failure_policy(on_failure)
         check_state_mode(state_mode)
@@ -193,6 +197,7 @@ class Pipe(Generic[StateT, ContextT]):
             state_type=state_type,
             merge=merge,
             is_isolated=state_mode == "isolated",
+            migrate=migrate,
             is_debug=self.debug,
             placements=places,
             place_remotely=_engine.place_remotely,

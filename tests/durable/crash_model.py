@@ -66,7 +66,6 @@ class Ended:
     seqs: list[int]
     types: list[str]
     executed: list[str]
-    meta: dict[str, Any] | None
 
     @property
     def summary(self) -> tuple[Any, ...]:
@@ -98,7 +97,6 @@ async def run_through(
         [event.seq for event in events],
         [event.type.value for event in events],
         list(executed),
-        events[-1].meta if events else None,
     )
 
 

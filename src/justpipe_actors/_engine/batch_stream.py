@@ -35,6 +35,7 @@ from .value_codec import StorableValues
 
 
 if TYPE_CHECKING:
+    from .._plan.plan import Plan
     from ..abc.journal_records import NewAsk, RunState as RunStatus, Signal
     from .messages import Message
     from .run_journal import RunJournal
@@ -97,6 +98,8 @@ class BatchStream:
     """The journals of the run and of its children at work; the run's own is first."""
     verifies: bool = False
     """Whether each stored state is loaded and compared with the original."""
+    version_of: Callable[[Plan], str] = attrs.field(default=lambda plan: "")
+    """Returns the version of a plan, which is recorded with a child run's state."""
     deadline: float | None = None
     """When the run times out, on the journal's clock in seconds; None is never."""
     is_sealed: bool = attrs.field(default=False, init=False)

@@ -143,6 +143,8 @@ def dump_counters(journal: RunJournal) -> JsonValue:
         value["end"] = [cause.status.value, cause.reason]
     if journal.suspended_at is not None:
         value["suspended"] = journal.suspended_at
+    if journal.version is not None:
+        value["v"] = journal.version
     if not journal.prefix:
         value["lists"] = journal.stream.item_lists
         if journal.stream.deadline is not None:

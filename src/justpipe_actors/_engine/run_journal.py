@@ -111,6 +111,10 @@ class RunJournal:
     """The step that suspended the run."""
     failed: FailedWork = attrs.field(factory=FailedWork, init=False)
     """The work that failed, for a retry."""
+    version: str | None = attrs.field(default=None, init=False)
+    """The version of the pipe, if the run was not submitted with this one."""
+    is_changed: bool = attrs.field(default=False, init=False)
+    """Whether another version of the pipe has stored the run's state."""
     notes: RecordedNotes | None = attrs.field(default=None, init=False)
     """The notes of the run."""
     touched: dict[Key, None] = attrs.field(factory=dict, init=False)
@@ -368,6 +372,7 @@ class RunJournal:
             saved=None if reopened is None else reopened.saved,
             child_state=child_state,
         )
+        journal.version = self.stream.version_of(child.plan) or None
         if reopened is not None:
             journal.adopt_stored(reopened)
         origin = None if reopened is None else reopened.origin

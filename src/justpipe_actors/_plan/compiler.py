@@ -141,6 +141,8 @@ class PipeSettings:
     """Merge functions by part, in addition to annotations."""
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
+    migrate: Callable[[Any, str], Any] | None = None
+    """Turns stored states of other versions into this version's form."""
     is_debug: bool = False
     """True to warn of probable mistakes, at some cost."""
     place_remotely: PlaceRemotely | None = None
@@ -187,6 +189,7 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         loops=topology.loops,
         state_type=_declared(registry.state_type),
         context_type=_declared(registry.context_type),
+        migrate=settings.migrate,
         result_types={
             worker: return_type_of(steps[worker].func)
             for step in steps.values()

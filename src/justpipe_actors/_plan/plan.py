@@ -271,6 +271,8 @@ class Plan:
     """The state's declared type; ``Any`` when none is declared."""
     context_type: object = Any
     """The same for the context."""
+    migrate: Callable[[Any, str], Any] | None = None
+    """Turns a state that another version has stored into this version's form."""
     result_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     """Declared types of what collected workers return, by worker."""
     item_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)

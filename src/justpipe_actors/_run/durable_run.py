@@ -52,7 +52,11 @@ def publish_beginning(run: Run, journal: RunJournal) -> None:
     again = (
         [] if saved is None else [f"{run.run_state.run_id}:{n}" for n in saved.messages]
     )
-    payload = {"incarnation": journal.stream.incarnation, "invocations": again}
+    payload = {
+        "incarnation": journal.stream.incarnation,
+        "invocations": again,
+        "version_changed": journal.is_changed,
+    }
     run.publisher.publish(EventType.RECOVERED, "system", payload)
 
 
@@ -195,6 +199,12 @@ def child_of(
         return pipe, look_up(journal.run_state.state, state.path), None
     value = state_of(state.saved.parts)
     plan = cast("Any", pipe).plan()
+    version = state.saved.counters.get("v")
+    if plan.migrate is not None and version not in {
+        None,
+        journal.stream.version_of(plan),
+    }:
+        value = plan.migrate(value, version)
     return pipe, journal.stream.codec.load_state(plan, value), None
 
 

@@ -44,6 +44,7 @@ from .durable_stream import DurableStream
 from .journal_writer import JournalWriter
 from .journaled_history import complete_histories, is_private
 from .leases import LeaseKeeper
+from .plan_version import version_of
 from .taking_up import TakenUp, load, open_run_journal, refusal_of, request_of
 
 
@@ -169,7 +170,7 @@ class DurableRuns:
             new = NewRun(
                 run_id=request.run_id,
                 pipe=request.plan.name,
-                fingerprint=request.plan.fingerprint,
+                fingerprint=version_of(request.plan),
                 input=json.dumps(given),
             )
             worker = self.keeper.worker if has_place else None
@@ -368,7 +369,8 @@ class DurableRuns:
         try:
             taken = await self.writer.call(load, self.journal, claim)
             stream = self.stream_of(claim.run, taken.input.get("capacity", 1000))
-            problem = refusal_of(taken, self.catalog, self.journal.attempts)
+            attempts = self.journal.attempts
+            problem = refusal_of(taken, self.catalog, self.values, attempts)
             if problem is not None:
                 release()
                 self._give_up(stream, claim, problem)

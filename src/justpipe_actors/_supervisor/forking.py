@@ -81,7 +81,10 @@ def resume_of(row: RunRow, rows: Sequence[Commit], run_id: str | None = None) ->
         raise RunRejected(reason, "Only a run that was suspended is resumed, once.")
     entities, stored = fold_rows(rows)
     step = json.loads(row.outcome or "{}").get("suspended")
+    version = (entities.get("x") or {}).get("v")
     delta = {"r": step, "x": {"sent": 0, "waves": 0}}
+    if version is not None:
+        delta["x"]["v"] = version
     if "k" in entities:
         delta["k"] = entities["k"]
     return _copy(row, delta, stored, rows[-1].n if rows else 0, run_id)

@@ -18,12 +18,13 @@ from .._engine.journal_port import PutBatch
 from .._engine.restore import SavedRun, parse
 from .._engine.run_journal import RunJournal
 from .._engine.value_codec import StorableValues
-from .._plan.plan import Plan
 from .._run.durable_run import break_durable, lost, parked
 from .._run.run import Run, RunRequest
 from .._util.lazy_classes import define
 from .._util.stored_state import fold_state
 from ..abc import Claim, Commit, Journal, Signal
+from .fitting import migrated, misfit_of, state_misfit
+from .plan_version import version_of
 
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class TakenUp:
     """Its entities by key."""
     signals: list[Signal]
     """Signals that arrived while it was not at work."""
+
+    @property
+    def version(self) -> str:
+        """The version of the pipe that has stored the state."""
+        counters = {} if self.saved is None else self.saved.counters
+        return str(counters.get("v", self.claim.run.fingerprint))
 
 
 def load(journal: Journal, claim: Claim) -> TakenUp:
@@ -95,26 +102,15 @@ def _items(journal: Journal, run: int, number: int) -> list[object]:
     return values
 
 
-def problem_of(plan: Plan, saved: SavedRun) -> str | None:
-    """Return why a version of a pipe cannot continue a run; None if it can."""
-    for number, message in {**saved.messages, **saved.expiries}.items():
-        if message["s"] not in plan.nodes:
-            return f"step '{message['s']}' is gone; message {number} waits for it"
-    for mapping in saved.maps.values():
-        if mapping["w"] not in plan.nodes:
-            return f"step '{mapping['w']}' is gone; a map has items for it"
-    for _, join in saved.timers:
-        if join not in plan.nodes:
-            return f"step '{join}' is gone; its timer runs"
-    return None
-
-
-def refusal_of(taken: TakenUp, catalog: Catalog, attempts: int) -> str | None:
+def refusal_of(
+    taken: TakenUp, catalog: Catalog, values: StorableValues, attempts: int
+) -> str | None:
     """Return why a run must not be taken up; None if it may.
 
     Args:
         taken: the run.
         catalog: the pipes of this supervisor.
+        values: reads stored values.
         attempts: workers that may die with the run.
     """
     claim = taken.claim
@@ -123,9 +119,11 @@ def refusal_of(taken: TakenUp, catalog: Catalog, attempts: int) -> str | None:
         steps = [] if saved is None else [m["s"] for m in saved.messages.values()]
         at_work = ", ".join(f"'{step}'" for step in dict.fromkeys(steps)) or "none"
         return f"{claim.deaths} workers died with it; steps in flight: {at_work}"
-    if saved is None:
-        return None
-    return problem_of(catalog.find(claim.run.pipe).plan(), saved)
+    plan = catalog.find(claim.run.pipe).plan()
+    problem = state_misfit(plan, taken.state, taken.version, values)
+    if problem is None and saved is not None:
+        problem = misfit_of(plan, saved, values, catalog.find)
+    return problem
 
 
 def request_of(taken: TakenUp, catalog: Catalog, values: StorableValues) -> RunRequest:
@@ -138,7 +136,8 @@ def request_of(taken: TakenUp, catalog: Catalog, values: StorableValues) -> RunR
     row, given = taken.claim.run, taken.input
     pipe = catalog.find(row.pipe)
     plan = pipe.plan()
-    state = values.load_state(plan, taken.state)
+    plain = migrated(plan, taken.state, taken.version)
+    state = values.load_state(plan, plain)
     context = values.load_context(plan, given["context"])
     if context is None and catalog.make_context is not None:
         context = catalog.make_context()
@@ -187,6 +186,7 @@ def open_run_journal(
         on_parked=partial(parked, run),
         on_broken=partial(break_durable, run),
         deadline=deadline,
+        version_of=version_of,
         verifies=getattr(journal, "verify", False),
     )
     saved = taken.saved
@@ -194,6 +194,9 @@ def open_run_journal(
         stream.item_lists = saved.counters.get("lists", 0)
         stream.begin_fold(taken.fold)
     made = RunJournal(stream, run.run_state, saved=saved)
+    version = version_of(run.run_state.plan)
+    made.version = None if version == claim.run.fingerprint else version
+    made.is_changed = version != taken.version
     stream.members.append(made)
     if taken.has_state:
         made.resume_state(taken.state)

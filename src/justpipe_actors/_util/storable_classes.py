@@ -8,8 +8,8 @@ lost, so it is refused; a cached property is left out and computed when it is as
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import attrs
@@ -66,8 +66,11 @@ class Fields:
 
     names: tuple[str, ...]
     """Names of the fields."""
-    build: Callable[[dict[str, Any]], Any]
-    """Returns an instance with these values, without running code of the user's."""
+    build: Callable[[dict[str, Any], Collection[str]], Any]
+    """Returns an instance with these values, without running code of the user's.
+
+    The second argument names the fields that were not set.
+    """
 
 
 def record_coder(known: KnownTypes, cls: Any) -> Coder | None:
@@ -83,14 +86,21 @@ def record_coder(known: KnownTypes, cls: Any) -> Coder | None:
 
     def encode(value: Any) -> Plain:
         check(value)
-        # One that was deleted, or never set, will not be set again.
-        return _encode_attributes(
-            value, {name: one for name, one in coders.items() if hasattr(value, name)}
-        )
+        found = {name: one for name, one in coders.items() if hasattr(value, name)}
+        made = _encode_attributes(value, found)
+        if len(found) < len(coders):
+            # One that was deleted, or never set, will not be set again.
+            made[_UNSET] = [name for name in coders if name not in found]
+        return made
 
     def decode(plain: Plain) -> Any:
-        values = {name: coders[name].decode(one) for name, one in plain.items()}
-        return fields.build(values)
+        unset = plain.get(_UNSET, ())
+        values = {
+            name: coders[name].decode(one)
+            for name, one in plain.items()
+            if name != _UNSET
+        }
+        return fields.build(values, unset)
 
     return exactly(cls, cls, encode, decode)
 
@@ -104,6 +114,9 @@ def _encode_attributes(value: Any, coders: Mapping[str, Coder]) -> dict[str, Pla
             raise error.below_field(name) from None
     return made
 
+
+_UNSET = "-"
+"""The key for the names of fields that were not set."""
 
 _MORE = "&"
 """The key for a model's fields set, private attributes and extra fields."""
@@ -156,24 +169,67 @@ def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:
 def _fields_of(cls: Any) -> Fields | None:
     named: tuple[str, ...] | None = getattr(cls, "_fields", None)
     if named is not None and issubclass(cls, tuple):
-        return Fields(named, lambda values: cls(**values))
+        return Fields(named, lambda values, _unset: cls(**values))
     if issubclass(cls, _WITH_CONTENTS):
         return None
     if dataclasses.is_dataclass(cls):
-        names = tuple(one.name for one in dataclasses.fields(cls))
-        return Fields(names, lambda values: _restore(cls, values))
+        made = dataclasses.fields(cls)
+        defaults = {one.name: _dataclass_default(one) for one in made}
+        return Fields(tuple(defaults), partial(_restore, cls, defaults))
     if attrs.has(cls):
-        names = tuple(one.name for one in attrs.fields(cls))
-        return Fields(names, lambda values: _restore(cls, values))
+        defaults = {one.name: _attrs_default(one) for one in attrs.fields(cls)}
+        return Fields(tuple(defaults), partial(_restore, cls, defaults))
     fields: tuple[str, ...] | None = getattr(cls, "__struct_fields__", None)
-    return None if fields is None else Fields(fields, lambda values: cls(**values))
+    return (
+        None if fields is None else Fields(fields, lambda values, _unset: cls(**values))
+    )
 
 
-def _restore(cls: Any, values: dict[str, Any]) -> Any:
-    """Return an instance as it was: neither validators nor ``__post_init__`` run again."""
+Default = Callable[[], Any] | None
+"""Makes the default of a field; None if it has none."""
+
+
+def _dataclass_default(field: dataclasses.Field[Any]) -> Default:
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+        return lambda: default
+    made = field.default_factory
+    return None if made is dataclasses.MISSING else made
+
+
+def _attrs_default(field: attrs.Attribute[Any]) -> Default:
+    default = field.default
+    if default is attrs.NOTHING:
+        return None
+    factory: Any = getattr(default, "factory", None)
+    if factory is None:
+        return lambda: default
+    return None if getattr(default, "takes_self", False) else factory
+
+
+def _restore(
+    cls: Any,
+    defaults: Mapping[str, Default],
+    values: dict[str, Any],
+    unset: Collection[str],
+) -> Any:
+    """Return an instance as it was: neither validators nor ``__post_init__`` run again.
+
+    A field that a later version has added gets its default.
+
+    Raises:
+        TypeError: a field is missing that has no default.
+    """
     made: Any = object.__new__(cls)
     for name, value in values.items():
         object.__setattr__(made, name, value)
+    for name, default in defaults.items():
+        if name in values or name in unset:
+            continue
+        if default is None:
+            msg = f"the field '{name}' of {cls.__name__} is missing"
+            raise TypeError(msg)
+        object.__setattr__(made, name, default())
     return made
 
 

@@ -83,6 +83,14 @@ def _unwrapped(hint: Any) -> Any:
     return hint
 
 
+def as_list(plain: Plain) -> list[Plain]:
+    """Return stored data that must be a list; a text is one of letters otherwise."""
+    if type(plain) is not list:
+        msg = f"{plain!r:.40} is no list"
+        raise TypeError(msg)
+    return plain
+
+
 def _class(known: KnownTypes, cls: type) -> Coder:
     if cls is float:
         # An int where a float is annotated is what type checkers allow.
@@ -243,7 +251,7 @@ def _many(known: KnownTypes, hint: Any, cls: type, item: Coder) -> Coder:
             if are_plain(value, item.leaf)
             else encode_items(item.encode, value)
         ),
-        lambda plain: [item.decode(one) for one in plain],
+        lambda plain: [item.decode(one) for one in as_list(plain)],
     )
 
 
@@ -256,7 +264,7 @@ def _tagged_many(known: KnownTypes, hint: Any, cls: type, item: Coder) -> Coder:
         return sorted(encode_items(item.encode, value), key=repr)
 
     return exactly(
-        hint, cls, encode, lambda plain: cls(item.decode(one) for one in plain)
+        hint, cls, encode, lambda plain: cls(item.decode(one) for one in as_list(plain))
     )
 
 
@@ -267,7 +275,7 @@ def _tuple(known: KnownTypes, hint: Any, arguments: tuple[Any, ...]) -> Coder:
             hint,
             tuple,
             lambda value: encode_items(item.encode, value),
-            lambda plain: tuple(item.decode(one) for one in plain),
+            lambda plain: tuple(item.decode(one) for one in as_list(plain)),
         )
     coders = [known.coder(one) for one in arguments]
 
