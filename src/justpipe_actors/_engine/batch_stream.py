@@ -122,6 +122,8 @@ class BatchStream:
     """Map items that the next batch stores."""
     maps_gone: list[int] = attrs.field(factory=list, init=False)
     """Maps that lose their stored items in the next batch."""
+    ended_steps: dict[str, None] = attrs.field(factory=dict, init=False)
+    """Steps that have ended since the last batch; named if it cannot be taken."""
     item_lists: int = 0
     """Lists of map items stored so far; the last one has this number."""
     _outbox: list[tuple[RunJournal, Message]] = attrs.field(factory=list, init=False)
@@ -211,6 +213,7 @@ class BatchStream:
             if kind == "commit":
                 return
             delta, state, is_whole = {}, None, False
+        self.ended_steps.clear()
         self._not_before = self.now() + COPY_SHARE * (self.now() - began)
         self.n += 1
         self._is_busy = True

@@ -195,6 +195,7 @@ class RunJournal:
         if self.failed.frozen is not None:
             return
         number = message.id
+        self.stream.ended_steps[message.step] = None
         record = self.maps.records.get(number)
         notes = self.failed.failing.pop(number, None)
         if notes is None and record is not None and record.mapping.failed:

@@ -23,7 +23,7 @@ from .._engine.step_call import isolated as isolated_state
 from .._plan.failure_policy import Failure
 from .._plan.state_parts import set_part
 from .._util.stored_state import state_of
-from ..errors import RecordedError, RunReleased
+from ..errors import NotStorable, RecordedError, RunReleased
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
@@ -119,7 +119,14 @@ def load_outcome(value: JsonValue) -> PipelineEndData:
 
 def break_durable(run: Run, error: Exception) -> None:
     """Fail a run because its state cannot be stored; its last row stays as it is."""
-    failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error)
+    journal = run.run_state.journal
+    steps = [] if journal is None else list(journal.stream.ended_steps)
+    if isinstance(error, NotStorable) and steps:
+        names = ", ".join(f"'{step}'" for step in steps)
+        reason = f"{error.reason} (since these steps ended: {names})"
+        error = NotStorable(error.path, error.type, reason)
+    step = steps[0] if len(steps) == 1 else None
+    failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error, step)
     run.run_state.failures.add(failure)
     run.stop(PipelineTerminalStatus.FAILED, None)
 

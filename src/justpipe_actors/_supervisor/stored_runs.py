@@ -41,7 +41,11 @@ def answer(journal: Journal, ask_id: str, value: object, by: str | None = None) 
     problem = problem_of(value, asked.form)
     if problem is not None:
         raise AnswerRejected(ask_id, problem)
-    if not journal.answer(ask_id, json.dumps(value), by):
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise AnswerRejected(ask_id, f"it is no JSON value: {error}") from error
+    if not journal.answer(ask_id, text, by):
         raise UnknownAsk(ask_id)
 
 
