@@ -75,7 +75,8 @@ def begin_answer(
     def job() -> None:
         error: Exception | None = None
         try:
-            stored_runs.answer(durable.journal, ask_id, plain, by)
+            give = partial(stored_runs.answer, durable.journal, ask_id, plain, by)
+            durable.writer.when_free(give)
         except Exception as caught:  # noqa: BLE001 - raised where it is awaited
             error = caught
         durable.writer.call_soon(partial(settle, error))

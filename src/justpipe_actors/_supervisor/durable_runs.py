@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
+import anyio
 import attrs
 
 from .._engine.answering import apply_answer
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
 MAX_ENDED_KNOWN = 128
 """Maximum number of ended runs with events that are kept in this process."""
 
+READ_AGAIN = 1.0
+"""Seconds before a claimed run that could not be read is read again."""
+
 _logger = logging.getLogger("justpipe_actors.journal")
 
 
@@ -88,6 +93,7 @@ class DurableRuns:
     _at_work: dict[int, Run] = attrs.field(factory=dict, init=False)
     _places_asked: int = attrs.field(default=0, init=False)
     _is_open: bool = attrs.field(default=False, init=False)
+    _stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         loop = self.active_runs.loop
@@ -127,6 +133,7 @@ class DurableRuns:
     def stop_claiming(self) -> None:
         """Stop claiming runs."""
         self._is_open = False
+        self._stopped.set()
 
     async def aclose(self) -> None:
         """Release the leases that this worker still holds, and end the threads."""
@@ -264,7 +271,7 @@ class DurableRuns:
 
         def job() -> None:
             try:
-                self.journal.cancel(run_id, reason)
+                self.writer.when_free(self.journal.cancel, run_id, reason)
             except Exception:
                 _logger.exception("The cancellation of run %s is not stored", run_id)
 
@@ -367,7 +374,10 @@ class DurableRuns:
         """Read a claimed run and continue it."""
         release = self.active_runs.admission.release
         try:
-            taken = await self.writer.call(load, self.journal, claim)
+            taken = await self._read(claim)
+            if taken is None:
+                release()
+                return
             stream = self.stream_of(claim.run, taken.input.get("capacity", 1000))
             attempts = self.journal.attempts
             problem = refusal_of(taken, self.catalog, self.values, attempts)
@@ -386,6 +396,20 @@ class DurableRuns:
             self._give_up(stream, claim, f"{type(error).__name__}: {error}")
             return
         self._take_up(stream, request, taken)
+
+    async def _read(self, claim: Claim) -> TakenUp | None:
+        """Read a claimed run; None if the supervisor closes before it can be read."""
+        problem = ""
+        while True:
+            try:
+                return await self.writer.call(load, self.journal, claim)
+            except (sqlite3.Error, OSError) as error:
+                if problem != (problem := f"{type(error).__name__}: {error}"):
+                    text = "Run %s cannot be read and stands still: %s"
+                    _logger.warning(text, claim.run.run_id, problem)
+            with anyio.move_on_after(READ_AGAIN):
+                await self._stopped.wait()
+                return None
 
     def _take_up(
         self, stream: DurableStream, request: RunRequest, taken: TakenUp

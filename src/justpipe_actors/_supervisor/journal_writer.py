@@ -10,7 +10,7 @@ messages are delivered only after they are stored.  ``problem`` has the reason, 
 log record reports it.  A run never continues without being stored.
 
 All other calls to the journal run in the same thread through ``call``, which raises their
-errors at the caller.
+errors at the caller, except that it waits while another process holds the journal.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import attrs
 from .._engine.journal_port import BatchDraft
 from .._util.lazy_classes import define
 from ..abc import Batch, Journal, MapItems
+from ..journals.sqlite import is_busy
 
 
 FIRST_RETRY = 0.1
@@ -98,6 +99,8 @@ class JournalWriter:
     async def call(self, func: Callable[..., T], *args: Any) -> T:
         """Call a method of the journal in the thread and return its result.
 
+        While another process holds the journal, it is tried again.
+
         Raises:
             Exception: any exception that the method raises.
         """
@@ -105,7 +108,7 @@ class JournalWriter:
         outcome: list[Callable[[], T]] = []
 
         def job() -> None:
-            outcome.append(_result_of(func, args))
+            outcome.append(_result_of(self.when_free, (func, *args)))
             self.call_soon(done.set)
 
         self.post(job)
@@ -145,6 +148,34 @@ class JournalWriter:
             self._wakeup.notify()
 
     # -- in the writer's thread
+
+    def when_free(self, func: Callable[..., T], *args: Any) -> T:
+        """Call a method of the journal; try again while another process holds it.
+
+        Nothing else can be stored meanwhile, so the thread has nothing better to do.
+        """
+        try:
+            return func(*args)
+        except Exception as error:
+            if not self._shall_wait(error):
+                raise
+        while True:
+            with self._wakeup:
+                self._wakeup.wait(FIRST_RETRY)
+            try:
+                result = func(*args)
+            except Exception as error:
+                if not self._shall_wait(error):
+                    raise
+            else:
+                self._succeeded()
+                return result
+
+    def _shall_wait(self, error: Exception) -> bool:
+        if not is_busy(error) or self._thread is None:
+            return False
+        self._failed(error)
+        return True
 
     def _work(self) -> None:
         try:

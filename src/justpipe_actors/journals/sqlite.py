@@ -77,6 +77,13 @@ class SQLiteJournal(SQLJournal):
         )
 
 
+def is_busy(error: Exception) -> bool:
+    """Return whether another process held the file, so that a later try may work."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
+    return "locked" in str(error) or "busy" in str(error)
+
+
 @define(eq=False, repr=False)
 class File:
     """A SQLite file, used by one thread at a time."""
@@ -87,6 +94,7 @@ class File:
     """Whether each commit waits for the disk."""
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _connection: sqlite3.Connection | None = attrs.field(default=None, init=False)
+    _identity: tuple[int, int] | None = attrs.field(default=None, init=False)
     _process: int = attrs.field(factory=os.getpid, init=False)
     _woken: threading.Event = attrs.field(factory=threading.Event, init=False)
     _watching: sqlite3.Connection | None = attrs.field(default=None, init=False)
@@ -125,13 +133,19 @@ class File:
     @contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
         """Use the connection inside a transaction."""
-        with self._lock, transaction(self._opened()) as connection:
-            yield connection
+        with self._lock:
+            opened = self._opened()
+            if _identity(self.path) != self._identity:
+                msg = f"{self.path} was removed or replaced while it was open"
+                raise OSError(msg)
+            with transaction(opened) as connection:
+                yield connection
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._process != os.getpid():
             # A connection of before a fork is left alone: closing it drops the parent's locks.
             self._connection = self._connect()
+            self._identity = _identity(self.path)
             self._watching = None
             self._process = os.getpid()
         return self._connection
@@ -181,6 +195,18 @@ class File:
             return False  # the next write reports what is wrong with the file
         before, self._seen_version = self._seen_version, row[0]
         return before is not None and before != row[0]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name; None if there is none.
+
+    SQLite goes on writing into a file that was removed, and nothing would be kept.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_journal(where: str | Path | Journal | object) -> Journal:
