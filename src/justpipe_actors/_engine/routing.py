@@ -102,6 +102,22 @@ def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None
         raise
 
 
+def rearm_timer(run_state: RunState, join: str, wave: int, due: float) -> None:
+    """Let the timer of a join fire at another time of the loop's clock."""
+    timer, opened = run_state.timers.get((join, wave)), run_state.waves.get(wave)
+    if timer is None or timer.timer is None or opened is None:
+        return
+    run_state.system.timers.stop(timer.timer)
+    node = run_state.plan.nodes[join]
+    timer.timer = run_state.system.timers.start(
+        due,
+        partial(_time_is_up, run_state, opened, node),
+        on_fault=partial(_fail_timer, run_state, opened, node),
+        run_id=run_state.run_id,
+        name=join,
+    )
+
+
 def _time_is_up(run_state: RunState, wave: Wave, node: Node) -> None:
     """Expire a join that is due; its timer holds a token until that is done."""
     try:

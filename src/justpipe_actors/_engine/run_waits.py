@@ -250,14 +250,26 @@ class RunWaits:
         wait.within = wait.within or enclosing_runs.get()
         system.waits[wait.id] = wait
         self.open_waits.add(wait)
-        if record.due is not None:
-            left = record.due - self.records.now()
-            wait.timer = system.timers.start(
-                system.now() + max(left, 0.0),
-                partial(self._time_is_up, wait),
-                run_id=self.run_state.run_id,
-                name=wait.step,
-            )
+        self._arm(wait)
+
+    def _arm(self, wait: Wait) -> None:
+        if wait.due is None:
+            return
+        system = self.run_state.system
+        left = wait.due - self.records.now()
+        wait.timer = system.timers.start(
+            system.now() + max(left, 0.0),
+            partial(self._time_is_up, wait),
+            run_id=self.run_state.run_id,
+            name=wait.step,
+        )
+
+    def rearm(self) -> None:
+        """Compute what is left of each wait anew, because the clock has jumped."""
+        for wait in [one for one in self.open_waits if not one.is_over]:
+            if wait.timer is not None:
+                self.run_state.system.timers.stop(wait.timer)
+            self._arm(wait)
 
     def _publish_ask(self, wait: Wait) -> None:
         if wait.form is None:

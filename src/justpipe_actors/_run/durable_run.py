@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
+from .._engine import routing
 from .._engine.child_state import look_up
 from .._engine.entity_values import dump_error
 from .._engine.invocation import Invocation
@@ -179,6 +180,26 @@ async def finish_release(run: Run) -> None:
             await stream.close("release", status="ready")
     stream.seal()
     run.run_state.interrupt(PipelineTerminalStatus.CANCELLED, run.released.reason)
+
+
+# -- time
+
+
+def rearm_timers(run: Run) -> None:
+    """Compute what is left of each timer anew, because the clock has jumped."""
+    journal = run.run_state.journal
+    if journal is None or journal.stream.is_sealed:
+        return
+    stream = journal.stream
+    for member in list(stream.members):
+        if member.run_state.waits is not None:
+            member.run_state.waits.rearm()
+        for (join, wave), due in list(member.due.items()):
+            left = due - stream.wall_now()
+            routing.rearm_timer(member.run_state, join, wave, stream.now() + left)
+    if run.time_limit is not None and stream.deadline is not None:
+        left = stream.deadline - stream.wall_now()
+        run.time_limit.deadline = stream.now() + max(left, 0.0)
 
 
 # -- children

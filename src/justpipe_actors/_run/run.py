@@ -254,6 +254,8 @@ class Run:
     """Whether its consumer has dropped it."""
     resources: ResourcePool | None = attrs.field(default=None, init=False)
     """Resources of its own, when its actor system is private."""
+    time_limit: anyio.CancelScope | None = attrs.field(default=None, init=False)
+    """Ends when the run's timeout is over; None without a timeout."""
     scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     """Cancels the startup, before the steps begin."""
     is_working: bool = attrs.field(default=False, init=False)

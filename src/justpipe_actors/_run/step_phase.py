@@ -137,7 +137,7 @@ async def _wait_within_timeout(run: Run) -> None:
     if run.request.timeout is None:
         await run.run_state.needs_attention.wait()
         return
-    with anyio.move_on_after(run.request.timeout):
+    with anyio.move_on_after(run.request.timeout) as run.time_limit:
         await run.run_state.needs_attention.wait()
     if not run.run_state.needs_attention.is_set():
         _time_out(run)

@@ -32,6 +32,7 @@ from .._engine.value_codec import StorableValues
 from .._run.durable_run import (
     load_outcome,
     lost,
+    rearm_timers,
     request_release,
 )
 from .._run.run import Run, RunRequest, check_run_id
@@ -326,6 +327,11 @@ class DurableRuns:
             run = self._at_work.get(signal.run)
             if run is not None:
                 self._apply(run, signal)
+
+    def clock_jumped(self) -> None:
+        """Arm the timers of all runs anew: due times are on the journal's clock."""
+        for run in list(self._at_work.values()):
+            rearm_timers(run)
 
     def lost(self) -> None:
         """Release all runs: other workers may have claimed them."""

@@ -34,6 +34,9 @@ TICK = 1.0
 PAUSE = 0.05
 """Minimum seconds between two turns."""
 
+JUMP = 1.0
+"""Seconds by which the wall clock and the monotonic clock differ after a jump."""
+
 SWEEP = 60.0
 """Seconds between two sweeps of runs that ended long ago."""
 
@@ -51,6 +54,9 @@ class WorkHandler(Protocol):
 
     def turned(self) -> None:
         """Called after each turn: other workers may have written to the journal."""
+
+    def clock_jumped(self) -> None:
+        """Compute all waits anew from their due times."""
 
     def lost(self) -> None:
         """Release all runs: this worker was declared dead and continues as a new one."""
@@ -79,6 +85,8 @@ class LeaseKeeper:
     _ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _turned: threading.Event = attrs.field(factory=threading.Event, init=False)
     _beaten_at: float = attrs.field(default=0.0, init=False)
+    _offset: float | None = attrs.field(default=None, init=False)
+    _bury_from: float = attrs.field(default=0.0, init=False)
     _swept_at: float = attrs.field(default=0.0, init=False)
     _last_signal: int = attrs.field(default=0, init=False)
     _problem: str | None = attrs.field(default=None, init=False)
@@ -147,8 +155,10 @@ class LeaseKeeper:
 
     def _turn(self) -> None:
         try:
+            self._watch_clock()
             self._beat()
-            self.journal.bury_workers()
+            if time.monotonic() >= self._bury_from:
+                self.journal.bury_workers()
             self._find_work()
             self._sweep()
             self.writer.call_soon(self.handler.turned)
@@ -157,6 +167,22 @@ class LeaseKeeper:
             self._failed(error)
         finally:
             self._turned.set()
+
+    def _watch_clock(self) -> None:
+        """Notice a jump of the journal's clock, which is no silence of other workers.
+
+        The host may have slept, or its clock was set.  Each worker sends a heartbeat in
+        its next turn, and none is declared dead before they had time to.
+        """
+        now = time.monotonic()
+        offset = self.journal.now() - now
+        jump = 0.0 if self._offset is None else offset - self._offset
+        self._offset = offset
+        if abs(jump) >= JUMP:
+            _logger.warning("The clock has jumped by %+.1f seconds", jump)
+            self._beaten_at = -self.journal.lease
+            self._bury_from = now + self.journal.lease
+            self.writer.call_soon(self.handler.clock_jumped)
 
     def _beat(self) -> None:
         now = time.monotonic()

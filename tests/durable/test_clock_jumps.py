@@ -1,0 +1,110 @@
+"""A clock that jumps changes due times by what it jumped, and takes no run from a process."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor, ask, sleep_until
+from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
+
+
+HOUR = 3600.0
+
+
+class JumpingJournal(MemoryJournal):
+    """A journal with a clock that can be set."""
+
+    offset = 0.0
+
+    def now(self) -> float:
+        """Return the time of the clock that was set."""
+        return super().now() + self.offset
+
+
+def waiting(kind: str) -> Pipe[Any, Any]:
+    """Return a pipe that waits for an hour, in one of the ways that there are."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="waiting", allow_multi_root=True)
+    hour = timedelta(hours=1)
+    never = anyio.Event()
+
+    @pipe.step("first", to="late" if kind == "join" else None)
+    async def first(state: dict[str, Any]) -> None:
+        match kind:
+            case "sleep":
+                await sleep_until(hour, key="nap")
+            case "ask":
+                state["ask"] = "asked"
+                await ask(bool, "Go on?", key="go", timeout=hour)
+            case "deadline":
+                await never.wait()
+            case _:
+                pass
+
+    @pipe.step("beside", to="late" if kind == "join" else None)
+    async def beside(state: dict[str, Any]) -> None:
+        if kind == "join":
+            await sleep_until(hour * 100, key="long")
+
+    @pipe.step("late", barrier_timeout=HOUR if kind == "join" else None)
+    async def late(state: dict[str, Any]) -> None:
+        state["late"] = True
+
+    return pipe
+
+
+@pytest.mark.parametrize("kind", ["sleep", "ask", "join", "deadline"])
+async def test_a_jump_forward_ends_what_is_due(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a night in which the computer slept."""
+    journal = JumpingJournal()
+    pipe = waiting(kind)
+    options: dict[str, Any] = {"timeout": HOUR} if kind == "deadline" else {}
+    with anyio.fail_after(30), caplog.at_level(logging.WARNING):
+        async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="run", **options)
+            await anyio.sleep(0.3)
+            assert run.end is None
+            journal.offset += 2 * HOUR
+            end = await ended(run, kind)
+    expected = {"sleep": "success", "deadline": "timeout"}.get(kind, "failed")
+    assert end is None or end.status.value == expected
+    assert "The clock has jumped" in caplog.text
+    assert "declared dead" not in caplog.text
+
+
+async def ended(run: Any, kind: str) -> PipelineEndData | None:
+    """Wait for the end, or for the join's timeout where the run goes on."""
+    if kind != "join":
+        return await run.wait()  # type: ignore[no-any-return]
+    async for event in run:
+        if event.type.value == "step_error" and event.stage == "late":
+            break
+    return None
+
+
+async def test_a_jump_back_makes_a_run_wait_as_long_as_the_clock_says() -> None:
+    """And ends nothing early."""
+    journal = JumpingJournal()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="short")
+
+    @pipe.step("nap")
+    async def nap(state: dict[str, Any]) -> None:
+        await sleep_until(timedelta(seconds=2), key="nap")
+
+    with anyio.fail_after(30):
+        async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="run")
+            await anyio.sleep(0.2)
+            journal.offset -= HOUR
+            with anyio.move_on_after(3.5):
+                await run.wait()
+            assert run.end is None
+            journal.offset += HOUR
+            assert (await run.wait()).status is PipelineTerminalStatus.SUCCESS
