@@ -445,3 +445,22 @@ async def test_a_class_that_cannot_be_typed_in_is_no_form() -> None:
         return Ask(Supervisor)
 
     assert "Supervisor is no form" in await text_of_failure(pipe, Report())
+
+
+@pytest.mark.parametrize("call", ["ask", "sleep_until"])
+async def test_a_step_in_a_thread_cannot_wait(call: str) -> None:
+    """Its thread would be held for as long as the wait takes; the error says what to do."""
+    pipe = Pipe[Report, Any](Report)
+
+    async def wait() -> None:
+        if call == "ask":
+            await ask(bool, "Go on?", key="go")
+        else:
+            await sleep_until(1.0, key="nap")
+
+    @pipe.step("threaded", placement="thread")
+    def threaded(state: Report) -> None:
+        anyio.from_thread.run(wait)
+
+    with pytest.raises(RuntimeError, match=f"{call}.. cannot wait in step 'threaded'"):
+        await pipe.run(Report()).result()

@@ -128,7 +128,7 @@ class RunWaits:
         self, form: Any, note: str, key: str, seconds: Duration | None
     ) -> object:
         """Ask a question and return its answer."""
-        invocation = self.invocation("ask")
+        invocation = self._waiting_invocation("ask")
         name = use_key(invocation, "ask", key)
         made = form_of(form)
         limit = seconds_of(seconds)
@@ -146,7 +146,7 @@ class RunWaits:
 
     async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
         """Wait for a time or a duration."""
-        invocation = self.invocation("sleep_until")
+        invocation = self._waiting_invocation("sleep_until")
         name = use_key(invocation, "sleep_until", key)
         seconds = seconds_until(moment, self.records.now())
         record = self.records.find_or_add(invocation, name)
@@ -189,6 +189,22 @@ class RunWaits:
                 if one.notes is notes:
                     return one
         raise not_in_a_step(name)
+
+    def _waiting_invocation(self, name: str) -> Invocation:
+        """Return the current invocation, which is about to wait on the event loop.
+
+        Raises:
+            RuntimeError: there is none, or its function runs in a thread or elsewhere.
+        """
+        invocation = self.invocation(name)
+        if invocation.node.placement is not None and invocation.notes.open:
+            msg = (
+                f"{name}() cannot wait in step '{invocation.node.name}', whose function "
+                "runs in a thread or a process. Return Ask(...) from it, or ask in a "
+                "step of its own."
+            )
+            raise RuntimeError(msg)
+        return invocation
 
     def _new_wait(
         self, invocation: Invocation, record: WaitRecord, note: str, form: Form | None
