@@ -35,7 +35,7 @@ VOLATILE = [
     (r"\b\d{1,2} [A-Z][a-z]{2}, (?=\d\d:)", ""),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\d{4}-\d\d-\d\d", "DAY"),
-    (r"\bnow\b|\b\d+ s ago", "AGO"),
+    (r"\bnow\b|\b\d+ (s|min|h) ago", "AGO"),
     (r"\d+(\.\d+)?(ms|s|m)\b", "DURATION"),
     (r"(DURATION ){2,}", "DURATION "),
     (r"times in \w+", "times in ZONE"),
@@ -300,6 +300,20 @@ def test_labels_of_a_graph_can_be_read_in_both_themes(
         page.get_by_label("Colours").select_option("time")
         page.wait_for_selector(".graph .heated")
         assert page.evaluate(PALE_STEPS) == []
+
+
+def test_the_theme_is_chosen_and_remembered(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """By this browser; the button says which one is in use."""
+    with addresses(failed) as pages:
+        open_page(page, pages["runs"])
+        page.get_by_role("button", name="Theme: auto").click()
+        page.get_by_role("button", name="Theme: light").click()
+        open_page(page, pages["pipelines"])
+
+        expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+        expect(page.locator("html")).to_have_css("color-scheme", "dark")
 
 
 def test_nothing_moves_where_one_wants_no_motion(
