@@ -15,6 +15,7 @@ from justpipe_actors.dashboard.run_details import diff_of
 from justpipe_actors.dashboard.runs import parse_query, tags_of
 from justpipe_actors.dashboard.tracebacks import frames_of
 from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.storage import RunQuery
 
 from .asgi import Client
 from .store import Store
@@ -267,6 +268,24 @@ ValueError: no
     assert found["frames"][0]["source"] == "open(path)"
     assert "direct cause" in found["frames"][1]["note"]
     assert found["tail"] == "ValueError: no"
+
+
+async def test_a_version_of_a_pipeline_is_described(store: Store) -> None:
+    """Exactly the one that is named; without a name the latest."""
+    await store.run(store.pipe())
+    (info,) = store.registry.list_pipelines()
+    (run,) = store.registry.query_runs(RunQuery())
+    client = Client(create_app(store.registry))
+    path = f"/api/pipelines/{info.hash}/definition"
+
+    latest = await client.get(path)
+    named = await client.get(f"{path}?fingerprint={run.run.fingerprint}")
+    odd = await client.get(f"{path}?fingerprint=none")
+    unknown = await client.get("/api/pipelines/none/definition")
+
+    assert latest.json()["nodes"] == named.json()["nodes"] != {}
+    assert (odd.status, unknown.status) == (404, 404)
+    assert "version 'none'" in odd.json()["detail"]
 
 
 # -- actions and streams

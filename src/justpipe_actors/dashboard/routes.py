@@ -152,7 +152,8 @@ async def pipeline_definition(site: Site, request: Request) -> Response:
     name = request.path_params["pipeline_hash"]
     version = request.query_params.get("fingerprint")
     data = await site.in_thread(describe_version, site.registry, name, version)
-    return found(data, f"version {version!r} of pipeline {name!r}")
+    what = "description" if version is None else f"version {version!r}"
+    return found(data, f"{what} of pipeline {name!r}")
 
 
 async def pipeline_figures(site: Site, request: Request) -> Response:

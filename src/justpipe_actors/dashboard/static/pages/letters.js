@@ -12,7 +12,7 @@ export async function show(main) {
 	const note = el("p", { class: "dim" });
 	const table = new Table(
 		[
-			{ key: "at", label: "When", number: true, cell: (letter) => moment(letter.at) },
+			{ key: "at", label: "When", cell: (letter) => moment(letter.at) },
 			{ key: "actor", label: "Actor" },
 			{ key: "run_id", label: "Run", cell: (letter) => runLink(letter.run_id) },
 			{ key: "attempt", label: "Attempt", number: true },

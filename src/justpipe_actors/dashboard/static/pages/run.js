@@ -359,7 +359,7 @@ class RunPage {
 				},
 			},
 			{ name: "metrics", label: "Metrics", show: (place) => showMetrics(place, this.run) },
-			{ name: "definition", label: "Definition", show: (place) => showDefinition(place, this.run.pipeline_hash) },
+			{ name: "definition", label: "Definition", show: (place) => showDefinition(place, this.run.pipeline_hash, this.run.fingerprint) },
 			{ name: "meta", label: "Metadata", show: (place) => showMeta(place, this.run) },
 		];
 	}

@@ -44,16 +44,14 @@ function joins(barriers) {
 	return plainTable("Joins", ["Join", "#Waits", "#Releases", "#Timeouts", "#Longest wait"], rows.map(([name, one]) => [name, count(one.waits), count(one.releases), count(one.timeouts), duration(one.max_wait_s)]));
 }
 
-export async function showDefinition(place, hash) {
-	const pipeline = await get(`api/pipelines/${encodeURIComponent(hash)}`);
-	const nodes = Object.entries((pipeline.topology || {}).nodes || {});
-	if (nodes.length === 0) {
-		put(place, el("p", { class: "dim pad" }, "No description of this pipeline is stored."));
-		return;
-	}
+/** Show what a pipeline was at a version, else at its latest run. */
+export async function showDefinition(place, hash, fingerprint = null) {
+	const definition = await get(`api/pipelines/${encodeURIComponent(hash)}/definition`, { fingerprint });
+	const optionsOf = ({ kind, targets, ...options }) => Object.entries(options).map(([name, value]) => `${name.replaceAll("_", " ")} ${JSON.stringify(value)}`).join(", ");
+	const nodes = Object.entries(definition.nodes || {});
 	put(
 		place,
-		plainTable("Steps", ["Step", "Kind", "Leads to"], nodes.map(([name, node]) => [name, node.kind, (node.targets || []).join(", ") || "–"])),
-		el("details", {}, el("summary", {}, "All that is stored of it"), jsonTree(pipeline.topology, { open: 1 })),
+		plainTable("Steps", ["Step", "Kind", "Leads to", "Options"], nodes.map(([name, node]) => [name, node.kind, (node.targets || []).join(", ") || "–", optionsOf(node)])),
+		el("details", {}, el("summary", {}, "All that is stored of it"), jsonTree(definition, { open: 1 })),
 	);
 }
