@@ -152,8 +152,6 @@ PICTURED = ["20_retrieval", "21_agent", "23_crawler", "24_nightly_report"]
 
 def load(name: str) -> ModuleType:
     """Import an example as its own module, anew."""
-    if name in NEEDS and not os.environ.get("JUSTPIPE_ACTORS_REQUIRE_EXAMPLES"):
-        pytest.importorskip(NEEDS[name], reason="needs the group 'examples'")
     path = EXAMPLES / name / "main.py"
     spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
@@ -162,6 +160,12 @@ def load(name: str) -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses look for their annotations
     spec.loader.exec_module(module)
     return module
+
+
+def skip_without_needs(name: str) -> None:
+    """Skip the run of an example that needs a package which is not there."""
+    if name in NEEDS and not os.environ.get("JUSTPIPE_ACTORS_REQUIRE_EXAMPLES"):
+        pytest.importorskip(NEEDS[name], reason="needs the group 'examples'")
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +189,7 @@ async def test_an_example_does_what_it_promises(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
     """Its output has what its page shows, on both loops, and its user's store is empty."""
+    skip_without_needs(name)
     await load(name).main()
     check(name, capsys.readouterr().out, surroundings)
 
@@ -195,6 +200,7 @@ async def test_an_example_in_real_time_does_what_it_promises(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
     """Neither a store's thread nor another process lives in virtual time."""
+    skip_without_needs(name)
     await load(name).main()
     check(name, capsys.readouterr().out, surroundings)
 
@@ -210,7 +216,7 @@ def check(name: str, printed: str, surroundings: Path) -> None:
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_is_a_program(name: str, tmp_path: Path) -> None:
     """It runs from anywhere, by its path, with warnings as errors."""
-    load(name)  # skips it where it cannot run
+    skip_without_needs(name)
     line = [sys.executable, "-W", "error", str(EXAMPLES / name / "main.py")]
     done = subprocess.run(
         [*line, "--backend", "trio"],

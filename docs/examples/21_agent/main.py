@@ -18,13 +18,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 from anyio.streams.text import TextReceiveStream
 
 from justpipe_actors import EventType, Pipe
+
+
+if TYPE_CHECKING:
+    import httpx
 
 
 QUESTION = "Is it warmer in Lisbon or in Oslo? Answer in Fahrenheit."
@@ -92,6 +95,8 @@ pipe = Pipe(Chat, Server, name="agent")
 @pipe.resource
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Open one pool of connections for all runs."""
+    import httpx  # noqa: PLC0415 - needed for a run, not for a drawing
+
     async with httpx.AsyncClient(timeout=30) as opened:
         yield opened
 
