@@ -115,14 +115,27 @@ def command(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+ON_A_LOOP = """
+import functools, runpy, sys
+import anyio
+from justpipe_actors import Pipe
+path, backend = sys.argv[1:]
+anyio.run = functools.partial(anyio.run, backend=backend)
+Pipe.run_sync = functools.partialmethod(Pipe.run_sync, backend=backend)
+runpy.run_path(path, run_name="__main__")
+"""
+"""Runs a program on the named loop, whichever it would take itself."""
+
+
 @pytest.mark.parametrize("page", PRINTED)
 def test_the_program_of_a_chapter_prints_what_the_page_says(
-    page: str, tmp_path: Path
+    page: str, tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
     """Copied into a file it runs as it stands, with warnings as errors."""
     write_programs(tmp_path, page)
+    line = code(ON_A_LOOP, str(tmp_path / "desk.py"), anyio_backend[0])
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(tmp_path / "desk.py")],
+        [line[0], "-W", "error", *line[1:]],
         input="yes\n",
         capture_output=True,
         text=True,
