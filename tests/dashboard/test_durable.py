@@ -201,10 +201,8 @@ async def test_a_run_of_the_supervisor_is_cancelled_with_the_reason(
     assert (end.status, end.error) == (PipelineTerminalStatus.CANCELLED, "not now")
 
 
-async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
-    store: Store,
-) -> None:
-    """What was at work when the first process let go of it is interrupted."""
+async def taken_up_again(store: Store, run_id: str) -> None:
+    """Store a run that one supervisor let go of, and that another one has ended."""
     gate, begun = anyio.Event(), anyio.Event()
     pipe: Pipe[Any, Any] = Pipe(dict, name="gated", storage=store.root)
 
@@ -215,13 +213,20 @@ async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
 
     journal = MemoryJournal()
     async with Supervisor(pipe, journal=journal, grace=0.05) as supervisor:
-        await supervisor.submit(pipe, {}, run_id="twice")
+        await supervisor.submit(pipe, {}, run_id=run_id)
         await begun.wait()
     gate.set()
     async with Supervisor(pipe, journal=journal) as supervisor:
-        run = await supervisor.find("twice")
+        run = await supervisor.find(run_id)
         assert run is not None
         await run.wait()
+
+
+async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
+    store: Store,
+) -> None:
+    """What was at work when the first process let go of it is interrupted."""
+    await taken_up_again(store, "twice")
 
     answer = await Client(create_app(store.registry)).get("/api/runs/twice/spans")
     page = answer.json()
@@ -235,3 +240,21 @@ async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
     assert (second["number"], second["end"]) == (2, None)
     assert second["first_seq"] == page["spans"][0][9]
     assert second["start"] <= page["spans"][1][3]
+
+
+async def test_a_reader_goes_on_over_the_change_of_processes(store: Store) -> None:
+    """A number of the first period is answered with the rest of it and the second."""
+    await taken_up_again(store, "again")
+    client = Client(create_app(store.registry))
+    path = "/api/runs/again/stream"
+
+    everything, rest = [
+        [row for name, rows in answer.events() if name == "events" for row in rows]
+        for answer in (await client.get(path), await client.get(f"{path}?after=2"))
+    ]
+
+    numbers = [row[0] for row in everything]
+    assert numbers[:2] == [1, 2]
+    assert numbers[2] == 2**40 + 1
+    assert [row[1] for row in everything][2] == "recovered"
+    assert rest == everything[2:]

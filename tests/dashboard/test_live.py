@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import pytest
 
 from justpipe_actors import Pipe, Supervisor
 from justpipe_actors._engine.dead_letters import DeadLetter
-from justpipe_actors.dashboard import create_app
+from justpipe_actors.dashboard import create_app, stream_routes
 
 from .asgi import Answer, Client
 from .store import Store
@@ -136,3 +137,25 @@ async def test_a_run_that_is_not_stored_has_a_page_while_it_is_at_work(
     assert rest == whole[3:]
     assert whole[-1][7]["status"] == "success"
     assert gone.status == 404
+
+
+@pytest.mark.parametrize(("most", "period"), [(0, 0.5), (-1, 2.0)])
+async def test_a_supervisor_with_many_runs_is_looked_at_less_often(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most: int, period: float
+) -> None:
+    """Each look takes time of the loop that the runs share."""
+    monkeypatch.setattr(stream_routes, "MANY_RUNS", most)
+    periods: list[float] = []
+    async with Supervisor() as supervisor:
+        app = create_app(store.registry, supervisor=supervisor)
+
+        def note(part: bytes) -> None:
+            if part.startswith(b"event: live"):
+                feed = app.state.site.streams.feeds["live"]
+                periods.append(feed.source.period)
+
+        await Client(app).request(
+            "GET", "/api/live/stream", {}, leave_after=2, on_part=note
+        )
+
+    assert periods == [period]

@@ -52,6 +52,12 @@ LOGS_PERIOD = 0.5
 BATCH = 500
 """Log records in one message of a stream."""
 
+MANY_RUNS = 1_000
+"""Runs at work above which the supervisor is looked at less often."""
+
+SLOW_LIVE_PERIOD = 2.0
+"""Seconds between two looks at a supervisor with many runs."""
+
 MOST_TOPICS = 100
 """Topics of one connection."""
 
@@ -81,10 +87,15 @@ def live_topic(site: Site) -> Topic:
     look_at(site)
 
     async def produce() -> str:
-        return await site.in_thread(live_text, look_at(site, await measure_lag()))
+        data = look_at(site, await measure_lag())
+        has_many = data.snapshot.run_count > MANY_RUNS
+        source.period = SLOW_LIVE_PERIOD if has_many else LIVE_PERIOD
+        return await site.in_thread(live_text, data)
+
+    source = Source(produce, LIVE_PERIOD)
 
     async def emit_all(emit: Emit) -> None:
-        await site.streams.send("live", "live", Source(produce, LIVE_PERIOD), emit)
+        await site.streams.send("live", "live", source, emit)
 
     return emit_all
 

@@ -71,14 +71,14 @@ def messages(rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Source:
     """Where the texts of a feed come from."""
 
     produce: Callable[[], Awaitable[str]]
     """Makes the next text."""
     period: float
-    """Seconds between two texts."""
+    """Seconds between two texts; ``produce`` may change it."""
 
 
 @attrs.define(eq=False)
