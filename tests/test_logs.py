@@ -166,6 +166,32 @@ def test_records_that_name_their_run_are_taken_by_it(capture: LogCapture) -> Non
     assert log_buffers.find("-") is None
 
 
+async def test_failures_are_records_of_the_step_that_failed() -> None:
+    """Also of a step of a sub-pipeline, where the run's events come from its parent."""
+    child: Pipe[Any, Any] = Pipe(dict, name="child")
+
+    @child.step
+    async def inner() -> None:
+        msg = "boom"
+        raise ValueError(msg)
+
+    pipe: Pipe[Any, Any] = Pipe(dict, name="outer")
+    pipe.sub("nested", pipeline=child)(lambda state: {})
+    handler = LogCapture()
+    logging.getLogger("justpipe_actors.steps").addHandler(handler)
+    try:
+        run_id = await run(pipe)
+    finally:
+        logging.getLogger("justpipe_actors.steps").removeHandler(handler)
+
+    buffer = log_buffers.find(run_id)
+    assert buffer is not None
+    entries = buffer.newer(0)
+    assert [entry.step for entry in entries] == ["nested:inner", "nested"]
+    assert all(entry.invocation_id for entry in entries)
+    assert "ValueError: boom" in str(entries[0].traceback)
+
+
 def test_two_captures_keep_a_record_once(capture: LogCapture) -> None:
     """One may be at the root logger, another at a library's."""
     again = LogCapture()

@@ -73,7 +73,15 @@ def log_failure(invocation: Invocation, error: Exception) -> None:
         "attempt": invocation.ids.attempt,
     }
     shown = error if call_or(None, traceback.format_exception, error) else None
-    _logger.error("%s%s", message, _state_text(run_state), extra=extra, exc_info=shown)
+    # In the variables of the invocation, so that filters of the log find its run and step.
+    invocation.variables.copy().run(
+        _logger.error,
+        "%s%s",
+        message,
+        _state_text(run_state),
+        extra=extra,
+        exc_info=shown,
+    )
 
 
 def _state_text(run_state: RunState) -> str:
