@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from justpipe_actors.abc import CommitMode
 
@@ -28,6 +28,7 @@ def quiet() -> Iterator[None]:
 @pytest.mark.parametrize("mode", ["sync", "group"])
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1_000_000))
+@example(seed=524_288)  # Stop, while a join with a timeout waits
 async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
     mode: CommitMode, seed: int
 ) -> None:

@@ -290,6 +290,8 @@ def _restore_timers(journal: RunJournal, saved: SavedRun) -> None:
         node = run_state.plan.nodes[step]
         wave = run_state.waves[number]
         routing.start_timer(run_state, wave, node, stream.now() + left)
+    if run_state.halted:
+        return  # no join of it is waited for any more
     for wave in run_state.waves.values():
         for step in wave.waiting():  # joins that a retry has opened again
             gate, node = wave.entries[step].gate, run_state.plan.nodes[step]
