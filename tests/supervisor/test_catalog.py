@@ -167,3 +167,13 @@ async def test_adding_a_pipe_settles_an_ambiguous_name() -> None:
         end = await (await supervisor.submit("same", {})).wait()
 
     assert end.status.value == "success"
+
+
+async def test_an_unknown_option_of_a_run_names_the_near_one() -> None:
+    """A misspelt option is an error that says how it is spelt."""
+    pipe = plain()
+    async with Supervisor(pipe) as supervisor:
+        with pytest.raises(
+            TypeError, match=r"no option 'timout'.*Did you mean 'timeout'"
+        ):
+            await supervisor.submit(pipe, {}, timout=1)  # type: ignore[call-arg]

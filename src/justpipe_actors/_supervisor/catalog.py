@@ -122,7 +122,9 @@ class Catalog:
         if not options:
             return self.find(pipe).build_request(state, context)
         if unknown := set(options) - KNOWN_OPTIONS:
-            msg = f"A run has no option {', '.join(sorted(unknown))}."
+            name = min(unknown)
+            hint = did_you_mean(name, KNOWN_OPTIONS, "options")
+            msg = f"A run has no option '{name}'.{hint}"
             raise TypeError(msg)
         request = self.find(pipe).build_request(
             state,

@@ -58,10 +58,10 @@ def exported_run(annotated: AnnotatedRun) -> dict[str, Any]:
 
 
 UNFINISHED_LABELS = ("running", "abandoned", "suspended")
-"""What a rate leaves out."""
+"""Labels of runs that a rate does not count."""
 
 SLOW_FACTOR = 3
-"""How many times the mean a run takes that is worth a warning."""
+"""A run that takes this many times the mean duration is marked as slow."""
 
 
 @attrs.frozen

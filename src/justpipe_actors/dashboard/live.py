@@ -99,7 +99,7 @@ def live_text(data: LiveData) -> str:
 
 
 def dump(data: LiveData) -> str:
-    """Return the same as text for a report of a problem."""
+    """Return the same data as text that can be pasted into a bug report."""
     shape = live_to_json(data)
     lines = [f"supervisor: {shape['state']}, {shape['run_count']} runs at work"]
     lines += [f"not ready: {reason}" for reason in shape["health"]["reasons"]]
