@@ -184,9 +184,7 @@ class Pipe(Generic[StateT, ContextT]):
         self._check_persistence_options()
         self._log_state = log_state
         if self.debug:
-            self.registry.add_observer(
-                observability.EventLogger.to_stderr(show_state=log_state is True)
-            )
+            self._log_to_stderr()
         self._settings = _plan.PipeSettings(
             name=name,
             on_failure=on_failure,
@@ -618,6 +616,10 @@ class Pipe(Generic[StateT, ContextT]):
         from .notebook import NotebookView  # noqa: PLC0415 - only where it can be shown
 
         return (*self.registry.observers, NotebookView(self.name))
+
+    def _log_to_stderr(self) -> None:
+        show_state = self._log_state is True
+        self.add_observer(observability.EventLogger.to_stderr(show_state=show_state))
 
     def _check_persistence_options(self) -> None:
         """Refuse wrong options now; with the defaults, import no storage."""
