@@ -297,9 +297,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/placements.py")
     session.run("python", "tests/benchmarks/streams.py")
     session.run("python", "tests/benchmarks/dashboard.py")
-    for comparison in ("durable", "compare"):
-        command = ("python", "-m", f"tests.benchmarks.{comparison}")
-        session.run(*command, *session.posargs)
+    session.run("python", "-m", "tests.benchmarks.durable")
+    session.run("python", "-m", "tests.benchmarks.compare", *session.posargs)
 
 
 @nox.session

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from burr.core import ApplicationBuilder, State, action
+from burr.core import Action, ApplicationBuilder, State, action
 from burr.core.action import streaming_action
 from burr.core.graph import GraphBuilder
 from burr.core.parallelism import MapActions, MapStates
@@ -27,6 +27,19 @@ async def speak(state: State) -> AsyncGenerator[tuple[dict[str, int], Any], None
     for number in range(20_000):
         yield {"value": number}, None
     yield {"value": 0}, state.update(value=0)
+
+
+class Plain(Action):
+    """The same step as a class, which can be given a name."""
+
+    reads: tuple[str, ...] = ()
+    writes = ("value",)
+
+    async def run(self, state: State, **_: Any) -> dict[str, int]:
+        return {"value": 1}
+
+    def update(self, result: dict[str, int], state: State) -> State:
+        return state.update(**result)
 
 
 class _Parallel:
@@ -55,7 +68,7 @@ class Branches(_Parallel, MapActions):
         self, state: State, context: Any, inputs: Any
     ) -> AsyncGenerator[Any, None]:
         for number in range(self._count):
-            yield step.bind().with_name(f"b{number}")
+            yield Plain().with_name(f"b{number}")
 
     def state(self, state: State, inputs: Any) -> State:
         return state
