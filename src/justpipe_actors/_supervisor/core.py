@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .. import _supervisor
 from .._backends import Loop, current_loop
 from .._backends.base import BlockInterrupt
 from .._engine.actor_system import ActorSystem
@@ -33,11 +34,11 @@ from .active_runs import ActiveRuns
 from .admission import DRAINING, AdmissionLimiter
 from .catalog import Catalog
 from .drain import DrainReport, cancel_all, drain, wait_all_ended
-from .durable_runs import DurableRuns
 from .loop_watchdog import LoopWatchdog
 
 
 if TYPE_CHECKING:
+    from .durable_runs import DurableRuns
     from .listening import Listening
 
 
@@ -224,7 +225,9 @@ class SupervisorCore:
             admission = AdmissionLimiter(self._max_runs, is_starting=True)
             self.active_runs = ActiveRuns(system, admission, loop, self._keep)
             if self.journal is not None:
-                self.durable = DurableRuns(self.journal, self.active_runs, self.catalog)
+                self.durable = _supervisor.DurableRuns(
+                    self.journal, self.active_runs, self.catalog
+                )
             self._owner_started.set()
             if self._blocked_after is not None:
                 self.watchdog = LoopWatchdog(loop, self._blocked_after)

@@ -13,6 +13,7 @@ logs it periodically.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -21,7 +22,10 @@ from .._util.sync import wait_and_report
 from .active_runs import ActiveRuns
 from .admission import DRAINING
 from .diagnostics import StuckRun, describe_stuck_run, fields_of
-from .durable_runs import DurableRuns
+
+
+if TYPE_CHECKING:
+    from .durable_runs import DurableRuns
 
 
 MIN_CLEANUP_TIME = 1.0
