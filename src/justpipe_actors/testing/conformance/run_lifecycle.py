@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ...abc import StorageBackend
@@ -82,6 +83,22 @@ def a_run_without_its_process_is_abandoned(store: StorageBackend) -> None:
     assert store.get_run("gone") == make_run("gone")
 
 
+def a_durable_run_without_its_process_waits(store: StorageBackend) -> None:
+    """Its journal has it, so the next process takes it up: it is never abandoned."""
+    long_ago = START_TIME - timedelta(days=1)
+    gone = make_running_run("gone", owner="elsewhere/boot/1/1", last_seen=long_ago)
+    store.begin_run(replace(gone, journal="/somewhere/journal.db"))
+
+    assert store.mark_abandoned() == 0
+
+    found = store.get_run("gone")
+    assert found is not None
+    assert (found.status, found.error_message) == (OpenStatus.WAITING, None)
+    assert found.journal == "/somewhere/journal.db"
+    assert run_ids(store.query_runs(RunQuery(labels=("waiting",)))) == ["gone"]
+    assert store.summarize_runs(RunQuery()).counts == {"waiting": 1}
+
+
 def a_heartbeat_keeps_a_run_alive(store: StorageBackend) -> None:
     """A process that cannot be checked is alive as long as it sends heartbeats."""
     store.begin_run(
@@ -124,6 +141,7 @@ RUN_LIFECYCLE_CHECKS: tuple[Check, ...] = (
     an_ended_run_does_not_begin_again,
     unannounced_events_begin_a_run,
     a_run_without_its_process_is_abandoned,
+    a_durable_run_without_its_process_waits,
     a_heartbeat_keeps_a_run_alive,
     deleting_a_run_deletes_its_events,
     definitions_are_kept,

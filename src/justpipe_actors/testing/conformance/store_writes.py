@@ -54,6 +54,7 @@ def a_record_is_stored_completely(store: StorageBackend) -> None:
         fingerprint="f00",
         owner="host/boot/1/2",
         lost_events=3,
+        journal="/somewhere/journal.db",
     )
     store.save_run(run, [event_text(1)])
 
