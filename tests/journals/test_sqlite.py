@@ -15,7 +15,11 @@ import pytest
 
 from justpipe_actors._util.process_identity import this_process
 from justpipe_actors.abc import Batch, NewRun, RunFilter
-from justpipe_actors.errors import StoreError, StoreVersionError
+from justpipe_actors.errors import (
+    JournalUnusableError,
+    StoreError,
+    StoreVersionError,
+)
 from justpipe_actors.journals import MemoryJournal, SQLiteJournal, open_journal
 from justpipe_actors.journals.sql_journal import SQLJournal
 
@@ -80,7 +84,9 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     """What is no database at all is not overwritten."""
     path = tmp_path / "runs.db"
     path.write_bytes(b"this is a letter, not a database" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(
+        JournalUnusableError, match=r"runs\.db cannot be used: file is not a"
+    ):
         SQLiteJournal(path).open()
     assert path.read_bytes().startswith(b"this is a letter")
 

@@ -119,6 +119,8 @@ class LeaseKeeper:
 
     async def leave(self) -> None:
         """Unregister the worker; other workers may claim its remaining runs."""
+        if not self.worker:
+            return  # the journal was not opened
         with anyio.move_on_after(self.journal.lease, shield=True):
             await self.writer.call(self._leave)
 

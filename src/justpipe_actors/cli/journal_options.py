@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from ..abc import Journal, JournaledRun, OpenAsk, RunFilter, RunRow
 from ..codec import to_plain
 from ..errors import AnswerRejected, RunRejected, UnknownAsk, UnknownRunError
 from ..journals import open_journal
+from ..journals.sqlite import is_busy
 from ..storage.paths import storage_root
 from .errors import CommandFailed, InvalidInput
 from .formatting import printable
@@ -71,8 +73,20 @@ def opened(where: str) -> Generator[Journal]:
         raise CommandFailed(msg) from error
     except (UnknownAsk, RunRejected) as error:
         raise CommandFailed(str(error)) from error
+    except sqlite3.Error as error:
+        raise CommandFailed(_words_of(journal, error)) from error
     finally:
         journal.close()
+
+
+def _words_of(journal: Journal, error: sqlite3.Error) -> str:
+    """Say what is wrong with the file of a journal."""
+    if is_busy(error):
+        return (
+            f"Another process has been writing to {journal.location} for more than a "
+            "second. Try again."
+        )
+    return f"The journal {journal.location} cannot be used: {error}."
 
 
 def find_stored(journal: Journal, text: str) -> RunRow:

@@ -37,6 +37,7 @@
     │   ├── MalformedEventError (ValueError)  an event to be stored is no JSON object
     │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
     │   ├── CleanupRuleError (ValueError)  a rule for forgetting runs makes no sense
+    │   ├── JournalUnusableError        a journal's file cannot be opened as one
     │   └── StoreVersionError           the store was written by a newer version
     ├── SupervisionError                something about a supervisor's children
     │   ├── ChildStartFailed            a child did not get ready
@@ -134,6 +135,7 @@ from .step import (
 from .store import (
     AmbiguousRunError,
     CleanupRuleError,
+    JournalUnusableError,
     MalformedEventError,
     StoreError,
     StoreVersionError,
@@ -181,6 +183,7 @@ __all__ = [
     "HookTimeoutError",
     "IgnoredValueWarning",
     "InvalidRunId",
+    "JournalUnusableError",
     "LayoutTooLarge",
     "LostUpdateWarning",
     "MalformedEventError",

@@ -79,3 +79,16 @@ class StoreVersionError(StoreError):
             f"The store {self.path} has schema version {self.found} and this version of "
             f"justpipe_actors writes {self.known}. Upgrade, or use another storage path."
         )
+
+
+class JournalUnusableError(StoreError):
+    """The file of a journal cannot be opened as one."""
+
+    path: str
+    problem: str
+
+    def message(self) -> str:
+        return (
+            f"The journal {self.path} cannot be used: {self.problem}. Check the path and "
+            "who may write there, or put back a copy of the file."
+        )

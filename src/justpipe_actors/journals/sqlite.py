@@ -25,6 +25,7 @@ from .._util.environment import expand_home
 from .._util.lazy_classes import define
 from .._util.sqlite_files import make_private_file, make_private_folder, transaction
 from ..abc import CommitMode, Journal
+from ..errors import JournalUnusableError
 from .schema import prepare
 from .sql_journal import SQLJournal
 
@@ -153,14 +154,19 @@ class File:
     def _connect(self) -> sqlite3.Connection:
         make_private_folder(self.path.parent)
         make_private_file(self.path)
-        connection = self._bare_connection()
+        try:
+            connection = self._bare_connection()
+        except sqlite3.Error as error:
+            raise JournalUnusableError(self.location, str(error)) from error
         try:
             prepare(connection, self.location)
             connection.execute("PRAGMA foreign_keys = ON")
             level = "FULL" if self.fsync else "NORMAL"
             connection.execute(f"PRAGMA synchronous = {level}")
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, sqlite3.Error) and not is_busy(error):
+                raise JournalUnusableError(self.location, str(error)) from error
             raise
         return connection
 
