@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Ask, Pipe, Supervisor, ask, sleep_until
+from justpipe_actors.errors import UnknownAsk
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 
@@ -175,3 +178,87 @@ async def test_an_answered_run_that_waits_for_its_place_can_be_cancelled() -> No
             assert (await busy.wait()).status is SUCCESS
             assert supervisor.snapshot().places.inside == 0
     assert at_work == []
+
+
+class Crowd:
+    """Counts how many runs are at work at the same time."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.now = self.most = 0
+
+    async def work(self) -> None:
+        """Be at work for a moment."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await anyio.sleep(self.chance.random() * 0.005)
+        self.now -= 1
+
+    async def answer_all(self, supervisor: Supervisor) -> None:
+        """Answer some questions, again and again."""
+        while True:
+            asks = await supervisor.asks()
+            for one in self.chance.sample(asks, min(len(asks), 4)):
+                with suppress(UnknownAsk):
+                    await supervisor.answer(one.id, True)
+            await anyio.sleep(0.003)
+
+
+def crowded(crowd: Crowd) -> tuple[AnyPipe, AnyPipe]:
+    """Return a pipe that waits in all ways between moments of work, and its child."""
+    child: AnyPipe = Pipe(dict, name="inner")
+
+    @child.step("inner")
+    async def inner(state: dict[str, Any]) -> None:
+        await crowd.work()
+        await ask(bool, "Go on?", key="inner")
+        await crowd.work()
+
+    pipe: AnyPipe = Pipe(dict, name="outer")
+
+    @pipe.step("worker")
+    async def worker(state: dict[str, Any], item: int) -> None:
+        await ask(bool, "Go on?", key="worker")
+
+    @pipe.map("fan", each="worker", to="sub")
+    async def fan(state: dict[str, Any]) -> list[int]:
+        return [1, 2]
+
+    @pipe.sub("sub", child, to="sleep")
+    async def sub(state: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    @pipe.step("sleep")
+    async def sleep(state: dict[str, Any]) -> Any:
+        await crowd.work()
+        await sleep_until(0.01, key="nap")
+        return Ask(bool, "Go on?", to=end)
+
+    @pipe.step("end")
+    async def end(state: dict[str, Any], ok: bool) -> None:
+        await crowd.work()
+
+    return pipe, child
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_more_runs_are_at_work_than_there_are_places(
+    seed: int, *, durable: bool
+) -> None:
+    """Whatever waits, parks and goes on, and in whatever order the answers come."""
+    crowd = Crowd(seed)
+    pipe, child = crowded(crowd)
+    journal = MemoryJournal() if durable else None
+    with anyio.fail_after(60):
+        async with (
+            Supervisor(pipe, child, journal=journal, max_runs=2) as supervisor,
+            anyio.create_task_group() as tasks,
+        ):
+            runs = [await supervisor.submit(pipe, {}) for _ in range(8)]
+            tasks.start_soon(crowd.answer_all, supervisor)
+            for run in runs:
+                assert (await run.wait()).status is SUCCESS
+            tasks.cancel_scope.cancel()
+    assert crowd.most == 2
+    assert supervisor.snapshot().places.inside == 0

@@ -248,6 +248,8 @@ class RunWaits:
                 await self.records.wait_stored()
             self._announce(wait)
             with standing_still(invocation):
+                if over.is_set():  # the answer had come before the question
+                    invocation.is_resting = False
                 self._look_soon()
                 await wait_without_slot(invocation, over)
         except BaseException:

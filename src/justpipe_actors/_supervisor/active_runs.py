@@ -143,13 +143,13 @@ class ActiveRuns:
 
     def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
         self._forget(run)
-        if run.run_state.place is not None:
-            run.run_state.place.end()
         if run.kept_events is not None:
             run.kept_events.end()
         if run.is_unread:
             self._unread[run.run_state.run_id] = run
             run.on_read = partial(self._note_read, run.run_state.run_id)
+        if run.run_state.place is not None:
+            run.run_state.place.end()
         release_place()
 
     def _note_read(self, run_id: str) -> None:

@@ -70,6 +70,7 @@ class AdmissionLimiter:
     is_starting: bool = False
     """Whether all runs wait because the supervisor is still starting."""
     _active: int = attrs.field(default=0, init=False)
+    _ignored: int = attrs.field(default=0, init=False)
     _waiters: deque[_Waiter | PlaceRequest] = attrs.field(factory=deque, init=False)
     _refusal: RunRejected | None = attrs.field(default=None, init=False)
 
@@ -125,9 +126,9 @@ class AdmissionLimiter:
         self._active += 1
         return True
 
-    def force_place(self) -> None:
-        """Take a place beyond the limit, for a run that this worker already leases."""
-        self._active += 1
+    def ignore_release(self) -> None:
+        """Ignore the next release: that run has given its place back before its end."""
+        self._ignored += 1
 
     async def acquire(self) -> None:
         """Wait for a place and take it.
@@ -151,7 +152,9 @@ class AdmissionLimiter:
 
     def release(self) -> None:
         """Give a place back; the run that has waited longest gets it."""
-        if self._waiters:
+        if self._ignored:
+            self._ignored -= 1
+        elif self._waiters:
             _grant(self._waiters.popleft())
         else:
             self._active -= 1

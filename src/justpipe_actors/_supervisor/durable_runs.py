@@ -318,8 +318,11 @@ class DurableRuns:
         """Take up the runs that this worker has leased."""
         for claim in claims:
             if self._is_open:
-                self.active_runs.admission.force_place()
-                self.active_runs.system.spawn(self._load, claim)
+                spawn = self.active_runs.system.spawn
+                # A run that waited may have taken the place for which it was claimed.
+                self.active_runs.admission.request_again(
+                    partial(spawn, self._load, claim)
+                )
 
     def signalled(self, signals: Sequence[Signal]) -> None:
         """Pass signals to the runs at work."""

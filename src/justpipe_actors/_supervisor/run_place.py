@@ -74,14 +74,14 @@ class RunPlace:
         self.look_soon()
 
     def end(self) -> None:
-        """Take the place back at the end of the run, which then releases it."""
+        """End with the run, which releases its place next, if it still has it."""
         self._has_ended = True
         self._held.clear()
         if self.is_given_back:
             self.is_given_back = False
             if self._request is not None:
                 self.admission.withdraw(self._request)
-            self.admission.force_place()
+            self.admission.ignore_release()
 
 
 def _has_wait(run_state: RunState) -> bool:
