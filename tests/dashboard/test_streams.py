@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,7 @@ import anyio
 import pytest
 
 from justpipe_actors.dashboard import create_app, stored_tail
+from justpipe_actors.dashboard.run_details import StoredRun
 from justpipe_actors.dashboard.streams import Feed, Source, Streams
 from justpipe_actors.records import OpenStatus
 from justpipe_actors.storage import SQLiteBackend
@@ -208,3 +211,36 @@ async def test_a_run_of_another_process_is_looked_at_once_for_all(
         assert [row[0] for row in rows] == [*range(1, len(texts) + 1)]
         assert answer.events()[-1][0] == "end"
     assert sum(pages) == len(texts)
+
+
+async def test_a_store_that_cannot_be_read_for_a_moment_ends_no_stream(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer just leaves, for example; the next look finds what there is."""
+    monkeypatch.setattr(stored_tail, "RUN_PERIOD", 0.01)
+    run_id = await store.run(store.pipe())
+    found = store.registry.resolve_run(run_id)
+    assert found is not None
+    stored = StoredRun(*found)
+    begin = len(stored.rows_after(0, 100))
+    problems = [sqlite3.OperationalError("disk I/O error")] * 4
+    get_run = SQLiteBackend.get_run
+
+    def failing(self: SQLiteBackend, name: str) -> Any:
+        if problems:
+            raise problems.pop()
+        return get_run(self, name)
+
+    monkeypatch.setattr(SQLiteBackend, "get_run", failing)
+    heard: list[tuple[str, str]] = []
+
+    async def emit(event: str, data: str, number: int | None) -> None:
+        heard.append((event, data))
+
+    site = create_app(store.registry).state.site
+    with anyio.fail_after(30):
+        await stored_tail.emit_stored_run(site, stored, 0, emit)
+
+    assert not problems
+    assert [event for event, _ in heard] == ["events", "end"]
+    assert len(json.loads(heard[0][1])) == begin

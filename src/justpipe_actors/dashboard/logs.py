@@ -12,7 +12,7 @@ from ..abc import LogStore
 from ..logs import LogBuffer, LogEntry, log_buffers
 from .errors import NotFoundError, RequestError
 from .live_runs import is_at_work
-from .run_details import StoredRun, is_open
+from .run_details import StoredRun
 from .site import Site
 
 
@@ -67,8 +67,6 @@ class LogSource(Protocol):
 class StoredLogs:
     """Log records in a store."""
 
-    site: Site
-    """Finds the run again."""
     stored: StoredRun
     """The run."""
 
@@ -81,10 +79,7 @@ class StoredLogs:
 
     def is_open(self) -> bool:
         """Tell whether the run goes on; records read after that are complete."""
-        try:
-            return is_open(self.site.find(self.stored.run_id).one)
-        except NotFoundError:  # it was deleted meanwhile
-            return False
+        return self.stored.is_still_open()
 
 
 @attrs.define(eq=False)
@@ -132,7 +127,7 @@ async def logs_of(site: Site, run_id: str) -> LogSource:
     """
     check_logs(site)
     try:
-        return StoredLogs(site, await site.in_thread(site.find, run_id))
+        return StoredLogs(await site.in_thread(site.find, run_id))
     except NotFoundError:
         if not is_at_work(site.supervisor, run_id):
             raise

@@ -6,6 +6,7 @@ Payloads are read only where a page asks for them.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,9 +34,13 @@ WITHOUT_PAYLOAD = (EventType.START, EventType.STEP_START, EventType.STEP_END)
 """Events that have no payload, or the whole state; streams send none of it."""
 
 
+OPEN_LABELS = ("running", "waiting", "stuck")
+"""Labels of runs that may go on."""
+
+
 def is_open(one: AnnotatedRun) -> bool:
     """Tell whether a run may go on: it runs, or waits for people or for a worker."""
-    return one.run.label in ("running", "waiting", "stuck")
+    return one.run.label in OPEN_LABELS
 
 
 @attrs.frozen
@@ -72,6 +77,18 @@ class StoredRun:
         self.store = store
         self.run_id = one.run.run_id
         self._has_payloads = has_payloads
+
+    def is_still_open(self) -> bool:
+        """Tell whether the run goes on; what is read after False is complete.
+
+        A store that cannot be read at this moment, because its writer just leaves,
+        says nothing about the run: it counts as open, and is asked again.
+        """
+        try:
+            run = self.store.get_run(self.run_id)
+        except (sqlite3.Error, OSError):
+            return True
+        return run is not None and run.label in OPEN_LABELS
 
     # -- the head
 

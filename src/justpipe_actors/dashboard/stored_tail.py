@@ -14,12 +14,13 @@ for all who watch it and not at all while nobody does.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import deque
 
 import attrs
 
 from .errors import NotFoundError
-from .run_details import StoredRun, is_open
+from .run_details import StoredRun
 from .site import Site
 from .streams import Emit, Feed, Source, emit_rows
 
@@ -69,10 +70,13 @@ class StoredTail:
 
     def _read(self) -> tuple[bool, list[StoredRow]]:
         """Return whether the run has ended, and all of its new rows; in a thread."""
-        is_over = not is_still_open(self.site, self.stored)
+        is_over = not self.stored.is_still_open()
         rows: list[StoredRow] = []
-        while page := rows_of(self.stored, rows[-1][0] if rows else self.number):
-            rows += page
+        try:
+            while page := rows_of(self.stored, rows[-1][0] if rows else self.number):
+                rows += page
+        except sqlite3.Error:  # its writer just leaves: the next look reads the rest
+            return False, rows
         return is_over, rows
 
     def newer(self, after: int) -> list[StoredRow]:
@@ -91,19 +95,11 @@ def rows_of(stored: StoredRun, after: int) -> list[StoredRow]:
     return [(row[0], json.dumps(row)) for row in stored.rows_after(after, PAGE)]
 
 
-def is_still_open(site: Site, stored: StoredRun) -> bool:
-    """Tell whether a run may go on; rows that are read after that are complete."""
-    try:
-        return is_open(site.find(stored.run_id).one)
-    except NotFoundError:  # it was deleted meanwhile
-        return False
-
-
 async def emit_stored_run(
     site: Site, stored: StoredRun, after: int, emit: Emit
 ) -> None:
     """Emit a run's events from a number on while it goes on, then how it ended."""
-    is_over = not await site.in_thread(is_still_open, site, stored)
+    is_over = not await site.in_thread(stored.is_still_open)
     after = await _emit_pages(site, stored, after, emit)
     if not is_over:
         source = StoredTail(site, stored, after)
