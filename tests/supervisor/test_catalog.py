@@ -174,6 +174,6 @@ async def test_an_unknown_option_of_a_run_names_the_near_one() -> None:
     pipe = plain()
     async with Supervisor(pipe) as supervisor:
         with pytest.raises(
-            TypeError, match=r"no option 'timout'.*Did you mean 'timeout'"
+            TypeError, match=r"no option 'time_out'.*Did you mean 'timeout'"
         ):
-            await supervisor.submit(pipe, {}, timout=1)  # type: ignore[call-arg]
+            await supervisor.submit(pipe, {}, time_out=1)  # type: ignore[call-arg]
