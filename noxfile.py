@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 
 nox.needs_version = ">=2025.5.1"
@@ -73,6 +74,19 @@ DEMO = (
 """What the demo looks at, once something was stored."""
 
 
+SITE = ".nox/site-html"
+"""Where the documentation site is built, as mkdocs.yml says, too."""
+
+DIST = Path(".nox", "shared-dist")
+"""Where the wheel and the source archive are built."""
+
+OLD_ANYIO = ("-W", "ignore:_pytest.python.CallSpec2")
+"""Its plugin uses a name that the newest pytest has deprecated."""
+
+EXTRAS_FOR_ALL = ("cli", "otel", "dashboard")
+"""The extras of ``[all]``, which are tested with their lowest versions."""
+
+
 CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 """What git leaves where two changes met, and no other check sees outside of code."""
 
@@ -130,6 +144,29 @@ def report_other_pythons(session: nox.Session) -> None:
         session.log(f"not installed, so not tested: Python {', '.join(missing)}")
 
 
+def lowest_versions(extras: tuple[str, ...]) -> list[str]:
+    """Return constraints that pin each direct dependency to its lower bound."""
+    project = PYPROJECT["project"]
+    optional = project["optional-dependencies"]
+    direct = [
+        *project["dependencies"],
+        *(one for name in extras for one in optional[name]),
+    ]
+    return [
+        f"{requirement.name}=={bound.version}"
+        for requirement in map(Requirement, direct)
+        for bound in requirement.specifier
+        if bound.operator == ">="
+    ]
+
+
+def write_lowest_versions(session: nox.Session) -> Path:
+    """Write the constraints where pip can read them; return the file."""
+    file = Path(session.create_tmp(), "lowest.txt").absolute()
+    file.write_text("\n".join(lowest_versions(EXTRAS_FOR_ALL)), encoding="utf-8")
+    return file
+
+
 def refuse_conflicts(session: nox.Session) -> None:
     """Fail when a file of the tree still has the marks of a merge conflict."""
     folders = ("src", "tests", "docs", "changelog.d", ".ci", ".github")
@@ -173,13 +210,20 @@ def require_chromium(session: nox.Session) -> None:
 
 
 @nox.session(python=THIS_PYTHON)
-@nox.parametrize("extras", ["[all]", ""], ids=["all", "bare"])
-def tests(session: nox.Session, extras: str) -> None:
-    """Run the tests: all of them, then the quick ones without the extras."""
+@nox.parametrize("kind", ["all", "bare", "lowest"], ids=["all", "bare", "lowest"])
+def tests(session: nox.Session, kind: str) -> None:
+    """Run all tests; the quick ones without the extras, and with the lowest versions."""
+    extras = "" if kind == "bare" else "[all]"
+    if kind == "lowest":
+        session.env["PIP_CONSTRAINT"] = str(write_lowest_versions(session))
     install(session, "tests", extras=extras)
-    quick = () if extras else ("-m", "not slow and not soak")
-    session.run("pytest", *IN_PARALLEL, *quick, *session.posargs)
-    if not extras:
+    options = {
+        "all": (),
+        "bare": ("-m", "not slow and not soak"),
+        "lowest": ("--quick", *OLD_ANYIO),
+    }
+    session.run("pytest", *IN_PARALLEL, *options[kind], *session.posargs)
+    if kind == "bare":
         report_other_pythons(session)
 
 
@@ -222,6 +266,8 @@ def types(session: nox.Session) -> None:
     for example in sorted(Path("docs/examples").glob("*/")):
         session.run("mypy", str(example))  # alone: several have a main.py
     session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
+    # What users see of the installed package: 100 %, or this fails.
+    session.run("basedpyright", "--verifytypes", "justpipe_actors", "--ignoreexternal")
 
 
 @nox.session
@@ -229,6 +275,43 @@ def imports(session: nox.Session) -> None:
     """Check the import contracts: a package may import only those below it."""
     install(session, "imports")
     session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation site; a link, an anchor or a picture that leads nowhere fails."""
+    install(session, "site", extras="[all]")
+    session.env["PYTHONPATH"] = "docs/_site"
+    session.env["DOCUMENTATION_URL"] = PYPROJECT["project"]["urls"]["Documentation"]
+    session.run("zensical", "build", "--strict", "--clean")
+    session.run("python", "docs/_site/check.py", SITE)
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build the wheel and the source archive, and check what they contain."""
+    install_tools(session, "dist")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    built = sorted(str(path) for path in DIST.iterdir())
+    session.run("twine", "check", "--strict", *built)
+    wheels = [path for path in built if path.endswith(".whl")]
+    session.run("check-wheel-contents", *wheels)
+
+
+@nox.session(venv_backend="none", requires=["dist"])
+def package(session: nox.Session) -> None:
+    """Install the wheel alone on each installed Python, and run the quickstart with it."""
+    check, readme = Path("tests/installed_wheel.py"), Path("README.md")
+    wheels = [str(path) for path in DIST.glob("*.whl")]
+    for version in (THIS_PYTHON, *filter(is_installed, OTHER_PYTHONS)):
+        environment = DIST.with_name(f"package-{version}")
+        base = sys.executable if version == THIS_PYTHON else f"python{version}"
+        session.run(base, "-m", "venv", "--clear", str(environment), external=True)
+        folder = environment / ("Scripts" if os.name == "nt" else "bin")
+        python = (str(folder / "python"), "-I")
+        session.run(*python, "-m", "pip", "install", "-q", *wheels, external=True)
+        session.run(*python, str(check), str(readme), external=True)
 
 
 @nox.session(venv_backend="none")

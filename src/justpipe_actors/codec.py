@@ -319,5 +319,5 @@ def _first(data: object, *kinds: Callable[[Any], Any]) -> Any:
     return kinds[-1](data)
 
 
-converter = _converter()
+converter: cattrs.Converter = _converter()
 """The cattrs converter of this module; types may register hooks of their own."""

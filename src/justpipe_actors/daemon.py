@@ -17,7 +17,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import attrs
@@ -38,7 +38,7 @@ Reload = Callable[[Supervisor], Awaitable[None]]
 STATUS_INTERVAL = 5.0
 """Seconds between status messages to systemd; less if its watchdog asks for it."""
 
-exit_now = os._exit
+exit_now: Callable[[int], NoReturn] = os._exit
 """Ends the process at once, without cleanup."""
 
 _logger = logging.getLogger("justpipe_actors.daemon")

@@ -273,5 +273,5 @@ def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-log_buffers = LogBuffers()
+log_buffers: LogBuffers = LogBuffers()
 """The buffers of this process."""

@@ -69,7 +69,7 @@ class Merge:
 
     def __init__(self, func: MergeFunction) -> None:
         _check_function(func)
-        self.func = func
+        self.func: MergeFunction = func
         self._is_two_way = _count_parameters(func) == 2
 
     def __call__(self, base: object, committed: object, changed: object) -> object:

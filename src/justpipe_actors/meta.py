@@ -160,7 +160,7 @@ class RunNotes(LazyNotes):
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         super().__init__()
-        self.pipeline = PipelineNotes(metadata)
+        self.pipeline: PipelineNotes = PipelineNotes(metadata)
         """The definition's."""
         self.about: tuple[str, str] | None = None
         """The run's id, and its pipe's name."""
@@ -177,9 +177,9 @@ class StepNotes(LazyNotes):
         self._notes = None
         self.about: tuple[str, str, int] | None = None
         """Name of the step, id of the invocation, and number of the attempt."""
-        self.open = True
+        self.open: bool = True
         """Whether the invocation's function is running."""
-        self.tries = 1
+        self.tries: int = 1
         """Number of calls of its function; retry middleware increments it."""
 
     def figures(

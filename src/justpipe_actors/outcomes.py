@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ._util.lazy_classes import dataclass
 from ._util.notebooks import paragraph, table
@@ -16,8 +16,17 @@ from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 
 T = TypeVar("T")
 
-new_instance = object.__new__
-set_attribute = object.__setattr__
+
+class NewInstance(Protocol):
+    """The type of ``object.__new__``: makes an object without ``__init__``."""
+
+    def __call__(self, kind: type[T], /) -> T:
+        """Return the object."""
+        ...
+
+
+new_instance: NewInstance = object.__new__
+set_attribute: Callable[[object, str, Any], None] = object.__setattr__
 
 
 def filled(kind: type[T], fields: dict[str, Any]) -> T:

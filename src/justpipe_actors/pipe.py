@@ -160,18 +160,20 @@ class Pipe(Generic[StateT, ContextT]):
         self.strict = strict
         self.allow_multi_root = allow_multi_root
         self.queue_size = queue_size
-        self.cancellation_token = cancellation_token or CancellationToken()
+        self.cancellation_token: CancellationToken = (
+            cancellation_token or CancellationToken()
+        )
         self.state_type: Any = state_type or type(None)
         self.context_type: Any = context_type or type(None)
         layers = [tenacity_retry_middleware] if middleware is None else middleware
         places = PlacementsByName(placements or {})
-        self.registry = Registry(
+        self.registry: Registry = Registry(
             self.state_type, self.context_type, tuple(layers), places
         )
-        self.debug = is_enabled(debug, "JUSTPIPE_ACTORS_DEBUG")
+        self.debug: bool = is_enabled(debug, "JUSTPIPE_ACTORS_DEBUG")
         if persist is None and storage is not None:
             persist = True
-        self.persist = is_enabled(persist, "JUSTPIPE_ACTORS_PERSIST")
+        self.persist: bool = is_enabled(persist, "JUSTPIPE_ACTORS_PERSIST")
         self.flush_interval = flush_interval
         self._persistence_options: _PersistenceOptions = (
             name,
@@ -499,8 +501,8 @@ class Pipe(Generic[StateT, ContextT]):
 
     def run(
         self,
-        state: StateT | Any,
-        context: ContextT | Any = None,
+        state: StateT,
+        context: ContextT | None = None,
         start: Target | None = None,
         queue_size: int | None = None,
         timeout: float | None = None,
@@ -509,8 +511,9 @@ class Pipe(Generic[StateT, ContextT]):
         """Return one run; it begins when it is entered, iterated or waited for.
 
         Args:
-            state: passed by reference to every step; its class is not checked, as any
-                object that has what the steps need will do.
+            state: passed by reference to every step.  Type checkers compare its type
+                with the pipe's; a run does not, as any object that has what the steps
+                need will do.
             context: passed to every step that asks for it.
             start: where to begin, instead of at the roots.
             queue_size: events that may wait for the consumer; 0 is unbounded.
@@ -538,13 +541,13 @@ class Pipe(Generic[StateT, ContextT]):
 
     def run_sync(
         self,
-        state: StateT | Any,
-        context: ContextT | Any = None,
+        state: StateT,
+        context: ContextT | None = None,
         *,
         start: Target | None = None,
         timeout: float | None = None,
         backend: str = "asyncio",
-    ) -> StateT | Any:
+    ) -> StateT:
         """Run the pipe to its end in an event loop of its own, for scripts.
 
         Args:
@@ -564,8 +567,10 @@ class Pipe(Generic[StateT, ContextT]):
         if has_running_loop():
             raise RunningLoopError
 
-        async def main() -> Any:
-            return await self.run(state, context, start=start, timeout=timeout).result()
+        async def main() -> StateT:
+            run = self.run(state, context, start=start, timeout=timeout)
+            result: StateT = await run.result()
+            return result
 
         return anyio.run(main, backend=backend)
 

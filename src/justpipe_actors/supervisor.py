@@ -34,11 +34,15 @@ from .pipe import Pipe
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
+    from typing_extensions import TypeVar
 
     from ._engine import DeadLetter
     from ._run import RunStream
     from ._supervisor import ActiveRuns, DurableRuns, JournalOptions, RunOptions
     from .abc import Journal, OpenAsk
+
+    StateT = TypeVar("StateT", default=Any)
+    ContextT = TypeVar("ContextT", default=Any)
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from ._supervision import ServiceStatus as ServiceStatus
@@ -297,15 +301,24 @@ class Supervisor:
 
     def run(
         self,
-        pipe: Pipe[Any, Any] | str,
-        state: Any,
-        context: Any = None,
+        pipe: Pipe[StateT, ContextT] | str,
+        state: StateT,
+        context: ContextT | None = None,
         **options: Unpack[RunOptions],
     ) -> RunStream:
         """Return one run of a pipe in this supervisor; it begins when it is consumed.
 
         It counts for ``max_runs``: when there is no place it waits for one as it begins.
         A run that a step begins is part of the step's run and needs no place.
+
+        Args:
+            pipe: the pipe, or the name of one that the supervisor was given.
+            state: as for ``Pipe.run``.
+            context: as for ``Pipe.run``.
+            **options: those of ``Pipe.run``, and ``labels`` and ``run_id``.
+
+        Returns:
+            The stream of the run's events.
 
         Raises:
             RuntimeError: the supervisor is not open.
@@ -318,9 +331,9 @@ class Supervisor:
 
     async def submit(
         self,
-        pipe: Pipe[Any, Any] | str,
-        state: Any,
-        context: Any = None,
+        pipe: Pipe[StateT, ContextT] | str,
+        state: StateT,
+        context: ContextT | None = None,
         **options: Unpack[JournalOptions],
     ) -> RunStream:
         """Wait for a place and begin a run that goes on without a consumer.
@@ -451,9 +464,9 @@ class Supervisor:
 
     def submit_nowait(
         self,
-        pipe: Pipe[Any, Any] | str,
-        state: Any,
-        context: Any = None,
+        pipe: Pipe[StateT, ContextT] | str,
+        state: StateT,
+        context: ContextT | None = None,
         **options: Unpack[JournalOptions],
     ) -> RunStream:
         """Begin a run as ``submit`` does, if there is a place for it now.

@@ -363,7 +363,7 @@ async def silent(task_status: ServiceStatus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("func", "reason"),
+    ("service", "reason"),
     [
         (no, "KeyError: 'no'"),
         (never, "it was not ready within 3s"),
@@ -371,10 +371,12 @@ async def silent(task_status: ServiceStatus) -> None:
         (lambda: None, "TypeError: A service must be an async function"),
     ],
 )
-async def test_a_failed_start_is_the_starters_exception(func: Any, reason: str) -> None:
+async def test_a_failed_start_is_the_starters_exception(
+    service: Any, reason: str
+) -> None:
     """Nothing stays up: the children before are stopped, those after never begin."""
     stage = Stage()
-    bad = ChildSpec(name="bad", func=func, start_timeout=3)
+    bad = ChildSpec(name="bad", func=service, start_timeout=3)
 
     with pytest.raises(ExceptionGroup) as caught:
         await stage.live(steady(), settle, stage.player("a"), bad, stage.player("c"))

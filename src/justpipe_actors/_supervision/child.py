@@ -45,7 +45,7 @@ class ServiceStatus:
     def __init__(self, on_started: Callable[[], None]) -> None:
         self._on_started = on_started
         self._stopping = anyio.Event()
-        self.is_observed = False
+        self.is_observed: bool = False
         """Whether the service has read ``stopping`` and ends by itself on request."""
 
     def started(self, value: object = None) -> None:

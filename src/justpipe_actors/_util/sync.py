@@ -43,7 +43,7 @@ class Wakeup:
     def __init__(self, new_loop_event: LoopEventFactory = anyio.Event) -> None:
         self._new_loop_event = new_loop_event
         self._event: LoopEvent | None = None
-        self.has_waiter = False
+        self.has_waiter: bool = False
         """True while a task waits here."""
 
     def notify(self) -> None:

@@ -53,7 +53,7 @@ class InvalidValue(InvalidInput):
 
     def __init__(self, option: str, problems: Iterable[str], remedy: str) -> None:
         self.option = option
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         self.remedy = remedy
         problem_text = (
             f" {self.problems[0]}"

@@ -128,7 +128,7 @@ UNTYPED: tuple[Any, ...] = (Any, object, type(None))
 NO_DEFAULT = inspect.Parameter.empty
 HOW_TO_PASS = "Pass JSON, @FILE, or - for standard input."
 
-converter = strict_converter()
+converter: JsonConverter = strict_converter()
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
@@ -28,13 +28,18 @@ from .progress import Progress
 from .views import JsonView, LinesView, StreamInfo, Style, View, style_for
 
 
+if TYPE_CHECKING:
+    RegistryType = click.ParamType[PipelineRegistry]
+else:  # click below 8.4 has no generic class
+    RegistryType = click.ParamType
+
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
 
 LAST_RUN = re.compile(r"last(?:~([0-9]{1,9}))?")
 """Names a run by its age: ``last`` is the newest, ``last~1`` the one before."""
 
 
-class StorageRoot(click.ParamType[PipelineRegistry]):
+class StorageRoot(RegistryType):
     """Parameter type for a storage root, which must exist if it is given."""
 
     name = "path"

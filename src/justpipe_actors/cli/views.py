@@ -71,7 +71,7 @@ class TokenFormatter:
     """Tokens one after the other: text as it is, anything else as a line of JSON."""
 
     def __init__(self) -> None:
-        self.is_open = False
+        self.is_open: bool = False
         """Whether the last line still lacks its end."""
 
     def format(self, payload: object) -> str:

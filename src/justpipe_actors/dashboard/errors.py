@@ -30,7 +30,7 @@ class UnknownWordError(RequestError):
     def __init__(self, parameter: str, word: str, known: Sequence[str]) -> None:
         self.parameter = parameter
         self.word = word
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         listed = ", ".join(self.known)
         super().__init__(f"{parameter}={word!r} is none of {listed}.")
 

@@ -75,7 +75,7 @@ class StoredRun:
     ) -> None:
         self.one = one
         self.store = store
-        self.run_id = one.run.run_id
+        self.run_id: str = one.run.run_id
         self._has_payloads = has_payloads
 
     def is_still_open(self) -> bool:

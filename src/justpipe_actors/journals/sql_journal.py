@@ -101,7 +101,7 @@ class SQLJournal:
         self.keep = keep
         self.attempts = attempts
         self.lease = lease
-        self.types = tuple(types)
+        self.types: tuple[type, ...] = tuple(types)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.location!r}, mode={self.mode!r})"

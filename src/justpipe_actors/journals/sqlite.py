@@ -66,7 +66,7 @@ class SQLiteJournal(SQLJournal):
         lease: float = 10.0,
         types: Iterable[type] = (),
     ) -> None:
-        self.path = expand_home(path)
+        self.path: Path = expand_home(path)
         self.fsync = fsync
         super().__init__(
             File(self.path, fsync=fsync),

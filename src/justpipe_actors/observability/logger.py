@@ -267,7 +267,9 @@ class LoggingSink:
     """
 
     def __init__(self, logger: logging.Logger | str = "justpipe_actors.runs") -> None:
-        self.logger = logging.getLogger(logger) if isinstance(logger, str) else logger
+        self.logger: logging.Logger = (
+            logging.getLogger(logger) if isinstance(logger, str) else logger
+        )
 
     def __call__(self, record: LogRecord) -> None:
         """Log one record at its own severity."""

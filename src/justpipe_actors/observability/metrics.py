@@ -46,24 +46,24 @@ class MetricsObserver(Observer):
     """
 
     def __init__(self) -> None:
-        self.runs = Family(
+        self.runs: Family = Family(
             f"{PREFIX}_runs", "counter", "Runs that ended.", ("pipe", "status")
         )
-        self.run_seconds = Family(
+        self.run_seconds: Family = Family(
             f"{PREFIX}_run_seconds",
             "histogram",
             "Duration of runs.",
             ("pipe",),
             "seconds",
         )
-        self.step_seconds = Family(
+        self.step_seconds: Family = Family(
             f"{PREFIX}_step_seconds",
             "histogram",
             "Duration of invocations of steps.",
             ("pipe", "step", "status"),
             "seconds",
         )
-        self.retries = Family(
+        self.retries: Family = Family(
             f"{PREFIX}_step_retries",
             "counter",
             "Further attempts of steps.",

@@ -47,7 +47,7 @@ class WorkerProcess:
     def __init__(self, placement: str) -> None:
         self._placement = placement
         self._is_freed = False
-        self.calls = 0
+        self.calls: int = 0
         """Number of calls so far."""
         self._process, self._frames = _start()
 

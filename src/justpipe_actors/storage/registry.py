@@ -54,7 +54,9 @@ class PipelineRegistry:
     """
 
     def __init__(self, storage_dir: str | Path | None = None) -> None:
-        self.storage_dir = storage_root() if storage_dir is None else Path(storage_dir)
+        self.storage_dir: Path = (
+            storage_root() if storage_dir is None else Path(storage_dir)
+        )
 
     def list_pipelines(self) -> list[PipelineInfo]:
         """Return the pipelines, by hash; none when there is no root."""

@@ -327,8 +327,8 @@ class TestPipe(Generic[StateT, ContextT]):
 
     async def run(
         self,
-        state: StateT | Any,
-        context: ContextT | Any = None,
+        state: StateT,
+        context: ContextT | None = None,
         *,
         answers: Mapping[str, Any] | None = None,
         **options: Any,

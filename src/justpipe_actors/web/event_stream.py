@@ -149,7 +149,7 @@ class EventStream:
         ping: float | None,
         map_event: Callable[[Event], object] | None,
     ) -> None:
-        self.raw_headers = list(HEADERS)
+        self.raw_headers: list[tuple[bytes, bytes]] = list(HEADERS)
         self._source = source
         self._cancels = cancels
         self._after = after

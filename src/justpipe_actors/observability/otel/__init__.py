@@ -12,10 +12,10 @@ from ...errors import MissingExtraError
 try:
     from .metrics import SnapshotGauges
     from .tracing import TracingObserver
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "opentelemetry":
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "opentelemetry":
         raise
-    raise MissingExtraError(extra="otel", library="opentelemetry-api") from error
+    raise MissingExtraError(extra="otel", library="opentelemetry-api") from _error
 
 
 __all__ = ["SnapshotGauges", "TracingObserver"]

@@ -245,7 +245,7 @@ class TracingObserver(Observer):
     """
 
     def __init__(self, tracer: Tracer | None = None) -> None:
-        self.tracer = tracer or trace.get_tracer(SCOPE)
+        self.tracer: Tracer = tracer or trace.get_tracer(SCOPE)
         self._runs: RunCache[RunTrace] = RunCache(RunTrace, keep=0)
 
     async def on_pipeline_start(

@@ -67,7 +67,7 @@ class SQLiteBackend:
     """
 
     def __init__(self, db_path: str | Path, *, read_only: bool = False) -> None:
-        self.path = Path(db_path)
+        self.path: Path = Path(db_path)
         self._database = Database(self.path, read_only=read_only)
 
     def close(self) -> None:

@@ -1,0 +1,94 @@
+"""A pipe knows the types of its state and context; type checkers compare them.
+
+The comments ``type: ignore`` are part of the tests: mypy reports one that it does not
+need, so each of them says that the line before it is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_type
+
+import anyio
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+
+
+# Calls that only type checkers look at make runs that never begin.
+pytestmark = pytest.mark.filterwarnings("ignore:A run was never begun:RuntimeWarning")
+
+
+@dataclass
+class Page:
+    """A state."""
+
+    words: int = 0
+
+
+class LongPage(Page):
+    """A state that is a page, too."""
+
+
+@dataclass
+class Settings:
+    """A context."""
+
+    limit: int = 3
+
+
+def counting() -> Pipe[Page, Settings]:
+    """Return a pipe that counts one word."""
+    pipe = Pipe(Page, Settings)
+
+    @pipe.step
+    async def count(page: Page, settings: Settings) -> None:
+        page.words += settings.limit
+
+    return pipe
+
+
+def test_a_run_takes_the_state_of_its_pipe() -> None:
+    """A subclass will do; the context may be left out."""
+    pipe = counting()
+
+    state = pipe.run_sync(LongPage(), Settings())
+
+    assert_type(state, Page)
+    assert state.words == 3
+
+
+def test_type_checkers_refuse_a_wrong_state_and_a_wrong_context() -> None:
+    """A run begins when it is entered, so these lines begin none."""
+    pipe = counting()
+
+    pipe.run(3)  # type: ignore[arg-type]
+    pipe.run(None)  # type: ignore[arg-type]
+    pipe.run(Page(), "settings")  # type: ignore[arg-type]
+    pipe.run(state={"words": 0})  # type: ignore[arg-type]
+
+
+def test_a_pipe_without_types_takes_any_state() -> None:
+    """``Pipe()`` is ``Pipe[Any, Any]``."""
+    pipe = Pipe()
+
+    pipe.run(3)
+    pipe.run(None, "settings")
+    assert_type(pipe, Pipe[Any, Any])
+
+
+def test_a_supervisor_compares_the_types_too() -> None:
+    """``run`` and ``submit`` take the state of the pipe they are given."""
+    pipe = counting()
+
+    async def main() -> int:
+        page = Page()
+        async with Supervisor(pipe) as supervisor:
+            supervisor.run(pipe, 3)  # type: ignore[misc]
+            supervisor.run(pipe, page, "settings")  # type: ignore[misc]
+            await supervisor.run(pipe, page, Settings()).wait()
+            run = await supervisor.submit(pipe, page, Settings())
+            await run.wait()
+            return page.words
+
+    assert anyio.run(main) == 6
