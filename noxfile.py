@@ -280,7 +280,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def site(session: nox.Session) -> None:
     """Build the documentation site; a link, an anchor or a picture that leads nowhere fails."""
-    install(session, "site", extras="[all]")
+    install(session, "site", "examples", extras="[all]")
     session.env["PYTHONPATH"] = "docs/_site"
     session.env["DOCUMENTATION_URL"] = PYPROJECT["project"]["urls"]["Documentation"]
     session.run("zensical", "build", "--strict", "--clean")

@@ -53,7 +53,12 @@ LIMITS = Limits()
 
 
 def to_plain(value: object, limits: Limits = LIMITS) -> Any:
-    """Return a copy of a value that ``json`` writes; shares nothing that can change."""
+    """Return a copy of a value that ``json`` writes; shares nothing that can change.
+
+    Args:
+        value: the value.
+        limits: the depth and size beyond which it is cut.
+    """
     return _Walk(limits, limits.values).plain(value)
 
 
@@ -242,12 +247,24 @@ T = TypeVar("T")
 
 
 def to_text(value: object, limits: Limits = LIMITS) -> str:
-    """Return a value as JSON text, ASCII only."""
+    """Return a value as JSON text, ASCII only.
+
+    Args:
+        value: the value.
+        limits: as for ``to_plain``.
+    """
     return json.dumps(to_plain(value, limits))
 
 
 def from_plain(data: object, kind: type[T]) -> T:
     """Build a value of a known type from what ``to_plain`` made of one.
+
+    Args:
+        data: the plain data.
+        kind: the type.
+
+    Returns:
+        The value.
 
     Raises:
         UnreadableDataError: the data do not fit the type.
@@ -260,6 +277,13 @@ def from_plain(data: object, kind: type[T]) -> T:
 
 def from_text(text: str, kind: type[T]) -> T:
     """Build a value of a known type from JSON text.
+
+    Args:
+        text: the text.
+        kind: the type.
+
+    Returns:
+        The value.
 
     Raises:
         UnreadableDataError: it is no JSON, or does not fit the type.

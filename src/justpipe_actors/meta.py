@@ -33,16 +33,34 @@ class ScopedMeta(Protocol):
         """Note a value under a key."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Read a noted value back."""
+        """Read a noted value back.
+
+        Args:
+            key: the key.
+            default: what to return when nothing was noted.
+
+        Returns:
+            The value.
+        """
 
     def add_tag(self, tag: str) -> None:
         """Add a tag; adding it again changes nothing."""
 
     def record_metric(self, name: str, value: float) -> None:
-        """Append a sample to a metric."""
+        """Append a sample to a metric.
+
+        Args:
+            name: the metric.
+            value: the sample.
+        """
 
     def increment(self, name: str, amount: float = 1) -> None:
-        """Add to a counter that begins at zero."""
+        """Add to a counter that begins at zero.
+
+        Args:
+            name: the counter.
+            amount: what to add; may be negative.
+        """
 
 
 @runtime_checkable
@@ -50,7 +68,15 @@ class PipelineMeta(Protocol):
     """Metadata of the definition; read only."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Read a value of ``Pipe(metadata=...)``."""
+        """Read a value of ``Pipe(metadata=...)``.
+
+        Args:
+            key: the key.
+            default: what to return when there is no such key.
+
+        Returns:
+            The value.
+        """
 
 
 @runtime_checkable

@@ -53,6 +53,9 @@ def reads(*options: str) -> Callable[[MiddlewareT], MiddlewareT]:
         def tagging(func, ctx): ...
 
         @pipe.step(tag="slow")
+
+    Returns:
+        A decorator for the middleware.
     """
 
     def note(middleware: MiddlewareT) -> MiddlewareT:
@@ -131,7 +134,15 @@ _logger = logging.getLogger("justpipe_actors")
 def simple_logging_middleware(
     func: Callable[..., Any], ctx: StepContext
 ) -> Callable[..., Any]:
-    """Log at DEBUG how long each call of a step took."""
+    """Log at DEBUG how long each call of a step took.
+
+    Args:
+        func: the step's function, or the next middleware's.
+        ctx: the step and its options.
+
+    Returns:
+        The function that is called instead.
+    """
 
     def report(began: float) -> None:
         _logger.debug("Step '%s' took %.4fs", ctx.name, time.perf_counter() - began)
@@ -165,6 +176,13 @@ def tenacity_retry_middleware(
     An int makes up to that many further calls with exponential waits between
     ``retry_wait_min`` (0.1 s) and ``retry_wait_max`` (10 s); a dict goes to tenacity.
     Waiting never blocks the loop, and a cancellation is never retried.
+
+    Args:
+        func: the step's function, or the next middleware's.
+        ctx: the step and its options.
+
+    Returns:
+        The function that is called instead.
     """
     if not ctx.retries:
         return func

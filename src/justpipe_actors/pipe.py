@@ -99,7 +99,7 @@ class Pipe(Generic[StateT, ContextT]):
         persist: store every run; None asks ``JUSTPIPE_ACTORS_PERSIST``, and is yes when
             ``storage`` is given.
         flush_interval: number of events after which they are stored at the latest; None
-        or 0 stores shortly after the first, or when many are queued.
+            or 0 stores shortly after the first, or when many are queued.
         storage: a store for this pipe alone, or the storage root; None is the user's.
         persist_state: store the state whole (``full``), what changed in it (``diff``), or
             not (``none``).
@@ -252,6 +252,9 @@ class Pipe(Generic[StateT, ContextT]):
             on_error: called when the step fails; its result counts as the step's.
             **options: see ``StepOptions``: ``timeout``, ``retries``, ``concurrency`` ...
 
+        Returns:
+            The function itself, or a decorator for it.
+
         Raises:
             DefinitionError: an argument is invalid.
         """
@@ -284,6 +287,11 @@ class Pipe(Generic[StateT, ContextT]):
                 in item order, when the map completes.  Items that failed or were
                 skipped are left out.  A text that a worker returns is a value then, and
                 names no step.
+            name: as for ``step``.
+            barrier_timeout: as for ``step``.
+            barrier_type: as for ``step``.
+            on_error: as for ``step``.
+            **options: as for ``step``.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return define_map(
@@ -310,6 +318,14 @@ class Pipe(Generic[StateT, ContextT]):
         Args:
             to: a dict from results to steps (or ``Stop``), or a function doing the same.
             default: where to go when nothing matches.
+            name: as for ``step``.
+            barrier_timeout: as for ``step``.
+            barrier_type: as for ``step``.
+            on_error: as for ``step``.
+            **options: as for ``step``.
+
+        Returns:
+            A decorator that registers the function and returns it.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return define_switch(self.registry, name, to, default, join, options)
@@ -332,6 +348,13 @@ class Pipe(Generic[StateT, ContextT]):
         Args:
             pipeline: the child pipe; its events are forwarded.
             to: runs when the child has ended well.
+            name: as for ``step``.
+            barrier_timeout: as for ``step``.
+            barrier_type: as for ``step``.
+            **options: as for ``step``.
+
+        Returns:
+            A decorator that registers the function and returns it.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return define_sub(self.registry, name, pipeline, to, join, options)
@@ -339,19 +362,40 @@ class Pipe(Generic[StateT, ContextT]):
     # -- hooks, resources, middleware, observers
 
     def on_startup(self, func: FuncT) -> FuncT:
-        """Call this before the first step of every run."""
+        """Call this before the first step of every run.
+
+        Args:
+            func: the function; its parameters are injected as a step's.
+
+        Returns:
+            The function itself.
+        """
         warn_about_generator(func)
         self.registry.add_startup(func)
         return func
 
     def on_shutdown(self, func: FuncT) -> FuncT:
-        """Call this when a run ends, however it ends."""
+        """Call this when a run ends, however it ends.
+
+        Args:
+            func: the function; its parameters are injected as a step's.
+
+        Returns:
+            The function itself.
+        """
         warn_about_generator(func)
         self.registry.add_shutdown(func)
         return func
 
     def on_error(self, func: FuncT) -> FuncT:
-        """Call this when a step fails and its own handler is missing or failed too."""
+        """Call this when a step fails and its own handler is missing or failed too.
+
+        Args:
+            func: the function; its parameters are injected as a step's.
+
+        Returns:
+            The function itself.
+        """
         self.registry.set_error_hook(func)
         return func
 
@@ -409,11 +453,19 @@ class Pipe(Generic[StateT, ContextT]):
         return register if func is None else register(func)
 
     def add_middleware(self, mw: Middleware) -> None:
-        """Wrap every step's function in one more middleware, the outermost."""
+        """Wrap every step's function in one more middleware, the outermost.
+
+        Args:
+            mw: the middleware.
+        """
         self.registry.add_middleware(mw)
 
     def add_event_hook(self, hook: EventHook) -> None:
-        """Add a function that rewrites each event before it is observed or consumed."""
+        """Add a function that rewrites each event before it is observed or consumed.
+
+        Args:
+            hook: takes an event and returns one.
+        """
         self.registry.add_event_hook(hook)
 
     def add_observer(self, observer: ObserverProtocol) -> None:
@@ -442,7 +494,11 @@ class Pipe(Generic[StateT, ContextT]):
         return _plan.fingerprint(self.name, self.registry.steps)
 
     def steps(self) -> Iterator[StepInfo]:
-        """Describe the steps in order of registration."""
+        """Describe the steps in order of registration.
+
+        Returns:
+            One description for each step.
+        """
         return _plan.step_infos(self.registry.steps)
 
     def validate(
@@ -452,6 +508,12 @@ class Pipe(Generic[StateT, ContextT]):
         allow_multi_root: bool | None = None,  # noqa: FBT001
     ) -> None:
         """Check the definition; all problems are reported together.
+
+        Args:
+            start: where a run would begin, instead of at the roots.
+            strict: doubtful definitions are errors; None is the pipe's own setting.
+            allow_multi_root: several steps without parents are meant; None is the pipe's own
+                setting.
 
         Raises:
             DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
@@ -488,7 +550,11 @@ class Pipe(Generic[StateT, ContextT]):
         return about | {"visual_ast": drawing.to_dict()}
 
     def graph(self, renderer: GraphRenderer | None = None) -> str:
-        """Return a drawing of the pipeline: Mermaid text by default."""
+        """Return a drawing of the pipeline: Mermaid text by default.
+
+        Args:
+            renderer: draws it; None is ``MermaidRenderer()``.
+        """
         drawn = renderer or visualization.MermaidRenderer()
         return drawn.render(self.registry.steps, self.topology, **self.registry.hooks)
 
@@ -584,6 +650,13 @@ class Pipe(Generic[StateT, ContextT]):
     ) -> RunRequest:
         """Validate, compile and freeze the definition; return what a run needs to know.
 
+        Args:
+            state: as for ``run``.
+            context: as for ``run``.
+            start: as for ``run``.
+            queue_size: as for ``run``.
+            timeout: as for ``run``.
+
         Raises:
             DefinitionError: the pipe is wired wrongly.
         """
@@ -653,7 +726,12 @@ class Pipe(Generic[StateT, ContextT]):
         return self._persistence.recorder(run_id, self.describe)
 
     def with_registry(self, registry: Registry, *, persist: bool) -> Self:
-        """Return a pipe like this one with another definition; this one stays as it is."""
+        """Return a pipe like this one with another definition; this one stays as it is.
+
+        Args:
+            registry: the definition.
+            persist: whether its runs are stored.
+        """
         other = self._copy_with(self._settings)
         other.registry, other.persist = registry, persist
         return other

@@ -65,7 +65,7 @@ class Supervisor:
         grace: seconds that runs may take to finish when the block is left, and as many
             again to clean up once they were cancelled.
         strategy: services to restart when one ended: only that one, also those started
-        after it, or all.
+            after it, or all.
         intensity: restarts of services that are allowed within ``period``; None restarts
             them for ever, with growing waits.
         period: seconds that the intensity looks back.
@@ -76,7 +76,7 @@ class Supervisor:
         blocked_after: seconds the event loop may stand still before a thread says in the
             log which line holds it; None starts no thread.
         keep: events of each run at work that are kept for later calls of ``listen``,
-        and as many of its tokens.
+            and as many of its tokens.
 
     Raises:
         ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
@@ -150,7 +150,11 @@ class Supervisor:
     async def serve(
         self, *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``."""
+        """Be open until cancelled or drained: ``await nursery.start(supervisor.serve)``.
+
+        Args:
+            task_status: set when the supervisor is open.
+        """
         async with self:
             task_status.started(self)
             await self.wait_drained()
@@ -173,6 +177,9 @@ class Supervisor:
         Args:
             grace: seconds to finish, and as many again to clean up; the supervisor's own
                 by default.
+
+        Returns:
+            What ended by itself and what was cancelled.
         """
         return await self._core.drain(grace)
 
@@ -184,6 +191,9 @@ class Supervisor:
         """Cancel every run at work; new ones are still taken, unless it is drained.
 
         While the supervisor drains, durable runs are released at once instead.
+
+        Args:
+            reason: the reason that events and failures name.
         """
         active_runs, durable = self._core.require_open(), self._core.durable
         if durable is not None and active_runs.admission.state == "draining":
@@ -315,7 +325,7 @@ class Supervisor:
             pipe: the pipe, or the name of one that the supervisor was given.
             state: as for ``Pipe.run``.
             context: as for ``Pipe.run``.
-            **options: those of ``Pipe.run``, and ``labels`` and ``run_id``.
+            **options: those of ``Pipe.run``, and ``run_id``.
 
         Returns:
             The stream of the run's events.
@@ -347,6 +357,13 @@ class Supervisor:
         process opens a supervisor with its pipe and this journal.  An id is then known
         for as long as the journal keeps it.  ``durable=False`` begins a run that is not
         stored.
+
+        Args:
+            pipe: the pipe, or the name of one that the supervisor was given.
+            state: as for ``Pipe.run``.
+            context: as for ``Pipe.run``.
+            **options: those of ``Pipe.run`` without ``overflow``, and ``run_id`` and
+                ``durable``.
 
         Raises:
             DefinitionError: the pipe is wired wrongly; or, with a journal, has no name
@@ -398,6 +415,9 @@ class Supervisor:
     async def redrive(self, run_id: str) -> RunStream:
         """Let a stuck run go on, and return it.
 
+        Args:
+            run_id: the run.
+
         Raises:
             UnknownRunError: there is no such run.
             RunRejected: it is not stuck, or there is no journal.
@@ -411,6 +431,13 @@ class Supervisor:
 
         What had succeeded is not done again; idempotency keys stay the same.
 
+        Args:
+            run_id: the run that failed.
+            new_id: the new run's id; generated when it is not given.
+
+        Returns:
+            The new run.
+
         Raises:
             UnknownRunError: there is no such run.
             RunRejected: it has not failed, or there is no journal.
@@ -420,6 +447,13 @@ class Supervisor:
 
     async def resume(self, run_id: str, *, new_id: str | None = None) -> RunStream:
         """Begin a run that goes on after the step that suspended another one.
+
+        Args:
+            run_id: the run that was suspended.
+            new_id: the new run's id; generated when it is not given.
+
+        Returns:
+            The new run.
 
         Raises:
             UnknownRunError: there is no such run.
@@ -446,6 +480,9 @@ class Supervisor:
             state: another state; None is the state as it was.
             new_id: the new run's id; generated when it is not given.
 
+        Returns:
+            The new run.
+
         Raises:
             UnknownRunError: there is no such run.
             RunRejected: there is no such commit, or there is no journal.
@@ -471,6 +508,15 @@ class Supervisor:
     ) -> RunStream:
         """Begin a run as ``submit`` does, if there is a place for it now.
 
+        Args:
+            pipe: as for ``submit``.
+            state: as for ``submit``.
+            context: as for ``submit``.
+            **options: as for ``submit``.
+
+        Returns:
+            The run, which has begun.
+
         Raises:
             DefinitionError: the pipe is wired wrongly.
             RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
@@ -488,6 +534,9 @@ class Supervisor:
 
         A run is known while it is at work.  A run with an id chosen by its client stays
         known until 128 other such runs have ended.
+
+        Args:
+            run_id: the run.
         """
         active_runs = self._require_open()
         if self._core.durable is not None:
@@ -523,6 +572,9 @@ class Supervisor:
 
         With a journal that is any run of it, also one that is at work in another
         process or has ended there: its ``wait()``, ``cancel`` and ``end`` work.
+
+        Args:
+            run_id: the run.
         """
         known = self.known(run_id)
         if known is not None or self._core.durable is None:
@@ -530,7 +582,15 @@ class Supervisor:
         return await self._core.durable.find(run_id)
 
     async def cancel(self, run_id: str, reason: str = "Cancelled") -> bool:
-        """End a run, whichever process it is in; False when there is none to end."""
+        """End a run, whichever process it is in; False when there is none to end.
+
+        Args:
+            run_id: the run.
+            reason: the reason that events and failures name.
+
+        Returns:
+            Whether there was such an open run.
+        """
         self._require_open()
         known = self.known(run_id)
         if known is not None and not isinstance(known, _supervisor.DurableStream):
@@ -553,7 +613,7 @@ class Supervisor:
         Args:
             runs: show at most so many runs; None shows all.
             by: which of them: the oldest (``age``), or those without an event for the
-            longest time (``quiet``).
+                longest time (``quiet``).
         """
         active_runs = self._require_open()
         return _supervisor.SupervisorSnapshot(

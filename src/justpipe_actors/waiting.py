@@ -159,6 +159,9 @@ def idempotency_key(key: str) -> str:
     Give it to a service that ignores a request it has had before.  It stays the same over
     crashes, ``retries=``, ``Retry()`` and retried runs; only a fork gets new ones.
 
+    Args:
+        key: distinguishes the calls of one step.
+
     Raises:
         RuntimeError: no step is running here.
     """

@@ -88,11 +88,22 @@ class Journal(Protocol):
     # -- workers
 
     def add_worker(self, name: str) -> int:
-        """Register a worker, which has shown a sign of life now; return its number."""
+        """Register a worker, which has shown a sign of life now; return its number.
+
+        Args:
+            name: describes the worker to people.
+        """
         ...
 
     def beat(self, worker: int) -> bool:
-        """Store a heartbeat; False when the worker was declared dead before."""
+        """Store a heartbeat; False when the worker was declared dead before.
+
+        Args:
+            worker: its number.
+
+        Returns:
+            Whether the worker still owns its runs.
+        """
         ...
 
     def remove_worker(self, worker: int) -> None:
@@ -114,7 +125,15 @@ class Journal(Protocol):
     # -- taking runs
 
     def submit(self, new: NewRun, worker: int | None = None) -> Submitted:
-        """Store a run, unless there is one of that id; with a worker, also claim it."""
+        """Store a run, unless there is one of that id; with a worker, also claim it.
+
+        Args:
+            new: the run.
+            worker: the worker that begins it; None leaves it ready.
+
+        Returns:
+            The run that is stored now, and whether this call stored it.
+        """
         ...
 
     def claim(
@@ -135,6 +154,9 @@ class Journal(Protocol):
             pipes: only runs of these.
             limit: at most so many; None is all.
             run_id: only this one.
+
+        Returns:
+            The runs that are this worker's now.
         """
         ...
 
@@ -145,11 +167,20 @@ class Journal(Protocol):
     # -- reading one run
 
     def find(self, run_id: str) -> RunRow | None:
-        """Return the run of exactly this id."""
+        """Return the run of exactly this id.
+
+        Args:
+            run_id: the run.
+        """
         ...
 
     def commits(self, run: int, upto: int | None = None) -> list[Commit]:
-        """Return all rows of a run's stream that are kept, in order, up to a number."""
+        """Return all rows of a run's stream that are kept, in order, up to a number.
+
+        Args:
+            run: the number of the run.
+            upto: the number of the last row; None is all.
+        """
         ...
 
     def load(self, run: int) -> list[Commit]:
@@ -157,7 +188,12 @@ class Journal(Protocol):
         ...
 
     def items(self, run: int, map: int) -> list[MapItems]:  # noqa: A002 - the map step
-        """Return the kept items of a map, in order."""
+        """Return the kept items of a map, in order.
+
+        Args:
+            run: the number of the run.
+            map: the number of the map's invocation.
+        """
         ...
 
     # -- writing
@@ -174,17 +210,39 @@ class Journal(Protocol):
     def fork(self, new: NewRun, items_of: int | None = None) -> RunRow:
         """Store a copy of a run, which is ready; map items are copied from ``items_of``.
 
+        Args:
+            new: the run to store.
+            items_of: the number of the run that has the map items; None copies none.
+
+        Returns:
+            The stored run.
+
         Raises:
             ValueError: there is a run of that id.
         """
         ...
 
     def redrive(self, run_id: str) -> bool:
-        """Make a stuck run ready, its deaths forgotten; False when it is not stuck."""
+        """Make a stuck run ready, its deaths forgotten; False when it is not stuck.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            Whether it was stuck.
+        """
         ...
 
     def mark_resumed(self, run_id: str, by: str) -> bool:
-        """Note that another run goes on for a suspended one; False when one does already."""
+        """Note that another run goes on for a suspended one; False when one does already.
+
+        Args:
+            run_id: the suspended run.
+            by: the run that goes on for it.
+
+        Returns:
+            Whether it was the first.
+        """
         ...
 
     # -- signals to runs
@@ -193,6 +251,9 @@ class Journal(Protocol):
         """Return the open questions of one run or of all, the oldest first.
 
         Those that were answered, are too late, or are timers are left out.
+
+        Args:
+            run_id: the run; None is all.
         """
         ...
 
@@ -200,11 +261,28 @@ class Journal(Protocol):
         """Store an answer as a signal; False when the question is not open (any more).
 
         The first answer wins.  The caller has checked it against the form.
+
+        Args:
+            ask_id: the question.
+            body: the answer as JSON text.
+            by: name of the person or program that answers; None if unknown.
+
+        Returns:
+            Whether the question was open.
         """
         ...
 
     def cancel(self, run_id: str, reason: str, by: str | None = None) -> bool:
-        """Store a request to cancel a run; False when there is no such open run."""
+        """Store a request to cancel a run; False when there is no such open run.
+
+        Args:
+            run_id: the run.
+            reason: the reason to show.
+            by: name of the person or program that cancels; None if unknown.
+
+        Returns:
+            Whether there is such an open run.
+        """
         ...
 
     def signals(self, worker: int) -> list[Signal]:
@@ -231,16 +309,30 @@ class Journal(Protocol):
     # -- listing and removing
 
     def runs(self, which: RunFilter) -> list[JournaledRun]:
-        """Return runs as they are shown, the newest first."""
+        """Return runs as they are shown, the newest first.
+
+        Args:
+            which: the filter, with the number of runs at most.
+        """
         ...
 
     def sweep(self, limit: int = 100) -> int:
         """Remove runs that ended longer ago than they are kept; return how many.
 
         They go wholly, except for their ids. Stuck, waiting and suspended runs stay.
+
+        Args:
+            limit: most runs to remove at once.
         """
         ...
 
     def forget(self, before: float) -> int:
-        """Remove ids of swept runs that ended before this time (epoch seconds)."""
+        """Remove ids of swept runs that ended before this time (epoch seconds).
+
+        Args:
+            before: the time, in seconds since the epoch.
+
+        Returns:
+            The number of ids that were removed.
+        """
         ...

@@ -57,22 +57,49 @@ class ObserverProtocol(Protocol):
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Called when a run begins, before its startup hooks."""
+        """Called when a run begins, before its startup hooks.
+
+        Args:
+            state: the live object, not a copy.
+            context: the run's context.
+            meta: the run's name, id and notes.
+        """
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Called for each event, FINISH and forwarded child events included."""
+        """Called for each event, FINISH and forwarded child events included.
+
+        Args:
+            state: the live object, not a copy.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            event: the event, after all event hooks.
+        """
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Called when a run has ended with any status but FAILED."""
+        """Called when a run has ended with any status but FAILED.
+
+        Args:
+            state: the live object, not a copy.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            duration_s: seconds that the run took.
+        """
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Called when a run has ended FAILED, with the exception that caused it."""
+        """Called when a run has ended FAILED, with the exception that caused it.
+
+        Args:
+            state: the live object, not a copy.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            error: the exception.
+        """
 
 
 class WitnessProtocol(Protocol):
@@ -88,6 +115,11 @@ class WitnessProtocol(Protocol):
         It runs on the event loop between two steps, so it must be quick.  At STEP_START
         it runs in the context of the invocation: context variables that it sets are
         visible to the step's function and its error handlers only.
+
+        Args:
+            state: the live object, not a copy.
+            meta: the run's name, id and notes.
+            event: the event.
         """
 
 
@@ -102,11 +134,20 @@ class WakefulProtocol(Protocol):
         """Return after how many seconds without an event to be woken; None is never.
 
         Asked again before each wait.
+
+        Args:
+            meta: the run's name, id and notes.
         """
         ...
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
-        """Called when this time has passed without another event."""
+        """Called when this time has passed without another event.
+
+        Args:
+            state: the live object, not a copy.
+            context: the run's context.
+            meta: the run's name, id and notes.
+        """
 
 
 class Observer:
@@ -119,22 +160,49 @@ class Observer:
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Do nothing when a run begins."""
+        """Do nothing when a run begins.
+
+        Args:
+            state: as for ``ObserverProtocol``, and so are the others.
+            context: the run's context.
+            meta: the run's name, id and notes.
+        """
 
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Do nothing for an event."""
+        """Do nothing for an event.
+
+        Args:
+            state: the state as it is now.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            event: the event.
+        """
 
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: ObserverMeta, duration_s: float
     ) -> None:
-        """Do nothing when a run has ended otherwise."""
+        """Do nothing when a run has ended otherwise.
+
+        Args:
+            state: the state as it is now.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            duration_s: seconds that the run took.
+        """
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Do nothing when a run has ended FAILED."""
+        """Do nothing when a run has ended FAILED.
+
+        Args:
+            state: the state as it is now.
+            context: the run's context.
+            meta: the run's name, id and notes.
+            error: the exception that caused it.
+        """
 
 
 OBSERVER_HOOKS = (
@@ -148,6 +216,9 @@ OBSERVER_HOOKS = (
 
 def validate_observer(observer: object) -> None:
     """Check that an object can observe runs.
+
+    Args:
+        observer: the object.
 
     Raises:
         TypeError: a hook is missing, or is not an ``async def``.

@@ -151,6 +151,9 @@ class Placement(Protocol):
 
         The block is entered before the first call and left after the last one, in one
         task.  Calls go to the placement that it yields, or to this one if that is None.
+
+        Args:
+            owner: the run or supervisor that the calls belong to.
         """
         ...
 

@@ -54,7 +54,12 @@ class RunRecorder(Protocol):
         """Take a copy of an event as it is now; must not block the loop."""
 
     def put_token(self, event: Event, payload: object) -> None:
-        """Take one of many similar TOKEN events; a faster path than ``put``."""
+        """Take one of many similar TOKEN events; a faster path than ``put``.
+
+        Args:
+            event: the event.
+            payload: its payload, as it is to be stored.
+        """
 
     async def wait_writable(self) -> None:
         """Wait until producers may go on; bounded in time."""
@@ -80,7 +85,11 @@ class StorageBackend(Protocol):
     # -- writing
 
     def transaction(self) -> AbstractContextManager[object]:
-        """Keep what this thread writes inside the block together, or none of it."""
+        """Keep what this thread writes inside the block together, or none of it.
+
+        Returns:
+            The block to enter.
+        """
         ...
 
     def begin_run(self, run: RunRecord) -> None:
@@ -91,6 +100,10 @@ class StorageBackend(Protocol):
         """Add events, each the JSON text of one, before or after the run has ended.
 
         A ``seq`` that is stored already is ignored.  An unknown run is begun.
+
+        Args:
+            run_id: the run.
+            events: the texts, in order.
 
         Raises:
             ValueError: one of them is no JSON object; nothing is added.
@@ -107,7 +120,12 @@ class StorageBackend(Protocol):
         ...
 
     def touch_runs(self, run_ids: Sequence[str], at: datetime) -> None:
-        """Note that the process of these runs is alive; sets their ``last_seen``."""
+        """Note that the process of these runs is alive; sets their ``last_seen``.
+
+        Args:
+            run_ids: the runs.
+            at: the time, with a time zone.
+        """
         ...
 
     def mark_abandoned(self) -> int:
@@ -119,25 +137,46 @@ class StorageBackend(Protocol):
         ...
 
     def save_definition(self, fingerprint: str, description: str) -> None:
-        """Store the definition of a fingerprint, as JSON text of ``describe()``."""
+        """Store the definition of a fingerprint, as JSON text of ``describe()``.
+
+        Args:
+            fingerprint: the definition's fingerprint.
+            description: the text.
+        """
         ...
 
     # -- reading
 
     def get_run(self, run_id: str) -> RunRecord | None:
-        """Return the run of exactly this id."""
+        """Return the run of exactly this id.
+
+        Args:
+            run_id: the run.
+        """
         ...
 
     def list_runs(
         self, status: RunStatus | None = None, limit: int = 100, offset: int = 0
     ) -> list[RunRecord]:
-        """Return runs of one status, or all; the newest start first."""
+        """Return runs of one status, or all; the newest start first.
+
+        Args:
+            status: the status; None is any.
+            limit: most runs.
+            offset: number of runs to leave out, from the newest on.
+        """
         ...
 
     def query_runs(
         self, query: RunQuery, limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
-        """Return the runs a query means, the newest start first; None is no limit."""
+        """Return the runs a query means, the newest start first; None is no limit.
+
+        Args:
+            query: the conditions.
+            limit: most runs; None is all.
+            offset: number of runs to leave out, from the newest on.
+        """
         ...
 
     def summarize_runs(self, query: RunQuery) -> RunSummary:
@@ -163,7 +202,11 @@ class StorageBackend(Protocol):
         ...
 
     def count_events(self, run_id: str) -> dict[str, int]:
-        """Return how many events of each type a run has."""
+        """Return how many events of each type a run has.
+
+        Args:
+            run_id: the run.
+        """
         ...
 
     def find_runs_by_prefix(
@@ -173,21 +216,40 @@ class StorageBackend(Protocol):
 
         A text that is empty or has other characters than letters, digits and ``_-.:``
         begins no run's id.
+
+        Args:
+            run_id_prefix: the beginning.
+            limit: most runs.
         """
         ...
 
     def get_definition(self, fingerprint: str) -> str | None:
-        """Return what ``save_definition`` was given."""
+        """Return what ``save_definition`` was given.
+
+        Args:
+            fingerprint: the definition's fingerprint.
+        """
         ...
 
     # -- removing
 
     def delete_run(self, run_id: str) -> bool:
-        """Delete a run and its events; False if there is no such run."""
+        """Delete a run and its events; False if there is no such run.
+
+        Args:
+            run_id: the run.
+
+        Returns:
+            Whether there was such a run.
+        """
         ...
 
     def delete_runs(self, run_ids: Sequence[str]) -> int:
-        """Delete these runs and their events in one transaction; return how many."""
+        """Delete these runs and their events in one transaction; return how many.
+
+        Args:
+            run_ids: the runs; unknown ones are left out.
+        """
         ...
 
 
@@ -203,6 +265,10 @@ class ChunkStore(Protocol):
         """Add events from chunks; otherwise like ``append_events``.
 
         An event may repeat the payload of an event of an earlier call.
+
+        Args:
+            run_id: the run.
+            chunks: the events, in order.
         """
         ...
 
@@ -221,6 +287,11 @@ class HeaderStore(Protocol):
         """Return a run's events by ascending ``seq``, without payload and meta.
 
         Events of types that this version does not know are left out.
+
+        Args:
+            run_id: the run.
+            after: only events with a greater ``seq``.
+            limit: most events; None is all.
         """
         ...
 
@@ -244,6 +315,10 @@ class LogStore(Protocol):
 
         The backend may drop the oldest ones of a run that has many.
         An unknown run is begun.
+
+        Args:
+            run_id: the run.
+            entries: the records, in order.
         """
         ...
 

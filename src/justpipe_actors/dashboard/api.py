@@ -54,7 +54,11 @@ class DashboardAPI:
         ]
 
     def get_pipeline(self, pipeline_hash: str) -> dict[str, Any] | None:
-        """Return a pipeline's summary, its description and its drawing as data."""
+        """Return a pipeline's summary, its description and its drawing as data.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+        """
         info = self.registry.find_pipeline(pipeline_hash)
         if info is None:
             return None
@@ -75,6 +79,11 @@ class DashboardAPI:
     ) -> list[dict[str, Any]] | None:
         """Return a pipeline's runs, the newest first.
 
+        Args:
+            pipeline_hash: the pipeline's hash.
+            limit: most runs.
+            offset: number of runs to leave out, from the newest on.
+
         Raises:
             UnknownWordError: one of the statuses is no label of a run.
         """
@@ -87,7 +96,12 @@ class DashboardAPI:
         return [serialize_run(run, info.name, info.hash) for run in runs]
 
     def search_runs(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
-        """Return runs by a prefix of their id or a part of their pipeline's name."""
+        """Return runs by a prefix of their id or a part of their pipeline's name.
+
+        Args:
+            query: the prefix or part.
+            limit: most runs.
+        """
         found: dict[str, AnnotatedRun] = {}
         for info in self.registry.list_pipelines():
             store = self.registry.get_backend(info.hash)
@@ -103,6 +117,9 @@ class DashboardAPI:
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:
         """Return a run by its id or a unique beginning of it.
+
+        Args:
+            run_id: the run's id, or the beginning of it.
 
         Raises:
             AmbiguousRunError: several ids begin with it.
@@ -126,7 +143,11 @@ class DashboardAPI:
         return [serialize_event(e) for e in store.get_events(one.run.run_id, kind)]
 
     def get_timeline(self, run_id: str) -> list[dict[str, Any]] | None:
-        """Return one entry for each invocation of a run that ended."""
+        """Return one entry for each invocation of a run that ended.
+
+        Args:
+            run_id: the run's id, or the beginning of it.
+        """
         found = self.registry.resolve_run(run_id)
         if found is None:
             return None
@@ -134,7 +155,12 @@ class DashboardAPI:
         return serialize_timeline(store.get_events(one.run.run_id))
 
     def compare(self, run1_id: str, run2_id: str) -> dict[str, Any] | None:
-        """Return what differs between two runs."""
+        """Return what differs between two runs.
+
+        Args:
+            run1_id: the first run.
+            run2_id: the second run.
+        """
         first, second = (self.registry.resolve_run(one) for one in (run1_id, run2_id))
         if first is None or second is None:
             return None
@@ -150,7 +176,12 @@ class DashboardAPI:
         return serialize_comparison(comparison)
 
     def get_stats(self, pipeline_hash: str, days: int = 7) -> dict[str, Any] | None:
-        """Return figures over a pipeline's runs of the last days."""
+        """Return figures over a pipeline's runs of the last days.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+            days: length of the time to look at.
+        """
         info = self.registry.find_pipeline(pipeline_hash)
         if info is None:
             return None
@@ -168,6 +199,16 @@ class DashboardAPI:
         dry_run: bool = True,
     ) -> dict[str, Any] | None:
         """Delete old runs of a pipeline, or only say which they are.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+            older_than_days: only runs that began longer ago; None is all.
+            status: only runs that ended so; None is any.
+            keep: number of the newest runs that stay.
+            dry_run: delete nothing.
+
+        Returns:
+            The runs and their number; None when there is no such pipeline.
 
         Raises:
             CleanupRuleError: one of the values makes no sense.
@@ -192,6 +233,12 @@ class DashboardAPI:
     ) -> list[AnnotatedRun]:
         """Return the runs of a pipeline that a cleanup would delete.
 
+        Args:
+            info: the pipeline.
+            older_than_days: as for ``cleanup_runs``.
+            status: as for ``cleanup_runs``.
+            keep: as for ``cleanup_runs``.
+
         Raises:
             CleanupRuleError: one of the values makes no sense.
         """
@@ -209,7 +256,15 @@ class DashboardAPI:
     def delete_runs(
         self, pipeline_hash: str, run_ids: Sequence[str]
     ) -> dict[str, Any] | None:
-        """Delete exactly these runs of a pipeline; a run that still runs stays."""
+        """Delete exactly these runs of a pipeline; a run that still runs stays.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+            run_ids: the runs.
+
+        Returns:
+            What was deleted; None when there is no such pipeline.
+        """
         info = self.registry.find_pipeline(pipeline_hash)
         if info is None:
             return None

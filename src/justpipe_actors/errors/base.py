@@ -95,7 +95,7 @@ class Factual:
         super().__init__(*texts)  # pyright: ignore[reportCallIssue] - a mixin of exceptions
 
     def message(self) -> str:
-        """Word the message from the facts, ending with the remedy."""
+        """Return the message, made from the facts; it ends with the remedy."""
         raise NotImplementedError
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -105,7 +105,16 @@ class Factual:
 
 
 def did_you_mean(name: str, known: Iterable[str], kind: str = "steps") -> str:
-    """Word the tail of an "unknown name" message: what exists, and a close match."""
+    """Word the tail of an "unknown name" message: what exists, and a close match.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        kind: what they name, in the plural.
+
+    Returns:
+        The tail.
+    """
     import difflib  # noqa: PLC0415 - for messages only
 
     names = sorted(known)

@@ -9,7 +9,12 @@ from .base import Factual
 
 
 class DefinitionError(Exception):
-    """A pipe is wired wrongly; raised while defining it or before its first event."""
+    """A pipe is wired wrongly; raised while defining it or before its first event.
+
+    Args:
+        message: what is wrong, and the remedy.
+        step_name: the step at fault, or ``"system"`` when it is the whole pipe.
+    """
 
     def __init__(self, message: str, *, step_name: str = "system") -> None:
         super().__init__(message)
@@ -28,6 +33,10 @@ class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):
     """Several problems of one definition, found in one pass and reported together.
 
     It is a ``DefinitionError`` too, so ``except DefinitionError`` catches it.
+
+    Args:
+        message: the heading.
+        problems: the errors.
     """
 
     step_name = "system"
@@ -46,7 +55,14 @@ class DefinitionErrorGroup(ExceptionGroup[DefinitionError], DefinitionError):
     def derive(  # type: ignore[override]
         self, excs: Sequence[DefinitionError]
     ) -> DefinitionErrorGroup:
-        """Keep the kind of the group when it is split."""
+        """Keep the kind of the group when it is split.
+
+        Args:
+            excs: the errors of the new group.
+
+        Returns:
+            The new group.
+        """
         return DefinitionErrorGroup(self._headline, excs)
 
     def __reduce__(self) -> str | tuple[Any, ...]:

@@ -77,7 +77,12 @@ class AnswerRejected(Factual, ValueError):
 
 
 class RunReleased(RunInterrupted):
-    """This process has released a durable run, which goes on elsewhere or later."""
+    """This process has released a durable run, which goes on elsewhere or later.
+
+    Args:
+        run_id: the run.
+        reason: why it was released.
+    """
 
     __match_args__ = ("run_id", "reason")  # pyright: ignore[reportAssignmentType]
 

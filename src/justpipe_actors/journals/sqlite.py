@@ -220,6 +220,9 @@ def open_journal(where: str | Path | Journal | object) -> Journal:
 
     A path, with ``~`` for the home directory, means a ``SQLiteJournal``.
 
+    Args:
+        where: a path, or a journal.
+
     Raises:
         ValueError: it is an address of a kind that no journal of this version takes.
         TypeError: it is neither a path nor a journal.

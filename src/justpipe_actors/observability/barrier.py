@@ -251,6 +251,9 @@ class BarrierDebugger(Observer):
     def for_run(self, run_id: str) -> BarrierState:
         """Return what is known of one run.
 
+        Args:
+            run_id: the run.
+
         Raises:
             UnknownRunError: the run is not remembered.
         """

@@ -60,6 +60,17 @@ def compare_runs(
     """Compare two stored runs by their records and events.
 
     Events with unreadable ``data`` are paired by the name of their step.
+
+    Args:
+        run1: the record of the first run.
+        events1: its events.
+        run2: the record of the second run.
+        events2: its events.
+        pipeline1_name: name of the first run's pipeline, to show.
+        pipeline2_name: name of the second run's pipeline, to show.
+
+    Returns:
+        The differences.
     """
     before, after = _step_times(events1), _step_times(events2)
     return RunComparison(
@@ -125,7 +136,14 @@ def _event_fields(data: str) -> dict[str, Any]:
 
 
 def format_comparison(comparison: RunComparison) -> str:
-    """Write a comparison as text, the greatest differences first."""
+    """Write a comparison as text, the greatest differences first.
+
+    Args:
+        comparison: the differences.
+
+    Returns:
+        The text.
+    """
     lines = [
         "Run Comparison",
         "=" * 40,

@@ -264,6 +264,9 @@ class LoggingSink:
     The record's facts are passed as ``extra``: ``run``, ``step``, ``event_type``,
     ``invocation``, ``attempt`` and ``detail``.  Formatters can name them, and structlog's
     ``ExtraAdder`` makes keys of them.
+
+    Args:
+        logger: the logger, or its name.
     """
 
     def __init__(self, logger: logging.Logger | str = "justpipe_actors.runs") -> None:
@@ -326,7 +329,11 @@ class EventLogger(Observer):
 
     @classmethod
     def to_stderr(cls, *, show_state: bool) -> EventLogger:
-        """Return one that logs in colour to standard error, as ``debug=True`` does."""
+        """Return one that logs in colour to standard error, as ``debug=True`` does.
+
+        Args:
+            show_state: whether records show the state.
+        """
         return cls("INFO", cls.stderr_sink(), use_colors=True, show_state=show_state)
 
     @staticmethod
@@ -338,7 +345,11 @@ class EventLogger(Observer):
     def logging_sink(
         logger: logging.Logger | str = "justpipe_actors.runs",
     ) -> LoggingSink:
-        """Return a sink that hands records to the standard library's ``logging``."""
+        """Return a sink that hands records to the standard library's ``logging``.
+
+        Args:
+            logger: the logger, or its name.
+        """
         return LoggingSink(logger)
 
     async def on_pipeline_start(

@@ -71,7 +71,12 @@ class StateHistory:
             self._by_name[name] = state_copy
 
     def take_step(self, event: Event, state: object) -> None:
-        """Keep a copy for the invocation that has ended."""
+        """Keep a copy for the invocation that has ended.
+
+        Args:
+            event: the event that ended it.
+            state: the state to copy.
+        """
         if event.stage not in self.step_order:
             self.step_order.append(event.stage)
         is_copied, state_copy = _deep_copy(state)
@@ -111,7 +116,15 @@ class StateHistory:
         return state if found else None
 
     def diff(self, step1: str, step2: str) -> str:
-        """Write what changed between two snapshots."""
+        """Write what changed between two snapshots.
+
+        Args:
+            step1: the step of the first snapshot.
+            step2: the step of the second snapshot.
+
+        Returns:
+            The text.
+        """
         states = []
         for name in (step1, step2):
             found, state = self._find(name)
@@ -121,7 +134,11 @@ class StateHistory:
         return format_diff(step1, step2, *states, limit=self.max_value_length)
 
     def summary(self) -> str:
-        """Write what each step changed."""
+        """Write what each step changed.
+
+        Returns:
+            The text.
+        """
         snapshots = self._in_order()
         return format_summary(snapshots) if snapshots else NO_SNAPSHOTS
 
@@ -241,6 +258,9 @@ class StateDiffTracker(Observer):
     def for_run(self, run_id: str) -> StateHistory:
         """Return the snapshots of one run.
 
+        Args:
+            run_id: the run.
+
         Raises:
             UnknownRunError: the run is not remembered.
         """
@@ -270,11 +290,23 @@ class StateDiffTracker(Observer):
         return dict(self._runs.latest().snapshots)
 
     def diff(self, step1: str, step2: str) -> str:
-        """Write what changed between two snapshots."""
+        """Write what changed between two snapshots.
+
+        Args:
+            step1: the step of the first snapshot.
+            step2: the step of the second snapshot.
+
+        Returns:
+            The text.
+        """
         return self._runs.latest().diff(step1, step2)
 
     def summary(self) -> str:
-        """Write what each step changed."""
+        """Write what each step changed.
+
+        Returns:
+            The text.
+        """
         return self._runs.latest().summary()
 
     def export_json(self) -> str:

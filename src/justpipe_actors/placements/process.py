@@ -77,7 +77,11 @@ class ProcessPlacement:
         return await self._opened[-1].call(call)
 
     def check(self, func: Callable[..., Any]) -> str | None:
-        """Return why a worker cannot import a function; None if it can."""
+        """Return why a worker cannot import a function; None if it can.
+
+        Args:
+            func: the function.
+        """
         return why_not_importable(func)
 
     def __repr__(self) -> str:

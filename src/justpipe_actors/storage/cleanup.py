@@ -84,7 +84,13 @@ class CleanupReport:
 def select_runs(
     runs: Iterable[AnnotatedRun], rule: CleanupRule, now: datetime | None = None
 ) -> list[AnnotatedRun]:
-    """Return the runs that a rule selects for deletion, the newest first."""
+    """Return the runs that a rule selects for deletion, the newest first.
+
+    Args:
+        runs: the runs to choose from.
+        rule: the rule.
+        now: the time that ages are measured from; None is now.
+    """
     started_before = _moment_before(now or datetime.now(UTC), rule.older_than)
     newest_first = sorted(
         runs, key=lambda annotated: annotated.run.start_time, reverse=True
@@ -115,14 +121,27 @@ def _moment_before(now: datetime, age: timedelta | None) -> datetime:
 def select_stored_runs(
     registry: PipelineRegistry, rule: CleanupRule
 ) -> list[AnnotatedRun]:
-    """Return the runs of a storage root that a rule selects for deletion."""
+    """Return the runs of a storage root that a rule selects for deletion.
+
+    Args:
+        registry: the storage root.
+        rule: the rule.
+    """
     return select_runs(registry.query_runs(RunQuery(), rule.pipeline_name), rule)
 
 
 def delete_stored_runs(
     registry: PipelineRegistry, runs: Sequence[AnnotatedRun]
 ) -> CleanupReport:
-    """Delete exactly these runs, one transaction per pipeline, and shrink the files."""
+    """Delete exactly these runs, one transaction per pipeline, and shrink the files.
+
+    Args:
+        registry: the storage root.
+        runs: the runs.
+
+    Returns:
+        What was deleted.
+    """
     by_pipeline: dict[str, list[str]] = defaultdict(list)
     for annotated in runs:
         by_pipeline[annotated.pipeline_hash].append(annotated.run.run_id)

@@ -122,7 +122,12 @@ class Persistence:
     def open_store(
         self, pipeline_hash: str, *, read_only: bool = True
     ) -> StorageBackend:
-        """Return the store of a pipe of this hash, by default for readers."""
+        """Return the store of a pipe of this hash, by default for readers.
+
+        Args:
+            pipeline_hash: the pipe's hash.
+            read_only: whether nothing may be written.
+        """
         if self.storage is not None and not isinstance(self.storage, str | Path):
             return self.storage
         path = self.root / pipeline_hash / DATABASE

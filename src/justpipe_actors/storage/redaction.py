@@ -25,6 +25,9 @@ def redact_keys(*names: str) -> Redact:
 
     Keys of mappings and fields of objects count alike, at any depth of the payload and
     of the meta, whatever their case.
+
+    Args:
+        names: the keys.
     """
     hidden_names = frozenset(name.casefold() for name in names)
 

@@ -71,7 +71,11 @@ class PipelineRegistry:
         ]
 
     def find_pipeline(self, pipeline_hash: str) -> PipelineInfo | None:
-        """Return the pipeline of exactly this hash."""
+        """Return the pipeline of exactly this hash.
+
+        Args:
+            pipeline_hash: the hash.
+        """
         matching = (
             info for info in self.list_pipelines() if info.hash == pipeline_hash
         )
@@ -81,6 +85,10 @@ class PipelineRegistry:
         self, pipeline_hash: str, *, read_only: bool = True
     ) -> SQLiteBackend:
         """Return the store of a pipeline, read-only unless it is opened for deletion.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+            read_only: whether nothing may be written.
 
         Raises:
             ValueError: the argument is a path instead of a hash.
@@ -92,7 +100,11 @@ class PipelineRegistry:
         return SQLiteBackend(path, read_only=read_only)
 
     def describe_pipeline(self, pipeline_hash: str) -> dict[str, Any] | None:
-        """Return ``Pipe.describe()`` of a pipeline as it was at its latest run."""
+        """Return ``Pipe.describe()`` of a pipeline as it was at its latest run.
+
+        Args:
+            pipeline_hash: the pipeline's hash.
+        """
         info = self.find_pipeline(pipeline_hash)
         return None if info is None else _read_description(info.path.parent)
 
@@ -102,7 +114,13 @@ class PipelineRegistry:
         status: RunStatus | None = None,
         limit: int = 100,
     ) -> list[AnnotatedRun]:
-        """Return runs of all pipelines, or of those with a name; the newest first."""
+        """Return runs of all pipelines, or of those with a name; the newest first.
+
+        Args:
+            pipeline_name: the name; None is any.
+            status: the status; None is any.
+            limit: most runs.
+        """
         return self._newest(
             pipeline_name, limit, lambda store: store.list_runs(status, limit)
         )
@@ -113,7 +131,13 @@ class PipelineRegistry:
         pipeline_name: str | None = None,
         limit: int | None = None,
     ) -> list[AnnotatedRun]:
-        """Return the runs of all pipelines that match a query, the newest first."""
+        """Return the runs of all pipelines that match a query, the newest first.
+
+        Args:
+            query: the conditions.
+            pipeline_name: only runs of pipelines with this name; None is any.
+            limit: most runs; None is all.
+        """
         return self._newest(
             pipeline_name, limit, lambda store: store.query_runs(query, limit)
         )
@@ -121,7 +145,12 @@ class PipelineRegistry:
     def summarize_runs(
         self, query: RunQuery, pipeline_name: str | None = None
     ) -> list[tuple[PipelineInfo, RunSummary]]:
-        """Return the figures of a query for each pipeline."""
+        """Return the figures of a query for each pipeline.
+
+        Args:
+            query: the conditions.
+            pipeline_name: only pipelines with this name; None is any.
+        """
         return list(
             self._query_stores(pipeline_name, lambda store: store.summarize_runs(query))
         )

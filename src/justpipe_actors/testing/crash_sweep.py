@@ -174,6 +174,9 @@ def crash_everywhere(
         backend: the event loop.
         timeout: seconds that one run may take.
 
+    Returns:
+        What was tried, and how the runs ended.
+
     Raises:
         CrashFailure: a run ended differently.
         NotStorable: the state, the context or an item cannot be stored.

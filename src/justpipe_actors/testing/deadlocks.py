@@ -169,6 +169,9 @@ def watched() -> Generator[None]:
     """Raise ``Deadlock`` from a block when no task, timer or thread can progress.
 
     The block has no effect in a loop with a real clock.
+
+    Returns:
+        The block.
     """
     detector = current_detector()
     if detector is None:

@@ -244,6 +244,14 @@ class TestPipe(Generic[StateT, ContextT]):
     ) -> AsyncMock:
         """Replace the ``on_error`` of one step.
 
+        Args:
+            step_name: the step.
+            return_value: what the mock returns.
+            side_effect: a function to call, an exception to raise, or a list of both in turn.
+
+        Returns:
+            The mock, which counts its calls.
+
         Raises:
             ValueError: there is no such step, or it has no handler.
         """
@@ -273,6 +281,13 @@ class TestPipe(Generic[StateT, ContextT]):
         """Replace every shutdown hook by one mock, called once for each of them.
 
         Arguments as for ``mock_startup``.
+
+        Args:
+            return_value: as for ``mock_handler``.
+            side_effect: as for ``mock_handler``.
+
+        Returns:
+            The mock.
         """
         mock = _mock("shutdown", return_value, side_effect)
         return self._register(Role.SHUTDOWN, self._owner(of), mock)
@@ -283,6 +298,14 @@ class TestPipe(Generic[StateT, ContextT]):
         """Replace the pipe's error handler.
 
         Arguments as for ``mock_startup``.
+
+        Args:
+            return_value: as for ``mock_handler``.
+            side_effect: as for ``mock_handler``.
+            of: the sub step that has the child; the pipe itself by default.
+
+        Returns:
+            The mock.
 
         Raises:
             ValueError: the pipe has none.

@@ -24,7 +24,11 @@ class TestResult(Generic[StateT]):
     __test__: ClassVar[bool] = False
 
     def filter(self, event_type: EventType) -> list[Event]:
-        """Return the events of one type, in order."""
+        """Return the events of one type, in order.
+
+        Args:
+            event_type: the type.
+        """
         return [event for event in self.events if event.type == event_type]
 
     # -- which steps ran
@@ -40,11 +44,19 @@ class TestResult(Generic[StateT]):
         return list(dict.fromkeys(self.step_starts))
 
     def was_called(self, stage: str) -> bool:
-        """Tell whether a step started."""
+        """Tell whether a step started.
+
+        Args:
+            stage: the step.
+        """
         return stage in self.step_starts
 
     def call_count(self, stage: str) -> int:
-        """Return how often a step started; every attempt and map item counts."""
+        """Return how often a step started; every attempt and map item counts.
+
+        Args:
+            stage: the step.
+        """
         return self.step_starts.count(stage)
 
     # -- what its steps yielded
@@ -64,7 +76,11 @@ class TestResult(Generic[StateT]):
         return list(dict.fromkeys(steps))
 
     def find_error(self, stage: str | None = None) -> str | None:
-        """Return the text of the first failure, of one step or of any."""
+        """Return the text of the first failure, of one step or of any.
+
+        Args:
+            stage: the step; None is any.
+        """
         for event in self.filter(EventType.STEP_ERROR):
             if stage is None or event.stage == stage:
                 return str(event.payload)

@@ -177,6 +177,12 @@ class _Shrinker:
 def at_seams(handlers: FailpointHandler) -> Generator[None]:
     """Install a failpoint at the engine's seams for the block, in all loops.
 
+    Args:
+        handlers: the failpoints; each is called at every seam.
+
+    Returns:
+        The block.
+
     Raises:
         RuntimeError: another failpoint is installed.
     """
@@ -245,7 +251,13 @@ class Schedule:
         self._remaining = iter(self.choices)
 
     async def reach(self, seam: Seam, run_id: str, part: str) -> None:
-        """Delay the task by the next choice, shielded from cancellation."""
+        """Delay the task by the next choice, shielded from cancellation.
+
+        Args:
+            seam: the seam that is crossed.
+            run_id: the run that crosses it.
+            part: the part of the engine that crosses it.
+        """
         if seam not in self.where:
             return
         delay = DELAYS[next(self._remaining, 0)]
@@ -258,7 +270,13 @@ class Schedule:
                 await anyio.sleep(delay.seconds)
 
     def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
-        """Do nothing: a synchronous seam cannot delay a task."""
+        """Do nothing: a synchronous seam cannot delay a task.
+
+        Args:
+            seam: as for ``reach``.
+            run_id: as for ``reach``.
+            part: as for ``reach``.
+        """
 
 
 @attrs.define(eq=False)
@@ -275,11 +293,23 @@ class Fault:
     """Crossings so far, the failing one included."""
 
     async def reach(self, seam: Seam, run_id: str, part: str) -> None:
-        """Raise the error at the chosen crossing."""
+        """Raise the error at the chosen crossing.
+
+        Args:
+            seam: the seam that is crossed.
+            run_id: the run that crosses it.
+            part: the part of the engine that crosses it.
+        """
         self.reach_nowait(seam, run_id, part)
 
     def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
-        """Raise the error at the chosen crossing."""
+        """Raise the error at the chosen crossing.
+
+        Args:
+            seam: as for ``reach``.
+            run_id: as for ``reach``.
+            part: as for ``reach``.
+        """
         if seam is not self.seam:
             return
         self.crossed += 1

@@ -123,6 +123,9 @@ class VirtualLoop:
 def nothing_left() -> Generator[None]:
     """Raise if tasks that were started in the block are still alive after it.
 
+    Returns:
+        The block.
+
     Raises:
         AssertionError: there are such tasks; the message names them.
     """

@@ -179,7 +179,14 @@ class VisualAST:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VisualAST:
-        """Read what ``to_dict`` wrote, also where newer keys are missing."""
+        """Read what ``to_dict`` wrote, also where newer keys are missing.
+
+        Args:
+            data: the drawing as data.
+
+        Returns:
+            The drawing.
+        """
         return cls(
             nodes={name: _node_from_dict(item) for name, item in data["nodes"].items()},
             edges=[VisualEdge(**item) for item in data["edges"]],

@@ -41,7 +41,14 @@ def build_ast(
     startup_hooks: Hooks = None,
     shutdown_hooks: Hooks = None,
 ) -> VisualAST:
-    """Return the drawing of a pipeline."""
+    """Return the drawing of a pipeline.
+
+    Args:
+        steps: the steps by name.
+        topology: static successors by step.
+        startup_hooks: functions called before the first step.
+        shutdown_hooks: functions called when a run ends.
+    """
     return _build(
         steps, topology, _hook_names(startup_hooks), _hook_names(shutdown_hooks), ()
     )

@@ -30,7 +30,11 @@ class MermaidRenderer(ThemedRenderer):
     """Draws a pipeline as Mermaid text."""
 
     def render_ast(self, ast: VisualAST) -> str:
-        """Return an existing visual AST as text."""
+        """Return an existing visual AST as text.
+
+        Args:
+            ast: the drawing as data.
+        """
         lines_of_pipe = _MermaidLines(ast)
         body = (
             list(lines_of_pipe.lines()) if ast.nodes else ["Empty[No steps registered]"]
@@ -49,7 +53,14 @@ def generate_mermaid_graph(
     theme: MermaidTheme | None = None,
     direction: str = "TD",
 ) -> str:
-    """Return a pipeline as Mermaid text; a theme's own direction wins."""
+    """Return a pipeline as Mermaid text; a theme's own direction wins.
+
+    Args:
+        steps: the steps by name.
+        topology: static successors by step.
+        startup_hooks: functions called before the first step.
+        shutdown_hooks: functions called when a run ends.
+    """
     renderer = MermaidRenderer(theme, direction)
     return renderer.render(steps, topology, startup_hooks, shutdown_hooks)
 

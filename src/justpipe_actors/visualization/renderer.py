@@ -61,7 +61,11 @@ class MermaidTheme:
     start_end_color: str = "#1b5e20"
 
     def paint(self, group: str) -> Paint:
-        """Return the colours of one of ``GROUPS``."""
+        """Return the colours of one of ``GROUPS``.
+
+        Args:
+            group: the group's name.
+        """
         prefix = _FIELDS.get(group, group)
         fill, stroke, color = (
             str(getattr(self, f"{prefix}_{part}"))
@@ -74,7 +78,11 @@ class MermaidTheme:
         return f"graph {self.direction}"
 
     def render_styles(self, used: Collection[str] = GROUPS) -> list[str]:
-        """Return the Mermaid styles of the groups that a drawing uses."""
+        """Return the Mermaid styles of the groups that a drawing uses.
+
+        Args:
+            used: names of the groups.
+        """
         lines = [
             "%% Styling",
             "classDef default fill:#f8f9fa,stroke:#dee2e6,stroke-width:1px;",
@@ -102,7 +110,14 @@ class GraphRenderer(Protocol):
         startup_hooks: Hooks = None,
         shutdown_hooks: Hooks = None,
     ) -> str:
-        """Return the drawing as text; hooks come as functions."""
+        """Return the drawing as text; hooks come as functions.
+
+        Args:
+            steps: the steps by name.
+            topology: static successors by step.
+            startup_hooks: functions called before the first step.
+            shutdown_hooks: functions called when a run ends.
+        """
         ...
 
 

@@ -302,7 +302,11 @@ class SvgRenderer(ThemedRenderer):
     """Draws a pipeline as SVG."""
 
     def render_ast(self, ast: VisualAST) -> str:
-        """Return an existing visual AST as text."""
+        """Return an existing visual AST as text.
+
+        Args:
+            ast: the drawing as data.
+        """
         axis = (
             Axis.RIGHT if self._theme.direction in HORIZONTAL_DIRECTIONS else Axis.DOWN
         )

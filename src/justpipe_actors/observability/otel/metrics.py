@@ -91,7 +91,11 @@ class SnapshotGauges:
     async def serve(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Refresh the readings until cancelled, then remove them."""
+        """Refresh the readings until cancelled, then remove them.
+
+        Args:
+            task_status: set when the gauges are registered.
+        """
         try:
             self.refresh()
             task_status.started()

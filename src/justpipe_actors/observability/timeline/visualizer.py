@@ -84,25 +84,41 @@ class Timeline:
         )
 
     def render_ascii(self, max_steps: int = 20) -> str:
-        """Draw it as text, with ``max_steps`` spans at most."""
+        """Draw it as text, with ``max_steps`` spans at most.
+
+        Returns:
+            The text.
+        """
         if not self._events:
             return NO_EVENTS
         return render_rows(self.chart(), self.width, max_steps)
 
     def render_html(self) -> str:
-        """Draw it as one page of HTML without scripts."""
+        """Draw it as one page of HTML without scripts.
+
+        Returns:
+            The page.
+        """
         if not self._events:
             return f"<p>{NO_EVENTS}</p>"
         return render_page(self.chart())
 
     def render_mermaid(self) -> str:
-        """Draw it as a Mermaid Gantt chart."""
+        """Draw it as a Mermaid Gantt chart.
+
+        Returns:
+            The text.
+        """
         if not self._events:
             return empty_gantt(self.name)
         return render_gantt(self.chart())
 
     def render_chrome(self) -> str:
-        """Write it as trace JSON for ``chrome://tracing`` and Perfetto."""
+        """Write it as trace JSON for ``chrome://tracing`` and Perfetto.
+
+        Returns:
+            The text.
+        """
         return render_trace(self.chart())
 
 
@@ -161,12 +177,21 @@ class TimelineVisualizer(Observer):
     def process_event(
         self, event_type: EventType | str, stage: str, timestamp: float
     ) -> None:
-        """Add a stored event, given by its type, stage and timestamp."""
+        """Add a stored event, given by its type, stage and timestamp.
+
+        Args:
+            event_type: the type, or its value.
+            stage: the step.
+            timestamp: seconds since the epoch.
+        """
         event = Event(EventType(event_type), stage, timestamp=timestamp)
         self._runs.latest().note(event)
 
     def for_run(self, run_id: str) -> Timeline:
         """Return one run's timeline.
+
+        Args:
+            run_id: the run.
 
         Raises:
             UnknownRunError: the run is not remembered.
@@ -218,17 +243,33 @@ class TimelineVisualizer(Observer):
         self._runs.latest().end = timestamp
 
     def render_ascii(self, max_steps: int = 20) -> str:
-        """Draw it as text, with ``max_steps`` spans at most."""
+        """Draw it as text, with ``max_steps`` spans at most.
+
+        Returns:
+            The text.
+        """
         return self._runs.latest().render_ascii(max_steps)
 
     def render_html(self) -> str:
-        """Draw it as one page of HTML without scripts."""
+        """Draw it as one page of HTML without scripts.
+
+        Returns:
+            The page.
+        """
         return self._runs.latest().render_html()
 
     def render_mermaid(self) -> str:
-        """Draw it as a Mermaid Gantt chart."""
+        """Draw it as a Mermaid Gantt chart.
+
+        Returns:
+            The text.
+        """
         return self._runs.latest().render_mermaid()
 
     def render_chrome(self) -> str:
-        """Write it as trace JSON for ``chrome://tracing`` and Perfetto."""
+        """Write it as trace JSON for ``chrome://tracing`` and Perfetto.
+
+        Returns:
+            The text.
+        """
         return self._runs.latest().render_chrome()
