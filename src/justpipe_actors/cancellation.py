@@ -13,6 +13,13 @@ class CancellationToken:
     It needs no event loop: build it anywhere, cancel it from any thread.
     A token derived with ``child()`` is cancelled with its parent, not the other way
     round, so one run can be cancelled without the others of its pipe.
+
+    Examples:
+        >>> token = CancellationToken()
+        >>> child = token.child()
+        >>> token.cancel("the user left")
+        >>> child.reason
+        'the user left'
     """
 
     __slots__ = ("_lock", "_parents", "_reason")

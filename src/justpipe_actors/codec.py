@@ -252,6 +252,11 @@ def to_text(value: object, limits: Limits = LIMITS) -> str:
     Args:
         value: the value.
         limits: as for ``to_plain``.
+
+    Examples:
+        >>> from datetime import date
+        >>> to_text({"day": date(2026, 1, 2), "sizes": (1, 2)})
+        '{"day": "2026-01-02", "sizes": [1, 2]}'
     """
     return json.dumps(to_plain(value, limits))
 
@@ -287,6 +292,10 @@ def from_text(text: str, kind: type[T]) -> T:
 
     Raises:
         UnreadableDataError: it is no JSON, or does not fit the type.
+
+    Examples:
+        >>> from_text('"token"', EventType)
+        <EventType.TOKEN: 'token'>
     """
     try:
         data = json.loads(text)

@@ -54,6 +54,13 @@ class Merge:
 
     Raises:
         DefinitionError: it cannot be called, or is an ``async def``.
+
+    Examples:
+        >>> from typing import Annotated
+        >>> from justpipe_actors import Merge
+        >>> class Report:
+        ...     words: Annotated[int, Merge.add] = 0
+        ...     longest: Annotated[str, Merge(lambda committed, changed: max(committed, changed, key=len))] = ""
     """
 
     MISSING: ClassVar[Missing] = Missing.MISSING

@@ -121,6 +121,15 @@ class Pipe(Generic[StateT, ContextT]):
 
     Raises:
         DefinitionError: the value of an option is not allowed.
+
+    Examples:
+        >>> from justpipe_actors import Pipe
+        >>> pipe = Pipe(dict, name="Greeting")
+        >>> @pipe.step
+        ... async def greet(state):
+        ...     state["text"] = f"Hello {state['name']}"
+        >>> pipe.run_sync({"name": "Ada"})
+        {'name': 'Ada', 'text': 'Hello Ada'}
     """
 
     def __init__(

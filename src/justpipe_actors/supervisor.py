@@ -82,6 +82,20 @@ class Supervisor:
         ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
             negative, ``period`` is not positive, or the ``strategy`` is none of the
             three.
+
+    Examples:
+        >>> import anyio
+        >>> from justpipe_actors import Pipe, Supervisor
+        >>> pipe = Pipe(dict, name="Count")
+        >>> @pipe.step
+        ... async def count(state):
+        ...     state["words"] = len(state["text"].split())
+        >>> async def main():
+        ...     async with Supervisor(pipe, max_runs=10) as supervisor:
+        ...         run = await supervisor.submit("Count", {"text": "one two"})
+        ...         return await run.result()
+        >>> anyio.run(main)
+        {'text': 'one two', 'words': 2}
     """
 
     def __init__(

@@ -114,6 +114,10 @@ def did_you_mean(name: str, known: Iterable[str], kind: str = "steps") -> str:
 
     Returns:
         The tail.
+
+    Examples:
+        >>> print("There is no step 'stroe'." + did_you_mean("stroe", ["store", "load"]))
+        There is no step 'stroe'. Available steps: load, store. Did you mean 'store'?
     """
     import difflib  # noqa: PLC0415 - for messages only
 

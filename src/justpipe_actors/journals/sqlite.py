@@ -226,6 +226,12 @@ def open_journal(where: str | Path | Journal | object) -> Journal:
     Raises:
         ValueError: it is an address of a kind that no journal of this version takes.
         TypeError: it is neither a path nor a journal.
+
+    Examples:
+        >>> from justpipe_actors.journals import MemoryJournal, open_journal
+        >>> journal = MemoryJournal()
+        >>> open_journal(journal) is journal
+        True
     """
     if isinstance(where, str | Path):
         scheme, separator, _rest = str(where).partition("://")

@@ -28,6 +28,12 @@ def redact_keys(*names: str) -> Redact:
 
     Args:
         names: the keys.
+
+    Examples:
+        >>> from justpipe_actors import Event, EventType
+        >>> redact = redact_keys("password")
+        >>> redact(Event(EventType.TOKEN, "login", {"user": "ada", "password": "x"})).payload
+        {'user': 'ada', 'password': '[redacted]'}
     """
     hidden_names = frozenset(name.casefold() for name in names)
 

@@ -205,6 +205,20 @@ class TestPipe(Generic[StateT, ContextT]):
     Args:
         pipe: the pipe; it is never changed.
         persist: whether its runs may write into the pipe's own store.
+
+    Examples:
+        >>> import anyio
+        >>> from justpipe_actors import Pipe
+        >>> from justpipe_actors.testing import TestPipe
+        >>> pipe = Pipe(dict)
+        >>> @pipe.step
+        ... async def charge(state):
+        ...     raise ConnectionError("no bank in a test")
+        >>> with TestPipe(pipe) as test:
+        ...     bank = test.mock("charge", return_value=None)
+        ...     result = anyio.run(test.run, {})
+        >>> result.was_called("charge"), bank.await_count
+        (True, 1)
     """
 
     __test__ = False

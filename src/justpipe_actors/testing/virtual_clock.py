@@ -64,6 +64,15 @@ def virtual_time(
 
     Raises:
         ValueError: there is no such backend.
+
+    Examples:
+        >>> import anyio
+        >>> async def wait_a_day():
+        ...     begin = anyio.current_time()
+        ...     await anyio.sleep(86_400)
+        ...     return anyio.current_time() - begin
+        >>> anyio.run(wait_a_day, **virtual_time("trio"))
+        86400.0
     """
     return virtual_time_with_steps(backend, DeadlockDetector(horizon), None)
 

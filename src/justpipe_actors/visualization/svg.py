@@ -299,7 +299,19 @@ HORIZONTAL_DIRECTIONS = ("LR", "RL")
 
 
 class SvgRenderer(ThemedRenderer):
-    """Draws a pipeline as SVG."""
+    """Draws a pipeline as SVG.
+
+    Examples:
+        >>> from justpipe_actors import Pipe
+        >>> from justpipe_actors.visualization import SvgRenderer
+        >>> pipe = Pipe()
+        >>> @pipe.step(to="greet")
+        ... async def find_name(): ...
+        >>> @pipe.step
+        ... async def greet(): ...
+        >>> pipe.graph(SvgRenderer()).splitlines()[1]
+        '<title>Pipeline of 2 steps: find_name, greet</title>'
+    """
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return an existing visual AST as text.
