@@ -299,6 +299,10 @@ class HeaderStore(Protocol):
         """Return one event with its payload, without reading the run's others.
 
         None if the run has no event of this number.
+
+        Args:
+            run_id: the run.
+            seq: the event's number.
         """
         ...
 
