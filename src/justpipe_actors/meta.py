@@ -158,25 +158,26 @@ class PipelineNotes:
 class LazyNotes:
     """Notes that are created on first use: most steps and runs record none."""
 
-    __slots__ = ("_notes",)
+    __slots__ = ("noted",)
 
     def __init__(self) -> None:
-        self._notes: Notes | None = None
+        self.noted: Notes | None = None
+        """What was noted; None as long as nothing was."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was noted."""
-        return self._notes is None
+        return self.noted is None
 
     def notes(self) -> Notes:
         """Return the notes."""
-        if self._notes is None:
-            self._notes = Notes()
-        return self._notes
+        if self.noted is None:
+            self.noted = Notes()
+        return self.noted
 
     def snapshot(self) -> dict[str, Any]:
         """Return what was noted, as plain data."""
-        return {} if self._notes is None else self._notes.snapshot()
+        return {} if self.noted is None else self.noted.snapshot()
 
 
 class RunNotes(LazyNotes):
@@ -200,20 +201,13 @@ class StepNotes(LazyNotes):
     __slots__ = ("about", "open", "tries")
 
     def __init__(self) -> None:
-        self._notes = None
+        self.noted = None
         self.about: tuple[str, str, int] | None = None
         """Name of the step, id of the invocation, and number of the attempt."""
         self.open: bool = True
         """Whether the invocation's function is running."""
         self.tries: int = 1
         """Number of calls of its function; retry middleware increments it."""
-
-    def figures(
-        self, seconds: float, status: StepStatus
-    ) -> tuple[float, StepStatus, int, dict[str, Any] | None]:
-        """Return what the meta of the invocation's last event is made of."""
-        noted = None if self._notes is None else self._notes.snapshot()
-        return seconds, status, self.tries, noted
 
 
 current_run_notes: ContextVar[RunNotes] = ContextVar("justpipe_actors_run_notes")

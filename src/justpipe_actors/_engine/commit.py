@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import Node, StepNode, SwitchNode
 from .._plan.step_results import (
+    PROCEED,
     AskBetween,
     CollectValue,
     FailStep,
@@ -124,13 +125,15 @@ def publish_step_end(invocation: Invocation) -> None:
         if seconds > BLOCKING_LIMIT:
             _warn_of_blocking(invocation, seconds)
         run_state.metrics.add_step_time(node.name, seconds)
+    notes = invocation.notes
+    noted = notes.noted
     run_state.publisher.publish(
         EventType.STEP_END,
         node.name,
         run_state.state,
         node.kind,
         invocation.ids,
-        invocation.notes.figures(seconds, status),
+        (seconds, status, notes.tries, None if noted is None else noted.snapshot()),
     )
 
 
@@ -139,7 +142,9 @@ def publish_step_error(invocation: Invocation, error: Exception) -> None:
     is_invocation = invocation.ids is not NO_IDS
     meta: dict[str, Any] | None = None
     if is_invocation:
-        figures = invocation.notes.figures(invocation.seconds, invocation.status)
+        notes = invocation.notes
+        noted = notes.snapshot() if notes.noted else None
+        figures = (invocation.seconds, invocation.status, notes.tries, noted)
         meta = meta_of(figures, invocation.ids.attempt)
         trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
         meta["framework"].update(error_type=type(error).__name__, traceback=trace)
@@ -194,8 +199,12 @@ def _warn_at(func: object, text: str) -> None:
     )
 
 
-def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901, PLR0912 - one row an answer
+def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: C901, PLR0912, PLR0915 - one row an answer
     """Publish an invocation's last event and put what follows from it."""
+    if answer is PROCEED:  # perf: nearly every step; spares a match (bench: chain)
+        publish_step_end(invocation)
+        _report(invocation, Report.ARRIVED)
+        return
     match answer:
         case Proceed():
             if answer.ignored is not None:
@@ -297,11 +306,14 @@ def commit_expiry(invocation: Invocation, answer: StepResult) -> None:
 
 def _report(invocation: Invocation, report: Report, chosen: str | None = None) -> None:
     node, run_state = invocation.actor.node, invocation.run_state
-    if node.is_leaf:
+    if node.is_leaf or run_state.halted:
         return
     message, cause = invocation.message, invocation.ids.invocation
     # perf: ``wave_of`` opens a wave only for some map workers (bench: chain).
     wave = run_state.waves.get(message.wave) or run_state.wave_of(message)
+    if report is Report.ARRIVED and node.starts_successors_directly:
+        routing.start_successors(run_state, wave, node, cause)
+        return
     routing.report_to_successors(
         run_state, wave, node, report, chosen=chosen, cause=cause
     )

@@ -69,6 +69,9 @@ Spawn = Callable[[Callable[..., Coroutine[Any, Any, object]]], None]
 
 Job = Callable[[], Awaitable[object]]
 
+_NO_JOBS: deque[Job] = deque(maxlen=0)
+"""Shared queue of dispatchers without jobs, such as a single run's; it stays empty."""
+
 
 @frozen
 class DispatcherStatistics:
@@ -102,8 +105,8 @@ class Dispatcher:
     perf: a task per step costs five times the step (``nox -s bench``, chain).
     """
     _ready: deque[Actor] = attrs.field(factory=deque, init=False)
-    _jobs: deque[Job] = attrs.field(factory=deque, init=False)
-    _idle: deque[Wakeup] = attrs.field(factory=deque, init=False)
+    _jobs: deque[Job] = attrs.field(default=_NO_JOBS, init=False)
+    _idle: list[Wakeup] = attrs.field(factory=list, init=False)
     _is_waking: bool = attrs.field(default=False, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
     _working: int = attrs.field(default=0, init=False)
@@ -127,6 +130,8 @@ class Dispatcher:
 
     def start_job(self, job: Job) -> None:
         """Run a job that is no message in a dispatcher task."""
+        if self._jobs is _NO_JOBS:
+            self._jobs = deque()
         self._jobs.append(job)
         try:
             if not self._is_waking:
@@ -239,7 +244,11 @@ class Dispatcher:
             with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a queue
                 while ready:
                     actor = ready[0]
-                    if only_run is not None and actor.inbox.next_run != only_run:
+                    if (
+                        only_run is not None
+                        and len(actor.runs) > 1  # else the message is this run's
+                        and actor.inbox.next_run != only_run
+                    ):
                         self._hand_over()
                         return
                     ready.popleft()

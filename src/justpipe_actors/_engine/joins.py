@@ -160,17 +160,17 @@ class Wave:
     """Ways into steps, for those that were told of."""
     live_count: int = 0
     """Messages and invocations of this wave, and laps in it."""
-    _started_so_far: frozenset[str] | None = attrs.field(default=None, init=False)
+    _started_so_far: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    _counted: int = attrs.field(default=-1, init=False)
 
     def start(self, step: str) -> None:
         """Note that a step starts in it."""
-        if step not in self.started:
-            self.started.add(step)
-            self._started_so_far = None
+        self.started.add(step)
 
     def started_so_far(self) -> frozenset[str]:
         """Return the steps that have started in it and before it."""
-        if self._started_so_far is None:
+        if self._counted != len(self.started):  # steps are only added
+            self._counted = len(self.started)
             self._started_so_far = self.started_before | self.started
         return self._started_so_far
 

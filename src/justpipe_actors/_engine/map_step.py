@@ -161,15 +161,19 @@ def _start_worker(mapping: MapInvocation, item: object) -> None:
     if isolated is not None and isolated.is_source_open:
         item = isolated.item_for_worker(item)
     label = f"{mapping.worker}[{index}]"
-    payload = {
-        "index": index,
-        "total": mapping.total,
-        "target": mapping.worker,
-        "owner": invocation.actor.node.name,
-    }
-    invocation.run_state.publisher.publish(
-        EventType.MAP_WORKER, label, payload, NodeKind.MAP, mapping.ids
-    )
+    publisher = invocation.run_state.publisher
+    if publisher.keeps_events:
+        payload = {
+            "index": index,
+            "total": mapping.total,
+            "target": mapping.worker,
+            "owner": invocation.actor.node.name,
+        }
+        publisher.publish(
+            EventType.MAP_WORKER, label, payload, NodeKind.MAP, mapping.ids
+        )
+    else:
+        publisher.count(EventType.MAP_WORKER)
     mapping.item_count += 1
     mapping.in_flight += 1
     routing.start_map_worker(

@@ -25,6 +25,13 @@ NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
 
 
+NO_ROWS: dict[str, list[Any]] = {}
+"""Shared table of all runs that have no rows yet; it stays empty.
+
+perf: a run that waits for something has neither (``tests.benchmarks.scale``, idle run).
+"""
+
+
 @define(eq=False, repr=False)
 class RunMetrics:
     """Counters; ``metrics()`` turns them into what FINISH reports."""
@@ -39,8 +46,8 @@ class RunMetrics:
     workers: int = 0
     peak_workers: int = 0
     events: dict[str, int] = attrs.field(factory=dict)
-    latency: dict[str, list[Any]] = attrs.field(factory=dict)
-    barriers: dict[str, list[float]] = attrs.field(factory=dict)
+    latency: dict[str, list[Any]] = NO_ROWS
+    barriers: dict[str, list[float]] = NO_ROWS
 
     def count_task_start(self) -> None:
         """Count one invocation, timer or child run that starts."""
@@ -79,6 +86,8 @@ class RunMetrics:
         """Add one sample to a step's timing: count, total, least, most."""
         row = self.latency.get(step)
         if row is None:
+            if self.latency is NO_ROWS:
+                self.latency = {}
             if len(self.latency) < NAMES_KEPT:
                 self.latency[step] = [1, seconds, seconds, seconds]
             return
@@ -105,6 +114,8 @@ class RunMetrics:
         self._barrier(join)[2] += 1
 
     def _barrier(self, join: str) -> list[float]:
+        if self.barriers is NO_ROWS:
+            self.barriers = {}
         return self.barriers.setdefault(join, [0, 0, 0, 0.0, 0.0])
 
     def snapshot(self) -> RuntimeMetrics:

@@ -107,6 +107,17 @@ class Publisher(Protocol):
         """Whether producers of user events must wait."""
         ...
 
+    @property
+    def keeps_events(self) -> bool:
+        """Whether events can be seen, now or later; else they are only counted."""
+        ...
+
+    def count(
+        self,
+        type: EventType,
+    ) -> None:
+        """Count and number an event that nothing can see."""
+
     async def wait_writable(self) -> None:
         """Wait until the buffer has space for one more event."""
 

@@ -159,8 +159,12 @@ class RunState:
         """Release one token; releasing the last one ends the run."""
         self.tokens -= 1
         if not self.tokens:
-            self.idle.set()
-            self.needs_attention.set()
+            self.wake_owner()
+
+    def wake_owner(self) -> None:
+        """Wake the owner of the run: no token is left."""
+        self.idle.set()
+        self.needs_attention.set()
 
     @property
     def holders(self) -> dict[str, int]:

@@ -186,13 +186,16 @@ def parts_of(value: object) -> Mapping[Key, object]:
     if isinstance(value, Snapshot):
         return value.parts
     shape = shape_of(type(value))
+    if shape.is_simple:  # perf: most states (test_isolation_cost.py)
+        held: dict[Key, object] = vars(value).copy()  # type: ignore[assignment]
+        return held
     parts: dict[Key, object] = {}
     for name in shape.slots:
         found = _slot_value(value, name)
         if found is not MISSING:
             parts[name] = found
-    held: dict[str, object] = getattr(value, "__dict__", {})
-    parts.update((k, v) for k, v in held.items() if k not in shape.cached)
+    own: dict[str, object] = getattr(value, "__dict__", {})
+    parts.update((k, v) for k, v in own.items() if k not in shape.cached)
     if shape.is_model:
         for slot in _MODEL_SLOTS:
             parts.update(getattr(value, slot, None) or {})

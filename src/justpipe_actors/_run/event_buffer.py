@@ -14,7 +14,8 @@ Other runs are not affected.  A submitted run has no consumer to wait for and ke
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from math import inf
 from typing import ClassVar, Literal, get_args
 
 import anyio
@@ -62,6 +63,7 @@ class EventBuffer:
     _drops: bool = attrs.field(default=False, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _reader: Wakeup = attrs.field(init=False)
+    _limit: float = attrs.field(init=False)
     _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
@@ -69,6 +71,7 @@ class EventBuffer:
 
     def __attrs_post_init__(self) -> None:
         self._reader = Wakeup(self.new_loop_event)
+        self._limit = self.capacity if self.capacity > 0 else inf
 
     @property
     def parent(self) -> None:
@@ -82,22 +85,15 @@ class EventBuffer:
     def __len__(self) -> int:
         return len(self._events)
 
-    @property
-    def has_reader(self) -> bool:
-        """Whether a task waits for the next event."""
-        return self._reader.has_waiter
-
     def put(self, event: LazyEvent) -> None:
         """Add an event even if the buffer is full; drop it if it will not be read."""
         if self._drops:
             return
         self._events.append(event)  # type: ignore[arg-type]  # built: ``needs``
         depth = len(self._events)
-        if (
-            depth > self.peak_length
-        ):  # perf: max() costs three times this, once per event
+        if depth > self.peak_length:  # perf: max() costs three times this
             self.peak_length = depth
-        if 0 < self.capacity <= depth:
+        if depth >= self._limit:
             self.is_full = True
         if self._reader.has_waiter:
             self._reader.notify()
@@ -144,19 +140,32 @@ class EventBuffer:
             if self._turn >= EVENTS_PER_TURN:
                 self._turn = 0
                 await checkpoint()
-            elif self._ended or self._closed:
+            elif self.is_over:
                 return None
             else:
                 self._turn = 0
-                if self._reader.has_waiter:
-                    msg = (
-                        "Another task is reading this run already; "
-                        "let one task read, and hand on what others need."
-                    )
-                    raise RuntimeError(msg)
-                self._wake_writer()  # the one woken before may not have put an event
-                await self._reader.wait()
+                await self.wait_change()
         return event
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no event will be added any more."""
+        return self._ended or self._closed
+
+    def wait_change(self) -> Awaitable[None]:
+        """Return what waits until there is another event, or there will be none.
+
+        Raises:
+            RuntimeError: another task is waiting for it already.
+        """
+        if self._reader.has_waiter:
+            msg = (
+                "Another task is reading this run already; "
+                "let one task read, and hand on what others need."
+            )
+            raise RuntimeError(msg)
+        self._wake_writer()  # the one woken before may not have put an event
+        return self._reader.wait()
 
     def end(self) -> None:
         """Mark the end of the events; events in the buffer can still be read."""
@@ -215,7 +224,7 @@ class EventBuffer:
         self.is_full = self._is_paused or self.is_turn_over or self._is_at_capacity()
 
     def _is_at_capacity(self) -> bool:
-        return 0 < self.capacity <= len(self._events)
+        return len(self._events) >= self._limit
 
 
 Overflow = Literal["block", "drop_oldest", "fail"]

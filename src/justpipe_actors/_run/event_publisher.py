@@ -141,6 +141,8 @@ class EventPublisher:
     _counts: dict[str, int] = attrs.field(init=False)
     backpressure: Backpressure = attrs.field(init=False)
     """The cheapest object that tells through ``is_full`` if producers have to wait."""
+    keeps_events: bool = attrs.field(init=False)
+    """Whether events can be seen, now or later; else they are only counted."""
     _has_observers: bool = attrs.field(init=False)
     _is_observed: bool = attrs.field(init=False)
     _builds: bool = attrs.field(init=False)
@@ -168,6 +170,7 @@ class EventPublisher:
             is_kept=self.keep is not None,
             sink=self.sink.needs,
         )
+        self.keeps_events = visibility is not Visibility.COUNTED
         self._builds = visibility is Visibility.BUILT
         self._put_lazy, self._put_lazy_token = self.keep, self.keep_token
         if self.sink.needs is not Visibility.COUNTED:
@@ -217,6 +220,7 @@ class EventPublisher:
     def release_run(self) -> None:
         """Drop the reference to an ended run; else only the collector could free it."""
         self.on_hook_failure = do_nothing
+        self._put_lazy = self._put_lazy_token = None  # may be its own method
 
     async def wait_writable(self) -> None:
         """Wait until the observers and the consumer can take one more event."""
@@ -228,6 +232,15 @@ class EventPublisher:
                 await publisher.sink.wait_writable()
                 return
             publisher = parent[0]
+
+    def count(
+        self,
+        type: EventType,
+    ) -> None:
+        """Count and number an event that nothing can see."""
+        self._seq += 1
+        name = type._value_
+        self._counts[name] = self._counts.get(name, 0) + 1
 
     def publish(
         self,
@@ -241,8 +254,10 @@ class EventPublisher:
         """Publish one event now."""
         self._seq = seq = self._seq + 1
         name = type._value_
-        counts = self._counts
-        counts[name] = counts.get(name, 0) + 1
+        try:  # perf: a ``get`` is a call (bench: chain, map)
+            self._counts[name] += 1
+        except KeyError:
+            self._counts[name] = 1
         if not self._builds:
             if (put := self._put_lazy) is not None:
                 run_id = self.run_id
@@ -251,9 +266,8 @@ class EventPublisher:
         event = build_event(
             type, seq, time(), self.run_id, stage, payload, kind, ids, meta
         )
-        if self.hooks:
+        if self._is_observed:
             event = self._apply_hooks(event)
-        if self._has_observers:
             self.observers.put(event)
         if (keep := self.keep) is not None:
             keep(event)
@@ -316,7 +330,10 @@ class EventPublisher:
             nonlocal published
             published += 1
             self._seq = seq = self._seq + 1
-            counts[name] = counts.get(name, 0) + 1
+            try:  # perf: a ``get`` is a call (bench: tokens)
+                counts[name] += 1
+            except KeyError:
+                counts[name] = 1
             if not self._builds:
                 if (put_lazy := self._put_lazy_token) is not None:
                     put_lazy(

@@ -31,7 +31,7 @@ from .lazy_events import LazyEvent, built, number_of, timestamp_of, type_of
 MIN_KEPT = 500
 """Events that are kept at least as soon as there is a reader."""
 
-EARLY = 8
+EARLY = 4
 """Events that are kept in one list before the two queues are made.
 
 perf: a queue takes 760 bytes, and most runs that wait for something have few events

@@ -16,8 +16,7 @@ steps' own cleanup.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
-from functools import partial
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -33,6 +32,7 @@ from .._plan.failure_policy import Failure
 from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
 from .._util.interrupts import enable_ki_protection
+from .._util.sync import bound
 from .._util.text import safe_str
 from ..errors import (
     EmptyPipelineError,
@@ -59,6 +59,10 @@ from .step_phase import run_steps
 
 if TYPE_CHECKING:
     pass
+
+
+NO_VARIABLES = Context()
+"""The context variables of a run that is over."""
 
 
 async def start_run(run: Run, tasks: Group | None) -> bool:
@@ -129,7 +133,7 @@ async def execute_run(run: Run) -> None:
     """Execute the run from its first event to FINISH."""
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
-    current_waiting.set(partial(waits_of, run.run_state))
+    current_waiting.set(bound(waits_of, run.run_state))
     enclosing_runs.set((run.request.run_id, *enclosing_runs.get()))
     try:
         if run.system is None or run.publisher.observers.members:
@@ -150,9 +154,11 @@ async def execute_run(run: Run) -> None:
             run.publisher.sink.end()
         run.done.set()
         run.publisher.release_run()
+        # They refer to the run state: else only the collector could free an ended run.
+        run.run_state.variables = NO_VARIABLES
         on_done, run.on_done = run.on_done, None
         if on_done is not None:
-            on_done()
+            on_done(run)
         if run.has_no_consumer:
             run.report_abort_error()
 

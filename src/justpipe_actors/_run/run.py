@@ -240,8 +240,10 @@ class Run:
     """The actor system it uses; None opens a private one."""
     done: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
     """Set when no task of the run is left."""
-    on_done: Callable[[], None] | None = attrs.field(default=None, init=False)
+    on_done: Callable[[Run], None] | None = attrs.field(default=None, init=False)
     """Called when nothing of the run is left, so that its owner drops it."""
+    release_place: Callable[[], None] = attrs.field(default=do_nothing, init=False)
+    """Releases the place that it was admitted to; called by its owner."""
     on_read: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Called when the reader of an ended run has read FINISH or dropped the stream."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)

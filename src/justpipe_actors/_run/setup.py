@@ -201,7 +201,8 @@ def new_run(
             run_state.termination = journal.saved.termination
             if run_state.termination is not None:
                 restore_log(run_state, journal.saved)
-    publisher.on_hook_failure = run.abort
+    if publisher.hooks:
+        publisher.on_hook_failure = run.abort
     for member in observers.members:
         member.on_abort = run.abort
     return run

@@ -7,7 +7,6 @@ run is released.  Then it waits until every invocation has cleaned up.
 from __future__ import annotations
 
 from contextvars import copy_context
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from .._engine.user_code import (
 )
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.sync import do_nothing, wait_and_report
+from .._util.sync import bound, do_nothing, wait_and_report
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import (
     begin_restored,
@@ -97,7 +96,7 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
         _start_roots(run)
     finally:
         system.dispatcher.suppress_wakeup = False
-    run.run_state.on_interrupt = partial(_watch_cleanup, run)
+    run.run_state.on_interrupt = bound(_watch_cleanup, run)
     return True
 
 

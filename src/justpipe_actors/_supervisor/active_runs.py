@@ -125,13 +125,14 @@ class ActiveRuns:
         variables = copy_context()
         variables.run(_owner.set, self)
         # The run is set in a copy: the caller's own context variables stay unchanged.
-        run.on_done = partial(self._end_run, run, release_place)
+        run.release_place = release_place
+        run.on_done = self._end_run
         try:
             self.system.dispatcher.start_job(
                 lambda: drive_in_context(variables, execute_run(run))
             )
         except BaseException:
-            self._end_run(run, release_place)
+            self._end_run(run)
             raise
 
     def remember_store(self, open_store: OpenStore) -> None:
@@ -141,7 +142,7 @@ class ActiveRuns:
             if len(self.stores) > MAX_ENDED_KNOWN:
                 del self.stores[next(iter(self.stores))]
 
-    def _end_run(self, run: Run, release_place: Callable[[], None]) -> None:
+    def _end_run(self, run: Run) -> None:
         self._forget(run)
         if run.kept_events is not None:
             run.kept_events.end()
@@ -150,7 +151,7 @@ class ActiveRuns:
             run.on_read = partial(self._note_read, run.run_state.run_id)
         if run.run_state.place is not None:
             run.run_state.place.end()
-        release_place()
+        run.release_place()
 
     def _note_read(self, run_id: str) -> None:
         self._unread.pop(run_id, None)

@@ -7,6 +7,7 @@ nothing before that.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import MethodType
 from typing import Protocol
 
 import anyio
@@ -118,3 +119,10 @@ async def wait_and_report(
 
 def do_nothing(*_arguments: object) -> None:
     """Do nothing: the default of a callback."""
+
+
+bound = MethodType
+"""Bind a function to its only argument: a ``partial`` of 64 bytes and not 192.
+
+perf: every run has two (``python -m tests.benchmarks.scale``, idle run).
+"""
