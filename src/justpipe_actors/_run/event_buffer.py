@@ -178,17 +178,22 @@ class EventBuffer:
         self._drop_all()
         self._reader.notify()
 
-    def ignore_events(self, *, ignored: bool) -> None:
+    def ignore_events(self, *, ignored: bool) -> bool:
         """Drop all events while the consumer only waits for the end of the run.
 
-        The publisher must be told, by ``update_visibility``.
+        Returns:
+            Whether this is a change; then the publisher must ``update_visibility``.
         """
-        self.needs = Visibility.COUNTED if ignored else Visibility.BUILT
+        needs = Visibility.COUNTED if ignored else Visibility.BUILT
+        if needs is self.needs:
+            return False
+        self.needs = needs
         if ignored:
             self._drop_all()
         elif self._drops and not self._closed:
             self._drops = False
             self._events = deque()
+        return True
 
     def _drop_all(self) -> None:
         """Drop what waits and what comes; no producer waits any more."""

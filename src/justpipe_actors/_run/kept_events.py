@@ -31,7 +31,7 @@ from .lazy_events import LazyEvent, built, number_of, timestamp_of, type_of
 MIN_KEPT = 500
 """Events that are kept at least as soon as there is a reader."""
 
-EARLY = 4
+EARLY = 16
 """Events that are kept in one list before the two queues are made.
 
 perf: a queue takes 760 bytes, and most runs that wait for something have few events
@@ -83,7 +83,7 @@ class KeptEvents:
     def _put_early(self, event: LazyEvent) -> None:
         """Keep one of the first events; make the queues when there are enough."""
         self._early.append(event)
-        if len(self._early) >= min(EARLY, self.capacity):
+        if len(self._early) >= EARLY or len(self._early) >= self.capacity:
             early, self._early = self._early, []
             self._events = deque(maxlen=self.capacity)
             self._tokens = deque(maxlen=self.capacity)

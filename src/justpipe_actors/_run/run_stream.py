@@ -626,8 +626,8 @@ async def _wait_done(run: Run) -> None:
 
 def _ignore_events(run: Run, buffer: EventBuffer, *, ignored: bool) -> None:
     """Tell a run whether its consumer looks at its events."""
-    buffer.ignore_events(ignored=ignored)
-    run.publisher.update_visibility()
+    if buffer.ignore_events(ignored=ignored):
+        run.publisher.update_visibility()
 
 
 def _abandon(run: Run, buffer: EventBuffer) -> None:
