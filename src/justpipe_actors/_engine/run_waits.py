@@ -274,9 +274,11 @@ class RunWaits:
         if wait.due is None:
             return
         system = self.run_state.system
-        left = wait.due - self.records.now()
+        left = (
+            wait.due - self.records.now()
+        )  # negative: what is overdue keeps its order
         wait.timer = system.timers.start(
-            system.now() + max(left, 0.0),
+            system.now() + left,
             partial(self._time_is_up, wait),
             run_id=self.run_state.run_id,
             name=wait.step,

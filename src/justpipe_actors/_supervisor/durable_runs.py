@@ -38,12 +38,13 @@ from .._run.durable_run import (
 from .._run.run import Run, RunRequest, check_run_id
 from .._util.lazy_classes import define
 from .._util.stored_state import parts_of
-from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend
+from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend, Submitted
 from ..errors import RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from . import stored_runs
 from .answers import begin_answer
 from .durable_stream import DurableStream
+from .early_signals import EarlySignals
 from .journal_writer import JournalWriter
 from .journaled_history import complete_histories, is_private
 from .leases import LeaseKeeper
@@ -92,7 +93,7 @@ class DurableRuns:
         factory=lambda: deque(maxlen=MAX_ENDED_KNOWN), init=False
     )
     _at_work: dict[int, Run] = attrs.field(factory=dict, init=False)
-    _places_asked: int = attrs.field(default=0, init=False)
+    _early: EarlySignals = attrs.field(factory=EarlySignals, init=False)
     _is_open: bool = attrs.field(default=False, init=False)
     _stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
@@ -173,22 +174,17 @@ class DurableRuns:
         check_run_id(request.run_id)
         self.catalog.check_submitted(pipe)
         given = self._dump_input(request, context)
+        new = NewRun(
+            run_id=request.run_id,
+            pipe=request.plan.name,
+            fingerprint=version_of(request.plan),
+            input=json.dumps(given),
+        )
         has_place = self.active_runs.admission.take_place()
-        try:
-            new = NewRun(
-                run_id=request.run_id,
-                pipe=request.plan.name,
-                fingerprint=version_of(request.plan),
-                input=json.dumps(given),
-            )
-            worker = self.keeper.worker if has_place else None
-            submitted = await self.writer.call(self.journal.submit, new, worker)
-        except BaseException:
-            if has_place:
-                self.active_runs.admission.release()
-            raise
-        if submitted.claim is not None:
-            return self._begin(request, submitted.claim)
+        with self._early.starting():
+            submitted = await self._store_new(new, has_place=has_place)
+            if submitted.claim is not None:
+                return self._begin(request, submitted.claim)
         if has_place:
             self.active_runs.admission.release()
         if submitted.is_forgotten:
@@ -198,6 +194,30 @@ class DurableRuns:
         if not submitted.is_new:
             self._check_same(submitted.run, new)
         return self.stream_of(submitted.run, request.capacity)
+
+    async def _store_new(self, new: NewRun, *, has_place: bool) -> Submitted:
+        """Store a run, and claim it if it has a place.
+
+        A caller that is cancelled gives its place back.  The run may be stored all the
+        same, and claimed, so it is taken up without its caller.
+        """
+        worker = self.keeper.worker if has_place else None
+        claims: list[Claim] = []
+
+        def store() -> Submitted:
+            submitted = self.journal.submit(new, worker)
+            if submitted.claim is not None:
+                claims.append(submitted.claim)
+            return submitted
+
+        try:
+            return await self.writer.call(store)
+        except BaseException:
+            if has_place:
+                self.active_runs.admission.release()
+            writer = self.writer
+            writer.post(partial(writer.call_soon, partial(self.claimed, claims)))
+            raise
 
     def _dump_input(self, request: RunRequest, context: object) -> dict[str, Any]:
         plan = request.plan
@@ -328,7 +348,9 @@ class DurableRuns:
         """Pass signals to the runs at work."""
         for signal in signals:
             run = self._at_work.get(signal.run)
-            if run is not None:
+            if run is None:
+                self._early.keep(signal)
+            else:
                 self._apply(run, signal)
 
     def clock_jumped(self) -> None:
@@ -381,6 +403,10 @@ class DurableRuns:
 
     async def _load(self, claim: Claim) -> None:
         """Read a claimed run and continue it."""
+        with self._early.starting():
+            await self._load_claimed(claim)
+
+    async def _load_claimed(self, claim: Claim) -> None:
         release = self.active_runs.admission.release
         try:
             taken = await self._read(claim)
@@ -440,7 +466,7 @@ class DurableRuns:
         self._at_work[row.id] = run
         self._kept[request.run_id] = stream
         self.active_runs.durable.add(request.run_id)
-        for signal in taken.signals:
+        for signal in (*taken.signals, *self._early.of(row.id, taken.signals)):
             self._apply(run, signal)
         if not self._is_open:
             request_release(run, "the supervisor is draining")

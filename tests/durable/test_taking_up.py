@@ -1,0 +1,163 @@
+"""What happens in the moments in which a run is claimed and not at work yet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import Ask, Pipe, Supervisor, ask
+from justpipe_actors.abc import NewRun, Signal, Submitted
+from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.outcomes import PipelineTerminalStatus
+
+from .crash_model import final_state, wait_until
+
+
+SUCCESS = PipelineTerminalStatus.SUCCESS
+HOUR = timedelta(hours=1)
+
+
+def asking() -> Pipe[Any, Any]:
+    """Return a pipe with a step that asks."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="asking")
+
+    @pipe.step("first")
+    async def first(state: dict[str, Any]) -> None:
+        state["answer"] = await ask(int, key="q")
+
+    return pipe
+
+
+class SlowJournal(MemoryJournal):
+    """A journal that stores a submitted run when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def submit(self, new: NewRun, worker: int | None = None) -> Submitted:
+        """Store a run, late."""
+        self.has_begun.set()
+        self.may_go_on.wait(30)
+        return super().submit(new, worker)
+
+
+@pytest.mark.parametrize("max_runs", [None, 1])
+async def test_a_run_goes_on_when_its_submission_was_cancelled(
+    max_runs: int | None,
+) -> None:
+    """It may be stored all the same; then it is not left with a worker that ignores it."""
+    journal, pipe = SlowJournal(), asking()
+    async with Supervisor(pipe, journal=journal, max_runs=max_runs) as supervisor:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: supervisor.submit(pipe, {}, run_id="run"))
+            await wait_until(journal.has_begun.is_set)
+            tasks.cancel_scope.cancel()
+        journal.may_go_on.set()
+        await wait_until(lambda: bool(journal.asks("run")))
+        await supervisor.answer("run:first:q", 1)
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        with anyio.fail_after(10):
+            assert (await run.wait()).status is SUCCESS
+        again = await supervisor.submit(pipe, {}, run_id="second")
+        await wait_until(lambda: bool(journal.asks("second")))
+        await again.answer("second:first:q", 2)
+        with anyio.fail_after(10):
+            assert (await again.wait()).status is SUCCESS
+
+
+class RacingJournal(MemoryJournal):
+    """A journal that gets a signal right after a claimed run has read its signals."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.supervisor: Supervisor | None = None
+
+    def signals_of(self, run: int) -> list[Signal]:
+        """Return signals; the next one comes, and a turn of the worker reads it."""
+        found = super().signals_of(run)
+        if self.supervisor is not None:
+            supervisor, self.supervisor = self.supervisor, None
+            if self.kind == "cancel":
+                assert self.cancel("run", "enough")
+            else:
+                assert self.answer("run:first:q", "1")
+            durable = supervisor._core.durable
+            assert durable is not None
+            durable.keeper._turn()
+        return found
+
+
+@pytest.mark.parametrize("kind", ["cancel", "answer"])
+async def test_a_signal_for_a_run_that_is_being_taken_up_is_not_lost(kind: str) -> None:
+    """It came after the run had read its signals, and before it was at work."""
+    journal, pipe = RacingJournal(kind), asking()
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        await supervisor.submit(pipe, {}, run_id="run")
+        await wait_until(lambda: bool(journal.asks("run")))
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        journal.supervisor = supervisor
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        with anyio.fail_after(10):
+            end = await run.wait()
+    expected = "cancelled" if kind == "cancel" else "success"
+    assert end.status.value == expected
+
+
+@pytest.mark.parametrize("kind", ["moments", "join"])
+async def test_moments_that_passed_meanwhile_come_in_their_order(kind: str) -> None:
+    """Not in the order in which they were waited for."""
+    moved = 0.0
+    journal = MemoryJournal(clock=lambda: time.time() + moved)
+    pipe: Pipe[Any, Any] = Pipe(dict, name="moments", allow_multi_root=True)
+
+    def add(name: str, hours: int, then: str | None = None) -> None:
+        @pipe.step(name, routes=[f"after {name}"])
+        async def wait(state: dict[str, Any]) -> Ask:
+            return Ask(None, to=f"after {name}", timeout=hours * HOUR)
+
+        @pipe.step(f"after {name}", to=then)
+        async def after(state: dict[str, Any]) -> None:
+            state["order"] = [*state.get("order", []), name]
+
+    add("late", 3, "join" if kind == "join" else None)
+    add("early", 1)
+    if kind == "join":
+
+        @pipe.step("beside", to="join")
+        async def beside(state: dict[str, Any]) -> None:
+            pass
+
+        async def expired(state: dict[str, Any], error: Exception) -> None:
+            state["order"] = [*state.get("order", []), "join"]
+
+        @pipe.step("join", barrier_timeout=7200, on_error=expired)
+        async def join(state: dict[str, Any]) -> None:
+            state["order"] = [*state.get("order", []), "joined"]
+
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        await supervisor.submit(pipe, {}, run_id="run")
+        await wait_until(lambda: _timers_of(journal) == (3 if kind == "join" else 2))
+    moved = 4 * 3600.0
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        with anyio.fail_after(10):
+            assert (await run.wait()).status is SUCCESS
+    expected = ["early", "join", "late"] if kind == "join" else ["early", "late"]
+    assert final_state(pipe, journal, "run")["order"] == expected
+
+
+def _timers_of(journal: MemoryJournal) -> int:
+    """Return how many moments a run has stored that it waits for."""
+    row = journal.find("run")
+    if row is None:
+        return 0
+    text = "".join(commit.delta for commit in journal.commits(row.id))
+    return text.count('"a/') + text.count('"t/')
