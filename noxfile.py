@@ -410,9 +410,10 @@ def crash(session: nox.Session) -> None:
     python = install_shared(session)
     first, last = session.posargs or ("0", "24")
     for backend in ("asyncio", "trio"):
-        for options in (("sync",), ("group",), ("sync", "2")):
+        for options in (("sync",), ("group",), ("sync", "--recoveries", "2")):
             command = ("-m", "tests.crash.driver", first, last, backend, *options)
             session.run(python, *command, external=True)
+            session.run(python, *command, "--waits", external=True)
 
 
 @nox.session

@@ -2,12 +2,14 @@
 
 ::
 
-    python -m tests.crash.driver FIRST LAST BACKEND MODE [RECOVERIES]
+    python -m tests.crash.driver FIRST LAST BACKEND MODE [--recoveries N] [--waits]
 
 For each seed the run is executed without a journal (twice, to recognise pipelines with
 an end that depends on timing), then with one that kills its process before, during and
-after each transaction; another process takes the run up.  RECOVERIES kills that many
-processes one after the other before the last one may finish.
+after each transaction (submissions, claims and answers, too); another process takes the
+run up.  ``--recoveries`` kills that many processes one after the other before the last
+one may finish.  With ``--waits`` the pipelines ask and wait for moments, and this driver
+answers.
 
 The driver imports everything once and forks for each case, which takes 0.1 s.  It has no
 threads of its own, so forking is safe.
@@ -15,6 +17,7 @@ threads of its own, so forking is safe.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -27,7 +30,8 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +42,9 @@ from justpipe_actors import Supervisor
 from justpipe_actors._engine import batch_stream
 from justpipe_actors._supervisor.taking_up import fold_rows
 from justpipe_actors.abc import CommitMode
-from justpipe_actors.journals import SQLiteJournal, sql_journal
+from justpipe_actors.errors import UnknownAsk
+from justpipe_actors.journals import SQLiteJournal
+from justpipe_actors.journals.sqlite import File
 
 from . import random_graphs
 
@@ -48,34 +54,35 @@ LIMIT = 20
 """Seconds that a process may take."""
 
 
-class Killer(SQLiteJournal):
-    """A journal that kills its process at one transaction."""
+@attrs.define(eq=False)
+class KillingFile:
+    """A journal's file that kills its process at one transaction, whatever it writes."""
 
-    def arm(self, where: str, number: int) -> None:
-        """Choose the transaction: before, during or after the n-th."""
-        self.where, self.left = where, number
-        if where == "during":
-            module: Any = sql_journal
-            insert = module.insert_commit
+    file: File
+    """Keeps the data."""
+    where: str
+    """Before, during or after the transaction."""
+    number: int
+    """The transaction, counted from 1."""
+    begun: int = 0
+    """Transactions so far."""
 
-            def killing(*args: Any, **options: Any) -> Any:
-                result = insert(*args, **options)
-                self._kill(is_here=self.left == 1)
-                return result
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
 
-            module.insert_commit = killing
-
-    def _kill(self, *, is_here: bool) -> None:
-        if is_here:
+    def _kill(self, where: str) -> None:
+        if self.where == where and self.begun == self.number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def append(self, batches: Any) -> Any:
-        """Store batches, if this process lives."""
-        self._kill(is_here=self.where == "before" and self.left == 1)
-        lost = super().append(batches)
-        self._kill(is_here=self.where == "after" and self.left == 1)
-        self.left -= 1
-        return lost
+    @contextmanager
+    def write(self) -> Generator[sqlite3.Connection]:
+        """Use the connection inside a transaction, if this process lives."""
+        self.begun += 1
+        self._kill("before")
+        with self.file.write() as connection:
+            yield connection
+            self._kill("during")
+        self._kill("after")
 
 
 @attrs.frozen
@@ -86,6 +93,8 @@ class Case:
     seed: int
     backend: str
     mode: CommitMode
+    waits: bool = False
+    """Whether its steps ask and wait."""
 
     def file(self, name: str) -> Path:
         return self.folder / f"{self.seed}-{name}"
@@ -101,26 +110,49 @@ def execute(
     def log(text: str) -> None:
         os.write(fd, f"{text}\n".encode())
 
-    graph = random_graphs.build(case.seed, log)
+    graph = random_graphs.build(case.seed, log, waits=case.waits)
+    path = case.file(f"db-{tag}")
+    database = KillingFile(File(path, fsync=False), *(crash or ("never", 0)))
 
     async def main() -> None:
         journal = None
         if durable:
-            journal = Killer(
-                case.file(f"db-{tag}"), case.mode, attempts=100, fsync=False
-            )
-            journal.arm(*(crash or ("never", 0)))
-        async with Supervisor(graph.pipe, journal=journal) as supervisor:
+            journal = SQLiteJournal(path, case.mode, attempts=100, fsync=False)
+            journal._database = database
+        async with (
+            Supervisor(graph.pipe, journal=journal) as supervisor,
+            anyio.create_task_group() as tasks,
+        ):
             run = await supervisor.submit(graph.pipe, {}, run_id=RUN)
+            if case.waits:
+                tasks.start_soon(answer_all, supervisor, case.file(f"log-{tag}"))
             async for event in run:
                 log(f"#{event.seq}")
             end = await run.wait()
+            tasks.cancel_scope.cancel()
             state = final_state(journal) if journal else run._run.run_state.state  # type: ignore[union-attr]
         errors = sorted(str(one.error) for one in end.errors)
         result = [end.status.value, errors, state]
         case.file(f"out-{tag}").write_text(json.dumps(result))
 
     anyio.run(main, backend=case.backend)
+    case.file(f"count-{tag}").write_text(str(database.begun))
+
+
+async def answer_all(supervisor: Supervisor, log: Path) -> None:
+    """Answer the questions of the run as they become answerable.
+
+    It looks again and again, because a question that is not to be answered yet has no
+    further event.
+    """
+    while True:
+        lines = log.read_text().splitlines()  # noqa: ASYNC240 - a short file
+        for asked in await supervisor.asks():
+            answer = random_graphs.answer_of(asked, lines)
+            if answer is not None:
+                with suppress(UnknownAsk):
+                    await supervisor.answer(asked.id, answer)
+        await anyio.sleep(0.005)
 
 
 def final_state(journal: SQLiteJournal) -> Any:
@@ -156,7 +188,7 @@ def live_steps(path: Path) -> tuple[list[str], bool]:
     found = []
     for key, value in fold.items():
         parts = key.split("/")
-        if parts[-2:-1] == ["m"]:
+        if parts[-2:-1] in (["m"], ["e"]):
             found.append(value["s"])  # type: ignore[index]
     return found, any(one.kind == "commit" for one in rows)
 
@@ -167,6 +199,8 @@ class Driver:
 
     case: Case
     recoveries: int
+    every: int = 1
+    """Tries one of so many crash points."""
     problems: list[str] = attrs.field(factory=list)
     cases: int = 0
     redone: int = 0
@@ -186,7 +220,9 @@ class Driver:
 
     def seed(self) -> None:
         """Try all crash points of one pipeline."""
-        graph = random_graphs.build(self.case.seed, lambda _text: None)
+        graph = random_graphs.build(
+            self.case.seed, lambda _text: None, waits=self.case.waits
+        )
         for tag in ("plain1", "plain2"):
             if self.run(tag, None, durable=False):
                 self.problems.append(f"seed {self.case.seed}: the plain run failed")
@@ -197,15 +233,16 @@ class Driver:
             self.problems.append(f"seed {self.case.seed}: differs without a crash")
             return
         count = self.transactions("whole")
-        for number in range(1, count + 2):
-            for where in ("before", "during", "after"):
-                self.crash(graph, where, number)
+        points = [
+            (where, number)
+            for number in range(1, count + 1)
+            for where in ("before", "during", "after")
+        ]
+        for where, number in points[:: self.every]:
+            self.crash(graph, where, number)
 
     def transactions(self, tag: str) -> int:
-        connection = sqlite3.connect(self.case.file(f"db-{tag}"))
-        (count,) = connection.execute("SELECT max(n) FROM commits").fetchone()
-        connection.close()
-        return int(count)
+        return int(self.case.file(f"count-{tag}").read_text())
 
     def same(self, graph: random_graphs.Graph, tag: str) -> bool:
         expected, found = self.read("plain1"), self.read(tag)
@@ -260,18 +297,30 @@ class Driver:
                 )
 
 
+def parsed() -> argparse.Namespace:
+    """Return the arguments."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("first", type=int)
+    parser.add_argument("last", type=int)
+    parser.add_argument("backend", choices=["asyncio", "trio"])
+    parser.add_argument("mode", choices=["sync", "group"])
+    parser.add_argument("--recoveries", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--waits", action="store_true")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Try a range of seeds."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    first, last, backend = sys.argv[1:4]
-    mode: CommitMode = "group" if sys.argv[4] == "group" else "sync"
-    recoveries = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    options = parsed()
     folder = Path(tempfile.mkdtemp())
     cases = redone = 0
     problems: list[str] = []
-    for seed in range(int(first), int(last)):
-        driver = Driver(Case(folder, seed, backend, mode), recoveries)
+    for seed in range(options.first, options.last):
+        case = Case(folder, seed, options.backend, options.mode, options.waits)
+        driver = Driver(case, options.recoveries, options.every)
         driver.seed()
         cases += driver.cases
         redone += driver.redone

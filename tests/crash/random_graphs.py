@@ -7,14 +7,16 @@ ended steps have done, and recovery is exact.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import attrs
 
-from justpipe_actors import Pipe, Retry, Skip, Stop
+from justpipe_actors import Ask, Pipe, Retry, Skip, Stop, ask, once, sleep_until
+from justpipe_actors.abc import OpenAsk
+from justpipe_actors.errors import AskTimeout
 from justpipe_actors.types import _Map
 
 
@@ -26,6 +28,22 @@ KINDS = (
     + ["map", "map", "range", "lazy", "stream", "nested", "skip", "fail", "loop"]
     + ["retry", "handled", "late", "sub", "own_sub", "switch", "stop", "rescue_map"]
 )
+
+WAIT_KINDS = [
+    "ask",
+    "ask_between",
+    "ask_map",
+    "nap",
+    "timer",
+    "unanswered",
+    "escalated",
+    "once",
+    "expiring",
+]
+"""Kinds of nodes that wait for answers and moments; their runs need answers."""
+
+MOMENT = 0.02
+"""Seconds of a timer."""
 
 
 @attrs.frozen
@@ -46,6 +64,7 @@ class _Builder:
     log: Log
     pipe: Pipe[Any, Any]
     ends_early: bool = False
+    kinds: list[str] = attrs.field(factory=lambda: KINDS)
 
     def visit(self, state: State, name: str, item: object = None) -> None:
         key = name if item is None else f"{name}[{item}]"
@@ -59,6 +78,10 @@ class _Builder:
                 self.add_map(name, to, kind, delay)
             case "sub" | "own_sub":
                 self.add_sub(name, to, kind)
+            case "expiring":
+                self.add_expiring(name, to)
+            case _ if kind in WAIT_KINDS:
+                self.add_waiting(name, to, kind, delay)
             case "switch" if to:
                 self.add_switch(name, to)
             case _:
@@ -157,6 +180,123 @@ class _Builder:
         func = stream if kind == "stream" else source
         self.pipe.map(name, each=worker, to=to, max_concurrency=window)(func)
 
+    def add_waiting(self, name: str, to: list[str], kind: str, delay: float) -> None:
+        """Add a step that waits inside itself, or between itself and the next one."""
+        if kind in {"ask_between", "timer", "escalated", "ask_map"}:
+            self.add_waiting_between(name, to, kind, delay)
+            return
+
+        async def func(state: State) -> None:
+            self.log(name)
+            await anyio.sleep(delay)
+            found: object = None
+            if kind == "ask":
+                found = await ask(int, key="q")
+            elif kind == "nap":
+                await sleep_until(MOMENT, key="nap")
+            elif kind == "once":
+                found = await once("made", lambda: name)
+                await anyio.sleep(delay)
+            else:
+                try:
+                    await ask(int, key="never", timeout=MOMENT)
+                except AskTimeout:
+                    found = "late"
+            self.visit(state, name, found)
+
+        self.pipe.step(name, to=to)(func)
+
+    def add_waiting_between(
+        self, name: str, to: list[str], kind: str, delay: float
+    ) -> None:
+        then = f"a{name}"
+        every: dict[str, dict[str, Any]] = {
+            "ask_between": {"form": int, "to": then, "key": "q"},
+            "ask_map": {"form": int, "to": then, "key": "q"},
+            "timer": {"form": None, "to": then, "timeout": MOMENT},
+            "escalated": {
+                "form": int,
+                "to": then,
+                "timeout": MOMENT,
+                "on_timeout": f"b{name}",
+                "key": "never",
+            },
+        }
+        options = every[kind]
+
+        async def asking(state: State) -> Ask:
+            self.log(name)
+            await anyio.sleep(delay)
+            self.visit(state, name)
+            return Ask(**options)
+
+        async def source(state: State) -> list[int]:
+            self.log(name)
+            self.visit(state, name)
+            return [0, 1, 2]
+
+        async def worker(state: State, item: int) -> Ask:
+            self.log(f"w{name}[{item}]")
+            await anyio.sleep(delay)
+            self.visit(state, f"w{name}", item)
+            return Ask(**options)
+
+        async def answered(state: State, answer: int) -> None:
+            self.log(f"{then}[{answer}]")
+            await anyio.sleep(delay)
+            self.visit(state, then, answer)
+
+        async def moved_on(state: State) -> None:
+            self.log(then)
+            self.visit(state, then)
+
+        async def late(state: State) -> None:
+            self.log(f"b{name}")
+            self.visit(state, f"b{name}")
+
+        if kind == "ask_map":
+            self.pipe.step(f"w{name}", routes=[then])(worker)
+            self.pipe.map(name, each=f"w{name}", to=to)(source)
+            self.pipe.step(then)(answered)
+            return
+        routes = [then, f"b{name}"] if kind == "escalated" else [then]
+        self.pipe.step(name, routes=routes)(asking)
+        self.pipe.step(then, to=to)(moved_on if kind == "timer" else answered)
+        if kind == "escalated":
+            self.pipe.step(f"b{name}", to=to)(late)
+
+    def add_expiring(self, name: str, to: list[str]) -> None:
+        """Add a join that expires, because a parent asks until the join has expired."""
+        tag = self.rng.randrange(1_000_000)
+
+        async def begin(state: State) -> None:
+            self.log(name)
+            self.visit(state, name)
+
+        async def quick(state: State) -> None:
+            self.log(f"q{name}")
+            self.visit(state, f"q{name}")
+
+        async def slow(state: State) -> None:
+            self.log(f"p{name}")
+            answer = await ask(int, f"{EXPIRED}{tag}", key="q")
+            self.visit(state, f"p{name}", answer)
+
+        async def join(state: State) -> None:
+            self.log(f"j{name}")
+            self.visit(state, f"j{name}")
+
+        async def expired(state: State, error: Exception) -> None:
+            self.visit(state, f"rescue j{name}")
+            times = state["count"][f"rescue j{name}"]
+            self.log(f"rescue j{name}[{tag} {times}]")
+
+        self.pipe.step(name, to=[f"q{name}", f"p{name}"])(begin)
+        self.pipe.step(f"q{name}", to=f"j{name}")(quick)
+        self.pipe.step(f"p{name}", to=f"j{name}")(slow)
+        options: Any = {"barrier_timeout": MOMENT, "on_error": expired}
+        self.pipe.step(f"j{name}", to=to, **options)(join)
+
     def add_sub(self, name: str, to: list[str], kind: str) -> None:
         child: Pipe[Any, Any] = Pipe(
             dict, name=f"child {name}", strict=False, allow_multi_root=True
@@ -166,6 +306,8 @@ class _Builder:
         for number in range(size):
             then = [f"s{number + 1}"] if number + 1 < size else []
             kinds = ["step", "step", "map", "fail", "skip", "lazy"]
+            if self.kinds is not KINDS:
+                kinds += ["ask", "ask_between", "timer", "expiring"]
             inside.add(f"s{number}", then, self.rng.choice(kinds))
 
         async def func(state: State) -> State:
@@ -193,14 +335,38 @@ def lazy(size: int) -> Iterator[int]:
     yield from range(size)
 
 
-def build(seed: int, log: Log) -> Graph:
+EXPIRED = "expired: "
+"""Begins the note of a question that is answered when a join has expired."""
+
+
+def answer_of(asked: OpenAsk, log: Sequence[str]) -> int | None:
+    """Return the answer to a question; None if it is not to be answered yet.
+
+    Args:
+        asked: the question.
+        log: the calls of functions so far.
+    """
+    key, _, number = asked.id.rpartition(":")[2].partition("#")
+    if key == "never":
+        return None
+    if asked.note.startswith(EXPIRED):
+        words = f"[{asked.note.removeprefix(EXPIRED)} "
+        times = {line for line in log if words in line}
+        if len(times) < int(number or 1):
+            return None
+    return len(asked.step) * 10 + int(asked.step[-1])
+
+
+def build(seed: int, log: Log, *, waits: bool = False) -> Graph:
     """Return the random pipeline of a seed.
 
     Args:
         seed: chooses it.
         log: told of each call of a function.
+        waits: whether steps wait for answers and moments, too.
     """
     rng = random.Random(seed)
+    kinds = [*KINDS, *WAIT_KINDS, *WAIT_KINDS] if waits else KINDS
     count = rng.randint(3, 8)
     policy: Any = rng.choice(["prune", "prune", "continue", "stop"])
     pipe: Pipe[Any, Any] = Pipe(
@@ -215,8 +381,8 @@ def build(seed: int, log: Log) -> Graph:
     for number in range(1, count):
         for parent in rng.sample(range(number), min(number, rng.choice([1, 1, 2, 3]))):
             edges[parent].add(number)
-    builder = _Builder(rng, log, pipe)
+    builder = _Builder(rng, log, pipe, kinds=kinds)
     for number in reversed(range(count)):
         to = [f"s{target}" for target in sorted(edges[number])]
-        builder.add(f"s{number}", to, rng.choice(KINDS))
+        builder.add(f"s{number}", to, rng.choice(kinds))
     return Graph(pipe, builder.ends_early or policy == "stop", builder.ends_early)

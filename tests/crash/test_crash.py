@@ -22,7 +22,15 @@ ROOT = Path(__file__).parents[2]
         ("0", "1", "asyncio", "sync"),
         ("3", "4", "trio", "sync"),
         ("4", "5", "trio", "group"),
-        pytest.param(("4", "5", "asyncio", "sync", "1"), marks=pytest.mark.slow),
+        ("1", "2", "asyncio", "sync", "--waits", "--every", "5"),
+        ("8", "9", "trio", "group", "--waits", "--every", "8"),
+        pytest.param(
+            ("4", "5", "asyncio", "sync", "--recoveries", "1"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ("3", "5", "trio", "sync", "--recoveries", "2", "--waits"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=" ".join,
 )
