@@ -74,12 +74,13 @@ def stored_rows(root: Path, run_id: str) -> tuple[StoredRun, list[list[Any]]]:
     return stored, stored.rows_after(0, 100_000)
 
 
-async def write_again(stored: StoredRun, root: Path, slices: list[int]) -> None:
+async def write_again(
+    stored: StoredRun, texts: list[str], root: Path, slices: list[int]
+) -> None:
     """Write a run into another storage root, as a process at work would."""
     folder = root / stored.one.pipeline_hash
     store = SQLiteBackend(folder / "runs.db")
     run = stored.one.run
-    texts = [event.data for event in stored.store.get_events(run.run_id)]
     for count in slices:
         store.append_events(run.run_id, texts[:count])
         del texts[:count]
@@ -111,7 +112,7 @@ def apart(row: list[Any]) -> tuple[list[Any], float]:
 
 @pytest.mark.slow
 @settings(
-    max_examples=8,
+    max_examples=6,
     suppress_health_check=list(HealthCheck),
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes
@@ -148,9 +149,11 @@ async def test_every_reader_sees_what_was_stored(
             await run.wait()
         stored, expected = stored_rows(here, run.run_id)
         await watch(create_app(PipelineRegistry(here)), run.run_id)
+        texts = [event.data for event in stored.store.get_events(run.run_id)]
+        assert len(texts) == len(expected)
         begin_again(stored, elsewhere)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(write_again, stored, elsewhere, slices)
+            tasks.start_soon(write_again, stored, texts, elsewhere, slices)
             await watch(create_app(PipelineRegistry(elsewhere)), run.run_id)
 
     assert len(found) == 3 * len(readers)
