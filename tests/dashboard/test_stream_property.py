@@ -97,6 +97,7 @@ def begin_again(stored: StoredRun, root: Path) -> None:
     running = replace(
         stored.one.run,
         status=OpenStatus.RUNNING,
+        is_suspended=False,
         end_time=None,
         duration=None,
         owner=this_owner(),
