@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Generic, Optional, TypeVar, Union
 
 import pytest
 
@@ -11,6 +11,9 @@ from justpipe_actors import DefinitionError
 from justpipe_actors._definition.injection import analyze_parameters
 from justpipe_actors.cancellation import CancellationToken
 from justpipe_actors.specs import InjectionMetadata, InjectionSource as Source
+
+
+T = TypeVar("T")
 
 
 class Base:
@@ -22,6 +25,10 @@ class State(Base):
 
 
 class Context:
+    pass
+
+
+class Page(Generic[T]):
     pass
 
 
@@ -178,6 +185,43 @@ def test_every_kind_of_callable_is_understood() -> None:
     assert sources(lambda s: s) == ["state"]
 
 
+@pytest.mark.parametrize(
+    ("state_type", "hint", "expected"),
+    [
+        (dict[str, Any], dict[str, Any], "state"),
+        (dict[str, Any], dict, "state"),
+        (dict[str, Any], Mapping[str, Any], "state"),
+        (dict[str, Any], typing.Dict[str, Any], "state"),  # noqa: UP006
+        (dict[str, Any], dict[str, int], "unknown"),
+        (dict, dict[str, Any], "unknown"),
+        (list[int], list[int], "state"),
+        (Page[str], Page[str], "state"),
+        (Page[str], Page, "state"),
+        (Page[str], Page[int], "unknown"),
+        (State | Context, State | Context, "state"),
+        (State | Context, Union[Context, State], "state"),  # noqa: UP007
+        (State | Context, Context, "unknown"),
+        (State | None, State, "state"),
+        (dict[str, int] | None, dict[str, int], "state"),
+    ],
+    ids=str,
+)
+def test_generic_types_and_unions_are_types_of_the_state(
+    state_type: object, hint: object, expected: str
+) -> None:
+    """What the pipe declares fits where the same type, or a wider one, is asked for."""
+    assert sources(annotated(hint), state_type, int) == [expected]
+
+
+def test_an_item_may_have_the_generic_type_of_the_state() -> None:
+    """Beside a parameter named ``state``, another one of its type is the worker's item."""
+
+    def worker(row: dict[str, Any], state: dict[str, Any]) -> None:
+        """Ask for the item and the state."""
+
+    assert sources(worker, dict[str, Any], int) == ["unknown", "state"]
+
+
 def test_a_type_that_cannot_be_compared_leaves_the_name() -> None:
     """A protocol that refuses ``issubclass`` matches nothing and breaks nothing."""
     assert sources(annotated(Odd, "ctx")) == ["context"]
@@ -194,6 +238,18 @@ def test_too_many_unknown_parameters_are_named() -> None:
     ) as caught:
         sources(func, unknown=1)
     assert caught.value.step_name == "it"
+
+
+def test_a_type_that_was_not_understood_is_named() -> None:
+    """The message compares the types of unknown parameters with those of the pipe."""
+
+    def func(one: list[int], two: Any) -> None:
+        """Ask for a list, where nothing is one."""
+
+    with pytest.raises(DefinitionError) as caught:
+        sources(func, dict[str, int], type(None), unknown=1)
+    text = str(caught.value)
+    assert "list[int] fits none of the pipe's types dict[str, int] and None" in text
 
 
 def test_one_unknown_parameter_may_be_allowed() -> None:

@@ -225,6 +225,18 @@ def test_only_workers_get_items() -> None:
     assert remarks(hungry(), strict=False) == [text]
 
 
+def test_the_type_that_fits_nothing_is_named() -> None:
+    """A parameter of another type than the state's is refused with both types."""
+    pipe: Pipe[Any, Any] = Pipe(dict[str, int])
+
+    @pipe.step
+    def eat(row: list[int]) -> None:
+        """Ask for a list, where nothing is one."""
+
+    (text,) = problems(pipe)
+    assert "list[int] does not fit the state's type dict[str, int]" in text
+
+
 def test_the_only_root_gets_no_item() -> None:
     """A pipe that can only begin with such a step is refused, too."""
     pipe = build()

@@ -1,9 +1,10 @@
 """A function's parameters, and where the value of each comes from.
 
 The type of a parameter decides before its name does, except where the state and the
-context have types that both fit: then the name decides between them.  Hints are resolved
-one by one, so a forward reference that cannot be resolved costs its own parameter its
-type and no other.
+context have types that both fit: then the name decides between them.  And where one
+parameter has the state's name, another one of the same generic type is an item: programs
+map over ``dict[str, Any]`` with a state of that type.  Hints are resolved one by one, so
+a forward reference that cannot be resolved costs its own parameter its type and no other.
 """
 
 from __future__ import annotations
@@ -68,22 +69,53 @@ def analyze_parameters(
     Raises:
         DefinitionError: more parameters are unknown than allowed.
     """
+    hints = parameter_types_of(func, step)
     found = {
         name: InjectionSource.RESOURCE
         if is_resource(name, hint)
         else _source_of(name, hint, state_type, context_type)
-        for name, hint in parameter_types_of(func, step).items()
+        for name, hint in hints.items()
     }
+    if any(_NAMES.get(name) is InjectionSource.STATE for name in found):
+        found |= _items_of_state_type(found, hints)
     unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
     if len(unknown) > unknown_allowed:
         msg = (
             f"'{step}' has unrecognized parameters: {', '.join(unknown)}. "
+            f"{_mismatch([hints[n] for n in unknown], state_type, context_type)}"
             "Name them state, context, error, step_name or cancel, "
             "annotate them with the pipe's types, define a resource of that name "
             "above, or give them defaults."
         )
         raise DefinitionError(msg, step_name=step)
     return found
+
+
+def _items_of_state_type(
+    found: InjectionMetadata, hints: dict[str, object]
+) -> InjectionMetadata:
+    """Return the parameters that match the state by a generic type alone, as unknown."""
+    return {
+        name: InjectionSource.UNKNOWN
+        for name, source in found.items()
+        if source is InjectionSource.STATE
+        and name not in _NAMES
+        and not isinstance(hints[name], type)
+    }
+
+
+def _mismatch(hints: list[object], state_type: object, context_type: object) -> str:
+    """Return a sentence that says which types fit nothing; empty if none is declared."""
+    declared = [type_text(hint) for hint in hints if hint is not Any]
+    if not declared:
+        return ""
+    pipe_types = f"{type_text(state_type)} and {type_text(context_type)}"
+    return f"{', '.join(declared)} fits none of the pipe's types {pipe_types}. "
+
+
+def type_text(hint: object) -> str:
+    """Return a type as messages show it."""
+    return "None" if hint is type(None) else inspect.formatannotation(hint)
 
 
 def parameter_types_of(func: Callable[..., object], step: str) -> dict[str, object]:
@@ -176,15 +208,27 @@ def union_members(hint: object) -> tuple[object, ...]:
 
 
 def fits(declared: object, hint: object) -> bool:
-    """Tell whether a value of the declared type may go where the hint stands."""
+    """Tell whether a value of the declared type may go where the hint stands.
+
+    A plain class does not fit a generic alias of it: with ``dict`` as the state's type,
+    a parameter of the type ``dict[str, Any]`` is as likely an item.
+    """
     if declared is Any or hint is Any:
         return False
+    choices = union_members(declared)
+    if choices != (declared,):
+        return all(fits(choice, hint) for choice in choices)
     members = union_members(hint)
     if members != (hint,):
         return any(fits(declared, member) for member in members)
     hint = type(None) if hint is None else hint
     if declared is hint:
         return True
+    arguments = typing.get_args(hint)
+    if arguments and arguments != typing.get_args(declared):
+        return False
+    declared = typing.get_origin(declared) or declared
+    hint = typing.get_origin(hint) or hint
     if not (isinstance(declared, type) and isinstance(hint, type)):
         return False
     try:

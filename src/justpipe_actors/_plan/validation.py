@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from .._definition.injection import type_text
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
@@ -397,11 +398,21 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
         )
         for parameter, source in step.injection.items():
             if source is InjectionSource.UNKNOWN and parameter not in choices:
+                hint = step.parameter_types.get(parameter, Any)
                 text = (
                     f"Step '{name}' has a parameter '{parameter}' that nothing supplies: "
-                    "only map workers get an item. Give it a default or a known name."
+                    f"only map workers get an item{_other_type(hint, context)}. "
+                    "Give it a default or a known name."
                 )
                 yield StrictOnly(DefinitionError(text, step_name=name))
+
+
+def _other_type(hint: object, context: ValidationContext) -> str:
+    """Return the part of a sentence that compares a parameter's type with the state's."""
+    if hint is Any:
+        return ""
+    state = type_text(context.state_type)
+    return f", and {type_text(hint)} does not fit the state's type {state}"
 
 
 def _warnings(context: ValidationContext) -> Iterator[str]:
