@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import field
 from enum import Enum
@@ -286,7 +287,19 @@ def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
     first, *others = exceptions
     known: list[str] = list(getattr(first, "__notes__", ()))
     for other in others:
-        note = f"Another step failed too: {safe_str(other, typed=True)}"
+        note = (
+            f"Another step failed too: {safe_str(other, typed=True)}{_item_of(other)}"
+        )
         if other is not first and note not in known:
             first.add_note(note)
     return first
+
+
+def _item_of(error: Exception) -> str:
+    """Return the note of a worker's failure that names its item, or nothing."""
+    notes = (str(note) for note in getattr(error, "__notes__", ()))
+    return "".join(f" ({note})" for note in notes if _ITEM_NOTE.match(note))
+
+
+_ITEM_NOTE = re.compile(r"In .*\[\d+\]")
+"""What the engine notes in the exception of a map's worker."""

@@ -47,6 +47,7 @@ from ._definition.steps import (
 )
 from ._util.environment import main_import
 from ._util.notebooks import is_notebook
+from ._util.tracebacks import drop_engine_frames
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError
@@ -647,7 +648,10 @@ class Pipe(Generic[StateT, ContextT]):
             result: StateT = await run.result()
             return result
 
-        return anyio.run(main, backend=backend)
+        try:
+            return anyio.run(main, backend=backend)
+        except Exception as error:  # noqa: BLE001 - raised again with fewer frames
+            raise drop_engine_frames(error, loops=True)  # noqa: B904 - it is the same error
 
     def build_request(
         self,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import traceback
 import warnings
-from typing import Any, assert_never
+from typing import assert_never
 
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import Node, StepNode, SwitchNode
@@ -25,76 +24,28 @@ from .._plan.step_results import (
     SuspendRun,
 )
 from .._util.callables import unwrap_function
-from .._util.text import error_text, escape_controls, mask_secrets, safe_str
-from .._util.user_objects import call_or, warn_or_log
+from .._util.text import safe_str
+from .._util.user_objects import warn_or_log
 from ..errors import AskTimeout, IgnoredValueWarning, StepAborted
-from ..events import EventType, NodeKind
+from ..events import EventType
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from . import routing
+from .failure_reports import report_failure
 from .invocation import Invocation
 from .joins import Report
 from .journal_port import JsonValue
 from .messages import Start
-from .protocols import NO_IDS, meta_of
+from .protocols import NO_IDS
 from .run_state import RunState
 from .run_waits import waits_of
 from .wait_records import Place, origin_of
 
 
-TRACEBACK_LIMIT = 4000
-"""Characters of a traceback an event carries."""
-
 BLOCKING_LIMIT = 1.0
 """Seconds that a synchronous step may hold the event loop without a warning."""
 
-STATE_LIMIT = 1000
-"""Characters of the state the error log shows."""
-
-
 _logger = logging.getLogger("justpipe_actors.steps")
-
-
-def log_failure(invocation: Invocation, error: Exception) -> None:
-    """Log a failure that no handler handled, with the state if it may be shown."""
-    run_state = invocation.run_state
-    kind = type(error).__name__
-    text = escape_controls(error_text(error))
-    message = f"Step '{invocation.node.name}' failed with {kind}: {text}"
-    extra = {
-        "step_name": invocation.node.name,
-        "error_type": kind,
-        "state_type": type(run_state.state).__name__,
-        "run_id": run_state.run_id,
-        # Keys that every log record of the library has; those above are for
-        # compatibility with the reference implementation.
-        "run": run_state.run_id,
-        "step": invocation.node.name,
-        "actor": f"{run_state.plan.name}/{invocation.node.name}",
-        "attempt": invocation.ids.attempt,
-    }
-    shown = error if call_or(None, traceback.format_exception, error) else None
-    # In the variables of the invocation, so that filters of the log find its run and step.
-    invocation.variables.copy().run(
-        _logger.error,
-        "%s%s",
-        message,
-        _state_text(run_state),
-        extra=extra,
-        exc_info=shown,
-    )
-
-
-def _state_text(run_state: RunState) -> str:
-    if not run_state.log_state:
-        return ""
-    if run_state.log_state is True:
-        text = mask_secrets(safe_str(run_state.state))[:STATE_LIMIT]
-        return f"\nState: {escape_controls(text)}"
-    try:
-        return f"\nState: {run_state.log_state(run_state.state)[:STATE_LIMIT]}"
-    except Exception as error:  # noqa: BLE001 - the user's redaction is not our run
-        return f"\nState: <redaction raised {type(error).__name__}>"
 
 
 def _warn_of_blocking(invocation: Invocation, seconds: float) -> None:
@@ -135,33 +86,6 @@ def publish_step_end(invocation: Invocation) -> None:
         invocation.ids,
         (seconds, status, notes.tries, None if noted is None else noted.snapshot()),
     )
-
-
-def publish_step_error(invocation: Invocation, error: Exception) -> None:
-    """Publish STEP_ERROR, with the traceback if it is an invocation's."""
-    is_invocation = invocation.ids is not NO_IDS
-    meta: dict[str, Any] | None = None
-    if is_invocation:
-        notes = invocation.notes
-        noted = notes.snapshot() if notes.noted else None
-        figures = (invocation.seconds, invocation.status, notes.tries, noted)
-        meta = meta_of(figures, invocation.ids.attempt)
-        trace = "".join(_format(error))[-TRACEBACK_LIMIT:]
-        meta["framework"].update(error_type=type(error).__name__, traceback=trace)
-    kind = invocation.node.kind if is_invocation else NodeKind.STEP
-    invocation.run_state.publisher.publish(
-        EventType.STEP_ERROR,
-        invocation.node.name,
-        safe_str(error),
-        kind,
-        invocation.ids,
-        meta,
-    )
-
-
-def _format(error: Exception) -> list[str]:
-    lines = call_or(None, traceback.format_exception, error)
-    return lines or [safe_str(error, typed=True)]
 
 
 def publish_suspend(invocation: Invocation, reason: object) -> None:
@@ -379,9 +303,7 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
         return
     invocation.failed = True
     run_state = invocation.run_state
-    run_state.add_failure(failure.error, failure.step or invocation.node.name)
-    log_failure(invocation, failure.error)
-    publish_step_error(invocation, failure.error)
+    report_failure(invocation, failure.error, failure.step or invocation.node.name)
     if run_state.journal is not None:
         notes = _retry_notes(run_state, invocation.node, failure.error)
         run_state.journal.note_failed(invocation.message, notes)

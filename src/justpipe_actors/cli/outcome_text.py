@@ -82,10 +82,11 @@ def _error_lines(end: PipelineEndData, progress: Progress) -> list[str]:
     """Return the primary failure line by line, and where it was raised."""
     first = [t for t in progress.failures if t.step == end.failed_step]
     text = first[0].error if first else str(end.error_text)
+    item = [first[0].item_text] if first and first[0].item_text else []
     location = [f"at {first[0].location}"] if first and first[0].location else []
     return [
         printable(line)
-        for line in (text.splitlines() or [""])[:MAX_ERROR_LINES] + location
+        for line in (text.splitlines() or [""])[:MAX_ERROR_LINES] + item + location
     ]
 
 
@@ -100,16 +101,28 @@ def details(outcome: Outcome, progress: Progress) -> Iterator[str]:
         yield f"{cut_off_text}nothing of the run is left behind"
     if end.status is PipelineTerminalStatus.FAILED:
         yield from _error_lines(end, progress)[1:]
-        yield from _other_failures(end.errors[1:])
+        yield from _other_failures(end.errors, progress)
     yield from (printable(diagnostic.message) for diagnostic in end.diagnostics)
 
 
-def _other_failures(errors: Sequence[FailureRecord]) -> Iterator[str]:
-    for failure in errors[:MAX_FAILURES_SHOWN]:
-        text = (failure.error or "").partition("\n")[0]
-        yield f"also in {printable(failure.step or failure.kind.value)}: {printable(text)}"
-    if len(errors) > MAX_FAILURES_SHOWN:
-        yield f"and {count_text(len(errors) - MAX_FAILURES_SHOWN, 'more failure')}"
+def _other_failures(
+    errors: Sequence[FailureRecord], progress: Progress
+) -> Iterator[str]:
+    """Name the failures after the first one."""
+    known = [(t.step, t.error, t.label) for t in progress.failures]
+    for number, failure in enumerate(errors[: MAX_FAILURES_SHOWN + 1]):
+        text, place = failure.error or "", failure.step or failure.kind.value
+        same = [t for t in known if t[0] == place and t[1].endswith(text)][:1]
+        item = ""
+        for found in same:  # events name the item of a map's worker
+            known.remove(found)
+            item = f" ({found[2]})" if found[2] != place else ""
+        if number:
+            first_line = text.partition("\n")[0]
+            yield f"also in {printable(place)}: {printable(first_line)}{printable(item)}"
+    if len(errors) > MAX_FAILURES_SHOWN + 1:
+        more = len(errors) - MAX_FAILURES_SHOWN - 1
+        yield f"and {count_text(more, 'more failure')}"
 
 
 def stop_reason(signum: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from .._util.text import invocation_label
 from ..abc import StorageBackend
 from ..events import Event, EventType
 from ..outcomes import PipelineEndData
@@ -108,6 +109,17 @@ class StepFailure:
     """The exception, its type first where that is known."""
     location: str
     """File, line and function that raised it, empty if they are not known."""
+    label: str
+    """Which invocation: for a map's worker the step with the item's number."""
+    item: str
+    """The item of a map's worker, empty if it is not known."""
+
+    @property
+    def item_text(self) -> str:
+        """Which item of a map it was, in words; empty if it was no map's worker."""
+        if self.label == self.step:
+            return ""
+        return f"in {self.label}" + (f", for the item {self.item}" if self.item else "")
 
 
 @attrs.define
@@ -210,7 +222,13 @@ def step_failure(event: Event) -> StepFailure:
     framework: dict[str, Any] = (event.meta or {}).get("framework", {})
     error_type, text = framework.get("error_type"), str(event.payload)
     error = f"{error_type}: {text}" if error_type and text else error_type or text
-    return StepFailure(event.stage, error, _raised_at(framework.get("traceback", "")))
+    return StepFailure(
+        event.stage,
+        error,
+        _raised_at(framework.get("traceback", "")),
+        invocation_label(event.stage, event.scope),
+        str(framework.get("item", "")),
+    )
 
 
 def _raised_at(traceback: str) -> str:

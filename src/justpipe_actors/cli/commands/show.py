@@ -152,7 +152,13 @@ def _progress_to_json(counts: dict[str, int], progress: Progress) -> dict[str, A
             for row in progress.rows.values()
         ],
         "failures": [
-            {"step": failure.step, "error": failure.error, "place": failure.location}
+            {
+                "step": failure.step,
+                "invocation": failure.label,
+                "item": failure.item,
+                "error": failure.error,
+                "place": failure.location,
+            }
             for failure in progress.failures
         ],
     }
@@ -183,8 +189,9 @@ def _show(
 def _failure_lines(progress: Progress) -> Iterator[Text]:
     for failure in progress.failures[:MAX_FAILURES_SHOWN]:
         yield Text(f"\n{printable(failure.step)} failed", "red")
+        item = [failure.item_text] if failure.item_text else []
         location = [f"at {failure.location}"] if failure.location else []
-        for text in [*failure.error.splitlines(), *location]:
+        for text in [*failure.error.splitlines(), *item, *location]:
             yield Text(f"  {printable(text)}")
     failed = sum(row.failed for row in progress.rows.values())
     if failed > MAX_FAILURES_SHOWN:

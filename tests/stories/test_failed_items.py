@@ -1,0 +1,167 @@
+"""What a failure tells about the item and the line of the user."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from types import TracebackType
+from typing import Any
+
+import anyio
+import pytest
+
+from justpipe_actors import EventType, Pipe
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+def pipe_over(items: list[Any], **options: Any) -> AnyPipe:
+    """Return a pipe that divides by each item."""
+    pipe: AnyPipe = Pipe(dict, **options)
+    pipe.map("pages", each="fetch")(lambda state: items)
+
+    @pipe.step
+    async def fetch(item: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise LookupError("no such page")
+
+    return pipe
+
+
+def functions_of(error: BaseException) -> list[str]:
+    """Return the names of the functions in a traceback."""
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+async def test_a_failed_item_is_named_in_the_exception() -> None:
+    """Which of the items it was is in the notes, of the other failures as well."""
+    with pytest.raises(LookupError) as caught:
+        await pipe_over(["a.json", "b.json"]).run({}).result()
+
+    assert caught.value.__notes__ == [
+        "In fetch[0], for the item 'a.json'",
+        (
+            "Another step failed too: LookupError: no such page"
+            " (In fetch[1], for the item 'b.json')"
+        ),
+    ]
+
+
+async def test_a_failed_item_is_named_in_the_event_and_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """STEP_ERROR has the item among its figures, and the log's traceback ends with it."""
+    async with pipe_over([{"id": 7, "api_key": "sk-1"}]).run({}) as run:
+        events = [e async for e in run if e.type is EventType.STEP_ERROR]
+
+    (event,) = events
+    assert event.meta is not None
+    assert event.meta["framework"]["item"] == "{'api_key': ***, 'id': 7}"
+    assert "In fetch[0], for the item {'api_key': ***, 'id': 7}" in caplog.text
+    assert "sk-1" not in caplog.text
+
+
+async def test_an_item_is_not_shown_where_the_state_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """``log_state=False`` hides items, too; their numbers stay."""
+    end = await pipe_over(["private"], log_state=False).run({}).wait()
+
+    assert end.exception is not None
+    assert end.exception.__notes__ == ["In fetch[0]"]
+    assert "private" not in caplog.text
+
+
+async def test_one_exception_object_that_many_items_raise_keeps_one_note() -> None:
+    """A mock raises the same object again and again."""
+    error = LookupError("shared")
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("pages", each="fetch", max_concurrency=1)(lambda state: range(50))
+
+    @pipe.step
+    def fetch(item: int) -> None:
+        raise error
+
+    await pipe.run({}).wait()
+
+    assert error.__notes__ == ["In fetch[49], for the item 49"]
+
+
+async def test_an_exception_without_room_for_notes_is_raised_as_it_is() -> None:
+    """An exception may refuse attributes."""
+
+    class Sealed(Exception):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise TypeError(name)
+
+        def add_note(self, note: str, /) -> None:
+            raise TypeError(note)
+
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("pages", each="fetch")(lambda state: [1])
+
+    @pipe.step
+    def fetch(item: int) -> None:
+        raise Sealed
+
+    end = await pipe.run({}).wait()
+
+    assert isinstance(end.exception, Sealed)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_a_traceback_begins_in_the_users_step(
+    retries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the engine's frames nor those of the retries stand above it."""
+    pipe: AnyPipe = Pipe(dict)
+
+    def divide() -> float:
+        return 1 / 0
+
+    @pipe.step(retries=retries, retry_wait_max=0)
+    async def compute() -> None:
+        divide()
+
+    end = await pipe.run({}).wait()
+
+    assert end.exception is not None
+    assert functions_of(end.exception) == ["compute", "divide"]
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[2], TracebackType)
+
+
+def frames_in_a_script(pipe: AnyPipe, loop: str) -> list[str]:
+    """Return the functions in the traceback that a script gets."""
+    try:
+        pipe.run_sync({}, backend=loop)
+    except Exception as error:  # noqa: BLE001 - any error is the answer
+        return functions_of(error)
+    return []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_script_sees_its_own_lines_and_the_call(loop: str) -> None:
+    """``run_sync`` shows neither the event loop nor the engine."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    def compute() -> float:
+        return 1 / 0
+
+    assert frames_in_a_script(pipe, loop) == [
+        "frames_in_a_script",
+        "run_sync",
+        "compute",
+    ]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_script_sees_no_library_line_for_a_wrong_definition(loop: str) -> None:
+    """The message says what is wrong; the frames of the check would say nothing more."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a", to="b")(lambda: None)
+
+    assert frames_in_a_script(pipe, loop) == ["frames_in_a_script", "run_sync"]
