@@ -99,6 +99,8 @@ def _retrying_of(ctx: StepContext) -> tenacity.AsyncRetrying:
         }
     wanted = options.get("retry") or tenacity.retry_if_exception_type()
     options["retry"] = _unless_cancelled(wanted)
+    if options["reraise"]:
+        options.setdefault("retry_error_callback", _raise_last_error)
     options.setdefault("sleep", anyio.sleep)
     return tenacity.AsyncRetrying(**options)
 
@@ -116,9 +118,22 @@ def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if error is not None and not isinstance(error, Exception):
             return False
         verdict = wanted(attempt)
-        return bool(await verdict if inspect.isawaitable(verdict) else verdict)
+        if await verdict if inspect.isawaitable(verdict) else verdict:
+            return True
+        if error is not None:
+            raise error  # tenacity would return None for an exception that is false
+        return False
 
     return is_wanted
+
+
+def _raise_last_error(attempt: tenacity.RetryCallState) -> Any:
+    """Raise the last try's error, as tenacity does, also if the exception is false."""
+    assert attempt.outcome is not None
+    error = attempt.outcome.exception()
+    if error is None:  # the last try returned a value that was not wanted
+        raise attempt.retry_object.retry_error_cls(attempt.outcome)
+    raise error
 
 
 def _count_try(*, fresh: bool) -> None:

@@ -251,7 +251,8 @@ class PipelineEndData:
             case PipelineTerminalStatus.SUCCESS:
                 return
             case PipelineTerminalStatus.FAILED:
-                raise _noted(self.exceptions) or self._recorded_error()
+                error = _noted(self.exceptions)
+                raise self._recorded_error() if error is None else error
             case PipelineTerminalStatus.TIMEOUT:
                 raise RunTimeout(self.duration_s, tuple(self.steps_at_work))
             case _:

@@ -414,7 +414,7 @@ class Supervisor:
         Args:
             ask_id: the question's id.
             value: the answer: JSON data, or a value of the form's type.
-            by: name of the person or program that _supervisor.answers.
+            by: name of the person or program that answers.
 
         Raises:
             UnknownAsk: no question of this id is open.

@@ -308,7 +308,8 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
         notes = _retry_notes(run_state, invocation.node, failure.error)
         run_state.journal.note_failed(invocation.message, notes)
     if isinstance(failure.error, StepAborted):
-        run_state.crash(failure.error.__cause__ or failure.error)
+        cause = failure.error.__cause__
+        run_state.crash(failure.error if cause is None else cause)
     elif run_state.plan.on_failure == "stop":
         run_state.interrupt(PipelineTerminalStatus.FAILED, None)
     else:

@@ -81,9 +81,9 @@ async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResul
         case PipelineTerminalStatus.SUCCESS:
             return StopRun() if outcome.suspended else PROCEED
         case PipelineTerminalStatus.FAILED | PipelineTerminalStatus.TIMEOUT:
-            error = outcome.error or ChildRunFailed(
-                invocation.node.name, outcome.text or ""
-            )
+            error = outcome.error
+            if error is None:
+                error = ChildRunFailed(invocation.node.name, outcome.text or "")
             return FailStep(error, f"{invocation.node.name}:{outcome.step or 'system'}")
         case PipelineTerminalStatus.CANCELLED | PipelineTerminalStatus.CLIENT_CLOSED:
             return FailStep(PipelineCancelled(outcome.text or "Cancelled"))

@@ -270,7 +270,8 @@ def _add_killed_dead_letter(invocation: Invocation) -> None:
 
 
 def _abort(invocation: Invocation, error: BaseException) -> FailStep:
-    invocation.run_state.abort_error = invocation.run_state.abort_error or error
+    if invocation.run_state.abort_error is None:
+        invocation.run_state.abort_error = error
     failure = StepAborted(invocation.node.name, type(error).__name__)
     failure.__cause__ = error
     return FailStep(failure)

@@ -377,7 +377,7 @@ class ObserverGroup:
             return
         callback = "on_pipeline_end" if failure is None else "on_pipeline_error"
         for member in self.members:
-            member.finish(callback, failure or end.duration_s)
+            member.finish(callback, end.duration_s if failure is None else failure)
         with limit:
             for member in self.members:
                 await member.wait_finished(end)

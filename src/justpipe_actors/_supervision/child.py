@@ -285,7 +285,7 @@ class Child:
             return self._start_failed(reason, None)
         reason = (
             safe_str(instance.error, typed=True)
-            if instance.error
+            if instance.error is not None
             else "it returned before it called task_status.started()"
         )
         return self._start_failed(reason, instance.error)
@@ -293,7 +293,7 @@ class Child:
     def _start_failed(self, reason: str, cause: Exception | None) -> Exception:
         failure = ChildStartFailed(self.name, reason)
         failure.__cause__ = cause
-        self.error = cause or failure
+        self.error = failure if cause is None else cause
         self.set_state(ChildState.FAILED)
         return failure
 
@@ -318,9 +318,10 @@ class Child:
     def _record_end(self, instance: ChildInstance) -> None:
         if instance is not self.instance:
             return
-        self.error = instance.error or self.error
+        has_failed = instance.error is not None
+        self.error = instance.error if has_failed else self.error
         if self.state in (ChildState.STARTING, ChildState.RUNNING):
-            self.set_state(ChildState.FAILED if instance.error else ChildState.FINISHED)
+            self.set_state(ChildState.FAILED if has_failed else ChildState.FINISHED)
         if instance.is_ready:
             self.uptime = self.now() - instance.ready_at
             self.on_instance_end(self, instance)
@@ -371,7 +372,7 @@ class Child:
             state=self.state,
             incarnation=self.incarnation,
             restarts=restarts,
-            last_error=safe_str(self.error, typed=True) if self.error else None,
+            last_error=None if self.error is None else safe_str(self.error, typed=True),
             since=self.since,
             age=max(self.now() - self.since, 0.0),
             restarts_left=restarts_left,

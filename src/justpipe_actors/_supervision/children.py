@@ -209,7 +209,9 @@ class ChildMonitor:
         failure = RestartIntensityExceeded(
             child.name, decision.restarts, self.policy.period
         )
-        failure.__cause__ = error or ChildEnded(child.name, "returned")
+        if error is None:
+            error = ChildEnded(child.name, "returned")
+        failure.__cause__ = error
         self._fail(failure)
 
     def _fail(self, failure: SupervisionError) -> None:

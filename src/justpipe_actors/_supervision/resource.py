@@ -195,7 +195,7 @@ class Resource:
             incarnation=self.incarnations,
             users=now.users if now is not None else 0,
             retired=self.retired,
-            last_error=safe_str(self.error, typed=True) if self.error else None,
+            last_error=None if self.error is None else safe_str(self.error, typed=True),
         )
 
 

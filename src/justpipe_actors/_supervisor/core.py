@@ -318,11 +318,14 @@ class SupervisorCore:
                 await self._end_all_runs(error)  # bounded by the grace
         except BaseException as interruption:  # noqa: BLE001, ASYNC103 - raised below
             raised = interruption
-        raised = await self._wait_owner_ended() or raised  # shielded
+        native = await self._wait_owner_ended()  # shielded
+        raised = raised if native is None else native
         is_own = await interrupt.leave(raised)  # it does not wait
         if isinstance(error, Exception):
             return  # the body's own error takes precedence over all others
-        failure = self._owner_error or self.children.failure
+        failure = self._owner_error
+        if failure is None:
+            failure = self.children.failure
         if failure is not None:
             raise failure
         if raised is not None and raised is not error and not is_own:

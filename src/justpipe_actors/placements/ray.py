@@ -161,7 +161,8 @@ def _outcome_of(future: Any, step: str) -> Outcome:
     try:
         outcome: Outcome = future.result()
     except errors.RayTaskError as error:  # before or after the function itself
-        cause = getattr(error, "cause", None) or error
+        cause = getattr(error, "cause", None)
+        cause = error if cause is None else cause
         failure = RemoteFailure(
             kind=type(cause).__name__,
             text=str(cause),
