@@ -306,11 +306,13 @@ class Supervisor:
             start_timeout: seconds to get ready.
 
         Raises:
-            DefinitionError: the name is taken, or ``restart`` is none of the three.
+            DefinitionError: the name is taken, ``restart`` is none of the three, or
+                ``func`` cannot be called as a service.
         """
         if restart not in get_args(Restart):
             msg = f"restart must be one of {get_args(Restart)}, not {restart!r}."
             raise DefinitionError(msg)
+        _supervision.check_service_function(name, func)
         self._core.children.add(
             _supervision.ChildSpec(
                 name=name,

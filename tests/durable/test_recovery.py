@@ -10,7 +10,7 @@ import pytest
 from justpipe_actors import Pipe
 from justpipe_actors.abc import CommitMode
 
-from .crash_model import CopyingJournal, journal_of, run_through
+from .crash_model import RUN, CopyingJournal, journal_of, run_through
 
 
 def mixed(executed: list[str]) -> Pipe[Any, Any]:  # noqa: C901 - one pipe
@@ -123,3 +123,23 @@ async def test_a_run_that_is_taken_up_says_so() -> None:
 
     assert again.types[0] == "recovered"
     assert again.seqs[0] == (1 << 40) + 1
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+async def test_the_log_names_the_runs_that_a_dead_process_left(
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_dead: bool,
+) -> None:
+    """A run that is taken up for the first time is not one of them."""
+    executed: list[str] = []
+    pipe = mixed(executed)
+    journal = CopyingJournal()
+    caplog.set_level("INFO")
+    await run_through(pipe, journal, {}, executed)
+    if is_dead:
+        await run_through(pipe, journal_of(journal.copies[1]), {}, executed)
+
+    found = [r.getMessage() for r in caplog.records if "is taken up" in r.getMessage()]
+    text = f"Run '{RUN}' of pipe 'mixed' is taken up: the process that had it has died"
+    assert found == [text] * is_dead

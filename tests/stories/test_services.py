@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Any
 
 import anyio
@@ -181,6 +183,117 @@ async def test_a_service_that_does_not_start_keeps_the_block_from_beginning() ->
 
     assert isinstance(caught.value.__cause__, ConnectionError)
     assert log == ["+a", "-a"]
+
+
+async def takes_two(task_status: Any, queue: Any) -> None:
+    """Take the status and something else."""
+
+
+async def takes_a_keyword(*, queue: Any) -> None:
+    """Take something else only."""
+
+
+async def streams() -> Any:
+    """Yield, which no service does."""
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("func", "problem"),
+    [
+        (7, "must be an async function, and 7 is not one"),
+        (streams, "is a generator"),
+        (takes_two, "has parameters that nothing supplies: queue. "),
+        (takes_a_keyword, "has parameters that nothing supplies: queue. "),
+    ],
+)
+async def test_what_cannot_be_a_service_is_refused_when_it_is_added(
+    func: Any, problem: str
+) -> None:
+    """The error names the service, and nothing has been started."""
+    with pytest.raises(DefinitionError, match=f"Service 'poll' {problem}"):
+        Supervisor().add_service("poll", func)
+
+
+async def test_a_service_that_was_called_is_refused_with_the_remedy() -> None:
+    """Python's warning about a coroutine that was never awaited does not come as well."""
+    text = "Service 'poll' was called; pass the function itself, 'streams_not' without"
+
+    async def streams_not() -> None: ...
+
+    with pytest.raises(DefinitionError, match=text):
+        Supervisor().add_service("poll", streams_not())  # type: ignore[arg-type]
+
+
+async def test_a_service_with_bound_arguments_gets_its_status_only() -> None:
+    """What functools.partial supplies is not asked for."""
+    log: list[str] = []
+
+    async def poll(queue: list[str], *, task_status: Any) -> None:
+        queue.append("up")
+        task_status.started()
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor()
+    supervisor.add_service("poll", partial(poll, log))
+    async with supervisor:
+        assert log == ["up"]
+
+
+async def test_a_plain_function_is_no_service() -> None:
+    """It is called once to see that it returns nothing to await."""
+    supervisor = Supervisor()
+    supervisor.add_service("poll", lambda: None)
+    with pytest.raises(ChildStartFailed, match="must be an async function") as caught:
+        async with supervisor:
+            pytest.fail("the block began")
+
+    assert not str(caught.value).endswith("..")
+
+
+async def test_a_service_that_does_not_know_its_parameter_is_told() -> None:
+    """A parameter is the status whatever its name, so the error says what it got."""
+
+    async def poll(queue: Any) -> None:
+        await anyio.sleep_forever()
+
+    supervisor = Supervisor()
+    supervisor.add_service("poll", poll, start_timeout=5)
+    text = r"within 5s: its parameter 'queue' got its status, and it did not call queue\.started\(\)"
+    with pytest.raises(ChildStartFailed, match=text):
+        async with supervisor:
+            pytest.fail("the block began")
+
+
+async def test_the_log_says_that_a_failed_service_is_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end and its consequence are one record; giving up is another one."""
+
+    async def poll() -> None:
+        raise ConnectionError("no broker")
+
+    supervisor = Supervisor(intensity=1)
+    supervisor.add_service("poll", poll)
+    with pytest.raises(RestartIntensityExceeded):
+        async with supervisor:
+            await anyio.sleep(60)
+
+    again, last, _ = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(
+        r"Service 'poll' failed; it is started again in \d\.\d s", again
+    )
+    assert last == "Service 'poll' failed"
+
+
+async def test_runs_before_the_supervisor_is_open_are_refused_with_the_remedy() -> None:
+    """start_soon() returns before the supervisor is open; start() does not."""
+    pipe = logging_pipe([])
+    supervisor = Supervisor(pipe)
+    with pytest.raises(
+        RuntimeError, match=r"await nursery\.start\(supervisor\.serve\)"
+    ):
+        await supervisor.submit(pipe, {"seconds": 1})
 
 
 async def test_opening_can_be_given_up() -> None:

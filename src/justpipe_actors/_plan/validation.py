@@ -327,7 +327,8 @@ def _entry_points(context: ValidationContext) -> Iterator[Finding]:
     elif len(context.roots) > 1 and context.strict and not context.allow_multi_root:
         yield DefinitionError(
             f"Multiple root steps detected: {', '.join(sorted(context.roots))}. "
-            "Connect them, pass run(start=...), or set allow_multi_root=True."
+            "Connect them, pass run(start=...), name those that a step returns in its "
+            "routes=, or set allow_multi_root=True."
         )
 
 

@@ -12,3 +12,4 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         ChildSpec as ChildSpec,
         ServiceStatus as ServiceStatus,
     )
+    from .service_function import check_service_function as check_service_function

@@ -32,9 +32,10 @@ from .._util.await_chain import format_await_chain
 from .._util.interrupts import disable_ki_protection, enable_ki_protection
 from .._util.lazy_classes import define, frozen
 from .._util.sync import wait_and_report
-from .._util.text import safe_str
+from .._util.text import safe_repr, safe_str
 from ..errors import ChildEnded, ChildStartFailed
 from .restart_policy import ChildInfo, ChildPhase, Restart
+from .service_function import status_parameter
 
 
 class ServiceStatus:
@@ -91,6 +92,8 @@ class ChildInstance:
     """The exception that it raised; None if it returned or has not ended."""
     status: ServiceStatus = attrs.field(init=False)
     """The status object that the function receives."""
+    parameter: inspect.Parameter | None = attrs.field(default=None, init=False)
+    """The parameter of the function that receives it; None is no parameter."""
     coroutine: Any = attrs.field(default=None, init=False)
     """The coroutine it runs; its stack shows where a stuck child waits."""
 
@@ -117,34 +120,22 @@ class ChildInstance:
 @disable_ki_protection
 async def call_service(func: Callable[..., Any], instance: ChildInstance) -> None:
     """Call a service; a service without a status parameter is ready at once."""
-    arguments, keywords = _status_arguments(func, instance.status)
-    instance.coroutine = func(*arguments, **keywords)
+    parameter = instance.parameter = status_parameter(func)
+    if parameter is None:
+        instance.coroutine = func()
+    elif parameter.kind is parameter.POSITIONAL_ONLY:
+        instance.coroutine = func(instance.status)
+    else:
+        instance.coroutine = func(**{parameter.name: instance.status})
     if not inspect.isawaitable(instance.coroutine):
-        msg = f"A service must be an async function, and {func!r} is not one."
+        msg = (
+            f"A service must be an async function, and {safe_repr(func)} is not one. "
+            "Await blocking code in it with anyio.to_thread.run_sync()"
+        )
         raise TypeError(msg)
-    if not arguments and not keywords:
+    if parameter is None:
         instance.mark_ready()
     await instance.coroutine
-
-
-def _status_arguments(
-    func: Callable[..., Any], status: ServiceStatus
-) -> tuple[tuple[ServiceStatus, ...], dict[str, ServiceStatus]]:
-    """Pass the status as ``task_status``, else to the only required parameter."""
-    parameters = inspect.signature(func).parameters
-    named = parameters.get("task_status")
-    if named is not None and named.kind is not named.POSITIONAL_ONLY:
-        return (), {"task_status": status}
-    positional = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    )
-    required = [
-        parameter
-        for parameter in parameters.values()
-        if parameter.kind in positional and parameter.default is parameter.empty
-    ]
-    return ((status,), {}) if required else ((), {})
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -280,7 +271,7 @@ class Child:
                 self.set_state(ChildState.RUNNING)
             return None
         if not instance.ended.is_set():
-            reason = f"it was not ready within {self.spec.start_timeout:g}s"
+            reason = self._describe_unready(instance)
             await self.stop()
             return self._start_failed(reason, None)
         reason = (
@@ -289,6 +280,16 @@ class Child:
             else "it returned before it called task_status.started()"
         )
         return self._start_failed(reason, instance.error)
+
+    def _describe_unready(self, instance: ChildInstance) -> str:
+        seconds = f"{self.spec.start_timeout:g}s"
+        if instance.parameter is None:
+            return f"it was not ready within {seconds}"
+        name = instance.parameter.name
+        return (
+            f"it was not ready within {seconds}: its parameter '{name}' got its status, "
+            f"and it did not call {name}.started()"
+        )
 
     def _start_failed(self, reason: str, cause: Exception | None) -> Exception:
         failure = ChildStartFailed(self.name, reason)
@@ -341,7 +342,9 @@ class Child:
             await self._wait_over(instance)
             if instance.error is not None:
                 _logger.warning(
-                    "'%s' failed while it stopped", self.name, exc_info=instance.error
+                    "Service '%s' failed while it stopped",
+                    self.name,
+                    exc_info=instance.error,
                 )
         if self.state not in (ChildState.FINISHED, ChildState.FAILED):
             self.set_state(ChildState.STOPPED)

@@ -162,9 +162,8 @@ class ChildMonitor:
     async def _handle_end(self, child: Child, error: Exception | None) -> None:
         """Carry out the restart decision for a child that has ended."""
         if self.is_draining and _is_rejection(error):
-            _logger.info("'%s' ended: no new runs are taken", child.name)
+            _logger.info("Service '%s' ended: no new runs are taken", child.name)
             return
-        self._log_end(child, error)
         decision = decide_restart(
             self.policy,
             [child.info() for child in self.children.values()],
@@ -175,18 +174,24 @@ class ChildMonitor:
         )
         match decision:
             case NoRestart():
+                _log_end(child, error, "")
                 if child.spec.restart == "temporary":
                     del self.children[child.name]
             case RestartChildren():
-                await self._restart_children(child, decision)
+                await self._restart_children(child, error, decision)
             case GiveUp():
+                _log_end(child, error, "")
                 self._give_up(child, error, decision)
             case _:
                 assert_never(decision)
 
-    async def _restart_children(self, ended: Child, decision: RestartChildren) -> None:
+    async def _restart_children(
+        self, ended: Child, error: Exception | None, decision: RestartChildren
+    ) -> None:
         self.restarts = decision.restarts
-        due_at = self.owner.now() + self._restart_delay(ended)
+        delay = self._restart_delay(ended)
+        _log_end(ended, error, f"; it is started again in {delay:.1f} s")
+        due_at = self.owner.now() + delay
         for name in decision.stop:
             await self.children[name].stop()
         for name in decision.start:
@@ -219,20 +224,23 @@ class ChildMonitor:
         _logger.critical("%s", failure, exc_info=failure)
         self.owner.on_give_up(failure)
 
-    def _log_end(self, child: Child, error: Exception | None) -> None:
-        normally = error is None
-        level = logging.ERROR
-        if normally:
-            expected = not is_restarted(child.spec.restart, normally=True)
-            level = logging.INFO if expected else logging.WARNING
-        _logger.log(
-            level,
-            "'%s' %s",
-            child.name,
-            "returned" if normally else "failed",
-            exc_info=error,
-            extra={"child": child.name, "incarnation": child.incarnation},
-        )
+
+def _log_end(child: Child, error: Exception | None, consequence: str) -> None:
+    """Log that a child has ended by itself, and what follows."""
+    normally = error is None
+    level = logging.ERROR
+    if normally:
+        expected = not is_restarted(child.spec.restart, normally=True)
+        level = logging.INFO if expected else logging.WARNING
+    _logger.log(
+        level,
+        "Service '%s' %s%s",
+        child.name,
+        "returned" if normally else "failed",
+        consequence,
+        exc_info=error,
+        extra={"child": child.name, "incarnation": child.incarnation},
+    )
 
 
 def _is_rejection(error: Exception | None) -> bool:

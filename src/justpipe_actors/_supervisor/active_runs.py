@@ -32,6 +32,7 @@ from .._util.sync import do_nothing
 from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
 from .admission import CLOSED, AdmissionLimiter
+from .run_log import log_run_end
 from .run_place import RunPlace
 
 
@@ -143,12 +144,15 @@ class ActiveRuns:
                 del self.stores[next(iter(self.stores))]
 
     def _end_run(self, run: Run) -> None:
+        run_id = run.run_state.run_id
+        if run_id in self._submitted or run_id in self.durable:
+            log_run_end(run)
         self._forget(run)
         if run.kept_events is not None:
             run.kept_events.end()
         if run.is_unread:
-            self._unread[run.run_state.run_id] = run
-            run.on_read = partial(self._note_read, run.run_state.run_id)
+            self._unread[run_id] = run
+            run.on_read = partial(self._note_read, run_id)
         if run.run_state.place is not None:
             run.run_state.place.end()
         run.release_place()

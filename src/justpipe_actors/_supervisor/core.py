@@ -397,6 +397,9 @@ class SupervisorCore:
             RuntimeError: the supervisor was not opened.
         """
         if self.active_runs is None:
-            msg = "The Supervisor is not open; use it in 'async with Supervisor() as ...'."
+            msg = (
+                "The Supervisor is not open yet: enter 'async with supervisor:', or wait "
+                "for 'await nursery.start(supervisor.serve)', before you start runs."
+            )
             raise RuntimeError(msg)
         return self.active_runs

@@ -450,6 +450,13 @@ class DurableRuns:
         self, stream: DurableStream, request: RunRequest, taken: TakenUp
     ) -> None:
         row = taken.claim.run
+        if taken.claim.deaths:
+            _logger.info(
+                "Run '%s' of pipe '%s' is taken up: the process that had it has died",
+                row.run_id,
+                request.plan.name,
+                extra={"run": row.run_id},
+            )
         deadline: float | None = None
         if request.timeout is not None:
             deadline = row.created + request.timeout
