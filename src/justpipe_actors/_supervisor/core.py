@@ -398,8 +398,8 @@ class SupervisorCore:
         """
         if self.active_runs is None:
             msg = (
-                "The Supervisor is not open yet: enter 'async with supervisor:', or wait "
-                "for 'await nursery.start(supervisor.serve)', before you start runs."
+                "The Supervisor is not open; use it in 'async with Supervisor() as ...', "
+                "or after 'await nursery.start(supervisor.serve)'."
             )
             raise RuntimeError(msg)
         return self.active_runs
