@@ -11,6 +11,7 @@ import attrs
 from .._plan.plan import MapNode, Node
 from .._plan.state_copies import Copier, is_fixed
 from .._plan.state_merge import difference
+from .._plan.state_parts import ATOMS
 from .._plan.step_results import FailStep, StepResult
 from .._util.lazy_classes import define
 from .._util.user_objects import call_or, warn_or_log
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
 class ItemCheck:
     """Detects that a map worker changes its item: such changes are not merged."""
 
-    def __init__(self, item: object) -> None:
+    def __init__(self, item: object, before: object) -> None:
         self._item = item
-        self._before: object = call_or(item, Copier().copy, item)
+        self._before = before
+
+    @classmethod
+    def of(cls, item: object) -> ItemCheck | None:
+        """Return a check of an item; None for one that cannot change or be copied."""
+        if type(item) in ATOMS:
+            return None
+        before = call_or(item, Copier().copy, item)
+        return None if before is item else cls(item, before)
 
     def warn_if_changed(self, step: str) -> None:
         """Warn, if the item has changed."""

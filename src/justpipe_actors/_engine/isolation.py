@@ -249,7 +249,9 @@ class IsolatedState:
         self, result: dict[Key, object], appended: dict[Key, list[object]]
     ) -> None:
         """Assign merged parts and lists with their appended elements to the state."""
-        lists = {k: v for k, v in self._lists.items() if k not in result}
+        lists = dict(self._lists)
+        for key in result:
+            lists.pop(key, None)
         extended: set[int] = set()
         for key, items in appended.items():
             old = self._committed.parts[key]

@@ -352,7 +352,7 @@ def isolated(invocation: Invocation) -> InvocationState:
         found = InvocationState(run_state, run_state.isolation, invocation.node)
         item = invocation.message.item
         if run_state.plan.warns_of_items and item is not NO_ITEM:
-            found.item_check = ItemCheck(item)
+            found.item_check = ItemCheck.of(item)
         invocation.isolated = found
         if invocation.node.has_state_tries:
             invocation.variables.run(current_start_try.set, found.start_try)

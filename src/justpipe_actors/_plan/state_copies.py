@@ -132,6 +132,8 @@ class Copier:
         return new
 
     def _collection(self, value: Any) -> Any:
+        if type(value) is not set and ATOMS.issuperset(map(type, value)):
+            return value
         copies = [self.copy(one) for one in value]
         is_same = type(value) is not set and all(map(operator.is_, copies, value))
         new = value if is_same else type(value)(copies)
@@ -145,6 +147,8 @@ class Copier:
             new = self._memo[id(value)] = object.__new__(type(value))
             new.__dict__.update(value.__dict__)
             return new
+        if shape.is_simple and not shape.is_frozen:
+            return self._simple_record(value, rule)
         new = empty_like(value, shape)
         if not shape.is_frozen:
             self._memo[id(value)] = new
@@ -156,6 +160,15 @@ class Copier:
         if not is_changed:
             new = value
         self._memo[id(value)] = new
+        return new
+
+    def _simple_record(self, value: Any, rule: Rule) -> Any:
+        """Copy a record by its ``__dict__`` (perf: test_isolation_cost.py)."""
+        new = self._memo[id(value)] = object.__new__(type(value))
+        parts = new.__dict__
+        for key, part in value.__dict__.items():
+            is_atom = type(part) in ATOMS
+            parts[key] = part if is_atom else self._part(value, key, part, rule)
         return new
 
 

@@ -93,26 +93,26 @@ def difference(base: object, changed: object, rule: Rule = DEFAULT) -> Change | 
         rule: the rule of the state.
     """
     if kind_of(base) is kind_of(changed) and has_parts(base):
-        return _difference_of_parts(base, changed, rule, frozenset())
-    return _difference(base, changed, rule, frozenset())
+        return _difference_of_parts(base, changed, rule, ())
+    return _difference(base, changed, rule, ())
 
 
-_Pairs = frozenset[tuple[int, int]]
+_Pairs = tuple[tuple[int, int], ...]
 """The pairs of objects that are being compared, for states that contain themselves."""
 
 
 def _difference(
-    base: Any, changed: Any, rule: Rule, around: _Pairs = frozenset()
+    base: Any, changed: Any, rule: Rule, around: _Pairs = ()
 ) -> Change | None:
     if base is changed or rule.is_shared:
         return None
     if rule.merge is None and type(base) is type(changed):
-        if isinstance(base, dict) or is_record(base):
-            return _difference_of_parts(base, changed, rule, around)
         if isinstance(base, list) and _begins_with(changed, base):
             items = list(changed[len(base) :])
             return Appended(items) if items else None
-        if isinstance(base, set | frozenset):
+        if isinstance(base, dict) or is_record(base):
+            return _difference_of_parts(base, changed, rule, around)
+        if isinstance(base, (set, frozenset)):
             return _difference_of_sets(base, changed)
     return None if same(base, changed) else Replaced(changed)
 
@@ -123,16 +123,19 @@ def _difference_of_parts(
     pair = (id(base), id(changed))
     if pair in around:
         return None
-    around |= {pair}
+    around = (*around, pair)
     kind, before, after = kind_of(base), parts_of(base), parts_of(changed)
     changes: dict[Key, Change] = {}
-    for key in before.keys() | after.keys() if before.keys() != after.keys() else after:
-        old, new = before.get(key, MISSING), after.get(key, MISSING)
+    for key, new in after.items():
+        old = before.get(key, MISSING)
         if old is new:
             continue
         change = _difference(old, new, rule.of(kind, key), around)
         if change is not None:
             changes[key] = change
+    for key in before:
+        if key not in after and not rule.of(kind, key).is_shared:
+            changes[key] = Replaced(MISSING)
     return Parts(changes) if changes else None
 
 
@@ -334,7 +337,7 @@ def _combined_containers(
         start = {} if base is MISSING else base
         is_comparable = isinstance(committed, dict) or is_record(committed)
         if is_comparable and isinstance(start, dict) == isinstance(committed, dict):
-            change = _difference_of_parts(start, changed, rule, frozenset())
+            change = _difference_of_parts(start, changed, rule, ())
             if change is None:
                 return committed
             parts = _merged_parts(start, committed, change, rule, path)

@@ -211,7 +211,7 @@ def _slot_value(value: object, name: str) -> object:
 
 def has_parts(value: object) -> bool:
     """Tell whether a state has parts: whether it is a dict, or an object with attributes."""
-    if isinstance(value, dict | Snapshot):
+    if isinstance(value, (dict, Snapshot)):
         return True
     if isinstance(value, (type, Enum, *VALUES)) or type(value) in ATOMS:
         return False
