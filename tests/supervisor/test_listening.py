@@ -11,9 +11,10 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import Event, EventType, Pipe, Supervisor
+from justpipe_actors import Event, EventType, Pipe, Supervisor, ask
 from justpipe_actors.codec import to_text
 from justpipe_actors.errors import UnknownRunError
+from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 from justpipe_actors.records import OpenStatus, RunRecord
 from justpipe_actors.storage import InMemoryBackend
@@ -301,3 +302,34 @@ async def test_a_reader_can_be_dropped_at_any_moment() -> None:
                 await all_of(supervisor.listen("r"))
         go.set()
         assert (await all_of(supervisor.listen("r")))[-1].type is EventType.FINISH
+
+
+async def test_a_reader_misses_nothing_of_a_run_that_is_taken_up_here() -> None:
+    """A run that waited for its process is read from its first event on, however short."""
+    journal = MemoryJournal()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="asking")
+
+    @pipe.step
+    async def step(state: dict[str, Any]) -> None:
+        state["answer"] = await ask(str, "What?", key="what")
+
+    read: list[Event] = []
+
+    async with Supervisor(pipe, journal=journal, grace=0) as supervisor:
+        async for event in await supervisor.submit(pipe, {}, run_id="r"):
+            if event.type is EventType.ASK:
+                break
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        assert not supervisor.snapshot().runs
+        async with anyio.create_task_group() as tasks:
+
+            async def reader() -> None:
+                read.extend(await all_of(supervisor.listen("r")))
+
+            tasks.start_soon(reader)
+            await supervisor.answer("r:step:what", "this")
+        again = await all_of(supervisor.listen("r"))
+
+    assert read[0].type is EventType.RECOVERED
+    assert read[-1].type is EventType.FINISH
+    assert again == read

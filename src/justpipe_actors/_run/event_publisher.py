@@ -202,8 +202,9 @@ class EventPublisher:
 
     @property
     def last_number(self) -> int:
-        """The number of the last event that was published."""
-        return self._seq - self._finish_waits
+        """The number of the last event published in this incarnation; 0 before it."""
+        number = self._seq - self._finish_waits
+        return number if number % (1 << INCARNATION_BITS) else 0
 
     @property
     def is_full(self) -> bool:

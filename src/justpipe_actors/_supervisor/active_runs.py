@@ -69,6 +69,8 @@ class ActiveRuns:
     """Ids of durable runs at work; they are released and not cancelled."""
     cancelled: set[str] = attrs.field(factory=set, init=False)
     """Ids of the runs that were cancelled after admission closed."""
+    on_begin: Callable[[Run], None] = attrs.field(default=do_nothing, init=False)
+    """Called with each run that begins, before its first event."""
     refuses_nested_runs: bool = attrs.field(default=False, init=False)
     """Whether runs that are started by other runs are rejected too."""
     _submitted: dict[str, RunStream] = attrs.field(factory=dict, init=False)
@@ -123,6 +125,8 @@ class ActiveRuns:
             run.run_state.place = RunPlace(self.admission, call_soon, members)
         run.kept_events = KeptEvents(self.keep)
         run.kept_events.attach(run.publisher)
+        if self.on_begin is not do_nothing:
+            self.on_begin(run)
         variables = copy_context()
         variables.run(_owner.set, self)
         # The run is set in a copy: the caller's own context variables stay unchanged.

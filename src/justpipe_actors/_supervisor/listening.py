@@ -17,6 +17,8 @@ from anyio.lowlevel import checkpoint
 
 from .._run.kept_events import MIN_KEPT, KeptEvents
 from .._run.lazy_events import number_of
+from .._run.run import Run
+from .._run.run_stream import RunStream
 from .._util.lazy_classes import define, frozen
 from ..abc import FindHistory, Journal, RunHistory, RunRow, StorageBackend
 from ..errors import UnknownRunError
@@ -128,6 +130,8 @@ class Listening:
     """Finds the events of all other runs."""
     cancel_elsewhere: Callable[[str, str], None]
     """Cancels a run that is not at work here."""
+    known: Callable[[str], RunStream | None]
+    """Returns the stream of a submitted run, while it is remembered."""
     _pollers: dict[str, HistoryPoller] = attrs.field(factory=dict, init=False)
     _closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
@@ -164,7 +168,7 @@ class Listening:
 
     def _find(self, run_id: str) -> Source | None:
         """Return the current source of a run's events."""
-        stream = self.active_runs.known(run_id)
+        stream = self.known(run_id)
         replay = () if stream is None else stream.kept_events()
         run = self.active_runs.runs.get(run_id)
         if run is not None and run.kept_events is not None:
@@ -175,6 +179,20 @@ class Listening:
         if history is None and not replay:
             return None
         return Source(None, history, replay)
+
+    def hand_over(self, run: Run) -> None:
+        """Let the listeners of a run that begins here read its events from memory.
+
+        The poller would find it at work only if it lasted until the next poll.
+        """
+        poller = self._pollers.pop(run.request.run_id, None)
+        if poller is None or run.kept_events is None:
+            return
+        run.kept_events.begin_keeping()
+        for listener in poller.readers:
+            listener.source = attrs.evolve(listener.source, kept=run.kept_events)
+        poller.stopped.set()
+        poller.kept.end()
 
     def _follow(self, listener: Listener) -> None:
         """Give a listener a new source after its run has moved to or from this process."""
@@ -229,7 +247,14 @@ def new_listening(
 
     if durable is not None:
         find_history = JournalHistory(durable.journal, find_history).find
-    return Listening(active_runs, find_history, cancel_elsewhere)
+
+    def known(run_id: str) -> RunStream | None:
+        found = None if durable is None else durable.known(run_id)
+        return active_runs.known(run_id) if found is None else found
+
+    listening = Listening(active_runs, find_history, cancel_elsewhere, known)
+    active_runs.on_begin = listening.hand_over
+    return listening
 
 
 def _stores(active_runs: ActiveRuns, catalog: Catalog) -> Iterator[StorageBackend]:
