@@ -15,7 +15,7 @@ decides how to go on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
@@ -261,6 +261,11 @@ class Supervisor:
         return self._core.require_open()
 
     # -- its pipes
+
+    @property
+    def pipes(self) -> Mapping[str, Pipe[Any, Any]]:
+        """The pipes that runs may name, by name: the versions that new runs get."""
+        return self._core.catalog.pipes
 
     def add_pipe(self, pipe: Pipe[Any, Any]) -> None:
         """Add a pipe, or replace the one of that name, for runs that begin from now on.

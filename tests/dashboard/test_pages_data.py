@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -318,6 +319,41 @@ async def test_a_run_is_begun_when_that_is_allowed(store: Store) -> None:
 
     assert (begun.status, odd.status) == (202, 409)
     assert states == [{"n": 1}]
+
+
+@dataclass
+class Order:
+    """A state with types of its own."""
+
+    item: str
+    count: int = 1
+
+
+async def test_a_run_is_begun_by_its_pipes_hash_with_a_state_of_its_type(
+    store: Store,
+) -> None:
+    """JSON becomes the state's class, and what does not fit is refused with its path."""
+    pipe = Pipe(Order, name="order")
+    orders: list[Order] = []
+    pipe.step("place")(lambda state: orders.append(state))
+    supervisor = Supervisor(pipe)
+    app = create_app(
+        store.registry,
+        supervisor=supervisor,
+        read_only=False,
+        actions={"start"},
+        token="t",
+    )
+    client, head = Client(app), {"authorization": "Bearer t"}
+    address = f"/api/pipelines/{pipe.pipeline_hash}/runs"
+    async with supervisor:
+        begun = await client.post(address, {"state": {"item": "tea"}}, **head)
+        odd = await client.post(address, {"state": {"item": 5}}, **head)
+        await anyio.wait_all_tasks_blocked()
+
+    assert (begun.status, odd.status) == (202, 422)
+    assert "state.item" in odd.json()["detail"]
+    assert orders == [Order("tea")]
 
 
 @pytest.mark.parametrize("topic", ["asks", "workers", "live"])

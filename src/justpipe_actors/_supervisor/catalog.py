@@ -7,7 +7,8 @@ old version's actors are removed when the last of these runs has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import attrs
@@ -141,6 +142,11 @@ class Catalog:
     def persisted(self) -> list[Pipe[Any, Any]]:
         """Return the pipes that store their runs."""
         return [pipe for pipe in self._pipes.values() if pipe.persist]
+
+    @property
+    def pipes(self) -> Mapping[str, Pipe[Any, Any]]:
+        """The current version of each pipe, by name; a view."""
+        return MappingProxyType(self._pipes)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all pipes; may be called from any thread."""

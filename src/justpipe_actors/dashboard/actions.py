@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from .._util.forms import Misfit, form_of
 from ..errors import DefinitionError, NotStorable, RunRejected
 from .errors import ActionError, NotFoundError, RequestError
 from .guard import COOKIE, session_of
@@ -138,13 +139,17 @@ async def _preview(site: Site, name: str, body: dict[str, Any]) -> Response:
 
 
 async def start(site: Site, request: Request) -> Response:
-    """Begin a run of one of the supervisor's pipes."""
+    """Begin a run of one of the supervisor's pipes, by its hash or its name."""
     name = str(request.path_params["pipeline_hash"])
-    state = (await body_of(request)).get("state")
+    body = await body_of(request)
     if site.supervisor is None:
         msg = "This dashboard has no supervisor."
         raise NotFoundError(msg)
-    supervisor = site.supervisor
+    supervisor, state = site.supervisor, body.get("state")
+    for pipe in supervisor.pipes.values():
+        if name in {pipe.pipeline_hash, pipe.name}:
+            name, state = pipe.name, _state_of(pipe.state_type, body)
+            break
     try:
         if supervisor.journal is None:
             run = supervisor.submit_nowait(name, state)
@@ -153,6 +158,20 @@ async def start(site: Site, request: Request) -> Response:
     except (DefinitionError, RunRejected, NotStorable) as error:
         raise ActionError(str(error)) from error
     return answer({"run_id": run.run_id}, 202)
+
+
+def _state_of(state_type: Any, body: dict[str, Any]) -> Any:
+    """Return the state that a body describes, of the type that the pipe declares.
+
+    Raises:
+        RequestError: it does not fit the type, or JSON cannot describe the type.
+    """
+    if state_type in {type(None), Any}:
+        return body.get("state")
+    try:
+        return form_of(state_type).read(body.get("state", {}), "state")
+    except (Misfit, TypeError) as error:
+        raise RequestError(str(error)) from error
 
 
 _ADDRESSES = {
