@@ -414,6 +414,15 @@ def crash(session: nox.Session) -> None:
             command = ("-m", "tests.crash.driver", first, last, backend, *options)
             session.run(python, *command, external=True)
             session.run(python, *command, "--waits", external=True)
+    model = (
+        "-m",
+        "pytest",
+        "-m",
+        "slow",
+        "--timeout=3600",
+        "tests/durable/test_model.py",
+    )
+    session.run(python, *model, external=True)
 
 
 @nox.session

@@ -7,7 +7,7 @@ ended steps have done, and recovery is exact.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -22,6 +22,8 @@ from justpipe_actors.types import _Map
 
 State = dict[str, Any]
 Log = Callable[[str], object]
+Expired = dict[str, Callable[[], int]]
+"""How often joins have expired, by the note of the question that waits for it."""
 
 KINDS = (
     ["step"] * 4
@@ -56,6 +58,8 @@ class Graph:
     """Whether what else has finished at its end depends on timing."""
     stops: bool
     """Whether one of its steps stops the run."""
+    expired: Expired
+    """How often its joins have expired, as the run at work knows it."""
 
 
 @attrs.define
@@ -65,6 +69,7 @@ class _Builder:
     pipe: Pipe[Any, Any]
     ends_early: bool = False
     kinds: list[str] = attrs.field(factory=lambda: KINDS)
+    expired: Expired = attrs.field(factory=dict)
 
     def visit(self, state: State, name: str, item: object = None) -> None:
         key = name if item is None else f"{name}[{item}]"
@@ -279,6 +284,7 @@ class _Builder:
 
         async def slow(state: State) -> None:
             self.log(f"p{name}")
+            self.expired[str(tag)] = lambda: state["count"].get(f"rescue j{name}", 0)
             answer = await ask(int, f"{EXPIRED}{tag}", key="q")
             self.visit(state, f"p{name}", answer)
 
@@ -288,8 +294,7 @@ class _Builder:
 
         async def expired(state: State, error: Exception) -> None:
             self.visit(state, f"rescue j{name}")
-            times = state["count"][f"rescue j{name}"]
-            self.log(f"rescue j{name}[{tag} {times}]")
+            self.log(f"rescue j{name}")
 
         self.pipe.step(name, to=[f"q{name}", f"p{name}"])(begin)
         self.pipe.step(f"q{name}", to=f"j{name}")(quick)
@@ -301,7 +306,12 @@ class _Builder:
         child: Pipe[Any, Any] = Pipe(
             dict, name=f"child {name}", strict=False, allow_multi_root=True
         )
-        inside = _Builder(self.rng, lambda text: self.log(f"{name}:{text}"), child)
+        inside = _Builder(
+            self.rng,
+            lambda text: self.log(f"{name}:{text}"),
+            child,
+            expired=self.expired,
+        )
         size = self.rng.randint(1, 3)
         for number in range(size):
             then = [f"s{number + 1}"] if number + 1 < size else []
@@ -339,20 +349,19 @@ EXPIRED = "expired: "
 """Begins the note of a question that is answered when a join has expired."""
 
 
-def answer_of(asked: OpenAsk, log: Sequence[str]) -> int | None:
+def answer_of(asked: OpenAsk, expired: Expired) -> int | None:
     """Return the answer to a question; None if it is not to be answered yet.
 
     Args:
         asked: the question.
-        log: the calls of functions so far.
+        expired: of the graph.
     """
     key, _, number = asked.id.rpartition(":")[2].partition("#")
     if key == "never":
         return None
     if asked.note.startswith(EXPIRED):
-        words = f"[{asked.note.removeprefix(EXPIRED)} "
-        times = {line for line in log if words in line}
-        if len(times) < int(number or 1):
+        times = expired.get(asked.note.removeprefix(EXPIRED), lambda: 0)
+        if times() < int(number or 1):
             return None
     return len(asked.step) * 10 + int(asked.step[-1])
 
@@ -385,4 +394,9 @@ def build(seed: int, log: Log, *, waits: bool = False) -> Graph:
     for number in reversed(range(count)):
         to = [f"s{target}" for target in sorted(edges[number])]
         builder.add(f"s{number}", to, rng.choice(kinds))
-    return Graph(pipe, builder.ends_early or policy == "stop", builder.ends_early)
+    return Graph(
+        pipe,
+        builder.ends_early or policy == "stop",
+        builder.ends_early,
+        builder.expired,
+    )

@@ -111,6 +111,45 @@ async def test_a_signal_for_a_run_that_is_being_taken_up_is_not_lost(kind: str) 
     assert end.status.value == expected
 
 
+async def test_a_run_is_taken_up_when_its_former_self_has_left() -> None:
+    """A parked run that is answered at once waits for the clean-up of its parking."""
+    journal = MemoryJournal()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="parked")
+    order: list[str] = []
+    is_leaving, may_leave = anyio.Event(), anyio.Event()
+
+    @pipe.step("first", routes=["second"])
+    async def first(state: dict[str, Any]) -> Ask:
+        return Ask(int, to="second", key="q")
+
+    @pipe.step("second")
+    async def second(state: dict[str, Any], answer: int) -> None:
+        order.append("second")
+        state["answer"] = answer
+
+    @pipe.on_shutdown
+    async def clean_up() -> None:
+        is_leaving.set()
+        await may_leave.wait()
+        order.append("cleaned up")
+
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        with anyio.fail_after(10):
+            await is_leaving.wait()
+            await supervisor.answer("run:first:q", 1)
+            await wait_until(lambda: _status_of(journal) == "running")
+            may_leave.set()
+            assert (await run.wait()).status is SUCCESS
+    assert order == ["cleaned up", "second", "cleaned up"]
+
+
+def _status_of(journal: MemoryJournal) -> str:
+    row = journal.find("run")
+    assert row is not None
+    return row.status
+
+
 @pytest.mark.parametrize("kind", ["moments", "join"])
 async def test_moments_that_passed_meanwhile_come_in_their_order(kind: str) -> None:
     """Not in the order in which they were waited for."""

@@ -19,7 +19,7 @@ import pytest
 
 from justpipe_actors import Event, Pipe, Retry, Skip, Supervisor
 from justpipe_actors._run.run_stream import RunStream
-from justpipe_actors._util.failpoints import Seam
+from justpipe_actors._util.failpoints import JOURNAL_SEAMS, Seam
 from justpipe_actors.testing import Fault, Schedule, at_seams, schedules as holds
 from justpipe_actors.testing.exploration import deterministic_scheduling
 from justpipe_actors.testing.virtual_clock import Backend, VirtualLoop
@@ -206,7 +206,7 @@ TROUBLES: list[Failure] = [
 ]
 
 
-EVERYWHERE = frozenset(Seam) - {Seam.PUT, Seam.SPAWN}
+EVERYWHERE = frozenset(Seam) - {Seam.PUT, Seam.SPAWN} - JOURNAL_SEAMS
 """Every seam at which the engine may wait, those between runs included."""
 
 
@@ -269,7 +269,8 @@ class DefectError(Exception):
     """What the tests put at a seam."""
 
 
-OF_A_RUN = [seam for seam in Seam if seam not in (Seam.WAKE, Seam.SPAWN)]
+NOT_OF_A_RUN = {Seam.WAKE, Seam.SPAWN} | JOURNAL_SEAMS
+OF_A_RUN = [seam for seam in Seam if seam not in NOT_OF_A_RUN]
 
 
 async def defective(fault: InOneRun) -> tuple[Said, Said]:

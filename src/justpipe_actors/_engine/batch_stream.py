@@ -134,6 +134,7 @@ class BatchStream:
     _is_requested: bool = attrs.field(default=False, init=False)
     _is_busy: bool = attrs.field(default=False, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
+    _is_broken: bool = attrs.field(default=False, init=False)
     _not_before: float = attrs.field(default=0.0, init=False)
     _since_snapshot: int = attrs.field(default=0, init=False)
     _quiet: anyio.Event | None = attrs.field(default=None, init=False)
@@ -165,7 +166,11 @@ class BatchStream:
 
     def post(self, journal: RunJournal, message: Message) -> None:
         """Deliver a message when the batch that holds it is stored."""
-        if self.holds or self.is_releasing:
+        if self.is_sealed or self._is_broken:
+            journal.deliver(
+                message
+            )  # no batch follows; a message must not keep its token
+        elif self.holds or self.is_releasing:
             self._outbox.append((journal, message))
         else:
             journal.deliver(message)
@@ -338,7 +343,7 @@ class BatchStream:
         """Stop recording, and release everything that waits for a batch."""
         for member in self.members:
             member.touched.clear()
-        self._is_closing = True
+        self._is_closing = self._is_broken = True
         outbox, self._outbox = self._outbox, []
         self.on_broken(error)
         for journal, message in outbox:

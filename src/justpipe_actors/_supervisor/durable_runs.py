@@ -409,6 +409,7 @@ class DurableRuns:
     async def _load_claimed(self, claim: Claim) -> None:
         release = self.active_runs.admission.release
         try:
+            await self._wait_left(claim.run.id)
             taken = await self._read(claim)
             if taken is None:
                 release()
@@ -431,6 +432,15 @@ class DurableRuns:
             self._give_up(stream, claim, f"{type(error).__name__}: {error}")
             return
         self._take_up(stream, request, taken)
+
+    async def _wait_left(self, row: int) -> None:
+        """Wait until a run that was parked or lost here has ended its clean-up.
+
+        Its answer or its moment may come at once, and another worker than the one that
+        was declared dead may be this one.
+        """
+        while (run := self._at_work.get(row)) is not None:
+            await run.done.wait()
 
     async def _read(self, claim: Claim) -> TakenUp | None:
         """Read a claimed run; None if the supervisor closes before it can be read."""

@@ -28,6 +28,8 @@ import anyio
 import attrs
 
 from .._engine.journal_port import BatchDraft
+from .._util import failpoints
+from .._util.failpoints import Seam
 from .._util.lazy_classes import define
 from ..abc import Batch, Journal, MapItems
 from ..journals.sqlite import is_busy
@@ -219,6 +221,8 @@ class JournalWriter:
             callbacks.append((draft.run, on_stored))
         try:
             lost = self.journal.append(batches)
+            if failpoints.active is not None:
+                failpoints.active.reach_nowait(Seam.COMMITTED, "", "journal")
         except Exception as error:  # noqa: BLE001 - whatever a journal raises
             with self._wakeup:
                 self._drafts.extendleft(reversed(taken))
@@ -266,6 +270,8 @@ class JournalWriter:
 
 
 def _call_all(stored: list[tuple[OnStored, bool]]) -> None:
+    if failpoints.active is not None:
+        failpoints.active.reach_nowait(Seam.ACK, "", "journal")
     for on_stored, is_stored in stored:
         on_stored(is_stored)
 

@@ -63,6 +63,18 @@ class Seam(Enum):
     SPAWN = "spawn"
     """An actor system is about to start a task; of no run."""
 
+    # ``reach_nowait``, for durable runs: a process may die here.
+    COMMIT = "commit"
+    """A journal's tables have all rows of a batch, uncommitted; of no run."""
+    COMMITTED = "committed"
+    """Batches are stored, and the event loop is not told yet; of no run."""
+    ACK = "ack"
+    """What waited for stored batches is about to be delivered; of no run."""
+
+
+JOURNAL_SEAMS = frozenset({Seam.COMMIT, Seam.COMMITTED, Seam.ACK})
+"""The seams that only durable runs cross."""
+
 
 class FailpointHandler(Protocol):
     """Code that a test runs at the failpoints."""

@@ -203,7 +203,8 @@ class Journal(Protocol):
 
         Returns:
             ``run`` of each batch that lost its lease: its ``n`` was taken. Nothing of
-            such a batch is stored; the other batches are stored.
+            such a batch is stored; the other batches are stored. A batch that is stored
+            already has not lost it: a writer that was not told of its commit tries again.
         """
         ...
 

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Protocol, cast
 
+from .._util import failpoints
+from .._util.failpoints import Seam
 from .._util.process_identity import is_process_alive
 from ..abc import (
     Batch,
@@ -38,7 +40,7 @@ from .sql_reading import (
     run_row,
     signals_where,
 )
-from .sql_writing import apply_batch, insert_commit
+from .sql_writing import apply_batch, insert_commit, is_stored
 
 
 class Database(Protocol):
@@ -318,8 +320,10 @@ class SQLJournal:
             for batch in batches:
                 if insert_commit(connection, batch, at):
                     apply_batch(connection, batch, at)
-                else:
+                elif not is_stored(connection, batch):
                     lost.add(batch.run)
+            if failpoints.active is not None:
+                failpoints.active.reach_nowait(Seam.COMMIT, "", "journal")
         return frozenset(lost)
 
     def fork(self, new: NewRun, items_of: int | None = None) -> RunRow:

@@ -22,6 +22,18 @@ def insert_commit(connection: sqlite3.Connection, batch: Batch, at: float) -> bo
         return False  # no such run
 
 
+def is_stored(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Return whether the row of a batch's number is this batch's own.
+
+    A writer that was not told that its transaction is committed stores it again.
+    """
+    row = connection.execute(
+        "SELECT kind, delta, state FROM commits WHERE run = ? AND n = ?",
+        (batch.run, batch.n),
+    ).fetchone()
+    return bool(row == (batch.kind, batch.delta, batch.state))
+
+
 def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
     """Write the parts of a batch that other tables hold."""
     run = batch.run

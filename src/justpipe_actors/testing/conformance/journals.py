@@ -112,10 +112,20 @@ def a_taken_number_is_a_lost_lease(journal: Journal) -> None:
     assert journal.append([commit(owner, 3)]) == frozenset()
 
 
+def a_batch_is_stored_once(journal: Journal) -> None:
+    """A writer that was not told that a batch is stored may store it again."""
+    claim = begun(journal)
+    journal.append([commit(claim, 2, state='{"a": 1}')])
+
+    assert journal.append([commit(claim, 2, state='{"a": 1}')]) == frozenset()
+    assert [row.n for row in journal.commits(claim.run.id)] == [1, 2]
+    assert journal.append([commit(claim, 3)]) == frozenset()
+
+
 def a_lost_lease_is_the_runs_own(journal: Journal) -> None:
     """A refused batch does not affect batches of other runs in the same transaction."""
     good, late = begun(journal, "good"), begun(journal, "late")
-    journal.append([commit(late, 2)])
+    journal.append([commit(late, 2, state="{}")])
 
     assert journal.append([commit(late, 2), commit(good, 2)]) == {late.run.id}
     assert [row.n for row in journal.commits(good.run.id)] == [1, 2]
@@ -398,6 +408,7 @@ JOURNAL_CHECKS: tuple[JournalCheck, ...] = (
     only_known_pipes_are_claimed,
     rows_come_back_in_order,
     a_taken_number_is_a_lost_lease,
+    a_batch_is_stored_once,
     a_lost_lease_is_the_runs_own,
     reading_begins_at_the_snapshot,
     a_released_run_is_ready,
