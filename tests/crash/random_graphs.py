@@ -23,7 +23,9 @@ from justpipe_actors.types import _Map
 State = dict[str, Any]
 Log = Callable[[str], object]
 Expired = dict[str, Callable[[], int]]
-"""How often joins have expired, by the note of the question that waits for it."""
+"""How often joins have expired, by the note of the question that waits for it.
+
+In a pipeline that may stop, joins do not expire afterwards, and "" is among the keys."""
 
 KINDS = (
     ["step"] * 4
@@ -359,7 +361,7 @@ def answer_of(asked: OpenAsk, expired: Expired) -> int | None:
     key, _, number = asked.id.rpartition(":")[2].partition("#")
     if key == "never":
         return None
-    if asked.note.startswith(EXPIRED):
+    if asked.note.startswith(EXPIRED) and "" not in expired:
         times = expired.get(asked.note.removeprefix(EXPIRED), lambda: 0)
         if times() < int(number or 1):
             return None
@@ -394,6 +396,8 @@ def build(seed: int, log: Log, *, waits: bool = False) -> Graph:
     for number in reversed(range(count)):
         to = [f"s{target}" for target in sorted(edges[number])]
         builder.add(f"s{number}", to, rng.choice(kinds))
+    if builder.ends_early:
+        builder.expired[""] = lambda: 0
     return Graph(
         pipe,
         builder.ends_early or policy == "stop",

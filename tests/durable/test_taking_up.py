@@ -10,8 +10,10 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import Ask, Pipe, Supervisor, ask
-from justpipe_actors.abc import NewRun, Signal, Submitted
+from justpipe_actors import Ask, Pipe, Supervisor, Suspend, ask
+from justpipe_actors._supervisor import stored_runs
+from justpipe_actors.abc import Commit, NewRun, Signal, Submitted
+from justpipe_actors.errors import RunRejected
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 
@@ -148,6 +150,40 @@ def _status_of(journal: MemoryJournal) -> str:
     row = journal.find("run")
     assert row is not None
     return row.status
+
+
+class CrowdedJournal(MemoryJournal):
+    """A journal in which another process resumes a run while this one reads it."""
+
+    is_other_quicker = False
+
+    def commits(self, run: int, upto: int | None = None) -> list[Commit]:
+        """Return rows, late."""
+        if self.is_other_quicker:
+            self.is_other_quicker = False
+            stored_runs.resume(self, "run", "theirs")
+        return super().commits(run, upto)
+
+
+async def test_one_of_two_processes_resumes_a_suspended_run() -> None:
+    """Also when both have found it suspended."""
+    journal = CrowdedJournal()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="suspended")
+
+    @pipe.step("first")
+    async def first(state: dict[str, Any]) -> Suspend:
+        return Suspend("a person has to look")
+
+    async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        await run.wait()
+        journal.is_other_quicker = True
+        with pytest.raises(RunRejected, match="was resumed meanwhile"):
+            await supervisor.resume("run", new_id="ours")
+        assert journal.find("ours") is None
+        found = journal.find("run")
+        assert found is not None
+        assert found.resumed_by == "theirs"
 
 
 @pytest.mark.parametrize("kind", ["moments", "join"])

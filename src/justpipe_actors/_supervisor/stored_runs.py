@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from .._run.run import check_run_id
 from .._util.json_schema import problem_of
@@ -108,20 +109,21 @@ def resume(journal: Journal, run_id: str, new_id: str | None = None) -> RunRow:
         UnknownRunError: there is no such run.
         RunRejected: the run was not suspended, or was resumed before.
     """
-    made = _copy(journal, run_id, lambda row, rows: resume_of(row, rows, new_id))
-    journal.mark_resumed(run_id, made.run_id)
-    return made
+    make = partial(resume_of, run_id=new_id)
+    return _copy(journal, run_id, make, resumes=run_id)
 
 
 def _copy(
     journal: Journal,
     run_id: str,
     make: Callable[[RunRow, Sequence[Commit]], NewRun],
+    *,
+    resumes: str | None = None,
 ) -> RunRow:
     row = find_run(journal, run_id)
     new = make(row, journal.commits(row.id))
     check_run_id(new.run_id)
     try:
-        return journal.fork(new, items_of=row.id)
+        return journal.fork(new, items_of=row.id, resumes=resumes)
     except ValueError as error:
         raise RunRejected(str(error)) from error

@@ -208,18 +208,22 @@ class Journal(Protocol):
         """
         ...
 
-    def fork(self, new: NewRun, items_of: int | None = None) -> RunRow:
+    def fork(
+        self, new: NewRun, items_of: int | None = None, *, resumes: str | None = None
+    ) -> RunRow:
         """Store a copy of a run, which is ready; map items are copied from ``items_of``.
 
         Args:
             new: the run to store.
             items_of: the number of the run that has the map items; None copies none.
+            resumes: the id of a suspended run that the copy goes on for, which is noted
+                in the same transaction; None if there is none.
 
         Returns:
             The stored run.
 
         Raises:
-            ValueError: there is a run of that id.
+            ValueError: there is a run of that id, or another one goes on for ``resumes``.
         """
         ...
 
@@ -231,18 +235,6 @@ class Journal(Protocol):
 
         Returns:
             Whether it was stuck.
-        """
-        ...
-
-    def mark_resumed(self, run_id: str, by: str) -> bool:
-        """Note that another run goes on for a suspended one; False when one does already.
-
-        Args:
-            run_id: the suspended run.
-            by: the run that goes on for it.
-
-        Returns:
-            Whether it was the first.
         """
         ...
 

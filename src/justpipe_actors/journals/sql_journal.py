@@ -40,7 +40,7 @@ from .sql_reading import (
     run_row,
     signals_where,
 )
-from .sql_writing import apply_batch, insert_commit, is_stored
+from .sql_writing import apply_batch, insert_commit, is_stored, mark_resumed
 
 
 class Database(Protocol):
@@ -326,13 +326,20 @@ class SQLJournal:
                 failpoints.active.reach_nowait(Seam.COMMIT, "", "journal")
         return frozenset(lost)
 
-    def fork(self, new: NewRun, items_of: int | None = None) -> RunRow:
+    def fork(
+        self, new: NewRun, items_of: int | None = None, *, resumes: str | None = None
+    ) -> RunRow:
         """Store a copy of a run, which is ready."""
         with self._database.write() as connection:
             if _find(connection, new.run_id) is not None:
                 msg = (
                     f"There is a run '{new.run_id}' already. Give the copy another id."
                 )
+                raise ValueError(msg)
+            if resumes is not None and not mark_resumed(
+                connection, resumes, new.run_id
+            ):
+                msg = f"Run '{resumes}' was resumed meanwhile. Only one run goes on for it."
                 raise ValueError(msg)
             run = self._insert(connection, new)
             if items_of is not None:
@@ -358,18 +365,6 @@ class SQLJournal:
                 (run.id,),
             )
         return True
-
-    def mark_resumed(self, run_id: str, by: str) -> bool:
-        """Note that another run goes on for a suspended one."""
-        with self._database.write() as connection:
-            return (
-                connection.execute(
-                    "UPDATE runs SET resumed_by = ? WHERE run_id = ? "
-                    "AND status = 'suspended' AND resumed_by IS NULL",
-                    (by, run_id),
-                ).rowcount
-                == 1
-            )
 
     # -- signals to runs
 

@@ -34,6 +34,18 @@ def is_stored(connection: sqlite3.Connection, batch: Batch) -> bool:
     return bool(row == (batch.kind, batch.delta, batch.state))
 
 
+def mark_resumed(connection: sqlite3.Connection, run_id: str, by: str) -> bool:
+    """Note that another run goes on for a suspended one; False when one does already."""
+    return (
+        connection.execute(
+            "UPDATE runs SET resumed_by = ? WHERE run_id = ? "
+            "AND status = 'suspended' AND resumed_by IS NULL",
+            (by, run_id),
+        ).rowcount
+        == 1
+    )
+
+
 def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
     """Write the parts of a batch that other tables hold."""
     run = batch.run

@@ -366,8 +366,15 @@ def a_suspended_run_is_resumed_once(journal: Journal) -> None:
     claim = begun(journal)
     journal.append([commit(claim, 2, kind="end", status="suspended")])
 
-    assert journal.mark_resumed("r", "next")
-    assert not journal.mark_resumed("r", "another")
+    journal.fork(a_run("next"), resumes="r")
+    try:
+        journal.fork(a_run("another"), resumes="r")
+    except ValueError:
+        pass
+    else:
+        msg = "two runs go on for one"
+        raise AssertionError(msg)
+    assert journal.find("another") is None
     found = journal.find("r")
     assert found is not None
     assert found.resumed_by == "next"
