@@ -13,7 +13,7 @@ from .model import Model, Report, try_model, without_threads
 @pytest.mark.parametrize("mode", ["sync", "group"])
 @pytest.mark.parametrize(
     ("seeds", "most"),
-    [(range(4), 8), pytest.param(range(4, 40), 60, marks=pytest.mark.slow)],
+    [(range(4), 8), pytest.param(range(4, 40), 60, marks=pytest.mark.soak)],
     ids=["few", "many"],
 )
 def test_a_crash_at_any_moment_changes_nothing(
