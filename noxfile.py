@@ -418,7 +418,7 @@ def crash(session: nox.Session) -> None:
         "-m",
         "pytest",
         "-m",
-        "slow",
+        "soak",
         "--timeout=3600",
         "tests/durable/test_model.py",
     )
