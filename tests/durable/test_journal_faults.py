@@ -106,6 +106,32 @@ async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:
     assert '"never"' not in "".join(one.state or "" for one in journal.commits(row.id))
 
 
+@pytest.mark.parametrize("lap", range(10))
+async def test_a_state_that_the_last_step_spoils_fails_the_run(lap: int) -> None:
+    """Its end and its last commit are one row, so the end says what the row has."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="live")
+
+    @pipe.step("last")
+    async def last(state: dict[str, Any]) -> None:
+        state["client"] = object()
+
+    journal = MemoryJournal()
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        run = await supervisor.submit(pipe, {"lap": lap}, run_id="one")
+        with anyio.fail_after(10):
+            events = [event async for event in run]
+            end = await run.wait()
+    row = journal.find("one")
+
+    assert end.status.value == "failed"
+    assert "state['client'] cannot be stored" in (end.error or "")
+    assert end.failed_step == "last"
+    assert events[-1].payload is end
+    assert row is not None
+    assert row.status == "failed"
+    assert row.problem == end.error
+
+
 async def test_a_batch_that_raises_anything_fails_its_run_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

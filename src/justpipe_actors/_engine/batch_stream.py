@@ -30,13 +30,13 @@ import attrs
 
 from .._util.lazy_classes import define
 from .._util.stored_state import StateChange
-from .journal_port import BatchDraft, JsonValue, PutBatch
+from .journal_port import BatchDraft, JsonValue, LastRow, PutBatch
 from .value_codec import StorableValues
 
 
 if TYPE_CHECKING:
     from .._plan.plan import Plan
-    from ..abc.journal_records import NewAsk, RunState as RunStatus, Signal
+    from ..abc.journal_records import NewAsk, Signal
     from .messages import Message
     from .run_journal import RunJournal
     from .timers import TimerQueue
@@ -53,6 +53,9 @@ COPY_TRIES = 5
 
 SNAPSHOT_EVERY = 500
 """Commits after which a batch holds everything instead of what changed."""
+
+UNCHANGED = LastRow()
+"""What a commit says of how the run stands."""
 
 check_fold = False
 """Whether each batch is checked against the run; tests switch it on."""
@@ -203,12 +206,10 @@ class BatchStream:
     def _store(
         self,
         kind: Literal["commit", "release", "end"],
+        last: LastRow = UNCHANGED,
         *,
-        status: RunStatus | None = None,
-        wake_at: float | None = None,
-        outcome: JsonValue = None,
-        problem: str | None = None,
         on_stored: Callable[[bool], None] | None = None,
+        revise: Callable[[], LastRow] | None = None,
     ) -> None:
         began = self.now()
         try:
@@ -218,6 +219,7 @@ class BatchStream:
             if kind == "commit":
                 return
             delta, state, is_whole = {}, None, False
+            last = last if revise is None else revise()
         self.ended_steps.clear()
         self._not_before = self.now() + COPY_SHARE * (self.now() - began)
         self.n += 1
@@ -238,10 +240,10 @@ class BatchStream:
             asks=tuple(self.asks),
             asks_gone=tuple(self.asks_gone),
             consumed=tuple(self.consumed),
-            status=status,
-            wake_at=wake_at,
-            outcome=outcome,
-            problem=problem,
+            status=last.status,
+            wake_at=last.wake_at,
+            outcome=last.outcome,
+            problem=last.problem,
         )
         for kept in (self.new_items, self.maps_gone, self.asks, self.asks_gone):
             kept.clear()
@@ -377,12 +379,8 @@ class BatchStream:
                 self.on_parked()
 
         wake_at = min(dues, default=inf)
-        self._store(
-            "release",
-            status="waiting",
-            wake_at=None if wake_at == inf else wake_at,
-            on_stored=stored,
-        )
+        last = LastRow("waiting", wake_at=None if wake_at == inf else wake_at)
+        self._store("release", last, on_stored=stored)
         return True
 
     def check_rest(self) -> None:
@@ -407,16 +405,19 @@ class BatchStream:
     async def close(
         self,
         kind: Literal["release", "end"],
-        *,
-        status: RunStatus,
-        wake_at: float | None = None,
-        outcome: JsonValue = None,
-        problem: str | None = None,
+        last: LastRow,
+        revise: Callable[[], LastRow] | None = None,
     ) -> bool:
         """Store the last row of this owner; False when the run was lost before.
 
         Waits as long as storing fails: a run that ended without a row would begin
         anew in the next process.
+
+        Args:
+            kind: a release, or the end of the run.
+            last: how the run stands from then on.
+            revise: called when the state cannot be stored, which fails the run; returns
+                how it stands then.
         """
         self._is_closing = True
         while self._is_busy:
@@ -431,14 +432,7 @@ class BatchStream:
             answers.append(is_stored)
             done.set()
 
-        self._store(
-            kind,
-            status=status,
-            wake_at=wake_at,
-            outcome=outcome,
-            problem=problem,
-            on_stored=stored,
-        )
+        self._store(kind, last, on_stored=stored, revise=revise)
         await done.wait()
         self.is_sealed = True
         return answers[0]

@@ -58,6 +58,20 @@ class BatchDraft:
     """Why it is stuck, or did not end well, as a sentence."""
 
 
+@frozen
+class LastRow:
+    """How a run stands after the last row of its owner."""
+
+    status: RunStatus | None = None
+    """Its status from then on; None is the same as before."""
+    wake_at: float | None = None
+    """For a release: when it resumes without an answer, in epoch seconds."""
+    outcome: JsonValue = None
+    """For an end: how it ended."""
+    problem: str | None = None
+    """Why it did not end well, as a sentence."""
+
+
 PutBatch = Callable[[BatchDraft, Callable[[bool], None]], None]
 """Stores a batch soon, and never blocks; a run has at most one batch on its way.
 

@@ -18,6 +18,7 @@ from .._engine import routing
 from .._engine.child_state import look_up
 from .._engine.entity_values import dump_error
 from .._engine.invocation import Invocation
+from .._engine.journal_port import LastRow
 from .._engine.restore import ReopenedChild, restore
 from .._engine.run_state import ChildOutcome
 from .._engine.step_call import isolated as isolated_state
@@ -79,28 +80,50 @@ def begin_restored(
 # -- the end
 
 
-async def store_end(run: Run, end: PipelineEndData) -> bool:
-    """Store how a run has ended; False when another worker has it now."""
+async def store_end(
+    run: Run, end: PipelineEndData, build_end: Callable[[], PipelineEndData]
+) -> PipelineEndData | None:
+    """Store how a run has ended, and return it; None when another worker has the run.
+
+    A state that cannot be stored fails a run that was about to succeed, too: the journal
+    must not say success beside an older state.
+
+    Args:
+        run: the run.
+        end: its end, if its state can be stored.
+        build_end: returns its end after it has failed because of its state.
+    """
     journal = run.run_state.journal
     assert journal is not None
+    stored = end
+
+    def revise() -> LastRow:
+        nonlocal stored
+        stored = build_end()
+        return _last_row(stored, journal)
+
+    if await journal.stream.close("end", _last_row(end, journal), revise):
+        return stored
+    if run.released is None:
+        run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)
+    return None
+
+
+def _last_row(end: PipelineEndData, journal: RunJournal) -> LastRow:
     is_suspended = journal.suspended_at is not None
     is_success = end.status is PipelineTerminalStatus.SUCCESS
-    is_stored = await journal.stream.close(
-        "end",
-        status="suspended" if is_suspended and is_success else end.status.value,
+    return LastRow(
+        "suspended" if is_suspended and is_success else end.status.value,
         outcome=dump_outcome(end, journal.suspended_at),
         problem=end.error,
     )
-    if not is_stored and run.released is None:
-        run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)
-    return is_stored
 
 
 async def is_released(run: Run, journal: RunJournal) -> bool:
     """Return whether a run is released, not ended; store the release if needed."""
     stream = journal.stream
     if run.released is not None and not journal.prefix and not stream.is_sealed:
-        await stream.close("release", status="ready")
+        await stream.close("release", LastRow("ready"))
     return stream.is_sealed
 
 
@@ -177,7 +200,7 @@ async def finish_release(run: Run) -> None:
     if not stream.is_sealed:
         with anyio.CancelScope(shield=True):
             await stream.rest.wait()
-            await stream.close("release", status="ready")
+            await stream.close("release", LastRow("ready"))
     stream.seal()
     run.run_state.interrupt(PipelineTerminalStatus.CANCELLED, run.released.reason)
 

@@ -110,10 +110,14 @@ async def _finish(run: Run) -> None:
         return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
-    if journal is not None and not journal.prefix and not await store_end(run, end):
-        run.end = None
-        sink.end()
-        return
+    if journal is not None and not journal.prefix:
+        stored = await store_end(run, end, lambda: _build_end_data(run))
+        run.end = stored
+        if stored is None:
+            sink.end()
+            return
+        if stored is not end:
+            end, finish = stored, replace(built(finish), payload=stored)
     run.publisher.observe(finish)
     try:
         await _finish_observers(run, end)
