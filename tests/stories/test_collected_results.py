@@ -222,3 +222,38 @@ async def test_a_switch_that_leads_nowhere_is_named() -> None:
     assert end.failed_step == "choose"
     assert end.error is not None
     assert "leads to step 'nowhere'" in end.error
+
+
+@dataclass
+class Found:
+    """A state with fields of several types."""
+
+    by_name: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+    names: list[str] = field(default_factory=list)
+    pairs: list[int] | None = None
+    anything: Any = None
+
+
+def collecting_into(name: str) -> AnyPipe:
+    """Return a pipe with a map that collects into a field of ``Found``."""
+    pipe: AnyPipe = Pipe(Found)
+    pipe.map("each", each="worker", collect=name)(lambda: [1, 2])
+    pipe.step("worker")(lambda item: item)
+    return pipe
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"), [("by_name", r"dict\[str, int\]"), ("total", "int")]
+)
+def test_a_field_that_is_no_list_collects_nothing(name: str, type_: str) -> None:
+    """The field's annotation shows it before anything runs."""
+    text = f"Map 'each' collects a list into '{name}', which is annotated as {type_}"
+    with pytest.raises(DefinitionError, match=text):
+        collecting_into(name).validate()
+
+
+@pytest.mark.parametrize("name", ["names", "pairs", "anything"])
+def test_a_field_that_may_be_a_list_collects(name: str) -> None:
+    """An optional list, or an annotation that says nothing, is no problem."""
+    collecting_into(name).validate()

@@ -21,6 +21,7 @@ from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from .._util.callables import is_streaming_function
 from .._util.lazy_classes import frozen
+from .._util.user_objects import type_hints_of
 from ..abc import AnyPlacement
 from ..errors import (
     DefinitionError,
@@ -35,6 +36,10 @@ from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
 from .lost_updates import find_lost_update
 from .placement_checks import placement_problems
+
+
+NO_LISTS = (dict, Mapping, set, frozenset, str, bytes, int, float, bool)
+"""Annotations of a field in which a map can collect no results."""
 
 
 @frozen(eq=False, kw_only=True)
@@ -255,6 +260,8 @@ def _unknown_workers(context: ValidationContext) -> Iterator[Finding]:
 
 def _collected_results(context: ValidationContext) -> Iterator[Finding]:
     fields = field_names_of(context.state_type)
+    state_type = context.state_type
+    hints = (isinstance(state_type, type) and type_hints_of(state_type)) or {}
     for name, step in context.steps.items():
         if step.collect is None:
             continue
@@ -270,8 +277,20 @@ def _collected_results(context: ValidationContext) -> Iterator[Finding]:
                 f"Map '{name}' collects into '{step.collect}', and the state has no such "
                 "field."
             )
-            hint = did_you_mean(step.collect, fields, "fields")
-            yield DefinitionError(text + hint, step_name=name)
+            similar = did_you_mean(step.collect, fields, "fields")
+            yield DefinitionError(text + similar, step_name=name)
+        elif (hint := hints.get(step.collect)) is not None and _refuses_lists(hint):
+            text = (
+                f"Map '{name}' collects a list into '{step.collect}', which is annotated "
+                f"as {type_text(hint)}. Annotate it as a list, or let a step behind the "
+                "map build what it holds."
+            )
+            yield StrictOnly(DefinitionError(text, step_name=name))
+
+
+def _refuses_lists(hint: object) -> bool:
+    """Tell whether an annotation is a builtin that certainly is no list."""
+    return (typing.get_origin(hint) or hint) in NO_LISTS
 
 
 def _why_not_collected(worker: StepDef) -> str:
