@@ -136,12 +136,13 @@ class RunStream:
 
     async def _leave(self, run: Run) -> None:
         """Wait until nothing of the run is left, then close its task group."""
-        group, self._group = self._group, None
         try:
             await _wait_done(run)
         finally:
-            if group is not None:
-                await group.__aexit__(None, None, None)  # noqa: ASYNC102 - it is empty
+            if self._group is not None:
+                # A task that may not leave it raises, so the right one still can.
+                await self._group.__aexit__(None, None, None)  # noqa: ASYNC102 - it is empty
+                self._group = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; for a kept run, a new iterator of its kept events."""
