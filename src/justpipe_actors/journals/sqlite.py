@@ -163,10 +163,13 @@ class File:
             connection.execute("PRAGMA foreign_keys = ON")
             level = "FULL" if self.fsync else "NORMAL"
             connection.execute(f"PRAGMA synchronous = {level}")
-        except BaseException as error:
+        except sqlite3.Error as error:
             connection.close()
-            if isinstance(error, sqlite3.Error) and not is_busy(error):
-                raise JournalUnusableError(self.location, str(error)) from error
+            if is_busy(error):
+                raise
+            raise JournalUnusableError(self.location, str(error)) from error
+        except BaseException:
+            connection.close()
             raise
         return connection
 
