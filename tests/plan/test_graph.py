@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Pipe
@@ -166,3 +167,80 @@ def test_a_very_long_chain_is_walked() -> None:
     closed = graph.find_cycle({**edges, str(size): ("0",)}, ["0"])
     assert closed is not None
     assert len(closed) == size + 2
+
+
+@pytest.mark.parametrize("order", list(permutations("abcde")), ids="".join)
+def test_a_join_inside_a_loop_of_several_entries_waits_for_all(
+    order: tuple[str, ...],
+) -> None:
+    """It does whatever the order in which steps and targets are named."""
+    pipe = Pipe[Any, Any]()
+    both = [name for name in order if name in "bc"]
+    options: dict[str, Any] = {
+        "a": {"to": both},
+        "b": {"to": "d"},
+        "c": {"to": "d"},
+        "d": {"routes": ["e"]},
+        "e": {"to": both},
+    }
+    for name in order:
+        pipe.step(name, **options[name])(lambda: None)
+
+    topology = graph.topology_of(pipe.registry.steps)
+
+    found = {name: set(parents) for name, parents in topology.parents.items()}
+    assert found == {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"b", "c"}, "e": set()}
+
+
+@pytest.mark.parametrize("targets", [["b", "c"], ["c", "b"]], ids="".join)
+def test_a_join_that_sends_one_branch_round_again_waits_for_both(
+    targets: list[str],
+) -> None:
+    """The route to the branch leads back, and no edge into the join does."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a", to=targets)(lambda: None)
+    pipe.step("b", to="d")(lambda: None)
+    pipe.step("c", to="d")(lambda: None)
+    pipe.step("d", routes=["b"])(lambda: None)
+
+    parents = graph.topology_of(pipe.registry.steps).parents
+
+    assert (parents["b"], parents["d"]) == (("a",), ("b", "c"))
+
+
+def test_a_diamond_on_the_way_back_of_a_loop_of_several_entries_joins() -> None:
+    """Joins that only later laps reach wait for all their parents."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a", to=["b", "c"])(lambda: None)
+    pipe.step("b", to="d")(lambda: None)
+    pipe.step("c", to="d")(lambda: None)
+    pipe.step("d", routes=["e"])(lambda: None)
+    pipe.step("e", to=["f", "g"])(lambda: None)
+    pipe.step("f", to="h")(lambda: None)
+    pipe.step("g", to="h")(lambda: None)
+    pipe.step("h", to=["b", "c"])(lambda: None)
+
+    parents = graph.topology_of(pipe.registry.steps).parents
+
+    assert (parents["d"], parents["h"]) == (("b", "c"), ("f", "g"))
+    assert (parents["b"], parents["c"]) == (("a",), ("a",))
+
+
+@given(graphs, st.data())
+def test_no_cycle_is_left_without_the_edges_that_lead_back(
+    edges: graph.Edges, data: st.DataObject
+) -> None:
+    """This holds for every graph, with any of its edges static."""
+    static = {
+        name: tuple(data.draw(st.sets(st.sampled_from(targets))) if targets else ())
+        for name, targets in edges.items()
+    }
+    roots = (data.draw(st.sampled_from(sorted(edges))),)
+
+    back = graph._back_edges_of(edges, static, roots)
+
+    forward = {
+        name: tuple(target for target in targets if (name, target) not in back)
+        for name, targets in edges.items()
+    }
+    assert not has_cycle(forward, set(roots))

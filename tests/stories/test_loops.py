@@ -208,6 +208,31 @@ async def test_one_branch_of_a_diamond_again(hosted_runs: int) -> None:
     assert [count(events, f"STEP_END {step}") for step in "abcd"] == [1, 3, 1, 3]
 
 
+@pytest.mark.parametrize("targets", [["b", "c"], ["c", "b"]], ids="".join)
+@hosted_runs
+async def test_both_branches_of_a_diamond_again(
+    targets: list[str], hosted_runs: int
+) -> None:
+    """Each lap starts both branches, and the join waits for both in each lap."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, a=targets, b=["d"], e=targets, end=[])
+
+    @pipe.step("c", to="d")
+    async def slow() -> None:
+        await checkpoint()
+        await checkpoint()
+
+    @pipe.switch("d", to={"again": "e", "enough": "end"})
+    def judge(state: Any) -> str:
+        state["looks"] = state.get("looks", 0) + 1
+        return "again" if state["looks"] < 3 else "enough"
+
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+    steps = ("a", "b", "c", "d", "e", "end")
+    assert [count(events, f"STEP_END {step}") for step in steps] == [1, 3, 3, 3, 2, 1]
+    assert end_of(events).diagnostics == []
+
+
 # -- attempts
 
 

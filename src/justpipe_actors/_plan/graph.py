@@ -11,6 +11,11 @@ or a returned name leads to without ``routes=`` is not known before it happens.
 A cycle of static edges would never end and is an error.  A cycle with a route in it is a
 loop.  The edges that lead back to where a loop was entered are *back edges*; a join does
 not wait for them, since the first pass cannot have come through them.
+
+Most loops have one entry: every path into the loop goes through it, and the back edges
+are those that lead to it.  A depth-first search finds them.  In a loop with several
+entries such a search finds edges that depend on the order of the steps, so static edges
+decide: see ``_edges_to_entries``.
 """
 
 from __future__ import annotations
@@ -48,7 +53,7 @@ def topology_of(steps: Mapping[str, StepDef]) -> Topology:
     edges = edges_of(steps)
     component = components_of(edges)
     roots = _roots_of(edges, component)
-    back = _back_edges_of(edges, roots)
+    back = _back_edges_of(edges, static_edges_of(steps), roots)
     parents, routers = _parents_of(steps, back)
     members: dict[int, list[str]] = {}
     for name, number in component.items():
@@ -193,7 +198,27 @@ class _ComponentSearch:
         self.count += 1
 
 
-def _back_edges_of(edges: Edges, roots: Iterable[str]) -> set[tuple[str, str]]:
+def _back_edges_of(
+    edges: Edges, static: Edges, roots: tuple[str, ...]
+) -> set[tuple[str, str]]:
+    """Return the edges that lead back to where a loop was entered."""
+    back: set[tuple[str, str]] = set()
+    while True:
+        forward = {
+            name: tuple(target for target in targets if (name, target) not in back)
+            for name, targets in edges.items()
+        }
+        closing = _closing_edges_of(forward, roots)
+        sure = _edges_to_dominators(forward, roots, closing)
+        if sure == closing:
+            return back | closing
+        found = sure or _edges_to_entries(forward, static, roots, closing)
+        if not found:  # only routes lead to the entries, and in any order
+            return back | closing
+        back |= found
+
+
+def _closing_edges_of(edges: Edges, roots: Iterable[str]) -> set[tuple[str, str]]:
     """Return the back edges of a depth-first search: each closes a cycle."""
     back: set[tuple[str, str]] = set()
     done: set[str] = set()
@@ -213,6 +238,82 @@ def _back_edges_of(edges: Edges, roots: Iterable[str]) -> set[tuple[str, str]]:
                 on_path.add(target)
                 work.append((target, iter(edges[target])))
     return back
+
+
+def _edges_to_dominators(
+    edges: Edges, roots: Iterable[str], closing: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return the closing edges without the target of which no path reaches the source."""
+    sources: dict[str, list[str]] = {}
+    for source, target in closing:
+        sources.setdefault(target, []).append(source)
+    found: set[tuple[str, str]] = set()
+    for target, names in sources.items():
+        reached = _reach_around(edges, roots, {target})
+        found.update((name, target) for name in names if name not in reached)
+    return found
+
+
+def _edges_to_entries(
+    edges: Edges,
+    static: Edges,
+    roots: tuple[str, ...],
+    closing: Iterable[tuple[str, str]],
+) -> set[tuple[str, str]]:
+    """Return the edges back to the steps that every pass into a loop starts.
+
+    Those are the entries of the loop and the steps that static edges lead to from there.
+    An edge to such a step comes from a later lap when all paths to its source go through
+    the step or through one that static edges lead to from it.  So in
+    ``a -> [b, c] -> d``, where a route of ``d`` leads to ``e`` and ``e -> [b, c]``,
+    both edges of ``e`` lead back, and ``d`` waits for ``b`` and ``c``.
+    """
+    component = components_of(edges)
+    found: set[tuple[str, str]] = set()
+    for number in {component[source] for source, _ in closing}:
+        inner = {
+            name: tuple(target for target in targets if component[target] == number)
+            for name, targets in edges.items()
+        }
+        led_into = {
+            target
+            for name, targets in inner.items()
+            if component[name] != number
+            for target in targets
+        }
+        entries = led_into | {root for root in roots if component[root] == number}
+        loop = {n: targets for n, targets in inner.items() if component[n] == number}
+        found |= _edges_to_first_steps(loop, static, entries)
+    return found
+
+
+def _edges_to_first_steps(
+    loop: Edges, static: Edges, entries: set[str]
+) -> set[tuple[str, str]]:
+    """Return the edges of one loop that lead back to what its entries start."""
+    fixed = {
+        name: tuple(target for target in targets if target in static[name])
+        for name, targets in loop.items()
+    }
+    found: set[tuple[str, str]] = set()
+    for step in reach(fixed, entries):
+        reached = _reach_around(loop, entries, reach(fixed, {step}))
+        found.update(
+            (name, step)
+            for name, targets in loop.items()
+            if step in targets and name not in reached
+        )
+    return found
+
+
+def _reach_around(edges: Edges, starts: Iterable[str], blocked: set[str]) -> set[str]:
+    """Return every step that can be reached on paths without the blocked ones."""
+    allowed = {
+        name: tuple(target for target in targets if target not in blocked)
+        for name, targets in edges.items()
+        if name not in blocked
+    }
+    return reach(allowed, set(starts) - blocked)
 
 
 def reach(edges: Edges, starts: Iterable[str]) -> set[str]:
