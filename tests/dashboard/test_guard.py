@@ -239,6 +239,21 @@ async def test_an_action_that_is_not_allowed_has_no_address(store: Store) -> Non
     assert (await client.get("/api/meta")).json()["read_only"] is True
 
 
+async def test_actions_of_a_read_only_dashboard_are_named_in_the_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``actions=`` without ``read_only=False`` allows nothing, and says how to."""
+    app = create_app(store.registry, actions={"cancel", "answer"}, token="t")
+
+    meta = (await Client(app).get("/api/meta", authorization="Bearer t")).json()
+    assert (meta["read_only"], meta["actions"]) == (True, [])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "The dashboard is read-only and serves none of its actions (answer, cancel): "
+        "pass read_only=False to allow them."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -59,8 +59,10 @@ def create_app(
             be served in its event loop.
         journal: where durable runs are, a journal or its path; by default the
             supervisor's.
-        read_only: serve no action, whatever ``actions`` names.
-        actions: what may be done, out of answer, cancel, redrive, start and cleanup.
+        read_only: serve no action, whatever ``actions`` names; a warning is logged when
+            it names any.
+        actions: what may be done, out of answer, cancel, redrive, start and cleanup;
+            only with ``read_only=False``.
         token: what requests must carry; actions need one.
         allowed_hosts: hosts that are served besides the loopback names.
         title: the name that pages show.
@@ -72,7 +74,14 @@ def create_app(
     Raises:
         ValueError: an action is unknown, or actions are allowed without a token.
     """
-    allowed = frozenset(() if read_only else actions)
+    named = frozenset(actions)
+    if read_only and named:
+        _logger.warning(
+            "The dashboard is read-only and serves none of its actions (%s): pass "
+            "read_only=False to allow them.",
+            ", ".join(sorted(named)),
+        )
+    allowed = frozenset() if read_only else named
     check_actions(allowed, token, is_guarded=guard)
     site = Site(
         registry=PipelineRegistry() if registry is None else registry,
