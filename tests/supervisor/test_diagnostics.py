@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -143,6 +144,30 @@ async def test_who_is_stuck_is_named_with_the_line(make: Any) -> None:
         "talking.<locals>.talk",
     )
     assert step.seconds == pytest.approx(5)
+
+
+@pytest.mark.virtual_time
+async def test_a_resource_that_does_not_open_is_named() -> None:
+    """The snapshot and ``stuck()`` say which resource a step waits for."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="orders")
+
+    @pipe.resource
+    async def pool() -> AsyncIterator[int]:
+        await anyio.sleep(60)
+        yield 1
+
+    @pipe.step
+    async def use(state: dict[str, Any], pool: int) -> None:
+        state["pool"] = pool
+
+    async with Supervisor(grace=100) as supervisor:
+        await supervisor.submit(pipe, {})
+        await anyio.sleep(5)
+        (run,) = supervisor.stuck()
+        said = repr(supervisor.snapshot())
+
+    assert "step 'use' for 5.0s waits for resource 'pool'" in str(run)
+    assert said == ("<SupervisorSnapshot open, 1 run at work, resources: pool opening>")
 
 
 async def test_a_stuck_child_run_is_named_too() -> None:

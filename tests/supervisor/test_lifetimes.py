@@ -425,6 +425,7 @@ async def test_a_run_tells_which_resource_it_waits_for() -> None:
         tasks.start_soon(run.wait)
         await anyio.sleep(1)
         assert run.snapshot().resources == {"use": "pool"}
+        assert "at work: use, use waits for resource pool" in repr(run.snapshot())
     assert run.snapshot().resources == {}
 
 

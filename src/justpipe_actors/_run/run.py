@@ -405,6 +405,8 @@ class RunSnapshot:
             parts.append(f"at work: {', '.join(names[:5])}{more}")
         for step, parents in list(self.waiting.items())[:3]:
             parts.append(escape_controls(f"{step} waits for {', '.join(parents)}"))
+        for step, resource in list(self.resources.items())[:3]:
+            parts.append(escape_controls(f"{step} waits for resource {resource}"))
         if self.is_parked:
             parts.append("its consumer is behind")
         return ", ".join(parts)

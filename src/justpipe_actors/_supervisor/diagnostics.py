@@ -11,6 +11,7 @@ from .._engine.actor import ActorStatistics
 from .._engine.dead_letters import DeadLetter
 from .._engine.invocation import Invocation
 from .._engine.run_state import RunState
+from .._plan.resource_injection import awaited_resource
 from .._run.event_publisher import EventPublisher
 from .._run.run import Run, RunSnapshot, snapshot_of
 from .._run.setup import ChildRunSink
@@ -22,6 +23,9 @@ from .._util.notebooks import paragraph, table
 from .._util.text import count_text, escape_controls
 from .active_runs import ActiveRuns
 from .admission import AdmissionState, AdmissionStatistics
+
+
+_UNREADY_STATES = frozenset({ResourceState.WAITING, ResourceState.OPENING})
 
 
 @frozen
@@ -65,6 +69,10 @@ class SupervisorSnapshot:
         if self.services:
             states = ", ".join(f"{s.name} {s.state.value}" for s in self.services)
             parts.append(f"services: {escape_controls(states)}")
+        unready = [r for r in self.resources if r.state in _UNREADY_STATES]
+        if unready:
+            states = ", ".join(f"{r.name} {r.state.value}" for r in unready)
+            parts.append(f"resources: {escape_controls(states)}")
         if self.dead_letters:
             parts.append(count_text(self.dead_letters, "dead letter"))
         return ", ".join(parts)
@@ -209,10 +217,15 @@ class StuckStep:
     """Lines it awaits, outermost first: ``file:line in function``; empty if unknown."""
     at: str | None = None
     """The innermost of these lines in the user's own code; None if there is none."""
+    resource: str | None = None
+    """The resource that it waits for, before its function is called."""
 
     def __str__(self) -> str:
+        head = f"step '{self.step}' for {self.seconds:.1f}s"
+        if self.resource is not None:
+            return f"{head} waits for resource '{self.resource}'"
         place = self.at or (self.where[-1] if self.where else "an unknown place")
-        return f"step '{self.step}' for {self.seconds:.1f}s at {place}"
+        return f"{head} at {place}"
 
 
 @frozen
@@ -296,5 +309,11 @@ def _describe_stuck_step(invocation: Invocation) -> StuckStep:
     step = invocation.node.name
     actor = f"{invocation.run_state.plan.name}/{step}"
     return StuckStep(
-        invocation.run_state.run_id, step, actor, invocation.seconds, where, at
+        run_id=invocation.run_state.run_id,
+        step=step,
+        actor=actor,
+        seconds=invocation.seconds,
+        where=where,
+        at=at,
+        resource=invocation.variables.get(awaited_resource),
     )
