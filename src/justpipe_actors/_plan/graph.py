@@ -249,7 +249,7 @@ def _edges_to_dominators(
         sources.setdefault(target, []).append(source)
     found: set[tuple[str, str]] = set()
     for target, names in sources.items():
-        reached = _reach_around(edges, roots, {target})
+        reached = set() if names == [target] else _reach_around(edges, roots, {target})
         found.update((name, target) for name in names if name not in reached)
     return found
 
@@ -295,37 +295,34 @@ def _edges_to_first_steps(
         name: tuple(target for target in targets if target in static[name])
         for name, targets in loop.items()
     }
+    first = reach(fixed, entries)
+    sources: dict[str, list[str]] = {}
+    for name, targets in loop.items():
+        for target in first.intersection(targets):
+            if name not in first or target not in fixed[name]:
+                sources.setdefault(target, []).append(name)
     found: set[tuple[str, str]] = set()
-    for step in reach(fixed, entries):
-        reached = _reach_around(loop, entries, reach(fixed, {step}))
-        found.update(
-            (name, step)
-            for name, targets in loop.items()
-            if step in targets and name not in reached
-        )
+    for target, names in sources.items():
+        reached = _reach_around(loop, entries, reach(fixed, {target}))
+        found.update((name, target) for name in names if name not in reached)
     return found
 
 
 def _reach_around(edges: Edges, starts: Iterable[str], blocked: set[str]) -> set[str]:
     """Return every step that can be reached on paths without the blocked ones."""
-    allowed = {
-        name: tuple(target for target in targets if target not in blocked)
-        for name, targets in edges.items()
-        if name not in blocked
-    }
-    return reach(allowed, set(starts) - blocked)
+    seen = set(starts) - blocked
+    queue = list(seen)
+    while queue:
+        for target in edges.get(queue.pop(), ()):
+            if target not in seen and target not in blocked:
+                seen.add(target)
+                queue.append(target)
+    return seen
 
 
 def reach(edges: Edges, starts: Iterable[str]) -> set[str]:
     """Return every step that can be reached, the starts included."""
-    seen = set(starts)
-    queue = list(seen)
-    while queue:
-        for target in edges.get(queue.pop(), ()):
-            if target not in seen:
-                seen.add(target)
-                queue.append(target)
-    return seen
+    return _reach_around(edges, starts, set())
 
 
 def find_cycle(edges: Edges, starts: Iterable[str]) -> list[str] | None:
