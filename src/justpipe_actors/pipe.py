@@ -35,6 +35,7 @@ from ._definition.decorators import (
     define_switch,
     warn_about_generator,
 )
+from ._definition.injection import check_is_type
 from ._definition.names import start_name
 from ._definition.registry import Registry
 from ._definition.steps import (
@@ -47,6 +48,7 @@ from ._definition.steps import (
 )
 from ._util.environment import main_import
 from ._util.notebooks import is_notebook
+from ._util.text import count_text
 from ._util.tracebacks import drop_engine_frames
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
@@ -162,6 +164,8 @@ class Pipe(Generic[StateT, ContextT]):
         placements: Mapping[str, AnyPlacement] | None = None,
         migrate: Callable[[Any, str], Any] | None = None,
     ) -> None:
+        check_is_type(state_type, "state")
+        check_is_type(context_type, "context")
         check_failure_policy(on_failure)
         check_state_mode(state_mode)
         if merge is not None or state_mode == "isolated":
@@ -173,8 +177,8 @@ class Pipe(Generic[StateT, ContextT]):
         self.cancellation_token: CancellationToken = (
             cancellation_token or CancellationToken()
         )
-        self.state_type: Any = state_type or type(None)
-        self.context_type: Any = context_type or type(None)
+        self.state_type: Any = type(None) if state_type is None else state_type
+        self.context_type: Any = type(None) if context_type is None else context_type
         layers = [tenacity_retry_middleware] if middleware is None else middleware
         places = PlacementsByName(placements or {})
         self.registry: Registry = Registry(
@@ -762,4 +766,6 @@ class Pipe(Generic[StateT, ContextT]):
         return other
 
     def __repr__(self) -> str:
-        return f"<Pipe {self.name!r} with {len(self.registry.steps)} steps>"
+        return (
+            f"<Pipe {self.name!r} with {count_text(len(self.registry.steps), 'step')}>"
+        )

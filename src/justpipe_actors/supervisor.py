@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, get_args
 
 import anyio
 
@@ -27,7 +27,7 @@ from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
 from ._util.interrupts import enable_ki_protection
 from ._util.lazy_import import install_lazy_exports
 from ._util.notebooks import paragraph
-from .errors import DefinitionError, RunRejected
+from .errors import AsyncWithNeeded, DefinitionError, RunRejected
 from .events import Event
 from .pipe import Pipe
 
@@ -133,6 +133,17 @@ class Supervisor:
             self._core.catalog.include(pipe)
 
     # -- its block
+
+    def __enter__(self) -> NoReturn:
+        """Raise an error that names the right statement.
+
+        Raises:
+            AsyncWithNeeded: always.
+        """
+        raise AsyncWithNeeded("Supervisor(...) as supervisor")  # noqa: EM101 - a fact, no message
+
+    def __exit__(self, *_: object) -> None:
+        """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:

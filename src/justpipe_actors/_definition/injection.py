@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from .._util.callables import unwrap_function
+from .._util.text import safe_repr
 from .._util.user_objects import call_or, resolve_hint, type_hints_of
 from ..cancellation import CancellationToken
 from ..errors import DefinitionError
@@ -87,6 +88,10 @@ def analyze_parameters(
             "annotate them with the pipe's types, define a resource of that name "
             "above, or give them defaults."
         )
+        if unknown_allowed:
+            msg += (
+                f" A map worker gets its item in one parameter, not in {len(unknown)}."
+            )
         raise DefinitionError(msg, step_name=step)
     return found
 
@@ -116,6 +121,31 @@ def _mismatch(hints: list[object], state_type: object, context_type: object) -> 
 def type_text(hint: object) -> str:
     """Return a type as messages show it."""
     return "None" if hint is type(None) else inspect.formatannotation(hint)
+
+
+def check_is_type(declared: object, role: str) -> None:
+    """Refuse a value where a pipe takes a type; a state belongs to a run.
+
+    Raises:
+        DefinitionError: it is an object of a class, or text.
+    """
+    if declared is None or isinstance(declared, type) or callable(declared):
+        return
+    if type(declared).__module__.partition(".")[0] in _TYPING:
+        return  # a union, a generic, an alias
+    remedy = "Pass the object itself to run()"
+    if isinstance(declared, str):
+        remedy = f"A name is passed as name={declared!r}"
+    msg = (
+        f"Pipe() takes the type of the {role}, such as dict or a dataclass, and this is "
+        f"an object of type {type(declared).__name__}: {safe_repr(declared, limit=80)}. "
+        f"{remedy}."
+    )
+    raise DefinitionError(msg)
+
+
+_TYPING = frozenset({"typing", "typing_extensions", "types", "annotationlib"})
+"""Modules of the objects that stand for types and are none."""
 
 
 def parameter_types_of(func: Callable[..., object], step: str) -> dict[str, object]:

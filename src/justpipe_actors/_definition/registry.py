@@ -140,14 +140,18 @@ class Registry:
         """Return the placement that a step chose; None for a name that is not known."""
         return self.placements.get(chosen) if isinstance(chosen, str) else chosen
 
-    def analyze_handler(
-        self, func: Callable[..., Any] | None, step: str
-    ) -> HookSpec | None:
+    def analyze_handler(self, func: Any, step: str) -> HookSpec | None:
         """Analyse a step's own handler, if it has one.
 
         Raises:
             DefinitionError: it has unknown parameters.
         """
+        if isinstance(func, str):
+            msg = (
+                f"{step}.on_error must be callable, not str. To go to step '{func}' "
+                "after a failure, pass a function that returns its name."
+            )
+            raise DefinitionError(msg, step_name=step)
         return self.analyze_hook(func, f"{step}.on_error") if func else None
 
     def analyze_hook(self, func: Any, role: str) -> HookSpec:

@@ -203,7 +203,10 @@ def build_routes(to: object, label: str) -> Routes:
         return MappingProxyType(routes)
     if callable(to):
         return to
-    msg = f"Switch '{label}' needs to=, a dict of routes or a function."
+    msg = (
+        "@pipe.switch needs to=, a dict that maps what the function returns to steps, "
+        f"or a function, not {type(to).__name__}."
+    )
     raise DefinitionError(msg, step_name=label)
 
 

@@ -30,6 +30,7 @@ from ..errors import AskTimeout, IgnoredValueWarning, StepAborted
 from ..events import EventType
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
+from ..signals import Ask, Raise, Retry, Skip, Suspend
 from . import routing
 from .failure_reports import report_failure
 from .invocation import Invocation
@@ -44,6 +45,9 @@ from .wait_records import Place, origin_of
 
 BLOCKING_LIMIT = 1.0
 """Seconds that a synchronous step may hold the event loop without a warning."""
+
+_SIGNALS = (Suspend, Retry, Skip, Raise, Ask)
+"""What a step returns an instance of, and not the class."""
 
 _logger = logging.getLogger("justpipe_actors.steps")
 
@@ -99,10 +103,16 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
     """Warn of a result that means nothing; a switch's always means something."""
     if isinstance(invocation.node, SwitchNode):
         return
+    name = f"Step '{invocation.node.name}'"
+    if invocation.status is StepStatus.ERROR:
+        name = f"The error handler of step '{invocation.node.name}'"
     text = (
-        f"Step '{invocation.node.name}' returned {type(value).__name__}, which is ignored; "
+        f"{name} returned {type(value).__name__}, which is ignored; "
         "mutate state, or yield to stream values."
     )
+    if isinstance(value, type) and any(value is one for one in _SIGNALS):
+        signal = value.__name__
+        text = f"{name} returned the class {signal}, which is ignored; return {signal}(...)."
     warn_or_log(text, _warn_at, invocation.node.func, text)
 
 

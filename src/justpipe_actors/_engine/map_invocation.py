@@ -197,5 +197,8 @@ def _iterate(step: str, items: object) -> AsyncIterator[object] | Iterator[objec
             return items.__aiter__()  # type: ignore[no-any-return]
         return iter(items)  # type: ignore[call-overload,no-any-return]
     except TypeError as error:
-        problem = f"returned {type(items).__name__}, which is not iterable"
+        problem = (
+            f"returned {type(items).__name__}, which is not iterable. "
+            "Return a list of the items, or yield them."
+        )
         raise MapSourceError(step, problem) from error

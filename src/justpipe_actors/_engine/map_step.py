@@ -23,7 +23,12 @@ from anyio.lowlevel import checkpoint
 from .._plan.step_results import PROCEED, FailStep, Proceed, StepResult
 from .._util import failpoints
 from .._util.failpoints import Seam
-from ..errors import MapSourceChanged, MapSourceError, StepTimeoutError
+from ..errors import (
+    MapSourceChanged,
+    MapSourceError,
+    ResultsRefused,
+    StepTimeoutError,
+)
 from ..events import EventType, NodeKind
 from . import routing
 from .map_invocation import MapInvocation
@@ -144,8 +149,12 @@ def _assign_results(mapping: MapInvocation, target: str) -> None:
     state: Any = mapping.invocation.run_state.state
     if isinstance(state, MutableMapping):
         state[target] = values
-    else:
+        return
+    try:
         setattr(state, target, values)
+    except (AttributeError, TypeError) as error:
+        name = mapping.invocation.node.name
+        raise ResultsRefused(name, target, type(state).__name__) from error
 
 
 def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 
 from .._definition.placed_steps import (
@@ -32,10 +33,15 @@ def placement_of(
     if placement is None:
         msg = (
             f"Step '{step.name}' wants placement '{chosen}'; "
-            f"there are: here, {', '.join(sorted(placements))}."
+            f"there are: here, {', '.join(sorted(placements))}.{_nearest(chosen, placements)}"
         )
         raise DefinitionError(msg, step_name=step.name)
     return placement
+
+
+def _nearest(name: object, placements: Mapping[str, AnyPlacement]) -> str:
+    found = difflib.get_close_matches(str(name), ["here", *placements], n=1)
+    return f" Did you mean '{found[0]}'?" if found else ""
 
 
 def placement_problems(

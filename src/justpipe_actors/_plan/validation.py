@@ -399,6 +399,10 @@ def _resources(context: ValidationContext) -> Iterator[Finding]:
     )
 
 
+_REMEDY = "Give it a default or a known name."
+_METHOD_REMEDY = "Decorate a function, or pass a bound method: pipe.step()(robot.move)."
+
+
 def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
     workers = {step.each for step in context.steps.values()}
     gets_no_item = {
@@ -422,7 +426,7 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
                 text = (
                     f"Step '{name}' has a parameter '{parameter}' that nothing supplies: "
                     f"only map workers get an item{_other_type(hint, context)}. "
-                    "Give it a default or a known name."
+                    f"{_METHOD_REMEDY if parameter == 'self' else _REMEDY}"
                 )
                 yield StrictOnly(DefinitionError(text, step_name=name))
 

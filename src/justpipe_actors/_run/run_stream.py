@@ -36,6 +36,7 @@ from .._util.sync import do_nothing
 from .._util.text import short_text
 from ..abc import OpenAsk
 from ..errors import (
+    AsyncWithNeeded,
     OtherLoopError,
     RunAwaited,
     RunInterrupted,
@@ -99,6 +100,18 @@ class RunStream:
         return self._run.end if self._run is not None else None
 
     # -- consuming
+
+    def __enter__(self) -> NoReturn:
+        """Raise an error that names the right statement.
+
+        Raises:
+            AsyncWithNeeded: always.
+        """
+        self._was_asked = True  # no second warning: the error is enough
+        raise AsyncWithNeeded("pipe.run(...) as run")  # noqa: EM101 - a fact, no message
+
+    def __exit__(self, *_: object) -> None:
+        """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:

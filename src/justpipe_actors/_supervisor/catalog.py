@@ -17,6 +17,7 @@ from .._plan.plan import Plan, ResourceNode
 from .._run.event_buffer import Overflow
 from .._run.run import RunRequest, check_run_id
 from .._util.lazy_classes import define
+from .._util.text import safe_repr
 from ..errors import DefinitionError, did_you_mean
 from ..pipe import Pipe
 from ..specs import Target
@@ -68,6 +69,7 @@ class Catalog:
 
     def include(self, pipe: Pipe[Any, Any]) -> None:
         """Add a pipe; a name that two pipes share refers to neither of them."""
+        _check_is_pipe(pipe, "Supervisor(pipe, ...) takes pipes one by one")
         if self._pipes.setdefault(pipe.name, pipe) is not pipe:
             self._ambiguous.add(pipe.name)
 
@@ -93,6 +95,7 @@ class Catalog:
             DefinitionError: the name refers to no pipe, or to more than one.
         """
         if not isinstance(pipe, str):
+            _check_is_pipe(pipe, "submit(pipe, state) takes the pipe first")
             return pipe
         if pipe in self._ambiguous:
             msg = f"Two pipes are named '{pipe}'; give each a name with Pipe(name=...)."
@@ -204,3 +207,9 @@ class Catalog:
     def statistics(self) -> dict[str, str]:
         """Return the pipe hash of the version that new runs get, by name."""
         return {name: pipe.pipeline_hash for name, pipe in self._pipes.items()}
+
+
+def _check_is_pipe(value: object, rule: str) -> None:
+    if not hasattr(value, "build_request"):
+        msg = f"{rule}; this is no Pipe: {safe_repr(value, limit=80)}."
+        raise TypeError(msg)

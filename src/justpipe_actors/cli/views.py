@@ -169,6 +169,8 @@ class LinesView(View):
         done = worker.done + worker.failed
         if row.items and not row.uncounted_maps:
             return f"{done:,} of {count_text(row.items, 'item')}"
+        if not worker.started:
+            return "no items yet" if row.running else "no items"
         return f"{done:,} of {count_text(worker.started, 'item')} so far"
 
     def _write(self, text: str) -> None:

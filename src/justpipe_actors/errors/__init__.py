@@ -16,6 +16,7 @@
     │   ├── MapSourceChanged            a map's source gave other items after a restart
     │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
     │   ├── OtherLoopError              a run was awaited in another event loop
+    │   ├── AsyncWithNeeded (TypeError) ``with`` stands where ``async with`` belongs
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
     │   ├── InvalidRunId                a client chose an id that no run can have
@@ -48,6 +49,7 @@
     ├── NestedTooDeeply (RecursionError)  a pipe contains itself, or nearly so
     ├── NoRouteError (ValueError)       a switch knows no way for this value
     ├── MapSourceError (ValueError)     a map cannot use what its function returned
+    ├── ResultsRefused (TypeError)      a state cannot be given what a map collected
     ├── StepTimeoutError (TimeoutError)
     ├── HookTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
@@ -103,6 +105,7 @@ from .durable import (
 )
 from .placement import NotPicklable, PlacementLost, RemoteError, RemoteUnavailable
 from .run import (
+    AsyncWithNeeded,
     ChildRunFailed,
     ConsumerTooSlow,
     DispatcherTaskKilled,
@@ -129,6 +132,7 @@ from .step import (
     MapSourceError,
     NestedTooDeeply,
     NoRouteError,
+    ResultsRefused,
     StepTimeoutError,
     UnknownStepError,
 )
@@ -164,6 +168,7 @@ __all__ = [
     "AmbiguousRunError",
     "AnswerRejected",
     "AskTimeout",
+    "AsyncWithNeeded",
     "BarrierTimeoutError",
     "ChangedItemWarning",
     "ChildEnded",
@@ -203,6 +208,7 @@ __all__ = [
     "RemoteUnavailable",
     "ResourceUnavailable",
     "RestartIntensityExceeded",
+    "ResultsRefused",
     "RetriesExhausted",
     "RunAwaited",
     "RunError",

@@ -66,6 +66,15 @@ class RunAwaited(RunError, TypeError):
         )
 
 
+class AsyncWithNeeded(RunError, TypeError):
+    """The program wrote ``with`` where ``async with`` belongs."""
+
+    call: str
+
+    def message(self) -> str:
+        return f"Use 'async with {self.call}:', not 'with'."
+
+
 class RunRejected(RunError):
     """The supervisor does not take this run."""
 
@@ -169,7 +178,7 @@ class ResourceUnavailable(RunError):
 
     def message(self) -> str:
         return (
-            f"Resource '{self.resource}' is unavailable: {self.reason}. "
+            f"Resource '{self.resource}' is unavailable: {self.reason.rstrip('.')}. "
             "It is opened again for its next user."
         )
 

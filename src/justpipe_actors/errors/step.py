@@ -78,6 +78,21 @@ class MapSourceError(Factual, ValueError):
         return f"Map '{self.step}' {self.problem}"
 
 
+class ResultsRefused(Factual, TypeError):
+    """A state does not take what a map with ``collect=`` has collected."""
+
+    step: str
+    target: str
+    state_type: str
+
+    def message(self) -> str:
+        return (
+            f"Map '{self.step}' collects into '{self.target}', and the state of this run, "
+            f"of type {self.state_type}, cannot be given it. Pass a dict to run(), or an "
+            "object with this attribute."
+        )
+
+
 class StepTimeoutError(Factual, TimeoutError):
     """A step took longer than its ``timeout``."""
 

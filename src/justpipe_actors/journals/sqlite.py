@@ -243,6 +243,6 @@ def open_journal(where: str | Path | Journal | object) -> Journal:
             raise ValueError(msg)
         return SQLiteJournal(where)
     if not isinstance(where, Journal):
-        msg = f"journal= takes a path or a Journal, not a {type(where).__name__}."
+        msg = f"journal= takes a path or a Journal, not {type(where).__name__}."
         raise TypeError(msg)
     return where

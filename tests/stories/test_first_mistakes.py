@@ -1,0 +1,227 @@
+"""What wrong programs say: the user's own thing, what is wrong, and the remedy."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NewType, TypeVar
+
+import pytest
+
+from justpipe_actors import DefinitionError, Pipe, Retry, Skip, Supervisor, Suspend
+from justpipe_actors.errors import (
+    AsyncWithNeeded,
+    IgnoredValueWarning,
+    MapSourceError,
+    ResultsRefused,
+)
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+@dataclass
+class Sales:
+    """A state."""
+
+    rows: list[int]
+
+
+def message_of(define: Callable[[], object]) -> str:
+    """Return what a definition is refused with."""
+    with pytest.raises(DefinitionError) as caught:
+        define()
+    return str(caught.value)
+
+
+# -- definitions
+
+
+@pytest.mark.parametrize("wrong", [Sales([]), {}, [1], 3])
+def test_an_object_in_place_of_the_state_type_is_refused(wrong: Any) -> None:
+    """Also one that is false, such as an empty dict."""
+    text = message_of(lambda: Pipe(wrong))
+
+    assert type(wrong).__name__ in text
+    assert "takes the type of the state" in text
+    assert "Pass the object itself to run()" in text
+
+
+def test_a_name_in_place_of_the_state_type_is_refused() -> None:
+    """The remedy is the argument that was meant."""
+    wrong: Any = "shop"
+
+    assert "A name is passed as name='shop'." in message_of(lambda: Pipe(wrong))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Sales,
+        None,
+        dict[str, Any],
+        int | str,
+        Any,
+        TypeVar("TypeOfState"),
+        NewType("Wrapped", int),
+    ],
+)
+def test_whatever_stands_for_a_type_is_accepted(kind: Any) -> None:
+    """Generics, unions, aliases and no type at all."""
+    pipe: AnyPipe = Pipe(kind)
+
+    pipe.step("a")(lambda state: None)
+    pipe.validate()
+
+
+def test_a_switch_without_routes_names_the_decorator() -> None:
+    """The function is not known yet, so nothing else could be named."""
+    pipe: AnyPipe = Pipe(dict)
+    wrong: Any = ["a", "b"]
+
+    text = message_of(lambda: pipe.switch(to=wrong))
+
+    assert text.startswith("@pipe.switch needs to=, a dict")
+    assert text.endswith("not list.")
+
+
+def test_a_worker_with_two_parameters_is_told_of_the_one_for_its_item() -> None:
+    """Items are not unpacked."""
+    pipe: AnyPipe = Pipe(dict)
+
+    text = message_of(lambda: pipe.step("a")(lambda left, right: None))
+
+    assert "unrecognized parameters: left, right" in text
+    assert text.endswith("A map worker gets its item in one parameter, not in 2.")
+
+
+def test_a_step_name_in_place_of_a_handler_gets_the_remedy() -> None:
+    """A handler may return the name."""
+    pipe: AnyPipe = Pipe(dict)
+    wrong: Any = "repair"
+
+    text = message_of(lambda: pipe.step("a", on_error=wrong)(lambda: None))
+
+    assert text.startswith("a.on_error must be callable, not str.")
+    assert "go to step 'repair'" in text
+
+
+def test_a_misspelt_placement_is_recognised() -> None:
+    """The nearest one is named."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a", placement="proces")(lambda: None)
+
+    assert message_of(pipe.validate).endswith("Did you mean 'process'?")
+
+
+def test_a_parameter_of_another_type_names_both_types() -> None:
+    """A state's type that is nearly right is the usual reason."""
+    pipe: AnyPipe = Pipe(list[int])
+
+    @pipe.step
+    def total(numbers: list[str]) -> None: ...
+
+    text = message_of(pipe.validate)
+
+    assert "list[str] does not fit the state's type list[int]" in text
+
+
+def test_a_decorated_method_is_told_apart_from_a_missing_parameter() -> None:
+    """``self`` is nothing that a pipe can supply."""
+    pipe: AnyPipe = Pipe(dict)
+
+    class Robot:
+        @pipe.step
+        def move(self, state: dict[str, Any]) -> None: ...
+
+    assert "pass a bound method" in message_of(pipe.validate)
+
+
+# -- runs
+
+
+async def test_with_in_place_of_async_with_says_so() -> None:
+    """Of a run and of a supervisor; the run is not warned about as well."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+    run: Any = pipe.run({})
+    supervisor: Any = Supervisor(pipe)
+
+    with pytest.raises(AsyncWithNeeded, match=r"'async with pipe\.run"), run:
+        pass
+    with pytest.raises(AsyncWithNeeded, match=r"'async with Supervisor"), supervisor:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del run
+        gc.collect()
+
+
+async def test_what_is_no_pipe_is_refused_by_a_supervisor() -> None:
+    """A list of pipes, and the arguments of submit in the wrong order."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+    wrong: Any = [pipe]
+
+    with pytest.raises(TypeError, match="takes pipes one by one"):
+        Supervisor(wrong)
+    async with Supervisor(pipe) as supervisor:
+        state: Any = Sales([])
+        with pytest.raises(TypeError, match=r"takes the pipe first.*Sales\(rows"):
+            await supervisor.submit(state, pipe)
+
+
+@pytest.mark.parametrize("items", [None, 3])
+async def test_a_map_without_items_says_what_to_return(items: Any) -> None:
+    """A forgotten ``return`` is the usual reason."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("find", each="clean")(lambda state: items)
+    pipe.step("clean")(lambda item: None)
+
+    with pytest.raises(MapSourceError) as caught:
+        await pipe.run({}).result()
+
+    assert str(caught.value) == (
+        f"Map 'find' returned {type(items).__name__}, which is not iterable. "
+        "Return a list of the items, or yield them."
+    )
+
+
+async def test_results_without_a_state_to_hold_them_name_map_and_field() -> None:
+    """A run without a state can collect nothing."""
+    pipe: AnyPipe = Pipe()
+    pipe.map("find", each="clean", collect="rows")(lambda: [1])
+    pipe.step("clean")(lambda item: item)
+
+    with pytest.raises(ResultsRefused, match="'find' collects into 'rows'") as caught:
+        await pipe.run(None).result()
+
+    assert (caught.value.target, caught.value.state_type) == ("rows", "NoneType")
+
+
+@pytest.mark.parametrize("signal", [Suspend, Skip, Retry])
+async def test_the_class_of_a_signal_in_place_of_an_instance_is_named(
+    signal: type,
+) -> None:
+    """``return Skip`` means nothing; ``return Skip()`` does."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: signal)
+
+    name = signal.__name__
+    expected = rf"Step 'a' returned the class {name}.*return {name}\("
+    with pytest.warns(IgnoredValueWarning, match=expected):
+        await pipe.run({}).result()
+
+
+async def test_an_ignored_answer_of_a_handler_is_not_blamed_on_the_step() -> None:
+    """The step returned nothing: it failed."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step(on_error=lambda error: {"x": 1})
+    def compute() -> float:
+        return 1 / 0
+
+    with pytest.warns(IgnoredValueWarning, match="error handler of step 'compute'"):
+        await pipe.run({}).result()
