@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import EventType, Pipe
+from justpipe_actors import DefinitionError, EventType, Pipe, Skip
 
 
 AnyPipe = Pipe[Any, Any]
@@ -165,3 +165,44 @@ def test_a_script_sees_no_library_line_for_a_wrong_definition(loop: str) -> None
     pipe.step("a", to="b")(lambda: None)
 
     assert frames_in_a_script(pipe, loop) == ["frames_in_a_script", "run_sync"]
+
+
+# -- handlers
+
+
+@pytest.mark.parametrize("mode", ["shared", "isolated"])
+async def test_a_handler_gets_the_item_by_the_workers_name_for_it(mode: Any) -> None:
+    """So it can say which file it left out."""
+    pipe: AnyPipe = Pipe(dict, state_mode=mode)
+
+    def leave_out(error: Exception, path: str, state: dict[str, Any]) -> Skip:
+        state["bad"] = [*state.get("bad", ()), f"{path}: {error}"]
+        return Skip()
+
+    pipe.map("find", each="read", max_concurrency=1)(lambda state: ["a", "b", "c"])
+
+    @pipe.step(on_error=leave_out)
+    async def read(path: str) -> None:
+        if path != "b":
+            raise ValueError(f"no {path}")
+
+    assert await pipe.run({}).result() == {"bad": ["a: no a", "c: no c"]}
+
+
+def test_a_handler_may_not_ask_for_what_its_step_does_not_get() -> None:
+    """Another name is refused when the step is registered."""
+    pipe: AnyPipe = Pipe(dict)
+
+    def handle(error: Exception, file: str) -> None: ...
+
+    with pytest.raises(DefinitionError, match="unrecognized parameters: file"):
+        pipe.step("read", on_error=handle)(lambda path: None)
+
+
+def test_a_handler_of_a_step_without_an_item_is_refused_with_it() -> None:
+    """The step's own parameter is what nothing supplies."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("read", on_error=lambda path: None)(lambda path: None)
+
+    with pytest.raises(DefinitionError, match="'path' that nothing supplies"):
+        pipe.validate()

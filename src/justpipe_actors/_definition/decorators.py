@@ -152,7 +152,7 @@ def _register(
         label = step_name_of(name, func)
         registry.check_name_is_free(label)
         injection = registry.analyze_step(func, label)
-        handler = registry.analyze_handler(join.on_error, label)
+        handler = registry.analyze_handler(join.on_error, label, injection)
         options = build_options(label, join, given, handler)
         parameter_types = parameter_types_of(func, label)
         placement = registry.placement_of(options.placement)

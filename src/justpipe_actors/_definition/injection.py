@@ -14,7 +14,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -64,8 +64,12 @@ def analyze_parameters(
     unknown_allowed: int,
     step: str,
     is_resource: ResourcePredicate = _never_resource,
+    items: Collection[str] = (),
 ) -> InjectionMetadata:
     """Say where each parameter without a default gets its value.
+
+    ``items`` are further unknown parameters that are allowed: a handler's may have the
+    names of its step's.
 
     Raises:
         DefinitionError: more parameters are unknown than allowed.
@@ -79,7 +83,11 @@ def analyze_parameters(
     }
     if any(_NAMES.get(name) is InjectionSource.STATE for name in found):
         found |= _items_of_state_type(found, hints)
-    unknown = [n for n, source in found.items() if source is InjectionSource.UNKNOWN]
+    unknown = [
+        name
+        for name, source in found.items()
+        if source is InjectionSource.UNKNOWN and name not in items
+    ]
     if len(unknown) > unknown_allowed:
         msg = (
             f"'{step}' has unrecognized parameters: {', '.join(unknown)}. "

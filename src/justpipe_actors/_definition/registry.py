@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +18,13 @@ from ..abc import (
     validate_observer,
 )
 from ..errors import DefinitionError
-from ..specs import HookSpec, InjectionMetadata, InjectionMetadataMap, resolve_name
+from ..specs import (
+    HookSpec,
+    InjectionMetadata,
+    InjectionMetadataMap,
+    InjectionSource,
+    resolve_name,
+)
 from .injection import analyze_parameters, fits, parameter_types_of
 from .resources import ResourceDef, matching_resources
 from .steps import StepDef
@@ -140,8 +146,12 @@ class Registry:
         """Return the placement that a step chose; None for a name that is not known."""
         return self.placements.get(chosen) if isinstance(chosen, str) else chosen
 
-    def analyze_handler(self, func: Any, step: str) -> HookSpec | None:
+    def analyze_handler(
+        self, func: Any, step: str, injection: InjectionMetadata
+    ) -> HookSpec | None:
         """Analyse a step's own handler, if it has one.
+
+        It may ask for the item of a map's worker by the name that the step gives it.
 
         Raises:
             DefinitionError: it has unknown parameters.
@@ -152,21 +162,32 @@ class Registry:
                 "after a failure, pass a function that returns its name."
             )
             raise DefinitionError(msg, step_name=step)
-        return self.analyze_hook(func, f"{step}.on_error") if func else None
+        if not func:
+            return None
+        free = [
+            n for n, source in injection.items() if source is InjectionSource.UNKNOWN
+        ]
+        return self.analyze_hook(func, f"{step}.on_error", free)
 
-    def analyze_hook(self, func: Any, role: str) -> HookSpec:
-        """Analyse a hook or handler: it may have no unknown parameter.
+    def analyze_hook(
+        self, func: Any, role: str, items: Collection[str] = ()
+    ) -> HookSpec:
+        """Analyse a hook or handler: it may have no unknown parameter but an item.
 
         Raises:
             DefinitionError: it has unknown parameters.
         """
         _check_callable(func, role)
         return HookSpec(
-            func, self._analyze(func, role, 0), parameter_types_of(func, role)
+            func, self._analyze(func, role, 0, items), parameter_types_of(func, role)
         )
 
     def _analyze(
-        self, func: Callable[..., Any], label: str, unknown_allowed: int
+        self,
+        func: Callable[..., Any],
+        label: str,
+        unknown_allowed: int,
+        items: Collection[str] = (),
     ) -> InjectionMetadata:
         return analyze_parameters(
             func,
@@ -175,6 +196,7 @@ class Registry:
             unknown_allowed=unknown_allowed,
             step=label,
             is_resource=self._is_resource,
+            items=items,
         )
 
     def _is_resource(self, parameter: str, hint: object) -> bool:

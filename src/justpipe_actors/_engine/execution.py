@@ -96,7 +96,8 @@ async def _call_handler(
             await failpoints.active.reach(
                 Seam.HANDLE, invocation.run_state.run_id, invocation.node.name
             )
-        values = CallValues(error=error, step_name=invocation.node.name)
+        item = invocation.message.item
+        values = CallValues(item, error, invocation.node.name)
         run_state = invocation.run_state
         source = run_state if run_state.isolation is None else isolated(invocation)
         arguments = handler.bind(source, values)
