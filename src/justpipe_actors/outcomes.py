@@ -144,14 +144,15 @@ class RuntimeMetrics:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A join that did not run, and why; not a failure."""
+    """A join that did not run, or a map that was left, and why; not a failure."""
 
     step: str
-    """Name of the join."""
+    """Name of the join or the map."""
     kind: str
-    """``"pruned"`` if a parent was pruned, ``"unsatisfied"`` if one never reported."""
+    """Why: a parent of a join was ``"pruned"``, or never reported (``"unsatisfied"``);
+    or a map was left before its last item because the run was ``"suspended"``."""
     parents: tuple[str, ...]
-    """The parents at fault."""
+    """The parents at fault; of a map, its worker."""
     message: str
     """The same as a sentence."""
     count: int = 1
@@ -181,7 +182,7 @@ class PipelineEndData:
     metrics: RuntimeMetrics | None = None
     """Figures of the run."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    """Joins that did not run."""
+    """Joins that did not run, and maps that a suspension left."""
     error_type: str | None = None
     """Class name of the primary failure."""
     steps_at_work: list[str] = field(default_factory=list)

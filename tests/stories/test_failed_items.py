@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import DefinitionError, EventType, Pipe, Skip
+from justpipe_actors import DefinitionError, EventType, Pipe, Skip, Stop, Suspend
 
 
 AnyPipe = Pipe[Any, Any]
@@ -206,3 +206,45 @@ def test_a_handler_of_a_step_without_an_item_is_refused_with_it() -> None:
 
     with pytest.raises(DefinitionError, match="'path' that nothing supplies"):
         pipe.validate()
+
+
+# -- items that a suspension left
+
+
+@pytest.mark.parametrize("known_length", [True, False])
+async def test_a_suspension_in_a_worker_says_how_many_items_were_left(
+    known_length: bool,
+) -> None:
+    """FINISH names the map, so that a partial result is not taken for a whole one."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.map(each="check", max_concurrency=2)
+    def pages() -> Any:
+        return range(6) if known_length else iter(range(6))
+
+    @pipe.step
+    def check(number: int) -> object:
+        return Suspend("a person decides") if number == 1 else None
+
+    end = await pipe.run({}).wait()
+
+    (left,) = end.diagnostics
+    assert (left.step, left.kind, left.parents) == ("pages", "suspended", ("check",))
+    done = "2 of 6" if known_length else "2"
+    assert (
+        left.message
+        == f"Map 'pages' was left after {done} items: the run was suspended."
+    )
+
+
+@pytest.mark.parametrize("signal", [Suspend("wait"), Stop])
+async def test_a_map_that_was_done_or_stopped_is_not_reported(signal: Any) -> None:
+    """A suspension for the last item leaves nothing, and ``Stop`` is meant to."""
+    pipe: AnyPipe = Pipe(dict)
+    count = 3 if signal is not Stop else 6
+    pipe.map("pages", each="check", max_concurrency=1)(lambda: range(count))
+    pipe.step("check")(lambda number: signal if number == 2 else None)
+
+    end = await pipe.run({}).wait()
+
+    assert end.diagnostics == []

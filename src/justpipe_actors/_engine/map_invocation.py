@@ -53,6 +53,10 @@ class MapInvocation:
     """Items taken so far."""
     in_flight: int = attrs.field(default=0, init=False)
     """Workers not finished."""
+    dropped: int = attrs.field(default=0, init=False)
+    """Items of which no worker began, because the run was halted."""
+    is_cut_short: bool = attrs.field(default=False, init=False)
+    """Whether its source had more items when the run was halted."""
     results: dict[int, object] = attrs.field(factory=dict, init=False)
     """What workers returned, by the index of their item, if the map collects it."""
     collect: str | None = attrs.field(default=None, init=False)

@@ -30,6 +30,7 @@ from ..errors import (
     StepTimeoutError,
 )
 from ..events import EventType, NodeKind
+from ..outcomes import Diagnostic
 from . import routing
 from .map_invocation import MapInvocation
 from .source_check import SourceCheck
@@ -68,6 +69,8 @@ async def run_map(mapping: MapInvocation) -> StepResult:
         return FailStep(problem)
     if invocation.run_state.interrupted:
         await checkpoint()  # raises: the map ended before all workers ran
+    if invocation.run_state.halted:
+        _note_left_items(mapping)
     if mapping.collect is not None:
         _assign_results(mapping, mapping.collect)
     _publish_complete(mapping)
@@ -140,7 +143,21 @@ async def _start_workers(mapping: MapInvocation, item: object) -> Exception | No
             if not isinstance(culprit, Exception):
                 raise
             return culprit  # noqa: ASYNC104
+    mapping.is_cut_short = item is not _END
     return None
+
+
+def _note_left_items(mapping: MapInvocation) -> None:
+    """Record that a suspension left a map before its last item, if it did."""
+    run_state, name = mapping.invocation.run_state, mapping.invocation.node.name
+    is_left = mapping.is_cut_short or mapping.dropped
+    if not is_left or not run_state.metrics.suspends:
+        return
+    done = f"{mapping.item_count - mapping.dropped:,}"
+    if mapping.total is not None:
+        done += f" of {mapping.total:,}"
+    text = f"Map '{name}' was left after {done} items: the run was suspended."
+    run_state.add_diagnostic(Diagnostic(name, "suspended", (mapping.worker,), text))
 
 
 def _assign_results(mapping: MapInvocation, target: str) -> None:

@@ -309,6 +309,7 @@ def abandon_message(run_state: RunState, message: Start | Expire) -> None:
     if isinstance(message, Start) and (
         mapping := run_state.maps.get(message.map_id or "")
     ):
+        mapping.dropped += 1
         mapping.item_done(failed=False)
     finish_message(run_state, message)
 
