@@ -646,6 +646,9 @@ class Pipe(Generic[StateT, ContextT]):
         """
         if has_running_loop():
             raise RunningLoopError
+        if backend not in {"asyncio", "trio"}:
+            msg = f"backend must be 'asyncio' or 'trio', not {backend!r}."
+            raise LookupError(msg)
 
         async def main() -> StateT:
             run = self.run(state, context, start=start, timeout=timeout)
@@ -682,6 +685,9 @@ class Pipe(Generic[StateT, ContextT]):
             return override.build_request(state, context, start, queue_size, timeout)
         if main_import.on_run is not None:
             main_import.on_run()
+        if timeout is not None and not hasattr(timeout, "__float__"):
+            msg = f"run(timeout=...) must be a number of seconds or None, not {timeout!r}."
+            raise TypeError(msg)
         label = start_name(start)
         arguments = (label, self.strict, self.allow_multi_root)
         self._plans.validate_once(

@@ -111,6 +111,9 @@ class Supervisor:
         context: Callable[[], Any] | None = None,
         keep: int = 500,
     ) -> None:
+        if isinstance(max_runs, bool) or not isinstance(max_runs, int | None):
+            msg = f"max_runs must be a count or None, not {max_runs!r}."
+            raise TypeError(msg)
         if max_runs is not None and max_runs < 1:
             msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
             raise ValueError(msg)

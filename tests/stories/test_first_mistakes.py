@@ -6,16 +6,26 @@ import gc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NewType, TypeVar
 
 import pytest
 
-from justpipe_actors import DefinitionError, Pipe, Retry, Skip, Supervisor, Suspend
+from justpipe_actors import (
+    DefinitionError,
+    Pipe,
+    Retry,
+    Skip,
+    Supervisor,
+    Suspend,
+    TestPipe,
+)
 from justpipe_actors.errors import (
     AsyncWithNeeded,
     IgnoredValueWarning,
     MapSourceError,
     ResultsRefused,
+    UnknownAsk,
 )
 
 
@@ -225,3 +235,76 @@ async def test_an_ignored_answer_of_a_handler_is_not_blamed_on_the_step() -> Non
 
     with pytest.warns(IgnoredValueWarning, match="error handler of step 'compute'"):
         await pipe.run({}).result()
+
+
+async def test_a_returned_function_is_told_to_be_a_name() -> None:
+    """A step is named by text, and the function of it is no text."""
+    pipe: AnyPipe = Pipe(dict)
+
+    def other() -> None: ...
+
+    pipe.step("a")(lambda: other)
+
+    with pytest.warns(IgnoredValueWarning, match="return the name 'other'"):
+        await pipe.run({}).result()
+
+
+@pytest.mark.parametrize("wrong", ["3", timedelta(seconds=3)])
+async def test_a_timeout_that_is_no_number_is_refused_before_the_run(
+    wrong: Any,
+) -> None:
+    """The value is shown, and what it must be."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+
+    with pytest.raises(TypeError, match="must be a number of seconds or None, not"):
+        await pipe.run({}, timeout=wrong).result()
+
+
+async def test_no_question_is_open_before_the_first_step() -> None:
+    """Right after the run is entered it has asked nothing."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+
+    async with pipe.run({}) as run:
+        assert run.asks() == []
+        with pytest.raises(UnknownAsk):
+            run.answer("publish", value=True)
+        await run.wait()
+
+
+def test_an_unknown_loop_is_refused_with_the_known_ones() -> None:
+    """Anyio would name the wrong one only."""
+    pipe: AnyPipe = Pipe(dict)
+
+    with pytest.raises(LookupError, match="'asyncio' or 'trio', not 'curio'"):
+        pipe.run_sync({}, backend="curio")
+
+
+@pytest.mark.parametrize("wrong", ["3", 2.5, True])
+def test_a_limit_of_runs_that_is_no_count_is_refused(wrong: Any) -> None:
+    """When the supervisor is made."""
+    with pytest.raises(TypeError, match="max_runs must be a count or None"):
+        Supervisor(max_runs=wrong)
+
+
+def test_a_sub_pipeline_that_is_no_pipe_is_refused() -> None:
+    """When the step is registered, not when it runs."""
+    pipe: AnyPipe = Pipe(dict)
+    wrong: Any = "child"
+
+    text = message_of(lambda: pipe.sub(pipeline=wrong))
+
+    assert (
+        text == "@pipe.sub needs pipeline=, a Pipe to run, not an object of type str."
+    )
+
+
+def test_a_harness_of_something_else_is_refused() -> None:
+    """Before it is asked to mock a step."""
+    wrong: Any = "shop"
+
+    with pytest.raises(
+        TypeError, match="takes the Pipe to test, not an object of type str"
+    ):
+        TestPipe(wrong)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from .run_state import RunState
 
 
-def open_asks(system: ActorSystem, run_id: str | None = None) -> list[OpenAsk]:
+def open_asks(system: ActorSystem | None, run_id: str | None = None) -> list[OpenAsk]:
     """Return the questions that wait for an answer, the oldest first.
 
     Args:
-        system: the actor system of the runs.
+        system: the actor system of the runs; None before their first message.
         run_id: limits the result to this run and its children; None is all runs.
     """
+    if system is None:
+        return []
     waits = [
         wait
         for wait in system.waits.values()
@@ -39,7 +41,7 @@ def _is_of(wait: Wait, run_id: str) -> bool:
 
 
 def answer_ask(
-    system: ActorSystem, ask_id: str, value: object, by: str | None = None
+    system: ActorSystem | None, ask_id: str, value: object, by: str | None = None
 ) -> None:
     """Answer a question by its id.
 
@@ -47,7 +49,7 @@ def answer_ask(
         UnknownAsk: no question of this id is open.
         AnswerRejected: the value does not fit; the question stays open.
     """
-    wait = system.waits.get(ask_id)
+    wait = None if system is None else system.waits.get(ask_id)
     if wait is None:
         raise UnknownAsk(ask_id)
     waits_of(wait.run_state).answer(wait, value, by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from types import FunctionType
 from typing import assert_never
 
 from .._plan.failure_policy import Cancelled, escalate
@@ -113,6 +114,12 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
     if isinstance(value, type) and any(value is one for one in _SIGNALS):
         signal = value.__name__
         text = f"{name} returned the class {signal}, which is ignored; return {signal}(...)."
+    elif isinstance(value, FunctionType):
+        function = value.__name__
+        text = (
+            f"{name} returned the function {function}, which is ignored; return the name "
+            f"'{function}' to go to the step of this name."
+        )
     warn_or_log(text, _warn_at, invocation.node.func, text)
 
 

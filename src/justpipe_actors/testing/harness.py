@@ -224,6 +224,9 @@ class TestPipe(Generic[StateT, ContextT]):
     __test__ = False
 
     def __init__(self, pipe: Pipe[StateT, ContextT], *, persist: bool = False) -> None:
+        if not hasattr(pipe, "registry"):
+            msg = f"TestPipe takes the Pipe to test, not an object of type {type(pipe).__name__}."
+            raise TypeError(msg)
         self.pipe = pipe
         self._persist = persist
         self._mocks: dict[tuple[Role, str], Callable[..., Any]] = {}
