@@ -603,8 +603,10 @@ class Pipe(Generic[StateT, ContextT]):
             timeout: seconds the steps may take; hooks are not counted.
 
         Raises:
+            TypeError: the timeout is no number.
             DefinitionError: when it begins, if the pipe is wired wrongly.
         """
+        _check_timeout(timeout)
 
         def prepare() -> RunRequest:
             request = self.build_request(state, context, start, queue_size, timeout)
@@ -649,6 +651,7 @@ class Pipe(Generic[StateT, ContextT]):
         if backend not in {"asyncio", "trio"}:
             msg = f"backend must be 'asyncio' or 'trio', not {backend!r}."
             raise LookupError(msg)
+        _check_timeout(timeout)
 
         async def main() -> StateT:
             run = self.run(state, context, start=start, timeout=timeout)
@@ -685,9 +688,7 @@ class Pipe(Generic[StateT, ContextT]):
             return override.build_request(state, context, start, queue_size, timeout)
         if main_import.on_run is not None:
             main_import.on_run()
-        if timeout is not None and not hasattr(timeout, "__float__"):
-            msg = f"run(timeout=...) must be a number of seconds or None, not {timeout!r}."
-            raise TypeError(msg)
+        _check_timeout(timeout)
         label = start_name(start)
         arguments = (label, self.strict, self.allow_multi_root)
         self._plans.validate_once(
@@ -775,3 +776,9 @@ class Pipe(Generic[StateT, ContextT]):
         return (
             f"<Pipe {self.name!r} with {count_text(len(self.registry.steps), 'step')}>"
         )
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not hasattr(timeout, "__float__"):
+        msg = f"run(timeout=...) must be a number of seconds or None, not {timeout!r}."
+        raise TypeError(msg)

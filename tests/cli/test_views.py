@@ -181,6 +181,22 @@ def test_the_end_is_told_below() -> None:
 # -- lines
 
 
+def test_a_map_over_nothing_has_no_items() -> None:
+    """An empty source is told as such, and not as "0 of 0 so far"."""
+    out, err = StringIO(), StringIO()
+    view = LinesView(rows(), out, err)
+    mapping = {"target": "work", "item_count": None}
+    for event in (
+        Event(EventType.STEP_START, "fan"),
+        Event(EventType.MAP_START, "fan", mapping),
+        Event(EventType.MAP_COMPLETE, "fan", mapping | {"item_count": 0}),
+        Event(EventType.STEP_END, "fan"),
+    ):
+        view.on_event(event)
+
+    assert err.getvalue() == "  fan: done in 0ms, no items\n"
+
+
 def test_long_maps_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """A map says how far it is, but not more often than every few seconds."""
     now = 0.0

@@ -167,6 +167,17 @@ def test_a_script_sees_no_library_line_for_a_wrong_definition(loop: str) -> None
     assert frames_in_a_script(pipe, loop) == ["frames_in_a_script", "run_sync"]
 
 
+async def test_a_wrong_definition_shows_no_line_of_its_check() -> None:
+    """In an event loop, too."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a", to="b")(lambda: None)
+
+    with pytest.raises(DefinitionError) as caught:
+        await pipe.run({}).result()
+
+    assert "raise_problems" not in functions_of(caught.value)
+
+
 # -- handlers
 
 

@@ -258,7 +258,10 @@ async def test_a_timeout_that_is_no_number_is_refused_before_the_run(
     pipe.step("a")(lambda: None)
 
     with pytest.raises(TypeError, match="must be a number of seconds or None, not"):
-        await pipe.run({}, timeout=wrong).result()
+        pipe.run({}, timeout=wrong)
+    async with Supervisor(pipe) as supervisor:
+        with pytest.raises(TypeError, match="must be a number of seconds or None, not"):
+            await supervisor.submit(pipe, {}, timeout=wrong)
 
 
 async def test_no_question_is_open_before_the_first_step() -> None:

@@ -34,9 +34,11 @@ from .._util.interrupts import enable_ki_protection
 from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
 from .._util.text import short_text
+from .._util.tracebacks import drop_engine_frames
 from ..abc import OpenAsk
 from ..errors import (
     AsyncWithNeeded,
+    DefinitionError,
     OtherLoopError,
     RunAwaited,
     RunInterrupted,
@@ -450,7 +452,10 @@ class RunStream:
     def _get_request(self) -> RunRequest:
         self._was_asked = True
         if self._request is None:
-            self._request = self._build_request()
+            try:
+                self._request = self._build_request()
+            except DefinitionError as error:
+                raise drop_engine_frames(error)  # noqa: B904 - it is the same error
             del self._build_request  # and what it was asked with
         return self._request
 

@@ -192,7 +192,8 @@ def test_a_failure_names_step_and_error(backend: str, capsys: Captured) -> None:
     assert status == 1
     assert "in step refuse: ValueError: no 1" in err
     assert f"at {RUNNABLE}:" in err
-    assert "also in refuse: no 2" in err
+    assert "in refuse[0], for the item 1\n" in err
+    assert "also in refuse: no 2 (refuse[1])" in err
     assert "\x1b" not in err, "an error's text cannot move the cursor"
     assert "Step 'refuse' failed with" not in err, "the log does not say it again"
 

@@ -242,6 +242,7 @@ def test_show_tells_failures(store: Store, command: Command) -> None:
 
     assert "refuse failed" in out
     assert "ValueError: no 1" in out
+    assert "in refuse[0], for the item 1\n" in out
     assert "runnable.py:" in out
     assert "\x1b" not in out
 
