@@ -102,7 +102,11 @@ def _retrying_of(ctx: StepContext) -> tenacity.AsyncRetrying:
     if options["reraise"]:
         options.setdefault("retry_error_callback", _raise_last_error)
     options.setdefault("sleep", anyio.sleep)
-    return tenacity.AsyncRetrying(**options)
+    try:
+        return tenacity.AsyncRetrying(**options)
+    except TypeError as error:
+        msg = f"Step '{ctx.name}': tenacity does not take retries={ctx.retries!r}: {error}."
+        raise TypeError(msg) from error
 
 
 def _unless_cancelled(wanted: Callable[[Any], Any]) -> Callable[[Any], Any]:

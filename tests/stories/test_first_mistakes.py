@@ -149,6 +149,30 @@ def test_a_decorated_method_is_told_apart_from_a_missing_parameter() -> None:
     assert "pass a bound method" in message_of(pipe.validate)
 
 
+@pytest.mark.parametrize(
+    ("option", "example"), [("stop", "stop_after_attempt"), ("wait", "wait_fixed")]
+)
+def test_a_number_in_place_of_a_strategy_of_tenacity_is_refused(
+    option: str, example: str
+) -> None:
+    """It would hide the step's own error at the first retry."""
+    pipe: AnyPipe = Pipe(dict)
+
+    text = message_of(lambda: pipe.step("a", retries={option: 2})(lambda: None))
+
+    assert f"Step 'a': retries['{option}'] must be a strategy" in text
+    assert example in text
+
+
+def test_an_option_that_tenacity_does_not_have_names_the_step() -> None:
+    """The pipe is refused; nothing has run."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a", retries={"attempts": 2})(lambda: None)
+
+    with pytest.raises(TypeError, match=r"^Step 'a': tenacity does not take retries="):
+        pipe.plan()
+
+
 # -- runs
 
 

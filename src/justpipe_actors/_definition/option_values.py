@@ -62,6 +62,29 @@ def check_values(options: Mapping[str, object], step: str) -> None:
         if fits is not None and not fits(value):
             msg = f"Step '{step}': {option} must be {expected}, not {value!r}."
             raise DefinitionError(msg, step_name=step)
+    retries = options.get("retries")
+    if isinstance(retries, Mapping):
+        _check_tenacity_options(retries, step)
+
+
+def _check_tenacity_options(retries: Mapping[str, object], step: str) -> None:
+    """Refuse a number where tenacity takes a strategy; it would fail at the first retry."""
+    for option in ("stop", "wait", "retry"):
+        value = retries.get(option)
+        if value is not None and not callable(value):
+            msg = (
+                f"Step '{step}': retries[{option!r}] must be a strategy of tenacity, such "
+                f"as {_STRATEGIES[option]}, not {value!r}. For a count alone write retries=3."
+            )
+            raise DefinitionError(msg, step_name=step)
+
+
+_STRATEGIES = {
+    "stop": "stop_after_attempt(3)",
+    "wait": "wait_fixed(1)",
+    "retry": "retry_if_exception_type(OSError)",
+}
+"""An example of each kind of tenacity's strategies."""
 
 
 def middleware_options(options: Mapping[str, object], step: str) -> dict[str, Any]:
