@@ -315,15 +315,15 @@ def test_a_limit_of_runs_that_is_no_count_is_refused(wrong: Any) -> None:
         Supervisor(max_runs=wrong)
 
 
-def test_a_sub_pipeline_that_is_no_pipe_is_refused() -> None:
+def test_a_sub_pipeline_given_by_name_is_refused() -> None:
     """When the step is registered, not when it runs."""
     pipe: AnyPipe = Pipe(dict)
     wrong: Any = "child"
 
     text = message_of(lambda: pipe.sub(pipeline=wrong))
 
-    assert (
-        text == "@pipe.sub needs pipeline=, a Pipe to run, not an object of type str."
+    assert text == (
+        "@pipe.sub needs pipeline=, the Pipe itself and not its name 'child'."
     )
 
 

@@ -125,9 +125,10 @@ def define_sub(
     if pipeline is None:
         msg = "@pipe.sub needs pipeline=, the pipe to run."
         raise DefinitionError(msg)
-    if not hasattr(pipeline, "run"):
-        kind = type(pipeline).__name__
-        msg = f"@pipe.sub needs pipeline=, a Pipe to run, not an object of type {kind}."
+    if isinstance(pipeline, str):
+        msg = (
+            f"@pipe.sub needs pipeline=, the Pipe itself and not its name {pipeline!r}."
+        )
         raise DefinitionError(msg)
     return _register(registry, NodeKind.SUB, name, join, options, to=to, child=pipeline)
 
