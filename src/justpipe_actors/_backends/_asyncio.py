@@ -298,6 +298,10 @@ class AsyncioLoop:
         """Return a signal that one task can wait for."""
         return _FutureSignal(self._loop)
 
+    def new_scope(self) -> anyio.CancelScope:
+        """Return a cancel scope for a block of the current task."""
+        return anyio.CancelScope()
+
     def is_task_cancelled(self) -> bool:
         """Return whether the current task was cancelled natively, not by a scope."""
         task = asyncio.current_task()

@@ -12,6 +12,7 @@ from .. import _backends
 
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
     from anyio.abc import TaskGroup
 
     from .._util.sync import LoopEvent
@@ -63,6 +64,10 @@ class Loop(Protocol):
 
     def new_loop_event(self) -> LoopEvent:
         """Return a signal that one task can wait for."""
+        ...
+
+    def new_scope(self) -> CancelScope:
+        """Return a cancel scope for a block of the current task."""
         ...
 
     def is_task_cancelled(self) -> bool:

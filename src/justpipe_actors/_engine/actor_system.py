@@ -65,6 +65,8 @@ class ActorSystem:
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
+    new_scope: Callable[[], anyio.CancelScope] = anyio.CancelScope
+    """Makes the cancel scopes that activations are interrupted by."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of dispatcher tasks; invocations have those of their run."""
     runs: dict[str, RunState] = attrs.field(factory=dict, init=False)
@@ -96,7 +98,11 @@ class ActorSystem:
 
     def __attrs_post_init__(self) -> None:
         self._dispatcher = Dispatcher(
-            self.spawn, self.now, self.absorb_native_cancel, self.new_loop_event
+            self.spawn,
+            self.now,
+            self.absorb_native_cancel,
+            self.new_loop_event,
+            self.new_scope,
         )
 
     @property

@@ -99,6 +99,8 @@ class Dispatcher:
     """Whether the current task was killed natively and can go on; asking forgets it."""
     new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
+    new_scope: Callable[[], anyio.CancelScope] = anyio.CancelScope
+    """Makes the cancel scopes that activations are interrupted by."""
     suppress_wakeup: bool = attrs.field(default=False, init=False)
     """Whether a dispatcher task is about to be free: then no other one is woken.
 
@@ -241,7 +243,7 @@ class Dispatcher:
         ready, now = self._ready, self.now
         while ready:
             turns, since = 0, now()
-            with anyio.CancelScope() as scope:  # noqa: ASYNC912 - empties a queue
+            with self.new_scope() as scope:  # noqa: ASYNC912 - empties a queue
                 while ready:
                     actor = ready[0]
                     if (

@@ -206,5 +206,6 @@ def _new_system(run: Run, tasks: Group | None) -> ActorSystem:
         run.loop.now,
         run.loop.watch_task(),
         new_loop_event=run.loop.new_loop_event,
+        new_scope=run.loop.new_scope,
         resources=run.resources,
     )

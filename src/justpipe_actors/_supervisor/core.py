@@ -221,6 +221,7 @@ class SupervisorCore:
                 loop.watch_task(),
                 loop.absorb_native_cancel,
                 new_loop_event=loop.new_loop_event,
+                new_scope=loop.new_scope,
             )
             admission = AdmissionLimiter(self._max_runs, is_starting=True)
             self.active_runs = ActiveRuns(system, admission, loop, self._keep)
