@@ -15,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(310)  # dozens of processes, each started anew
+
 
 @pytest.mark.parametrize(
     "arguments",

@@ -174,8 +174,13 @@ class File:
         return connection
 
     def _bare_connection(self) -> sqlite3.Connection:
+        # SQLite would make an empty file in place of one that was moved away.
         return sqlite3.connect(
-            self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY,
+            isolation_level=None,
+            check_same_thread=False,
         )
 
     # -- changes by others
