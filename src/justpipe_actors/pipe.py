@@ -164,12 +164,9 @@ class Pipe(Generic[StateT, ContextT]):
         placements: Mapping[str, AnyPlacement] | None = None,
         migrate: Callable[[Any, str], Any] | None = None,
     ) -> None:
-        check_is_type(state_type, "state")
         check_is_type(context_type, "context")
         check_failure_policy(on_failure)
-        check_state_mode(state_mode)
-        if merge is not None or state_mode == "isolated":
-            _plan.root_rule(state_type, merge)  # refuses wrong rules now
+        _check_state_options(state_type, state_mode, merge)
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
@@ -782,3 +779,15 @@ def _check_timeout(timeout: object) -> None:
     if timeout is not None and not hasattr(timeout, "__float__"):
         msg = f"run(timeout=...) must be a number of seconds or None, not {timeout!r}."
         raise TypeError(msg)
+
+
+def _check_state_options(
+    state_type: object,
+    state_mode: object,
+    merge: Mapping[Any, Merge | MergeFunction] | None,
+) -> None:
+    """Refuse a state, a state mode or rules for merging that cannot work."""
+    check_is_type(state_type, "state")
+    check_state_mode(state_mode)
+    if merge is not None or state_mode == "isolated":
+        _plan.root_rule(state_type, merge)

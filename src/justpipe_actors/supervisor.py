@@ -143,7 +143,8 @@ class Supervisor:
         Raises:
             AsyncWithNeeded: always.
         """
-        raise AsyncWithNeeded("Supervisor(...) as supervisor")  # noqa: EM101 - a fact, no message
+        statement = "Supervisor(...) as supervisor"
+        raise AsyncWithNeeded(statement)
 
     def __exit__(self, *_: object) -> None:
         """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""

@@ -110,7 +110,8 @@ class RunStream:
             AsyncWithNeeded: always.
         """
         self._was_asked = True  # no second warning: the error is enough
-        raise AsyncWithNeeded("pipe.run(...) as run")  # noqa: EM101 - a fact, no message
+        statement = "pipe.run(...) as run"
+        raise AsyncWithNeeded(statement)
 
     def __exit__(self, *_: object) -> None:
         """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""
