@@ -168,3 +168,66 @@ async def test_an_any_join_has_no_timer() -> None:
     events = await run_pipe(pipe)
 
     assert of_type(events, EventType.BARRIER_WAIT) == []
+
+
+async def run_from_start(pipe: AnyPipe) -> list[Event]:
+    """Run a pipe from its step ``start``, where a join has a parent that is left out."""
+    with pytest.warns(PipelineValidationWarning, match="cannot reach"):
+        return await run_pipe(pipe, start="start")
+
+
+async def test_waiting_joins_are_pruned_from_upstream_to_downstream() -> None:
+    """A join that waits for another one is not decided before it."""
+    pipe: AnyPipe = Pipe(dict, strict=False)
+    add_idle_steps(pipe, start=["direct", "left"], direct=["second"], left=["first"])
+    add_idle_steps(pipe, ghost=["first"], first=["second"], second=["after"], after=[])
+    events = await run_from_start(pipe)
+
+    assert "STEP_START second" not in event_words(events)
+    assert [(one.step, one.parents) for one in end_of(events).diagnostics] == [
+        ("first", ("ghost",)),
+        ("second", ("first",)),
+    ]
+
+
+async def test_a_join_beside_a_loop_is_decided_after_the_last_lap() -> None:
+    """The pass around a loop ends with it, and then its waiting joins are decided."""
+    pipe: AnyPipe = Pipe(dict, strict=False)
+    add_idle_steps(pipe, start=["left", "loop"], left=["join"], ghost=["join"], join=[])
+
+    @pipe.step("loop", routes=["loop"])
+    def again(state: Any) -> str | None:
+        state["laps"] = state.get("laps", 0) + 1
+        return "loop" if state["laps"] < 3 else None
+
+    (found,) = end_of(await run_from_start(pipe)).diagnostics
+    assert (found.step, found.parents) == ("join", ("ghost",))
+
+
+async def test_a_join_of_any_parent_names_all_that_were_cut_off() -> None:
+    """It does not run when no parent came, and the sentence lists them."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, start=["a", "b"])
+    skipping(pipe, a=["join"], b=["join"])
+    pipe.step("join", barrier_type=BarrierType.ANY)(lambda state: None)
+    (found,) = end_of(await run_pipe(pipe)).diagnostics
+
+    assert found.message == (
+        "Step 'join' did not run: its parents 'a', 'b' were cut off."
+    )
+
+
+@pytest.mark.virtual_time
+async def test_a_name_that_comes_after_a_join_has_run_runs_it_again() -> None:
+    """What a step will name is not known before, so the join could not wait for it."""
+    pipe: AnyPipe = Pipe(dict)
+
+    async def name_it(state: Any) -> str:
+        await anyio.sleep(1)
+        return "join"
+
+    add_idle_steps(pipe, start=["a", "b", "late"], a=["join"], b=["join"], join=[])
+    pipe.step("late")(name_it)
+    said = event_words(await run_pipe(pipe))
+
+    assert said.count("STEP_END join") == 2
