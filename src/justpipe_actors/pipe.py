@@ -642,6 +642,7 @@ class Pipe(Generic[StateT, ContextT]):
         Raises:
             Exception: the primary failure of the run; as for ``RunStream.result``.
             RunningLoopError: an event loop runs in this thread already.
+            LookupError: there is no such backend.
         """
         if has_running_loop():
             raise RunningLoopError

@@ -82,6 +82,7 @@ class Supervisor:
         ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
             negative, ``period`` is not positive, or the ``strategy`` is none of the
             three.
+        TypeError: ``max_runs`` is neither a whole number nor None.
 
     Examples:
         >>> import anyio

@@ -206,6 +206,9 @@ class TestPipe(Generic[StateT, ContextT]):
         pipe: the pipe; it is never changed.
         persist: whether its runs may write into the pipe's own store.
 
+    Raises:
+        TypeError: ``pipe`` is no ``Pipe``.
+
     Examples:
         >>> import anyio
         >>> from justpipe_actors import Pipe
