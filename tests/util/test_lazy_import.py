@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import subprocess
+import sys
 
 import pytest
 
@@ -109,3 +110,20 @@ def test_a_program_without_source_text_imports_everything() -> None:
     done = subprocess.run(code(FROZEN), capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["True", "Pipe"]
+
+
+def test_a_name_without_its_extra_says_what_to_install() -> None:
+    """A package of an extra names the extra, and not a library the user never chose."""
+    program = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from justpipe_actors.errors import MissingExtraError\n"
+        "try:\n"
+        "    from justpipe_actors.dashboard import create_app\n"
+        "except MissingExtraError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "justpipe_actors[dashboard]" in done.stdout

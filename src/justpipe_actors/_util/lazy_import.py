@@ -21,13 +21,20 @@ from importlib import import_module
 from sys import modules
 from types import ModuleType
 
+from ..errors import MissingExtraError
 
-def install_lazy_exports(name: str) -> bool:
+
+def install_lazy_exports(
+    name: str, *, extra: str = "", libraries: tuple[str, ...] = ()
+) -> bool:
     """Let a package import its names when they are used; tell whether that is possible.
 
     Args:
         name: its ``__name__``; its code has the block shown above.  A module can have
             the block too, for names that it offers and does not use itself.
+        extra: the extra that its names need.
+        libraries: what that extra installs; a name that misses one raises
+            ``MissingExtraError``.
     """
     module = modules[name]
     source = _source_of(module)
@@ -36,7 +43,7 @@ def install_lazy_exports(name: str) -> bool:
     module_of = {
         name: (where, attribute) for where, attribute, name in _names_in(source)
     }
-    _install(module, module_of)
+    _install(module, module_of, extra, libraries)
     return True
 
 
@@ -66,14 +73,25 @@ def _names_in(source: str) -> Iterator[tuple[str, str, str]]:
             yield where, attribute, name
 
 
-def _install(module: ModuleType, module_of: Mapping[str, tuple[str, str]]) -> None:
+def _install(
+    module: ModuleType,
+    module_of: Mapping[str, tuple[str, str]],
+    extra: str,
+    libraries: tuple[str, ...],
+) -> None:
     namespace, is_package = vars(module), hasattr(module, "__path__")
     package = namespace["__package__"]
 
     def load(name: str) -> object:
         if name in module_of:
             where, attribute = module_of[name]
-            found = getattr(import_module(where, package), attribute)
+            try:
+                found = getattr(import_module(where, package), attribute)
+            except ModuleNotFoundError as error:
+                library = (error.name or "").partition(".")[0]
+                if library not in libraries:
+                    raise
+                raise MissingExtraError(extra, library) from error
             namespace[name] = found  # the next use does not come here
             return found
         if is_package and not name.startswith("_"):

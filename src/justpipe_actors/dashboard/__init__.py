@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING
 from .._util.lazy_import import install_lazy_exports
 
 
-if TYPE_CHECKING or not install_lazy_exports(__name__):
+if TYPE_CHECKING or not install_lazy_exports(
+    __name__, extra="dashboard", libraries=("starlette", "anycorn")
+):
     from .api import DashboardAPI as DashboardAPI
     from .app import create_app as create_app
     from .serving import dashboard_service as dashboard_service
