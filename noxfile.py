@@ -162,7 +162,8 @@ def lowest_versions(extras: tuple[str, ...]) -> list[str]:
 
 def write_lowest_versions(session: nox.Session) -> Path:
     """Write the constraints where pip can read them; return the file."""
-    file = Path(session.create_tmp(), "lowest.txt").absolute()
+    # Not in ``create_tmp``, below which the tests' paths are too long for a socket.
+    file = Path(session.cache_dir, "lowest-versions.txt").absolute()
     file.write_text("\n".join(lowest_versions(EXTRAS_FOR_ALL)), encoding="utf-8")
     return file
 
