@@ -231,3 +231,23 @@ async def test_a_name_that_comes_after_a_join_has_run_runs_it_again() -> None:
     said = event_words(await run_pipe(pipe))
 
     assert said.count("STEP_END join") == 2
+
+
+async def test_a_lap_with_a_join_of_its_own_ends_like_any_other() -> None:
+    """The joins around a loop are decided after its last lap, whatever a lap contains."""
+    pipe: AnyPipe = Pipe(dict, strict=False)
+    add_idle_steps(
+        pipe, start=["left", "split"], left=["join"], ghost=["join"], join=[]
+    )
+    add_idle_steps(pipe, split=["x", "y"], x=["close"], y=["close"])
+
+    @pipe.step("close", routes=["split"])
+    def again(state: Any) -> str | None:
+        state["laps"] = state.get("laps", 0) + 1
+        return "split" if state["laps"] < 3 else None
+
+    events = await run_from_start(pipe)
+    (found,) = end_of(events).diagnostics
+
+    assert event_words(events).count("STEP_END close") == 3
+    assert (found.step, found.parents) == ("join", ("ghost",))
