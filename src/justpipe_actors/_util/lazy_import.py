@@ -21,8 +21,6 @@ from importlib import import_module
 from sys import modules
 from types import ModuleType
 
-from ..errors import MissingExtraError
-
 
 def install_lazy_exports(
     name: str, *, extra: str = "", libraries: tuple[str, ...] = ()
@@ -91,6 +89,9 @@ def _install(
                 library = (error.name or "").partition(".")[0]
                 if library not in libraries:
                     raise
+                # Imported here, so that loading a package loads no errors.
+                from ..errors import MissingExtraError  # noqa: PLC0415
+
                 raise MissingExtraError(extra, library) from error
             namespace[name] = found  # the next use does not come here
             return found
