@@ -222,6 +222,34 @@ def test_the_skip_link_comes_first_and_dialogs_give_the_focus_back(
         expect(page.locator("tbody a.mono").first).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("keys", "dialog"), [("?", "Keyboard shortcuts"), ("Control+k", "Find a run")]
+)
+def test_the_focus_stays_at_a_run_while_others_begin(
+    page: Page, tmp_path: Path, keys: str, dialog: str
+) -> None:
+    """Each run that begins draws the table anew, also behind an open dialog."""
+    pipe = samples.approval_pipe(tmp_path)
+    with served(tmp_path) as site:
+        run_id = site.portal.call(samples.run, pipe, {})
+        open_page(page, f"{site.address}/runs")
+        rows = page.locator("tbody tr[data-key]")
+        link = page.locator(f"tr[data-key='{run_id}'] a.mono")
+        link.focus()
+
+        site.portal.call(samples.run, pipe, {})
+        expect(rows).to_have_count(2)
+        expect(link).to_be_focused()
+
+        page.keyboard.press(keys)
+        expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
+        site.portal.call(samples.run, pipe, {})
+        expect(rows).to_have_count(3)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(link).to_be_focused()
+
+
 # -- colours
 
 

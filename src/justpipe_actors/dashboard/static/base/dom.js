@@ -1,4 +1,6 @@
 // Builds elements.  Text enters as text only, so nothing that is shown can be markup.
+import { keepFocus } from "./focus.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Build an element: el("a", { class: "x", href: "y", onclick: f }, "text", child). */
@@ -31,9 +33,9 @@ function fill(node, attributes, children) {
 	return node;
 }
 
-/** Fill a place anew. */
+/** Fill a place anew; the focus stays where it is. */
 export function put(place, ...children) {
-	place.replaceChildren(...present(children));
+	keepFocus(place, () => place.replaceChildren(...present(children)));
 }
 
 function present(children) {

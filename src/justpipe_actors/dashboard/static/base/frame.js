@@ -1,6 +1,7 @@
 // What surrounds every page: navigation, theme, connection, shortcuts, announcements.
 import { button, el, icon, put } from "./dom.js";
 import { address } from "./api.js";
+import { showDialog } from "./focus.js";
 import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
 import { keep, recall } from "./memory.js";
@@ -139,10 +140,7 @@ export function openDialog(title, ...content) {
 	const dialog = el("dialog", { "aria-label": title });
 	const close = button(icon("close"), () => dialog.close(), { class: "quiet", "aria-label": "Close" });
 	dialog.append(el("div", { class: "dialog-head" }, el("h2", {}, title), close), ...content);
-	dialog.addEventListener("close", () => dialog.remove());
-	dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-	document.body.append(dialog);
-	dialog.showModal();
+	showDialog(dialog);
 	return dialog;
 }
 

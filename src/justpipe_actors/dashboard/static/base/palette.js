@@ -1,6 +1,7 @@
 // Ctrl K: find a run by the beginning of its id or the name of its pipeline.
 import { el, put } from "./dom.js";
 import { address, get } from "./api.js";
+import { showDialog } from "./focus.js";
 import { age, short } from "./format.js";
 import { delayed } from "./live.js";
 import { statusBadge } from "../parts/status.js";
@@ -76,13 +77,10 @@ export function openPalette() {
 		const item = event.target.closest("li");
 		if (item) location.assign(item.dataset.href);
 	});
-	dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 	dialog.addEventListener("close", () => {
-		dialog.remove();
 		open = null;
 	});
-	document.body.append(dialog);
-	dialog.showModal();
+	showDialog(dialog);
 	open = dialog;
 	search();
 }

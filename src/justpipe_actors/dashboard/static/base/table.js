@@ -60,13 +60,11 @@ export class Table {
 	}
 
 	draw() {
-		const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
 		const rows = this.sort ? this.sorted() : this.rows;
 		put(this.body, rows.map((row) => this.row(row)));
 		if (rows.length === 0 && this.options.empty) {
 			put(this.body, el("tr", {}, el("td", { colspan: this.shown.length, class: "dim" }, this.options.empty)));
 		}
-		if (focused !== null) this.focus([...this.body.rows].find((one) => one.dataset.key === focused));
 	}
 
 	sorted() {
@@ -98,7 +96,6 @@ export class Table {
 		else this.sort = { column, sign: same ? -this.sort.sign : column.number ? -1 : 1 };
 		this.drawHead();
 		this.draw();
-		if (this.node.isConnected) this.head.querySelectorAll("th")[this.shown.indexOf(column)].querySelector("button").focus();
 	}
 
 	row(row) {
