@@ -267,6 +267,8 @@ def types(session: nox.Session) -> None:
     for example in sorted(Path("docs/examples").glob("*/")):
         session.run("mypy", str(example))  # alone: several have a main.py
     session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
+    tested = (str(path) for path in sorted(Path("tests").glob("test_typed_*.py")))
+    session.run("basedpyright", "--pythonpath", f"{session.bin}/python", *tested)
     # What users see of the installed package: 100 %, or this fails.
     session.run("basedpyright", "--verifytypes", "justpipe_actors", "--ignoreexternal")
 

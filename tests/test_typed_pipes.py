@@ -12,7 +12,7 @@ from typing import Any, assert_type
 import anyio
 import pytest
 
-from justpipe_actors import Pipe, Supervisor
+from justpipe_actors import Pipe, RunStream, Supervisor
 
 
 # Calls that only type checkers look at make runs that never begin.
@@ -92,3 +92,66 @@ def test_a_supervisor_compares_the_types_too() -> None:
             return page.words
 
     assert anyio.run(main) == 6
+
+
+def test_a_run_knows_the_type_of_its_result() -> None:
+    """So an editor completes the fields of ``await run.result()``."""
+    pipe = counting()
+
+    async def main() -> int:
+        async with pipe.run(Page(), Settings()) as run:
+            assert_type(run, RunStream[Page])
+            page = await run.result()
+        return assert_type(page, Page).words
+
+    assert anyio.run(main) == 3
+
+
+def test_a_submitted_run_knows_the_type_of_its_result() -> None:
+    """The pipe says it; given by its name, the state that is passed does."""
+    pipe = counting()
+
+    async def main() -> int:
+        async with Supervisor(pipe) as supervisor:
+            run = await supervisor.submit(pipe, LongPage(), Settings())
+            assert_type(run, RunStream[Page])
+            named = await supervisor.submit("Pipe", Page(), Settings())
+            assert_type(named, RunStream[Page])
+            hosted = supervisor.run(pipe, Page(), Settings())
+            assert_type(hosted, RunStream[Page])
+            now = supervisor.submit_nowait(pipe, Page(), Settings())
+            assert_type(now, RunStream[Page])
+            pages = [await each.result() for each in (run, named, hosted, now)]
+        return sum(page.words for page in pages)
+
+    assert anyio.run(main) == 12
+
+
+def test_the_type_of_a_run_may_be_left_out() -> None:
+    """``RunStream`` is the run of any pipe; a run of a subclass will do for its base."""
+    pipe = Pipe(LongPage)
+
+    @pipe.step
+    async def count(page: LongPage) -> None:
+        page.words += 1
+
+    async def read(run: RunStream) -> Any:
+        return await run.result()
+
+    async def count_words(run: RunStream[Page]) -> int:
+        return (await run.result()).words
+
+    async def main() -> int:
+        page = await read(counting().run(Page(), Settings()))
+        return int(page.words) + await count_words(pipe.run(LongPage()))
+
+    assert anyio.run(main) == 4
+
+
+def test_type_checkers_refuse_what_the_result_does_not_have() -> None:
+    """A field with another name, and a run of another state."""
+
+    async def look(run: RunStream[Page]) -> None:
+        _ = (await run.result()).letters  # type: ignore[attr-defined]
+
+    look(Pipe(Settings).run(Settings())).close()  # type: ignore[arg-type]

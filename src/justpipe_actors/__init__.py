@@ -12,6 +12,7 @@ from ._util.lazy_import import install_lazy_exports
 
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ._run import RunStream as RunStream
     from ._util.version import __version__ as __version__
     from .daemon import serve as serve
     from .errors import DefinitionError as DefinitionError

@@ -584,7 +584,7 @@ class Pipe(Generic[StateT, ContextT]):
         queue_size: int | None = None,
         timeout: float | None = None,
         overflow: Overflow = "block",
-    ) -> RunStream:
+    ) -> RunStream[StateT]:
         """Return one run; it begins when it is entered, iterated or waited for.
 
         Args:
@@ -653,8 +653,7 @@ class Pipe(Generic[StateT, ContextT]):
 
         async def main() -> StateT:
             run = self.run(state, context, start=start, timeout=timeout)
-            result: StateT = await run.result()
-            return result
+            return await run.result()
 
         try:
             return anyio.run(main, backend=backend)

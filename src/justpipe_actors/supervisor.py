@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from typing_extensions import TypeVar
 
-    from ._engine import DeadLetter
     from ._run import RunStream
     from ._supervisor import ActiveRuns, DurableRuns, JournalOptions, RunOptions
     from .abc import Journal, OpenAsk
@@ -45,6 +44,11 @@ if TYPE_CHECKING:
     ContextT = TypeVar("ContextT", default=Any)
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ._engine import DeadLetter as DeadLetter
+    from ._run import (
+        RunningInvocation as RunningInvocation,
+        RunSnapshot as RunSnapshot,
+    )
     from ._supervision import ServiceStatus as ServiceStatus
     from ._supervisor import (
         DrainReport as DrainReport,
@@ -352,7 +356,7 @@ class Supervisor:
         state: StateT,
         context: ContextT | None = None,
         **options: Unpack[RunOptions],
-    ) -> RunStream:
+    ) -> RunStream[StateT]:
         """Return one run of a pipe in this supervisor; it begins when it is consumed.
 
         It counts for ``max_runs``: when there is no place it waits for one as it begins.
@@ -382,7 +386,7 @@ class Supervisor:
         state: StateT,
         context: ContextT | None = None,
         **options: Unpack[JournalOptions],
-    ) -> RunStream:
+    ) -> RunStream[StateT]:
         """Wait for a place and begin a run that goes on without a consumer.
 
         It keeps its last ``queue_size`` events for later readers.  With a ``run_id``
@@ -542,7 +546,7 @@ class Supervisor:
         state: StateT,
         context: ContextT | None = None,
         **options: Unpack[JournalOptions],
-    ) -> RunStream:
+    ) -> RunStream[StateT]:
         """Begin a run as ``submit`` does, if there is a place for it now.
 
         Args:

@@ -9,6 +9,10 @@ from .._util.lazy_import import install_lazy_exports
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .event_buffer import Overflow as Overflow
-    from .run import RunRequest as RunRequest
+    from .run import (
+        RunningInvocation as RunningInvocation,
+        RunRequest as RunRequest,
+        RunSnapshot as RunSnapshot,
+    )
     from .run_stream import RunStream as RunStream
     from .setup import override_of as override_of

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
 
 import anyio
 
@@ -55,16 +55,35 @@ from .run import Run, RunRequest, RunSnapshot, enclosing_runs, snapshot_of
 from .setup import new_run
 
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    StateT_co = TypeVar("StateT_co", covariant=True, default=Any)
+else:  # Python 3.11 knows no defaults
+    from typing import TypeVar
+
+    StateT_co = TypeVar("StateT_co", covariant=True)
+
 ReleasePlace = Callable[[], None]
 """Releases the place that a run was admitted to."""
 
 
-class RunStream:
+class RunStream(Generic[StateT_co]):
     """One run: iterate it for its events, or ``wait`` for its end.
 
     ``async with pipe.run(state) as run:`` makes the run's tasks children of the block.
     ``async for event in pipe.run(state):`` works too; the run is then owned by the
     open supervisor, or by the event loop.
+
+    A run of a ``Pipe[Page]`` is a ``RunStream[Page]``, and ``result`` returns a ``Page``.
+    ``RunStream`` alone is the run of any pipe.
+
+    ``Pipe.run`` and ``Supervisor`` make it; programs do not.
+
+    Args:
+        build_request: validates and compiles the pipe when the run begins.
+        owner: the supervisor that hosts the run; None is the one that is open when it
+            begins, or the block or loop it begins in.
     """
 
     def __init__(
@@ -215,9 +234,13 @@ class RunStream:
         raise RunAwaited
 
     async def wait(self) -> PipelineEndData:
-        """Wait for the end of the run and ignore its events.
+        """Wait for the end of the run, ignore its events and return how it ended.
+
+        A failed run raises nothing here; ``end.raise_for_failure()`` and ``result`` do.
 
         Raises:
+            DefinitionError: the pipe is wired wrongly.
+            RunRejected: the supervisor takes no more runs.
             RunInterrupted: the run ended without FINISH.
         """
         if self._replay is not None:
@@ -263,7 +286,7 @@ class RunStream:
         buffer.ignore_events(ignored=True)
         await self._finish_reading(run)
 
-    async def result(self) -> Any:
+    async def result(self) -> StateT_co:
         """Wait for the end of the run and return its state, or raise its failure.
 
         Raises:
@@ -278,7 +301,7 @@ class RunStream:
             seconds = self._get_request().timeout or end.duration_s
             raise RunTimeout(seconds, tuple(end.steps_at_work), self.run_id)
         end.raise_for_failure()
-        return self._begun_run().run_state.state
+        return cast("StateT_co", self._begun_run().run_state.state)
 
     # -- stopping
 
@@ -303,12 +326,16 @@ class RunStream:
         return [] if run is None else open_asks(run.run_state.system, self.run_id)
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
-        """Answer a question of this run; awaiting the result is optional.
+        """Answer a question of this run.
 
         Args:
             ask_id: the question's id.
             value: the answer: JSON data, or a value of the form's type.
             by: name of the person or program that answers.
+
+        Returns:
+            An object that may be awaited and need not be: of a durable run that waits
+            until the answer is stored, and raises what is listed here.
 
         Raises:
             UnknownAsk: no question of this id is open.
@@ -445,7 +472,12 @@ class RunStream:
     # -- beginning
 
     def begin_submitted(self, owner: RunOwner, release_place: ReleasePlace) -> None:
-        """Begin a run that goes on with or without readers."""
+        """Begin a run that goes on with or without readers; for ``Supervisor.submit``.
+
+        Args:
+            owner: the supervisor.
+            release_place: called when the run has ended and its place is free.
+        """
         buffer = ReplayBuffer(self._get_request().capacity)
         self._replay = ReplayReader(buffer)
         self._begin_in(owner, buffer, release_place).has_no_consumer = True
