@@ -1,4 +1,4 @@
-"""What an observer may ask for besides its four hooks: to witness, and to be woken."""
+"""The optional hooks of an observer: ``witness``, ``wake_after`` and ``on_wake``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from justpipe_actors.observability import Observer, ObserverMeta
 
 
 class Witness(Observer):
-    """Notes the state at the moment of each STEP_END, and when it is told."""
+    """Notes the state at each STEP_END, in ``witness`` and in ``on_event``."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
         self.told: list[tuple[str, int]] = []
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
-        """Note the state now, then stumble."""
+        """Note the state now, then raise an error."""
         if event.type is EventType.STEP_END:
             self.seen.append((event.stage, state["n"]))
             raise ValueError("stumble")
@@ -29,31 +29,31 @@ class Witness(Observer):
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Note the state later."""
+        """Note the state that the observer's own task finds."""
         if event.type is EventType.STEP_END:
             self.told.append((event.stage, state["n"]))
 
 
 class Sleeper(Observer):
-    """Asks to be woken after a while of silence."""
+    """Asks to be woken after some seconds without an event."""
 
     def __init__(self, patience: float | None) -> None:
         self.patience = patience
         self.woken: list[float] = []
 
     def wake_after(self, meta: ObserverMeta) -> float | None:
-        """Say how long; a negative patience is a mistake."""
+        """Return the seconds; a negative number is refused."""
         if self.patience is not None and self.patience < 0:
             raise ValueError("no patience")
         return self.patience
 
     async def on_wake(self, state: Any, context: Any, meta: ObserverMeta) -> None:
-        """Note when, and which joins wait."""
+        """Note the time, and which joins wait."""
         self.woken.append(anyio.current_time())
 
 
-async def test_a_witness_sees_the_state_its_event_found() -> None:
-    """A witness is shown each event before the next step runs; it may raise."""
+async def test_witness_sees_the_state_at_its_event() -> None:
+    """``witness`` is called before the next step runs; an error that it raises ends nothing."""
     pipe: Pipe[Any, Any] = Pipe(None)
 
     def bump(state: Any) -> None:
@@ -70,8 +70,10 @@ async def test_a_witness_sees_the_state_its_event_found() -> None:
     assert [stage for stage, _ in witness.told] == ["a", "b", "c"]
 
 
-async def test_a_witness_can_set_context_variables_of_a_step() -> None:
-    """What is set at STEP_START is seen by that invocation, its child's too, by no other."""
+async def test_witness_sets_context_variables_of_a_step() -> None:
+    """What it sets at STEP_START is seen by that invocation and its children, and by no
+    others.
+    """
 
     class Binder(Observer):
         def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:
@@ -103,8 +105,8 @@ async def test_a_witness_can_set_context_variables_of_a_step() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_observer_is_woken_by_silence() -> None:
-    """Every ten seconds without an event wake an observer that asked for it."""
+async def test_an_observer_is_woken_when_no_event_comes() -> None:
+    """An observer that asks for it is woken after every ten seconds without an event."""
     pipe: Pipe[Any, Any] = Pipe(None)
 
     async def slow(state: Any) -> None:
@@ -123,8 +125,8 @@ async def test_an_observer_is_woken_by_silence() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_waiting_joins_can_be_asked_for() -> None:
-    """``meta.waiting()`` names every join that waits, those without a timeout too."""
+async def test_the_waiting_joins_of_a_run_are_listed() -> None:
+    """``meta.waiting()`` names every join that waits, also those without a timeout."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
     asked: list[object] = []
 

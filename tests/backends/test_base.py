@@ -1,4 +1,4 @@
-"""A group of the loop's own tasks: all of them are gone when its block has been left."""
+"""A task group of a backend: all its tasks have ended when its block has been left."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from justpipe_actors._backends import current_loop
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
-async def test_its_block_is_left_when_its_tasks_have_ended() -> None:
-    """Whoever leaves the block waits for them, those they have started included."""
+async def test_leaving_the_block_waits_for_all_tasks() -> None:
+    """Leaving waits also for the tasks that tasks of the group have started."""
     log: list[str] = []
 
     async with current_loop().open_group() as group:
@@ -33,8 +33,8 @@ async def test_its_block_is_left_when_its_tasks_have_ended() -> None:
     assert log == ["first", "late"]
 
 
-async def test_a_task_begins_later_and_not_in_the_middle_of_who_starts_it() -> None:
-    """Starting one runs nothing of it yet: that happens in the middle of a commit."""
+async def test_start_runs_nothing_of_the_new_task() -> None:
+    """A commit calls ``start``, so the task begins only at a later checkpoint."""
     log: list[str] = []
 
     async def job() -> None:
@@ -47,8 +47,8 @@ async def test_a_task_begins_later_and_not_in_the_middle_of_who_starts_it() -> N
     assert log == ["started", "job"]
 
 
-async def test_a_cancelled_block_is_one_cancellation() -> None:
-    """However many of its tasks were cancelled, its owner is cancelled once, and no group."""
+async def test_a_cancelled_block_raises_one_cancellation() -> None:
+    """The owner gets one cancellation, not a group, however many tasks were cancelled."""
     seen: list[BaseException] = []
 
     async def job() -> None:
@@ -70,8 +70,8 @@ async def test_a_cancelled_block_is_one_cancellation() -> None:
     assert [type(one) for one in seen] == [anyio.get_cancelled_exc_class()]
 
 
-async def test_nobody_begins_in_a_group_that_was_left() -> None:
-    """A task that nobody would wait for is refused, and not left to itself."""
+async def test_a_closed_group_starts_no_task() -> None:
+    """After the block has been left no task would wait for the new one, so ``start`` raises."""
 
     async def job() -> None:
         raise AssertionError
@@ -82,8 +82,8 @@ async def test_nobody_begins_in_a_group_that_was_left() -> None:
         group.start(job)
 
 
-async def test_an_error_of_a_task_comes_out_in_a_group() -> None:
-    """It ends the block, as in any task group."""
+async def test_an_error_of_a_task_is_raised_in_a_group() -> None:
+    """The error ends the block, as in any task group."""
 
     async def job() -> None:
         raise KeyError("mine")
@@ -97,8 +97,12 @@ async def test_an_error_of_a_task_comes_out_in_a_group() -> None:
 
 @only_asyncio
 @pytest.mark.parametrize("is_born", [False, True])
-async def test_a_killed_task_takes_nobody_with_it(is_born: bool) -> None:
-    """Killed at birth it begins again; killed later it ends, and the others go on."""
+async def test_a_natively_cancelled_task_does_not_cancel_the_others(
+    is_born: bool,
+) -> None:
+    """Cancelled before its first step a task is started again; cancelled later it ends.
+    The others go on.
+    """
     log: list[str] = []
     killed = asyncio.Event()
 

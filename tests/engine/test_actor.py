@@ -1,4 +1,4 @@
-"""Messages wait their turn; runs take turns."""
+"""An actor serves its runs in turn, one message each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def start(run: str, number: int = 0, map_id: str | None = None) -> Start:
 
 
 def test_a_busy_run_delays_another_by_one_message() -> None:
-    """A single message waits for one message of a run that queued two thousand."""
+    """The single message of one run waits for one message of a run that has two thousand."""
     inbox = Inbox()
     for number in range(2000):
         inbox.put(start("busy", number))
@@ -25,8 +25,8 @@ def test_a_busy_run_delays_another_by_one_message() -> None:
 
 
 @given(runs=st.lists(st.sampled_from("abc"), max_size=40))
-def test_nothing_is_lost_and_each_run_keeps_its_order(runs: list[str]) -> None:
-    """What was put is taken, once, in its run's order."""
+def test_messages_are_taken_once_and_in_the_order_of_their_run(runs: list[str]) -> None:
+    """No message is lost, whatever the order of puts and takes."""
     inbox = Inbox()
     put = [start(run, number) for number, run in enumerate(runs)]
     for message in put:
@@ -40,7 +40,7 @@ def test_nothing_is_lost_and_each_run_keeps_its_order(runs: list[str]) -> None:
 
 
 def test_dropping_a_run_leaves_the_others() -> None:
-    """Dropped messages are handed back to be accounted for; workers can go alone."""
+    """``drop`` returns the messages of that run, or only those for workers of maps."""
     inbox = Inbox()
     plain, worker, other = start("a"), start("a", map_id="f"), start("b")
     for message in (plain, worker, other):

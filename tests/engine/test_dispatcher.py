@@ -1,4 +1,4 @@
-"""Which tasks process the messages of the inboxes: one dispatcher, as few tasks as possible, fair turns."""
+"""Which tasks process the messages of the inboxes: few tasks, and fair turns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def crew_of(supervisor: Supervisor) -> Any:
 
 @pytest.mark.virtual_time
 async def test_a_chain_that_does_not_wait_needs_one_receiver() -> None:
-    """Who commits an invocation serves what it called: nobody else is summoned."""
+    """The task that commits an invocation processes the message that follows; no other
+    task is woken.
+    """
     pipe: Pipe[Any, Any] = Pipe(list)
     tasks = []
     for number in range(50):
@@ -42,7 +44,7 @@ async def test_a_chain_that_does_not_wait_needs_one_receiver() -> None:
     assert statistics.idle + statistics.working <= 2
 
 
-async def test_steps_that_wait_are_performed_at_the_same_time() -> None:
+async def test_steps_that_wait_run_at_the_same_time() -> None:
     """A dispatcher task inside a step that waits delays no other step."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     started = []
@@ -66,8 +68,8 @@ async def test_steps_that_wait_are_performed_at_the_same_time() -> None:
         go.set()
 
 
-async def test_an_interrupted_activation_does_not_cost_the_next_one_its_scope() -> None:
-    """A task whose scope was cancelled processes the next message in a new one."""
+async def test_an_interrupted_invocation_leaves_a_usable_task() -> None:
+    """A task whose cancel scope was cancelled processes the next message in a new scope."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -87,8 +89,8 @@ async def test_an_interrupted_activation_does_not_cost_the_next_one_its_scope() 
             assert end.status.value == "success"
 
 
-async def test_receivers_to_spare_go_home() -> None:
-    """After a burst no more than the spare ones stay."""
+async def test_surplus_receivers_end() -> None:
+    """After a burst only the spare tasks stay."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     go = anyio.Event()
 
@@ -111,7 +113,7 @@ async def test_receivers_to_spare_go_home() -> None:
 
 
 async def test_a_stalled_run_gives_its_slot_to_others() -> None:
-    """With one slot, a run whose consumer is behind holds up nobody but itself."""
+    """With one slot, a run whose consumer is slow delays no other run."""
     pipe: Pipe[Any, Any] = Pipe(list)
 
     @pipe.step(concurrency=1)
@@ -133,7 +135,7 @@ async def test_a_stalled_run_gives_its_slot_to_others() -> None:
 
 
 async def test_a_slot_is_never_taken_twice() -> None:
-    """Whoever comes back from a stall waits for the slot it gave away."""
+    """An invocation that goes on after a stall waits for the slot that it gave away."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     at_work = most = 0
 
@@ -164,7 +166,7 @@ async def test_a_slot_is_never_taken_twice() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_run_with_a_timeout_is_timed_while_its_step_ignores_it() -> None:
-    """Who keeps the time of a run serves none of its steps."""
+    """The task that waits for a run's deadline processes none of its steps."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step(to="b")
@@ -183,8 +185,8 @@ async def test_a_run_with_a_timeout_is_timed_while_its_step_ignores_it() -> None
     assert end.duration_s == pytest.approx(5)
 
 
-async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
-    """Runs that are always due do not add a task with every slice of time."""
+async def test_a_queue_that_is_never_empty_is_served_by_two_tasks_in_turn() -> None:
+    """Runs that always have a message do not add a task with every time slice."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -204,8 +206,10 @@ async def test_a_line_that_never_ends_is_served_by_two_in_turn() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("waits", [False, True])
-async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) -> None:
-    """Between two beats of another task no more runs are served than messages would be."""
+async def test_a_burst_of_submissions_lets_other_tasks_run(waits: bool) -> None:
+    """Between two turns of another task the dispatcher begins no more runs than it
+    processes messages.
+    """
     pipe: Pipe[Any, Any] = Pipe(dict)
     runs, served, most = 4 * MESSAGES_PER_SLICE, 0, 0
 
@@ -236,7 +240,7 @@ async def test_a_burst_of_submissions_lets_others_have_their_turns(waits: bool) 
 
 @pytest.mark.virtual_time
 async def test_a_burst_of_submissions_needs_few_receivers() -> None:
-    """Tasks whose slice is over wait and are woken again, instead of one more each time."""
+    """A task whose time slice is over waits and is woken again; no task is added each time."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("nothing")(lambda: None)
     async with Supervisor() as supervisor:
@@ -250,8 +254,8 @@ async def test_a_burst_of_submissions_needs_few_receivers() -> None:
     assert statistics.idle + statistics.working <= 3
 
 
-def test_where_a_task_begins_at_once_nobody_is_expected_for_ever() -> None:
-    """A task that has begun and ended before it is awaited is woken again."""
+def test_a_receiver_that_ends_at_its_start_is_not_awaited() -> None:
+    """Where tasks begin at once, a task may end before the dispatcher counts it; work goes on."""
     done = []
 
     def spawn(func: Callable[..., Coroutine[Any, Any, object]]) -> None:

@@ -1,4 +1,4 @@
-"""What isolated state may cost: a bound on a map that appends to one list."""
+"""What isolated state may cost: a bound for a map that appends to one list."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def seconds(mode: Any, make: Any) -> float:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("kind", ELEMENTS)
 def test_ten_thousand_workers_append_to_one_list(kind: str, backend: str) -> None:
-    """It takes at most 4 times the CPU time of shared mode, best of three pairs.
+    """It takes at most 4 times the CPU time of shared mode, in the best of three pairs.
 
     The runs are read: a run in shared mode that is only waited for takes half the time.
     """

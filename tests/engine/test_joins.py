@@ -1,4 +1,4 @@
-"""A join decides once, by a table of reports and decisions."""
+"""A join decides once, from the reports of its parents."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ reports = st.lists(st.sampled_from(Report), min_size=1, max_size=6)
         (BarrierType.ANY, [B], None),
     ],
 )
-def test_the_table(
+def test_the_table_of_decisions(
     join: BarrierType, said: list[Report], decision: Decision | None
 ) -> None:
-    """Two parents, every row of the table of joins."""
+    """Each combination of two parents' reports has the decision that the table says."""
     gate = JoinGate(("p0", "p1"), join)
     for number, report in enumerate(said):
         gate.report(f"p{number}", report)
@@ -47,10 +47,10 @@ def test_the_table(
 
 
 @given(said=reports, join=st.sampled_from(BarrierType), data=st.data())
-def test_it_decides_once_whatever_the_order(
+def test_a_join_decides_once_in_any_order(
     said: list[Report], join: BarrierType, data: st.DataObject
 ) -> None:
-    """In any order, and however often a parent repeats itself, there is one decision."""
+    """One decision is made, in whatever order and however often the parents report."""
     parents = [f"p{number}" for number in range(len(said))]
     order = data.draw(st.permutations([*zip(parents, said, strict=True)] * 2))
     gate = JoinGate(tuple(parents), join)
@@ -64,8 +64,8 @@ def test_it_decides_once_whatever_the_order(
     assert straight.decision is gate.decision
 
 
-def test_a_closed_gate_stays_closed() -> None:
-    """A join that waited too long is not opened by a late parent."""
+def test_a_join_that_timed_out_stays_closed() -> None:
+    """A parent that reports after the timeout does not start the join."""
     gate = JoinGate(("p", "q"))
     gate.report("p", A)
     gate.close()
@@ -87,7 +87,7 @@ def test_a_join_counts_one_report_of_each_parent() -> None:
 
 
 def test_a_join_waits_for_a_parent_that_is_added() -> None:
-    """A route into the join is one more parent, once, and only before the decision."""
+    """A route into the join adds one parent, once, and only before the decision."""
     gate = JoinGate(("p",))
     gate.expect("router")
     gate.expect("router")
@@ -100,7 +100,7 @@ def test_a_join_waits_for_a_parent_that_is_added() -> None:
 
 
 def test_a_join_names_its_pruned_parents() -> None:
-    """Only parents that reported so are named, in the order of the graph."""
+    """Only parents that reported PRUNED are named, in the order of the graph."""
     gate = JoinGate(("p", "q", "r", "s"))
     for parent, report in (("r", P), ("p", P), ("q", A)):
         gate.report(parent, report)
@@ -133,7 +133,7 @@ def test_a_step_that_can_no_longer_start_is_reported_to_its_successors(
     routers: dict[str, Report | None],
     report: Report | None,
 ) -> None:
-    """Each way into it must be closed: its gate, and every switch that may choose it."""
+    """That is so when its join cannot open and no switch can choose it any more."""
     names = [f"p{number}" for number in range(len(gate or ()))]
     entry = StepEntry(None if gate is None else JoinGate(tuple(names)), tuple(routers))
     for name, said in zip(names, gate or (), strict=True):
@@ -147,7 +147,7 @@ def test_a_step_that_can_no_longer_start_is_reported_to_its_successors(
 
 
 def test_a_wave_knows_the_steps_that_started() -> None:
-    """Those of the waves before it count, and a new start is seen at once."""
+    """Steps of the waves before it count, and a new start is seen at once."""
     wave = Wave(2, frozenset({"r"}))
     assert wave.started_so_far() == {"r"}
 
@@ -161,8 +161,8 @@ def test_a_wave_knows_the_steps_that_started() -> None:
     assert wave.started_so_far() == {"r", "a", "b"}
 
 
-def test_a_lap_is_left_behind_its_closing_step() -> None:
-    """What follows from the closing step belongs to the wave around all its laps."""
+def test_what_follows_a_closing_step_belongs_to_the_wave_around_the_loop() -> None:
+    """A lap ends at its closing step."""
     outer = Wave(1)
     first = Wave(2, parent_wave=outer, closing_step="close", loop=7)
     second = Wave(3, parent_wave=first, closing_step="close", loop=7)
@@ -176,7 +176,7 @@ def test_a_lap_is_left_behind_its_closing_step() -> None:
 
 
 def test_a_wave_around_a_loop_is_outside_of_all_its_laps() -> None:
-    """Laps of another loop end the search."""
+    """The search for it ends at the laps of another loop."""
     outer = Wave(1, loop=7)
     first = Wave(2, parent_wave=outer, closing_step="close", loop=7)
     second = Wave(3, parent_wave=first, closing_step="close", loop=7)
@@ -187,8 +187,8 @@ def test_a_wave_around_a_loop_is_outside_of_all_its_laps() -> None:
     assert other.outside(7) is other
 
 
-def test_a_wave_names_one_step_after_the_other_that_can_start_no_more() -> None:
-    """Each is named once; started steps and steps without a closed way are not named."""
+def test_a_wave_names_each_step_that_can_no_longer_start() -> None:
+    """Each is named once; started steps and steps that may still start are not named."""
     wave = Wave(1)
     for name, said in (
         ("chosen", {"s": A}),
@@ -207,7 +207,7 @@ def test_a_wave_names_one_step_after_the_other_that_can_start_no_more() -> None:
 
 
 def test_a_wave_names_the_joins_that_wait() -> None:
-    """A join waits once a parent has reported, until it is decided."""
+    """A join waits from the first report of a parent until its decision."""
     wave = Wave(1)
     for name in ("waits", "untouched", "open"):
         wave.entries[name] = StepEntry(JoinGate(("p", "q")), ())

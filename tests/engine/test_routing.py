@@ -1,4 +1,4 @@
-"""What follows from the outcome of a step: its successors, their joins, their timers."""
+"""What follows from the outcome of a step: successors, joins, timers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def of_type(events: list[Event], kind: EventType) -> list[Event]:
     return [event for event in events if event.type is kind]
 
 
-async def test_a_pruned_join_is_explained() -> None:
-    """FINISH says which parent was cut off; the first one decides."""
+async def test_finish_explains_a_pruned_join() -> None:
+    """FINISH names the parent that was pruned; the first one decides."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, start=["a", "b", "c"], c=["join"], join=[])
     skipping(pipe, a=["join"], b=["join"])
@@ -39,8 +39,8 @@ async def test_a_pruned_join_is_explained() -> None:
     assert found.message == "Step 'join' did not run: its parent 'a' was cut off."
 
 
-async def test_a_join_of_steps_from_different_passes_is_explained() -> None:
-    """A parent of an earlier pass does not meet one of a map item's pass."""
+async def test_finish_explains_a_join_of_steps_from_different_waves() -> None:
+    """A parent that ran before a map does not meet one that ran in the wave of an item."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to="join")
@@ -61,7 +61,7 @@ async def test_a_join_of_steps_from_different_passes_is_explained() -> None:
 
 
 async def test_a_parent_that_start_leaves_out_prunes_the_join() -> None:
-    """With ``start=`` only part of the graph is reached, and its joins do not run."""
+    """With ``start=`` the joins of parents that are not reached do not run."""
     pipe: AnyPipe = Pipe(dict, strict=False)
     add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"], join=["after"])
     add_idle_steps(pipe, after=[])
@@ -77,7 +77,7 @@ async def test_a_parent_that_start_leaves_out_prunes_the_join() -> None:
 
 
 async def test_joins_that_wait_are_decided_from_upstream_to_downstream() -> None:
-    """A route not taken leaves two joins open, and the later one waits for the earlier."""
+    """A route that was not taken leaves two joins waiting; the upstream one is decided first."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("start", to=["left", "choice", "direct"])(lambda state: None)
     add_idle_steps(pipe, left=["first"], direct=["second"])
@@ -89,8 +89,8 @@ async def test_joins_that_wait_are_decided_from_upstream_to_downstream() -> None
     assert said.count("STEP_START second") == 1
 
 
-async def test_a_join_runs_on_behalf_of_its_last_parent() -> None:
-    """The parent that opened the join is the cause in the events of the join."""
+async def test_the_last_parent_is_the_cause_of_a_join() -> None:
+    """The events of the join name the parent that opened it as their cause."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"], join=[])
     events = await run_pipe(pipe)
@@ -100,7 +100,9 @@ async def test_a_join_runs_on_behalf_of_its_last_parent() -> None:
 
 
 async def test_a_route_into_an_open_any_join_is_ignored() -> None:
-    """A join of any parent ran when the first came; a step that names it adds nothing."""
+    """A join of any parent runs when the first parent reports; a later route into it adds
+    nothing.
+    """
     pipe: AnyPipe = Pipe(dict)
     pipe.step("start", to=["a", "b"])(lambda state: None)
     add_idle_steps(pipe, a=["join"], c=["join"])
@@ -112,8 +114,8 @@ async def test_a_route_into_an_open_any_join_is_ignored() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_events_of_a_timed_join() -> None:
-    """BARRIER_WAIT says for whom it waits, BARRIER_RELEASE how long it waited."""
+async def test_a_join_with_a_timeout_publishes_barrier_events() -> None:
+    """BARRIER_WAIT has the missing parents, BARRIER_RELEASE the seconds of waiting."""
     pipe: AnyPipe = Pipe(dict)
 
     async def rest(state: Any) -> None:
@@ -139,8 +141,8 @@ async def test_the_events_of_a_timed_join() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_join_that_times_out_names_what_it_waited_for() -> None:
-    """The error has the missing parents and the seconds, and the join runs no more."""
+async def test_a_join_that_times_out_names_its_missing_parents() -> None:
+    """The error has the parents and the seconds, and the join does not run later."""
     pipe: AnyPipe = Pipe(dict)
 
     async def rest(state: Any) -> None:
@@ -159,7 +161,7 @@ async def test_a_join_that_times_out_names_what_it_waited_for() -> None:
 
 @pytest.mark.virtual_time
 async def test_an_any_join_has_no_timer() -> None:
-    """It runs when the first parent comes, so there is nothing to wait for."""
+    """It runs when the first parent reports, so it never waits."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, start=["a", "b"], a=["join"], b=["join"])
     pipe.step("join", barrier_timeout=2, barrier_type=BarrierType.ANY)(
@@ -171,13 +173,13 @@ async def test_an_any_join_has_no_timer() -> None:
 
 
 async def run_from_start(pipe: AnyPipe) -> list[Event]:
-    """Run a pipe from its step ``start``, where a join has a parent that is left out."""
+    """Run a pipe from its step ``start``; a join has a parent that this leaves out."""
     with pytest.warns(PipelineValidationWarning, match="cannot reach"):
         return await run_pipe(pipe, start="start")
 
 
 async def test_waiting_joins_are_pruned_from_upstream_to_downstream() -> None:
-    """A join that waits for another one is not decided before it."""
+    """A join is not decided before a waiting join upstream of it."""
     pipe: AnyPipe = Pipe(dict, strict=False)
     add_idle_steps(pipe, start=["direct", "left"], direct=["second"], left=["first"])
     add_idle_steps(pipe, ghost=["first"], first=["second"], second=["after"], after=[])
@@ -191,7 +193,7 @@ async def test_waiting_joins_are_pruned_from_upstream_to_downstream() -> None:
 
 
 async def test_a_join_beside_a_loop_is_decided_after_the_last_lap() -> None:
-    """The pass around a loop ends with it, and then its waiting joins are decided."""
+    """The wave around a loop ends with the loop, and its waiting joins are decided then."""
     pipe: AnyPipe = Pipe(dict, strict=False)
     add_idle_steps(pipe, start=["left", "loop"], left=["join"], ghost=["join"], join=[])
 
@@ -204,8 +206,8 @@ async def test_a_join_beside_a_loop_is_decided_after_the_last_lap() -> None:
     assert (found.step, found.parents) == ("join", ("ghost",))
 
 
-async def test_a_join_of_any_parent_names_all_that_were_cut_off() -> None:
-    """It does not run when no parent came, and the sentence lists them."""
+async def test_a_pruned_any_join_names_all_its_parents() -> None:
+    """It does not run when no parent came, and the message lists them."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, start=["a", "b"])
     skipping(pipe, a=["join"], b=["join"])
@@ -218,8 +220,8 @@ async def test_a_join_of_any_parent_names_all_that_were_cut_off() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_name_that_comes_after_a_join_has_run_runs_it_again() -> None:
-    """What a step will name is not known before, so the join could not wait for it."""
+async def test_a_route_to_a_join_that_has_run_runs_it_again() -> None:
+    """The route was not known when the join opened, so the join could not wait for it."""
     pipe: AnyPipe = Pipe(dict)
 
     async def name_it(state: Any) -> str:
@@ -234,7 +236,7 @@ async def test_a_name_that_comes_after_a_join_has_run_runs_it_again() -> None:
 
 
 async def test_a_lap_with_a_join_of_its_own_ends_like_any_other() -> None:
-    """The joins around a loop are decided after its last lap, whatever a lap contains."""
+    """The joins around a loop are decided after its last lap, also when laps contain joins."""
     pipe: AnyPipe = Pipe(dict, strict=False)
     add_idle_steps(
         pipe, start=["left", "split"], left=["join"], ghost=["join"], join=[]

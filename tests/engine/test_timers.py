@@ -1,4 +1,4 @@
-"""The timers of an actor system: when they fire, and what one task does for all."""
+"""The timers of an actor system: when they fire, and that one task serves all."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def _queue(tasks: TaskGroup, started: list[str]) -> TimerQueue:
     return TimerQueue(spawn, current_loop().now, lambda: False)
 
 
-async def test_timers_fire_in_the_order_of_their_moments() -> None:
-    """An earlier timer that is started later fires first; one task serves all."""
+async def test_timers_fire_in_the_order_of_their_deadlines() -> None:
+    """A timer with an earlier deadline fires first although it was started later; one
+    task serves all.
+    """
     fired: list[str] = []
     started: list[str] = []
     async with anyio.create_task_group() as tasks:
@@ -43,7 +45,7 @@ async def test_timers_fire_in_the_order_of_their_moments() -> None:
 
 
 async def test_a_stopped_timer_does_not_fire_and_holds_no_task() -> None:
-    """When the last timer is stopped the task ends at once."""
+    """The task ends as soon as the last timer is stopped."""
     fired: list[str] = []
     started: list[str] = []
     async with anyio.create_task_group() as tasks:
@@ -79,7 +81,7 @@ async def test_stopping_most_timers_keeps_the_rest() -> None:
 
 
 async def test_a_timer_may_start_and_stop_others_when_it_fires() -> None:
-    """What a function of a timer does to the queue takes effect at once."""
+    """What the function of a timer changes in the queue takes effect at once."""
     fired: list[str] = []
     async with anyio.create_task_group() as tasks:
         timers = _queue(tasks, [])
@@ -97,8 +99,8 @@ async def test_a_timer_may_start_and_stop_others_when_it_fires() -> None:
     assert timers.now() - now == pytest.approx(5)
 
 
-async def test_a_stopped_timer_does_not_keep_the_task_when_another_has_fired() -> None:
-    """The task ends with the last timer that was not stopped."""
+async def test_the_task_ends_with_the_last_timer_that_was_not_stopped() -> None:
+    """A stopped timer with a later deadline does not keep the task."""
     fired: list[str] = []
     async with anyio.create_task_group() as tasks:
         timers = _queue(tasks, [])

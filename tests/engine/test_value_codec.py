@@ -1,4 +1,4 @@
-"""The values of pipes come back by what their functions declare."""
+"""The values of a journal are decoded by the types that a pipe's functions declare."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ async def read(state: Report, page: Page) -> None:
 CODEC = StorableValues()
 
 
-def test_states_and_items_come_back_by_their_types() -> None:
-    """The pipe's state type and the worker's free parameter say what is what."""
+def test_states_and_items_are_decoded_by_their_types() -> None:
+    """The pipe's state type and the worker's free parameter declare the types."""
     plan = pipe.plan()
     stored = json.loads(json.dumps(CODEC.dump_state(plan, Report([Page("a")]))))
     assert stored == {"pages": [{"url": "a"}]}
@@ -64,8 +64,8 @@ def test_states_and_items_come_back_by_their_types() -> None:
         CODEC.dump_item(plan, "read", "b")
 
 
-def test_a_context_is_stored_without_its_notes() -> None:
-    """An attribute typed ``Meta`` is bound anew by whoever takes the run up."""
+def test_a_context_is_stored_without_its_meta() -> None:
+    """An attribute typed ``Meta`` is bound again by the process that takes the run up."""
     noted = Pipe(Report, Bound, name="noted").plan()
     stored = CODEC.dump_context(noted, Bound(object(), "ada"))  # type: ignore[arg-type]
     assert stored == {"meta": None, "user": "ada"}
@@ -74,7 +74,7 @@ def test_a_context_is_stored_without_its_notes() -> None:
 
 
 def test_a_pipe_without_a_state_type_takes_builtins() -> None:
-    """Nothing is declared, so nothing but builtins can be known."""
+    """No type is declared, so only builtins can be decoded."""
     plan = Pipe(name="bare").plan()
     state = {"a": (1, {2})}
     assert CODEC.load_state(plan, CODEC.dump_state(plan, state)) == state
@@ -83,7 +83,7 @@ def test_a_pipe_without_a_state_type_takes_builtins() -> None:
 
 
 def test_other_values_need_no_type() -> None:
-    """Kept results and the like are builtins, or classes the journal was given."""
+    """Kept results and the like are builtins, or classes that the journal was given."""
     value = {"a": b"x"}
     assert CODEC.load_value(CODEC.dump_value(value, "plan")) == value
     with pytest.raises(NotStorable, match=r"plan\['a'\]"):

@@ -62,7 +62,7 @@ def end_of(
     termination: TerminationCause | None = None,
     config: FailureClassificationConfig | None = None,
 ) -> PipelineEndData:
-    """Return the payload of FINISH, with the figures of every test here."""
+    """Return the payload of FINISH, with the figures that all tests here use."""
     config = config or FailureClassificationConfig()
     return build_end_data(termination, failures, config, FIGURES)
 
@@ -82,10 +82,10 @@ def test_a_run_without_failures_is_a_success() -> None:
         (Status.CLIENT_CLOSED, FailureReason.CLIENT_CLOSED, "why"),
     ],
 )
-def test_an_end_from_outside_wins(
+def test_an_end_from_outside_decides_the_status(
     status: Status, reason: FailureReason, error: str | None
 ) -> None:
-    """The status is the one from outside; failures before it are listed."""
+    """A cancellation or a timeout is the status; earlier failures are listed."""
     failures = log_of(step_failure(ValueError("x")))
     end = end_of(failures, TerminationCause(status, "why", ("a", "b")))
 

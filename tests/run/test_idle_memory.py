@@ -70,7 +70,7 @@ async def kilobytes(begin: Begin) -> float:
 def test_an_idle_run_takes_little_memory(
     begin: Begin, most: float, backend: str
 ) -> None:
-    """At most 13 kB in a supervisor, and 4 more for the task that waits for it."""
+    """At most 13 kB in a supervisor, and 4 kB more for the task that waits for it."""
     assert anyio.run(kilobytes, begin, backend=backend) <= most
 
 
@@ -105,7 +105,7 @@ async def all_of(events: AsyncIterator[Event]) -> list[Event]:
 async def test_an_ended_run_is_freed_without_the_collector(
     use: Callable[[Supervisor, AnyPipe], Awaitable[object]],
 ) -> None:
-    """It has no reference to itself, and a search for it would cost a tenth of a small run."""
+    """A run has no reference cycle; collecting one would cost a tenth of a small run."""
     pipe: AnyPipe = Pipe(dict, name="short")
     pipe.step("only")(lambda: None)
     async with Supervisor() as supervisor:

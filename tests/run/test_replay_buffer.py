@@ -13,7 +13,7 @@ TOKEN, OTHER = EventType.TOKEN, EventType.STEP_START
 
 
 class Model:
-    """The same, written so that it is plainly right and slow."""
+    """A slow and obviously right replay buffer."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -21,14 +21,14 @@ class Model:
         self.positions = [0, 0]
 
     def put(self, number: int, event: Event) -> None:
-        """Keep an event; the oldest token goes, else the oldest."""
+        """Keep an event; drop the oldest token, or else the oldest event."""
         self.kept.append((number, event))
         if 0 < self.capacity < len(self.kept):
             tokens = [one for one in self.kept if one[1].type is TOKEN]
             self.kept.remove((tokens or self.kept)[0])
 
     def get(self, reader: int) -> Event | None:
-        """Return the first event that is kept behind what the reader has read."""
+        """Return the first kept event after the last one that the reader has read."""
         for number, event in self.kept:
             if number > self.positions[reader]:
                 self.positions[reader] = number
@@ -47,10 +47,10 @@ moves = st.lists(
 
 @settings(max_examples=200)
 @given(capacity=st.integers(0, 8), moves=moves)
-async def test_readers_see_what_is_kept_and_in_order(
+async def test_readers_see_the_kept_events_in_order(
     capacity: int, moves: list[EventType | tuple[int, int]]
 ) -> None:
-    """However puts and two readers mix, each reads on with the next event that is kept."""
+    """Each of two readers gets the next kept event, in any order of puts and reads."""
     buffer, model = ReplayBuffer(capacity), Model(capacity)
     readers = ReplayReader(buffer), ReplayReader(buffer)
     said = 0
@@ -76,8 +76,8 @@ async def test_readers_see_what_is_kept_and_in_order(
 
 
 @pytest.mark.parametrize("kind", [TOKEN, OTHER])
-async def test_what_was_dropped_takes_no_room(kind: EventType) -> None:
-    """A replay buffer refers only to the events it keeps; of the others it has a number."""
+async def test_dropped_events_take_no_memory(kind: EventType) -> None:
+    """A replay buffer refers only to the events that it keeps."""
     buffer = ReplayBuffer(10)
     for number in range(1000):
         buffer.put(Event(kind, str(number)))

@@ -1,4 +1,4 @@
-"""A run is entered, iterated or waited for, and whoever awaits it is told so."""
+"""A run is entered, iterated or waited for; ``await run`` is refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def idle() -> Pipe[Any, Any]:
     return pipe
 
 
-async def test_whoever_awaits_a_run_is_told_what_to_await() -> None:
-    """The message has the three ways there are; it is a TypeError, as Python's own is."""
+async def test_awaiting_a_run_is_refused() -> None:
+    """The message lists the three ways to use a run; it is a TypeError, as Python's own is."""
     with pytest.raises(TypeError) as caught:
         await idle().run({})
 
@@ -28,7 +28,7 @@ async def test_whoever_awaits_a_run_is_told_what_to_await() -> None:
 
 
 async def test_a_map_over_the_events_of_a_run() -> None:
-    """A function may still return a run: it is mapped over, and not awaited."""
+    """A map's function may return a run: the map iterates it and does not await it."""
     seen: list[EventType] = []
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w")(lambda: idle().run({}))

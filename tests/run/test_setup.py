@@ -1,4 +1,4 @@
-"""Which contexts are given their ``Meta``, and which ask for it in vain."""
+"""Which contexts get their ``Meta``, and which are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from justpipe_actors.errors import DefinitionError
 
 
 def counting() -> Pipe[Any, Any]:
-    """Return a pipe that notes its runs on the context's ``Meta``, whatever it is called."""
+    """Return a pipe that counts in the context's ``Meta``, in an attribute of any name."""
     pipe: Pipe[Any, Any] = Pipe()
 
     @pipe.step
@@ -51,8 +51,8 @@ class Riddle:
 
 
 @pytest.mark.parametrize("kind", [Asking, AskingAsOfOld])
-async def test_a_context_that_asks_is_given_its_meta(kind: Any) -> None:
-    """A field of type ``Meta``, or of ``Meta`` and None, is filled as the run begins."""
+async def test_a_context_with_a_field_for_meta_gets_it(kind: Any) -> None:
+    """A field of type ``Meta``, or of ``Meta`` and None, is set before the run begins."""
     context = kind()
 
     async with counting().run(None, context) as run:
@@ -63,20 +63,20 @@ async def test_a_context_that_asks_is_given_its_meta(kind: Any) -> None:
     assert meta.run.get("noted") is True
 
 
-async def test_a_context_asks_once() -> None:
-    """Which of two fields is meant cannot be known: the run is refused, naming both."""
+async def test_two_fields_for_meta_are_refused() -> None:
+    """The error names both, because the right one cannot be known."""
     with pytest.raises(DefinitionError, match=r"Only one Meta field .* one, other"):
         await counting().run(None, AskingTwice()).wait()
 
 
-async def test_a_frozen_context_cannot_ask() -> None:
-    """A context that nobody may write to is refused before anything runs."""
+async def test_a_frozen_context_with_a_field_for_meta_is_refused() -> None:
+    """The error comes before anything runs."""
     with pytest.raises(DefinitionError, match=r"Frozen\.meta asks for Meta"):
         await counting().run(None, Frozen()).wait()
 
 
-async def test_hints_that_mean_nothing_ask_for_nothing() -> None:
-    """A context whose annotations cannot be resolved is left as it is."""
+async def test_a_context_with_unknown_annotations_is_left_alone() -> None:
+    """Annotations that cannot be resolved are ignored."""
     context = Riddle()
 
     async with counting().run(None, context) as run:

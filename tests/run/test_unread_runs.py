@@ -146,13 +146,13 @@ UNREAD = (
 async def test_no_event_is_built_that_is_not_read(
     run: Callable[[], Awaitable[None]], built: list[Any]
 ) -> None:
-    """Whoever only waits for a run, or leaves it alone, pays for no event objects."""
+    """A run that is only waited for, or left alone, builds no event objects."""
     await run()
     assert built == []
 
 
-async def test_events_are_built_for_a_consumer(built: list[Any]) -> None:
-    """The count above counts: a run that is read builds each event once."""
+async def test_a_run_that_is_read_builds_each_event_once(built: list[Any]) -> None:
+    """This shows that the counter of the other tests works."""
     events = await all_of(everything().run({}))
     own = [event for event in events if event.parent_run_id is None]
     assert len(own) <= len(built)
@@ -168,10 +168,10 @@ async def test_events_are_built_for_a_consumer(built: list[Any]) -> None:
         (False, True, Visibility.BUILT, Visibility.BUILT),
     ],
 )
-def test_what_becomes_of_events(
+def test_events_are_built_for_present_readers_and_kept_for_late_ones(
     is_observed: bool, is_kept: bool, sink: Visibility, expected: Visibility
 ) -> None:
-    """They are built for whom sees them now, kept for late readers, else counted."""
+    """Events are built for present readers, kept for later ones, and else only counted."""
     found = visibility_of(is_observed=is_observed, is_kept=is_kept, sink=sink)
     assert found is expected
 
@@ -179,8 +179,8 @@ def test_what_becomes_of_events(
 # -- what can be seen of a run that is not read
 
 
-async def test_the_end_of_an_unread_run_reports_all_events() -> None:
-    """The figures of FINISH count events that were never built; nothing waited."""
+async def test_finish_of_an_unread_run_counts_all_events() -> None:
+    """The figures include events that were never built."""
     events = await all_of(everything().run({}))
     expected = events[-1].payload.metrics
     end = await everything().run({}).wait()
@@ -192,8 +192,8 @@ async def test_the_end_of_an_unread_run_reports_all_events() -> None:
     assert (end.metrics.tokens, end.metrics.queue.max_depth) == (4, 0)
 
 
-async def test_a_late_listener_reads_what_a_consumer_would_have_read() -> None:
-    """Its events have the numbers and contents of those of a run that is read."""
+async def test_a_late_listener_reads_the_same_events_as_a_consumer() -> None:
+    """The events have the numbers and contents of those of a run that is read."""
     expected = [comparable(event) for event in await all_of(everything().run({}))]
     state: Any = {"go": anyio.Event()}
     async with (
@@ -254,8 +254,8 @@ async def test_hooks_and_observers_see_every_event_of_an_unread_run() -> None:
 # -- readers that come and go
 
 
-async def test_a_reader_after_a_cancelled_wait_reads_what_comes_then() -> None:
-    """What was published while the run was only waited for is not in its stream."""
+async def test_a_reader_after_a_cancelled_wait_gets_later_events_only() -> None:
+    """Events that were published while the run was only waited for are not in its stream."""
     go: Any = anyio.Event()
     async with everything().run({"go": go}) as run:
         with anyio.move_on_after(1) as limit:
@@ -290,7 +290,7 @@ async def test_waiting_for_a_run_that_another_task_reads_is_refused() -> None:
 
 
 async def test_a_stream_that_never_waits_lets_others_run() -> None:
-    """A step that only yields does not keep the waiting task from being cancelled."""
+    """A step that only yields does not prevent the cancellation of the waiting task."""
     pipe: AnyPipe = Pipe(dict, queue_size=0)
 
     @pipe.step
@@ -345,7 +345,7 @@ async def calls_of(run: Callable[[], Awaitable[object]]) -> int:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_step_of_an_unread_run_takes_few_calls(backend: str) -> None:
-    """A step takes at most 50 calls; one of a run that is read no more than it took.
+    """A step takes at most 50 calls, and one of a run that is read no more than before.
 
     These were 64 and 67 when every event was built.  A profiler counts the calls, so
     the load of the machine changes little.

@@ -1,4 +1,4 @@
-"""Children that write down what happens to them, and an owner for them."""
+"""Children that log their begins and ends, and an owner for them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from justpipe_actors.errors import SupervisionError
 
 @attrs.define
 class Stage:
-    """Children that write down when they begin and when they end."""
+    """Log of the begins and ends of children."""
 
     log: list[str] = attrs.field(factory=list)
     break_now: dict[str, anyio.Event] = attrs.field(factory=dict)
     failures: list[SupervisionError] = attrs.field(factory=list)
 
     def player(self, name: str, **options: Any) -> ChildSpec:
-        """Return a child that runs until it is told to break, or stopped."""
+        """Return a child that runs until it is told to fail, or stopped."""
 
         async def play(task_status: ServiceStatus) -> None:
             self.log.append(f"+{name}")
@@ -58,5 +58,5 @@ class Stage:
 
 
 def steady(**options: Any) -> Children:
-    """Return children whose waits are never shortened by chance."""
+    """Return children whose restart delays have no jitter."""
     return Children(RestartPolicy(**options), jitter=lambda: 0.0)

@@ -1,4 +1,4 @@
-"""Children: started in order, restarted by policy, stopped in reverse, never lost."""
+"""Children are started in order, restarted by policy and stopped in reverse."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.virtual_time
 
 
 async def settle() -> None:
-    """Let everybody run on, for a second that takes no time."""
+    """Let all tasks run until they wait; the second is virtual."""
     await anyio.sleep(1)
 
 
 async def test_children_start_in_order_and_stop_in_reverse() -> None:
-    """Each begins when the one before is ready, and ends when the one after has ended."""
+    """Each child starts when the one before is ready, and stops when the one after has ended."""
     stage = Stage()
 
     async def slow(task_status: ServiceStatus) -> None:
@@ -62,8 +62,8 @@ async def test_children_start_in_order_and_stop_in_reverse() -> None:
     ]
 
 
-async def test_outer_cancellation_stops_in_reverse_too() -> None:
-    """A plain task group would end all three at once, the dependency before its users."""
+async def test_an_outer_cancellation_stops_children_in_reverse() -> None:
+    """A plain task group would cancel all at once, a dependency before its users."""
     stage = Stage()
 
     async def lingering(task_status: ServiceStatus) -> None:
@@ -94,8 +94,10 @@ async def test_outer_cancellation_stops_in_reverse_too() -> None:
         ("one_for_all", "-b -d -c -a +a +b +c +d"),
     ],
 )
-async def test_strategies(strategy: Strategy, expected: str) -> None:
-    """When b breaks, its neighbours end backwards and come back forwards, by strategy."""
+async def test_a_failure_restarts_siblings_by_strategy(
+    strategy: Strategy, expected: str
+) -> None:
+    """The affected siblings stop in reverse order and start in order."""
     stage = Stage()
     seen: list[str] = []
 
@@ -112,10 +114,8 @@ async def test_strategies(strategy: Strategy, expected: str) -> None:
     assert stage.log[len(seen) :] == ["-d", "-c", "-b", "-a"]
 
 
-async def test_restarts_wait_longer_each_time_and_start_over_after_a_long_life() -> (
-    None
-):
-    """The waits are 0.1, 0.2 and 0.4 s for short lives, and 0.1 s again after a long one."""
+async def test_restart_delays_grow_and_are_reset_after_a_long_life() -> None:
+    """The delays are 0.1, 0.2 and 0.4 s after short lives, and 0.1 s again after a long one."""
     ended: list[float] = []
     waits: list[float] = []
     lives = iter([0.0, 0.0, 0.0, 100.0, 1e6])
@@ -136,8 +136,8 @@ async def test_restarts_wait_longer_each_time_and_start_over_after_a_long_life()
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.1])
 
 
-async def test_other_ends_are_judged_while_a_child_waits_for_its_restart() -> None:
-    """The watch does not sleep through the wait of one child."""
+async def test_ends_are_handled_while_another_child_waits_for_its_restart() -> None:
+    """The delay of one child does not delay decisions about the others."""
     stage = Stage()
     begins: dict[str, list[float]] = {"slow": [], "quick": []}
 
@@ -169,10 +169,10 @@ async def test_other_ends_are_judged_while_a_child_waits_for_its_restart() -> No
     ("restart", "lives_after_return", "lives_after_failure"),
     [("permanent", 2, 2), ("transient", 1, 2), ("temporary", 1, 1)],
 )
-async def test_restart_types(
+async def test_restart_types_decide_which_ends_restart_a_child(
     restart: Any, lives_after_return: int, lives_after_failure: int
 ) -> None:
-    """Permanent comes back always, transient after a failure, temporary never."""
+    """Permanent children restart always, transient ones after a failure, temporary ones never."""
     lives = {"return": 0, "fail": 0}
 
     async def returns() -> None:
@@ -196,8 +196,8 @@ async def test_restart_types(
     assert lives == {"return": lives_after_return, "fail": lives_after_failure}
 
 
-async def test_a_temporary_child_frees_its_name() -> None:
-    """A child that is gone for good is forgotten, so adding them for ever leaks nothing."""
+async def test_the_name_of_an_ended_temporary_child_can_be_used_again() -> None:
+    """Ended temporary children are removed, so adding them for ever leaks nothing."""
     stage = Stage()
     children = steady()
     done: list[int] = []
@@ -218,7 +218,9 @@ async def test_a_temporary_child_frees_its_name() -> None:
 
 
 async def test_too_many_ends_are_raised_with_their_cause() -> None:
-    """The fourth end within the period is given to the owner, caused by what happened."""
+    """The fourth failure within the period is raised to the owner, with the child's error
+    as cause.
+    """
     lives: list[int] = []
     stage = Stage()
     children = steady(intensity=3, period=5)
@@ -243,8 +245,8 @@ async def test_too_many_ends_are_raised_with_their_cause() -> None:
     assert stage.log == ["+a", "-a"]
 
 
-async def test_a_permanent_child_that_keeps_returning_is_too_much_as_well() -> None:
-    """There is no exception to name as the cause, so the return is."""
+async def test_a_permanent_child_that_returns_too_often_is_raised_too() -> None:
+    """There is no exception, so the cause says that the child returned."""
     stage = Stage()
 
     async def hasty() -> None:
@@ -258,8 +260,8 @@ async def test_a_permanent_child_that_keeps_returning_is_too_much_as_well() -> N
 # -- stopping
 
 
-async def test_who_listens_is_asked_and_given_time() -> None:
-    """A service that looks at ``stopping`` ends by itself and is not cancelled."""
+async def test_a_child_that_uses_stopping_gets_time_to_end() -> None:
+    """A child that waits for ``stopping`` ends by itself and is not cancelled."""
     log: list[str] = []
 
     async def polite(task_status: ServiceStatus) -> None:
@@ -276,8 +278,8 @@ async def test_who_listens_is_asked_and_given_time() -> None:
     assert anyio.current_time() - began == pytest.approx(4)
 
 
-async def test_who_takes_too_long_is_cancelled() -> None:
-    """After its ``shutdown`` seconds asking turns into cancelling."""
+async def test_a_child_that_exceeds_its_shutdown_time_is_cancelled() -> None:
+    """It is cancelled ``shutdown`` seconds after it was asked to stop."""
     log: list[object] = []
 
     async def slow(task_status: ServiceStatus) -> None:
@@ -295,8 +297,8 @@ async def test_who_takes_too_long_is_cancelled() -> None:
     assert log == pytest.approx([7])
 
 
-async def test_who_does_not_listen_is_cancelled_at_once() -> None:
-    """Nobody waits five seconds for a service that was never going to hear."""
+async def test_a_child_that_does_not_use_stopping_is_cancelled_at_once() -> None:
+    """Stopping does not wait five seconds for a child that ignores ``stopping``."""
     began = anyio.current_time()
     spec = ChildSpec(name="deaf", func=anyio.sleep_forever, shutdown=5)
     await Stage().live(steady(), anyio.lowlevel.checkpoint, spec)
@@ -304,10 +306,10 @@ async def test_who_does_not_listen_is_cancelled_at_once() -> None:
     assert anyio.current_time() == began
 
 
-async def test_who_is_stuck_is_named_with_its_place(
+async def test_a_child_that_ignores_its_cancellation_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A child that ignores its cancellation is complained about, and waited for."""
+    """The log names the child and the line where it waits, and stopping waits for it."""
 
     async def stubborn() -> None:
         with anyio.CancelScope(shield=True):
@@ -325,10 +327,10 @@ async def test_who_is_stuck_is_named_with_its_place(
     assert anyio.current_time() - began == pytest.approx(25)
 
 
-async def test_an_error_while_stopping_is_logged_and_stops_nothing(
+async def test_an_error_while_stopping_is_logged_and_the_rest_is_stopped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The others are stopped all the same."""
+    """The other children are stopped all the same."""
     stage = Stage()
 
     async def sore() -> None:
@@ -371,10 +373,10 @@ async def silent(task_status: ServiceStatus) -> None:
         (lambda: None, "TypeError: A service must be an async function"),
     ],
 )
-async def test_a_failed_start_is_the_starters_exception(
+async def test_a_failed_start_is_raised_to_the_starter(
     service: Any, reason: str
 ) -> None:
-    """Nothing stays up: the children before are stopped, those after never begin."""
+    """The children before are stopped, and those after never begin."""
     stage = Stage()
     bad = ChildSpec(name="bad", func=service, start_timeout=3)
 
@@ -388,8 +390,8 @@ async def test_a_failed_start_is_the_starters_exception(
     assert stage.log == ["+a", "-a"]
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
-    """Whoever gives up opening has the started ones stopped."""
+async def test_a_cancelled_start_stops_the_started_children() -> None:
+    """No child is left when the task that opens them is cancelled."""
     stage = Stage()
     with anyio.move_on_after(1) as scope:
         await stage.live(
@@ -401,7 +403,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
 
 
 async def test_a_restart_that_fails_to_start_counts() -> None:
-    """A late start failure is the child's next end, and in the end too many of them."""
+    """A failed start is the child's next failure, and at last there are too many."""
     starts: list[float] = []
     stage = Stage()
 
@@ -420,7 +422,7 @@ async def test_a_restart_that_fails_to_start_counts() -> None:
 
 
 async def test_children_can_be_added_while_others_run() -> None:
-    """They start behind the others and stop before them; a name is taken only once."""
+    """New children are last in order, so they stop first; a name is taken only once."""
     stage = Stage()
     children = steady()
 
@@ -436,7 +438,7 @@ async def test_children_can_be_added_while_others_run() -> None:
 
 
 async def test_a_late_child_that_does_not_start_is_treated_as_ended() -> None:
-    """Nobody waits for it, so its failure is judged like any other end."""
+    """No caller waits for it, so the restart policy handles the failure like any other end."""
     stage = Stage()
     children = steady(intensity=0)
 
@@ -455,8 +457,10 @@ async def test_a_late_child_that_does_not_start_is_treated_as_ended() -> None:
 # -- looking
 
 
-async def test_statistics_tell_the_whole_state() -> None:
-    """Name, state, incarnation, restarts within the period, last error, since when."""
+async def test_statistics_tell_the_state_of_each_child() -> None:
+    """Name, state, incarnation, restarts within the period, last error, time of the last
+    change.
+    """
     stage = Stage()
     children = steady(period=5)
     assert children.statistics() == ()

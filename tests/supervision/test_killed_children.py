@@ -1,4 +1,4 @@
-"""asyncio lets anybody cancel a task past all scopes; a child's end by that is a failure."""
+"""On asyncio any code can cancel a task natively; a child that ends so has failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize(
 
 
 async def test_a_natively_cancelled_child_has_failed() -> None:
-    """It is an abnormal end, so even a transient child comes back; the others do not notice."""
+    """The end is abnormal, so even a transient child restarts; the other children go on."""
     stage = Stage()
     tasks: list[Any] = []
 
@@ -50,7 +50,7 @@ async def test_a_natively_cancelled_child_has_failed() -> None:
 
 
 async def test_a_child_that_awaits_something_cancelled_has_failed() -> None:
-    """On asyncio that looks like a cancellation of the child, and must not look like success."""
+    """On asyncio this looks like a cancellation of the child; it must not count as success."""
     stage = Stage()
     lives: list[int] = []
 
@@ -71,8 +71,8 @@ async def test_a_child_that_awaits_something_cancelled_has_failed() -> None:
     assert len(lives) == 2
 
 
-async def test_a_killed_watch_is_not_passed_over_in_silence() -> None:
-    """When nobody would notice an end any more, the owner hears of it."""
+async def test_a_natively_cancelled_monitor_is_reported() -> None:
+    """Without the monitor no end would be noticed, so the owner gets the error."""
     stage = Stage()
 
     async def body() -> None:

@@ -1,4 +1,4 @@
-"""The owner of resources by itself: counts, states, and what kills an opening."""
+"""The pool of resources alone: counts, states, and failures while opening."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ async def plain() -> AsyncIterator[str]:
 
 
 async def test_states_and_counts() -> None:
-    """Idle before anybody asks, opening while one waits, open with its users."""
+    """A resource is idle before its first use, opening while a user waits, then open with
+    its users.
+    """
     gate = anyio.Event()
 
     async def gated() -> AsyncIterator[str]:
@@ -71,8 +73,8 @@ async def test_states_and_counts() -> None:
         await resources.aclose()
 
 
-async def test_what_is_open_is_lent_without_waiting() -> None:
-    """A second loan costs no turn of the event loop."""
+async def test_an_open_resource_is_leased_without_waiting() -> None:
+    """A second lease takes no turn of the event loop."""
     async with anyio.create_task_group() as tasks:
         resources = ResourcePool(tasks.start_soon, anyio.current_time)
         it = node(plain)
@@ -85,8 +87,8 @@ async def test_what_is_open_is_lent_without_waiting() -> None:
         await resources.aclose()
 
 
-async def test_an_opening_that_cannot_begin_leaves_nothing_behind() -> None:
-    """When no task can be started, who asked hears why, and the next one may try again."""
+async def test_an_opening_that_cannot_start_leaves_nothing_behind() -> None:
+    """When no task can be started, the caller gets the reason, and the next one may try again."""
     refused = True
 
     async with anyio.create_task_group() as tasks:
@@ -105,8 +107,8 @@ async def test_an_opening_that_cannot_begin_leaves_nothing_behind() -> None:
         await resources.aclose()
 
 
-async def test_closing_turns_away_who_waits() -> None:
-    """An opening that is under way is ended, and those who wait for it are told."""
+async def test_closing_refuses_waiting_users() -> None:
+    """An opening at work is cancelled, and the users that wait for it get an error."""
     errors: list[ResourceUnavailable] = []
 
     async def endless() -> AsyncIterator[str]:
@@ -129,7 +131,7 @@ async def test_closing_turns_away_who_waits() -> None:
 
 
 async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
-    """When its own cancel scope ends it nothing is raised, and it is gone all the same."""
+    """When its own cancel scope ends it nothing is raised, and the next user gets a new one."""
     scopes: list[anyio.CancelScope] = []
 
     async def quitting() -> AsyncIterator[int]:
@@ -154,7 +156,7 @@ async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
 async def test_a_closing_that_ignores_its_cancellation_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is waited for, because it cannot be killed."""
+    """The pool waits for it, because it cannot be stopped."""
 
     async def stubborn() -> AsyncIterator[str]:
         yield ""
@@ -174,8 +176,8 @@ async def test_a_closing_that_ignores_its_cancellation_is_named(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True, scope="module")
-async def test_a_killed_opening_is_a_failure_like_any_other() -> None:
-    """A natively cancelled task has broken the resource; the next one gets a new one."""
+async def test_a_natively_cancelled_opening_is_a_failure() -> None:
+    """The resource is broken, and the next user gets a new one."""
     tasks_of: list[Any] = []
 
     async def victim() -> AsyncIterator[int]:

@@ -1,4 +1,4 @@
-"""The decision after a child's end, by table and by property, without a loop."""
+"""Restart decisions, by table and by property, without an event loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNNING, PENDING, ENDED = ChildPhase.RUNNING, ChildPhase.PENDING, ChildPhase.END
 
 
 def family(*kinds: tuple[Restart, ChildPhase]) -> tuple[ChildInfo, ...]:
-    """Return children a, b, c ... of these kinds."""
+    """Return children a, b, c ... with these restart types and phases."""
     return tuple(ChildInfo("abcdefgh"[i], *kind) for i, kind in enumerate(kinds))
 
 
@@ -39,7 +39,7 @@ FOUR = tuple(ChildInfo(name, "permanent", RUNNING) for name in "abcd")
 def verdict(
     strategy: Strategy, members: tuple[ChildInfo, ...] = FOUR
 ) -> RestartChildren:
-    """Return what follows from a failure of b."""
+    """Return the decision after a failure of b."""
     policy = RestartPolicy(strategy=strategy)
     found = decide_restart(policy, members, "b", normally=False, restarts=(), now=0.0)
     assert isinstance(found, RestartChildren)
@@ -54,10 +54,10 @@ def verdict(
         ("one_for_all", "dca", "abcd"),
     ],
 )
-def test_a_strategy_says_who_goes_along(
+def test_a_strategy_decides_which_siblings_are_restarted(
     strategy: Strategy, stop: str, start: str
 ) -> None:
-    """Neighbours are stopped backwards and started forwards, the failed one in its place."""
+    """Siblings stop in reverse order and start in order; the failed child keeps its place."""
     members = family(
         ("permanent", RUNNING),
         ("permanent", ENDED),
@@ -77,7 +77,7 @@ def test_a_strategy_says_who_goes_along(
         ("temporary", False, False),
     ],
 )
-def test_the_restart_type_says_who_comes_back(
+def test_the_restart_type_decides_whether_a_child_is_restarted(
     restart: Restart, after_failure: bool, after_return: bool
 ) -> None:
     """Permanent always, transient after a failure, temporary never."""
@@ -85,8 +85,8 @@ def test_the_restart_type_says_who_comes_back(
     assert is_restarted(restart, normally=True) is after_return
 
 
-def test_nothing_happens_to_the_others_when_a_child_stays_away() -> None:
-    """A temporary child's failure stops nobody, whatever the strategy."""
+def test_siblings_keep_running_when_the_failed_child_is_not_restarted() -> None:
+    """The failure of a temporary child stops no sibling, whatever the strategy."""
     members = family(("permanent", RUNNING), ("temporary", ENDED))
     for strategy in get_args(Strategy):
         policy = RestartPolicy(strategy=strategy, intensity=0)
@@ -94,8 +94,8 @@ def test_nothing_happens_to_the_others_when_a_child_stays_away() -> None:
         assert found == NoRestart()
 
 
-def test_a_temporary_neighbour_is_taken_down_and_stays_down() -> None:
-    """It is stopped with the others and not started with them."""
+def test_a_temporary_sibling_is_stopped_and_not_restarted() -> None:
+    """It is stopped with the other siblings and not started with them."""
     members = family(
         ("temporary", RUNNING), ("permanent", ENDED), ("transient", RUNNING)
     )
@@ -104,15 +104,15 @@ def test_a_temporary_neighbour_is_taken_down_and_stays_down() -> None:
     assert (found.stop, found.start) == (("c", "a"), ("b", "c"))
 
 
-def test_finished_work_is_not_done_again() -> None:
-    """A transient neighbour that has returned stays finished."""
+def test_a_transient_sibling_that_returned_is_not_restarted() -> None:
+    """Its work is done, so a restart of the others leaves it ended."""
     members = family(("transient", ENDED), ("permanent", ENDED))
 
     assert verdict("one_for_all", members).start == ("b",)
 
 
-def test_a_neighbour_that_was_to_come_back_comes_back_with_the_others() -> None:
-    """Who waits for its own restart need not be stopped, and is not forgotten."""
+def test_a_sibling_that_waits_for_its_restart_is_started_with_the_others() -> None:
+    """It need not be stopped, and its pending restart is not lost."""
     members = family(
         ("permanent", RUNNING), ("permanent", ENDED), ("permanent", PENDING)
     )
@@ -121,8 +121,8 @@ def test_a_neighbour_that_was_to_come_back_comes_back_with_the_others() -> None:
     assert (found.stop, found.start) == ((), ("b", "c"))
 
 
-def test_intensity_counts_within_the_period() -> None:
-    """Three within five seconds are allowed; the fourth is one too many, unless later."""
+def test_intensity_counts_restarts_within_the_period() -> None:
+    """Three restarts within five seconds are allowed; a fourth in that time gives up."""
     past: Restarts = ((0.0, "b"), (1.0, "a"), (2.0, "b"))
     policy = RestartPolicy(intensity=3, period=5)
 
@@ -136,15 +136,15 @@ def test_intensity_counts_within_the_period() -> None:
 
 
 def test_intensity_zero_allows_no_restart() -> None:
-    """The first end of a permanent child is one too many."""
+    """The first end of a permanent child gives up."""
     policy = RestartPolicy(intensity=0)
     found = decide_restart(policy, FOUR, "a", normally=True, restarts=(), now=0)
 
     assert found == GiveUp(1)
 
 
-def test_a_child_that_returned_is_treated_as_one_that_returned() -> None:
-    """A transient child that returns is not restarted, and one that fails is."""
+def test_a_return_and_a_failure_are_told_apart() -> None:
+    """A transient child is not restarted after a return, and is restarted after a failure."""
     members = family(("transient", ENDED))
     policy = RestartPolicy()
 
@@ -193,8 +193,8 @@ def test_a_policy_with_a_wrong_value_is_refused(
     assert str(refused.value) == text
 
 
-def test_the_least_values_of_a_policy_are_allowed() -> None:
-    """No restart at all, restarts for ever, and a period of any length are policies."""
+def test_the_smallest_values_of_a_policy_are_allowed() -> None:
+    """``intensity`` may be None or 0, and ``period`` any positive number."""
     for intensity in (None, 0):
         assert RestartPolicy(intensity=intensity, period=0.001).intensity is intensity
 
@@ -209,15 +209,15 @@ def test_the_least_values_of_a_policy_are_allowed() -> None:
         ({"intensity": 99, "period": 5.0}, 30.0),
     ],
 )
-def test_the_longest_wait_is_an_equal_share_of_the_period(
+def test_the_delay_limit_is_an_equal_share_of_the_period(
     options: dict[str, Any], limit: float
 ) -> None:
-    """Where that share is less than the first wait, the waits grow without it."""
+    """Where that share is less than the first delay, it does not limit the delays."""
     assert RestartPolicy(**options).delay_limit == pytest.approx(limit)
 
 
-def test_jitter_takes_away_up_to_half_of_a_wait() -> None:
-    """With the jitter 1 the wait is half as long, and with 0.5 three quarters."""
+def test_jitter_shortens_a_delay_by_up_to_half() -> None:
+    """A jitter of 1 halves the delay, and 0.5 leaves three quarters."""
     waits = [backoff(2, jitter, min_delay=1, max_delay=9) for jitter in (0, 0.5, 1)]
 
     assert waits == [2, 1.5, 1]
@@ -229,17 +229,17 @@ def test_jitter_takes_away_up_to_half_of_a_wait() -> None:
     min_delay=st.floats(0.001, 10),
     max_delay=st.floats(0.001, 100),
 )
-def test_a_wait_is_at_most_the_longest_and_at_least_half_of_the_shortest(
+def test_a_delay_is_at_most_the_longest_and_at_least_half_of_the_shortest(
     failures: int, jitter: float, min_delay: float, max_delay: float
 ) -> None:
-    """Chance only shortens a wait, and by half at most."""
+    """Jitter only shortens a delay, and by half at most."""
     wait = backoff(failures, jitter, min_delay=min_delay, max_delay=max_delay)
 
     assert min(min_delay, max_delay) / 2 <= wait <= max_delay
 
 
-def test_waits_double() -> None:
-    """Without luck the waits are 0.1, 0.2, 0.4, 0.8 and then the longest."""
+def test_delays_double() -> None:
+    """Without jitter the delays are 0.1, 0.2, 0.4, 0.8 s, and then ``max_delay``."""
     waits = [backoff(n, 0, min_delay=0.1, max_delay=1) for n in range(1, 6)]
 
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1])
@@ -253,7 +253,7 @@ def test_waits_double() -> None:
 def test_a_crash_loop_always_exceeds_the_intensity(
     intensity: int, period: float, draws: list[float]
 ) -> None:
-    """However long the waits, a child that fails as soon as it is up cannot go on for ever."""
+    """A child that always fails at its start gives up, however long the delays are."""
     policy = RestartPolicy(intensity=intensity, period=period)
     assume(period / (intensity + 1) >= policy.min_delay)
     now = 0.0
@@ -289,13 +289,15 @@ members_of_any_kind = st.lists(
     normally=st.booleans(),
     data=st.data(),
 )
-def test_what_every_verdict_keeps(
+def test_every_decision_keeps_order_and_restart_types(
     members: tuple[ChildInfo, ...],
     strategy: Strategy,
     normally: bool,
     data: st.DataObject,
 ) -> None:
-    """Only who is up is stopped, only backwards; who is started comes back by its type."""
+    """Only running children are stopped, in reverse; only children that may restart are
+    started, in order.
+    """
     ended = data.draw(st.sampled_from(members))
     found = decide_restart(
         RestartPolicy(strategy=strategy),
@@ -323,8 +325,8 @@ def test_what_every_verdict_keeps(
         assert all(order.index(n) > order.index(ended.name) for n in found.stop)
 
 
-def test_old_restarts_are_forgotten() -> None:
-    """Restarts further back than the period no longer count; its first moment counts."""
+def test_restarts_before_the_period_are_dropped() -> None:
+    """A restart exactly at the beginning of the period still counts."""
     past = ((0.0, "a"), (5.0, "b"))
 
     assert restarts_within(past, 5.0, 5.1) == ((5.0, "b"),)

@@ -1,4 +1,4 @@
-"""Who may come in: places, the line before them, and runs known by their client's id."""
+"""Admission of runs: places, the queue for them, and run ids that clients choose."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def held() -> dict[str, Any]:
     return {"go": anyio.Event()}
 
 
-async def test_a_submitted_run_needs_nobody_to_look() -> None:
-    """A submitted run ends without a consumer, and its last events are still there."""
+async def test_a_submitted_run_needs_no_consumer() -> None:
+    """A submitted run ends without a reader, and its last events are still kept."""
     pipe: Pipe[Any, Any] = Pipe(dict, queue_size=3)
 
     @pipe.step
@@ -52,8 +52,8 @@ async def test_a_submitted_run_needs_nobody_to_look() -> None:
     assert run.dropped == 100 + 4 - 3
 
 
-async def test_tokens_are_dropped_before_the_events_of_the_run() -> None:
-    """A run that says too much loses its oldest tokens and none of its own events."""
+async def test_tokens_are_dropped_before_other_events() -> None:
+    """A run that streams too much loses its oldest tokens and none of its other events."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -79,7 +79,7 @@ async def test_tokens_are_dropped_before_the_events_of_the_run() -> None:
 
 
 async def test_every_reader_of_a_submitted_run_sees_what_is_kept() -> None:
-    """Two readers, one early and one late, both get all events of a submitted run."""
+    """An early and a late reader both get all events of a submitted run."""
     pipe, state = gated(), held()
     heard: list[list[str]] = [[], []]
 
@@ -97,8 +97,8 @@ async def test_every_reader_of_a_submitted_run_sees_what_is_kept() -> None:
     assert heard[0] == heard[1] == ["start", "step_start", "step_end", "finish"]
 
 
-async def test_a_reader_that_is_cancelled_leaves_a_submitted_run_alone() -> None:
-    """Who stops reading, or drops the stream, does not stop a submitted run."""
+async def test_a_reader_that_leaves_does_not_stop_a_submitted_run() -> None:
+    """A reader may be cancelled or drop the stream; the run goes on."""
     pipe, state = gated(), held()
 
     async with Supervisor() as supervisor:
@@ -119,7 +119,7 @@ async def test_a_reader_that_is_cancelled_leaves_a_submitted_run_alone() -> None
 
 
 async def test_closing_a_submitted_run_ends_it() -> None:
-    """``aclose()`` of a submitted run is a wish to end it, as for any run."""
+    """``aclose()`` cancels a submitted run, as it does any run."""
     async with Supervisor() as supervisor:
         run = await supervisor.submit(gated(), held())
         await run.aclose()
@@ -130,8 +130,8 @@ async def test_closing_a_submitted_run_ends_it() -> None:
     assert runs == {}
 
 
-async def test_who_comes_first_is_served_first() -> None:
-    """``submit`` gives places in the order in which it was asked for them."""
+async def test_submits_are_admitted_in_order() -> None:
+    """``submit`` gives places in the order in which they were asked for."""
     pipe, order = gated(), list[int]()
     states = [held() for _ in range(5)]
 
@@ -152,8 +152,8 @@ async def test_who_comes_first_is_served_first() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_who_gives_up_waiting_takes_no_place() -> None:
-    """A submit that is cancelled in line is passed over, and the next one is served."""
+async def test_a_cancelled_submit_takes_no_place() -> None:
+    """A submit that is cancelled in the queue is passed over, and the next one is admitted."""
     pipe, first = gated(), held()
     scopes = [anyio.CancelScope() for _ in range(2)]
     states = [held(), held()]
@@ -176,8 +176,10 @@ async def test_who_gives_up_waiting_takes_no_place() -> None:
     assert supervisor.snapshot().places.inside == 0
 
 
-async def test_who_is_called_and_cancelled_at_once_hands_the_place_on() -> None:
-    """A place is never lost between who leaves and who is just giving up."""
+async def test_a_submit_that_is_admitted_and_cancelled_at_once_passes_the_place_on() -> (
+    None
+):
+    """No place is lost when a submit is cancelled just as it is admitted."""
     admission, inside = AdmissionLimiter(1), list[int]()
     scopes = [anyio.CancelScope() for _ in range(2)]
 
@@ -203,7 +205,7 @@ async def test_who_is_called_and_cancelled_at_once_hands_the_place_on() -> None:
 
 
 async def test_a_full_supervisor_rejects_at_once() -> None:
-    """``submit_nowait`` says how full it is and what to do about it."""
+    """The error of ``submit_nowait`` says how full the supervisor is, and the remedy."""
     pipe, state = gated(), held()
 
     async with Supervisor(max_runs=1) as supervisor:
@@ -215,8 +217,8 @@ async def test_a_full_supervisor_rejects_at_once() -> None:
     assert caught.value.reason == "1 of 1 runs are at work"
 
 
-async def test_who_waits_while_a_drain_begins_is_rejected() -> None:
-    """A drain turns away who stands in line, and everybody after that."""
+async def test_a_drain_rejects_queued_submits() -> None:
+    """A drain rejects the submits in the queue and all later ones."""
     pipe, state, refused = gated(), held(), list[str]()
 
     async def ask() -> None:
@@ -239,8 +241,8 @@ async def test_who_waits_while_a_drain_begins_is_rejected() -> None:
         await supervisor.submit(pipe, held())
 
 
-async def test_a_run_of_a_client_begins_once() -> None:
-    """The same ``run_id`` is the same run, at work and after its end."""
+async def test_a_run_id_begins_one_run() -> None:
+    """The same ``run_id`` is the same run, while it runs and after its end."""
     pipe, state, other = gated(), held(), held()
 
     async with Supervisor() as supervisor:
@@ -255,8 +257,8 @@ async def test_a_run_of_a_client_begins_once() -> None:
     assert "began" not in other
 
 
-async def test_twins_in_line_become_one_run() -> None:
-    """Two submits of one ``run_id`` that both have to wait begin one run between them."""
+async def test_two_queued_submits_of_one_run_id_begin_one_run() -> None:
+    """Both callers wait in the queue and get the same run."""
     pipe, first, runs = gated(), held(), list[Any]()
     states = [held(), held()]
 
@@ -276,8 +278,8 @@ async def test_twins_in_line_become_one_run() -> None:
     assert supervisor.snapshot().places.inside == 0
 
 
-async def test_an_id_belongs_to_one_pipe() -> None:
-    """A known ``run_id`` is refused for another pipe and for a run that is consumed."""
+async def test_a_run_id_belongs_to_one_pipe() -> None:
+    """A known ``run_id`` is refused for another pipe, and for a run with a consumer."""
     pipe, other = gated(), Pipe[Any, Any](dict, name="other")
     other.step("s")(lambda state: None)
     state = held()
@@ -292,7 +294,7 @@ async def test_an_id_belongs_to_one_pipe() -> None:
 
 
 async def test_ended_runs_are_remembered_up_to_a_bound() -> None:
-    """A client's id is forgotten once 128 others have ended after it."""
+    """A client's run id is forgotten after 128 later runs with such ids have ended."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("s")(lambda state: state.append(1))
     seen: list[int] = []
@@ -309,7 +311,7 @@ async def test_ended_runs_are_remembered_up_to_a_bound() -> None:
 
 
 async def test_a_submitted_run_can_be_found() -> None:
-    """``known`` finds runs at work, and ended ones whose id their client chose."""
+    """``known`` finds running runs, and ended ones whose id a client chose."""
     pipe, state = gated(), held()
 
     async with Supervisor() as supervisor:
@@ -326,8 +328,8 @@ async def test_a_submitted_run_can_be_found() -> None:
     assert ended == [mine, None]
 
 
-async def test_consumed_runs_count_and_wait() -> None:
-    """A plain run inside a full supervisor begins when there is a place for it."""
+async def test_consumed_runs_need_places_too() -> None:
+    """A plain run inside a full supervisor begins when a place is free."""
     pipe, state, begun = gated(), held(), list[str]()
 
     async def consume() -> None:
@@ -346,7 +348,7 @@ async def test_consumed_runs_count_and_wait() -> None:
 
 
 async def test_a_run_that_a_step_begins_needs_no_place() -> None:
-    """With one place, a step can still run another pipe, as a sub-pipeline would."""
+    """With one place, a step can run another pipe, as a sub-pipeline would."""
     inner: Pipe[Any, Any] = Pipe(dict, name="inner")
     inner.step("s")(lambda state: state.update(inner=True))
     outer: Pipe[Any, Any] = Pipe(dict, name="outer")
@@ -363,8 +365,8 @@ async def test_a_run_that_a_step_begins_needs_no_place() -> None:
     assert state == {"inner": True}
 
 
-async def test_a_run_that_is_cancelled_in_line_says_so() -> None:
-    """Cancelling a run that waits for its turn ends it now, as CANCELLED."""
+async def test_a_run_that_is_cancelled_in_the_queue_ends_at_once() -> None:
+    """It ends as CANCELLED without having begun."""
     pipe, state = gated(), held()
     ends: list[Any] = []
 
@@ -387,8 +389,8 @@ async def test_a_run_that_is_cancelled_in_line_says_so() -> None:
     assert supervisor.snapshot().places.inside == 0
 
 
-async def test_definition_errors_come_before_the_line() -> None:
-    """A pipe that is wired wrongly is refused at once, however full it is."""
+async def test_definition_errors_come_before_the_queue() -> None:
+    """A pipe with wrong wiring is refused at once, however full the supervisor is."""
     pipe, state = gated(), held()
     broken: Pipe[Any, Any] = Pipe(dict)
     broken.step("s", to="nowhere")(lambda state: None)
@@ -405,7 +407,7 @@ async def test_definition_errors_come_before_the_line() -> None:
     ("options", "words"),
     [({"max_runs": 0}, "at least 1"), ({"grace": -1}, "negative")],
 )
-def test_nonsense_is_refused(options: dict[str, Any], words: str) -> None:
-    """A supervisor without places or with a negative grace cannot be built."""
+def test_invalid_options_are_refused(options: dict[str, Any], words: str) -> None:
+    """A supervisor without places, or with a negative grace, raises an error."""
     with pytest.raises(ValueError, match=words):
         Supervisor(**options)

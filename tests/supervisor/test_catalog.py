@@ -1,4 +1,4 @@
-"""Pipes that change while runs are at work, and actors that go when nobody needs them."""
+"""Pipes that are replaced while runs are at work, and actors that are dropped when unused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from justpipe_actors.errors import DefinitionError
 
 
 def version(number: int) -> Pipe[Any, Any]:
-    """Return a version of one pipe: two steps, the second behind ``state["go"]``."""
+    """Return a version of one pipe: two steps, the second after ``state["go"]``."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="job")
 
     @pipe.step(to="second")
@@ -36,7 +36,7 @@ def plain(name: str = "plain") -> Pipe[Any, Any]:
 
 
 async def test_new_runs_get_the_new_version() -> None:
-    """After ``add_pipe`` a name means the new pipe; runs at work end on the old one."""
+    """After ``add_pipe`` the name means the new pipe; older runs end with the old one."""
     old: dict[str, Any] = {"go": anyio.Event()}
     new: dict[str, Any] = {"go": anyio.Event()}
 
@@ -53,8 +53,8 @@ async def test_new_runs_get_the_new_version() -> None:
     assert (old["by"], new["by"]) == (1, 2)
 
 
-async def test_the_actors_of_an_old_version_go_with_its_last_run() -> None:
-    """The old plan's actors are dropped once its runs have ended, and not before."""
+async def test_the_actors_of_an_old_version_are_dropped_with_its_last_run() -> None:
+    """They stay until all its runs have ended."""
     state, done = {"go": anyio.Event()}, {"go": anyio.Event()}
     done["go"].set()
 
@@ -72,8 +72,8 @@ async def test_the_actors_of_an_old_version_go_with_its_last_run() -> None:
     assert (both, one) == (3, 2)
 
 
-async def test_a_version_without_runs_goes_at_once() -> None:
-    """Replacing a pipe nobody runs leaves nothing of it."""
+async def test_a_version_without_runs_is_dropped_at_once() -> None:
+    """Replacing a pipe that no run uses leaves nothing of it."""
     done = {"go": anyio.Event()}
     done["go"].set()
 
@@ -85,8 +85,8 @@ async def test_a_version_without_runs_goes_at_once() -> None:
     assert actors == ()
 
 
-async def test_a_broken_version_changes_nothing() -> None:
-    """A pipe that cannot be compiled is refused, and the name means what it meant."""
+async def test_a_version_that_does_not_compile_changes_nothing() -> None:
+    """It is refused, and the name still means the previous pipe."""
     broken: Pipe[Any, Any] = Pipe(dict, name="plain")
     broken.step("s", to="nowhere")(lambda state: None)
 
@@ -102,7 +102,7 @@ async def test_a_broken_version_changes_nothing() -> None:
 
 
 async def test_a_pipe_per_request_leaves_nothing_behind() -> None:
-    """A daemon that builds a pipe for every run keeps the actors of the last few only."""
+    """A daemon that builds a pipe for each run keeps only the actors of the last few."""
     dead: list[weakref.ref[Any]] = []
 
     async def request(number: int) -> weakref.ref[Any]:
@@ -123,8 +123,8 @@ async def test_a_pipe_per_request_leaves_nothing_behind() -> None:
     assert alive <= 17
 
 
-async def test_children_keep_their_actors_while_a_parent_runs() -> None:
-    """The actors of a sub-pipeline are kept as long as somebody runs it."""
+async def test_actors_of_a_sub_pipeline_stay_while_a_parent_runs() -> None:
+    """They are kept as long as a run may call them."""
     child = version(1)
     parent: Pipe[Any, Any] = Pipe(dict, name="parent")
     parent.sub("inner", pipeline=child)(lambda state: state)
@@ -153,7 +153,7 @@ async def test_children_keep_their_actors_while_a_parent_runs() -> None:
     ],
 )
 async def test_a_name_means_one_pipe(name: str, words: str) -> None:
-    """A name that means no pipe, or two, is an error with the names there are."""
+    """A name of no pipe, or of two, raises an error that lists the known names."""
     pipes = (version(1), plain("same"), plain("same"))
     async with Supervisor(*pipes) as supervisor:
         with pytest.raises(DefinitionError, match=words):
@@ -161,7 +161,7 @@ async def test_a_name_means_one_pipe(name: str, words: str) -> None:
 
 
 async def test_adding_a_pipe_settles_an_ambiguous_name() -> None:
-    """What two pipes were named is decided by adding one."""
+    """Where two pipes had one name, ``add_pipe`` decides which one it means."""
     async with Supervisor(plain("same"), plain("same")) as supervisor:
         supervisor.add_pipe(plain("same"))
         end = await (await supervisor.submit("same", {})).wait()
@@ -169,8 +169,8 @@ async def test_adding_a_pipe_settles_an_ambiguous_name() -> None:
     assert end.status.value == "success"
 
 
-async def test_an_unknown_option_of_a_run_names_the_near_one() -> None:
-    """A misspelt option is an error that says how it is spelt."""
+async def test_a_misspelt_option_of_a_run_is_refused() -> None:
+    """The error suggests the option with the nearest spelling."""
     pipe = plain()
     async with Supervisor(pipe) as supervisor:
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""What a supervisor shows of itself: snapshots, health, and a loop that stands still."""
+"""What a supervisor tells about itself: snapshots, health, and a blocked event loop."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def talking() -> Pipe[Any, Any]:
     return pipe
 
 
-async def test_a_snapshot_shows_the_tree() -> None:
-    """Runs with tokens by holder, actors with what waits, places, services, pipes."""
+async def test_a_snapshot_shows_all_parts() -> None:
+    """Runs with tokens by holder, actors with their queues, places, services, pipes."""
     pipe, go = gated(concurrency=1), anyio.Event()
 
     async def poll() -> None:
@@ -73,8 +73,8 @@ async def test_a_snapshot_shows_the_tree() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_oldest_message_says_how_long_it_waits() -> None:
-    """The age of the message that has waited longest is exact, run by run."""
+async def test_the_age_of_the_oldest_message_is_exact() -> None:
+    """It is the time that the message at the head of the queue has waited."""
     pipe, go = gated(concurrency=1), anyio.Event()
 
     async with Supervisor() as supervisor:
@@ -107,8 +107,8 @@ async def test_snapshots_are_plain_data() -> None:
         snapshot.state = "closed"  # type: ignore[misc]
 
 
-async def test_a_run_behind_its_consumer_is_shown_as_parked() -> None:
-    """A consumed run whose buffer is full is parked; a submitted one never is."""
+async def test_a_run_with_a_slow_consumer_is_shown_as_parked() -> None:
+    """A consumed run with a full buffer is parked; a submitted one never is."""
     pipe: Pipe[Any, Any] = Pipe(dict, queue_size=2)
 
     @pipe.step
@@ -128,7 +128,7 @@ async def test_a_run_behind_its_consumer_is_shown_as_parked() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("make", [gated, talking])
-async def test_who_is_stuck_is_named_with_the_line(make: Any) -> None:
+async def test_a_stuck_run_is_named_with_its_line(make: Any) -> None:
     """``stuck()`` names the line of the user's own code, in functions and generators."""
     state = {"go": anyio.Event()}
 
@@ -171,7 +171,7 @@ async def test_a_resource_that_does_not_open_is_named() -> None:
 
 
 async def test_a_stuck_child_run_is_named_too() -> None:
-    """A parent that waits for its child is not the culprit; the child's step is."""
+    """The child's step is named, not the parent that waits for it."""
     parent: Pipe[Any, Any] = Pipe(dict, name="parent")
     parent.sub("inner", pipeline=gated())(lambda state: state)
     go = anyio.Event()
@@ -188,8 +188,8 @@ async def test_a_stuck_child_run_is_named_too() -> None:
     assert "step 'hold'" in str(stuck)
 
 
-async def test_health_says_why() -> None:
-    """Not open, full, draining, closed: each is a reason, and only some are deadly."""
+async def test_health_gives_reasons() -> None:
+    """Not open, full, draining and closed are reasons; only some of them mean not alive."""
     go, said = anyio.Event(), dict[str, Any]()
     supervisor = Supervisor(max_runs=1)
     said["new"] = supervisor.health()
@@ -216,8 +216,8 @@ async def test_health_says_why() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_service_that_restarts_is_not_ready() -> None:
-    """While a service waits for its restart, health names it with its last error."""
+async def test_a_supervisor_is_not_ready_while_a_service_restarts() -> None:
+    """Health names the service with its last error."""
 
     async def flaky() -> None:
         await anyio.sleep(1)
@@ -235,7 +235,7 @@ async def test_a_service_that_restarts_is_not_ready() -> None:
 
 
 class Records(logging.Handler):
-    """Keeps what is logged, and says that something was logged about a step.
+    """Keeps log records, and signals that a record about a step has come.
 
     On a busy machine the loop may stand still before the step begins, and a record
     about that names no run.
@@ -252,8 +252,8 @@ class Records(logging.Handler):
             self.came.set()
 
 
-async def test_a_step_that_holds_the_loop_is_named() -> None:
-    """The heartbeat logs the stack of a loop that stands still, with run and step."""
+async def test_a_step_that_blocks_the_loop_is_named() -> None:
+    """The heartbeat logs the stack of the blocked loop, with run and step."""
     heard, alive = Records(), list[bool]()
     pipe: Pipe[Any, Any] = Pipe(dict, name="greedy")
 
@@ -278,8 +278,10 @@ async def test_a_step_that_holds_the_loop_is_named() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_log_records_say_whose_they_are(caplog: pytest.LogCaptureFixture) -> None:
-    """A failed step and a run that holds the supervisor open have run, step and actor."""
+async def test_log_records_have_run_step_and_actor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """This holds for a failed step and for a run that keeps the supervisor open."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="mule")
 
     @pipe.step
@@ -303,7 +305,7 @@ async def test_log_records_say_whose_they_are(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_a_healthy_loop_is_not_reported() -> None:
-    """A loop that turns keeps the heartbeat fresh and the log empty."""
+    """The heartbeat stays fresh and the log stays empty."""
     heard = Records()
     logger = logging.getLogger("justpipe_actors.loop")
     logger.addHandler(heard)
@@ -317,8 +319,8 @@ async def test_a_healthy_loop_is_not_reported() -> None:
     assert heard.records == []
 
 
-async def test_a_snapshot_names_who_holds_and_who_waits() -> None:
-    """An actor with one slot shows which run has it and which runs are next, in order."""
+async def test_a_snapshot_names_holders_and_waiters_of_a_slot() -> None:
+    """It shows the run that has the slot of an actor, and the next runs in order."""
     pipe, go = gated(concurrency=1), anyio.Event()
     async with Supervisor(pipe) as supervisor:
         for number in range(4):
@@ -333,8 +335,8 @@ async def test_a_snapshot_names_who_holds_and_who_waits() -> None:
     assert all(seconds >= 0 for _, seconds in (*actor.holders, *actor.queue))
 
 
-async def test_the_users_own_line_is_named() -> None:
-    """``at`` is where the user's code waits, not the event loop below it."""
+async def test_the_line_of_the_users_code_is_named() -> None:
+    """``at`` is the line of the user's code that waits, not one of the event loop."""
     pipe, go = gated(), anyio.Event()
     async with Supervisor(pipe) as supervisor:
         await supervisor.submit(pipe, {"go": go}, run_id="r")
@@ -349,8 +351,10 @@ async def test_the_users_own_line_is_named() -> None:
     assert step.at in str(step)
 
 
-async def test_a_page_of_runs_is_enough() -> None:
-    """A snapshot shows a few runs when it is asked to: the oldest, or the quietest."""
+async def test_a_snapshot_can_show_a_page_of_runs() -> None:
+    """It has the oldest runs, or with ``by="quiet"`` those without an event for the
+    longest time.
+    """
     pipe, go = gated(), anyio.Event()
     before = time.time()
     async with Supervisor(pipe) as supervisor:
@@ -371,7 +375,7 @@ async def test_a_page_of_runs_is_enough() -> None:
 
 
 async def test_a_snapshot_says_how_much_a_step_has_streamed() -> None:
-    """A step that streams for a long time differs from one that hangs."""
+    """So a step that streams for long can be told from one that hangs."""
     pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
     going, has_spoken, hangs = anyio.Event(), anyio.Event(), anyio.Event()
 
@@ -402,8 +406,8 @@ async def test_a_snapshot_says_how_much_a_step_has_streamed() -> None:
     ]
 
 
-async def test_a_service_says_how_long_and_how_many_restarts_are_left() -> None:
-    """The age of its state, and what the period still allows before giving up."""
+async def test_a_service_shows_its_age_and_its_remaining_restarts() -> None:
+    """The age of its state, and how many restarts the period still allows."""
     async with Supervisor() as supervisor:
         is_up = anyio.Event()
 

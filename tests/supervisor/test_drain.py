@@ -1,4 +1,4 @@
-"""How everybody leaves: finish, be cancelled, or be named as stuck."""
+"""How runs end when a supervisor closes: they finish, are cancelled, or are reported as stuck."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..helpers import sleeping_pipe
 
 
 @pytest.mark.virtual_time
-async def test_a_drain_reports_who_finished_and_who_did_not() -> None:
-    """Runs may finish within the grace; the rest is cancelled with the reason."""
+async def test_a_drain_reports_finished_and_cancelled_runs() -> None:
+    """Runs may finish within the grace; the others are cancelled with the reason."""
     pipe = sleeping_pipe()
     states = {name: {"seconds": s} for name, s in (("quick", 2), ("long", 3600))}
 
@@ -46,8 +46,8 @@ async def test_a_drain_reports_who_finished_and_who_did_not() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_drain_ends_as_soon_as_nobody_is_left() -> None:
-    """The grace is a bound and not a pause."""
+async def test_a_drain_ends_with_the_last_run() -> None:
+    """The grace is a limit; a drain does not wait for it to pass."""
     async with Supervisor(grace=3600) as supervisor:
         await supervisor.submit(sleeping_pipe(), {"seconds": 2})
         began = anyio.current_time()
@@ -61,7 +61,7 @@ async def test_a_drain_ends_as_soon_as_nobody_is_left() -> None:
 async def test_a_run_that_ignores_its_cancellation_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A drain returns though a run is stuck, and says which line holds it."""
+    """A drain returns although a run is stuck, and the report has the line where it waits."""
     pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 60.0}
 
     with caplog.at_level(logging.ERROR, "justpipe_actors.supervisor"):
@@ -90,8 +90,8 @@ async def test_a_run_that_ignores_its_cancellation_is_named(
 
 
 @pytest.mark.virtual_time
-async def test_a_poller_that_is_rejected_while_draining_does_no_harm() -> None:
-    """A service that fails because no runs are taken is not restarted, nor given up on."""
+async def test_a_poller_that_is_rejected_while_draining_is_not_restarted() -> None:
+    """Its failure during a drain does not count against the restart intensity either."""
     starts: list[float] = []
 
     async def poll() -> None:
@@ -111,8 +111,8 @@ async def test_a_poller_that_is_rejected_while_draining_does_no_harm() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_leaving_normally_drains() -> None:
-    """Leaving the block waits for the runs, up to the grace."""
+async def test_leaving_the_block_drains() -> None:
+    """A normal exit from the block waits for the runs, up to the grace."""
     pipe = sleeping_pipe()
 
     async with Supervisor(grace=10) as supervisor:
@@ -124,8 +124,8 @@ async def test_leaving_normally_drains() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_error_of_the_body_cancels_at_once() -> None:
-    """A body that fails waits for cleanup only, and its error comes out bare."""
+async def test_an_error_of_the_body_cancels_the_runs_at_once() -> None:
+    """Leaving waits only for their cleanup, and the error is raised without a group."""
     pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 4.0}
     began = anyio.current_time()
 
@@ -141,8 +141,8 @@ async def test_an_error_of_the_body_cancels_at_once() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_cancellation_from_outside_is_relayed() -> None:
-    """A cancelled block cancels its runs at once and waits for their cleanup."""
+async def test_a_cancelled_block_cancels_its_runs() -> None:
+    """The runs are cancelled at once, and the block waits for their cleanup."""
     pipe, state = sleeping_pipe(), {"seconds": 3600.0, "cleanup": 4.0}
     began = anyio.current_time()
 
@@ -161,8 +161,8 @@ async def test_a_cancellation_from_outside_is_relayed() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_drain_that_is_cancelled_cancels_the_runs() -> None:
-    """Who gives up on a drain does not get it for nothing: the runs end now."""
+async def test_a_cancelled_drain_cancels_the_runs() -> None:
+    """When the task that drains is cancelled, the runs do not get the rest of the grace."""
     pipe, state = sleeping_pipe(), {"seconds": 3600.0}
 
     async with Supervisor(grace=600) as supervisor:
@@ -189,8 +189,8 @@ async def test_a_nursery_serves_until_it_is_drained() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_nursery_that_is_cancelled_ends_what_it_serves() -> None:
-    """Cancelling the nursery cancels the runs of a served supervisor, with cleanup."""
+async def test_a_cancelled_nursery_cancels_the_runs_of_a_served_supervisor() -> None:
+    """The nursery waits for the cleanup of the runs."""
     state: dict[str, Any] = {"seconds": 3600.0, "cleanup": 1.0}
     async with anyio.create_task_group() as nursery:
         supervisor = await nursery.start(Supervisor(grace=5).serve)
@@ -201,8 +201,8 @@ async def test_a_nursery_that_is_cancelled_ends_what_it_serves() -> None:
     assert "cleaned" in state
 
 
-async def test_plain_runs_find_the_supervisor_of_their_loop() -> None:
-    """Supervisors that close in any order leave the one that is open the ambient one."""
+async def test_plain_runs_find_the_open_supervisor_of_their_loop() -> None:
+    """Supervisors may close in any order; the one that is still open is the ambient one."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("s")(lambda state: None)
     first, second = Supervisor(), Supervisor()

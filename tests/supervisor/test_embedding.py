@@ -1,4 +1,4 @@
-"""The web application of the how-to page, driven by hand on both event loops."""
+"""The web application of the how-to page, called through ASGI on both event loops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE = "docs/how-to/serve-from-fastapi-or-starlette.md"
 
 
 def page() -> dict[str, Any]:
-    """Return the names that the page's code defines."""
+    """Return the names that the code on the page defines."""
     text = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
@@ -30,7 +30,7 @@ def page() -> dict[str, Any]:
 
 
 class Client:
-    """What a server does for one connection."""
+    """Does what a server does for one connection."""
 
     def __init__(self, app: Any, state: dict[str, Any]) -> None:
         self._app, self._state = app, state
@@ -83,13 +83,13 @@ class Client:
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[Callable[[], Client]]:
-    """Run an application's lifespan; make clients of it."""
+    """Run the lifespan of an application, and return clients of it."""
     async with app.router.lifespan_context(app) as state:
         yield lambda: Client(app, state)
 
 
 def endless(names: dict[str, Any]) -> list[str]:
-    """Let the page's pipe talk for ever; return what becomes of its step."""
+    """Let the page's pipe stream for ever; return what becomes of its step."""
     fate: list[str] = []
     pipe = names["pipe"] = Pipe(dict, name="endless")
 
@@ -105,7 +105,7 @@ def endless(names: dict[str, Any]) -> list[str]:
 
 
 async def test_a_request_streams_its_run() -> None:
-    """The words of a run arrive as the body of the answer."""
+    """The tokens of the run are the body of the answer."""
     names = page()
     async with serving(names["app"]) as client:
         answer = await client().get("/chat", "question=to%20be%20or%20not")
@@ -113,8 +113,8 @@ async def test_a_request_streams_its_run() -> None:
     assert (answer.status, answer.body) == (200, "to\nbe\nor\nnot\n")
 
 
-async def test_a_client_that_goes_away_cancels_its_run() -> None:
-    """A disconnect ends the run of the request, with its cleanup."""
+async def test_a_disconnect_cancels_the_run_of_the_request() -> None:
+    """The run ends with its cleanup."""
     names = page()
     fate = endless(names)
     async with serving(names["app"]) as client, anyio.create_task_group() as tasks:
@@ -126,8 +126,8 @@ async def test_a_client_that_goes_away_cancels_its_run() -> None:
     assert fate == ["ended"]
 
 
-async def test_a_client_that_goes_away_leaves_a_submitted_run_alone() -> None:
-    """Whoever follows a submitted run may come and go; it is found again by its id."""
+async def test_a_disconnect_leaves_a_submitted_run_alone() -> None:
+    """A client may leave; a later request finds the run by its id."""
     names = page()
     fate = endless(names)
     async with serving(names["app"]) as client, anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""The thread that writes: batches together, in order, and nothing lost while it fails."""
+"""The thread that writes a journal: batches are stored together, in order, and none is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from justpipe_actors.journals import MemoryJournal
 
 
 class Flaky(MemoryJournal):
-    """A journal that can be told to fail, and to wait."""
+    """A journal that fails or blocks when a test tells it to."""
 
     error: Exception | None = None
     transactions: list[int]
@@ -44,7 +44,7 @@ class Flaky(MemoryJournal):
 
 @asynccontextmanager
 async def writing(journal: MemoryJournal) -> AsyncGenerator[JournalWriter]:
-    """Own a writer, whose thread is gone at the end of the block."""
+    """Own a writer whose thread has ended when the block is left."""
     writer = JournalWriter(journal, current_loop().call_soon)
     writer.start()
     try:
@@ -61,7 +61,7 @@ def claims(journal: MemoryJournal, *run_ids: str) -> list[int]:
 
 
 class Stored:
-    """What the writer told about batches, and a way to wait for so many."""
+    """Counts what the writer reports about batches, and waits for a number of reports."""
 
     def __init__(self, expected: int) -> None:
         self.results: list[tuple[int, bool]] = []
@@ -84,7 +84,7 @@ class Stored:
 
 
 async def test_batches_that_wait_are_stored_together() -> None:
-    """While one transaction is at work, what comes meanwhile shares the next."""
+    """Batches that come during a transaction share the next one."""
     journal = Flaky()
     runs = claims(journal, "a", "b", "c")
     async with writing(journal) as writer:
@@ -102,8 +102,8 @@ async def test_batches_that_wait_are_stored_together() -> None:
     assert [row.n for row in journal.commits(runs[0])] == [1, 2, 3]
 
 
-async def test_a_lost_lease_is_told_to_its_run_only() -> None:
-    """The batch whose number is taken is refused; the others of its transaction stay."""
+async def test_a_lost_lease_is_reported_to_its_run_only() -> None:
+    """The batch with the taken number is refused; the others of its transaction are stored."""
     journal = Flaky()
     one, other = claims(journal, "a", "b")
     journal.append([Batch(run=one, n=2, kind="commit")])
@@ -114,10 +114,10 @@ async def test_a_lost_lease_is_told_to_its_run_only() -> None:
         assert sorted(await stored.wait()) == [(one, False), (other, True)]
 
 
-async def test_a_write_that_fails_is_tried_until_it_works(
+async def test_a_failed_write_is_tried_until_it_works(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The runs stand still, the problem has a name, and nothing is lost or doubled."""
+    """The runs wait, health names the problem, and no batch is lost or stored twice."""
     journal = Flaky()
     [run] = claims(journal, "a")
     journal.error = sqlite3.OperationalError("database or disk is full")
@@ -141,8 +141,8 @@ async def test_a_write_that_fails_is_tried_until_it_works(
     assert [r.levelno for r in caplog.records].count(logging.WARNING) == 2
 
 
-async def test_leaving_does_not_wait_for_a_disk_for_ever() -> None:
-    """What cannot be stored in time is given up: the next owner begins before it."""
+async def test_closing_gives_up_on_a_slow_disk() -> None:
+    """What cannot be stored in time is given up; the next owner starts from what was stored."""
     journal = Flaky()
     [run] = claims(journal, "a")
     journal.error = sqlite3.OperationalError("readonly database")
@@ -164,8 +164,8 @@ async def test_questions_are_answered_in_the_thread() -> None:
             await writer.call(lambda: 1 // 0)
 
 
-async def test_a_row_that_is_no_json_ends_its_run_alone() -> None:
-    """A defect costs the run it belongs to, not those that share the transaction."""
+async def test_a_row_that_is_not_json_fails_its_run_alone() -> None:
+    """Other runs of the same transaction are stored."""
     journal = Flaky()
     one, other = claims(journal, "a", "b")
     async with writing(journal) as writer:
@@ -180,7 +180,7 @@ async def test_a_row_that_is_no_json_ends_its_run_alone() -> None:
 
 
 class Handler:
-    """Notes what the turns found."""
+    """Notes what the worker's polls find."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -227,8 +227,8 @@ async def working(
             await keeper.leave()
 
 
-async def test_a_worker_takes_up_what_is_ready() -> None:
-    """A run that is submitted by anybody is claimed soon, and given back at the end."""
+async def test_a_worker_claims_ready_runs() -> None:
+    """A run that any process submitted is claimed soon, and released at its end."""
     journal = MemoryJournal()
     async with working(journal) as (_keeper, handler):
         journal.submit(NewRun(run_id="a", pipe="p", fingerprint="f", input="{}"))
@@ -241,8 +241,8 @@ async def test_a_worker_takes_up_what_is_ready() -> None:
     assert journal.workers() == []
 
 
-async def test_a_worker_without_a_place_takes_nothing() -> None:
-    """A full supervisor leaves runs to others, and still hears signals."""
+async def test_a_worker_without_a_free_place_claims_nothing() -> None:
+    """A full supervisor leaves runs to others, and still receives signals."""
     journal = MemoryJournal()
     async with working(journal, places=0) as (keeper, handler):
         new = NewRun(run_id="a", pipe="p", fingerprint="f", input="{}")
@@ -259,8 +259,8 @@ async def test_a_worker_without_a_place_takes_nothing() -> None:
         assert handler.taken == []
 
 
-async def test_a_worker_that_was_declared_dead_hears_so() -> None:
-    """It lets go of its runs, and goes on under a new number."""
+async def test_a_worker_that_was_declared_dead_is_told() -> None:
+    """It releases its runs and goes on under a new number."""
     journal = MemoryJournal(lease=0.3)
     async with working(journal) as (keeper, handler):
         before = keeper.worker
@@ -270,10 +270,10 @@ async def test_a_worker_that_was_declared_dead_hears_so() -> None:
         assert keeper.worker != before
 
 
-async def test_a_worker_that_cannot_show_life_lets_go_by_itself(
+async def test_a_worker_without_heartbeats_releases_its_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a whole lease of silence others may have its runs."""
+    """After a whole lease without a heartbeat other workers may own its runs."""
     journal = MemoryJournal(lease=0.2)
     async with working(journal) as (_keeper, handler):
 

@@ -29,7 +29,7 @@ def counting() -> AnyPipe:
 
 
 async def test_one_task_enters_and_another_leaves() -> None:
-    """Fixtures and exit stacks do so; runs work in between, and nothing is left."""
+    """Fixtures and exit stacks do this; runs work in between, and nothing is left."""
     pipe = counting()
     closed: list[str] = []
     supervisor = Supervisor(pipe)
@@ -63,7 +63,7 @@ def _log_end(closed: list[str]) -> Any:
 
 
 async def test_the_leaving_task_may_be_cancelled() -> None:
-    """Runs end at once when the task that leaves is cancelled, whoever entered."""
+    """Runs end at once when the leaving task is cancelled, whichever task entered."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("wait")(lambda state: anyio.sleep_forever())
     supervisor = Supervisor(pipe, grace=0)
@@ -84,8 +84,8 @@ async def test_the_leaving_task_may_be_cancelled() -> None:
     del scope
 
 
-async def test_an_exceeded_intensity_does_not_reach_a_task_that_is_gone() -> None:
-    """The failure is raised where the block is left."""
+async def test_an_exceeded_intensity_does_not_reach_an_ended_task() -> None:
+    """When the task that entered has ended, the failure is raised where the block is left."""
 
     async def broken() -> None:
         raise ValueError("broken")
@@ -106,7 +106,7 @@ async def test_an_exceeded_intensity_does_not_reach_a_task_that_is_gone() -> Non
 
 
 async def test_an_exceeded_intensity_interrupts_the_body() -> None:
-    """A body that waits for ever is interrupted, and the failure comes out."""
+    """A body that waits for ever is cancelled, and the failure is raised."""
 
     break_now = anyio.Event()
 
@@ -169,8 +169,8 @@ FORGOTTEN = """
 
 @pytest.mark.parametrize("body", [DROPPED, FORGOTTEN], ids=["dropped", "forgotten"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_end_of_the_loop_ends_everything(backend: str, body: str) -> None:
-    """A supervisor that is never left holds no program up and hides no error."""
+def test_the_end_of_the_loop_ends_an_open_supervisor(backend: str, body: str) -> None:
+    """A supervisor that is never left does not keep the program alive and hides no error."""
     source = PROGRAM.format(body=body.strip())
     done = subprocess.run(
         [sys.executable, "-c", source, backend],
@@ -195,18 +195,18 @@ async def opened(pipe: AnyPipe) -> AsyncIterator[Supervisor]:
 
 
 async def test_the_error_of_the_body_comes_out() -> None:
-    """Nothing of the supervisor stands before the user's exception."""
+    """The user's exception is raised as it is, without a group around it."""
     with pytest.raises(KeyError, match="mine"):
         async with opened(counting()):
             raise KeyError("mine")
 
 
 class Grave(BaseException):
-    """More than an error."""
+    """A ``BaseException`` that is no ``Exception``."""
 
 
 async def test_a_service_that_exits_at_once() -> None:
-    """What is more than an error comes out of the block, however early it is raised."""
+    """A ``BaseException`` of a service is raised by the block, however early it comes."""
 
     async def leave() -> None:
         raise Grave
@@ -219,8 +219,8 @@ async def test_a_service_that_exits_at_once() -> None:
 
 
 @pytest.mark.parametrize("eager", [True, False])
-async def test_a_resource_that_raises_more_than_an_error(eager: bool) -> None:
-    """It comes out as it is, whether the resource was eager or not."""
+async def test_a_base_exception_of_a_resource_is_raised_unchanged(eager: bool) -> None:
+    """It is raised as it is, whether the resource is eager or not."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.resource(eager=eager)
@@ -238,8 +238,8 @@ async def test_a_resource_that_raises_more_than_an_error(eager: bool) -> None:
             await pipe.run({}).wait()
 
 
-async def test_a_run_is_cancelled_from_another_thread() -> None:
-    """``cancel`` may be called anywhere."""
+async def test_a_run_can_be_cancelled_from_another_thread() -> None:
+    """``cancel`` may be called in any thread."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("wait")(lambda state: anyio.sleep_forever())
 
@@ -257,7 +257,7 @@ async def test_a_run_is_cancelled_from_another_thread() -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 async def test_a_run_is_awaited_in_its_own_loop_only(backend: str) -> None:
-    """Another loop hears a sentence, and the run goes on."""
+    """In another loop waiting raises an error, and the run goes on."""
     pipe: AnyPipe = Pipe(dict)
     go = anyio.Event()
 
@@ -281,7 +281,7 @@ async def test_a_run_is_awaited_in_its_own_loop_only(backend: str) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_drain_waits_for_readers() -> None:
-    """A slow reader has had FINISH when ``drain`` says that its run is completed."""
+    """A slow reader has read FINISH when ``drain`` reports its run as completed."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -309,7 +309,7 @@ async def test_a_drain_waits_for_readers() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_drain_names_readers_that_are_too_slow() -> None:
-    """A reader that does not read to FINISH within the grace is reported."""
+    """A reader that has not read FINISH within the grace is reported."""
     pipe = counting()
     async with Supervisor(pipe) as supervisor:
         run = supervisor.run(pipe, {})
@@ -324,7 +324,7 @@ async def test_a_drain_names_readers_that_are_too_slow() -> None:
 
 
 def nested(depth: int) -> AnyPipe:
-    """Return a pipe in a pipe, so many times."""
+    """Return a pipe that is nested so many levels deep."""
     pipe = counting()
     for _ in range(depth):
         outer: AnyPipe = Pipe(dict)
@@ -334,7 +334,7 @@ def nested(depth: int) -> AnyPipe:
 
 
 async def test_a_hundred_nested_runs_are_read_to_the_end() -> None:
-    """Publishing climbs through all levels, and the reader is woken."""
+    """Events pass through all levels, and the reader is woken."""
     state: dict[str, Any] = {}
     async with nested(100).run(state) as run:
         last = [event async for event in run][-1]
@@ -369,8 +369,8 @@ async def test_nested_runs_are_cancelled_together() -> None:
 
 
 @pytest.mark.slow
-async def test_a_pipe_within_itself_is_bounded() -> None:
-    """The failure names the limit."""
+async def test_a_pipe_that_contains_itself_is_bounded() -> None:
+    """The failure names the limit on nesting."""
     pipe: AnyPipe = Pipe(dict, log_state=False)
     pipe.sub("again", pipeline=pipe)(lambda state: state)
 
@@ -385,7 +385,7 @@ async def test_a_pipe_within_itself_is_bounded() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_resource_that_a_step_breaks_opens_again_at_once() -> None:
-    """The growing wait belongs to openings that failed."""
+    """Only failed openings are followed by a backoff."""
     opened: list[float] = []
     pipe: AnyPipe = Pipe(dict, log_state=False)
 
@@ -408,8 +408,8 @@ async def test_a_resource_that_a_step_breaks_opens_again_at_once() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_run_tells_which_resource_it_waits_for() -> None:
-    """The snapshot names the step and the resource."""
+async def test_a_snapshot_names_the_resource_that_a_run_waits_for() -> None:
+    """It names the step, too."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.resource
@@ -431,10 +431,10 @@ async def test_a_run_tells_which_resource_it_waits_for() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("intensity", [None, 10**9])
-async def test_restarts_without_a_limit_wait_longer_and_longer(
+async def test_restarts_without_a_limit_have_growing_delays(
     intensity: int | None,
 ) -> None:
-    """A crash loop that may go on for ever does not spin."""
+    """A crash loop that may go on for ever does not use the CPU all the time."""
     starts: list[float] = []
 
     async def broken() -> None:

@@ -1,4 +1,4 @@
-"""``supervisor.listen``: any number of readers of a run, wherever it is."""
+"""``supervisor.listen``: any number of readers of a run, in whichever process it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def numbers(events: list[Event]) -> list[int | None]:
 
 
 def gaps(events: list[Event]) -> list[Any]:
-    """Return what was dropped."""
+    """Return the events that report a gap."""
     return [event.payload for event in events if event.type is EventType.GAP]
 
 
@@ -82,8 +82,8 @@ async def test_every_reader_gets_every_event() -> None:
     assert read["early"] == read["late"] == read["consumer"]
 
 
-async def test_a_reader_goes_on_where_it_was() -> None:
-    """The number of the last event, or the text of it, resumes behind that event."""
+async def test_a_reader_resumes_after_the_last_event_it_read() -> None:
+    """The number of that event, or its text, is where the stream goes on."""
     pipe, go = counting(3), anyio.Event()
     async with Supervisor(pipe) as supervisor:
         await supervisor.submit(pipe, {"go": go}, run_id="r")
@@ -96,8 +96,8 @@ async def test_a_reader_goes_on_where_it_was() -> None:
     assert as_text == rest
 
 
-async def test_a_reader_that_never_reads_holds_nothing_up() -> None:
-    """A run ends although one of its readers has not read anything; a GAP says so."""
+async def test_a_reader_that_never_reads_delays_no_run() -> None:
+    """The run ends, and a GAP tells that reader what it missed."""
     pipe, go = counting(50), anyio.Event()
     async with Supervisor(pipe, keep=10) as supervisor:
         run = await supervisor.submit(pipe, {"go": go}, run_id="r", queue_size=10)
@@ -114,8 +114,8 @@ async def test_a_reader_that_never_reads_holds_nothing_up() -> None:
     assert sorted(told) == list(range(1, 105))
 
 
-async def test_without_kept_events_a_late_reader_is_told_what_is_gone() -> None:
-    """``keep=0`` keeps nothing before the first reader comes: a GAP first, then the rest."""
+async def test_a_late_reader_gets_a_gap_where_no_events_were_kept() -> None:
+    """With ``keep=0`` nothing is kept before the first reader comes: a GAP, then the rest."""
     pipe, go = counting(3), anyio.Event()
     read: list[Event] = []
     async with Supervisor(pipe, keep=0) as supervisor:
@@ -142,7 +142,7 @@ async def test_without_kept_events_a_late_reader_is_told_what_is_gone() -> None:
 
 
 async def test_an_ended_run_is_read_from_its_store(tmp_path: Path) -> None:
-    """Days later the events come from the store of the pipe, whole or behind a number."""
+    """Days later the events come from the store of the pipe, all of them or after a number."""
     pipe, go = counting(3, storage=tmp_path), anyio.Event()
     go.set()
     async with Supervisor(pipe) as supervisor, supervisor.run(pipe, {"go": go}) as run:
@@ -160,8 +160,8 @@ async def test_an_ended_run_is_read_from_its_store(tmp_path: Path) -> None:
     assert nothing == []
 
 
-async def test_what_is_not_kept_comes_from_the_store() -> None:
-    """A late reader of a stored run gets everything, however little is kept."""
+async def test_events_that_are_not_kept_come_from_the_store() -> None:
+    """A late reader of a stored run gets everything, however little is kept in memory."""
     pipe, go = counting(40, storage=InMemoryBackend()), anyio.Event()
     async with Supervisor(pipe, keep=2) as supervisor:
         run = await supervisor.submit(pipe, {"go": go}, run_id="r", queue_size=2)
@@ -176,7 +176,7 @@ async def test_what_is_not_kept_comes_from_the_store() -> None:
 
 
 def stored_text(number: int, kind: str, stage: str = "step") -> str:
-    """Return an event as a store has it."""
+    """Return an event in the form of the store."""
     event = Event(EventType(kind), stage, seq=number, run_id="far", timestamp=1.0)
     return to_text(event)
 
@@ -193,7 +193,7 @@ class CountingStore(InMemoryBackend):
 
 
 def far_run(store: InMemoryBackend) -> RunRecord:
-    """Begin a run of "another process" in a store."""
+    """Begin a run of another process in a store."""
     record = RunRecord(
         "far", datetime.now(UTC), None, None, OpenStatus.RUNNING, owner=this_owner()
     )
@@ -203,14 +203,14 @@ def far_run(store: InMemoryBackend) -> RunRecord:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something that a poller reads has arrived."""
+    """Wait until an event that a poller reads has arrived."""
     with anyio.fail_after(20):
         while not condition():  # noqa: ASYNC110 - a poller tells nobody
             await anyio.sleep(0.01)
 
 
-async def test_a_run_of_another_process_is_polled_once_for_all() -> None:
-    """Readers of a run that is at work elsewhere share one poller, and end with the run."""
+async def test_readers_of_another_processes_run_share_one_poller() -> None:
+    """They end with the run."""
     store = CountingStore()
     pipe = counting(1, storage=store)
     record = far_run(store)
@@ -236,7 +236,7 @@ async def test_a_run_of_another_process_is_polled_once_for_all() -> None:
 
 
 async def test_lost_events_of_a_stored_run_are_a_gap() -> None:
-    """What its store does not have is told, also in the middle."""
+    """Events that the store does not have are reported, also in the middle."""
     store = InMemoryBackend()
     far_run(store)
     store.append_events("far", [stored_text(4, "token"), stored_text(5, "token")])
@@ -248,7 +248,7 @@ async def test_lost_events_of_a_stored_run_are_a_gap() -> None:
 
 
 async def test_a_new_incarnation_is_no_gap() -> None:
-    """Numbers jump to RECOVERED, and nothing is missing there."""
+    """Numbers jump at RECOVERED, and no event is missing there."""
     store = InMemoryBackend()
     far_run(store)
     again = (1 << 40) + 1
@@ -265,7 +265,7 @@ async def test_a_new_incarnation_is_no_gap() -> None:
 
 
 async def test_unknown_runs_and_numbers_are_refused_at_once() -> None:
-    """A run nobody knows, and what is no number, are errors of the call itself."""
+    """An unknown run, or an argument that is no number, raises where ``listen`` is called."""
     async with Supervisor(counting(1)) as supervisor:
         with pytest.raises(UnknownRunError, match=r"'nowhere'.*Supervisor\(keep=\)"):
             supervisor.listen("nowhere")
@@ -274,7 +274,7 @@ async def test_unknown_runs_and_numbers_are_refused_at_once() -> None:
 
 
 async def test_readers_end_with_the_supervisor() -> None:
-    """Whoever waits for a run of another process is let go when the block is left."""
+    """A reader that waits for another process's run ends when the block is left."""
     store = InMemoryBackend()
     far_run(store)
     pipe = counting(1, storage=store)
@@ -292,8 +292,8 @@ async def test_readers_end_with_the_supervisor() -> None:
     assert numbers(read) == [1]
 
 
-async def test_a_reader_can_be_dropped_at_any_moment() -> None:
-    """Cancelled readers leave nothing behind, and others go on."""
+async def test_a_reader_can_be_dropped_at_any_time() -> None:
+    """A cancelled reader leaves nothing behind, and the others go on."""
     pipe, go = counting(2), anyio.Event()
     async with Supervisor(pipe) as supervisor:
         await supervisor.submit(pipe, {"go": go}, run_id="r")
@@ -305,7 +305,7 @@ async def test_a_reader_can_be_dropped_at_any_moment() -> None:
 
 
 async def test_a_reader_misses_nothing_of_a_run_that_is_taken_up_here() -> None:
-    """A run that waited for its process is read from its first event on, however short."""
+    """It reads a waiting run from its first event in this process, however short the run is."""
     journal = MemoryJournal()
     pipe: Pipe[Any, Any] = Pipe(dict, name="asking")
 

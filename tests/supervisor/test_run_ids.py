@@ -18,8 +18,8 @@ def new_pipe() -> Pipe[Any, Any]:
 
 
 @pytest.mark.parametrize("run_id", ["a", "report-17", "r_1.2:3", "9" * 200])
-async def test_an_id_of_plain_characters_is_taken(run_id: str) -> None:
-    """Letters, digits and ``_-.:``, up to 200 of them."""
+async def test_an_id_of_plain_characters_is_accepted(run_id: str) -> None:
+    """Letters, digits and ``_-.:`` are allowed, up to 200 of them."""
     pipe = new_pipe()
     async with Supervisor(pipe) as supervisor:
         run = await supervisor.submit(pipe, {}, run_id=run_id)
@@ -33,7 +33,7 @@ async def test_an_id_of_plain_characters_is_taken(run_id: str) -> None:
     ids=ascii,
 )
 async def test_any_other_id_is_refused(run_id: Any) -> None:
-    """It would be no safe file name, address or argument."""
+    """It would not be safe as a file name, an address or an argument."""
     pipe = new_pipe()
     async with Supervisor(pipe) as supervisor:
         with pytest.raises(InvalidRunId, match="Use 1 to 200 letters, digits"):

@@ -1,4 +1,4 @@
-"""A task that is cancelled while it gets a place or a slot gives it back."""
+"""A task that is cancelled while it gets a place gives the place back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from justpipe_actors.errors import RunRejected
 
 
 async def test_a_place_is_given_back_when_its_run_is_cancelled_at_once() -> None:
-    """A place was free, and the run was cancelled before it could begin."""
+    """A place was free, and the run was cancelled before it began."""
     admission = AdmissionLimiter(1)
 
     with anyio.CancelScope() as scope:
@@ -26,7 +26,7 @@ async def test_a_place_is_given_back_when_its_run_is_cancelled_at_once() -> None
 
 
 async def test_a_run_that_stops_waiting_takes_no_place() -> None:
-    """The place goes to the next in line when the first one does not want it any more."""
+    """The place goes to the next run in the queue when the first one is cancelled."""
     admission = AdmissionLimiter(1)
     admission.acquire_nowait()
     scope = anyio.CancelScope()
@@ -45,8 +45,10 @@ async def test_a_run_that_stops_waiting_takes_no_place() -> None:
         admission.acquire_nowait()
 
 
-async def test_who_is_cancelled_while_he_waits_for_his_slot_takes_none() -> None:
-    """A step that waits to go on behind another run leaves no trace when it is cancelled."""
+async def test_a_step_that_is_cancelled_while_it_waits_for_its_slot_takes_none() -> (
+    None
+):
+    """No trace is left of a step that waited to go on behind another run."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step(concurrency=1)

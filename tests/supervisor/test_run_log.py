@@ -1,4 +1,4 @@
-"""What the log says of submitted runs: their ends that no step has logged."""
+"""What the log says about submitted runs that end without a failed step."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_a_state_that_cannot_be_stored_is_logged(
 
 
 async def test_a_failed_step_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Its own record is enough."""
+    """The record of the step is enough."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="p")
 
     @pipe.step
@@ -105,10 +105,10 @@ async def test_a_failed_step_is_logged_once(caplog: pytest.LogCaptureFixture) ->
     assert record.getMessage().startswith("Step 'broken' failed with ValueError: no")
 
 
-async def test_the_end_of_a_run_with_a_block_is_its_readers(
+async def test_the_end_of_a_run_with_a_reader_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A run that belongs to a block is not logged: its reader has FINISH."""
+    """A run in a block has a reader, which gets FINISH."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="p")
 
     @pipe.step

@@ -1,4 +1,4 @@
-"""A daemon's main: what it does at each signal, and what it tells the service manager."""
+"""What a daemon does at each signal, and what it reports to the service manager."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..helpers import sleeping_pipe
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """Return the service manager's end of ``NOTIFY_SOCKET``."""
+    """Return the socket of the service manager at ``NOTIFY_SOCKET``."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(path)
@@ -48,7 +48,7 @@ def received_messages(manager: socket.socket) -> list[dict[str, str]]:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 async def test_the_first_signal_drains(name: signal.Signals) -> None:
-    """At SIGTERM or SIGINT runs may finish; the report says who did."""
+    """At SIGTERM or SIGINT runs may finish, and the report lists the finished ones."""
     before = signal.getsignal(name)
     supervisor, reports = Supervisor(grace=10), list[Any]()
 
@@ -68,7 +68,7 @@ async def test_the_first_signal_drains(name: signal.Signals) -> None:
 
 @pytest.mark.virtual_time
 async def test_the_second_signal_cancels() -> None:
-    """A second signal does not wait for the grace, but for cleanup."""
+    """It ends the grace; only the cleanup of the runs is waited for."""
     supervisor, state = Supervisor(grace=600), {"seconds": 3600, "cleanup": 3}
 
     async with anyio.create_task_group() as tasks:
@@ -90,10 +90,10 @@ async def test_the_second_signal_cancels() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_third_signal_gives_up(
+async def test_the_third_signal_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A third signal ends the process, naming who is left, whatever the loop does."""
+    """It names the runs that are left, also when the loop is blocked."""
     exits: list[int] = []
     monkeypatch.setattr(daemon, "exit_now", exits.append)
     supervisor, state = Supervisor(grace=5), {"seconds": 3600, "cleanup": 100}
@@ -114,7 +114,7 @@ async def test_the_third_signal_gives_up(
 
 @pytest.mark.virtual_time
 async def test_a_hangup_reloads(caplog: pytest.LogCaptureFixture) -> None:
-    """SIGHUP calls the hook; one that fails is logged and the daemon goes on."""
+    """SIGHUP calls the hook; a hook that fails is logged, and the daemon goes on."""
     calls: list[Supervisor] = []
 
     async def reload(served: Supervisor) -> None:
@@ -136,7 +136,7 @@ async def test_a_hangup_reloads(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_hangup_during_a_reload_reloads_once_more() -> None:
-    """However often SIGHUP comes while a reload runs, exactly one follows it."""
+    """However many SIGHUPs come during a reload, exactly one reload follows."""
     calls: list[float] = []
 
     async def reload(served: Supervisor) -> None:
@@ -156,10 +156,10 @@ async def test_a_hangup_during_a_reload_reloads_once_more() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_hangup_without_a_hook_is_survived(
+async def test_a_hangup_without_a_hook_is_ignored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """SIGHUP would end a program; a daemon without a hook only says so."""
+    """By default SIGHUP ends a program; a daemon without a hook logs it and goes on."""
     supervisor = Supervisor()
     async with anyio.create_task_group() as tasks:
         await tasks.start(_serve, supervisor)
@@ -172,7 +172,7 @@ async def test_a_hangup_without_a_hook_is_survived(
 
 @pytest.mark.virtual_time
 async def test_a_supervisor_that_is_open_may_be_served() -> None:
-    """``serve`` inside the supervisor's own block drains it and leaves it to its block."""
+    """``serve`` inside the supervisor's own block drains it, and the block closes it."""
     async with Supervisor(grace=10) as supervisor:
         await supervisor.submit(sleeping_pipe(), {"seconds": 1}, run_id="early")
         async with anyio.create_task_group() as tasks:
@@ -186,7 +186,7 @@ async def test_a_supervisor_that_is_open_may_be_served() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_service_manager_hears_everything(
+async def test_the_service_manager_is_told_each_state(
     manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """READY, STATUS and WATCHDOG, RELOADING and READY again, STOPPING with more time."""
@@ -195,7 +195,7 @@ async def test_the_service_manager_hears_everything(
     supervisor = Supervisor(grace=20)
 
     async def reload(served: Supervisor) -> None:
-        """Find nothing new."""
+        """Reload nothing."""
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(_serve, supervisor, reload)
@@ -222,8 +222,8 @@ async def test_the_service_manager_hears_everything(
     "address",
     ["/nonexistent/notify", "@no-one-listens", "vsock:2:1234", "x" * 300, "a\0b"],
 )
-def test_an_odd_socket_fails_nobody(address: str) -> None:
-    """Whatever NOTIFY_SOCKET says, telling it never raises."""
+def test_an_invalid_notify_socket_raises_nothing(address: str) -> None:
+    """The daemon runs, whatever NOTIFY_SOCKET contains."""
     line = SystemdNotifier(address, 1.0)
 
     line.ready("up")
@@ -246,12 +246,12 @@ def test_an_odd_socket_fails_nobody(address: str) -> None:
 def test_the_watchdog_is_for_one_process(
     environ: dict[str, str], seconds: float | None
 ) -> None:
-    """WATCHDOG_USEC counts only in the process it was meant for."""
+    """WATCHDOG_USEC counts only in the process that WATCHDOG_PID names."""
     assert notifier_from_environment(environ, pid=7) == SystemdNotifier(None, seconds)
 
 
 def test_only_the_main_thread_serves() -> None:
-    """Elsewhere ``serve`` refuses and says what to do instead."""
+    """In other threads ``serve`` raises an error with the remedy."""
     errors: list[str] = []
 
     def main() -> None:

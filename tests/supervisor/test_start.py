@@ -10,8 +10,8 @@ from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.errors import DefinitionError
 
 
-async def test_a_pipe_with_two_roots_runs_where_each_run_says_start() -> None:
-    """The supervisor takes it; a run that does not say where to start is refused."""
+async def test_a_pipe_with_two_roots_needs_start_for_each_run() -> None:
+    """The supervisor accepts it; a run without ``start`` is refused."""
     pipe: Pipe[Any, Any] = Pipe(list, name="two roots")
     pipe.step("ingest")(lambda state: state.append("ingest"))
     pipe.step("report")(lambda state: state.append("report"))

@@ -1,4 +1,4 @@
-"""A run that only waits gives back its place, and queues for one when it goes on."""
+"""A durable run that only waits frees its place, and queues for one when it goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnyPipe = Pipe[Any, Any]
 
 
 def asking(kind: str, at_work: list[str]) -> AnyPipe:  # noqa: C901 - one pipe a kind
-    """Return a pipe that asks inside a step, between two, in a map or in a child."""
+    """Return a pipe that asks inside a step, between two steps, in a map or in a sub-pipeline."""
     pipe: AnyPipe = Pipe(dict, name=kind)
 
     async def question(state: dict[str, Any], key: str) -> None:
@@ -77,7 +77,7 @@ KINDS = ["inside", "between", "map", "child"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("durable", [False, True])
 async def test_many_runs_wait_beside_one_place(kind: str, *, durable: bool) -> None:
-    """And go on one after the other once they are answered."""
+    """Once they are answered they go on one after the other."""
     at_work: list[str] = []
     pipe = asking(kind, at_work)
     journal = MemoryJournal() if durable else None
@@ -96,7 +96,7 @@ async def test_many_runs_wait_beside_one_place(kind: str, *, durable: bool) -> N
 
 
 async def test_a_run_with_a_step_at_work_keeps_its_place() -> None:
-    """A question beside it makes no room."""
+    """An open ask in another step does not free it."""
     gate = anyio.Event()
     pipe: AnyPipe = Pipe(dict, name="busy", allow_multi_root=True)
 
@@ -123,7 +123,7 @@ async def test_a_run_with_a_step_at_work_keeps_its_place() -> None:
             assert supervisor.snapshot().places.inside == 0
 
 
-async def test_a_run_that_sleeps_makes_room(tmp_path: Path) -> None:
+async def test_a_run_that_sleeps_frees_its_place(tmp_path: Path) -> None:
     """It goes on when its time has come and a place is free, and not before."""
     order: list[str] = []
     gate = anyio.Event()
@@ -153,8 +153,8 @@ async def test_a_run_that_sleeps_makes_room(tmp_path: Path) -> None:
     assert order == ["other", "sleeper"]
 
 
-async def test_an_answered_run_that_waits_for_its_place_can_be_cancelled() -> None:
-    """It ends at once, and takes the place of nothing."""
+async def test_an_answered_run_that_waits_for_a_place_can_be_cancelled() -> None:
+    """It ends at once and takes no place."""
     at_work: list[str] = []
     gate = anyio.Event()
     pipe = asking("inside", at_work)
@@ -188,14 +188,14 @@ class Crowd:
         self.now = self.most = 0
 
     async def work(self) -> None:
-        """Be at work for a moment."""
+        """Be at work for a short time."""
         self.now += 1
         self.most = max(self.most, self.now)
         await anyio.sleep(self.chance.random() * 0.005)
         self.now -= 1
 
     async def answer_all(self, supervisor: Supervisor) -> None:
-        """Answer some questions, again and again."""
+        """Answer some asks, again and again."""
         while True:
             asks = await supervisor.asks()
             for one in self.chance.sample(asks, min(len(asks), 4)):
@@ -205,7 +205,7 @@ class Crowd:
 
 
 def crowded(crowd: Crowd) -> tuple[AnyPipe, AnyPipe]:
-    """Return a pipe that waits in all ways between moments of work, and its child."""
+    """Return a pipe that waits in all ways between short times of work, and its child."""
     child: AnyPipe = Pipe(dict, name="inner")
 
     @child.step("inner")
@@ -246,7 +246,7 @@ def crowded(crowd: Crowd) -> tuple[AnyPipe, AnyPipe]:
 async def test_no_more_runs_are_at_work_than_there_are_places(
     seed: int, *, durable: bool
 ) -> None:
-    """Whatever waits, parks and goes on, and in whatever order the answers come."""
+    """This holds in whatever order runs wait, park, go on and are answered."""
     crowd = Crowd(seed)
     pipe, child = crowded(crowd)
     journal = MemoryJournal() if durable else None
