@@ -187,6 +187,34 @@ def test_the_end_of_the_loop_ends_an_open_supervisor(backend: str, body: str) ->
     assert "Traceback" not in done.stderr
 
 
+IDLE = """
+import sys, anyio
+from justpipe_actors import Supervisor
+
+async def main():
+    supervisor = Supervisor()
+    supervisor.add_service("idle", anyio.sleep_forever)
+    await supervisor.__aenter__()
+
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_end_of_the_loop_is_logged_in_one_line(backend: str) -> None:
+    """The log of a supervisor that is never left has no traceback of the engine's tasks."""
+    done = subprocess.run(
+        [sys.executable, "-c", IDLE, backend],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    [line] = done.stderr.splitlines()
+    assert line.startswith("The event loop ended while a Supervisor was open")
+
+
 @asynccontextmanager
 async def opened(pipe: AnyPipe) -> AsyncIterator[Supervisor]:
     """Yield an open supervisor."""

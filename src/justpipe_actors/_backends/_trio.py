@@ -30,15 +30,14 @@ mark_functions(trio.lowlevel.enable_ki_protection, trio.lowlevel.disable_ki_prot
 
 
 class _Group:
-    """A nursery; only the task that entered it can leave it."""
+    """A nursery; the task that entered it leaves it."""
 
-    __slots__ = ("_manager", "_nursery", "_task")
+    __slots__ = ("_manager", "_nursery")
 
     def __init__(self) -> None:
         self._manager = trio.open_nursery()
 
     async def __aenter__(self) -> Self:
-        self._task = trio.lowlevel.current_task()
         self._nursery = await self._manager.__aenter__()
         return self
 
@@ -48,13 +47,6 @@ class _Group:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if self._task is not trio.lowlevel.current_task():
-            msg = (
-                f"The block of a run was entered in task {self._task.name!r} and left in "
-                "another one, and trio's nurseries cannot be left so. Start the run in an "
-                "open Supervisor: its blocks may be left in any task."
-            )
-            raise RuntimeError(msg)
         try:
             return bool(await self._manager.__aexit__(kind, error, traceback))  # noqa: ASYNC102
         except BaseExceptionGroup as group:

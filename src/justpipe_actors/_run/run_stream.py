@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
 
 import anyio
 
-from .._backends import Group, Loop, current_loop
+from .._backends import Loop, current_loop
 from .._engine.answering import answer_ask, open_asks
 from .._engine.user_code import OWNER_CANCELLED
 from .._util import failpoints
@@ -71,7 +71,7 @@ ReleasePlace = Callable[[], None]
 class RunStream(Generic[StateT_co]):
     """One run: iterate it for its events, or ``wait`` for its end.
 
-    ``async with pipe.run(state) as run:`` makes the run's tasks children of the block.
+    ``async with pipe.run(state) as run:`` ends the run with the block.
     ``async for event in pipe.run(state):`` works too; the run is then owned by the
     open supervisor, or by the event loop.
 
@@ -96,7 +96,7 @@ class RunStream(Generic[StateT_co]):
         self._run: Run | None = None
         self._buffer: EventBuffer | None = None
         self._replay: ReplayReader | None = None
-        self._group: AbstractAsyncContextManager[Group] | None = None
+        self._is_private = False
         self._admission_scope: anyio.CancelScope | None = None
         self._cancel_reason: str | None = None
         self._is_entered = False
@@ -137,7 +137,7 @@ class RunStream(Generic[StateT_co]):
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Begin the run as a child of this block."""
+        """Begin the run; leaving the block ends it, in this task or in another one."""
         if self._replay is not None:
             return self
         self._is_entered = True
@@ -145,10 +145,8 @@ class RunStream(Generic[StateT_co]):
         if owner is not None:
             await self._begin_in_owner(owner)
             return self
-        run = self._set_up(None, self._new_buffer(None))
-        assert self._loop is not None
-        group = self._group = self._loop.open_group()
-        (await group.__aenter__()).start(execute_run, run)
+        self._is_private = True
+        self._start_private()
         return self
 
     @enable_ki_protection
@@ -164,20 +162,10 @@ class RunStream(Generic[StateT_co]):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
         # Raise the body's own error, even if the block is cancelled meanwhile.
-        body_error_wins = isinstance(error, Exception) and self._group is not None
+        body_error_wins = isinstance(error, Exception) and self._is_private
         with suppress(BaseException) if body_error_wins else nullcontext():
-            await self._leave(run)  # noqa: ASYNC102 - shielded
+            await _wait_done(run)  # noqa: ASYNC102 - shielded
         self._raise_after_body(run, error)
-
-    async def _leave(self, run: Run) -> None:
-        """Wait until nothing of the run is left, then close its task group."""
-        try:
-            await _wait_done(run)
-        finally:
-            if self._group is not None:
-                # A task that may not leave it raises, so the right one still can.
-                await self._group.__aexit__(None, None, None)  # noqa: ASYNC102 - it is empty
-                self._group = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; for a kept run, a new iterator of its kept events."""
@@ -497,6 +485,14 @@ class RunStream(Generic[StateT_co]):
         if owner is not None:
             await self._begin_in_owner(owner)
             return
+        self._start_private()
+
+    def _start_private(self) -> None:
+        """Start the run in a task of the loop.
+
+        Such a task does not stand in a task group or a cancel scope of the caller, so
+        the block can be left in any task, and a caller's generator can yield inside it.
+        """
         run = self._set_up(None, self._new_buffer(None))
         assert self._loop is not None
         self._loop.spawn(partial(execute_run, run))

@@ -59,6 +59,8 @@ class ChildOwner:
     """The loop's clock, in seconds."""
     on_give_up: Callable[[SupervisionError], None]
     """Called once, when supervision has given up."""
+    is_loop_ending: Callable[[], bool] = lambda: False
+    """Tells whether the event loop ends, which cancels the monitor as any task."""
 
 
 @define(eq=False, repr=False)
@@ -115,8 +117,10 @@ class ChildMonitor:
                     await self._handle_next()
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
             # The scope is shielded and catches its own cancellation, so the task was
-            # cancelled natively. Without this task the end of a child goes unnoticed,
-            # so supervision fails.
+            # cancelled natively. If the loop ends, the owner ends the children.
+            # Otherwise the end of a child would go unnoticed, so supervision fails.
+            if self.owner.is_loop_ending():
+                return  # noqa: ASYNC104 - the loop cancels every task and waits for it
             failure = ChildEnded("supervision", "was cancelled from outside")
             failure.__cause__ = cancelled
             self._fail(failure)

@@ -114,6 +114,7 @@ class SupervisorCore:
         self._drained = anyio.Event()
         self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
+        self._has_loop_ended = False
         self._is_closing = False
         # Set when opening has succeeded or failed.
         self._opened = anyio.Event()
@@ -152,7 +153,10 @@ class SupervisorCore:
             await active_runs.system.resources.open(self.catalog.eager_resources())
             await self.children.open(
                 ChildOwner(
-                    active_runs.system.spawn, active_runs.system.now, self._give_up
+                    active_runs.system.spawn,
+                    active_runs.system.now,
+                    self._give_up,
+                    self._is_loop_ending,
                 )
             )
         except BaseException as error:
@@ -252,6 +256,7 @@ class SupervisorCore:
             while not self._leaving.is_set():
                 await self._wait_once(loop)
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless native
+            self._has_loop_ended = True
             is_native = loop.absorb_native_cancel()
             _logger.warning(
                 "The event loop ended while a Supervisor was open, so its runs were "
@@ -277,6 +282,15 @@ class SupervisorCore:
                 "The supervisor's own task was cancelled by its event loop's own "
                 "means and goes on; cancel runs with RunStream.cancel(), never tasks"
             )
+
+    def _is_loop_ending(self) -> bool:
+        """Return whether the loop has cancelled the owner task and the body's, too."""
+        if self._has_loop_ended:
+            return True
+        if self._interrupt is None or self.active_runs is None:
+            return False
+        is_owner_cancelled = self.active_runs.system.is_owner_cancelled
+        return is_owner_cancelled() and not self._interrupt.is_body_alive()
 
     def _give_up(self, failure: SupervisionError) -> None:
         """End the runs because supervision failed; leaving the block ends the rest."""
