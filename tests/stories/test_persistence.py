@@ -29,8 +29,8 @@ from justpipe_actors import (
     Supervisor,
     Suspend,
 )
-from justpipe_actors._run.event_buffer import Overflow
-from justpipe_actors._run.observers import RecorderObserver
+from justpipe_actors._publishing.event_buffer import Overflow
+from justpipe_actors._publishing.observers import RecorderObserver
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.abc import Observer, StorageBackend
 from justpipe_actors.codec import event_to_plain

@@ -24,6 +24,7 @@ from .._plan.step_results import (
     StopRun,
     SuspendRun,
 )
+from .._publishing.invocation_ids import NO_IDS
 from .._util.callables import unwrap_function
 from .._util.text import safe_str
 from .._util.user_objects import warn_or_log
@@ -38,7 +39,6 @@ from .invocation import Invocation
 from .joins import Report
 from .journal_port import JsonValue
 from .messages import Start
-from .protocols import NO_IDS
 from .run_state import RunState
 from .run_waits import waits_of
 from .wait_records import Place, origin_of

@@ -21,6 +21,7 @@ from .._plan.step_results import (
     RetryStep,
     StepResult,
 )
+from .._publishing.invocation_ids import InvocationIds
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import (
@@ -34,7 +35,6 @@ from . import commit, routing
 from .invocation import Invocation
 from .map_step import give_up_reopened
 from .messages import Expire, Start
-from .protocols import InvocationIds
 from .run_state import RunState
 from .step_call import (
     begin_call,

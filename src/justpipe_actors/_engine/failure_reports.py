@@ -11,6 +11,7 @@ import logging
 import traceback
 from typing import Any
 
+from .._publishing.invocation_ids import NO_IDS, meta_of
 from .._util.text import (
     error_text,
     escape_controls,
@@ -22,7 +23,6 @@ from .._util.tracebacks import drop_engine_frames
 from .._util.user_objects import call_or
 from ..events import EventType, NodeKind
 from .invocation import Invocation
-from .protocols import NO_IDS, meta_of
 from .run_state import RunState
 
 

@@ -16,6 +16,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._plan.plan import Node
+from .._publishing.invocation_ids import NO_IDS, InvocationIds
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.interrupts import enable_ki_protection
@@ -23,7 +24,6 @@ from .._util.lazy_classes import define
 from ..events import EventType
 from ..meta import StepNotes, StepStatus
 from .messages import Start
-from .protocols import NO_IDS, InvocationIds
 from .run_state import RunState
 
 

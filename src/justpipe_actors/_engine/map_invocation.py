@@ -9,10 +9,10 @@ import attrs
 
 from .._plan.plan import MapNode
 from .._plan.step_results import StartMap
+from .._publishing.invocation_ids import InvocationIds
 from .._util.lazy_classes import define
 from .._util.sync import Wakeup
 from ..errors import MapSourceError
-from .protocols import InvocationIds
 from .source_check import SourceCheck
 
 

@@ -23,6 +23,7 @@ from anyio.lowlevel import checkpoint
 from .._plan.step_results import PROCEED, FailStep, Proceed, StepResult
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.foreign_cancellation import classify_exception
 from ..errors import (
     MapSourceChanged,
     MapSourceError,
@@ -34,7 +35,7 @@ from ..outcomes import Diagnostic
 from . import routing
 from .map_invocation import MapInvocation
 from .source_check import SourceCheck
-from .user_code import advance, advance_async, classify_exception, drive_in_context
+from .user_code import advance, advance_async, drive_in_context
 
 
 if TYPE_CHECKING:

@@ -17,6 +17,8 @@ import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
+from .._publishing.event_publisher import EventPublisher
+from .._publishing.run_metrics import RunMetrics
 from .._util.lazy_classes import define, frozen
 from .._util.sync import OneShotEvent, do_nothing
 from ..abc import WaitingJoin
@@ -26,8 +28,6 @@ from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
 from .joins import Wave
 from .messages import Message, Start
-from .metrics import RunMetrics
-from .protocols import AdmissionPlace, Publisher
 from .timers import TimerHandle
 
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .isolation import IsolatedState
     from .map_invocation import MapInvocation
     from .run_journal import RunJournal
+    from .run_place import RunPlace
     from .run_waits import RunWaits
 
 
@@ -89,7 +90,7 @@ class RunState:
     """The user's context, or None."""
     token: CancellationToken
     """Its own cancellation token."""
-    publisher: Publisher
+    publisher: EventPublisher
     """Publishes its events."""
     variables: Context
     """Context variables; every invocation gets a copy."""
@@ -146,7 +147,7 @@ class RunState:
     """The error to raise at the consumer after FINISH."""
     on_interrupt: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Called once, after all invocations were cancelled."""
-    place: AdmissionPlace | None = attrs.field(default=None, init=False)
+    place: RunPlace | None = attrs.field(default=None, init=False)
     """Its place in a supervisor with a limit of runs; None if it needs none."""
     waits: RunWaits | None = attrs.field(default=None, init=False)
     """Its waits; None before the first one."""

@@ -20,6 +20,7 @@ import anyio
 import attrs
 
 from .._plan.step_results import AskBetween
+from .._publishing.invocation_ids import InvocationIds
 from .._util.forms import Form, Misfit, form_of, plain_of
 from .._util.lazy_classes import define
 from ..abc import OpenAsk, Signal
@@ -29,7 +30,6 @@ from ..meta import current_step_notes
 from ..waiting import Duration, not_in_a_step
 from .continuations import Continuation, Fail
 from .messages import Expire, Start
-from .protocols import InvocationIds
 from .step_waits import (
     seconds_of,
     seconds_until,

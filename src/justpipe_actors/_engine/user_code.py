@@ -1,8 +1,8 @@
 """Calling users' functions, and classifying what they raise.
 
 A coroutine is driven inside the context variables of its invocation, in the task of the
-dispatcher.  ``classify_exception`` tells a failure of the function, a cancellation by the
-engine and a cancellation from outside apart.  Two cases are neither: a defect of the
+dispatcher.  ``failure_of`` tells a failure of the function, a cancellation by the engine and
+a cancellation from outside apart.  Two cases are neither: a defect of the
 engine, and a dispatcher task that was cancelled natively.  The message then becomes a
 dead letter and its run ends; other runs continue.
 """
@@ -30,6 +30,11 @@ import anyio
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from .._util.async_generators import GeneratorResult, iterate_generator
+from .._util.foreign_cancellation import (
+    OWNER_CANCELLED,
+    TASK_CANCELLED,
+    classify_exception,
+)
 from .._util.interrupts import disable_ki_protection
 from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
@@ -211,40 +216,6 @@ async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> 
         return answer.value if isinstance(answer, GeneratorResult) else answer
     finally:
         await items.aclose()
-
-
-def classify_exception(
-    error: BaseException, part: str, is_owner_cancelled: Callable[[], bool]
-) -> BaseException | None:
-    """Return the failure of user code; None if it is only being cancelled.
-
-    The result is an ``Exception``, except for exceptions such as ``SystemExit``.
-
-    Args:
-        error: the exception that the code raised.
-        part: name of the step, hook or observer, for the error message.
-        is_owner_cancelled: tells whether the owner was cancelled outside all scopes.
-    """
-    if isinstance(error, Exception):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        _, failures = error.split(anyio.get_cancelled_exc_class())
-        if failures is not None:
-            return failures
-    elif not isinstance(error, anyio.get_cancelled_exc_class()):
-        return error
-    if anyio.current_effective_deadline() == -inf or is_owner_cancelled():
-        return None
-    foreign = ForeignCancellation(part)
-    foreign.__cause__ = error
-    return foreign
-
-
-OWNER_CANCELLED = "The run's owner was cancelled"
-"""Reason of a run that ended because its owner was cancelled."""
-
-TASK_CANCELLED = "A task of the run was cancelled from outside"
-"""Reason of a run that ended because one of its tasks was cancelled natively."""
 
 
 def failure_of(invocation: Invocation, error: BaseException) -> FailStep | None:

@@ -28,11 +28,11 @@ import attrs
 from .._definition.injection import return_type_of
 from .._plan.plan import Node
 from .._plan.step_results import AskBetween
+from .._publishing.invocation_ids import InvocationIds
 from .._util.forms import Form, form_of
 from .._util.lazy_classes import define, frozen
 from ..abc import NewAsk
 from ..errors import UnreadableDataError
-from .protocols import InvocationIds
 
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from .._util.lazy_import import install_lazy_exports
 
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
-    from .event_buffer import Overflow as Overflow
+    from .._publishing.event_buffer import Overflow as Overflow
     from .run import (
         RunningInvocation as RunningInvocation,
         RunRequest as RunRequest,

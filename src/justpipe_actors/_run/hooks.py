@@ -10,16 +10,12 @@ from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING
 
-from .._engine.user_code import (
-    OWNER_CANCELLED,
-    call,
-    classify_exception,
-    resolve_value,
-)
+from .._engine.user_code import call, resolve_value
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.foreign_cancellation import OWNER_CANCELLED, classify_exception
 from .._util.text import safe_str
 from ..events import EventType
 from ..failures import FailureKind, FailureReason

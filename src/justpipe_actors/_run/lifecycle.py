@@ -25,12 +25,10 @@ from .._backends import Group
 from .._engine.actor_system import ActorSystem
 from .._engine.isolation import IsolatedState
 from .._engine.run_waits import waits_of
-from .._engine.user_code import (
-    OWNER_CANCELLED,
-)
 from .._plan.failure_policy import Failure
 from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
+from .._util.foreign_cancellation import OWNER_CANCELLED
 from .._util.interrupts import enable_ki_protection
 from .._util.sync import bound
 from .._util.text import safe_str

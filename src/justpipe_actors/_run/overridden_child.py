@@ -18,7 +18,6 @@ from .._engine.user_code import drive_in_context
 from ..errors import DefinitionError
 from ..events import EventType
 from ..outcomes import PipelineEndData
-from .event_publisher import EventPublisher
 
 
 async def run_overridden_child(
@@ -52,7 +51,7 @@ async def run_overridden_child(
 async def _forward_events(invocation: Invocation, pipe: Any, state: object) -> object:
     """Publish the events of the child as the parent's; return the payload of FINISH."""
     parent = invocation.run_state.publisher
-    assert isinstance(parent, EventPublisher)
+    step, owner_id = invocation.node.name, invocation.ids.invocation
     events = pipe.run(state, invocation.run_state.context)
     if not isinstance(events, AsyncIterator):
         problem = f"returned {type(events).__name__} and must be an async generator"
@@ -64,7 +63,7 @@ async def _forward_events(invocation: Invocation, pipe: Any, state: object) -> o
                 end = event.payload
             if parent.is_full:
                 await parent.wait_writable()
-            parent.forward_child(event, invocation)
+            parent.forward_child(event, step, owner_id)
     return end
 
 

@@ -23,6 +23,9 @@ from .._engine.run_state import RunState
 from .._engine.run_waits import enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._plan.resource_injection import awaited_resource
+from .._publishing.event_buffer import EventBuffer
+from .._publishing.event_publisher import EventPublisher
+from .._publishing.kept_events import KeptEvents
 from .._supervision.resource_pool import ResourcePool
 from .._util.lazy_classes import define, frozen
 from .._util.notebooks import paragraph, table
@@ -33,9 +36,6 @@ from ..cancellation import CancellationToken
 from ..errors import InvalidRunId
 from ..meta import RunNotes
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .event_buffer import EventBuffer
-from .event_publisher import EventPublisher
-from .kept_events import KeptEvents
 
 
 if TYPE_CHECKING:

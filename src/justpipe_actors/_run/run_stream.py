@@ -27,9 +27,11 @@ import anyio
 
 from .._backends import Loop, current_loop
 from .._engine.answering import answer_ask, open_asks
-from .._engine.user_code import OWNER_CANCELLED
+from .._publishing.event_buffer import EventBuffer, FailFastBuffer, new_buffer
+from .._publishing.replay_buffer import ReplayBuffer, ReplayReader
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.foreign_cancellation import OWNER_CANCELLED
 from .._util.interrupts import enable_ki_protection
 from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
@@ -47,10 +49,8 @@ from ..errors import (
 )
 from ..events import Event
 from ..outcomes import REPR_LIMIT, PipelineEndData, PipelineTerminalStatus
-from .event_buffer import EventBuffer, FailFastBuffer, new_buffer
 from .lifecycle import execute_run
 from .ownership import RunOwner, ambient_owner
-from .replay_buffer import ReplayBuffer, ReplayReader
 from .run import Run, RunRequest, RunSnapshot, enclosing_runs, snapshot_of
 from .setup import new_run
 
@@ -561,7 +561,7 @@ class RunStream(Generic[StateT_co]):
         if owner is not None:
             system, self._loop = owner.system, owner.loop
         assert self._loop is not None
-        run = self._run = new_run(self._get_request(), self._loop, sink, system)  # pyright: ignore[reportArgumentType] - constants of its class
+        run = self._run = new_run(self._get_request(), self._loop, sink, system)
         self._buffer = sink if isinstance(sink, EventBuffer) else None
         if isinstance(sink, FailFastBuffer):
             sink.on_overflow = run.abort

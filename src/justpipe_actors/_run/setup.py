@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -22,19 +22,22 @@ from .._engine.run_journal import RunJournal
 from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
+from .._publishing.event_publisher import ChildRunSink, EventPublisher, EventSink
+from .._publishing.observers import (
+    NO_OBSERVERS,
+    ObserverGroup,
+    ObserverTask,
+    RecorderObserver,
+)
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.lazy_classes import frozen
 from ..abc import ObserverMeta, WaitingJoin
 from ..errors import DefinitionError, NestedTooDeeply
 from ..failures import FailureKind
 from ..meta import MetaProxy, RunNotes, current_run_notes
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import adopt_copy, child_of, dump_child_outcome
-from .event_publisher import EventPublisher, EventSink
-from .lazy_events import LazyEvent, Visibility
 from .lifecycle import execute_run
-from .observers import NO_OBSERVERS, ObserverGroup, ObserverTask, RecorderObserver
 from .overridden_child import run_overridden_child
 from .run import Run, RunRequest
 
@@ -106,59 +109,6 @@ def _check_mutable(context: object, name: str) -> None:
 
 MAX_NESTED_RUNS = 500
 """Most nested runs; without a limit, a pipe that contains itself would not end."""
-
-
-@frozen(eq=False)
-class ChildRunSink:
-    """A child run's sink: its parent's publisher."""
-
-    publisher: EventPublisher
-    """The parent run's publisher; child events are forwarded to it."""
-    invocation: Invocation
-    """The invocation the child works for."""
-    depth: int
-    """Runs around the child."""
-    dropped: int = 0
-    """0: the sink drops nothing."""
-    peak_length: int = 0
-    """0: the sink has no queue."""
-
-    needs: ClassVar[Visibility] = Visibility.KEPT
-    """The parent builds what its own readers need."""
-    is_turn_over: ClassVar[bool] = False
-    """False: see ``EventBuffer``."""
-    can_pause_producers: ClassVar[bool] = False
-    """It is asked through its child's publisher."""
-
-    def __len__(self) -> int:
-        return 0
-
-    @property
-    def parent(self) -> tuple[EventPublisher, Invocation]:
-        """The publisher and the invocation of the run around it."""
-        return self.publisher, self.invocation
-
-    def pause_producers(self, *, paused: bool) -> None:
-        """Do nothing: the parent's producers are others."""
-
-    def end_turn(self) -> None:
-        """Do nothing: the run around all others is asked."""
-
-    def end(self) -> None:
-        """Do nothing: the parent goes on."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the parent's producers have to wait."""
-        return self.publisher.is_full
-
-    async def wait_writable(self) -> None:
-        """Wait until the parent's stream is not full."""
-        await self.publisher.wait_writable()
-
-    def put(self, event: LazyEvent) -> None:
-        """Publish the event in the parent's stream."""
-        self.publisher.forward_child(event, self.invocation)
 
 
 def new_run(
@@ -275,13 +225,12 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     request = attrs.evolve(request, token=run_state.token.child(request.token))
     if journal is not None:
         request = _with_journal(request, invocation, journal)
-    parent = run_state.publisher
-    assert isinstance(parent, EventPublisher)
-    depth = _depth_below(parent, invocation.node.name)
+    parent, step = run_state.publisher, invocation.node.name
+    depth = _depth_below(parent, step)
     run = new_run(
         request,
         current_loop(),
-        ChildRunSink(parent, invocation, depth),  # pyright: ignore[reportArgumentType] - constants of its class
+        ChildRunSink(parent, step, invocation.ids.invocation, depth),
         run_state.system,
     )
     around = invocation.variables.get(current_run_notes)

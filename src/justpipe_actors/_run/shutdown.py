@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
+from .._publishing.lazy_events import LazyEvent, built
 from .._util import failpoints
 from .._util.failpoints import Seam
 from ..errors import (
@@ -27,7 +28,6 @@ from .durable_run import (
 )
 from .final_status import RunFigures, build_end_data
 from .hooks import add_hook_failure, call_hook, watch_owner
-from .lazy_events import LazyEvent, built
 from .run import (
     GRACE_SECONDS,
     REQUESTED_ENDS,

@@ -14,12 +14,9 @@ import anyio
 
 from .._engine import routing
 from .._engine.actor_system import ActorSystem
-from .._engine.user_code import (
-    OWNER_CANCELLED,
-    TASK_CANCELLED,
-)
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.foreign_cancellation import OWNER_CANCELLED, TASK_CANCELLED
 from .._util.sync import bound, do_nothing, wait_and_report
 from ..outcomes import PipelineTerminalStatus
 from .durable_run import (

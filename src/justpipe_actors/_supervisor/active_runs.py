@@ -22,8 +22,9 @@ import attrs
 
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
+from .._engine.run_place import RunPlace
 from .._engine.user_code import drive_in_context
-from .._run.kept_events import KeptEvents
+from .._publishing.kept_events import KeptEvents
 from .._run.lifecycle import execute_run
 from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
@@ -33,7 +34,6 @@ from ..errors import RunRejected
 from ..outcomes import PipelineTerminalStatus
 from .admission import CLOSED, AdmissionLimiter
 from .run_log import log_run_end
-from .run_place import RunPlace
 
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ class ActiveRuns:
             self.remember_store(run.request.open_store)
         if release_place is not do_nothing and self.admission.limit is not None:
             call_soon, members = self.loop.call_soon, [run.run_state]
-            run.run_state.place = RunPlace(self.admission, call_soon, members)
+            run.run_state.place = RunPlace(
+                self.admission.release, self.admission.request_again, call_soon, members
+            )
         run.kept_events = KeptEvents(self.keep)
         run.kept_events.attach(run.publisher)
         if self.on_begin is not do_nothing:
@@ -157,8 +159,9 @@ class ActiveRuns:
         if run.is_unread:
             self._unread[run_id] = run
             run.on_read = partial(self._note_read, run_id)
-        if run.run_state.place is not None:
-            run.run_state.place.end()
+        place = run.run_state.place
+        if place is not None and not place.end():
+            self.admission.ignore_release()
         run.release_place()
 
     def _note_read(self, run_id: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -159,23 +160,19 @@ class AdmissionLimiter:
         else:
             self._active -= 1
 
-    def request_again(self, granted: Callable[[], None]) -> PlaceRequest | None:
+    def request_again(self, granted: Callable[[], None]) -> Callable[[], None] | None:
         """Take a place for a run that gave its own back, now or in its turn.
 
         Returns:
-            The request that waits; None if the place was granted at once.
+            What withdraws the request; None if the place was granted at once.
         """
         request = PlaceRequest(granted)
         if self._refusal is None and self.is_full:
             self._waiters.append(request)
-            return request
+            return partial(self._waiters.remove, request)
         self._active += 1
         granted()
         return None
-
-    def withdraw(self, request: PlaceRequest) -> None:
-        """Forget a request that waits."""
-        self._waiters.remove(request)
 
     def open(self) -> None:
         """Open admission: waiting runs get the free places in order."""

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import attrs
 
 from .._plan.plan import Plan, ResourceNode
-from .._run.event_buffer import Overflow
+from .._publishing.event_buffer import Overflow
 from .._run.run import RunRequest, check_run_id
 from .._util.lazy_classes import define
 from .._util.text import safe_repr

@@ -12,9 +12,7 @@ from .._engine.dead_letters import DeadLetter
 from .._engine.invocation import Invocation
 from .._engine.run_state import RunState
 from .._plan.resource_injection import awaited_resource
-from .._run.event_publisher import EventPublisher
 from .._run.run import Run, RunSnapshot, snapshot_of
-from .._run.setup import ChildRunSink
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
 from .._util.await_chain import format_await_chain, format_user_line
@@ -293,13 +291,9 @@ def _run_and_children(run: Run) -> Iterator[RunState]:
 def _root_of(run_state: RunState) -> str:
     """Return the id of the root run, which no step started."""
     publisher = run_state.publisher
-    while isinstance(publisher, EventPublisher) and isinstance(
-        publisher.sink, ChildRunSink
-    ):
-        publisher = publisher.sink.publisher
-    return (
-        publisher.run_id if isinstance(publisher, EventPublisher) else run_state.run_id
-    )
+    while (parent := publisher.sink.parent) is not None:
+        publisher = parent[0]
+    return publisher.run_id
 
 
 def _describe_stuck_step(invocation: Invocation) -> StuckStep:

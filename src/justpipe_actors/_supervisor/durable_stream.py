@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._run.replay_buffer import ReplayBuffer, ReplayReader
+from .._publishing.replay_buffer import ReplayBuffer, ReplayReader
 from .._run.run import RunSnapshot
 from .._run.run_stream import Answered, RunStream
 from ..errors import RunReleased, RunStuck

@@ -25,9 +25,9 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import checkpoint
 
-from .._run.event_buffer import EVENTS_PER_TURN
-from .._run.kept_events import KeptEvents
-from .._run.lazy_events import number_of
+from .._publishing.event_buffer import EVENTS_PER_TURN
+from .._publishing.kept_events import KeptEvents
+from .._publishing.lazy_events import number_of
 from .._util.lazy_classes import frozen
 from ..abc import RunHistory
 from ..events import Event, EventType

@@ -15,8 +15,8 @@ import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
-from .._run.kept_events import MIN_KEPT, KeptEvents
-from .._run.lazy_events import number_of
+from .._publishing.kept_events import MIN_KEPT, KeptEvents
+from .._publishing.lazy_events import number_of
 from .._run.run import Run
 from .._run.run_stream import RunStream
 from .._util.lazy_classes import define, frozen

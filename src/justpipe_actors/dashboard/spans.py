@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._run.event_publisher import INCARNATION_BITS
+from .._publishing.event_publisher import INCARNATION_BITS
 from ..abc import HeaderStore, StorageBackend
 from ..events import Event, EventType
 from ..observability.spans import Span, collect_spans

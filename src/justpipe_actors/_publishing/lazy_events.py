@@ -23,14 +23,14 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, cast
 
-from .._engine.protocols import (
+from ..events import Event, EventType, NodeKind
+from ..outcomes import filled, new_instance
+from .invocation_ids import (
     NO_IDS,
     InvocationFigures,
     InvocationIds,
     meta_of,
 )
-from ..events import Event, EventType, NodeKind
-from ..outcomes import filled, new_instance
 
 
 Meta = dict[str, object] | InvocationFigures | None

@@ -1,6 +1,6 @@
 """Runs that are only waited for: their events are counted, and built for late readers.
 
-What becomes of an event is decided in ``_run/lazy_events.py``.
+What becomes of an event is decided in ``_publishing/lazy_events.py``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from anyio.lowlevel import checkpoint
 from tests.helpers import AnyPipe
 
 from justpipe_actors import Event, Pipe, Supervisor
-from justpipe_actors._run import event_publisher, lazy_events
-from justpipe_actors._run.lazy_events import Visibility, visibility_of
+from justpipe_actors._publishing import event_publisher, lazy_events
+from justpipe_actors._publishing.lazy_events import Visibility, visibility_of
 from justpipe_actors.observability import Observer
 
 

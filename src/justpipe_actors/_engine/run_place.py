@@ -14,25 +14,29 @@ run without its place is held until the run has one again, so no step begins wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 
-from .._engine.run_state import RunState
-from .._engine.run_waits import waits_of
 from .._util.lazy_classes import define
+from .run_state import RunState
+from .run_waits import waits_of
 
 
-if TYPE_CHECKING:
-    from .admission import AdmissionLimiter, PlaceRequest
+RequestPlace = Callable[[Callable[[], None]], Callable[[], None] | None]
+"""Requests a place, and calls the given function when there is one.
+
+Returns what withdraws the request; None if the place was granted at once.
+"""
 
 
 @define(eq=False, repr=False)
 class RunPlace:
     """The place of one run and its children."""
 
-    admission: AdmissionLimiter
-    """Grants the places."""
+    give_back: Callable[[], None]
+    """Lets another run have the place."""
+    request_again: RequestPlace
+    """Requests a place again."""
     call_soon: Callable[[Callable[[], None]], None]
     """Calls a function in the event loop."""
     members: list[RunState]
@@ -40,7 +44,7 @@ class RunPlace:
     is_given_back: bool = attrs.field(default=False, init=False)
     """Whether another run may have the place."""
     _held: list[Callable[[], None]] = attrs.field(factory=list, init=False)
-    _request: PlaceRequest | None = attrs.field(default=None, init=False)
+    _withdraw: Callable[[], None] | None = attrs.field(default=None, init=False)
     _is_look_requested: bool = attrs.field(default=False, init=False)
     _has_ended: bool = attrs.field(default=False, init=False)
 
@@ -58,30 +62,29 @@ class RunPlace:
             waits_of(member)  # from now on it says when one of its messages is finished
         if any(map(_has_wait, self.members)) and all(map(_only_waits, self.members)):
             self.is_given_back = True
-            self.admission.release()
+            self.give_back()
 
     def resume(self, func: Callable[[], None]) -> None:
         """Call a function when the run has its place again; runs wait in turn."""
         self._held.append(func)
-        if self._request is None:
-            self._request = self.admission.request_again(self._granted)
+        if self._withdraw is None:
+            self._withdraw = self.request_again(self._granted)
 
     def _granted(self) -> None:
-        self._request, self.is_given_back = None, False
+        self._withdraw, self.is_given_back = None, False
         held, self._held = self._held, []
         for func in held:
             func()
         self.look_soon()
 
-    def end(self) -> None:
-        """End with the run, which releases its place next, if it still has it."""
+    def end(self) -> bool:
+        """End with the run; return whether the run still has its place."""
         self._has_ended = True
         self._held.clear()
-        if self.is_given_back:
-            self.is_given_back = False
-            if self._request is not None:
-                self.admission.withdraw(self._request)
-            self.admission.ignore_release()
+        if self._withdraw is not None:
+            self._withdraw()
+        has_place, self.is_given_back = not self.is_given_back, False
+        return has_place
 
 
 def _has_wait(run_state: RunState) -> bool:

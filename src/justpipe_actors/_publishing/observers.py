@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, cast
 import anyio
 import attrs
 
-from .._engine.user_code import classify_exception
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.foreign_cancellation import classify_exception
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import Wakeup, do_nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from justpipe_actors._run.replay_buffer import ReplayBuffer, ReplayReader
+from justpipe_actors._publishing.replay_buffer import ReplayBuffer, ReplayReader
 from justpipe_actors.events import Event, EventType
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import time
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import attrs
 
-from .._engine.metrics import RunMetrics
-from .._engine.protocols import NO_IDS, Backpressure, InvocationIds
 from .._util.interrupts import enable_ki_protection
-from .._util.lazy_classes import define
+from .._util.lazy_classes import define, frozen
 from .._util.sync import do_nothing
 from ..abc import EventHook
 from ..events import Event, EventType, NodeKind
 from ..outcomes import new_instance
+from .invocation_ids import NO_IDS, InvocationIds
 from .lazy_events import (
     Keep,
     LazyEvent,
@@ -37,73 +36,12 @@ from .lazy_events import (
     visibility_of,
 )
 from .observers import ObserverGroup
+from .run_metrics import RunMetrics
 
 
 if TYPE_CHECKING:
-    from .._engine.invocation import Invocation
-
-
-class EventSink(Protocol):
-    """The destination of a run's events: a buffer, or the parent run."""
-
-    can_pause_producers: ClassVar[bool]
-    """Whether ``pause_producers`` makes producers wait."""
-
-    @property
-    def needs(self) -> Visibility:
-        """Whether events must be built, may be built later, or are dropped."""
-        ...
-
-    @property
-    def is_turn_over(self) -> bool:
-        """Whether producers have to wait for other tasks once, not for the consumer."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """Number of runs around the run that writes here; 0 unless it is a child."""
-        ...
-
-    @property
-    def parent(self) -> tuple[EventPublisher, Invocation] | None:
-        """The publisher and the invocation of the run around a child run; else None.
-
-        Events, and reads of ``is_full``, climb through nested runs in loops: pipelines
-        may be nested deeper than Python's calls.
-        """
-        ...
-
-    @property
-    def dropped(self) -> int:
-        """Number of events that were dropped unread."""
-        ...
-
-    @property
-    def peak_length(self) -> int:
-        """Most events that ever waited here."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether producers have to wait."""
-        ...
-
-    def pause_producers(self, *, paused: bool) -> None:
-        """Pause or resume producers because another queue, the recorder's, is full."""
-
-    async def wait_writable(self) -> None:
-        """Wait until the sink is not full."""
-
-    def put(self, event: LazyEvent) -> None:
-        """Take an event; it is built if ``needs`` says so."""
-
-    def end_turn(self) -> None:
-        """Have producers wait for other tasks once, if nothing reads the stream."""
-
-    def end(self) -> None:
-        """Mark the end of the events."""
+    from .event_buffer import EventBuffer
+    from .replay_buffer import ReplayBuffer
 
 
 PutLazy = Callable[[LazyEvent], object]
@@ -114,6 +52,69 @@ TOKENS_PER_TURN = 256
 
 INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
+
+
+@frozen(eq=False)
+class ChildRunSink:
+    """A child run's sink: its parent's publisher."""
+
+    publisher: EventPublisher
+    """The parent run's publisher; child events are forwarded to it."""
+    step: str
+    """The parent's step that runs the child."""
+    owner_id: str | None
+    """Id of the invocation of that step."""
+    depth: int
+    """Runs around the child."""
+    dropped: int = 0
+    """0: the sink drops nothing."""
+    peak_length: int = 0
+    """0: the sink has no queue."""
+
+    needs: ClassVar[Visibility] = Visibility.KEPT
+    """The parent builds what its own readers need."""
+    is_turn_over: ClassVar[bool] = False
+    """False: see ``EventBuffer``."""
+    can_pause_producers: ClassVar[bool] = False
+    """It is asked through its child's publisher."""
+
+    def __len__(self) -> int:
+        return 0
+
+    @property
+    def parent(self) -> tuple[EventPublisher, str, str | None]:
+        """The publisher, the step and the id of the invocation of the run around it.
+
+        Events, and reads of ``is_full``, climb through nested runs in loops: pipelines
+        may be nested deeper than Python's calls.
+        """
+        return self.publisher, self.step, self.owner_id
+
+    def pause_producers(self, *, paused: bool) -> None:
+        """Do nothing: the parent's producers are others."""
+
+    def end_turn(self) -> None:
+        """Do nothing: the run around all others is asked."""
+
+    def end(self) -> None:
+        """Do nothing: the parent goes on."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the parent's producers have to wait."""
+        return self.publisher.is_full
+
+    async def wait_writable(self) -> None:
+        """Wait until the parent's stream is not full."""
+        await self.publisher.wait_writable()
+
+    def put(self, event: LazyEvent) -> None:
+        """Publish the event in the parent's stream."""
+        self.publisher.forward_child(event, self.step, self.owner_id)
+
+
+EventSink: TypeAlias = "EventBuffer | ReplayBuffer | ChildRunSink"
+"""The destination of a run's events: a buffer, or the parent run."""
 
 
 @define(eq=False, repr=False)
@@ -139,7 +140,7 @@ class EventPublisher:
     _seq: int = attrs.field(default=0, init=False)
     _finish_waits: bool = attrs.field(default=False, init=False)
     _counts: dict[str, int] = attrs.field(init=False)
-    backpressure: Backpressure = attrs.field(init=False)
+    backpressure: EventSink | EventPublisher = attrs.field(init=False)
     """The cheapest object that tells through ``is_full`` if producers have to wait."""
     keeps_events: bool = attrs.field(init=False)
     """Whether events can be seen, now or later; else they are only counted."""
@@ -381,22 +382,27 @@ class EventPublisher:
             publisher = parent[0]
         publisher.sink.end_turn()
 
-    def forward_child(self, event: LazyEvent, invocation: Invocation) -> None:
-        """Publish a child's event as an event of this run and of all runs around it."""
+    def forward_child(self, event: LazyEvent, step: str, owner_id: str | None) -> None:
+        """Publish a child's event as an event of this run and of all runs around it.
+
+        Args:
+            event: the event.
+            step: the step of this run that runs the child.
+            owner_id: id of the invocation of that step.
+        """
         publisher = self
         while True:
-            event = publisher._adopt(event, invocation)
+            event = publisher._adopt(event, step, owner_id)
             parent = publisher.sink.parent
             if parent is None:
                 publisher.sink.put(event)
                 return
-            publisher, invocation = parent
+            publisher, step, owner_id = parent
 
-    def _adopt(self, event: LazyEvent, invocation: Invocation) -> LazyEvent:
+    def _adopt(self, event: LazyEvent, step: str, owner_id: str | None) -> LazyEvent:
         """Return a child's event as this run's, after its hooks and observers."""
         self._seq = seq = self._seq + 1
         self.metrics.count_event(type_of(event))
-        step, owner_id = invocation.node.name, invocation.ids.invocation
         self._count_child(event, step)
         if self._builds:
             event = forwarded(built(event), step, owner_id, self.run_id, seq)
