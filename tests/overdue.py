@@ -1,4 +1,4 @@
-"""What to say of a test that is about to be ended for taking too long.
+"""Reports the test and the hypothesis example that are about to exceed the time limit.
 
 pytest-timeout prints stacks and leaves by ``os._exit``: with hypothesis nobody would know
 which example it was.  So a moment before, the test and its example are written to
@@ -23,7 +23,7 @@ _timers: dict[str, Timer] = {}
 
 
 def noting(test: Callable[..., Any]) -> Any:
-    """Return a function that hypothesis may call instead: it notes its example."""
+    """Return a function for hypothesis to call instead: it notes the example."""
 
     def note(example: Mapping[str, object]) -> None:
         global _example
@@ -45,13 +45,13 @@ def noting(test: Callable[..., Any]) -> Any:
 
 
 def words(test: str) -> str:
-    """Name a test and, if it has them, the values of the example that is running."""
+    """Return the name of a test and the values of its current example."""
     values = ", ".join(f"{name}={value!r}" for name, value in _example.items())
     return f"Overdue: {test}" + (f"\nIts example: {values}" if values else "")
 
 
 def watch(test: str, seconds: float) -> None:
-    """Say it when a test has taken almost so long."""
+    """Report a test shortly before its time limit."""
     global _example
     _example = {}
     timer = Timer(
@@ -63,7 +63,7 @@ def watch(test: str, seconds: float) -> None:
 
 
 def unwatch(test: str) -> None:
-    """Say nothing: it is over."""
+    """Cancel the report, because the test has ended."""
     timer = _timers.pop(test, None)
     if timer is not None:
         timer.cancel()

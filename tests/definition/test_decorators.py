@@ -1,4 +1,4 @@
-"""What ``Pipe``'s decorators accept, and that a refused one leaves nothing behind."""
+"""What the decorators of ``Pipe`` accept, and that a refused definition is not registered."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def names(pipe: AnyPipe) -> list[str]:
 
 
 def test_a_decorator_returns_the_function_itself() -> None:
-    """All four decorators hand back what they decorated."""
+    """All four decorators return the function that they were given."""
     pipe = AnyPipe()
 
     assert pipe.step(work) is work
@@ -57,7 +57,7 @@ def test_a_bare_step_with_options_registers() -> None:
 
 @pytest.mark.parametrize("kind", ["map", "switch", "sub"])
 def test_a_composite_decorator_needs_its_parentheses(kind: str) -> None:
-    """``@pipe.map`` without arguments is refused and not silently ignored."""
+    """``@pipe.map`` without arguments is refused, not ignored."""
     pipe = AnyPipe()
 
     with pytest.raises(DefinitionError, match=rf"@pipe\.{kind}\(\.\.\.\)"):
@@ -67,7 +67,7 @@ def test_a_composite_decorator_needs_its_parentheses(kind: str) -> None:
 
 
 def unknown(one: Any, two: Any) -> None:
-    """Have one unknown parameter too many."""
+    """Have one unknown parameter more than allowed."""
 
 
 REFUSED: dict[str, Callable[[AnyPipe], object]] = {
@@ -99,10 +99,10 @@ REFUSED: dict[str, Callable[[AnyPipe], object]] = {
 
 
 @pytest.mark.parametrize("define", REFUSED.values(), ids=REFUSED)
-def test_a_refused_decoration_leaves_nothing(
+def test_a_refused_decoration_registers_nothing(
     define: Callable[[AnyPipe], object],
 ) -> None:
-    """Whatever is wrong, it is a DefinitionError and no half of it is registered."""
+    """Each mistake is a DefinitionError, and no part of the step is registered."""
     pipe = AnyPipe()
 
     with pytest.raises(DefinitionError):
@@ -114,7 +114,7 @@ def test_a_refused_decoration_leaves_nothing(
 
 
 def test_a_nameless_callable_can_be_a_duplicate() -> None:
-    """Two objects of one class collide by name with a DefinitionError."""
+    """Two objects of one class have one name, which is a DefinitionError."""
     pipe = AnyPipe()
     pipe.step()(AsyncObject())
 
@@ -123,7 +123,7 @@ def test_a_nameless_callable_can_be_a_duplicate() -> None:
 
 
 def test_topology_is_a_copy() -> None:
-    """Changing what ``topology`` returned changes no edge."""
+    """Changing the returned ``topology`` changes no edge of the pipe."""
     pipe = AnyPipe()
     pipe.step(work, to=["b", "b"])
 
@@ -133,7 +133,7 @@ def test_topology_is_a_copy() -> None:
 
 
 def test_routes_are_copied_and_their_functions_named() -> None:
-    """A switch keeps its own routes, by name, and ``Stop`` as it is."""
+    """A switch keeps its own copy of the routes, with the names of functions, and ``Stop``."""
     pipe = AnyPipe()
     routes: dict[Any, Any] = {1: work, 2: Stop}
     pipe.switch("s", to=routes, default=work_async)(lambda: 1)
@@ -144,8 +144,8 @@ def test_routes_are_copied_and_their_functions_named() -> None:
     assert pipe.topology == {}
 
 
-def test_options_are_taken_out_of_the_extras() -> None:
-    """What the engine knows is not shown to middleware; everything else is."""
+def test_known_options_are_not_among_the_extras() -> None:
+    """Middleware sees only the options that the engine does not know."""
     pipe = AnyPipe()
     given: dict[str, Any] = {"timeout": 1, "retries": 2, "colour": "red"}
     pipe.step("a", concurrency=3, placement="thread", **given)(work)
@@ -161,7 +161,7 @@ def test_options_are_taken_out_of_the_extras() -> None:
 def test_debug_and_persist_can_come_from_the_environment(
     word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Either flag is on when its variable says yes, unless the constructor says no."""
+    """A variable turns a flag on unless the constructor turns it off."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_DEBUG", word)
     monkeypatch.setenv("JUSTPIPE_ACTORS_PERSIST", word)
 
@@ -171,13 +171,13 @@ def test_debug_and_persist_can_come_from_the_environment(
 
 
 def test_on_failure_is_one_of_three_words() -> None:
-    """A policy that does not exist is refused when the pipe is made."""
+    """An unknown policy is refused when the pipe is made."""
     with pytest.raises(DefinitionError, match="'prune', 'continue' or 'stop'"):
         AnyPipe(on_failure="explode")  # type: ignore[arg-type]
 
 
 async def test_a_pipe_is_frozen_by_its_first_run() -> None:
-    """After a run every decorator raises at the call, and looking at it still works."""
+    """After a run every decorator raises an error; reading the definition still works."""
     pipe = AnyPipe()
     pipe.step(work)
     decorate = pipe.step("late")
@@ -194,8 +194,8 @@ async def test_a_pipe_is_frozen_by_its_first_run() -> None:
     assert pipe.describe()["roots"] == ["work"]
 
 
-def test_the_contexts_type_may_be_left_out() -> None:
-    """``Pipe[State]`` is a pipe with any context, for type checkers and when it runs."""
+def test_the_type_of_the_context_may_be_left_out() -> None:
+    """``Pipe[State]`` accepts any context, for type checkers and at run time."""
     pipe = Pipe[dict[str, int]](dict)
     other = Pipe(dict, list)
 

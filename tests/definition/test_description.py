@@ -1,4 +1,4 @@
-"""What ``Pipe`` tells about itself without being run."""
+"""What ``Pipe`` tells about itself without a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rescue(error: Exception) -> None:
 
 
 def full() -> tuple[Pipe[Any, Any], Pipe[Any, Any]]:
-    """Return a pipe that uses everything there is to describe, and its child."""
+    """Return a pipe that uses everything that a description contains, and its child."""
     child = Pipe[Any, Any](name="child")
     child.step("only")(lambda: None)
     pipe = Pipe[Any, Any](name="p", metadata={"owner": "us"})
@@ -41,7 +41,7 @@ def full() -> tuple[Pipe[Any, Any], Pipe[Any, Any]]:
 
 
 def test_a_description_is_json_and_complete() -> None:
-    """Nodes tell only what was set, and a worker or a route is no root."""
+    """Nodes have only the options that were set; a worker or a route is no root."""
     pipe, child = full()
 
     described = json.loads(json.dumps(pipe.describe()))
@@ -85,13 +85,13 @@ def test_a_description_is_json_and_complete() -> None:
     }
 
 
-def test_hooks_that_are_not_there_are_not_described() -> None:
-    """A pipe without hooks describes none."""
+def test_missing_hooks_are_not_described() -> None:
+    """The description of a pipe without hooks has no entry for them."""
     assert Pipe[Any, Any]().describe()["hooks"] == {}
 
 
 def test_hooks_and_handlers_are_part_of_the_plan() -> None:
-    """Compiling carries hooks and handlers along, by name."""
+    """The compiled plan has them by name."""
     plan = full()[0].plan()
 
     assert [hook.name for hook in (*plan.startup, *plan.shutdown)] == ["prepare"] * 2
@@ -110,21 +110,21 @@ class Recorder:
         return f"{' '.join(steps)}: {len(topology)}"
 
 
-def test_a_graph_is_mermaid_unless_told_otherwise() -> None:
+def test_a_graph_is_mermaid_by_default() -> None:
     """``graph()`` needs no renderer."""
     assert full()[0].graph().startswith("graph TD\n")
 
 
 def test_a_renderer_gets_steps_edges_and_hooks() -> None:
-    """``graph`` hands everything to the renderer and returns its text."""
+    """``graph`` passes them to the renderer and returns its text."""
     recorder = Recorder()
 
     assert full()[0].graph(recorder) == "a a2 m w s u: 3"
     assert recorder.hooks == {"startup_hooks": [prepare], "shutdown_hooks": [prepare]}
 
 
-def test_a_pipe_says_what_it_is() -> None:
-    """Its repr has its name and size, its middleware is a view."""
+def test_the_repr_of_a_pipe_has_its_name_and_size() -> None:
+    """Its middleware is a read-only view."""
     pipe, _ = full()
 
     assert repr(pipe) == "<Pipe 'p' with 6 steps>"
@@ -132,7 +132,7 @@ def test_a_pipe_says_what_it_is() -> None:
 
 
 def test_a_start_may_be_a_function() -> None:
-    """``start=`` takes a function or a name, and refuses anything else."""
+    """``start=`` takes a function or a name and refuses other objects."""
     pipe = Pipe[Any, Any]()
     pipe.step(prepare)
 
@@ -143,7 +143,7 @@ def test_a_start_may_be_a_function() -> None:
 
 @dataclasses.dataclass
 class Order:
-    """A state with a field of each kind."""
+    """A state with one field of each type."""
 
     item: str
     count: int = 1
@@ -173,7 +173,7 @@ class StructOrder(msgspec.Struct):
 
 @pytest.mark.parametrize("state", [Order, AttrsOrder, ModelOrder, StructOrder])
 def test_the_state_has_a_schema(state: type) -> None:
-    """``state_schema`` is what a form needs to ask for a state, whatever its library."""
+    """``state_schema`` is all that a form needs, whatever library the type comes from."""
     schema = Pipe[Any, Any](state).describe()["state_schema"]
     if "$ref" in schema:
         schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -185,15 +185,15 @@ def test_the_state_has_a_schema(state: type) -> None:
 
 
 def test_types_without_a_schema_have_none() -> None:
-    """A pipe without a state type, or with one that JSON cannot stand for."""
+    """A pipe without a state type, or with a type that JSON cannot represent, has no schema."""
     assert Pipe[Any, Any](dict).describe()["state_schema"] == {"type": "object"}
     assert "state_schema" not in Pipe[Any, Any](None).describe()
     assert "state_schema" not in Pipe[Any, Any](type(json)).describe()
 
 
 @pytest.mark.parametrize("library", ["pydantic", "msgspec"])
-def test_models_bring_their_own_schema(library: str) -> None:
-    """A model of pydantic and a struct of msgspec are described as these libraries do."""
+def test_models_have_the_schema_of_their_library(library: str) -> None:
+    """A model of pydantic and a struct of msgspec are described by these libraries."""
     module = pytest.importorskip(library)
     base = module.BaseModel if library == "pydantic" else module.Struct
     model = types.new_class(

@@ -66,8 +66,8 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("name", "expected"), NAMES.items())
-def test_a_name_says_what_an_untyped_parameter_gets(name: str, expected: str) -> None:
-    """Without a type the name decides, by a fixed list of aliases."""
+def test_an_untyped_parameter_is_matched_by_its_name(name: str, expected: str) -> None:
+    """A fixed list of aliases decides what it gets."""
     assert sources(annotated(Any, name)) == [expected]
 
 
@@ -90,36 +90,36 @@ def test_a_name_says_what_an_untyped_parameter_gets(name: str, expected: str) ->
         (5, "unknown"),
     ],
 )
-def test_a_type_says_what_a_parameter_gets(hint: object, expected: str) -> None:
-    """The pipe's type must be the annotation or derive from it; wrappers are looked through."""
+def test_a_typed_parameter_is_matched_by_its_type(hint: object, expected: str) -> None:
+    """The pipe's type must be the annotation or a subclass of it; wrappers are ignored."""
     assert sources(annotated(hint)) == [expected]
 
 
 def test_a_type_is_stronger_than_a_name() -> None:
-    """A parameter called ``state`` but typed as the context receives the context."""
+    """A parameter called ``state`` with the type of the context receives the context."""
     assert sources(annotated(Context, "state")) == ["context"]
 
 
 def test_a_name_decides_where_both_types_fit() -> None:
-    """With two equal types, ``ctx`` is the context and everything else the state."""
+    """With two equal types, ``ctx`` is the context and all other names are the state."""
 
     def func(ctx: dict, other: dict, s: dict) -> None:  # type: ignore[type-arg]
-        """Ask for three dicts."""
+        """Take three dicts."""
 
     assert sources(func, dict, dict) == ["context", "state", "state"]
 
 
-def test_a_bad_forward_reference_costs_only_its_own_parameter() -> None:
-    """One annotation that cannot be resolved leaves the other types at work."""
+def test_a_bad_forward_reference_affects_only_its_own_parameter() -> None:
+    """The types of the other parameters are still used."""
 
     def func(one: Nowhere, two: State) -> None:  # type: ignore[name-defined]  # noqa: F821
-        """Mention a class that does not exist."""
+        """Use a class that does not exist as a type."""
 
     assert sources(func) == ["unknown", "state"]
 
 
-def test_a_step_may_mention_a_later_one() -> None:
-    """A closure over a function that is defined further down does not spoil the analysis."""
+def test_a_step_may_use_a_later_step() -> None:
+    """A closure over a function that is defined further down can be analysed."""
 
     class Local:
         pass
@@ -130,23 +130,23 @@ def test_a_step_may_mention_a_later_one() -> None:
     found = sources(first, Local, Context)
 
     def later() -> None:
-        """Come after the analysis."""
+        """Be defined after the analysis."""
 
     assert found == ["state"]
     assert first(Local()).startswith("Local later")
 
 
-def test_what_has_a_default_is_left_alone() -> None:
-    """Defaults, ``*args`` and ``**kwargs`` are never injected, whatever their type."""
+def test_parameters_with_a_default_are_not_injected() -> None:
+    """Neither are ``*args`` and ``**kwargs``, whatever their type."""
 
     def func(*args: State, x: State | None = None, **kwargs: State) -> None:
-        """Ask for nothing."""
+        """Take only parameters with defaults."""
 
     assert sources(func) == []
 
 
-def test_an_untyped_pipe_gives_its_state_to_object() -> None:
-    """Where the types are NoneType, ``object`` and ``None`` still match the state."""
+def test_an_untyped_pipe_injects_its_state_as_object() -> None:
+    """Where the state type is NoneType, ``object`` and ``None`` still match the state."""
     nothing = type(None)
 
     assert sources(annotated(object), nothing, nothing) == ["state"]
@@ -154,17 +154,17 @@ def test_an_untyped_pipe_gives_its_state_to_object() -> None:
 
 
 def test_any_as_the_state_type_matches_no_annotation() -> None:
-    """``Pipe(Any)`` switches matching by type off, and leaves the names."""
+    """With ``Pipe(Any)`` parameters are matched only by name."""
     assert sources(annotated(Any, "x"), Any, Any) == ["unknown"]
     assert sources(annotated(State, "state"), Any, Any) == ["state"]
 
 
 class Steps:
     def method(self, x: State) -> None:
-        """Ask for the state."""
+        """Take the state."""
 
     def __call__(self, x: Context) -> None:
-        """Ask for the context."""
+        """Take the context."""
 
 
 class Odd(typing.Protocol):
@@ -173,11 +173,11 @@ class Odd(typing.Protocol):
     field: int
 
 
-def test_every_kind_of_callable_is_understood() -> None:
-    """Methods, callable objects, partials and lambdas are analysed like functions."""
+def test_every_kind_of_callable_is_analysed() -> None:
+    """Methods, callable objects, partials and lambdas are analysed as functions are."""
 
     def func(x: State, y: Context) -> None:
-        """Ask for both."""
+        """Take both."""
 
     assert sources(Steps().method) == ["state"]
     assert sources(Steps()) == ["context"]
@@ -206,24 +206,24 @@ def test_every_kind_of_callable_is_understood() -> None:
     ],
     ids=str,
 )
-def test_generic_types_and_unions_are_types_of_the_state(
+def test_generic_types_and_unions_match_the_state(
     state_type: object, hint: object, expected: str
 ) -> None:
-    """What the pipe declares fits where the same type, or a wider one, is asked for."""
+    """The pipe's type fits an annotation with the same type or a wider one."""
     assert sources(annotated(hint), state_type, int) == [expected]
 
 
 def test_an_item_may_have_the_generic_type_of_the_state() -> None:
-    """Beside a parameter named ``state``, another one of its type is the worker's item."""
+    """Beside a parameter named ``state``, another one of the same type is the worker's item."""
 
     def worker(row: dict[str, Any], state: dict[str, Any]) -> None:
-        """Ask for the item and the state."""
+        """Take the item and the state."""
 
     assert sources(worker, dict[str, Any], int) == ["unknown", "state"]
 
 
 def test_a_type_that_cannot_be_compared_leaves_the_name() -> None:
-    """A protocol that refuses ``issubclass`` matches nothing and breaks nothing."""
+    """The name decides where the annotation is a protocol that refuses ``issubclass``."""
     assert sources(annotated(Odd, "ctx")) == ["context"]
 
 
@@ -231,7 +231,7 @@ def test_too_many_unknown_parameters_are_named() -> None:
     """More unknown parameters than allowed are a DefinitionError that lists them."""
 
     def func(state: State, one: Any, two: Any) -> None:
-        """Ask for too much."""
+        """Take too many unknown parameters."""
 
     with pytest.raises(
         DefinitionError, match="unrecognized parameters: one, two"
@@ -240,11 +240,11 @@ def test_too_many_unknown_parameters_are_named() -> None:
     assert caught.value.step_name == "it"
 
 
-def test_a_type_that_was_not_understood_is_named() -> None:
+def test_a_type_that_does_not_fit_is_named() -> None:
     """The message compares the types of unknown parameters with those of the pipe."""
 
     def func(one: list[int], two: Any) -> None:
-        """Ask for a list, where nothing is one."""
+        """Take a list, which fits no type of the pipe."""
 
     with pytest.raises(DefinitionError) as caught:
         sources(func, dict[str, int], type(None), unknown=1)

@@ -30,19 +30,21 @@ class Callable:
     ],
     ids=["string", "function", "partial", "nested partial", "object", "class"],
 )
-def test_everything_that_can_name_a_step_does(target: object, expected: str) -> None:
-    """A string names itself, a callable its function, and a nameless one its class."""
+def test_a_string_a_callable_or_an_object_names_a_step(
+    target: object, expected: str
+) -> None:
+    """A string names itself, a callable its function, and a nameless callable its class."""
     assert resolve_name(target) == expected
 
 
-def test_what_names_nothing_is_refused() -> None:
-    """Resolving something that is neither a string nor callable is a ValueError."""
+def test_other_objects_name_no_step() -> None:
+    """Resolving an object that is neither a string nor callable is a ValueError."""
     with pytest.raises(ValueError, match="not by int"):
         resolve_name(5)
 
 
 def test_successors_keep_their_order_and_their_duplicates() -> None:
-    """A list of targets becomes names in order; a target named twice stays twice."""
+    """A list of targets becomes names in order; a target that is named twice stays twice."""
     assert target_names(["b", fetch, "b"], "a") == ("b", "fetch", "b")
 
 
@@ -63,20 +65,20 @@ def test_no_successors_are_no_edges(nothing: object) -> None:
     ],
 )
 def test_a_bad_successor_is_a_definition_error(to: Any, reason: str) -> None:
-    """Whatever is wrong with ``to``, it is a DefinitionError that names the step."""
+    """Each wrong value of ``to`` is a DefinitionError that names the step."""
     with pytest.raises(DefinitionError, match=reason) as caught:
         target_names(to, "a")
     assert caught.value.step_name == "a"
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_without_a_name_the_function_gives_it(name: str | None) -> None:
-    """A missing or empty name is replaced by the function's."""
+def test_a_step_without_a_name_gets_that_of_its_function(name: str | None) -> None:
+    """This holds for a missing and for an empty name."""
     assert step_name_of(name, fetch) == "fetch"
 
 
 @pytest.mark.parametrize(("name", "func"), [(5, fetch), ("a", 5), (None, 5)])
-def test_a_label_needs_a_string_and_a_function(name: object, func: object) -> None:
+def test_a_step_needs_a_string_and_a_function(name: object, func: object) -> None:
     """A name that is no string, or a step that is no function, is a DefinitionError."""
     with pytest.raises(DefinitionError):
         step_name_of(name, func)

@@ -54,7 +54,7 @@ MUTATORS: dict[str, Callable[[Registry], None]] = {
 def test_a_frozen_registry_refuses_every_change(
     mutate: Callable[[Registry], None],
 ) -> None:
-    """Once it is finalized, every mutator raises and says that it is frozen."""
+    """Once it is finalized, every method that changes it raises an error that says so."""
     registry = empty()
     mutate(registry)
     registry.freeze()
@@ -63,8 +63,8 @@ def test_a_frozen_registry_refuses_every_change(
         mutate(registry)
 
 
-def test_a_name_can_be_taken_once() -> None:
-    """A second step of the same name is refused and the first one stays."""
+def test_a_name_can_be_used_once() -> None:
+    """A second step of the same name is refused, and the first one stays."""
     registry = empty()
     first = step()
     registry.add_step(first)
@@ -76,7 +76,7 @@ def test_a_name_can_be_taken_once() -> None:
 
 
 def test_the_steps_are_a_view() -> None:
-    """Nobody can change the definition through ``registry.steps``."""
+    """``registry.steps`` cannot be changed."""
     registry = empty()
 
     with pytest.raises(TypeError):
@@ -84,7 +84,7 @@ def test_the_steps_are_a_view() -> None:
 
 
 def test_injection_metadata_is_a_copy() -> None:
-    """Editing what was asked for changes no step."""
+    """Changing the returned metadata changes no step."""
     registry = empty()
     registry.add_step(step())
 
@@ -104,8 +104,8 @@ REFUSED: dict[str, Callable[[Registry], None]] = {
 
 
 @pytest.mark.parametrize("mutate", REFUSED.values(), ids=REFUSED)
-def test_a_refused_part_leaves_no_trace(mutate: Callable[[Registry], None]) -> None:
-    """A hook or a part that is refused is a DefinitionError and is not registered."""
+def test_a_refused_part_is_not_registered(mutate: Callable[[Registry], None]) -> None:
+    """A hook or a part with a mistake is a DefinitionError."""
     registry = empty()
 
     with pytest.raises(DefinitionError):
@@ -117,7 +117,7 @@ def test_a_refused_part_leaves_no_trace(mutate: Callable[[Registry], None]) -> N
 
 
 def test_an_observer_without_hooks_is_refused() -> None:
-    """What cannot observe is a TypeError that names what it lacks."""
+    """An object without the hooks of an observer is a TypeError that names the missing ones."""
     with pytest.raises(TypeError, match="missing required hooks"):
         empty().add_observer(object())  # type: ignore[arg-type]
 
@@ -133,8 +133,8 @@ def test_the_last_error_hook_wins() -> None:
 
 
 @pytest.mark.parametrize("register", ["on_startup", "on_shutdown"])
-def test_a_hook_that_yields_is_doubted(register: str) -> None:
-    """Calling it runs nothing; the warning names it and the remedy."""
+def test_a_hook_that_yields_is_warned_of(register: str) -> None:
+    """Calling it would run nothing; the warning names the hook and the remedy."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     async def session() -> Any:

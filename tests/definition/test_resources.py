@@ -1,4 +1,4 @@
-"""What a resource's function tells, and which parameters stand for it."""
+"""What the function of a resource declares, and which parameters receive the resource."""
 
 from __future__ import annotations
 
@@ -36,58 +36,58 @@ class Client:
 
 
 async def iterator() -> AsyncIterator[Db]:
-    """Yield, the usual way."""
+    """Yield from a function typed as an iterator."""
     yield Db()
 
 
 async def generator() -> AsyncGenerator[Db, None]:
-    """Yield, the exact way."""
+    """Yield from a function typed as a generator."""
     yield Db()
 
 
 async def iterable() -> AsyncIterable[Db]:
-    """Yield, the loose way."""
+    """Yield from a function typed as an iterable."""
     yield Db()
 
 
 @contextlib.asynccontextmanager
 async def decorated() -> AsyncIterator[Db]:
-    """Yield, a manager already."""
+    """Yield from a function that is already decorated as a context manager."""
     yield Db()
 
 
 def manager() -> AbstractAsyncContextManager[Db]:
-    """Yield, a function that returns one."""
+    """Yield from a function that returns a context manager."""
     return decorated()
 
 
 def client() -> Client:
-    """Yield, a function that returns a class of managers."""
+    """Yield from a function that returns a class of context managers."""
     return Client()
 
 
 async def generic() -> AsyncIterator[Pool[int]]:
-    """Yield, a value with a parameter."""
+    """Yield a value of a generic type."""
     yield Pool()
 
 
 async def silent():  # type: ignore[no-untyped-def]  # noqa: ANN201 - that is the point
-    """Yield, no annotation."""
+    """Yield without an annotation."""
     yield Db()
 
 
 def bare() -> AbstractAsyncContextManager:  # type: ignore[type-arg]
-    """Yield, a manager of something."""
+    """Yield from a function typed as a context manager without a type of its value."""
     return decorated()
 
 
 def number() -> int:
-    """Yield, no manager at all."""
+    """Yield from a function typed as something that is no context manager."""
     return 1
 
 
 async def unresolved() -> AsyncIterator[Nowhere]:  # type: ignore[name-defined]  # noqa: F821
-    """Yield, a name that is not defined."""
+    """Yield from a function with a type that is not defined."""
     yield None
 
 
@@ -108,13 +108,13 @@ async def unresolved() -> AsyncIterator[Nowhere]:  # type: ignore[name-defined] 
         (unresolved, Any),
     ],
 )
-def test_the_declared_type_of_the_value(func: Any, value_type: object) -> None:
-    """It is what the iterator yields, what the manager gives, or nothing is known."""
+def test_the_type_of_a_resources_value_is_found(func: Any, value_type: object) -> None:
+    """It is what the iterator yields or the manager returns, or it is unknown."""
     assert define_resource("it", func).value_type == value_type
 
 
 def test_a_resources_parameters_are_other_resources() -> None:
-    """Those with a default are its own business."""
+    """Parameters with a default are not injected."""
 
     def func(pool: Db, plain: Any, limit: int = 3) -> Client:
         return Client()
@@ -154,15 +154,15 @@ RESOURCES = {
         ("x", 3, ()),
     ],
 )
-def test_a_parameter_is_matched_by_name_and_else_by_type(
+def test_a_parameter_is_matched_by_name_or_else_by_type(
     parameter: str, hint: object, expected: tuple[str, ...]
 ) -> None:
-    """A name is enough; a type must fit what is declared, and must not be a plain one."""
+    """The name is enough; a type must fit the declared one, and plain types do not count."""
     assert matching_resources(parameter, hint, RESOURCES) == expected
 
 
-def test_plain_types_choose_nothing_even_when_they_fit() -> None:
-    """A resource that yields text is given by name only."""
+def test_plain_types_match_no_resource() -> None:
+    """A resource that yields text is injected by name only."""
 
     async def text() -> AsyncIterator[str]:
         yield ""

@@ -27,7 +27,7 @@ def work() -> None:
 
 
 def test_checkers_refuse_a_value_of_another_type() -> None:
-    """``timeout="3"`` is an error for the type checker, and when the step is registered."""
+    """``timeout="3"`` is an error for the type checker, and at registration."""
     pipe = AnyPipe()
 
     with pytest.raises(
@@ -44,7 +44,7 @@ def test_checkers_refuse_a_value_of_another_type() -> None:
 
 
 def test_checkers_refuse_an_unknown_option() -> None:
-    """``retry=3`` is an error for the type checker, and when the pipe is validated."""
+    """``retry=3`` is an error for the type checker, and at validation."""
     pipe = AnyPipe()
     pipe.step("a", retry=3)(work)  # type: ignore[call-overload]
 
@@ -87,7 +87,7 @@ def test_checkers_know_the_options_of_every_decorator() -> None:
         ("options", {"timeout": 3}),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_at_once(option: str, value: object) -> None:
+def test_an_impossible_value_is_refused_at_once(option: str, value: object) -> None:
     """The error names the step and the option, and nothing is registered."""
     pipe = AnyPipe()
     given: Any = {option: value}
@@ -113,8 +113,8 @@ def test_a_value_that_cannot_be_is_refused_at_once(option: str, value: object) -
         ("options", {}),
     ],
 )
-def test_a_value_that_can_be_is_taken(option: str, value: object) -> None:
-    """None means no limit where there is one; waits may be a ``timedelta``."""
+def test_possible_values_are_accepted(option: str, value: object) -> None:
+    """None means no limit, and times may be a ``timedelta``."""
     pipe = AnyPipe()
     given: Any = {option: value}
     pipe.step("a", **given)(work)
@@ -122,8 +122,8 @@ def test_a_value_that_can_be_is_taken(option: str, value: object) -> None:
     pipe.validate()
 
 
-def test_options_of_middleware_go_through_a_dict() -> None:
-    """A checker accepts ``options=``; middleware sees them beside those given directly."""
+def test_options_of_middleware_can_be_given_as_a_dict() -> None:
+    """A type checker accepts ``options=``; middleware sees them beside those given directly."""
     seen: list[dict[str, Any]] = []
 
     @reads("tag", "colour")
@@ -139,7 +139,7 @@ def test_options_of_middleware_go_through_a_dict() -> None:
 
 
 def test_an_option_in_the_dict_that_nothing_reads_is_an_error() -> None:
-    """The dictionary is judged as the keyword arguments are."""
+    """The dictionary is checked as the keyword arguments are."""
     pipe = AnyPipe()
     pipe.step("a", options={"tag": "slow"})(work)
 
@@ -147,8 +147,8 @@ def test_an_option_in_the_dict_that_nothing_reads_is_an_error() -> None:
         pipe.validate()
 
 
-def test_middleware_that_does_not_say_what_it_reads_may_read_anything() -> None:
-    """Then only an option that looks misspelt is a warning."""
+def test_middleware_without_a_list_of_options_may_read_any() -> None:
+    """An option that looks misspelt is then only a warning."""
     pipe = AnyPipe(middleware=[lambda func, ctx: func])
     pipe.step("a", options={"tag": "slow"})(work)
     pipe.validate()

@@ -20,7 +20,7 @@ def step(kind: NodeKind = NodeKind.STEP, **parts: Any) -> StepDef:
 
 
 def test_a_switch_leads_to_its_routes_and_then_its_default() -> None:
-    """Route targets are named once each, default last; ``Stop`` is not a step."""
+    """Each target of a route is listed once, the default last; ``Stop`` is not a step."""
     routes = {1: "b", 2: Stop, 3: "a", 4: "b"}
 
     switch = step(NodeKind.SWITCH, routes=routes, default="c")
@@ -28,15 +28,15 @@ def test_a_switch_leads_to_its_routes_and_then_its_default() -> None:
     assert switch.route_targets == ("b", "a", "c")
 
 
-def test_a_callable_switch_leads_only_to_its_default() -> None:
-    """What a function will answer is not known before it is asked."""
+def test_a_switch_with_a_function_leads_only_to_its_default() -> None:
+    """The results of the function are not known before a run."""
     switch = step(NodeKind.SWITCH, routes=lambda value: value, default="c")
 
     assert switch.targets == ("c",)
 
 
-def test_targets_are_all_that_a_definition_tells() -> None:
-    """Static successors come first, then a map's worker, and nothing twice."""
+def test_the_targets_of_a_definition() -> None:
+    """Static successors come first, then a map's worker, and none twice."""
     assert step(NodeKind.MAP, to=("b", "b"), each="w").targets == ("b", "w")
 
 

@@ -123,7 +123,7 @@ def parameters_of(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def lacks(function: Callable[..., Any], text: str) -> list[str]:
-    """Say what a signature has and its docstring does not mention."""
+    """List what a signature has and its docstring does not mention."""
     if not text:
         return ["has no docstring"]
     known = parameters_of(function)
@@ -137,7 +137,7 @@ def lacks(function: Callable[..., Any], text: str) -> list[str]:
 
 
 def wrong_arguments(text: str, known: frozenset[str]) -> Iterator[str]:
-    """Say which lines of the section ``Args:`` describe no parameter."""
+    """List the lines of the section ``Args:`` that describe no parameter."""
     for line in arguments_of(text):
         described = re.match(r"\*{0,2}(\w+): ", f"{line} ")
         if described is None:

@@ -1,4 +1,4 @@
-"""The API reference has every public name, and its docstring says what its signature says."""
+"""The API reference has every public name, and each docstring describes its whole signature."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def documented() -> dict[str, Any]:
 
 
 def named(name: str) -> Any:
-    """Import what a full name means."""
+    """Import the object with a full name."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    """By its own name, or for a class or function by another of its names."""
+    """A class or function may be there under another of its names."""
     found = documented()
     same = [
         one for one in found.values() if inspect.isroutine(one) or inspect.isclass(one)
@@ -67,15 +67,15 @@ def test_every_public_name_is_in_the_reference() -> None:
 
 
 def test_the_reference_has_each_name_once() -> None:
-    """Two headings of one name would be two targets of its links."""
+    """Two headings of one name would make its links ambiguous."""
     names = listed_names()
 
     assert sorted(set(names)) == sorted(names)
 
 
 @pytest.mark.parametrize("name", sorted(public_callables()))
-def test_a_docstring_says_what_its_signature_says(name: str) -> None:
-    """It names each parameter and the errors it raises, and describes its result."""
+def test_a_docstring_describes_its_signature(name: str) -> None:
+    """It names each parameter and the errors that are raised, and describes the result."""
     function = public_callables()[name]
 
     if not keeps_a_contract(name, function):
@@ -99,8 +99,8 @@ def test_a_docstring_says_what_its_signature_says(name: str) -> None:
         ),
     ],
 )
-def test_what_a_docstring_lacks_is_found(text: str, problem: str | None) -> None:
-    """The check itself finds each kind of gap."""
+def test_the_check_finds_what_a_docstring_lacks(text: str, problem: str | None) -> None:
+    """Each kind of gap is found."""
 
     def add(a: int, b: int) -> int:
         if a < 0:

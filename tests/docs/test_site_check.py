@@ -1,4 +1,4 @@
-"""The check of the built site finds what a reader would stumble over."""
+"""The check of the built site finds links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_a_whole_site_has_no_problem(check: ModuleType, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_leads_nowhere_is_found(
+def test_a_missing_target_is_found(
     check: ModuleType, tmp_path: Path, html: str, problem: str
 ) -> None:
-    """A missing page, anchor or picture, and a file that comes from elsewhere."""
+    """A missing page, anchor or picture is found, and a file from another site."""
     (tmp_path / "a.html").write_text(html)
 
     assert problems(check, tmp_path) == [problem]

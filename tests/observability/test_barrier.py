@@ -1,4 +1,4 @@
-"""``BarrierDebugger``: which join hangs, for whom."""
+"""``BarrierDebugger``: which join hangs, and which parents it waits for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def debugger(
 async def tell(
     debug: BarrierDebugger, *told: tuple[EventType, str, float, Any]
 ) -> None:
-    """Let a debugger hear events: type, stage, time, payload."""
+    """Pass events to a debugger: type, stage, time, payload."""
     for kind, stage, at, payload in told:
         await debug.on_event(
             None, None, META, Event(kind, stage, payload, timestamp=at)
@@ -41,7 +41,7 @@ async def tell(
 
 
 def diamond(debug: Any, *seconds: float, timeout: float | None = None) -> Any:
-    """Return a pipe whose join waits for parents that take so long."""
+    """Return a pipe whose join waits for parents that take these times."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
     for number, delay in enumerate(seconds):
 
@@ -58,7 +58,7 @@ def diamond(debug: Any, *seconds: float, timeout: float | None = None) -> Any:
 
 
 async def test_a_slow_join_is_reported_once() -> None:
-    """A wait longer than ``warn_after`` makes one record when it ends, a shorter none."""
+    """A wait longer than ``warn_after`` makes one record when it ends, a shorter wait none."""
     debug, records = debugger()
     await tell(debug, (WAIT, "j", 0, BOTH), (RELEASE, "j", 5.0, None))
     assert records == []
@@ -71,8 +71,8 @@ async def test_a_slow_join_is_reported_once() -> None:
     assert debug.waiting_barriers == {}
 
 
-async def test_a_hang_names_who_is_awaited() -> None:
-    """A late join is reported with what each awaited parent does."""
+async def test_a_hang_names_the_missing_parents() -> None:
+    """The report of a late join says what each missing parent does."""
     debug, records = debugger(now=9.0)
     await tell(debug, (START, "w1", 1, None), (WAIT, "j", 2, BOTH))
     await tell(debug, (START, "other", 8, None), (START, "more", 8.5, None))
@@ -86,8 +86,8 @@ async def test_a_hang_names_who_is_awaited() -> None:
     assert debug.warned_barriers == {"j"}
 
 
-async def test_a_finished_parent_is_not_awaited() -> None:
-    """Who has ended counts as done, and is not called never started."""
+async def test_a_finished_parent_is_not_missing() -> None:
+    """A parent that has ended counts as done, not as never started."""
     debug, records = debugger(now=9.0)
     await tell(
         debug,
@@ -101,8 +101,8 @@ async def test_a_finished_parent_is_not_awaited() -> None:
     assert (records[0].completed_count, records[0].expected_count) == (1, 2)
 
 
-async def test_the_join_itself_is_no_hang() -> None:
-    """A join that starts before its release is heard is slow, and does not hang."""
+async def test_a_join_that_has_started_does_not_hang() -> None:
+    """A join that starts before its release event arrives is reported as slow only."""
     debug, records = debugger()
     await tell(debug, (WAIT, "j", 0, BOTH), (START, "j", 8, None))
     await tell(debug, (RELEASE, "j", 8, None))
@@ -110,8 +110,8 @@ async def test_the_join_itself_is_no_hang() -> None:
     assert [record.kind for record in records] == ["slow"]
 
 
-async def test_ends_forget_what_was_at_work() -> None:
-    """A step that ended is not at work, nor are the workers of a complete map."""
+async def test_ended_steps_are_not_at_work() -> None:
+    """Neither a step that has ended nor the workers of a complete map are listed."""
     debug, _ = debugger()
     for stage in ("a", "w", "w[0]", "w[1]", "w2"):
         await tell(debug, (START, stage, 1, None))
@@ -121,8 +121,8 @@ async def test_ends_forget_what_was_at_work() -> None:
     assert debug.worker_activity == {"w2": 1}
 
 
-async def test_odd_payloads_are_tolerated() -> None:
-    """A wait without facts is a wait all the same."""
+async def test_events_without_a_payload_are_accepted() -> None:
+    """A BARRIER_WAIT without details still counts as a wait."""
     debug, records = debugger()
     odd = {"expected_count": "x", "waiting_for": 7}
     await tell(debug, (WAIT, "j", 0, None), (WAIT, "k", 0, odd))
@@ -136,8 +136,8 @@ async def test_odd_payloads_are_tolerated() -> None:
     assert debug.waiting_barriers == {}
 
 
-async def test_a_failed_run_says_what_waited() -> None:
-    """Joins that wait when a run fails are reported as its state."""
+async def test_a_failed_run_reports_its_waiting_joins() -> None:
+    """Joins that wait when a run fails are listed as its state."""
     debug, records = debugger()
     await debug.on_pipeline_start(None, None, META)
     await tell(debug, (WAIT, "j", 0, BOTH))
@@ -148,7 +148,7 @@ async def test_a_failed_run_says_what_waited() -> None:
 
 
 async def test_runs_do_not_mix() -> None:
-    """A join of one run is not released by another run's."""
+    """A join of one run is not released by an event of another run."""
     debug, records = debugger()
     other = ObserverMeta("P", "other")
     await debug.on_pipeline_start(None, None, META)
@@ -166,7 +166,7 @@ async def test_runs_do_not_mix() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_hang_without_further_events_is_reported() -> None:
-    """The debugger wakes up by itself when a join is late, while nobody speaks."""
+    """The debugger is woken when a join is late, although no event comes."""
     records: list[tuple[float, BarrierDebugRecord]] = []
     began = anyio.current_time()
     debug = BarrierDebugger(
@@ -185,8 +185,8 @@ async def test_a_hang_without_further_events_is_reported() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("limit", [None, 300.0])
-async def test_no_wolf_is_cried(limit: float | None) -> None:
-    """Joins that open in time make no record, with and without a timeout."""
+async def test_joins_that_open_in_time_make_no_record(limit: float | None) -> None:
+    """This holds with and without a timeout."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(30, sink=records.append)
     async with diamond(debug, 1, 20, 29, timeout=limit).run({}) as run:
@@ -196,8 +196,8 @@ async def test_no_wolf_is_cried(limit: float | None) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_join_that_was_pruned_hangs_no_more() -> None:
-    """A failed parent decides a join; what happens afterwards is no hang."""
+async def test_a_pruned_join_is_not_reported_as_hanging() -> None:
+    """A failed parent decides the join, and later events do not make it late."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(10, sink=records.append)
     pipe = diamond(debug, 1, 2, timeout=500)
@@ -215,8 +215,8 @@ async def test_a_join_that_was_pruned_hangs_no_more() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_join_that_waits_in_vain_is_reported_at_the_end() -> None:
-    """A run that is cut off by its timeout says which join it left waiting."""
+async def test_a_run_that_times_out_reports_its_waiting_joins() -> None:
+    """The report comes at the end of the run."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(100, sink=records.append)
     async with diamond(debug, 1, 3600).run({}, timeout=60) as run:
@@ -228,8 +228,8 @@ async def test_a_join_that_waits_in_vain_is_reported_at_the_end() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_stopped_run_leaves_nobody_waiting() -> None:
-    """After ``Stop`` no join opens any more, so none is said to wait."""
+async def test_a_stopped_run_reports_no_waiting_join() -> None:
+    """After ``Stop`` no join opens, so none counts as waiting."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(10, sink=records.append)
     pipe = diamond(debug, 1, 100)
@@ -247,7 +247,7 @@ async def test_a_stopped_run_leaves_nobody_waiting() -> None:
 
 @pytest.mark.virtual_time
 async def test_each_lap_waits_anew() -> None:
-    """The wait of one lap of a loop is not carried over to the next."""
+    """The wait in one lap of a loop is not counted in the next."""
     records: list[BarrierDebugRecord] = []
     debug = BarrierDebugger(10, sink=records.append)
     pipe: Pipe[Any, Any] = Pipe(None)

@@ -34,7 +34,7 @@ def stored(
 
 
 def test_runs_are_compared_step_by_step() -> None:
-    """Durations, statuses, steps and event counts are the second's minus the first's."""
+    """Durations, statuses, steps and event counts are differences: second run minus first."""
     first = [
         stored(START, "a", 0),
         stored(END, "a", 1),
@@ -73,8 +73,8 @@ def test_runs_are_compared_step_by_step() -> None:
     ]
 
 
-def test_equal_runs_differ_in_nothing() -> None:
-    """A run compared with itself, without a duration, has no differences to tell."""
+def test_equal_runs_have_no_differences() -> None:
+    """A run without a duration, compared with itself, has none either."""
     events = [stored(START, "a", 0), stored(END, "a", 1)]
     found = compare_runs(run("1", None), events, run("1", None), events)
     text = format_comparison(found)
@@ -86,8 +86,8 @@ def test_equal_runs_differ_in_nothing() -> None:
     assert text.endswith("Events:   +0")
 
 
-def test_workers_are_measured_each_on_its_own() -> None:
-    """Three workers side by side count three times, by their invocation ids."""
+def test_workers_are_measured_separately() -> None:
+    """Three concurrent workers count three times, by their invocation ids."""
 
     def three(seconds: float) -> list[StoredEvent]:
         starts = [stored(START, "w", n, invocation_id=f"r:{n}") for n in range(3)]
@@ -102,7 +102,7 @@ def test_workers_are_measured_each_on_its_own() -> None:
 
 
 def test_unreadable_events_are_compared_by_name() -> None:
-    """Data that is no JSON, or no object, and types of another version stop nothing."""
+    """Data that is not a JSON object, or a type of another version, raises no error."""
     events = [
         stored(START, "a", 0, data="{"),
         stored(END, "a", 1, data="[]"),

@@ -1,4 +1,4 @@
-"""What changed between two values, all the way down."""
+"""The differences of two values, at all depths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sluggish(Slotted):
 
 
 class Array:
-    """As much of an array as a comparison meets."""
+    """The part of an array that a comparison uses."""
 
     def __init__(self, *items: int) -> None:
         self.items, self.shape = items, (len(items),)
@@ -62,7 +62,7 @@ class Answers:
 
 
 class Hostile:
-    """Objects to being compared, shown and looked into."""
+    """Raises errors when it is compared, shown or inspected."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -77,7 +77,7 @@ class Hostile:
 
 
 def change_words(before: object, after: object) -> list[str]:
-    """Return the changes as short words."""
+    """Return the changes as short texts."""
     return [f"{change.sign}{change.path}" for change in find_changes(before, after)]
 
 
@@ -107,15 +107,15 @@ def change_words(before: object, after: object) -> list[str]:
         (User, User, []),
     ],
 )
-def test_differences_are_found_where_they_are(
+def test_a_difference_has_its_path(
     before: object, after: object, words: list[str]
 ) -> None:
-    """A change inside a value is told with its path, whatever the value is."""
+    """A change inside a value is reported with its path, whatever the type of the value."""
     assert change_words(before, after) == words
 
 
-def test_hostile_objects_are_survived() -> None:
-    """An object that raises at everything is changed, and breaks no comparison."""
+def test_objects_that_raise_errors_count_as_changed() -> None:
+    """They do not end the comparison."""
     assert change_words({"a": Hostile(), "b": 1}, {"a": Hostile(), "b": 2}) == [
         "~a",
         "~b",
@@ -124,8 +124,8 @@ def test_hostile_objects_are_survived() -> None:
     assert not are_equal(Hostile(), Hostile())
 
 
-def test_what_contains_itself_is_compared() -> None:
-    """A cycle ends where it began."""
+def test_values_that_contain_themselves_are_compared() -> None:
+    """The comparison stops where a cycle closes."""
     before: dict[str, Any] = {"n": 1}
     before["self"] = before
     after = copy.deepcopy(before)
@@ -138,7 +138,7 @@ def test_what_contains_itself_is_compared() -> None:
 def test_depth_and_number_of_changes_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Bottomless values are compared down to a level, endless ones up to a number."""
+    """Deep values are compared down to a level, long ones up to a number of changes."""
     before: list[Any] = [1]
     after: list[Any] = [2]
     for _ in range(200):
@@ -150,7 +150,7 @@ def test_depth_and_number_of_changes_are_bounded(
 
 
 def test_inherited_slots_are_compared() -> None:
-    """Attributes in the slots of a base count too."""
+    """Attributes in the slots of a base class are compared too."""
     assert change_words(Sluggish(extra=1), Sluggish(extra=2, left=1)) == [
         "~extra",
         "~left",

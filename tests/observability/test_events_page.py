@@ -1,4 +1,4 @@
-"""``docs/reference/events.md`` says what the engine does."""
+"""``docs/reference/events.md`` describes the events that the engine publishes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("type", "stage", "payload", "kind", "ids", "when")
 
 
 def table(first: str) -> list[list[str]]:
-    """Return the cells of the table whose heading begins with a word."""
+    """Return the cells of the table whose heading begins with this word."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     begin = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
     rows: list[list[str]] = []
@@ -39,7 +39,7 @@ ROWS = {
 
 
 def words(cell: str) -> list[str]:
-    """Return what a cell has in code font."""
+    """Return the texts of a cell that are in code font."""
     return re.findall(r"`(\w+)`", cell)
 
 
@@ -63,7 +63,7 @@ def fail(state: Any) -> None:
 
 
 async def everything() -> list[Event]:
-    """Return events of runs in which everything happens that can be said."""
+    """Return events of runs that publish every type of event."""
     child: Pipe[Any, Any] = Pipe(None, name="child")
     child.step("x")(lambda state: None)
     pipe: Pipe[Any, Any] = Pipe(None)
@@ -94,7 +94,7 @@ async def everything() -> list[Event]:
 
 
 async def cancelled() -> list[Event]:
-    """Return the events of a run that answers its cancellation token."""
+    """Return the events of a run that ends by its cancellation token."""
     pipe: Pipe[Any, Any] = Pipe(None)
 
     async def polite(cancel: CancellationToken) -> None:
@@ -106,8 +106,8 @@ async def cancelled() -> list[Event]:
 
 
 @pytest.mark.virtual_time
-async def test_the_rows_are_true() -> None:
-    """Stage, payload, kind and ids of what the engine says are those of the table."""
+async def test_the_rows_match_real_events() -> None:
+    """Stage, payload, kind and ids of real events are those of the table."""
     events = await everything()
 
     missing = set(EventType) - {event.type for event in events}
@@ -129,7 +129,7 @@ async def test_the_rows_are_true() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_lineage_is_true() -> None:
+async def test_the_lineage_matches_real_events() -> None:
     """Each invocation has the parent, owner and scope that the page gives it."""
     events = [e for e in await everything() if e.type is EventType.STEP_START][:11]
     by_id = {event.invocation_id: event for event in events}
@@ -159,7 +159,7 @@ async def test_the_lineage_is_true() -> None:
     ]
 
 
-async def test_what_meta_holds_is_true() -> None:
+async def test_the_keys_of_meta_match_real_events() -> None:
     """Only the last events of invocations and FINISH have a ``meta``, with these keys."""
 
     class Context:

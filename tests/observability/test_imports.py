@@ -30,8 +30,8 @@ CONTRACT = {
 }
 
 
-def test_every_name_is_there() -> None:
-    """All names of the reference can be imported, and ``dir`` lists what ``__all__`` does."""
+def test_every_exported_name_exists() -> None:
+    """All names of the reference can be imported, and ``dir`` lists the names of ``__all__``."""
     assert set(vars(observability)["__all__"]) >= CONTRACT
     assert set(dir(observability)) >= set(vars(observability)["__all__"])
     for name in vars(observability)["__all__"]:
@@ -40,7 +40,7 @@ def test_every_name_is_there() -> None:
         observability.Telescope  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_a_pipe_does_not_pay_for_what_it_does_not_attach() -> None:
+def test_a_pipe_imports_only_what_it_uses() -> None:
     """Making a pipe imports no observer, no store, no drawing and no OpenTelemetry."""
     code = "import sys; from justpipe_actors import Pipe; Pipe(); print(*sys.modules)"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""``EventLogger``: what it logs, of which run, in which words."""
+"""``EventLogger``: which events it logs, and how."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def single(func: Callable[..., Any], observer: Any, **options: Any) -> Pipe[Any,
 
 
 async def tell(log: EventLogger, *events: Event, meta: ObserverMeta = ONE) -> None:
-    """Let a logger hear events of a run."""
+    """Pass events of a run to a logger."""
     for event in events:
         await log.on_event(None, None, meta, event)
 
 
 async def test_a_line_has_clock_type_stage_and_payload() -> None:
-    """A message is ``[clock] TYPE stage (payload)``; the clock begins with the run."""
+    """A message is ``[clock] TYPE stage (payload)``; the clock starts with the run."""
     log, records = logger()
     payload = {"target": "w", "item_count": 3, "trace_id": "t"}
     await tell(
@@ -89,7 +89,7 @@ async def test_a_line_has_clock_type_stage_and_payload() -> None:
     ],
 )
 async def test_a_level_chooses_the_events(level: str, types: set[EventType]) -> None:
-    """Each level logs its events, and TIMEOUT and CANCELLED from WARNING on."""
+    """Each level logs its events; TIMEOUT and CANCELLED are logged from WARNING on."""
     log, records = logger(level)
     await tell(log, *(Event(kind, "s") for kind in EventType))
 
@@ -110,7 +110,7 @@ async def test_a_level_chooses_the_events(level: str, types: set[EventType]) -> 
         ),
     ],
 )
-async def test_the_last_line_says_how_it_ended(
+async def test_the_last_line_tells_how_the_run_ended(
     status: str, sentence: str, is_loud: bool
 ) -> None:
     """Only a run that succeeded is called completed."""
@@ -129,7 +129,7 @@ async def test_the_last_line_says_how_it_ended(
 
 
 async def test_a_suspended_run_is_not_completed() -> None:
-    """The last line of a suspended run says so, although its status is SUCCESS."""
+    """The last line says that the run was suspended, although its status is SUCCESS."""
     log, records = logger("INFO")
     async with single(lambda: Suspend("approval"), log).run({}) as run:
         await run.wait()
@@ -140,8 +140,8 @@ async def test_a_suspended_run_is_not_completed() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_timeout_is_told_at_warning() -> None:
-    """A run that timed out leaves its event and its ending in a quiet log."""
+async def test_a_timeout_is_logged_as_a_warning() -> None:
+    """At WARNING a run that timed out logs its event and its end."""
 
     async def slow(state: Any) -> None:
         await anyio.sleep(60)
@@ -157,8 +157,8 @@ async def test_a_timeout_is_told_at_warning() -> None:
     assert "timed out after 3.00s" in records[-1].message
 
 
-async def test_an_error_is_told_once_in_a_quiet_log() -> None:
-    """At ERROR a failed step makes one line; at INFO the run ends with another."""
+async def test_an_error_is_logged_once_at_level_error() -> None:
+    """At ERROR a failed step makes one line; at INFO the end of the run is another."""
 
     def fail(state: Any) -> None:
         raise ValueError("boom")
@@ -174,8 +174,8 @@ async def test_an_error_is_told_once_in_a_quiet_log() -> None:
             assert told[-1].message.endswith("Pipeline failed: boom")
 
 
-async def test_a_failure_without_a_step_is_told_at_error() -> None:
-    """What no STEP_ERROR has said is said by the last line."""
+async def test_a_failure_without_a_step_is_logged_at_level_error() -> None:
+    """Without a STEP_ERROR the last line has the failure."""
     log, records = logger("ERROR")
     await log.on_pipeline_error(None, None, ONE, RuntimeError("boom"))
 
@@ -183,7 +183,7 @@ async def test_a_failure_without_a_step_is_told_at_error() -> None:
 
 
 async def test_every_run_has_a_clock_of_its_own() -> None:
-    """The second run an hour later begins at zero, and lines name their run."""
+    """The clock of a run an hour later starts at zero, and lines name their run."""
     log, records = logger()
     for meta, began in ((ONE, 0.0), (TWO, 3600.0)):
         await log.on_pipeline_start(None, None, meta)
@@ -201,8 +201,8 @@ async def test_every_run_has_a_clock_of_its_own() -> None:
     assert [record.run_id for record in records[2:]] == [ONE.run_id, TWO.run_id]
 
 
-async def test_payloads_are_shortened_and_not_dropped() -> None:
-    """Token objects, long errors and the final status all leave a trace."""
+async def test_long_payloads_are_shortened() -> None:
+    """Token objects, long errors and the final status are all shown in part."""
     log, records = logger()
     end = PipelineEndData(
         PipelineTerminalStatus.FAILED, 0.012, "boom", failed_step="fetch"
@@ -220,8 +220,8 @@ async def test_payloads_are_shortened_and_not_dropped() -> None:
     assert finish == "failed in 12ms at fetch: boom"
 
 
-async def test_hostile_payloads_are_survived() -> None:
-    """A payload that cannot be shown costs its text and nothing else."""
+async def test_payloads_that_cannot_be_shown_are_replaced() -> None:
+    """Only the text of the payload is missing from the line."""
 
     class Hostile:
         def __repr__(self) -> str:
@@ -240,7 +240,7 @@ async def test_hostile_payloads_are_survived() -> None:
 
 
 async def test_a_payload_cannot_forge_a_line() -> None:
-    """A line end inside a value is written out, so one record stays one line."""
+    """A line end in a value is escaped, so one record stays one line."""
     log, records = logger()
     await tell(log, Event(EventType.STEP_ERROR, "a", "x\n[00:00:00.000] START"))
 
@@ -248,7 +248,7 @@ async def test_a_payload_cannot_forge_a_line() -> None:
 
 
 async def test_colours_follow_the_type() -> None:
-    """Errors are red, waits yellow, starts and ends of steps coloured by their type alone."""
+    """Errors are red and waits yellow; only the type of an event decides its colour."""
     log, records = logger(use_colors=True)
     kinds = (
         EventType.STEP_ERROR,
@@ -268,10 +268,10 @@ async def test_colours_follow_the_type() -> None:
     assert all("\x1b" not in record.text for record in records)
 
 
-async def test_records_go_to_logging_with_their_facts(
+async def test_records_for_logging_have_extra_fields(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The logging sink passes run, step and attempt as extra fields of the log record."""
+    """The logging sink passes run, step and attempt as extra fields of the record."""
     caplog.set_level(logging.DEBUG, "justpipe_actors.runs")
     answers = iter([Retry(), None])
     log = EventLogger("INFO", EventLogger.logging_sink())
@@ -286,7 +286,7 @@ async def test_records_go_to_logging_with_their_facts(
 
 
 async def test_a_stream_gets_one_line_per_record() -> None:
-    """The stream sink writes the message and a line end, at once."""
+    """The stream sink writes the message and a line end at once."""
     stream = io.StringIO()
     log = EventLogger("INFO", StreamLogSink(stream))
     await tell(log, Event(EventType.START, "system"))
@@ -294,15 +294,15 @@ async def test_a_stream_gets_one_line_per_record() -> None:
     assert stream.getvalue() == "[00:00:00.000] START            system\n"
 
 
-async def test_without_a_sink_nothing_happens() -> None:
-    """A logger without a sink observes and stays silent."""
+async def test_a_logger_without_a_sink_logs_nothing() -> None:
+    """It observes the run without an error."""
     log = EventLogger()
     async with single(lambda: None, log).run({}) as run:
         assert (await run.wait()).status is PipelineTerminalStatus.SUCCESS
 
 
-async def test_an_ended_run_is_forgotten() -> None:
-    """A logger that hears a thousand runs remembers none of them."""
+async def test_ended_runs_are_forgotten() -> None:
+    """A logger that has observed a thousand runs keeps none of them."""
     log, _ = logger()
     for number in range(1000):
         meta = ObserverMeta("P", str(number))
@@ -315,7 +315,7 @@ async def test_an_ended_run_is_forgotten() -> None:
 async def test_a_debug_pipe_logs_to_standard_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """``Pipe(debug=True)`` logs in colour, before all other observers, on stderr."""
+    """``Pipe(debug=True)`` logs in colour to stderr, before all other observers."""
     pipe: Pipe[Any, Any] = Pipe(None, debug=True, log_state=False)
     pipe.step("a")(lambda state: None)
     log, _ = logger()

@@ -1,4 +1,4 @@
-"""Counts and durations for Prometheus, read back with its own parser."""
+"""Counts and durations for Prometheus, read with the parser of its own library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from justpipe_actors.observability.openmetrics import (
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Return what a scraper would store: a value by name and labels."""
+    """Return what a scraper stores: values by name and labels."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
@@ -34,7 +34,7 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 async def test_runs_and_steps_are_counted_with_their_durations() -> None:
-    """By pipe, step and status; a retried attempt is no invocation of its own."""
+    """They are counted by pipe, step and status; a retried attempt is no new invocation."""
     metrics = MetricsObserver()
     pipe: Pipe[Any, Any] = Pipe(dict, name="P")
     pipe.add_observer(metrics)
@@ -66,7 +66,7 @@ async def test_runs_and_steps_are_counted_with_their_durations() -> None:
     assert value(text, "step_retries_total", pipe="P", step="a") == 2
 
 
-def test_a_label_with_too_many_values_fills_no_memory() -> None:
+def test_the_number_of_label_values_is_bounded() -> None:
     """Series beyond the limit are counted under ``other``."""
     family = Family("f", "counter", "text", ("name",))
     for number in range(MAX_SERIES + 5):
@@ -76,8 +76,8 @@ def test_a_label_with_too_many_values_fills_no_memory() -> None:
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "é\ud800"])
-def test_hostile_names_are_escaped(name: str) -> None:
-    """A scraper reads back what was meant, whatever a step is called."""
+def test_names_are_escaped(name: str) -> None:
+    """A scraper reads back every name of a step unchanged."""
     family = Family("f", "gauge", 'with "quotes"\n', ("name",))
     family.add((name,), 2.5)
     (found,) = samples(exposition([family]))
@@ -85,7 +85,7 @@ def test_hostile_names_are_escaped(name: str) -> None:
 
 
 def test_several_observers_of_a_process_are_one_scrape() -> None:
-    """Equal series are summed, for a metric may come once only."""
+    """Equal series are summed, because a metric may occur only once."""
     families = []
     for _ in range(2):
         family = Family("f", "histogram", "text", ("name",))

@@ -1,4 +1,4 @@
-"""What observers remember of runs, and that it does not grow."""
+"""What observers remember of runs, and that it is bounded."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from justpipe_actors.observability import (
 from justpipe_actors.observability.run_cache import RunCache
 
 
-def test_only_the_newest_ended_runs_stay() -> None:
-    """Of the ended runs the last few are remembered, of the live ones all."""
+def test_only_the_newest_ended_runs_are_kept() -> None:
+    """Of the ended runs the last few are remembered, of the running ones all."""
     runs: RunCache[list[str]] = RunCache(list, keep=2)
     for name in "abcde":
         runs.begin(name).append(name)
@@ -39,7 +39,7 @@ def test_only_the_newest_ended_runs_stay() -> None:
 
 
 def test_runs_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose end was never heard is forgotten in the end."""
+    """A run whose end is never observed is forgotten after many others."""
     monkeypatch.setattr(recent, "MAX_LIVE_RUNS", 3)
     runs: RunCache[list[str]] = RunCache(list)
     for number in range(100):
@@ -48,7 +48,7 @@ def test_runs_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) ->
     assert list(runs) == ["97", "98", "99"]
 
 
-def test_a_run_that_begins_again_begins_anew() -> None:
+def test_a_run_that_starts_again_replaces_the_old_one() -> None:
     """Nothing of an earlier run with the same id is left."""
     runs: RunCache[list[str]] = RunCache(list)
     runs.begin("a").append("old")
@@ -60,7 +60,7 @@ def test_a_run_that_begins_again_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("meta", [None, Mock(), SimpleNamespace(pipe_name="P")])
-async def test_observers_can_be_driven_by_hand(meta: Any) -> None:
+async def test_observers_can_be_called_by_hand(meta: Any) -> None:
     """A program that calls the hooks itself needs no real meta."""
     reports: list[BarrierDebugRecord] = []
     timeline, states = TimelineVisualizer(), StateDiffTracker()

@@ -1,4 +1,4 @@
-"""A program's own log records say for which run and step it ran."""
+"""Log records of a program have the run and the step that made them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _logger = logging.getLogger("somebody.elses")
 
 
 class Kept(logging.Handler):
-    """Keeps the records it is given."""
+    """Keeps all records."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[Any] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
+        """Keep a record."""
         self.records.append(record)
 
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    """Return what is logged, with fields."""
+    """Return a handler that keeps records with fields."""
     handler = Kept()
     handler.addFilter(RunFields())
     _logger.addHandler(handler)
@@ -39,8 +39,8 @@ def kept() -> Iterator[Kept]:
     _logger.removeHandler(handler)
 
 
-async def test_records_of_steps_and_hooks(kept: Kept) -> None:
-    """A step has all fields, also in its threads and tasks; a hook has the run's only."""
+async def test_records_of_steps_and_hooks_have_fields(kept: Kept) -> None:
+    """A step has all fields, also in its threads and tasks; a hook has only those of the run."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="letters")
     pipe.on_startup(lambda: _logger.info("startup"))
     pipe.on_shutdown(lambda: _logger.info("shutdown"))
@@ -75,8 +75,8 @@ async def test_records_of_steps_and_hooks(kept: Kept) -> None:
     assert kept.records[2].invocation == f"{run.run_id}:1"
 
 
-async def test_runs_that_share_their_actors_are_told_apart(kept: Kept) -> None:
-    """However two runs take turns in one supervisor, each record is its own run's."""
+async def test_runs_that_share_actors_are_told_apart(kept: Kept) -> None:
+    """Each record has the fields of its own run, however two runs alternate."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step
@@ -97,8 +97,8 @@ async def test_runs_that_share_their_actors_are_told_apart(kept: Kept) -> None:
         assert ids == {run.run_id}
 
 
-async def test_attempts_and_children(kept: Kept) -> None:
-    """A further attempt is counted; a child's steps are the child's."""
+async def test_fields_of_attempts_and_children(kept: Kept) -> None:
+    """Attempts are numbered, and the steps of a child run have the child's fields."""
     child: Pipe[Any, Any] = Pipe(dict, name="inner")
 
     @child.step
@@ -117,8 +117,8 @@ async def test_attempts_and_children(kept: Kept) -> None:
     ]
 
 
-def test_what_a_record_brings_along_stays() -> None:
-    """The engine's own records have a run and a step already."""
+def test_fields_of_the_engines_own_records_stay() -> None:
+    """They already have a run and a step."""
     record: Any = logging.makeLogRecord({"run": "r1"})
 
     assert RunFields(empty=None).filter(record)

@@ -1,4 +1,4 @@
-"""Which start belongs to which end."""
+"""Which start event and which end event make a span."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_every_map_worker_has_a_span() -> None:
 
 
 async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
-    """Attempts are spans of their own; only the last one has the invocation's end."""
+    """Attempts are spans of their own; only the last one ends with the invocation."""
     pipe: Pipe[Any, Any] = Pipe(None)
     answers = iter([Retry(), Retry(), None])
     pipe.step("a")(lambda state: next(answers))
@@ -77,7 +77,7 @@ async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
 
 
 async def test_failed_and_unfinished_spans_are_marked() -> None:
-    """A failure is no success, and what a timeout cuts off is unfinished."""
+    """A span that a timeout interrupts is unfinished."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
 
     def fail(state: Any) -> None:
@@ -94,8 +94,8 @@ async def test_failed_and_unfinished_spans_are_marked() -> None:
     assert all(span.end is not None for span in spans)
 
 
-async def test_a_childs_end_closes_the_childs_spans_only() -> None:
-    """FINISH of a sub-pipeline leaves the parent's open spans alone."""
+async def test_a_childs_end_closes_only_the_childs_spans() -> None:
+    """FINISH of a sub-pipeline does not close spans of the parent."""
     finish = event(EventType.FINISH, 5, "s:system", origin_run_id="child")
     spans = collect_spans(
         [
@@ -112,20 +112,20 @@ async def test_a_childs_end_closes_the_childs_spans_only() -> None:
     ]
 
 
-def test_ends_without_a_start_are_left_alone() -> None:
-    """A join that timed out, a failed hook and a second end begin no span."""
+def test_ends_without_a_start_make_no_span() -> None:
+    """Examples are a join that timed out, a failed hook and a second end."""
     assert collect_spans([event(EventType.STEP_ERROR, 1), event(END, 2)]) == []
     assert collect_spans([event(END, 2, invocation_id="r:1")]) == []
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_span() -> None:
-    """A span is never shorter than nothing."""
+    """The shortest length of a span is zero."""
     (span,) = collect_spans([event(START, 10), event(END, 4)])
 
     assert (span.start, span.seconds) == (10, 0)
 
 
-def test_a_book_is_bounded() -> None:
+def test_the_number_of_spans_is_bounded() -> None:
     """A run of a hundred thousand laps keeps the last spans and counts the others."""
     collector = SpanCollector(max_spans=5)
     for lap in range(100):
@@ -137,7 +137,7 @@ def test_a_book_is_bounded() -> None:
 
 
 def test_labels_name_the_item() -> None:
-    """A worker is named by its items, outermost first, and its successors are not."""
+    """A worker is named by its items, outermost first; its successors are not."""
     assert invocation_label("w", ()) == "w"
     assert invocation_label("leaf", ("inner[0]", "leaf[1]")) == "inner[0]/leaf[1]"
     assert invocation_label("s:w", ("s", "w[2]")) == "s:w[2]"
@@ -157,8 +157,8 @@ KINDS = [START, END, EventType.STEP_ERROR, EventType.CANCELLED]
         )
     )
 )
-def test_whatever_comes_every_span_has_a_start_before_its_end(told: Any) -> None:
-    """Any order of events gives one span per start, none of negative length, all closed."""
+def test_every_start_has_one_span_in_any_order_of_events(told: Any) -> None:
+    """No span has a negative length, and all are closed at the end."""
     events, seen = [], set()
     for kind, stage, number, at in told:
         invocation = None if number is None else f"r:{stage}{number}"
@@ -175,8 +175,8 @@ def test_whatever_comes_every_span_has_a_start_before_its_end(told: Any) -> None
     assert [span.start for span in spans] == sorted(span.start for span in spans)
 
 
-def test_what_a_lost_process_had_at_work_is_interrupted() -> None:
-    """Its spans end at its last event; what begins again is another span."""
+def test_steps_at_work_in_a_lost_process_are_interrupted() -> None:
+    """Their spans end at the last event of that process; later attempts are other spans."""
     recovered = Event(EventType.RECOVERED, "system", timestamp=100, seq=2**40 + 1)
     spans = collect_spans(
         [

@@ -1,4 +1,4 @@
-"""``StateDiffTracker``: what each step did to the state."""
+"""``StateDiffTracker``: how each step changed the state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def observed_chain(tracker: StateDiffTracker, *funcs: Any) -> Pipe[Any, Any]:
 
 
 async def test_snapshots_are_copies_by_step() -> None:
-    """There is a deep copy of the beginning, of each step's end, and of the end."""
+    """A deep copy is taken at the beginning, at each step's end, and at the end."""
     state = {"n": 1, "inner": [1]}
     tracker = StateDiffTracker()
     await tracker.on_pipeline_start(state, None, META)
@@ -66,8 +66,8 @@ async def test_snapshots_are_copies_by_step() -> None:
     assert len(tracker.snapshots) == 3
 
 
-async def test_a_step_is_seen_as_it_left_the_state() -> None:
-    """In a real run each copy is taken before the next step goes on with the state."""
+async def test_a_snapshot_is_taken_before_the_next_step() -> None:
+    """In a real run no later change is in the copy."""
     tracker = StateDiffTracker()
 
     def one(state: Any) -> None:
@@ -88,8 +88,8 @@ async def test_a_step_is_seen_as_it_left_the_state() -> None:
     assert len(tracker.for_run(run.run_id).invocations) == 3
 
 
-async def test_a_failed_run_has_an_end() -> None:
-    """The state a failed run left behind is kept too."""
+async def test_a_failed_run_has_a_last_snapshot() -> None:
+    """The state at the end of a failed run is kept too."""
     tracker = StateDiffTracker()
 
     def fail(state: Any) -> None:
@@ -104,7 +104,7 @@ async def test_a_failed_run_has_an_end() -> None:
 
 
 async def test_every_invocation_has_a_snapshot() -> None:
-    """Laps and map workers are kept apart, by visit, by item and by id."""
+    """Laps and map workers are told apart by visit, item and id."""
     tracker = StateDiffTracker()
     pipe: Pipe[Any, Any] = Pipe(None)
 
@@ -133,7 +133,7 @@ async def test_every_invocation_has_a_snapshot() -> None:
 
 
 async def test_a_diff_lists_what_was_added_removed_and_changed() -> None:
-    """A difference comes in three sections, with what changed inside a value below it."""
+    """There are three sections; changes inside a value are below the value."""
     tracker = await tracked(
         {"gone": True, "n": 1, "items": [1, 2], "same": 0},
         {"n": 2, "items": [1, 3, 4], "new": {"k": 1}, "same": 0},
@@ -157,7 +157,7 @@ async def test_a_diff_lists_what_was_added_removed_and_changed() -> None:
 
 
 async def test_objects_are_compared_by_their_attributes() -> None:
-    """A dataclass is compared field by field, anything in one piece as before and after."""
+    """A dataclass is compared field by field, a value without parts as before and after."""
     tracker = await tracked(Order(1.5), Order(2.5, ["x" * 300]), max_value_length=20)
     text = tracker.diff("__start__", "a")
     assert "  ~ total: 1.5 → 2.5" in text
@@ -180,22 +180,22 @@ async def test_objects_are_compared_by_their_attributes() -> None:
         ("x" * 50, "x" * 17 + "..."),
     ],
 )
-async def test_values_are_shown_by_kind_and_size(value: Any, text: str) -> None:
+async def test_values_are_shown_by_type_and_size(value: Any, text: str) -> None:
     """A value in a difference takes one short line."""
     tracker = await tracked({}, {"v": value}, max_value_length=20)
 
     assert f"  + v: {text}" in tracker.diff("__start__", "a").splitlines()
 
 
-async def test_values_of_one_kind_are_told_apart() -> None:
-    """Two values that look alike by kind and size are written out."""
+async def test_values_of_one_type_are_written_out() -> None:
+    """This happens where type and size alone would look equal."""
     tracker = await tracked({"at": range(3)}, {"at": range(4)})
 
     assert "  ~ at: range(0, 3) → range(0, 4)" in tracker.diff("__start__", "a")
 
 
 async def test_keys_of_any_type_are_compared() -> None:
-    """Keys that cannot be sorted together stop nothing."""
+    """Keys that cannot be sorted together raise no error."""
     tracker = await tracked({1: "x", "a": 1, None: 2}, {1: "y", "a": 1, (1, 2): 3})
     text = tracker.diff("__start__", "a")
 
@@ -210,7 +210,7 @@ async def test_keys_of_any_type_are_compared() -> None:
 
 
 async def test_a_summary_counts_the_changes_of_each_step() -> None:
-    """Steps that changed something are listed with counts and a few names."""
+    """Steps that changed the state are listed with counts and a few names."""
     tracker = await tracked(
         {"n": 1}, {"n": 2}, {"n": 2}, dict.fromkeys(("n", "a", "b", "c", "d"), 0)
     )
@@ -232,7 +232,7 @@ async def test_a_summary_counts_the_changes_of_each_step() -> None:
 
 
 async def test_a_state_that_cannot_be_copied_is_skipped() -> None:
-    """No copy, no snapshot, no error."""
+    """There is no snapshot and no error."""
     lock = threading.Lock()
     tracker = await tracked(Order(lock=lock), Order(lock=lock))
 
@@ -242,7 +242,7 @@ async def test_a_state_that_cannot_be_copied_is_skipped() -> None:
 
 
 async def test_snapshots_become_json() -> None:
-    """States are exported as plain data, and of an object also what it is."""
+    """States are exported as plain data, objects with their type."""
     tracker = await tracked(Order(1.5, ["x"]), Plain(), {"n": float("nan")})
     exported = json.loads(tracker.export_json())
 
@@ -261,8 +261,8 @@ class Plain:
         self.a = 1
 
 
-async def test_a_childs_steps_have_the_childs_state() -> None:
-    """The copy of a sub-pipeline's step is of the state that step had."""
+async def test_snapshots_of_a_sub_pipeline_have_the_childs_state() -> None:
+    """The copy after a child's step is of the child's state."""
     tracker = StateDiffTracker()
     child: Pipe[Any, Any] = Pipe(None, name="child")
     child.step("x")(lambda state: state.update(inner=True))
@@ -276,8 +276,8 @@ async def test_a_childs_steps_have_the_childs_state() -> None:
     assert tracker.get_snapshot("s") == {"of": "parent"}
 
 
-async def test_runs_have_a_history_each() -> None:
-    """Concurrent runs neither mix nor erase each other, and few are kept."""
+async def test_each_run_has_its_own_history() -> None:
+    """Concurrent runs do not mix or erase each other's history, and only a few are kept."""
     tracker = StateDiffTracker(keep=2)
 
     async def rest(state: Any) -> None:
@@ -299,7 +299,7 @@ async def test_runs_have_a_history_each() -> None:
 
 
 async def test_histories_do_not_grow() -> None:
-    """A long loop keeps the copies of its last invocations only."""
+    """A long loop keeps only the snapshots of its last invocations."""
     tracker = await tracked(
         *({"n": n} for n in range(50)), names="a" * 49, max_snapshots=5
     )
@@ -309,7 +309,7 @@ async def test_histories_do_not_grow() -> None:
 
 
 async def test_many_changes_in_one_key_are_cut() -> None:
-    """Below a key only the first changes are listed, and the number of the others."""
+    """Below a key the first changes are listed, and the number of the others."""
     tracker = await tracked({"v": list(range(30))}, {"v": list(range(1, 31))})
     lines = tracker.diff("__start__", "a").splitlines()
 
@@ -317,8 +317,8 @@ async def test_many_changes_in_one_key_are_cut() -> None:
     assert lines[-1] == "      ... 10 more"
 
 
-async def test_a_state_that_is_a_list_shows_what_changed_in_it() -> None:
-    """A state in one piece is shown before and after, with the places that differ."""
+async def test_a_state_that_is_a_list_shows_its_changes() -> None:
+    """It is shown before and after, with the places that differ."""
     tracker = await tracked([1, {"k": 1}], [1, {}, 3])
 
     assert tracker.diff("__start__", "a").splitlines()[2:] == [

@@ -32,8 +32,8 @@ EXPECTED: dict[Source, Any] = {
 
 
 @pytest.mark.parametrize("sources", [*product(EXPECTED), *product(EXPECTED, repeat=2)])
-def test_every_parameter_gets_what_it_asked_for(sources: tuple[Source, ...]) -> None:
-    """Specialised or not, a binding gives each parameter the value of its source."""
+def test_every_parameter_gets_its_value(sources: tuple[Source, ...]) -> None:
+    """A binding gives each parameter the value of its source, specialised or not."""
     injection = {f"p{i}": source for i, source in enumerate(sources)}
 
     arguments = bind_parameters(injection)(RUN, CALL)
@@ -41,8 +41,8 @@ def test_every_parameter_gets_what_it_asked_for(sources: tuple[Source, ...]) -> 
     assert arguments == {name: EXPECTED[source] for name, source in injection.items()}
 
 
-def test_no_parameters_are_no_arguments() -> None:
-    """A function that asks for nothing gets a dict of its own with nothing in it."""
+def test_a_function_without_parameters_gets_no_arguments() -> None:
+    """The binding returns a new empty dict."""
     bind = bind_parameters({})
     bind(RUN, CALL)["stray"] = 1
 
@@ -58,15 +58,15 @@ def test_a_worker_gets_its_item() -> None:
 
 
 def test_without_an_item_the_parameter_is_left_out() -> None:
-    """Outside a map the parameter stays missing, so Python itself complains."""
+    """Outside of a map the argument is missing, so Python raises its TypeError."""
     bind = bind_parameters({"row": Source.UNKNOWN})
 
     assert CallValues().item is NO_ITEM
     assert bind(RUN, CallValues()) == {}
 
 
-def test_a_step_is_told_of_no_error() -> None:
-    """ERROR and STEP_NAME are None unless a handler is being called."""
+def test_a_step_gets_no_error() -> None:
+    """ERROR and STEP_NAME are None unless a handler is called."""
     bind = bind_parameters({"e": Source.ERROR, "stage": Source.STEP_NAME})
 
     assert bind(RUN, CallValues()) == {"e": None, "stage": None}

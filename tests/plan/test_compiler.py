@@ -13,7 +13,7 @@ from justpipe_actors.types import BarrierType
 
 
 def work() -> str:
-    """Answer something."""
+    """Return a value."""
     return "work"
 
 
@@ -27,7 +27,7 @@ def tagging(tag: str) -> Callable[..., Any]:
 
 
 def test_every_kind_of_step_has_its_node() -> None:
-    """A plan holds one node per step, in order, with what only its kind needs."""
+    """A plan has one node per step, in order, with the fields of its kind."""
     pipe, child = Pipe[Any, Any](), Pipe[Any, Any]()
     pipe.step("a", to=["s", "s"], barrier_type=BarrierType.ANY, timeout=2)(work)
     pipe.map("m", each="a", max_concurrency=3)(work)
@@ -47,7 +47,7 @@ def test_every_kind_of_step_has_its_node() -> None:
 
 
 def test_the_roots_keep_their_order() -> None:
-    """A run begins in the order of registration, not of a set."""
+    """Runs begin with the roots in the order of registration."""
     pipe = Pipe[Any, Any]()
     for name in "hgfedcba":
         pipe.step(name)(work)
@@ -65,7 +65,7 @@ def test_middleware_wraps_from_the_inside_out() -> None:
 
 
 def test_middleware_may_leave_a_function_alone() -> None:
-    """A middleware that returns None wraps nothing."""
+    """Middleware that returns None does not wrap the function."""
     pipe = Pipe[Any, Any](middleware=[lambda _func, _ctx: None])
     pipe.step(work)
 
@@ -79,12 +79,12 @@ class Empty:
         return 0
 
     def __call__(self) -> str:
-        """Answer something else."""
+        """Return another value."""
         return "wrapped"
 
 
-def test_a_wrapper_counts_even_when_it_is_false() -> None:
-    """Only None leaves the function, not whatever happens to have no length."""
+def test_a_wrapper_that_is_false_is_used() -> None:
+    """Only None means no wrapper; an object of length zero is one."""
     pipe = Pipe[Any, Any](middleware=[lambda _func, _ctx: Empty()])
     pipe.step(work)
 
@@ -92,7 +92,7 @@ def test_a_wrapper_counts_even_when_it_is_false() -> None:
 
 
 def test_one_step_has_one_context_for_all_its_middleware() -> None:
-    """Middlewares of one step share a StepContext, with the decorator's extras in it."""
+    """All middleware of a step gets one StepContext, with the extra options of the decorator."""
     seen: list[StepContext] = []
 
     def look(_func: Callable[..., Any], ctx: StepContext) -> None:
@@ -106,13 +106,13 @@ def test_one_step_has_one_context_for_all_its_middleware() -> None:
     assert seen[0] == StepContext("a", {"colour": "red"}, "p", 2)
 
 
-def test_a_plan_is_called_what_its_pipe_is() -> None:
-    """The pipe's name is the plan's, so observers and middleware hear the right one."""
+def test_a_plan_has_the_name_of_its_pipe() -> None:
+    """Observers and middleware get this name."""
     assert Pipe[Any, Any](name="nightly").plan().name == "nightly"
 
 
 def test_a_definition_is_compiled_once_per_version() -> None:
-    """Asking again gives the same plan, until something is added."""
+    """The same plan is returned until the definition changes."""
     pipe = Pipe[Any, Any]()
     pipe.step("a")(work)
     plan = pipe.plan()
@@ -133,8 +133,8 @@ def test_an_unknown_placement_is_refused_by_name() -> None:
         pipe.plan()
 
 
-def test_a_step_without_placement_is_called_as_it_is() -> None:
-    """Nothing, and the word "here", put nothing around the function."""
+def test_a_step_without_placement_is_called_directly() -> None:
+    """Neither no placement nor ``"here"`` wraps the function."""
     pipe = Pipe[Any, Any]()
     pipe.step("a")(work)
     pipe.step("b", placement="here")(work)
@@ -144,7 +144,7 @@ def test_a_step_without_placement_is_called_as_it_is() -> None:
 
 
 async def test_a_placement_is_inside_the_middleware() -> None:
-    """The user's function goes where it is placed; what wraps it stays on the loop."""
+    """The user's function runs where it is placed; middleware runs on the loop."""
     calls: list[str] = []
 
     class Spy(HerePlacement):
@@ -171,7 +171,7 @@ async def test_a_placement_is_inside_the_middleware() -> None:
 
 
 async def test_an_awaitable_from_a_thread_is_awaited_on_the_loop() -> None:
-    """A placed function that returns an awaitable means its result, on both backends."""
+    """The result of a placed function that returns an awaitable is the awaited value."""
 
     async def later() -> str:
         return "later"

@@ -1,4 +1,4 @@
-"""The failure policy is pure: classification, escalation, and the log of failures."""
+"""The failure policy is pure: classification, escalation, and the failure log."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def handler(name: str) -> Callback:
     return Callback(lambda: None, name, lambda run, call: {})
 
 
-def test_handlers_are_asked_from_local_to_global() -> None:
-    """The local handler is first, then the global one; without one the run fails."""
+def test_handlers_are_chosen_from_local_to_global() -> None:
+    """The local handler is first, then the global one; without either the run fails."""
     local, everywhere = handler("local"), handler("global")
     error = ValueError("x")
 
@@ -60,7 +60,7 @@ def test_handlers_are_asked_from_local_to_global() -> None:
 
 
 def test_an_unhandled_cancellation_ends_the_run_as_cancelled() -> None:
-    """The cancellation of the run's token is no failure, and its reason is kept."""
+    """A cancellation by the run's token is no failure, and its reason is kept."""
     assert decision(PipelineCancelled("why"), 0, (None, None)) == "why"
 
 
@@ -77,8 +77,8 @@ def decision(
             return unhandled
 
 
-def test_a_cancellation_is_found_in_a_group_of_nothing_else() -> None:
-    """A group counts as the cancellation when it has no other exception, at any depth."""
+def test_a_group_of_cancellations_is_a_cancellation() -> None:
+    """It is not, when it has any other exception at any depth."""
     cancelled = PipelineCancelled("why")
     inner = ExceptionGroup("inner", [cancelled])
 
@@ -105,8 +105,8 @@ def test_the_primary_failure_is_the_first_of_the_earliest_phase() -> None:
         assert failure_log.primary is first
 
 
-def test_a_failure_of_no_phase_comes_last() -> None:
-    """Any failure with a phase is reported before one without."""
+def test_a_failure_without_a_phase_comes_last() -> None:
+    """Failures with a phase are reported before it."""
     failure_log = FailureLog()
     for kind in (FailureKind.NONE, FailureKind.INFRA):
         failure_log.add(failure(kind))
@@ -160,7 +160,7 @@ def test_the_text_of_a_failure_names_the_hook(kind: FailureKind, text: str) -> N
 def test_the_source_follows_the_module_of_the_error(
     kind: FailureKind, module: str | None, source: FailureSource
 ) -> None:
-    """A client library's exception is an external dependency's, ours the framework's."""
+    """The source of a client library's error is an external dependency, of ours the framework."""
     error = type("Away", (Exception,), {"__module__": module})("x")
 
     one = failure(kind, error)
@@ -169,7 +169,7 @@ def test_the_source_follows_the_module_of_the_error(
     ]
 
 
-def test_a_classifier_gets_the_facts_and_decides() -> None:
+def test_a_classifier_decides_the_source() -> None:
     """It receives the exception with its phase, reason, step and default source."""
     seen: list[FailureClassificationContext] = []
 
@@ -212,10 +212,8 @@ def test_a_classifier_gets_the_facts_and_decides() -> None:
         ("user", "Failure classifier returned str, not a FailureSource"),
     ],
 )
-def test_a_broken_classifier_is_reported_behind_the_failures(
-    answer: object, problem: str
-) -> None:
-    """Failures keep their default source, and the classifier's own failures are last."""
+def test_errors_of_a_classifier_are_reported_last(answer: object, problem: str) -> None:
+    """The failures keep their default source."""
 
     def classifier(context: FailureClassificationContext) -> Any:
         if isinstance(answer, Exception):
@@ -251,7 +249,7 @@ def test_a_cause_is_set_once() -> None:
 
 
 def test_a_cause_never_makes_a_cycle() -> None:
-    """A handler that raises the cause of its error does not become its own ancestor."""
+    """A handler may raise the cause of the error that it handles."""
     cause, error = ValueError("c"), ValueError("e")
     error.__cause__ = cause
 
@@ -284,7 +282,7 @@ def test_a_cause_never_makes_a_cycle() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_errors_survive_pickling(error: Any) -> None:
-    """An error comes out of a pickle with its text and its facts."""
+    """An unpickled error has the same text and facts."""
     copy = pickle.loads(pickle.dumps(error))
 
     assert type(copy) is type(error)

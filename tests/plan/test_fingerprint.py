@@ -22,7 +22,7 @@ def build(*names: str) -> Pipe[Any, Any]:
 
 
 def test_the_hash_is_that_of_a_written_out_text() -> None:
-    """It covers name, kinds and static edges as sorted JSON, and no routes or workers."""
+    """It covers name, kinds and static edges as sorted JSON, not routes or workers."""
     text = (
         '{"edges": [["a", "m"], ["m", "a"], ["m", "b"]], "name": "T\\u00e4glich", '
         '"steps": [["a", "step"], ["b", "step"], ["m", "map"], ["s", "switch"], '
@@ -34,12 +34,12 @@ def test_the_hash_is_that_of_a_written_out_text() -> None:
 
 
 def test_the_order_of_registration_does_not_matter() -> None:
-    """The same steps and edges have the same hash however they were registered."""
+    """The same steps and edges have the same hash in any order of registration."""
     assert build("a", "b", "w").pipeline_hash == build("w", "b", "a").pipeline_hash
 
 
 def test_plan_and_description_agree_on_the_hash() -> None:
-    """There is one hash of a pipe, wherever it is read."""
+    """All places where it can be read give the same hash."""
     pipe = build("a", "b", "w")
 
     assert pipe.plan().fingerprint == pipe.describe()["pipeline_hash"]

@@ -25,7 +25,7 @@ graphs = st.dictionaries(
 
 
 def naive_reach(edges: graph.Edges, starts: set[str]) -> set[str]:
-    """Grow a set by its targets until it grows no more."""
+    """Add targets to a set until it does not grow."""
     grown = starts | {target for name in starts for target in edges[name]}
     return grown if grown == starts else naive_reach(edges, grown)
 
@@ -40,7 +40,7 @@ def has_cycle(edges: graph.Edges, starts: set[str]) -> bool:
 def test_reach_agrees_with_a_fixed_point(
     edges: graph.Edges, data: st.DataObject
 ) -> None:
-    """The reachable steps are those a set grown to its fixed point holds."""
+    """The reachable steps are those of a set that is grown to its fixed point."""
     starts = data.draw(st.sets(st.sampled_from(sorted(edges))))
 
     assert graph.reach(edges, starts) == naive_reach(edges, starts)
@@ -50,7 +50,7 @@ def test_reach_agrees_with_a_fixed_point(
 def test_a_cycle_is_found_exactly_when_there_is_one(
     edges: graph.Edges, data: st.DataObject
 ) -> None:
-    """What is found is a closed path along edges, and None means that there is none."""
+    """The result is a closed path along edges, or None without a cycle."""
     starts = data.draw(st.sets(st.sampled_from(sorted(edges))))
 
     cycle = graph.find_cycle(edges, sorted(starts))
@@ -65,7 +65,7 @@ def test_a_cycle_is_found_exactly_when_there_is_one(
 
 @given(graphs)
 def test_components_agree_with_mutual_reachability(edges: graph.Edges) -> None:
-    """Two steps are in one component exactly when each leads to the other."""
+    """Two steps are in one component exactly when each can be reached from the other."""
     found = graph.components_of(edges)
 
     ahead = {name: naive_reach(edges, {name}) for name in edges}
@@ -92,7 +92,7 @@ def family() -> Pipe[Any, Any]:
 
 
 def test_a_route_into_a_join_is_one_more_parent() -> None:
-    """A join's parents are those with it in their ``to``, and those that may route to it."""
+    """A join's parents are the steps with it in their ``to``, and those that may route to it."""
     topology = graph.topology_of(family().registry.steps)
 
     assert topology.parents == {
@@ -106,15 +106,15 @@ def test_a_route_into_a_join_is_one_more_parent() -> None:
 
 
 def test_a_step_without_static_parents_is_started_by_each_route() -> None:
-    """A switch that names a step twice is one router of it."""
+    """A switch with two routes to a step counts once as its router."""
     topology = graph.topology_of(family().registry.steps)
 
     routers = topology.routers
     assert (routers["z"], routers["y"], routers["w"]) == ((), ("s",), ())
 
 
-def test_roots_are_steps_that_no_other_leads_to() -> None:
-    """A step that only a route or ``routes=`` names is no root."""
+def test_roots_are_steps_without_predecessors() -> None:
+    """A step that a route or ``routes=`` names is no root."""
     pipe = family()
     pipe.step("namer", routes=["named"])(lambda: "named")
     pipe.step("named")(lambda: None)
@@ -122,8 +122,8 @@ def test_roots_are_steps_that_no_other_leads_to() -> None:
     assert graph.topology_of(pipe.registry.steps).roots == ("a", "s", "m", "namer")
 
 
-def test_a_loop_that_nothing_leads_into_begins_at_its_first_step() -> None:
-    """The step of a loop that was registered first is its root, and waits for nothing."""
+def test_a_loop_without_predecessors_begins_at_its_first_step() -> None:
+    """The step of the loop that was registered first is its root and waits for nothing."""
     pipe = Pipe[Any, Any]()
     pipe.step("think", to="act")(lambda: None)
     pipe.switch("act", to={"tool": "call", "done": "answer"})(lambda: "done")
@@ -139,7 +139,7 @@ def test_a_loop_that_nothing_leads_into_begins_at_its_first_step() -> None:
 
 
 def test_a_join_does_not_wait_for_the_way_back_of_a_loop() -> None:
-    """The first pass cannot have come through an edge that closes a loop."""
+    """In the first lap nothing can have come through the edge that closes the loop."""
     pipe = Pipe[Any, Any]()
     pipe.step("begin", to="think")(lambda: None)
     pipe.step("think", to="act")(lambda: None)
@@ -150,14 +150,14 @@ def test_a_join_does_not_wait_for_the_way_back_of_a_loop() -> None:
 
 
 def test_edges_are_all_known_targets() -> None:
-    """Edges lead to workers, routes and successors that exist, and nowhere else."""
+    """Edges lead only to existing workers, routes and successors."""
     edges = graph.edges_of(family().registry.steps)
 
     assert (edges["a"], edges["m"], edges["s"]) == (("z",), ("z", "w"), ("z", "y"))
 
 
 def test_a_very_long_chain_is_walked() -> None:
-    """No traversal recurses, so fifty thousand steps in a row are fine."""
+    """No traversal is recursive: fifty thousand steps in a row work."""
     size = 50_000
     edges = {str(i): (str(i + 1),) if i < size else () for i in range(size + 1)}
 
@@ -173,7 +173,7 @@ def test_a_very_long_chain_is_walked() -> None:
 def test_a_join_inside_a_loop_of_several_entries_waits_for_all(
     order: tuple[str, ...],
 ) -> None:
-    """It does whatever the order in which steps and targets are named."""
+    """This holds in whatever order steps and targets are named."""
     pipe = Pipe[Any, Any]()
     both = [name for name in order if name in "bc"]
     options: dict[str, Any] = {
@@ -193,10 +193,10 @@ def test_a_join_inside_a_loop_of_several_entries_waits_for_all(
 
 
 @pytest.mark.parametrize("targets", [["b", "c"], ["c", "b"]], ids="".join)
-def test_a_join_that_sends_one_branch_round_again_waits_for_both(
+def test_a_join_that_restarts_one_branch_waits_for_both(
     targets: list[str],
 ) -> None:
-    """The route to the branch leads back, and no edge into the join does."""
+    """The route to the branch closes the loop; no edge into the join does."""
     pipe = Pipe[Any, Any]()
     pipe.step("a", to=targets)(lambda: None)
     pipe.step("b", to="d")(lambda: None)
@@ -227,7 +227,7 @@ def test_a_diamond_on_the_way_back_of_a_loop_of_several_entries_joins() -> None:
 
 
 @given(graphs, st.data())
-def test_no_cycle_is_left_without_the_edges_that_lead_back(
+def test_no_cycle_is_left_without_the_edges_that_close_loops(
     edges: graph.Edges, data: st.DataObject
 ) -> None:
     """This holds for every graph, with any of its edges static."""

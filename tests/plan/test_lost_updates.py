@@ -22,52 +22,52 @@ class Totals:
 
 
 async def price(item: int) -> int:
-    """Return a price, after a while."""
+    """Return a price after a wait."""
     await anyio.lowlevel.checkpoint()
     return item
 
 
 async def adds_what_it_waits_for(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Add a value that it awaits."""
     s.total += await price(item)
 
 
 async def reads_waits_assigns(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Read, await, then assign."""
     before = s.total
     await anyio.lowlevel.checkpoint()
     s.total = before + item
 
 
 async def key_of_a_dict(s: dict[str, int], item: int) -> None:
-    """Work as the name says."""
+    """Change a key of a dict."""
     s["total"] = s["total"] + await price(item)
 
 
 async def place_of_its_own(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Write to a place of its own."""
     s.prices[item] = await price(item)
 
 
 async def adds_after_it_waited(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Add after a wait."""
     found = await price(item)
     s.total += found
 
 
 async def only_reads(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Only read."""
     await price(s.config)
     await price(s.config)
 
 
 async def assigns_without_reading(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Assign without reading."""
     s.total = await price(item)
 
 
 def adds(s: Totals, item: int) -> None:
-    """Work as the name says."""
+    """Add without a wait."""
     s.total += item
 
 
@@ -85,17 +85,17 @@ def adds(s: Totals, item: int) -> None:
         (print, None),
     ],
 )
-def test_only_a_part_that_is_read_awaited_and_assigned_can_be_lost(
+def test_only_a_read_before_a_wait_and_an_assignment_after_it_is_reported(
     worker: Any, part: str | None
 ) -> None:
-    """Places of one's own, and changes without a wait between, lose nothing."""
+    """A place of its own, or a change without a wait in between, loses no update."""
     found = find_lost_update(worker, "s", in_thread=False)
 
     assert (found.part if found else None) == part
 
 
 def test_a_thread_can_be_interrupted_anywhere() -> None:
-    """A synchronous worker in a thread loses what it adds."""
+    """A synchronous worker in a thread may lose an addition."""
     found = find_lost_update(adds, "s", in_thread=True)
 
     assert found is not None
@@ -111,7 +111,7 @@ def pipe_of(worker: Any, **options: Any) -> Pipe[Any, Any]:
 
 
 def test_the_warning_points_to_the_line_of_the_worker() -> None:
-    """It is said at the user's line."""
+    """The warning has the user's file and line."""
     with pytest.warns(LostUpdateWarning, match="reads s.total") as caught:
         pipe_of(adds_what_it_waits_for).validate()
 
@@ -121,8 +121,8 @@ def test_the_warning_points_to_the_line_of_the_worker() -> None:
     assert warning.lineno == line
 
 
-def test_it_is_said_once() -> None:
-    """A pipe that is validated again says nothing more."""
+def test_the_warning_is_given_once() -> None:
+    """A pipe that is validated again gives no second warning."""
     pipe = pipe_of(reads_waits_assigns)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
@@ -136,6 +136,6 @@ def test_it_is_said_once() -> None:
     ("worker", "options"),
     [(adds_what_it_waits_for, {"max_concurrency": 1}), (place_of_its_own, {})],
 )
-def test_it_can_be_satisfied(worker: Any, options: dict[str, Any]) -> None:
-    """One worker at a time, or a place of its own for each, is fine."""
+def test_safe_maps_give_no_warning(worker: Any, options: dict[str, Any]) -> None:
+    """One worker at a time, or a separate place for each worker, is safe."""
     pipe_of(worker, **options).validate()

@@ -1,4 +1,4 @@
-"""A function with its resources: borrowed per call, given back when it is used up."""
+"""A function with resources: they are leased for each call and released when it has ended."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class FakeLease:
     log: list[str]
 
     def release(self) -> None:
-        """Note it."""
+        """Note the release."""
         self.log.append(f"-{self.value}")
 
     def report_broken(self, error: Exception) -> None:
-        """Note it."""
+        """Note the broken resource."""
         self.log.append(f"!{self.value}")
 
 
@@ -34,20 +34,20 @@ class FakeProvider:
     log: list[str] = attrs.field(factory=list)
 
     async def acquire(self, node: ResourceNode) -> FakeLease:
-        """Lend everything but what is called ``none``."""
+        """Lease everything but a resource named ``none``."""
         if node.name == "none":
             raise ResourceUnavailable("none", "there is none")
         self.log.append(f"+{node.name}")
         return FakeLease(node.name, self.log)
 
     async def acquire_shared(self, node: ResourceNode) -> FakeLease:
-        """Lend as ``acquire`` does."""
+        """Lease as ``acquire`` does."""
         return await self.acquire(node)
 
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    """Return a lender that is the current one."""
+    """Make a provider of leases the current one."""
     fake = FakeProvider()
     token = current_provider.set(fake)
     yield fake
@@ -55,22 +55,22 @@ def provider() -> Iterator[FakeProvider]:
 
 
 def give(func: Callable[..., Any], *names: str, **breaks: type[Exception]) -> Any:
-    """Return a function with resources called like its parameters."""
+    """Return a function with resources that are named like its parameters."""
     dependencies = {name: ResourceNode(name=name, func=lambda: None) for name in names}
     return with_resources(
         func, dependencies, {name: (kind,) for name, kind in breaks.items()}
     )
 
 
-def test_who_needs_nothing_is_left_alone() -> None:
-    """The function itself is called, without a wrapper."""
-    assert with_resources(test_who_needs_nothing_is_left_alone, {}, {}) is (
-        test_who_needs_nothing_is_left_alone
+def test_a_function_without_resources_is_not_wrapped() -> None:
+    """The function itself is called."""
+    assert with_resources(test_a_function_without_resources_is_not_wrapped, {}, {}) is (
+        test_a_function_without_resources_is_not_wrapped
     )
 
 
-async def test_arguments_are_borrowed_for_the_call(provider: FakeProvider) -> None:
-    """In the order of the parameters, and given back when it returns."""
+async def test_resources_are_leased_for_the_call(provider: FakeProvider) -> None:
+    """They are leased in the order of the parameters and released when the call returns."""
 
     def func(state: int, a: str, b: str) -> str:
         provider.log.append("call")
@@ -80,8 +80,8 @@ async def test_arguments_are_borrowed_for_the_call(provider: FakeProvider) -> No
     assert provider.log == ["+a", "+b", "call", "-a", "-b"]
 
 
-async def test_nothing_is_kept_when_one_cannot_be_had(provider: FakeProvider) -> None:
-    """What was borrowed before is given back, and the function is not called."""
+async def test_no_lease_is_kept_when_one_fails(provider: FakeProvider) -> None:
+    """The earlier leases are released, and the function is not called."""
 
     async def func(a: str, none: str) -> None:
         pytest.fail("it was called")
@@ -92,10 +92,10 @@ async def test_nothing_is_kept_when_one_cannot_be_had(provider: FakeProvider) ->
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
-async def test_only_what_an_error_breaks_is_reported(
+async def test_only_the_error_of_a_resource_reports_it_broken(
     provider: FakeProvider, in_a_group: bool
 ) -> None:
-    """By its class, inside an exception group too; the others are only given back."""
+    """Its class decides, also inside an exception group; other resources are only released."""
 
     async def func(a: str, b: str) -> None:
         error = ConnectionResetError("gone")
@@ -106,8 +106,8 @@ async def test_only_what_an_error_breaks_is_reported(
     assert provider.log == ["+a", "+b", "!a", "-a", "-b"]
 
 
-async def test_a_base_exception_breaks_nothing(provider: FakeProvider) -> None:
-    """A cancelled call says nothing about what it used."""
+async def test_a_base_exception_breaks_no_resource(provider: FakeProvider) -> None:
+    """The cancellation of a call tells nothing about its resources."""
 
     async def func(a: str) -> None:
         raise KeyboardInterrupt
@@ -118,7 +118,7 @@ async def test_a_base_exception_breaks_nothing(provider: FakeProvider) -> None:
 
 
 async def test_a_stream_stays_a_stream(provider: FakeProvider) -> None:
-    """Middleware sees an async generator function; the loan lasts until the last item."""
+    """Middleware sees an async generator function; the lease lasts until the last item."""
 
     async def func(a: str) -> AsyncIterator[str]:
         yield a
@@ -133,10 +133,10 @@ async def test_a_stream_stays_a_stream(provider: FakeProvider) -> None:
     assert provider.log == ["+a", "-a"]
 
 
-async def test_what_is_thrown_into_a_stream_reaches_the_function(
+async def test_an_error_thrown_into_a_stream_reaches_the_function(
     provider: FakeProvider,
 ) -> None:
-    """It may catch it and go on, as if nobody stood between."""
+    """The function may catch it and go on."""
 
     async def func(a: str) -> AsyncIterator[str]:
         try:
@@ -152,10 +152,10 @@ async def test_what_is_thrown_into_a_stream_reaches_the_function(
     assert provider.log == ["+a", "-a"]
 
 
-async def test_a_stream_that_is_closed_or_fails_gives_back(
+async def test_a_stream_that_is_closed_or_fails_releases(
     provider: FakeProvider,
 ) -> None:
-    """Closed early it breaks nothing; an error of an item may."""
+    """An early close breaks no resource; an error between items may."""
 
     async def func(a: str) -> AsyncIterator[str]:
         yield a
@@ -172,8 +172,10 @@ async def test_a_stream_that_is_closed_or_fails_gives_back(
     assert provider.log == ["+a", "!a", "-a"]
 
 
-async def test_a_generator_holds_until_it_is_used_up(provider: FakeProvider) -> None:
-    """A map pulls its items long after the call has returned."""
+async def test_a_generator_keeps_its_resources_until_it_ends(
+    provider: FakeProvider,
+) -> None:
+    """A map takes its items long after the call has returned."""
 
     def func(a: str) -> Iterator[str]:
         yield a
@@ -186,10 +188,10 @@ async def test_a_generator_holds_until_it_is_used_up(provider: FakeProvider) -> 
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_a_generator_nobody_begins_gives_back(
+async def test_a_generator_that_never_starts_releases_its_resources(
     provider: FakeProvider, is_async: bool
 ) -> None:
-    """Its own cleanup never runs, so dropping it is what counts."""
+    """Its own cleanup never runs, so its deletion releases them."""
 
     def plain(a: str) -> Iterator[str]:
         yield a
@@ -207,10 +209,10 @@ async def test_a_generator_nobody_begins_gives_back(
     assert provider.log == ["+a", "-a"]
 
 
-async def test_a_stream_that_a_function_returns_holds_too(
+async def test_a_returned_stream_keeps_its_resources(
     provider: FakeProvider,
 ) -> None:
-    """An ``async def`` may return an async generator; its items still use the resource."""
+    """An ``async def`` may return an async generator, whose items still use the resource."""
 
     async def func(a: str) -> Any:
         async def items() -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""What becomes of two changes of one state, part by part."""
+"""How two changes of one state are merged, part by part."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def put(name: str, value: object) -> Any:
     return lambda state: setattr(state, name, value)
 
 
-def test_what_one_side_changed_is_taken() -> None:
+def test_a_change_of_one_side_is_taken() -> None:
     """Changes of different parts are both kept."""
     state = merge(Report(), put("title", "a"), put("count", 3), put("best", Page("u")))
 
@@ -111,7 +111,7 @@ def test_what_one_side_changed_is_taken() -> None:
 
 
 def test_both_append_to_a_list() -> None:
-    """A list to which both have appended has all of it, in commit order."""
+    """The list then has all new elements, in commit order."""
     state = Report(pages=[Page("a")])
 
     merge(
@@ -124,14 +124,14 @@ def test_both_append_to_a_list() -> None:
 
 
 def test_equal_elements_are_appended_by_both() -> None:
-    """Two steps that append the same have each appended it."""
+    """Two steps that append an equal element make two elements."""
     assert merge({"log": []}, *[lambda s: s["log"].append("x")] * 3) == {
         "log": ["x"] * 3
     }
 
 
 def test_a_list_that_was_changed_in_the_middle_conflicts() -> None:
-    """What was before the appended elements must be as it was."""
+    """The elements before the appended ones must be unchanged."""
     text = conflict(
         Report(pages=[Page("a")]),
         lambda s: s.pages.append(Page("b")),
@@ -142,7 +142,7 @@ def test_a_list_that_was_changed_in_the_middle_conflicts() -> None:
 
 
 def test_sets_keep_additions_and_removals_of_both() -> None:
-    """A set has what either side added, and lacks what either side removed."""
+    """A set has the elements that either side added, without those that either side removed."""
     state = Report(tags={"a", "b"})
 
     merge(
@@ -156,7 +156,7 @@ def test_sets_keep_additions_and_removals_of_both() -> None:
 
 
 def test_dicts_are_merged_by_key() -> None:
-    """Keys that only one side changed, added or removed are as that side left them."""
+    """A key that one side changed, added or removed is as that side left it."""
     state = {"a": 1, "b": 2, "c": {"x": 1, "y": 2}}
 
     merge(
@@ -187,7 +187,7 @@ def test_records_are_merged_by_attribute() -> None:
 
 
 def test_a_pydantic_state_keeps_private_and_extra_attributes() -> None:
-    """Everything that a model holds is a part of it, and what was set is known as set."""
+    """All attributes of a model are merged, and its set of assigned fields is right."""
     state = Model(extra=1)  # type: ignore[call-arg]
 
     merge(
@@ -202,7 +202,7 @@ def test_a_pydantic_state_keeps_private_and_extra_attributes() -> None:
 
 
 def test_one_number_changed_by_both_conflicts() -> None:
-    """Two increments would be one; the conflict says what helps, and a bool is none."""
+    """One of two increments would be lost; the conflict has the remedy, and none for a bool."""
     once = [put("count", 1), put("count", 1)]
 
     assert conflict(Report(), *once) == (
@@ -215,14 +215,14 @@ def test_one_number_changed_by_both_conflicts() -> None:
 
 
 def test_equal_values_are_kept() -> None:
-    """Two steps that set one part to equal values agree."""
+    """Two steps that set one part to equal values do not conflict."""
     state = merge(Report(), put("title", "x"), put("title", "x"))
 
     assert state.title == "x"
 
 
 def test_different_values_conflict() -> None:
-    """Two steps that set one part to different values do not agree."""
+    """Two steps that set one part to different values conflict."""
     assert conflict(Report(), put("title", "x"), put("title", "y")) == (
         "title: the values differ"
     )
@@ -232,8 +232,8 @@ def test_different_values_conflict() -> None:
     )  # fmt: skip
 
 
-def test_removed_by_both_is_gone() -> None:
-    """A key that both removed is gone, one that the other changed is a conflict."""
+def test_a_key_that_both_removed_is_removed() -> None:
+    """A key that one removed and the other changed is a conflict."""
     assert merge({"a": 1}, *[lambda s: s.pop("a")] * 2) == {}
     for edits in ([lambda s: s.pop("a"), lambda s: s.update(a=2)],
                   [lambda s: s.update(a=2), lambda s: s.pop("a")]):  # fmt: skip
@@ -243,13 +243,13 @@ def test_removed_by_both_is_gone() -> None:
 
 
 def test_none_is_a_value() -> None:
-    """A key that is set to None is there."""
+    """A key that is set to None exists."""
     assert merge({"a": 1}, lambda s: s.update(a=None)) == {"a": None}
     assert merge({}, lambda s: s.update(a=None)) == {"a": None}
 
 
-def test_the_first_to_fill_a_container_is_not_the_last() -> None:
-    """Two steps may both be the first to put something into a list, a set or a dict."""
+def test_both_may_fill_an_empty_container() -> None:
+    """Two steps may both add the first element to a list, a set or a dict."""
     state = merge(
         {},
         lambda s: (
@@ -267,7 +267,7 @@ def test_the_first_to_fill_a_container_is_not_the_last() -> None:
     assert state == {"l": [1, 2], "d": {"a": "1", "b": "2"}, "s": {1, 2}}
 
 
-def test_attributes_added_at_run_time_are_parts() -> None:
+def test_attributes_added_at_run_time_are_merged() -> None:
     """An attribute that no class declares is kept; a cached property is not merged."""
     state = Report()
     merge(
@@ -282,7 +282,7 @@ def test_attributes_added_at_run_time_are_parts() -> None:
 
 
 def test_any_object_with_attributes_is_a_state() -> None:
-    """The state itself need be no dataclass: its attributes are its parts."""
+    """The state need not be a dataclass: its attributes are its parts."""
 
     class Slotted:
         __slots__ = ("__secret", "a", "b")
@@ -300,7 +300,7 @@ def test_any_object_with_attributes_is_a_state() -> None:
     )
 
 
-def test_kinds_of_dicts_stay_what_they_are() -> None:
+def test_types_of_dicts_are_kept() -> None:
     """A defaultdict keeps its default, an OrderedDict its order."""
     state = merge(
         {"d": defaultdict(list), "o": OrderedDict(a=1)},
@@ -324,7 +324,7 @@ def test_lists_and_sets_are_states_too() -> None:
 
 
 def by_url(base: Any, committed: list[Page], changed: list[Page]) -> list[Page]:
-    """Keep the last page of every address."""
+    """Keep the last page of each address."""
     return list({page.url: page for page in [*committed, *changed]}.values())
 
 
@@ -336,7 +336,7 @@ class Crawl(TypedDict, total=False):
 
 
 def test_a_merge_function_decides() -> None:
-    """An annotated part is merged by its function, also in lists that both extended."""
+    """An annotated part is merged by its function, also a list that both extended."""
     state: Crawl = {"pages": [], "words": Counter(), "hits": {}, "best": 0}
 
     merge(
@@ -356,8 +356,8 @@ def test_a_merge_function_decides() -> None:
     }
 
 
-def test_a_plain_dict_has_its_functions_apart() -> None:
-    """``merge=`` names the functions of a dict's keys; they see what is not there."""
+def test_a_plain_dict_has_merge_functions_by_key() -> None:
+    """``merge=`` names them; they get a marker for a missing value."""
     seen: list[object] = []
 
     def note(base: object, committed: object, changed: object) -> object:
@@ -395,14 +395,16 @@ def test_a_plain_dict_has_its_functions_apart() -> None:
         (Merge.last, (1, 2, 3), 3),
     ],
 )  # fmt: skip
-def test_ready_made_merges(merge_: Merge, values: Any, expected: object) -> None:
-    """``Merge.add``, ``Merge.union`` and ``Merge.last`` do what they are called."""
+def test_ready_made_merge_functions(
+    merge_: Merge, values: Any, expected: object
+) -> None:
+    """``Merge.add`` adds, ``Merge.union`` unites, and ``Merge.last`` keeps the last value."""
     assert merge_(*values) == expected
     assert pickle.loads(pickle.dumps(merge_))(*values) == expected
 
 
 def test_shared_parts_are_passed_by_reference() -> None:
-    """A part that is annotated so is the same object everywhere and never merged."""
+    """A part that is annotated as shared is one object everywhere and never merged."""
     lock: list[int] = []
     state = Report(lock=lock)
 
@@ -413,7 +415,7 @@ def test_shared_parts_are_passed_by_reference() -> None:
 
 
 def test_a_merge_function_is_synchronous() -> None:
-    """An ``async def`` is refused, one that returns an awaitable is found out."""
+    """An ``async def`` is refused, and a function that returns an awaitable fails."""
 
     async def later(base: object, committed: object, changed: object) -> object:
         return changed
@@ -428,7 +430,7 @@ def test_a_merge_function_is_synchronous() -> None:
 
 
 def test_an_error_of_a_merge_function_names_the_part() -> None:
-    """Whoever reads the traceback learns what was being merged."""
+    """The traceback says which part was merged."""
     rule = root_rule(dict, {"a": lambda *_: 1 / 0})
 
     with pytest.raises(ZeroDivisionError) as caught:
@@ -438,7 +440,7 @@ def test_an_error_of_a_merge_function_names_the_part() -> None:
 
 
 def test_merge_names_fields_that_exist() -> None:
-    """A misspelt field in ``merge=`` is refused, with what was probably meant."""
+    """A misspelt field in ``merge=`` is refused with a suggestion."""
     with pytest.raises(DefinitionError, match="Did you mean 'pages'"):
         root_rule(Report, {"page": Merge.last})
 
@@ -452,7 +454,7 @@ def test_nothing_is_assigned_before_all_is_merged() -> None:
 
 
 def test_a_change_is_as_small_as_what_was_changed() -> None:
-    """Of a long list only what was appended travels, of a dict the keys that changed."""
+    """It has only the appended elements of a list, and the changed keys of a dict."""
     base = {"log": list(range(1000)), "pages": {str(n): n for n in range(1000)}}
     changed = copied(base)
     changed["log"].append(1000)
@@ -468,7 +470,7 @@ def test_a_change_is_as_small_as_what_was_changed() -> None:
 
 
 def test_a_state_may_contain_itself() -> None:
-    """Cycles are copied and compared like anything else."""
+    """Cycles are copied and compared like other values."""
     state: dict[str, Any] = {"n": 1}
     state["me"] = state
     changed = copied(state)
@@ -479,8 +481,8 @@ def test_a_state_may_contain_itself() -> None:
     assert merging.changed_keys(difference(state, changed)) == [("n",)]  # type: ignore[arg-type]
 
 
-def test_an_equality_that_fails_is_a_difference() -> None:
-    """Values whose comparison raises or returns no bool count as different."""
+def test_a_comparison_that_fails_is_a_difference() -> None:
+    """Values whose comparison raises, or returns no bool, count as different."""
 
     class Array:
         def __init__(self, error: bool) -> None:
@@ -499,7 +501,7 @@ def test_an_equality_that_fails_is_a_difference() -> None:
 
 
 def test_annotations_that_cannot_be_resolved_are_refused() -> None:
-    """A merge rule is never lost in silence."""
+    """Otherwise a merge function could be ignored without notice."""
     scope: dict[str, Any] = {"__name__": "nowhere"}
     code = "class S:\n a: 'Annotated[list, Merge(f)]'\n b: 'Unknown'"
     exec(code, scope)
@@ -510,8 +512,8 @@ def test_annotations_that_cannot_be_resolved_are_refused() -> None:
         root_rule(scope["S"])
 
 
-def test_values_that_cannot_change_are_not_copied() -> None:
-    """Text, numbers, tuples and frozen objects are their own copies, others are not."""
+def test_immutable_values_are_not_copied() -> None:
+    """Text, numbers, tuples and frozen objects are their own copies."""
 
     @dataclass(frozen=True)
     class Point:
@@ -536,7 +538,7 @@ def test_values_that_cannot_change_are_not_copied() -> None:
 
 
 def test_an_object_that_occurs_twice_is_copied_once() -> None:
-    """Two names for one object are two names for its copy."""
+    """Both references lead to the same copy."""
     page = Page("a")
     copy = copied(Report(pages=[page], best=page))
 
@@ -544,8 +546,8 @@ def test_an_object_that_occurs_twice_is_copied_once() -> None:
     assert copy.best is not page
 
 
-def test_copies_respect_what_classes_say_about_copying() -> None:
-    """A class with ``__deepcopy__`` or its own pickling decides about its copies."""
+def test_copies_follow_the_classes_own_copying() -> None:
+    """``__deepcopy__`` or a class's own pickling makes the copy."""
 
     @dataclass
     class Counted:

@@ -1,4 +1,4 @@
-"""What every value means that a step may return."""
+"""The meaning of each value that a step may return."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def target() -> None:
         (Skip, answers.Proceed(ignored=Skip)),
     ],
 )
-def test_the_language_of_results(value: Any, answer: answers.StepResult) -> None:
-    """Every row of the table; only instances of Retry and Skip count."""
+def test_the_meaning_of_each_result(value: Any, answer: answers.StepResult) -> None:
+    """Every row of the table is tested; only instances of Retry and Skip are signals."""
     assert interpret_result(value, "s") == answer
 
 
 def test_a_next_without_a_target_goes_on() -> None:
-    """It is a value without a meaning, so the static successors follow."""
+    """The static successors follow."""
     value = _Next(None)
 
     assert interpret_result(value, "s") == answers.Proceed(ignored=value)
@@ -63,7 +63,7 @@ def test_a_next_without_a_target_goes_on() -> None:
 def test_raise_always_fails_the_step(
     raised: Any, kind: type[Exception], text: str
 ) -> None:
-    """A class is raised as an instance, and anything else is an error that names it."""
+    """A class is raised as an instance, and any other object is an error that names it."""
     failed = interpret_result(Raise(raised), "s")
 
     assert isinstance(failed, answers.FailStep)
@@ -71,8 +71,8 @@ def test_raise_always_fails_the_step(
     assert str(failed.error) == text
 
 
-def test_raise_carries_its_exception() -> None:
-    """Raise(e) fails with e itself, and the step that returned it is at fault."""
+def test_raise_has_the_exception_that_fails_the_step() -> None:
+    """Raise(e) fails with e itself, and the failure belongs to the step that returned it."""
     failed = interpret_result(Raise(ERROR), "s")
 
     assert isinstance(failed, answers.FailStep)
@@ -81,14 +81,14 @@ def test_raise_carries_its_exception() -> None:
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, KeyboardInterrupt()])
-def test_raise_with_an_interrupt_raises_it(raised: Any) -> None:
-    """What is no ``Exception`` is raised at once, as if the step had raised it."""
+def test_raise_with_a_base_exception_raises_it(raised: Any) -> None:
+    """It is raised at once, as if the step had raised it."""
     with pytest.raises(KeyboardInterrupt):
         interpret_result(Raise(raised), "s")
 
 
 def test_a_collected_worker_may_return_any_value() -> None:
-    """Text and None are values there; signals keep their meaning."""
+    """Text and None are results there; signals keep their meaning."""
     for value in (None, "x", 0, [1]):
         kept = interpret_collected(value, "s")
         assert isinstance(kept, answers.CollectValue)
@@ -101,8 +101,8 @@ def test_a_collected_worker_may_return_any_value() -> None:
     assert "'s'" in str(failed.error)
 
 
-def test_an_ask_is_an_instruction_with_its_form() -> None:
-    """Targets are resolved to names, and the time to seconds."""
+def test_an_ask_has_resolved_targets() -> None:
+    """Targets become names, and the time becomes seconds."""
     ask = Ask(
         int,
         "How many?",
@@ -121,15 +121,15 @@ def test_an_ask_is_an_instruction_with_its_form() -> None:
 
 
 def test_an_ask_without_options_stays_open_and_goes_on() -> None:
-    """Without ``to=`` the static successors follow, and without a timeout it waits."""
+    """Without ``to=`` the static successors follow; without a timeout it waits for ever."""
     asking = interpret_result(Ask(int), "s")
 
     assert isinstance(asking, answers.AskBetween)
     assert (asking.to, asking.seconds, asking.on_timeout) == (None, None, None)
 
 
-def test_an_ask_without_a_form_waits_for_its_time() -> None:
-    """The time is required, because nothing else can end the wait."""
+def test_an_ask_without_a_form_needs_a_timeout() -> None:
+    """Without either, nothing could end the wait."""
     waiting = interpret_result(Ask(None, timeout=2.5), "s")
     assert isinstance(waiting, answers.AskBetween)
     assert (waiting.form, waiting.seconds) == (None, 2.5)
@@ -140,16 +140,16 @@ def test_an_ask_without_a_form_waits_for_its_time() -> None:
 
 
 @pytest.mark.parametrize("ask", [Ask(int, to=5), Ask(int, on_timeout=5), Ask(object())])
-def test_an_ask_that_cannot_be_asked_fails_its_step(ask: Ask) -> None:
-    """A target that names nothing and a form that is no type are failures of the step."""
+def test_an_invalid_ask_fails_its_step(ask: Ask) -> None:
+    """Examples are a target that names no step and a form that is no type."""
     failed = interpret_result(ask, "s")
 
     assert isinstance(failed, answers.FailStep)
     assert isinstance(failed.error, (TypeError, ValueError))
 
 
-def test_maps_and_children() -> None:
-    """_Map and _Run carry what they were given."""
+def test_maps_and_children_keep_their_arguments() -> None:
+    """_Map and _Run have the values that they were given."""
     fan, child = (
         interpret_result(_Map([1], target), "s"),
         interpret_result(_Run("pipe", 1), "s"),

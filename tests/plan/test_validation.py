@@ -26,7 +26,7 @@ def build(
 
 
 def problems(pipe: Pipe[Any, Any], **options: Any) -> list[str]:
-    """Return what is wrong with a pipe, as texts."""
+    """Return the errors of a pipe, as texts."""
     with pytest.raises(DefinitionError) as caught:
         pipe.validate(**options)
     if isinstance(caught.value, DefinitionErrorGroup):
@@ -35,24 +35,24 @@ def problems(pipe: Pipe[Any, Any], **options: Any) -> list[str]:
 
 
 def remarks(pipe: Pipe[Any, Any], **options: Any) -> list[str]:
-    """Return what a pipe is warned about, as texts."""
+    """Return the warnings of a pipe, as texts."""
     with pytest.warns(PipelineValidationWarning) as caught:
         pipe.validate(**options)
     return [str(one.message) for one in caught]
 
 
-def test_a_sound_pipe_is_accepted_in_silence() -> None:
-    """A diamond has nothing to complain about."""
+def test_a_sound_pipe_has_no_warnings() -> None:
+    """A diamond is such a pipe."""
     build(a="b c", b="d", c="d", d="").validate()
 
 
 def test_an_empty_pipe_is_accepted() -> None:
-    """Without steps there is nothing to check, not even the start."""
+    """Without steps nothing is checked, not even the start."""
     build().validate(start="nowhere")
 
 
 def test_an_unknown_successor_comes_with_a_suggestion() -> None:
-    """The message names both steps, lists what there is and guesses what was meant."""
+    """The message names both steps, lists the known names and suggests one."""
     (text,) = problems(build(fetch="stroe", store=""), allow_multi_root=True)
 
     assert "'fetch' targets unknown step 'stroe'" in text
@@ -61,7 +61,7 @@ def test_an_unknown_successor_comes_with_a_suggestion() -> None:
 
 
 def test_all_problems_are_reported_together() -> None:
-    """Several mistakes are one error whose text and exceptions hold them all, in order."""
+    """Several mistakes are one error whose text and exceptions have all of them, in order."""
     pipe = build(a="x y")
     pipe.map("m", each="z")(no_items)
 
@@ -76,7 +76,7 @@ def test_all_problems_are_reported_together() -> None:
 
 
 def test_one_problem_is_not_a_group() -> None:
-    """A single mistake is raised as it is, with the step's name."""
+    """A single mistake is raised alone, with the step's name."""
     with pytest.raises(DefinitionError) as caught:
         build(a="x").validate()
 
@@ -84,8 +84,8 @@ def test_one_problem_is_not_a_group() -> None:
     assert caught.value.step_name == "a"
 
 
-def test_the_same_problems_come_in_the_same_order() -> None:
-    """What is reported follows the definition and not the hash seed."""
+def test_problems_come_in_the_order_of_the_definition() -> None:
+    """The order does not depend on the hash seed."""
     edges: dict[str, Any] = {name: f"x{name}" for name in "hgfedcba"}
 
     texts = problems(build(**edges), allow_multi_root=True)
@@ -94,7 +94,7 @@ def test_the_same_problems_come_in_the_same_order() -> None:
 
 
 def test_a_worker_may_have_no_successors() -> None:
-    """A map's worker with a ``to`` of its own is a trap, and the remedy is told."""
+    """A worker of a map with its own ``to`` is refused, with the remedy."""
     pipe = build(w="z", z="")
     pipe.map("m", each="w")(no_items)
 
@@ -107,7 +107,7 @@ def test_a_worker_may_have_no_successors() -> None:
     ("routes", "default"), [({1: "nowhere"}, None), ({1: "a"}, "nowhere")]
 )
 def test_an_unknown_route_is_named(routes: Any, default: str | None) -> None:
-    """A route or default that leads to no step is refused by name."""
+    """A route or default to an unknown step is refused by its name."""
     pipe = build(a="")
     pipe.switch("s", to=routes, default=default)(lambda: 1)
 
@@ -116,30 +116,30 @@ def test_an_unknown_route_is_named(routes: Any, default: str | None) -> None:
     assert "routes to unknown step 'nowhere'" in texts[0]
 
 
-def test_a_callable_switch_is_not_guessed_at() -> None:
-    """What a function may answer is never validated."""
+def test_the_results_of_a_switch_function_are_not_checked() -> None:
+    """They are not known before a run."""
     pipe = build()
     pipe.switch("s", to=lambda value: "nowhere")(lambda: 1)
 
     pipe.validate()
 
 
-def test_a_pipe_needs_an_entry() -> None:
-    """Where every step is a successor, no entry point is found."""
+def test_a_pipe_needs_an_entry_point() -> None:
+    """It has none where every step is a successor."""
     texts = problems(build(a="b", b="a"))
 
     assert "no entry points found" in texts[0]
 
 
 def test_the_start_must_exist() -> None:
-    """An unknown ``start`` is refused in the words of the call."""
+    """An unknown ``start`` is refused with the name that was given."""
     (text,) = problems(build(a=""), start="b")
 
     assert "run(start=...) references unknown step 'b'" in text
 
 
 def test_several_roots_are_listed_in_order() -> None:
-    """Several entry points are refused unless they are said to be meant."""
+    """Several entry points are refused unless they are allowed explicitly."""
     pipe = build(b="", a="")
 
     assert problems(pipe)[0].startswith("Multiple root steps detected: a, b")
@@ -147,22 +147,22 @@ def test_several_roots_are_listed_in_order() -> None:
     pipe.validate(start="a")
 
 
-def test_several_roots_are_a_remark_where_it_is_not_strict() -> None:
-    """A lenient pipe only warns of them, even when they are allowed."""
+def test_several_roots_are_a_warning_if_not_strict() -> None:
+    """A pipe that is not strict warns of them, even when they are allowed."""
     (text,) = remarks(build(b="", a=""), strict=False, allow_multi_root=True)
 
     assert text.startswith("Multiple root steps detected: a, b")
 
 
 def test_a_cycle_of_static_edges_is_printed_as_a_path() -> None:
-    """A cycle that no run could leave is shown step by step."""
+    """No run could leave such a cycle; it is shown step by step."""
     (text,) = problems(build(a="b", b="c", c="b"))
 
     assert "b -> c -> b" in text
 
 
 def test_a_cycle_through_a_route_is_a_loop() -> None:
-    """A cycle that a switch or a returned name closes is legal."""
+    """A cycle that a switch or a returned name closes is allowed."""
     pipe = build(a="b", b="s")
     pipe.switch("s", to={1: "b"})(lambda: 1)
     pipe.step("named", to="back")(lambda: "back")
@@ -171,22 +171,22 @@ def test_a_cycle_through_a_route_is_a_loop() -> None:
     pipe.validate(start="a")
 
 
-def test_a_cycle_apart_is_printed_too() -> None:
-    """Steps that only lead to each other by static edges are a cycle."""
+def test_a_cycle_without_an_entry_is_printed_too() -> None:
+    """Steps that lead only to each other by static edges are a cycle."""
     texts = problems(build(a="", c="b", b="c"))
 
     assert any("c -> b -> c" in text for text in texts)
 
 
 def starved(**options: Any) -> Pipe[Any, Any]:
-    """Return a pipe with a join of ``reader`` and ``writer``."""
+    """Return a pipe whose join has the parents ``reader`` and ``writer``."""
     pipe = build(reader="join", writer="join")
     pipe.step("join", **options)(lambda: None)
     return pipe
 
 
 def test_a_join_must_be_able_to_open() -> None:
-    """Starting behind a parent of an ALL join is refused, or warned of if lenient."""
+    """Starting after a parent of an ALL join is refused, or a warning if not strict."""
     expected = (
         "Step 'join' requires ALL parents, but start='reader' "
         "cannot reach parent(s): writer."
@@ -197,12 +197,12 @@ def test_a_join_must_be_able_to_open() -> None:
 
 
 def test_an_any_join_needs_one_parent() -> None:
-    """An ANY join may be started from any of its parents."""
+    """A run may start at any parent of an ANY join."""
     starved(barrier_type=BarrierType.ANY).validate(start="reader")
 
 
 def test_switches_and_maps_are_no_parents_of_a_join() -> None:
-    """Only ``to`` makes a parent, so a route or worker edge raises no false alarm."""
+    """Only ``to`` makes a parent, so an edge of a route or worker gives no false error."""
     pipe = build(a="z", z="")
     pipe.switch("s", to={1: "z"})(lambda: 1)
     pipe.map("m", each="z")(no_items)
@@ -211,42 +211,42 @@ def test_switches_and_maps_are_no_parents_of_a_join() -> None:
 
 
 def hungry() -> Pipe[Any, Any]:
-    """Return a pipe whose step ``eat`` wants an item."""
+    """Return a pipe whose step ``eat`` needs an item."""
     pipe = build(a="eat")
     pipe.step("eat")(lambda item: item)
     return pipe
 
 
 def test_only_workers_get_items() -> None:
-    """An unknown parameter of a step that nobody maps over is refused by name."""
+    """An unknown parameter of a step that no map calls is refused by name."""
     (text,) = problems(hungry())
 
     assert "Step 'eat' has a parameter 'item' that nothing supplies" in text
     assert remarks(hungry(), strict=False) == [text]
 
 
-def test_the_type_that_fits_nothing_is_named() -> None:
+def test_the_type_that_does_not_fit_is_named() -> None:
     """A parameter of another type than the state's is refused with both types."""
     pipe: Pipe[Any, Any] = Pipe(dict[str, int])
 
     @pipe.step
     def eat(row: list[int]) -> None:
-        """Ask for a list, where nothing is one."""
+        """Take a list, which fits no type of the pipe."""
 
     (text,) = problems(pipe)
     assert "list[int] does not fit the state's type dict[str, int]" in text
 
 
 def test_the_only_root_gets_no_item() -> None:
-    """A pipe that can only begin with such a step is refused, too."""
+    """A pipe that can begin only with such a step is refused, too."""
     pipe = build()
     pipe.step("eat")(lambda item: item)
 
     assert "'item' that nothing supplies" in problems(pipe)[0]
 
 
-def test_a_route_gives_no_item() -> None:
-    """A step started by a switch is not a worker."""
+def test_a_route_passes_no_item() -> None:
+    """A step that a switch starts is not a worker."""
     pipe = build()
     pipe.step("eat")(lambda item: item)
     pipe.switch("s", to={1: "eat"})(lambda: 1)
@@ -254,24 +254,24 @@ def test_a_route_gives_no_item() -> None:
     assert "'item' that nothing supplies" in problems(pipe)[0]
 
 
-def test_a_worker_may_ask_for_its_item() -> None:
-    """What some map names as its worker is left alone, even as a successor."""
+def test_a_worker_may_take_its_item() -> None:
+    """A step that a map names as its worker is accepted, also as a successor."""
     pipe = hungry()
     pipe.map("m", each="eat")(no_items)
 
     pipe.validate(allow_multi_root=True)
 
 
-def test_a_step_that_is_only_mapped_over_dynamically_is_left_alone() -> None:
-    """A step at which the run does not begin may get its item while the run goes on."""
+def test_a_step_that_may_be_mapped_at_run_time_is_accepted() -> None:
+    """A step at which no run begins may get its item from a map at run time."""
     pipe = build(a="")
     pipe.step("eat")(lambda item: item)
 
     pipe.validate(start="a")
 
 
-def test_none_of_several_roots_gets_an_item() -> None:
-    """Where every root begins, one that needs an item is refused before any run."""
+def test_no_root_of_several_gets_an_item() -> None:
+    """Where every root begins, a root that needs an item is refused before any run."""
     pipe = build(a="")
     pipe.step("eat")(lambda item: item)
 
@@ -280,7 +280,7 @@ def test_none_of_several_roots_gets_an_item() -> None:
 
 
 def test_a_run_cannot_start_at_a_map_worker() -> None:
-    """A worker that is named in ``start=`` would get no item."""
+    """A worker that ``start=`` names would get no item."""
     pipe = build()
     pipe.map("each", each="work")(lambda: [1])
     pipe.step("work")(lambda item: item)
@@ -292,7 +292,7 @@ def test_a_run_cannot_start_at_a_map_worker() -> None:
 
 
 def test_five_thousand_steps_in_a_row_are_validated() -> None:
-    """The length of a chain is no limit."""
+    """Validation is not recursive."""
     edges: dict[str, Any] = {f"n{i}": f"n{i + 1}" for i in range(4999)}
     pipe = build(**edges, n4999="")
 
@@ -304,7 +304,7 @@ def test_five_thousand_steps_in_a_row_are_validated() -> None:
 
 
 def wrap(func: Any, ctx: Any) -> Any:
-    """Wrap nothing, and say nothing about the options it reads."""
+    """Wrap nothing, and do not declare the options that it reads."""
     return func
 
 
@@ -319,8 +319,8 @@ def wrap(func: Any, ctx: Any) -> Any:
         ("retry_wait_mim", "retry_wait_min"),
     ],
 )
-def test_an_option_that_looks_misspelt(option: str, meant: str) -> None:
-    """It would do nothing, in silence; so it is refused, with the one that was meant."""
+def test_an_option_that_looks_misspelt_is_refused(option: str, meant: str) -> None:
+    """The error suggests the right spelling."""
     pipe = Pipe[Any, Any](dict)
     options: dict[str, Any] = {option: 3}
     pipe.step("a", **options)(lambda: None)
@@ -331,8 +331,8 @@ def test_an_option_that_looks_misspelt(option: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["tag", "cache", "owner"])
-def test_an_option_that_looks_like_no_other(option: str) -> None:
-    """It is refused, too, when all middleware says what it reads; else it is accepted."""
+def test_an_option_that_nothing_reads_is_refused(option: str) -> None:
+    """It is accepted if some middleware does not declare what it reads."""
     options: dict[str, Any] = {option: 3}
     pipe = Pipe[Any, Any](dict)
     pipe.step("a", **options)(lambda: None)
@@ -344,16 +344,16 @@ def test_an_option_that_looks_like_no_other(option: str) -> None:
     pipe.validate()
 
 
-def test_options_by_the_kind_of_the_step() -> None:
-    """An option of a map is none of a step's, and the other way round it is one."""
+def test_options_depend_on_the_kind_of_the_step() -> None:
+    """An option of a map is unknown for a step, and the reverse."""
     pipe = Pipe[Any, Any](dict)
     pipe.map("a", each="b", max_concurrency=2, timeout=3)(no_items)
     pipe.step("b")(lambda item: None)
     pipe.validate()
 
 
-def test_an_option_that_middleware_says_to_read() -> None:
-    """However much it looks like another one, it is read."""
+def test_an_option_that_middleware_declares_is_accepted() -> None:
+    """This holds even if it looks like a misspelt one."""
     read = reads("time_out")(wrap)
     pipe = Pipe[Any, Any](dict, middleware=[read])
     pipe.step("a", time_out=3)(lambda: None)  # type: ignore[call-overload]
@@ -365,8 +365,8 @@ def test_an_option_that_middleware_says_to_read() -> None:
     assert "@reads('time_out')" in text
 
 
-def test_an_option_that_middleware_may_read() -> None:
-    """Middleware that does not say what it reads may be who reads it: that is a remark."""
+def test_an_option_that_middleware_may_read_is_a_warning() -> None:
+    """Middleware that does not declare its options may read it."""
     pipe = Pipe[Any, Any](dict, middleware=[lambda func, ctx: func])
     pipe.step("a", time_out=3, tag="x")(lambda: None)  # type: ignore[call-overload]
     (text,) = remarks(pipe)

@@ -1,4 +1,4 @@
-"""Without the extra nothing but the OpenTelemetry parts is missing."""
+"""Without its extra only the OpenTelemetry parts are missing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ except ImportError as error:
 """
 
 
-def test_the_shelf_needs_no_opentelemetry() -> None:
-    """The observers can be imported without it; the OpenTelemetry ones say what to install."""
+def test_other_observers_need_no_opentelemetry() -> None:
+    """They can be imported without it; those of OpenTelemetry name the extra to install."""
     done = subprocess.run(
         [sys.executable, "-c", HIDE], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""A supervisor's figures as observable gauges, read from another thread."""
+"""Figures of a supervisor as observable gauges, read from another thread."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Metered:
 
 
 @pytest.mark.virtual_time
-async def test_figures_are_those_of_the_last_snapshot() -> None:
-    """Readers see what was true when the loop last looked, and nothing when it stopped."""
+async def test_gauges_show_the_last_snapshot() -> None:
+    """Readers get the figures of the last snapshot, and none after the supervisor has closed."""
     metered = Metered()
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
     pipe.step("slow", to="join")(lambda state: anyio.sleep(60))
@@ -75,8 +75,8 @@ async def test_figures_are_those_of_the_last_snapshot() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_supervisor_serves_its_own_gauges() -> None:
-    """As a service the gauges are fresh before the first run, and gone with the supervisor."""
+async def test_a_supervisor_runs_its_gauges_as_a_service() -> None:
+    """There are figures before the first run, and none after the supervisor has closed."""
     metered = Metered()
     pipe: Pipe[Any, Any] = Pipe(None)
     pipe.step("a")(lambda state: anyio.sleep(30))

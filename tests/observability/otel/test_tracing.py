@@ -1,4 +1,4 @@
-"""Runs as spans: whose child is whose, and what a step's own spans hang on."""
+"""Runs as spans: parents and children, and the spans that a step opens itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from justpipe_actors.observability.otel import TracingObserver, tracing as spans
 
 
 class Exported:
-    """A tracer whose spans can be looked at."""
+    """A tracer that keeps its spans."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -59,7 +59,7 @@ class Exported:
 
 @pytest.fixture
 def exported() -> Exported:
-    """Spans end up in memory."""
+    """Return a tracer whose spans are kept in memory."""
     return Exported()
 
 
@@ -78,7 +78,7 @@ async def run(pipe: Pipe[Any, Any], state: Any = None, **options: Any) -> str:
 
 
 async def test_a_run_is_a_span_around_its_steps(exported: Exported) -> None:
-    """The run's span is the parent of the steps', and they say what they are."""
+    """The span of the run is the parent of the steps' spans, which have their names and kinds."""
     pipe = observed(exported)
     pipe.step("a", to="b")(lambda state: None)
     pipe.step("b")(lambda state: None)
@@ -98,8 +98,8 @@ async def test_a_run_is_a_span_around_its_steps(exported: Exported) -> None:
     assert {span.status.status_code for span in exported.spans} == {StatusCode.UNSET}
 
 
-async def test_what_a_step_opens_is_its_child(exported: Exported) -> None:
-    """Spans that sync, async and streaming steps open hang on the step's own span."""
+async def test_spans_that_a_step_opens_are_its_children(exported: Exported) -> None:
+    """This holds for sync, async and streaming steps."""
     pipe = observed(exported)
     tracer = exported.tracer
 
@@ -140,7 +140,7 @@ async def test_what_a_step_opens_is_its_child(exported: Exported) -> None:
     assert exported.facts(exported.named("streams")[0])["tokens"] == 2
 
 
-async def test_a_thread_is_in_the_steps_span_too(exported: Exported) -> None:
+async def test_a_thread_is_in_the_span_of_its_step(exported: Exported) -> None:
     """A step that runs in a worker thread opens children of its span."""
     pipe = observed(exported)
 
@@ -154,7 +154,7 @@ async def test_a_thread_is_in_the_steps_span_too(exported: Exported) -> None:
     assert ("P", "a", "in a thread") in exported.tree()
 
 
-async def test_hooks_and_handlers_are_covered(exported: Exported) -> None:
+async def test_hooks_and_handlers_open_child_spans(exported: Exported) -> None:
     """Hooks open children of the run's span, handlers children of their step's."""
     pipe = observed(exported)
 
@@ -176,8 +176,10 @@ async def test_hooks_and_handlers_are_covered(exported: Exported) -> None:
     assert a.status.status_code is StatusCode.UNSET
 
 
-async def test_the_callers_span_is_around_the_run(exported: Exported) -> None:
-    """A run belongs to the trace it was begun in, and leaves the caller's context alone."""
+async def test_the_span_of_the_caller_is_the_parent_of_the_run(
+    exported: Exported,
+) -> None:
+    """The run belongs to the caller's trace and does not change the caller's context."""
     pipe = observed(exported)
     pipe.step("a")(lambda state: None)
     with exported.tracer.start_as_current_span("caller") as caller:
@@ -190,7 +192,7 @@ async def test_the_callers_span_is_around_the_run(exported: Exported) -> None:
 
 
 async def test_workers_are_children_of_their_map(exported: Exported) -> None:
-    """Map workers hang on the map, nested ones on the inner map, retries beside them."""
+    """Workers of a nested map are children of the inner map; retried attempts are siblings."""
     pipe = observed(exported)
     answers = iter([Retry(), None, None, None])
     pipe.map("outer", each="inner", to="after")(lambda state: [1, 2])
@@ -221,8 +223,8 @@ async def test_workers_are_children_of_their_map(exported: Exported) -> None:
     assert [event.name for event in outer.events] == ["map_start", "map_complete"]
 
 
-async def test_a_sub_pipeline_hangs_on_its_step(exported: Exported) -> None:
-    """A child run's steps, its map workers and what they open hang on the sub step."""
+async def test_a_sub_pipeline_is_a_child_of_its_step(exported: Exported) -> None:
+    """The child run's steps, its map workers and their spans are below the sub step."""
     child: Pipe[Any, Any] = Pipe(None, name="child")
 
     def work(item: Any) -> None:
@@ -246,7 +248,9 @@ async def test_a_sub_pipeline_hangs_on_its_step(exported: Exported) -> None:
 
 
 async def test_errors_are_recorded(exported: Exported) -> None:
-    """A failed step's span has the exception's type, text and traceback; the run fails."""
+    """The failed step's span has the exception's type, text and traceback; the run's is
+    failed.
+    """
     pipe = observed(exported)
 
     def fail(state: Any) -> None:
@@ -270,8 +274,10 @@ async def test_errors_are_recorded(exported: Exported) -> None:
     assert exported.facts(top)["reason"] == "step_error"
 
 
-async def test_failures_without_a_step_are_the_runs(exported: Exported) -> None:
-    """A startup hook's error is recorded on the run's span."""
+async def test_a_failure_without_a_step_is_recorded_on_the_run(
+    exported: Exported,
+) -> None:
+    """This holds for the error of a startup hook."""
     pipe = observed(exported)
 
     def fail() -> None:
@@ -286,8 +292,8 @@ async def test_failures_without_a_step_are_the_runs(exported: Exported) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_what_a_timeout_cuts_off_is_closed(exported: Exported) -> None:
-    """Spans of steps that were cut off end as unfinished, before their run's."""
+async def test_spans_are_closed_by_a_timeout(exported: Exported) -> None:
+    """Spans of interrupted steps end as unfinished, before the run's."""
     pipe = observed(exported)
     pipe.step("slow")(anyio.sleep_forever)
     await run(pipe, timeout=5)
@@ -334,7 +340,7 @@ async def test_concurrent_runs_are_traces_of_their_own(exported: Exported) -> No
 async def test_span_events_are_bounded(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run with more notes than a span takes counts the rest."""
+    """A run with more notes than a span can hold counts the others."""
     monkeypatch.setattr(spans, "MAX_SPAN_EVENTS", 3)
     monkeypatch.setattr(spans, "MAX_LINKED_INVOCATIONS", 2)
     pipe = observed(exported)
@@ -372,8 +378,8 @@ async def test_no_payload_leaves_the_process(exported: Exported) -> None:
     assert "hunter2" not in "".join(span.to_json() for span in exported.spans)
 
 
-async def test_a_run_without_a_finish_is_closed(exported: Exported) -> None:
-    """The last callback ends what FINISH did not; a run nobody began is ignored."""
+async def test_a_run_without_finish_is_closed(exported: Exported) -> None:
+    """The last callback ends the open spans; an end of an unknown run is ignored."""
     observer, meta = exported.observer, ObserverMeta("P", "r")
     await observer.on_pipeline_start(None, None, meta)
     await observer.on_pipeline_end(None, None, meta, 1.0)
@@ -383,8 +389,8 @@ async def test_a_run_without_a_finish_is_closed(exported: Exported) -> None:
     assert len(observer._runs) == 0
 
 
-async def test_a_run_that_was_let_go_of_is_interrupted(exported: Exported) -> None:
-    """Taken up again here, its spans end at the last event of the time before."""
+async def test_a_run_that_was_released_is_interrupted(exported: Exported) -> None:
+    """When it is taken up again here, its old spans end at its last event before."""
     observer, meta = exported.observer, ObserverMeta("P", "r")
     begin = Event(EventType.STEP_START, "a", timestamp=2e9, invocation_id="r:1")
     await observer.on_pipeline_start(None, None, meta)

@@ -19,7 +19,7 @@ ERROR = EventType.STEP_ERROR
 
 
 def replayed(*moments: tuple[EventType, str, float], **options: Any) -> Any:
-    """Return a visualizer that has heard some events of one run."""
+    """Return a visualizer that got some events of one run."""
     visualizer = TimelineVisualizer(**options)
     visualizer.pipeline_name = "P"
     visualizer.pipeline_start = 100.0
@@ -39,7 +39,7 @@ THREE = (
 
 
 def test_ascii_has_a_row_per_span() -> None:
-    """Text shows name, bar and duration per span, a title, an axis and what was odd."""
+    """The text has name, bar and duration of each span, a title, an axis and the failures."""
     text = replayed(*THREE, (START, "wait", 3.5)).render_ascii()
 
     assert text.splitlines() == [
@@ -59,7 +59,7 @@ def test_ascii_has_a_row_per_span() -> None:
 
 
 def test_ascii_fits_the_width() -> None:
-    """No line is wider than it should be, at 80 and at 200 columns."""
+    """No line is wider than 80 or 200 columns."""
     for width in (80, 200):
         text = replayed(*THREE, (START, "x" * 90, 3), (END, "x" * 90, 4), width=width)
         lines = text.render_ascii().splitlines()
@@ -69,23 +69,23 @@ def test_ascii_fits_the_width() -> None:
 
 @pytest.mark.parametrize("width", [-5, 0, 40, 45, 54, 10**9])
 def test_widths_are_clamped(width: int) -> None:
-    """Any width draws a timeline, with an axis below it."""
+    """Any width gives a timeline with an axis."""
     lines = replayed(*THREE, width=width).render_ascii().splitlines()
 
     assert 60 <= len(lines[1]) <= 500
     assert lines[-2].split() == ["0", "4.0s"]
 
 
-def test_the_window_holds_its_spans() -> None:
-    """A pipeline end that is too early does not squeeze the bars."""
+def test_the_window_contains_all_spans() -> None:
+    """An end of the pipeline that is too early does not squeeze the bars."""
     visualizer = replayed(*THREE)
     visualizer.pipeline_end = 100.5
 
     assert "(4.0s)" in visualizer.render_ascii()
 
 
-def test_ascii_tells_how_many_it_leaves_out() -> None:
-    """Beyond ``max_steps`` only the number of spans is told."""
+def test_ascii_counts_the_spans_it_leaves_out() -> None:
+    """Beyond ``max_steps`` only the number of spans is shown."""
     text = replayed(*THREE).render_ascii(max_steps=1)
 
     assert "... 2 more steps" in text
@@ -106,7 +106,7 @@ def test_html_is_one_page_without_scripts() -> None:
 
 
 def test_mermaid_counts_milliseconds() -> None:
-    """A Gantt chart's times are milliseconds and are declared as such."""
+    """The chart's times are milliseconds and are declared so."""
     chart = replayed(
         *THREE, (START, "a:b;c #1", 3), (START, "retry", 3.2), width=80
     ).render_mermaid()
@@ -140,8 +140,8 @@ async def test_mermaid_has_a_section_per_kind() -> None:
     assert re.findall(r"(w\S+): done", chart) == ["w[0]", "w[1]"]
 
 
-def test_a_trace_has_nested_lanes() -> None:
-    """Spans that overlap go to different threads of the trace, others share one."""
+def test_a_trace_shows_overlapping_spans_apart() -> None:
+    """They are in different threads of the trace; other spans share one."""
     visualizer = replayed(
         (START, "a", 0), (START, "b", 1), (END, "a", 2), (START, "c", 2), (END, "b", 3)
     )
@@ -158,7 +158,7 @@ def test_a_trace_has_nested_lanes() -> None:
 
 
 def test_without_events_there_is_a_notice() -> None:
-    """Every drawing of nothing says so, or is empty, and none fails."""
+    """Every renderer says that there are no events, or returns nothing; none fails."""
     visualizer = TimelineVisualizer()
 
     assert visualizer.render_ascii() == "No events recorded."
@@ -180,8 +180,8 @@ async def test_events_without_spans_are_drawn_too() -> None:
     assert (visualizer.pipeline_start, visualizer.pipeline_end) == (5.0, 6.0)
 
 
-async def test_concurrent_runs_have_a_timeline_each() -> None:
-    """Two runs at once neither mix nor erase each other."""
+async def test_concurrent_runs_have_separate_timelines() -> None:
+    """Two runs at once do not mix or erase each other's timeline."""
     visualizer = TimelineVisualizer()
     pipe: Pipe[Any, Any] = Pipe(None)
     both = anyio.Event()
@@ -215,8 +215,8 @@ async def test_concurrent_runs_have_a_timeline_each() -> None:
     assert visualizer.pipeline_name == "Pipe"
 
 
-async def test_timelines_of_a_daemon_do_not_grow() -> None:
-    """Of a thousand runs the last few are kept, and no payload of theirs."""
+async def test_timelines_of_a_daemon_are_bounded() -> None:
+    """Of a thousand runs the last few are kept, without their payloads."""
     visualizer = TimelineVisualizer(keep=3, max_spans=2)
     for number in range(1000):
         meta = ObserverMeta("P", str(number))
@@ -235,7 +235,7 @@ async def test_timelines_of_a_daemon_do_not_grow() -> None:
 
 
 def test_wide_and_odd_names_keep_the_columns() -> None:
-    """A name in characters of two columns, or with a line end, moves no bar."""
+    """Wide characters and line ends in a name move no bar."""
     text = replayed(
         (START, "資料", 0), (END, "資料", 1), (START, "a\nb", 1)
     ).render_ascii()
@@ -245,8 +245,8 @@ def test_wide_and_odd_names_keep_the_columns() -> None:
     assert odd.startswith("a\\nb ")
 
 
-def test_a_run_of_no_length_is_drawn() -> None:
-    """Spans of a window without length fill it."""
+def test_a_run_without_length_is_drawn() -> None:
+    """Its spans fill the window."""
     visualizer = TimelineVisualizer()
     for kind in (START, END):
         visualizer.process_event(kind.value, "a", 5.0)
@@ -255,7 +255,7 @@ def test_a_run_of_no_length_is_drawn() -> None:
     assert "left: 0.00%; width: 100.00%" in visualizer.render_html()
 
 
-def test_a_page_names_attempts() -> None:
+def test_html_names_attempts() -> None:
     """A second attempt says so beside its name."""
     visualizer = TimelineVisualizer()
     for number in (1, 2):
