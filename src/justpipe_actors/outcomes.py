@@ -300,8 +300,8 @@ def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
 def _item_of(error: Exception) -> str:
     """Return the note of a worker's failure that names its item, or nothing."""
     notes = (str(note) for note in getattr(error, "__notes__", ()))
-    return "".join(f" ({note})" for note in notes if _ITEM_NOTE.match(note))
+    return "".join(f" ({note})" for note in notes if re.match(_ITEM_NOTE, note))
 
 
-_ITEM_NOTE = re.compile(r"In .*\[\d+\]")
+_ITEM_NOTE = r"In .*\[\d+\]"
 """What the engine notes in the exception of a map's worker."""

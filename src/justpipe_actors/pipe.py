@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, overload
 
@@ -63,11 +62,15 @@ from .specs import BarrierType, StepInfo, Target, Targets
 
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import TypeVar
 
+    from ._definition.steps import StepDef
+    from ._plan.merge_rules import Rule
     from ._plan.plan import Plan
     from ._run import Overflow, RunRequest, RunStream
-    from .abc import RunRecorder, StorageBackend
+    from .abc import Placement, RunRecorder, StorageBackend
     from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer
@@ -211,7 +214,7 @@ class Pipe(Generic[StateT, ContextT]):
             migrate=migrate,
             is_debug=self.debug,
             placements=places,
-            place_remotely=_engine.place_remotely,
+            place_remotely=_place_remotely,
         )
         self._plans = _plan.PlanCache(self._settings)
 
@@ -773,6 +776,12 @@ class Pipe(Generic[StateT, ContextT]):
         return (
             f"<Pipe {self.name!r} with {count_text(len(self.registry.steps), 'step')}>"
         )
+
+
+def _place_remotely(
+    step: StepDef, placement: Placement, rule: Rule | None
+) -> Callable[..., object]:
+    return _engine.place_remotely(step, placement, rule)  # imported with the first one
 
 
 def _check_timeout(timeout: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
@@ -29,8 +29,11 @@ from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
 from .messages import Message, Start
 from .run_state import RunState
-from .run_waits import Wait
 from .timers import TimerQueue
+
+
+if TYPE_CHECKING:
+    from .run_waits import Wait
 
 
 def unknown_step(name: str, plan: Plan) -> StepNode:

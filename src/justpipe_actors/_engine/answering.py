@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..abc import OpenAsk, Signal
 from ..errors import UnknownAsk
-from .run_waits import Wait, waits_of
+from .run_state import waits_of
 
 
 if TYPE_CHECKING:
     from .actor_system import ActorSystem
     from .run_state import RunState
+    from .run_waits import Wait
 
 
 def open_asks(system: ActorSystem | None, run_id: str | None = None) -> list[OpenAsk]:

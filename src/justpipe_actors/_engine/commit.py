@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import warnings
 from types import FunctionType
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
+from .. import _engine
 from .._plan.failure_policy import Cancelled, escalate
 from .._plan.plan import Node, StepNode, SwitchNode
 from .._plan.step_results import (
@@ -37,11 +38,13 @@ from . import routing
 from .failure_reports import report_failure
 from .invocation import Invocation
 from .joins import Report
-from .journal_port import JsonValue
 from .messages import Start
-from .run_state import RunState
-from .run_waits import waits_of
-from .wait_records import Place, origin_of
+from .run_state import RunState, waits_of
+
+
+if TYPE_CHECKING:
+    from .journal_port import JsonValue
+    from .wait_records import Place
 
 
 BLOCKING_LIMIT = 1.0
@@ -289,7 +292,8 @@ def _retry(invocation: Invocation) -> None:
     invocation.retried = True
     if invocation.run_state.waits is not None:
         records = invocation.run_state.waits.records
-        records.retried.add(origin_of(invocation))
+        origin = _engine.wait_records.origin_of(invocation)
+        records.retried.add(origin)
     old = invocation.message
     routing.send(
         invocation.run_state,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .. import _engine
 from .._plan.failure_policy import CallHandler, escalate, set_cause
 from .._plan.plan import (
     Callback,
@@ -33,7 +34,6 @@ from ..events import EventType
 from ..meta import StepStatus, current_step_notes
 from . import commit, routing
 from .invocation import Invocation
-from .map_step import give_up_reopened
 from .messages import Expire, Start
 from .run_state import RunState
 from .step_call import (
@@ -172,7 +172,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
         if run_state.journal is not None and message.id in (
             run_state.journal.maps.reopened
         ):
-            answer = await give_up_reopened(invocation, answer)
+            answer = await _engine.map_step.give_up_reopened(invocation, answer)
         if answer is not PROCEED:
             answer = await run_error_handlers(invocation, answer)
         if failpoints.active is not None:

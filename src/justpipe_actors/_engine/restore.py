@@ -29,7 +29,7 @@ from .map_invocation import MapInvocation
 from .messages import Expire, Message, Start
 from .recorded_maps import load_item
 from .run_journal import RunJournal
-from .run_waits import waits_of
+from .run_state import waits_of
 
 
 if TYPE_CHECKING:

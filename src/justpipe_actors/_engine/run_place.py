@@ -18,8 +18,7 @@ from collections.abc import Callable
 import attrs
 
 from .._util.lazy_classes import define
-from .run_state import RunState
-from .run_waits import waits_of
+from .run_state import RunState, waits_of
 
 
 RequestPlace = Callable[[Callable[[], None]], Callable[[], None] | None]

@@ -9,12 +9,13 @@ work.  ``holders`` lists the holders of tokens, which shows why a run does not e
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import attrs
 
+from .. import _engine
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
 from .._plan.plan import Plan
 from .._publishing.event_publisher import EventPublisher
@@ -60,6 +61,12 @@ class ChildOutcome:
     """Description of its failure or cancellation."""
     suspended: bool
     """Whether it ended by ``Suspend``."""
+
+
+enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
+    "justpipe_actors_inside_runs", default=()
+)
+"""Ids of the runs that the current code belongs to, parents included."""
 
 
 StartChild = Callable[["Invocation", object, object], Awaitable[ChildOutcome]]
@@ -356,6 +363,13 @@ class RunState:
     def _disarm(self) -> None:
         for join, wave in list(self.timers):
             self.stop_timer(join, wave)
+
+
+def waits_of(run_state: RunState) -> RunWaits:
+    """Return the waits of a run, created on first use."""
+    if run_state.waits is None:
+        run_state.waits = _engine.run_waits.RunWaits(run_state)
+    return run_state.waits
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from ..meta import current_step_notes
 from ..waiting import Duration, not_in_a_step
 from .continuations import Continuation, Fail
 from .messages import Expire, Start
+from .run_state import enclosing_runs
 from .step_waits import (
     seconds_of,
     seconds_until,
@@ -44,12 +44,6 @@ if TYPE_CHECKING:
     from .invocation import Invocation
     from .run_state import RunState
     from .timers import TimerHandle
-
-
-enclosing_runs: ContextVar[tuple[str, ...]] = ContextVar(
-    "justpipe_actors_inside_runs", default=()
-)
-"""Ids of the runs that the current code belongs to, parents included."""
 
 
 @define(eq=False, repr=False)
@@ -519,10 +513,3 @@ def read_answer(wait: Wait, plain: object) -> Any:
         return wait.form.load(plain)
     except Misfit as misfit:
         raise AnswerRejected(wait.id, str(misfit)) from None
-
-
-def waits_of(run_state: RunState) -> RunWaits:
-    """Return the waits of a run, created on first use."""
-    if run_state.waits is None:
-        run_state.waits = RunWaits(run_state)
-    return run_state.waits

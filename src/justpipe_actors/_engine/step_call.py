@@ -7,7 +7,6 @@ exception is a ``FailStep``; only the engine's own cancellation is raised.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import anyio
 
+from .. import _engine
 from .._definition.names import resolve_name
 from .._plan.plan import (
     NO_ITEM,
@@ -49,14 +49,11 @@ from ..errors import (
     StepTimeoutError,
     UnknownStepError,
 )
+from ..errors.base import closest_name
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Stop
 from .invocation import Invocation, TokenEmitter
-from .invocation_state import InvocationState, ItemCheck
-from .map_invocation import MapInvocation, open_map
-from .map_step import run_map
-from .restore import ReopenedChild
 from .run_state import ChildOutcome
 from .user_code import (
     PendingCall,
@@ -69,7 +66,9 @@ from .user_code import (
 
 
 if TYPE_CHECKING:
-    pass
+    from .invocation_state import InvocationState
+    from .map_invocation import MapInvocation
+    from .restore import ReopenedChild
 
 
 async def run_child(invocation: Invocation, descend: StartChildRun) -> StepResult:
@@ -111,8 +110,8 @@ def _find_route(node: SwitchNode, value: object) -> object:
 def _no_route_error(node: SwitchNode, value: object) -> NoRouteError:
     routes = list(node.routes) if isinstance(node.routes, Mapping) else []
     names = [safe_repr(route) for route in routes]
-    close = difflib.get_close_matches(safe_repr(value), names, n=1, cutoff=0.6)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    close = closest_name(safe_repr(value), names)
+    hint = "" if close is None else f" Did you mean {close}?"
     return NoRouteError(node.name, safe_repr(value), names, hint)
 
 
@@ -178,7 +177,7 @@ async def finish_call(
             value = await drive(invocation, value)
             invocation.coroutine = None
         elif invocation.run_state.journal is not None and isinstance(
-            value, MapInvocation | ReopenedChild
+            value, _engine.map_invocation.MapInvocation | _engine.restore.ReopenedChild
         ):
             return await _go_on(invocation, value, limit)
         if value is not None:
@@ -316,7 +315,9 @@ async def carry_out(
             if limit is not None:
                 budget = limit.deadline - invocation.run_state.system.now()
                 limit.deadline = inf
-            return await run_map(open_map(invocation, answer, budget))
+            return await _engine.map_step.run_map(
+                _engine.map_invocation.open_map(invocation, answer, budget)
+            )
         case StartChildRun():
             return await run_child(invocation, answer)
         case _:
@@ -332,10 +333,10 @@ async def _go_on(
     invocation.level = reopened.level
     if reopened.level:
         invocation.status = StepStatus.ERROR
-    if isinstance(reopened, MapInvocation):
+    if isinstance(reopened, _engine.map_invocation.MapInvocation):
         if limit is not None:
             limit.deadline = inf
-        return await run_map(reopened)
+        return await _engine.map_step.run_map(reopened)
     node = invocation.node
     pipe: object = reopened.pipe
     if isinstance(node, SubNode) and not reopened.level:
@@ -349,10 +350,12 @@ def isolated(invocation: Invocation) -> InvocationState:
     if found is None:
         run_state = invocation.run_state
         assert run_state.isolation is not None
-        found = InvocationState(run_state, run_state.isolation, invocation.node)
+        found = _engine.invocation_state.InvocationState(
+            run_state, run_state.isolation, invocation.node
+        )
         item = invocation.message.item
         if run_state.plan.warns_of_items and item is not NO_ITEM:
-            found.item_check = ItemCheck.of(item)
+            found.item_check = _engine.invocation_state.ItemCheck.of(item)
         invocation.isolated = found
         if invocation.node.has_state_tries:
             invocation.variables.run(current_start_try.set, found.start_try)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .. import _plan
 from .._definition.injection import return_type_of
 from .._definition.placed_steps import is_async
 from .._definition.registry import Registry
@@ -22,8 +23,6 @@ from ..failures import FailureClassificationConfig
 from ..merge import Merge, MergeFunction
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
 from . import graph
-from .description import fingerprint
-from .merge_rules import DEFAULT, Rule, root_rule
 from .placement_checks import placement_of
 from .plan import (
     NO_ITEM,
@@ -43,7 +42,11 @@ from .resource_injection import ResourceGraph, with_resources
 from .state_tries import with_state_per_try
 
 
-PlaceRemotely = Callable[[StepDef, Placement, Rule | None], Callable[..., object]]
+if TYPE_CHECKING:
+    from .merge_rules import Rule
+
+
+PlaceRemotely = Callable[[StepDef, Placement, "Rule | None"], Callable[..., object]]
 """Returns a function that runs a step's function in a remote placement."""
 
 _ValueReader = Callable[[RunValues, CallValues], object]
@@ -164,7 +167,9 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
     }
     return Plan(
         name=settings.name,
-        fingerprint=fingerprint(settings.name, steps),
+        read_fingerprint=functools.cache(
+            lambda: _plan.fingerprint(settings.name, steps)
+        ),
         nodes=nodes,
         roots=topology.roots,
         startup=tuple(
@@ -204,11 +209,11 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
     )
 
 
-def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule:
-    """Return how copies of the state are merged, if steps work on copies at all."""
+def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule | None:
+    """Return how copies of the state are merged; None if no step works on a copy."""
     if settings.is_isolated or any(node.placement for node in nodes.values()):
-        return root_rule(settings.state_type, settings.merge)
-    return DEFAULT
+        return _plan.root_rule(settings.state_type, settings.merge)
+    return None
 
 
 def _declared(kind: object) -> object:
@@ -336,7 +341,7 @@ def _run_in_placement(
     if placement is not None and is_remote(placement):
         assert settings.place_remotely is not None
         assert isinstance(placement, Placement)
-        rule = root_rule(settings.state_type, settings.merge)
+        rule = _plan.root_rule(settings.state_type, settings.merge)
         return settings.place_remotely(step, placement, rule if rule.named else None)
     func = step.func
     is_stream = step.kind is not NodeKind.MAP and is_generator_function(func)

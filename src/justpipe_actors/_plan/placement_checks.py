@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 
 from .._definition.placed_steps import (
@@ -14,6 +13,7 @@ from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
 from ..abc import AnyPlacement, is_remote
 from ..errors import DefinitionError
+from ..errors.base import closest_name
 from ..specs import InjectionSource
 from .resource_injection import resource_choices
 
@@ -40,8 +40,8 @@ def placement_of(
 
 
 def _nearest(name: object, placements: Mapping[str, AnyPlacement]) -> str:
-    found = difflib.get_close_matches(str(name), ["here", *placements], n=1)
-    return f" Did you mean '{found[0]}'?" if found else ""
+    found = closest_name(str(name), ["here", *placements])
+    return "" if found is None else f" Did you mean '{found}'?"
 
 
 def placement_problems(

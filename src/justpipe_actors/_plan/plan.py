@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
@@ -20,7 +20,10 @@ from ..events import NodeKind
 from ..failures import FailureClassificationConfig
 from ..signals import Stop
 from ..specs import BarrierType
-from .merge_rules import DEFAULT, Rule
+
+
+if TYPE_CHECKING:
+    from .merge_rules import Rule
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -231,8 +234,8 @@ class Plan:
 
     name: str
     """The pipe's name."""
-    fingerprint: str
-    """The pipeline hash: 16 hex characters over name, steps and static edges."""
+    read_fingerprint: Callable[[], str]
+    """Returns the fingerprint, which is computed when it is first needed."""
     nodes: Mapping[str, Node]
     """By name, in order of registration."""
     roots: tuple[str, ...]
@@ -259,8 +262,8 @@ class Plan:
     """How failures are attributed."""
     edges_from: Mapping[str, frozenset[str]] = attrs.field(factory=dict, repr=False)
     """Targets of every node, workers and routes included: the edges of ``reachable``."""
-    state_rule: Rule = DEFAULT
-    """How changes of copies of the state are merged."""
+    state_rule: Rule | None = None
+    """How changes of copies of the state are merged; None if there are no copies."""
     is_isolated: bool = False
     """Whether invocations work on copies of the state."""
     warns_of_items: bool = False
@@ -281,6 +284,11 @@ class Plan:
     _reachable: dict[str, frozenset[str]] = attrs.field(
         factory=dict, init=False, repr=False
     )
+
+    @property
+    def fingerprint(self) -> str:
+        """The pipeline hash: 16 hex characters over name, steps and static edges."""
+        return self.read_fingerprint()
 
     @property
     def eager_resources(self) -> tuple[ResourceNode, ...]:

@@ -11,13 +11,17 @@ too, because that is how the reference's users write it.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .. import _plan
 from .._definition.names import resolve_name
 from .._util.async_generators import GeneratorResult
-from .._util.forms import Form, form_of
 from .._util.lazy_classes import frozen
 from ..signals import Ask, Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
+
+
+if TYPE_CHECKING:
+    from .._util.forms import Form
 
 
 @frozen
@@ -199,7 +203,7 @@ def _interpret_ask(question: Ask) -> StepResult:
         msg = "Ask(None, ...) waits for a moment: give it timeout=."
         return FailStep(ValueError(msg))
     try:
-        form = None if question.form is None else form_of(question.form)
+        form = None if question.form is None else _plan.form_of(question.form)
         return AskBetween(
             form,
             question.note,

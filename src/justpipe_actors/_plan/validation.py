@@ -7,7 +7,6 @@ warnings otherwise.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from ..errors import (
     PipelineValidationWarning,
     did_you_mean,
 )
+from ..errors.base import closest_name
 from ..events import NodeKind
 from ..options import OWN_OPTIONS
 from ..specs import BarrierType, HookSpec, InjectionSource
@@ -159,10 +159,10 @@ def unknown_options(
         for option in step.options.extra:
             if option in known:
                 continue
-            similar = difflib.get_close_matches(option, sorted(known), n=1)
+            similar = closest_name(option, sorted(known))
             hint = (
-                f"Did you mean '{similar[0]}'?"
-                if similar
+                f"Did you mean '{similar}'?"
+                if similar is not None
                 else f"There are: {', '.join(sorted(known))}."
             )
             text = (
@@ -175,7 +175,7 @@ def unknown_options(
 
 def _is_near(option: str, known: Collection[str]) -> bool:
     """Tell whether an option differs from a known one by a letter or an ending only."""
-    if difflib.get_close_matches(option, known, n=1, cutoff=LOOKS_MISSPELT):
+    if closest_name(option, known, LOOKS_MISSPELT) is not None:
         return True
     stem = option[:-1]
     return len(stem) >= 4 and any(name.startswith(stem) for name in known)

@@ -9,6 +9,10 @@ from .._util.lazy_import import install_lazy_exports
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .._publishing.event_buffer import Overflow as Overflow
+    from . import (
+        durable_run as durable_run,
+        overridden_child as overridden_child,
+    )
     from .run import (
         RunningInvocation as RunningInvocation,
         RunRequest as RunRequest,

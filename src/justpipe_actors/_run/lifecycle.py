@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from .. import _run
 from .._backends import Group
 from .._engine.actor_system import ActorSystem
-from .._engine.isolation import IsolatedState
-from .._engine.run_waits import waits_of
+from .._engine.run_state import waits_of
 from .._plan.failure_policy import Failure
 from .._plan.resource_injection import current_provider
 from .._supervision.resource_pool import ResourcePool
@@ -42,9 +42,6 @@ from ..failures import FailureKind, FailureReason
 from ..meta import current_run_notes
 from ..outcomes import PipelineTerminalStatus
 from ..waiting import current_waiting
-from .durable_run import (
-    publish_beginning,
-)
 from .hooks import add_hook_failure, call_hook
 from .loop_resources import loop_resources
 from .run import (
@@ -56,7 +53,7 @@ from .step_phase import run_steps
 
 
 if TYPE_CHECKING:
-    pass
+    from .._engine.isolation import IsolatedState
 
 
 NO_VARIABLES = Context()
@@ -80,7 +77,7 @@ async def start_run(run: Run, tasks: Group | None) -> bool:
     if run_state.journal is None:
         run.publisher.publish(EventType.START, "system", run.request.state)
     else:
-        publish_beginning(run, run_state.journal)
+        _run.durable_run.publish_beginning(run, run_state.journal)
     return run_state.termination is None
 
 

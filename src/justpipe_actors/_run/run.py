@@ -19,8 +19,7 @@ from anyio.abc import TaskGroup
 
 from .._backends import Loop
 from .._engine.actor_system import ActorSystem
-from .._engine.run_state import RunState
-from .._engine.run_waits import enclosing_runs as enclosing_runs
+from .._engine.run_state import RunState, enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._plan.resource_injection import awaited_resource
 from .._publishing.event_buffer import EventBuffer
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 30.0
 """Seconds that hooks and observers get once the end of the run was requested."""
 
-RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
+RUN_ID = r"[A-Za-z0-9_.:-]{1,200}"
 """Pattern of a run's id: it is safe in file names, URLs and shells."""
 
 REQUESTED_ENDS = (
@@ -179,7 +178,7 @@ def check_run_id(value: object) -> str:
     Raises:
         InvalidRunId: no run can have it.
     """
-    if isinstance(value, str) and RUN_ID.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(RUN_ID, value):
         return value
     raise InvalidRunId(safe_repr(value, limit=60))
 

@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
 
 import anyio
 
+from .. import _engine, _publishing
 from .._backends import Loop, current_loop
-from .._engine.answering import answer_ask, open_asks
 from .._publishing.event_buffer import EventBuffer, FailFastBuffer, new_buffer
-from .._publishing.replay_buffer import ReplayBuffer, ReplayReader
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.foreign_cancellation import OWNER_CANCELLED
@@ -37,7 +36,6 @@ from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
 from .._util.text import short_text
 from .._util.tracebacks import drop_engine_frames
-from ..abc import OpenAsk
 from ..errors import (
     AsyncWithNeeded,
     DefinitionError,
@@ -57,6 +55,9 @@ from .setup import new_run
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from .._publishing.replay_buffer import ReplayBuffer, ReplayReader
+    from ..abc import OpenAsk
 
     StateT_co = TypeVar("StateT_co", covariant=True, default=Any)
 else:  # Python 3.11 knows no defaults
@@ -311,7 +312,11 @@ class RunStream(Generic[StateT_co]):
     def asks(self) -> list[OpenAsk]:
         """Return the questions that wait for an answer, the oldest first."""
         run = self._run
-        return [] if run is None else open_asks(run.run_state.system, self.run_id)
+        return (
+            []
+            if run is None
+            else _engine.answering.open_asks(run.run_state.system, self.run_id)
+        )
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
         """Answer a question of this run.
@@ -332,7 +337,7 @@ class RunStream(Generic[StateT_co]):
         run = self._run
         if run is None:
             raise UnknownAsk(ask_id)
-        answer_ask(run.run_state.system, ask_id, value, by)
+        _engine.answering.answer_ask(run.run_state.system, ask_id, value, by)
         return Answered()
 
     @enable_ki_protection
@@ -466,8 +471,8 @@ class RunStream(Generic[StateT_co]):
             owner: the supervisor.
             release_place: called when the run has ended and its place is free.
         """
-        buffer = ReplayBuffer(self._get_request().capacity)
-        self._replay = ReplayReader(buffer)
+        buffer = _publishing.replay_buffer.ReplayBuffer(self._get_request().capacity)
+        self._replay = _publishing.replay_buffer.ReplayReader(buffer)
         self._begin_in(owner, buffer, release_place).has_no_consumer = True
 
     def _get_request(self) -> RunRequest:
@@ -647,7 +652,7 @@ class ReplayIterator:
     def __init__(
         self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
     ) -> None:
-        self._reader = ReplayReader(buffer)
+        self._reader = _publishing.replay_buffer.ReplayReader(buffer)
         self._wait = wait
 
     def __aiter__(self) -> Self:

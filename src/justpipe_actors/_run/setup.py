@@ -8,17 +8,15 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from .. import _engine, _run
 from .._backends import Loop, current_loop
 from .._definition.injection import meta_attributes
 from .._engine.actor_system import ActorSystem
 from .._engine.invocation import Invocation
-from .._engine.isolation import IsolatedState
-from .._engine.restore import restore_log
-from .._engine.run_journal import RunJournal
 from .._engine.run_state import ChildOutcome, RunState
 from .._engine.user_code import drive_in_context
 from .._plan.failure_policy import Failure
@@ -36,10 +34,13 @@ from ..errors import DefinitionError, NestedTooDeeply
 from ..failures import FailureKind
 from ..meta import MetaProxy, RunNotes, current_run_notes
 from ..outcomes import PipelineTerminalStatus
-from .durable_run import adopt_copy, child_of, dump_child_outcome
 from .lifecycle import execute_run
-from .overridden_child import run_overridden_child
 from .run import Run, RunRequest
+
+
+if TYPE_CHECKING:
+    from .._engine.isolation import IsolatedState
+    from .._engine.run_journal import RunJournal
 
 
 PipeT = TypeVar("PipeT")
@@ -150,7 +151,7 @@ def new_run(
         if journal.saved is not None:
             run_state.termination = journal.saved.termination
             if run_state.termination is not None:
-                restore_log(run_state, journal.saved)
+                _engine.restore.restore_log(run_state, journal.saved)
     if publisher.hooks:
         publisher.on_hook_failure = run.abort
     for member in observers.members:
@@ -166,7 +167,9 @@ def _isolated(request: RunRequest) -> IsolatedState | None:
     """
     if not request.plan.is_isolated:
         return None
-    isolation = IsolatedState(request.state, request.plan.state_rule)
+    rule = request.plan.state_rule
+    assert rule is not None
+    isolation = _engine.isolation.IsolatedState(request.state, rule)
     isolation.check()
     return isolation
 
@@ -209,14 +212,14 @@ async def run_child(invocation: Invocation, pipe: Any, state: object) -> ChildOu
     journal, number = run_state.journal, invocation.message.id
     if journal is not None:
         reopened = journal.reopened_children.get(number)
-        pipe, state, outcome = child_of(journal, number, pipe, state)
+        pipe, state, outcome = _run.durable_run.child_of(journal, number, pipe, state)
         if outcome is not None:
             return outcome
         if reopened is not None and run_state.isolation is not None:
-            adopt_copy(invocation, reopened, state)
+            _run.durable_run.adopt_copy(invocation, reopened, state)
     _require_pipe(invocation, pipe)
     if getattr(pipe, "overrides_run", False):
-        return await run_overridden_child(invocation, pipe, state)
+        return await _run.overridden_child.run_overridden_child(invocation, pipe, state)
     if failpoints.active is not None:
         await failpoints.active.reach(
             Seam.CHILD, run_state.run_id, invocation.node.name
@@ -278,7 +281,7 @@ def _close_child(
     if invocation.isolated is not None and is_success:
         invocation.isolated.commit_function()
     has_failed = not is_success
-    found = dump_child_outcome(outcome)
+    found = _run.durable_run.dump_child_outcome(outcome)
     journal.close_child(invocation.message.id, found, has_failed=has_failed)
 
 

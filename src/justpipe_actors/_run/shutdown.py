@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
+from .. import _run
 from .._publishing.lazy_events import LazyEvent, built
 from .._util import failpoints
 from .._util.failpoints import Seam
@@ -22,10 +23,6 @@ from ..errors import (
 from ..events import EventType
 from ..failures import FailureClassificationConfig, FailureKind
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
-from .durable_run import (
-    is_released,
-    store_end,
-)
 from .final_status import RunFigures, build_end_data
 from .hooks import add_hook_failure, call_hook, watch_owner
 from .run import (
@@ -105,13 +102,15 @@ async def _call_shutdown_hooks(run: Run) -> None:
 async def _finish(run: Run) -> None:
     sink = run.publisher.sink
     journal = run.run_state.journal
-    if journal is not None and await is_released(run, journal):
+    if journal is not None and await _run.durable_run.is_released(run, journal):
         await run.publisher.observers.release()
         return
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
     if journal is not None and not journal.prefix:
-        stored = await store_end(run, end, lambda: _build_end_data(run))
+        stored = await _run.durable_run.store_end(
+            run, end, lambda: _build_end_data(run)
+        )
         run.end = stored
         if stored is None:
             sink.end()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from math import inf
-from typing import TYPE_CHECKING
 
 import anyio
 
+from .. import _run
 from .._engine import routing
 from .._engine.actor_system import ActorSystem
 from .._util import failpoints
@@ -19,18 +19,10 @@ from .._util.failpoints import Seam
 from .._util.foreign_cancellation import OWNER_CANCELLED, TASK_CANCELLED
 from .._util.sync import bound, do_nothing, wait_and_report
 from ..outcomes import PipelineTerminalStatus
-from .durable_run import (
-    begin_restored,
-    finish_release,
-)
 from .run import (
     Run,
     log_held_up,
 )
-
-
-if TYPE_CHECKING:
-    pass
 
 
 MAX_SERVED_DEPTH = 16
@@ -55,7 +47,7 @@ async def run_steps(run: Run, system: ActorSystem) -> None:
         if not run_state.needs_attention.is_set():
             await _wait_within_timeout(run)
         if run.released is not None:
-            await finish_release(run)
+            await _run.durable_run.finish_release(run)
         await _wait_cleanup(run)
     except anyio.get_cancelled_exc_class():
         _interrupt(run)
@@ -82,7 +74,7 @@ def _begin_steps(run: Run, system: ActorSystem) -> bool:
     """
     journal = run.run_state.journal
     if journal is not None and journal.saved is not None:
-        begin_restored(run, journal, _start_roots)
+        _run.durable_run.begin_restored(run, journal, _start_roots)
         return False
     is_deep = run.depth >= MAX_SERVED_DEPTH
     if run.request.timeout is not None or journal is not None or is_deep:

@@ -8,6 +8,7 @@ from .._util.lazy_import import install_lazy_exports
 
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from . import resource as resource
     from .child import (
         ChildSpec as ChildSpec,
         ServiceStatus as ServiceStatus,

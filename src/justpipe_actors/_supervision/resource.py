@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from math import inf
+from random import random as random
 from typing import Any, cast
 
 import anyio
@@ -102,6 +103,11 @@ class Incarnation:
     def name(self) -> str:
         """Name of the resource."""
         return self.resource.node.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be leased."""
+        return self.state is ResourceState.OPEN
 
     def uses(self, other: Incarnation) -> bool:
         """Tell whether it depends on another incarnation."""

@@ -26,29 +26,30 @@ broken connection is broken.  Existing leases stay valid until they are released
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterable
 from math import inf
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 
+from .. import _supervision
 from .._plan.plan import ResourceNode
 from .._util.interrupts import disable_ki_protection, enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import REPORT_INTERVAL, wait_and_report
 from ..errors import ResourceUnavailable
-from .resource import (
-    Incarnation,
-    Lease,
-    Resource,
-    ResourceState,
-    ResourceStatistics,
-    open_manager,
-)
+
+
+if TYPE_CHECKING:
+    from .resource import Incarnation, Lease, Resource, ResourceStatistics
 
 
 _logger = logging.getLogger("justpipe_actors")
+
+
+def _random_number() -> float:
+    return _supervision.resource.random()  # few runs have a resource that fails
 
 
 @define(eq=False, repr=False)
@@ -59,7 +60,7 @@ class ResourcePool:
     """Starts a task that ends before its owner's block does."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = _random_number
     """Returns a random number from 0 to 1 for the backoff."""
     ends_by_cancellation: bool = False
     """True if the owner is the event loop, which ends by cancelling its tasks."""
@@ -80,9 +81,9 @@ class ResourcePool:
         resource = self._resource(node)
         while True:
             incarnation = resource.current or self._start(resource)
-            if incarnation.state is ResourceState.OPEN:
+            if incarnation.is_open:
                 incarnation.users += 1
-                return Lease(incarnation, self._retire_reported)
+                return _supervision.resource.Lease(incarnation, self._retire_reported)
             await incarnation.settled.wait()
             if incarnation.opened_at is None:
                 raise incarnation.build_unavailable()
@@ -108,7 +109,9 @@ class ResourcePool:
     def _resource(self, node: ResourceNode) -> Resource:
         found = self._resources.get(node.identity)
         if found is None:
-            found = self._resources[node.identity] = Resource(node)
+            found = self._resources[node.identity] = _supervision.resource.Resource(
+                node
+            )
         return found
 
     # -- one incarnation
@@ -116,7 +119,7 @@ class ResourcePool:
     def _start(self, resource: Resource) -> Incarnation:
         if self._is_closing:
             raise ResourceUnavailable(resource.node.name, "its owner is closing")
-        incarnation = Incarnation(resource)
+        incarnation = _supervision.resource.Incarnation(resource)
         self.spawn(self._run, incarnation)
         self._incarnations.append(incarnation)
         resource.current = incarnation
@@ -130,7 +133,7 @@ class ResourcePool:
         try:
             with scope:
                 await anyio.sleep(max(0.0, resource.due_at - self.now()))
-                incarnation.state = ResourceState.OPENING
+                incarnation.state = _supervision.resource.ResourceState.OPENING
                 scope.deadline = self.now() + resource.node.start_timeout
                 await self._enter_and_wait(incarnation)
             error = incarnation.end_reason(is_owner_closing=self._is_closing)
@@ -155,7 +158,9 @@ class ResourcePool:
             lease = await self.acquire(needed)
             incarnation.leases.append(lease)
             values[parameter] = lease.value
-        async with open_manager(node, values) as incarnation.value:
+        async with _supervision.resource.open_manager(
+            node, values
+        ) as incarnation.value:
             self._mark_open(incarnation)
             await incarnation.close_requested.wait()
             incarnation.scope.deadline = self.now() + node.shutdown
@@ -168,7 +173,7 @@ class ResourcePool:
         self._incarnations.remove(incarnation)
         self._incarnations.append(incarnation)
         if not incarnation.is_retired:
-            incarnation.state = ResourceState.OPEN
+            incarnation.state = _supervision.resource.ResourceState.OPEN
         incarnation.settled.set()
 
     def _end(self, incarnation: Incarnation, error: Exception | None) -> None:
@@ -186,7 +191,7 @@ class ResourcePool:
             resource.retired -= 1
         if resource.current is incarnation:
             resource.current = None
-        incarnation.state = ResourceState.CLOSED
+        incarnation.state = _supervision.resource.ResourceState.CLOSED
         incarnation.settled.set()
         incarnation.closed.set()
         self._incarnations.remove(incarnation)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .lazy_classes import define
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PREFIX = "JUSTPIPE_ACTORS_"
 """Begins every variable that this package reads."""
@@ -47,6 +48,8 @@ def expand_home(path: str | Path) -> Path:
     Raises:
         OSError: it begins with the home of a user that does not exist.
     """
+    from pathlib import Path  # noqa: PLC0415 - few programs name a file
+
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -54,7 +57,6 @@ def expand_home(path: str | Path) -> Path:
         raise OSError(msg) from error
 
 
-@define
 class MainImport:
     """Whether this process is a worker that imports the program's main script."""
 

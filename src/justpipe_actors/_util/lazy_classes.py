@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from inspect import get_annotations
 from threading import RLock
@@ -75,8 +75,22 @@ class _Methods:
 
     __slots__ = ("_build", "_namespace", "_owner")
 
-    def __init__(self, owner: type, namespace: dict[str, Any], build: Build) -> None:
-        self._owner, self._namespace, self._build = owner, namespace, build
+    def __init__(self, namespace: dict[str, Any], build: Build) -> None:
+        self._namespace, self._build = namespace, build
+
+    def placeholders(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return placeholders for the methods that the class does not define itself."""
+        own = self._namespace
+        found: dict[str, Any] = {
+            name: _Placeholder(self, name) for name in names if name not in own
+        }
+        if "__eq__" in found and "__hash__" not in (*found, *own):
+            found["__hash__"] = None  # as for every mutable class
+        return found
+
+    def belong_to(self, owner: type) -> None:
+        """Name the class, before its first use."""
+        self._owner = owner
 
     def get(self, name: str) -> Any:
         """Build the methods unless that was done; return one of them.
@@ -123,19 +137,30 @@ def _own_namespace(plain: type) -> dict[str, Any]:
     return namespace
 
 
-def _add_slots(plain: type, namespace: Mapping[str, Any]) -> type:
-    """Return the class again, with a slot for each of its own fields."""
+def _add_slots(
+    plain: type, namespace: Mapping[str, Any], more: Mapping[str, Any]
+) -> type:
+    """Return the class again, with a slot for each of its own fields.
+
+    Args:
+        plain: the class.
+        namespace: its own attributes.
+        more: attributes to add.
+    """
     taken = {slot for base in plain.__mro__ for slot in vars(base).get("__slots__", ())}
+    annotations: Mapping[str, Any] = namespace.get(
+        "__annotations__"
+    ) or get_annotations(plain)
     fields = [
         name
-        for name, kind in get_annotations(plain).items()
+        for name, kind in annotations.items()
         if not str(kind).startswith(("ClassVar", "typing.ClassVar"))
     ]
     slots = [name for name in fields if name not in taken]
     if not any(base.__weakrefoffset__ for base in plain.__bases__):
         slots.append("__weakref__")
     body = {name: value for name, value in namespace.items() if name not in fields}
-    slotted = _new_class(plain, {**body, "__slots__": tuple(slots)})
+    slotted = _new_class(plain, {**body, **more, "__slots__": tuple(slots)})
     for value in body.values():
         _point_to_class(value, plain, slotted)
     return slotted
@@ -168,21 +193,6 @@ def _deferred_names(namespace: Mapping[str, Any], options: Options) -> Iterator[
             yield "__hash__"
 
 
-def _defer(
-    owner: type, namespace: dict[str, Any], build: Build, options: Options
-) -> None:
-    """Put placeholders into a class for the methods that ``build`` makes."""
-    is_attrs = "__slots__" in vars(owner)
-    names = [*_deferred_names(namespace, options)]
-    names += _NAMES_OF_ATTRS if is_attrs else _NAMES_OF_DATACLASSES
-    if "__eq__" in names and "__hash__" not in (*names, *namespace):
-        setattr(owner, "__hash__", None)  # noqa: B010 - as for every mutable class
-    methods = _Methods(owner, namespace, build)
-    for name in names:
-        if name not in namespace:
-            setattr(owner, name, _Placeholder(methods, name))
-
-
 def _define(plain: type | None = None, /, **options: bool) -> Any:
     if plain is None:
         return partial(_define, **options)
@@ -190,15 +200,22 @@ def _define(plain: type | None = None, /, **options: bool) -> Any:
     namespace = _own_namespace(plain)
     if any(isinstance(value, cached_property) for value in namespace.values()):
         return original(**options)(plain)  # attrs gives cached values slots as well
-    slotted = _add_slots(plain, namespace)
-    _defer(slotted, namespace, original(**options), options)
+    methods = _Methods(namespace, original(**options))
+    names = (*_deferred_names(namespace, options), *_NAMES_OF_ATTRS)
+    slotted = _add_slots(plain, namespace, methods.placeholders(names))
+    methods.belong_to(slotted)
     return slotted
 
 
 def _dataclass(plain: type | None = None, /, **options: bool) -> Any:
     if plain is None:
         return partial(_dataclass, **options)
-    _defer(plain, _own_namespace(plain), dataclasses.dataclass(**options), options)
+    namespace = _own_namespace(plain)
+    methods = _Methods(namespace, dataclasses.dataclass(**options))
+    names = (*_deferred_names(namespace, options), *_NAMES_OF_DATACLASSES)
+    for name, placeholder in methods.placeholders(names).items():
+        setattr(plain, name, placeholder)
+    methods.belong_to(plain)
     return plain
 
 

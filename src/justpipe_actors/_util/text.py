@@ -59,12 +59,9 @@ def short_text(value: object, limit: int = VALUE_LIMIT) -> str:
 MASK = "***"
 """Stands for a value that is not shown."""
 
-_SECRET = re.compile(
-    r"""(?P<name>['"]?\w*(?:secret|password|passwd|api_key|_token|authorization)\b['"]?
+_SECRET = r"""(?P<name>['"]?\w*(?:secret|password|passwd|api_key|_token|authorization)\b['"]?
     \s*[:=]\s*)
-    (?:'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | [^\s,;)\]}]+)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+    (?:'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | [^\s,;)\]}]+)"""
 
 
 def mask_secrets(text: str) -> str:
@@ -76,7 +73,8 @@ def mask_secrets(text: str) -> str:
     >>> mask_secrets("{'api_key': 'sk-1', 'max_tokens': 5, 'auth_token': None}")
     "{'api_key': ***, 'max_tokens': 5, 'auth_token': ***}"
     """
-    return _SECRET.sub(lambda found: found["name"] + MASK, text)
+    options = re.IGNORECASE | re.VERBOSE
+    return re.sub(_SECRET, lambda found: found["name"] + MASK, text, flags=options)
 
 
 def error_text(error: BaseException) -> str:

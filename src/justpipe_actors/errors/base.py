@@ -119,9 +119,20 @@ def did_you_mean(name: str, known: Iterable[str], kind: str = "steps") -> str:
         >>> print("There is no step 'stroe'." + did_you_mean("stroe", ["store", "load"]))
         There is no step 'stroe'. Available steps: load, store. Did you mean 'store'?
     """
-    import difflib  # noqa: PLC0415 - for messages only
-
     names = sorted(known)
     text = f" Available {kind}: {', '.join(names) or '(none)'}."
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return text + (f" Did you mean '{close[0]}'?" if close else "")
+    close = closest_name(name, names)
+    return text + ("" if close is None else f" Did you mean '{close}'?")
+
+
+def closest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that is most like another one; None if none is.
+
+    Args:
+        name: the other name.
+        known: the names that exist.
+        likeness: how much of the names must be alike, from 0 to 1.
+    """
+    import difflib  # noqa: PLC0415 - for messages only
+
+    return next(iter(difflib.get_close_matches(name, known, 1, likeness)), None)
