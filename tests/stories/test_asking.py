@@ -1,4 +1,4 @@
-"""Asking people: inside a step and between two, in runs that nothing is kept of."""
+"""Asks: questions to people inside a step and between steps, in runs without a journal."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Report:
 
 
 def first_ask(events: list[Event]) -> Event:
-    """Return the first ASK."""
+    """Return the first ASK event."""
     return next(event for event in events if event.type is EventType.ASK)
 
 
 async def run_answering(
     pipe: Pipe[Any, Any], state: Any, answers: dict[str, Any]
 ) -> list[Event]:
-    """Run a pipe, answer its questions by key, and return its events."""
+    """Run a pipe, answer its asks by key, and return its events."""
     events: list[Event] = []
     async with pipe.run(state) as run:
         async for event in run:
@@ -73,7 +73,7 @@ async def text_of_failure(pipe: Pipe[Any, Any], state: Any) -> str:
 
 
 async def test_a_step_waits_for_an_answer() -> None:
-    """The step stands where it is, and gets a value of the form's type."""
+    """The step goes on with a value of the form's type."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step()
@@ -94,8 +94,8 @@ async def test_a_step_waits_for_an_answer() -> None:
     assert state.decision == Decision(ok=True)
 
 
-async def test_an_answer_that_does_not_fit_leaves_the_question_open() -> None:
-    """Whoever answers hears what is wrong, and can answer again."""
+async def test_an_answer_that_does_not_fit_leaves_the_ask_open() -> None:
+    """The error says what is wrong, and the ask can be answered again."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step()
@@ -123,8 +123,8 @@ async def test_an_answer_that_does_not_fit_leaves_the_question_open() -> None:
     assert state.decision == Decision(ok=False, words="later")
 
 
-async def test_a_question_between_steps_holds_nothing() -> None:
-    """The asking step has ended; the answer is the next step's free parameter."""
+async def test_an_ask_between_steps_occupies_nothing() -> None:
+    """The asking step has ended; the next step gets the answer as its free parameter."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step()
@@ -151,7 +151,7 @@ async def test_a_question_between_steps_holds_nothing() -> None:
 
 
 async def test_static_successors_get_the_answer() -> None:
-    """Without ``to=`` it goes where the step leads, to those that ask for it."""
+    """Without ``to=`` those successors get it that have a parameter for it."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step(to=["keep", "count"])
@@ -172,8 +172,8 @@ async def test_static_successors_get_the_answer() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_question_that_nobody_answers_is_too_late() -> None:
-    """In a step ``AskTimeout`` is raised, and a step between two leads elsewhere."""
+async def test_an_ask_without_an_answer_times_out() -> None:
+    """In a step ``AskTimeout`` is raised; an ask between steps takes its other route."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step(to="between", timeout=1)
@@ -202,8 +202,8 @@ async def test_a_question_that_nobody_answers_is_too_late() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_without_another_way_a_late_question_fails_its_step() -> None:
-    """What follows does not run on a missing answer."""
+async def test_a_late_ask_without_another_route_fails_its_step() -> None:
+    """The successors do not run without the answer."""
     pipe = Pipe(Report, name="publish")
 
     @pipe.step(to="after")
@@ -220,8 +220,8 @@ async def test_without_another_way_a_late_question_fails_its_step() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_moments_are_waited_for() -> None:
-    """Inside a step and between two, by duration and by the clock."""
+async def test_a_run_waits_for_a_point_in_time() -> None:
+    """It waits inside a step and between steps, for a duration and until a date."""
     pipe = Pipe(Report, name="patient")
     began = anyio.current_time()
 
@@ -242,8 +242,8 @@ async def test_moments_are_waited_for() -> None:
     assert state.log == [25, 26]
 
 
-async def test_a_moment_needs_a_time_zone() -> None:
-    """A naive datetime means another moment in each place."""
+async def test_a_point_in_time_needs_a_time_zone() -> None:
+    """A naive datetime means another time in each place."""
     pipe = Pipe(Report, name="naive")
 
     @pipe.step()
@@ -253,7 +253,7 @@ async def test_a_moment_needs_a_time_zone() -> None:
     assert "time zone" in await text_of_failure(pipe, Report())
 
 
-async def test_others_have_the_slot_of_a_step_that_asks() -> None:
+async def test_a_step_that_asks_frees_its_slot() -> None:
     """A waiting step does not keep its ``concurrency=`` from other runs."""
     pipe = Pipe(Report, name="shared")
 
@@ -282,8 +282,8 @@ async def test_others_have_the_slot_of_a_step_that_asks() -> None:
         assert (await waiting.wait()).status is SUCCESS
 
 
-async def test_a_cancelled_step_withdraws_its_question() -> None:
-    """Nobody can answer what nobody waits for."""
+async def test_a_cancelled_step_withdraws_its_ask() -> None:
+    """It can no longer be answered."""
     pipe = Pipe(Report, name="cancelled")
 
     @pipe.step()
@@ -306,7 +306,7 @@ async def test_a_cancelled_step_withdraws_its_question() -> None:
 
 
 async def test_cancelling_ends_a_run_that_only_waits() -> None:
-    """A question between steps keeps no run from ending."""
+    """An ask between steps does not keep a run from ending."""
     pipe = Pipe(Report, name="between")
 
     @pipe.step()
@@ -322,8 +322,8 @@ async def test_cancelling_ends_a_run_that_only_waits() -> None:
     assert run.end.error == "not needed"
 
 
-async def test_keys_are_unique_in_one_call() -> None:
-    """A key twice is a mistake; a further attempt may use it again."""
+async def test_keys_are_unique_in_one_invocation() -> None:
+    """A second ask with the same key is an error; a further attempt may use it again."""
     pipe = Pipe(Report, name="keys")
 
     @pipe.step()
@@ -366,8 +366,8 @@ async def test_handlers_have_keys_of_their_own() -> None:
     assert state.log == ["go on"]
 
 
-async def test_workers_ask_questions_of_their_own() -> None:
-    """The n-th invocation that asks has ``#n`` in its question's id."""
+async def test_asks_of_workers_are_numbered() -> None:
+    """The n-th invocation that asks has ``#n`` in the id of its ask."""
     pipe = Pipe(dict, name="many")
 
     @pipe.map(each="look")
@@ -388,8 +388,8 @@ async def test_workers_ask_questions_of_their_own() -> None:
     assert sorted(state.values()) == [1, 2, 3]
 
 
-async def test_children_ask_on_behalf_of_their_parent() -> None:
-    """A question of a sub-pipeline is answered through the parent's run."""
+async def test_asks_of_a_child_are_asks_of_its_parent() -> None:
+    """An ask of a sub-pipeline is answered through the parent's run."""
     child = Pipe(Report, name="child")
 
     @child.step()
@@ -416,8 +416,8 @@ async def test_children_ask_on_behalf_of_their_parent() -> None:
     [lambda: ask(bool), lambda: sleep_until(1), lambda: once("a", int)],
     ids=["ask", "sleep_until", "once"],
 )
-async def test_waiting_is_for_steps(call: Callable[[], Awaitable[Any]]) -> None:
-    """Outside of runs, and in hooks, the message says where to call it."""
+async def test_only_steps_can_wait(call: Callable[[], Awaitable[Any]]) -> None:
+    """Outside of runs and in hooks, the error says where it can be called."""
     with pytest.raises(RuntimeError, match="no step running here"):
         await call()
     pipe = Pipe(Report, name="hooked")
@@ -436,8 +436,8 @@ async def test_waiting_is_for_steps(call: Callable[[], Awaitable[Any]]) -> None:
         idempotency_key("a")
 
 
-async def test_a_class_that_cannot_be_typed_in_is_no_form() -> None:
-    """The step that asks fails, and names the class."""
+async def test_a_class_that_cannot_be_a_form_is_refused() -> None:
+    """The step that asks fails, and the error names the class."""
     pipe = Pipe(Report, name="bad")
 
     @pipe.step()
@@ -449,7 +449,7 @@ async def test_a_class_that_cannot_be_typed_in_is_no_form() -> None:
 
 @pytest.mark.parametrize("call", ["ask", "sleep_until"])
 async def test_a_step_in_a_thread_cannot_wait(call: str) -> None:
-    """Its thread would be held for as long as the wait takes; the error says what to do."""
+    """Its thread would be occupied all the time; the error has the remedy."""
     pipe = Pipe[Report, Any](Report)
 
     async def wait() -> None:

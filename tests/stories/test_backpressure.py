@@ -1,4 +1,4 @@
-"""How a run keeps pace with its consumer, and how much it ever does at once."""
+"""How a run adapts to a slow consumer, and how much it does at the same time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FAILED = PipelineTerminalStatus.FAILED
 
 
 async def let_others_run() -> None:
-    """Give every task the time to come to rest."""
+    """Let all tasks run until they wait."""
     for _ in range(50):
         await checkpoint()
 
 
 def mapping(source: Callable[[], Any], work: Work, **options: Any) -> AnyPipe:
-    """Return a pipe that maps ``work`` over a source and then says "after"."""
+    """Return a pipe that maps ``work`` over a source and then runs "after"."""
     pipe: AnyPipe = Pipe(dict, **options)
     over(pipe, source, work)
     return pipe
@@ -48,7 +48,7 @@ def over(
 
 
 def types_of(events: list[Event], stage: str) -> list[EventType]:
-    """Return what is told of one stage."""
+    """Return the types of one step's events."""
     return [event.type for event in events if event.stage == stage]
 
 
@@ -57,7 +57,7 @@ def types_of(events: list[Event], stage: str) -> list[EventType]:
 
 @pytest.mark.parametrize("structured", [True, False])
 async def test_a_buffer_of_one_is_exact(structured: bool) -> None:
-    """With ``queue_size=1`` a stream is one item ahead of its reader, and each event read lets it do one more."""
+    """With ``queue_size=1`` each read lets a stream go on by one item."""
     made: list[int] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -87,8 +87,8 @@ async def test_a_buffer_of_one_is_exact(structured: bool) -> None:
         await consume()
 
 
-async def test_nothing_starts_while_nobody_reads() -> None:
-    """With ``queue_size=1`` no step begins before START has been read."""
+async def test_nothing_starts_before_start_is_read() -> None:
+    """With ``queue_size=1`` no step begins before the consumer has read START."""
     begun: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -107,7 +107,7 @@ async def test_nothing_starts_while_nobody_reads() -> None:
 
 @pytest.mark.parametrize("queue_size", [1, 2, 10])
 async def test_a_bounded_buffer_stays_bounded(queue_size: int) -> None:
-    """The producer of 200 tokens never has more than ``queue_size`` of them wait."""
+    """Of 200 tokens never more than ``queue_size`` wait for the reader."""
     pipe: AnyPipe = Pipe(dict)
     waiting: list[int] = []
 
@@ -123,8 +123,8 @@ async def test_a_bounded_buffer_stays_bounded(queue_size: int) -> None:
     assert max(waiting) == queue_size
 
 
-async def test_an_unbounded_buffer_waits_for_nobody() -> None:
-    """With ``queue_size=0`` a step streams to its end although nobody reads."""
+async def test_an_unbounded_buffer_never_blocks() -> None:
+    """With ``queue_size=0`` a step streams to its end although no event is read."""
     pipe: AnyPipe = Pipe(dict)
     ended = anyio.Event()
 
@@ -141,8 +141,8 @@ async def test_an_unbounded_buffer_waits_for_nobody() -> None:
     assert len(events) == 2000 + 4
 
 
-async def test_a_slow_consumer_holds_up_nobody_else() -> None:
-    """A run whose consumer does not read leaves other runs of the same pipe alone."""
+async def test_a_slow_consumer_delays_only_its_run() -> None:
+    """Other runs of the same pipe go on."""
     pipe: AnyPipe = Pipe(dict, queue_size=1)
 
     @pipe.step
@@ -163,7 +163,7 @@ async def test_a_slow_consumer_holds_up_nobody_else() -> None:
 
 @pytest.mark.slow
 async def test_a_map_larger_than_the_buffer_completes() -> None:
-    """A map of 5,000 items completes with room for ten events: the engine never waits for itself."""
+    """A map of 5,000 items completes with a buffer of ten events: no deadlock in the engine."""
     worked: list[int] = []
     pipe = mapping(lambda: list(range(5000)), lambda item: worked.append(item))
 
@@ -177,7 +177,7 @@ async def test_a_map_larger_than_the_buffer_completes() -> None:
 
 @pytest.mark.parametrize("lazy", [True, False])
 async def test_a_map_completes_with_a_buffer_of_one(lazy: bool) -> None:
-    """A map whose workers stream completes with room for a single event."""
+    """Its workers stream, and one event has room."""
 
     async def work(item: int) -> AsyncIterator[int]:
         yield item
@@ -200,7 +200,7 @@ async def test_a_map_completes_with_a_buffer_of_one(lazy: bool) -> None:
 
 @pytest.mark.slow
 async def test_a_hundred_thousand_items_are_not_tasks() -> None:
-    """A map of 100,000 items is served by a handful of tasks."""
+    """A map of 100,000 items needs only a few tasks."""
     tasks: list[int] = []
     worked = 0
 
@@ -224,7 +224,7 @@ async def test_a_hundred_thousand_items_are_not_tasks() -> None:
 
 
 async def test_workers_that_never_wait_share_their_tasks() -> None:
-    """A thousand workers that never wait are served by a few tasks, whatever the window."""
+    """A thousand such workers need only a few tasks, whatever ``max_concurrency``."""
     tasks: list[int] = []
     before = len(anyio.get_running_tasks())
     pipe = mapping(
@@ -238,8 +238,8 @@ async def test_workers_that_never_wait_share_their_tasks() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 3, 8])
-async def test_max_concurrency_is_respected(window: int) -> None:
-    """A map keeps exactly ``max_concurrency`` workers busy while it has items, and never one more."""
+async def test_max_concurrency_is_exact(window: int) -> None:
+    """A map keeps that many workers busy while it has items, and never one more."""
     busy = 0
     peaks: list[int] = []
 
@@ -261,8 +261,8 @@ async def test_max_concurrency_is_respected(window: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_source_is_pulled_lazily(kind: str) -> None:
-    """A source is asked for no more items than the window holds, and for one more when one is done."""
+async def test_a_source_is_read_lazily(kind: str) -> None:
+    """A map takes as many items as may be at work, and another one when one has ended."""
     produced: list[int] = []
     turns = [anyio.Event() for _ in range(20)]
 
@@ -295,7 +295,7 @@ async def test_a_source_is_pulled_lazily(kind: str) -> None:
 
 
 async def test_a_source_waits_for_the_reader() -> None:
-    """A map whose events nobody reads stops asking its source, long before the window is full."""
+    """A map whose events are not read stops reading its source."""
     produced: list[int] = []
 
     def numbers() -> Iterator[int]:
@@ -316,7 +316,7 @@ async def test_a_source_waits_for_the_reader() -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_an_endless_source_is_closed(kind: str) -> None:
-    """An endless source is no problem: it is closed in its own run when the consumer has enough."""
+    """When the consumer leaves, the run closes the source."""
     log: list[str] = []
 
     def numbers() -> Iterator[int]:
@@ -354,7 +354,7 @@ async def test_an_endless_source_is_closed(kind: str) -> None:
 
 
 async def test_a_list_beyond_max_map_items_starts_nothing() -> None:
-    """A source with a length that exceeds ``max_map_items`` fails the map before any worker starts."""
+    """A source with a known length fails the map before any worker starts."""
     worked: list[int] = []
     pipe = mapping(
         lambda: list(range(11)), lambda item: worked.append(item), max_map_items=10
@@ -371,8 +371,8 @@ async def test_a_list_beyond_max_map_items_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_generator_beyond_max_map_items_stops_there(kind: str) -> None:
-    """A generator that gives too many items fails its map after the workers it already started have finished."""
+async def test_a_generator_beyond_max_map_items_fails_its_map(kind: str) -> None:
+    """The map fails after the workers that have already started."""
     worked: list[int] = []
 
     async def async_numbers() -> AsyncIterator[int]:
@@ -398,7 +398,7 @@ async def test_a_generator_beyond_max_map_items_stops_there(kind: str) -> None:
 
 @pytest.mark.parametrize("lazy", [True, False])
 async def test_exactly_max_map_items_is_allowed(lazy: bool) -> None:
-    """A source of exactly ``max_map_items`` items is mapped, whether it has a length or not."""
+    """This holds for a source with and without a length."""
     worked: list[int] = []
 
     def source() -> Any:
@@ -415,8 +415,8 @@ async def test_exactly_max_map_items_is_allowed(lazy: bool) -> None:
 
 
 @pytest.mark.slow
-async def test_a_chain_of_five_thousand_steps() -> None:
-    """A chain of 5,000 steps is validated and runs to its end, recursion limits or not."""
+async def test_a_chain_of_five_thousand_steps_runs() -> None:
+    """Neither validation nor the run is recursive."""
     passed: list[int] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -433,8 +433,8 @@ async def test_a_chain_of_five_thousand_steps() -> None:
     assert passed == list(range(5000))
 
 
-async def test_a_step_let_in_and_called_off_at_once_does_not_begin() -> None:
-    """A step that got room in the moment in which its run was cancelled is not called."""
+async def test_a_step_that_is_admitted_and_cancelled_at_once_does_not_begin() -> None:
+    """The buffer got room in the same turn in which the run was cancelled."""
     called: list[str] = []
     pipe: AnyPipe = Pipe(None, queue_size=1)
     pipe.step("a")(lambda: called.append("a"))
@@ -448,8 +448,10 @@ async def test_a_step_let_in_and_called_off_at_once_does_not_begin() -> None:
     assert said == ["FINISH CANCELLED"]
 
 
-async def test_a_stream_let_on_and_called_off_at_once_says_no_more() -> None:
-    """An item that got room in the moment in which its run was cancelled is not said."""
+async def test_a_stream_that_may_go_on_and_is_cancelled_at_once_publishes_no_more() -> (
+    None
+):
+    """The buffer got room in the same turn in which the run was cancelled."""
     pipe: AnyPipe = Pipe(None, queue_size=1)
 
     @pipe.step

@@ -1,4 +1,4 @@
-"""What user code may do besides failing: cancel itself, raise groups, ask for the end."""
+"""User code that cancels itself, raises groups, or raises a ``BaseException``."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ GRAVE = [SystemExit, KeyboardInterrupt, BaseException]
 
 
 async def run_bounded(pipe: AnyPipe, **options: Any) -> list[Event]:
-    """Run a pipe to its end, and not for ever."""
+    """Run a pipe to its end, with a time limit."""
     with anyio.fail_after(5):
         async with pipe.run({}, **options) as run:
             return [event async for event in run]
 
 
 async def end_of_run(pipe: AnyPipe, **options: Any) -> PipelineEndData:
-    """Return how a run of a pipe ends."""
+    """Return the end of a run."""
     payload = (await run_bounded(pipe, **options))[-1].payload
     assert isinstance(payload, PipelineEndData)
     return payload
@@ -63,14 +63,14 @@ def single(func: Callable[..., Any], **options: Any) -> AnyPipe:
 
 
 async def cancelled_elsewhere() -> None:
-    """Await something that somebody else has cancelled."""
+    """Await a task that other code has cancelled."""
     task = asyncio.ensure_future(asyncio.sleep(10))
     task.cancel()
     await task
 
 
 async def fail_in_cleanup() -> None:
-    """Wait to be cancelled, in a task group whose child fails over it."""
+    """Wait for a cancellation, in a task group whose child then fails."""
 
     async def child() -> None:
         try:
@@ -88,7 +88,7 @@ async def fail_in_cleanup() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_cleanup_that_fails_is_a_failure_of_its_step() -> None:
-    """A child's error in a cancelled task group is the step's failure, not the engine's."""
+    """The error of a task in a cancelled task group is no defect of the engine."""
     pipe: AnyPipe = Pipe(None)
     pipe.step("a", timeout=1)(fail_in_cleanup)
     end = await end_of_run(pipe)
@@ -99,7 +99,7 @@ async def test_a_cleanup_that_fails_is_a_failure_of_its_step() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_cleanup_that_fails_does_not_hide_the_timeout() -> None:
-    """A run that times out says so, and lists what failed while it was cleaned up."""
+    """The status is TIMEOUT, and the failures of the cleanup are listed."""
     pipe: AnyPipe = Pipe(None)
     pipe.step("a")(fail_in_cleanup)
     end = await end_of_run(pipe, timeout=1)
@@ -109,8 +109,8 @@ async def test_a_cleanup_that_fails_does_not_hide_the_timeout() -> None:
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_a_step_that_cancels_its_own_task(hosted: bool) -> None:
-    """Cancelling the task it runs in fails a step, and the next items are served."""
+async def test_a_step_that_cancels_its_own_task_fails(hosted: bool) -> None:
+    """The dispatcher processes the next messages."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("only asyncio can cancel a task from beside it")
     done: list[int] = []
@@ -133,8 +133,8 @@ async def test_a_step_that_cancels_its_own_task(hosted: bool) -> None:
     assert done == [0, 2, 3, 4]
 
 
-async def test_hooks_and_observers_that_await_a_cancelled_task() -> None:
-    """A foreign cancellation fails the hook, is logged of the observer, ends neither."""
+async def test_hooks_and_observers_may_await_a_cancelled_task() -> None:
+    """The hook fails, the observer's error is logged, and the run goes on."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("only asyncio can cancel a task from beside it")
     heard: list[str] = []
@@ -162,7 +162,7 @@ async def test_hooks_and_observers_that_await_a_cancelled_task() -> None:
 
 
 async def test_a_group_of_cancellations_is_a_cancellation() -> None:
-    """A token's cancellation that a task group wrapped ends the run as CANCELLED, unretried."""
+    """A token's cancellation in a group makes the run CANCELLED, without retries."""
     calls: list[int] = []
     pipe: AnyPipe = Pipe(None)
 
@@ -179,8 +179,8 @@ async def test_a_group_of_cancellations_is_a_cancellation() -> None:
     assert (end.status, end.error, calls) == (CANCELLED, "enough", [1])
 
 
-async def test_a_mixed_group_is_a_failure() -> None:
-    """A group in which anything failed is the failure, whole."""
+async def test_a_group_with_another_error_is_a_failure() -> None:
+    """The whole group is the failure."""
     pipe: AnyPipe = Pipe(None)
 
     @pipe.step("a")
@@ -193,8 +193,8 @@ async def test_a_mixed_group_is_a_failure() -> None:
     assert (end.status, end.error) == (FAILED, "both (2 sub-exceptions)")
 
 
-async def test_a_childs_own_token_reaches_the_child() -> None:
-    """A sub-pipeline listens to the token of its own pipe as well as to its parent's."""
+async def test_the_token_of_a_childs_pipe_cancels_the_child() -> None:
+    """The token of its parent's pipe does so, too."""
     for owner in ("child", "parent"):
         child: AnyPipe = Pipe(None)
         child.step("x")(lambda cancel: cancel.checkpoint())
@@ -212,10 +212,10 @@ async def test_a_childs_own_token_reaches_the_child() -> None:
 
 @pytest.mark.parametrize("kind", GRAVE)
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
-async def test_a_hook_that_asks_for_the_end(
+async def test_a_base_exception_of_a_hook_is_raised_after_the_run(
     kind: type[BaseException], when: str
 ) -> None:
-    """What is no Exception fails the run as infra, other hooks run, then it is raised."""
+    """The run fails with the source INFRA, the other hooks run, then the exception is raised."""
     log: list[str] = []
 
     async def leave() -> None:
@@ -234,10 +234,10 @@ async def test_a_hook_that_asks_for_the_end(
 @pytest.mark.parametrize(
     "method", ["on_pipeline_start", "on_event", "on_pipeline_end", "witness"]
 )
-async def test_an_observer_that_asks_for_the_end(
+async def test_a_base_exception_of_an_observer_is_raised_after_finish(
     kind: type[BaseException], method: str
 ) -> None:
-    """An observer's SystemExit reaches whoever reads, after FINISH."""
+    """The reader of the run gets it."""
 
     class Leaving(Observer):
         pass
@@ -259,10 +259,10 @@ async def test_an_observer_that_asks_for_the_end(
 @pytest.mark.parametrize("kind", [LookupError, *GRAVE])
 @pytest.mark.parametrize("at", ["start", "step_start", "step_end", "finish"])
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_a_hook_that_breaks_anywhere(
+async def test_an_event_hook_may_fail_at_any_event(
     kind: type[BaseException], at: str, hosted: bool
 ) -> None:
-    """Whatever an event hook raises, and at which event: FINISH says FAILED, then it is raised."""
+    """FINISH says FAILED, then the exception is raised, whatever it is."""
 
     def hook(event: Event) -> Event:
         if event.type.value == at:
@@ -282,8 +282,8 @@ async def test_a_hook_that_breaks_anywhere(
 
 
 @pytest.mark.parametrize("answer", ["external_dep", 7, [], object()])
-async def test_a_classifier_that_answers_anything_else(answer: Any) -> None:
-    """A classifier's answer that is no FailureSource keeps the default and is recorded."""
+async def test_a_classifier_with_a_wrong_result_is_recorded(answer: Any) -> None:
+    """A result that is no FailureSource leaves the default source."""
     config = FailureClassificationConfig(source_classifier=lambda context: answer)
     end = await end_of_run(single(lambda: 1 / 0, failure_classification=config))
 
@@ -291,8 +291,8 @@ async def test_a_classifier_that_answers_anything_else(answer: Any) -> None:
     assert end.errors[-1].reason.value == "classifier_error"
 
 
-async def test_a_classifier_that_asks_for_the_end() -> None:
-    """A classifier's SystemExit costs the classification and not FINISH."""
+async def test_a_base_exception_of_a_classifier_is_recorded() -> None:
+    """The failure keeps its default source, and FINISH comes."""
 
     def leave(context: Any) -> None:
         raise SystemExit
@@ -304,8 +304,8 @@ async def test_a_classifier_that_asks_for_the_end() -> None:
     assert events[-1].payload.failed_step == "a"
 
 
-async def test_the_graver_of_two_errors_goes_out() -> None:
-    """A step's SystemExit is not lost behind the error of the block that reads it."""
+async def test_the_base_exception_of_two_errors_is_raised() -> None:
+    """The SystemExit of a step is not lost when the block that reads it raises an error."""
 
     def leave() -> None:
         raise SystemExit(3)
@@ -319,7 +319,7 @@ async def test_the_graver_of_two_errors_goes_out() -> None:
 
 
 class FalsyError(Exception):
-    """An exception that is empty."""
+    """An exception with the truth value False."""
 
     def __len__(self) -> int:
         return 0
@@ -334,21 +334,21 @@ class FalsyError(Exception):
         (None, "Step 'a' returned Raise() without an exception."),
     ],
 )
-async def test_whatever_is_put_into_raise(given: Any, text: str) -> None:
-    """An empty exception, a class, a text or nothing: the step fails, in words."""
+async def test_raise_accepts_any_object(given: Any, text: str) -> None:
+    """An empty exception, a class, a text or nothing: the step fails with a message."""
     end = await end_of_run(single(lambda: Raise(given)))
     assert (end.status, end.failed_step, end.error) == (FAILED, "a", text)
 
 
-async def test_raise_with_what_is_no_exception() -> None:
-    """Raise(SystemExit()) is the same as raising it."""
+async def test_raise_with_a_base_exception_is_like_raising_it() -> None:
+    """``Raise(SystemExit())`` ends the run as ``raise SystemExit`` does."""
     pipe = single(lambda: Raise(SystemExit(3)))  # type: ignore[arg-type]
     events = await read_until_raised(pipe, SystemExit)
     assert events[-1].payload.failure_kind.value == "infra"
 
 
-async def test_a_handler_that_raises_the_cause() -> None:
-    """A handler may unwrap what it was given without tying its causes into a circle."""
+async def test_a_handler_may_raise_the_cause_of_its_error() -> None:
+    """The chain of causes stays free of cycles."""
     lengths: list[int] = []
 
     def unwrap(error: Exception) -> None:
@@ -380,8 +380,8 @@ async def test_a_handler_that_raises_the_cause() -> None:
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_a_worker_that_retries_after_stop(hosted: bool) -> None:
-    """Retry() after Stop is the end of that item, and the map and the run end well."""
+async def test_a_worker_that_retries_after_stop_ends(hosted: bool) -> None:
+    """The item ends, and the map and the run succeed."""
     working = 0
     everybody = anyio.Event()
     pipe: AnyPipe = Pipe(None)
@@ -409,8 +409,8 @@ async def test_a_worker_that_retries_after_stop(hosted: bool) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_maps_timeout_does_not_bound_its_workers() -> None:
-    """The timeout of a map is for producing items; workers have their own."""
+async def test_a_maps_timeout_does_not_limit_its_workers() -> None:
+    """It limits the function and the source; workers have timeouts of their own."""
     pipe: AnyPipe = Pipe(None)
     pipe.map("m", each="w", timeout=1, to="after")(lambda: range(3))
     pipe.step("w")(lambda item: anyio.sleep(3))
@@ -423,8 +423,8 @@ async def test_a_maps_timeout_does_not_bound_its_workers() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("slow", ["function", "source"])
-async def test_a_maps_timeout_bounds_its_source(slow: str) -> None:
-    """A map's function and its source share the seconds of its timeout."""
+async def test_a_maps_timeout_limits_its_source(slow: str) -> None:
+    """The function of a map and its source share the seconds."""
     pipe: AnyPipe = Pipe(None)
 
     async def source() -> AsyncIterator[int]:
@@ -444,8 +444,8 @@ async def test_a_maps_timeout_bounds_its_source(slow: str) -> None:
     assert (end.failed_step, end.error) == ("m", "Step 'm' timed out after 1s")
 
 
-async def test_a_source_that_fails_while_it_is_closed() -> None:
-    """A source that gave enough items may fail when it is closed; the map's outcome stays."""
+async def test_a_source_may_fail_when_it_is_closed() -> None:
+    """The source gave enough items, so the outcome of the map stays."""
 
     async def source() -> AsyncIterator[int]:
         try:
@@ -462,8 +462,8 @@ async def test_a_source_that_fails_while_it_is_closed() -> None:
     assert end.error == "Map 'm' exceeded maximum of 2 items"
 
 
-async def test_an_observer_that_never_gets_over_the_start() -> None:
-    """A run that is cancelled while an observer hears of its start ends at once."""
+async def test_a_cancelled_run_does_not_wait_for_an_observer_of_its_start() -> None:
+    """The run ends at once although the observer still handles START."""
 
     class Stuck(Observer):
         async def on_pipeline_start(self, *args: Any) -> None:
@@ -482,8 +482,10 @@ async def test_an_observer_that_never_gets_over_the_start() -> None:
             assert (await run.wait()).error == "enough"
 
 
-async def test_the_handler_of_a_step_that_named_nothing_is_interrupted_too() -> None:
-    """An interrupted supervised run does not wait for the handler of a step like any other."""
+async def test_an_interrupted_run_does_not_wait_for_the_handler_of_an_unknown_target() -> (
+    None
+):
+    """The handler of a step that returned an unknown name is interrupted like any other."""
     pipe: AnyPipe = Pipe(None, on_failure="stop", allow_multi_root=True)
 
     @pipe.on_error
@@ -500,8 +502,8 @@ async def test_the_handler_of_a_step_that_named_nothing_is_interrupted_too() -> 
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_ctrl_c_strikes_a_maps_source(kind: str) -> None:
-    """On trio a Ctrl-C interrupts a source in the middle of its computation, and ends the run."""
+def test_ctrl_c_interrupts_the_source_of_a_map(kind: str) -> None:
+    """On trio it interrupts the computation of a source, and the run ends."""
     log: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -535,7 +537,7 @@ def test_ctrl_c_strikes_a_maps_source(kind: str) -> None:
 async def test_a_run_cannot_wait_for_its_own_end(
     place: str,
 ) -> None:
-    """Closing a run from inside of it is an error, and says what to do instead."""
+    """A step that closes its own run gets an error with the remedy."""
     streams: list[RunStream] = []
     refused: list[str] = []
 
@@ -577,7 +579,7 @@ async def test_a_run_cannot_wait_for_its_own_end(
 
 
 async def test_two_tasks_cannot_read_one_run() -> None:
-    """A second reader is refused, and the first one reads on."""
+    """The second reader gets an error, and the first one reads on."""
     pipe = single(lambda: anyio.wait_all_tasks_blocked())
     types: list[EventType] = []
     with anyio.fail_after(5):
@@ -597,8 +599,8 @@ async def test_two_tasks_cannot_read_one_run() -> None:
 
 
 @pytest.mark.parametrize("place", ["step", "handler", "hook", "map"])
-async def test_nothing_begins_after_cancel(place: str) -> None:
-    """Once ``cancel`` has returned, no step of the run begins, wherever it was called."""
+async def test_no_step_begins_after_cancel(place: str) -> None:
+    """This holds from the return of ``cancel`` on, wherever it was called."""
     streams: list[RunStream] = []
     begun: list[str] = []
 

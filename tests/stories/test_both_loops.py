@@ -1,4 +1,4 @@
-"""Both event loops give the same stream."""
+"""Both event loops give the same events."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..helpers import (
 # -- both loops
 
 
-async def test_a_token_from_another_thread() -> None:
-    """A token is made without a loop, and cancelled from any thread."""
+async def test_a_token_is_cancelled_from_another_thread() -> None:
+    """A token needs no event loop, neither to be made nor to be cancelled."""
     tokens: list[CancellationToken] = []
     thread = threading.Thread(target=lambda: tokens.append(CancellationToken()))
     thread.start()
@@ -44,8 +44,8 @@ async def test_a_token_from_another_thread() -> None:
 
 
 @hosted_runs
-async def test_the_same_stream_on_both_loops(hosted_runs: int) -> None:
-    """Nothing of a run depends on which loop it runs in."""
+async def test_both_loops_give_the_same_events(hosted_runs: int) -> None:
+    """No event of a run depends on its event loop."""
     pipe: AnyPipe = Pipe(dict, log_state=False)
     add_idle_steps(pipe, r=["m", "bad"])
     pipe.map("m", each="w", to="j", max_concurrency=1)(lambda: range(2))

@@ -1,4 +1,4 @@
-"""What a run remembers is bounded, and long chains are no problem."""
+"""The memory of a run is bounded, and long chains work."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..helpers import (
 # -- bounds
 
 
-async def test_what_a_run_remembers_is_bounded() -> None:
-    """After a thousand failures, unknown names and unmet joins a run's books are small."""
+async def test_records_of_a_run_are_bounded() -> None:
+    """A thousand failures, unknown names and waiting joins leave only a few records."""
     pipe: AnyPipe = Pipe(dict, log_state=False, allow_multi_root=True)
     pipe.map("m", each="w")(lambda: iter(range(1200)))
 
@@ -56,7 +56,7 @@ async def test_what_a_run_remembers_is_bounded() -> None:
 
 
 async def test_laps_need_no_memory() -> None:
-    """A run holds no more waves in its thousandth lap than in its third."""
+    """A run has as many waves in its thousandth lap as in its third."""
     most: list[int] = []
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, a=["b", "c"], c=["d"])
@@ -87,7 +87,7 @@ async def test_laps_need_no_memory() -> None:
 async def test_a_long_chain_is_validated_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Twelve hundred steps in a row need no recursion, and a second run no validation."""
+    """Twelve hundred steps in a row need no recursion, and a second run is not validated."""
     asked: list[object] = []
     pipe = idle_chain(*(f"s{number}" for number in range(1200)))
     assert end_of(await run_pipe(pipe)).status is SUCCESS

@@ -1,4 +1,4 @@
-"""Cancellation by others, by the consumer, by a timeout and by a token."""
+"""Cancellation by other code, by the consumer, by a timeout and by a token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -46,14 +46,14 @@ def count(events: list[Event], word: str) -> int:
 
 
 async def foreign(*args: Any, **kwargs: Any) -> None:
-    """Await a task that somebody else has cancelled."""
+    """Await a task that other code has cancelled."""
     task = asyncio.ensure_future(asyncio.sleep(10))
     task.cancel()
     await task
 
 
 def cancelled_in(place: str) -> AnyPipe:
-    """Return a pipe in which something awaits a cancelled task."""
+    """Return a pipe in which some function awaits a cancelled task."""
     pipe: AnyPipe = Pipe(dict)
     child: AnyPipe = Pipe(dict)
     match place:
@@ -85,10 +85,10 @@ def cancelled_in(place: str) -> AnyPipe:
     "place",
     ["step", "step with a timeout", "handler", "worker", "source", "child"],
 )
-async def test_a_foreign_cancellation_fails_the_step(
+async def test_awaiting_a_cancelled_task_fails_the_step(
     place: str, hosted_runs: int
 ) -> None:
-    """Awaiting what somebody else cancelled is that step's failure, wherever it is."""
+    """The failure belongs to the function that awaits it, whichever it is."""
     if sniffio.current_async_library() == "trio":
         pytest.skip("trio's tasks cannot be cancelled by others")
     end = end_of(await run_pipe(cancelled_in(place), hosted_runs=hosted_runs))
@@ -103,10 +103,10 @@ async def test_a_foreign_cancellation_fails_the_step(
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("structured", [False, True])
 @pytest.mark.parametrize("trouble", ["timeout", "crash"])
-async def test_the_consumers_own_await_is_its_own(
+async def test_the_end_of_a_run_does_not_cancel_its_consumer(
     structured: bool, trouble: str
 ) -> None:
-    """A consumer asleep in its loop body sleeps on while the run times out or crashes."""
+    """A consumer that sleeps in its loop body sleeps on while the run times out or fails."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -142,8 +142,10 @@ async def test_the_consumers_own_await_is_its_own(
 
 
 @pytest.mark.parametrize("way", ["aclose", "break", "error"])
-async def test_closed_is_closed(way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever leaves goes on only after cleanup, then hooks, and nothing is reported late."""
+async def test_closing_waits_for_cleanup_and_hooks(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The task that closes goes on after cleanup and hooks, and no event comes later."""
     log: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -182,7 +184,7 @@ async def test_closed_is_closed(way: str, caplog: pytest.LogCaptureFixture) -> N
 @hosted_runs
 @pytest.mark.parametrize("retries", [0, 2, {"stop": lambda state: False}])
 async def test_a_cancellation_is_never_retried(retries: Any, hosted_runs: int) -> None:
-    """Whatever ``retries=`` says, a cancelled token is answered once."""
+    """A cancelled token ends a step whatever its ``retries=``."""
     calls: list[int] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -197,8 +199,8 @@ async def test_a_cancellation_is_never_retried(retries: Any, hosted_runs: int) -
     assert len(calls) == max(hosted_runs, 1)
 
 
-async def test_a_run_has_a_token_of_its_own() -> None:
-    """A run that cancels its token cancels its children and not the pipe's next run."""
+async def test_a_run_has_its_own_token() -> None:
+    """Cancelling it cancels the run's children, and not the pipe's next run."""
     stop_it = True
     child: AnyPipe = Pipe(dict)
 
@@ -221,8 +223,8 @@ async def test_a_run_has_a_token_of_its_own() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_retries_wait_without_holding_the_loop() -> None:
-    """A synchronous step that waits to be retried lets others run, and counts its tries."""
+async def test_waiting_for_a_retry_does_not_block_the_loop() -> None:
+    """Other tasks run while a synchronous step waits, and its attempts are counted."""
     began = time.monotonic()
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, r=["a", "b"])

@@ -1,4 +1,4 @@
-"""What map workers return can be collected into the state."""
+"""Results of map workers, collected into the state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mapping(worker: Any, **options: Any) -> AnyPipe:
 
 
 async def test_results_come_in_item_order() -> None:
-    """The order of items decides, whichever worker is first, and ``to`` sees them."""
+    """The order of the items decides, not of the workers' ends; successors see all results."""
 
     async def worker(state: dict[str, Any], item: int) -> int:
         for _ in range(item):
@@ -43,7 +43,7 @@ async def test_results_come_in_item_order() -> None:
 
 
 async def test_texts_and_none_are_values() -> None:
-    """A returned text names no step in a worker that is collected."""
+    """A text from a worker whose results are collected names no step."""
     state: dict[str, Any] = {"items": ["after", None, ""]}
     end = await mapping(lambda state, item: item).run(state).wait()
 
@@ -52,7 +52,7 @@ async def test_texts_and_none_are_values() -> None:
 
 
 async def test_failed_and_skipped_items_are_left_out() -> None:
-    """Signals stay signals, and a failure has no value."""
+    """Signals keep their meaning, and a failed item has no result."""
 
     def worker(state: dict[str, Any], item: int) -> Any:
         if item == 1:
@@ -67,7 +67,7 @@ async def test_failed_and_skipped_items_are_left_out() -> None:
 
 
 async def test_a_further_attempt_keeps_the_place_of_its_item() -> None:
-    """What the last attempt returned stands where the item stands."""
+    """The result of the last attempt is where the item is."""
     tries: list[int] = []
 
     def worker(state: dict[str, Any], item: int) -> Any:
@@ -81,7 +81,7 @@ async def test_a_further_attempt_keeps_the_place_of_its_item() -> None:
 
 
 async def test_a_handler_may_give_the_value() -> None:
-    """What mends a worker counts as what it returned."""
+    """The result of a worker's handler is collected."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("each", each="worker", collect="found")(lambda state: [1, 2])
 
@@ -98,7 +98,7 @@ async def test_a_handler_may_give_the_value() -> None:
 
 
 async def test_stop_ends_the_run() -> None:
-    """``Stop`` from a worker is no value."""
+    """``Stop`` from a worker is not collected."""
     state: dict[str, Any] = {"items": [1]}
     await mapping(lambda state, item: Stop).run(state).wait()
 
@@ -106,7 +106,7 @@ async def test_stop_ends_the_run() -> None:
 
 
 async def test_an_empty_map_collects_nothing() -> None:
-    """The field is replaced by an empty list."""
+    """The field becomes an empty list."""
     state: dict[str, Any] = {"items": [], "squares": ["old"]}
     await mapping(lambda state, item: item).run(state).wait()
 
@@ -129,7 +129,7 @@ class AttrsState:
 
 @pytest.mark.parametrize("kind", [DataState, AttrsState])
 async def test_results_go_into_a_field(kind: Any) -> None:
-    """Any kind of object may be the state."""
+    """The state may be an object of any class."""
     pipe: AnyPipe = Pipe(kind)
     pipe.map("each", each="worker", collect="results")(lambda: [1, 2])
     pipe.step("worker")(lambda item: item + 1)
@@ -140,8 +140,8 @@ async def test_results_go_into_a_field(kind: Any) -> None:
     assert state.results == [2, 3]
 
 
-def test_a_field_that_is_not_there_is_refused() -> None:
-    """The message names the near one."""
+def test_an_unknown_field_is_refused() -> None:
+    """The message suggests the nearest name."""
     pipe: AnyPipe = Pipe(DataState)
     pipe.map("each", each="worker", collect="result")(lambda: [1, 2])
     pipe.step("worker")(lambda item: item + 1)
@@ -151,7 +151,7 @@ def test_a_field_that_is_not_there_is_refused() -> None:
 
 
 def test_a_worker_that_streams_cannot_be_collected() -> None:
-    """A stream has no one value."""
+    """A stream has no single result."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("each", each="worker", collect="results")(lambda: [1, 2])
 
@@ -164,7 +164,7 @@ def test_a_worker_that_streams_cannot_be_collected() -> None:
 
 
 def test_a_worker_that_runs_a_pipe_cannot_be_collected() -> None:
-    """The result of a sub is in its state, so an empty list would be a silent mistake."""
+    """The result of a sub is in its state, so the list would always be empty."""
     pipe: AnyPipe = Pipe(dict)
     child: AnyPipe = Pipe(list, name="child")
     child.step("inner")(lambda: None)
@@ -176,8 +176,8 @@ def test_a_worker_that_runs_a_pipe_cannot_be_collected() -> None:
 
 
 @pytest.mark.parametrize("collect", [3, "", ["a"]])
-def test_collect_is_a_name(collect: Any) -> None:
-    """Anything else is refused by the decorator."""
+def test_collect_needs_a_name(collect: Any) -> None:
+    """The decorator refuses any other value."""
     pipe: AnyPipe = Pipe(dict)
 
     with pytest.raises(DefinitionError, match="collect must be"):
@@ -187,8 +187,8 @@ def test_collect_is_a_name(collect: Any) -> None:
 # -- a returned text that names no step
 
 
-async def test_a_returned_text_is_blamed_on_the_step_that_returned_it() -> None:
-    """The message says what a returned text means, and what to do instead."""
+async def test_a_returned_text_that_names_no_step_fails_its_step() -> None:
+    """The message says what a returned text means, and the remedy."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("answer")(lambda state: "The capital of France is Paris.")
 
@@ -212,7 +212,7 @@ async def test_a_returned_text_that_names_no_step_can_be_handled() -> None:
     assert end.status is PipelineTerminalStatus.SUCCESS
 
 
-async def test_a_switch_that_leads_nowhere_is_named() -> None:
+async def test_a_switch_with_an_unknown_target_is_named() -> None:
     """The failure belongs to the switch."""
     pipe: AnyPipe = Pipe(dict)
     pipe.switch("choose", to=lambda value: "nowhere")(lambda state: 1)
@@ -246,14 +246,14 @@ def collecting_into(name: str) -> AnyPipe:
 @pytest.mark.parametrize(
     ("name", "type_"), [("by_name", r"dict\[str, int\]"), ("total", "int")]
 )
-def test_a_field_that_is_no_list_collects_nothing(name: str, type_: str) -> None:
-    """The field's annotation shows it before anything runs."""
+def test_a_field_that_is_no_list_is_refused(name: str, type_: str) -> None:
+    """Its annotation shows this before anything runs."""
     text = f"Map 'each' collects a list into '{name}', which is annotated as {type_}"
     with pytest.raises(DefinitionError, match=text):
         collecting_into(name).validate()
 
 
 @pytest.mark.parametrize("name", ["names", "pairs", "anything"])
-def test_a_field_that_may_be_a_list_collects(name: str) -> None:
-    """An optional list, or an annotation that says nothing, is no problem."""
+def test_a_field_that_may_be_a_list_is_accepted(name: str) -> None:
+    """Its annotation may be an optional list, or missing."""
     collecting_into(name).validate()

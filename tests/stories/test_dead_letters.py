@@ -1,4 +1,4 @@
-"""Messages that break what performs them: reported, never delivered again."""
+"""Messages whose processing fails in the engine: reported and not delivered again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ only_asyncio = pytest.mark.parametrize(
 
 
 def recent_dead_letters(supervisor: Supervisor) -> DeadLetters:
-    """Return the dead letters of a supervisor's host."""
+    """Return the dead letters of a supervisor's actor system."""
     return supervisor._require_open().system.dead_letters
 
 
@@ -48,7 +48,7 @@ def pausing() -> Pipe[Any, Any]:
 async def test_a_defect_of_the_engine_is_a_dead_letter(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends its own run, is kept with run, step and actor, and other runs go on."""
+    """It ends its own run and is kept with run, step and actor; other runs go on."""
     pipe = pausing()
     commit_result = commit.commit_result
 
@@ -82,8 +82,8 @@ async def test_a_defect_of_the_engine_is_a_dead_letter(
 
 
 @only_asyncio
-async def test_a_killed_receiver_costs_its_step_and_nothing_else() -> None:
-    """Natively cancelled, it fails the step it performed; the inbox is served on."""
+async def test_a_natively_cancelled_receiver_fails_its_step_only() -> None:
+    """The messages in the inbox are processed."""
     pipe = pausing()
     go = anyio.Event()
     states: list[dict[str, Any]] = [{"go": go} for _ in range(3)]
@@ -110,7 +110,7 @@ async def test_a_killed_receiver_costs_its_step_and_nothing_else() -> None:
 async def let_one_wait(
     supervisor: Supervisor, pipe: Pipe[Any, Any], go: anyio.Event
 ) -> Any:
-    """Return the task of a receiver that has performed a run and waits for more."""
+    """Return the task of a receiver that has processed a run and waits for messages."""
     state: dict[str, Any] = {"go": go}
     async with supervisor.run(pipe, state) as run:
         await run.wait()
@@ -118,8 +118,8 @@ async def let_one_wait(
 
 
 @only_asyncio
-async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
-    """Nothing is lost, and the next message finds a receiver."""
+async def test_a_receiver_that_is_cancelled_while_it_waits_is_replaced() -> None:
+    """No message is lost; another task processes the next one."""
     pipe = pausing()
     go = anyio.Event()
     go.set()
@@ -138,8 +138,8 @@ async def test_a_receiver_killed_while_it_waits_is_replaced() -> None:
 
 
 @only_asyncio
-async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
-    """Killed while it waits for room in the event stream, a receiver fails that run."""
+async def test_a_native_cancellation_outside_of_a_step_fails_its_run() -> None:
+    """The receiver was waiting for room in the event buffer."""
     pipe = pausing()
     go = anyio.Event()
     go.set()
@@ -158,8 +158,8 @@ async def test_a_kill_between_a_steps_functions_fails_its_run() -> None:
     assert letter.run_id == blocked.run_id
 
 
-def test_letters_are_bounded_and_counted() -> None:
-    """A thousand are kept, all are counted, and a view is stable while more arrive."""
+def test_dead_letters_are_bounded_and_counted() -> None:
+    """A thousand are kept, all are counted, and a view does not change when more come."""
     letters = DeadLetters()
     for number in range(DEAD_LETTERS_KEPT + 5):
         letters.add(

@@ -24,7 +24,7 @@ from ..helpers import (
 
 @pytest.mark.parametrize("kind", ["map", "switch", "sub"])
 def test_a_bare_decorator_is_refused(kind: str) -> None:
-    """``@pipe.map`` without arguments is an error, and registers nothing."""
+    """``@pipe.map`` without arguments is an error and registers nothing."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError, match=kind):
         getattr(pipe, kind)(do_nothing)
@@ -32,7 +32,7 @@ def test_a_bare_decorator_is_refused(kind: str) -> None:
 
 
 def test_a_step_called_with_a_function_is_registered() -> None:
-    """``pipe.step(f, timeout=1)`` registers, options and all."""
+    """``pipe.step(f, timeout=1)`` registers the function with its options."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step(do_nothing, timeout=1)
     assert [(info.name, info.timeout) for info in pipe.steps()] == [("do_nothing", 1)]
@@ -49,8 +49,8 @@ class Context(dict[str, Any]):
     """A context."""
 
 
-def test_a_parameter_that_nothing_supplies() -> None:
-    """A step that asks for an item and is no worker is told so before it runs."""
+def test_a_parameter_without_a_source_is_refused() -> None:
+    """A step with a parameter for an item that is no worker is refused before it runs."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", to="b")(do_nothing)
     pipe.step("b")(lambda state, thing: None)
@@ -71,8 +71,8 @@ def test_the_name_decides_between_equal_types() -> None:
     }
 
 
-def test_one_bad_hint_spoils_no_other() -> None:
-    """A forward reference that leads nowhere concerns its own parameter."""
+def test_a_bad_annotation_affects_only_its_own_parameter() -> None:
+    """The forward reference cannot be resolved; the other annotations are used."""
     pipe: Pipe[State, Context] = Pipe(State, Context)
 
     @pipe.step
@@ -88,7 +88,7 @@ def test_one_bad_hint_spoils_no_other() -> None:
 # -- definitions
 
 
-async def test_what_is_shown_of_a_definition_cannot_change_it() -> None:
+async def test_views_of_a_definition_cannot_change_it() -> None:
     """Topology and middleware are views or copies, before the freeze and after."""
     pipe = idle_chain("a", "b")
     for _ in range(2):
@@ -104,8 +104,8 @@ async def test_what_is_shown_of_a_definition_cannot_change_it() -> None:
     "options",
     [{"to": [3]}, {"to": {"a": "b"}}, {"to": 3}, {"on_error": 3}, {"concurrency": 0}],
 )
-def test_a_failed_decoration_leaves_nothing_behind(options: dict[str, Any]) -> None:
-    """Whatever is wrong is a DefinitionError, and the name is free again."""
+def test_a_failed_decoration_registers_nothing(options: dict[str, Any]) -> None:
+    """Each mistake is a DefinitionError, and the name is free again."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError):
         pipe.step("a", **options)(do_nothing)
@@ -114,7 +114,7 @@ def test_a_failed_decoration_leaves_nothing_behind(options: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("each", [3, [], b"w"])
-def test_a_worker_that_names_nothing(each: Any) -> None:
+def test_a_worker_that_names_no_step_is_refused(each: Any) -> None:
     """A worker that is neither a name nor a function is a DefinitionError."""
     pipe: AnyPipe = Pipe(dict)
     with pytest.raises(DefinitionError):
@@ -128,8 +128,8 @@ class CallableObject:
         """Do nothing."""
 
 
-def test_callables_without_a_name() -> None:
-    """They go by their class's name, and a second one is a DefinitionError."""
+def test_a_callable_without_a_name_has_that_of_its_class() -> None:
+    """A second one of that class is a DefinitionError."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step(CallableObject())
     with pytest.raises(DefinitionError, match="already registered"):

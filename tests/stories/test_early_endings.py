@@ -1,4 +1,4 @@
-"""Every way a run can end before its last event, seen from the loop it lives in.
+"""Every way in which a run can end before its last event, as the event loop sees it.
 
 These tests open their own event loop, because much of what they claim is about the loop:
 which tasks are left in it, what comes out of ``anyio.run``, what it does at its end.
@@ -46,7 +46,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail the test if the loop or the library had to log an error."""
+    """Fail the test if the loop or the library has logged an error."""
     yield
     gc.collect()
     complaints = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
@@ -55,7 +55,7 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 def run_in_new_loop(backend: str, quiet_log: None) -> RunInNewLoop:
-    """Run a main function in a new loop; in the end no task but its own may be left."""
+    """Run a main function in a new loop; at its end no other task may be left."""
 
     def run(main: Main) -> None:
         async def watched() -> None:
@@ -69,18 +69,18 @@ def run_in_new_loop(backend: str, quiet_log: None) -> RunInNewLoop:
 
 
 def in_loop(main: Main, backend: str) -> None:
-    """Run a main function in a new loop and leave its end to the loop."""
+    """Run a main function in a new loop that ends by itself."""
     options = {"debug": True} if backend == "asyncio" else {}
     anyio.run(main, backend=backend, backend_options=options)
 
 
 def everybody() -> set[tuple[int, str | None]]:
-    """Return every task of the loop."""
+    """Return all tasks of the loop."""
     return {(task.id, task.name) for task in anyio.get_running_tasks()}
 
 
 async def nothing_left(before: set[tuple[int, str | None]]) -> None:
-    """Wait until the loop has no task that it did not have before."""
+    """Wait until the loop has no more tasks than before."""
     try:
         with anyio.fail_after(2):
             while everybody() - before:
@@ -91,13 +91,13 @@ async def nothing_left(before: set[tuple[int, str | None]]) -> None:
 
 
 async def let_others_run() -> None:
-    """Give every task the time to come to rest."""
+    """Let all tasks run until they wait."""
     for _ in range(50):
         await checkpoint()
 
 
 def is_untouched() -> bool:
-    """Tell that nobody cancelled the current task."""
+    """Tell whether the current task was not cancelled."""
     if anyio.get_current_task().has_pending_cancellation():
         return False
     try:
@@ -148,7 +148,7 @@ def stuck(
 
 
 async def clean_up(log: list[str]) -> None:
-    """Do what a careful step does at its end: something that takes a while."""
+    """Do something at the end of a step that takes a while."""
     with anyio.CancelScope(shield=True):
         for _ in range(3):
             await checkpoint()
@@ -156,7 +156,7 @@ async def clean_up(log: list[str]) -> None:
 
 
 def closing(pipe: AnyPipe, log: list[str]) -> AnyPipe:
-    """Give a pipe a shutdown hook that notes its call."""
+    """Add a shutdown hook that notes its call."""
 
     @pipe.on_shutdown
     async def close() -> None:
@@ -175,14 +175,14 @@ async def until_token(run: AsyncIterator[Event]) -> Event:
 
 
 async def break_off(pipe: AnyPipe) -> None:
-    """Read up to the first token and drop the stream."""
+    """Read up to the first token and leave the loop."""
     async for event in pipe.run({}):
         if event.type is EventType.TOKEN:
             break
 
 
 async def fail_inside(run: Any, error: Exception, scope: Any = None) -> None:
-    """Raise an error in the block of a run, perhaps after cancelling a scope around it."""
+    """Raise an error in the block of a run, if asked after cancelling the scope around it."""
     async with run:
         await until_token(run)
         if scope is not None:
@@ -202,7 +202,7 @@ async def rest_of(run: AsyncIterator[Event]) -> PipelineEndData:
 
 
 def test_break_ends_the_run_in_the_background(run_in_new_loop: RunInNewLoop) -> None:
-    """Breaking out of a loop ends the run behind the consumer's back and touches nothing else."""
+    """The run ends without the consumer, and nothing else changes."""
     log: list[str] = []
 
     async def main() -> None:
@@ -219,7 +219,7 @@ def test_break_ends_the_run_in_the_background(run_in_new_loop: RunInNewLoop) -> 
 
 
 def test_fifty_breaks_leave_nothing(run_in_new_loop: RunInNewLoop) -> None:
-    """Fifty abandoned runs in a row leave no task and skip no cleanup."""
+    """Fifty abandoned runs leave no task, and each has its cleanup."""
     log: list[str] = []
 
     async def main() -> None:
@@ -237,7 +237,7 @@ def test_fifty_breaks_leave_nothing(run_in_new_loop: RunInNewLoop) -> None:
 def test_break_works_where_warnings_are_errors(
     run_in_new_loop: RunInNewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that turns warnings into errors gets its abandoned run ended all the same."""
+    """The abandoned run ends although its warning is an error."""
     log: list[str] = []
     unraisable: list[Any] = []
     monkeypatch.setattr(
@@ -256,8 +256,8 @@ def test_break_works_where_warnings_are_errors(
     assert unraisable == ["ResourceWarning"]
 
 
-def test_a_kept_iterator_stalls_and_goes_on(run_in_new_loop: RunInNewLoop) -> None:
-    """A run whose consumer left the loop but kept the iterator fills its buffer, waits, and can be resumed."""
+def test_a_kept_iterator_can_be_resumed(run_in_new_loop: RunInNewLoop) -> None:
+    """The run of a consumer that left its loop fills the buffer and waits."""
     log: list[str] = []
     made: list[int] = []
 
@@ -279,8 +279,8 @@ def test_a_kept_iterator_stalls_and_goes_on(run_in_new_loop: RunInNewLoop) -> No
     run_in_new_loop(main)
 
 
-def test_garbage_collection_in_a_foreign_thread(run_in_new_loop: RunInNewLoop) -> None:
-    """A stream that is collected in another thread ends its run in its own loop."""
+def test_garbage_collection_in_another_thread(run_in_new_loop: RunInNewLoop) -> None:
+    """The run of a collected stream ends in its own loop."""
     log: list[str] = []
 
     async def begin(box: list[Any]) -> None:
@@ -300,7 +300,7 @@ def test_garbage_collection_in_a_foreign_thread(run_in_new_loop: RunInNewLoop) -
 
 
 def test_garbage_collection_of_a_cycle(run_in_new_loop: RunInNewLoop) -> None:
-    """A stream caught in a reference cycle ends its run when the collector finds it."""
+    """A stream in a reference cycle ends its run when the collector finds it."""
     log: list[str] = []
 
     async def begin() -> None:
@@ -328,7 +328,7 @@ def test_garbage_collection_of_a_cycle(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_aclose_from_another_task(run_in_new_loop: RunInNewLoop) -> None:
-    """Whoever closes a stream waits for the cleanup, and its reader just sees the end."""
+    """The caller waits for the cleanup, and the reader gets the end of the stream."""
     log: list[str] = []
 
     async def main() -> None:
@@ -358,7 +358,7 @@ def test_aclose_from_another_task(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_aclose_before_the_first_event(run_in_new_loop: RunInNewLoop) -> None:
-    """Closing a stream before its first event starts nothing and ends it."""
+    """No step starts, and the stream has ended."""
     log: list[str] = []
 
     async def main() -> None:
@@ -388,7 +388,7 @@ def test_aclose_twice(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_two_tasks_close_at_once(run_in_new_loop: RunInNewLoop) -> None:
-    """Every one of several closers returns only when nothing of the run is left."""
+    """Both return only after the run has ended completely."""
     log: list[str] = []
 
     async def main() -> None:
@@ -432,7 +432,7 @@ def test_never_iterated(run_in_new_loop: RunInNewLoop) -> None:
 def test_runs_are_closed_in_any_order(
     run_in_new_loop: RunInNewLoop, order: tuple[int, ...]
 ) -> None:
-    """Runs that are read in turns can be closed in any order, and the others go on."""
+    """Of several runs that are read in turn, the ones that are not closed go on."""
     logs: list[list[str]] = [[], [], []]
 
     async def main() -> None:
@@ -454,7 +454,7 @@ def test_runs_are_closed_in_any_order(
 
 
 def test_a_stream_moves_between_tasks(run_in_new_loop: RunInNewLoop) -> None:
-    """A stream can be made in one task, read in a second and closed in a third."""
+    """One task makes a stream, a second one reads it, and a third one closes it."""
     log: list[str] = []
 
     async def main() -> None:
@@ -481,7 +481,7 @@ def test_a_stream_moves_between_tasks(run_in_new_loop: RunInNewLoop) -> None:
 def test_cancelled_while_it_waits_for_an_event(
     run_in_new_loop: RunInNewLoop, form: str
 ) -> None:
-    """A consumer cancelled while it waits leaves its scope only after the run's cleanup."""
+    """The consumer leaves its cancel scope after the run's cleanup."""
     log: list[str] = []
 
     async def main() -> None:
@@ -511,7 +511,7 @@ def test_cancelled_while_it_waits_for_an_event(
 
 
 def test_cancelled_in_its_loop_body(run_in_new_loop: RunInNewLoop) -> None:
-    """A consumer cancelled in its loop body drops the run with the loop."""
+    """A consumer that is cancelled in its loop body abandons the run."""
     log: list[str] = []
 
     async def main() -> None:
@@ -536,7 +536,7 @@ def test_cancelled_in_its_loop_body(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_cancelled_in_the_body_of_its_block(run_in_new_loop: RunInNewLoop) -> None:
-    """A consumer cancelled inside its block leaves the block after the run's cleanup."""
+    """The consumer leaves the block after the run's cleanup."""
     log: list[str] = []
 
     async def main() -> None:
@@ -556,8 +556,8 @@ def test_cancelled_in_the_body_of_its_block(run_in_new_loop: RunInNewLoop) -> No
 # -- the consumer fails
 
 
-def test_an_error_in_the_block_goes_out_bare(run_in_new_loop: RunInNewLoop) -> None:
-    """An error in an ``async with`` block comes out as itself, after the run's cleanup."""
+def test_an_error_in_the_block_is_raised_bare(run_in_new_loop: RunInNewLoop) -> None:
+    """An error in an ``async with`` block is raised without a group, after the run's cleanup."""
     log: list[str] = []
     error = KeyError("mine")
 
@@ -573,10 +573,10 @@ def test_an_error_in_the_block_goes_out_bare(run_in_new_loop: RunInNewLoop) -> N
     run_in_new_loop(main)
 
 
-def test_an_error_in_the_block_beats_a_cancellation(
+def test_an_error_in_the_block_is_raised_despite_a_cancellation(
     run_in_new_loop: RunInNewLoop,
 ) -> None:
-    """An error in the block comes out as itself even if its scope is cancelled meanwhile."""
+    """The scope around the block is cancelled meanwhile."""
     log: list[str] = []
 
     async def main() -> None:
@@ -587,8 +587,8 @@ def test_an_error_in_the_block_beats_a_cancellation(
     run_in_new_loop(main)
 
 
-def test_an_error_in_the_loop_goes_out_bare(run_in_new_loop: RunInNewLoop) -> None:
-    """An error in a plain loop's body comes out as itself, and the run ends although the traceback is kept."""
+def test_an_error_in_the_loop_is_raised_bare(run_in_new_loop: RunInNewLoop) -> None:
+    """The run ends although the traceback is kept."""
     log: list[str] = []
     error = KeyError("mine")
 
@@ -610,7 +610,7 @@ def test_an_error_in_the_loop_goes_out_bare(run_in_new_loop: RunInNewLoop) -> No
 
 
 def test_leaving_the_block_early(run_in_new_loop: RunInNewLoop) -> None:
-    """Leaving the block before FINISH closes the run without a warning and without an error."""
+    """Leaving before FINISH closes the run without a warning or an error."""
     log: list[str] = []
 
     async def main() -> None:
@@ -632,7 +632,7 @@ def test_leaving_the_block_early(run_in_new_loop: RunInNewLoop) -> None:
 def test_cancel_interrupts_at_once(
     run_in_new_loop: RunInNewLoop, structured: bool
 ) -> None:
-    """``cancel`` interrupts what the steps await, and FINISH gives its reason."""
+    """It interrupts the awaits of the steps, and FINISH has its reason."""
     log: list[str] = []
 
     async def main() -> None:
@@ -659,7 +659,7 @@ def test_cancel_interrupts_at_once(
 
 
 def test_cancel_before_the_run_begins(run_in_new_loop: RunInNewLoop) -> None:
-    """A run that is cancelled before it begins starts no step and says why."""
+    """No step starts, and FINISH has the reason."""
     log: list[str] = []
 
     async def main() -> None:
@@ -674,7 +674,7 @@ def test_cancel_before_the_run_begins(run_in_new_loop: RunInNewLoop) -> None:
 
 
 def test_cancel_reaches_every_branch(run_in_new_loop: RunInNewLoop) -> None:
-    """``cancel`` interrupts all map workers that are at work, and drops those in line."""
+    """It interrupts all map workers at work and drops the queued ones."""
     started: list[int] = []
     ended: list[int] = []
 
@@ -768,7 +768,7 @@ ENDINGS = {
 def test_shutdown_hooks_run_once_and_last(
     run_in_new_loop: RunInNewLoop, ending: str
 ) -> None:
-    """However a run ends, its shutdown hooks run once, after the steps' cleanup, before its consumer goes on."""
+    """In every ending they run once, after the steps' cleanup and before the consumer goes on."""
     log: list[str] = []
     case = ENDINGS[ending]
 
@@ -788,7 +788,7 @@ def test_shutdown_hooks_run_once_and_last(
 def test_the_loop_ends_with_a_live_run(
     backend: str, quiet_log: None, error: Exception | None, kept: bool
 ) -> None:
-    """When main ends, the cleanup of runs that are still alive happens before the loop is gone."""
+    """Runs that are alive when main ends have their cleanup before the loop closes."""
     log: list[str] = []
     keep: list[Any] = []
 
@@ -811,7 +811,7 @@ def test_the_loop_ends_with_a_live_run(
 
 
 def test_a_stream_outlives_its_loop(backend: str, quiet_log: None) -> None:
-    """A stream that is collected after its loop is gone does no harm and says nothing."""
+    """Collecting it after its loop was closed raises and logs nothing."""
     log: list[str] = []
     keep: list[Any] = []
 
@@ -835,7 +835,7 @@ def test_a_stream_outlives_its_loop(backend: str, quiet_log: None) -> None:
 def test_an_interrupt_in_a_step_reaches_main(
     backend: str, quiet_log: None, kind: type[BaseException], form: str
 ) -> None:
-    """KeyboardInterrupt and SystemExit raised in a step come out of ``run`` as themselves."""
+    """KeyboardInterrupt and SystemExit of a step are raised unchanged by ``run``."""
     log: list[str] = []
 
     async def interrupt() -> None:
@@ -861,7 +861,7 @@ def test_an_interrupt_in_a_step_reaches_main(
 def test_an_interrupt_during_closing_reaches_main(
     backend: str, quiet_log: None, form: str
 ) -> None:
-    """A KeyboardInterrupt in a step's cleanup comes out of whatever closed the run."""
+    """A KeyboardInterrupt in a step's cleanup is raised where the run was closed."""
     log: list[str] = []
 
     async def main() -> None:
@@ -889,7 +889,7 @@ def test_an_interrupt_during_closing_reaches_main(
 def test_an_interrupt_in_an_abandoned_run_reaches_main(
     backend: str, quiet_log: None, kind: type[BaseException]
 ) -> None:
-    """A KeyboardInterrupt or SystemExit in the cleanup of a dropped run still interrupts the program."""
+    """An interrupt in the cleanup of an abandoned run ends the program."""
     log: list[str] = []
 
     async def main() -> None:
@@ -908,7 +908,7 @@ def test_an_interrupt_in_an_abandoned_run_reaches_main(
 def interrupting(
     log: list[str], kind: type[BaseException] = KeyboardInterrupt
 ) -> AnyPipe:
-    """Return a pipe whose step is interrupted by the user while it cleans up."""
+    """Return a pipe whose step is interrupted by the user during its cleanup."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -927,7 +927,7 @@ def interrupting(
 
 @pytest.mark.parametrize("structured", [True, False])
 def test_asyncio_timeout_around_the_consumer(structured: bool, quiet_log: None) -> None:
-    """``asyncio.timeout`` around a consumer raises TimeoutError after the cleanup and leaves no cancellation pending."""
+    """It raises TimeoutError after the run's cleanup, and no cancellation stays pending."""
     log: list[str] = []
 
     async def main() -> None:
@@ -957,7 +957,7 @@ def test_asyncio_timeout_around_the_consumer(structured: bool, quiet_log: None) 
 def test_native_cancel_of_the_consumer(
     structured: bool, times: int, quiet_log: None
 ) -> None:
-    """A natively cancelled consumer sees its CancelledError after the cleanup, with the count as asyncio set it."""
+    """The consumer gets its CancelledError after the cleanup, with asyncio's own count."""
     log: list[str] = []
 
     async def main() -> None:
@@ -997,8 +997,8 @@ def test_native_cancel_of_the_consumer(
     assert log == CLEAN
 
 
-def test_a_step_awaits_a_task_that_was_cancelled(quiet_log: None) -> None:
-    """A step that awaits a task cancelled by somebody else fails, and its siblings go on."""
+def test_a_step_that_awaits_a_cancelled_task_fails(quiet_log: None) -> None:
+    """The other steps go on."""
     done: list[str] = []
 
     async def main() -> None:
@@ -1032,8 +1032,8 @@ def test_a_step_awaits_a_task_that_was_cancelled(quiet_log: None) -> None:
     assert done == ["sibling", "after"]
 
 
-def test_a_foreign_cancellation_can_be_handled(quiet_log: None) -> None:
-    """A step's error handler is asked about a foreign cancellation as about any failure."""
+def test_a_native_cancellation_can_be_handled(quiet_log: None) -> None:
+    """The step's error handler is called as for any failure."""
     asked: list[str] = []
 
     async def main() -> None:
@@ -1064,7 +1064,7 @@ def test_a_foreign_cancellation_can_be_handled(quiet_log: None) -> None:
 async def test_a_step_yields_inside_a_cancel_scope(
     queue_size: int, structured: bool
 ) -> None:
-    """A stream may yield inside ``move_on_after``: the scope bounds it, reader's pauses included, and nothing else."""
+    """``move_on_after`` limits that stream only, with the pauses of its reader."""
     before = everybody()
     pipe: AnyPipe = Pipe(dict)
 
@@ -1107,10 +1107,10 @@ spoken: ContextVar[str] = ContextVar("spoken", default="unset")
 
 
 @pytest.mark.parametrize("structured", [True, False])
-def test_context_variables_go_in_and_stay_inside(
+def test_context_variables_of_steps_are_their_own(
     run_in_new_loop: RunInNewLoop, structured: bool
 ) -> None:
-    """Steps see the consumer's context variables; what one invocation changes no other one sees."""
+    """Steps get the consumer's values; a change in one invocation is seen by no other."""
     seen: list[str] = []
     own: list[bool] = []
 
@@ -1149,8 +1149,10 @@ def test_context_variables_go_in_and_stay_inside(
     assert own == [True] * 20
 
 
-def test_startup_hooks_set_variables_for_steps(run_in_new_loop: RunInNewLoop) -> None:
-    """A context variable set by a startup hook is there in every step, and not in the consumer."""
+def test_startup_hooks_set_context_variables_for_steps(
+    run_in_new_loop: RunInNewLoop,
+) -> None:
+    """Every step sees the value, the consumer does not."""
     seen: list[str] = []
 
     async def main() -> None:

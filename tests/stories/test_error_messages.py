@@ -1,4 +1,4 @@
-"""What is refused, and in which words; what is told to whoever asks too early or too late."""
+"""Messages of errors, and of calls that come too early or too late."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def quiet() -> Pipe[Any, Any]:
 
 
 @pytest.mark.virtual_time
-async def test_a_stream_says_where_its_run_is() -> None:
-    """A stream shows whether its run has begun and whether it is over."""
+async def test_the_repr_of_a_stream_shows_the_state_of_its_run() -> None:
+    """It shows whether the run has begun and whether it has ended."""
     run = sleeping_pipe().run({"seconds": 1})
     words = [repr(run)]
 
@@ -44,14 +44,14 @@ async def test_a_stream_says_where_its_run_is() -> None:
     assert words[2].startswith(f"<RunStream {about}: success after 1.0")
 
 
-async def test_what_has_not_begun_cannot_be_looked_at() -> None:
-    """A snapshot of a run that has not begun is refused, with what to do."""
+async def test_a_run_that_has_not_begun_has_no_snapshot() -> None:
+    """The error has the remedy."""
     with pytest.raises(RuntimeError, match="has not begun; iterate it, enter it"):
         quiet().run(None).snapshot()
 
 
-async def test_a_run_begins_once() -> None:
-    """A stream that has been read cannot be entered; the pipe can be run again."""
+async def test_a_stream_begins_its_run_once() -> None:
+    """A stream that was read cannot be entered; the pipe can be run again."""
     run = quiet().run(None)
     await run.wait()
 
@@ -60,7 +60,7 @@ async def test_a_run_begins_once() -> None:
 
 
 async def test_a_stream_that_was_closed_unread_has_no_end() -> None:
-    """Whoever waits for a run that was closed before it began hears that."""
+    """Waiting for a run that was closed before it began raises an error that says so."""
     run = quiet().run(None)
     await run.aclose()
 
@@ -75,8 +75,8 @@ async def test_a_stream_that_was_closed_unread_has_no_end() -> None:
     ("answer", "problem"),
     [(None, "returned None; return the event"), (5, "returned int, expected Event")],
 )
-async def test_an_event_hook_returns_an_event(answer: Any, problem: str) -> None:
-    """A hook that loses an event, or makes something else of it, ends its run loudly."""
+async def test_an_event_hook_must_return_an_event(answer: Any, problem: str) -> None:
+    """Any other result ends the run with an error."""
     pipe = quiet()
 
     def lose(event: Event) -> Any:
@@ -88,8 +88,8 @@ async def test_an_event_hook_returns_an_event(answer: Any, problem: str) -> None
         await pipe.run(None).wait()
 
 
-async def test_an_event_hook_sees_tokens() -> None:
-    """Tokens go through the hooks as all other events do."""
+async def test_an_event_hook_gets_tokens() -> None:
+    """Tokens pass through the hooks as all other events do."""
     pipe: Pipe[Any, Any] = Pipe()
 
     @pipe.step
@@ -109,8 +109,8 @@ async def test_an_event_hook_sees_tokens() -> None:
     assert tokens == [10, 20]
 
 
-def test_an_observer_is_asynchronous() -> None:
-    """An observer with a plain function for a hook is refused by that hook's name."""
+def test_hooks_of_an_observer_are_coroutine_functions() -> None:
+    """A plain function is refused, and the error names the hook."""
 
     class Plain(Observer):
         def on_event(self, *_: object) -> None: ...  # type: ignore[override]
@@ -119,13 +119,13 @@ def test_an_observer_is_asynchronous() -> None:
         validate_observer(Plain())
 
 
-def test_a_replayed_run_has_no_joins() -> None:
-    """Whoever builds the meta of a run himself need not know of joins."""
+def test_a_meta_made_by_hand_has_no_joins() -> None:
+    """Code that makes the meta of a run itself need not know joins."""
     assert ObserverMeta("pipe").waiting() == ()
 
 
-def test_a_token_tells_its_reason() -> None:
-    """A cancellation token shows whether and why it was cancelled, and keeps the first."""
+def test_a_token_keeps_its_first_reason() -> None:
+    """A cancellation token shows whether it was cancelled, and why."""
     token = CancellationToken()
     words = [repr(token)]
     token.cancel("enough")
@@ -139,8 +139,8 @@ def test_a_token_tells_its_reason() -> None:
     assert token.is_cancelled()
 
 
-async def test_step_notes_are_for_steps() -> None:
-    """A hook that asks for the notes of a step is told what to use instead."""
+async def test_only_steps_have_step_notes() -> None:
+    """A hook that uses the notes of a step gets an error with the remedy."""
 
     class Context:
         meta: Meta
@@ -162,7 +162,7 @@ async def test_step_notes_are_for_steps() -> None:
 
 
 async def test_a_supervisor_is_opened_once() -> None:
-    """A supervisor that was used is not used again."""
+    """A closed supervisor cannot be opened again."""
     async with Supervisor() as supervisor:
         pass
 
@@ -180,17 +180,17 @@ async def test_a_supervisor_is_opened_once() -> None:
     ],
     ids=["snapshot", "run", "submit_nowait", "stuck"],
 )
-def test_a_closed_supervisor_says_how_to_open_it(
+def test_a_supervisor_that_is_not_open_says_how_to_open_it(
     ask: Callable[[Supervisor], object],
 ) -> None:
-    """Before its block is entered a supervisor takes nothing and tells nothing."""
+    """Before its block is entered it accepts no runs and has no snapshot."""
     with pytest.raises(RuntimeError, match="use it in 'async with Supervisor"):
         ask(Supervisor())
 
 
 @pytest.mark.virtual_time
-async def test_a_twin_that_waited_is_the_same_run() -> None:
-    """Who waits for a place with an id that is at work by then gets that run."""
+async def test_a_queued_submit_of_a_known_id_gets_that_run() -> None:
+    """The id began to run while the submit waited for a place."""
     pipe = sleeping_pipe()
     streams: list[Any] = []
 
@@ -210,8 +210,8 @@ async def test_a_twin_that_waited_is_the_same_run() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_twin_of_another_pipe_is_refused_when_its_turn_comes() -> None:
-    """An id that another pipe has taken while one waited is refused; the place is free."""
+async def test_a_queued_submit_of_an_id_of_another_pipe_is_refused() -> None:
+    """Another pipe took the id meanwhile; the place is free again."""
     pipe, other = sleeping_pipe(), quiet()
     refused: list[RunRejected] = []
 
@@ -236,8 +236,8 @@ async def test_a_twin_of_another_pipe_is_refused_when_its_turn_comes() -> None:
     assert end.status.value == "success"
 
 
-async def test_a_service_may_begin_a_run_before_the_door_opens() -> None:
-    """A run that a service begins while services still start waits for the door."""
+async def test_a_service_may_begin_a_run_while_the_supervisor_opens() -> None:
+    """The run waits until all services have started."""
     ends: list[str] = []
 
     async def service(task_status: Any) -> None:

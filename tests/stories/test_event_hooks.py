@@ -1,4 +1,4 @@
-"""Event hooks change what is said, and break nothing else."""
+"""Event hooks change events, and a hook that fails affects its own run only."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from ..helpers import (
 @pytest.mark.parametrize(
     "change", [{"type": EventType.TOKEN}, {"stage": "elsewhere"}, {"payload": None}]
 )
-async def test_a_hook_changes_what_is_said_and_not_what_is(
+async def test_a_hook_changes_the_event_and_not_the_failure(
     change: dict[str, Any], hosted_runs: int
 ) -> None:
-    """A STEP_ERROR that is rewritten is still the failure of the step it was."""
+    """A rewritten STEP_ERROR is still the failure of the step."""
     pipe = idle_chain("r", "a")
     pipe.step("bad")(lambda: Raise(ValueError("boom")))
     pipe.allow_multi_root = True
@@ -49,8 +49,8 @@ async def test_a_hook_changes_what_is_said_and_not_what_is(
 
 
 @pytest.mark.virtual_time
-async def test_a_hook_that_breaks_leaves_the_ending_alone() -> None:
-    """A run that times out is TIMEOUT although a hook broke over its TIMEOUT event."""
+async def test_a_hook_that_fails_leaves_the_status_alone() -> None:
+    """A run that times out is TIMEOUT although a hook failed at its TIMEOUT event."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(anyio.sleep_forever)
 
@@ -69,8 +69,8 @@ async def test_a_hook_that_breaks_leaves_the_ending_alone() -> None:
     assert [r.reason.value for r in end_of(events).errors] == ["internal_error"]
 
 
-async def test_the_other_runs_of_a_broken_hook() -> None:
-    """One run broken by its hook leaves the next one of the same pipe untouched."""
+async def test_a_hook_that_fails_does_not_affect_other_runs() -> None:
+    """The next run of the same pipe succeeds."""
     broken = True
     pipe = idle_chain("a", "b")
 

@@ -1,4 +1,4 @@
-"""Every worked sequence of events a user can rely on, on both backends."""
+"""Whole sequences of events that users can rely on, on both backends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..helpers import SUCCESS, do_nothing, end_of, event_words, run_pipe
 
 
 def inv(event: Event) -> tuple[str, str | None, str | None, int]:
-    """Return (invocation, parent, owner, attempt) with run ids cut off."""
+    """Return (invocation, parent, owner, attempt) without the ids of runs."""
 
     def short(ident: str | None) -> str | None:
         return ident and ident.rsplit(":", 1)[1]
@@ -67,7 +67,7 @@ def named(name: str) -> Callable[..., None]:
 
 
 async def test_a_chain_with_a_stream() -> None:
-    """Steps follow one another and tokens lie inside their step."""
+    """Steps follow one another, and tokens come between the events of their step."""
 
     async def b(state: dict[str, Any]) -> Any:
         yield 1
@@ -90,7 +90,7 @@ async def test_a_chain_with_a_stream() -> None:
 
 
 async def test_tokens_and_successors_carry_ids() -> None:
-    """A token names its invocation, a successor the invocation that led to it."""
+    """A token names its invocation; a successor names the invocation before it."""
 
     async def b(state: dict[str, Any]) -> Any:
         yield 1
@@ -120,7 +120,7 @@ def diamond(**join: Any) -> Pipe[Any, Any]:
 
 
 async def test_a_diamond_joins_once() -> None:
-    """An ALL join starts once, after both of its parents have ended."""
+    """A join of all parents starts once, after both parents have ended."""
     words = event_words(await run_pipe(diamond()))
 
     assert words[:3] == ["START system", "STEP_START a", "STEP_END a"]
@@ -131,8 +131,8 @@ async def test_a_diamond_joins_once() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_any_join_starts_at_the_first() -> None:
-    """An ANY join starts with the first parent and absorbs the second."""
+async def test_an_any_join_starts_at_the_first_parent() -> None:
+    """The end of the second parent starts nothing."""
     words = event_words(
         await run_pipe(diamond(barrier_type=BarrierType.ANY), {"delay": 1})
     )
@@ -142,8 +142,8 @@ async def test_an_any_join_starts_at_the_first() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_barrier_in_time() -> None:
-    """WAIT tells true counts, RELEASE comes before the step starts."""
+async def test_a_join_in_time() -> None:
+    """BARRIER_WAIT has the counts, and BARRIER_RELEASE comes before the step starts."""
     events = await run_pipe(diamond(barrier_timeout=10), {"delay": 1})
     words = event_words(events)
     wait = next(e for e in events if e.type is EventType.BARRIER_WAIT)
@@ -164,8 +164,8 @@ async def test_a_barrier_in_time() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_barrier_too_late() -> None:
-    """A join that waited too long fails, never runs, and the late parent goes on."""
+async def test_a_join_too_late() -> None:
+    """A join that timed out fails and never runs; the late parent goes on."""
     events = await run_pipe(diamond(barrier_timeout=1), {"delay": 5})
     words = event_words(events)
     error = next(e for e in events if e.type is EventType.STEP_ERROR)
@@ -178,8 +178,8 @@ async def test_a_barrier_too_late() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_handled_barrier_timeout() -> None:
-    """A handler that answers None leaves the join out and the run well."""
+async def test_a_handled_join_timeout() -> None:
+    """A handler that returns None leaves the join out, and the run succeeds."""
 
     def on_error(error: Exception) -> None:
         assert isinstance(error, TimeoutError)
@@ -200,7 +200,7 @@ def failing(state: dict[str, Any]) -> None:
 
 
 async def test_a_failure_prunes_what_follows() -> None:
-    """By default nothing runs on the data of a failed step."""
+    """By default no successor of a failed step runs."""
     events = await run_pipe(chain_of(failing_as("a"), named("b")))
     end = end_of(events)
 
@@ -216,7 +216,7 @@ async def test_a_failure_prunes_what_follows() -> None:
     assert events[2].meta["framework"]["error_type"] == "ValueError"
 
 
-async def test_continue_is_the_old_behaviour() -> None:
+async def test_successors_run_with_on_failure_continue() -> None:
     """With on_failure="continue" the successors of a failed step run."""
     words = event_words(
         await run_pipe(chain_of(failing_as("a"), named("b"), on_failure="continue"))
@@ -231,7 +231,7 @@ async def test_continue_is_the_old_behaviour() -> None:
     ids=["none", "skip"],
 )
 async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
-    """A handler's answer counts as the step's; Skip prunes."""
+    """A handler's result counts as the step's; Skip prunes the successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b", on_error=lambda error: answer)(failing)
     pipe.step("b")(do_nothing)
@@ -248,7 +248,7 @@ async def test_a_handled_failure(answer: Any, following: list[str]) -> None:
 
 
 async def test_a_dynamic_return() -> None:
-    """A returned name runs instead of the static successors."""
+    """A step that was returned by name runs instead of the static successors."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: "x")
     pipe.step("b")(do_nothing)
@@ -267,7 +267,7 @@ async def test_a_dynamic_return() -> None:
 
 @pytest.mark.parametrize("from_handler", [False, True], ids=["step", "handler"])
 async def test_retry(*, from_handler: bool) -> None:
-    """Attempts of one invocation share an owner, and only the last one ends."""
+    """Attempts of one invocation share an owner, and only the last one has an end."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     def a(state: dict[str, Any]) -> Any:
@@ -304,7 +304,7 @@ async def test_retry(*, from_handler: bool) -> None:
     ids=["class", "instance", "suspend"],
 )
 async def test_stop_and_suspend(answer: Any, words: list[str]) -> None:
-    """Stop and Suspend end the run well after their own step."""
+    """Stop and Suspend end the run with success after their own step."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="b")(lambda state: answer)
     pipe.step("b")(do_nothing)
@@ -318,7 +318,7 @@ async def test_stop_and_suspend(answer: Any, words: list[str]) -> None:
 
 
 def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
-    """Return a switch to x -> x2 or y, both followed by z."""
+    """Return a switch to x -> x2 or to y, both followed by z."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.switch(to={"a": "x", "b": "y"})
@@ -334,8 +334,8 @@ def routed(*, join: dict[str, Any]) -> Pipe[Any, Any]:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("way", ["a", "b"])
-async def test_exclusive_branches_meet_again(way: str) -> None:
-    """A join behind a switch runs once, without a false timeout."""
+async def test_exclusive_branches_meet_in_a_join(way: str) -> None:
+    """A join after a switch runs once, without a timeout."""
     words = event_words(
         await run_pipe(routed(join={"barrier_timeout": 5}), {"way": way})
     )
@@ -345,8 +345,8 @@ async def test_exclusive_branches_meet_again(way: str) -> None:
     assert words[-1] == "FINISH SUCCESS"
 
 
-async def test_callable_switches_too() -> None:
-    """A join behind a callable switch runs although one parent never will."""
+async def test_exclusive_branches_of_a_switch_function_meet_in_a_join() -> None:
+    """The join runs although one of its parents never does."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.switch("s", to=lambda value: value)(lambda state: "x")
     pipe.step("x", to="z")(do_nothing)
@@ -356,8 +356,8 @@ async def test_callable_switches_too() -> None:
     assert "STEP_END z" in event_words(await run_pipe(pipe, start="s"))
 
 
-async def test_a_switch_that_misses() -> None:
-    """A value without a route and without a default fails the switch."""
+async def test_a_switch_without_a_matching_route_fails() -> None:
+    """The value has no route, and there is no default."""
     events = await run_pipe(routed(join={}), {"way": "c"})
 
     assert event_words(events)[1:] == ["STEP_START s", "STEP_ERROR s", "FINISH FAILED"]
@@ -420,7 +420,7 @@ async def test_an_empty_map() -> None:
 
 
 async def test_a_failed_worker() -> None:
-    """The other workers go on, the map completes, its ``to`` is pruned."""
+    """The other workers go on, the map completes, and its successors are pruned."""
 
     def w(state: dict[str, Any], item: int) -> None:
         if item == 1:
@@ -435,7 +435,7 @@ async def test_a_failed_worker() -> None:
 
 
 async def test_a_worker_that_skips() -> None:
-    """Skip from a worker concerns its item; what follows the map runs."""
+    """Skip from a worker concerns its item; the successors of the map run."""
     words = event_words(await run_pipe(mapped([1, 2], lambda state, item: Skip())))
 
     assert words[-3:] == ["STEP_START after", "STEP_END after", "FINISH SUCCESS"]
@@ -460,7 +460,7 @@ async def test_every_item_has_its_own_attempts() -> None:
 
 
 def child_of(child: Pipe[Any, Any], **options: Any) -> Pipe[Any, Any]:
-    """Return a pipe with one sub step s and a step after it."""
+    """Return a pipe with a sub step s and a step after it."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.sub("s", pipeline=child, to="after", **options)(lambda state: state)
     pipe.step("after")(do_nothing)
@@ -468,7 +468,7 @@ def child_of(child: Pipe[Any, Any], **options: Any) -> Pipe[Any, Any]:
 
 
 async def test_a_sub_pipeline() -> None:
-    """A child's events are forwarded with its lineage and numbered anew."""
+    """A child's events are forwarded with its lineage and with numbers of the parent."""
     events = await run_pipe(child_of(chain_of(named("x"), named("y"))))
 
     assert event_words(events)[1:] == [
@@ -492,7 +492,7 @@ async def test_a_sub_pipeline() -> None:
 
 
 async def test_three_levels() -> None:
-    """Names, scopes and origins add up over levels."""
+    """Names, scopes and origins contain all levels."""
     deep = chain_of(named("z"))
     mid: Pipe[Any, Any] = Pipe(dict)
     mid.sub("mid", pipeline=deep)(lambda state: state)
@@ -506,7 +506,7 @@ async def test_three_levels() -> None:
 
 
 async def test_a_failed_child_fails_its_step() -> None:
-    """One terminal event per sub, the child's own exception, one record."""
+    """There is one last event per sub step, the child's own exception, and one record."""
     events = await run_pipe(child_of(chain_of(failing_as("x"), named("y"))))
     end = end_of(events)
 
@@ -522,8 +522,8 @@ async def test_a_failed_child_fails_its_step() -> None:
     assert (end.failed_step, end.error, len(end.errors)) == ("s:x", "boom", 1)
 
 
-async def test_the_handler_of_a_sub_is_asked() -> None:
-    """A sub's own handler sees the child's exception and may mend it."""
+async def test_the_handler_of_a_sub_is_called() -> None:
+    """It gets the child's exception and may handle it."""
     seen: list[Exception] = []
     pipe = child_of(
         chain_of(failing_as("x")), on_error=lambda error: seen.append(error)
@@ -535,7 +535,7 @@ async def test_the_handler_of_a_sub_is_asked() -> None:
 
 
 async def test_an_invalid_child() -> None:
-    """A child that is wired wrongly is a failure of its sub step."""
+    """A child with wrong wiring is a failure of its sub step."""
     child: Pipe[Any, Any] = Pipe(dict)
     child.step("x", to="nowhere")(do_nothing)
     events = await run_pipe(child_of(child))
@@ -545,7 +545,7 @@ async def test_an_invalid_child() -> None:
 
 
 async def test_a_child_that_suspends() -> None:
-    """A child that suspends stops its parent, well."""
+    """The parent ends with success, too."""
     child = chain_of(named("x"))
     child = Pipe(dict)
     child.step("x")(lambda state: Suspend("later"))
@@ -558,7 +558,7 @@ async def test_a_child_that_suspends() -> None:
 
 
 async def test_a_failed_startup() -> None:
-    """A failed startup hook leaves out START and the steps."""
+    """After a failed startup hook there is no START and no step."""
     pipe = chain_of(named("a"))
     pipe.on_startup(failing)
     events = await run_pipe(pipe)
@@ -569,7 +569,7 @@ async def test_a_failed_startup() -> None:
 
 
 async def test_an_empty_pipe() -> None:
-    """A pipe without steps fails as a matter of validation."""
+    """A pipe without steps fails its validation."""
     events = await run_pipe(Pipe(dict))
 
     assert event_words(events) == ["STEP_ERROR system", "FINISH FAILED"]
@@ -578,7 +578,7 @@ async def test_an_empty_pipe() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_run_timeout() -> None:
-    """A run that takes too long is interrupted and says so."""
+    """A run that takes too long is interrupted and ends as TIMEOUT."""
 
     async def slow(state: dict[str, Any]) -> None:
         await anyio.sleep_forever()
@@ -589,7 +589,7 @@ async def test_a_run_timeout() -> None:
 
 
 async def test_a_cancelled_token() -> None:
-    """A step that answers the token ends the run as CANCELLED."""
+    """A step that checks a cancelled token ends the run as CANCELLED."""
 
     async def a(cancel: Any) -> None:
         await cancel.checkpoint()
@@ -607,7 +607,7 @@ async def test_a_cancelled_token() -> None:
 
 
 async def test_a_failed_shutdown() -> None:
-    """A failed shutdown hook fails a good run, and a step's failure stays first."""
+    """A failed shutdown hook fails a run; the failure of a step comes first."""
     good, bad = chain_of(named("a")), chain_of(failing)
     for pipe in (good, bad):
         pipe.on_shutdown(failing)
@@ -623,7 +623,7 @@ async def test_a_failed_shutdown() -> None:
 
 
 async def test_an_unknown_target() -> None:
-    """A returned name that no step has is the failure of the step that returned it."""
+    """A step that returns an unknown name fails."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a")(lambda state: "zz")
     events = await run_pipe(pipe)
@@ -637,7 +637,7 @@ async def test_an_unknown_target() -> None:
 
 
 async def test_a_loop_around_a_diamond() -> None:
-    """Each lap is complete in itself and begins at attempt 1."""
+    """Each lap runs all steps and begins at attempt 1."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to=["b", "c"])(do_nothing)
     pipe.step("b", to="d")(do_nothing)
@@ -656,7 +656,7 @@ async def test_a_loop_around_a_diamond() -> None:
 
 
 async def test_two_branches_that_name_one_step() -> None:
-    """Two starts of one step are two ends and two sets of successors."""
+    """The step starts twice and ends twice, and its successors run twice."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("r", to=["a", "b"])(do_nothing)
     pipe.step("a")(lambda state: "x")
@@ -673,7 +673,7 @@ async def test_two_branches_that_name_one_step() -> None:
 
 
 async def test_nested_maps() -> None:
-    """An inner map is labelled with its own name and held by its item."""
+    """An inner map has its own name, and its item is its owner."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("outer", each="inner", to="after", max_concurrency=1)(lambda state: [1, 2])
     pipe.map("inner", each="leaf")(lambda state, item: [item * 10, item * 10 + 1])
@@ -698,7 +698,7 @@ async def test_nested_maps() -> None:
 
 @pytest.mark.parametrize("where", ["step", "handler", "exhausted"])
 async def test_raise_is_the_same_as_raising(where: str) -> None:
-    """One STEP_ERROR with ids and FAILED, however the error came about."""
+    """There is one STEP_ERROR with ids, and the run is FAILED."""
     error = ValueError("mine")
     pipe: Pipe[Any, Any] = Pipe(dict, max_retries=1)
     answers: dict[str, Any] = {
@@ -718,7 +718,7 @@ async def test_raise_is_the_same_as_raising(where: str) -> None:
 
 
 async def test_a_join_that_cannot_run_is_named() -> None:
-    """A join with a skipped parent does not run, and FINISH says so by name."""
+    """A join with a skipped parent does not run, and FINISH names it."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to=["b", "c"])(do_nothing)
     pipe.step("b", to="d")(do_nothing)
@@ -732,8 +732,8 @@ async def test_a_join_that_cannot_run_is_named() -> None:
     assert end_of(events).status is SUCCESS
 
 
-async def test_a_capped_map_fails_before_it_starts() -> None:
-    """Every sized source is checked against max_map_items first."""
+async def test_a_map_over_the_limit_fails_before_it_starts() -> None:
+    """The length of a source is compared with max_map_items first."""
     pipe: Pipe[Any, Any] = Pipe(dict, max_map_items=3)
     pipe.map("m", each="w")(lambda state: range(4))
     pipe.step("w")(work)
@@ -744,7 +744,7 @@ async def test_a_capped_map_fails_before_it_starts() -> None:
 
 
 async def test_definition_errors_come_at_the_first_event() -> None:
-    """Nothing starts before the first event, and that is where a wrong graph is told."""
+    """Nothing starts before the first event is read, and there a wrong graph raises."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="nowhere")(do_nothing)
     run = pipe.run({})
@@ -765,7 +765,7 @@ async def test_the_definition_is_frozen_by_the_first_run() -> None:
 
 
 async def test_a_map_function_that_raises() -> None:
-    """A map whose function fails speaks of no items, and what follows is pruned."""
+    """There are no events of items, and the successors are pruned."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w", to="after")(failing)
     pipe.step("w")(work)
@@ -779,7 +779,7 @@ async def test_a_map_function_that_raises() -> None:
 
 
 async def test_a_branch_beside_a_suspended_one_finishes() -> None:
-    """What was started beside a suspending step runs to its end, no further."""
+    """The running step ends, and its successors do not start."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("r", to=["a", "b"])(do_nothing)
     suspending = anyio.Event()
@@ -807,8 +807,8 @@ async def test_a_branch_beside_a_suspended_one_finishes() -> None:
     assert words[-1] == "FINISH SUCCESS"
 
 
-async def test_two_steps_answer_one_token() -> None:
-    """Every step that reaches a cancelled token says so for itself."""
+async def test_two_steps_check_one_token() -> None:
+    """Each step that checks a cancelled token has its own event."""
 
     async def answer(cancel: Any) -> None:
         await anyio.lowlevel.checkpoint()
@@ -829,7 +829,7 @@ async def test_two_steps_answer_one_token() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_failure_before_a_run_timeout() -> None:
-    """A timeout wins over a failure, which is still listed."""
+    """The status is TIMEOUT, and the failure is listed."""
 
     async def slow(state: dict[str, Any]) -> None:
         await anyio.sleep_forever()
@@ -843,7 +843,7 @@ async def test_a_failure_before_a_run_timeout() -> None:
 
 
 async def test_a_self_loop() -> None:
-    """Every lap of a step that names itself starts and ends, at attempt 1."""
+    """Every lap of a step that returns its own name starts and ends, at attempt 1."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.step("l", to="after")

@@ -1,4 +1,4 @@
-"""What every event carries: ids, order and timestamps."""
+"""What every event has: ids, order and timestamps."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from ..helpers import (
 
 
 @hosted_runs
-async def test_everything_said_of_an_invocation_carries_its_ids(
+async def test_all_events_of_an_invocation_have_its_ids(
     hosted_runs: int,
 ) -> None:
-    """Tokens and suspensions name their invocation, item and child; successors their cause."""
+    """Tokens and suspensions name invocation, item and child; successors name their cause."""
     child: AnyPipe = Pipe(dict)
 
     @child.step
@@ -63,7 +63,7 @@ async def test_everything_said_of_an_invocation_carries_its_ids(
 
 @hosted_runs
 async def test_the_order_is_the_order_of_definition(hosted_runs: int) -> None:
-    """Roots and the parents in BARRIER_WAIT come in the order they were written in."""
+    """Roots and the parents in BARRIER_WAIT come in this order."""
     names = ["zeta", "alpha", "mid", "omega", "beta"]
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     for name in names:
@@ -85,7 +85,7 @@ async def test_the_order_is_the_order_of_definition(hosted_runs: int) -> None:
 
 @hosted_runs
 async def test_timestamps_do_not_run_backwards(hosted_runs: int) -> None:
-    """A slow reader of two parallel streams sees times in the order of ``seq``."""
+    """A slow reader of two parallel streams gets times in the order of ``seq``."""
     pipe: AnyPipe = Pipe(dict, queue_size=2)
 
     async def talk() -> AsyncIterator[int]:
@@ -104,7 +104,7 @@ async def test_timestamps_do_not_run_backwards(hosted_runs: int) -> None:
 async def test_durations_do_not_follow_the_wall_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Setting the clock back by an hour makes no duration negative."""
+    """No duration is negative when the clock is set back by an hour."""
     pipe: AnyPipe = Pipe(dict)
     real = time.time
 

@@ -1,4 +1,4 @@
-"""What a failure tells about the item and the line of the user."""
+"""What a failure tells about the item and about the user's line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def functions_of(error: BaseException) -> list[str]:
 
 
 async def test_a_failed_item_is_named_in_the_exception() -> None:
-    """Which of the items it was is in the notes, of the other failures as well."""
+    """Its notes have the item, also those of further failures."""
     with pytest.raises(LookupError) as caught:
         await pipe_over(["a.json", "b.json"]).run({}).result()
 
@@ -51,7 +51,7 @@ async def test_a_failed_item_is_named_in_the_exception() -> None:
 async def test_a_failed_item_is_named_in_the_event_and_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """STEP_ERROR has the item among its figures, and the log's traceback ends with it."""
+    """STEP_ERROR has the item in its meta, and the log's traceback ends with it."""
     async with pipe_over([{"id": 7, "api_key": "sk-1"}]).run({}) as run:
         events = [e async for e in run if e.type is EventType.STEP_ERROR]
 
@@ -62,10 +62,10 @@ async def test_a_failed_item_is_named_in_the_event_and_in_the_log(
     assert "sk-1" not in caplog.text
 
 
-async def test_an_item_is_not_shown_where_the_state_is_not(
+async def test_an_item_is_hidden_where_the_state_is_hidden(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """``log_state=False`` hides items, too; their numbers stay."""
+    """With ``log_state=False`` only the number of an item is shown."""
     end = await pipe_over(["private"], log_state=False).run({}).wait()
 
     assert end.exception is not None
@@ -73,8 +73,8 @@ async def test_an_item_is_not_shown_where_the_state_is_not(
     assert "private" not in caplog.text
 
 
-async def test_one_exception_object_that_many_items_raise_keeps_one_note() -> None:
-    """A mock raises the same object again and again."""
+async def test_an_exception_object_that_many_items_raise_has_one_note() -> None:
+    """A mock raises the same object each time."""
     error = LookupError("shared")
     pipe: AnyPipe = Pipe(dict)
     pipe.map("pages", each="fetch", max_concurrency=1)(lambda state: range(50))
@@ -88,7 +88,7 @@ async def test_one_exception_object_that_many_items_raise_keeps_one_note() -> No
     assert error.__notes__ == ["In fetch[49], for the item 49"]
 
 
-async def test_an_exception_without_room_for_notes_is_raised_as_it_is() -> None:
+async def test_an_exception_that_refuses_notes_is_raised_unchanged() -> None:
     """An exception may refuse attributes."""
 
     class Sealed(Exception):
@@ -114,7 +114,7 @@ async def test_an_exception_without_room_for_notes_is_raised_as_it_is() -> None:
 async def test_a_traceback_begins_in_the_users_step(
     retries: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the engine's frames nor those of the retries stand above it."""
+    """It has no frames of the engine or of the retries."""
     pipe: AnyPipe = Pipe(dict)
 
     def divide() -> float:
@@ -134,7 +134,7 @@ async def test_a_traceback_begins_in_the_users_step(
 
 
 def frames_in_a_script(pipe: AnyPipe, loop: str) -> list[str]:
-    """Return the functions in the traceback that a script gets."""
+    """Return the functions in the traceback that a script prints."""
     try:
         pipe.run_sync({}, backend=loop)
     except Exception as error:  # noqa: BLE001 - any error is the answer
@@ -144,7 +144,7 @@ def frames_in_a_script(pipe: AnyPipe, loop: str) -> list[str]:
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_script_sees_its_own_lines_and_the_call(loop: str) -> None:
-    """``run_sync`` shows neither the event loop nor the engine."""
+    """The traceback of ``run_sync`` has no frames of the event loop or the engine."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -160,7 +160,7 @@ def test_a_script_sees_its_own_lines_and_the_call(loop: str) -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_script_sees_no_library_line_for_a_wrong_definition(loop: str) -> None:
-    """The message says what is wrong; the frames of the check would say nothing more."""
+    """The message says what is wrong, so frames of the check are left out."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", to="b")(lambda: None)
 
@@ -168,7 +168,7 @@ def test_a_script_sees_no_library_line_for_a_wrong_definition(loop: str) -> None
 
 
 async def test_a_wrong_definition_shows_no_line_of_its_check() -> None:
-    """In an event loop, too."""
+    """This holds in an event loop, too."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", to="b")(lambda: None)
 
@@ -182,8 +182,8 @@ async def test_a_wrong_definition_shows_no_line_of_its_check() -> None:
 
 
 @pytest.mark.parametrize("mode", ["shared", "isolated"])
-async def test_a_handler_gets_the_item_by_the_workers_name_for_it(mode: Any) -> None:
-    """So it can say which file it left out."""
+async def test_a_handler_gets_the_item_under_the_workers_name(mode: Any) -> None:
+    """So it can log which item failed."""
     pipe: AnyPipe = Pipe(dict, state_mode=mode)
 
     def leave_out(error: Exception, path: str, state: dict[str, Any]) -> Skip:
@@ -200,8 +200,8 @@ async def test_a_handler_gets_the_item_by_the_workers_name_for_it(mode: Any) -> 
     assert await pipe.run({}).result() == {"bad": ["a: no a", "c: no c"]}
 
 
-def test_a_handler_may_not_ask_for_what_its_step_does_not_get() -> None:
-    """Another name is refused when the step is registered."""
+def test_a_handler_may_only_have_parameters_of_its_step() -> None:
+    """Another name is refused at registration."""
     pipe: AnyPipe = Pipe(dict)
 
     def handle(error: Exception, file: str) -> None: ...
@@ -210,8 +210,8 @@ def test_a_handler_may_not_ask_for_what_its_step_does_not_get() -> None:
         pipe.step("read", on_error=handle)(lambda path: None)
 
 
-def test_a_handler_of_a_step_without_an_item_is_refused_with_it() -> None:
-    """The step's own parameter is what nothing supplies."""
+def test_a_step_and_its_handler_without_an_item_are_refused() -> None:
+    """Nothing supplies the parameter, whatever the handler takes."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("read", on_error=lambda path: None)(lambda path: None)
 
@@ -223,10 +223,10 @@ def test_a_handler_of_a_step_without_an_item_is_refused_with_it() -> None:
 
 
 @pytest.mark.parametrize("known_length", [True, False])
-async def test_a_suspension_in_a_worker_says_how_many_items_were_left(
+async def test_a_suspension_in_a_worker_reports_the_remaining_items(
     known_length: bool,
 ) -> None:
-    """FINISH names the map, so that a partial result is not taken for a whole one."""
+    """FINISH names the map, so that a partial result is not taken for a complete one."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.map(each="check", max_concurrency=2)
@@ -249,8 +249,8 @@ async def test_a_suspension_in_a_worker_says_how_many_items_were_left(
 
 
 @pytest.mark.parametrize("signal", [Suspend("wait"), Stop])
-async def test_a_map_that_was_done_or_stopped_is_not_reported(signal: Any) -> None:
-    """A suspension for the last item leaves nothing, and ``Stop`` is meant to."""
+async def test_a_complete_or_stopped_map_is_not_reported(signal: Any) -> None:
+    """After a suspension by the last item nothing remains; ``Stop`` leaves items on purpose."""
     pipe: AnyPipe = Pipe(dict)
     count = 3 if signal is not Stop else 6
     pipe.map("pages", each="check", max_concurrency=1)(lambda: range(count))

@@ -1,4 +1,4 @@
-"""Every failure has a place: chains of handlers, groups, sources, retries."""
+"""Handlers, exception groups, sources of failures, and retries."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def run_to_end(pipe: Pipe[Any, Any], state: Any = None) -> PipelineEndData
 
 
 class Diary(Observer):
-    """An observer that remembers, and stumbles."""
+    """An observer that keeps events and raises errors."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.last: list[object] = []
 
     async def on_event(self, state: Any, context: Any, meta: Any, event: Event) -> None:
-        """Remember an event, then raise at every STEP_START."""
+        """Keep an event, then raise at every STEP_START."""
         await anyio.lowlevel.checkpoint()
         self.heard.append(event.type.value)
         if event.type is EventType.STEP_START:
@@ -52,19 +52,19 @@ class Diary(Observer):
     async def on_pipeline_end(
         self, state: Any, context: Any, meta: Any, duration_s: float
     ) -> None:
-        """Remember a good end."""
+        """Keep the end of a successful run."""
         self.last.append("end")
 
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: Any, error: Exception
     ) -> None:
-        """Remember the exception of a bad one."""
+        """Keep the exception of a failed run."""
         self.last.append(error)
 
 
 @pytest.mark.virtual_time
 async def test_on_failure_stop() -> None:
-    """With on_failure="stop" a failure interrupts everything else."""
+    """With on_failure="stop" a failure interrupts all other steps."""
     pipe: Pipe[Any, Any] = Pipe(None, on_failure="stop")
     pipe.step("r", to=["x", "y"])(lambda state: None)
 
@@ -81,8 +81,8 @@ async def test_on_failure_stop() -> None:
     assert (end.status, end.failed_step, end.error) == (FAILED, "x", "boom")
 
 
-async def test_the_chain_goes_up_once() -> None:
-    """A handler that fails passes its own error on, with the first one as its cause."""
+async def test_a_failing_handler_passes_on_its_own_error() -> None:
+    """Each level is asked once; the first error is the cause of the next."""
     seen: list[tuple[Any, Any, str]] = []
     pipe: Pipe[Any, Any] = Pipe(None)
 
@@ -101,7 +101,7 @@ async def test_the_chain_goes_up_once() -> None:
 
 
 async def test_groups_are_kept_whole() -> None:
-    """An exception group reaches observers as the group it is."""
+    """Observers get an exception group as the step raised it."""
     diary = Diary()
     group = ExceptionGroup("two", [ValueError(1), KeyError(2)])
 
@@ -115,7 +115,7 @@ async def test_groups_are_kept_whole() -> None:
 
 
 async def test_a_classifier_that_raises() -> None:
-    """A classifier that raises for one failure is a record, and is asked for the next one."""
+    """Its error is recorded, and it is called for the next failure again."""
     seen: list[type[Exception]] = []
 
     def classify(context: Any) -> FailureSource | None:
@@ -141,7 +141,7 @@ async def test_a_classifier_that_raises() -> None:
 
 
 async def test_a_source_that_fails_midway() -> None:
-    """The workers that were started finish, then the map fails with the error."""
+    """The started workers finish, then the map fails with the source's error."""
     done: list[int] = []
     pipe: Pipe[Any, Any] = Pipe(None)
 
@@ -162,7 +162,7 @@ async def test_a_source_that_fails_midway() -> None:
 async def test_a_shutdown_hook_that_never_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A hook of a cancelled run is given up after its grace and named; the others still run."""
+    """A cancelled run gives it up after the grace and names it; the other hooks run."""
     log: list[str] = []
 
     class Stuck(Observer):

@@ -1,4 +1,4 @@
-"""What a failure is, what is said of it, and what runs after it."""
+"""What counts as a failure, its events, and which steps run after it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ..helpers import (
 
 
 def answering(where: str) -> AnyPipe:
-    """Return a pipe whose first step fails in one of the ways that are not raising."""
+    """Return a pipe whose first step fails by a returned value."""
     pipe: AnyPipe = Pipe(dict, max_retries=3, queue_size=1)
 
     def fail(state: Any) -> None:
@@ -54,8 +54,10 @@ def answering(where: str) -> AnyPipe:
 
 @hosted_runs
 @pytest.mark.parametrize("where", ["Raise", "Retry", "handler Raise", "handler Retry"])
-async def test_a_failure_that_is_an_answer(where: str, hosted_runs: int) -> None:
-    """One STEP_ERROR with ids, FAILED, the other branch told in full; as if raised."""
+async def test_a_failure_by_a_returned_value_is_like_a_raised_one(
+    where: str, hosted_runs: int
+) -> None:
+    """There is one STEP_ERROR with ids, the run is FAILED, and the other branch goes on."""
     events = await run_pipe(answering(where), hosted_runs=hosted_runs)
     errors = [event for event in events if event.type is EventType.STEP_ERROR]
     end = end_of(events)
@@ -70,8 +72,8 @@ async def test_a_failure_that_is_an_answer(where: str, hosted_runs: int) -> None
 
 
 @hosted_runs
-async def test_a_handler_is_asked_once_a_level(hosted_runs: int) -> None:
-    """A handler's Raise goes to the next level, never back to itself."""
+async def test_a_handler_is_called_once_a_level(hosted_runs: int) -> None:
+    """A handler's Raise goes to the next level, never back to the same one."""
     asked: list[str] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -107,7 +109,7 @@ async def test_a_handler_is_asked_once_a_level(hosted_runs: int) -> None:
 async def test_what_runs_after_a_failure(
     on_failure: Any, ran: set[str], hosted_runs: int
 ) -> None:
-    """By default nothing runs on the data of a failed step; the old way is a word away."""
+    """By default no successor runs; with on_failure="continue" all do."""
     pipe: AnyPipe = Pipe(dict, on_failure=on_failure)
     add_idle_steps(pipe, r=["bad", "good"], good=["join", "only_good"])
     pipe.step("bad", to=["after", "join"])(lambda: 1 / 0)
@@ -122,7 +124,7 @@ async def test_what_runs_after_a_failure(
 @hosted_runs
 @pytest.mark.virtual_time
 async def test_stopping_at_the_first_failure(hosted_runs: int) -> None:
-    """With on_failure="stop" nothing else goes on, not even what is running."""
+    """With on_failure="stop" nothing else goes on, not even running steps."""
     pipe: AnyPipe = Pipe(dict, on_failure="stop")
     add_idle_steps(pipe, r=["bad", "slow"])
     pipe.step("bad")(lambda: 1 / 0)
@@ -140,8 +142,10 @@ async def test_stopping_at_the_first_failure(hosted_runs: int) -> None:
 
 @hosted_runs
 @pytest.mark.parametrize("error", [KeyError("k"), TimeoutError(), ValueError("text")])
-async def test_the_type_of_an_error_is_told(error: Exception, hosted_runs: int) -> None:
-    """The payload stays the text; type and traceback are in the event's meta."""
+async def test_the_type_of_an_error_is_in_the_event(
+    error: Exception, hosted_runs: int
+) -> None:
+    """The payload is the text; type and traceback are in the event's meta."""
 
     def fail() -> None:
         raise error
@@ -161,7 +165,7 @@ async def test_the_type_of_an_error_is_told(error: Exception, hosted_runs: int) 
 
 
 class RemoteError(Exception):
-    """An error of a library that talks to the world."""
+    """An error of a client library."""
 
 
 RemoteError.__module__ = "redis.exceptions"
@@ -169,7 +173,7 @@ RemoteError.__module__ = "redis.exceptions"
 
 @pytest.mark.parametrize("place", ["startup", "shutdown", "step", "child"])
 async def test_classifiers_get_the_exception_itself(place: str) -> None:
-    """Hooks' errors are attributed by their own type, and so are a child's."""
+    """The errors of hooks and children have the source of their own type."""
     seen: list[type[Exception]] = []
 
     def look(context: Any) -> None:

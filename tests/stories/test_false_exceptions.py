@@ -94,13 +94,13 @@ PLACES: dict[str, Callable[[], Pipe[Any, Any]]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_false_exception_is_the_failure_of_its_run(place: str) -> None:
-    """Wherever it is raised, ``result()`` raises this exception and no other."""
+    """Wherever it is raised, ``result()`` raises this exception."""
     with pytest.raises(FalseError, match="nothing in it"):
         await PLACES[place]().run({}).result()
 
 
-async def test_a_result_that_is_never_right_is_a_retry_error() -> None:
-    """Retries because of results end with tenacity's error, as tenacity says."""
+async def test_retries_because_of_results_end_in_a_retry_error() -> None:
+    """It is tenacity's own error."""
     never = tenacity.retry_if_result(lambda result: True)
     pipe = step_of(do_nothing, retries={**NO_WAIT, "retry": never})()
 
@@ -109,7 +109,7 @@ async def test_a_result_that_is_never_right_is_a_retry_error() -> None:
 
 
 async def test_an_observer_gets_a_false_exception() -> None:
-    """``on_pipeline_error`` has the exception, not the seconds that the run took."""
+    """``on_pipeline_error`` gets the exception itself."""
     errors: list[object] = []
 
     class Listener(Observer):
@@ -126,7 +126,7 @@ async def test_an_observer_gets_a_false_exception() -> None:
 
 
 async def test_a_service_that_fails_with_a_false_exception_has_failed() -> None:
-    """A service's false exception is the cause of what its supervisor raises."""
+    """The exception is the cause of the supervisor's error."""
 
     async def begin_badly(task_status: Any) -> None:
         fail()

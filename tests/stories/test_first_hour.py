@@ -1,4 +1,4 @@
-"""What a newcomer's first mistakes say."""
+"""Messages for the first mistakes of new users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AnyPipe = Pipe[Any, Any]
 
 
 async def test_a_run_that_is_never_begun_is_warned_about() -> None:
-    """A forgotten ``await`` or loop is not silent."""
+    """A forgotten ``await`` or loop gives a warning."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda state: None)
 
@@ -27,10 +27,10 @@ async def test_a_run_that_is_never_begun_is_warned_about() -> None:
         gc.collect()
 
 
-async def test_a_synchronous_step_that_holds_the_loop_is_logged(
+async def test_a_synchronous_step_that_blocks_the_loop_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The log names the step and the remedy, once a run."""
+    """The log names the step and the remedy, once in a run."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("each", each="block")(lambda state: [1, 2])
     pipe.step("block")(lambda item: time.sleep(1.01))

@@ -1,4 +1,4 @@
-"""What wrong programs say: the user's own thing, what is wrong, and the remedy."""
+"""Messages for wrong programs: the user's own thing, what is wrong, and the remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sales:
 
 
 def message_of(define: Callable[[], object]) -> str:
-    """Return what a definition is refused with."""
+    """Return the message with which a definition is refused."""
     with pytest.raises(DefinitionError) as caught:
         define()
     return str(caught.value)
@@ -51,7 +51,7 @@ def message_of(define: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("wrong", [Sales([]), {}, [1], 3])
 def test_an_object_in_place_of_the_state_type_is_refused(wrong: Any) -> None:
-    """Also one that is false, such as an empty dict."""
+    """This holds for a false object, too, such as an empty dict."""
     text = message_of(lambda: Pipe(wrong))
 
     assert type(wrong).__name__ in text
@@ -60,7 +60,7 @@ def test_an_object_in_place_of_the_state_type_is_refused(wrong: Any) -> None:
 
 
 def test_a_name_in_place_of_the_state_type_is_refused() -> None:
-    """The remedy is the argument that was meant."""
+    """The remedy is the argument ``name=``."""
     wrong: Any = "shop"
 
     assert "A name is passed as name='shop'." in message_of(lambda: Pipe(wrong))
@@ -78,8 +78,8 @@ def test_a_name_in_place_of_the_state_type_is_refused() -> None:
         NewType("Wrapped", int),
     ],
 )
-def test_whatever_stands_for_a_type_is_accepted(kind: Any) -> None:
-    """Generics, unions, aliases and no type at all."""
+def test_anything_that_can_be_a_type_is_accepted(kind: Any) -> None:
+    """Generics, unions, aliases and no type at all are accepted."""
     pipe: AnyPipe = Pipe(kind)
 
     pipe.step("a")(lambda state: None)
@@ -87,7 +87,7 @@ def test_whatever_stands_for_a_type_is_accepted(kind: Any) -> None:
 
 
 def test_a_switch_without_routes_names_the_decorator() -> None:
-    """The function is not known yet, so nothing else could be named."""
+    """The function is not known at this point."""
     pipe: AnyPipe = Pipe(dict)
     wrong: Any = ["a", "b"]
 
@@ -97,8 +97,8 @@ def test_a_switch_without_routes_names_the_decorator() -> None:
     assert text.endswith("not list.")
 
 
-def test_a_worker_with_two_parameters_is_told_of_the_one_for_its_item() -> None:
-    """Items are not unpacked."""
+def test_a_worker_with_two_parameters_gets_the_remedy() -> None:
+    """Items are not unpacked, so one parameter gets the item."""
     pipe: AnyPipe = Pipe(dict)
 
     text = message_of(lambda: pipe.step("a")(lambda left, right: None))
@@ -118,8 +118,8 @@ def test_a_step_name_in_place_of_a_handler_gets_the_remedy() -> None:
     assert "go to step 'repair'" in text
 
 
-def test_a_misspelt_placement_is_recognised() -> None:
-    """The nearest one is named."""
+def test_a_misspelt_placement_gets_a_suggestion() -> None:
+    """The nearest name is suggested."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", placement="proces")(lambda: None)
 
@@ -127,7 +127,7 @@ def test_a_misspelt_placement_is_recognised() -> None:
 
 
 def test_a_parameter_of_another_type_names_both_types() -> None:
-    """A state's type that is nearly right is the usual reason."""
+    """The usual reason is a type that is nearly that of the state."""
     pipe: AnyPipe = Pipe(list[int])
 
     @pipe.step
@@ -138,8 +138,8 @@ def test_a_parameter_of_another_type_names_both_types() -> None:
     assert "list[str] does not fit the state's type list[int]" in text
 
 
-def test_a_decorated_method_is_told_apart_from_a_missing_parameter() -> None:
-    """``self`` is nothing that a pipe can supply."""
+def test_a_decorated_method_has_a_message_of_its_own() -> None:
+    """A pipe cannot supply ``self``."""
     pipe: AnyPipe = Pipe(dict)
 
     class Robot:
@@ -155,7 +155,7 @@ def test_a_decorated_method_is_told_apart_from_a_missing_parameter() -> None:
 def test_a_number_in_place_of_a_strategy_of_tenacity_is_refused(
     option: str, example: str
 ) -> None:
-    """It would hide the step's own error at the first retry."""
+    """At the first retry it would hide the step's own error."""
     pipe: AnyPipe = Pipe(dict)
 
     text = message_of(lambda: pipe.step("a", retries={option: 2})(lambda: None))
@@ -165,7 +165,7 @@ def test_a_number_in_place_of_a_strategy_of_tenacity_is_refused(
 
 
 def test_an_option_that_tenacity_does_not_have_names_the_step() -> None:
-    """The pipe is refused; nothing has run."""
+    """The pipe is refused before anything runs."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a", retries={"attempts": 2})(lambda: None)
 
@@ -176,8 +176,8 @@ def test_an_option_that_tenacity_does_not_have_names_the_step() -> None:
 # -- runs
 
 
-async def test_with_in_place_of_async_with_says_so() -> None:
-    """Of a run and of a supervisor; the run is not warned about as well."""
+async def test_with_in_place_of_async_with_gets_the_remedy() -> None:
+    """This holds for a run and for a supervisor; no warning about the run comes as well."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: None)
     run: Any = pipe.run({})
@@ -193,8 +193,8 @@ async def test_with_in_place_of_async_with_says_so() -> None:
         gc.collect()
 
 
-async def test_what_is_no_pipe_is_refused_by_a_supervisor() -> None:
-    """A list of pipes, and the arguments of submit in the wrong order."""
+async def test_a_supervisor_refuses_what_is_no_pipe() -> None:
+    """Examples are a list of pipes, and the arguments of submit in the wrong order."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: None)
     wrong: Any = [pipe]
@@ -209,7 +209,7 @@ async def test_what_is_no_pipe_is_refused_by_a_supervisor() -> None:
 
 @pytest.mark.parametrize("items", [None, 3])
 async def test_a_map_without_items_says_what_to_return(items: Any) -> None:
-    """A forgotten ``return`` is the usual reason."""
+    """The usual reason is a forgotten ``return``."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("find", each="clean")(lambda state: items)
     pipe.step("clean")(lambda item: None)
@@ -223,8 +223,8 @@ async def test_a_map_without_items_says_what_to_return(items: Any) -> None:
     )
 
 
-async def test_results_without_a_state_to_hold_them_name_map_and_field() -> None:
-    """A run without a state can collect nothing."""
+async def test_results_without_a_state_for_them_name_map_and_field() -> None:
+    """A run without a state cannot collect results."""
     pipe: AnyPipe = Pipe()
     pipe.map("find", each="clean", collect="rows")(lambda: [1])
     pipe.step("clean")(lambda item: item)
@@ -239,7 +239,7 @@ async def test_results_without_a_state_to_hold_them_name_map_and_field() -> None
 async def test_the_class_of_a_signal_in_place_of_an_instance_is_named(
     signal: type,
 ) -> None:
-    """``return Skip`` means nothing; ``return Skip()`` does."""
+    """``return Skip`` has no meaning, ``return Skip()`` has."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: signal)
 
@@ -249,8 +249,8 @@ async def test_the_class_of_a_signal_in_place_of_an_instance_is_named(
         await pipe.run({}).result()
 
 
-async def test_an_ignored_answer_of_a_handler_is_not_blamed_on_the_step() -> None:
-    """The step returned nothing: it failed."""
+async def test_an_ignored_result_of_a_handler_names_the_handler() -> None:
+    """The step itself failed and returned nothing."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(on_error=lambda error: {"x": 1})
@@ -261,8 +261,8 @@ async def test_an_ignored_answer_of_a_handler_is_not_blamed_on_the_step() -> Non
         await pipe.run({}).result()
 
 
-async def test_a_returned_function_is_told_to_be_a_name() -> None:
-    """A step is named by text, and the function of it is no text."""
+async def test_a_returned_function_gets_the_remedy() -> None:
+    """A step is returned by its name."""
     pipe: AnyPipe = Pipe(dict)
 
     def other() -> None: ...
@@ -277,7 +277,7 @@ async def test_a_returned_function_is_told_to_be_a_name() -> None:
 async def test_a_timeout_that_is_no_number_is_refused_before_the_run(
     wrong: Any,
 ) -> None:
-    """The value is shown, and what it must be."""
+    """The message has the value and the allowed ones."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: None)
 
@@ -288,7 +288,7 @@ async def test_a_timeout_that_is_no_number_is_refused_before_the_run(
             await supervisor.submit(pipe, {}, timeout=wrong)
 
 
-async def test_no_question_is_open_before_the_first_step() -> None:
+async def test_no_ask_is_open_before_the_first_step() -> None:
     """Right after the run is entered it has asked nothing."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: None)
@@ -301,7 +301,7 @@ async def test_no_question_is_open_before_the_first_step() -> None:
 
 
 def test_an_unknown_loop_is_refused_with_the_known_ones() -> None:
-    """Anyio would name the wrong one only."""
+    """The message of anyio names only the unknown one."""
     pipe: AnyPipe = Pipe(dict)
 
     with pytest.raises(LookupError, match="'asyncio' or 'trio', not 'curio'"):
@@ -310,13 +310,13 @@ def test_an_unknown_loop_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("wrong", ["3", 2.5, True])
 def test_a_limit_of_runs_that_is_no_count_is_refused(wrong: Any) -> None:
-    """When the supervisor is made."""
+    """The error comes when the supervisor is made."""
     with pytest.raises(TypeError, match="max_runs must be a count or None"):
         Supervisor(max_runs=wrong)
 
 
 def test_a_sub_pipeline_given_by_name_is_refused() -> None:
-    """When the step is registered, not when it runs."""
+    """The error comes at registration, not in a run."""
     pipe: AnyPipe = Pipe(dict)
     wrong: Any = "child"
 
@@ -328,7 +328,7 @@ def test_a_sub_pipeline_given_by_name_is_refused() -> None:
 
 
 def test_a_harness_of_something_else_is_refused() -> None:
-    """Before it is asked to mock a step."""
+    """The error comes before a step is mocked."""
     wrong: Any = "shop"
 
     with pytest.raises(

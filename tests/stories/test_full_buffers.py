@@ -1,4 +1,4 @@
-"""A run goes on when its buffer, its observers or its consumer are slow."""
+"""A run goes on although its buffer is full, or observers or the consumer are slow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ..helpers import (
 async def test_a_map_larger_than_the_buffer(
     items: int, queue_size: int, hosted_runs: int
 ) -> None:
-    """A map completes, whatever its size and whatever room its events have."""
+    """A map completes with any number of items and any size of the buffer."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     pipe.map("m", each="w", to="after")(lambda: range(items))
     pipe.step("w")(lambda item: None)
@@ -49,7 +49,7 @@ async def test_a_map_larger_than_the_buffer(
 
 @hosted_runs
 async def test_maps_in_maps_and_subs_with_a_buffer_of_one(hosted_runs: int) -> None:
-    """Neither does anything that maps hold: inner maps, child runs, streams."""
+    """Inner maps, child runs and streams complete, too."""
     child: AnyPipe = Pipe(dict)
 
     @child.step
@@ -72,8 +72,8 @@ async def test_maps_in_maps_and_subs_with_a_buffer_of_one(hosted_runs: int) -> N
 
 
 @pytest.mark.virtual_time
-async def test_a_slow_observer_delays_nobody_else() -> None:
-    """Steps and a quick observer are done long before a slow one has heard of it."""
+async def test_a_slow_observer_delays_nothing_else() -> None:
+    """Steps and a quick observer end long before the slow one."""
     times: dict[str, list[float]] = {"slow": [], "quick": []}
 
     class Listening(Observer):
@@ -105,8 +105,8 @@ async def test_a_slow_observer_delays_nobody_else() -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("queue_size", [4, 1000])
-async def test_the_graph_goes_on_while_nobody_reads(queue_size: int) -> None:
-    """Successors start without being pulled, as far as the buffer has room."""
+async def test_the_graph_goes_on_while_no_event_is_read(queue_size: int) -> None:
+    """Successors start without a reader, as far as the buffer has room."""
     done: list[str] = []
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     names = [f"s{number}" for number in range(10)]

@@ -1,4 +1,4 @@
-"""Errors that are no Exception, and objects that raise when they are looked at."""
+"""``BaseException`` in runs, and user objects that raise when they are inspected."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ from ..helpers import (
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, BaseException])
 @pytest.mark.parametrize("place", ["step", "handler", "worker", "child"])
-async def test_a_base_exception(kind: type[BaseException], place: str) -> None:
-    """It fails the run as infra, observers hear an error, and then it is raised as itself."""
+async def test_a_base_exception_of_a_step_is_raised_after_finish(
+    kind: type[BaseException], place: str
+) -> None:
+    """The run fails as INFRA, observers get the error, then it is raised unchanged."""
     recorder = HookRecorder()
     pipe: AnyPipe = Pipe(dict)
 
@@ -68,7 +70,7 @@ async def test_a_base_exception(kind: type[BaseException], place: str) -> None:
 
 
 class HostileObject:
-    """An object that objects to everything."""
+    """Raises on every operation."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -85,7 +87,7 @@ class HostileObject:
 
 
 class HostileError(Exception):
-    """An exception whose text raises, and which is empty."""
+    """A false exception whose text raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no str")
@@ -102,7 +104,7 @@ def fail_hostile(*args: Any) -> None:
 
 
 def hostile_in(place: str) -> tuple[AnyPipe, str | None]:
-    """Return a pipe that has to do with hostile objects, and the step that fails."""
+    """Return a pipe in which hostile objects occur, and the step that fails."""
     pipe: AnyPipe = Pipe(None)
     failed: str | None = "a"
     match place:
@@ -145,8 +147,10 @@ def hostile_in(place: str) -> tuple[AnyPipe, str | None]:
     "place",
     ["error", "result", "answer", "route", "items", "item", "token", "reason", "hook"],
 )
-async def test_hostile_objects(place: str, strict: bool, hosted_runs: int) -> None:
-    """No object that raises when it is looked at, and no warning, ends a run by that."""
+async def test_objects_that_raise_do_not_end_a_run(
+    place: str, strict: bool, hosted_runs: int
+) -> None:
+    """Neither an object that raises when it is inspected nor a warning does so."""
     pipe, failed = hostile_in(place)
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "ignore")
@@ -161,10 +165,10 @@ async def test_hostile_objects(place: str, strict: bool, hosted_runs: int) -> No
     ("option", "shown"),
     [(True, "secret"), (False, ""), (lambda state: "hidden", "hidden")],
 )
-async def test_what_the_log_shows_of_the_state(
+async def test_log_state_decides_what_the_log_shows_of_the_state(
     option: Any, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error log shows the state, what a function makes of it, or nothing."""
+    """The error log has the state, the result of a function for it, or nothing."""
     pipe: AnyPipe = Pipe(dict, log_state=option)
     pipe.step("a")(lambda: 1 / 0)
     await run_pipe(pipe, {"key": "secret"})

@@ -1,4 +1,4 @@
-"""What was tried to break the engine, and did, until it was mended."""
+"""Programs that cancel tasks of the engine natively, or at the worst time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resting() -> Pipe[Any, Any]:
 
 
 async def kill_newborn(known: set[asyncio.Task[Any]]) -> None:
-    """Cancel natively, before its first step, every task that was just made."""
+    """Cancel every new task natively before its first step."""
     await asyncio.sleep(0)
     for task in asyncio.all_tasks() - known:
         task.cancel()
@@ -43,8 +43,8 @@ async def kill_newborn(known: set[asyncio.Task[Any]]) -> None:
 
 
 @only_asyncio
-async def test_a_run_killed_before_it_has_begun_begins_all_the_same() -> None:
-    """Its consumer does not wait for ever for a task that never took a step."""
+async def test_a_run_whose_new_task_is_cancelled_begins() -> None:
+    """Its consumer does not wait for ever for a task that never ran."""
     events: list[Event] = []
 
     async def consume() -> None:
@@ -60,8 +60,8 @@ async def test_a_run_killed_before_it_has_begun_begins_all_the_same() -> None:
 
 
 @only_asyncio
-async def test_a_receiver_killed_before_it_has_begun_costs_nothing() -> None:
-    """Another one does what it was summoned for; its supervisor and later runs go on."""
+async def test_a_new_receiver_that_is_cancelled_is_replaced() -> None:
+    """Its message is processed, and later runs of the supervisor work."""
     events: list[Event] = []
     async with Supervisor() as supervisor:
 
@@ -80,14 +80,14 @@ async def test_a_receiver_killed_before_it_has_begun_costs_nothing() -> None:
 
 
 class Diary(Observer):
-    """Writes down what it hears; its task is killed in the middle, if there is anybody to."""
+    """Keeps the events it gets; a test may cancel its task natively."""
 
     def __init__(self, kill: int | None = None) -> None:
         self.kill = kill
         self.heard: list[EventType] = []
 
     async def on_event(self, state: Any, context: Any, meta: Any, event: Event) -> None:
-        """Write an event down, and be killed after the third one or so."""
+        """Keep an event, and cancel this task after about three."""
         self.heard.append(event.type)
         if len(self.heard) == self.kill:
             task = asyncio.current_task()
@@ -98,10 +98,10 @@ class Diary(Observer):
 
 @only_asyncio
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_a_listener_killed_before_it_has_begun_hears_everything(
+async def test_an_observer_whose_new_task_is_cancelled_gets_all_events(
     hosted: bool,
 ) -> None:
-    """An observer cannot harm a run, nor can who kills its task."""
+    """The run does not notice either."""
     pipe, diary = resting(), Diary()
     pipe.add_observer(diary)
     async with Supervisor() if hosted else nullcontext():
@@ -122,10 +122,10 @@ async def test_a_listener_killed_before_it_has_begun_hears_everything(
 
 @only_asyncio
 @pytest.mark.parametrize("moment", range(1, 5))
-async def test_a_listener_killed_at_work_listens_on(
+async def test_an_observer_that_is_cancelled_at_work_goes_on(
     moment: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it was told when it was killed is said in the log; the run does not notice."""
+    """The log says that its task was cancelled, and the run does not notice."""
     pipe, diary = resting(), Diary(kill=moment)
     pipe.add_observer(diary)
     with anyio.fail_after(5):
@@ -138,8 +138,8 @@ async def test_a_listener_killed_at_work_listens_on(
 
 
 @only_asyncio
-async def test_a_listener_killed_while_it_waits_listens_on() -> None:
-    """Nothing it was not told yet is lost."""
+async def test_an_observer_that_is_cancelled_while_it_waits_goes_on() -> None:
+    """It loses no event."""
     pipe, diary, go = resting(), Diary(), anyio.Event()
     pipe.add_observer(diary)
     pipe.step("wait")(go.wait)
@@ -158,8 +158,8 @@ async def test_a_listener_killed_while_it_waits_listens_on() -> None:
 
 
 @only_asyncio
-async def test_a_supervisor_whose_keeper_is_killed_before_it_has_begun_opens() -> None:
-    """Nobody waits for ever for a supervisor to open."""
+async def test_a_supervisor_whose_new_task_is_cancelled_opens() -> None:
+    """Opening does not wait for ever."""
 
     async def live() -> str:
         async with Supervisor() as supervisor:
@@ -173,8 +173,8 @@ async def test_a_supervisor_whose_keeper_is_killed_before_it_has_begun_opens() -
 
 
 @only_asyncio
-async def test_the_tasks_of_a_program_with_a_task_factory_are_made_by_it() -> None:
-    """The loop's factory makes the engine's tasks, and is there again afterwards."""
+async def test_tasks_are_made_by_the_task_factory_of_the_program() -> None:
+    """The loop has the same factory afterwards."""
     made: list[str] = []
 
     def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
@@ -195,8 +195,8 @@ async def test_the_tasks_of_a_program_with_a_task_factory_are_made_by_it() -> No
 
 
 @only_asyncio
-async def test_a_group_that_is_cancelled_while_its_task_is_born() -> None:
-    """A cancel scope reaches a newborn task at its first await, as it does any other."""
+async def test_a_group_that_is_cancelled_while_its_task_starts() -> None:
+    """The cancellation reaches the new task at its first await, as it does any task."""
     log: list[str] = []
 
     async def job() -> None:
@@ -242,10 +242,10 @@ def nested(depth: int, cleaned: list[str]) -> Pipe[Any, Any]:
 
 @pytest.mark.parametrize("hosted", [False, True])
 @pytest.mark.parametrize("moment", range(12))
-async def test_cancelled_three_deep_every_run_says_whose_will_it_was(
+async def test_each_of_three_nested_runs_has_its_reason(
     hosted: bool, moment: int
 ) -> None:
-    """The outer run gives the caller's reason, the inner ones that their owner ended."""
+    """The outer run has the caller's reason, the inner ones that their owner ended."""
     cleaned: list[str] = []
     events: list[Event] = []
     async with Supervisor() if hosted else nullcontext():
@@ -275,8 +275,8 @@ async def test_cancelled_three_deep_every_run_says_whose_will_it_was(
 # -- an owner that is cancelled
 
 
-async def test_a_conductor_cancelled_in_its_own_step_blames_its_owner() -> None:
-    """Whether the step or the block hears of it first, the reason is the same."""
+async def test_a_run_cancelled_in_its_own_step_names_its_owner() -> None:
+    """The reason is the same whether the step or the block is cancelled first."""
     pipe = nested(0, [])
     with anyio.CancelScope() as scope:
         async with pipe.run({}) as run:
@@ -290,8 +290,8 @@ async def test_a_conductor_cancelled_in_its_own_step_blames_its_owner() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_child_over_its_steps_time_was_ended_by_its_owner() -> None:
-    """The timeout of a sub-pipeline's step is the step's; the child just ends."""
+async def test_a_child_that_exceeds_its_steps_timeout_was_ended_by_its_owner() -> None:
+    """The timeout belongs to the sub step; the child is cancelled."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.sub(pipeline=nested(1, []), timeout=1)
@@ -308,10 +308,10 @@ async def test_a_child_over_its_steps_time_was_ended_by_its_owner() -> None:
 
 @only_asyncio
 @pytest.mark.parametrize("moment", range(1, 8))
-async def test_a_supervisor_cancelled_while_it_opens_lets_its_owner_go(
+async def test_a_supervisor_that_is_cancelled_while_it_opens_ends(
     moment: int,
 ) -> None:
-    """Natively cancelled at any step of its opening, the block ends as cancelled."""
+    """Natively cancelled at any turn of its opening, the block ends as cancelled."""
 
     async def own() -> None:
         async with Supervisor():
@@ -354,8 +354,8 @@ async def _kill_timers(runs: list[RunStream]) -> None:
 
 
 @only_asyncio
-async def test_killing_the_task_of_the_timers_loses_no_timer() -> None:
-    """Timers are data: another task waits for those of all runs."""
+async def test_cancelling_the_task_of_the_timers_loses_no_timer() -> None:
+    """Timers are data, so another task waits for them."""
     go = anyio.Event()
     pipe = _joined(go)
     async with Supervisor() as supervisor:
@@ -369,8 +369,8 @@ async def test_killing_the_task_of_the_timers_loses_no_timer() -> None:
 
 
 @only_asyncio
-async def test_a_run_of_its_own_loses_no_timer_either() -> None:
-    """Without a supervisor the task is replaced too, and the caller's block is left alone."""
+async def test_a_run_without_a_supervisor_loses_no_timer_either() -> None:
+    """The task is replaced, and the caller's block is not cancelled."""
     go = anyio.Event()
     async with _joined(go).run({}) as run:
         await anyio.wait_all_tasks_blocked()
@@ -382,10 +382,10 @@ async def test_a_run_of_its_own_loses_no_timer_either() -> None:
 
 
 @only_asyncio
-async def test_a_killed_keeper_keeps_its_supervisor(
+async def test_a_supervisor_survives_the_cancellation_of_its_main_task(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The task that owns all others goes on, says so, and everything else does not notice."""
+    """The task that owns all others logs it and goes on, and the runs do not notice."""
     go = anyio.Event()
     pipe: Pipe[Any, Any] = Pipe(None)
     pipe.step("wait")(go.wait)

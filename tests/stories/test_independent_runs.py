@@ -1,4 +1,4 @@
-"""One run's trouble is nobody else's: the others are as if they had been alone."""
+"""Runs are independent: a failure of one changes nothing in the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUNS = 50
 
 
 def lively() -> Pipe[Any, Any]:
-    """Return a pipe with tokens, a map, a join, and a step that may misbehave."""
+    """Return a pipe with tokens, a map, a join, and a step that may fail or wait."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="lively")
 
     @pipe.step(to=["spread", "side"])
@@ -49,7 +49,7 @@ def lively() -> Pipe[Any, Any]:
 
 
 def comparable_events(events: list[Event]) -> list[tuple[Any, ...]]:
-    """Return what a run said, without the ids and times that differ between runs."""
+    """Return the events of a run without ids and times."""
     return sorted(
         (
             event.type.value,
@@ -64,17 +64,17 @@ def comparable_events(events: list[Event]) -> list[tuple[Any, ...]]:
 
 
 async def alone(number: int) -> list[tuple[Any, ...]]:
-    """Return what a run says when it has no company."""
+    """Return the events of a run without other runs beside it."""
     async with lively().run({"number": number}) as run:
         return comparable_events([event async for event in run])
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("trouble", ["crash", "cancel", "deadline"])
-async def test_one_of_fifty_in_trouble_leaves_forty_nine_as_if_alone(
+async def test_a_failure_of_one_run_of_fifty_changes_no_other(
     trouble: str,
 ) -> None:
-    """A crash, a cancellation or a deadline of one run changes nothing in the others."""
+    """A failure, a cancellation or a timeout of one run leaves the events of 49 unchanged."""
     pipe = lively()
     heard: dict[int, list[tuple[Any, ...]]] = {}
     ends: dict[int, str] = {}
@@ -107,8 +107,8 @@ async def test_one_of_fifty_in_trouble_leaves_forty_nine_as_if_alone(
     assert {number: heard[number] for number in others} == solo
 
 
-async def test_a_crowd_delays_a_single_message_by_a_handful() -> None:
-    """Two thousand queued items of one run let another run's one message pass soon."""
+async def test_a_busy_run_delays_a_single_message_by_a_few() -> None:
+    """A run's one message passes two thousand queued items of another run."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="fair")
     done: list[str] = []
 
@@ -139,8 +139,8 @@ async def test_a_crowd_delays_a_single_message_by_a_handful() -> None:
     assert len(done) == 2001
 
 
-async def test_a_stalled_consumer_leaves_a_healthy_run_all_of_its_events() -> None:
-    """Beside one consumer that never reads again, 180 of 180 events arrive."""
+async def test_a_stalled_consumer_leaves_another_run_all_of_its_events() -> None:
+    """Beside a consumer that stops reading, 180 of 180 events arrive."""
     pipe = talking_pipe(8)
 
     async with Supervisor(grace=0) as supervisor:

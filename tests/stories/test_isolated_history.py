@@ -1,4 +1,4 @@
-"""What is stored of runs with isolated state."""
+"""The stored history of runs with isolated state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Report:
     log: list[str] = field(default_factory=list)
 
 
-async def test_stored_history_shows_what_was_committed() -> None:
-    """Each stored STEP_END has the state as that step has committed it, no later one."""
+async def test_stored_history_shows_committed_states() -> None:
+    """Each stored STEP_END has the state that its step committed, not a later one."""
     storage = InMemoryBackend()
     pipe = Pipe(Report, state_mode="isolated", storage=storage)
 

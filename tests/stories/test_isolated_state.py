@@ -1,4 +1,4 @@
-"""Isolated state: what parallel steps, failures and children do to it."""
+"""Isolated state: parallel steps, failures and child runs."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def isolated(state_type: Any = Report, **options: Any) -> Pipe[Any, Any]:
 
 
 async def finished(pipe: Pipe[Any, Any], state: Any, **options: Any) -> Any:
-    """Run a pipe that succeeds, and return the state."""
+    """Run a pipe that succeeds, and return its state."""
     end = await pipe.run(state, **options).wait()
     assert (end.status, end.errors) == (PipelineTerminalStatus.SUCCESS, [])
     return state
 
 
 async def failure(pipe: Pipe[Any, Any], state: Any) -> str:
-    """Run a pipe that fails, and return the text of its one failure."""
+    """Run a pipe that fails, and return the text of its only failure."""
     end = await pipe.run(state).wait()
     (record,) = end.errors
     return record.error or ""
 
 
-async def test_parallel_steps_lose_nothing() -> None:
-    """Steps that read, wait and write back do not overwrite each other's changes."""
+async def test_parallel_steps_lose_no_update() -> None:
+    """Steps that read, wait and write do not overwrite each other's changes."""
     pipe = isolated()
 
     @pipe.step("start", to=["a", "b", "c"])
@@ -90,7 +90,7 @@ async def test_parallel_steps_lose_nothing() -> None:
 
 
 async def test_a_conflict_is_the_failure_of_the_second_step() -> None:
-    """It names the part and both steps; what was committed first stays."""
+    """It names the part and both steps; the first commit stays."""
     pipe = isolated()
 
     @pipe.step("fast")
@@ -112,8 +112,8 @@ async def test_a_conflict_is_the_failure_of_the_second_step() -> None:
     assert state == Report(title="fast")
 
 
-async def test_ten_workers_that_count_conflict_and_hear_of_merge_add() -> None:
-    """``count += 1`` in parallel would end at 1; the message says what to do."""
+async def test_ten_workers_that_count_conflict_and_get_the_remedy() -> None:
+    """``count += 1`` in parallel would end at 1; the message suggests ``Merge.add``."""
     pipe = isolated()
 
     @pipe.map("each", each="worker")
@@ -139,7 +139,7 @@ async def test_ten_workers_that_count_conflict_and_hear_of_merge_add() -> None:
 
 @pytest.mark.parametrize("beside", [False, True])
 async def test_a_failed_step_changes_nothing(beside: bool) -> None:
-    """What a step did before it failed is gone, alone or beside others."""
+    """Its changes before the failure are dropped, whether it runs alone or beside others."""
     pipe = isolated(on_failure="continue")
 
     @pipe.step("fails", to="after")
@@ -165,8 +165,8 @@ async def test_a_failed_step_changes_nothing(beside: bool) -> None:
     assert state == Report(log=["title ''"])
 
 
-async def test_a_handler_sees_and_keeps_the_copy() -> None:
-    """A handler that mends a failure decides about what the step had changed."""
+async def test_a_handler_gets_the_copy_of_the_failed_step() -> None:
+    """A handler that handles the failure commits the copy."""
     pipe = isolated()
 
     def mend(state: Report, error: Exception) -> None:
@@ -188,7 +188,7 @@ async def test_a_handler_sees_and_keeps_the_copy() -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_the_handlers_of_a_conflict_get_a_fresh_copy(again: bool) -> None:
-    """They see what the other step has committed, and a second conflict is final."""
+    """It has the commit of the other step, and a second conflict is final."""
     pipe = isolated()
 
     async def settle(state: Report, error: Exception) -> None:
@@ -233,7 +233,7 @@ async def test_the_handlers_of_a_conflict_get_a_fresh_copy(again: bool) -> None:
     ],
 )
 async def test_signals_commit(signal: object, kept: bool) -> None:
-    """``Retry``, ``Skip``, ``Stop``, ``Suspend`` and routes keep what was changed; ``Raise`` does not."""
+    """All signals and routes commit the changes, except ``Raise``."""
     pipe = isolated()
 
     @pipe.step("one", to="never")
@@ -253,8 +253,8 @@ async def test_signals_commit(signal: object, kept: bool) -> None:
     assert state.log == (["one"] if kept else [])
 
 
-async def test_attempts_by_retry_keep_what_they_changed() -> None:
-    """``Retry()`` commits; ``retries=`` begins each try with a fresh copy."""
+async def test_attempts_by_retry_keep_their_changes() -> None:
+    """``Retry()`` commits; with ``retries=`` each attempt begins with a fresh copy."""
     pipe = isolated()
     seen = []
 
@@ -279,8 +279,8 @@ async def test_attempts_by_retry_keep_what_they_changed() -> None:
     assert state.index == {"try 3": 1}
 
 
-async def test_workers_begin_with_what_the_map_has_committed() -> None:
-    """A map's and a switch's function commits when it has returned."""
+async def test_workers_begin_with_the_commit_of_their_map() -> None:
+    """The function of a map or a switch commits when it has returned."""
     pipe = isolated()
 
     @pipe.map("each", each="worker", to="end")
@@ -311,7 +311,7 @@ async def test_workers_begin_with_what_the_map_has_committed() -> None:
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("fails", [True, False])
 async def test_a_child_works_on_the_copy_of_its_sub(fails: bool, alone: bool) -> None:
-    """What a child run commits is merged when it ends, and gone when it fails."""
+    """The commits of a child run are merged when it ends, and dropped when it fails."""
     child = isolated(name="child")
 
     @child.step("inner")
@@ -350,8 +350,8 @@ async def test_a_child_works_on_the_copy_of_its_sub(fails: bool, alone: bool) ->
     assert state.done == len(more) + (not fails)
 
 
-async def test_a_child_sees_what_was_committed_while_its_sub_began() -> None:
-    """The copy of a sub that was overtaken is brought up to date before the child runs."""
+async def test_a_child_sees_commits_made_while_its_sub_began() -> None:
+    """The copy is brought up to date before the child runs."""
     child = isolated(name="child")
 
     @child.step("inner")
@@ -376,7 +376,7 @@ async def test_a_child_sees_what_was_committed_while_its_sub_began() -> None:
 
 
 @pytest.mark.parametrize("as_list", [True, False])
-async def test_items_are_data(as_list: bool) -> None:
+async def test_items_are_not_part_of_the_state(as_list: bool) -> None:
     """A worker that changes its item changes nothing else."""
 
     @dataclass
@@ -403,7 +403,7 @@ async def test_items_are_data(as_list: bool) -> None:
 
 
 async def test_a_changed_item_is_a_warning_in_debug() -> None:
-    """Whoever debugs a pipe hears that a worker changes what is not merged."""
+    """With ``debug`` a worker that changes its item gets a warning, because it is not merged."""
     pipe = isolated(dict, debug=True)
 
     @pipe.map("each", each="worker")
@@ -422,7 +422,7 @@ async def test_a_changed_item_is_a_warning_in_debug() -> None:
 
 
 async def test_streaming_steps_and_threads_work_on_copies() -> None:
-    """Tokens that were said stay said; a thread has its own copy of the state."""
+    """Tokens of a failed step stay published; a thread has its own copy of the state."""
     pipe = isolated(on_failure="continue")
 
     @pipe.step("streams")
@@ -444,8 +444,8 @@ async def test_streaming_steps_and_threads_work_on_copies() -> None:
     assert state.log == ["thread"]
 
 
-async def test_events_show_what_was_committed() -> None:
-    """STEP_END carries the run's own state, merged."""
+async def test_events_show_committed_states() -> None:
+    """STEP_END has the run's own state after the merge."""
     pipe = isolated()
 
     for name, pause in (("slow", 2), ("fast", 1)):
@@ -466,7 +466,7 @@ async def test_events_show_what_was_committed() -> None:
 
 
 async def test_hooks_change_the_state_in_place() -> None:
-    """What a startup hook sets is there for every step, and a shutdown hook sees the end."""
+    """All steps see the changes of a startup hook; a shutdown hook sees the last state."""
     pipe = isolated()
     seen = []
 
@@ -491,8 +491,10 @@ async def test_hooks_change_the_state_in_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["client", "lock"])
-async def test_what_has_no_copy_is_refused_before_anything_runs(name: str) -> None:
-    """The message names the part and what to do instead."""
+async def test_a_state_without_a_copy_is_refused_before_anything_runs(
+    name: str,
+) -> None:
+    """The message names the part and the remedy."""
 
     class Client:
         pass
@@ -519,7 +521,7 @@ async def test_what_has_no_copy_is_refused_before_anything_runs(name: str) -> No
 
 
 async def test_shared_parts_are_passed_by_reference() -> None:
-    """A client that is annotated as shared is the same for every step."""
+    """A client that is annotated as shared is one object for all steps."""
     lock = threading.Lock()
 
     class State(TypedDict):
@@ -543,7 +545,7 @@ async def test_shared_parts_are_passed_by_reference() -> None:
 
 
 async def test_plain_dicts_are_merged_by_named_functions() -> None:
-    """``merge=`` says how the keys of a dict are merged."""
+    """``merge=`` names the function for each key of a dict."""
     pipe = Pipe(
         dict,
         state_mode="isolated",
@@ -564,8 +566,8 @@ async def test_plain_dicts_are_merged_by_named_functions() -> None:
     assert state == {"best": 5, "hits": 3}
 
 
-async def test_a_cancelled_run_keeps_what_was_committed() -> None:
-    """A step that is interrupted leaves nothing of what it was doing."""
+async def test_a_cancelled_run_keeps_commits() -> None:
+    """An interrupted step leaves none of its changes."""
     pipe = isolated()
 
     @pipe.step("one", to="two")
@@ -585,7 +587,7 @@ async def test_a_cancelled_run_keeps_what_was_committed() -> None:
 
 
 async def test_loops_and_joins_merge_lap_by_lap() -> None:
-    """Every pass of a loop begins with what the one before has committed."""
+    """Every lap of a loop begins with the commits of the one before."""
     pipe = isolated()
 
     @pipe.step("begin", to=["a", "b"])
@@ -609,7 +611,7 @@ async def test_loops_and_joins_merge_lap_by_lap() -> None:
 
 
 def test_testpipe_runs_isolated_pipes() -> None:
-    """Mocks get copies like the functions they stand for."""
+    """Mocks get copies like the functions that they replace."""
     pipe = isolated()
 
     @pipe.step("a")
@@ -631,7 +633,7 @@ def test_testpipe_runs_isolated_pipes() -> None:
 
 @pytest.mark.parametrize("mode", ["shared", "isolated"])
 def test_explore_finds_lost_updates_in_shared_state_only(mode: Any) -> None:
-    """A read, a wait and a write back lose updates in one mode and not in the other."""
+    """A read, a wait and a write lose updates in shared mode and not in isolated mode."""
     pipe = Pipe(Report, state_mode=mode, allow_multi_root=True)
 
     for name in "ab":
@@ -652,14 +654,14 @@ def test_explore_finds_lost_updates_in_shared_state_only(mode: Any) -> None:
         explore(pipe, Report, check, schedules=50)
 
 
-def test_a_mode_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_mode_is_refused() -> None:
     """The message lists the modes."""
     with pytest.raises(DefinitionError, match="'shared' or 'isolated', not 'own'"):
         Pipe(Report, state_mode="own")  # type: ignore[arg-type]
 
 
-async def test_two_names_for_one_list_are_extended_once() -> None:
-    """A list that is two parts of the state gets what was appended once."""
+async def test_a_list_with_two_names_is_extended_once() -> None:
+    """A list that is two parts of the state gets an appended element once."""
     pipe = isolated(dict)
 
     for name in "ab":
@@ -675,8 +677,8 @@ async def test_two_names_for_one_list_are_extended_once() -> None:
     assert sorted(state["one"]) == sorted(state["two"]) == ["a", "b"]
 
 
-async def test_what_a_step_put_into_the_state_may_have_no_copy() -> None:
-    """The next step that needs a copy fails, and names the part."""
+async def test_a_step_may_put_a_value_without_a_copy_into_the_state() -> None:
+    """The next step that needs a copy fails, and the error names the part."""
     pipe = isolated(dict)
 
     @pipe.step("first", to=["a", "b"])
@@ -695,8 +697,8 @@ async def test_what_a_step_put_into_the_state_may_have_no_copy() -> None:
     assert all("'lock' (lock) cannot be" in (r.error or "") for r in end.errors)
 
 
-async def test_user_middleware_that_calls_again_gets_fresh_copies() -> None:
-    """Any middleware may call a function again; it begins with what is committed."""
+async def test_middleware_that_calls_again_gets_fresh_copies() -> None:
+    """Each call of the function by a middleware begins with the committed state."""
 
     def twice(func: Any, ctx: Any) -> Any:
         async def call(**arguments: Any) -> Any:
@@ -715,14 +717,14 @@ async def test_user_middleware_that_calls_again_gets_fresh_copies() -> None:
 
 
 class OddError(Exception):
-    """Pickles, and cannot be unpickled."""
+    """Can be pickled and not unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
 
 
 async def test_exceptions_are_values() -> None:
-    """Handlers collect errors in a list, in parallel and alone; a failed step rolls back."""
+    """Handlers collect errors in a list, in parallel and alone; a failed step changes nothing."""
     pipe = isolated(dict, on_failure="continue")
 
     def note(state: dict[str, Any], error: Exception) -> None:
@@ -746,8 +748,8 @@ async def test_exceptions_are_values() -> None:
     assert [str(error) for error in state["errors"]] == ["1 and 2", "1 and 2"]
 
 
-async def test_an_element_that_has_no_copy_is_named() -> None:
-    """Of a list the message names the element."""
+async def test_an_element_without_a_copy_is_named() -> None:
+    """For a list the message names the element."""
 
     class Client:
         pass
@@ -761,7 +763,7 @@ async def test_an_element_that_has_no_copy_is_named() -> None:
         await finished(pipe, {"clients": [1, Client()]})
 
 
-async def test_a_conflict_over_what_equals_no_copy_says_so() -> None:
+async def test_a_conflict_over_elements_without_eq_says_so() -> None:
     """Elements without ``__eq__`` look changed in every copy; the message names one."""
 
     class Result:

@@ -28,7 +28,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -36,7 +36,7 @@ def count(events: list[Event], word: str) -> int:
 
 
 def branching(kind: str, way: str) -> AnyPipe:
-    """Return a pipe that takes one of three ways to ``z``, which waits for all of them."""
+    """Return a pipe that takes one of three routes to ``z``, which joins all of them."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     names = {"left": "x", "right": "y", "far": "q"}
     match kind:
@@ -63,10 +63,10 @@ def branching(kind: str, way: str) -> AnyPipe:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("way", ["left", "right", "far"])
 @pytest.mark.parametrize("kind", ["dict", "callable", "returned name", "nested"])
-async def test_a_join_of_ways_not_all_taken(
+async def test_a_join_of_branches_that_are_not_all_taken(
     kind: str, way: str, hosted_runs: int
 ) -> None:
-    """A join waits for those that come: no false timeout, no join that never runs."""
+    """It waits for the branches that run: no timeout, and the join always runs."""
     events = await run_pipe(branching(kind, way), hosted_runs=hosted_runs, start="s")
 
     assert end_of(events).status is SUCCESS
@@ -76,8 +76,8 @@ async def test_a_join_of_ways_not_all_taken(
 
 @hosted_runs
 @pytest.mark.virtual_time
-async def test_in_every_item_of_a_map_and_every_lap(hosted_runs: int) -> None:
-    """Each item and each lap takes its own way through the same join."""
+async def test_each_item_and_each_lap_takes_its_own_branch(hosted_runs: int) -> None:
+    """The same join decides for each of them."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     pipe.map("m", each="w")(lambda: range(4))
     pipe.switch("w", to=["x", "y"].__getitem__)(lambda item: item % 2)
@@ -101,7 +101,7 @@ async def test_in_every_item_of_a_map_and_every_lap(hosted_runs: int) -> None:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("parent", ["skips", "fails", "beyond"])
 async def test_a_join_that_cannot_run_is_named(parent: str, hosted_runs: int) -> None:
-    """FINISH names the join and the parent at fault, and no timer waits for them."""
+    """FINISH names the join and the parent that was pruned, and no timer waits."""
     pipe: AnyPipe = Pipe(dict)
     answers: dict[str, Any] = {
         "skips": lambda: Skip(),
@@ -123,8 +123,10 @@ async def test_a_join_that_cannot_run_is_named(parent: str, hosted_runs: int) ->
 
 
 @hosted_runs
-async def test_a_parent_that_goes_elsewhere(hosted_runs: int) -> None:
-    """A parent that routes away is not waited for, and the others open the join."""
+async def test_a_parent_that_routes_elsewhere_is_not_waited_for(
+    hosted_runs: int,
+) -> None:
+    """The other parents open the join."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     add_idle_steps(pipe, r=["a", "b"], b=["join"], x=[])
     pipe.step("a", to="join")(lambda: "x")
@@ -142,8 +144,8 @@ async def test_a_parent_that_goes_elsewhere(hosted_runs: int) -> None:
 @hosted_runs
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("ending", ["in time", "late", "handled", "stopped"])
-async def test_a_barrier_counts_truly(ending: str, hosted_runs: int) -> None:
-    """Who came and who is awaited; RELEASE before the start; every timeout counted."""
+async def test_barrier_events_have_true_counts(ending: str, hosted_runs: int) -> None:
+    """They list arrived and missing parents, and every timeout is counted."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, r=["a", "b", "c"], a=["j"])
     pipe.step("b", to="j")(lambda: anyio.sleep(2))
@@ -179,8 +181,8 @@ async def test_a_barrier_counts_truly(ending: str, hosted_runs: int) -> None:
 
 
 @hosted_runs
-async def test_a_join_with_a_router_among_its_parents(hosted_runs: int) -> None:
-    """Routers are no parents of a join, so ``start=`` beside them is no error."""
+async def test_a_join_with_a_router_among_its_predecessors(hosted_runs: int) -> None:
+    """A router is no parent of a join, so ``start=`` beside it is no error."""
     pipe: AnyPipe = Pipe(dict)
     pipe.switch("s", to={"b": "b", "join": "join"})(lambda: "b")
     add_idle_steps(pipe, b=["join"], join=[])

@@ -22,7 +22,7 @@ from justpipe_actors.types import NodeKind, PipelineTerminalStatus
 
 
 class Timed(Pipe[Any, Any]):
-    """A pipe whose run is an async generator, as subclasses of justpipe's have it."""
+    """A pipe whose ``run`` is an async generator, as subclasses of justpipe's have it."""
 
     log: list[str]
 
@@ -91,14 +91,14 @@ async def test_a_run_that_is_a_generator_works_as_a_sub_pipeline() -> None:
 
 
 async def test_the_failure_of_such_a_child_is_the_failure_of_its_step() -> None:
-    """The exception itself reaches the parent's end."""
+    """The end of the parent has the exception itself."""
     end = await parent_of(timed_pipe()).run({"broken": True}).wait()
     assert end.status is PipelineTerminalStatus.FAILED
     assert isinstance(end.exception, LookupError)
 
 
 async def test_such_a_child_is_closed_when_its_parent_is_cancelled() -> None:
-    """The generator's own cleanup runs before the run has ended."""
+    """The cleanup of the generator runs before the parent has ended."""
     child = timed_pipe()
     async with parent_of(child).run({}) as run:
         async for event in run:
@@ -107,8 +107,8 @@ async def test_such_a_child_is_closed_when_its_parent_is_cancelled() -> None:
     assert child.log == ["begin", "end"]
 
 
-async def test_a_child_whose_run_hides_its_end_fails_its_step() -> None:
-    """Without FINISH the parent cannot know how the child ended."""
+async def test_a_child_without_finish_fails_its_step() -> None:
+    """The parent cannot know how the child ended."""
 
     class Silent(Timed):
         async def run(  # type: ignore[override]
@@ -127,7 +127,7 @@ async def test_a_child_whose_run_hides_its_end_fails_its_step() -> None:
 
 
 def test_the_kind_of_a_step_is_a_node_kind() -> None:
-    """``Pipe.steps()`` says it with the enum that events have, too."""
+    """``Pipe.steps()`` has the same enum as events."""
     pipe: Pipe[Any, Any] = Pipe()
     pipe.map("m", each="w")(list)
     pipe.step("w")(lambda item: None)
@@ -137,7 +137,7 @@ def test_the_kind_of_a_step_is_a_node_kind() -> None:
 
 
 def test_keywords_of_methods_are_those_of_justpipe() -> None:
-    """Calls with keywords do not need a change."""
+    """Calls with keywords need no change."""
     Pipe(dict).add_middleware(mw=lambda func, context: func)
     assert InMemoryBackend().find_runs_by_prefix(run_id_prefix="a", limit=1) == []
     tracker = StateDiffTracker()
@@ -145,8 +145,8 @@ def test_keywords_of_methods_are_those_of_justpipe() -> None:
     assert tracker.diff(step1="a", step2="b") == "No snapshot found for a"
 
 
-def test_a_program_may_add_snapshots_of_its_own() -> None:
-    """They are compared like those that the tracker took; a copy is a copy."""
+def test_a_program_may_add_its_own_snapshots() -> None:
+    """They are compared as those of the tracker are, and are copies."""
     tracker = StateDiffTracker()
     tracker.snapshots["before"] = {"n": 1}
     tracker.snapshots["after"] = {"n": 2}
@@ -157,7 +157,7 @@ def test_a_program_may_add_snapshots_of_its_own() -> None:
 
 
 async def test_a_waiting_barrier_reads_like_a_dict() -> None:
-    """What is waited for is there by key, in a list."""
+    """The missing parents are a list under a key."""
     debugger = BarrierDebugger(warn_after=9, clock=lambda: 0.0)
     payload = {"waiting_for": ["b"], "expected_count": 2, "completed_count": 1}
     event = Event(EventType.BARRIER_WAIT, "join", payload, timestamp=0.0)
@@ -200,16 +200,16 @@ def test_helpers_of_the_command_line_are_importable(tmp_path: Any) -> None:
 
 @pytest.fixture
 def fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Let variables of justpipe warn as in a new process."""
+    """Let variables of justpipe give their warnings as in a new process."""
     monkeypatch.setattr(environment, "_warned", set())
     monkeypatch.delenv("JUSTPIPE_ACTORS_PERSIST", raising=False)
     return monkeypatch  # type: ignore[return-value]
 
 
-def test_a_variable_of_justpipe_warns_once(
+def test_an_environment_variable_of_justpipe_warns_once(
     fresh_warnings: pytest.MonkeyPatch,
 ) -> None:
-    """It is not read here, and the warning says which one is."""
+    """It is not used, and the warning names the one that is."""
     fresh_warnings.setenv("JUSTPIPE_PERSIST", "1")
     with pytest.warns(UserWarning, match="set JUSTPIPE_ACTORS_PERSIST") as caught:
         pipe = Pipe(dict)

@@ -1,4 +1,4 @@
-"""A join whose parents come too late: what its handler may answer instead."""
+"""Joins whose parents come too late, and what a handler may return."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def late(handler: Callable[..., Any]) -> Pipe[Any, Any]:
 
 
 async def words(handler: Callable[..., Any]) -> list[str]:
-    """Return what a run tells once the join is too late."""
+    """Return the events of a run after the join has timed out."""
     async with late(handler).run({}, start="a") as run:
         said = event_words([event async for event in run])
     return said[said.index("STEP_START c") + 1 :]
 
 
-async def test_another_step_can_be_named() -> None:
-    """The step that a handler names runs, the join and what follows it do not."""
+async def test_a_handler_may_name_another_step() -> None:
+    """It runs; the join and its successors do not."""
     said = await words(lambda error: "instead")
 
     assert said == [
@@ -62,8 +62,8 @@ async def test_another_step_can_be_named() -> None:
     ]
 
 
-async def test_a_join_can_be_begun_without_the_missing() -> None:
-    """``Retry()`` runs the join now; the late parent does not run it again."""
+async def test_a_handler_may_start_the_join_without_the_missing_parent() -> None:
+    """``Retry()`` runs the join now, and the late parent does not run it again."""
     said = await words(lambda error: Retry())
 
     assert said == [
@@ -76,8 +76,8 @@ async def test_a_join_can_be_begun_without_the_missing() -> None:
     ]
 
 
-async def test_a_map_can_stand_in_for_the_missing() -> None:
-    """The workers of a handler's map have an owner of their own, and the run ends."""
+async def test_a_handler_may_return_a_map() -> None:
+    """The workers of the map have an owner of their own, and the run ends."""
     async with late(lambda error: _Map("xy", "instead")).run({}, start="a") as run:
         events = [event async for event in run]
 
@@ -101,16 +101,16 @@ async def test_a_map_can_stand_in_for_the_missing() -> None:
 
 
 @pytest.mark.parametrize("answer", [Skip(), None], ids=["skip", "none"])
-async def test_a_join_can_be_left_out(answer: object) -> None:
-    """``Skip()`` or nothing at all leaves the join and what follows it out."""
+async def test_a_handler_may_leave_the_join_out(answer: object) -> None:
+    """``Skip()`` or None leaves out the join and its successors."""
     said = await words(lambda error: answer)
 
     assert said == ["STEP_END c", "FINISH SUCCESS"]
 
 
 @pytest.mark.parametrize("answer", [Stop, Suspend("ask")], ids=["stop", "suspend"])
-async def test_the_run_can_be_ended(answer: object) -> None:
-    """``Stop`` and ``Suspend`` end the run well; the parent at work may finish."""
+async def test_a_handler_may_end_the_run(answer: object) -> None:
+    """``Stop`` and ``Suspend`` end the run with success; a running parent may finish."""
     said = await words(lambda error: answer)
 
     assert said[-2:] == ["STEP_END c", "FINISH SUCCESS"]
@@ -118,7 +118,7 @@ async def test_the_run_can_be_ended(answer: object) -> None:
 
 
 async def test_a_handler_may_fail_too() -> None:
-    """What a handler raises is the failure, and the missed time its context."""
+    """Its error is the failure, and the timeout is the context of the error."""
 
     def handler(error: Exception) -> None:
         raise LookupError("nor that") from error
@@ -132,8 +132,8 @@ async def test_a_handler_may_fail_too() -> None:
     assert events[-1].payload.failed_step == "d"
 
 
-async def test_a_handler_may_take_its_time() -> None:
-    """A handler that waits is waited for, and what it returns then counts."""
+async def test_a_handler_may_wait() -> None:
+    """The run waits for a slow handler and uses its result."""
 
     async def handler(error: Exception) -> Any:
         await anyio.sleep(10)

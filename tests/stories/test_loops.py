@@ -24,7 +24,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -33,7 +33,7 @@ def count(events: list[Event], word: str) -> int:
 
 @hosted_runs
 async def test_two_branches_that_name_one_step(hosted_runs: int) -> None:
-    """Two starts of a step are two ends, two sets of successors, and two outcomes."""
+    """Two starts of a step have two ends, two sets of successors, and two outcomes."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True, log_state=False)
     add_idle_steps(pipe, r=["a", "b"])
     pipe.step("a")(lambda: "x")
@@ -60,7 +60,7 @@ async def test_two_branches_that_name_one_step(hosted_runs: int) -> None:
 async def test_a_loop_that_overtakes_a_slow_branch(
     join: BarrierType, hosted_runs: int
 ) -> None:
-    """A diamond entered again while a branch is still out joins each lap by itself."""
+    """Laps of a diamond are joined separately, also when one begins before the last has ended."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
     add_idle_steps(pipe, a=["fast", "slow", "again"], fast=["join"])
 
@@ -80,8 +80,8 @@ async def test_a_loop_that_overtakes_a_slow_branch(
 
 
 @hosted_runs
-async def test_a_self_loop_that_falls_through(hosted_runs: int) -> None:
-    """A step that has named itself goes on to its successors when it stops doing so."""
+async def test_a_self_loop_continues_to_its_successors(hosted_runs: int) -> None:
+    """They run when the step no longer returns its own name."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step("a", to="b")
@@ -99,7 +99,7 @@ async def test_a_self_loop_that_falls_through(hosted_runs: int) -> None:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("body", ["one step", "chain", "diamond", "map"])
 async def test_a_join_waits_for_the_last_lap(body: str, hosted_runs: int) -> None:
-    """A loop in one branch is that branch: the join runs once, after its last lap."""
+    """A loop in one branch counts as that branch: the join runs once."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, r=["first", "beside"], beside=["join"], join=["end"], end=[])
 
@@ -131,7 +131,7 @@ async def test_a_join_waits_for_the_last_lap(body: str, hosted_runs: int) -> Non
 
 @hosted_runs
 async def test_a_loop_that_fails_or_skips_in_its_last_lap(hosted_runs: int) -> None:
-    """What the last lap comes to is what its branch comes to."""
+    """The outcome of the last lap is the outcome of the branch."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(
         pipe, r=["first", "beside"], first=["last"], beside=["join"], join=[]
@@ -148,7 +148,7 @@ async def test_a_loop_that_fails_or_skips_in_its_last_lap(hosted_runs: int) -> N
 
 @hosted_runs
 async def test_loops_in_loops(hosted_runs: int) -> None:
-    """An inner loop belongs to the lap of the outer one that it runs in."""
+    """An inner loop belongs to the lap of the outer loop in which it runs."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, a=["b", "c"], c=["d"])
 
@@ -170,7 +170,7 @@ async def test_loops_in_loops(hosted_runs: int) -> None:
 
 @hosted_runs
 async def test_a_state_machine(hosted_runs: int) -> None:
-    """A step that names one of several ways back to itself is reached by each."""
+    """Each of several routes back to a step starts it."""
     pipe: AnyPipe = Pipe(dict)
     pipe.switch("begin", to={"x": "x", "y": "y"})(lambda: "x")
     add_idle_steps(pipe, x=["x2"], x2=["turn"], y=["turn"])
@@ -194,8 +194,8 @@ async def test_a_state_machine(hosted_runs: int) -> None:
 
 
 @hosted_runs
-async def test_one_branch_of_a_diamond_again(hosted_runs: int) -> None:
-    """A join that sends one of its branches round again is reached by it alone."""
+async def test_a_join_that_restarts_one_branch(hosted_runs: int) -> None:
+    """The join runs again after this branch alone."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, a=["b", "c"], b=["d"], c=["d"])
 
@@ -210,10 +210,10 @@ async def test_one_branch_of_a_diamond_again(hosted_runs: int) -> None:
 
 @pytest.mark.parametrize("targets", [["b", "c"], ["c", "b"]], ids="".join)
 @hosted_runs
-async def test_both_branches_of_a_diamond_again(
+async def test_a_join_that_restarts_both_branches(
     targets: list[str], hosted_runs: int
 ) -> None:
-    """Each lap starts both branches, and the join waits for both in each lap."""
+    """Each lap starts both branches, and the join waits for both."""
     pipe: AnyPipe = Pipe(dict)
     add_idle_steps(pipe, a=targets, b=["d"], e=targets, end=[])
 

@@ -36,7 +36,7 @@ def agent(*, laps: int) -> AnyPipe:
 
 
 async def test_an_agent_loop_runs_without_start() -> None:
-    """The loop begins at its first step, goes round, and leaves through the switch."""
+    """The loop begins at its first step and ends through the switch."""
     state: dict[str, Any] = {}
     end = await agent(laps=5).run(state).wait()
 
@@ -44,8 +44,8 @@ async def test_an_agent_loop_runs_without_start() -> None:
     assert state == {"thoughts": 6, "calls": 5, "answers": 1}
 
 
-async def test_a_loop_may_have_a_way_in() -> None:
-    """A step that leads into the loop does not wait for the way back."""
+async def test_a_step_may_lead_into_a_loop() -> None:
+    """The first step of the loop waits for that step and not for the way back."""
     pipe = agent(laps=3)
     pipe.step("begin", to="think")(lambda state: state.update(begun=True))
 
@@ -56,7 +56,7 @@ async def test_a_loop_may_have_a_way_in() -> None:
 
 
 async def test_a_thousand_laps_keep_few_waves() -> None:
-    """Laps do not pile up."""
+    """The waves of ended laps are dropped."""
     state: dict[str, Any] = {}
     async with agent(laps=1000).run(state) as run:
         end = await run.wait()
@@ -66,7 +66,7 @@ async def test_a_thousand_laps_keep_few_waves() -> None:
 
 
 def review(decide: Any) -> AnyPipe:
-    """Return a loop of draft and judge beside another branch, joined at the end."""
+    """Return a loop of draft and judge beside another branch, with a join at the end."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to=["draft", "beside"])
@@ -92,8 +92,8 @@ def review(decide: Any) -> AnyPipe:
     return pipe
 
 
-async def test_a_join_behind_a_loop_waits_for_the_last_lap() -> None:
-    """The join runs once, after the loop was left, with the other branch."""
+async def test_a_join_after_a_loop_waits_for_the_last_lap() -> None:
+    """It runs once, after the loop and the other branch."""
     state: dict[str, Any] = {}
     end = await (
         review(lambda state: "ok" if state["drafts"] == 4 else "again")
@@ -105,8 +105,8 @@ async def test_a_join_behind_a_loop_waits_for_the_last_lap() -> None:
     assert end.diagnostics == []
 
 
-async def test_a_join_behind_a_loop_that_failed_does_not_run() -> None:
-    """A failure in a later lap prunes the join behind the loop."""
+async def test_a_join_after_a_loop_that_failed_does_not_run() -> None:
+    """A failure in a later lap prunes it."""
 
     def decide(state: dict[str, Any]) -> str:
         if state["drafts"] == 3:
@@ -121,8 +121,8 @@ async def test_a_join_behind_a_loop_that_failed_does_not_run() -> None:
     assert state == {"drafts": 3}
 
 
-async def test_a_step_that_is_skipped_on_the_way_back_prunes_what_is_behind() -> None:
-    """Nothing behind the loop runs when the loop ends inside a lap."""
+async def test_a_skip_on_the_way_back_prunes_what_follows_the_loop() -> None:
+    """The loop ended inside of a lap, so nothing after it runs."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to=["think", "beside"])
@@ -156,7 +156,7 @@ async def test_a_step_that_is_skipped_on_the_way_back_prunes_what_is_behind() ->
 
 
 async def test_an_exit_beside_the_switch_leaves_all_laps() -> None:
-    """An edge out of the loop from another of its steps reports around the laps."""
+    """An edge out of the loop from another step reports to the wave around the loop."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to=["think", "beside"])
@@ -191,7 +191,7 @@ async def test_an_exit_beside_the_switch_leaves_all_laps() -> None:
 
 
 async def test_a_diamond_inside_a_loop_joins_once_a_lap() -> None:
-    """A join inside the loop waits for both of its parents in every lap."""
+    """The join waits for both of its parents in every lap."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to=["left", "right"])
@@ -222,7 +222,7 @@ async def test_a_diamond_inside_a_loop_joins_once_a_lap() -> None:
 
 
 async def test_a_loop_by_a_returned_name_with_a_static_way_back() -> None:
-    """A step that names a tool which leads back to it is a loop as well."""
+    """A step that returns the name of a tool, which leads back to it, is a loop too."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to="answer", routes=["call_tool"])

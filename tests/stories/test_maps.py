@@ -1,4 +1,4 @@
-"""Maps: Skip and Stop of workers, lazy sources, the order of events, and slots."""
+"""Maps: signals of workers, lazy sources, the order of events, and slots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -33,7 +33,7 @@ def count(events: list[Event], word: str) -> int:
 
 @hosted_runs
 async def test_a_worker_that_skips(hosted_runs: int) -> None:
-    """Skip concerns its item, from a worker and from its handler; the map goes on."""
+    """Skip concerns the item only, from a worker and from its handler; the map goes on."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("m", each="w", to="after")(lambda: range(4))
 
@@ -51,10 +51,8 @@ async def test_a_worker_that_skips(hosted_runs: int) -> None:
 @hosted_runs
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("queue_size", [1, 1000])
-async def test_stop_drops_workers_and_disarms_joins(
-    queue_size: int, hosted_runs: int
-) -> None:
-    """After Stop no worker in line starts and no join times out."""
+async def test_stop_drops_workers_and_timers(queue_size: int, hosted_runs: int) -> None:
+    """After Stop no queued worker starts, and no join times out."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size)
     add_idle_steps(pipe, r=["m", "fast", "slow"], fast=["join"])
     pipe.map("m", each="w", max_concurrency=1)(lambda: range(1000))
@@ -75,8 +73,8 @@ async def test_stop_drops_workers_and_disarms_joins(
 
 
 @hosted_runs
-async def test_stop_while_everybody_waits_for_room(hosted_runs: int) -> None:
-    """A map that was waiting for room when Stop came does not keep it from others."""
+async def test_stop_while_a_map_waits_for_room(hosted_runs: int) -> None:
+    """A map that waits for the event buffer does not keep the run from ending."""
     for late in range(12):
         pipe: AnyPipe = Pipe(dict, queue_size=1)
         add_idle_steps(pipe, r=["m", "a", "stop"], a=[])
@@ -97,8 +95,8 @@ async def test_stop_while_everybody_waits_for_room(hosted_runs: int) -> None:
 
 
 @hosted_runs
-async def test_items_are_pulled_lazily(hosted_runs: int) -> None:
-    """Of two thousand items two are out at a time, and no task waits for its turn."""
+async def test_items_are_taken_lazily(hosted_runs: int) -> None:
+    """Of two thousand items two are at work at a time, and no tasks wait for their turn."""
     out = most_out = pulled = most_ahead = done = 0
 
     def source() -> Iterator[int]:
@@ -131,7 +129,7 @@ async def test_items_are_pulled_lazily(hosted_runs: int) -> None:
 
 
 @hosted_runs
-async def test_every_source_is_capped(hosted_runs: int) -> None:
+async def test_every_source_is_limited(hosted_runs: int) -> None:
     """An endless synchronous source ends at ``max_map_items``."""
 
     def source() -> Iterator[int]:
@@ -150,7 +148,7 @@ async def test_every_source_is_capped(hosted_runs: int) -> None:
 
 @hosted_runs
 async def test_a_source_fails_with_its_own_error(hosted_runs: int) -> None:
-    """A TypeError inside a lazy source is told as itself, not as "not iterable"."""
+    """A TypeError inside a lazy source is not reported as "not iterable"."""
 
     def source() -> Iterator[int]:
         yield 1
@@ -167,7 +165,7 @@ async def test_a_source_fails_with_its_own_error(hosted_runs: int) -> None:
 
 
 def check_map(events: list[Event], owner: str) -> None:
-    """Check that a map's words surround its workers' words."""
+    """Check that the events of a map are around those of its workers."""
     words = event_words(events)
     start, complete = (
         words.index(f"MAP_START {owner}"),
@@ -190,10 +188,10 @@ def check_map(events: list[Event], owner: str) -> None:
 @hosted_runs
 @pytest.mark.parametrize("items", [0, 1, 5])
 @pytest.mark.parametrize("queue_size", [1, 1000])
-async def test_a_map_surrounds_its_workers(
+async def test_the_events_of_a_map_are_around_those_of_its_workers(
     items: int, queue_size: int, hosted_runs: int
 ) -> None:
-    """MAP_START, then workers with their retries and failures, then MAP_COMPLETE, then STEP_END."""
+    """MAP_START, workers with retries and failures, MAP_COMPLETE, then STEP_END."""
     pipe: AnyPipe = Pipe(dict, queue_size=queue_size, log_state=False)
     pipe.map("m", each="w", max_concurrency=2)(lambda: range(items))
 
@@ -212,7 +210,7 @@ async def test_a_map_surrounds_its_workers(
 
 
 @pytest.mark.parametrize("worker", ["retrying", "map", "sub"])
-async def test_a_slot_is_held_until_the_item_is_finished(worker: str) -> None:
+async def test_a_slot_is_kept_until_the_item_is_finished(worker: str) -> None:
     """With ``max_concurrency=1`` the next item waits for retries, inner maps, child runs."""
     inside: list[str] = []
     pipe: AnyPipe = Pipe(dict)
@@ -244,8 +242,8 @@ async def test_a_slot_is_held_until_the_item_is_finished(worker: str) -> None:
 
 
 @hosted_runs
-async def test_inner_maps_speak_for_themselves(hosted_runs: int) -> None:
-    """An inner map's events carry its own name and its own ids."""
+async def test_events_of_inner_maps_have_their_own_names(hosted_runs: int) -> None:
+    """Their ids are those of the inner map, too."""
     pipe: AnyPipe = Pipe(dict)
     pipe.map("outer", each="inner")(lambda: range(2))
     pipe.map("inner", each="leaf")(lambda item: range(2))

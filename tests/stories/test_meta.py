@@ -1,4 +1,4 @@
-"""Notes of runs, children and maps stay apart."""
+"""Notes of runs, children and maps are separate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -26,13 +26,13 @@ def count(events: list[Event], word: str) -> int:
 
 @attrs.define
 class Noted:
-    """A context that wants to note things."""
+    """A context with a field for notes."""
 
     meta: Meta | None = None
 
 
 async def test_notes_of_runs_that_share_a_context() -> None:
-    """A child and two runs on one context each note on their own pages."""
+    """A child and two runs on one context each have their own notes."""
     child: AnyPipe = Pipe(dict, Noted, metadata={"who": "child"})
 
     @child.step("x")
@@ -78,8 +78,8 @@ async def test_notes_of_runs_that_share_a_context() -> None:
     assert ends == [{"by": "sub"}] * 2
 
 
-async def test_notes_of_a_map_are_the_maps() -> None:
-    """What a map's function notes is on the map's STEP_END, a worker's on its own."""
+async def test_notes_of_a_map_are_separate_from_its_workers() -> None:
+    """Notes of the map's function are on the map's STEP_END, those of a worker on its own."""
     pipe: AnyPipe = Pipe(dict, Noted)
 
     @pipe.map(each="w")
@@ -100,8 +100,8 @@ async def test_notes_of_a_map_are_the_maps() -> None:
     assert events[-1].meta == {"counters": {"items": 2}}
 
 
-async def test_a_step_named_after_its_way_was_given_up_names_the_join() -> None:
-    """A join that closed on absent parents is named when one of them arrives after all."""
+async def test_a_late_arrival_at_a_closed_join_names_the_join() -> None:
+    """The join closed because that parent was absent."""
     pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
 
     @pipe.step(to=["way", "late"])

@@ -1,4 +1,4 @@
-"""Users' objects that misbehave when they are looked at harm nobody."""
+"""User objects that raise errors when they are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from justpipe_actors import EventType, Pipe
 
 
 class Unspeakable:
-    """Raises whenever somebody wants to show it."""
+    """Raises when it is shown."""
 
     def __repr__(self) -> str:
         raise ZeroDivisionError
@@ -29,7 +29,7 @@ class MuteError(Exception):
 
 
 async def test_a_switch_names_a_value_that_cannot_be_shown() -> None:
-    """A value without a route is a failure of the switch, even if it cannot be shown."""
+    """A value without a route fails the switch, also when its repr raises."""
     pipe: Pipe[Any, Any] = Pipe()
     pipe.switch("s", to={1: "a"})(Unspeakable)
     pipe.step("a")(lambda: None)
@@ -40,8 +40,8 @@ async def test_a_switch_names_a_value_that_cannot_be_shown() -> None:
     assert "<Unspeakable whose repr raised ZeroDivisionError>" in error.payload
 
 
-async def test_an_error_that_cannot_be_shown_is_a_failure_like_any() -> None:
-    """A step fails with its error, whatever that does when it is written down."""
+async def test_an_error_that_cannot_be_shown_fails_its_step() -> None:
+    """The step fails with this error, also when its text raises."""
     pipe: Pipe[Any, Any] = Pipe()
 
     @pipe.step
@@ -55,10 +55,10 @@ async def test_an_error_that_cannot_be_shown_is_a_failure_like_any() -> None:
     assert "MuteError" in str(end.error)
 
 
-async def test_a_broken_redaction_shows_nothing(
+async def test_a_log_state_that_raises_shows_no_state(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """When ``log_state`` raises, the error is logged without the state."""
+    """The error is logged without the state."""
 
     def redact(state: Any) -> str:
         raise LookupError(state)
@@ -77,8 +77,8 @@ async def test_a_broken_redaction_shows_nothing(
     assert "secret" not in caplog.text
 
 
-async def test_what_is_written_into_an_event_stays_in_it() -> None:
-    """Whoever writes into a frozen event all the same does not change the next one."""
+async def test_a_change_in_one_event_does_not_reach_the_next() -> None:
+    """User code that writes into a frozen event changes only that event."""
     pipe: Pipe[Any, Any] = Pipe()
     pipe.map("m", each="w")(lambda: range(2))
     pipe.step("w")(lambda item: None)

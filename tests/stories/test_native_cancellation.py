@@ -1,4 +1,4 @@
-"""What becomes of a run whose tasks are all cancelled past all scopes, at any turn.
+"""Runs whose tasks are all cancelled natively at some turn of the loop.
 
 Only asyncio lets anybody do that.  Whatever was interrupted, the stream ends: with FINISH,
 or by telling that there is none.
@@ -24,14 +24,14 @@ AnyPipe = Pipe[Any, Any]
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Receivers are killed here, hundreds of them."""
+    """Silence the log: hundreds of receivers are cancelled here."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 class ObserverTask(Observer):
-    """An observer that takes its time."""
+    """An observer that takes some time for each event."""
 
     async def on_event(self, *args: Any) -> None:
         await asyncio.sleep(0)
@@ -41,12 +41,12 @@ class ObserverTask(Observer):
 
 
 async def pause() -> None:
-    """Let others have a turn."""
+    """Let other tasks run."""
     await asyncio.sleep(0)
 
 
 def built() -> AnyPipe:
-    """Return a pipe with a map, a join that waits against the clock, and listeners."""
+    """Return a pipe with a map, a join with a timeout, and observers."""
     pipe: AnyPipe = Pipe(None, queue_size=2, allow_multi_root=True)
     pipe.on_startup(pause)
     pipe.on_shutdown(pause)
@@ -66,7 +66,7 @@ def built() -> AnyPipe:
 
 
 class Killer:
-    """Cancels every task of a run at one turn of the loop, or at some in a row."""
+    """Cancels every task of a run natively at one turn of the loop, or at several in a row."""
 
     def __init__(self, at: range) -> None:
         self.at = at
@@ -84,7 +84,7 @@ class Killer:
 
 
 async def run_and_kill(at: range, *, is_block: bool) -> bool:
-    """Kill a run's tasks, see that it ends, and tell whether it was over before."""
+    """Cancel a run's tasks, check that it ends, and tell whether it had ended before."""
     killer = Killer(at)
     killer.tick()
     last: EventType | None = None
@@ -110,8 +110,8 @@ async def run_and_kill(at: range, *, is_block: bool) -> bool:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kills", [1, 2, 3])
 @pytest.mark.parametrize("is_block", [True, False], ids=["block", "detached"])
-def test_killed_at_any_turn_a_run_ends(kills: int, is_block: bool) -> None:
-    """No task is left, and the consumer has FINISH or is told why there is none."""
+def test_a_natively_cancelled_run_ends(kills: int, is_block: bool) -> None:
+    """No task is left, and the consumer gets FINISH or an error that says why there is none."""
     for turn in count(1):
         at = range(turn, turn + 2 * kills, 2)
         if asyncio.run(run_and_kill(at, is_block=is_block)):

@@ -1,4 +1,4 @@
-"""A consumer that is behind: wait for it, drop what it will not miss, or fail."""
+"""The options for a slow consumer: wait, drop tokens, or fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def talking_pipe(words: int = 100) -> Pipe[Any, Any]:
 
 @pytest.mark.parametrize("hosted", [False, True])
 async def test_tokens_are_dropped_for_a_slow_reader(hosted: bool) -> None:
-    """``drop_oldest`` ends without the reader, who finds every event but old tokens."""
+    """With ``drop_oldest`` the run ends without its reader, which later gets all but old tokens."""
     pipe, state = talking_pipe(), dict[str, Any]()
 
     async def read() -> list[Any]:
@@ -64,7 +64,7 @@ async def test_tokens_are_dropped_for_a_slow_reader(hosted: bool) -> None:
 
 
 async def test_a_quick_reader_loses_nothing() -> None:
-    """``drop_oldest`` drops nothing for a reader that keeps up."""
+    """``drop_oldest`` drops nothing for a reader that is fast enough."""
     async with talking_pipe().run({}, overflow="drop_oldest") as run:
         tokens = [e.payload async for e in run if e.type is EventType.TOKEN]
 
@@ -72,8 +72,8 @@ async def test_a_quick_reader_loses_nothing() -> None:
     assert run.dropped == 0
 
 
-async def test_events_of_the_run_itself_are_never_dropped() -> None:
-    """Where there is no token to drop, producers wait as they do by default."""
+async def test_other_events_are_never_dropped() -> None:
+    """Without a token to drop, producers wait as they do by default."""
     pipe: Pipe[Any, Any] = Pipe(dict, queue_size=4)
     pipe.map("spread", each="work")(lambda state: range(50))
     pipe.step("work")(lambda item: None)
@@ -90,7 +90,7 @@ async def test_events_of_the_run_itself_are_never_dropped() -> None:
 
 @pytest.mark.parametrize("hosted", [False, True])
 async def test_a_run_may_fail_rather_than_wait(hosted: bool) -> None:
-    """``fail`` ends the run when it would have to wait; the reader hears why."""
+    """``fail`` ends the run when it would have to wait, and the reader gets the reason."""
     pipe, state = talking_pipe(), dict[str, Any]()
 
     async def read() -> tuple[list[Any], str]:
@@ -114,8 +114,8 @@ async def test_a_run_may_fail_rather_than_wait(hosted: bool) -> None:
     assert state == {}
 
 
-async def test_nobody_else_notices() -> None:
-    """A run that fails or drops leaves another one beside it every event."""
+async def test_other_runs_do_not_notice() -> None:
+    """Beside a run that fails or drops tokens another one has all its events."""
     pipe = talking_pipe()
 
     async with Supervisor(pipe) as supervisor:
@@ -132,14 +132,14 @@ async def test_nobody_else_notices() -> None:
     assert tokens == list(range(100))
 
 
-async def test_other_words_are_refused() -> None:
-    """An overflow that does not exist is refused when the run begins."""
+async def test_an_unknown_overflow_is_refused() -> None:
+    """The error comes when the run begins."""
     with pytest.raises(ValueError, match="block"):
         await talking_pipe().run({}, overflow="explode").wait()  # type: ignore[arg-type]
 
 
-async def test_options_that_do_not_exist_are_refused() -> None:
-    """A misspelt option is an error and not ignored."""
+async def test_an_unknown_option_is_refused() -> None:
+    """A misspelt option is an error."""
     async with Supervisor() as supervisor:
         with pytest.raises(TypeError, match="queue_sise"):
             await supervisor.submit(talking_pipe(), {}, queue_sise=3)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""What a pipe that persists promises: every run, its true end, and never a failure."""
+"""What a persistent pipe promises: all events, the true end, and no failure by its store."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ async def run(pipe: AnyPipe, state: Any = None, **options: Any) -> list[Event]:
 
 
 def created(folder: Path) -> list[Path]:
-    """Return what there is in a folder."""
+    """Return the files of a folder."""
     return list(folder.iterdir())
 
 
 def sized(file: Path) -> int:
-    """Return a file's bytes."""
+    """Return the size of a file."""
     return file.stat().st_size
 
 
 def only(store: StorageBackend) -> RunRecord:
-    """Return the one run of a store."""
+    """Return the only run of a store."""
     (found,) = store.query_runs(RunQuery())
     return found
 
@@ -111,10 +111,10 @@ def payloads(events: Sequence[StoredEvent], kind: str) -> list[Any]:
 # -- what is stored
 
 
-async def test_nothing_is_stored_unless_asked(
+async def test_nothing_is_stored_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Persistence is off by default, and off creates nothing."""
+    """Persistence is off, and creates no files."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path / "root"))
     monkeypatch.delenv("JUSTPIPE_ACTORS_PERSIST", raising=False)
     await run(counting_chain())
@@ -123,8 +123,8 @@ async def test_nothing_is_stored_unless_asked(
     assert created(tmp_path) == []
 
 
-async def test_a_stored_run_is_the_run_that_was_seen(store: StorageBackend) -> None:
-    """Every event is there, in order, as it was when it was published."""
+async def test_all_events_of_a_run_are_stored(store: StorageBackend) -> None:
+    """They are in order, and as they were when they were published."""
     pipe = counting_chain(storage=store)
     seen: list[dict[str, Any]] = []
     async with pipe.run({"n": 0, "name": "Ada"}) as events:
@@ -147,7 +147,7 @@ async def test_a_stored_run_is_the_run_that_was_seen(store: StorageBackend) -> N
 
 
 async def test_a_stored_state_is_the_state_at_that_event(store: StorageBackend) -> None:
-    """What later steps do to the state does not reach back into what is stored."""
+    """Later changes of the state are not in it."""
     await run(counting_chain(storage=store), {"n": 0, "deep": {"list": [1, {"k": 2}]}})
 
     events = store.get_events(only(store).run_id)
@@ -164,8 +164,8 @@ class Person:
     friends: set[str]
 
 
-async def test_no_state_is_too_odd_to_be_stored(store: StorageBackend) -> None:
-    """NaN, sets, bytes, cycles and mixed keys cost nothing but themselves."""
+async def test_states_that_are_not_json_are_stored(store: StorageBackend) -> None:
+    """Values such as NaN, bytes and cycles are stored as text."""
     pipe: AnyPipe = AnyPipe(storage=store)
     loop: list[Any] = []
     loop.append(loop)
@@ -203,7 +203,7 @@ def failing(**options: Any) -> AnyPipe:
 
 
 def endless(**options: Any) -> AnyPipe:
-    """Return a pipe whose only step says one token and never ends."""
+    """Return a pipe whose only step streams one token and never ends."""
     pipe = AnyPipe(dict, **options)
 
     @pipe.step("wait")
@@ -238,7 +238,7 @@ def unstartable(**options: Any) -> AnyPipe:
 
 
 def hooked(**options: Any) -> AnyPipe:
-    """Return a pipe with an event hook that breaks."""
+    """Return a pipe with an event hook that raises."""
     pipe = AnyPipe(dict, **options)
     pipe.step("s")(lambda: None)
 
@@ -257,18 +257,18 @@ async def to_the_end(pipe: AnyPipe) -> None:
 
 
 async def to_the_crash(pipe: AnyPipe) -> None:
-    """Run it until its hook breaks."""
+    """Run it until its hook raises."""
     with pytest.raises(RuntimeError, match="broken hook"):
         await run(pipe)
 
 
 async def with_a_timeout(pipe: AnyPipe) -> None:
-    """Run it out of time."""
+    """Run it until its timeout."""
     await run(pipe, timeout=0.001)
 
 
 async def leaving_at_a_token(pipe: AnyPipe) -> None:
-    """Leave the block at its first token."""
+    """Leave the block at the first token."""
     async with pipe.run({}) as events:
         async for event in events:
             if event.type is EventType.TOKEN:
@@ -276,7 +276,7 @@ async def leaving_at_a_token(pipe: AnyPipe) -> None:
 
 
 async def cancelling_it(pipe: AnyPipe) -> None:
-    """Cancel it at its first token."""
+    """Cancel it at the first token."""
     async with pipe.run({}) as events:
         async for event in events:
             if event.type is EventType.TOKEN:
@@ -284,7 +284,7 @@ async def cancelling_it(pipe: AnyPipe) -> None:
 
 
 async def cancelling_the_consumer(pipe: AnyPipe) -> None:
-    """Cancel whoever reads its first token."""
+    """Cancel the task that reads the first token."""
     with anyio.CancelScope() as scope:
         async for event in pipe.run({}):
             if event.type is EventType.TOKEN:
@@ -292,7 +292,7 @@ async def cancelling_the_consumer(pipe: AnyPipe) -> None:
 
 
 async def closing_the_supervisor(pipe: AnyPipe) -> None:
-    """Close the supervisor it was submitted to."""
+    """Close the supervisor that it was submitted to."""
     async with Supervisor(grace=0.01) as supervisor:
         await supervisor.submit(pipe, {})
 
@@ -312,14 +312,14 @@ async def closing_the_supervisor(pipe: AnyPipe) -> None:
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )
-async def test_every_ending_is_stored_as_what_it_is(
+async def test_every_end_is_stored_with_its_status(
     make: Callable[..., AnyPipe],
     way: Callable[[AnyPipe], Awaitable[None]],
     label: str,
     message: str | None,
     step: str | None,
 ) -> None:
-    """However a run ends, it is stored with its status and why."""
+    """The record has the reason, too."""
     store = InMemoryBackend()
 
     await way(make(storage=store))
@@ -338,8 +338,8 @@ async def test_every_ending_is_stored_as_what_it_is(
         assert found.status is PipelineTerminalStatus.SUCCESS
 
 
-async def test_what_meta_run_noted_is_stored(store: StorageBackend) -> None:
-    """The run's own notes are in its record."""
+async def test_notes_of_a_run_are_stored(store: StorageBackend) -> None:
+    """They are in its record."""
 
     class Context:
         meta: Meta
@@ -364,7 +364,7 @@ async def test_what_meta_run_noted_is_stored(store: StorageBackend) -> None:
 
 
 async def test_an_invalid_pipe_stores_nothing(tmp_path: Path) -> None:
-    """A run that never began is not remembered, and creates nothing."""
+    """A run that never began has no record and no file."""
     pipe = AnyPipe(dict, storage=tmp_path / "root")
     pipe.step("a", to="nowhere")(lambda: None)
 
@@ -374,8 +374,8 @@ async def test_an_invalid_pipe_stores_nothing(tmp_path: Path) -> None:
     assert created(tmp_path) == []
 
 
-async def test_a_child_is_stored_twice_only_if_it_persists_itself() -> None:
-    """A child's events are in its parent's run; a run of its own is its own choice."""
+async def test_a_child_has_its_own_record_only_if_it_is_persistent() -> None:
+    """Its events are in the parent's record in any case."""
     for child_store in (None, InMemoryBackend()):
         store = InMemoryBackend()
         child = counting_chain(storage=child_store)
@@ -395,8 +395,8 @@ async def test_a_child_is_stored_twice_only_if_it_persists_itself() -> None:
 # -- many runs at once
 
 
-async def test_a_hundred_runs_lose_nothing(store: StorageBackend) -> None:
-    """A hundred runs at once are all stored, each with all its events in order."""
+async def test_a_hundred_concurrent_runs_lose_nothing(store: StorageBackend) -> None:
+    """Each of them has all its events in order."""
     pipe = counting_chain(storage=store)
     seen: dict[str, list[tuple[int | None, str, str]]] = {}
 
@@ -415,8 +415,8 @@ async def test_a_hundred_runs_lose_nothing(store: StorageBackend) -> None:
         assert [(e.seq, e.type_name, e.step_name) for e in stored] == told
 
 
-async def test_many_tokens_are_stored_one_by_one(store: StorageBackend) -> None:
-    """However tokens are kept, readers see each with its number, time and payload."""
+async def test_many_tokens_are_read_one_by_one(store: StorageBackend) -> None:
+    """Each has its number, time and payload, however they are stored."""
     pipe: AnyPipe = AnyPipe(storage=store)
 
     @pipe.step("talk")
@@ -441,10 +441,10 @@ async def test_many_tokens_are_stored_one_by_one(store: StorageBackend) -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-async def test_what_a_hook_makes_of_one_token_is_stored(
+async def test_a_token_that_a_hook_changed_is_stored(
     store: StorageBackend, *, in_place: bool
 ) -> None:
-    """Tokens that are alike are stored together, and one that is not is not lost in them."""
+    """Equal tokens are stored together, and a different one among them is kept."""
     pipe: AnyPipe = AnyPipe(storage=store)
 
     @pipe.step("talk")
@@ -473,7 +473,7 @@ async def test_what_a_hook_makes_of_one_token_is_stored(
 
 
 class Watched(InMemoryBackend):
-    """Rings when something has been appended."""
+    """Signals that something has been appended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -484,8 +484,8 @@ class Watched(InMemoryBackend):
         self.rang.release()
 
 
-async def test_a_run_can_be_watched_while_it_runs() -> None:
-    """A running run is listed with its real start, and its events so far."""
+async def test_a_run_can_be_read_while_it_runs() -> None:
+    """It is listed with its real start and its events so far."""
     store = Watched()
     pipe = endless(storage=store, flush_interval=1)
 
@@ -506,10 +506,10 @@ async def test_a_run_can_be_watched_while_it_runs() -> None:
 # -- trouble
 
 
-async def test_an_unusable_store_costs_a_warning(
+async def test_an_unusable_store_gives_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be stored, runs go on, and one warning says so."""
+    """The runs go on."""
     (tmp_path / "file").write_text("in the way")
     pipe = counting_chain(storage=tmp_path / "file")
 
@@ -524,7 +524,7 @@ async def test_an_unusable_store_costs_a_warning(
 async def test_a_store_is_used_again_once_it_works(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was unusable for one run is tried again by the next."""
+    """After a failure the next run tries it again."""
     in_the_way = tmp_path / "root"
     in_the_way.write_text("")
     pipe = counting_chain(storage=in_the_way)
@@ -538,7 +538,7 @@ async def test_a_store_is_used_again_once_it_works(
 
 
 class Stubborn(InMemoryBackend):
-    """Takes nothing until it is told to."""
+    """Blocks until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -550,7 +550,7 @@ class Stubborn(InMemoryBackend):
 
 
 def recorder_of(events: RunStream) -> Recorder:
-    """Return what writes a run down."""
+    """Return the recorder of a run."""
     assert events._run is not None
     member = events._run.publisher.observers.members[-1]
     assert isinstance(member, RecorderObserver)
@@ -560,10 +560,10 @@ def recorder_of(events: RunStream) -> Recorder:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("overflow", ["block", "drop_oldest", "fail"])
-async def test_a_store_that_hangs_holds_up_nobody_for_long(
+async def test_a_store_that_hangs_delays_a_run_for_a_limited_time(
     overflow: Overflow, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Producers wait for it, then the run goes on without: memory stays bounded."""
+    """Producers wait for it, then the run goes on without it: memory stays bounded."""
     store = Stubborn()
     # A queue without bounds, where a full one would be the end.
     queue = 0 if overflow == "fail" else 1000
@@ -592,8 +592,8 @@ async def test_a_store_that_hangs_holds_up_nobody_for_long(
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("listens", [False, True])
-async def test_a_run_that_nobody_reads_waits_for_its_store(*, listens: bool) -> None:
-    """A submitted run has no consumer that could hold it up; its store does."""
+async def test_a_run_without_a_consumer_waits_for_its_store(*, listens: bool) -> None:
+    """A submitted run is slowed down by its store alone."""
     store = Stubborn()
     pipe: AnyPipe = AnyPipe(storage=store, flush_interval=1)
     if listens:
@@ -627,10 +627,10 @@ class Failing(InMemoryBackend):
         super().append_events(run_id, events)
 
 
-async def test_one_runs_trouble_is_its_own(
+async def test_a_failed_write_concerns_one_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A run that cannot be stored loses its events; another of the same turn does not."""
+    """That run loses its events; another one in the same transaction does not."""
     store = Failing()
     pipe: AnyPipe = AnyPipe(str, storage=store)
     pipe.step("s")(lambda state: None)
@@ -646,10 +646,10 @@ async def test_one_runs_trouble_is_its_own(
     assert "disk on fire" in caplog.text
 
 
-async def test_events_that_cannot_be_written_down_cost_their_run(
+async def test_events_that_cannot_be_encoded_concern_one_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a hook has made of one run's events takes nothing from another run."""
+    """A hook made them so; the events of other runs are stored."""
     pipe: AnyPipe = AnyPipe(storage=tmp_path)
     pipe.step("s")(lambda state: None)
 
@@ -670,7 +670,7 @@ async def test_events_that_cannot_be_written_down_cost_their_run(
 
 
 class Locked(InMemoryBackend):
-    """Is locked by somebody else, three times."""
+    """Is locked by another process, three times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -686,7 +686,7 @@ class Locked(InMemoryBackend):
 
 
 async def test_a_locked_store_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is only locked is tried again, and nothing is lost meanwhile."""
+    """The write is tried again, and nothing is lost."""
     monkeypatch.setattr("justpipe_actors.storage.writer.RETRY_DELAY", 0.0)
     store = Locked()
 
@@ -697,8 +697,8 @@ async def test_a_locked_store_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert [one.seq for one in store.get_events(found.run_id)] == [e.seq for e in seen]
 
 
-async def test_options_that_cannot_be_are_refused() -> None:
-    """Misspelt policies, negative sizes and stores that are none are definition errors."""
+async def test_invalid_options_are_refused() -> None:
+    """Misspelt policies, negative sizes and objects that are no store are definition errors."""
     wrong: list[dict[str, Any]] = [
         {"persist_state": "some"},
         {"persist_limit": -1},
@@ -713,8 +713,8 @@ async def test_options_that_cannot_be_are_refused() -> None:
 # -- how much is stored
 
 
-async def test_secrets_can_be_kept_out(store: StorageBackend) -> None:
-    """What a redaction hides is nowhere in the store, and still seen."""
+async def test_redaction_keeps_secrets_out(store: StorageBackend) -> None:
+    """What a redaction hides is not in the store, and is still in the events."""
     pipe = AnyPipe(dict, storage=store, persist_redact=redact_keys("Password", "ssn"))
 
     @pipe.step("s")
@@ -734,7 +734,7 @@ async def test_secrets_can_be_kept_out(store: StorageBackend) -> None:
 async def test_a_redaction_that_fails_hides_everything(
     store: StorageBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the hook raises or answers nonsense, the event is stored without content."""
+    """When the hook raises or returns nonsense, the event is stored without content."""
 
     def broken(event: Event) -> Event:
         if event.type is EventType.START:
@@ -755,10 +755,10 @@ async def test_a_redaction_that_fails_hides_everything(
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("at", ["start", "step_end", "finish"])
-async def test_an_interrupt_in_a_redaction_is_passed_on(
+async def test_a_base_exception_of_a_redaction_is_raised_after_finish(
     store: StorageBackend, kind: type[BaseException], at: str
 ) -> None:
-    """It reaches whoever reads, after FINISH; the run is stored, that event empty."""
+    """The reader gets it; the run is stored, that event without content."""
 
     def interrupted(event: Event) -> Event:
         if event.type.value == at:
@@ -784,14 +784,14 @@ async def test_an_interrupt_in_a_redaction_is_passed_on(
 
 
 class Quitting(InMemoryBackend):
-    """Wants the program to end."""
+    """Raises SystemExit."""
 
     def append_events(self, run_id: str, events: Sequence[str]) -> None:
         raise SystemExit(3)
 
 
 async def test_a_store_cannot_end_the_writer(caplog: pytest.LogCaptureFixture) -> None:
-    """SystemExit in a store costs what is stored, and neither the run nor the thread."""
+    """After a SystemExit in a store only the write is lost; the run and the thread go on."""
     store = Quitting()
 
     with caplog.at_level(logging.WARNING, LOGGER):
@@ -804,7 +804,7 @@ async def test_a_store_cannot_end_the_writer(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_a_payload_has_a_limit(store: StorageBackend) -> None:
-    """Of a payload over the limit only the beginning is stored, and its length."""
+    """Of a larger payload only the beginning is stored, and its length."""
     pipe: AnyPipe = AnyPipe(storage=store, persist_limit=50)
     pipe.step("s")(lambda state: None)
 
@@ -816,7 +816,7 @@ async def test_a_payload_has_a_limit(store: StorageBackend) -> None:
 
 
 async def test_an_unchanged_state_is_stored_once(tmp_path: Path) -> None:
-    """Twenty steps that change nothing in a large state cost it once."""
+    """Twenty steps that do not change a large state store it once."""
     pipe: AnyPipe = AnyPipe(storage=tmp_path)
     for n in range(20):
         pipe.step(f"s{n}", to=f"s{n + 1}" if n < 19 else None)(lambda state: None)
@@ -833,7 +833,7 @@ async def test_an_unchanged_state_is_stored_once(tmp_path: Path) -> None:
 
 
 async def test_a_state_can_be_stored_as_its_changes(store: StorageBackend) -> None:
-    """With ``diff`` the whole states come back from what changed between them."""
+    """With ``diff`` the whole states are restored from the changes."""
     pipe = counting_chain(storage=store, persist_state="diff")
     big = {"n": 0, "big": list(range(100))}
 
@@ -856,7 +856,7 @@ async def test_a_state_can_be_left_out(store: StorageBackend) -> None:
 
 
 class Untouchable:
-    """A state that notices when somebody looks at it."""
+    """A state that notices when it is read."""
 
     looks = 0
 
@@ -865,7 +865,7 @@ class Untouchable:
         return "seen"
 
 
-async def test_a_state_that_is_not_stored_is_not_looked_at(
+async def test_a_state_that_is_not_stored_is_not_read(
     store: StorageBackend,
 ) -> None:
     """With ``none`` the state costs nothing, however large it is."""
@@ -881,10 +881,10 @@ async def test_a_state_that_is_not_stored_is_not_looked_at(
 # -- which definition it was
 
 
-async def test_a_description_lies_beside_the_runs(
+async def test_a_description_is_stored_with_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder says which pipeline it is, as it was at the latest run."""
+    """The folder has the definition of the pipeline at its latest run."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path))
     registry = PipelineRegistry()
     for version in (1, 2):
@@ -910,7 +910,7 @@ async def test_a_description_lies_beside_the_runs(
 
 
 async def test_a_fingerprint_tells_definitions_apart(tmp_path: Path) -> None:
-    """Swapped routes share a folder and not a fingerprint; twins share both."""
+    """Pipes with swapped routes share a folder and not a fingerprint; equal pipes share both."""
 
     def switching(yes: str, no: str) -> AnyPipe:
         pipe = AnyPipe(bool, name="H", storage=tmp_path)
@@ -956,7 +956,7 @@ VICTIM = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
-def test_a_killed_process_leaves_a_store_that_tells_the_truth(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_correct_store(tmp_path: Path) -> None:
     """After SIGKILL every flushed event is there, and the runs are abandoned."""
     with started(code(dedent(VICTIM), str(tmp_path))) as victim:
         assert victim.stdout is not None
@@ -1015,7 +1015,7 @@ QUITTER = """
 
 @pytest.mark.slow
 def test_a_program_that_exits_stores_its_run(tmp_path: Path) -> None:
-    """SystemExit in the consumer ends the run, and it is stored before the process goes."""
+    """SystemExit in the consumer ends the run, and it is stored before the process ends."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", dedent(QUITTER), str(tmp_path)],
         check=False,

@@ -1,4 +1,4 @@
-"""A plain generator streams wherever an async one does."""
+"""Plain generators stream wherever async generators do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def tokens_of(pipe: AnyPipe, state: Any) -> list[Any]:
 
 @pytest.mark.parametrize("placement", [None, "thread"])
 async def test_a_generator_step_streams(placement: str | None) -> None:
-    """Each item is a token, and the code behind the last one runs."""
+    """Each item is a token, and the code after the last one runs."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(to="after", placement=placement)
@@ -45,7 +45,7 @@ async def test_a_generator_step_streams(placement: str | None) -> None:
     assert state == {"done": True, "after": True}
 
 
-async def test_what_a_generator_returns_is_the_result_of_its_step() -> None:
+async def test_the_return_value_of_a_generator_is_the_result_of_its_step() -> None:
     """A returned name starts that step; a yielded text is a token."""
     pipe: AnyPipe = Pipe(dict)
 
@@ -63,8 +63,8 @@ async def test_what_a_generator_returns_is_the_result_of_its_step() -> None:
     assert state == {"chosen": True}
 
 
-async def test_a_generator_may_yield_a_control_item() -> None:
-    """``Suspend`` is obeyed as in an async generator."""
+async def test_a_generator_may_yield_a_signal() -> None:
+    """``Suspend`` works as in an async generator."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step
@@ -86,8 +86,8 @@ async def test_a_generator_expression_streams_too() -> None:
     assert await tokens_of(pipe, {}) == [0, 1, 4]
 
 
-async def test_a_switch_that_streams_chooses_by_what_it_returns() -> None:
-    """The tokens of a switch come before the step that it chose."""
+async def test_a_switch_that_streams_chooses_by_its_return_value() -> None:
+    """Its tokens come before the chosen step."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.switch(to={"yes": "a", "no": "b"})
@@ -104,7 +104,7 @@ async def test_a_switch_that_streams_chooses_by_what_it_returns() -> None:
 
 
 async def test_a_sub_that_streams_returns_the_state_of_its_child() -> None:
-    """What the generator returns is what the child works on."""
+    """The child works on the return value of the generator."""
     child: AnyPipe = Pipe(dict)
     child.step("inner")(lambda state: state.update(inner=True))
     pipe: AnyPipe = Pipe(dict)
@@ -119,8 +119,8 @@ async def test_a_sub_that_streams_returns_the_state_of_its_child() -> None:
     assert state == {"inner": True}
 
 
-async def test_a_handler_that_streams() -> None:
-    """The tokens of a handler come out, and what it returns is its answer."""
+async def test_a_handler_may_stream() -> None:
+    """Its tokens are published, and its return value is its result."""
     pipe: AnyPipe = Pipe(dict)
 
     def handler(error: Exception) -> Any:
@@ -134,7 +134,7 @@ async def test_a_handler_that_streams() -> None:
 
 
 @pytest.mark.parametrize("kind", ["generator", "class"])
-async def test_a_synchronous_resource(kind: str) -> None:
+async def test_a_resource_may_be_synchronous(kind: str) -> None:
     """A plain generator function or context manager is a resource."""
     log: list[str] = []
     pipe: AnyPipe = Pipe(list)
@@ -169,7 +169,7 @@ async def test_a_synchronous_resource(kind: str) -> None:
 
 
 async def test_an_endless_generator_can_be_cancelled() -> None:
-    """A run may be ended between two items, and the generator is closed."""
+    """The run ends between two items, and the generator is closed."""
     closed: list[bool] = []
     pipe: AnyPipe = Pipe(dict)
 
@@ -190,8 +190,8 @@ async def test_an_endless_generator_can_be_cancelled() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_error_of_waiting_is_thrown_into_the_generator() -> None:
-    """Cleanup of the generator sees why it ends."""
+async def test_a_cancellation_is_thrown_into_the_generator() -> None:
+    """The cleanup of the generator can see why it ends."""
     seen: list[str] = []
     pipe: AnyPipe = Pipe(dict, queue_size=1)
 
@@ -213,8 +213,8 @@ async def test_an_error_of_waiting_is_thrown_into_the_generator() -> None:
     assert seen != []
 
 
-async def test_retries_of_a_streaming_step_are_warned_about() -> None:
-    """Tokens that are out cannot be taken back, whatever kind of generator it is."""
+async def test_retries_of_a_streaming_step_give_a_warning() -> None:
+    """Published tokens cannot be taken back, whatever kind of generator it is."""
     pipe: AnyPipe = Pipe(dict)
 
     @pipe.step(retries=2)

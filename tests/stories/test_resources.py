@@ -27,7 +27,7 @@ class Db:
     asked: int = 0
 
     def query(self) -> int:
-        """Answer, if it is open."""
+        """Return a row if the connection is open."""
         assert self.is_open
         self.asked += 1
         return self.number
@@ -53,7 +53,7 @@ class Client:
 
 @attrs.define
 class Lab:
-    """A pipe with one resource, and what became of it."""
+    """A pipe with one resource, and a log of the resource."""
 
     opening: float = 0.0
     closing: float = 0.0
@@ -87,7 +87,7 @@ class Lab:
 
 
 async def finish(run: Any) -> PipelineEndData:
-    """Run something to its end."""
+    """Run it to its end."""
     end: PipelineEndData = await run.wait()
     return end
 
@@ -96,7 +96,7 @@ async def finish(run: Any) -> PipelineEndData:
 
 
 async def test_a_step_receives_a_resource_by_name() -> None:
-    """The parameter has the resource's name; on its own a run opens and closes it."""
+    """The parameter has the resource's name; a run without a supervisor opens and closes it."""
     lab = Lab()
     pipe = lab.pipe()
 
@@ -114,7 +114,7 @@ async def test_a_step_receives_a_resource_by_name() -> None:
 
 
 async def test_a_step_receives_a_resource_by_type() -> None:
-    """No resource has the parameter's name, but one yields what it is annotated with."""
+    """The parameter has another name, and its annotation is the type of one resource."""
     lab = Lab()
     pipe = lab.pipe()
 
@@ -189,8 +189,8 @@ async def test_hooks_handlers_and_every_kind_of_step_receive_resources() -> None
     assert lab.log == ["open 1", "close 1"]
 
 
-async def test_a_stream_and_a_thread_receive_resources() -> None:
-    """A streaming step holds its resource until its last item; a threaded one until it returns."""
+async def test_a_stream_and_a_thread_keep_their_resources() -> None:
+    """A streaming step has its lease until the last item, a step in a thread until it returns."""
     lab = Lab()
     pipe = lab.pipe()
     tokens: list[Any] = []
@@ -233,8 +233,8 @@ async def test_parameters_of_plain_types_are_not_taken_for_resources() -> None:
     assert sorted(seen) == ["http://base/a", "http://base/b"]
 
 
-async def test_the_state_stays_the_state() -> None:
-    """What is typed as the state receives it, though a resource would fit as well."""
+async def test_a_parameter_with_the_state_type_gets_the_state() -> None:
+    """This holds even if a resource fits as well."""
     pipe: Pipe[Any, Any] = Pipe(Base)
     seen: list[Any] = []
 
@@ -255,7 +255,7 @@ async def test_the_state_stays_the_state() -> None:
 
 @pytest.mark.parametrize("kind", ["manager", "annotated", "class"])
 async def test_a_resource_may_be_any_async_context_manager(kind: str) -> None:
-    """A decorated generator, a function that returns a manager, or a class of its own."""
+    """It may be a decorated generator, a function that returns a manager, or a class."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     Client.closed = False
     seen: list[Any] = []
@@ -284,8 +284,8 @@ async def test_a_resource_may_be_any_async_context_manager(kind: str) -> None:
 # -- sharing
 
 
-async def test_runs_of_a_supervisor_share_it() -> None:
-    """It is opened for the first, kept for the others, and closed behind the supervisor."""
+async def test_runs_of_a_supervisor_share_a_resource() -> None:
+    """It is opened for the first run, kept for the others, and closed with the supervisor."""
     lab = Lab()
     pipe = lab.pipe()
 
@@ -312,7 +312,7 @@ async def test_runs_of_a_supervisor_share_it() -> None:
     assert lab.log == ["open 1", "close 1"]
 
 
-async def test_pipes_share_a_resource_when_it_is_the_same_function() -> None:
+async def test_pipes_share_a_resource_of_the_same_function() -> None:
     """Two pipes that register one function have one connection in a supervisor."""
     opened: list[int] = []
 
@@ -330,8 +330,8 @@ async def test_pipes_share_a_resource_when_it_is_the_same_function() -> None:
     assert opened == [1]
 
 
-async def test_nobody_who_asks_opens_a_second_one() -> None:
-    """Fifty activations that ask at once wait for the same opening."""
+async def test_concurrent_users_share_one_opening() -> None:
+    """Fifty invocations that need it at once wait for the same opening."""
     lab = Lab(opening=5)
     pipe = lab.pipe()
     pipe.map("m", each="w")(lambda: range(50))
@@ -343,7 +343,7 @@ async def test_nobody_who_asks_opens_a_second_one() -> None:
     assert lab.opened[0].asked == 50
 
 
-async def test_who_gives_up_waiting_does_not_stop_the_opening() -> None:
+async def test_a_cancelled_user_does_not_stop_the_opening() -> None:
     """A run that is cancelled while it waits leaves the opening to the others."""
     lab = Lab(opening=5)
     pipe = lab.pipe()
@@ -362,7 +362,7 @@ async def test_who_gives_up_waiting_does_not_stop_the_opening() -> None:
 
 
 async def test_waiting_counts_for_the_steps_timeout_and_not_for_the_resource() -> None:
-    """A step's timeout is what it says; the opening goes on, so the next one finds it."""
+    """The step times out; the opening goes on, and the next step uses it."""
     lab = Lab(opening=5)
     pipe = lab.pipe()
     pipe.step("s", timeout=2)(lambda db: db.query())
@@ -377,8 +377,8 @@ async def test_waiting_counts_for_the_steps_timeout_and_not_for_the_resource() -
     assert lab.log == ["open 1", "close 1"]
 
 
-async def test_what_only_an_old_version_needs_is_closed_with_it() -> None:
-    """Its runs finish with it; what the new version needs as well stays open."""
+async def test_a_resource_of_an_old_version_only_is_closed_with_it() -> None:
+    """Its runs finish first; a resource that the new version has too stays open."""
     log: list[str] = []
 
     async def shared() -> AsyncIterator[int]:
@@ -420,8 +420,8 @@ async def test_what_only_an_old_version_needs_is_closed_with_it() -> None:
 # -- eager
 
 
-async def test_an_eager_one_is_open_before_anything_runs() -> None:
-    """In a supervisor that is given the pipe it is open before the services start."""
+async def test_an_eager_resource_is_open_before_anything_runs() -> None:
+    """In a supervisor with this pipe it is open before the services start."""
     lab = Lab(opening=5)
     pipe = lab.pipe(eager=True)
     pipe.step("s")(lambda: lab.log.append("step"))
@@ -442,10 +442,8 @@ async def test_an_eager_one_is_open_before_anything_runs() -> None:
     assert lab.log == ["open 2", "startup", "step", "close 2"]
 
 
-async def test_an_eager_one_that_cannot_be_opened_keeps_everything_from_starting() -> (
-    None
-):
-    """The supervisor does not open; a run on its own fails like its startup."""
+async def test_an_eager_resource_that_fails_prevents_the_start() -> None:
+    """The supervisor does not open; a run without one fails as in its startup."""
     lab = Lab(failures=2)
     pipe = lab.pipe(eager=True)
     pipe.step("s")(lambda: lab.log.append("step"))
@@ -461,8 +459,8 @@ async def test_an_eager_one_that_cannot_be_opened_keeps_everything_from_starting
     assert lab.log == []
 
 
-async def test_an_eager_one_that_breaks_is_opened_again_unasked() -> None:
-    """Nobody has to need it for it to come back."""
+async def test_a_broken_eager_resource_is_opened_again_at_once() -> None:
+    """No step needs to ask for it."""
     lab = Lab()
     pipe = lab.pipe(eager=True)
 
@@ -476,8 +474,8 @@ async def test_an_eager_one_that_breaks_is_opened_again_unasked() -> None:
         assert lab.log == ["open 1", "close 1", "open 2"]
 
 
-async def test_a_supervisor_is_not_ready_while_an_eager_one_is_not_open() -> None:
-    """Its health names the resource and what is wrong with it, and recovers with it."""
+async def test_a_supervisor_is_not_ready_while_an_eager_resource_is_closed() -> None:
+    """Health names the resource and its error, until it is open again."""
     lab = Lab(opening=1)
     pipe = lab.pipe(eager=True)
 
@@ -499,8 +497,8 @@ async def test_a_supervisor_is_not_ready_while_an_eager_one_is_not_open() -> Non
 # -- trouble
 
 
-async def test_all_who_waited_are_told_and_the_next_one_tries_again() -> None:
-    """One failed opening fails the steps that waited for it; a later one may succeed."""
+async def test_a_failed_opening_fails_its_users_and_is_tried_again() -> None:
+    """The steps that waited fail; the opening for a later step may succeed."""
     lab = Lab(opening=1, failures=1)
     pipe = lab.pipe()
     pipe.step("s")(lambda db: db.query())
@@ -516,8 +514,10 @@ async def test_all_who_waited_are_told_and_the_next_one_tries_again() -> None:
     assert len(lab.opened_at) == 2
 
 
-async def test_attempts_wait_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks right away waits 0.1, 0.2 and 0.4 s at most for the next attempt."""
+async def test_opening_attempts_have_growing_delays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step that asks again at once waits for at most 0.1, 0.2 and 0.4 s."""
     lab = Lab(failures=3)
     pipe = lab.pipe()
     pipe.step("s")(lambda db: db.query())
@@ -531,8 +531,8 @@ async def test_attempts_wait_longer_each_time(monkeypatch: pytest.MonkeyPatch) -
     assert [end.status.value for end in ends] == ["failed"] * 3 + ["success"]
 
 
-async def test_a_step_says_which_errors_break_its_resource() -> None:
-    """Other errors leave it; after the one that breaks it the next step gets a fresh one."""
+async def test_a_step_declares_which_errors_break_its_resource() -> None:
+    """After other errors it stays open; after such an error the next step gets a new one."""
     lab = Lab()
     pipe = lab.pipe()
 
@@ -557,8 +557,8 @@ async def test_a_step_says_which_errors_break_its_resource() -> None:
     assert lab.log == ["open 1", "close 1", "open 2", "close 2"]
 
 
-async def test_who_uses_a_broken_one_finishes_with_it() -> None:
-    """It is closed behind its last user, while others have the new one already."""
+async def test_present_users_finish_with_a_broken_resource() -> None:
+    """It is closed after its last user, while others already have the new one."""
     lab = Lab()
     pipe = lab.pipe()
 
@@ -588,8 +588,8 @@ async def test_who_uses_a_broken_one_finishes_with_it() -> None:
     assert (slow["number"], later["number"]) == (1, 2)
 
 
-async def test_a_retry_gets_the_new_one() -> None:
-    """Each try borrows anew, so what the last one broke is not handed out again."""
+async def test_a_retry_gets_the_new_resource() -> None:
+    """Each attempt takes a new lease, so it does not get the broken resource again."""
     lab = Lab()
     pipe = lab.pipe()
     seen: list[int] = []
@@ -606,8 +606,8 @@ async def test_a_retry_gets_the_new_one() -> None:
     assert seen == [1, 2, 3]
 
 
-async def test_a_stream_and_a_generator_can_break_theirs_too() -> None:
-    """The error comes out of an item, long after the call."""
+async def test_a_stream_and_a_generator_can_break_their_resource_too() -> None:
+    """Their error comes from an item, long after the call."""
     lab = Lab()
     pipe = lab.pipe()
     breaks = {"db": ConnectionError}
@@ -631,8 +631,8 @@ async def test_a_stream_and_a_generator_can_break_theirs_too() -> None:
     ]
 
 
-async def test_a_resource_that_dies_is_replaced() -> None:
-    """When its own background task fails, those inside finish and the next gets another."""
+async def test_a_resource_that_ends_by_itself_is_replaced() -> None:
+    """Its own background task fails; present users finish, and the next one gets a new one."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     lives: list[int] = []
 
@@ -661,8 +661,8 @@ async def test_a_resource_that_dies_is_replaced() -> None:
     assert "Group" in stats.last_error
 
 
-async def test_a_resource_that_never_opens_is_given_up() -> None:
-    """After ``start_timeout`` seconds those who waited are told."""
+async def test_an_opening_that_takes_too_long_is_given_up() -> None:
+    """After ``start_timeout`` seconds the waiting steps fail."""
     lab = Lab(opening=1e6)
     pipe = lab.pipe(start_timeout=7)
     pipe.step("s")(lambda db: db.query())
@@ -673,10 +673,10 @@ async def test_a_resource_that_never_opens_is_given_up() -> None:
     assert anyio.current_time() - began == pytest.approx(7)
 
 
-async def test_a_resource_that_does_not_close_is_cancelled(
+async def test_a_closing_that_takes_too_long_is_cancelled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After ``shutdown`` seconds its cleanup is cancelled, and the log says so."""
+    """After ``shutdown`` seconds its cleanup is cancelled and logged."""
     lab = Lab(closing=1e6)
     pipe = lab.pipe(shutdown=3)
     pipe.step("s")(lambda db: db.query())
@@ -688,10 +688,10 @@ async def test_a_resource_that_does_not_close_is_cancelled(
     assert "did not close within 3s" in caplog.text
 
 
-async def test_an_error_of_closing_is_logged_and_changes_nothing(
+async def test_an_error_of_closing_is_only_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The run has ended as it has."""
+    """The status of the run stays."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.resource
@@ -706,8 +706,8 @@ async def test_an_error_of_closing_is_logged_and_changes_nothing(
     assert "'sore' failed to close" in caplog.text
 
 
-async def test_what_is_no_context_manager_is_unavailable() -> None:
-    """The step hears what its resource returned instead."""
+async def test_a_resource_that_is_no_context_manager_fails_its_users() -> None:
+    """The error says what the function of the resource returned."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.resource(lambda: 1, name="one")
     pipe.step("s")(lambda one: None)
@@ -744,8 +744,8 @@ def layered(log: list[str]) -> Pipe[Any, Any]:
     return pipe
 
 
-async def test_resources_need_resources() -> None:
-    """They are opened before what needs them, and closed after it, in any order of definition."""
+async def test_resources_may_need_resources() -> None:
+    """They are opened after the ones they need and closed before, in any order of definition."""
     log: list[str] = []
     pipe = layered(log)
     pipe.step("s")(lambda state, session: state.append(session))
@@ -756,8 +756,8 @@ async def test_resources_need_resources() -> None:
     assert log == ["+settings", "+pool", "+session", "-session", "-pool", "-settings"]
 
 
-async def test_what_was_opened_with_a_broken_one_is_replaced_as_well() -> None:
-    """A session over a broken pool is broken; the settings under it are not."""
+async def test_a_resource_over_a_broken_one_is_replaced_too() -> None:
+    """A session over a broken pool is broken; the settings below the pool are not."""
     log: list[str] = []
     pipe = layered(log)
 
@@ -774,8 +774,8 @@ async def test_what_was_opened_with_a_broken_one_is_replaced_as_well() -> None:
     ]
 
 
-async def test_a_resource_whose_need_cannot_be_opened_cannot_either() -> None:
-    """The message tells both, and the cause leads to the first of them."""
+async def test_a_resource_without_the_one_it_needs_cannot_be_opened() -> None:
+    """The message names both, and the cause is the error of the first one."""
     log: list[str] = []
     pipe: Pipe[Any, Any] = Pipe(dict)
 
@@ -800,7 +800,7 @@ async def test_a_resource_whose_need_cannot_be_opened_cannot_either() -> None:
 
 
 def problems(pipe: Pipe[Any, Any]) -> list[str]:
-    """Return what is wrong with a pipe."""
+    """Return the errors of a pipe."""
     with pytest.raises(DefinitionError) as caught:
         pipe.validate()
     if isinstance(caught.value, DefinitionErrorGroup):
@@ -809,7 +809,7 @@ def problems(pipe: Pipe[Any, Any]) -> list[str]:
 
 
 def test_all_problems_of_resources_are_reported_together() -> None:
-    """An unknown need, a circle, two that fit, and a broken one that nobody receives."""
+    """They are an unknown need, a cycle, an ambiguous type and an unknown name in ``breaks=``."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     @pipe.resource
@@ -844,8 +844,8 @@ def test_all_problems_of_resources_are_reported_together() -> None:
     assert "Step 's' says what breaks 'cache'" in found
 
 
-def test_what_no_parameter_could_have_is_refused_at_once() -> None:
-    """Names that are taken, used twice or no names at all; errors that are none."""
+def test_invalid_names_and_errors_of_resources_are_refused_at_once() -> None:
+    """A name may be taken, used twice or invalid; an error may be no exception class."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     async def db() -> AsyncIterator[int]:
@@ -864,8 +864,8 @@ def test_what_no_parameter_could_have_is_refused_at_once() -> None:
         pipe.step("s", breaks={"db": KeyboardInterrupt})(lambda db: None)  # type: ignore[dict-item]
 
 
-async def test_a_resource_defined_below_its_only_user_is_found_too() -> None:
-    """One unknown parameter may turn out to be a resource when everything is defined."""
+async def test_a_resource_that_is_defined_after_its_user_is_found() -> None:
+    """One unknown parameter may be a resource that is defined later."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("s")(lambda state, late: state.append(late))
 

@@ -1,4 +1,4 @@
-"""What a caller gets back: the state, or the failure with its traceback."""
+"""The result of a run: the state, or the failure with its traceback."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def counting() -> AnyPipe:
 
 
 async def test_the_result_of_a_run_is_its_state() -> None:
-    """The very object that was given comes back."""
+    """It is the object that the run was given."""
     state: dict[str, Any] = {}
 
     assert await counting().run(state).result() is state
@@ -50,7 +50,7 @@ async def test_the_result_of_a_run_is_its_state() -> None:
 
 
 async def test_the_result_of_a_failed_run_is_its_exception() -> None:
-    """The original object is raised, and its traceback leads into the user's step."""
+    """The original object is raised, and its traceback shows the user's step."""
     error = KeyError("missing")
 
     with pytest.raises(KeyError) as caught:
@@ -69,8 +69,8 @@ async def test_further_failures_are_notes() -> None:
     assert caught.value.__notes__ == ["Another step failed too: KeyError: 'second'"]
 
 
-async def test_the_end_tells_its_exceptions() -> None:
-    """A consumer reaches the exception through FINISH, too."""
+async def test_the_end_has_its_exceptions() -> None:
+    """A consumer gets the exception from FINISH, too."""
     error = ValueError("first")
     async with failing(error).run({}) as run:
         events = [event async for event in run]
@@ -82,8 +82,8 @@ async def test_the_end_tells_its_exceptions() -> None:
         end.raise_for_failure()
 
 
-async def test_the_end_stays_plain_data() -> None:
-    """An end that was pickled has the text of its failure, and raises that."""
+async def test_the_end_can_be_pickled() -> None:
+    """It then has the text of its failure, and raises an error with this text."""
     end = await failing(KeyError("missing")).run({}).wait()
 
     copy = pickle.loads(pickle.dumps(end))
@@ -94,14 +94,14 @@ async def test_the_end_stays_plain_data() -> None:
         copy.raise_for_failure()
 
 
-async def test_a_success_raises_nothing() -> None:
-    """``raise_for_failure`` is silent after a success."""
+async def test_raise_for_failure_raises_nothing_after_a_success() -> None:
+    """It returns None."""
     (await counting().run({}).wait()).raise_for_failure()
 
 
 @pytest.mark.virtual_time
-async def test_a_run_out_of_time_names_the_step_at_work() -> None:
-    """The timeout is raised with the step that was at work."""
+async def test_a_run_that_times_out_names_its_step() -> None:
+    """The error has the step that was at work."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("slow")(lambda state: anyio.sleep(100))
 
@@ -124,7 +124,7 @@ async def test_a_cancelled_run_raises_its_reason() -> None:
         await run.result()
 
 
-async def test_results_of_submitted_runs() -> None:
+async def test_submitted_runs_have_results() -> None:
     """A run of a supervisor has a result, too."""
     pipe = counting()
     async with Supervisor(pipe) as supervisor:
@@ -150,8 +150,8 @@ async def test_run_sync_refuses_a_running_loop() -> None:
         counting().run_sync({})
 
 
-async def test_leaving_the_loop_at_finish_warns_of_nothing() -> None:
-    """``break`` at FINISH is the commonest loop there is."""
+async def test_leaving_the_loop_at_finish_gives_no_warning() -> None:
+    """``break`` at FINISH is common."""
 
     async def consume() -> None:
         async for event in counting().run({}):
@@ -167,7 +167,7 @@ async def test_leaving_the_loop_at_finish_warns_of_nothing() -> None:
 async def test_the_log_of_a_failure_has_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The record comes from the library's logger and carries the exception."""
+    """The record comes from the library's logger and has the exception."""
     error = ValueError("boom")
     await failing(error).run({}).wait()
 
@@ -178,10 +178,10 @@ async def test_the_log_of_a_failure_has_its_traceback(
     assert record.getMessage() == "Step 's0' failed with ValueError: boom"
 
 
-async def test_the_log_shows_groups_down_to_their_leaves(
+async def test_the_log_shows_groups_with_all_their_errors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A group says what is in it."""
+    """All levels of a group are shown."""
     group = ExceptionGroup(
         "both", [ValueError("a"), ExceptionGroup("in", [KeyError("b")])]
     )
@@ -190,10 +190,10 @@ async def test_the_log_shows_groups_down_to_their_leaves(
     assert "ValueError: a; KeyError: 'b'" in caplog.text
 
 
-async def test_the_log_escapes_what_users_write(
+async def test_the_log_escapes_user_texts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A text with line ends forges no record."""
+    """A text with line ends cannot forge a record."""
     await failing(ValueError("boom\nERROR all is well\x1b[2J")).run({}).wait()
 
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
@@ -204,7 +204,7 @@ async def test_the_log_escapes_what_users_write(
 async def test_the_log_masks_secrets_of_the_state(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whole names decide: tokens are counted, a token is a secret."""
+    """Whole words of a name decide: ``tokens`` is a number, ``token`` is a secret."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("fail")(lambda state: 1 / 0)
     state = {

@@ -1,4 +1,4 @@
-"""A route into a join counts as one more parent of it: the join runs once."""
+"""A route into a join counts as one more parent: the join runs once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AnyPipe = Pipe[Any, Any]
 
 
 def log_of(pipe: AnyPipe, name: str, *, waits: int = 0, **options: Any) -> None:
-    """Register a step that notes its name, after so many checkpoints."""
+    """Register a step that notes its name after so many checkpoints."""
 
     @pipe.step(name, **options)
     async def step(state: list[str]) -> None:
@@ -65,7 +65,7 @@ def pipe_with_router(waits_of_a: int, waits_of_router: int, kind: str) -> AnyPip
 async def test_a_join_with_a_route_runs_once_after_the_others(
     kind: str, of_a: int, of_router: int
 ) -> None:
-    """Whichever comes last, the join runs once, behind all its parents."""
+    """It runs after all its parents, whichever is last."""
     noted = await run_and_get_notes(pipe_with_router(of_a, of_router, kind))
 
     assert noted.count("join") == 1
@@ -74,7 +74,7 @@ async def test_a_join_with_a_route_runs_once_after_the_others(
 
 
 async def test_a_returned_name_without_hint_is_one_more_parent() -> None:
-    """A step that names a join which still waits does not start it early."""
+    """A step that returns the name of a waiting join does not start it early."""
     pipe: AnyPipe = Pipe(list, allow_multi_root=True)
     log_of(pipe, "begin", to=["a", "b", "namer"])
     log_of(pipe, "a", to="join", waits=9)
@@ -88,8 +88,8 @@ async def test_a_returned_name_without_hint_is_one_more_parent() -> None:
     assert noted.count("join") == 1
 
 
-async def test_a_switch_that_goes_elsewhere_does_not_hold_the_join_up() -> None:
-    """A join opens with its other parents when the switch chose another way."""
+async def test_a_switch_with_another_route_does_not_delay_the_join() -> None:
+    """The join opens with its other parents."""
     pipe: AnyPipe = Pipe(list)
     log_of(pipe, "begin", to=["a", "router"])
     log_of(pipe, "a", to="join")
@@ -102,8 +102,8 @@ async def test_a_switch_that_goes_elsewhere_does_not_hold_the_join_up() -> None:
     assert sorted(noted) == ["a", "begin", "join", "other"]
 
 
-async def test_any_join_opens_at_its_route_and_absorbs_the_rest() -> None:
-    """An ANY join that a route opened does not run again for its other parents."""
+async def test_any_join_opens_at_its_route_and_ignores_the_rest() -> None:
+    """It does not run again for its other parents."""
     pipe: AnyPipe = Pipe(list)
     log_of(pipe, "begin", to=["a", "router"])
     log_of(pipe, "a", to="join", waits=9)
@@ -115,8 +115,8 @@ async def test_any_join_opens_at_its_route_and_absorbs_the_rest() -> None:
     assert noted == ["begin", "join", "a"]
 
 
-async def test_a_step_that_names_its_own_successor_arrives_there() -> None:
-    """Naming one of several successors reports to that join, and gives up the others."""
+async def test_a_step_may_return_the_name_of_its_own_successor() -> None:
+    """It reports to that join, and its other successors do not run."""
     pipe: AnyPipe = Pipe(list)
     log_of(pipe, "begin", to=["a", "b"])
     pipe.step("a", to=["join", "other"])(lambda state: "join")
@@ -127,8 +127,8 @@ async def test_a_step_that_names_its_own_successor_arrives_there() -> None:
     assert await run_and_get_notes(pipe) == ["begin", "b", "join"]
 
 
-async def test_a_run_that_starts_behind_the_switch_does_not_wait_for_it() -> None:
-    """A switch that this run cannot reach is no parent in it."""
+async def test_a_run_that_starts_after_the_switch_does_not_wait_for_it() -> None:
+    """A switch that the run cannot reach is no parent."""
     pipe: AnyPipe = Pipe(list)
     pipe.switch("router", to={"go": "join", "stay": "a"})(lambda state: "stay")
     log_of(pipe, "a", to="join")

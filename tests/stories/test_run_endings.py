@@ -1,4 +1,4 @@
-"""How a run that ended well can be told from others, and which observer hears its end."""
+"""How different ends of a run can be told apart, and which observers see them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ..helpers import (
 async def test_a_suspended_run_can_be_told_from_a_finished_one(
     answer: Any, hosted_runs: int
 ) -> None:
-    """All of them are SUCCESS, and the figures of FINISH tell a suspended one."""
+    """Both are SUCCESS; the figures of FINISH name the suspended step."""
     pipe: AnyPipe = Pipe(dict)
     pipe.step("a")(lambda: answer)
     end = end_of(await run_pipe(pipe, hosted_runs=hosted_runs))
@@ -51,7 +51,7 @@ async def test_a_suspended_run_can_be_told_from_a_finished_one(
 
 
 async def leave_at(pipe: AnyPipe, last: EventType) -> None:
-    """Stop reading at the first event of a kind."""
+    """Stop reading at the first event of a type."""
     async with pipe.run({}) as run:
         async for event in run:
             if event.type is last:
@@ -60,10 +60,10 @@ async def leave_at(pipe: AnyPipe, last: EventType) -> None:
 
 @pytest.mark.parametrize("last", [EventType.FINISH, EventType.STEP_START])
 @pytest.mark.parametrize("ending", ["good", "bad", "endless"])
-async def test_observers_hear_the_end_before_the_consumer(
+async def test_observers_see_the_end_before_the_consumer_goes_on(
     last: EventType, ending: str
 ) -> None:
-    """FINISH and the last callback have been heard when the consumer leaves, however early."""
+    """They have handled FINISH and the last callback, however early the consumer leaves."""
     if ending == "endless" and last is EventType.FINISH:
         pytest.skip("an endless run has no FINISH to leave at")
     recorder = HookRecorder()
@@ -93,7 +93,7 @@ async def test_observers_hear_the_end_before_the_consumer(
 async def test_stop_counts_as_class_and_as_instance(
     answer: Any, place: str, hosted_runs: int
 ) -> None:
-    """Both stop the run well, from wherever they are answered."""
+    """Both end the run with success, wherever they are returned."""
     pipe: AnyPipe = Pipe(dict)
     if place == "callable switch":
         pipe.switch("a", to=lambda value: answer)(lambda: 1)
@@ -116,7 +116,7 @@ async def test_stop_counts_as_class_and_as_instance(
 
 @hosted_runs
 async def test_the_end_of_the_stream_is_the_runs_own(hosted_runs: int) -> None:
-    """``run.end`` is set by the run's own FINISH and not by a child's."""
+    """``run.end`` is set by the run's own FINISH, not by a child's."""
     child = idle_chain("x")
     pipe: AnyPipe = Pipe(dict)
     pipe.sub("s", pipeline=child, to="t")(empty_state)

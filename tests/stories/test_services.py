@@ -1,4 +1,4 @@
-"""Services of a supervisor: before the runs, behind the runs, and too often."""
+"""Services of a supervisor: their order beside runs, their restarts and failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def logging_pipe(log: list[str]) -> Pipe[Any, Any]:
-    """Return a pipe whose step takes a second, or for ever, and writes down its end."""
+    """Return a pipe whose step takes a second, or for ever, and logs its end."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="p")
 
     @pipe.step
@@ -36,7 +36,7 @@ def logging_pipe(log: list[str]) -> Pipe[Any, Any]:
 
 
 def logging_service(log: list[str], name: str) -> Any:
-    """Return a service that writes down its begin and its end."""
+    """Return a service that logs its begin and its end."""
 
     async def serve(*, task_status: Any) -> None:
         await anyio.sleep(1)
@@ -50,8 +50,8 @@ def logging_service(log: list[str], name: str) -> Any:
     return serve
 
 
-async def test_services_are_up_before_the_first_run_and_down_after_the_last() -> None:
-    """They start in order before the block begins; runs end first, then they do, backwards."""
+async def test_services_run_from_before_the_first_run_to_after_the_last() -> None:
+    """They start in order before the block begins; after the runs they stop in reverse."""
     log: list[str] = []
     pipe = logging_pipe(log)
     supervisor = Supervisor(pipe)
@@ -66,7 +66,7 @@ async def test_services_are_up_before_the_first_run_and_down_after_the_last() ->
 
 
 async def test_cancelling_the_block_keeps_the_order() -> None:
-    """The runs end at once, and still before the services they may need."""
+    """The runs end at once, and still before the services that they may need."""
     log: list[str] = []
     pipe = logging_pipe(log)
     supervisor = Supervisor()
@@ -81,8 +81,8 @@ async def test_cancelling_the_block_keeps_the_order() -> None:
     assert run.end.error == "The supervisor was cancelled"
 
 
-async def test_a_service_may_ask_for_runs_while_others_still_start() -> None:
-    """It waits in line until all services are up; who will not wait is turned away."""
+async def test_a_service_may_submit_runs_while_others_start() -> None:
+    """``submit`` waits until all services have started; ``submit_nowait`` is rejected."""
     log: list[str] = []
     pipe = logging_pipe(log)
     supervisor = Supervisor()
@@ -103,7 +103,7 @@ async def test_a_service_may_ask_for_runs_while_others_still_start() -> None:
 
 
 async def test_a_failed_service_is_restarted_beside_the_runs() -> None:
-    """Neither the runs nor the block notice; the snapshot does."""
+    """The runs and the block do not notice; the snapshot shows it."""
     pipe = logging_pipe([])
     lives: list[float] = []
 
@@ -127,7 +127,7 @@ async def test_a_failed_service_is_restarted_beside_the_runs() -> None:
 
 @pytest.mark.parametrize("leaving", [False, True])
 async def test_too_many_failures_end_the_runs_and_are_raised(leaving: bool) -> None:
-    """The block is left with RestartIntensityExceeded, while it works and while it is left."""
+    """The block raises RestartIntensityExceeded, while it works and while it is left."""
     log: list[str] = []
     pipe = logging_pipe(log)
 
@@ -151,8 +151,8 @@ async def test_too_many_failures_end_the_runs_and_are_raised(leaving: bool) -> N
     assert run.end.error == str(caught.value)
 
 
-async def test_an_error_of_the_block_goes_before_the_services() -> None:
-    """Two things are wrong; the block's own error comes out, the other one is in the log."""
+async def test_an_error_of_the_block_is_raised_before_one_of_services() -> None:
+    """The block's own error is raised, and the other one is logged."""
 
     async def hopeless() -> None:
         raise ConnectionError("gone")
@@ -167,8 +167,8 @@ async def test_an_error_of_the_block_goes_before_the_services() -> None:
                 raise KeyError("mine")
 
 
-async def test_a_service_that_does_not_start_keeps_the_block_from_beginning() -> None:
-    """The error is the service's, and what was started before is stopped."""
+async def test_a_service_that_does_not_start_prevents_the_block() -> None:
+    """The error is the service's, and the started services are stopped."""
     log: list[str] = []
 
     async def broken(*, task_status: Any) -> None:
@@ -186,15 +186,15 @@ async def test_a_service_that_does_not_start_keeps_the_block_from_beginning() ->
 
 
 async def takes_two(task_status: Any, queue: Any) -> None:
-    """Take the status and something else."""
+    """Take the status and another parameter."""
 
 
 async def takes_a_keyword(*, queue: Any) -> None:
-    """Take something else only."""
+    """Take a keyword parameter only."""
 
 
 async def streams() -> Any:
-    """Yield, which no service does."""
+    """Yield, which a service may not do."""
     yield 1
 
 
@@ -207,7 +207,7 @@ async def streams() -> Any:
         (takes_a_keyword, "has parameters that nothing supplies: queue. "),
     ],
 )
-async def test_what_cannot_be_a_service_is_refused_when_it_is_added(
+async def test_an_invalid_service_is_refused_when_it_is_added(
     func: Any, problem: str
 ) -> None:
     """The error names the service, and nothing has been started."""
@@ -215,8 +215,8 @@ async def test_what_cannot_be_a_service_is_refused_when_it_is_added(
         Supervisor().add_service("poll", func)
 
 
-async def test_a_service_that_was_called_is_refused_with_the_remedy() -> None:
-    """Python's warning about a coroutine that was never awaited does not come as well."""
+async def test_a_coroutine_in_place_of_a_service_is_refused() -> None:
+    """The error has the remedy, without Python's warning about an unawaited coroutine."""
     text = "Service 'poll' was called; pass the function itself, 'streams_not' without"
 
     async def streams_not() -> None: ...
@@ -225,8 +225,8 @@ async def test_a_service_that_was_called_is_refused_with_the_remedy() -> None:
         Supervisor().add_service("poll", streams_not())  # type: ignore[arg-type]
 
 
-async def test_a_service_with_bound_arguments_gets_its_status_only() -> None:
-    """What functools.partial supplies is not asked for."""
+async def test_a_service_with_bound_arguments_gets_only_its_status() -> None:
+    """Parameters that functools.partial supplies are not filled."""
     log: list[str] = []
 
     async def poll(queue: list[str], *, task_status: Any) -> None:
@@ -241,7 +241,7 @@ async def test_a_service_with_bound_arguments_gets_its_status_only() -> None:
 
 
 async def test_a_plain_function_is_no_service() -> None:
-    """It is called once to see that it returns nothing to await."""
+    """It is called once to find that its result cannot be awaited."""
     supervisor = Supervisor()
     supervisor.add_service("poll", lambda: None)
     with pytest.raises(ChildStartFailed, match="must be an async function") as caught:
@@ -251,8 +251,8 @@ async def test_a_plain_function_is_no_service() -> None:
     assert not str(caught.value).endswith("..")
 
 
-async def test_a_service_that_does_not_know_its_parameter_is_told() -> None:
-    """A parameter is the status whatever its name, so the error says what it got."""
+async def test_a_service_that_does_not_know_its_parameter_gets_the_remedy() -> None:
+    """Its parameter is the status whatever its name, so the error says what it got."""
 
     async def poll(queue: Any) -> None:
         await anyio.sleep_forever()
@@ -268,7 +268,7 @@ async def test_a_service_that_does_not_know_its_parameter_is_told() -> None:
 async def test_the_log_says_that_a_failed_service_is_started_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The end and its consequence are one record; giving up is another one."""
+    """The failure and the restart are one record; giving up is another one."""
 
     async def poll() -> None:
         raise ConnectionError("no broker")
@@ -286,8 +286,8 @@ async def test_the_log_says_that_a_failed_service_is_started_again(
     assert last == "Service 'poll' failed"
 
 
-async def test_runs_before_the_supervisor_is_open_are_refused_with_the_remedy() -> None:
-    """start_soon() returns before the supervisor is open; start() does not."""
+async def test_runs_before_the_supervisor_is_open_are_refused() -> None:
+    """start_soon() returns before the supervisor is open, start() does not; the error says so."""
     pipe = logging_pipe([])
     supervisor = Supervisor(pipe)
     with pytest.raises(
@@ -296,8 +296,8 @@ async def test_runs_before_the_supervisor_is_open_are_refused_with_the_remedy() 
         await supervisor.submit(pipe, {"seconds": 1})
 
 
-async def test_opening_can_be_given_up() -> None:
-    """A service that is never ready does not hold whoever opens the supervisor."""
+async def test_opening_can_be_cancelled() -> None:
+    """A service that is never ready does not keep the opening task."""
     log: list[str] = []
 
     async def never(*, task_status: Any) -> None:
@@ -315,7 +315,7 @@ async def test_opening_can_be_given_up() -> None:
 
 
 async def test_services_can_be_added_while_it_is_open() -> None:
-    """They start soon, and stop first."""
+    """They start soon and stop first."""
     log: list[str] = []
     async with Supervisor() as supervisor:
         supervisor.add_service("a", logging_service(log, "a"))
@@ -329,7 +329,7 @@ async def test_services_can_be_added_while_it_is_open() -> None:
 
 
 async def test_a_supervisor_within_a_supervisor() -> None:
-    """The inner one that gives up is the outer one's failed service, and comes back whole."""
+    """An inner one that gives up is a failed service of the outer one, and restarts."""
     log: list[str] = []
     lives: list[int] = []
 
@@ -359,7 +359,7 @@ async def test_a_supervisor_within_a_supervisor() -> None:
 
 
 async def test_escalation_goes_up_level_by_level() -> None:
-    """When the outer one gives up too, the chain of causes leads to where it began."""
+    """When the outer one gives up too, the chain of causes has all levels."""
 
     async def hopeless() -> None:
         raise ConnectionError("root of it")
@@ -382,8 +382,8 @@ async def test_escalation_goes_up_level_by_level() -> None:
     assert isinstance(inner_failure.__cause__, ConnectionError)
 
 
-def test_what_cannot_be_is_refused() -> None:
-    """Unknown words and impossible figures are errors where they are written."""
+def test_invalid_arguments_are_refused() -> None:
+    """Unknown words and impossible numbers raise where they are given."""
     supervisor = Supervisor()
     with pytest.raises(DefinitionError, match="restart must be one of"):
         supervisor.add_service("x", anyio.sleep_forever, restart="often")  # type: ignore[arg-type]
@@ -395,8 +395,8 @@ def test_what_cannot_be_is_refused() -> None:
         Supervisor(period=0)
 
 
-async def test_a_pipe_it_is_given_is_checked_when_it_opens() -> None:
-    """A definition error shows before anything has started, not at the first run."""
+async def test_a_pipe_is_validated_when_its_supervisor_opens() -> None:
+    """A definition error is raised before anything has started."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("a", to="nowhere")(lambda: None)
     supervisor = Supervisor(pipe)

@@ -1,4 +1,4 @@
-"""Runs that share a supervisor: the same actors, and nothing else in common."""
+"""Runs in one supervisor share actors and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def counting() -> Pipe[Any, Any]:
 
 
 async def test_a_plain_run_is_hosted_by_the_open_supervisor() -> None:
-    """Inside an open supervisor a plain run uses its actors."""
+    """In an open supervisor a plain run uses its actors."""
     pipe = counting()
     async with Supervisor() as supervisor:
         async for _ in pipe.run({}):
@@ -46,8 +46,8 @@ async def test_a_plain_run_is_hosted_by_the_open_supervisor() -> None:
     assert {(actor.depth, actor.busy) for actor in actors} == {(0, 0)}
 
 
-async def test_trouble_stays_in_its_run() -> None:
-    """Of fifty runs one fails and one is cancelled; forty-eight are as if alone."""
+async def test_failures_stay_in_their_run() -> None:
+    """Of fifty runs one fails and one is cancelled; the other 48 have unchanged events."""
     pipe = counting()
     ends: dict[int, PipelineEndData] = {}
 
@@ -73,8 +73,8 @@ async def test_trouble_stays_in_its_run() -> None:
     }
 
 
-async def test_a_stalled_consumer_stalls_only_itself() -> None:
-    """A consumer that never reads again leaves a healthy run all of its events."""
+async def test_a_stalled_consumer_stalls_only_its_run() -> None:
+    """Another run has all of its events."""
     pipe = talking_pipe(4)
 
     async with Supervisor(grace=0) as supervisor:
@@ -110,7 +110,7 @@ async def test_leaving_waits_and_then_cancels() -> None:
 
 
 async def test_a_body_that_fails_cancels_the_runs() -> None:
-    """An error of the body comes out bare after the runs' cleanup."""
+    """Its error is raised without a group, after the cleanup of the runs."""
     cleaned: list[str] = []
     pipe: Pipe[Any, Any] = Pipe(dict)
 
@@ -133,7 +133,7 @@ async def test_a_body_that_fails_cancels_the_runs() -> None:
 
 
 async def test_children_share_the_supervisor() -> None:
-    """A sub-pipeline runs on its parent's supervisor, for every item of a map."""
+    """A sub-pipeline runs in its parent's supervisor, for every item of a map."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
     child.step("x")(lambda state: state["seen"].append(state["item"]))
     pipe: Pipe[Any, Any] = Pipe(dict, name="parent")

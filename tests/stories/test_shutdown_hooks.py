@@ -1,4 +1,4 @@
-"""Shutdown hooks and observers have all the time they need, until somebody wants it over."""
+"""Shutdown hooks and observers may take any time, until the end of the run is requested."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def endless(ending: str = "success") -> tuple[AnyPipe, anyio.Event]:
 
 
 async def consumer_cancels(run: RunStream, begun: anyio.Event) -> None:
-    """The run is told to."""
+    """Call ``cancel`` of the run."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.wait)
         await begun.wait()
@@ -64,7 +64,7 @@ async def consumer_cancels(run: RunStream, begun: anyio.Event) -> None:
 
 
 async def consumer_is_cancelled(run: RunStream, begun: anyio.Event) -> None:
-    """The one who reads without a block is cancelled."""
+    """Cancel the task that reads the run without a block."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.wait)
         await begun.wait()
@@ -72,7 +72,7 @@ async def consumer_is_cancelled(run: RunStream, begun: anyio.Event) -> None:
 
 
 async def block_is_cancelled(run: RunStream, begun: anyio.Event) -> None:
-    """The block that owns the run is cancelled while it reads."""
+    """Cancel the block of the run while it reads."""
 
     async def own() -> None:
         async with run:
@@ -85,7 +85,7 @@ async def block_is_cancelled(run: RunStream, begun: anyio.Event) -> None:
 
 
 async def block_is_cancelled_late(run: RunStream, begun: anyio.Event) -> None:
-    """The block that owns the run is cancelled while it only waits to be left."""
+    """Cancel the block of the run while it waits for the end of the run."""
 
     async def own() -> None:
         async with run:
@@ -108,17 +108,17 @@ ASKING: list[tuple[Ask, str]] = [
 
 
 def options_of(ending: str) -> dict[str, Any]:
-    """Return the options of a run that comes to an ending."""
+    """Return the options of a run that ends in this way."""
     timeout = STEPS[ending][1]
     return {} if timeout is None else {"timeout": timeout}
 
 
 @pytest.mark.parametrize(("ask", "status"), ASKING)
 @pytest.mark.parametrize("ending", STEPS)
-async def test_whoever_wants_it_over_gets_it_over(
+async def test_a_hook_is_given_up_after_the_grace(
     ending: str, ask: Ask, status: str
 ) -> None:
-    """However the work ended, a hook is given up its grace after somebody asks; it is named."""
+    """However the steps ended, the hook has a grace after the request; it is then named."""
     pipe, begun = endless(ending)
     run = pipe.run({}, **options_of(ending))
     since = anyio.current_time()
@@ -135,8 +135,10 @@ async def test_whoever_wants_it_over_gets_it_over(
 
 
 @pytest.mark.parametrize(("ask", "status"), ASKING)
-async def test_in_a_supervisor(ask: Ask, status: str) -> None:
-    """A consumed run of a supervisor is over its grace after its consumer asks, in the same words."""
+async def test_in_a_supervisor_a_hook_is_given_up_after_the_grace(
+    ask: Ask, status: str
+) -> None:
+    """A consumed run ends its grace after the request of its consumer, with the same message."""
     pipe, begun = endless()
     since = anyio.current_time()
     async with Supervisor() as supervisor:
@@ -148,8 +150,8 @@ async def test_in_a_supervisor(ask: Ask, status: str) -> None:
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-async def test_a_supervisor_closes(is_cancelled: bool) -> None:
-    """A supervisor that is left, or cancelled, is not kept open by a hook for ever."""
+async def test_closing_a_supervisor_gives_up_a_hook(is_cancelled: bool) -> None:
+    """It is not kept open for ever, whether it is left or cancelled."""
     pipe, begun = endless()
     runs: list[RunStream] = []
     with anyio.CancelScope() as scope:
@@ -166,8 +168,10 @@ async def test_a_supervisor_closes(is_cancelled: bool) -> None:
 
 
 @pytest.mark.parametrize("is_hosted", [False, True])
-async def test_in_a_sub_pipeline(is_hosted: bool) -> None:
-    """Cancelling a run begins the grace of its child's hooks too."""
+async def test_cancelling_a_run_gives_up_the_hooks_of_its_child(
+    is_hosted: bool,
+) -> None:
+    """They have the same grace."""
     since = anyio.current_time()
     child, begun = endless()
     parent: AnyPipe = Pipe(None)
@@ -186,8 +190,10 @@ async def test_in_a_sub_pipeline(is_hosted: bool) -> None:
 
 
 @pytest.mark.parametrize("is_hosted", [False, True])
-async def test_the_timeout_of_a_sub_step(is_hosted: bool) -> None:
-    """A child that is held up by its hook is a step that took too long, not a cancelled run."""
+async def test_the_timeout_of_a_sub_step_gives_up_the_hooks_of_its_child(
+    is_hosted: bool,
+) -> None:
+    """The step has timed out; the run is not cancelled."""
     child, _ = endless()
     parent: AnyPipe = Pipe(None)
     parent.sub("child", pipeline=child, timeout=2)(lambda state: state)
@@ -201,8 +207,8 @@ async def test_the_timeout_of_a_sub_step(is_hosted: bool) -> None:
 # -- as long as nobody asks
 
 
-async def test_an_hour_is_fine() -> None:
-    """A hook that takes an hour has it, and the run succeeds."""
+async def test_a_hook_may_take_an_hour() -> None:
+    """The run succeeds."""
     pipe: AnyPipe = Pipe(None)
     pipe.step("a")(lambda: None)
     pipe.on_shutdown(partial(anyio.sleep, 3600))
@@ -212,8 +218,8 @@ async def test_an_hour_is_fine() -> None:
     assert end.status is PipelineTerminalStatus.SUCCESS
 
 
-async def test_a_hook_that_ends_within_its_grace() -> None:
-    """Whoever asks waits for a hook that is about to end, and nothing is given up."""
+async def test_a_hook_that_ends_within_its_grace_is_not_given_up() -> None:
+    """The request waits for it."""
     pipe: AnyPipe = Pipe(None)
     begun = anyio.Event()
     pipe.step("a")(lambda: None)
@@ -231,8 +237,8 @@ async def test_a_hook_that_ends_within_its_grace() -> None:
     assert run.end.errors == []
 
 
-async def test_one_grace_for_all_hooks() -> None:
-    """The grace is shared: the hooks behind a stuck one still run, but wait for nothing."""
+async def test_all_hooks_share_one_grace() -> None:
+    """The hooks after a stuck one are called, but may not wait."""
     since = anyio.current_time()
     log: list[str] = []
     pipe, begun = endless()
@@ -252,8 +258,8 @@ async def test_one_grace_for_all_hooks() -> None:
     assert anyio.current_time() - since < GRACE_SECONDS + 1
 
 
-async def test_a_run_cancelled_while_its_steps_clean_up_after_a_timeout() -> None:
-    """Asking counts too when it comes before the hooks and the ending has its words."""
+async def test_a_request_during_the_cleanup_of_a_timeout_counts_for_the_hooks() -> None:
+    """A request before the hooks begin ends them as well, and the status stays TIMEOUT."""
     since = anyio.current_time()
     pipe, _ = endless()
     cleaning = anyio.Event()
@@ -278,8 +284,10 @@ async def test_a_run_cancelled_while_its_steps_clean_up_after_a_timeout() -> Non
 # -- observers, and those who do not listen
 
 
-async def test_an_observer_that_never_ends(caplog: pytest.LogCaptureFixture) -> None:
-    """An observer that keeps a finished run is given up its grace after somebody asks."""
+async def test_an_observer_that_never_ends_is_given_up_after_the_grace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It has the grace after the request, as hooks have."""
     begun = anyio.Event()
 
     class Stuck(Observer):
@@ -298,10 +306,10 @@ async def test_an_observer_that_never_ends(caplog: pytest.LogCaptureFixture) -> 
     assert "Observer Stuck was given up" in caplog.text
 
 
-async def test_a_hook_that_ignores_its_cancellation(
+async def test_a_hook_that_ignores_its_cancellation_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nothing can end it, so it is named every ten seconds after its grace."""
+    """It cannot be ended, so it is logged every ten seconds after its grace."""
     pipe: AnyPipe = Pipe(None)
     begun = anyio.Event()
     pipe.step("a")(lambda: None)

@@ -1,4 +1,4 @@
-"""A run that was told to end and does not, says who holds it up: once every ten seconds."""
+"""A run that does not end although it was told to logs the reason every ten seconds."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def deaf(pipe: Pipe[Any, Any], name: str, **options: Any) -> None:
 
 
 async def fail() -> None:
-    """Fail in a second."""
+    """Fail after a second."""
     await anyio.sleep(1)
     raise ValueError("bad")
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged about runs that are held up, without their ids."""
+    """Return the log messages about runs that do not end, without their ids."""
     lines = [record.getMessage() for record in caplog.records]
     return [line.partition("held up by: ")[2] for line in lines if "held up" in line]
 
 
 async def drive(pipe: Pipe[Any, Any], *, hosted: bool) -> None:
-    """Let a pipe run to its end."""
+    """Run a pipe to its end."""
     async with Supervisor() if hosted else nullcontext():
         await pipe.run({}).wait()
 
 
 @pytest.mark.parametrize("hosted", [False, True])
 @pytest.mark.parametrize("order", [("deaf", "fail"), ("fail", "deaf")])
-async def test_a_failure_that_stops_the_run(
+async def test_a_failure_that_stops_the_run_is_reported_too(
     order: tuple[str, str], hosted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With on_failure="stop" it is said as well, whoever of both the run's own task serves."""
+    """With on_failure="stop" the reports come, whatever the run's own task does."""
     pipe: Pipe[Any, Any] = Pipe(None, on_failure="stop", allow_multi_root=True)
     for name in order:
         if name == "deaf":
@@ -60,10 +60,10 @@ async def test_a_failure_that_stops_the_run(
     assert complaints(caplog) == ["deaf x1", "deaf x1"]
 
 
-async def test_stopped_again_and_again_in_its_own_step(
+async def test_a_step_that_cancels_its_run_often_gets_one_report(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A step that cancels its own run a hundred times has one task watch, and one report."""
+    """A hundred cancellations make one watching task."""
     pipe: Pipe[Any, Any] = Pipe(None)
     counts: list[int] = []
 
@@ -84,10 +84,10 @@ async def test_stopped_again_and_again_in_its_own_step(
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-async def test_a_step_that_gives_in_leaves_one_who_reports(
+async def test_there_is_one_report_after_a_step_has_ended(
     hosted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the run's own task is free again, it reports, and nobody else does."""
+    """The run's own task reports when it is free again, and no other task does."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)
 
     @pipe.step

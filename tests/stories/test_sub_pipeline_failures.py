@@ -20,7 +20,7 @@ from ..helpers import (
 
 
 def count(events: list[Event], word: str) -> int:
-    """Count a word in a stream."""
+    """Count an event type in a stream."""
     return event_words(events).count(word)
 
 
@@ -28,7 +28,7 @@ def count(events: list[Event], word: str) -> int:
 
 
 class RemoteError(Exception):
-    """An error of a library that talks to the world."""
+    """An error of a client library."""
 
 
 RemoteError.__module__ = "httpx._exceptions"
@@ -47,8 +47,8 @@ def failing_child() -> AnyPipe:
 
 
 @hosted_runs
-async def test_a_childs_error_comes_across_whole(hosted_runs: int) -> None:
-    """Type and source of a child's error are the parent's record, under both names."""
+async def test_a_childs_error_keeps_its_type_and_source(hosted_runs: int) -> None:
+    """The record of the parent has both, under the names of the child and of the sub step."""
     pipe: AnyPipe = Pipe(dict)
     pipe.sub("s", pipeline=failing_child(), to="after")(empty_state)
     add_idle_steps(pipe, after=[])
@@ -66,8 +66,8 @@ async def test_a_childs_error_comes_across_whole(hosted_runs: int) -> None:
 
 @hosted_runs
 @pytest.mark.parametrize("level", ["local", "global"])
-async def test_the_handlers_of_a_sub_are_asked(level: str, hosted_runs: int) -> None:
-    """A sub's own handler, then the pipe's, sees the child's exception and may mend it."""
+async def test_the_handlers_of_a_sub_are_called(level: str, hosted_runs: int) -> None:
+    """The sub's own handler, then the pipe's, gets the child's exception and may handle it."""
     asked: list[str] = []
 
     def mend(error: Exception, step_name: str) -> None:
@@ -87,8 +87,8 @@ async def test_the_handlers_of_a_sub_are_asked(level: str, hosted_runs: int) -> 
 
 @hosted_runs
 @pytest.mark.virtual_time
-async def test_a_subs_timeout_bounds_its_child(hosted_runs: int) -> None:
-    """The timeout of a sub ends its child, whose cleanup and hooks come first."""
+async def test_a_subs_timeout_limits_its_child(hosted_runs: int) -> None:
+    """The child is cancelled and has its cleanup and hooks first."""
     log: list[str] = []
     child: AnyPipe = Pipe(dict)
 

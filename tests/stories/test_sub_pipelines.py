@@ -22,7 +22,7 @@ def parent(child: Any) -> Pipe[Any, Any]:
 
 
 async def test_only_a_pipe_can_be_a_sub_pipeline() -> None:
-    """Anything else fails the step, and is named by its type."""
+    """Any other object fails the step, and the error names its type."""
     async with parent(object()).run(None) as run:
         (error,) = [e async for e in run if e.type is EventType.STEP_ERROR]
 
@@ -33,7 +33,7 @@ async def test_only_a_pipe_can_be_a_sub_pipeline() -> None:
 
 @pytest.mark.parametrize("hook", ["on_startup", "on_shutdown"])
 async def test_a_failing_hook_of_a_child_fails_its_step(hook: str) -> None:
-    """A child whose hook fails is a failure of the step, told as the hook's phase."""
+    """The failure has the phase of the hook."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
     child.step("s")(lambda: None)
 
@@ -49,8 +49,8 @@ async def test_a_failing_hook_of_a_child_fails_its_step(hook: str) -> None:
     assert "no database" in str(end.error)
 
 
-async def test_an_interrupt_in_a_child_ends_everything() -> None:
-    """What is more than a failure is no failure of the step: it goes on up."""
+async def test_a_base_exception_of_a_child_ends_the_parent() -> None:
+    """It is no failure of the step: it is raised from all runs."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
 
     @child.step
@@ -61,8 +61,8 @@ async def test_an_interrupt_in_a_child_ends_everything() -> None:
         await parent(child).run(None).wait()
 
 
-async def test_a_child_that_is_wired_wrongly_fails_its_step() -> None:
-    """A child's definition is checked when it runs, and its problem is the step's."""
+async def test_a_child_with_wrong_wiring_fails_its_step() -> None:
+    """A child is validated when it runs, and its error is the step's."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
     child.step("s", to="nowhere")(lambda: None)
 

@@ -1,4 +1,4 @@
-"""A run that cannot be stored is a run."""
+"""Runs go on when they cannot be stored."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..helpers import (
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-async def test_a_run_that_cannot_be_stored_is_a_run(
+async def test_a_run_that_cannot_be_stored_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a storage path that is no directory a run goes on, and the log says why."""
+    """The storage path is no directory; the log has the reason."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(blocked / "store"))
@@ -41,10 +41,10 @@ async def test_a_run_that_cannot_be_stored_is_a_run(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-async def test_a_store_that_is_a_symlink_to_nothing_is_not_created(
+async def test_a_store_that_is_a_dangling_symlink_is_not_created(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody else may have put the link there; the run goes on without its store."""
+    """Another user may have made the link; the run goes on without its store."""
     elsewhere = tmp_path / "elsewhere.db"
     pipe = idle_chain("a", "b", storage=tmp_path / "store")
     folder = tmp_path / "store" / pipe.pipeline_hash
