@@ -21,19 +21,33 @@ if TYPE_CHECKING:
 # Playwright's loop stays open for the whole session, which tests of other loops forbid.
 IS_ASKED_FOR = bool(os.environ.get("BROWSER_TESTS"))
 
+PATIENCE = 60
+"""Seconds that a test waits for what a page shall show: a busy machine is slow."""
+
+SECONDS = 300
+"""Seconds that a test may take, with the samples that it is the first to ask for."""
+
 collect_ignore_glob = [] if IS_ASKED_FOR else ["*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder time."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Generator[Browser]:
     """Start Chromium once."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     from .chromium import launch, path_of_chromium
 
     if path_of_chromium() is None:
         pytest.skip("there is no Chromium; name one with $CHROMIUM")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE * 1_000)
         browser = launch(playwright)
         yield browser
         browser.close()
@@ -62,7 +76,11 @@ class Watch:
 @pytest.fixture
 def context(browser: Browser) -> Generator[BrowserContext]:
     """Open a fresh profile."""
+    from .pages import COUNT_WORK
+
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        context.set_default_timeout(PATIENCE * 1_000)
+        context.add_init_script(COUNT_WORK)
         yield context
 
 
@@ -77,7 +95,16 @@ def watch(context: BrowserContext) -> Generator[Watch]:
 @pytest.fixture
 def page(context: BrowserContext, watch: Watch) -> Page:
     """Open a page that is watched."""
-    return context.new_page()
+    return slowed(context.new_page())
+
+
+def slowed(page: Page) -> Page:
+    """Make a page as many times slower as ``$BROWSER_SLOWDOWN`` says, to find races."""
+    rate = os.environ.get("BROWSER_SLOWDOWN")
+    if rate:
+        session = page.context.new_cdp_session(page)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": float(rate)})
+    return page
 
 
 @pytest.fixture(scope="session")

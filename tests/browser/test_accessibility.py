@@ -23,8 +23,9 @@ from justpipe_actors.storage import PipelineRegistry
 from ..programs import started
 from . import samples
 from .conftest import Watch
+from .pages import READY, open_page, settled
 from .site import served
-from .test_stories import DAEMON, READY, asking_journal, open_page
+from .test_stories import DAEMON, asking_journal
 
 
 FOLDER = Path(__file__).parent / "aria"
@@ -71,17 +72,6 @@ def addresses(failed: tuple[Path, str]) -> Generator[dict[str, str]]:
             name: f"{site.address}/{path.format(run=run_id, hash=hash_)}"
             for name, path in PAGES.items()
         }
-
-
-def settled(page: Page, address: str) -> None:
-    """Open a page and wait until everything on it has come."""
-    open_page(page, address)
-    page.wait_for_selector(
-        "#connection:is([hidden], [data-state=live])", state="attached"
-    )
-    if "/runs/" in address or "tab=graph" in address:
-        page.wait_for_selector(".graph [data-path]")
-    page.wait_for_timeout(600)  # the table beside the timeline is written with a delay
 
 
 def check(page: Page, name: str, part: str = "body") -> None:
@@ -132,12 +122,12 @@ def test_readers_of_the_screen_hear_a_supervisor(page: Page, tmp_path: Path) -> 
         page.wait_for_selector("#connection[data-state=live]")
         check(page, "letters")
         open_page(page, f"{address}live")
-        page.wait_for_selector("text=its only slot is held by")
+        row = page.locator("tr", has_text="its only slot is held by")
+        expect(row).to_have_count(2)
         page.wait_for_selector("#connection[data-state=live]")
         # Runs of one age come in any order.
         check(page, "live", ".supervised")
-        row = page.locator("tr", has_text="its only slot is held by").first
-        check(page, "live_row", f"tr[data-key='{row.get_attribute('data-key')}']")
+        check(page, "live_row", f"tr[data-key='{row.first.get_attribute('data-key')}']")
 
 
 # -- the keyboard

@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from ..programs import code, started
+from .pages import READY, open_page
 from .site import served
-from .test_stories import READY, open_page
 
 
 WORKER = """
@@ -29,14 +29,14 @@ async def read(state):
 async def write(state):
     if is_first:
         print("at work", flush=True)
-        await anyio.sleep(60)
+        await anyio.sleep_forever()
 
 async def main():
     journal = SQLiteJournal(root + "/journal.db")
     async with Supervisor(pipe, journal=journal) as supervisor:
         if is_first:
             await supervisor.submit(pipe, {}, run_id="report-17")
-            await anyio.sleep(60)
+            await anyio.sleep_forever()
         run = await supervisor.find("report-17")
         await run.wait()
         print("done", flush=True)
@@ -64,10 +64,10 @@ def test_a_killed_and_recovered_run_shows_both_processes(
         assert process.stdout.readline().strip() == "at work"
         with served(store) as site:
             open_page(page, f"{site.address}/runs")
-            page.wait_for_selector("tbody a.mono", timeout=15_000)
+            page.wait_for_selector("tbody a.mono")
             open_page(page, f"{site.address}/runs/report-17")
             expect(page.locator(".graph [data-path=write]")).to_have_attribute(
-                "data-status", "running", timeout=10_000
+                "data-status", "running"
             )
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -75,9 +75,7 @@ def test_a_killed_and_recovered_run_shows_both_processes(
                 assert second.stdout is not None
                 assert second.stdout.readline().strip() == "done"
 
-            expect(page.locator("h1 [data-status]")).to_have_text(
-                "success", timeout=15_000
-            )
+            expect(page.locator("h1 [data-status]")).to_have_text("success")
             expect(page.get_by_role("tabpanel").first).to_contain_text(
                 "Taken up again by another process after"
             )

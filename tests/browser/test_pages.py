@@ -14,8 +14,9 @@ from justpipe_actors import Pipe, Supervisor
 from justpipe_actors.logs import LogCapture
 
 from . import samples
+from .conftest import PATIENCE
+from .pages import open_page
 from .site import served
-from .test_stories import open_page
 
 
 def drag(page: Page, selector: str, start: float, end: float) -> None:
@@ -212,17 +213,17 @@ def test_log_records_come_as_they_are_written(page: Page, tmp_path: Path) -> Non
             pipe = logging_pipe(tmp_path, release)
             future = site.portal.start_task_soon(samples.run, pipe, {})
             open_page(page, f"{site.address}/runs")
-            page.wait_for_selector("tbody [data-status=running]", timeout=15_000)
+            page.wait_for_selector("tbody [data-status=running]")
             page.locator("tbody a.mono").first.click()
             page.get_by_role("tab", name="Logs").click()
             records = page.get_by_role("region", name="Log records")
-            expect(records).to_contain_text("order 17 taken", timeout=10_000)
+            expect(records).to_contain_text("order 17 taken")
             expect(records).to_contain_text("<b>stock</b> is low")
 
             site.portal.call(release.set)
 
-            expect(records).to_contain_text("the card was refused", timeout=10_000)
-            future.result(10)
+            expect(records).to_contain_text("the card was refused")
+            future.result(PATIENCE)
             page.get_by_label("Least level").select_option("ERROR")
             expect(records).not_to_contain_text("order 17 taken")
             expect(records.locator("tbody tr")).to_have_count(1)

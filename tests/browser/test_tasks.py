@@ -16,8 +16,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ..programs import started
+from .conftest import PATIENCE, slowed
+from .pages import READY
 from .site import served
-from .test_stories import DAEMON, READY
+from .test_stories import DAEMON
 
 
 COUNT = """
@@ -35,7 +37,7 @@ MOST_SECONDS = 30
 def page(context: BrowserContext, watch: object) -> Page:
     """Open a page that counts clicks, of all pages that it goes to."""
     context.add_init_script(COUNT)
-    return context.new_page()
+    return slowed(context.new_page())
 
 
 @contextmanager
@@ -88,10 +90,10 @@ def test_why_does_this_run_hang(page: Page, tmp_path: Path) -> None:
             waiting.locator(".why a").click()
 
             card = page.get_by_role("region", name="What it waits for")
-            expect(card).to_contain_text("embed", timeout=10_000)
-            expect(card).to_contain_text("daemon.py:17 in embed", timeout=10_000)
+            expect(card).to_contain_text("embed")
+            expect(card).to_contain_text("daemon.py:17 in embed")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_what_changed_between_these_two_runs(

@@ -1,6 +1,4 @@
 // Builds elements.  Text enters as text only, so nothing that is shown can be markup.
-import { keepFocus } from "./focus.js";
-
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Build an element: el("a", { class: "x", href: "y", onclick: f }, "text", child). */
@@ -15,7 +13,7 @@ export function button(content, onclick, attributes = {}) {
 
 /** Build a button that is pressed or not: a label and a number. */
 export function chip(label, number, isPressed, onclick, tone = "") {
-	return button([`${label} `, el("b", {}, number)], onclick, { class: `chip ${tone}`, "aria-pressed": String(isPressed) });
+	return button([`${label} `, el("b", {}, number)], onclick, { class: `chip ${tone}`, "data-key": label, "aria-pressed": String(isPressed) });
 }
 
 /** Build an SVG element. */
@@ -26,19 +24,43 @@ export function svg(tag, attributes = {}, ...children) {
 function fill(node, attributes, children) {
 	for (const [key, value] of Object.entries(attributes)) {
 		if (value === null || value === undefined || value === false) continue;
-		if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+		if (key.startsWith("on")) listen(node, key.slice(2), value);
 		else node.setAttribute(key, value === true ? "" : value);
 	}
 	node.append(...present(children));
 	return node;
 }
 
-/** Fill a place anew; the focus stays where it is. */
+/** Fill a place anew; where a person may be busy, redraw() changes what is there instead. */
 export function put(place, ...children) {
-	keepFocus(place, () => place.replaceChildren(...present(children)));
+	place.replaceChildren(...present(children));
 }
 
-function present(children) {
+/** Show a dialog; Escape and a click beside it close it, and the focus goes back to where it was. */
+export function showDialog(dialog) {
+	dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+	dialog.addEventListener("close", () => dialog.remove());
+	document.body.append(dialog);
+	dialog.showModal();
+}
+
+const LISTENERS = new WeakMap(); // element -> its listener for each type of event
+
+/** Have a function called for events of one type, instead of an earlier one. */
+export function listen(node, type, listener) {
+	const known = LISTENERS.get(node) || new Map();
+	LISTENERS.set(node, known);
+	if (!known.has(type)) node.addEventListener(type, (event) => known.get(type)(event));
+	known.set(type, listener);
+}
+
+/** Return the listeners that an element was built with. */
+export function listenersOf(node) {
+	return LISTENERS.get(node) || new Map();
+}
+
+/** Return the children that are there: lists are flat, and what is missing is left out. */
+export function present(children) {
 	return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
 }
 

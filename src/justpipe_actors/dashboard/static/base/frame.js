@@ -1,7 +1,6 @@
 // What surrounds every page: navigation, theme, connection, shortcuts, announcements.
-import { button, el, icon, put } from "./dom.js";
+import { button, el, icon, put, showDialog } from "./dom.js";
 import { address } from "./api.js";
-import { showDialog } from "./focus.js";
 import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
 import { keep, recall } from "./memory.js";
@@ -79,9 +78,9 @@ function connection() {
 	const place = el("span", { class: "connection", id: "connection", hidden: true });
 	const words = { live: () => "live", reconnecting: () => "reconnecting …", stopped: () => `the server stopped at ${moment(new Date().toISOString())}` };
 	watchConnection((state) => {
-		place.hidden = state === "idle";
+		place.hidden = !words[state];
 		place.dataset.state = state;
-		put(place, words[state] ? [icon("dot"), words[state]()] : []);
+		put(place, place.hidden ? null : [icon("dot"), words[state]()]);
 	});
 	return place;
 }

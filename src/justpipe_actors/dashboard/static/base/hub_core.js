@@ -22,6 +22,7 @@ export class Hub {
 		} else {
 			known = { clients: new Set([client]), after, last: null };
 			this.topics.set(topic, known);
+			if (this.state === "idle") this.state = "connecting";
 			this.reconnect(30);
 		}
 		client.send({ state: this.state });

@@ -9,6 +9,7 @@ let post = null;
 /** Hear a topic: handlers by event name.  Returns a function that ends it. */
 export function subscribe(topic, after, handlers) {
 	listeners.set(topic, handlers);
+	if (state === "idle") receive({ state: "connecting" });
 	connect()({ subscribe: topic, after });
 	return () => {
 		listeners.delete(topic);
@@ -16,7 +17,7 @@ export function subscribe(topic, after, handlers) {
 	};
 }
 
-/** Hear how the connection is: idle, live, reconnecting, stopped. */
+/** Hear how the connection is: idle, connecting, live, reconnecting, stopped. */
 export function watchConnection(watcher) {
 	watchers.add(watcher);
 	watcher(state);

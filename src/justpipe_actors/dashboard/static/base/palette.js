@@ -1,7 +1,6 @@
 // Ctrl K: find a run by the beginning of its id or the name of its pipeline.
-import { el, put } from "./dom.js";
+import { el, put, showDialog } from "./dom.js";
 import { address, get } from "./api.js";
-import { showDialog } from "./focus.js";
 import { age, short } from "./format.js";
 import { delayed } from "./live.js";
 import { statusBadge } from "../parts/status.js";

@@ -1,7 +1,8 @@
 // A table that is sorted by its headers and walked with j and k.
-import { button, el, put } from "./dom.js";
+import { button, el } from "./dom.js";
 import { isTyping } from "./frame.js";
 import { keep, recall } from "./memory.js";
+import { redraw } from "./redraw.js";
 
 /**
  * columns: [{ key, label, cell(row), value(row), number, class, title, fixed, isHidden }]
@@ -61,10 +62,8 @@ export class Table {
 
 	draw() {
 		const rows = this.sort ? this.sorted() : this.rows;
-		put(this.body, rows.map((row) => this.row(row)));
-		if (rows.length === 0 && this.options.empty) {
-			put(this.body, el("tr", {}, el("td", { colspan: this.shown.length, class: "dim" }, this.options.empty)));
-		}
+		const empty = rows.length === 0 && this.options.empty;
+		redraw(this.body, empty ? el("tr", {}, el("td", { colspan: this.shown.length, class: "dim" }, empty)) : rows.map((row) => this.row(row)));
 	}
 
 	sorted() {
@@ -80,7 +79,7 @@ export class Table {
 	}
 
 	drawHead() {
-		put(
+		redraw(
 			this.head,
 			this.shown.map((column) => {
 				const state = this.sort && this.sort.column === column ? (this.sort.sign > 0 ? "ascending" : "descending") : null;

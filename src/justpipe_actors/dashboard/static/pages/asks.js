@@ -22,7 +22,8 @@ export async function show(main, site) {
 			if (!card.dataset.answered) card.remove();
 		}
 		for (const ask of asks) {
-			if (!cards.has(ask.id)) cards.set(ask.id, card(ask, site));
+			if (cards.has(ask.id)) continue; // what is typed in it stays
+			cards.set(ask.id, card(ask, site));
 			list.append(cards.get(ask.id));
 		}
 	}
@@ -53,12 +54,13 @@ function card(ask, site) {
 	);
 	if (canAnswer) {
 		const form = formOf(ask.form, `ask ${ask.id}`, async (value) => {
+			node.dataset.answered = "1"; // the list of open questions may come before the reply
 			try {
 				await post(`api/asks/${encodeURIComponent(ask.id)}/answer`, { value });
-				node.dataset.answered = "1";
 				form.remove();
 				put(result, `Answered: ${JSON.stringify(value)}`);
 			} catch (error) {
+				delete node.dataset.answered;
 				result.className = "problem";
 				put(result, error.message);
 				if (error.status === 409) form.remove();

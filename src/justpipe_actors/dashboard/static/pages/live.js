@@ -4,6 +4,7 @@ import { get, getText, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { plainTable, Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
@@ -49,12 +50,12 @@ class LivePage {
 	draw() {
 		const data = this.data;
 		const clock = new Date(data.now * 1000).toLocaleTimeString("en-GB");
-		put(this.state, `${data.state} · ${clock}`, data.health.live ? null : el("span", { class: "bad" }, ` · not live: ${data.health.reasons[0]}`));
+		redraw(this.state, `${data.state} · ${clock}`, data.health.live ? null : el("span", { class: "bad" }, ` · not live: ${data.health.reasons[0]}`));
 		const depth = data.actors.reduce((sum, actor) => sum + actor.depth, 0);
 		const oldest = Math.max(0, ...data.actors.map((actor) => actor.oldest));
 		const restarts = data.services.reduce((sum, service) => sum + service.restarts, 0);
 		const places = data.places;
-		put(
+		redraw(
 			this.tiles,
 			tiles([
 				["Runs at work", places.limit === null ? count(places.inside) : `${count(places.inside)} of ${count(places.limit)}`],
@@ -92,7 +93,7 @@ class LivePage {
 	drawTree() {
 		const data = this.data;
 		const pipes = Map.groupBy(data.actors, (actor) => actor.pipe);
-		put(
+		redraw(
 			this.tree,
 			el("h2", {}, "Supervision tree"),
 			el("h3", {}, "Services"),

@@ -4,6 +4,7 @@ import { address, get, post } from "../base/api.js";
 import { count, duration, quantile, short } from "../base/format.js";
 import { announce, setTitle } from "../base/frame.js";
 import { batched, subscribe } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { Table } from "../base/table.js";
 import { tabs } from "../base/tabs.js";
 import { Events } from "../parts/events.js";
@@ -36,7 +37,7 @@ class RunPage {
 		this.path = `api/runs/${encodeURIComponent(run.run_id)}`;
 		this.step = null;
 		this.moment = null;
-		this.waits = []; // why it waits, when there is a supervisor
+		this.waits = () => []; // builds why it waits, when there is a supervisor
 		this.heard = []; // tokens of a run that is not stored
 		this.head = el("div", { class: "run-head" });
 		this.failure = el("div");
@@ -144,7 +145,7 @@ class RunPage {
 	watchWaits() {
 		const note = (data) => {
 			const run = data.runs.find((one) => one.run_id === this.run.run_id);
-			this.waits = run ? [reasonsList(run, data)].flat() : [];
+			this.waits = () => (run ? [reasonsList(run, data)].flat() : []);
 		};
 		subscribe("live/stream", null, { live: note });
 	}
@@ -153,13 +154,14 @@ class RunPage {
 	drawHold() {
 		const quiet = (Date.now() - this.heardAt) / 1000;
 		const open = this.model.spans.filter((span) => span.end === null);
-		if (quiet < 3 || (open.length === 0 && this.waits.length === 0)) {
+		const waits = this.waits();
+		if (quiet < 3 || (open.length === 0 && waits.length === 0)) {
 			put(this.hold);
 			return;
 		}
 		const now = this.model.latest;
 		const longest = open.sort((a, b) => a.start - b.start).slice(0, 5);
-		put(
+		redraw(
 			this.hold,
 			el(
 				"section",
@@ -168,7 +170,7 @@ class RunPage {
 				"At work: ",
 				longest.map((span, index) => [index ? ", " : "", button(span.label, () => this.pick(span.step), { class: "link" }), ` for ${duration(now - span.start)}`]).flat(),
 				open.length > longest.length ? ` and ${open.length - longest.length} more` : null,
-				this.waits.length ? el("div", {}, this.waits) : null,
+				waits.length ? el("div", {}, waits) : null,
 			),
 		);
 	}

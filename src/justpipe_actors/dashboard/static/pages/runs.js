@@ -4,6 +4,7 @@ import { address, get } from "../base/api.js";
 import { count, counted, duration, firstLine, moment, quantile, short, zone } from "../base/format.js";
 import { announce, isTyping, setTitle } from "../base/frame.js";
 import { batched, delayed, subscribe } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { Table } from "../base/table.js";
 import { stackedBars } from "../parts/charts.js";
 import { runLink, timeOf } from "../parts/links.js";
@@ -57,7 +58,8 @@ class RunsPage {
 				this.again();
 			}),
 		});
-		this.content = el("div", {}, this.chart, this.chips, this.table.node, this.more, this.picked);
+		this.parts = [this.chart, this.chips, this.table.node, this.more, this.picked];
+		this.content = el("div", {}, this.parts);
 		this.windows = el("div", { class: "segments", role: "group", "aria-label": "Window" });
 		this.drawWindows();
 		put(
@@ -88,7 +90,10 @@ class RunsPage {
 	}
 
 	async load() {
-		this.pages = [await get("api/runs", this.query())];
+		const query = (this.asked = this.query());
+		const page = await get("api/runs", query);
+		if (query !== this.asked) return; // another filter was chosen meanwhile
+		this.pages = [page];
 		this.draw();
 		if (this.stop) this.stop();
 		this.stop = subscribe(`runs/stream${address("api/runs", this.query()).search}`, null, { runs: (page) => this.hear(page) });
@@ -138,11 +143,12 @@ class RunsPage {
 			this.welcome();
 			return;
 		}
+		if (!this.chips.isConnected) put(this.content, this.parts); // the first run is there
 		this.slow = slowest(runs);
-		put(this.chips, this.chipsOf(counts));
+		redraw(this.chips, this.chipsOf(counts));
 		this.table.show(runs);
 		const next = this.pages.at(-1).next;
-		put(
+		redraw(
 			this.more,
 			el("span", { class: "dim" }, `${counted(runs.length, "run")} of ${count(this.countShown(counts))} · times in ${zone()}`),
 			next ? button("Load more", () => this.loadMore()) : null,
@@ -188,11 +194,17 @@ class RunsPage {
 			this.state.window = name;
 			this.forget("since", "until");
 		};
-		put(this.windows, WINDOWS.map(([name, label]) => button(label, () => choose(name), { "aria-pressed": String(chosen === name) })));
+		redraw(this.windows, WINDOWS.map(([name, label]) => button(label, () => choose(name), { "aria-pressed": String(chosen === name) })));
 	}
 
 	async drawHistogram() {
-		const data = await get("api/runs/histogram", { ...this.query(), bins: BINS }).catch(() => null);
+		const query = this.asked;
+		const data = await get("api/runs/histogram", { ...query, bins: BINS }).catch(() => null);
+		if (query !== this.asked) return;
+		if (this.chart.matches(":active")) {
+			addEventListener("pointerup", () => this.drawHistogram(), { once: true }); // a time is being chosen in it
+			return;
+		}
 		if (!data || this.pages[0].runs.length === 0) {
 			put(this.chart);
 			return;
@@ -273,7 +285,7 @@ class RunsPage {
 		if (this.selected.size > 2) this.selected.delete([...this.selected][0]);
 		this.table.draw();
 		this.picked.hidden = this.selected.size === 0;
-		put(
+		redraw(
 			this.picked,
 			`${this.selected.size} of 2 selected `,
 			button("Compare", () => this.compare(), { class: "primary", disabled: this.selected.size < 2 }),

@@ -4,6 +4,7 @@ import { address, get, post } from "../base/api.js";
 import { age, count, duration, moment } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
 import { subscribe } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
@@ -46,9 +47,9 @@ export async function show(main, site) {
 	}
 
 	function draw(data) {
-		put(where, data.location);
+		redraw(where, data.location);
 		const of = (status) => data.counts[status] || 0;
-		put(
+		redraw(
 			facts,
 			tiles([
 				["Workers", count(data.workers.length)],

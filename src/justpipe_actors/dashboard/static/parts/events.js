@@ -3,6 +3,7 @@ import { button, chip, el, put } from "../base/dom.js";
 import { get, getText } from "../base/api.js";
 import { count, counted, duration, sequence, size } from "../base/format.js";
 import { delayed } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { headRow } from "../base/table.js";
 import { labelOf } from "./model.js";
 import { jsonTree } from "./tree.js";
@@ -37,7 +38,7 @@ export class Events {
 
 	drawChips() {
 		const counts = Object.entries(this.run.event_counts).sort((a, b) => b[1] - a[1]);
-		put(
+		redraw(
 			this.chips,
 			counts.map(([type, n]) =>
 				chip(type, count(n), this.types.has(type), () => {
@@ -56,10 +57,12 @@ export class Events {
 	}
 
 	async loadMore() {
-		const page = await get(this.path, { type: [...this.types], q: this.search.value.trim(), after: this.next, limit: PAGE, payload: "cut" });
+		const query = (this.asked = { type: [...this.types], q: this.search.value.trim(), after: this.next, limit: PAGE, payload: "cut" });
+		const page = await get(this.path, query);
+		if (query !== this.asked) return; // other events were asked for meanwhile
 		this.body.append(...fold(page.events).map((group) => this.row(group)));
 		this.next = page.next;
-		put(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
+		redraw(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
 		if (!this.body.children.length) put(this.body, el("tr", {}, el("td", { colspan: 5, class: "dim" }, "No event matches.")));
 	}
 

@@ -3,6 +3,7 @@ import { button, el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { duration } from "../base/format.js";
 import { delayed, subscribe } from "../base/live.js";
+import { redraw } from "../base/redraw.js";
 import { headRow } from "../base/table.js";
 
 const PAGE = 500;
@@ -35,9 +36,11 @@ export class Logs {
 	}
 
 	async loadMore() {
-		const page = await get(`api/${this.path}`, { ...this.filter, after: this.last, limit: PAGE });
+		const query = (this.asked = { ...this.filter, after: this.last, limit: PAGE });
+		const page = await get(`api/${this.path}`, query);
+		if (query !== this.asked) return; // other records were asked for meanwhile
 		this.add(page.logs);
-		put(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
+		redraw(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
 		if (!this.body.children.length) put(this.body, el("tr", {}, el("td", { colspan: 5, class: "dim" }, this.run.is_live ? "No log record yet." : "No log record matches, or none was stored.")));
 		if (page.next === null && this.run.is_live && this.stop === null) this.stop = subscribe(`${this.path}/stream`, this.last, { logs: (rows) => this.hear(rows) });
 	}

@@ -1,6 +1,7 @@
 // The waterfall: a canvas that draws only the rows in view, and a table for screen readers.
-import { button, el, put } from "../base/dom.js";
+import { button, el } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
+import { redraw } from "../base/redraw.js";
 import { headRow } from "../base/table.js";
 import { linesOf, visibleLines } from "./model.js";
 import { statusWord } from "./status.js";
@@ -279,7 +280,7 @@ export class Timeline {
 	fillTwin(first, last) {
 		clearTimeout(this.twinTimer);
 		this.twinTimer = setTimeout(() => {
-			put(
+			redraw(
 				this.twin,
 				this.lines.slice(first, last).map((line) => {
 					const span = line.spans.at(-1);
