@@ -8,7 +8,13 @@ For each seed the run is executed without a journal (twice, to recognise pipelin
 an end that depends on timing), then with one that kills its process before, during and
 after each transaction (submissions, claims and answers, too); another process takes the
 run up.  ``--recoveries`` kills that many processes one after the other before the last
-one may finish.  With ``--waits`` the pipelines ask and wait for moments, and this driver
+one may finish.
+
+Each call of a step's function writes a line with its idempotency key, which stands for a
+side effect.  At each kill the journal is read: in ``sync`` mode, a call that is finished
+there must never write its line again, however many processes are killed afterwards.
+
+With ``--waits`` the pipelines ask and wait for moments, and this driver
 answers.
 
 The driver executes one run in its own process, so that everything is imported, and forks
@@ -22,6 +28,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -38,7 +45,7 @@ from typing import Any
 import anyio
 import attrs
 
-from justpipe_actors import Supervisor
+from justpipe_actors import Supervisor, idempotency_key
 from justpipe_actors._engine import batch_stream
 from justpipe_actors._supervisor.taking_up import fold_rows
 from justpipe_actors.abc import CommitMode
@@ -110,7 +117,10 @@ def execute(
     def log(text: str) -> None:
         os.write(fd, f"{text}\n".encode())
 
-    graph = random_graphs.build(case.seed, log, waits=case.waits)
+    def log_effect(text: str) -> None:
+        log(f"{text} {idempotency_key('effect')}")
+
+    graph = random_graphs.build(case.seed, log_effect, waits=case.waits)
     path = case.file(f"db-{tag}")
     database = KillingFile(File(path, fsync=False), *(crash or ("never", 0)))
 
@@ -177,19 +187,60 @@ def forked(func: Callable[[], None]) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def live_steps(path: Path) -> tuple[list[str], bool]:
-    """Return what was in flight in a journal, and whether anything was stored."""
+EFFECT = re.compile(
+    rf"(?P<name>.+) {RUN}(?P<children>(\.\d+)*):(?P<origin>\d+):[a-z:]+"
+)
+"""A line of a step's call: its name and its idempotency key."""
+
+
+def invocation_of(line: str) -> tuple[str, str] | None:
+    """Return the name and the invocation of a call's line; None if it is no such line.
+
+    The invocation is written as the journal's key of its first message.
+    """
+    found = EFFECT.fullmatch(line)
+    if found is None:
+        return None
+    children = "".join(f"c/{one}/" for one in found["children"].split(".")[1:])
+    return found["name"], f"{children}m/{found['origin']}"
+
+
+@attrs.frozen
+class Killed:
+    """What a journal and the log hold when a process was killed."""
+
+    live: frozenset[str]
+    """Steps of the messages that are not finished."""
+    invocations: frozenset[str]
+    """The first messages of the invocations that are not finished."""
+    has_begun: bool
+    """Whether any commit was stored; before it, no message is."""
+    log: list[str]
+    """Lines so far."""
+
+    def finished(self) -> set[str]:
+        """Return the invocations that have been called and are finished."""
+        called = {found[1] for line in self.log if (found := invocation_of(line))}
+        return called - self.invocations if self.has_begun else set()
+
+
+def read_killed(path: Path, log: list[str]) -> Killed:
+    """Read the journal that a killed process has left."""
     journal = SQLiteJournal(path)
     row = journal.find(RUN)
     rows = [] if row is None else journal.load(row.id)
     fold = fold_rows(rows)
     journal.close()
-    found = []
+    live, invocations = set(), set()
     for key, value in fold.items():
-        parts = key.split("/")
-        if parts[-2:-1] in (["m"], ["e"]):
-            found.append(value["s"])  # type: ignore[index]
-    return found, any(one.kind == "commit" for one in rows)
+        prefix, _, number = key.rpartition("/")
+        if prefix.rpartition("/")[2] not in {"m", "e"}:
+            continue
+        assert isinstance(value, dict)
+        live.add(value["s"])
+        invocations.add(f"{prefix[:-1]}m/{value.get('z', number)}")
+    has_begun = any(one.kind == "commit" for one in rows)
+    return Killed(frozenset(live), frozenset(invocations), has_begun, log)
 
 
 @attrs.define
@@ -203,6 +254,8 @@ class Driver:
     problems: list[str] = attrs.field(factory=list)
     cases: int = 0
     redone: int = 0
+    finished: int = 0
+    """Finished calls of which it was checked that they are not made again."""
 
     def read(self, tag: str) -> Any:
         path = self.case.file(f"out-{tag}")
@@ -210,7 +263,7 @@ class Driver:
 
     def log(self, tag: str) -> list[str]:
         path = self.case.file(f"log-{tag}")
-        return path.read_text().split("\n") if path.exists() else []
+        return path.read_text().splitlines() if path.exists() else []
 
     def run(
         self, tag: str, crash: tuple[str, int] | None, *, durable: bool = True
@@ -256,8 +309,7 @@ class Driver:
         if self.read(tag) is not None:
             return  # fewer transactions this time
         self.cases += 1
-        before = self.log(tag)
-        live, has_begun = live_steps(self.case.file(f"db-{tag}"))
+        killed = [self.read_killed(tag)]
         for again in range(self.recoveries):
             rng = random.Random(f"{self.case.seed} {tag} {again}")
             self.run(
@@ -265,6 +317,7 @@ class Driver:
             )
             if self.read(tag) is not None:
                 break
+            killed.append(self.read_killed(tag))
         if self.read(tag) is None and self.run(tag, None):
             self.problems.append(f"seed {self.case.seed} {tag}: the recovery failed")
             return
@@ -272,28 +325,48 @@ class Driver:
             self.problems.append(
                 f"seed {self.case.seed} {tag}: {self.read('plain1')} became {self.read(tag)}"
             )
-        self.check_log(tag, before, live, has_begun=has_begun)
+        self.check_log(tag, killed)
 
-    def check_log(
-        self, tag: str, before: list[str], live: list[str], *, has_begun: bool
-    ) -> None:
+    def read_killed(self, tag: str) -> Killed:
+        return read_killed(self.case.file(f"db-{tag}"), self.log(tag))
+
+    def check_log(self, tag: str, killed: list[Killed]) -> None:
         log = self.log(tag)
         seqs = [line for line in log if line.startswith("#")]
         if len(seqs) != len(set(seqs)):
             self.problems.append(f"seed {self.case.seed} {tag}: a number came twice")
-        calls = Counter(line for line in log if line and line[0] != "#")
-        allowed = Counter(self.log("plain1"))
-        extra = {name: n - max(allowed[name], 1) for name, n in calls.items()}
-        redone = {name: n for name, n in extra.items() if n > 0}
-        self.redone += sum(redone.values())
-        if self.case.mode != "sync" or not has_begun or self.recoveries:
+        calls, allowed = calls_of(log), calls_of(self.log("plain1"))
+        redone = {name for name, n in calls.items() if n > max(allowed[name], 1)}
+        self.redone += sum(calls[name] - max(allowed[name], 1) for name in redone)
+        if self.case.mode != "sync":
             return
+        self.check_effects(tag, log, killed)
+        if not all(one.has_begun for one in killed):
+            return
+        live = frozenset().union(*(one.live for one in killed))
         for name in redone:
             step = name.rpartition(":")[2].partition("[")[0].removeprefix("rescue ")
             if step not in live:
                 self.problems.append(
                     f"seed {self.case.seed} {tag}: '{name}' had finished, and ran again"
                 )
+
+    def check_effects(self, tag: str, log: list[str], killed: list[Killed]) -> None:
+        """Check that no call that was finished at a kill was made again."""
+        for one in killed:
+            finished = one.finished()
+            self.finished += len(finished)
+            for line in log[len(one.log) :]:
+                found = invocation_of(line)
+                if found is not None and found[1] in finished:
+                    self.problems.append(
+                        f"seed {self.case.seed} {tag}: '{line}' had finished, and ran again"
+                    )
+
+
+def calls_of(log: list[str]) -> Counter[str]:
+    """Return how often each function was called."""
+    return Counter(found[0] for line in log if (found := invocation_of(line)))
 
 
 def parsed() -> argparse.Namespace:
@@ -315,7 +388,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     options = parsed()
     folder = Path(tempfile.mkdtemp())
-    cases = redone = 0
+    cases = redone = finished = 0
     problems: list[str] = []
     execute(Case(folder, 0, options.backend, "sync"), "first", None, durable=True)
     for seed in range(options.first, options.last):
@@ -324,12 +397,21 @@ def main() -> None:
         driver.seed()
         cases += driver.cases
         redone += driver.redone
+        finished += driver.finished
         problems += driver.problems
         for path in folder.iterdir():
             path.unlink()
     shutil.rmtree(folder)
     sys.stdout.write(
-        json.dumps({"cases": cases, "redone": redone, "problems": problems})
+        json.dumps(
+            {
+                "cases": cases,
+                "redone": redone,
+                "finished": finished,
+                "problems": problems,
+            }
+        )
+        + "\n"
     )
 
 
