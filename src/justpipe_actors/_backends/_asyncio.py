@@ -366,6 +366,11 @@ class AsyncioLoop:
             except RuntimeError:
                 return
 
+    def call_after_turn(self, func: Callable[[], None]) -> None:
+        """Call a function when the current turn of the loop has ended, from the loop."""
+        # perf: call_soon_threadsafe would wake the loop up by a byte in a socket.
+        self._loop.call_soon(func)
+
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Raise the interrupt out of the loop."""
 

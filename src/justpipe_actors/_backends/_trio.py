@@ -172,6 +172,10 @@ class TrioLoop:
         except trio.RunFinishedError:
             return
 
+    def call_after_turn(self, func: Callable[[], None]) -> None:
+        """Call a function when the current turn of the loop has ended, from the loop."""
+        self._token.run_sync_soon(func)
+
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Interrupt the main task.
 

@@ -113,6 +113,9 @@ class Loop(Protocol):
     def call_soon(self, func: Callable[[], None]) -> None:
         """Call a function in the loop, from any thread; do nothing if it is closed."""
 
+    def call_after_turn(self, func: Callable[[], None]) -> None:
+        """Call a function when the current turn of the loop has ended, from the loop."""
+
     def interrupt(self, error: KeyboardInterrupt | SystemExit) -> None:
         """Deliver an interrupt from a run without a consumer to the program."""
 

@@ -46,7 +46,7 @@ GROUP_INTERVAL = 0.01
 """Seconds between two batches of a run in ``group`` mode."""
 
 COPY_SHARE = 10
-"""Shortest wait before a run's next batch, as a multiple of the last one's time."""
+"""Shortest wait before the next batch of a run at work, in times that the last one took."""
 
 COPY_TRIES = 5
 """Attempts to copy a state while a thread changes it."""
@@ -161,11 +161,11 @@ class BatchStream:
         if self._is_requested or self._is_busy or self._is_closing or self.is_sealed:
             return
         self._is_requested = True
-        due = self._not_before if self.holds else self.now() + GROUP_INTERVAL
-        if due > self.now():
-            self.timers.start(due, self._flush, name="journal")
-        else:
+        if self.holds:
             self.call_soon(self._flush)
+        else:
+            due = self.now() + GROUP_INTERVAL
+            self.timers.start(due, self._flush, name="journal")
 
     def post(self, journal: RunJournal, message: Message) -> None:
         """Deliver a message when the batch that holds it is stored."""
@@ -201,7 +201,21 @@ class BatchStream:
         self._is_requested = False
         if self._is_busy or self._is_closing or self.is_sealed:
             return
+        if self.holds and self.now() < self._not_before and self._is_at_work():
+            self._is_requested = True
+            self.timers.start(self._not_before, self._flush, name="journal")
+            return
         self._store("commit")
+
+    def _is_at_work(self) -> bool:
+        """Return whether anything of the run can go on before the next batch is stored."""
+        queued = -len(self._outbox)
+        for member in self.members:
+            count = member.count_queued()
+            if count is None:
+                return True
+            queued += count
+        return queued > 0
 
     def _store(
         self,

@@ -305,6 +305,15 @@ class RunJournal:
             list(self.due.values()) if between else []
         )
 
+    def count_queued(self) -> int | None:
+        """Return the number of messages in inboxes and held ones; None if code runs."""
+        run_state = self.run_state
+        invocations = run_state.active_invocations
+        if not all(invocation.is_resting for invocation in invocations):
+            return None
+        between = 0 if run_state.waits is None else len(run_state.waits.between)
+        return run_state.tokens - len(invocations) - between - len(self.due)
+
     def take_back(self) -> None:
         """Release the tokens of queued messages; the messages stay recorded."""
         run_state = self.run_state

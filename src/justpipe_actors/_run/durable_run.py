@@ -10,6 +10,7 @@ published, because the run goes on elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -28,7 +29,7 @@ from .._util.stored_state import state_of
 from ..errors import NotStorable, RecordedError, RunReleased
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
-from ..outcomes import PipelineEndData, PipelineTerminalStatus
+from ..outcomes import PipelineEndData, PipelineTerminalStatus, StepTiming
 
 
 if TYPE_CHECKING:
@@ -131,14 +132,34 @@ def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> JsonValue:
     """Return how a run has ended as a JSON value."""
     from .. import codec  # noqa: PLC0415 - imports cattrs, for durable runs only
 
-    return {"end": codec.to_plain(end), "suspended": suspended_at}
+    # perf: a list a step instead of an object, a tenth of a chain's cost in group mode
+    timings: dict[str, list[float]] = {}
+    if end.metrics is not None:
+        for step, one in end.metrics.step_latency.items():
+            timings[step] = [one.count, one.total_s, one.min_s, one.max_s]
+    return {
+        "end": codec.to_plain(_with_timings(end, {})),
+        "timings": timings,
+        "suspended": suspended_at,
+    }
 
 
 def load_outcome(value: JsonValue) -> PipelineEndData:
     """Return how a run has ended."""
     from .. import codec  # noqa: PLC0415 - as above
 
-    return codec.from_plain(cast("dict[str, Any]", value)["end"], PipelineEndData)
+    plain = cast("dict[str, Any]", value)
+    end = codec.from_plain(plain["end"], PipelineEndData)
+    timings = {step: StepTiming(*one) for step, one in plain["timings"].items()}
+    return _with_timings(end, timings)
+
+
+def _with_timings(
+    end: PipelineEndData, timings: dict[str, StepTiming]
+) -> PipelineEndData:
+    if end.metrics is None:
+        return end
+    return replace(end, metrics=replace(end.metrics, step_latency=timings))
 
 
 def break_durable(run: Run, error: Exception) -> None:

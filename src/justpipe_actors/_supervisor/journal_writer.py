@@ -238,6 +238,8 @@ class JournalWriter:
 
     def _take(self) -> list[tuple[BatchDraft, OnStored]]:
         with self._wakeup:
+            if len(self._drafts) == 1:
+                return [self._drafts.popleft()]
             taken = {
                 draft.run: (draft, on_stored)
                 for draft, on_stored in reversed(self._drafts)
@@ -316,5 +318,5 @@ def encode_draft(draft: BatchDraft) -> Batch:
     )
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_text = json.JSONEncoder(separators=(",", ":")).encode
+"""Returns JSON text; perf: ``json.dumps`` makes an encoder for each call."""

@@ -177,7 +177,7 @@ def open_run_journal(
         holds=journal.mode == "sync",
         put=put,
         codec=values,
-        call_soon=run.loop.call_soon,
+        call_soon=run.loop.call_after_turn,
         now=run.loop.now,
         wall_now=journal.now,
         timers=system.timers,

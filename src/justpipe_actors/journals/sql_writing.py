@@ -48,15 +48,41 @@ def mark_resumed(connection: sqlite3.Connection, run_id: str, by: str) -> bool:
 
 def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
     """Write the parts of a batch that other tables hold."""
+    if batch.items or batch.maps_gone:
+        _apply_items(connection, batch)
+    if batch.asks or batch.asks_gone or batch.consumed:
+        _apply_asks(connection, batch, at)
+    if batch.kind == "commit":
+        return
     run = batch.run
+    if batch.kind == "snapshot":
+        oldest = batch.n - COMMITS_KEPT
+        connection.execute("DELETE FROM commits WHERE run = ? AND n < ?", (run, oldest))
+        connection.execute(
+            "DELETE FROM items WHERE run = ? AND gone < ?", (run, oldest)
+        )
+    elif batch.kind == "release":
+        connection.execute(
+            "UPDATE runs SET status = ?, worker = NULL, wake_at = ?, problem = ? WHERE id = ?",
+            (batch.status or "ready", batch.wake_at, batch.problem, run),
+        )
+    elif batch.kind == "end":
+        _end(connection, batch, at)
+
+
+def _apply_items(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, NULL)",
-        [(run, one.map, one.chunk, one.items) for one in batch.items],
+        [(batch.run, one.map, one.chunk, one.items) for one in batch.items],
     )
     connection.executemany(
         "UPDATE items SET gone = ? WHERE run = ? AND map = ?",
-        [(batch.n, run, gone) for gone in batch.maps_gone],
+        [(batch.n, batch.run, gone) for gone in batch.maps_gone],
     )
+
+
+def _apply_asks(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
+    run = batch.run
     connection.executemany(
         "DELETE FROM asks WHERE run = ? AND id = ?",
         [(run, ask) for ask in batch.asks_gone],
@@ -75,19 +101,6 @@ def apply_batch(connection: sqlite3.Connection, batch: Batch, at: float) -> None
         "DELETE FROM signals WHERE run = ? AND id = ?",
         [(run, signal) for signal in batch.consumed],
     )
-    if batch.kind == "snapshot":
-        oldest = batch.n - COMMITS_KEPT
-        connection.execute("DELETE FROM commits WHERE run = ? AND n < ?", (run, oldest))
-        connection.execute(
-            "DELETE FROM items WHERE run = ? AND gone < ?", (run, oldest)
-        )
-    elif batch.kind == "release":
-        connection.execute(
-            "UPDATE runs SET status = ?, worker = NULL, wake_at = ?, problem = ? WHERE id = ?",
-            (batch.status or "ready", batch.wake_at, batch.problem, run),
-        )
-    elif batch.kind == "end":
-        _end(connection, batch, at)
 
 
 def _end(connection: sqlite3.Connection, batch: Batch, at: float) -> None:
