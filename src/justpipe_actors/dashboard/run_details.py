@@ -137,12 +137,13 @@ class StoredRun:
         spans = collect_spans(headers)
         start = self.one.run.start_time.timestamp()
         begin = headers[0].timestamp if headers else start
-        changed = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
+        if after:
+            spans = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
         return {
-            "spans": [span_row(span, begin) for span in changed[:limit]],
+            "spans": [span_row(span, begin) for span in spans[:limit]],
             "next": headers[-1].seq if headers else 0,
             "t0": begin,
-            "is_cut": len(changed) > limit,
+            "is_cut": len(spans) > limit,
             "incarnations": incarnations_of(headers, begin),
         }
 

@@ -101,13 +101,15 @@ def _band(header: EventHeader, begin: float) -> dict[str, Any]:
 def span_row(span: Span, begin: float) -> list[Any]:
     """Return a span as a row of ``SPAN_COLUMNS``; times are seconds after ``begin``."""
     own = span.owner == span.invocation_id
+    end = span.end
+    # perf: ``round`` takes three times as long as cutting to whole microseconds.
     return [
         span.invocation_id,
         span.label,
         span.kind._value_,  # perf: ``value`` is a property that takes a microsecond
-        round(span.start - begin, 6),
-        None if span.end is None else round(span.end - begin, 6),
-        "running" if span.end is None else span.status._value_,
+        int((span.start - begin) * 1e6) / 1e6,
+        None if end is None else int((end - begin) * 1e6) / 1e6,
+        "running" if end is None else span.status._value_,
         span.attempt,
         None if own else span.owner,
         span.first_seq,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import attrs
 
@@ -239,7 +240,8 @@ class InMemoryBackend:
     ) -> list[EventHeader]:
         """Return a run's events by ascending ``seq``, without payload and meta."""
         parsed = map(parse_header, self.get_events(run_id, after=after))
-        return paginate([one for one in parsed if one is not None], limit)
+        known = (one for one in parsed if one is not None)
+        return list(islice(known, None if limit is None or limit < 0 else limit))
 
     def get_logs(
         self, run_id: str, *, after: int = 0, limit: int | None = None

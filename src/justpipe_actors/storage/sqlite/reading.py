@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import attrs
@@ -344,17 +344,30 @@ def read_headers(
         rows, lambda row: list(_events_of_row(event_filter.run_id, row))
     )
     found = [parse_header(event) for events in singles for event in events]
-    headers = [header for header in found if header is not None]
-    for first, times, fields in connection.execute(HEADER_ROWS, values):
-        try:
-            headers += decode_headers(event_filter.run_id, first, times, fields)
-        except UNREADABLE as error:
-            warn_skipped(error)
-    if event_filter.after:
-        headers = [one for one in headers if (one.seq or 0) > event_filter.after]
+    after = event_filter.after
+    headers = [one for one in found if one is not None and (one.seq or 0) > after]
+    chunks = _header_chunks(connection, event_filter)
+    headers += islice(chain.from_iterable(chunks), event_filter.limit)
     if singles:  # chunks alone are in order
         headers.sort(key=lambda one: one.seq or 0)
     return headers[: event_filter.limit]
+
+
+def _header_chunks(
+    connection: sqlite3.Connection, event_filter: EventFilter
+) -> Iterator[list[EventHeader]]:
+    """Yield the headers of each chunk, fetching a chunk only when it is needed."""
+    after = event_filter.after
+    rows = connection.execute(HEADER_ROWS, attrs.asdict(event_filter))
+    for first, times, fields in rows:
+        try:
+            headers = decode_headers(event_filter.run_id, first, times, fields)
+        except UNREADABLE as error:
+            warn_skipped(error)
+            continue
+        if first <= after:
+            headers = [one for one in headers if (one.seq or 0) > after]
+        yield headers
 
 
 def _chunk_events(
