@@ -382,6 +382,7 @@ def bench(session: nox.Session) -> None:
         session.install("-q", peer, success_codes=[0, 1])
     session.run("python", "tests/benchmarks/placements.py")
     session.run("python", "tests/benchmarks/streams.py")
+    session.run("python", "tests/benchmarks/http_streams.py")
     session.run("python", "tests/benchmarks/dashboard.py")
     session.run("python", "-m", "tests.benchmarks.durable")
     session.run("python", "-m", "tests.benchmarks.compare", *session.posargs)

@@ -275,3 +275,31 @@ async def test_any_run_any_disconnects(cuts: list[int], keep: int, count: int) -
     stored = store.get_events("r")
     assert [int(number or 0) for number, _, _ in got] == [e.seq for e in stored]
     assert [kind for _, kind, _ in got] == [e.type_name for e in stored]
+
+
+async def test_readers_of_one_run_get_the_same_text() -> None:
+    """An event is written once for all who read it, and never mixed up with another."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="spoken")
+
+    @pipe.step
+    async def speak() -> AsyncIterator[str]:
+        for number in range(200):
+            yield f"word {number}"
+
+    responses: list[Response] = []
+
+    async def read() -> None:
+        events = supervisor.listen("shared")
+        responses.append(await fetch(event_stream(events, on_disconnect="detach")))
+
+    async with Supervisor(pipe) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="shared")
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(read)
+        await run.wait()
+
+    first, *others = [response.data() for response in responses]
+    words = [data["payload"] for data in first if data["type"] == "token"]
+    assert words == [f"word {number}" for number in range(200)]
+    assert others == [first, first]

@@ -1,0 +1,184 @@
+"""What readers of a run cost behind a real HTTP server: 20 of them, 100 events a second.
+
+``python tests/benchmarks/http_streams.py`` serves ``event_stream`` with anycorn on both
+loops, and with uvicorn where it is installed, to readers in another process.  It prints
+the CPU time of the server's process for each event and reader, beyond what the run and
+the server take without readers, and fails above the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from anycorn import Config, serve
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.web import event_stream
+
+
+READERS = 20
+RATE = 100
+"""Events of the run in one second."""
+
+LIMIT = 60e-6
+"""CPU seconds of the server for one event and reader."""
+
+Server = Callable[[Any, socket.socket, anyio.Event], Awaitable[None]]
+"""Serves an application on a socket until the event is set."""
+
+
+# -- the readers, in a process of their own
+
+
+def read_all(port: int, readers: int) -> None:
+    """Read the stream in so many threads, and print how many events came in all."""
+    counts: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: counts.append(read_one(port)))
+        for _ in range(readers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(sum(counts))
+
+
+def read_one(port: int) -> int:
+    """Read one stream to its end, and return how many events came."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while b"event: finish" not in received:
+            received += connection.recv(65_536)
+    return received.count(b"event: ")
+
+
+# -- the server
+
+
+async def serve_with_anycorn(
+    app: Any, listener: socket.socket, stopping: anyio.Event
+) -> None:
+    """Serve with the server of the extra ``dashboard``."""
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.accesslog = config.errorlog = None
+    await serve(app, config, shutdown_trigger=stopping.wait)
+
+
+async def serve_with_uvicorn(
+    app: Any, listener: socket.socket, stopping: anyio.Event
+) -> None:
+    """Serve with the server that many applications use; on asyncio only."""
+    uvicorn = importlib.import_module("uvicorn")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        await stopping.wait()
+        server.should_exit = True
+
+
+def speaking(seconds: float) -> Pipe[Any, Any]:
+    """Return a pipe with one step that streams at a steady rate."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="speaking")
+
+    @pipe.step
+    async def speak() -> Any:
+        begin = anyio.current_time()
+        for number in range(int(seconds * RATE)):
+            await anyio.sleep_until(begin + number / RATE)
+            yield f"word {number}"
+
+    return pipe
+
+
+async def measure(server: Server, seconds: float, readers: int) -> float:
+    """Return the CPU seconds of this process for one run with so many readers."""
+    pipe = speaking(seconds)
+    all_here, begun, stopping = anyio.Event(), anyio.Event(), anyio.Event()
+    arrived = 0
+
+    async def follow(request: Request) -> Any:
+        nonlocal arrived
+        arrived += 1
+        if arrived == readers:
+            all_here.set()
+        await begun.wait()
+        return event_stream(supervisor.listen("watched"), on_disconnect="detach")
+
+    app = Starlette(routes=[Route("/", follow)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    command = [sys.executable, __file__, "--read", str(port), str(readers)]
+    received = 0
+
+    async def read() -> None:
+        nonlocal received
+        received = int((await anyio.run_process(command, stderr=None)).stdout)
+
+    async with Supervisor(pipe) as supervisor, anyio.create_task_group() as tasks:
+        tasks.start_soon(server, app, listener, stopping)
+        async with anyio.create_task_group() as reading:
+            if readers:
+                reading.start_soon(read)
+                await all_here.wait()
+            begin = time.process_time()
+            run = await supervisor.submit(pipe, {}, run_id="watched")
+            begun.set()
+            await run.wait()
+        taken = time.process_time() - begin
+        stopping.set()
+    sent = readers * int(seconds * RATE)
+    if received < sent:
+        msg = f"only {received} events of {sent} came to the readers"
+        raise RuntimeError(msg)
+    return taken
+
+
+def servers() -> list[tuple[str, str, Server]]:
+    """Return the names of servers and loops, and the servers."""
+    found: list[tuple[str, str, Server]] = [
+        ("anycorn", "asyncio", serve_with_anycorn),
+        ("anycorn", "trio", serve_with_anycorn),
+    ]
+    if importlib.util.find_spec("uvicorn") is None:
+        return found
+    return [*found, ("uvicorn", "asyncio", serve_with_uvicorn)]
+
+
+def main() -> int:
+    """Measure all servers; with ``--read`` be the readers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--read", type=int, nargs=2, metavar=("PORT", "READERS"))
+    arguments = parser.parse_args()
+    if arguments.read:
+        read_all(*arguments.read)
+        return 0
+    seconds, worst = arguments.seconds, 0.0
+    for name, backend, server in servers():
+        costs = []
+        for _ in range(3):
+            alone = anyio.run(measure, server, seconds, 0, backend=backend)
+            watched = anyio.run(measure, server, seconds, READERS, backend=backend)
+            costs.append((watched - alone) / (READERS * RATE * seconds))
+        worst = max(worst, min(costs))
+        shown = ", ".join(f"{cost * 1e6:.1f}" for cost in costs)
+        print(f"{name} on {backend}: {shown} µs for an event and reader")
+    return int(worst > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
