@@ -127,6 +127,11 @@ class LogBuffers:
         """Make runs that begin from now on open a buffer."""
         self._captures.add(capture)
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether anything captures log records."""
+        return bool(self._captures)
+
     def open(self, run_id: str, notify: Callable[[], None]) -> LogBuffer | None:
         """Return the buffer of a run with a store; None if nothing captures logs."""
         if not self._captures:

@@ -24,6 +24,7 @@ from .answers import ask_at_terminal
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InvalidInput, discard_output
 from .formatting import printable
 from .outcome_text import Outcome, stop_reason
+from .run_logs import captured_logs
 from .views import View
 
 
@@ -149,7 +150,7 @@ def run_under_view(
     """
     outcome: Outcome | int = EXIT_BROKEN_PIPE
     try:
-        with view, _plain_warnings():
+        with view, _plain_warnings(), captured_logs():
             outcome = _interruptible(main, backend)
     except* BrokenPipeError:
         discard_output()
