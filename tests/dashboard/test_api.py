@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from justpipe_actors.dashboard import DashboardAPI, create_app
@@ -172,6 +174,9 @@ async def test_payloads_can_be_withheld(store: Store) -> None:
         ("/api/pipelines/nothing", 404, "not_found"),
         ("/api/pipelines/nothing/graph.svg", 404, "not_found"),
         ("/api/live", 404, "not_found"),
+        (f"/api/pipelines/nothing/runs?offset={2**63}", 422, "invalid"),
+        ("/api/runs?limit=%D9%A1", 422, "invalid"),
+        ("/api/runs?limit=1_0", 422, "invalid"),
     ],
 )
 async def test_what_cannot_be_answered_says_why(
@@ -182,6 +187,82 @@ async def test_what_cannot_be_answered_says_why(
 
     assert (answer.status, answer.json()["code"]) == (status, code)
     assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"events/{2**63}", 404),
+        (f"events/{'9' * 5_000}", 404),
+        ("events/x", 404),
+        ("events/1?part=state", 422),
+        (f"events?after={2**63}", 422),
+        (f"states?at={2**63}", 422),
+        (f"spans?after={2**63 - 1}", 200),
+        (f"stream?after={2**63 - 1}", 200),
+    ],
+)
+async def test_numbers_that_no_event_can_have_are_no_failure_of_the_server(
+    store: Store, path: str, status: int
+) -> None:
+    """A number is a few digits; one that is too large is answered as any wrong one."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    assert (await client.get(f"/api/runs/{run_id}/{path}")).status == status
+
+
+@pytest.mark.parametrize("last", [str(2**63), "9" * 5_000, "١", "later"])
+async def test_a_stream_begins_anew_after_an_id_that_is_none(
+    store: Store, last: str
+) -> None:
+    """``Last-Event-ID`` comes from a client, which may send anything."""
+    run_id = await store.run(store.pipe())
+    client = Client(create_app(store.registry))
+
+    answer = await client.get(f"/api/runs/{run_id}/stream", last_event_id=last)
+
+    assert answer.status == 200
+    assert answer.events()[-1][0] == "end"
+
+
+async def test_pages_of_what_is_not_stored_have_the_status_404(store: Store) -> None:
+    """A beginning of an id is enough; with a token nothing is said before it is given."""
+    run_id = await store.run(store.pipe())
+    (pipeline,) = store.registry.list_pipelines()
+    client = Client(create_app(store.registry))
+    guarded = Client(create_app(store.registry, token="secret"))
+
+    assert (await client.get(f"/runs/{run_id[:9]}")).status == 200
+    assert (await client.get(f"/pipelines/{pipeline.hash}")).status == 200
+    assert (await client.get("/runs/nothing")).status == 404
+    assert (await client.get("/pipelines/nothing")).status == 404
+    assert 'data-page="run"' in (await client.get("/runs/nothing")).text
+    assert (await guarded.get("/runs/nothing")).status == 200
+
+
+async def test_a_failure_of_the_server_has_the_headers_of_all_answers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing about the failure, and no cache keeps it."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a secret of the server")
+
+    registry = store.registry
+    monkeypatch.setattr(registry, "list_pipelines", fail)
+    app = create_app(registry)
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(RuntimeError):  # it is raised after the answer, to be logged
+            await app(scope, receive, send)
+
+    answer = await Client(served).get("/api/health")
+
+    assert (answer.status, answer.json()["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
 async def test_an_ambiguous_prefix_names_the_candidates(store: Store) -> None:

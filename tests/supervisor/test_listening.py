@@ -271,6 +271,9 @@ async def test_unknown_runs_and_numbers_are_refused_at_once() -> None:
             supervisor.listen("nowhere")
         with pytest.raises(ValueError, match="Last-Event-ID"):
             supervisor.listen("nowhere", "first")
+        for number in (-1, 2**63, "9" * 5_000, "١"):
+            with pytest.raises(ValueError, match="Last-Event-ID"):
+                supervisor.listen("nowhere", number)
 
 
 async def test_readers_end_with_the_supervisor() -> None:

@@ -43,18 +43,20 @@ LAG_LOOK = 0.05
 """Seconds between two reads of a history that lags behind its run."""
 
 
+MOST_DIGITS = 18
+"""Digits of an event's number; what has more fits into no store."""
+
+
 def parse_number(after: int | str | None) -> int:
     """Return the number of the last event that a client has read.
 
     Raises:
         ValueError: the text is not an event number.
     """
-    if isinstance(after, int) and after >= 0:
-        return int(after)
     text = "" if after is None else str(after).strip()
     if not text:
         return 0
-    if text.isascii() and text.isdecimal():
+    if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS:
         return int(text)
     msg = f"after must be an event's number, or a Last-Event-ID, not {after!r}."
     raise ValueError(msg)

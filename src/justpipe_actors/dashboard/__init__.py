@@ -8,6 +8,7 @@ need the extra: ``pip install justpipe_actors[dashboard]``.
 ``app``                puts routes, guard and state together
 ``guard``              decides which requests are answered
 ``routes, run_routes`` turn requests into questions and answers into JSON
+``page_routes``        answers with the pages and their files
 ``api``                the questions that programs for justpipe ask
 ``runs, run_details``  the questions that the pages ask about stored runs
 ``live``               what a supervisor is doing now

@@ -18,7 +18,8 @@ from .._util.forms import Misfit, form_of
 from ..errors import DefinitionError, NotStorable, RunRejected
 from .errors import ActionError, NotFoundError, RequestError
 from .guard import COOKIE, session_of
-from .routes import Address, answer, base_of, found
+from .page_routes import base_of
+from .routes import Address, answer, found
 from .site import Site
 
 

@@ -23,8 +23,9 @@ from ..journals import open_journal
 from ..storage.registry import PipelineRegistry
 from .actions import action_addresses
 from .errors import RequestError
-from .guard import Guard, Rules
-from .routes import API, SITE, routes_of
+from .guard import HEADERS, Guard, Rules
+from .page_routes import SITE
+from .routes import API, routes_of
 from .run_routes import RUN_API
 from .site import ACTIONS, Site
 from .stream_routes import STREAM_API
@@ -170,7 +171,10 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _logger.error("A request to %s failed", request.url.path, exc_info=error)
-    return JSONResponse({"detail": "The dashboard failed.", "code": "internal"}, 500)
+    # Starlette sends this answer outside of the guard, which adds the headers to others.
+    headers = {name.decode(): value.decode() for name, value in HEADERS}
+    body = {"detail": "The dashboard failed.", "code": "internal"}
+    return JSONResponse(body, 500, {**headers, "cache-control": "no-store"})
 
 
 _HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {

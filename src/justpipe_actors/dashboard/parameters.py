@@ -14,8 +14,18 @@ from .run_details import EventFilter
 from .runs import RunFilter, parse_query
 
 
+LARGEST = 2**63 - 1
+"""The largest whole number that a store can look for."""
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number that a text writes in digits; None if it is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST))
+    return int(text) if is_number else None
+
+
 def number(
-    query: QueryParams, name: str, default: int, least: int, most: int | None = None
+    query: QueryParams, name: str, default: int, least: int, most: int = LARGEST
 ) -> int:
     """Return a whole number within bounds.
 
@@ -25,13 +35,10 @@ def number(
     text = query.get(name)
     if text is None:
         return default
-    bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-    msg = f"{name}={text!r} must be a whole number {bounds}."
-    try:
-        value = int(text)
-    except ValueError:
-        raise RequestError(msg) from None
-    if value < least or (most is not None and value > most):
+    value = whole_number(text)
+    if value is None or not least <= value <= most:
+        bounds = f"at least {least}" if most == LARGEST else f"from {least} to {most}"
+        msg = f"{name}={text[:40]!r} must be a whole number {bounds}."
         raise RequestError(msg)
     return value
 

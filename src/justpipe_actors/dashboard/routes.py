@@ -1,18 +1,17 @@
-"""The API over pipelines, many runs and the supervisor, and the pages themselves."""
+"""The API over pipelines, many runs and the supervisor."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import anyio
 import attrs
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..codec import to_plain
@@ -31,24 +30,9 @@ from .metrics import metrics_text
 from .parameters import many, number, run_filter
 from .runs import histogram, runs_page
 from .site import Site
-from .static_files import file_response, shell_response
 
 
 Handler = Callable[[Site, Request], Awaitable[Response]]
-
-PAGES = {
-    "/runs": "runs",
-    "/runs/{run_id}": "run",
-    "/pipelines": "pipelines",
-    "/pipelines/{pipeline_hash}": "pipeline",
-    "/compare": "compare",
-    "/live": "live",
-    "/asks": "asks",
-    "/letters": "letters",
-    "/workers": "workers",
-    "/login": "login",
-}
-"""The module of each page, by its path."""
 
 
 def answer(data: Any, status: int = 200) -> Response:
@@ -289,40 +273,6 @@ async def workers(site: Site, request: Request) -> Response:
     return answer(await site.durable.workers())
 
 
-# -- pages
-
-
-async def page(site: Site, request: Request, *, module: str) -> Response:
-    """Return a page before its script has run."""
-    return shell_response(base_of(request), site.title, module)
-
-
-async def static(site: Site, request: Request) -> Response:
-    """Return one of the packaged files."""
-    return file_response(request, request.path_params["name"])
-
-
-async def moved(site: Site, request: Request, *, to: str) -> Response:
-    """Redirect an address of the reference's dashboard."""
-    path = to.format(**request.path_params)
-    query = request.url.query
-    target = f"{base_of(request)}{path}{f'?{query}' if query else ''}"
-    return RedirectResponse(target, 308)
-
-
-async def unknown(site: Site, request: Request) -> Response:
-    """Answer any other address: JSON below the API, else a page that says so."""
-    if request.url.path.removeprefix(base_of(request)).startswith("api"):
-        msg = "There is no such address."
-        raise NotFoundError(msg)
-    return shell_response(base_of(request), site.title, "unknown", 404)
-
-
-def base_of(request: Request) -> str:
-    """Return where the application is mounted, ending in a slash."""
-    return f"{request.scope.get('root_path', '').rstrip('/')}/"
-
-
 @attrs.frozen
 class Address:
     """A path and its handler."""
@@ -373,15 +323,3 @@ API = [
     Address("/metrics", metrics),
 ]
 """The API over many runs; fixed paths precede paths with parameters."""
-
-SITE = [
-    *(Address(path, partial(page, module=name)) for path, name in PAGES.items()),
-    Address("/", partial(moved, to="runs")),
-    Address("/run/{run_id}", partial(moved, to="runs/{run_id}")),
-    Address(
-        "/pipeline/{pipeline_hash}", partial(moved, to="pipelines/{pipeline_hash}")
-    ),
-    Address("/static/{name:path}", static),
-    Address("/{rest:path}", unknown),
-]
-"""The pages; the catch-all route is last."""

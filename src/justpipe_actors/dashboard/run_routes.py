@@ -8,10 +8,10 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from .errors import NotFoundError
+from .errors import NotFoundError, UnknownWordError
 from .live_runs import live_details, live_spans, snapshot_of
 from .logs import logs_of, logs_page
-from .parameters import event_filter, log_filter, number
+from .parameters import LARGEST, event_filter, log_filter, number, whole_number
 from .routes import Address, answer, found
 from .run_details import StoredRun, diff_of
 from .site import Site
@@ -19,6 +19,10 @@ from .site import Site
 
 PART_SIZE = 64_000
 """Characters of a payload that are returned from an offset on."""
+
+
+PARTS = ("payload", "meta")
+"""Parts of an event that are returned alone."""
 
 
 def _run_id(request: Request) -> str:
@@ -77,14 +81,25 @@ def _without_payloads(events: list[dict[str, Any]] | None) -> Any:
 async def event(site: Site, request: Request) -> Response:
     """Return one event, or one part of it as text."""
     part = request.query_params.get("part")
-    name, seq = _run_id(request), int(request.path_params["seq"])
-    if part in ("payload", "meta"):
-        text = await site.in_thread(lambda: site.find(name).event_part(seq, part))
-        if "offset" in request.query_params:
-            offset = number(request.query_params, "offset", 0, 0)
-            text = text[offset : offset + PART_SIZE]
-        return PlainTextResponse(text)
-    return answer(await site.in_thread(lambda: site.find(name).one_event(seq)))
+    name, seq = _run_id(request), _event_number(request)
+    if part is None:
+        return answer(await site.in_thread(lambda: site.find(name).one_event(seq)))
+    if part not in PARTS:
+        raise UnknownWordError(parameter="part", word=part, known=PARTS)
+    text = await site.in_thread(lambda: site.find(name).event_part(seq, part))
+    if "offset" in request.query_params:
+        offset = number(request.query_params, "offset", 0, 0)
+        text = text[offset : offset + PART_SIZE]
+    return PlainTextResponse(text)
+
+
+def _event_number(request: Request) -> int:
+    text = str(request.path_params["seq"])
+    seq = whole_number(text)
+    if seq is None or seq > LARGEST:
+        msg = f"Run {_run_id(request)} has no event {text[:40]}."
+        raise NotFoundError(msg)
+    return seq
 
 
 async def logs(site: Site, request: Request) -> Response:
@@ -134,7 +149,7 @@ RUN_API = [
     Address("/api/runs/{run_id}", run),
     Address("/api/runs/{run_id}/spans", spans),
     Address("/api/runs/{run_id}/events", events),
-    Address("/api/runs/{run_id}/events/{seq:int}", event),
+    Address("/api/runs/{run_id}/events/{seq}", event),
     Address("/api/runs/{run_id}/logs", logs),
     Address("/api/runs/{run_id}/states", states),
     Address("/api/runs/{run_id}/timeline", timeline),

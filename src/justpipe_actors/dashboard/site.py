@@ -13,7 +13,7 @@ import attrs
 from starlette.requests import HTTPConnection
 
 from ..abc import Journal
-from ..storage.registry import PipelineRegistry
+from ..storage.registry import PipelineInfo, PipelineRegistry
 from .api import DashboardAPI
 from .durable import DurableRuns
 from .errors import NotFoundError, TooBusyError
@@ -110,6 +110,18 @@ class Site:
             msg = f"There is no run {run_id!r} in {self.registry.storage_dir}."
             raise NotFoundError(msg)
         return StoredRun(*found, has_payloads=self.has_payloads)
+
+    def find_pipeline(self, pipeline_hash: str) -> PipelineInfo:
+        """Return a stored pipeline.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self.registry.find_pipeline(pipeline_hash)
+        if found is None:
+            msg = f"There is no pipeline {pipeline_hash!r}."
+            raise NotFoundError(msg)
+        return found
 
     def meta(self) -> dict[str, Any]:
         """Return what pages need to know before anything else."""

@@ -29,7 +29,7 @@ from .errors import NotFoundError, RequestError, TooBusyError
 from .live import live_text, measure_lag
 from .live_runs import LiveReader, is_at_work
 from .logs import LogSource, LogWatch, log_to_json, logs_of
-from .parameters import number, run_filter
+from .parameters import LARGEST, number, run_filter, whole_number
 from .routes import Address, first_page, look_at
 from .site import Site
 from .stored_tail import emit_stored_run
@@ -236,8 +236,8 @@ async def logs_stream(site: Site, request: Request) -> Response:
 def _last_number(request: Request) -> int:
     """Return the number that a client has seen last, of a header or a parameter."""
     after = number(request.query_params, "after", 0, 0)
-    last = request.headers.get("last-event-id", "")
-    return int(last) if last.isdecimal() else after
+    last = whole_number(request.headers.get("last-event-id", ""))
+    return after if last is None else min(last, LARGEST)
 
 
 async def all_streams(site: Site, request: Request) -> Response:

@@ -30,7 +30,7 @@ from typing import Any, Literal, cast, get_args
 import anyio
 
 from .._run.run_stream import RunStream
-from .._supervisor.listener import Listener
+from .._supervisor.listener import Listener, parse_number
 from ..codec import to_text
 from ..events import Event, EventType
 
@@ -108,19 +108,11 @@ def event_stream(
     return _response_class()(
         source,
         cancels=on_disconnect == "cancel",
-        after=_number(after),
+        after=parse_number(after),
         types=None if types is None else frozenset(types),
         ping=ping,
         map_event=map,
     )
-
-
-def _number(after: int | str | None) -> int:
-    text = "" if after is None else str(after).strip()
-    if text and not (text.isascii() and text.isdecimal()):
-        msg = f"after must be an event's number, or a Last-Event-ID, not {after!r}."
-        raise ValueError(msg)
-    return int(text or 0)
 
 
 class EventStream:
