@@ -233,6 +233,31 @@ async def test_a_join_that_restarts_both_branches(
     assert end_of(events).diagnostics == []
 
 
+@hosted_runs
+async def test_a_loop_in_front_of_a_join_that_also_waits_for_a_step_outside_it(
+    hosted_runs: int,
+) -> None:
+    """Steps behind a loop wait for its last lap, though laps lack one of its parents."""
+    pipe: AnyPipe = Pipe(dict, log_state=False)
+    add_idle_steps(pipe, r=["outside", "a", "beside"], outside=["d"], beside=["end"])
+    add_idle_steps(pipe, a=["b"], b=["d"])
+
+    @pipe.step("d", to="end", routes=["a"])
+    async def repeat(state: Any) -> str | None:
+        state["d"] = state.get("d", 0) + 1
+        return "a" if state["d"] < 3 else None
+
+    @pipe.step("end")
+    async def end(state: Any) -> None:
+        assert state["d"] == 3
+
+    events = await run_pipe(pipe, hosted_runs=hosted_runs)
+
+    assert end_of(events).status is SUCCESS
+    assert count(events, "STEP_START d") == 3
+    assert count(events, "STEP_START end") == 1
+
+
 # -- attempts
 
 
