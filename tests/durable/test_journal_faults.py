@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -11,7 +12,9 @@ import pytest
 
 from justpipe_actors import Pipe, Supervisor
 from justpipe_actors._engine.run_journal import RunJournal
+from justpipe_actors._supervisor import drain
 from justpipe_actors.abc import Batch
+from justpipe_actors.errors import RunReleased
 from justpipe_actors.journals import MemoryJournal
 
 from .crash_model import wait_until
@@ -74,6 +77,44 @@ async def test_a_full_disk_holds_runs_up_and_loses_nothing(
     assert end.status.value == "success"
     assert done == ["first", "second"]
     assert "stand still" in caplog.text
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["left", "left by an error"])
+async def test_a_supervisor_closes_though_its_journal_cannot_be_written(
+    fails: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its run is released, and the next process goes on at the last stored commit."""
+    monkeypatch.setattr(drain, "MIN_CLEANUP_TIME", 0.0)
+    journal, done = FullJournal(verify=True), list[str]()
+    pipe: Pipe[Any, Any] = Pipe(dict, name="steps")
+
+    @pipe.step("first", to="second")
+    async def first() -> None:
+        journal.is_full = not done
+        done.append("first")
+
+    @pipe.step("second")
+    async def second() -> None:
+        done.append("second")
+
+    with anyio.fail_after(60), suppress(KeyError):
+        async with Supervisor(pipe, journal=journal, grace=0) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="one")
+            await wait_until(lambda: not supervisor.health().ready)
+            if fails:
+                raise KeyError
+    with pytest.raises(RunReleased):
+        await run.wait()
+    assert done == ["first"]
+    assert "goes on from there" in caplog.text
+
+    journal.is_full = False
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="one")
+        assert (await run.wait()).status.value == "success"
+    assert done == ["first", "first", "second"]
 
 
 async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:

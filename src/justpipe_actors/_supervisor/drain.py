@@ -3,7 +3,8 @@
 ::
 
     close admission -> wait up to ``grace`` -> cancel the rest, with a reason
-      -> wait up to ``grace`` for their cleanup -> report stuck runs
+      -> wait up to ``grace`` for their cleanup
+      -> stop trying to write a journal that cannot be written -> report stuck runs
 
 A task cannot be killed.  ``drain`` therefore reports a run that ignores its cancellation
 and returns.  The supervisor's block, which owns the tasks, still waits for the run and
@@ -79,7 +80,7 @@ async def drain(
     finally:
         # Also reached when the drain itself is cancelled: the rest is cancelled at once.
         _end_rest(active_runs, durable, reason)
-        await _wait_cleanup(active_runs, grace)  # noqa: ASYNC102 - it is shielded and bounded
+        await _wait_cleanup(active_runs, durable, grace)  # noqa: ASYNC102 - shielded, bounded
     return _report(active_runs, durable, present, wait_for_readers=wait_for_readers)
 
 
@@ -100,13 +101,20 @@ async def cancel_all(
     active_runs.admission.close(DRAINING)
     present = list(active_runs.runs)
     _end_rest(active_runs, durable, reason)
-    await _wait_cleanup(active_runs, grace)
+    await _wait_cleanup(active_runs, durable, grace)
     return _report(active_runs, durable, present)
 
 
-async def _wait_cleanup(active_runs: ActiveRuns, grace: float) -> None:
-    with anyio.move_on_after(max(grace, MIN_CLEANUP_TIME), shield=True):
+async def _wait_cleanup(
+    active_runs: ActiveRuns, durable: DurableRuns | None, grace: float
+) -> None:
+    seconds = max(grace, MIN_CLEANUP_TIME)
+    with anyio.move_on_after(seconds, shield=True):
         await active_runs.wait_idle()
+        return
+    if durable is not None and durable.writer.give_up():
+        with anyio.move_on_after(seconds, shield=True):
+            await active_runs.wait_idle()
 
 
 def _report(

@@ -7,7 +7,8 @@ reports all batches of a transaction.
 A failed write (full disk, locked or read-only file, unreachable server) is retried until
 it succeeds.  Meanwhile runs in ``sync`` mode do not advance, because their events and
 messages are delivered only after they are stored.  ``problem`` has the reason, and one
-log record reports it.  A run never continues without being stored.
+log record reports it.  A run never continues without being stored.  A supervisor that
+closes gives up at the end of its grace: the journal keeps such runs at their last commit.
 
 All other calls to the journal run in the same thread through ``call``, which raises their
 errors at the caller, except that it waits while another process holds the journal.
@@ -69,6 +70,7 @@ class JournalWriter:
     _wakeup: threading.Condition = attrs.field(factory=threading.Condition, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _ended: anyio.Event | None = attrs.field(default=None, init=False)
+    _has_given_up: bool = attrs.field(default=False, init=False)
     _retry_at: float = attrs.field(default=0.0, init=False)
     _delay: float = attrs.field(default=FIRST_RETRY, init=False)
 
@@ -136,6 +138,20 @@ class JournalWriter:
             self._drafts.clear()
             self._wakeup.notify()
         return False
+
+    def give_up(self) -> bool:
+        """If writes fail, try once more, and report what fails from now on as not stored.
+
+        Returns:
+            False if writes do not fail.
+        """
+        if self.problem is None:
+            return False
+        with self._wakeup:
+            self._has_given_up = True
+            self._retry_at = 0.0
+            self._wakeup.notify()
+        return True
 
     def statistics(self) -> int:
         """Return the number of queued batches."""
@@ -224,9 +240,8 @@ class JournalWriter:
             if failpoints.active is not None:
                 failpoints.active.reach_nowait(Seam.COMMITTED, "", "journal")
         except Exception as error:  # noqa: BLE001 - whatever a journal raises
-            with self._wakeup:
-                self._drafts.extendleft(reversed(taken))
             self._failed(error)
+            self._keep(taken)
             return
         self._succeeded()
         self.call_soon(
@@ -235,6 +250,22 @@ class JournalWriter:
                 [(on_stored, run not in lost) for run, on_stored in callbacks],
             )
         )
+
+    def _keep(self, taken: list[tuple[BatchDraft, OnStored]]) -> None:
+        """Queue batches again that could not be stored, unless the writer has given up."""
+        with self._wakeup:
+            if not self._has_given_up:
+                self._drafts.extendleft(reversed(taken))
+                return
+            self._retry_at = 0.0
+        _logger.error(
+            "The journal %s could not be written until the supervisor closed; it has the "
+            "last commits of its runs, and the next process goes on from there: %s",
+            self.journal.location,
+            self.problem,
+        )
+        refused = [(on_stored, False) for _draft, on_stored in taken]
+        self.call_soon(partial(_call_all, refused))
 
     def _take(self) -> list[tuple[BatchDraft, OnStored]]:
         with self._wakeup:
