@@ -203,9 +203,19 @@ class JournalWriter:
                 if self._drafts and time.monotonic() >= self._retry_at:
                     self._store()
         finally:
+            self._close()
             ended = self._ended
             assert ended is not None
             self.call_soon(ended.set)
+
+    def _close(self) -> None:
+        """Close the journal; whatever uses it later opens it again."""
+        try:
+            self.journal.close()
+        except Exception as error:  # noqa: BLE001 - all that it has to store is stored
+            _logger.warning(
+                "The journal %s was not closed: %s", self.journal.location, error
+            )
 
     def _wait(self) -> bool:
         """Sleep until there is work; False if the writer is closed and has none left."""

@@ -137,7 +137,10 @@ class File:
         with self._lock:
             opened = self._opened()
             if _identity(self.path) != self._identity:
-                msg = f"{self.path} was removed or replaced while it was open"
+                msg = (
+                    f"{self.path} was removed or replaced while it was open. Put the same "
+                    "file back, or restart the program to use the file that is there then."
+                )
                 raise OSError(msg)
             with transaction(opened) as connection:
                 yield connection
