@@ -16,6 +16,7 @@ from justpipe_actors import (
     EventType,
     Pipe,
     Retry,
+    Stop,
     Supervisor,
     ask,
     idempotency_key,
@@ -303,6 +304,54 @@ async def test_a_cancelled_step_withdraws_its_ask() -> None:
     assert run.asks() == []
     assert run.end is not None
     assert run.end.status is PipelineTerminalStatus.CANCELLED
+
+
+def stopped_while_asked(between: bool) -> Pipe[Any, Any]:
+    """Return a pipe with one step that asks, and one that stops the run meanwhile."""
+    pipe: Pipe[Any, Any] = Pipe(dict, allow_multi_root=True)
+    asked = anyio.Event()
+
+    @pipe.step("asks", routes=["after"])
+    async def asks(state: dict[str, Any]) -> object:
+        asked.set()
+        if between:
+            return Ask(int, "How many?", to="after", key="n")
+        state["answer"] = await ask(int, "How many?", key="n")
+        return "after"
+
+    @pipe.step("after")
+    async def after(state: dict[str, Any]) -> None:
+        state["after"] = True
+
+    @pipe.step("stops")
+    async def stops() -> Stop:
+        await asked.wait()
+        return Stop()
+
+    return pipe
+
+
+async def test_a_stopped_run_waits_for_the_answer_of_a_step_that_has_begun() -> None:
+    """``Stop()`` lets what has begun run to its end, also what waits for a person."""
+    state: dict[str, Any] = {}
+    async with stopped_while_asked(between=False).run(state) as run:
+        async for event in run:
+            if event.type is EventType.STEP_END and event.stage == "stops":
+                await run.answer(f"{run.run_id}:asks:n", 3)
+        end = await run.wait()
+
+    assert end.status is SUCCESS
+    assert state == {"answer": 3}
+
+
+async def test_a_stopped_run_withdraws_questions_between_steps() -> None:
+    """``Stop()`` lets nothing new begin."""
+    state: dict[str, Any] = {}
+    async with stopped_while_asked(between=True).run(state) as run:
+        end = await run.wait()
+
+    assert end.status is SUCCESS
+    assert state == {}
 
 
 async def test_cancelling_ends_a_run_that_only_waits() -> None:

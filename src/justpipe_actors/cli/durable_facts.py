@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +63,8 @@ class DurableFacts:
     """Its open questions."""
     timers: tuple[Timer, ...]
     """The moments it waits for."""
+    steps: dict[str, int]
+    """How many invocations of its steps, by name, have begun or are queued."""
 
     @property
     def waits(self) -> list[dict[str, Any]]:
@@ -80,15 +84,31 @@ def read_facts(journal: Journal, row: RunRow) -> DurableFacts | None:
         return None
     is_open = row.outcome is None
     asks = tuple(journal.asks(row.run_id)) if is_open else ()
-    timers = tuple(_timers(journal, row, asks)) if is_open else ()
-    return DurableFacts(run=run, journal=journal.location, asks=asks, timers=timers)
+    entities = fold_rows(journal.load(row.id))[0] if is_open else {}
+    return DurableFacts(
+        run=run,
+        journal=journal.location,
+        asks=asks,
+        timers=tuple(_timers(entities, row, asks)),
+        steps=_unfinished_steps(entities),
+    )
+
+
+_MESSAGE_KEY = re.compile(r"(c/\d+/)*[em]/\d+")
+
+
+def _unfinished_steps(entities: dict[str, Any]) -> dict[str, int]:
+    """Return how many messages each step has, those of child runs included."""
+    names = (
+        message["s"] for key, message in entities.items() if _MESSAGE_KEY.fullmatch(key)
+    )
+    return dict(Counter(names))
 
 
 def _timers(
-    journal: Journal, row: RunRow, asks: tuple[OpenAsk, ...]
+    entities: dict[str, Any], row: RunRow, asks: tuple[OpenAsk, ...]
 ) -> Iterator[Timer]:
     """Yield the open waits of a run that are no questions."""
-    entities, _ = fold_rows(journal.load(row.id))
     asked = {one.id.removeprefix(f"{row.run_id}:") for one in asks}
     for key, wait in entities.items():
         name = key.removeprefix("a/")
@@ -115,6 +135,12 @@ def fact_rows(facts: DurableFacts) -> Iterator[tuple[str, Text]]:
     for timer in facts.timers:
         due = format_time(timer.due)
         yield "Waits for", Text(f"{due}, in step {printable(timer.step)}")
+    if run.status == "running" and facts.steps:
+        parts = (
+            name if count == 1 else f"{name} ({count} times)"
+            for name, count in facts.steps.items()
+        )
+        yield "Unfinished", Text(printable(", ".join(parts)))
     if run.status == "ready" or (run.status == "waiting" and not list(facts.waits)):
         yield "Waits for", Text(f"a process with the pipe '{printable(run.pipe)}'")
     if run.incarnation > 1:
@@ -143,6 +169,7 @@ def facts_to_json(facts: DurableFacts) -> dict[str, Any]:
         "incarnation": facts.run.incarnation,
         "wake_at": to_plain(facts.run.wake_at),
         "waits": facts.waits,
+        "steps": facts.steps,
         "problem": facts.run.problem,
     }
 

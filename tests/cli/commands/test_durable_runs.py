@@ -129,6 +129,29 @@ def test_questions_are_listed_and_answered(
     assert "No open questions" in capsys.readouterr().out
 
 
+def test_a_run_at_work_shows_its_unfinished_steps(
+    where: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that have begun or are queued, in child runs, too."""
+    journal = SQLiteJournal(where)
+    new = NewRun(run_id="r1", pipe="p", fingerprint="f", input="{}")
+    run = journal.submit(new, journal.add_worker("w")).run.id
+    delta = {
+        "m/1": {"s": "survey", "w": 1},
+        "c/1": {"pipe": "child"},
+        "c/1/m/1": {"s": "fetch", "w": 2},
+        "c/1/m/2": {"s": "fetch", "w": 2},
+        "e/3": {"s": "join", "w": 1, "x": [], "t": 1},
+        "s/1/m/2": 1,
+    }
+    journal.append([Batch(run=run, n=2, kind="commit", delta=json.dumps(delta))])
+
+    assert main(["show", "r1"]) == 0
+    assert "survey, fetch (2 times), join" in capsys.readouterr().out
+    assert main(["show", "r1", "--json"]) == 0
+    assert read(capsys)["steps"] == {"survey": 1, "fetch": 2, "join": 1}
+
+
 def test_runs_are_ended_and_copied(
     journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
