@@ -65,6 +65,10 @@ class DurableFacts:
     """The moments it waits for."""
     steps: dict[str, int]
     """How many invocations of its steps, by name, have begun or are queued."""
+    copy_of: str | None = None
+    """The run that it is a fork, a retry or a resumption of."""
+    resumed_by: str | None = None
+    """The run that goes on for it, if it was suspended and then resumed."""
 
     @property
     def waits(self) -> list[dict[str, Any]]:
@@ -91,6 +95,8 @@ def read_facts(journal: Journal, row: RunRow) -> DurableFacts | None:
         asks=asks,
         timers=tuple(_timers(entities, row, asks)),
         steps=_unfinished_steps(entities),
+        copy_of=row.forked_from,
+        resumed_by=row.resumed_by,
     )
 
 
@@ -122,7 +128,6 @@ def _timers(
 
 def fact_rows(facts: DurableFacts) -> Iterator[tuple[str, Text]]:
     """Yield what a run waits for and how to answer, as rows of a table."""
-    run = facts.run
     for ask in facts.asks:
         due = f", due {format_time(ask.due_at)}" if ask.due_at else ""
         note = f'"{printable(ask.note)}" ' if ask.note else ""
@@ -135,6 +140,12 @@ def fact_rows(facts: DurableFacts) -> Iterator[tuple[str, Text]]:
     for timer in facts.timers:
         due = format_time(timer.due)
         yield "Waits for", Text(f"{due}, in step {printable(timer.step)}")
+    yield from _progress_rows(facts)
+
+
+def _progress_rows(facts: DurableFacts) -> Iterator[tuple[str, Text]]:
+    """Yield how far a run is, why it does not go on, and what to do about it."""
+    run = facts.run
     if run.status == "running" and facts.steps:
         parts = (
             name if count == 1 else f"{name} ({count} times)"
@@ -147,7 +158,11 @@ def fact_rows(facts: DurableFacts) -> Iterator[tuple[str, Text]]:
         yield "Taken up", Text(f"{run.incarnation} times")
     if run.problem and run.status == "stuck":
         yield "Problem", Text(printable(run.problem))
-    if run.status in NEXT_COMMAND:
+    if facts.copy_of is not None:
+        yield "Copy of", Text(printable(facts.copy_of))
+    if facts.resumed_by is not None:
+        yield "Resumed as", Text(printable(facts.resumed_by))
+    elif run.status in NEXT_COMMAND:
         title, command = NEXT_COMMAND[run.status]
         yield title, Text(f"justpipe-actors {command} {printable(run.run_id)}")
     yield "Journal", Text(printable(facts.journal))
@@ -170,6 +185,8 @@ def facts_to_json(facts: DurableFacts) -> dict[str, Any]:
         "wake_at": to_plain(facts.run.wake_at),
         "waits": facts.waits,
         "steps": facts.steps,
+        "copy_of": facts.copy_of,
+        "resumed_by": facts.resumed_by,
         "problem": facts.run.problem,
     }
 

@@ -45,6 +45,7 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the journal that commands use when none is named."""
     path = tmp_path / "journal.db"
     monkeypatch.setenv("JUSTPIPE_ACTORS_JOURNAL", str(path))
+    monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path / "store"))
     return path
 
 
@@ -170,6 +171,31 @@ def test_runs_are_ended_and_copied(
     assert main(["retry", "r1"]) == 1
     assert main(["resume", "r1"]) == 1
     assert main(["cancel", "nothing"]) == 1
+
+
+def test_a_resumed_run_shows_the_run_that_goes_on_for_it(
+    where: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run is resumed once, so afterwards nothing says how to do it."""
+    journal = SQLiteJournal(where)
+    new = NewRun(run_id="r1", pipe="p", fingerprint="f", input="{}")
+    run = journal.submit(new, journal.add_worker("w")).run.id
+    outcome = '{"suspended": "draft"}'
+    journal.append(
+        [Batch(run=run, n=2, kind="end", status="suspended", outcome=outcome)]
+    )
+    assert main(["show", "r1"]) == 0
+    assert "justpipe-actors resume r1" in capsys.readouterr().out
+
+    assert main(["resume", "r1", "--run-id", "next"]) == 0
+
+    capsys.readouterr()
+    assert main(["show", "r1"]) == 0
+    text = capsys.readouterr().out
+    assert "Resumed as  next" in text
+    assert "justpipe-actors resume" not in text
+    assert main(["show", "next", "--json"]) == 0
+    assert read(capsys)["copy_of"] == "r1"
 
 
 def test_a_journal_that_is_not_there_is_a_sentence(
