@@ -292,6 +292,12 @@ def test_what_would_not_come_back_is_refused(value: Any, hint: Any, path: str) -
     assert "@pipe.resource" in str(caught.value)
 
 
+def test_a_value_of_another_class_than_its_annotation_says_names_the_union() -> None:
+    """A subclass is stored where a union names it, and the message says so."""
+    with pytest.raises(NotStorable, match="name both classes in a union"):
+        through(True, int)
+
+
 def test_a_cycle_is_refused() -> None:
     """A value that contains itself has no text."""
     loop: list[Any] = []

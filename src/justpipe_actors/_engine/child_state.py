@@ -55,9 +55,10 @@ class ChildState:
             return
         parent, path = self.parent
         if look_up(parent.state, path) is not state:
-            where = ".".join(map(str, path)) or "the state"
-            reason = "its child run's state was moved away while the child ran"
-            raise NotStorable(where, type(state).__name__, reason)
+            where = ".".join(("state", *map(str, path)))
+            reason = "it was replaced while a child run had it as its state"
+            remedy = "Leave the object where it is until the sub-pipeline has ended."
+            raise NotStorable(where, type(state).__qualname__, reason, remedy)
 
     def take(self) -> dict[str, JsonValue]:
         """Return changed parts as ``[value]``, and deleted parts as None."""

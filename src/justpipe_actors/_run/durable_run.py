@@ -169,7 +169,7 @@ def break_durable(run: Run, error: Exception) -> None:
     if isinstance(error, NotStorable) and steps:
         names = ", ".join(f"'{step}'" for step in steps)
         reason = f"{error.reason} (since these steps ended: {names})"
-        error = NotStorable(error.path, error.type, reason)
+        error = NotStorable(error.path, error.type, reason, error.remedy)
     step = steps[0] if len(steps) == 1 else None
     failure = Failure(FailureKind.INFRA, FailureReason.INTERNAL_ERROR, error, step)
     run.run_state.failures.add(failure)

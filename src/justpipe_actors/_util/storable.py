@@ -68,10 +68,15 @@ class Codec:
             return self._coder.encode(value)
         except Refused as error:
             path = self.place + "".join(error.path)
-            raise NotStorable(path, error.kind, error.reason) from None
+            facts = (path, error.kind, error.reason)
+            if error.remedy is None:
+                raise NotStorable(*facts) from None
+            raise NotStorable(*facts, error.remedy) from None
         except RecursionError:
             reason = "it contains itself, or is nested too deeply"
-            raise NotStorable(self.place, type(value).__qualname__, reason) from None
+            remedy = "Refer to its parts by keys, and keep them beside each other."
+            kind = type(value).__qualname__
+            raise NotStorable(self.place, kind, reason, remedy) from None
 
     def decode(self, plain: Plain) -> Any:
         """Return the value that was encoded.

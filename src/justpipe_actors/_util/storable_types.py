@@ -115,7 +115,7 @@ _BARE = {list, dict, tuple, set, frozenset}
 def _numbers(known: KnownTypes) -> Coder:
     def encode(value: Any) -> Plain:
         if type(value) not in {int, float}:
-            raise Refused(value, "its annotation says float")
+            raise misfit(value, float)
         return known.untyped.encode(value)
 
     return Coder(

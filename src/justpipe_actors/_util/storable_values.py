@@ -48,10 +48,11 @@ Plain = Any
 class Refused(Exception):
     """A value cannot be stored; the path is put together on the way out."""
 
-    def __init__(self, value: object, reason: str) -> None:
+    def __init__(self, value: object, reason: str, remedy: str | None = None) -> None:
         super().__init__(reason)
         self.kind = type(value).__qualname__
         self.reason = reason
+        self.remedy = remedy
         self.path: list[str] = []
 
     def below_key(self, key: object) -> Refused:
@@ -97,9 +98,16 @@ def exactly(
     return Coder(_name(hint), checked, decode, lambda value: type(value) is cls)
 
 
+OTHER_CLASS = (
+    "Store a value of exactly that class, name both classes in a union, or keep a live "
+    "object (a client, a lock, a file) in a @pipe.resource."
+)
+"""What to do about a value of another class than its annotation's."""
+
+
 def misfit(value: Any, hint: Any) -> Refused:
     """Return the error of a value that does not fit its annotation."""
-    return Refused(value, f"its annotation says {_name(hint)}")
+    return Refused(value, f"its annotation says {_name(hint)}", OTHER_CLASS)
 
 
 def _name(hint: Any) -> str:

@@ -14,14 +14,14 @@ class NotStorable(Factual, TypeError):
     path: str
     type: str
     reason: str = ""
+    remedy: str = (
+        "Keep live objects (clients, locks, files) in a @pipe.resource, and give "
+        "the field an annotation that says which class it holds."
+    )
 
     def message(self) -> str:
         why = self.reason or "it has no stored form"
-        return (
-            f"{self.path} cannot be stored: a {self.type}, and {why}. "
-            "Keep live objects (clients, locks, files) in a @pipe.resource, and give "
-            "the field an annotation that says which class it holds."
-        )
+        return f"{self.path} cannot be stored: a {self.type}, and {why}. {self.remedy}"
 
 
 class DuplicateKey(RunError, ValueError):
