@@ -13,7 +13,7 @@ import pytest
 from justpipe_actors import Ask, Pipe, Supervisor, Suspend, ask
 from justpipe_actors._supervisor import stored_runs
 from justpipe_actors.abc import Commit, NewRun, Signal, Submitted
-from justpipe_actors.errors import RunRejected
+from justpipe_actors.errors import RunRejected, RunTimeout
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 
@@ -236,3 +236,13 @@ def _timers_of(journal: MemoryJournal) -> int:
         return 0
     text = "".join(commit.delta for commit in journal.commits(row.id))
     return text.count('"a/') + text.count('"t/')
+
+
+async def test_a_timeout_is_named_as_it_was_given() -> None:
+    """What is left of it when a process takes the run up is not what the user wrote."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="endless")
+    pipe.step("endless")(anyio.sleep_forever)
+    async with Supervisor(pipe, journal=MemoryJournal()) as supervisor:
+        run = await supervisor.submit(pipe, {}, timeout=0.05)
+        with pytest.raises(RunTimeout, match=r"timeout of 0\.05 s"):
+            await run.result()

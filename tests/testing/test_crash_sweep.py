@@ -73,6 +73,17 @@ def test_a_steady_pipe_ends_alike(backend: Any, mode: Any) -> None:
     assert sweep.crashes >= 3
 
 
+def test_each_run_gets_a_copy_of_the_state_that_is_given() -> None:
+    """A state may be given instead of what makes one, and stays as it is."""
+    given = Report(log=["given"])
+    answers = {"n": 3, "publish": True}
+
+    sweep = crash_everywhere(steady(), given, answers=answers)
+
+    assert sweep.status == "success"
+    assert given == Report(log=["given"])
+
+
 def test_a_step_that_adds_before_it_waits_is_found() -> None:
     """The message names the field, and what to do."""
     with pytest.raises(CrashFailure, match="'n' of the state is 3 instead of 2"):

@@ -201,6 +201,8 @@ class RunRequest:
     """What happens when the consumer is behind: block, drop_oldest or fail."""
     timeout: float | None = None
     """Seconds the actors may work."""
+    time_left: float | None = None
+    """What is left of the timeout, if the run was submitted earlier; None is all of it."""
     token: CancellationToken
     """The pipe's token; the run gets a child of it."""
     hooks: Sequence[EventHook] = ()

@@ -122,10 +122,11 @@ async def _wait_idle_within(run: Run, scope: anyio.CancelScope) -> None:
 
 async def _wait_within_timeout(run: Run) -> None:
     """Wait until the steps are done or cancelled, or end the run at its timeout."""
-    if run.request.timeout is None:
+    timeout, left = run.request.timeout, run.request.time_left
+    if timeout is None:
         await run.run_state.needs_attention.wait()
         return
-    with anyio.move_on_after(run.request.timeout) as run.time_limit:
+    with anyio.move_on_after(timeout if left is None else left) as run.time_limit:
         await run.run_state.needs_attention.wait()
     if not run.run_state.needs_attention.is_set():
         _time_out(run)

@@ -471,7 +471,7 @@ class DurableRuns:
         if request.timeout is not None:
             deadline = row.created + request.timeout
             left = max(deadline - self.journal.now(), 0.0)
-            request = attrs.evolve(request, timeout=left)
+            request = attrs.evolve(request, time_left=left)
         request = attrs.evolve(
             request,
             open_journal=partial(self._open_journal, taken, deadline),

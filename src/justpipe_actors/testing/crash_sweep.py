@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -149,7 +151,7 @@ class _Case:
 
 def crash_everywhere(
     pipe: Pipe[StateT, Any] | TestPipe[StateT, Any],
-    state: Callable[[], StateT],
+    state: Callable[[], StateT] | StateT,
     *,
     context: Callable[[], Any] = lambda: None,
     answers: Mapping[str, Any] | None = None,
@@ -166,7 +168,7 @@ def crash_everywhere(
 
     Args:
         pipe: the pipe, or a harness with mocks in place.
-        state: makes the state of a run.
+        state: makes the state of a run; or a state, of which each run gets a copy.
         context: makes its context.
         answers: answers to the asks of the run, as for ``TestPipe.run``.
         mode: the journal's mode.
@@ -187,7 +189,7 @@ def crash_everywhere(
         overlaid = overlaid.renamed("pipe under test")
     case = _Case(
         pipe=overlaid,
-        state=state,
+        state=state if callable(state) else partial(deepcopy, state),
         context=context,
         answers=answers or {},
         mode=mode,
