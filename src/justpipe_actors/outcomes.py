@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import field
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ._util.lazy_classes import dataclass
 from ._util.notebooks import paragraph, table
@@ -18,15 +18,8 @@ from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 T = TypeVar("T")
 
 
-class NewInstance(Protocol):
-    """The type of ``object.__new__``: makes an object without ``__init__``."""
-
-    def __call__(self, kind: type[T], /) -> T:
-        """Return the object."""
-        ...
-
-
-new_instance: NewInstance = object.__new__
+new_instance = object.__new__
+"""Makes an object without ``__init__``."""
 set_attribute: Callable[[object, str, Any], None] = object.__setattr__
 
 

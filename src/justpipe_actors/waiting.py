@@ -13,10 +13,11 @@ step that begins again after a crash goes on after it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 
 T = TypeVar("T")
@@ -26,23 +27,28 @@ Duration = float | timedelta
 """A length of time; a number is seconds."""
 
 
-class Waiting(Protocol):
+class Waiting(ABC):
     """The engine's implementation of waiting, for the running invocation."""
 
+    __slots__ = ()
+
+    @abstractmethod
     async def ask(
         self, form: Any, note: str, key: str, seconds: Duration | None
     ) -> object:
         """Ask a question and return its answer."""
 
+    @abstractmethod
     async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
         """Wait until a point in time."""
 
+    @abstractmethod
     async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
         """Return what a call returns, or what it returned before."""
 
+    @abstractmethod
     def idempotency_key(self, key: str) -> str:
         """Return a text that names this call of this invocation."""
-        ...
 
 
 current_waiting: ContextVar[Callable[[], Waiting]] = ContextVar(

@@ -122,7 +122,7 @@ def execute(
 
     graph = random_graphs.build(case.seed, log_effect, waits=case.waits)
     path = case.file(f"db-{tag}")
-    database = KillingFile(File(path, fsync=False), *(crash or ("never", 0)))
+    database: Any = KillingFile(File(path, fsync=False), *(crash or ("never", 0)))
 
     async def main() -> None:
         journal = None

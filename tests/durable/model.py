@@ -27,7 +27,7 @@ from justpipe_actors._supervisor import durable_runs
 from justpipe_actors._supervisor.journal_writer import JournalWriter
 from justpipe_actors._supervisor.leases import LeaseKeeper
 from justpipe_actors._supervisor.taking_up import fold_rows
-from justpipe_actors._util.failpoints import JOURNAL_SEAMS, Seam
+from justpipe_actors._util.failpoints import JOURNAL_SEAMS, FailpointHandler, Seam
 from justpipe_actors.abc import CommitMode
 from justpipe_actors.errors import UnknownAsk
 from justpipe_actors.journals import MemoryJournal
@@ -184,7 +184,7 @@ class CopiedDatabase:
 
 
 @attrs.define(eq=False)
-class History:
+class History(FailpointHandler):
     """One process: what it does, and what it would leave behind."""
 
     schedule: Schedule

@@ -19,7 +19,7 @@ import pytest
 
 from justpipe_actors import Event, Pipe, Retry, Skip, Supervisor
 from justpipe_actors._run.run_stream import RunStream
-from justpipe_actors._util.failpoints import JOURNAL_SEAMS, Seam
+from justpipe_actors._util.failpoints import JOURNAL_SEAMS, FailpointHandler, Seam
 from justpipe_actors.testing import Fault, Schedule, at_seams, schedules as holds
 from justpipe_actors.testing.exploration import deterministic_scheduling
 from justpipe_actors.testing.virtual_clock import Backend, VirtualLoop
@@ -251,14 +251,11 @@ def test_a_runs_trouble_is_never_its_neighbours(
 
 
 @attrs.define(eq=False)
-class InOneRun:
+class InOneRun(FailpointHandler):
     """A fault that strikes one run only."""
 
     fault: Fault
     run_id: str = ""
-
-    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
-        self.reach_nowait(seam, run_id, part)
 
     def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         if run_id == self.run_id and run_id:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from .base import Job, Main
+from .base import BlockInterrupt, Group, Job, Loop, Main
 
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _FutureSignal:
         return self._future
 
 
-class _Group:
+class _Group(Group):
     """A task group of asyncio, and the tasks that come too late for it.
 
     asyncio's own group refuses tasks once its owner is cancelled.  This group starts
@@ -242,7 +242,7 @@ def _not_again() -> bool:
     return False
 
 
-class _TaskInterrupt:
+class _TaskInterrupt(BlockInterrupt):
     """Cancels a task as ``asyncio.timeout`` does, without a scope around the block."""
 
     __slots__ = ("_is_sent", "_task")
@@ -285,7 +285,7 @@ def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return monotonic if is_plain else loop.time
 
 
-class AsyncioLoop:
+class AsyncioLoop(Loop):
     """The running asyncio loop."""
 
     _tasks: set[asyncio.Task[object]] = set()  # noqa: RUF012 - shared on purpose

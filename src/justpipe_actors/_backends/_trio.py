@@ -13,7 +13,7 @@ import trio
 
 from .._util.interrupts import mark_functions
 from ..errors import RunRejected
-from .base import Job, Main
+from .base import BlockInterrupt, Group, Job, Loop, Main
 
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _logger = logging.getLogger("justpipe_actors")
 mark_functions(trio.lowlevel.enable_ki_protection, trio.lowlevel.disable_ki_protection)
 
 
-class _Group:
+class _Group(Group):
     """A nursery; the task that entered it leaves it."""
 
     __slots__ = ("_manager", "_nursery")
@@ -63,7 +63,7 @@ class _Group:
         self._nursery.start_soon(func, *args)
 
 
-class _ScopeInterrupt:
+class _ScopeInterrupt(BlockInterrupt):
     """Cancels a scope, the only means of trio to interrupt a task.
 
     If a block is left in another task, the scope stays with the task that entered it
@@ -100,7 +100,7 @@ class _ScopeInterrupt:
         return bool(self._scope.__exit__(type(error), error, error.__traceback__))
 
 
-class TrioLoop:
+class TrioLoop(Loop):
     """The running trio loop."""
 
     def __init__(self) -> None:

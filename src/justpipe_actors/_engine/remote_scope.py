@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 from .._util.lazy_classes import frozen
 from ..errors import RemoteUnavailable
-from ..waiting import Duration, current_waiting
+from ..waiting import Duration, Waiting, current_waiting
 
 
 @frozen
-class RemoteWaiting:
+class RemoteWaiting(Waiting):
     """Refuses the waits of code in a worker; it only makes idempotency keys."""
 
     keys: str | None

@@ -26,7 +26,7 @@ from ..abc import OpenAsk, Signal
 from ..errors import AnswerRejected, AskTimeout, UnknownAsk
 from ..events import EventType, NodeKind
 from ..meta import current_step_notes
-from ..waiting import Duration, not_in_a_step
+from ..waiting import Duration, Waiting, not_in_a_step
 from .continuations import Continuation, Fail
 from .messages import Expire, Start
 from .run_state import enclosing_runs
@@ -98,7 +98,7 @@ class Wait:
 
 
 @define(eq=False, repr=False)
-class RunWaits:
+class RunWaits(Waiting):
     """The waits of one run, and the calls by which its steps create them."""
 
     run_state: RunState
@@ -116,7 +116,7 @@ class RunWaits:
     """Waits that are not closed."""
     _held_signals: set[int] = attrs.field(factory=set, init=False)
 
-    # -- calls by steps: ``waiting.Waiting``
+    # -- calls by steps
 
     async def ask(
         self, form: Any, note: str, key: str, seconds: Duration | None

@@ -8,6 +8,7 @@ a hook may rewrite events freely: it changes what is reported, not what the run 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -159,7 +160,10 @@ class EventPublisher:
         self._counts = self.metrics.events
         sink_knows = not self._has_observers or (
             self.sink.can_pause_producers
-            and self.observers.bind_backpressure(self.sink.pause_producers)
+            and self.observers.bind_backpressure(
+                partial(self.sink.pause_producers, paused=True),
+                partial(self.sink.pause_producers, paused=False),
+            )
         )
         self.backpressure = self.sink if sink_knows else self
         self.update_visibility()

@@ -31,7 +31,6 @@ from ..outcomes import PipelineEndData
 if TYPE_CHECKING:
     from .._backends import Group, Loop
     from ..abc import RunRecorder, Wake
-    from ..abc.storage import PauseProducers
 
 
 _logger = logging.getLogger("justpipe_actors")
@@ -323,7 +322,9 @@ class ObserverGroup:
                 return True
         return False
 
-    def bind_backpressure(self, pause_producers: PauseProducers) -> bool:
+    def bind_backpressure(
+        self, pause_producers: Callable[[], None], resume_producers: Callable[[], None]
+    ) -> bool:
         """Let a recorder that is the only observer pause producers through the sink.
 
         Producers read the sink's ``is_full`` in any case.  Reading the recorder's, too,
@@ -333,7 +334,9 @@ class ObserverGroup:
             False when there are other observers: the caller must ask them as well.
         """
         if len(self.members) == 1 and isinstance(self.members[0], RecorderObserver):
-            self.members[0].recorder.pause_producers = pause_producers
+            recorder = self.members[0].recorder
+            recorder.pause_producers = pause_producers
+            recorder.resume_producers = resume_producers
             return True
         return False
 

@@ -17,7 +17,6 @@ held and no task left.  ``tests/properties`` checks this for each failpoint.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
 
 
 class Seam(Enum):
@@ -76,11 +75,13 @@ JOURNAL_SEAMS = frozenset({Seam.COMMIT, Seam.COMMITTED, Seam.ACK})
 """The seams that only durable runs cross."""
 
 
-class FailpointHandler(Protocol):
-    """Code that a test runs at the failpoints."""
+class FailpointHandler:
+    """Code that a test runs at the failpoints; by default it does nothing."""
 
     async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Run the test's code at a failpoint where the engine may wait.
+
+        By default this is the same code as where the engine must not wait.
 
         A handler that waits shields the wait: a failpoint must not be cancelled where
         production cannot be.
@@ -90,6 +91,7 @@ class FailpointHandler(Protocol):
             run_id: the run it happens in; empty when it is no run's.
             part: the step, hook or observer.
         """
+        self.reach_nowait(seam, run_id, part)
 
     def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Run the test's code at a failpoint where the engine must not wait."""

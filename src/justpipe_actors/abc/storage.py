@@ -22,18 +22,13 @@ from ..records import (
 from .middleware import Wake
 
 
-class PauseProducers(Protocol):
-    """Makes a run's producers wait for its recorder, or stops that."""
-
-    def __call__(self, *, paused: bool) -> None:
-        """Pause or resume the producers."""
-
-
 class RunRecorder(Protocol):
     """Stores one run while it runs; its errors must not fail the run."""
 
-    pause_producers: PauseProducers
-    """Called whenever ``is_full`` changes; the run sets it."""
+    pause_producers: Callable[[], None]
+    """Called when ``is_full`` becomes true; the run sets it."""
+    resume_producers: Callable[[], None]
+    """Called when ``is_full`` becomes false; the run sets it."""
     is_hooked: bool
     """True if users' hooks may have rewritten events; the run sets it."""
     on_abort: Callable[[BaseException], None]

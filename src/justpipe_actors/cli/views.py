@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
-from typing import Literal, Protocol, Self, TextIO
+from typing import Literal, Self, TextIO
 
 import attrs
 
@@ -20,7 +21,7 @@ from .progress import Progress, Row, step_failure
 Style = Literal["live", "lines", "json"]
 
 
-class View(Protocol):
+class View(ABC):
     """Shows one run; entered before it begins, left after it has ended."""
 
     def __enter__(self) -> Self:
@@ -29,15 +30,19 @@ class View(Protocol):
     def __exit__(self, *_: object) -> None:
         return
 
+    @abstractmethod
     def on_event(self, event: Event) -> None:
         """Show an event."""
 
+    @abstractmethod
     def tick(self) -> None:
         """Update the view; called ten times a second."""
 
+    @abstractmethod
     def notice(self, text: str) -> None:
         """Show something about the run."""
 
+    @abstractmethod
     def show_outcome(self, outcome: Outcome) -> None:
         """Show how it ended."""
 

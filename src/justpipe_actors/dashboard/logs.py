@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -51,21 +51,9 @@ class LogFilter:
         )
 
 
-class LogSource(Protocol):
-    """Where the log records of one run come from; methods are called in threads."""
-
-    def read(self, after: int, limit: int) -> list[LogEntry]:
-        """Return the next records by ascending number."""
-        ...
-
-    def is_open(self) -> bool:
-        """Tell whether more may come."""
-        ...
-
-
 @attrs.frozen
 class StoredLogs:
-    """Log records in a store."""
+    """Log records in a store; the methods are called in threads."""
 
     stored: StoredRun
     """The run."""
@@ -105,6 +93,10 @@ class KeptLogs:
     def is_open(self) -> bool:
         """Tell whether the run is at work."""
         return is_at_work(self.site.supervisor, self.run_id)
+
+
+LogSource = StoredLogs | KeptLogs
+"""Where the log records of one run come from."""
 
 
 def check_logs(site: Site) -> None:

@@ -20,7 +20,7 @@ from .._util.lazy_classes import define
 from .._util.sqlite_files import transaction
 from ..abc import CommitMode
 from .schema import prepare
-from .sql_journal import SQLJournal
+from .sql_journal import Database, SQLJournal
 
 
 class MemoryJournal(SQLJournal):
@@ -63,10 +63,10 @@ class MemoryJournal(SQLJournal):
 
 
 @define(eq=False, repr=False)
-class Memory:
+class Memory(Database):
     """A database without a file, used by one thread at a time."""
 
-    now: Callable[[], float]
+    clock: Callable[[], float]
     """Returns the time in seconds since the epoch."""
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _connection: sqlite3.Connection | None = attrs.field(default=None, init=False)
@@ -79,6 +79,10 @@ class Memory:
     def location(self) -> str:
         """Text for display."""
         return ":memory:"
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self.clock()
 
     def open(self) -> None:
         """Create the tables, unless they are there."""

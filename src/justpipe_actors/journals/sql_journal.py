@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import cast
 
 from .._util import failpoints
 from .._util.failpoints import Seam
@@ -43,41 +44,43 @@ from .sql_reading import (
 from .sql_writing import apply_batch, insert_commit, is_stored, mark_resumed
 
 
-class Database(Protocol):
+class Database(ABC):
     """The database with the tables."""
 
+    __slots__ = ()
+
     @property
+    @abstractmethod
     def location(self) -> str:
         """Path or address for display."""
-        ...
 
+    @abstractmethod
     def open(self) -> None:
         """Open it, with the tables of this version."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Close the connections; the database opens again when it is needed."""
-        ...
 
+    @abstractmethod
     def now(self) -> float:
         """Return the time of its clock, in seconds since the epoch."""
-        ...
 
+    @abstractmethod
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """Use the connection, alone."""
-        ...
 
+    @abstractmethod
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
         """Use the connection inside a transaction: all of the block is kept, or nothing."""
-        ...
 
+    @abstractmethod
     def wait_change(self, seconds: float) -> bool:
         """Wait until others may have written; False if no write is known."""
-        ...
 
+    @abstractmethod
     def wake(self) -> None:
         """Let ``wait_change`` return now."""
-        ...
 
 
 class SQLJournal:

@@ -27,7 +27,7 @@ from .._util.sqlite_files import make_private_file, make_private_folder, transac
 from ..abc import CommitMode, Journal
 from ..errors import JournalUnusableError
 from .schema import prepare
-from .sql_journal import SQLJournal
+from .sql_journal import Database, SQLJournal
 
 
 BUSY = 1.0
@@ -86,7 +86,7 @@ def is_busy(error: Exception) -> bool:
 
 
 @define(eq=False, repr=False)
-class File:
+class File(Database):
     """A SQLite file, used by one thread at a time."""
 
     path: Path

@@ -20,7 +20,6 @@ import anyio
 import attrs
 
 from ..abc import Wake
-from ..abc.storage import PauseProducers
 from ..events import Event, EventType
 from ..logs import LogBuffer, LogEntry, log_buffers
 from ..outcomes import PipelineEndData
@@ -186,7 +185,7 @@ _STEP_START, _STEP_END = EventType.STEP_START, EventType.STEP_END
 _logger = logging.getLogger("justpipe_actors.persistence")
 
 
-def _ignore_backpressure(*, paused: bool) -> None:
+def _ignore_backpressure() -> None:
     """Do nothing: the run asks the recorder itself."""
 
 
@@ -226,10 +225,14 @@ class Recorder:
     """Events that the writer has taken and could not store."""
     is_full: bool = attrs.field(default=False, init=False)
     """Whether producers must call ``wait_writable``, which decides if they wait."""
-    pause_producers: PauseProducers = attrs.field(
+    pause_producers: Callable[[], None] = attrs.field(
         default=_ignore_backpressure, init=False
     )
-    """Called whenever ``is_full`` changes."""
+    """Called when ``is_full`` becomes true."""
+    resume_producers: Callable[[], None] = attrs.field(
+        default=_ignore_backpressure, init=False
+    )
+    """Called when ``is_full`` becomes false."""
     on_abort: Callable[[BaseException], None] = attrs.field(
         default=lambda error: None, init=False
     )
@@ -316,7 +319,7 @@ class Recorder:
             self.writer.flush()
         if queue.queued_bytes >= MAX_QUEUED_BYTES:
             self.is_full = True
-            self.pause_producers(paused=True)
+            self.pause_producers()
 
     async def wait_writable(self) -> None:
         """Wait until the queue has room; give up the store after ``STORE_TIMEOUT``."""
@@ -330,7 +333,7 @@ class Recorder:
         if self._is_full():
             self.give_up(f"the store took nothing for {STORE_TIMEOUT:g} seconds")
         self.is_full = False
-        self.pause_producers(paused=False)
+        self.resume_producers()
 
     def _is_full(self) -> bool:
         return self.queue.queued_bytes >= MAX_QUEUED_BYTES and not self.is_given_up

@@ -17,7 +17,7 @@ import attrs
 
 from .._run.run import RunSnapshot
 from .._run.run_stream import RunStream
-from .._util.failpoints import Seam
+from .._util.failpoints import FailpointHandler, Seam
 from ..errors import CleanupFailure
 from ..events import EventType
 from ..pipe import Pipe
@@ -34,7 +34,7 @@ StopMode = Literal["cancel", "owner", "close"]
 
 
 @attrs.define(eq=False)
-class StoppedRun:
+class StoppedRun(FailpointHandler):
     """A run that is stopped at one scheduler step."""
 
     case: RunCase
@@ -147,9 +147,6 @@ class StoppedRun:
             and run_id in self._end_counts
         ):
             self._hook_calls[part] += 1
-
-    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
-        """Do nothing: the sweep counts awaited seams only."""
 
 
 StateT = TypeVar("StateT")

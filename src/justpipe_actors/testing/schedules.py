@@ -235,7 +235,7 @@ USER_CODE_SEAMS = frozenset(
 
 
 @attrs.define(eq=False)
-class Schedule:
+class Schedule(FailpointHandler):
     """Holds tasks up as a list of choices says, and keeps a trace."""
 
     choices: Sequence[int]
@@ -269,18 +269,9 @@ class Schedule:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(delay.seconds)
 
-    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
-        """Do nothing: a synchronous seam cannot delay a task.
-
-        Args:
-            seam: as for ``reach``.
-            run_id: as for ``reach``.
-            part: as for ``reach``.
-        """
-
 
 @attrs.define(eq=False)
-class Fault:
+class Fault(FailpointHandler):
     """Raises an error once, at one hit of one failpoint."""
 
     seam: Seam
@@ -292,23 +283,13 @@ class Fault:
     crossed: int = attrs.field(default=0, init=False)
     """Crossings so far, the failing one included."""
 
-    async def reach(self, seam: Seam, run_id: str, part: str) -> None:
+    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
         """Raise the error at the chosen crossing.
 
         Args:
             seam: the seam that is crossed.
             run_id: the run that crosses it.
             part: the part of the engine that crosses it.
-        """
-        self.reach_nowait(seam, run_id, part)
-
-    def reach_nowait(self, seam: Seam, run_id: str, part: str) -> None:
-        """Raise the error at the chosen crossing.
-
-        Args:
-            seam: as for ``reach``.
-            run_id: as for ``reach``.
-            part: as for ``reach``.
         """
         if seam is not self.seam:
             return
