@@ -20,6 +20,7 @@ from . import (
     _engine,
     _plan,
     _run,
+    _supervision,
     observability as observability,
     storage as storage_package,
     visualization as visualization,
@@ -68,7 +69,8 @@ if TYPE_CHECKING:
 
     from ._definition.steps import StepDef
     from ._plan.merge_rules import Rule
-    from ._plan.plan import Plan
+    from ._plan.plan import Plan, ResourceNode
+    from ._plan.resource_injection import Breaks, Function
     from ._run import Overflow, RunRequest, RunStream
     from .abc import Placement, RunRecorder, StorageBackend
     from .storage.chunk_encoder import StatePolicy
@@ -215,6 +217,7 @@ class Pipe(Generic[StateT, ContextT]):
             is_debug=self.debug,
             placements=places,
             place_remotely=_place_remotely,
+            lease_resources=_lease_resources,
         )
         self._plans = _plan.PlanCache(self._settings)
 
@@ -782,6 +785,12 @@ def _place_remotely(
     step: StepDef, placement: Placement, rule: Rule | None
 ) -> Callable[..., object]:
     return _engine.place_remotely(step, placement, rule)  # imported with the first one
+
+
+def _lease_resources(
+    func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
+) -> Function:
+    return _supervision.with_resources(func, dependencies, breaks)  # the same
 
 
 def _check_timeout(timeout: object) -> None:

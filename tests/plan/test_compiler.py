@@ -55,6 +55,14 @@ def test_the_roots_keep_their_order() -> None:
     assert pipe.plan().roots == tuple("hgfedcba")
 
 
+def test_a_function_that_needs_no_resource_is_called_itself() -> None:
+    """A function without resources, placement and middleware has no wrapper."""
+    pipe = Pipe[Any, Any]()
+    pipe.step("a")(work)
+
+    assert pipe.plan().nodes["a"].func is work
+
+
 def test_middleware_wraps_from_the_inside_out() -> None:
     """The last middleware added is the outermost."""
     pipe = Pipe[Any, Any](middleware=[tagging("first")])

@@ -27,7 +27,6 @@ import sniffio
 from .._definition.steps import StepDef
 from .._plan.merge_rules import Rule, root_rule
 from .._plan.plan import ResourceNode
-from .._plan.resource_injection import current_provider
 from .._plan.state_merge import (
     Conflict,
     applied,
@@ -36,6 +35,7 @@ from .._plan.state_merge import (
     merged,
     path_text,
 )
+from .._supervision.resource_calls import current_pool
 from .._util.lazy_classes import define, frozen
 from .._util.portable_context import capture_trace, capture_variables
 from .._util.portable_logs import handle_record
@@ -167,7 +167,7 @@ class RemoteFunction:
 
     async def call(self, arguments: dict[str, object]) -> object:
         """Run the function in the placement, and return its result."""
-        lease = await current_provider.get().acquire_shared(self._node)
+        lease = await current_pool.get().acquire_shared(self._node)
         try:
             opened = self.placement if lease.value is None else lease.value
             return await self.call_in(cast("Placement", opened), arguments)

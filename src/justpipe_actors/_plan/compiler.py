@@ -38,7 +38,7 @@ from .plan import (
     SubNode,
     SwitchNode,
 )
-from .resource_injection import ResourceGraph, with_resources
+from .resource_injection import Breaks, LeaseResources, ResourceGraph
 from .state_tries import with_state_per_try
 
 
@@ -150,6 +150,8 @@ class PipeSettings:
     """True to warn of probable mistakes, at some cost."""
     place_remotely: PlaceRemotely | None = None
     """Puts a step's function into a remote placement."""
+    lease_resources: LeaseResources | None = None
+    """Lets a function lease its resources for each call."""
 
 
 def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
@@ -173,12 +175,13 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         nodes=nodes,
         roots=topology.roots,
         startup=tuple(
-            _callback(hook, resource_graph) for hook in registry.startup_hooks
+            _callback(hook, resource_graph, settings) for hook in registry.startup_hooks
         ),
         shutdown=tuple(
-            _callback(hook, resource_graph) for hook in registry.shutdown_hooks
+            _callback(hook, resource_graph, settings)
+            for hook in registry.shutdown_hooks
         ),
-        on_error=_callback(registry.error_hook, resource_graph)
+        on_error=_callback(registry.error_hook, resource_graph, settings)
         if registry.error_hook
         else None,
         resources=tuple(resource_graph.nodes[name] for name in registry.resources),
@@ -247,7 +250,7 @@ def _node(
         "is_leaf": not step.to and not _routes_to(step),
         "join": options.barrier_type,
         "barrier_timeout": options.barrier_timeout,
-        "on_error": _callback(options.on_error, resource_graph)
+        "on_error": _callback(options.on_error, resource_graph, settings)
         if options.on_error
         else None,
         "timeout": options.timeout,
@@ -290,14 +293,16 @@ def _starts_successors_directly(step: StepDef, topology: graph.Topology) -> bool
     return all(topology.parents.get(t, ()) == (step.name,) for t in step.to)
 
 
-def _callback(hook: HookSpec, resource_graph: ResourceGraph) -> Callback:
+def _callback(
+    hook: HookSpec, resource_graph: ResourceGraph, settings: PipeSettings
+) -> Callback:
     name = getattr(hook.func, "__name__", type(hook.func).__name__)
     dependencies = resource_graph.dependencies_of(
         hook.injection_metadata, hook.parameter_types
     )
     is_stream = is_generator_function(hook.func)
     func = streaming(hook.func) if is_stream else hook.func
-    func = with_resources(func, dependencies, {})
+    func = _with_resources(func, dependencies, {}, settings)
     return Callback(func, name, bind_parameters(hook.injection_metadata, dependencies))
 
 
@@ -314,7 +319,7 @@ def _wrap_function(
         The function, and whether middleware is around it.
     """
     placed = _run_in_placement(step, placement, settings)
-    func = with_resources(placed, dependencies, step.options.breaks)
+    func = _with_resources(placed, dependencies, step.options.breaks, settings)
     plain = func
     if settings.is_isolated and (state := _state_parameter(step)) is not None:
         func = with_state_per_try(func, state)
@@ -326,6 +331,19 @@ def _wrap_function(
         wrapped = middleware(func, context)
         func = func if wrapped is None else wrapped
     return (plain, False) if func is innermost else (func, True)
+
+
+def _with_resources(
+    func: Callable[..., object],
+    dependencies: Mapping[str, ResourceNode],
+    breaks: Breaks,
+    settings: PipeSettings,
+) -> Callable[..., object]:
+    """Let a function lease its resources; return it unchanged if it needs none."""
+    if not dependencies:
+        return func
+    assert settings.lease_resources is not None
+    return settings.lease_resources(func, dependencies, breaks)
 
 
 def _state_parameter(step: StepDef) -> str | None:

@@ -1,4 +1,4 @@
-"""Matching of functions with the resources that they need, and injection of them.
+"""Matching of functions with the resources that they need.
 
 Parameters are matched with resources once the definition is complete, so resources may
 depend on each other in any order of definition.  This module finds the problems;
@@ -7,186 +7,27 @@ depend on each other in any order of definition.  This module finds the problems
 
 from __future__ import annotations
 
-import functools
-import inspect
-import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextvars import ContextVar
-from types import GeneratorType
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
 from .._definition.resources import ResourceDef, matching_resources
 from .._definition.steps import StepDef
-from .._util.async_generators import OnStreamEnd, Stream, stream_through, wrap_stream
-from .._util.callables import is_async_generator_function
-from .._util.lazy_classes import define, frozen
+from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
 from ..specs import HookSpec, InjectionMetadata, InjectionSource
 from .graph import find_cycle
 from .plan import ResourceNode
 
 
+Function = Callable[..., Any]
+
 Breaks = Mapping[str, tuple[type[Exception], ...]]
 """Errors that mean that a resource is broken, by the parameter that receives it."""
 
-Function = Callable[..., Any]
-
-
-class Lease(Protocol):
-    """One use of a resource."""
-
-    @property
-    def value(self) -> object:
-        """The value that entering the resource returned."""
-        ...
-
-    def release(self) -> None:
-        """End the use; a second call does nothing."""
-
-    def report_broken(self, error: Exception) -> None:
-        """Take this instance out of use; the release of its last lease closes it."""
-
-
-class ResourceProvider(Protocol):
-    """The owner of the resources: a supervisor, or a run on its own."""
-
-    async def acquire(self, node: ResourceNode) -> Lease:
-        """Wait until a resource is open.
-
-        Raises:
-            ResourceUnavailable: it cannot be opened.
-        """
-        ...
-
-    async def acquire_shared(self, node: ResourceNode) -> Lease:
-        """Wait until a resource is open that outlives the requesting run.
-
-        Raises:
-            ResourceUnavailable: it cannot be opened.
-        """
-        ...
-
-
-current_provider: ContextVar[ResourceProvider] = ContextVar(
-    "justpipe_actors_resource_provider"
-)
-"""The provider that the running code acquires resources from; set for every run."""
-
-
-awaited_resource: ContextVar[str | None] = ContextVar(
-    "justpipe_actors_awaited_resource", default=None
-)
-"""The resource that the running code waits for, so that a snapshot can tell."""
-
-
-def with_resources(
-    func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
-) -> Function:
-    """Return a function that acquires its resources; unchanged if it needs none."""
-    if not dependencies:
-        return func
-    if is_async_generator_function(func):
-
-        async def start(arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
-            leases = await _acquire_all(dependencies, breaks)
-            return func(**arguments, **leases.values()), leases.release
-
-        return wrap_stream(func, start)
-
-    @functools.wraps(func)
-    async def with_leases(**arguments: Any) -> Any:
-        leases = await _acquire_all(dependencies, breaks)
-        try:
-            result = func(**arguments, **leases.values())
-            if inspect.isawaitable(result):
-                result = await result
-        except BaseException as error:
-            leases.release(error)
-            raise
-        return _release_after(result, leases)
-
-    return with_leases
-
-
-async def _acquire_all(
-    dependencies: Mapping[str, ResourceNode], breaks: Breaks
-) -> _Leases:
-    """Acquire all resources in order; release those already acquired if one fails."""
-    provider = current_provider.get()
-    leases = _Leases(breaks)
-    try:
-        for parameter, node in dependencies.items():
-            awaited_resource.set(node.name)
-            leases.open_leases[parameter] = await provider.acquire(node)
-    except BaseException:
-        leases.release()
-        raise
-    finally:
-        awaited_resource.set(None)
-    return leases
-
-
-@define(eq=False, repr=False)
-class _Leases:
-    """The leases of one call."""
-
-    breaks: Breaks
-    open_leases: dict[str, Lease] = attrs.field(factory=dict, init=False)
-
-    def values(self) -> dict[str, object]:
-        """Return the arguments."""
-        return {parameter: lease.value for parameter, lease in self.open_leases.items()}
-
-    def release(self, error: BaseException | None = None) -> None:
-        """Release all leases, once; report those that the error breaks as broken."""
-        open_leases, self.open_leases = self.open_leases, {}
-        for parameter, lease in open_leases.items():
-            kinds = self.breaks.get(parameter, ())
-            if isinstance(error, Exception) and _matches(error, kinds):
-                lease.report_broken(error)
-            lease.release()
-
-
-def _matches(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
-    if isinstance(error, kinds):
-        return True
-    return isinstance(error, ExceptionGroup) and error.subgroup(kinds) is not None
-
-
-# -- streams and generators use resources after the call
-
-
-def _release_after(result: object, leases: _Leases) -> object:
-    """Release the leases now, or when the returned stream or generator has ended."""
-    if isinstance(result, GeneratorType):
-        wrapped: object = _release_when_exhausted(result, leases)
-    elif inspect.isasyncgen(result):
-        items = cast("Stream", result)
-
-        async def start(_arguments: dict[str, Any]) -> tuple[Stream, OnStreamEnd]:
-            return items, leases.release
-
-        wrapped = stream_through(start)
-    else:
-        leases.release()
-        return result
-    # A generator that never began runs none of its own cleanup.
-    weakref.finalize(wrapped, leases.release).atexit = False
-    return wrapped
-
-
-def _release_when_exhausted(items: Generator[Any], leases: _Leases) -> Generator[Any]:
-    failure: BaseException | None = None
-    try:
-        yield from items
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        leases.release(failure)
-
+LeaseResources = Callable[[Function, Mapping[str, ResourceNode], Breaks], Function]
+"""Returns a function that leases its resources for each call."""
 
 Resources = Mapping[str, ResourceDef]
 """Resources by name, in order of registration."""

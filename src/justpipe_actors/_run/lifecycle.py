@@ -26,7 +26,7 @@ from .._backends import Group
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import waits_of
 from .._plan.failure_policy import Failure
-from .._plan.resource_injection import current_provider
+from .._supervision.resource_calls import current_pool
 from .._supervision.resource_pool import ResourcePool
 from .._util.foreign_cancellation import OWNER_CANCELLED
 from .._util.interrupts import enable_ki_protection
@@ -138,7 +138,7 @@ async def execute_run(run: Run) -> None:
                 finally:
                     run.publisher.observers.abandon()
         else:
-            current_provider.set(run.system.resources)
+            current_pool.set(run.system.resources)
             await _run_phases(run, None)
     except anyio.get_cancelled_exc_class():
         raise
@@ -161,7 +161,7 @@ async def execute_run(run: Run) -> None:
 async def _run_with_resources(run: Run, tasks: Group) -> None:
     """Run with the actor system's resources, else with resources of the run's own."""
     if run.system is not None:
-        current_provider.set(run.system.resources)
+        current_pool.set(run.system.resources)
         await _run_phases(run, tasks)
         return
     variables = copy_context()
@@ -171,7 +171,7 @@ async def _run_with_resources(run: Run, tasks: Group) -> None:
         variables.copy().run(tasks.start, func, *args)
 
     own = run.resources = ResourcePool(spawn, run.loop.now, longer_lived=loop_resources)
-    current_provider.set(own)
+    current_pool.set(own)
     try:
         await _run_phases(run, tasks)
     finally:

@@ -21,10 +21,10 @@ from .._backends import Loop
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import RunState, enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
-from .._plan.resource_injection import awaited_resource
 from .._publishing.event_buffer import EventBuffer
 from .._publishing.event_publisher import EventPublisher
 from .._publishing.kept_events import KeptEvents
+from .._supervision.resource_calls import awaited_resource
 from .._supervision.resource_pool import ResourcePool
 from .._util.lazy_classes import define, frozen
 from .._util.notebooks import paragraph, table

@@ -13,4 +13,5 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         ChildSpec as ChildSpec,
         ServiceStatus as ServiceStatus,
     )
+    from .resource_calls import with_resources as with_resources
     from .service_function import check_service_function as check_service_function

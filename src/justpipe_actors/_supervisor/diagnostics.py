@@ -11,10 +11,10 @@ from .._engine.actor import ActorStatistics
 from .._engine.dead_letters import DeadLetter
 from .._engine.invocation import Invocation
 from .._engine.run_state import RunState
-from .._plan.resource_injection import awaited_resource
 from .._run.run import Run, RunSnapshot, snapshot_of
 from .._supervision.child import ChildState, ChildStatistics
 from .._supervision.resource import ResourceState, ResourceStatistics
+from .._supervision.resource_calls import awaited_resource
 from .._util.await_chain import format_await_chain, format_user_line
 from .._util.lazy_classes import frozen
 from .._util.notebooks import paragraph, table

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from justpipe_actors._plan.plan import ResourceNode
-from justpipe_actors._plan.resource_injection import current_provider, with_resources
+from justpipe_actors._supervision.resource_calls import current_pool, with_resources
 from justpipe_actors.errors import ResourceUnavailable
 
 
@@ -30,7 +30,7 @@ class FakeLease:
 
 
 @attrs.define(eq=False)
-class FakeProvider:
+class FakePool:
     log: list[str] = attrs.field(factory=list)
 
     async def acquire(self, node: ResourceNode) -> FakeLease:
@@ -46,12 +46,12 @@ class FakeProvider:
 
 
 @pytest.fixture
-def provider() -> Iterator[FakeProvider]:
-    """Make a provider of leases the current one."""
-    fake = FakeProvider()
-    token = current_provider.set(fake)
+def pool() -> Iterator[FakePool]:
+    """Make a pool the current one."""
+    fake: Any = FakePool()
+    token = current_pool.set(fake)
     yield fake
-    current_provider.reset(token)
+    current_pool.reset(token)
 
 
 def give(func: Callable[..., Any], *names: str, **breaks: type[Exception]) -> Any:
@@ -62,25 +62,18 @@ def give(func: Callable[..., Any], *names: str, **breaks: type[Exception]) -> An
     )
 
 
-def test_a_function_without_resources_is_not_wrapped() -> None:
-    """The function itself is called."""
-    assert with_resources(test_a_function_without_resources_is_not_wrapped, {}, {}) is (
-        test_a_function_without_resources_is_not_wrapped
-    )
-
-
-async def test_resources_are_leased_for_the_call(provider: FakeProvider) -> None:
+async def test_resources_are_leased_for_the_call(pool: FakePool) -> None:
     """They are leased in the order of the parameters and released when the call returns."""
 
     def func(state: int, a: str, b: str) -> str:
-        provider.log.append("call")
+        pool.log.append("call")
         return f"{state}{a}{b}"
 
     assert await give(func, "a", "b")(state=1) == "1ab"
-    assert provider.log == ["+a", "+b", "call", "-a", "-b"]
+    assert pool.log == ["+a", "+b", "call", "-a", "-b"]
 
 
-async def test_no_lease_is_kept_when_one_fails(provider: FakeProvider) -> None:
+async def test_no_lease_is_kept_when_one_fails(pool: FakePool) -> None:
     """The earlier leases are released, and the function is not called."""
 
     async def func(a: str, none: str) -> None:
@@ -88,12 +81,12 @@ async def test_no_lease_is_kept_when_one_fails(provider: FakeProvider) -> None:
 
     with pytest.raises(ResourceUnavailable):
         await give(func, "a", "none")()
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
 async def test_only_the_error_of_a_resource_reports_it_broken(
-    provider: FakeProvider, in_a_group: bool
+    pool: FakePool, in_a_group: bool
 ) -> None:
     """Its class decides, also inside an exception group; other resources are only released."""
 
@@ -103,10 +96,10 @@ async def test_only_the_error_of_a_resource_reports_it_broken(
 
     with pytest.raises((ConnectionError, ExceptionGroup)):
         await give(func, "a", "b", a=ConnectionError, b=ValueError)()
-    assert provider.log == ["+a", "+b", "!a", "-a", "-b"]
+    assert pool.log == ["+a", "+b", "!a", "-a", "-b"]
 
 
-async def test_a_base_exception_breaks_no_resource(provider: FakeProvider) -> None:
+async def test_a_base_exception_breaks_no_resource(pool: FakePool) -> None:
     """The cancellation of a call tells nothing about its resources."""
 
     async def func(a: str) -> None:
@@ -114,10 +107,10 @@ async def test_a_base_exception_breaks_no_resource(provider: FakeProvider) -> No
 
     with pytest.raises(KeyboardInterrupt):
         await give(func, "a", a=Exception)()
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
-async def test_a_stream_stays_a_stream(provider: FakeProvider) -> None:
+async def test_a_stream_stays_a_stream(pool: FakePool) -> None:
     """Middleware sees an async generator function; the lease lasts until the last item."""
 
     async def func(a: str) -> AsyncIterator[str]:
@@ -127,14 +120,14 @@ async def test_a_stream_stays_a_stream(provider: FakeProvider) -> None:
     stream = give(func, "a")
     assert inspect.isasyncgenfunction(stream)
     assert stream.__name__ == "func"
-    items = [(item, list(provider.log)) async for item in stream()]
+    items = [(item, list(pool.log)) async for item in stream()]
 
     assert items == [("a", ["+a"]), ("a", ["+a"])]
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
 async def test_an_error_thrown_into_a_stream_reaches_the_function(
-    provider: FakeProvider,
+    pool: FakePool,
 ) -> None:
     """The function may catch it and go on."""
 
@@ -149,11 +142,11 @@ async def test_an_error_thrown_into_a_stream_reaches_the_function(
     assert await stream.athrow(ValueError()) == "caught"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
 async def test_a_stream_that_is_closed_or_fails_releases(
-    provider: FakeProvider,
+    pool: FakePool,
 ) -> None:
     """An early close breaks no resource; an error between items may."""
 
@@ -164,16 +157,16 @@ async def test_a_stream_that_is_closed_or_fails_releases(
     stream = give(func, "a", a=ConnectionError)()
     await anext(stream)
     await stream.aclose()
-    assert provider.log == ["+a", "-a"]
-    provider.log.clear()
+    assert pool.log == ["+a", "-a"]
+    pool.log.clear()
     with pytest.raises(ConnectionError):
         async for _ in give(func, "a", a=ConnectionError)():
             pass
-    assert provider.log == ["+a", "!a", "-a"]
+    assert pool.log == ["+a", "!a", "-a"]
 
 
 async def test_a_generator_keeps_its_resources_until_it_ends(
-    provider: FakeProvider,
+    pool: FakePool,
 ) -> None:
     """A map takes its items long after the call has returned."""
 
@@ -182,14 +175,14 @@ async def test_a_generator_keeps_its_resources_until_it_ends(
         yield a
 
     items = await give(func, "a")()
-    assert provider.log == ["+a"]
+    assert pool.log == ["+a"]
     assert list(items) == ["a", "a"]
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_generator_that_never_starts_releases_its_resources(
-    provider: FakeProvider, is_async: bool
+    pool: FakePool, is_async: bool
 ) -> None:
     """Its own cleanup never runs, so its deletion releases them."""
 
@@ -203,24 +196,24 @@ async def test_a_generator_that_never_starts_releases_its_resources(
         return stream()
 
     items = await give(returning if is_async else plain, "a")()
-    assert provider.log == ["+a"]
+    assert pool.log == ["+a"]
     del items
     gc.collect()
-    assert provider.log == ["+a", "-a"]
+    assert pool.log == ["+a", "-a"]
 
 
 async def test_a_returned_stream_keeps_its_resources(
-    provider: FakeProvider,
+    pool: FakePool,
 ) -> None:
     """An ``async def`` may return an async generator, whose items still use the resource."""
 
     async def func(a: str) -> Any:
         async def items() -> AsyncIterator[str]:
-            provider.log.append("item")
+            pool.log.append("item")
             yield a
 
         return items()
 
     stream = await give(func, "a")()
     assert [item async for item in stream] == ["a"]
-    assert provider.log == ["+a", "item", "-a"]
+    assert pool.log == ["+a", "item", "-a"]
