@@ -49,7 +49,7 @@ from ._definition.steps import (
 from ._util.environment import main_import
 from ._util.notebooks import is_notebook
 from ._util.text import count_text
-from ._util.tracebacks import drop_engine_frames
+from ._util.user_errors import drop_engine_frames
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
 from .errors import RunningLoopError
@@ -176,9 +176,8 @@ class Pipe(Generic[StateT, ContextT]):
         self.strict = strict
         self.allow_multi_root = allow_multi_root
         self.queue_size = queue_size
-        self.cancellation_token: CancellationToken = (
-            cancellation_token or CancellationToken()
-        )
+        token = cancellation_token or CancellationToken()
+        self.cancellation_token: CancellationToken = token
         self.state_type: Any = type(None) if state_type is None else state_type
         self.context_type: Any = type(None) if context_type is None else context_type
         layers = [tenacity_retry_middleware] if middleware is None else middleware

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ._util.lazy_classes import dataclass
-from .events import NodeKind
+from .events import Event, NodeKind
 from .signals import Stop
 
 
@@ -50,6 +50,18 @@ class StepContext:
     """The pipe it belongs to."""
     retries: Any = 0
     """The decorator's ``retries``: a count, or tenacity's own options as a dict."""
+
+
+Middleware = Callable[[Callable[..., Any], StepContext], Callable[..., Any] | None]
+"""Wraps a step's function; the result is called with keyword arguments only.
+
+``middleware.reads`` declares the options of the decorator that it reads."""
+
+EventHook = Callable[[Event], Event]
+"""Rewrites an event before observers and the consumer see it."""
+
+Redact = Callable[[Event], Event]
+"""Rewrites an event before it is stored; observers and consumer see the original."""
 
 
 @dataclass

@@ -429,7 +429,7 @@ class Supervisor:
         Args:
             run_id: only those of this run.
         """
-        return await _supervisor.answers.list_asks(
+        return await _supervisor.questions.list_asks(
             self._require_open(), self._core.durable, run_id
         )
 
@@ -447,7 +447,7 @@ class Supervisor:
             UnknownAsk: no question of this id is open.
             AnswerRejected: the value does not fit; the question stays open.
         """
-        await _supervisor.answers.answer(
+        await _supervisor.questions.answer(
             self._require_open(), self._core.durable, ask_id, value, by
         )
 

@@ -25,7 +25,7 @@ from justpipe_actors import Supervisor
 from justpipe_actors._engine import batch_stream
 from justpipe_actors._supervisor import durable_runs
 from justpipe_actors._supervisor.journal_writer import JournalWriter
-from justpipe_actors._supervisor.leases import LeaseKeeper
+from justpipe_actors._supervisor.leases import LeaseKeeper, Turn
 from justpipe_actors._supervisor.taking_up import fold_rows
 from justpipe_actors._util.failpoints import JOURNAL_SEAMS, FailpointHandler, Seam
 from justpipe_actors.abc import CommitMode
@@ -103,7 +103,7 @@ class LoopKeeper(LeaseKeeper):
         """Stop taking turns."""
         self._is_closing.set()
 
-    def _watch_clock(self) -> None:
+    def _watch_clock(self, turn: Turn) -> None:
         pass  # the journal's clock is virtual, and passes quickly
 
 

@@ -14,8 +14,8 @@ import pytest
 from justpipe_actors._backends import current_loop
 from justpipe_actors._engine.journal_port import BatchDraft
 from justpipe_actors._supervisor.journal_writer import JournalWriter
-from justpipe_actors._supervisor.leases import LeaseKeeper
-from justpipe_actors.abc import Batch, Claim, NewAsk, NewRun, Signal
+from justpipe_actors._supervisor.leases import LeaseKeeper, Turn
+from justpipe_actors.abc import Batch, NewAsk, NewRun
 from justpipe_actors.journals import MemoryJournal
 
 
@@ -188,23 +188,12 @@ class Handler:
         self.deaths = 0
         self._changed = anyio.Event()
 
-    def turned(self) -> None:
-        pass
-
-    def claimed(self, claims: Sequence[Claim]) -> None:
-        self.taken += [claim.run.run_id for claim in claims]
-        self._changed.set()
-
-    def signalled(self, signals: Sequence[Signal]) -> None:
-        self.told += [signal.body for signal in signals]
-        self._changed.set()
-
-    def clock_jumped(self) -> None:
-        """No run has a timer here."""
-
-    def lost(self) -> None:
-        self.deaths += 1
-        self._changed.set()
+    def handle(self, turn: Turn) -> None:
+        self.taken += [claim.run.run_id for claim in turn.claims]
+        self.told += [signal.body for signal in turn.signals]
+        self.deaths += turn.is_lost
+        if turn.claims or turn.signals or turn.is_lost:
+            self._changed.set()
 
     async def wait_change(self) -> None:
         await self._changed.wait()
@@ -218,7 +207,9 @@ async def working(
     """Own a worker of a journal."""
     handler = Handler()
     async with writing(journal) as writer:
-        keeper = LeaseKeeper(journal, writer, handler, lambda: ("p",), lambda: places)
+        keeper = LeaseKeeper(
+            journal, writer, handler.handle, lambda: ("p",), lambda: places
+        )
         await keeper.start()
         try:
             yield keeper, handler

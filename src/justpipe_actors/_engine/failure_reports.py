@@ -19,7 +19,7 @@ from .._util.text import (
     safe_str,
     short_text,
 )
-from .._util.tracebacks import drop_engine_frames
+from .._util.user_errors import drop_engine_frames
 from .._util.user_objects import call_or
 from ..events import EventType, NodeKind
 from .invocation import Invocation

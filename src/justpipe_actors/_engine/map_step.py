@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint
 from .._plan.step_results import PROCEED, FailStep, Proceed, StepResult
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.foreign_cancellation import classify_exception
+from .._util.user_errors import classify_exception
 from ..errors import (
     MapSourceChanged,
     MapSourceError,

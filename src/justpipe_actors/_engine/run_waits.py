@@ -24,7 +24,7 @@ from .._util.forms import Form, Misfit, form_of, plain_of
 from .._util.lazy_classes import define
 from ..abc import OpenAsk, Signal
 from ..errors import AnswerRejected, AskTimeout, UnknownAsk
-from ..events import EventType, NodeKind
+from ..events import EventType
 from ..meta import current_step_notes
 from ..waiting import Duration, Waiting, not_in_a_step
 from .continuations import Continuation, Fail
@@ -41,6 +41,7 @@ from .wait_records import Place, WaitRecord, WaitRecords, new_ask, origin_of
 
 
 if TYPE_CHECKING:
+    from .._plan.plan import Node
     from .invocation import Invocation
     from .run_state import RunState
     from .timers import TimerHandle
@@ -54,10 +55,8 @@ class Wait:
     """The question's id."""
     run_state: RunState
     """The run."""
-    step: str
+    node: Node
     """The step that asks."""
-    kind: NodeKind
-    """The kind of that step."""
     ids: InvocationIds
     """The ids of its events."""
     on_answer: Callable[[Any], None]
@@ -80,6 +79,11 @@ class Wait:
     """Whether it was answered, withdrawn or has timed out."""
     timer: TimerHandle | None = attrs.field(default=None, init=False)
     """Its timer, if it has a due time."""
+
+    @property
+    def step(self) -> str:
+        """Name of the step that asks."""
+        return self.node.name
 
     def as_open_ask(self) -> OpenAsk:
         """Return the public view of this question."""
@@ -214,16 +218,9 @@ class RunWaits(Waiting):
             invocation.is_resting = False
             over.set()
 
+        node, ids = invocation.node, invocation.ids
         wait = Wait(
-            id=record.id,
-            run_state=self.run_state,
-            step=invocation.node.name,
-            kind=invocation.node.kind,
-            ids=invocation.ids,
-            on_answer=answered,
-            on_timeout=timed_out,
-            note=note,
-            form=form,
+            record.id, self.run_state, node, ids, answered, timed_out, note, form
         )
         return wait, over, answers
 
@@ -296,7 +293,7 @@ class RunWaits(Waiting):
             "due_at": None if due is None else due.isoformat(),
         }
         self.run_state.publisher.publish(
-            EventType.ASK, wait.step, payload, wait.kind, wait.ids
+            EventType.ASK, wait.step, payload, wait.node.kind, wait.ids
         )
 
     def open_between(
@@ -337,15 +334,14 @@ class RunWaits(Waiting):
         between = Continuation(self.run_state, record, place, question, fail)
         between.hold()
         wait = Wait(
-            id=record.id,
-            run_state=self.run_state,
-            step=place.node.name,
-            kind=place.node.kind,
-            ids=place.ids,
-            on_answer=between.go_on,
-            on_timeout=between.go_on_late,
-            note=question.note,
-            form=question.form,
+            record.id,
+            self.run_state,
+            place.node,
+            place.ids,
+            between.go_on,
+            between.go_on_late,
+            question.note,
+            question.form,
         )
         self.between[wait] = between
         return wait
@@ -450,7 +446,7 @@ class RunWaits(Waiting):
         self.records.answered(wait, plain)
         payload = {"ask": wait.id, "by": by}
         self.run_state.publisher.publish(
-            EventType.ANSWER, wait.step, payload, wait.kind, wait.ids
+            EventType.ANSWER, wait.step, payload, wait.node.kind, wait.ids
         )
         self._guarded(wait.on_answer, found)
 

@@ -30,12 +30,12 @@ import anyio
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from .._util.async_generators import GeneratorResult, iterate_generator
-from .._util.foreign_cancellation import (
+from .._util.interrupts import disable_ki_protection
+from .._util.user_errors import (
     OWNER_CANCELLED,
     TASK_CANCELLED,
     classify_exception,
 )
-from .._util.interrupts import disable_ki_protection
 from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
 from .invocation import Invocation, TokenEmitter

@@ -18,11 +18,11 @@ import attrs
 
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.foreign_cancellation import classify_exception
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import Wakeup, do_nothing
 from .._util.text import safe_str
+from .._util.user_errors import classify_exception
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
 from ..outcomes import PipelineEndData

@@ -15,8 +15,8 @@ from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.foreign_cancellation import OWNER_CANCELLED, classify_exception
 from .._util.text import safe_str
+from .._util.user_errors import OWNER_CANCELLED, classify_exception
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..outcomes import PipelineTerminalStatus

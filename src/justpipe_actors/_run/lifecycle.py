@@ -28,10 +28,10 @@ from .._engine.run_state import waits_of
 from .._plan.failure_policy import Failure
 from .._supervision.resource_calls import current_pool
 from .._supervision.resource_pool import ResourcePool
-from .._util.foreign_cancellation import OWNER_CANCELLED
 from .._util.interrupts import enable_ki_protection
 from .._util.sync import bound
 from .._util.text import safe_str
+from .._util.user_errors import OWNER_CANCELLED
 from ..errors import (
     EmptyPipelineError,
     ResourceUnavailable,

@@ -30,12 +30,11 @@ from .._backends import Loop, current_loop
 from .._publishing.event_buffer import EventBuffer, FailFastBuffer, new_buffer
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.foreign_cancellation import OWNER_CANCELLED
 from .._util.interrupts import enable_ki_protection
 from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
 from .._util.text import short_text
-from .._util.tracebacks import drop_engine_frames
+from .._util.user_errors import OWNER_CANCELLED, drop_engine_frames
 from ..errors import (
     AsyncWithNeeded,
     DefinitionError,

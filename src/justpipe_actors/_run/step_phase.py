@@ -16,8 +16,8 @@ from .._engine import routing
 from .._engine.actor_system import ActorSystem
 from .._util import failpoints
 from .._util.failpoints import Seam
-from .._util.foreign_cancellation import OWNER_CANCELLED, TASK_CANCELLED
 from .._util.sync import bound, do_nothing, wait_and_report
+from .._util.user_errors import OWNER_CANCELLED, TASK_CANCELLED
 from ..outcomes import PipelineTerminalStatus
 from .run import (
     Run,

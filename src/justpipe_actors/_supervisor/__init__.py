@@ -9,7 +9,7 @@ from .._util.lazy_import import install_lazy_exports
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from . import (
-        answers as answers,
+        questions as questions,
         stored_runs as stored_runs,
     )
     from .active_runs import ActiveRuns as ActiveRuns

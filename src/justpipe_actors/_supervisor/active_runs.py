@@ -11,6 +11,7 @@ second submission of the same id returns the run and does not begin another one.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
@@ -30,10 +31,11 @@ from .._run.run import Run, RunRequest
 from .._run.run_stream import RunStream
 from .._util.lazy_classes import define
 from .._util.sync import do_nothing
+from .._util.text import escape_controls
 from ..errors import RunRejected
-from ..outcomes import PipelineTerminalStatus
+from ..failures import FailureKind
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .admission import CLOSED, AdmissionLimiter
-from .run_log import log_run_end
 
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ MAX_ENDED_KNOWN = 128
 
 OpenStore = Callable[[], "StorageBackend"]
 """Opens the store of a pipe's runs for reading."""
+
+_logger = logging.getLogger("justpipe_actors.supervisor")
 
 _owner: ContextVar[object] = ContextVar("justpipe_actors_home", default=None)
 
@@ -152,7 +156,7 @@ class ActiveRuns:
     def _end_run(self, run: Run) -> None:
         run_id = run.run_state.run_id
         if run_id in self._submitted or run_id in self.durable:
-            log_run_end(run)
+            _log_run_end(run)
         self._forget(run)
         if run.kept_events is not None:
             run.kept_events.end()
@@ -283,3 +287,35 @@ class ActiveRuns:
         """Reject all further runs."""
         self.refuses_nested_runs = True
         self.admission.close(CLOSED)
+
+
+def _log_run_end(run: Run) -> None:
+    """Log the end of a submitted run if it failed outside its steps, or timed out.
+
+    A failed step is logged when it fails.  Everything else that ends a run is in FINISH
+    only, and a submitted run need not have a reader.  A cancelled run is not logged: the
+    caller knows.
+    """
+    end = run.end
+    level = None if end is None else _level_of(end)
+    if end is None or level is None:
+        return
+    run_id = run.run_state.run_id
+    _logger.log(
+        level,
+        "Run '%s' of pipe '%s': %s",
+        escape_controls(run_id),
+        run.request.plan.name,
+        escape_controls(end.headline),
+        exc_info=end.exception,
+        extra={"run": run_id},
+    )
+
+
+def _level_of(end: PipelineEndData) -> int | None:
+    if end.status is PipelineTerminalStatus.TIMEOUT:
+        return logging.WARNING
+    is_failed = end.status is PipelineTerminalStatus.FAILED
+    if is_failed and end.failure_kind is not FailureKind.STEP:
+        return logging.ERROR
+    return None

@@ -42,13 +42,13 @@ from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend, Submit
 from ..errors import RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from . import stored_runs
-from .answers import begin_answer
 from .durable_stream import DurableStream
 from .early_signals import EarlySignals
 from .journal_writer import JournalWriter
 from .journaled_history import complete_histories, is_private
-from .leases import LeaseKeeper
+from .leases import LeaseKeeper, Turn
 from .plan_version import version_of
+from .questions import begin_answer
 from .taking_up import TakenUp, load, open_run_journal, refusal_of, request_of
 
 
@@ -101,7 +101,11 @@ class DurableRuns:
         loop = self.active_runs.loop
         self.writer = JournalWriter(self.journal, loop.call_soon)
         self.keeper = LeaseKeeper(
-            self.journal, self.writer, self, self._pipe_names, self._free_places
+            self.journal,
+            self.writer,
+            self.handle_turn,
+            self._pipe_names,
+            self._free_places,
         )
         self.values = StorableValues(self.journal.types)
 
@@ -216,7 +220,9 @@ class DurableRuns:
             if has_place:
                 self.active_runs.admission.release()
             writer = self.writer
-            writer.post(partial(writer.call_soon, partial(self.claimed, claims)))
+            writer.post(
+                partial(writer.call_soon, partial(self._take_up_claimed, claims))
+            )
             raise
 
     def _dump_input(self, request: RunRequest, context: object) -> dict[str, Any]:
@@ -332,9 +338,20 @@ class DurableRuns:
         make = partial(stored_runs.fork, at=at, state=text, new_id=new_id)
         return await self.begin_stored(make, run_id)
 
-    # -- results of turns (called in the event loop)
+    # -- turns (handled in the event loop)
 
-    def claimed(self, claims: Sequence[Claim]) -> None:
+    def handle_turn(self, turn: Turn) -> None:
+        """Handle what a turn of this worker has found."""
+        if turn.has_clock_jumped:
+            self._arm_timers()
+        if turn.is_lost:
+            self._lose_runs()
+        self._take_up_claimed(turn.claims)
+        self._pass_on(turn.signals)
+        if turn.is_complete:
+            self._look_up_awaited()
+
+    def _take_up_claimed(self, claims: Sequence[Claim]) -> None:
         """Take up the runs that this worker has leased."""
         for claim in claims:
             if self._is_open:
@@ -344,7 +361,7 @@ class DurableRuns:
                     partial(spawn, self._load, claim)
                 )
 
-    def signalled(self, signals: Sequence[Signal]) -> None:
+    def _pass_on(self, signals: Sequence[Signal]) -> None:
         """Pass signals to the runs at work."""
         for signal in signals:
             run = self._at_work.get(signal.run)
@@ -353,12 +370,12 @@ class DurableRuns:
             else:
                 self._apply(run, signal)
 
-    def clock_jumped(self) -> None:
+    def _arm_timers(self) -> None:
         """Arm the timers of all runs anew: due times are on the journal's clock."""
         for run in list(self._at_work.values()):
             rearm_timers(run)
 
-    def lost(self) -> None:
+    def _lose_runs(self) -> None:
         """Release all runs: other workers may have claimed them."""
         for run in list(self._at_work.values()):
             journal = run.run_state.journal
@@ -366,7 +383,7 @@ class DurableRuns:
                 journal.stream.seal()
                 lost(run)
 
-    def turned(self) -> None:
+    def _look_up_awaited(self) -> None:
         """Look up the runs that are awaited here and are not at work here."""
         waited = [name for name, one in self._streams.items() if one.is_waited_for]
         if waited:

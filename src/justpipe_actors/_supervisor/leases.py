@@ -2,8 +2,8 @@
 
 A thread waits for changes of the journal, at most ``TICK`` seconds, and makes the
 writer's thread take a *turn*: send a heartbeat, declare silent workers dead, claim runs
-for the free places, and read the signals for the worker's own runs.  The results of a
-turn are handled in the event loop.  The thread replaces a timer of the event loop, so the
+for the free places, and read the signals for the worker's own runs.  What a turn has found
+is handled in the event loop.  The thread replaces a timer of the event loop, so the
 turns continue while the loop is blocked, and a virtual clock does not accelerate them.
 
 A worker that sends no heartbeat for a whole lease must assume that other workers have
@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 import anyio
 import attrs
@@ -43,23 +42,20 @@ SWEEP = 60.0
 _logger = logging.getLogger("justpipe_actors.journal")
 
 
-class WorkHandler(Protocol):
-    """Handles the results of a turn, in the event loop."""
+@define(eq=False)
+class Turn:
+    """What one turn has found, in the order in which it is to be handled."""
 
-    def claimed(self, claims: Sequence[Claim]) -> None:
-        """Take up these runs, which this worker has leased."""
-
-    def signalled(self, signals: Sequence[Signal]) -> None:
-        """Pass signals to this worker's runs; a signal may be repeated, with its number."""
-
-    def turned(self) -> None:
-        """Called after each turn: other workers may have written to the journal."""
-
-    def clock_jumped(self) -> None:
-        """Compute all waits anew from their due times."""
-
-    def lost(self) -> None:
-        """Release all runs: this worker was declared dead and continues as a new one."""
+    has_clock_jumped: bool = False
+    """Whether all waits must be computed anew from their due times."""
+    is_lost: bool = False
+    """Whether this worker was declared dead, and continues as a new one without runs."""
+    claims: Sequence[Claim] = ()
+    """Runs that this worker has leased, to be taken up."""
+    signals: Sequence[Signal] = ()
+    """Signals to this worker's runs; a signal may be repeated, with its number."""
+    is_complete: bool = False
+    """Whether nothing has failed: other workers may have written to the journal."""
 
 
 @define(eq=False, repr=False)
@@ -70,8 +66,8 @@ class LeaseKeeper:
     """The journal."""
     writer: JournalWriter
     """Its thread takes the turns."""
-    handler: WorkHandler
-    """Handles the results of the turns."""
+    handle: Callable[[Turn], None]
+    """Handles a turn, in the event loop."""
     pipes: Callable[[], Sequence[str]]
     """Returns the names of the pipes with claimable runs; thread-safe."""
     places: Callable[[], int | None]
@@ -156,21 +152,23 @@ class LeaseKeeper:
             )
 
     def _turn(self) -> None:
+        turn = Turn()
         try:
-            self._watch_clock()
-            self._beat()
+            self._watch_clock(turn)
+            self._beat(turn)
             if time.monotonic() >= self._bury_from:
                 self.journal.bury_workers()
-            self._find_work()
+            self._find_work(turn)
             self._sweep()
-            self.writer.call_soon(self.handler.turned)
+            turn.is_complete = True
             self._problem = None
         except Exception as error:  # noqa: BLE001 - whatever a journal raises
-            self._failed(error)
+            self._failed(error, turn)
         finally:
+            self.writer.call_soon(partial(self.handle, turn))
             self._turned.set()
 
-    def _watch_clock(self) -> None:
+    def _watch_clock(self, turn: Turn) -> None:
         """Notice a jump of the journal's clock, which is no silence of other workers.
 
         The host may have slept, or its clock was set.  Each worker sends a heartbeat in
@@ -184,41 +182,37 @@ class LeaseKeeper:
             _logger.warning("The clock has jumped by %+.1f seconds", jump)
             self._beaten_at = -self.journal.lease
             self._bury_from = now + self.journal.lease
-            self.writer.call_soon(self.handler.clock_jumped)
+            turn.has_clock_jumped = True
 
-    def _beat(self) -> None:
+    def _beat(self, turn: Turn) -> None:
         now = time.monotonic()
         if now - self._beaten_at < self.journal.lease / 3:
             return
         if not self.journal.beat(self.worker):
-            self._replace()
+            self._replace(turn)
         self._beaten_at = now
 
-    def _replace(self) -> None:
+    def _replace(self, turn: Turn) -> None:
         """Register as a new worker after the old one was declared dead."""
         _logger.warning("This worker was declared dead, its runs go on elsewhere")
         self.worker = self.journal.add_worker(this_process())
-        self.writer.call_soon(self.handler.lost)
+        turn.is_lost = True
 
-    def _find_work(self) -> None:
+    def _find_work(self, turn: Turn) -> None:
         places = self.places()
         if (places is None or places > 0) and not self._is_closing.is_set():
             pipes = self.pipes()
-            claims = (
-                self.journal.claim(self.worker, pipes, places, run_id=self.only)
-                if pipes
-                else []
-            )
-            if claims:
-                self.writer.call_soon(partial(self.handler.claimed, claims))
-        signals = [
+            if pipes:
+                turn.claims = self.journal.claim(
+                    self.worker, pipes, places, run_id=self.only
+                )
+        turn.signals = [
             one
             for one in self.journal.signals(self.worker)
             if one.id > self._last_signal
         ]
-        if signals:
-            self._last_signal = signals[-1].id
-            self.writer.call_soon(partial(self.handler.signalled, signals))
+        if turn.signals:
+            self._last_signal = turn.signals[-1].id
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -226,7 +220,7 @@ class LeaseKeeper:
             self._swept_at = now
             self.journal.sweep()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, turn: Turn) -> None:
         problem = f"{type(error).__name__}: {error}"
         if problem != self._problem:
             _logger.warning("A worker's turn has failed, the next may not: %s", problem)
@@ -234,4 +228,4 @@ class LeaseKeeper:
         silent = time.monotonic() - self._beaten_at
         if silent >= self.journal.lease and self.worker:
             self._beaten_at = time.monotonic()
-            self.writer.call_soon(self.handler.lost)
+            turn.is_lost = True

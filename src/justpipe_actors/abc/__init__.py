@@ -12,6 +12,11 @@ from .._util.lazy_import import install_lazy_exports
 
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
+    from ..specs import (
+        EventHook as EventHook,
+        Middleware as Middleware,
+        Redact as Redact,
+    )
     from .journal import (
         CommitMode as CommitMode,
         Journal as Journal,
@@ -30,12 +35,6 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         Signal as Signal,
         Submitted as Submitted,
         WorkerRow as WorkerRow,
-    )
-    from .middleware import (
-        EventHook as EventHook,
-        Middleware as Middleware,
-        Redact as Redact,
-        Wake as Wake,
     )
     from .observer import (
         OBSERVER_HOOKS as OBSERVER_HOOKS,
@@ -67,4 +66,5 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         RunHistory as RunHistory,
         RunRecorder as RunRecorder,
         StorageBackend as StorageBackend,
+        Wake as Wake,
     )

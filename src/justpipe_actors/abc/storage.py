@@ -19,7 +19,10 @@ from ..records import (
     RunSummary,
     StoredEvent,
 )
-from .middleware import Wake
+
+
+Wake = Callable[[Callable[[], None]], None]
+"""Calls a function in a run's event loop, from any thread; no effect after its end."""
 
 
 class RunRecorder(Protocol):

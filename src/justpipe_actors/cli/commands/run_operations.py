@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import click
 
 from ..._supervisor import stored_runs
-from ...abc import RunRow
+from ...abc import Journal, RunRow
 from ..errors import CommandFailed
 from ..formatting import printable
 from ..journal_options import find_stored, journal_option, opened
@@ -61,10 +63,8 @@ def resume(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> N
 
     The next process with its pipe and this journal takes it up.
     """
-    with opened(journal) as store:
-        row = find_stored(store, run_id)
-        made = stored_runs.resume(store, row.run_id, new_id)
-    _write_begun(row.run_id, "goes on as", made, is_json=is_json)
+    make = partial(stored_runs.resume, new_id=new_id)
+    _begin(journal, run_id, make, "goes on as", is_json=is_json)
 
 
 @click.command("retry")
@@ -79,10 +79,8 @@ def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> No
 
     The next process with its pipe and this journal takes it up.
     """
-    with opened(journal) as store:
-        row = find_stored(store, run_id)
-        made = stored_runs.retry(store, row.run_id, new_id)
-    _write_begun(row.run_id, "is retried as", made, is_json=is_json)
+    make = partial(stored_runs.retry, new_id=new_id)
+    _begin(journal, run_id, make, "is retried as", is_json=is_json)
 
 
 @click.command("fork")
@@ -103,10 +101,8 @@ def fork(
 
     The next process with its pipe and this journal takes it up.
     """
-    with opened(journal) as store:
-        row = find_stored(store, run_id)
-        made = stored_runs.fork(store, row.run_id, at=at, new_id=new_id)
-    _write_begun(row.run_id, "is forked as", made, is_json=is_json)
+    make = partial(stored_runs.fork, at=at, new_id=new_id)
+    _begin(journal, run_id, make, "is forked as", is_json=is_json)
 
 
 @click.command("redrive")
@@ -118,18 +114,33 @@ def redrive(run_id: str, journal: str, *, is_json: bool) -> None:
 
     The next process with its pipe and this journal takes it up.
     """
+    _begin(journal, run_id, stored_runs.redrive, "goes on as", is_json=is_json)
+
+
+def _begin(
+    journal: str,
+    run_id: str,
+    make: Callable[[Journal, str], RunRow],
+    words: str,
+    *,
+    is_json: bool,
+) -> None:
+    """Make a run ready because of another run, and write that.
+
+    Args:
+        journal: where the journal is.
+        run_id: the other run's id, or how it begins.
+        make: writes the run into the journal.
+        words: what the other run does, before the id of the run.
+        is_json: whether to write JSON.
+    """
     with opened(journal) as store:
-        row = find_stored(store, run_id)
-        made = stored_runs.redrive(store, row.run_id)
-    _write_begun(row.run_id, "goes on as", made, is_json=is_json)
-
-
-def _write_begun(run_id: str, words: str, made: RunRow, *, is_json: bool) -> None:
-    """Write that a run was made ready because of another run."""
+        found = find_stored(store, run_id).run_id
+        made = make(store, found)
     if is_json:
-        text = json.dumps({"run_id": made.run_id, "of": run_id, "status": made.status})
-    elif made.run_id == run_id:
-        text = f"{printable(run_id)} is ready"
+        text = json.dumps({"run_id": made.run_id, "of": found, "status": made.status})
+    elif made.run_id == found:
+        text = f"{printable(found)} is ready"
     else:
-        text = f"{printable(run_id)} {words} {printable(made.run_id)}"
+        text = f"{printable(found)} {words} {printable(made.run_id)}"
     sys.stdout.write(f"{text}\n")
