@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 
@@ -288,7 +288,7 @@ def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 class AsyncioLoop(Loop):
     """The running asyncio loop."""
 
-    _tasks: set[asyncio.Task[object]] = set()  # noqa: RUF012 - shared on purpose
+    _tasks: ClassVar[set[asyncio.Task[object]]] = set()
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
         map_step as map_step,
         restore as restore,
         run_waits as run_waits,
+        step_waits as step_waits,
         wait_records as wait_records,
     )
     from .dead_letters import DeadLetter as DeadLetter

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .run_journal import RunJournal
     from .run_place import RunPlace
     from .run_waits import RunWaits
+    from .step_waits import StepWaits
 
 
 DIAGNOSTICS_KEPT = 1000
@@ -370,6 +371,11 @@ def waits_of(run_state: RunState) -> RunWaits:
     if run_state.waits is None:
         run_state.waits = _engine.run_waits.RunWaits(run_state)
     return run_state.waits
+
+
+def step_waits_of(run_state: RunState) -> StepWaits:
+    """Return the implementation of ``ask`` and its like for the steps of a run."""
+    return _engine.step_waits.StepWaits(waits_of(run_state))
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -8,36 +8,25 @@ that a step which begins again finds the answers that it had.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import attrs
 
 from .._plan.step_results import AskBetween
 from .._publishing.invocation_ids import InvocationIds
-from .._util.forms import Form, Misfit, form_of, plain_of
+from .._util.forms import Form, Misfit, plain_of
 from .._util.lazy_classes import define
 from ..abc import OpenAsk, Signal
-from ..errors import AnswerRejected, AskTimeout, UnknownAsk
+from ..errors import AnswerRejected, UnknownAsk
 from ..events import EventType
-from ..meta import current_step_notes
-from ..waiting import Duration, Waiting, not_in_a_step
 from .continuations import Continuation, Fail
 from .messages import Expire, Start
 from .run_state import enclosing_runs
-from .step_waits import (
-    seconds_of,
-    seconds_until,
-    standing_still,
-    use_key,
-    wait_without_slot,
-)
-from .wait_records import Place, WaitRecord, WaitRecords, new_ask, origin_of
+from .wait_records import Place, WaitRecord, WaitRecords, new_ask
 
 
 if TYPE_CHECKING:
@@ -102,8 +91,8 @@ class Wait:
 
 
 @define(eq=False, repr=False)
-class RunWaits(Waiting):
-    """The waits of one run, and the calls by which its steps create them."""
+class RunWaits:
+    """The waits of one run."""
 
     run_state: RunState
     """The run."""
@@ -120,139 +109,9 @@ class RunWaits(Waiting):
     """Waits that are not closed."""
     _held_signals: set[int] = attrs.field(factory=set, init=False)
 
-    # -- calls by steps
-
-    async def ask(
-        self, form: Any, note: str, key: str, seconds: Duration | None
-    ) -> object:
-        """Ask a question and return its answer."""
-        invocation = self._waiting_invocation("ask")
-        name = use_key(invocation, "ask", key)
-        made = form_of(form)
-        limit = seconds_of(seconds)
-        record = self.records.find_or_add(invocation, name)
-        if record.answer is not None:
-            return made.load(record.answer[0])
-        if not record.is_late:
-            wait, over, answers = self._new_wait(invocation, record, note, made)
-            if record.due is None and limit is not None:
-                record.due = self.records.now() + limit
-            await self._wait_in_step(invocation, wait, record, over)
-            if answers:
-                return answers[0]
-        raise AskTimeout(record.id, limit or 0.0)
-
-    async def sleep_until(self, moment: Duration | datetime, key: str) -> None:
-        """Wait for a time or a duration."""
-        invocation = self._waiting_invocation("sleep_until")
-        name = use_key(invocation, "sleep_until", key)
-        seconds = seconds_until(moment, self.records.now())
-        record = self.records.find_or_add(invocation, name)
-        if record.is_late:
-            return
-        if record.due is None:
-            record.due = self.records.now() + seconds
-        wait, over, _answers = self._new_wait(invocation, record, "", None)
-        await self._wait_in_step(invocation, wait, record, over)
-
-    async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
-        """Return the result of a call, or its recorded result."""
-        invocation = self.invocation("once")
-        name = use_key(invocation, "once", key)
-        kept = self.records.kept_result(invocation, name, func)
-        if kept is not None:
-            return kept[0]
-        value = call()
-        if inspect.isawaitable(value):
-            value = await value
-        await self.records.keep_result(invocation, name, func, value)
-        return value
-
-    def idempotency_key(self, key: str) -> str:
-        """Return a text that identifies this call of this invocation."""
-        invocation = self.invocation("idempotency_key")
-        prefix = "" if invocation.notes.open else "handler:"
-        run_id = self.records.keys_of or self.run_state.run_id
-        return f"{run_id}:{origin_of(invocation)}:{prefix}{key}"
-
-    def invocation(self, name: str) -> Invocation:
-        """Return the current invocation.
-
-        Raises:
-            RuntimeError: the caller is not in an invocation of this run.
-        """
-        notes = current_step_notes.get(None)
-        if notes is not None:
-            for one in self.run_state.active_invocations:
-                if one.notes is notes:
-                    return one
-        raise not_in_a_step(name)
-
-    def _waiting_invocation(self, name: str) -> Invocation:
-        """Return the current invocation, which is about to wait on the event loop.
-
-        Raises:
-            RuntimeError: there is none, or its function runs in a thread or elsewhere.
-        """
-        invocation = self.invocation(name)
-        if invocation.node.placement is not None and invocation.notes.open:
-            msg = (
-                f"{name}() cannot wait in step '{invocation.node.name}', whose function "
-                "runs in a thread or a process. Return Ask(...) from it, or ask in a "
-                "step of its own."
-            )
-            raise RuntimeError(msg)
-        return invocation
-
-    def _new_wait(
-        self, invocation: Invocation, record: WaitRecord, note: str, form: Form | None
-    ) -> tuple[Wait, anyio.Event, list[Any]]:
-        answers: list[Any] = []
-        over = anyio.Event()
-
-        def answered(value: Any) -> None:
-            answers.append(value)
-            timed_out()
-
-        def timed_out() -> None:
-            invocation.is_resting = False
-            over.set()
-
-        node, ids = invocation.node, invocation.ids
-        wait = Wait(
-            record.id, self.run_state, node, ids, answered, timed_out, note, form
-        )
-        return wait, over, answers
-
-    async def _wait_in_step(
-        self,
-        invocation: Invocation,
-        wait: Wait,
-        record: WaitRecord,
-        over: anyio.Event,
-    ) -> None:
-        """Wait in a step; release its slot and pause its timeout meanwhile."""
-        is_known = self.records.open(wait, record)
-        try:
-            self._open(wait, record)
-            if not is_known:
-                await self.records.wait_stored()
-            self._announce(wait)
-            with standing_still(invocation):
-                if over.is_set():  # the answer had come before the question
-                    invocation.is_resting = False
-                self._look_soon()
-                await wait_without_slot(invocation, over)
-        except BaseException:
-            if not self._is_withdrawn(wait):
-                self.records.withdraw(record)
-            raise
-        finally:
-            self.close(wait)
-
     # -- opening and closing
 
-    def _open(self, wait: Wait, record: WaitRecord) -> None:
+    def open(self, wait: Wait, record: WaitRecord) -> None:
         """Open a wait of the run."""
         system = self.run_state.system
         wait.asked, wait.due = record.asked, record.due
@@ -315,9 +174,9 @@ class RunWaits(Waiting):
         record.place = place
         wait = self._wait_between(record, place, fail)
         wait.within = invocation.variables.get(enclosing_runs, ())
-        self._look_soon()
+        self.look_soon()
         self.records.open(wait, record)
-        self._open(wait, record)
+        self.open(wait, record)
         journal = self.run_state.journal
         if journal is None:
             self._publish_ask(wait)
@@ -326,7 +185,7 @@ class RunWaits(Waiting):
 
     def _publish_stored(self, wait: Wait) -> None:
         if not wait.is_over:
-            self._announce(wait)
+            self.announce(wait)
 
     def _wait_between(self, record: WaitRecord, place: Place, fail: Fail) -> Wait:
         question = record.question
@@ -353,7 +212,7 @@ class RunWaits(Waiting):
             wait = self._wait_between(record, record.place, fail)
             wait.within = enclosing_runs.get()
             is_known = self.records.open(wait, record)
-            self._open(wait, record)
+            self.open(wait, record)
             journal = self.run_state.journal
             if is_known or journal is None:
                 self._publish_stored(wait)
@@ -390,18 +249,20 @@ class RunWaits(Waiting):
         self._with_place(partial(self._be_late, wait))
 
     def _be_late(self, wait: Wait) -> None:
-        if self._is_withdrawn(wait):
+        if self.is_withdrawn(wait):
             return
         self.close(wait)
         self.records.late(wait)
         self._guarded(wait.on_timeout)
 
-    def _is_withdrawn(self, wait: Wait) -> bool:
+    def is_withdrawn(self, wait: Wait) -> bool:
+        """Return whether a wait is closed, so that its end has no effect any more."""
         return wait not in self.open_waits
 
     # -- the run's place
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
+        """Look soon whether the run only waits, and can give its place back."""
         if self.run_state.place is not None:
             self.run_state.place.look_soon()
 
@@ -440,7 +301,7 @@ class RunWaits(Waiting):
     def _be_answered(
         self, wait: Wait, plain: object, found: object, by: str | None
     ) -> None:
-        if self._is_withdrawn(wait):
+        if self.is_withdrawn(wait):
             return
         self.close(wait)
         self.records.answered(wait, plain)
@@ -450,7 +311,7 @@ class RunWaits(Waiting):
         )
         self._guarded(wait.on_answer, found)
 
-    def _announce(self, wait: Wait) -> None:
+    def announce(self, wait: Wait) -> None:
         """Publish a question, or apply an answer that arrived before it was asked."""
         journal = self.run_state.journal
         if journal is not None and wait.id in journal.stream.answers:
@@ -470,7 +331,7 @@ class RunWaits(Waiting):
 
     def _apply_now(self, wait: Wait, signal: Signal) -> None:
         self._held_signals.discard(signal.id)
-        if self._is_withdrawn(wait):
+        if self.is_withdrawn(wait):
             return
         journal = self.run_state.journal
         assert journal is not None
@@ -489,7 +350,7 @@ class RunWaits(Waiting):
     def finished(self, message: Start | Expire) -> None:
         """Delete an invocation's records, unless it is to be done again."""
         journal = self.run_state.journal
-        self._look_soon()
+        self.look_soon()
         if journal is not None and message.id in journal.failed.messages:
             return
         if isinstance(message, Start):

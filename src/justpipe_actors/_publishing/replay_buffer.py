@@ -17,7 +17,8 @@ search::
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Self
 
 import anyio
 import attrs
@@ -197,3 +198,23 @@ class ReplayReader:
             found = others.get(self._other)
             self._other += 1
         return None if found is None else found[1]
+
+
+class ReplayIterator:
+    """One reader of a kept run; waits for the end of the run after its last event."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._reader = ReplayReader(buffer)
+        self._wait = wait
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._reader.get()
+        if event is not None:
+            return event
+        await self._wait()
+        raise StopAsyncIteration

@@ -24,7 +24,7 @@ import anyio
 from .. import _run
 from .._backends import Group
 from .._engine.actor_system import ActorSystem
-from .._engine.run_state import waits_of
+from .._engine.run_state import step_waits_of
 from .._plan.failure_policy import Failure
 from .._supervision.resource_calls import current_pool
 from .._supervision.resource_pool import ResourcePool
@@ -128,7 +128,7 @@ async def execute_run(run: Run) -> None:
     """Execute the run from its first event to FINISH."""
     run.began = run.loop.now()
     current_run_notes.set(run.notes)
-    current_waiting.set(bound(waits_of, run.run_state))
+    current_waiting.set(bound(step_waits_of, run.run_state))
     enclosing_runs.set((run.request.run_id, *enclosing_runs.get()))
     try:
         if run.system is None or run.publisher.observers.members:

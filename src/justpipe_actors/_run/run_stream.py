@@ -17,7 +17,7 @@ when its streams are dropped and when their reader is cancelled.
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import nullcontext, suppress
 from functools import partial
 from types import TracebackType
@@ -46,6 +46,13 @@ from ..errors import (
 )
 from ..events import Event
 from ..outcomes import REPR_LIMIT, PipelineEndData, PipelineTerminalStatus
+from .closing import (
+    abandon,
+    raise_abort_error,
+    raise_after_body,
+    wait_done,
+    wait_done_uncancelled,
+)
 from .lifecycle import execute_run
 from .ownership import RunOwner, ambient_owner
 from .run import Run, RunRequest, RunSnapshot, enclosing_runs, snapshot_of
@@ -164,15 +171,17 @@ class RunStream(Generic[StateT_co]):
         # Raise the body's own error, even if the block is cancelled meanwhile.
         body_error_wins = isinstance(error, Exception) and self._is_private
         with suppress(BaseException) if body_error_wins else nullcontext():
-            await _wait_done(run)  # noqa: ASYNC102 - shielded
-        self._raise_after_body(run, error)
+            await wait_done(run)  # noqa: ASYNC102 - shielded
+        raise_after_body(run, error)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; for a kept run, a new iterator of its kept events."""
         return (
             self
             if self._replay is None
-            else ReplayIterator(self._replay.buffer, self.wait)
+            else _publishing.replay_buffer.ReplayIterator(
+                self._replay.buffer, self.wait
+            )
         )
 
     async def __anext__(self) -> Event:
@@ -359,8 +368,8 @@ class RunStream(Generic[StateT_co]):
             raise RuntimeError(msg)
         self._refuse_other_loop()
         self._close(run)
-        await _wait_done(run)
-        self._raise_abort_error(run)
+        await wait_done(run)
+        raise_abort_error(run)
 
     @property
     def dropped(self) -> int:
@@ -390,7 +399,7 @@ class RunStream(Generic[StateT_co]):
         # Read first: in another thread the loop may end the run meanwhile.
         is_done = run.done.is_set() or self._has_read_finish(run)
         if self._loop is not None and self._buffer is not None:
-            self._loop.call_soon(partial(_abandon, run, self._buffer))
+            self._loop.call_soon(partial(abandon, run, self._buffer))
         if is_done:
             return
         # Last, because it raises if warnings are errors.
@@ -602,39 +611,20 @@ class RunStream(Generic[StateT_co]):
     async def _close_after_cancel(self, run: Run) -> None:
         """End the run because the consumer was cancelled while it waited."""
         self._close(run)
-        with anyio.CancelScope(shield=True):  # noqa: ASYNC912
-            while not run.done.is_set():
-                try:
-                    await run.done.wait()
-                except anyio.get_cancelled_exc_class():  # noqa: ASYNC103
-                    # Cancelled natively once more; the first one is raised at the end.
-                    continue  # noqa: ASYNC104
-        self._raise_abort_error(run)
+        await wait_done_uncancelled(run)
+        raise_abort_error(run)
 
     async def _finish_reading(self, run: Run) -> None:
         self._is_finished = True
         run.on_read()
         try:
-            await _wait_done(run)
+            await wait_done(run)
         except BaseException:
             run.report_abort_error()
             raise
-        self._raise_abort_error(run)
+        raise_abort_error(run)
         if run.end is None and not self._is_closed:
             raise RunInterrupted
-
-    def _raise_abort_error(self, run: Run) -> None:
-        error = run.run_state.take_abort_error()
-        if error is not None:
-            raise error
-
-    def _raise_after_body(self, run: Run, error: BaseException | None) -> None:
-        """Raise the run's error, unless the body's own error is at least as grave."""
-        left = run.run_state.abort_error
-        if error is None or (left is not None and not isinstance(left, Exception)):
-            self._raise_abort_error(run)
-        else:
-            run.report_abort_error()
 
 
 class Answered:
@@ -645,48 +635,7 @@ class Answered:
         yield
 
 
-class ReplayIterator:
-    """One reader of a kept run."""
-
-    def __init__(
-        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
-    ) -> None:
-        self._reader = _publishing.replay_buffer.ReplayReader(buffer)
-        self._wait = wait
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        event = await self._reader.get()
-        if event is not None:
-            return event
-        await self._wait()
-        raise StopAsyncIteration
-
-
-async def _wait_done(run: Run) -> None:
-    """Wait until nothing of a run is left, even if the caller is cancelled."""
-    try:
-        await run.done.wait()
-    except anyio.get_cancelled_exc_class():
-        # perf: a shield costs as much as all the rest, and is rarely needed.
-        with anyio.CancelScope(shield=True):
-            await run.done.wait()
-        raise
-
-
 def _ignore_events(run: Run, buffer: EventBuffer, *, ignored: bool) -> None:
     """Tell a run whether its consumer looks at its events."""
     if buffer.ignore_events(ignored=ignored):
         run.publisher.update_visibility()
-
-
-def _abandon(run: Run, buffer: EventBuffer) -> None:
-    run.has_no_consumer = True
-    run.on_read()
-    if run.done.is_set():
-        run.report_abort_error()
-        return
-    run.stop(PipelineTerminalStatus.CLIENT_CLOSED, "The consumer dropped the stream")
-    buffer.close()

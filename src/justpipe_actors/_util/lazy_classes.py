@@ -1,18 +1,28 @@
-"""Decorators of attrs and dataclasses that build the methods when they are first used.
+"""attrs classes and dataclasses whose methods are written when they are first used.
 
-attrs and dataclasses write and compile the methods of a class when its module is
-imported, which takes 0.2 to 0.6 ms for each class.  A program that runs a pipe imports
-more than a hundred such classes, and uses some of them.  The ``define``, ``frozen`` and
-``dataclass`` of this module give a class its slots, and a placeholder for each method::
+What it buys: attrs and dataclasses write ``__init__``, ``__eq__`` and the other methods
+of a class as source text, and compile it, while the module of the class is imported.  A
+program whose first run has two steps imports 114 such classes and uses 44 of them.  It
+takes 240 ms of processor time with this module and 257 ms with the original decorators.
 
-    class Row                            class Row
-      __slots__   id, note     first       __slots__   id, note
-      __init__    placeholder   use        __init__    function of attrs
-      __eq__      placeholder  ----->      __eq__      function of attrs
+How it works, for a class ``Row`` with two fields::
 
-The first use of a placeholder builds a second class of the same fields with attrs or
-dataclasses, and takes its methods.  After that the class has exactly what the original
-decorator would have given it, and this module has no part in any call.
+    after the import                  after the first Row(...)
+      __slots__   id, note              __slots__   id, note
+      __init__    placeholder           __init__    function of attrs
+      __eq__      placeholder           __eq__      function of attrs
+
+1. The decorator gives the class its slots.  In the place of each method that attrs would
+   write, it puts a placeholder that knows the method's name.
+2. ``Row(1, "a")`` looks for ``__init__`` and finds the placeholder.  The placeholder lets
+   attrs make a second class of the same fields, copies all methods of that class into
+   ``Row``, and returns the one that was looked for.
+3. From then on ``Row`` has exactly the methods that the original decorator would have
+   given it.  No placeholder is left, so this module has no part in any further call.
+
+Two things need care.  A function that uses ``super()`` remembers the class that it was
+written in, so it is told of the class that is used (``_point_to_class``).  Two threads
+may use a class at the same time, so one lock is held while methods are built.
 
 Type checkers see the original decorators.
 
@@ -108,6 +118,7 @@ class _Methods:
             raise AttributeError(name, name=name, obj=owner) from None
 
     def _take_from(self, built: type) -> None:
+        """Copy the methods of the second class, and remove the placeholders left."""
         owner, namespace = self._owner, vars(built)
         fields = get_annotations(owner)
         is_slotted = "__slots__" in namespace
