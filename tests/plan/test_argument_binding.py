@@ -7,13 +7,13 @@ import attrs
 import pytest
 
 from justpipe_actors._plan.compiler import bind_parameters
-from justpipe_actors._plan.plan import NO_ITEM, CallValues, RunValues
+from justpipe_actors._plan.plan import NO_ITEM, CallValues
 from justpipe_actors.cancellation import CancellationToken
 from justpipe_actors.specs import InjectionSource as Source
 
 
 @attrs.frozen
-class Values(RunValues):
+class Values:
     state: object = "the state"
     context: object = "the context"
     token: CancellationToken = attrs.field(factory=CancellationToken)

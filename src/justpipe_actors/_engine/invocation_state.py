@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .._plan.plan import MapNode, Node, RunValues
+from .._plan.plan import MapNode, Node
 from .._plan.state_copies import Copier, is_fixed
 from .._plan.state_merge import difference
 from .._plan.state_parts import ATOMS
@@ -48,7 +48,7 @@ class ItemCheck:
 
 
 @define(eq=False, repr=False)
-class InvocationState(RunValues):
+class InvocationState:
     """The state of one invocation, as its function and its handlers see it."""
 
     run_state: RunState

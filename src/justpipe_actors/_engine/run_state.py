@@ -17,7 +17,7 @@ import attrs
 
 from .. import _engine
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause
-from .._plan.plan import Plan, RunValues
+from .._plan.plan import Plan
 from .._publishing.event_publisher import EventPublisher
 from .._publishing.run_metrics import RunMetrics
 from .._util.lazy_classes import define, frozen
@@ -85,7 +85,7 @@ class BarrierTimer:
 
 
 @define(eq=False, repr=False)
-class RunState(RunValues):
+class RunState:
     """The shared state of one run."""
 
     run_id: str

@@ -7,10 +7,9 @@ middleware, and the parents of every join.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
@@ -69,25 +68,21 @@ NO_ITEM: Final = NoItem.NO_ITEM
 """Marks an invocation that is not a map worker's; None is a valid item."""
 
 
-class RunValues(ABC):
+class RunValues(Protocol):
     """The values of one run that functions may ask for."""
 
-    __slots__ = ()
-
     @property
-    @abstractmethod
     def state(self) -> object:
         """The run's one state object."""
 
     @property
-    @abstractmethod
     def context(self) -> object:
         """The run's context, or None."""
 
     @property
-    @abstractmethod
     def token(self) -> CancellationToken:
         """The run's own cancellation token."""
+        ...
 
 
 @define(eq=False, repr=False)

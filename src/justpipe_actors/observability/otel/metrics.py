@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 import attrs
@@ -22,14 +22,6 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from .tracing import SCOPE
-
-
-class SnapshotSource(Protocol):
-    """An object with a snapshot of its runs and actors, such as a ``Supervisor``."""
-
-    def snapshot(self) -> Any:
-        """Return a snapshot with ``runs``, ``actors`` and ``places``."""
-        ...
 
 
 Reading = tuple[str, float, dict[str, str]]
@@ -68,13 +60,14 @@ class SnapshotGauges:
             supervisor.add_service("gauges", gauges.serve)
 
     Args:
-        source: the object to take snapshots of.
+        source: a ``Supervisor``, or any object whose ``snapshot()`` has ``runs``,
+            ``actors`` and ``places``.
         meter: makes the gauges; by default the global provider's.
         every: seconds between two snapshots.
     """
 
     def __init__(
-        self, source: SnapshotSource, meter: Meter | None = None, *, every: float = 5.0
+        self, source: Any, meter: Meter | None = None, *, every: float = 5.0
     ) -> None:
         self.source = source
         self.every = every
