@@ -18,13 +18,13 @@ from anyio.abc import TaskGroup
 from .._run.run_stream import RunStream
 from ..errors import DefinitionError
 from ..events import EventType
+from ..logs import LogCapture, log_buffers
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from ..storage.registry import PipelineRegistry
 from .answers import ask_at_terminal
 from .errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InvalidInput, discard_output
 from .formatting import printable
 from .outcome_text import Outcome, stop_reason
-from .run_logs import captured_logs
 from .views import View
 
 
@@ -150,7 +150,7 @@ def run_under_view(
     """
     outcome: Outcome | int = EXIT_BROKEN_PIPE
     try:
-        with view, _plain_warnings(), captured_logs():
+        with view, _plain_warnings(), _captured_logs():
             outcome = _interruptible(main, backend)
     except* BrokenPipeError:
         discard_output()
@@ -210,3 +210,45 @@ def storage_hint(run_id: str | None, root: str | None) -> str:
         return f"not stored in {printable(registry.storage_dir)}"
     option = "" if root is None else f" --storage {printable(root)}"
     return f"stored; look at it with: justpipe-actors show {run_id[:8]}{option}"
+
+
+@contextmanager
+def _captured_logs() -> Generator[None]:
+    """Keep what runs log within this block for their pages.
+
+    A program that captures its log records itself is left alone.
+
+    The handler belongs to a parent of the root logger.  As a handler of the root logger
+    it would make ``logging.basicConfig`` do nothing in a hook or step of the program.
+    """
+    if log_buffers.is_captured:
+        yield
+        return
+    parent = logging.Logger("justpipe_actors.cli")
+    parent.addHandler(_RunLogCapture())
+    logging.root.parent = parent
+    try:
+        yield
+    finally:
+        logging.root.parent = None
+
+
+class _RunLogCapture(LogCapture):
+    """Captures records, and prints those that would be printed without a handler."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record if it is of a run."""
+        super().emit(record)
+        last = logging.lastResort
+        if last and record.levelno >= last.level and not _has_handler(record.name):
+            last.handle(record)
+
+
+def _has_handler(name: str) -> bool:
+    """Tell whether a logger of the program, up to the root, has a handler."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None:
+        if logger.handlers:
+            return True
+        logger = None if logger is logging.root else logger.parent
+    return False
