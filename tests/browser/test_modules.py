@@ -102,6 +102,30 @@ def test_events_that_are_missing_are_noticed(
     assert heard == [True, True, False]
 
 
+def test_a_step_that_could_have_begun_waits_for_what_ended_before(
+    page: Page, tmp_path: Path
+) -> None:
+    """A worker does not wait for its map, which ends after it."""
+    rows = [
+        ["a", "plan", "step", 0, 1, "done", 1, None, 1, 2, "plan", None],
+        ["b", "render", "map", 1.5, 4, "done", 1, None, 3, 6, "render", "a"],
+        ["c", "scene[0]", "step", 2, 3, "done", 1, "b", 4, 5, "scene", "b"],
+        ["d", "later", "step", 5, 6, "done", 1, None, 7, 8, "later", "gone"],
+    ]
+    with served(tmp_path) as site:
+        open_page(page, f"{site.address}/pipelines")
+        waits = page.evaluate(
+            """async (spans) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0: 0, next: 8, spans });
+              return model.spans.map((span) => model.waitOf(span));
+            }""",
+            rows,
+        )
+
+    assert waits == [None, {"after": "plan", "seconds": 0.5}, None, None]
+
+
 PAIRS: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 1}),
     ({"a": 1}, {"a": 2, "b": [1]}),

@@ -67,6 +67,32 @@ def test_columns_are_chosen_and_remembered(
         expect(heads).not_to_contain_text("Tags")
 
 
+def test_every_large_table_lets_its_columns_be_chosen(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """The list of them opens in view, and each table remembers its own."""
+    root, run_id = typical
+    with served(root) as site:
+        hash_ = samples.render_pipe(root).pipeline_hash
+        for address, column in [
+            ("pipelines", "Hash"),
+            (f"pipelines/{hash_}", "Started"),
+            (f"runs/{run_id}", "Tries"),
+            (f"compare?a={run_id}&b={run_id}", "What changed"),
+        ]:
+            open_page(page, f"{site.address}/{address}")
+            page.get_by_role("button", name="Columns").click()
+            box = page.get_by_label(column, exact=True)
+            expect(box).to_be_in_viewport()
+            box.uncheck()
+            head = page.get_by_role("columnheader", name=column, exact=True)
+            expect(head).to_have_count(0)
+
+        open_page(page, f"{site.address}/pipelines")
+        expect(page.get_by_role("columnheader", name="Pipeline")).to_be_visible()
+        expect(page.get_by_role("columnheader", name="Hash")).to_have_count(0)
+
+
 def test_a_graph_shows_where_the_time_goes(
     page: Page, typical: tuple[Path, str]
 ) -> None:

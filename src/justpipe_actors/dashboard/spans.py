@@ -25,6 +25,7 @@ SPAN_COLUMNS = (
     "first_seq",
     "last_seq",
     "step",
+    "cause",
 )
 """What the cells of a span's row are, in their order."""
 
@@ -120,6 +121,7 @@ def span_row(span: Span, begin: float) -> list[Any]:
         span.first_seq,
         span.last_seq,
         span.stage,
+        span.cause,
     ]
 
 

@@ -85,6 +85,8 @@ class Span:
     """Number of its STEP_START."""
     last_seq: int | None = None
     """Number of the event that ended it."""
+    cause: str | None = None
+    """The invocation whose end or delivery made it begin; of a join the last parent."""
 
     @property
     def seconds(self) -> float:
@@ -157,6 +159,8 @@ class SpanCollector:
             len(scope),
             event.owner_invocation_id,
             event.seq,
+            None,
+            event.parent_invocation_id,
         )
         if name is None:
             self._open_by_stage.setdefault(stage, deque()).append(span)

@@ -37,6 +37,11 @@ export class Table {
 		return this.columns.filter((column) => !this.hidden.has(column.key));
 	}
 
+	/** Return the table with the button of its columns below. */
+	withChooser(name) {
+		return [this.node, el("div", { class: "more" }, this.chooser(name))];
+	}
+
 	/** Build a button that opens a list of the columns; this browser keeps what was chosen. */
 	chooser(name) {
 		const key = `justpipe-columns-${name}`;
@@ -48,13 +53,15 @@ export class Table {
 			this.drawHead();
 			this.draw();
 		};
-		const boxes = this.columns.map((column) => el("label", {}, el("input", { type: "checkbox", checked: !this.hidden.has(column.key), onchange: () => toggle(column) }), ` ${column.label}`));
+		const boxes = this.columns.filter((column) => column.label).map((column) => el("label", {}, el("input", { type: "checkbox", checked: !this.hidden.has(column.key), onchange: () => toggle(column) }), ` ${column.label}`));
 		const list = el("div", { popover: true, class: "popover", id: key, role: "group", "aria-label": "Columns" }, boxes);
 		const opener = button("Columns", null, { popovertarget: key });
 		list.addEventListener("beforetoggle", () => {
-			const { left, top } = opener.getBoundingClientRect();
+			const { left, top, bottom } = opener.getBoundingClientRect();
+			const isLow = top > innerHeight / 2;
 			list.style.left = `${left}px`;
-			list.style.bottom = `${innerHeight - top + 4}px`;
+			list.style.top = isLow ? "auto" : `${bottom + 4}px`;
+			list.style.bottom = isLow ? `${innerHeight - top + 4}px` : "auto";
 		});
 		this.drawHead();
 		return el("span", {}, opener, list);

@@ -66,7 +66,7 @@ async function compare(place, ids, site) {
 		el("p", { class: "verdict" }, verdict(one, two, rows)),
 		first ? el("section", { class: "card failure handled" }, el("h2", {}, "They first differ here"), el("p", {}, changeText(first))) : el("p", { class: "dim" }, "Both took the same steps, as often, with the same outcome."),
 		el("div", { class: "halves" }, headOf("First", one), headOf("Second", two)),
-		el("section", { class: "card" }, table.node),
+		el("section", { class: "card" }, table.withChooser("compare")),
 		site.has_payloads ? states : null,
 	);
 	table.show(rows);

@@ -31,7 +31,7 @@ export async function show(main) {
 		note.textContent = total > data.letters.length ? `The last ${data.letters.length} of ${count(total)}.` : "";
 	}
 
-	put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.node, note));
+	put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.withChooser("letters"), note));
 	await load();
 	subscribe("live/stream", null, { live: (data) => data.dead_letters !== total && load() });
 }

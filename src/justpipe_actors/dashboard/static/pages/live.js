@@ -34,7 +34,7 @@ class LivePage {
 			this.main,
 			el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, button("Dump", () => this.dump()))),
 			this.tiles,
-			el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Runs at work" }, el("h2", {}, "Runs at work"), this.runs.node, this.note), this.tree),
+			el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Runs at work" }, el("h2", {}, "Runs at work"), this.runs.withChooser("live"), this.note), this.tree),
 		);
 		this.draw();
 		subscribe("live/stream", null, {

@@ -79,7 +79,7 @@ async function showRuns(place, hash) {
 		{ label: "Runs", key: (run) => run.run_id, empty: "It has no runs." },
 	);
 	table.show(page.runs);
-	put(place, table.node, page.next ? el("p", {}, el("a", { href: address("runs", { pipeline: hash }) }, "Older runs")) : null);
+	put(place, table.withChooser("pipeline"), page.next ? el("p", {}, el("a", { href: address("runs", { pipeline: hash }) }, "Older runs")) : null);
 }
 
 async function showStats(place, path, first) {

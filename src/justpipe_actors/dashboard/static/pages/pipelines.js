@@ -36,7 +36,7 @@ export async function show(main, site) {
 	put(
 		main,
 		el("div", { class: "head" }, el("h1", {}, "Pipelines"), filter),
-		pipelines.length ? table.node : el("p", { class: "dim" }, `No pipeline has stored runs in ${site.storage}.`),
+		pipelines.length ? table.withChooser("pipelines") : el("p", { class: "dim" }, `No pipeline has stored runs in ${site.storage}.`),
 	);
 	pipelines.sort((a, b) => (b.last_run_time || "").localeCompare(a.last_run_time || ""));
 	draw();

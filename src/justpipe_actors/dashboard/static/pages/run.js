@@ -64,7 +64,7 @@ class RunPage {
 				"div",
 				{ class: "split" },
 				el("section", { class: "card graph-card", "aria-label": "Graph" }, this.graph.pane, this.replay.node),
-				el("section", { class: "card", "aria-label": "Steps" }, this.steps.node),
+				el("section", { class: "card", "aria-label": "Steps" }, this.steps.withChooser("steps")),
 			),
 			this.tabs.node,
 		);

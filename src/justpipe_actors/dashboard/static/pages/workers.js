@@ -63,7 +63,7 @@ export async function show(main, site) {
 		runs.show(data.runs);
 	}
 
-	put(main, el("div", { class: "head" }, el("h1", {}, "Workers ", where)), facts, problem, el("section", { class: "card", "aria-label": "Workers" }, el("h2", {}, "Workers"), workers.node), el("section", { class: "card", "aria-label": "Open runs" }, el("h2", {}, "Open runs"), runs.node));
+	put(main, el("div", { class: "head" }, el("h1", {}, "Workers ", where)), facts, problem, el("section", { class: "card", "aria-label": "Workers" }, el("h2", {}, "Workers"), workers.node), el("section", { class: "card", "aria-label": "Open runs" }, el("h2", {}, "Open runs"), runs.withChooser("durable")));
 	draw(await get("api/workers"));
 	subscribe("workers/stream", null, { workers: draw });
 }

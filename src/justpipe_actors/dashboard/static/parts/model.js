@@ -1,7 +1,7 @@
 // A run as spans: from the server's rows at first, then from its events while it goes on.
 // `statusAt` answers for replay and for live alike.
 
-export const ROW = { id: 0, label: 1, kind: 2, start: 3, end: 4, status: 5, attempt: 6, parent: 7, first: 8, last: 9, step: 10 };
+export const ROW = { id: 0, label: 1, kind: 2, start: 3, end: 4, status: 5, attempt: 6, parent: 7, first: 8, last: 9, step: 10, cause: 11 };
 export const CELL = { seq: 0, type: 1, stage: 2, t: 3, invocation: 4, attempt: 5, scope: 6, payload: 7, kind: 8, owner: 9, parent: 10 };
 
 const ENDS = { step_end: "done", step_error: "failed", cancelled: "cancelled" };
@@ -72,6 +72,7 @@ export class RunModel {
 				first: row[CELL.seq],
 				last: null,
 				step: row[CELL.stage],
+				cause: row[CELL.parent],
 			});
 		} else if (ENDS[type] && this.byId.has(id)) {
 			this.close(this.byId.get(id), at, ENDS[type], row[CELL.seq]);
@@ -97,6 +98,13 @@ export class RunModel {
 		span.end = Math.max(at, span.start);
 		span.status = status;
 		span.last = seq;
+	}
+
+	/** Return what a span waited for before it began, and how long: { after, seconds }; null if it did not wait. */
+	waitOf(span) {
+		const cause = this.byId.get(span.cause);
+		if (!cause || cause.end === null || cause.end >= span.start) return null;
+		return { after: cause.label, seconds: span.start - cause.end };
 	}
 
 	/** Seconds from the start to the last thing that is known. */

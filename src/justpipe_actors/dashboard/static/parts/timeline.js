@@ -221,6 +221,8 @@ export class Timeline {
 		const [x, to] = [this.x(span.start), this.x(end)];
 		const isFrame = line.children.length > 0;
 		const length = Math.max(2, to - x);
+		const wait = this.model.waitOf(span);
+		if (wait) this.drawWait(context, x, y + 4, wait.seconds * this.place.scale);
 		context.fillStyle = this.paint[TONES[span.status]] || this.paint.off;
 		if (isFrame) {
 			context.fillRect(x, y + 7, length, 4);
@@ -234,6 +236,14 @@ export class Timeline {
 			context.fillStyle = span.status === "failed" ? this.paint.bad : this.paint.dim;
 			this.drawText(context, duration(end - span.start) + word + tries, x, Math.max(to, x + length), y + ROW / 2);
 		}
+	}
+
+	/** A step that could have begun waits in its inbox, for a slot or for the loop: hatched before its bar. */
+	drawWait(context, x, y, length) {
+		if (length < 2) return;
+		context.fillStyle = this.paint.off;
+		context.fillRect(x - length, y, length, ROW - 8);
+		this.hatch(context, x - length, y, length);
 	}
 
 	/** Write behind a bar, before it, or on it, where there is space. */
@@ -316,7 +326,15 @@ export class Timeline {
 		if (!line) return;
 		const span = line.spans.at(-1);
 		const seconds = (span.end ?? this.model.latest) - span.start;
-		this.tip.textContent = `${line.label} · ${statusWord(span.status)} · starts at ${duration(line.spans[0].start)} · takes ${duration(seconds)}${span.attempt > 1 ? ` · attempt ${span.attempt}` : ""}`;
+		const wait = this.model.waitOf(line.spans[0]);
+		this.tip.textContent = [
+			line.label,
+			statusWord(span.status),
+			`starts at ${duration(line.spans[0].start)}`,
+			wait ? `${duration(wait.seconds)} after ${wait.after}` : "",
+			`takes ${duration(seconds)}`,
+			span.attempt > 1 ? `attempt ${span.attempt}` : "",
+		].filter(Boolean).join(" · ");
 		const box = this.node.getBoundingClientRect();
 		this.tip.style.left = `${Math.min(event.clientX - box.left + 12, box.width - 260)}px`;
 		this.tip.style.top = `${event.clientY - box.top + 14}px`;
