@@ -55,7 +55,7 @@ export class Table {
 		};
 		const boxes = this.columns.filter((column) => column.label).map((column) => el("label", {}, el("input", { type: "checkbox", checked: !this.hidden.has(column.key), onchange: () => toggle(column) }), ` ${column.label}`));
 		const list = el("div", { popover: true, class: "popover", id: key, role: "group", "aria-label": "Columns" }, boxes);
-		const opener = button("Columns", null, { popovertarget: key });
+		const opener = button("Columns", null, { popovertarget: key, class: "quiet" });
 		list.addEventListener("beforetoggle", () => {
 			const { left, top, bottom } = opener.getBoundingClientRect();
 			const isLow = top > innerHeight / 2;

@@ -51,7 +51,7 @@ function columns() {
 		{ key: "success_rate", label: "Success", number: true, cell: (one) => rate(one.success_rate) },
 		{ key: "p50", label: "p50", number: true, class: "optional", cell: (one) => duration(one.p50) },
 		{ key: "p95", label: "p95", number: true, cell: (one) => duration(one.p95) },
-		{ key: "hash", label: "Hash", class: "optional mono" },
+		{ key: "hash", label: "Hash", class: "optional", cell: (one) => el("span", { class: "mono" }, one.hash) },
 	];
 }
 
