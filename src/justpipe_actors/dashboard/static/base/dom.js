@@ -6,6 +6,23 @@ export function el(tag, attributes = {}, ...children) {
 	return fill(document.createElement(tag), attributes, children);
 }
 
+/** Build words that matter less. */
+export function dim(...children) {
+	return el("span", { class: "dim" }, ...children);
+}
+
+/** Build a paragraph that matters less. */
+export function remark(...children) {
+	return el("p", { class: "dim" }, ...children);
+}
+
+/** Build a bar of a chart. */
+export function bar(tone, width) {
+	const node = el("span", { class: `bar ${tone}` });
+	node.style.width = width;
+	return node;
+}
+
 /** Build a button. */
 export function button(content, onclick, attributes = {}) {
 	return el("button", { type: "button", onclick, ...attributes }, content);

@@ -1,5 +1,5 @@
 // Ctrl K: find a run by the beginning of its id or the name of its pipeline.
-import { el, put, showDialog } from "./dom.js";
+import { dim, el, put, showDialog } from "./dom.js";
 import { address, get } from "./api.js";
 import { age, short } from "./format.js";
 import { delayed } from "./live.js";
@@ -49,7 +49,7 @@ export function openPalette() {
 			statusBadge(run.status),
 			el("span", { class: "mono" }, short(run.run_id)),
 			el("span", { class: "grow" }, run.pipeline_name),
-			el("span", { class: "dim" }, age(run.start_time)),
+			dim(age(run.start_time)),
 		);
 	}
 

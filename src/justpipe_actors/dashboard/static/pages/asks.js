@@ -1,5 +1,5 @@
 // Questions that runs ask people: answered here, with a form made from its JSON schema.
-import { el, put } from "../base/dom.js";
+import { el, put, remark } from "../base/dom.js";
 import { get, post } from "../base/api.js";
 import { age, counted, moment } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
@@ -49,7 +49,7 @@ function card(ask, site) {
 			ask.due_at ? ` · due ${moment(ask.due_at)}` : "",
 		),
 		ask.problem ? el("p", { class: "problem" }, `An earlier answer was not taken: ${ask.problem}`) : null,
-		canAnswer ? null : el("p", { class: "dim" }, "This dashboard is read-only: ", el("code", {}, `justpipe-actors answer ${ask.id} VALUE`)),
+		canAnswer ? null : remark("This dashboard is read-only: ", el("code", {}, `justpipe-actors answer ${ask.id} VALUE`)),
 		result,
 	);
 	if (canAnswer) {

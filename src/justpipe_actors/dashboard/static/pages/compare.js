@@ -1,5 +1,5 @@
 // Two runs side by side: a verdict, the first decision that differs, and every step.
-import { button, el, put } from "../base/dom.js";
+import { bar, button, dim, el, put, remark } from "../base/dom.js";
 import { address, get } from "../base/api.js";
 import { difference, duration, moment, quantile } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
@@ -60,11 +60,11 @@ async function compare(place, ids, site) {
 	const rows = compareSteps(a, b);
 	const first = firstDivergence(rows, a, b);
 	const table = new Table(columns(rows), { label: "Steps of both runs", key: (row) => row.step, walks: false, empty: "Neither run has steps." });
-	const states = el("section", { class: "card" }, el("h2", {}, "What the states at the end differ in"), el("p", { class: "dim" }, "Reading …"));
+	const states = el("section", { class: "card" }, el("h2", {}, "What the states at the end differ in"), remark("Reading …"));
 	put(
 		place,
 		el("p", { class: "verdict" }, verdict(one, two, rows)),
-		first ? el("section", { class: "card failure handled" }, el("h2", {}, "They first differ here"), el("p", {}, changeText(first))) : el("p", { class: "dim" }, "Both took the same steps, as often, with the same outcome."),
+		first ? el("section", { class: "card failure handled" }, el("h2", {}, "They first differ here"), el("p", {}, changeText(first))) : remark("Both took the same steps, as often, with the same outcome."),
 		el("div", { class: "halves" }, headOf("First", one), headOf("Second", two)),
 		el("section", { class: "card" }, table.withChooser("compare")),
 		site.has_payloads ? states : null,
@@ -113,7 +113,7 @@ function columns(rows) {
 			key: "difference",
 			label: "Difference",
 			number: true,
-			cell: (row) => (Math.abs(row.difference) < NOTICEABLE ? el("span", { class: "dim" }, "–") : el("span", { class: row.difference > 0 ? "bad" : "ok" }, difference(row.difference))),
+			cell: (row) => (Math.abs(row.difference) < NOTICEABLE ? dim("–") : el("span", { class: row.difference > 0 ? "bad" : "ok" }, difference(row.difference))),
 		},
 		{
 			key: "bar",
@@ -122,10 +122,10 @@ function columns(rows) {
 			class: "share optional",
 			cell: (row) => {
 				if (Math.abs(row.difference) < NOTICEABLE) return "";
-				const bar = el("span", { class: `bar ${row.difference > 0 ? "bad" : "ok"}` });
-				bar.style.width = `${(50 * Math.abs(row.difference)) / most}%`;
-				bar.style.marginLeft = row.difference > 0 ? "50%" : `${50 - (50 * Math.abs(row.difference)) / most}%`;
-				return el("span", { class: "track wide" }, bar);
+				const share = (50 * Math.abs(row.difference)) / most;
+				const node = bar(row.difference > 0 ? "bad" : "ok", `${share}%`);
+				node.style.marginLeft = row.difference > 0 ? "50%" : `${50 - share}%`;
+				return el("span", { class: "track wide" }, node);
 			},
 		},
 		{ key: "change", label: "What changed", cell: (row) => (row.change ? el("span", { class: "tag", title: changeText(row) }, words[row.change]) : "") },
@@ -137,7 +137,7 @@ function figures(step) {
 	if (step === null) return "–";
 	if (step.runs === 1) return duration(step.total);
 	const spread = [0, 0.5, 1].map((share) => duration(quantile(step.times, share)));
-	return el("span", { title: `least ${spread[0]}, median ${spread[1]}, most ${spread[2]}` }, `${duration(step.total)} `, el("span", { class: "dim" }, `${step.runs} × ${spread.join(" / ")}`));
+	return el("span", { title: `least ${spread[0]}, median ${spread[1]}, most ${spread[2]}` }, `${duration(step.total)} `, dim(`${step.runs} × ${spread.join(" / ")}`));
 }
 
 async function compareStates(place, one, two) {
@@ -145,6 +145,6 @@ async function compareStates(place, one, two) {
 		const [x, y] = await Promise.all([one, two].map((run) => get(`api/runs/${run.run_id}/states`, { at: Number.MAX_SAFE_INTEGER })));
 		put(place, el("h2", {}, "What the states at the end differ in"), diffList(diffOf(x.state, y.state)));
 	} catch (error) {
-		put(place, el("h2", {}, "What the states at the end differ in"), el("p", { class: "dim" }, error.message));
+		put(place, el("h2", {}, "What the states at the end differ in"), remark(error.message));
 	}
 }

@@ -1,5 +1,5 @@
 // The state of a supervisor: runs at work, what each waits for, its line of code, the tree.
-import { button, el, icon, put } from "../base/dom.js";
+import { button, dim, el, icon, put } from "../base/dom.js";
 import { get, getText, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
@@ -8,7 +8,7 @@ import { redraw } from "../base/redraw.js";
 import { plainTable, Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
-import { reasonsList } from "../parts/waiting.js";
+import { reasonsList } from "../parts/waits.js";
 
 const MOST_PIPS = 10;
 const LONG = 3; // seconds after which waiting is worth a colour
@@ -150,7 +150,7 @@ function childOf({ name, state, restarts, last_error: error }) {
 		{},
 		el("span", { class: isWell ? "ok" : "wait" }, icon(isWell ? "success" : "stuck")),
 		` ${name} `,
-		el("span", { class: "dim" }, state, restarts ? `, ${counted(restarts, "restart")}` : ""),
+		dim(state, restarts ? `, ${counted(restarts, "restart")}` : ""),
 		error ? el("div", { class: "bad mono" }, error) : null,
 	);
 }

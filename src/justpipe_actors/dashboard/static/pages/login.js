@@ -1,5 +1,5 @@
 // Gives the browser a cookie for a token: typed in, or behind the # of the address.
-import { el, put } from "../base/dom.js";
+import { el, put, remark } from "../base/dom.js";
 import { address, post } from "../base/api.js";
 
 export async function show(main) {
@@ -30,7 +30,7 @@ export async function show(main) {
 		field,
 		el("button", { type: "submit", class: "primary" }, "Log in"),
 		note,
-		el("p", { class: "dim" }, "The command that started the dashboard printed it."),
+		remark("The command that started the dashboard printed it."),
 	);
 	put(main, el("h1", {}, "Log in"), form);
 	const given = decodeURIComponent(location.hash.slice(1));

@@ -1,5 +1,5 @@
 // One pipeline: its runs, its days, its failures, its graph and its versions.
-import { button, el, put } from "../base/dom.js";
+import { button, el, put, remark } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
@@ -96,8 +96,8 @@ async function showStats(place, path, first) {
 			el(
 				"div",
 				{ class: "halves" },
-				el("section", {}, el("h3", {}, "Durations"), figures.durations.length ? scatter(figures.durations, { ...figures, hrefOf: (id) => address(`runs/${id}`) }) : el("p", { class: "dim" }, "No run has ended.")),
-				el("section", {}, el("h3", {}, "Failures by step"), figures.failures_by_step.length ? bars(figures.failures_by_step, { format: count }) : el("p", { class: "dim" }, "None."), el("h3", {}, "Failures by error"), figures.failures_by_error.length ? bars(figures.failures_by_error, { format: count }) : el("p", { class: "dim" }, "None.")),
+				el("section", {}, el("h3", {}, "Durations"), figures.durations.length ? scatter(figures.durations, { ...figures, hrefOf: (id) => address(`runs/${id}`) }) : remark("No run has ended.")),
+				el("section", {}, el("h3", {}, "Failures by step"), figures.failures_by_step.length ? bars(figures.failures_by_step, { format: count }) : remark("None."), el("h3", {}, "Failures by error"), figures.failures_by_error.length ? bars(figures.failures_by_error, { format: count }) : remark("None.")),
 			),
 		);
 	}

@@ -1,5 +1,5 @@
 // All pipelines: how their last runs went, and how long they take.
-import { el, put } from "../base/dom.js";
+import { dim, el, put, remark } from "../base/dom.js";
 import { address, get } from "../base/api.js";
 import { age, count, duration } from "../base/format.js";
 import { setTitle } from "../base/frame.js";
@@ -36,7 +36,7 @@ export async function show(main, site) {
 	put(
 		main,
 		el("div", { class: "head" }, el("h1", {}, "Pipelines"), filter),
-		pipelines.length ? table.withChooser("pipelines") : el("p", { class: "dim" }, `No pipeline has stored runs in ${site.storage}.`),
+		pipelines.length ? table.withChooser("pipelines") : remark(`No pipeline has stored runs in ${site.storage}.`),
 	);
 	pipelines.sort((a, b) => (b.last_run_time || "").localeCompare(a.last_run_time || ""));
 	draw();
@@ -46,7 +46,7 @@ function columns() {
 	return [
 		{ key: "name", label: "Pipeline", class: "name", cell: (one) => el("a", { href: address(`pipelines/${one.hash}`), title: one.name }, one.name) },
 		{ key: "strip", label: "Last runs", fixed: true, class: "optional", cell: (one) => strip(one.strip, (id) => address(`runs/${id}`)) },
-		{ key: "last_run_time", label: "Last run", class: "last", cell: (one) => (one.last_run_time ? [statusBadge(one.last_run_status), " ", el("span", { class: "dim" }, age(one.last_run_time))] : "-") },
+		{ key: "last_run_time", label: "Last run", class: "last", cell: (one) => (one.last_run_time ? [statusBadge(one.last_run_status), " ", dim(age(one.last_run_time))] : "-") },
 		{ key: "total_runs", label: "Runs", number: true, class: "optional", cell: (one) => count(one.total_runs) },
 		{ key: "success_rate", label: "Success", number: true, cell: (one) => rate(one.success_rate) },
 		{ key: "p50", label: "p50", number: true, class: "optional", cell: (one) => duration(one.p50) },

@@ -1,5 +1,5 @@
 // One run: why it failed, its graph and steps, its time, events, text, states and figures.
-import { button, el, icon, put } from "../base/dom.js";
+import { bar, button, dim, el, icon, put, remark } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
 import { count, duration, quantile, short } from "../base/format.js";
 import { announce, setTitle } from "../base/frame.js";
@@ -19,7 +19,7 @@ import { showStates } from "../parts/state.js";
 import { statusBadge, statusWord, tagList } from "../parts/status.js";
 import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
-import { reasonsList } from "../parts/waiting.js";
+import { reasonsList } from "../parts/waits.js";
 
 const MOST_IN_ORDER = 40;
 const MOST_NODES = 400; // larger graphs are drawn when one asks
@@ -196,7 +196,7 @@ class RunPage {
 				{ class: "head" },
 				el("h1", {}, statusBadge(run.status), " ", el("a", { href: address(`pipelines/${run.pipeline_hash}`) }, run.pipeline_name)),
 				button([short(run.run_id), icon("copy")], () => navigator.clipboard.writeText(run.run_id), { class: "quiet mono", title: run.run_id, "aria-label": `Copy the id ${run.run_id}` }),
-				el("span", { class: "dim" }, timeOf(run.start_time), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
+				dim(timeOf(run.start_time), took ? ` · ${took}` : "", this.model.lost ? ` · ${count(this.model.lost)} events are not kept any more` : "", run.lost_events ? ` · ${count(run.lost_events)} events could not be stored` : ""),
 				el("div", { class: "actions" }, this.actions()),
 			),
 			run.tags.length || meta
@@ -208,7 +208,7 @@ class RunPage {
 	actions() {
 		const run = this.run;
 		const can = (name) => this.site.actions.includes(name);
-		if (!run.is_stored) return [el("span", { class: "dim" }, "not stored"), run.is_live && can("cancel") ? this.cancelButton() : null];
+		if (!run.is_stored) return [dim("not stored"), run.is_live && can("cancel") ? this.cancelButton() : null];
 		return [
 			button("Compare with previous", () => this.comparePrevious()),
 			this.site.has_payloads ? button("Export JSON", () => this.exportJson()) : null,
@@ -287,11 +287,7 @@ class RunPage {
 	}
 
 	columns() {
-		const share = (row) => {
-			const bar = el("span", { class: `bar ${row.failed ? "bad" : "run"}` });
-			bar.style.width = `${Math.max(1, (100 * row.total) / this.total)}%`;
-			return el("span", { class: "track wide" }, bar);
-		};
+		const share = (row) => el("span", { class: "track wide" }, bar(row.failed ? "bad" : "run", `${Math.max(1, (100 * row.total) / this.total)}%`));
 		const runs = (row) => {
 			const parts = [row.failed ? `${row.failed} failed` : "", row.running ? `${row.running} running` : ""].filter(Boolean);
 			const all = row.failed + row.running;
@@ -389,7 +385,7 @@ async function showMeta(place, run) {
 		place,
 		el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", { class: "mono" }, value)])),
 		el("h3", {}, "Noted by the run"),
-		run.run_meta === null ? el("p", { class: "dim" }, "Nothing.") : jsonTree(run.run_meta, { open: 3 }),
+		run.run_meta === null ? remark("Nothing.") : jsonTree(run.run_meta, { open: 3 }),
 	);
 }
 

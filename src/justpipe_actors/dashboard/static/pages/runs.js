@@ -1,5 +1,5 @@
 // Runs of all pipelines: one filter, chips, a histogram and a table; its state is its address.
-import { button, chip, el, put } from "../base/dom.js";
+import { bar, button, chip, dim, el, put, remark } from "../base/dom.js";
 import { address, get } from "../base/api.js";
 import { count, counted, duration, firstLine, moment, quantile, short, zone } from "../base/format.js";
 import { announce, isTyping, setTitle } from "../base/frame.js";
@@ -150,7 +150,7 @@ class RunsPage {
 		const next = this.pages.at(-1).next;
 		redraw(
 			this.more,
-			el("span", { class: "dim" }, `${counted(runs.length, "run")} of ${count(this.countShown(counts))} · times in ${zone()}`),
+			dim(`${counted(runs.length, "run")} of ${count(this.countShown(counts))} · times in ${zone()}`),
 			next ? button("Load more", () => this.loadMore()) : null,
 			this.columnsButton,
 		);
@@ -274,9 +274,8 @@ class RunsPage {
 	bar(run) {
 		const seconds = secondsOf(run);
 		const share = Math.min(1, (seconds || 0) / (this.slow.get(run.pipeline_hash) || 1));
-		const bar = el("span", { class: `bar ${statusTone(run.status)}` });
-		bar.style.width = `${Math.max(2, share * 56)}px`;
-		return el("span", { class: "duration" }, el("span", { class: "track" }, seconds === null ? null : bar), el("span", {}, duration(seconds)));
+		const length = seconds === null ? null : bar(statusTone(run.status), `${Math.max(2, share * 56)}px`);
+		return el("span", { class: "duration" }, el("span", { class: "track" }, length), el("span", {}, duration(seconds)));
 	}
 
 	select(id) {
@@ -307,7 +306,7 @@ class RunsPage {
 				el("h2", {}, "No run is stored yet"),
 				el("p", {}, "A pipe stores its runs when it is told to:"),
 				el("pre", {}, 'pipe = Pipe(State, name="report", persist=True)'),
-				el("p", { class: "dim" }, "Runs are looked for in ", el("code", {}, this.site.storage), "."),
+				remark("Runs are looked for in ", el("code", {}, this.site.storage), "."),
 			),
 		);
 	}
@@ -336,7 +335,7 @@ function slowest(runs) {
 
 function whatHappened(run) {
 	const message = firstLine(run.error_message || "");
-	if (!message && !run.error_step) return el("span", { class: "dim" }, run.status === "suspended" ? firstLine(run.reason || "") : "");
+	if (!message && !run.error_step) return dim(run.status === "suspended" ? firstLine(run.reason || "") : "");
 	return el(
 		"span",
 		{ title: run.error_message || "" },

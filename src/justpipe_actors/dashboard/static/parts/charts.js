@@ -1,5 +1,5 @@
 // Small charts as SVG; each has a text for readers of the screen.
-import { el, svg } from "../base/dom.js";
+import { bar, el, svg } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
 import { LABELS, statusTone, statusWord } from "./status.js";
 
@@ -68,13 +68,18 @@ export function strip(ticksOf, hrefOf) {
 		{ class: "strip", viewBox: "0 0 180 24", width: 180, height: 24, role: "img", "aria-label": stripText(ticksOf) },
 		ticksOf.map(([id, status, seconds], index) => {
 			const height = 6 + 16 * ((seconds || 0) / most);
-			return svg(
-				"a",
-				{ href: hrefOf(id), tabindex: "-1", "aria-hidden": "true" },
-				svg("title", {}, `${id.slice(0, 8)}: ${statusWord(status)}, ${duration(seconds)}`),
-				svg("rect", { class: `fill ${statusTone(status)}`, x: (30 - ticksOf.length + index) * 6, y: 23 - height, width: 4.5, height, rx: 1 }),
-			);
+			return mark([id, status, seconds], hrefOf, "rect", { x: (30 - ticksOf.length + index) * 6, y: 23 - height, width: 4.5, height, rx: 1 });
 		}),
+	);
+}
+
+/** Build the mark of a run, which leads to it; readers of the screen have the text of the chart. */
+function mark([id, status, seconds], hrefOf, shape, place) {
+	return svg(
+		"a",
+		{ href: hrefOf(id), tabindex: "-1", "aria-hidden": "true" },
+		svg("title", {}, `${id.slice(0, 8)}: ${statusWord(status)}, ${duration(seconds)}`),
+		svg(shape, { class: `fill ${statusTone(status)}`, ...place }),
 	);
 }
 
@@ -98,13 +103,7 @@ export function scatter(points, { p50, p95, hrefOf }) {
 	const marks = [["p50", p50], ["p95", p95]].filter(([, value]) => value !== null).map(([name, value]) =>
 		svg("g", { class: "mark" }, svg("line", { x1: left, x2: width, y1: y(value), y2: y(value) }), svg("text", { x: width - 4, y: y(value) - 3, "text-anchor": "end" }, name)),
 	);
-	const dots = points.map(([at, seconds, status, id]) =>
-		svg(
-			"a",
-			{ href: hrefOf(id), tabindex: "-1", "aria-hidden": "true" },
-			svg("circle", { class: `fill ${statusTone(status)}`, cx: x(at), cy: y(seconds), r: 3.2 }, svg("title", {}, `${id.slice(0, 8)}: ${statusWord(status)}, ${duration(seconds)}`)),
-		),
-	);
+	const dots = points.map(([at, seconds, status, id]) => mark([id, status, seconds], hrefOf, "circle", { cx: x(at), cy: y(seconds), r: 3.2 }));
 	return svg(
 		"svg",
 		{ class: "chart scatter", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Durations of ${points.length} runs: median ${duration(p50)}, 95th percentile ${duration(p95)}` },
@@ -120,10 +119,8 @@ export function bars(pairs, { tone = "bad", format = String } = {}) {
 	return el(
 		"ul",
 		{ class: "bars" },
-		pairs.map(([name, n]) => {
-			const bar = el("span", { class: `bar ${tone}` });
-			bar.style.width = `${(100 * n) / most}%`;
-			return el("li", {}, el("span", { class: "name", title: name }, name), el("span", { class: "track" }, bar), el("span", { class: "number" }, format(n)));
-		}),
+		pairs.map(([name, n]) =>
+			el("li", {}, el("span", { class: "name", title: name }, name), el("span", { class: "track" }, bar(tone, `${(100 * n) / most}%`)), el("span", { class: "number" }, format(n))),
+		),
 	);
 }

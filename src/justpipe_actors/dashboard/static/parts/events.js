@@ -1,5 +1,5 @@
 // The events of a run: tokens folded, searched on the server, payloads when one asks.
-import { button, chip, el, put } from "../base/dom.js";
+import { button, chip, dim, el, put } from "../base/dom.js";
 import { get, getText } from "../base/api.js";
 import { count, counted, duration, sequence, size } from "../base/format.js";
 import { delayed } from "../base/live.js";
@@ -78,7 +78,7 @@ export class Events {
 			el("td", { class: "number dim" }, isTokens ? `${sequence(event.seq)}–${sequence(group.at(-1).seq)}` : sequence(event.seq)),
 			el("td", { class: "number", title: event.timestamp }, duration(at)),
 			el("td", {}, event.event_type),
-			el("td", {}, event.step_name === "system" ? el("span", { class: "dim" }, "system") : labelOf(event.step_name, event.scope)),
+			el("td", {}, event.step_name === "system" ? dim("system") : labelOf(event.step_name, event.scope)),
 			el("td", { class: "wide" }, opener),
 		);
 		return row;

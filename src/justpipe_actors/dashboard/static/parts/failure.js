@@ -1,5 +1,5 @@
 // Why a run failed: the step, the error, the user's own frames, what came of it.
-import { button, el } from "../base/dom.js";
+import { button, dim, el, remark } from "../base/dom.js";
 import { counted, duration } from "../base/format.js";
 import { jsonTree } from "./tree.js";
 
@@ -17,9 +17,9 @@ export function failureCard(run, model, onshow, readState = null) {
 		oneFailure(first, onshow, run),
 		readState ? stateBefore(first, readState) : null,
 		pruned.length ? el("p", {}, el("b", {}, "Did not run because of it: "), names(pruned)) : null,
-		after.length ? el("p", { class: "dim" }, "Began after the failure: ", names(after)) : null,
+		after.length ? remark("Began after the failure: ", names(after)) : null,
 		others.slice(0, SHOWN).map((failure) => el("details", {}, el("summary", {}, `${failure.label}: ${headline(failure)}`), oneFailure(failure, onshow, run))),
-		others.length > SHOWN ? el("p", { class: "dim" }, `and ${counted(others.length - SHOWN, "more failure")}, by time on the Events tab`) : null,
+		others.length > SHOWN ? remark(`and ${counted(others.length - SHOWN, "more failure")}, by time on the Events tab`) : null,
 	);
 }
 
@@ -40,7 +40,7 @@ function stateBefore(failure, readState) {
 	const details = el("details", {}, el("summary", {}, "The state before it"));
 	const read = async () => {
 		const answer = await readState(failure.seq).catch((error) => ({ problem: error.message }));
-		details.append(answer.problem ? el("p", { class: "dim" }, answer.problem) : jsonTree(answer.state, { open: 2 }));
+		details.append(answer.problem ? remark(answer.problem) : jsonTree(answer.state, { open: 2 }));
 	};
 	details.addEventListener("toggle", read, { once: true });
 	return details;
@@ -63,7 +63,7 @@ function traceback(failure) {
 	for (const one of failure.frames) {
 		if (one.note !== undefined || one.is_own) {
 			flush();
-			parts.push(one.note !== undefined ? el("p", { class: "dim" }, one.note) : frame(one));
+			parts.push(one.note !== undefined ? remark(one.note) : frame(one));
 		} else library.push(one);
 	}
 	flush();
@@ -75,7 +75,7 @@ function frame(one) {
 	return el(
 		"div",
 		{ class: one.is_own ? "frame own" : "frame", title: one.file },
-		el("div", {}, `${where}:${one.line} `, el("span", { class: "dim" }, `in ${one.name}`)),
+		el("div", {}, `${where}:${one.line} `, dim(`in ${one.name}`)),
 		one.source ? el("div", { class: "source" }, one.source) : null,
 	);
 }

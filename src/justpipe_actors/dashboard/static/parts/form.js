@@ -1,6 +1,6 @@
 // A form from a JSON schema: texts, numbers, choices, dates, lists; else a field of JSON.
 // What was typed is kept until it is sent.
-import { button, el, put } from "../base/dom.js";
+import { button, dim, el, put } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 
 const DRAFTS = "sessionStorage";
@@ -45,9 +45,9 @@ function fieldsOf(form, root, draft) {
 /** Build one labelled field: { node, read, raw }. */
 function field(form, root, label, draft, isRequired = true) {
 	const choice = choicesOf(form);
-	const hint = form.description ? el("span", { class: "dim" }, form.description) : null;
+	const hint = form.description ? dim(form.description) : null;
 	const initial = draft ?? form.default;
-	const wrap = (input) => el("label", {}, el("span", {}, label, isRequired ? "" : el("span", { class: "dim" }, " (may be empty)")), input, hint);
+	const wrap = (input) => el("label", {}, el("span", {}, label, isRequired ? "" : dim(" (may be empty)")), input, hint);
 	if (form.type === "boolean") {
 		const input = el("input", { type: "checkbox", checked: initial === true });
 		return { node: el("label", {}, el("span", {}, input, ` ${label}`), hint), read: () => input.checked, raw: () => input.checked };

@@ -1,5 +1,5 @@
 // The state: what each step changed, and the whole of it after an event.
-import { button, el, put } from "../base/dom.js";
+import { button, dim, el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { counted, sequence, size } from "../base/format.js";
 import { diffList, jsonTree } from "./tree.js";
@@ -40,7 +40,7 @@ export async function showStates(place, run, model) {
 		});
 		const difference = index === 0 ? null : diffList(await get(path, { from: states[index - 1].seq, to: state.seq }));
 		if (index !== shown) return; // another one was asked for meanwhile
-		put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, el("span", { class: "dim" }, ` · event ${sequence(state.seq)}`)), difference, whole);
+		put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, dim(` · event ${sequence(state.seq)}`)), difference, whole);
 		if (index === 0) whole.open = true;
 	}
 

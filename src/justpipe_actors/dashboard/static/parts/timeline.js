@@ -1,5 +1,5 @@
 // The waterfall: a canvas that draws only the rows in view, and a table for screen readers.
-import { button, el } from "../base/dom.js";
+import { button, dim, el } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
 import { redraw } from "../base/redraw.js";
 import { headRow } from "../base/table.js";
@@ -37,7 +37,7 @@ export class Timeline {
 		this.node = el(
 			"div",
 			{ class: "timeline-box" },
-			el("div", { class: "bar-tools" }, el("span", { class: "dim" }, "Drag over the bars to zoom."), this.note, this.reset),
+			el("div", { class: "bar-tools" }, dim("Drag over the bars to zoom."), this.note, this.reset),
 			this.pane,
 			this.tip,
 			el("div", { class: "hidden" }, el("table", {}, el("caption", {}, "Rows of the timeline in view"), headRow(["Step", "Start", "Duration", "Status"]), this.twin)),

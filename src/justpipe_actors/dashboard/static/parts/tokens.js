@@ -1,5 +1,5 @@
 // What the steps streamed, as text; it follows the end until one scrolls up.
-import { el, put } from "../base/dom.js";
+import { el, put, remark } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { labelOf, CELL } from "./model.js";
 import { textOf } from "./events.js";
@@ -17,7 +17,7 @@ export class Tokens {
 	async load() {
 		const page = await get(this.path, { type: "token", limit: MOST, payload: "cut" });
 		for (const event of page.events) this.add(event.seq, event.invocation_id, labelOf(event.step_name, event.scope), event.payload);
-		if (page.next !== null) this.node.append(el("p", { class: "dim" }, `Only the first ${MOST} tokens are shown.`));
+		if (page.next !== null) this.node.append(remark(`Only the first ${MOST} tokens are shown.`));
 		if (this.blocks.size === 0) put(this.node, el("p", { class: "dim pad" }, "No step streamed anything."));
 	}
 

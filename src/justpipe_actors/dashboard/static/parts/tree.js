@@ -1,5 +1,5 @@
 // A value as a tree that opens where one looks, and the difference of two states.
-import { button, el, put } from "../base/dom.js";
+import { button, dim, el, put, remark } from "../base/dom.js";
 
 const MOST = 200; // children that are shown at first
 
@@ -8,8 +8,8 @@ export function jsonTree(value, { open = 1, name = null } = {}) {
 	if (value === null || typeof value !== "object") return el("div", { class: "leaf" }, name !== null ? [key(name), ": "] : null, scalar(value));
 	const entries = Object.entries(value);
 	const summary = Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`;
-	if (entries.length === 0) return el("div", { class: "leaf" }, name !== null ? [key(name), ": "] : null, el("span", { class: "dim" }, Array.isArray(value) ? "[]" : "{}"));
-	const details = el("details", { class: "tree" }, el("summary", {}, name !== null ? [key(name), " "] : null, el("span", { class: "dim" }, summary)));
+	if (entries.length === 0) return el("div", { class: "leaf" }, name !== null ? [key(name), ": "] : null, dim(Array.isArray(value) ? "[]" : "{}"));
+	const details = el("details", { class: "tree" }, el("summary", {}, name !== null ? [key(name), " "] : null, dim(summary)));
 	const fill = () => {
 		if (details.dataset.filled) return;
 		details.dataset.filled = "1";
@@ -68,7 +68,7 @@ export function diffList(difference) {
 		...difference.added.map((one) => row("+", "added", one)),
 		...difference.removed.map((one) => row("−", "removed", one)),
 	];
-	if (rows.length === 0) return el("p", { class: "dim" }, "Nothing changed.");
+	if (rows.length === 0) return remark("Nothing changed.");
 	const list = el("ul", { class: "diff" });
 	const show = (most) => {
 		put(list, rows.slice(0, most));

@@ -1,5 +1,5 @@
 // What differs between two versions of a pipeline.
-import { el } from "../base/dom.js";
+import { el, remark } from "../base/dom.js";
 import { get } from "../base/api.js";
 
 /** Return the steps that were added, removed and changed between two descriptions.  Pure. */
@@ -33,7 +33,7 @@ export function versionList({ added, removed, changed }) {
 		...removed.map((name) => line("removed", "−", name)),
 		...changed.map(([name, found]) => line("changed", "~", el("b", {}, name), ` ${found.join("; ")}`)),
 	];
-	if (lines.length === 0) return el("p", { class: "dim" }, "The same steps with the same options; hooks, metadata or the state differ.");
+	if (lines.length === 0) return remark("The same steps with the same options; hooks, metadata or the state differ.");
 	return el("ul", { class: "diff" }, lines);
 }
 
@@ -43,6 +43,6 @@ export async function compareVersions(before, after) {
 	try {
 		return versionList(differencesOf(...(await Promise.all([before, after].map(read)))));
 	} catch (error) {
-		return el("p", { class: "dim" }, error.message);
+		return remark(error.message);
 	}
 }

@@ -1,10 +1,29 @@
-// Why a run waits, from one snapshot of the supervisor.  Pure.
+// Why a run waits, from one snapshot of the supervisor.
+import { dim, el } from "../base/dom.js";
+import { duration } from "../base/format.js";
+import { runLink } from "./links.js";
 
 const LONG = 3;
 
 /** Return reasons as { text, tone, holder, since, where }, the most useful first. */
 export function reasonsOf(run, data) {
 	return [...inboxes(run, data), ...atWork(run), ...joins(run), ...consumer(run)];
+}
+
+/** Build one line for each reason; a dash when there is none. */
+export function reasonsList(run, data) {
+	const reasons = reasonsOf(run, data);
+	if (reasons.length === 0) return dim("–");
+	return reasons.map((reason) =>
+		el(
+			"div",
+			{},
+			el("span", { class: reason.tone }, reason.text),
+			reason.holder ? [" ", runLink(reason.holder)] : null,
+			reason.since !== undefined ? dim(` for ${duration(reason.since)}`) : null,
+			reason.where ? [" ", el("code", { class: "dim", title: reason.where }, reason.where.split(/[\\/]/).at(-1))] : null,
+		),
+	);
 }
 
 /** A step has slots, others hold them, and this run's message waits in the inbox. */
