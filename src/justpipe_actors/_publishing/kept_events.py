@@ -149,7 +149,7 @@ class KeptEvents:
             self._publisher.keep_in(self._events.append, self._tokens.append)
 
     def _put_and_notify(self, event: LazyEvent) -> None:
-        self.put(event)
+        self.put(built(event))  # once for all readers that wait
         self._disarm()
 
     def _notify(self) -> None:
