@@ -82,6 +82,27 @@ async def test_every_reader_gets_every_event() -> None:
     assert read["early"] == read["late"] == read["consumer"]
 
 
+async def test_readers_that_wait_for_an_event_get_the_same_one() -> None:
+    """It is built once, so that what they make of it can be shared, too."""
+    pipe, go = counting(1), anyio.Event()
+    read: list[list[Event]] = []
+
+    async def reader() -> None:
+        read.append(await all_of(supervisor.listen("r")))
+
+    async with Supervisor(pipe) as supervisor, anyio.create_task_group() as tasks:
+        await supervisor.submit(pipe, {"go": go}, run_id="r")
+        for _ in range(3):
+            tasks.start_soon(reader)
+        await anyio.wait_all_tasks_blocked()
+        go.set()
+
+    first, *others = read
+    awaited = next(place for place, event in enumerate(first) if event.payload == 0) + 1
+    assert [events == first for events in others] == [True, True]
+    assert [events[awaited] is first[awaited] for events in others] == [True, True]
+
+
 async def test_a_reader_resumes_after_the_last_event_it_read() -> None:
     """The number of that event, or its text, is where the stream goes on."""
     pipe, go = counting(3), anyio.Event()
