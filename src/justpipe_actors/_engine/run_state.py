@@ -27,7 +27,7 @@ from ..cancellation import CancellationToken
 from ..errors import StepAborted
 from ..failures import FailureKind, FailureReason
 from ..outcomes import Diagnostic, PipelineTerminalStatus
-from .joins import Wave
+from .joins import NO_STEPS, Wave
 from .messages import Message, Start
 from .timers import TimerHandle
 
@@ -143,7 +143,7 @@ class RunState:
     """Its failures."""
     diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, with the number of passes."""
-    blocking_steps: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    blocking_steps: frozenset[str] = attrs.field(default=NO_STEPS, init=False)
     """Steps that were reported for blocking the event loop."""
     halted: bool = attrs.field(default=False, init=False)
     """Whether only running invocations may finish and no new one starts."""
@@ -201,9 +201,7 @@ class RunState:
     def open_wave(self, previous: Wave | None = None) -> Wave:
         """Open a wave, a new pass through the graph, caused by ``previous``."""
         self.wave_count = number = self.wave_count + 1
-        started_before = (
-            previous.started_so_far() if previous is not None else frozenset[str]()
-        )
+        started_before = NO_STEPS if previous is None else previous.started_so_far()
         wave = self.waves[number] = Wave(number, started_before)
         if self.journal is not None:
             self.journal.touch("w", number)

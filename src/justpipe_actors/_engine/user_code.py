@@ -46,12 +46,11 @@ from .run_state import RunState
 AfterWait = Callable[[], Awaitable[None]]
 
 
-@types.coroutine
 def drive_in_context(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
     after_wait: AfterWait | None = None,
-) -> Generator[Any, Any, object]:
+) -> Awaitable[object]:
     """Drive a coroutine inside a context, in the current task.
 
     Args:
@@ -59,11 +58,11 @@ def drive_in_context(
         coroutine: the coroutine to drive.
         after_wait: awaited after each of its waits, outside the context; for tests.
     """
-    try:
-        trap = variables.run(first_step, coroutine)
-    except StopIteration as stop:
-        return stop.value
-    return (yield from _drive(variables, coroutine, trap, after_wait))
+    return drive_pending(variables, coroutine, _NOT_BEGUN, after_wait)
+
+
+_NOT_BEGUN: Any = object()
+"""Stands for the trap of a coroutine that is to take its first step."""
 
 
 def _drive(
@@ -74,6 +73,8 @@ def _drive(
 ) -> Generator[Any, Any, object]:
     run = variables.run
     try:
+        if trap is _NOT_BEGUN:
+            trap = run(first_step, coroutine)
         while True:
             try:
                 answer = yield trap

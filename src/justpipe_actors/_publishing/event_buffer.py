@@ -14,7 +14,7 @@ Other runs are not affected.  A submitted run has no consumer to wait for and ke
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
 from typing import ClassVar, Literal, get_args
 
@@ -23,7 +23,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._util.lazy_classes import define
-from .._util.sync import LoopEventFactory, Wakeup, do_nothing
+from .._util.sync import LoopEvent, LoopEventFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
 from .lazy_events import LazyEvent, Visibility, type_of
@@ -144,7 +144,11 @@ class EventBuffer:
                 return None
             else:
                 self._turn = 0
-                await self.wait_change()
+                change = self.begin_wait()
+                try:
+                    await change.wait()
+                finally:
+                    self.end_wait(change)
         return event
 
     @property
@@ -152,8 +156,10 @@ class EventBuffer:
         """Whether no event will be added any more."""
         return self._ended or self._closed
 
-    def wait_change(self) -> Awaitable[None]:
-        """Return what waits until there is another event, or there will be none.
+    def begin_wait(self) -> LoopEvent:
+        """Return what is set when there is another event, or there will be none.
+
+        The reader hands it to ``end_wait`` after that.
 
         Raises:
             RuntimeError: another task is waiting for it already.
@@ -165,7 +171,11 @@ class EventBuffer:
             )
             raise RuntimeError(msg)
         self._wake_writer()  # the one woken before may not have put an event
-        return self._reader.wait()
+        return self._reader.begin_wait()
+
+    def end_wait(self, change: LoopEvent) -> None:
+        """Note that the reader waits no longer."""
+        self._reader.end_wait(change)
 
     def end(self) -> None:
         """Mark the end of the events; events in the buffer can still be read."""

@@ -144,7 +144,8 @@ class KeptEvents:
         if self._publisher is None:
             return
         if self._events is _NO_EVENTS:
-            self._publisher.keep_in(self._put_early, self._put_early)
+            put = self._put_early  # perf: one bound method (scale, idle run)
+            self._publisher.keep_in(put, put)
         else:
             self._publisher.keep_in(self._events.append, self._tokens.append)
 

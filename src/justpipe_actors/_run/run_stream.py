@@ -244,20 +244,29 @@ class RunStream(Generic[StateT_co]):
             self._refuse_other_loop()
             await self._begun_run().done.wait()
         elif not (self._is_closed or self._is_finished):
-            await self._wait_unread()
+            run, buffer = await self._begin_unread()
+            # perf: it waits here, because each coroutine of a task that waits takes
+            # 0.2 kB (scale, idle run).
+            try:
+                while not buffer.is_over:
+                    change = buffer.begin_wait()  # raises if another task reads the run
+                    _ignore_events(run, buffer, ignored=True)
+                    try:
+                        await change.wait()
+                    finally:
+                        buffer.end_wait(change)
+            except BaseException as error:
+                await self._stop_waiting(run, buffer, error)  # noqa: ASYNC102
+                raise
+            buffer.ignore_events(ignored=True)
+            await self._finish_reading(run)
         if self.end is None:
             reason = "the stream was closed"
             raise RunInterrupted(reason)
         return self.end
 
-    async def _wait_unread(self) -> None:
-        """Wait for the end; only hooks, observers and listeners see the events.
-
-        Events that come after a cancelled wait are for the next reader.
-
-        perf: it does not read through ``__anext__``, because each coroutine of a task
-        that waits takes 0.2 kB (``tests.benchmarks.scale``, idle run).
-        """
+    async def _begin_unread(self) -> tuple[Run, EventBuffer]:
+        """Begin the run if needed; only hooks, observers and listeners see its events."""
         self._ignores_events = True  # the buffer is made when the run begins
         try:
             if self._run is None:
@@ -267,21 +276,22 @@ class RunStream(Generic[StateT_co]):
         self._refuse_other_loop()
         run, buffer = self._begun_run(), self._buffer
         assert buffer is not None
-        try:
-            if failpoints.active is not None:
+        if failpoints.active is not None:
+            try:
                 await failpoints.active.reach(Seam.READ, self.run_id, "consumer")
-            while not buffer.is_over:
-                change = buffer.wait_change()  # raises if another task reads the run
-                _ignore_events(run, buffer, ignored=True)
-                await change
-        except BaseException as error:
-            _ignore_events(run, buffer, ignored=False)
-            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-            if is_cancelled and not self._is_entered:
-                await self._close_after_cancel(run)  # noqa: ASYNC102
-            raise
-        buffer.ignore_events(ignored=True)
-        await self._finish_reading(run)
+            except BaseException as error:
+                await self._stop_waiting(run, buffer, error)  # noqa: ASYNC102
+                raise
+        return run, buffer
+
+    async def _stop_waiting(
+        self, run: Run, buffer: EventBuffer, error: BaseException
+    ) -> None:
+        """Keep the events that come after a cancelled wait for the next reader."""
+        _ignore_events(run, buffer, ignored=False)
+        is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        if is_cancelled and not self._is_entered:
+            await self._close_after_cancel(run)
 
     async def result(self) -> StateT_co:
         """Wait for the end of the run and return its state, or raise its failure.

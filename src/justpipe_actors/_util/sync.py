@@ -54,16 +54,29 @@ class Wakeup:
             self._event = None
             self.has_waiter = False
 
-    async def wait(self) -> None:
-        """Wait for the next ``notify``."""
+    def begin_wait(self) -> LoopEvent:
+        """Return the event that the next ``notify`` sets; hand it to ``end_wait``.
+
+        perf: a task that waits for the event itself has no coroutine of ``wait``, which
+        takes 216 bytes (scale, idle run).
+        """
         event = self._event = self._new_loop_event()
         self.has_waiter = True
+        return event
+
+    def end_wait(self, event: LoopEvent) -> None:
+        """Note that the task waits no longer, whether it was notified or not."""
+        if self._event is event:
+            self._event = None
+            self.has_waiter = False
+
+    async def wait(self) -> None:
+        """Wait for the next ``notify``."""
+        event = self.begin_wait()
         try:
             await event.wait()
         finally:
-            if self._event is event:
-                self._event = None
-                self.has_waiter = False
+            self.end_wait(event)
 
 
 class OneShotEvent:
