@@ -293,6 +293,8 @@ class Plan:
     @property
     def eager_resources(self) -> tuple[ResourceNode, ...]:
         """Resources to open before the startup hooks."""
+        if not self.resources:
+            return ()
         return tuple(resource for resource in self.resources if resource.eager)
 
     def reachable(self, start: str) -> frozenset[str]:

@@ -83,7 +83,8 @@ class KeptEvents:
     def _put_early(self, event: LazyEvent) -> None:
         """Keep one of the first events; make the queues when there are enough."""
         self._early.append(event)
-        if len(self._early) >= EARLY or len(self._early) >= self.capacity:
+        count = len(self._early)
+        if count >= EARLY or count >= self.capacity:
             early, self._early = self._early, []
             self._events = deque(maxlen=self.capacity)
             self._tokens = deque(maxlen=self.capacity)

@@ -205,12 +205,14 @@ class _ShutDown:
         self, _kind: object, error: BaseException | None, _traceback: object
     ) -> bool:
         """Shut the run down; only its owner's cancellation goes on."""
-        is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        if is_cancelled:
-            self._run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
-        elif error is not None:
-            self._run.crash(error)  # raised at the consumer
-        await shut_down(self._run)  # noqa: ASYNC102 - shielded where it waits
+        run, is_cancelled = self._run, False
+        if error is not None:
+            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            if is_cancelled:
+                run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
+            else:
+                run.crash(error)  # raised at the consumer
+        await shut_down(run)  # noqa: ASYNC102 - shielded where it waits
         return not is_cancelled
 
 
