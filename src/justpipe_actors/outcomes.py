@@ -260,6 +260,29 @@ class PipelineEndData:
         return {k: v for k, v in self.__dict__.items() if k != _EXCEPTIONS}
 
 
+def successful_end(
+    seconds: float, metrics: RuntimeMetrics | None, diagnostics: list[Diagnostic]
+) -> PipelineEndData:
+    """Return the end of a run that has succeeded; see ``filled``."""
+    return filled(
+        PipelineEndData,
+        {
+            "status": PipelineTerminalStatus.SUCCESS,
+            "duration_s": seconds,
+            "error": None,
+            "reason": None,
+            "failure_kind": FailureKind.NONE,
+            "failure_source": FailureSource.NONE,
+            "failed_step": None,
+            "errors": [],
+            "metrics": metrics,
+            "diagnostics": diagnostics,
+            "error_type": None,
+            "steps_at_work": [],
+        },
+    )
+
+
 REPR_LIMIT = 300
 """Characters of the headline in the repr of an end."""
 

@@ -10,6 +10,7 @@ from justpipe_actors._plan.failure_policy import (
     FailureLog,
     TerminationCause,
 )
+from justpipe_actors._publishing.run_metrics import RunMetrics
 from justpipe_actors._run.final_status import RunFigures, build_end_data
 from justpipe_actors.outcomes import (
     Diagnostic,
@@ -128,6 +129,29 @@ def test_a_termination_as_failed_reports_the_failure() -> None:
     end = end_of(failures, TerminationCause(Status.FAILED, "stopped"))
 
     assert (end.status, end.error, end.failed_step) == (Status.FAILED, "x", "s")
+
+
+def test_the_end_of_a_success_has_all_fields() -> None:
+    """It has the fields that the constructor gives it, in the same order."""
+    diagnostics = [Diagnostic("join", "pruned", ("a",), "it did not run")]
+    end = build_end_data(
+        None,
+        FailureLog(),
+        FailureClassificationConfig(),
+        RunFigures(1.5, METRICS, diagnostics),
+    )
+    expected = PipelineEndData(
+        Status.SUCCESS, 1.5, metrics=METRICS, diagnostics=diagnostics
+    )
+    assert end == expected
+    assert list(vars(end)) == list(vars(expected))
+
+
+def test_the_metrics_of_a_run_have_all_fields() -> None:
+    """They have the fields that the constructors give them."""
+    assert vars(RunMetrics().snapshot().queue) == vars(QueueMetrics(0))
+    assert vars(RunMetrics().snapshot().tasks) == vars(TaskMetrics(0, 0, 0))
+    assert vars(RunMetrics().snapshot().maps) == vars(MapMetrics(0, 0, 0, 0))
 
 
 def test_the_primary_failure_comes_first_whatever_its_position() -> None:

@@ -19,7 +19,12 @@ from ..outcomes import (
 )
 
 
-NO_MAPS = MapMetrics(0, 0, 0, 0)
+NO_MAPS = filled(
+    MapMetrics,
+    dict.fromkeys(
+        ("maps_started", "maps_completed", "workers_started", "peak_workers"), 0
+    ),
+)
 
 NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
@@ -123,8 +128,15 @@ class RunMetrics:
         return filled(
             RuntimeMetrics,
             {
-                "queue": QueueMetrics(self.peak_buffered),
-                "tasks": TaskMetrics(self.started, self.completed, self.peak),
+                "queue": filled(QueueMetrics, {"max_depth": self.peak_buffered}),
+                "tasks": filled(
+                    TaskMetrics,
+                    {
+                        "started": self.started,
+                        "completed": self.completed,
+                        "peak_active": self.peak,
+                    },
+                ),
                 "step_latency": {
                     name: filled(
                         StepTiming,

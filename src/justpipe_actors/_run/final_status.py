@@ -29,6 +29,7 @@ from ..outcomes import (
     PipelineEndData,
     PipelineTerminalStatus,
     RuntimeMetrics,
+    successful_end,
     with_exceptions,
 )
 
@@ -72,12 +73,7 @@ def build_end_data(
         )
     if failures.primary is not None:
         return _failed(failures.primary, failures, _records(failures, config), figures)
-    return PipelineEndData(
-        PipelineTerminalStatus.SUCCESS,
-        figures.seconds,
-        metrics=figures.metrics,
-        diagnostics=figures.diagnostics,
-    )
+    return successful_end(figures.seconds, figures.metrics, figures.diagnostics)
 
 
 def _error_text(termination: TerminationCause) -> str | None:
