@@ -49,6 +49,7 @@ from .journaled_history import complete_histories, is_private
 from .leases import LeaseKeeper, Turn
 from .plan_version import version_of
 from .questions import begin_answer
+from .stored_results import load_result
 from .taking_up import TakenUp, load, open_run_journal, refusal_of, request_of
 
 
@@ -268,7 +269,14 @@ class DurableRuns:
         if stream is None:
             cancel = partial(self.cancel_soon, row.run_id)
             stream = DurableStream(
-                row.run_id, row.pipe, capacity, cancel, partial(begin_answer, self)
+                row.run_id,
+                row.pipe,
+                capacity,
+                cancel,
+                partial(begin_answer, self),
+                partial(
+                    load_result, self.writer, self.catalog, self.values, row.run_id
+                ),
             )
             self._streams[row.run_id] = stream
         self._update_stream(stream, row)

@@ -6,7 +6,7 @@ because the journal stores it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,13 +14,14 @@ import anyio
 from .._publishing.replay_buffer import ReplayBuffer, ReplayReader
 from .._run.run import RunSnapshot
 from .._run.run_stream import Answered, RunStream
-from ..errors import RunReleased, RunStuck
+from ..errors import RunReleased, RunStuck, RunTimeout
+from ..outcomes import PipelineEndData, PipelineTerminalStatus
 
 
 if TYPE_CHECKING:
     from .._run.ownership import RunOwner
     from .._run.run import Run, RunRequest
-    from ..outcomes import PipelineEndData
+    from .stored_results import StoredResult
 
 
 class AnswerOnItsWay(Answered):
@@ -55,6 +56,7 @@ class DurableStream(RunStream):
         capacity: int,
         cancel: Callable[[str], None],
         answer: Callable[[str, object, str | None], Answered],
+        load_result: Callable[[], Awaitable[StoredResult]],
     ) -> None:
         def no_request() -> RunRequest:
             msg = "a durable run gets its request when it is taken up"
@@ -65,6 +67,7 @@ class DurableStream(RunStream):
         self._replay = ReplayReader(ReplayBuffer(capacity))
         self._cancel_stored = cancel
         self._answer_stored = answer
+        self._load_result = load_result
         self._outcome: PipelineEndData | None = None
         self._problem: RunStuck | RunReleased | None = None
         self._news = anyio.Event()
@@ -152,6 +155,25 @@ class DurableStream(RunStream):
                 raise run.released
             if run.end is None and self._run is run:
                 await self._news.wait()
+
+    async def result(self) -> Any:
+        """Wait until the run has ended in any process, and return its last state.
+
+        Raises:
+            Exception: what ``RunStream.result`` and ``wait`` raise.
+            UnknownRunError: the run ended elsewhere and is not in the journal any more.
+            DefinitionError: the run ended elsewhere and its pipe is not known here.
+            UnreadableDataError: the run's state does not fit the pipe's type.
+            RuntimeError: the run ended elsewhere and the supervisor is closed.
+        """
+        end = await self.wait()
+        if self._run is not None and self._run.end is not None:
+            return await super().result()
+        if end.status is PipelineTerminalStatus.TIMEOUT:
+            seconds = (await self._load_result()).timeout or end.duration_s
+            raise RunTimeout(seconds, tuple(end.steps_at_work), self.run_id)
+        end.raise_for_failure()
+        return (await self._load_result()).state
 
     def answer(self, ask_id: str, value: object, *, by: str | None = None) -> Answered:
         """Answer a question of this run; await the result to learn whether it is accepted.

@@ -100,6 +100,11 @@ class JournalWriter:
             self._drafts.append((draft, on_stored))
             self._wakeup.notify()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the thread takes calls."""
+        return self._thread is not None
+
     async def call(self, func: Callable[..., T], *args: Any) -> T:
         """Call a method of the journal in the thread and return its result.
 
