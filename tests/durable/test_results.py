@@ -130,3 +130,15 @@ async def test_a_closed_supervisor_reads_nothing() -> None:
 
     with pytest.raises(RuntimeError, match="inside the supervisor's block"):
         await run.result()
+
+
+async def test_the_block_of_a_run_that_has_ended_is_left() -> None:
+    """There is nothing to end."""
+    journal = MemoryJournal()
+    await end_run(journal, 0)
+    async with Supervisor(reports(), journal=journal) as supervisor:
+        run = await supervisor.find("one")
+        assert run is not None
+        async with run:
+            assert [event async for event in run] == []
+        assert await run.result() == Report(1)

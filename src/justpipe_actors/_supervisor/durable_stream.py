@@ -7,6 +7,7 @@ because the journal stores it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -155,6 +156,16 @@ class DurableStream(RunStream):
                 raise run.released
             if run.end is None and self._run is run:
                 await self._news.wait()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the run if it is at work here; elsewhere it goes on."""
+        if self._run is not None:
+            await super().__aexit__(kind, error, traceback)
 
     async def result(self) -> Any:
         """Wait until the run has ended in any process, and return its last state.
