@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.errors import JournalUnusableError
 from justpipe_actors.journals import SQLiteJournal
 
 from .crash_model import wait_until
@@ -190,6 +191,10 @@ async def test_runs_stand_still_until_the_file_can_be_written(
             assert words in " ".join(supervisor.health().reasons)
             assert run.snapshot().tokens == {"journal": 1}
             assert done == ["first"]
+            if words not in {"is locked", "is full"}:  # it waits, or finds some room
+                with pytest.raises(JournalUnusableError, match=words) as caught:
+                    await supervisor.submit(pipe, {}, run_id="two")
+                assert journal.location in str(caught.value)
             await anyio.to_thread.run_sync(mend, journal)
             assert (await run.wait()).status.value == "success"
             assert supervisor.health().ready

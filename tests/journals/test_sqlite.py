@@ -213,6 +213,17 @@ def test_settings_that_make_no_sense_are_refused(
         SQLiteJournal("runs.db", **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "word"), [({"keep": 3}, "timedelta"), ({"types": ["Page"]}, "classes")]
+)
+def test_settings_of_another_type_are_refused(
+    settings: dict[str, Any], word: str
+) -> None:
+    """The message says what is taken."""
+    with pytest.raises(TypeError, match=word):
+        SQLiteJournal("runs.db", **settings)
+
+
 def test_a_path_means_a_sqlite_journal(tmp_path: Path) -> None:
     """``Supervisor(journal=...)`` takes a path, a journal, and nothing else."""
     journal = MemoryJournal()

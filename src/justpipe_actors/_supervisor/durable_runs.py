@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ from .._run.run import Run, RunRequest, check_run_id
 from .._util.lazy_classes import define
 from .._util.stored_state import parts_of
 from ..abc import Claim, Journal, NewRun, RunRow, Signal, StorageBackend, Submitted
-from ..errors import RunRejected, RunReleased, RunStuck
+from ..errors import JournalUnusableError, RunRejected, RunReleased, RunStuck
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from . import stored_runs
 from .durable_stream import DurableStream
@@ -473,8 +472,8 @@ class DurableRuns:
         while True:
             try:
                 return await self.writer.call(load, self.journal, claim)
-            except (sqlite3.Error, OSError) as error:
-                if problem != (problem := f"{type(error).__name__}: {error}"):
+            except JournalUnusableError as error:
+                if problem != (problem := error.problem):
                     text = "Run %s cannot be read and stands still: %s"
                     _logger.warning(text, claim.run.run_id, problem)
             with anyio.move_on_after(READ_AGAIN):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -33,6 +34,7 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.lazy_classes import define
 from ..abc import Batch, Journal, MapItems
+from ..errors import JournalUnusableError
 from ..journals.sqlite import is_busy
 
 
@@ -111,7 +113,8 @@ class JournalWriter:
         While another process holds the journal, it is tried again.
 
         Raises:
-            Exception: any exception that the method raises.
+            JournalUnusableError: the journal's file or disk has a fault.
+            Exception: any other exception that the method raises.
         """
         done = anyio.Event()
         outcome: list[Callable[[], T]] = []
@@ -122,7 +125,10 @@ class JournalWriter:
 
         self.post(job)
         await done.wait()
-        return outcome[0]()
+        try:
+            return outcome[0]()
+        except (sqlite3.Error, OSError) as error:
+            raise JournalUnusableError(self.journal.location, str(error)) from error
 
     async def aclose(self, seconds: float) -> bool:
         """Store the queued batches within ``seconds`` seconds, and end the thread.

@@ -126,4 +126,5 @@ def _copy(
     try:
         return journal.fork(new, items_of=row.id, resumes=resumes)
     except ValueError as error:
-        raise RunRejected(str(error)) from error
+        reason, _, remedy = str(error).partition(". ")
+        raise RunRejected(reason.rstrip("."), remedy) from error

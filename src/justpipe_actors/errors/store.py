@@ -82,13 +82,13 @@ class StoreVersionError(StoreError):
 
 
 class JournalUnusableError(StoreError):
-    """The file of a journal cannot be opened as one."""
+    """The file of a journal cannot be opened as one, read or written."""
 
     path: str
     problem: str
 
     def message(self) -> str:
         return (
-            f"The journal {self.path} cannot be used: {self.problem}. Check the path and "
-            "who may write there, or put back a copy of the file."
+            f"The journal {self.path} cannot be used: {self.problem.rstrip('.')}. Check the path, "
+            "who may write there and the room on the disk, or put back a copy of the file."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from ..abc import CommitMode
@@ -13,13 +13,25 @@ COMMITS_KEPT = 10_000
 
 
 def check_settings(
-    mode: CommitMode, keep: timedelta, attempts: int, lease: float
+    mode: CommitMode,
+    keep: object,
+    attempts: int,
+    lease: float,
+    types: Iterable[object],
 ) -> None:
     """Refuse settings that make no sense.
 
     Raises:
+        TypeError: one of them is of another type; it is named in the text.
         ValueError: one of them, named in the text.
     """
+    if not isinstance(keep, timedelta):
+        msg = f"keep must be a timedelta, not {keep!r}: keep=timedelta(days=7)."
+        raise TypeError(msg)
+    for one in types:
+        if not isinstance(one, type):
+            msg = f"types must be classes, and {one!r} is none."
+            raise TypeError(msg)
     if mode not in {"sync", "group"}:
         msg = f"mode must be 'sync' or 'group', not {mode!r}."
         raise ValueError(msg)

@@ -87,6 +87,7 @@ class SQLJournal:
     """Keeps durable runs in the tables of a database; ``abc.Journal`` says what each method does.
 
     Raises:
+        TypeError: a setting is of another type.
         ValueError: a setting makes no sense.
     """
 
@@ -100,13 +101,13 @@ class SQLJournal:
         lease: float,
         types: Iterable[type],
     ) -> None:
-        check_settings(mode, keep, attempts, lease)
+        self.types: tuple[type, ...] = tuple(types)
+        check_settings(mode, keep, attempts, lease, self.types)
         self._database = database
         self.mode: CommitMode = mode
         self.keep = keep
         self.attempts = attempts
         self.lease = lease
-        self.types: tuple[type, ...] = tuple(types)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.location!r}, mode={self.mode!r})"
@@ -336,13 +337,13 @@ class SQLJournal:
         with self._database.write() as connection:
             if _find(connection, new.run_id) is not None:
                 msg = (
-                    f"There is a run '{new.run_id}' already. Give the copy another id."
+                    f"there is a run '{new.run_id}' already. Give the copy another id."
                 )
                 raise ValueError(msg)
             if resumes is not None and not mark_resumed(
                 connection, resumes, new.run_id
             ):
-                msg = f"Run '{resumes}' was resumed meanwhile. Only one run goes on for it."
+                msg = f"run '{resumes}' was resumed meanwhile. Only one run goes on for it."
                 raise ValueError(msg)
             run = self._insert(connection, new)
             if items_of is not None:

@@ -52,6 +52,7 @@ class SQLiteJournal(SQLJournal):
         types: classes of values that may be stored where no annotation names them.
 
     Raises:
+        TypeError: a setting is of another type.
         ValueError: a setting makes no sense.
     """
 
