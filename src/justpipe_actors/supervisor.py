@@ -411,6 +411,7 @@ class Supervisor:
                 of its own or was not given to the supervisor.
             NotStorable: the state or the context cannot be stored.
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
+            JournalUnusableError: the journal's file or disk has a fault.
         """
         active_runs = self._require_open()
         request = self._core.catalog.build_request(pipe, state, context, options)
