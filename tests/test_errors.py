@@ -139,3 +139,17 @@ def test_an_error_refuses_facts_it_does_not_take() -> None:
 def test_the_old_name_of_an_error_means_the_new_one() -> None:
     """A program that catches an error by its old name goes on doing so."""
     assert errors.ReceiverKilled is errors.DispatcherTaskKilled
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.RunStuck("one", "step 'b' is gone. Deploy another version."),
+        errors.RunRejected("it is full.", "Wait."),
+        errors.JournalUnusableError("runs.db", "it was removed. Put it back."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_fact_that_is_a_sentence_ends_with_one_full_stop(error: Exception) -> None:
+    """What others have worded is read as part of the message."""
+    assert ".." not in str(error)

@@ -103,8 +103,9 @@ class RunStuck(RunError):
     problem: str
 
     def message(self) -> str:
+        problem = self.problem.rstrip(".")
         return (
-            f"Run '{self.run_id}' is stuck: {self.problem}. Mend the cause, then let it go on "
+            f"Run '{self.run_id}' is stuck: {problem}. Mend the cause, then let it go on "
             f"with supervisor.redrive({self.run_id!r}) or 'justpipe-actors redrive {self.run_id}'."
         )
 

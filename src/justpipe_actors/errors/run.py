@@ -82,7 +82,8 @@ class RunRejected(RunError):
     remedy: str = ""
 
     def message(self) -> str:
-        return f"The run was rejected: {self.reason}.{' ' if self.remedy else ''}{self.remedy}"
+        remedy = f" {self.remedy}" if self.remedy else ""
+        return f"The run was rejected: {self.reason.rstrip('.')}.{remedy}"
 
 
 class InvalidRunId(RunError, ValueError):
