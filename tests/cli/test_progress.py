@@ -120,6 +120,23 @@ def test_what_a_lost_process_had_at_work_is_counted_once() -> None:
     assert fan_row.items == 3
 
 
+def test_the_time_without_a_process_is_not_counted() -> None:
+    """A step that begins again takes as long as it takes then."""
+    lost = heard(start("left", at=1.0), start("right", at=2.0), end("right", at=4.0))
+    for event in (
+        start("right", at=5.0),
+        Event(EventType.RECOVERED, "system", timestamp=105.0),
+        start("left", at=106.0),
+        start("right", at=107.0),
+        end("left", at=108.0),
+        end("right", at=109.0),
+    ):
+        lost.on_event(event)
+
+    assert lost.rows["left"].seconds(now=200.0) == 2.0
+    assert lost.rows["right"].seconds(now=200.0) == 7.0
+
+
 def test_maps_know_their_items() -> None:
     """Items add up over the laps of a loop; an open generator leaves them unknown."""
     known = heard(fan(EventType.MAP_START, 3), fan(EventType.MAP_START, 2))

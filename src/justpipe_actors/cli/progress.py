@@ -72,9 +72,16 @@ class Row:
         """Maps underway that do not know how many items they have."""
         return sum(count is None for count in self.open_maps.values())
 
-    def interrupt(self) -> None:
-        """Forget what is underway: its process is gone, and it begins again."""
+    def interrupt(self, gap: float) -> None:
+        """Forget what is underway: its process is gone, and it begins again.
+
+        Args:
+            gap: seconds in which no process had the run; they are not counted.
+        """
         count = self.running
+        if count and self.started_at is not None:
+            is_first = not (self.done or self.failed)
+            self.started_at = None if is_first else self.started_at + gap
         self.interrupted += count
         self.started -= count
         self.items -= sum(count or 0 for count in self.open_maps.values())
@@ -145,7 +152,7 @@ class Progress:
 
     def on_event(self, event: Event) -> None:
         """Update the rows with an event."""
-        self.latest = event.timestamp
+        before, self.latest = self.latest, event.timestamp
         self.run_id = event.run_id
         match event.type:
             case EventType.TOKEN:
@@ -162,7 +169,7 @@ class Progress:
                 waiting = event.payload if event.type is EventType.BARRIER_WAIT else {}
                 self._row(event).waiting_for = tuple(waiting.get("waiting_for", ()))
             case EventType.RECOVERED:
-                self._on_recovered()
+                self._on_recovered(event.timestamp - before)
             case _:
                 return
 
@@ -190,9 +197,9 @@ class Progress:
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(step_failure(event))
 
-    def _on_recovered(self) -> None:
+    def _on_recovered(self, gap: float) -> None:
         for row in self.rows.values():
-            row.interrupt()
+            row.interrupt(gap)
         self._interrupted, self._open = self._open, set()
 
     def _on_map_event(self, event: Event) -> None:

@@ -37,9 +37,9 @@ def _check_labels(
     rule: object, field: attrs.Attribute[Any], value: tuple[str, ...]
 ) -> None:
     for label in value:
-        if label not in LABELS or label in _OPEN:
-            others = (name for name in LABELS if name not in _OPEN)
-            raise CleanupRuleError(field.name, label, f"one of {', '.join(others)}")
+        if label not in CLEANED_LABELS:
+            taken = f"one of {', '.join(CLEANED_LABELS)}"
+            raise CleanupRuleError(field.name, label, taken)
 
 
 _OPEN = (
@@ -49,7 +49,10 @@ _OPEN = (
 )
 """Labels of open work, which is never cleaned up."""
 
-ENDED_LABELS = tuple(label for label in LABELS if label not in {*_OPEN, "suspended"})
+CLEANED_LABELS = tuple(label for label in LABELS if label not in _OPEN)
+"""Labels that may be selected."""
+
+ENDED_LABELS = tuple(label for label in CLEANED_LABELS if label != "suspended")
 """Labels selected by default; suspended runs are open work, so name them explicitly."""
 
 

@@ -198,6 +198,16 @@ def test_a_resumed_run_shows_the_run_that_goes_on_for_it(
     assert read(capsys)["copy_of"] == "r1"
 
 
+def test_open_runs_are_not_offered_for_cleanup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Runs that wait or are stuck are open work, which is never deleted."""
+    assert main(["cleanup", "--help"]) == 0
+    choices = capsys.readouterr().out.partition("--status [")[2].partition("]")[0]
+    names = "abandoned success failed timeout cancelled client_closed suspended"
+    assert "".join(choices.split()).split("|") == names.split()
+
+
 def test_a_journal_that_is_not_there_is_a_sentence(
     where: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,8 +13,8 @@ import attrs
 import click
 
 from ...errors import CleanupRuleError
-from ...records import LABELS
 from ...storage.cleanup import (
+    CLEANED_LABELS,
     CleanupReport,
     CleanupRule,
     delete_stored_runs,
@@ -63,7 +63,7 @@ class CleanupOptions(Selection):
 
 @click.command("cleanup")
 @pipeline_option
-@status_option(tuple(label for label in LABELS if label != "running"))
+@status_option(CLEANED_LABELS)
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
@@ -84,7 +84,7 @@ class CleanupOptions(Selection):
 def command(**options: Any) -> None:
     """Delete stored runs: all but the newest of each pipeline, or some of those.
 
-    Runs that are running stay, and suspended ones unless --status names them.  What will go is shown first, and then you are asked.
+    Runs that are running, waiting or stuck stay, and suspended ones unless --status names them.  What will go is shown first, and then you are asked.
     """
     clean_up(CleanupOptions(**options))
 
