@@ -22,9 +22,9 @@ from ..events import Event, EventType, NodeKind
 from ..outcomes import new_instance
 from .invocation_ids import NO_IDS, InvocationIds
 from .lazy_events import (
+    EventMeta,
     Keep,
     LazyEvent,
-    Meta,
     Visibility,
     build_event,
     built,
@@ -255,7 +255,7 @@ class EventPublisher:
         payload: object = None,
         kind: NodeKind = NodeKind.SYSTEM,
         ids: InvocationIds = NO_IDS,
-        meta: Meta = None,
+        meta: EventMeta = None,
     ) -> None:
         """Publish one event now."""
         self._seq = seq = self._seq + 1
@@ -279,7 +279,7 @@ class EventPublisher:
             keep(event)
         self._put(event)
 
-    def new_finish(self, payload: object, meta: Meta) -> LazyEvent:
+    def new_finish(self, payload: object, meta: EventMeta) -> LazyEvent:
         """Return FINISH after the hooks, without publishing or counting it."""
         self._seq = seq = self._seq + 1
         self._finish_waits = True

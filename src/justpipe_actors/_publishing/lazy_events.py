@@ -33,11 +33,11 @@ from .invocation_ids import (
 )
 
 
-Meta = dict[str, object] | InvocationFigures | None
+EventMeta = dict[str, object] | InvocationFigures | None
 """Meta of an event; the figures of an invocation become a dict when it is built."""
 
 PublishedEvent = tuple[
-    EventType, int, float, str, str, object, NodeKind, InvocationIds, Meta
+    EventType, int, float, str, str, object, NodeKind, InvocationIds, EventMeta
 ]
 """A run's own event: the arguments of ``build_event``."""
 
@@ -151,7 +151,7 @@ def build_event(  # noqa: PLR0917
     payload: object,
     kind: NodeKind,
     ids: InvocationIds,
-    meta: Meta,
+    meta: EventMeta,
 ) -> Event:
     """Build an event of a run."""
     if meta.__class__ is tuple:  # perf: ``isinstance`` is a call (bench: chain)
