@@ -789,7 +789,7 @@ def _place_remotely(
 def _lease_resources(
     func: Function, dependencies: Mapping[str, ResourceNode], breaks: Breaks
 ) -> Function:
-    return _supervision.with_resources(func, dependencies, breaks)  # the same
+    return _supervision.with_resources(func, dependencies, breaks)  # as above
 
 
 def _check_timeout(timeout: object) -> None:
