@@ -85,7 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Keep the quick set only, if that is asked for."""
+    """Keep only the quick set, if it was requested."""
     if not config.getoption("--quick"):
         return
     left_out = [item for item in items if not is_quick(item)]
@@ -107,7 +107,7 @@ def is_quick(item: pytest.Item) -> bool:
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> None:
-    """Mark each coroutine test for the plugin that shall run it."""
+    """Mark each coroutine test for the plugin that runs it."""
     if not collector.istestfunction(obj, name):
         return
     hypothesis = getattr(obj, "hypothesis", None)
@@ -122,18 +122,18 @@ def pytest_pycollect_makeitem(
 
 
 def mark(obj: object, marker: pytest.MarkDecorator) -> None:
-    """Put a marker on a test function, once, however often it is collected."""
+    """Put a marker on a test function once, however often it is collected."""
     if marker.mark not in getattr(obj, "pytestmark", ()):
         marker(obj)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
-    """Have somebody say which example it was, before pytest-timeout ends it all."""
+    """Report the running example before pytest-timeout ends the process."""
     overdue.watch(item.nodeid, settings.timeout)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
-    """Nothing is to be said of a test that is over."""
+    """Cancel the report of a test that has ended."""
     overdue.unwatch(item.nodeid)

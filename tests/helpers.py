@@ -1,4 +1,4 @@
-"""Pipes that several tests run, how they are run, and their events in words."""
+"""Pipes that several tests use, functions that run them, and short texts of events."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def talking_pipe(queue_size: int) -> Pipe[Any, Any]:
 
 
 def event_words(events: list[Event]) -> list[str]:
-    """Return events as short words, the run's own FINISH by its status."""
+    """Return events as short texts, the run's own FINISH with its status."""
     return [
         f"FINISH {event.payload.status.name}"
         if event.type is EventType.FINISH and event.stage == "system"

@@ -1,4 +1,4 @@
-"""Programs that tests start: none outlives its test, or the pytest that started it.
+"""Programs that tests start: each ends with its test, or with the pytest that started it.
 
 A test that fails while its program still waits would wait for it too, and a test that
 hangs is ended together with pytest (pytest-timeout leaves by ``os._exit``), which runs
@@ -32,18 +32,18 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def code(text: str, *arguments: str) -> list[str]:
-    """Return the line that runs code with these arguments, on the leash."""
+    """Return the command that runs code with these arguments and ends with pytest."""
     return [sys.executable, "-c", LEASH + text, *arguments]
 
 
 def file(path: Path, *arguments: str) -> list[str]:
-    """Return the line that runs a file like ``python FILE``, on the leash."""
+    """Return the command ``python FILE`` for a process that ends with pytest."""
     return code(_FILE, str(path), *arguments)
 
 
 @contextmanager
 def started(line: Sequence[str]) -> Generator[subprocess.Popen[str]]:
-    """Start a program whose output is read, and kill it if it outlasts the block."""
+    """Start a program, read its output, and kill it if it outlives the block."""
     pipe = subprocess.PIPE
     with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as process:
         try:

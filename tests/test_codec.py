@@ -1,4 +1,4 @@
-"""The codec: everything becomes plain data, known types come back."""
+"""The codec: everything becomes plain data, known types are restored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from justpipe_actors.records import RunQuery, RunRecord
 
 
 class Hostile:
-    """Raises whatever it is asked."""
+    """Raises on every operation."""
 
     def __str__(self) -> NoReturn:
         raise RuntimeError("no text")
@@ -137,12 +137,12 @@ class Bag:
     ],
 )
 def test_every_kind_of_value_has_a_plain_form(value: object, expected: object) -> None:
-    """The table in the codec's theory holds, row by row."""
+    """Each row of the table in the codec's docstring is tested."""
     assert to_plain(value) == expected
 
 
-def test_numbers_json_cannot_write_become_text() -> None:
-    """NaN, infinities and numbers too long to print survive as words."""
+def test_numbers_that_json_cannot_represent_become_text() -> None:
+    """NaN, infinities and numbers with too many digits are kept as text."""
     values = [float("nan"), float("inf"), float("-inf"), 10**5000]
 
     assert json.loads(to_text(values)) == [
@@ -153,8 +153,8 @@ def test_numbers_json_cannot_write_become_text() -> None:
     ]
 
 
-def test_mixed_keys_lose_nothing() -> None:
-    """Keys that become the same text are told apart by their types."""
+def test_keys_of_several_types_lose_nothing() -> None:
+    """Keys with the same text are told apart by their types."""
     mixed = {1: "int", "1": "text", None: "none", 1.5: "float", (1, 2): 3}
 
     assert to_plain(mixed) == {
@@ -166,8 +166,8 @@ def test_mixed_keys_lose_nothing() -> None:
     }
 
 
-def test_a_hostile_object_costs_itself_only() -> None:
-    """What raises from __str__, __repr__ and __eq__ becomes a stand-in in its place."""
+def test_an_object_that_raises_is_replaced() -> None:
+    """An error in __str__, __repr__ or __eq__ affects only that object."""
     plain = to_plain({"bad": Hostile(), "set": {Hostile()}, "good": 1})
 
     stand_in = "<Hostile whose text raised RuntimeError>"
@@ -175,7 +175,7 @@ def test_a_hostile_object_costs_itself_only() -> None:
 
 
 def test_cycles_end() -> None:
-    """A container inside itself is marked; the same one twice side by side is not."""
+    """A container inside itself is marked; a container that occurs twice is not."""
     loop: list[object] = [1]
     loop.append(loop)
     shared = [0]
@@ -185,7 +185,7 @@ def test_cycles_end() -> None:
 
 
 def test_depth_and_size_are_bounded() -> None:
-    """A bottomless or endless value is cut at the limits."""
+    """A deep or endless value is cut at the limits."""
     deep: list[object] = []
     for _ in range(5000):
         deep = [deep]
@@ -218,7 +218,7 @@ anything = st.recursive(
 
 @given(anything)
 def test_anything_becomes_strict_json(value: object) -> None:
-    """Whatever the value, its text is strict JSON, and plain data stay as they are."""
+    """For any value the text is strict JSON, and plain data stay unchanged."""
     plain = to_plain(value)
 
     def refuse(constant: str) -> NoReturn:
@@ -228,8 +228,8 @@ def test_anything_becomes_strict_json(value: object) -> None:
     assert to_plain(plain) == plain
 
 
-def test_events_are_written_in_the_agreed_order() -> None:
-    """An event's object has the fifteen keys in their order, enums as their values."""
+def test_events_are_written_in_a_fixed_order() -> None:
+    """The object of an event has fifteen keys, with enums as their values."""
     event = Event(EventType.TOKEN, "s", b"abc", 1.0, "r", seq=3, scope=("a", "b"))
 
     plain = event_to_plain(event)
@@ -285,13 +285,13 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
     ],
     ids=lambda record: type(record).__name__,
 )
-def test_known_types_come_back(record: object) -> None:
-    """Records of the vocabulary survive a journey through JSON text."""
+def test_known_types_are_restored(record: object) -> None:
+    """Records survive the way through JSON text."""
     assert from_text(to_text(record), type(record)) == record
 
 
 def test_data_that_do_not_fit_are_refused() -> None:
-    """Reading names the type and the trouble, and chains the cause."""
+    """The error names the type and the problem, and has the cause."""
     with pytest.raises(UnreadableDataError, match="PipelineEndData") as caught:
         from_plain({"status": "odd"}, PipelineEndData)
     assert caught.value.__cause__ is not None
@@ -301,7 +301,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "9" * 5000, ""])
-def test_text_that_cannot_be_parsed_is_no_data(text: str) -> None:
-    """Also text that is nested too deeply or has numbers of thousands of digits."""
+def test_text_that_cannot_be_parsed_is_refused(text: str) -> None:
+    """This includes deeply nested text and numbers of thousands of digits."""
     with pytest.raises(UnreadableDataError):
         from_text(text, Event)

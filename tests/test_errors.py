@@ -35,12 +35,12 @@ def kinds() -> list[type[BaseException]]:
 
 
 def factual() -> list[Any]:
-    """Return those that word their own message."""
+    """Return the errors that word their own message."""
     return [one for one in kinds() if getattr(one, "__match_args__", ())]
 
 
 def fact(kind: type[BaseException], name: str) -> object:
-    """Return a fact of the shape this error takes it in."""
+    """Return a fact of the type that this error takes."""
     if name in SAMPLES and not (kind is errors.StoreVersionError and name == "known"):
         return SAMPLES[name]
     if kind is errors.StoreVersionError:
@@ -49,7 +49,7 @@ def fact(kind: type[BaseException], name: str) -> object:
 
 
 def build(kind: Any) -> Any:
-    """Return an error of a kind, of sample facts."""
+    """Return an error of a class, made of sample facts."""
     return kind(*(fact(kind, name) for name in kind.__match_args__))
 
 
@@ -61,8 +61,8 @@ def drawn() -> Iterator[tuple[int, str, str]]:
             yield len(found[1]) // 4, found[2], found[3] or ""
 
 
-def test_the_drawn_tree_is_the_tree() -> None:
-    """Every exception stands in the drawing, below what it derives from."""
+def test_the_documented_tree_is_complete() -> None:
+    """Every exception is in the drawing below its base."""
     above: dict[int, type] = {}
     seen = set()
     for depth, name, base in drawn():
@@ -78,7 +78,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 @pytest.mark.parametrize("kind", factual(), ids=lambda kind: kind.__name__)
 def test_an_error_keeps_its_facts(kind: type[Factual]) -> None:
-    """An error has each of its facts as an attribute, in the order it takes them."""
+    """Each fact is an attribute, in the order of the parameters."""
     assert tuple(inspect.signature(kind).parameters) == kind.__match_args__
 
     error = build(kind)
@@ -89,7 +89,7 @@ def test_an_error_keeps_its_facts(kind: type[Factual]) -> None:
 
 @pytest.mark.parametrize("kind", factual(), ids=lambda kind: kind.__name__)
 def test_an_error_survives_pickling(kind: type[Factual]) -> None:
-    """An error that crossed to another process says what it said, with the same facts."""
+    """In another process it has the same text and facts."""
     error = build(kind)
 
     again = pickle.loads(pickle.dumps(error))
@@ -100,7 +100,7 @@ def test_an_error_survives_pickling(kind: type[Factual]) -> None:
 
 
 def test_an_error_without_facts_survives_pickling() -> None:
-    """A base class of errors that is raised with a text keeps that text."""
+    """A base class that is raised with a text keeps the text."""
     again = pickle.loads(pickle.dumps(errors.RunError("as the author says")))
 
     assert type(again) is errors.RunError
@@ -108,7 +108,7 @@ def test_an_error_without_facts_survives_pickling() -> None:
 
 
 def test_a_definition_error_survives_pickling() -> None:
-    """A problem keeps its step, and a group its problems, without listing them twice."""
+    """A problem keeps its step, and a group its problems, each listed once."""
     one = errors.DefinitionError("no such step", step_name="fetch")
     both = errors.DefinitionErrorGroup("2 problems", [one, errors.DefinitionError("x")])
 
@@ -120,7 +120,7 @@ def test_a_definition_error_survives_pickling() -> None:
 
 
 def test_facts_can_be_matched() -> None:
-    """The facts of an error can be taken apart where it is caught."""
+    """Class patterns give the facts of a caught error."""
     match errors.StepTimeoutError("fetch", 1.5):
         case errors.StepTimeoutError(step, seconds):
             assert (step, seconds) == ("fetch", 1.5)
@@ -128,8 +128,8 @@ def test_facts_can_be_matched() -> None:
             pytest.fail("it is of that class")
 
 
-def test_an_error_refuses_facts_it_does_not_take() -> None:
-    """Too many facts, unknown ones and missing ones are errors where they are written."""
+def test_an_error_refuses_wrong_facts() -> None:
+    """Too many, unknown or missing facts raise where the error is made."""
     kind: Any = errors.StepTimeoutError
     for args, named in ((("s", 1.0, 2), {}), (("s",), {"second": 1.0}), (("s",), {})):
         with pytest.raises(TypeError):
@@ -137,7 +137,7 @@ def test_an_error_refuses_facts_it_does_not_take() -> None:
 
 
 def test_the_old_name_of_an_error_means_the_new_one() -> None:
-    """A program that catches an error by its old name goes on doing so."""
+    """A program that catches an error by its old name still works."""
     assert errors.ReceiverKilled is errors.DispatcherTaskKilled
 
 

@@ -79,7 +79,7 @@ async def run(pipe: Pipe[Any, Any]) -> str:
 
 
 def seen(entries: list[LogEntry]) -> list[tuple[str | None, str, str]]:
-    """Return what identifies records: step, level and text."""
+    """Return the identifying parts of records: step, level and text."""
     return [(one.step, logging.getLevelName(one.level), one.text) for one in entries]
 
 
@@ -91,10 +91,10 @@ EXPECTED = [
 ]
 
 
-async def test_records_have_the_run_and_the_step_that_logged_them(
+async def test_records_have_their_run_and_step(
     capture: LogCapture,
 ) -> None:
-    """In hooks, steps, threads and children alike; secrets are masked."""
+    """This holds in hooks, steps, threads and children; secrets are masked."""
     run_id = await run(logging_pipe())
 
     buffer = log_buffers.find(run_id)
@@ -109,10 +109,10 @@ async def test_records_have_the_run_and_the_step_that_logged_them(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
-async def test_stored_runs_have_their_records_stored(
+async def test_records_of_stored_runs_are_stored(
     capture: LogCapture, kind: str, tmp_path: Any
 ) -> None:
-    """The recorder writes them beside the events, and memory is freed after that."""
+    """The recorder writes them with the events, and their memory is freed."""
     store = SQLiteBackend(tmp_path / "a.db") if kind == "sqlite" else InMemoryBackend()
     run_id = await run(logging_pipe(persist=True, storage=store))
 
@@ -122,7 +122,7 @@ async def test_stored_runs_have_their_records_stored(
 
 
 async def test_without_a_capture_nothing_is_kept_or_stored(tmp_path: Any) -> None:
-    """And a file without log records has no table for them."""
+    """A file without log records has no table for them."""
     store = SQLiteBackend(tmp_path / "a.db")
     run_id = await run(logging_pipe(persist=True, storage=store))
 
@@ -130,7 +130,7 @@ async def test_without_a_capture_nothing_is_kept_or_stored(tmp_path: Any) -> Non
     assert log_buffers.find(run_id) is None
 
 
-async def test_the_least_level_and_the_mask_are_the_users(capture: LogCapture) -> None:
+async def test_level_and_mask_are_options(capture: LogCapture) -> None:
     """``LogCapture("WARNING", mask=...)`` is a handler like any other."""
     logger.removeHandler(capture)
     stricter = LogCapture("WARNING", mask=lambda text: text.replace("hunter2", "?"))
@@ -156,8 +156,8 @@ def test_a_message_that_does_not_fit_its_arguments_is_no_failure(
     assert reported == [record]
 
 
-def test_records_that_name_their_run_are_taken_by_it(capture: LogCapture) -> None:
-    """Records of worker processes come with the run and the step as fields."""
+def test_records_with_a_run_belong_to_it(capture: LogCapture) -> None:
+    """Records of worker processes have the run and the step as fields."""
     logger.info("far away", extra={"run": "far", "step": "a"})
     logger.info("no run", extra={"run": "-", "step": "-"})
     buffer = log_buffers.find("far")
@@ -166,8 +166,8 @@ def test_records_that_name_their_run_are_taken_by_it(capture: LogCapture) -> Non
     assert log_buffers.find("-") is None
 
 
-async def test_failures_are_records_of_the_step_that_failed() -> None:
-    """Also of a step of a sub-pipeline, where the run's events come from its parent."""
+async def test_failures_are_records_of_the_failed_step() -> None:
+    """This holds also in a sub-pipeline, whose events come from its parent."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
 
     @child.step
@@ -209,7 +209,7 @@ def entry(text: str = "x") -> LogEntry:
 
 
 def test_memory_is_bounded() -> None:
-    """A run keeps its last records, and the last runs have a buffer."""
+    """A run keeps its last records, and only the last runs have a buffer."""
     buffer = LogBuffer()
     for _ in range(KEPT_ENTRIES + 5):
         buffer.add(entry())
@@ -225,7 +225,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_a_store_keeps_the_last_records_of_a_run(tmp_path: Any) -> None:
-    """Numbers go on, so that a reader notices what is gone."""
+    """Their numbers go on, so that a reader notices what is missing."""
     for store in (SQLiteBackend(tmp_path / "a.db"), InMemoryBackend()):
         store.append_logs("r", [entry(str(n)) for n in range(STORED_ENTRIES)])
         store.append_logs("r", [entry("the last")])

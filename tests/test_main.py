@@ -1,4 +1,4 @@
-"""The front door, with the extra and without it."""
+"""``python -m justpipe_actors`` with the extra and without it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ main()
 """
 
 
-def test_a_missing_extra_is_one_sentence() -> None:
-    """Without click the command says what to install, and its status is 2."""
+def test_a_missing_extra_is_reported_in_a_sentence() -> None:
+    """Without click the command names what to install, and its status is 2."""
     code = WITHOUT.format(module="click")
 
     done = subprocess.run(
@@ -28,8 +28,8 @@ def test_a_missing_extra_is_one_sentence() -> None:
     assert done.stdout == ""
 
 
-def test_another_missing_module_is_no_missing_extra() -> None:
-    """A module of somebody else that is missing is not blamed on the extra."""
+def test_another_missing_module_is_raised() -> None:
+    """The error of any other module is not taken for a missing extra."""
     code = WITHOUT.format(module="justpipe_actors.cli.main")
 
     done = subprocess.run(

@@ -16,12 +16,12 @@ from justpipe_actors.specs import StepContext
 
 
 def context(retries: Any = 0, **extra: Any) -> StepContext:
-    """Return what a middleware is told about the step ``it``."""
+    """Return the context of the step ``it`` for a middleware."""
     return StepContext("it", extra, "p", retries)
 
 
 class Flaky:
-    """A function that fails so many times before it answers."""
+    """A function that fails so many times before it returns."""
 
     def __init__(self, failures: int, error: BaseException | None = None) -> None:
         self.calls = 0
@@ -49,7 +49,7 @@ KINDS: list[Callable[[Flaky], Callable[..., Any]]] = [
 
 
 def test_without_retries_nothing_is_wrapped() -> None:
-    """``retries=0`` leaves the function as it is."""
+    """``retries=0`` returns the function itself."""
     func = Flaky(0).sync
 
     assert tenacity_retry_middleware(func, context(0)) is func
@@ -61,7 +61,7 @@ def test_without_retries_nothing_is_wrapped() -> None:
 async def test_a_count_makes_that_many_further_calls(
     kind: Callable[[Flaky], Callable[..., Any]],
 ) -> None:
-    """``retries=2`` allows three calls, whatever kind of function it is."""
+    """``retries=2`` allows three calls, for every kind of function."""
     flaky = Flaky(2)
 
     result = await tenacity_retry_middleware(kind(flaky), context(2))()
@@ -70,8 +70,8 @@ async def test_a_count_makes_that_many_further_calls(
 
 
 @pytest.mark.virtual_time
-async def test_the_last_error_comes_out() -> None:
-    """When all calls failed, their own error is raised, or RetryError if asked for."""
+async def test_the_last_error_is_raised() -> None:
+    """When all calls failed, their own error is raised, or RetryError if requested."""
     with pytest.raises(ValueError, match="flaky"):
         await tenacity_retry_middleware(Flaky(9).sync, context(1))()
     with pytest.raises(tenacity.RetryError):
@@ -85,9 +85,7 @@ async def test_the_last_error_comes_out() -> None:
     ("extra", "expected"),
     [({}, 1 + 2 + 4), ({"retry_wait_min": 3, "retry_wait_max": 3.5}, 3 + 3 + 3.5)],
 )
-async def test_waits_grow_and_are_clamped(
-    extra: dict[str, Any], expected: float
-) -> None:
+async def test_waits_grow_within_limits(extra: dict[str, Any], expected: float) -> None:
     """The waits are 1, 2, 4, ... seconds between a minimum and a maximum."""
     began = anyio.current_time()
 
@@ -97,8 +95,8 @@ async def test_waits_grow_and_are_clamped(
 
 
 @pytest.mark.virtual_time
-async def test_waiting_does_not_hold_the_loop() -> None:
-    """Others go on while a synchronous function waits for its next call."""
+async def test_waiting_does_not_block_the_loop() -> None:
+    """Other tasks run while a synchronous function waits for its next call."""
     log: list[str] = []
 
     async def other() -> None:
@@ -120,7 +118,7 @@ FOREVER = {"retry": tenacity.retry_always, "stop": tenacity.stop_after_attempt(4
     [3, FOREVER, {"retry": tenacity.retry_if_exception_type(PipelineCancelled)}],
 )
 async def test_a_cancelled_pipeline_is_not_tried_again(retries: Any) -> None:
-    """PipelineCancelled goes out at once, whatever the options say."""
+    """PipelineCancelled is raised at once, whatever the options say."""
     flaky = Flaky(9, PipelineCancelled("enough"))
 
     with pytest.raises(PipelineCancelled, match="enough"):
@@ -130,7 +128,7 @@ async def test_a_cancelled_pipeline_is_not_tried_again(retries: Any) -> None:
 
 
 async def test_a_cancellation_is_not_tried_again() -> None:
-    """A step that is cancelled ends, even under "retry whatever happens"."""
+    """A cancelled step ends, even if every error is to be retried."""
     calls: list[str] = []
 
     async def sleep() -> None:
@@ -147,10 +145,10 @@ async def test_a_cancellation_is_not_tried_again() -> None:
 
 
 class Abort(BaseException):
-    """Not an Exception, as KeyboardInterrupt is none."""
+    """A BaseException like KeyboardInterrupt."""
 
 
-async def test_what_is_no_exception_is_not_tried_again() -> None:
+async def test_a_base_exception_is_not_tried_again() -> None:
     """Only exceptions are tried again, whatever the predicate says."""
     flaky = Flaky(9, Abort())
 
@@ -161,7 +159,7 @@ async def test_what_is_no_exception_is_not_tried_again() -> None:
 
 
 async def is_unfinished(attempt: tenacity.RetryCallState) -> bool:
-    """Say asynchronously that an answer of None is not good enough."""
+    """Tell asynchronously that a result of None is to be tried again."""
     assert attempt.outcome is not None
     return attempt.outcome.result() is None
 
@@ -169,8 +167,8 @@ async def is_unfinished(attempt: tenacity.RetryCallState) -> bool:
 @pytest.mark.parametrize(
     "predicate", [tenacity.retry_if_result(lambda r: r is None), is_unfinished]
 )
-async def test_a_predicate_may_look_at_the_result(predicate: Any) -> None:
-    """Options go to tenacity as they are: results can be tried again, asynchronously too."""
+async def test_a_predicate_may_use_the_result(predicate: Any) -> None:
+    """Options go to tenacity unchanged, so results can be tried again, also asynchronously."""
     answers = iter([None, None, "good"])
 
     wrapped = tenacity_retry_middleware(
@@ -187,7 +185,7 @@ def test_bad_options_are_refused_when_wrapping() -> None:
 
 
 async def test_every_call_is_counted() -> None:
-    """How often a function was called is noted, anew for each invocation."""
+    """Each invocation has its own count."""
     options = {"stop": tenacity.stop_after_attempt(5)}
     tries = StepNotes()
     current_step_notes.set(tries)
@@ -199,8 +197,8 @@ async def test_every_call_is_counted() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_event_tells_how_many_calls_it_took() -> None:
-    """STEP_END notes the tries when there was more than one; the attempt stays 1."""
+async def test_an_event_has_the_number_of_calls() -> None:
+    """STEP_END has it when there was more than one; the attempt stays 1."""
     flaky = Flaky(2)
     pipe = Pipe[Any, Any]()
 
@@ -217,7 +215,7 @@ async def test_an_event_tells_how_many_calls_it_took() -> None:
 
 
 async def numbers(log: list[str] | None = None) -> AsyncIterator[int]:
-    """Stream two numbers; say what is thrown in, and when it is closed."""
+    """Stream two numbers; note an error that is thrown in, and the closing."""
     log = [] if log is None else log
     try:
         try:
@@ -230,13 +228,13 @@ async def numbers(log: list[str] | None = None) -> AsyncIterator[int]:
 
 
 def test_a_stream_is_not_tried_again() -> None:
-    """A streaming step with retries is left as it is, with a warning."""
+    """A streaming step with retries is not wrapped, with a warning."""
     with pytest.warns(UserWarning, match="Streaming step 'it' cannot retry"):
         assert tenacity_retry_middleware(numbers, context(2)) is numbers
 
 
 def test_without_tenacity_there_are_no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether there is tenacity is asked when wrapping; without it there is a warning."""
+    """It is looked for when wrapping; without it there is a warning."""
     monkeypatch.setattr("justpipe_actors.middleware.HAS_TENACITY", False)
     flaky = Flaky(0)
     func = flaky.sync
@@ -249,7 +247,7 @@ def test_without_tenacity_there_are_no_retries(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_call_is_logged(
     kind: Callable[[Flaky], Callable[..., Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """How long a call took is logged at DEBUG, when it failed too."""
+    """The duration of a call is logged at DEBUG, also of a failed one."""
     flaky = Flaky(1)
     wrapped = simple_logging_middleware(kind(flaky), context())
 
@@ -267,7 +265,7 @@ async def test_a_call_is_logged(
 async def test_a_logged_stream_is_the_same_stream(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Items pass through, and the whole stream is logged once."""
+    """Items pass unchanged, and the whole stream is logged once."""
     wrapped = simple_logging_middleware(numbers, context())
 
     with caplog.at_level(logging.DEBUG, logger="justpipe_actors"):
@@ -287,8 +285,8 @@ async def test_a_logged_stream_is_closed_with_its_wrapper() -> None:
     assert log == ["closed"]
 
 
-async def test_what_is_thrown_into_a_logged_stream_reaches_the_step() -> None:
-    """An error at the wrapper's yield is raised at the step's yield, which may go on."""
+async def test_an_error_thrown_into_a_logged_stream_reaches_the_step() -> None:
+    """It is raised at the step's yield, and the step may go on."""
     log: list[str] = []
     items = simple_logging_middleware(numbers, context())(log=log)
     await anext(items)

@@ -1,4 +1,4 @@
-"""What objects show of themselves in a notebook, and as text."""
+"""Displays of objects in a notebook, and their text."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from justpipe_actors.errors import DefinitionError
 
 
 class Handle:
-    """What IPython returns of a display: it can be replaced."""
+    """The result of IPython's display, which can be replaced."""
 
     def __init__(self, html: str) -> None:
         self.shown = [html]
 
     def update(self, html: str) -> None:
-        """Replace what is shown."""
+        """Replace the displayed object."""
         self.shown.append(html)
 
 
 @pytest.fixture
 def displays(monkeypatch: pytest.MonkeyPatch) -> list[Handle]:
-    """Let this process be the kernel of a notebook; return what is displayed in it."""
+    """Make this process look like the kernel of a notebook; return its displays."""
     handles: list[Handle] = []
 
     def display(html: str, *, display_id: bool) -> Handle:
@@ -45,7 +45,7 @@ def displays(monkeypatch: pytest.MonkeyPatch) -> list[Handle]:
 
 
 def sleeping(seconds: float = 1.0) -> Pipe[Any, Any]:
-    """Return a pipe that takes its time."""
+    """Return a pipe that takes some time."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="<sleeping>", log_state=False)
 
     @pipe.step("nap<1>", to="after")
@@ -64,7 +64,7 @@ def sleeping(seconds: float = 1.0) -> Pipe[Any, Any]:
 async def test_a_displayed_run_shows_its_rows_and_then_its_timeline(
     displays: list[Handle],
 ) -> None:
-    """The same output is replaced until the run has ended."""
+    """One output is replaced until the run has ended."""
     run = sleeping().run({})
     run._ipython_display_()
     await run.wait()
@@ -78,8 +78,8 @@ async def test_a_displayed_run_shows_its_rows_and_then_its_timeline(
 
 
 @pytest.mark.virtual_time
-async def test_a_run_of_a_supervisor_shows_itself_too(displays: list[Handle]) -> None:
-    """It may be displayed while it runs, and again afterwards."""
+async def test_a_run_of_a_supervisor_can_be_displayed(displays: list[Handle]) -> None:
+    """It may be displayed while it runs and again afterwards."""
     pipe = sleeping()
     async with Supervisor(pipe) as supervisor:
         run = await supervisor.submit(pipe, {"broken": True})
@@ -102,7 +102,7 @@ async def test_runs_that_are_not_displayed_show_nothing(
 
 
 async def test_without_a_notebook_a_run_is_text() -> None:
-    """IPython falls back to the text when the hook is not for it."""
+    """IPython uses the text when the hook returns None."""
     run = sleeping(0).run({})
     with pytest.raises(NotImplementedError):
         run._ipython_display_()
@@ -113,8 +113,8 @@ async def test_without_a_notebook_a_run_is_text() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_texts_of_runs_and_supervisors_say_how_they_stand() -> None:
-    """A repr is one line that tells what happens."""
+async def test_the_repr_of_runs_and_supervisors_shows_their_state() -> None:
+    """It is one line."""
     pipe = sleeping()
     supervisor = Supervisor(pipe)
     assert repr(supervisor) == "<Supervisor of '<sleeping>': not open>"
@@ -137,10 +137,10 @@ async def test_texts_of_runs_and_supervisors_say_how_they_stand() -> None:
     assert "<td>nap&lt;1&gt;</td><td>1</td><td>1.0s</td>" in end._repr_html_()
 
 
-async def test_a_cell_that_is_run_again_says_what_to_do(
+async def test_a_cell_that_is_run_again_gets_the_remedy(
     displays: list[Handle],
 ) -> None:
-    """A step that is there already, and a pipe that has run."""
+    """Examples are a step that exists already, and a pipe that has run."""
     pipe = sleeping(0)
     remedy = "run the cell that makes the Pipe again"
     with pytest.raises(DefinitionError, match=remedy):
@@ -150,7 +150,7 @@ async def test_a_cell_that_is_run_again_says_what_to_do(
         pipe.step("after")(lambda: None)
 
 
-async def test_outside_of_notebooks_there_is_no_word_of_cells() -> None:
+async def test_outside_of_notebooks_messages_do_not_mention_cells() -> None:
     """Programs have none."""
     pipe = sleeping(0)
     with pytest.raises(DefinitionError) as caught:
@@ -159,7 +159,7 @@ async def test_outside_of_notebooks_there_is_no_word_of_cells() -> None:
 
 
 async def test_a_supervisor_can_be_waited_for() -> None:
-    """Another task goes on when services are up and runs are let in."""
+    """Another task goes on when the services have started and runs are admitted."""
     supervisor = Supervisor()
     seen: list[str] = []
 
@@ -187,7 +187,7 @@ async def test_a_supervisor_can_be_waited_for() -> None:
 
 
 async def test_waiting_for_a_supervisor_that_cannot_open_ends() -> None:
-    """It is an error and no endless wait."""
+    """It raises an error and does not wait for ever."""
     supervisor = Supervisor()
 
     def fail() -> None:
@@ -201,7 +201,7 @@ async def test_waiting_for_a_supervisor_that_cannot_open_ends() -> None:
         await supervisor.wait_ready()
 
 
-def test_the_package_says_its_version() -> None:
-    """Without importing anything before it is asked."""
+def test_the_package_has_its_version() -> None:
+    """It is read only on access."""
     assert justpipe_actors.__version__[0].isdigit()
     assert "__version__" in dir(justpipe_actors)

@@ -8,25 +8,25 @@ from . import overdue
 
 @settings(max_examples=1)
 @given(number=st.just(3))
-def test_the_example_that_is_running_is_named(number: int) -> None:
-    """A property that is overdue is named with the values that it is stuck with."""
+def test_the_running_example_is_named(number: int) -> None:
+    """An overdue property is named with its current values."""
     assert overdue.words("test_it") == "Overdue: test_it\nIts example: number=3"
 
 
 @settings(max_examples=1)
 @given(number=st.just(4))
 async def test_the_example_of_a_coroutine_is_named(number: int) -> None:
-    """The same of one that an event loop runs."""
+    """This holds for an example that runs in an event loop."""
     assert overdue.words("test_it").endswith("Its example: number=4")
 
 
 def test_without_examples_only_the_test_is_named() -> None:
-    """What an earlier test was tried with is forgotten."""
+    """The examples of an earlier test are forgotten."""
     assert overdue.words("test_it") == "Overdue: test_it"
 
 
-def test_it_is_said_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """pytest-timeout prints what was written there, with the stacks."""
+def test_the_report_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """pytest-timeout prints it with the stacks."""
     overdue.watch("test_slow", overdue.MOMENT)
     overdue._timers["test_slow"].join()
     overdue.unwatch("test_slow")

@@ -1,4 +1,4 @@
-"""What whoever installs the package gets."""
+"""The contents of the installed package."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXTRAS = {"click", "opentelemetry-api", "rich", "starlette", "anycorn"}
 
 
 def public_modules() -> list[str]:
-    """Name the package and its public modules, shelves included, that need no extra."""
+    """Return the names of the package and its public modules that need no extra."""
     found = list(pkgutil.iter_modules(justpipe_actors.__path__, "justpipe_actors."))
     for name in SHELVES:
         shelf = importlib.import_module(f"justpipe_actors.{name}")
@@ -46,8 +46,8 @@ def public_modules() -> list[str]:
     return ["justpipe_actors", *sorted(public - NEED_EXTRA)]
 
 
-def test_the_types_ship() -> None:
-    """Type checkers of users see our annotations."""
+def test_the_package_ships_its_types() -> None:
+    """Type checkers of users see the annotations."""
     assert files("justpipe_actors").joinpath("py.typed").is_file()
 
 
@@ -65,13 +65,13 @@ def test_everything_exported_exists() -> None:
     assert missing == []
 
 
-def test_the_version_is_known() -> None:
-    """The installed distribution says its version, and it is a release number."""
+def test_the_version_is_a_release_number() -> None:
+    """The installed distribution has it."""
     assert re.match(r"\d+\.\d+", version("justpipe_actors"))
 
 
-def test_the_licence_ships() -> None:
-    """The metadata name the licence and carry its text."""
+def test_the_package_ships_its_licence() -> None:
+    """The metadata name the licence and have its text."""
     assert metadata("justpipe_actors")["License-Expression"] == "MIT"
     assert metadata("justpipe_actors")["License-File"] == "LICENSE"
 
@@ -93,8 +93,8 @@ def urls() -> dict[str, str]:
     return dict(project["urls"])
 
 
-def test_every_page_names_the_same_addresses() -> None:
-    """Addresses of the project in README, docs and settings begin as pyproject says."""
+def test_every_page_has_the_same_addresses() -> None:
+    """Addresses of the project in README, docs and settings begin as in pyproject.toml."""
     known = urls()
     raw = known["Repository"].replace("github.com", "raw.githubusercontent.com")
     ours = (known["Repository"], known["Documentation"], raw)
@@ -111,7 +111,7 @@ def test_every_page_names_the_same_addresses() -> None:
 
 
 def source_of(link: str) -> Path | None:
-    """Return the file of the repository that an absolute link shows."""
+    """Return the file of the repository to which an absolute link leads."""
     known = urls()
     raw = known["Repository"].replace("github.com", "raw.githubusercontent.com")
     page = urldefrag(link).url

@@ -1,4 +1,4 @@
-"""Months in minutes: what a supervisor looks like after 20,000 runs and mixed trouble."""
+"""A supervisor after 20,000 runs with all kinds of failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IDLE = 64
 
 
 def mixed() -> Pipe[Any, Any]:
-    """Return a pipe that does a bit of everything and fails in many ways."""
+    """Return a pipe with all kinds of steps that fails in many ways."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
     child.step("inner")(lambda state: None)
     pipe: Pipe[Any, Any] = Pipe(dict, name="mixed", log_state=False)
@@ -65,7 +65,7 @@ TROUBLE = ("none",) * 12 + ("raise", "slow", "hang", "cancel", "drop", "close", 
 async def one_run(
     supervisor: Supervisor, pipe: Pipe[Any, Any], number: int, trouble: str
 ) -> str:
-    """Live through one run, as a client of one kind or another."""
+    """Run one run, as a client of one kind or another."""
     state = {"trouble": trouble}
     match trouble:
         case "none" | "raise" | "slow" | "twin":
@@ -94,7 +94,7 @@ async def one_run(
 async def crowd(
     supervisor: Supervisor, pipe: Pipe[Any, Any], numbers: Any, counts: dict[str, int]
 ) -> None:
-    """Live through the runs of one client, one after the other."""
+    """Run the runs of one client, one after the other."""
     dice = random.Random(0)
     for number in numbers:
         end = await one_run(supervisor, pipe, number, dice.choice(TROUBLE))
@@ -102,7 +102,7 @@ async def crowd(
 
 
 async def rest(supervisor: Supervisor) -> None:
-    """Wait until nothing is at work."""
+    """Wait until no run is at work."""
     await supervisor._require_open().wait_idle()
     await anyio.wait_all_tasks_blocked()
     gc.collect()
@@ -110,7 +110,7 @@ async def rest(supervisor: Supervisor) -> None:
 
 @attrs.frozen
 class Figures:
-    """What is left of the runs so far."""
+    """Figures after some runs."""
 
     tasks: int
     actors: int
@@ -119,7 +119,7 @@ class Figures:
 
 
 def resident() -> float:
-    """Return the memory of this process, in MB; 0 where the system does not say."""
+    """Return the memory of this process in MB, or 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -128,7 +128,7 @@ def resident() -> float:
 
 
 async def soak() -> tuple[list[Figures], dict[str, int], SupervisorSnapshot, float]:
-    """Warm up, then live through all the runs; return the figures around them."""
+    """Warm up, then run all the runs; return the figures before and after."""
     pipe, counts = mixed(), dict[str, int]()
     figures: list[Figures] = []
 
@@ -163,7 +163,7 @@ def test_twenty_thousand_runs_leave_nothing_behind(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Tasks, tokens, actors and memory are back at their base after 20,000 runs."""
+    """Tasks, tokens, actors and memory are the same as before."""
     caplog.set_level(logging.CRITICAL)
     (base, end), counts, snapshot, seconds = anyio.run(soak, backend=backend)
 

@@ -1,4 +1,4 @@
-"""What a program pays to begin: the modules it imports, and their time."""
+"""What the start of a program costs: imported modules and CPU time."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def modules_after(text: str) -> set[str]:
 
 
 def best_times(folder: Path, programs: Mapping[str, str]) -> dict[str, float]:
-    """Return the least CPU seconds of programs that take turns, with their byte code."""
+    """Return the least CPU seconds of programs that take turns, with compiled byte code."""
     setting = os.environ | {"PYTHONPYCACHEPREFIX": str(folder)}
     setting.pop("PYTHONDONTWRITEBYTECODE", None)
     times: dict[str, list[float]] = {name: [] for name in programs}
@@ -101,12 +101,12 @@ def best_times(folder: Path, programs: Mapping[str, str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("text", [FRONT, f"{RUN}\nimport anyio\nanyio.run(main)"])
 def test_a_program_imports_no_more_than_it_uses(text: str) -> None:
-    """Neither the import nor a run on asyncio loads the parts for other programs."""
+    """Neither the import nor a run on asyncio loads parts for other programs."""
     assert modules_after(text).isdisjoint(UNUSED)
 
 
 def test_the_import_alone_loads_no_engine() -> None:
-    """A module that only defines pipes begins without the parts that run them."""
+    """A module that only defines pipes does not load the parts that run them."""
     loaded = modules_after(FRONT)
 
     engine = ("justpipe_actors._engine.", "justpipe_actors._run.")
@@ -116,7 +116,7 @@ def test_the_import_alone_loads_no_engine() -> None:
 
 @pytest.mark.slow
 def test_a_start_takes_little_more_than_that_of_the_libraries(tmp_path: Path) -> None:
-    """The import costs as much again as anyio and attrs, and a run as an empty loop."""
+    """The import takes at most twice that of anyio and attrs, a run twice an empty loop."""
     times = best_times(
         tmp_path,
         {

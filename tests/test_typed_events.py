@@ -1,4 +1,4 @@
-"""Events by their type: for type checkers the payload is narrowed, at run time nothing changes.
+"""Typed events: type checkers narrow the payload, and nothing changes at run time.
 
 The assertions of ``assert_type`` are part of the tests: mypy refuses one that is wrong.
 """
@@ -23,7 +23,7 @@ from justpipe_actors.typed_events import (
 
 
 def told(event: Event) -> str:
-    """Say what an event carries, by class patterns."""
+    """Return the payload of an event, by class patterns."""
     match event:
         case FinishEvent(payload=end):
             assert_type(end, PipelineEndData)
@@ -44,8 +44,8 @@ def told(event: Event) -> str:
             return ""
 
 
-async def test_a_match_tells_events_by_their_type() -> None:
-    """Each pattern takes the events of its type, from a real run."""
+async def test_class_patterns_match_events_of_their_type() -> None:
+    """The events are those of a real run."""
     pipe: Pipe[dict[str, Any]] = Pipe()
 
     @pipe.map("spread", each="work")

@@ -49,7 +49,7 @@ def counting() -> Pipe[Page, Settings]:
 
 
 def test_a_run_takes_the_state_of_its_pipe() -> None:
-    """A subclass will do; the context may be left out."""
+    """A subclass is accepted; the context may be left out."""
     pipe = counting()
 
     state = pipe.run_sync(LongPage(), Settings())
@@ -59,7 +59,7 @@ def test_a_run_takes_the_state_of_its_pipe() -> None:
 
 
 def test_type_checkers_refuse_a_wrong_state_and_a_wrong_context() -> None:
-    """A run begins when it is entered, so these lines begin none."""
+    """The runs in these lines are never entered, so they do not begin."""
     pipe = counting()
 
     pipe.run(3)  # type: ignore[arg-type]
@@ -77,8 +77,8 @@ def test_a_pipe_without_types_takes_any_state() -> None:
     assert_type(pipe, Pipe[Any, Any])
 
 
-def test_a_supervisor_compares_the_types_too() -> None:
-    """``run`` and ``submit`` take the state of the pipe they are given."""
+def test_a_supervisor_checks_the_types_too() -> None:
+    """``run`` and ``submit`` take the state of their pipe."""
     pipe = counting()
 
     async def main() -> int:

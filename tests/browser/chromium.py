@@ -19,7 +19,7 @@ FLAGS = [
 
 
 def path_of_chromium() -> str | None:
-    """Return where Chromium is; ``$CHROMIUM`` comes first."""
+    """Return the path of Chromium; ``$CHROMIUM`` comes first."""
     named = os.environ.get("CHROMIUM")
     if named:
         return named if Path(named).exists() else None

@@ -54,7 +54,7 @@ def browser() -> Generator[Browser]:
 
 
 class Watch:
-    """What must not happen on a page."""
+    """Collects forbidden messages and requests of a page."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.complaints: list[str] = []
@@ -75,7 +75,7 @@ class Watch:
 
 @pytest.fixture
 def context(browser: Browser) -> Generator[BrowserContext]:
-    """Open a fresh profile."""
+    """Open a new profile."""
     from .pages import COUNT_WORK
 
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
@@ -135,7 +135,7 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def stored(make: Callable[[Path], Coroutine[Any, Any, str]], root: Path) -> str:
-    """Store the runs of a sample; in a thread, for playwright has this one's loop."""
+    """Store the runs of a sample in a thread, because playwright uses this thread's loop."""
     with anyio.from_thread.start_blocking_portal("trio") as portal:
         run_id: str = portal.call(make, root)
         return run_id

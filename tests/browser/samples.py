@@ -1,4 +1,4 @@
-"""Storage roots to look at: empty, typical, huge and failed; most of it are real runs."""
+"""Storage roots for the browser tests: empty, typical, huge and failed, mostly with real runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Studio:
 
 
 def takes(seconds: float) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return a step that stands for work."""
+    """Return a step that takes some time."""
 
     async def work() -> None:
         await anyio.sleep(seconds)
@@ -60,7 +60,7 @@ def soundtrack(*, is_failing: bool) -> Pipe[Any, Any]:
 
 
 def render_pipe(root: Path, *, is_failing: bool = False) -> Pipe[Any, Any]:
-    """Return a pipe with everything in it."""
+    """Return a pipe with all kinds of steps."""
     pipe: Pipe[Any, Any] = Pipe(
         Film, Studio, name="video render", storage=root, persist=True
     )

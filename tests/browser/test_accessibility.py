@@ -1,4 +1,4 @@
-"""What readers of the screen hear, what a keyboard reaches, and what eyes can read.
+"""Accessibility of the pages: screen readers, the keyboard, and contrast.
 
 What a page is for readers of the screen is kept as text in ``tests/browser/aria``;
 ``UPDATE_ARIA=1`` writes these files anew.
@@ -64,7 +64,7 @@ PAGES = {
 
 @contextmanager
 def addresses(failed: tuple[Path, str]) -> Generator[dict[str, str]]:
-    """Serve a store and return the whole address of each page."""
+    """Serve a store and return the addresses of all pages."""
     root, run_id = failed
     hash_ = PipelineRegistry(root).list_pipelines()[0].hash
     with served(root) as site:
@@ -75,7 +75,7 @@ def addresses(failed: tuple[Path, str]) -> Generator[dict[str, str]]:
 
 
 def check(page: Page, name: str, part: str = "body") -> None:
-    """Compare a page with what is kept of it."""
+    """Compare a page with its stored accessibility tree."""
     text = page.locator(part).aria_snapshot()
     for pattern, word in VOLATILE:
         text = re.sub(pattern, word, text)
@@ -86,18 +86,18 @@ def check(page: Page, name: str, part: str = "body") -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_readers_of_the_screen_hear_what_the_page_is(
+def test_screen_readers_get_the_structure_of_each_page(
     page: Page, watch: Watch, failed: tuple[Path, str], name: str
 ) -> None:
-    """Landmarks, headings, names of controls, states of tabs, rows of tables."""
+    """The tree has landmarks, headings, names of controls, states of tabs and rows of tables."""
     watch.allowed = ("404",)
     with addresses(failed) as pages:
         settled(page, pages[name])
         check(page, name)
 
 
-def test_readers_of_the_screen_hear_durable_runs(page: Page, tmp_path: Path) -> None:
-    """The form of a question has labels; workers and open runs are tables."""
+def test_screen_readers_get_durable_runs(page: Page, tmp_path: Path) -> None:
+    """The form of an ask has labels; workers and open runs are tables."""
     options: dict[str, Any] = {"read_only": False, "actions": {"answer"}, "token": "t"}
     (tmp_path / "empty").mkdir()
     with served(tmp_path / "empty", journal=asking_journal(), **options) as site:
@@ -111,8 +111,8 @@ def test_readers_of_the_screen_hear_durable_runs(page: Page, tmp_path: Path) -> 
             check(page, name)
 
 
-def test_readers_of_the_screen_hear_a_supervisor(page: Page, tmp_path: Path) -> None:
-    """Why each run waits is text; slots are numbers, not only dots."""
+def test_screen_readers_get_a_supervisor(page: Page, tmp_path: Path) -> None:
+    """The reason why a run waits is text, and slots are numbers, not only dots."""
     program = Path(tmp_path, "daemon.py")
     program.write_text(DAEMON.replace("ROOT", repr(str(tmp_path / "store"))))
     with started([sys.executable, "-W", "ignore", str(program)]) as process:
@@ -145,7 +145,7 @@ NAMELESS = """
 def test_every_control_has_a_name(
     page: Page, watch: Watch, failed: tuple[Path, str], name: str
 ) -> None:
-    """And none is put before its place in the order of the keyboard."""
+    """No control has a tabindex above 0."""
     watch.allowed = ("404",)
     with addresses(failed) as pages:
         settled(page, pages[name])
@@ -162,7 +162,7 @@ def test_every_control_has_a_name(
 def test_two_runs_are_compared_with_the_keyboard_alone(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """j goes on, x selects, c compares."""
+    """j goes down, x selects, c compares."""
     with addresses(failed) as pages:
         open_page(page, pages["runs"])
         for key in ("j", "x", "j", "x", "c"):
@@ -175,7 +175,7 @@ def test_two_runs_are_compared_with_the_keyboard_alone(
 def test_the_timeline_and_the_graph_are_used_with_the_keyboard_alone(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """Arrows go from row to row and from step to step; F fits, Escape shows all."""
+    """Arrows move between rows and steps, F fits the view, Escape shows everything."""
     with addresses(failed) as pages:
         settled(page, pages["run"])
         page.locator(".timeline").focus()
@@ -194,10 +194,10 @@ def test_the_timeline_and_the_graph_are_used_with_the_keyboard_alone(
         expect(page.locator(".graph .picked")).to_be_focused()
 
 
-def test_the_skip_link_comes_first_and_dialogs_give_the_focus_back(
+def test_the_skip_link_comes_first_and_dialogs_return_the_focus(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """Tab and Enter lead to the content; Escape leads back to where one was."""
+    """Tab and Enter lead to the content; Escape returns to the element before."""
     with addresses(failed) as pages:
         open_page(page, pages["runs"])
         page.keyboard.press("Tab")
@@ -293,10 +293,10 @@ PALE_STEPS = """
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_all_text_can_be_read_in_both_themes(
+def test_all_text_has_enough_contrast_in_both_themes(
     page: Page, watch: Watch, failed: tuple[Path, str], theme: Any
 ) -> None:
-    """Text that is on a page has a contrast of 4.5 to what is behind it."""
+    """The contrast of each text to its background is at least 4.5."""
     watch.allowed = ("404",)
     page.emulate_media(color_scheme=theme)
     with addresses(failed) as pages:
@@ -306,10 +306,10 @@ def test_all_text_can_be_read_in_both_themes(
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_labels_of_a_graph_can_be_read_in_both_themes(
+def test_labels_of_a_graph_have_enough_contrast_in_both_themes(
     page: Page, failed: tuple[Path, str], theme: Any
 ) -> None:
-    """Of steps that are done, failed, skipped, and of the one that takes most time."""
+    """This holds for done, failed, skipped and slowest steps."""
     page.emulate_media(color_scheme=theme)
     with addresses(failed) as pages:
         settled(page, pages["run"])
@@ -320,10 +320,8 @@ def test_labels_of_a_graph_can_be_read_in_both_themes(
         assert page.evaluate(PALE_STEPS) == []
 
 
-def test_the_theme_is_chosen_and_remembered(
-    page: Page, failed: tuple[Path, str]
-) -> None:
-    """By this browser; the button says which one is in use."""
+def test_the_theme_is_remembered(page: Page, failed: tuple[Path, str]) -> None:
+    """The browser keeps it, and the button names the current one."""
     with addresses(failed) as pages:
         open_page(page, pages["runs"])
         page.get_by_role("button", name="Theme: auto").click()
@@ -334,10 +332,10 @@ def test_the_theme_is_chosen_and_remembered(
         expect(page.locator("html")).to_have_css("color-scheme", "dark")
 
 
-def test_nothing_moves_where_one_wants_no_motion(
+def test_nothing_moves_with_reduced_motion(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """Neither animations nor transitions."""
+    """There are neither animations nor transitions."""
     page.emulate_media(reduced_motion="reduce")
     with addresses(failed) as pages:
         settled(page, pages["run"])
@@ -370,10 +368,10 @@ OVERLAPPING = """
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_cut_or_covered_without_a_way_to_read_it(
+def test_cut_texts_can_be_read(
     page: Page, watch: Watch, failed: tuple[Path, str], width: int
 ) -> None:
-    """A text that is cut is whole when one points at it; labels of a graph are apart.
+    """The whole text is shown at the pointer, and labels of a graph do not overlap.
 
     And no page is wider than its window.
     """
@@ -387,8 +385,10 @@ def test_nothing_is_cut_or_covered_without_a_way_to_read_it(
             assert page.evaluate("document.body.scrollWidth - innerWidth") <= 0, name
 
 
-def test_labels_of_a_large_graph_are_apart(page: Page, huge: tuple[Path, str]) -> None:
-    """300 steps, each with a label that can be read."""
+def test_labels_of_a_large_graph_do_not_overlap(
+    page: Page, huge: tuple[Path, str]
+) -> None:
+    """Each of 300 steps has a readable label."""
     root, run_id = huge
     with served(root) as site:
         settled(page, f"{site.address}/runs/{run_id}")
@@ -428,8 +428,8 @@ def wordy(root: Path) -> Pipe[Any, Any]:
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_long_names_widen_nothing(page: Page, tmp_path: Path, width: int) -> None:
-    """They break or are cut; labels of a graph stay inside of their figures."""
+def test_long_names_do_not_widen_a_page(page: Page, tmp_path: Path, width: int) -> None:
+    """They wrap or are cut; labels of a graph stay inside of their shapes."""
     page.set_viewport_size({"width": width, "height": 800})
     with served(tmp_path) as site:
         run_id = site.portal.call(samples.run, wordy(tmp_path), {}, samples.Studio())

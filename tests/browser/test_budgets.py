@@ -1,4 +1,4 @@
-"""What the pages may cost a browser while a run goes on; limits are three times the aim.
+"""What a page costs a browser during a run; the limits are three times the aims.
 
 The aims: a tenth of the main thread at 50 events a second and a fifth at 500, 200 ms from
 an event to its paint, no task of the page that holds it up, no memory that only grows.
@@ -37,7 +37,7 @@ LONG_TASK_MS = 200
 
 
 def chatty(pause: float, count: int) -> Pipe[Any, Any]:
-    """Return a pipe that says the time, again and again."""
+    """Return a pipe that streams the time again and again."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="chat")
 
     @pipe.step
@@ -53,7 +53,7 @@ def chatty(pause: float, count: int) -> Pipe[Any, Any]:
 def watched(
     page: Page, root: Path, pause: float, count: int, tab: str = "timeline"
 ) -> Generator[CDPSession]:
-    """Open the page of a run that streams, and hear what the browser does."""
+    """Open the page of a run that streams, and record the browser's tasks."""
     pipe = chatty(pause, count)
     supervisor = Supervisor(pipe, grace=0.1)
     with (
@@ -70,14 +70,14 @@ def watched(
 
 
 def busy_seconds(session: CDPSession) -> float:
-    """Return how much processor time the page's main thread has used."""
+    """Return how long the main thread of the page has worked, and the time of the measurement."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     found = {one["name"]: one["value"] for one in metrics}
     return float(found["TaskDuration"])
 
 
 def heap_bytes(session: CDPSession) -> int:
-    """Return what the page keeps after everything else was thrown away."""
+    """Return the memory of the page after a garbage collection."""
     session.send("HeapProfiler.collectGarbage")
     return int(session.send("Runtime.getHeapUsage")["usedSize"])
 
@@ -86,10 +86,10 @@ LONGEST = "Math.max(0, ...longTasks.map(([, duration]) => duration))"
 
 
 @pytest.mark.parametrize(("pause", "aim"), [(0.02, 0.10), (0.002, 0.20)])
-def test_a_run_at_work_leaves_the_main_thread_free(
+def test_a_running_run_leaves_the_main_thread_free(
     page: Page, tmp_path: Path, pause: float, aim: float
 ) -> None:
-    """Fifty events a second, and five hundred; what is drawn is drawn ten times a second."""
+    """At fifty and at five hundred events a second the page draws ten times a second."""
     page.add_init_script(
         "globalThis.longTasks = [];"
         " new PerformanceObserver((list) => longTasks.push(...list.getEntries()"
@@ -132,7 +132,7 @@ DELAYS = """
 
 
 def test_an_event_is_painted_soon(page: Page, tmp_path: Path) -> None:
-    """From the step's yield to the frame that shows it."""
+    """The time counts from the step's yield to the frame that shows it."""
     with watched(page, tmp_path, 0.02, 100_000, tab="tokens"):
         page.wait_for_selector(".tokens pre")
         page.evaluate(DELAYS)
@@ -144,7 +144,7 @@ def test_an_event_is_painted_soon(page: Page, tmp_path: Path) -> None:
     assert min(slow) <= SLACK * 200
 
 
-def test_memory_does_not_grow_with_what_was_streamed(
+def test_memory_does_not_grow_with_the_streamed_events(
     page: Page, tmp_path: Path
 ) -> None:
     """Ten minutes of fifty events a second are 30,000; a part of them shows the slope."""

@@ -53,10 +53,8 @@ async () => {
 """
 
 
-def test_a_killed_and_recovered_run_shows_both_processes(
-    page: Page, tmp_path: Path
-) -> None:
-    """What the lost process had at work is interrupted; the next one is a band."""
+def test_a_recovered_run_shows_both_processes(page: Page, tmp_path: Path) -> None:
+    """The steps at work in the killed process are interrupted; the next process is a band."""
     store = tmp_path / "store"
     store.mkdir()
     with started(code(WORKER, str(tmp_path), "first")) as process:

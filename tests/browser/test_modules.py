@@ -1,4 +1,4 @@
-"""The modules by themselves: they compute what Python computes."""
+"""The JavaScript modules compute the same as the Python code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECONDS = [
 def test_durations_are_written_as_on_the_command_line(
     page: Page, typical: tuple[Path, str]
 ) -> None:
-    """Milliseconds, seconds, minutes, hours, rounded before the unit is chosen."""
+    """They are rounded before the unit is chosen: milliseconds, seconds, minutes, hours."""
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/pipelines")
         written = page.evaluate(
@@ -51,10 +51,10 @@ def test_durations_are_written_as_on_the_command_line(
     assert written == [format_duration(seconds) for seconds in SECONDS]
 
 
-def test_a_page_that_heard_all_events_has_the_spans_that_the_server_has(
+def test_spans_of_a_live_page_are_those_of_the_server(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """Live and stored are one: pairing, labels, owners, statuses and numbers."""
+    """Pairs, labels, owners, statuses and numbers are the same."""
     root, run_id = failed
     found = PipelineRegistry(root).resolve_run(run_id)
     assert found is not None
@@ -80,10 +80,8 @@ def test_a_page_that_heard_all_events_has_the_spans_that_the_server_has(
         assert span == row
 
 
-def test_events_that_are_missing_are_noticed(
-    page: Page, failed: tuple[Path, str]
-) -> None:
-    """The page then asks for what it missed; what it has already is no gap."""
+def test_missing_events_are_noticed(page: Page, failed: tuple[Path, str]) -> None:
+    """The page requests them; an event that it already has is no gap."""
     root, run_id = failed
     found = PipelineRegistry(root).resolve_run(run_id)
     assert found is not None
@@ -141,7 +139,7 @@ PAIRS: list[tuple[Any, Any]] = [
 def test_states_are_compared_as_the_server_compares_them(
     page: Page, typical: tuple[Path, str], before: Any, after: Any
 ) -> None:
-    """Added, removed and changed, by path."""
+    """Added, removed and changed parts have the same paths."""
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/pipelines")
         difference = page.evaluate(
@@ -161,7 +159,8 @@ def test_states_are_compared_as_the_server_compares_them(
 def test_a_huge_store_is_shown_in_time(
     page: Page, huge: tuple[Path, str], page_name: str
 ) -> None:
-    """300 steps, 2,000 items and 10,000 runs: three seconds, on a machine that is busy.
+    """It has 300 steps, 2,000 items and 10,000 runs; the limit is three seconds on a busy
+    machine.
 
     The best of three tries counts; the time before them fills the caches.
     """

@@ -1,4 +1,4 @@
-"""What single pages offer: times, columns, versions, heat, log records, incarnations."""
+"""Single pages: time ranges, columns, versions, durations, log records, incarnations."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def drag(page: Page, selector: str, start: float, end: float) -> None:
     page.mouse.up()
 
 
-def test_dragging_over_the_histogram_chooses_a_time(
+def test_dragging_over_the_histogram_selects_a_time(
     page: Page, typical: tuple[Path, str]
 ) -> None:
-    """The address remembers it, and a chip takes it back."""
+    """The address keeps it, and a chip removes it."""
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/runs")
         page.wait_for_selector(".histogram svg")
@@ -49,10 +49,8 @@ def test_dragging_over_the_histogram_chooses_a_time(
         expect(page.locator(".more")).to_contain_text("of 164")
 
 
-def test_columns_are_chosen_and_remembered(
-    page: Page, typical: tuple[Path, str]
-) -> None:
-    """By this browser, for this table."""
+def test_columns_are_remembered(page: Page, typical: tuple[Path, str]) -> None:
+    """The browser keeps the chosen columns of each table."""
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/runs")
         heads = page.locator("thead")
@@ -96,7 +94,7 @@ def test_every_large_table_lets_its_columns_be_chosen(
 def test_a_graph_shows_where_the_time_goes(
     page: Page, typical: tuple[Path, str]
 ) -> None:
-    """Each step says its share, for a colour alone says it to few."""
+    """Each step has its share as a number, because not all readers see colours."""
     root, _ = typical
     with served(root) as site:
         hash_ = samples.render_pipe(root).pipeline_hash
@@ -123,8 +121,8 @@ def versioned(root: Path, *, retries: int, is_longer: bool = False) -> Pipe[Any,
     return pipe
 
 
-def test_versions_say_what_changed(page: Page, tmp_path: Path) -> None:
-    """Options of one graph, and steps of graphs of one name; so do compared runs."""
+def test_versions_show_their_differences(page: Page, tmp_path: Path) -> None:
+    """Different options and different steps are shown, also for compared runs."""
     first, second, third = (
         versioned(tmp_path, retries=1),
         versioned(tmp_path, retries=3),
@@ -144,10 +142,10 @@ def test_versions_say_what_changed(page: Page, tmp_path: Path) -> None:
         expect(versions).to_contain_text("write retries 3 instead of 1")
 
 
-def test_the_state_before_a_failure_is_shown_when_one_asks(
+def test_the_state_before_a_failure_is_shown_on_demand(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """In the card that says why it failed."""
+    """It is in the card with the error."""
     root, run_id = failed
     with served(root) as site:
         open_page(page, f"{site.address}/runs/{run_id}")
@@ -157,10 +155,8 @@ def test_the_state_before_a_failure_is_shown_when_one_asks(
         expect(card).to_contain_text("Eine Strasse bei Nacht")
 
 
-def test_a_wide_graph_is_drawn_so_that_one_scrolls_down(
-    page: Page, huge: tuple[Path, str]
-) -> None:
-    """A hundred parallel steps would be twelve screens wide."""
+def test_a_wide_graph_is_drawn_in_rows(page: Page, huge: tuple[Path, str]) -> None:
+    """A hundred parallel steps in one row would be twelve screens wide."""
     root, run_id = huge
     with served(root) as site:
         open_page(page, f"{site.address}/runs/{run_id}")
@@ -197,7 +193,7 @@ async ([address]) => {
 def test_incarnations_are_bands_and_interrupted_bars_are_hatched(
     page: Page, typical: tuple[Path, str]
 ) -> None:
-    """One sees which process did what, and what its death cut off."""
+    """They show what each process did, and what its end interrupted."""
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/pipelines")
         seen = page.evaluate(RECOVERED, [site.address])
@@ -227,8 +223,8 @@ def logging_pipe(root: Path, release: anyio.Event) -> Pipe[Any, Any]:
     return pipe
 
 
-def test_log_records_come_as_they_are_written(page: Page, tmp_path: Path) -> None:
-    """With level and step; they can be filtered, and the page need not be loaded again."""
+def test_log_records_appear_when_they_are_written(page: Page, tmp_path: Path) -> None:
+    """They have level and step and can be filtered, without a reload of the page."""
     capture = LogCapture()
     log = logging.getLogger("shop")
     log.addHandler(capture)
@@ -259,7 +255,7 @@ def test_log_records_come_as_they_are_written(page: Page, tmp_path: Path) -> Non
 
 
 def test_the_state_follows_the_replay(page: Page, failed: tuple[Path, str]) -> None:
-    """At the beginning it is the one that was given, at the end the last one."""
+    """It begins with the given state and ends with the last one."""
     root, run_id = failed
     with served(root) as site:
         open_page(page, f"{site.address}/runs/{run_id}?tab=state")
@@ -275,10 +271,8 @@ def test_the_state_follows_the_replay(page: Page, failed: tuple[Path, str]) -> N
         expect(shown).to_contain_text(f"After {last}")
 
 
-def test_a_run_is_cancelled_where_one_sees_that_it_waits(
-    page: Page, tmp_path: Path
-) -> None:
-    """Where that is allowed; the list has one run less."""
+def test_a_waiting_run_can_be_cancelled_on_the_page(page: Page, tmp_path: Path) -> None:
+    """This needs the action to be allowed; the list then has one run less."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
 
     @pipe.step

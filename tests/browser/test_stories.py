@@ -1,4 +1,4 @@
-"""What people do with the dashboard, done in a browser."""
+"""What users do with the dashboard, done in a browser."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .pages import READY, open_page, settled
 from .site import served
 
 
-def test_the_graph_the_table_and_the_timeline_show_the_same_step(
+def test_the_graph_the_table_and_the_timeline_select_the_same_step(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """Choosing a step in one chooses it in all."""
+    """A selection in one of them is a selection in all."""
     root, run_id = failed
     with served(root) as site:
         open_page(page, f"{site.address}/runs/{run_id}")
@@ -47,7 +47,7 @@ def test_the_graph_the_table_and_the_timeline_show_the_same_step(
 def test_from_the_runs_to_a_traceback_with_the_keyboard_alone(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """j goes to the first row, Enter opens it; tabs answer to numbers and arrows."""
+    """j selects the first row, Enter opens it; numbers and arrows choose tabs."""
     root, _ = failed
     with served(root) as site:
         open_page(page, f"{site.address}/runs")
@@ -70,7 +70,7 @@ def test_from_the_runs_to_a_traceback_with_the_keyboard_alone(
 
 
 def test_ctrl_k_finds_a_run(page: Page, failed: tuple[Path, str]) -> None:
-    """By the beginning of its id; Enter opens it, Escape closes the dialog."""
+    """The beginning of its id is enough; Enter opens it, Escape closes the dialog."""
     root, run_id = failed
     with served(root) as site:
         open_page(page, f"{site.address}/runs")
@@ -91,7 +91,7 @@ def test_ctrl_k_finds_a_run(page: Page, failed: tuple[Path, str]) -> None:
 def test_every_tab_of_a_run_shows_something(
     page: Page, typical: tuple[Path, str], tab: str
 ) -> None:
-    """The address remembers the tab."""
+    """The address keeps the tab."""
     root, run_id = typical
     words = {
         "events": "step_start",
@@ -123,7 +123,7 @@ def test_every_tab_of_a_run_shows_something(
 def test_every_page_has_one_heading_and_landmarks(
     page: Page, watch: Watch, typical: tuple[Path, str], address: str, heading: str
 ) -> None:
-    """An unknown address says so."""
+    """So has the page of an unknown address."""
     watch.allowed = ("404",)
     root, _ = typical
     with served(root) as site:
@@ -138,7 +138,7 @@ def test_every_page_has_one_heading_and_landmarks(
 def test_no_page_is_wider_than_the_window(
     page: Page, typical: tuple[Path, str], width: int
 ) -> None:
-    """Only what says so scrolls sideways."""
+    """Only marked elements scroll sideways."""
     root, run_id = typical
     page.set_viewport_size({"width": width, "height": 800})
     with served(root) as site:
@@ -159,7 +159,7 @@ def test_no_page_is_wider_than_the_window(
 
 
 def test_an_empty_store_says_how_to_fill_it(page: Page, tmp_path: Path) -> None:
-    """With the words that work."""
+    """The page shows a command that works."""
     with served(tmp_path) as site:
         open_page(page, f"{site.address}/runs")
 
@@ -190,9 +190,7 @@ async def slow_run(root: Path, release: anyio.Event) -> None:
             pass
 
 
-def test_a_run_is_watched_while_it_goes_on_and_fails(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_running_run_that_fails_is_followed(page: Page, tmp_path: Path) -> None:
     """The list gets it, its page shows the step at work, then the failure card."""
     with served(tmp_path) as site:
         release = site.portal.call(anyio.Event)
@@ -236,7 +234,7 @@ anyio.run(main)
 
 
 def test_a_killed_process_is_noticed(page: Page, tmp_path: Path) -> None:
-    """The page of its run says that it is gone, without being loaded again."""
+    """The page of its run says so without a reload."""
     with served(tmp_path) as site, started(code(KILLED, str(tmp_path))) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -253,7 +251,7 @@ def test_a_killed_process_is_noticed(page: Page, tmp_path: Path) -> None:
 def test_nine_tabs_share_one_connection(
     context: BrowserContext, watch: Watch, typical: tuple[Path, str]
 ) -> None:
-    """Each is live; with a connection each, the seventh would wait for ever."""
+    """All are live; with a connection each, the seventh would wait for ever."""
     root, _ = typical
     with served(root) as site:
         pages = [context.new_page() for _ in range(9)]
@@ -279,10 +277,10 @@ NOTE_STATES = """
 """It is seen however soon the page tries to connect again."""
 
 
-def test_a_server_that_comes_back_is_found_again(
+def test_a_page_reconnects_to_its_server(
     page: Page, watch: Watch, tmp_path: Path
 ) -> None:
-    """The page says that the server stopped; later it shows what it has missed."""
+    """It says that the server stopped; later it shows the missed events."""
     watch.allowed = ("net::ERR_",)
     state = page.locator("#connection")
     with served(tmp_path) as site:
@@ -304,7 +302,7 @@ def test_a_server_that_comes_back_is_found_again(
 
 
 def test_it_works_mounted_below_a_path(page: Page, failed: tuple[Path, str]) -> None:
-    """Links, data, static files and streams are relative to where it is."""
+    """Links, data, static files and streams are relative to the mount point."""
     root, run_id = failed
     with served(root, wrap=lambda app: Starlette(routes=[Mount("/a/b", app)])) as site:
         open_page(page, f"{site.address}/a/b/runs")
@@ -320,7 +318,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 async def hostile_run(root: Path) -> str:
-    """Store a run in which every text is an attack."""
+    """Store a run in which every text is an injection attempt."""
     texts = [
         HOSTILE,
         "</script><script>alert(2)</script>",
@@ -348,8 +346,8 @@ async def hostile_run(root: Path) -> str:
     return await samples.run(pipe, {"__proto__": HOSTILE}, samples.Studio())
 
 
-def test_whatever_a_run_says_is_shown_as_text(page: Page, tmp_path: Path) -> None:
-    """No dialog, no request, no error of the console, on any page."""
+def test_all_texts_of_a_run_are_escaped(page: Page, tmp_path: Path) -> None:
+    """On no page there is a dialog, a request or an error of the console."""
     with served(tmp_path, title=HOSTILE) as site:
         run_id = site.portal.call(hostile_run, tmp_path)
         hash_ = PipelineRegistry(tmp_path).list_pipelines()[0].hash
@@ -378,10 +376,10 @@ def test_whatever_a_run_says_is_shown_as_text(page: Page, tmp_path: Path) -> Non
         expect(page.locator("h1")).to_contain_text(HOSTILE)
 
 
-def test_a_token_is_asked_for_once(
+def test_a_token_in_the_address_logs_in_once(
     page: Page, watch: Watch, typical: tuple[Path, str]
 ) -> None:
-    """The address with the token logs in; it leaves the address at once."""
+    """It is removed from the address at once."""
     watch.allowed = ("401",)
     root, _ = typical
     with served(root, token="secret words") as site:
@@ -401,8 +399,8 @@ def test_a_token_is_asked_for_once(
 # -- a supervisor
 
 
-def test_why_a_run_hangs(page: Page, tmp_path: Path) -> None:
-    """The Live page names the run that holds the slot, and the line where it waits.
+def test_the_reason_of_a_hang_is_shown(page: Page, tmp_path: Path) -> None:
+    """The Live page names the run that has the slot, and the line where it waits.
 
     So does the page of a run that is not stored.
     """
@@ -472,8 +470,8 @@ anyio.run(serve, supervisor, backend="trio")
 """
 
 
-def test_a_question_is_answered_in_place(page: Page, tmp_path: Path) -> None:
-    """A form is made from its schema; the answer reaches the journal, the card says so."""
+def test_an_ask_is_answered_on_the_page(page: Page, tmp_path: Path) -> None:
+    """A form is made from its schema, the answer reaches the journal, and the card shows it."""
     journal = asking_journal()
     options: dict[str, Any] = {"read_only": False, "actions": {"answer"}, "token": "t"}
     with served(tmp_path, journal=journal, **options) as site:
@@ -498,7 +496,7 @@ def test_a_question_is_answered_in_place(page: Page, tmp_path: Path) -> None:
 
 
 def asking_journal() -> MemoryJournal:
-    """Return a journal with a run that asks something."""
+    """Return a journal with a run that asks."""
     journal = MemoryJournal()
     journal.open()
     add_question(journal, "report-17", "Publish the report?")

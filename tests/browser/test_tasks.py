@@ -1,4 +1,4 @@
-"""Three tasks of a person that sees the dashboard for the first time, by mouse alone.
+"""Three tasks of a user who sees the dashboard for the first time, with the mouse alone.
 
 Each begins at the address that the command prints, and takes four clicks at most.
 """
@@ -35,7 +35,7 @@ MOST_SECONDS = 30
 
 @pytest.fixture
 def page(context: BrowserContext, watch: object) -> Page:
-    """Open a page that counts clicks, of all pages that it goes to."""
+    """Open a page that counts the clicks on all pages."""
     context.add_init_script(COUNT)
     return slowed(context.new_page())
 
@@ -58,8 +58,8 @@ def task(page: Page, address: str, clicks: int) -> Generator[None]:
     assert int(page.evaluate("sessionStorage.clicks")) == clicks
 
 
-def test_why_did_this_run_fail(page: Page, failed: tuple[Path, str]) -> None:
-    """The status in the list, then the run: step, error, line, state, what did not run."""
+def test_find_why_a_run_failed(page: Page, failed: tuple[Path, str]) -> None:
+    """The list shows the status, the run shows step, error, line, state and skipped steps."""
     root, _ = failed
     with served(root) as site, task(page, f"{site.address}/", clicks=3):
         page.get_by_role("button", name="failed").click()
@@ -76,8 +76,8 @@ def test_why_did_this_run_fail(page: Page, failed: tuple[Path, str]) -> None:
         expect(card).to_contain_text("scene 7")
 
 
-def test_why_does_this_run_hang(page: Page, tmp_path: Path) -> None:
-    """Live names the run that holds the slot; its page names the line of code."""
+def test_find_why_a_run_hangs(page: Page, tmp_path: Path) -> None:
+    """Live names the run that has the slot, and its page names the line of code."""
     program = Path(tmp_path, "daemon.py")
     program.write_text(DAEMON.replace("ROOT", repr(str(tmp_path / "store"))))
     with started([sys.executable, "-W", "ignore", str(program)]) as process:
@@ -96,10 +96,8 @@ def test_why_does_this_run_hang(page: Page, tmp_path: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
-def test_what_changed_between_these_two_runs(
-    page: Page, failed: tuple[Path, str]
-) -> None:
-    """Two boxes and a button: the verdict, the first difference, each step."""
+def test_find_the_differences_of_two_runs(page: Page, failed: tuple[Path, str]) -> None:
+    """Two boxes and a button lead to the verdict, the first difference and each step."""
     root, _ = failed
     with served(root) as site, task(page, f"{site.address}/", clicks=3):
         for box in page.get_by_role("checkbox").all()[:2]:
@@ -115,10 +113,10 @@ def test_what_changed_between_these_two_runs(
         expect(page.get_by_role("row", name="encode")).to_contain_text("removed")
 
 
-def test_what_changed_since_it_last_went_well(
+def test_find_the_differences_to_the_last_success(
     page: Page, failed: tuple[Path, str]
 ) -> None:
-    """From a failed run it is one click; the older run is the first of the two."""
+    """It is one click from a failed run; the older run is the first of the two."""
     root, run_id = failed
     with served(root) as site, task(page, f"{site.address}/runs/{run_id}", clicks=1):
         page.get_by_role("button", name="Compare with previous").click()

@@ -1,4 +1,4 @@
-"""The command line is an extra: without it there is nothing here to test."""
+"""The tests of the command line need its extra."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATUSES = {status.value: status for status in PipelineTerminalStatus} | {
 
 @attrs.define
 class Store:
-    """A storage root to fill."""
+    """A storage root for a test to fill."""
 
     root: Path
     """Where it is."""
@@ -48,7 +48,7 @@ class Store:
     def run(
         self, store: SQLiteBackend, run_id: str, hours: float = 0.0, **facts: Any
     ) -> RunRecord:
-        """Add a run that began so long ago; it took a second unless it is open."""
+        """Add a run with a begin so long ago; it took a second unless it is open."""
         status = STATUSES[facts.pop("status", "success")]
         start = NOW - timedelta(hours=hours)
         if isinstance(status, OpenStatus):
@@ -61,7 +61,7 @@ class Store:
         return record
 
     def record(self, pipe: Pipe[Any, Any], state: Any, key: str) -> str:
-        """Run a pipe, store what it says, and return the run's id."""
+        """Run a pipe, store its events, and return the run's id."""
 
         async def collect() -> list[Event]:
             return [event async for event in pipe.run(state)]
@@ -87,7 +87,7 @@ class Store:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty storage root, the one that commands look at."""
+    """Return the empty storage root that commands use by default."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path / "store"))
     return Store(tmp_path / "store")
 
@@ -100,13 +100,13 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what a command adds to the import path."""
+    """Restore the import path after each test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: its status, its output, its complaints."""
+    """Run a command in this process; return its status, its output and its errors."""
     from justpipe_actors.cli.main import main
 
     def run(*arguments: str) -> tuple[int, str, str]:

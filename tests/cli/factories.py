@@ -17,7 +17,7 @@ class Order(msgspec.Struct):
 
 
 def build() -> Pipe[Order, None]:
-    """Return a pipe whose state is that struct."""
+    """Return a pipe with this struct as its state."""
     pipe: Pipe[Order, None] = Pipe(Order, name="order")
 
     @pipe.step
@@ -30,7 +30,7 @@ def build() -> Pipe[Order, None]:
 
 
 def build_for(name: str) -> Pipe[Order, None]:
-    """Need an argument."""
+    """Take an argument, as no factory may."""
     raise NotImplementedError(name)
 
 
@@ -39,6 +39,6 @@ def build_nothing() -> None:
 
 
 def build_badly() -> Pipe[Order, None]:
-    """Fail."""
+    """Raise an error."""
     msg = "no such table"
     raise LookupError(msg)

@@ -13,7 +13,7 @@ from justpipe_actors import Pipe, Suspend
 
 @dataclass(frozen=True)
 class Words:
-    """The state of them all."""
+    """The state of all these pipes."""
 
     words: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Words:
 
 @dataclass
 class Needy:
-    """A state that cannot be made of nothing."""
+    """A state without defaults."""
 
     name: str
 
@@ -31,19 +31,19 @@ counting: Pipe[Words, None] = Pipe(Words, name="[red]counting")
 
 @counting.map(each="count", to="report")
 async def split(state: Words) -> list[str]:
-    """Take the words one by one."""
+    """Return the words as items."""
     return state.words
 
 
 @counting.step
 async def count(word: str) -> None:
-    """Say that the word was seen."""
+    """Count a word."""
     print("counted", word)
 
 
 @counting.step
 async def report(state: Words) -> AsyncIterator[object]:
-    """Stream text in pieces, and something that is no text."""
+    """Stream text in pieces, and an object that is no text."""
     state.lengths.extend(map(len, state.words))
     yield "in all "
     yield f"{sum(state.lengths)}\n"
@@ -55,13 +55,13 @@ failing: Pipe[Words, None] = Pipe(Words, name="failing")
 
 @failing.map(each="refuse")
 async def offer(state: Words) -> list[int]:
-    """Offer numbers."""
+    """Return numbers as items."""
     return [1, 2]
 
 
 @failing.step
 async def refuse(number: int) -> None:
-    """Take none of them, in two lines, the second of which is foul."""
+    """Fail at every item, with a text of two lines and control characters."""
     raise ValueError(f"no {number}\n\x1b[31mat all")
 
 
@@ -70,7 +70,7 @@ needy: Pipe[Needy, None] = Pipe(Needy, name="needy")
 
 @needy.step
 async def greet(state: Needy) -> AsyncIterator[str]:
-    """Use the name."""
+    """Stream the name."""
     yield f"hello {state.name}"
 
 
@@ -79,7 +79,7 @@ waiting: Pipe[Words, None] = Pipe(Words, name="waiting")
 
 @waiting.step(to="never")
 async def forever(state: Words) -> AsyncIterator[str]:
-    """Begin, and wait to be stopped."""
+    """Stream a token and wait until the run is stopped."""
     yield "begun\n"
     try:
         await anyio.sleep_forever()
@@ -89,7 +89,7 @@ async def forever(state: Words) -> AsyncIterator[str]:
 
 @waiting.step
 async def never(state: Words) -> None:
-    """Nobody comes here."""
+    """Do nothing; this step is not reached."""
 
 
 holding: Pipe[Words, None] = Pipe(Words, name="holding")
@@ -97,7 +97,7 @@ holding: Pipe[Words, None] = Pipe(Words, name="holding")
 
 @holding.step
 def hold(state: Words) -> None:
-    """Keep the loop from doing anything else, such as passing tokens on."""
+    """Block the event loop."""
     print("begun", flush=True)
     time.sleep(30)
 
@@ -107,7 +107,7 @@ asking: Pipe[Words, None] = Pipe(Words, name="asking")
 
 @asking.step
 async def ask(state: Words) -> Suspend:
-    """Leave it to somebody else."""
+    """Suspend the run."""
     return Suspend("somebody's answer")
 
 
@@ -116,7 +116,7 @@ miswired: Pipe[Words, None] = Pipe(Words, name="miswired")
 
 @miswired.step(to="nowhere")
 async def lost(state: Words) -> None:
-    """Leads nowhere."""
+    """Return the name of an unknown step."""
 
 
 leaving: Pipe[Words, None] = Pipe(Words, name="leaving")
@@ -124,7 +124,7 @@ leaving: Pipe[Words, None] = Pipe(Words, name="leaving")
 
 @leaving.step
 async def leave(state: Words) -> None:
-    """Think that the program is one's own."""
+    """Raise SystemExit."""
     raise SystemExit(7)
 
 
@@ -133,5 +133,5 @@ shouting: Pipe[Words, None] = Pipe(Words, name="shouting")
 
 @shouting.step
 async def shout(state: Words) -> AsyncIterator[str]:
-    """Stream colours, tricks and letters from elsewhere."""
+    """Stream colours, control sequences and letters of other alphabets."""
     yield "\x1b[31mred\x1b[0m \x1b[2J\x9b2Jnaïve\n"

@@ -1,4 +1,4 @@
-"""What a typed answer stands for."""
+"""How a typed answer is read."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from justpipe_actors.cli.answers import parse_answer
         ("[" * 100_000, {}, "[" * 100_000),
     ],
 )
-def test_a_typed_answer_is_read_as_its_question_wants(
+def test_a_typed_answer_is_read_by_the_form_of_its_ask(
     text: str, form: dict[str, Any], value: object
 ) -> None:
-    """Booleans take yes and no, texts need no quotes, everything else is JSON."""
+    """Booleans accept yes and no, texts need no quotes, and everything else is JSON."""
     parsed = parse_answer(text, form)
 
     assert (parsed, type(parsed)) == (value, type(value))

@@ -1,4 +1,4 @@
-"""``dashboard``: serves until a signal comes, and says what is wrong before it does."""
+"""``dashboard``: it serves until a signal comes, and checks its arguments before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ask(address: str, token: str | None = None) -> tuple[int, bytes]:
 
 @pytest.mark.slow
 def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
-    """The line it prints has the address; Ctrl-C ends it without a complaint."""
+    """It prints its address; Ctrl-C ends it without an error."""
     with started([*PROGRAM, "--port", "0", "--storage", str(tmp_path)]) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[4]
@@ -48,8 +48,8 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_actions_come_with_a_token_that_is_printed(tmp_path: Path) -> None:
-    """The address that is printed has it; without it nothing can be read."""
+def test_actions_need_the_token_that_is_printed(tmp_path: Path) -> None:
+    """The printed address has it; without it no data can be read."""
     line = [
         *PROGRAM,
         "--port",
@@ -82,14 +82,14 @@ def test_actions_come_with_a_token_that_is_printed(tmp_path: Path) -> None:
         (["--journal", "nowhere.db"], 1, "There is no journal nowhere.db"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_served(
+def test_wrong_arguments_are_reported_before_anything_is_served(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     status: int,
     words: str,
 ) -> None:
-    """On the error stream, with a status of its own."""
+    """The message is on standard error, with a status of its own."""
     empty = tmp_path / "token.txt"
     empty.touch()
     with bind("127.0.0.1", 0) as taken:
@@ -104,10 +104,10 @@ def test_what_is_wrong_is_said_before_anything_is_served(
     assert words in capsys.readouterr().err
 
 
-def test_without_the_extra_it_says_what_to_install(
+def test_without_the_extra_it_names_the_command_that_installs_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence names the command that installs it."""
+    """This is one sentence."""
     for name in [*sys.modules]:
         if "dashboard" in name or name.startswith("starlette"):
             monkeypatch.delitem(sys.modules, name)

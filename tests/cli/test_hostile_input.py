@@ -1,4 +1,4 @@
-"""Whatever a command is given, it answers with a sentence and no traceback."""
+"""Every wrong input of a command is reported in a sentence, without a traceback."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DEEP = "[" * 100_000
     [DEEP, "9" * 5000, "NaN", "[Infinity]", '"\\ud800"', "@~nosuchuser/x", "@\0", "{"],
     ids=["deep", "digits", "nan", "infinity", "surrogate", "home", "null", "open"],
 )
-def test_json_that_cannot_be_is_refused(state: str, command: Command) -> None:
-    """The option is named, the status is 2."""
+def test_invalid_json_is_refused(state: str, command: Command) -> None:
+    """The message names the option, and the status is 2."""
     status, out, err = command("run", PIPE, "--state", state)
     assert (status, out) == (2, "")
     assert err.startswith("Error: --state: ")
@@ -56,10 +56,10 @@ def test_json_that_cannot_be_is_refused(state: str, command: Command) -> None:
     ],
     ids=lambda arguments: ascii(" ".join(arguments))[:30],
 )
-def test_arguments_that_cannot_be_are_no_traceback(
+def test_invalid_arguments_give_no_traceback(
     arguments: tuple[str, ...], store: Store, command: Command
 ) -> None:
-    """Nothing is raised, and no control character reaches the terminal."""
+    """No exception is raised, and no control character reaches the terminal."""
     store.run(store.pipeline("aa", "one"), "good")
     status, out, err = command(*arguments)
     assert status in (0, 1, 2)
@@ -67,10 +67,10 @@ def test_arguments_that_cannot_be_are_no_traceback(
     assert "\x1b" not in out + err
 
 
-def test_a_variable_that_names_no_home_is_a_sentence(
+def test_an_unusable_home_is_reported_in_a_sentence(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So is a storage root that the environment names."""
+    """This holds for $HOME and for the variable of the storage root."""
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", "~nosuchuser/x")
     status, _, err = command("list")
     assert status == 1
@@ -78,7 +78,7 @@ def test_a_variable_that_names_no_home_is_a_sentence(
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
+def test_closed_standard_streams_raise_nothing(closed: str, tmp_path: Path) -> None:
     """A program may be started without them."""
     line = f'exec "{sys.executable}" -m justpipe_actors list --storage . {closed}'
     done = subprocess.run(
@@ -101,7 +101,7 @@ DAMAGES: dict[str, str] = {
 def test_a_damaged_store_hides_no_other(
     damage: str, name: str, store: Store, command: Command
 ) -> None:
-    """The other pipeline's run is there."""
+    """The run of another pipeline is listed."""
     store.run(store.pipeline("aa", "broken"), "bad")
     store.run(store.pipeline("bb", "whole"), "good")
     with sqlite3.connect(store.root / "aa" / "runs.db") as connection:
@@ -116,7 +116,7 @@ def test_a_damaged_store_hides_no_other(
 def test_a_schema_that_is_no_text_hides_no_other(
     store: Store, command: Command
 ) -> None:
-    """Also when SQLite itself cannot read the schema."""
+    """This holds also when SQLite itself cannot read the schema."""
     store.run(store.pipeline("aa", "broken"), "bad")
     store.run(store.pipeline("bb", "whole"), "good")
     with sqlite3.connect(store.root / "aa" / "runs.db") as connection:
@@ -141,7 +141,7 @@ def exported(store: Store, run_id: str = "good") -> None:
 def test_an_export_is_private_and_its_name_is_safe(
     store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An id of an older program may hold a path; the file stays here."""
+    """A run id with a path in it leads to no other folder."""
     monkeypatch.chdir(tmp_path)
     exported(store, "../../evil")
     assert command("export", "last")[0] == 0
@@ -154,7 +154,7 @@ def test_an_export_is_private_and_its_name_is_safe(
 def test_a_dangling_symlink_is_not_followed(
     store: Store, command: Command, tmp_path: Path
 ) -> None:
-    """Somebody else may have put it there."""
+    """Another user may have made it."""
     exported(store)
     link = tmp_path / "out.json"
     link.symlink_to(tmp_path / "elsewhere.json")
@@ -164,10 +164,10 @@ def test_a_dangling_symlink_is_not_followed(
     assert not (tmp_path / "elsewhere.json").exists()
 
 
-def test_a_file_is_replaced_only_by_a_whole_one(
+def test_a_file_is_replaced_only_as_a_whole(
     store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the disk is full the old file is still there, and nothing else."""
+    """When the disk is full the old file is unchanged, and there is no other."""
     exported(store)
     file = tmp_path / "out.json"
     file.write_text("old")
@@ -182,10 +182,10 @@ def test_a_file_is_replaced_only_by_a_whole_one(
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
 
 
-def test_a_picture_that_cannot_be_drawn_is_refused(
+def test_a_format_that_cannot_be_drawn_is_refused(
     command: Command, tmp_path: Path
 ) -> None:
-    """A .png file with text in it helps nobody."""
+    """A .png file with text in it would be useless."""
     status, _, err = command("graph", PIPE, "-o", str(tmp_path / "x.png"))
     assert status == 2
     assert "Name a .svg, .mmd or .json file" in err
@@ -196,7 +196,7 @@ def test_a_picture_that_cannot_be_drawn_is_refused(
 def test_an_unexpected_error_is_a_sentence_and_a_traceback_on_demand(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The option of the program itself shows where it was raised."""
+    """An option of the program shows the traceback."""
     from justpipe_actors.storage.registry import PipelineRegistry
 
     def fail(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""JSON becomes the state a pipe wants, or a list of what is wrong with it."""
+"""JSON input becomes the state of a pipe, or a list of its errors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Plain:
 
 
 class Model:
-    """As much of pydantic as is asked for."""
+    """The methods of pydantic that are used."""
 
     @classmethod
     def model_validate(cls, value: Any) -> Model:
@@ -82,19 +82,19 @@ class Model:
 
 
 def made(wanted: Any, value: object) -> Any:
-    """Build a value as ``--state`` would."""
+    """Build a value as ``--state`` does."""
     return build_value(wanted, JsonArgument("--state", value))
 
 
 def problems(wanted: Any, value: object) -> tuple[str, ...]:
-    """Return what is wrong with a value."""
+    """Return the errors of a value."""
     with pytest.raises(InvalidValue) as refused:
         made(wanted, value)
     return refused.value.problems
 
 
 def test_every_kind_of_field() -> None:
-    """Dataclasses are filled with what JSON can say of their fields' types."""
+    """Dataclasses are filled with all types that JSON can represent."""
     value = {
         "name": "it",
         "point": {"x": 1, "y": 2},
@@ -153,13 +153,15 @@ def test_every_kind_of_type() -> None:
         (Plain, [], "expected an object and not a list"),
     ],
 )
-def test_json_is_believed(wanted: Any, value: object, expected: str) -> None:
-    """What JSON says is not made into what it does not say."""
+def test_json_values_are_not_converted(
+    wanted: Any, value: object, expected: str
+) -> None:
+    """Text does not become a number, and so on."""
     assert problems(wanted, value) == (expected,)
 
 
 def test_every_problem_is_named() -> None:
-    """Problems are collected, each with its place, and a guess at what was meant."""
+    """All problems are reported, each with its path and a suggestion."""
     value = {"nam": "x", "point": {"x": "1"}, "words": [1, "a", 2]}  # codespell:ignore
 
     assert problems(Everything, value) == (
@@ -177,8 +179,8 @@ def test_every_problem_is_named() -> None:
     assert problems(Model, {}) == ("a.0: is wrong",)
 
 
-def test_nothing_is_enough_where_there_are_defaults() -> None:
-    """Without JSON a type is made of its defaults, or what it needs is named."""
+def test_defaults_are_enough() -> None:
+    """Without JSON a type is made of its defaults, or the required fields are named."""
     assert build_default(type(None), "--state") is None
     assert build_default(dict, "--state") == {}
     for wanted, missing in ((Everything, "name"), (Plain, "root"), (Typed, "size")):
@@ -189,7 +191,7 @@ def test_nothing_is_enough_where_there_are_defaults() -> None:
 
 
 def test_the_remedy_describes_the_type() -> None:
-    """A refusal ends with what the type is made of, and how to pass it."""
+    """The message ends with the fields of the type and how to pass them."""
     with pytest.raises(InvalidValue) as refused:
         build_default(Plain, "--state")
 
@@ -199,10 +201,10 @@ def test_the_remedy_describes_the_type() -> None:
     )
 
 
-def test_json_comes_from_three_places(
+def test_json_comes_from_three_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JSON is the option itself, a file, or standard input."""
+    """They are the option itself, a file, and standard input."""
     (tmp_path / "it.json").write_text('{"a": 1}')
     monkeypatch.setattr(sys, "stdin", StringIO('{"a": 1}'))
 
@@ -211,7 +213,7 @@ def test_json_comes_from_three_places(
 
 
 @pytest.mark.parametrize("text", ["{", "@/no/such/file", "", json.dumps("x")[:-1]])
-def test_what_is_no_json_is_refused(text: str) -> None:
-    """What cannot be read or parsed is refused under its option."""
+def test_text_that_is_not_json_is_refused(text: str) -> None:
+    """The message names the option."""
     with pytest.raises(InvalidValue, match=r"^--context: "):
         read_json(text, "--context")

@@ -1,4 +1,4 @@
-"""What the group of commands says about a command that is not there."""
+"""Unknown commands of the command line."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from justpipe_actors.cli.main import main
     ("typed", "meant"),
     [("rnu", "run"), ("pipeline", "pipelines"), ("eksport", "export")],
 )
-def test_a_misspelt_command_is_named_with_the_one_that_was_meant(
+def test_a_misspelt_command_gets_a_suggestion(
     typed: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It ends with 2, and the remedy is in the message, once."""
+    """The status is 2, and the message has the suggestion once."""
     assert main([typed]) == 2
     assert capsys.readouterr().err.count(f"Did you mean '{meant}'?") == 1
 
 
-def test_a_command_like_no_other_is_only_unknown(
+def test_an_unknown_command_gets_no_far_suggestion(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nothing is guessed."""
+    """The message only says that it is unknown."""
     assert main(["xyzzy"]) == 2
     assert "Did you mean" not in capsys.readouterr().err

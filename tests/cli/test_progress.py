@@ -1,4 +1,4 @@
-"""Events become rows: who is at work, how many, and what went wrong."""
+"""Events become rows of the progress view: steps at work, counts, failures."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def start(stage: str, at: float = 0.0, attempt: int = 1) -> Event:
 
 
 def end(stage: str, at: float = 1.0) -> Event:
-    """End one well."""
+    """End an invocation with success."""
     return Event(EventType.STEP_END, stage, timestamp=at)
 
 
 def error(stage: str, text: str = "boom", **framework: object) -> Event:
-    """End one badly."""
+    """End an invocation with an error."""
     meta = {"framework": framework}
     return Event(EventType.STEP_ERROR, stage, text, timestamp=1.0, meta=meta)
 
@@ -59,7 +59,7 @@ def finish() -> Event:
     )
 
 
-def test_rows_are_there_before_anything_begins() -> None:
+def test_rows_exist_before_anything_begins() -> None:
     """Every step has a row, before its successors; a map's worker is below the map."""
     rows = outline(SURVEY).rows.values()
 
@@ -73,8 +73,8 @@ def test_rows_are_there_before_anything_begins() -> None:
     ]
 
 
-def test_circles_have_rows_too() -> None:
-    """Steps that lead to each other are listed once, the first one first."""
+def test_cycles_have_rows_too() -> None:
+    """Steps of a cycle are listed once, in the order of registration."""
     circle = {"kind": "step", "targets": []}
     described = {
         "nodes": {"a": circle, "b": circle},
@@ -85,7 +85,7 @@ def test_circles_have_rows_too() -> None:
 
 
 def test_invocations_are_counted() -> None:
-    """A step counts what began and ended; its time is from first start to last end."""
+    """A step counts begins and ends; its time is from the first begin to the last end."""
     progress = heard(start("left", 1.0), start("left", 2.0), end("left", 4.0))
 
     row = progress.rows["left"]
@@ -97,13 +97,13 @@ def test_invocations_are_counted() -> None:
 
 
 def test_attempts_are_no_invocations() -> None:
-    """A further attempt belongs to the invocation that it repeats."""
+    """A further attempt belongs to the same invocation."""
     row = heard(start("left"), start("left", attempt=2), end("left")).rows["left"]
 
     assert (row.started, row.done, row.retried, row.running) == (1, 1, 1, 0)
 
 
-def test_what_a_lost_process_had_at_work_is_counted_once() -> None:
+def test_steps_of_a_lost_process_are_counted_once() -> None:
     """When a durable run is taken up, its open steps and maps begin again."""
     begin = start("left", attempt=2)
     items = fan(EventType.MAP_START, 3)
@@ -137,8 +137,8 @@ def test_the_time_without_a_process_is_not_counted() -> None:
     assert lost.rows["right"].seconds(now=200.0) == 7.0
 
 
-def test_maps_know_their_items() -> None:
-    """Items add up over the laps of a loop; an open generator leaves them unknown."""
+def test_maps_count_their_items() -> None:
+    """Items of all laps are added up; a generator leaves the total unknown."""
     known = heard(fan(EventType.MAP_START, 3), fan(EventType.MAP_START, 2))
     assert (known.rows["fan"].items, known.rows["fan"].uncounted_maps) == (5, 0)
 
@@ -148,16 +148,16 @@ def test_maps_know_their_items() -> None:
     assert (unknown.rows["fan"].items, unknown.rows["fan"].uncounted_maps) == (7, 0)
 
 
-def test_the_steps_of_a_child_stand_below_it() -> None:
-    """Rows of a sub-pipeline appear when they begin, in order, below their owner."""
+def test_the_steps_of_a_child_are_below_it() -> None:
+    """Rows of a sub-pipeline appear when they begin, in order."""
     progress = heard(start("child"), start("child:b"), start("child:a"), start("late"))
 
     assert list(progress.rows)[-4:] == ["child", "child:b", "child:a", "late"]
     assert progress.rows["child:a"].depth == 1
 
 
-def test_failures_are_told() -> None:
-    """A failure has its type and its place, where the event knows them."""
+def test_failures_are_shown() -> None:
+    """A failure has its type and its line, where the event has them."""
     trace = 'Traceback:\n  File "/x/y.py", line 3, in work\n    raise\n'
     progress = heard(
         start("left"),
@@ -171,8 +171,8 @@ def test_failures_are_told() -> None:
     assert progress.rows["startup"].mark(is_over=True) is Mark.FAILED
 
 
-def test_what_did_not_end_was_cut_off() -> None:
-    """When the run is over, open steps were cut off and the others not taken."""
+def test_open_steps_of_an_ended_run_are_interrupted() -> None:
+    """Steps that never began are not taken."""
     progress = heard(start("left"), start("right"), end("right"), finish())
 
     marks = {n: r.mark(is_over=True) for n, r in progress.rows.items()}
@@ -181,8 +181,8 @@ def test_what_did_not_end_was_cut_off() -> None:
     assert marks["join"] is Mark.NOT_TAKEN
 
 
-def test_joins_say_whom_they_wait_for() -> None:
-    """A join that waits names the parents, until it is released."""
+def test_waiting_joins_name_their_missing_parents() -> None:
+    """They do so until the join is released."""
     wait = Event(EventType.BARRIER_WAIT, "join", {"waiting_for": ["right"]})
     progress = heard(wait)
     assert progress.rows["join"].waiting_for == ("right",)
@@ -191,8 +191,8 @@ def test_joins_say_whom_they_wait_for() -> None:
     assert not progress.rows["join"].waiting_for
 
 
-def test_what_is_at_work_is_shown_first() -> None:
-    """When there is too little room, what is to come goes first, then what is done."""
+def test_running_steps_are_shown_first() -> None:
+    """With too little room, steps that have not begun are left out first, then ended ones."""
     rows = list(heard(start("left"), start("right"), end("right")).rows.values())
 
     assert [row.name for row in select_rows(rows, 3, is_over=False)] == [
@@ -227,7 +227,7 @@ EVENTS = st.one_of(
 def test_lines_fit(
     events: list[Event], width: int, height: int, has_only_ascii: bool
 ) -> None:
-    """Whatever was heard, no line is wider than the terminal and none moves the cursor."""
+    """No line is wider than the terminal, and none moves the cursor."""
     progress = heard(*events)
 
     lines = list(draw(progress, Canvas(width, height, has_only_ascii), now=2e6))

@@ -1,4 +1,4 @@
-"""The reference page says what ``--help`` says."""
+"""The reference page of the command line agrees with ``--help``."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SECTIONS = dict(
 
 
 def parameters(name: str) -> list[click.Parameter]:
-    """Return what a command takes."""
+    """Return the parameters of a command."""
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     return command.params
 
 
 def test_every_command_has_a_section() -> None:
-    """The page has the commands that there are, in their order."""
+    """The page has all commands in their order."""
     assert list(SECTIONS) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_a_row(name: str) -> None:
-    """A command's table has its options, all their names, and no others."""
+    """The table of a command has all names of all its options, and no others."""
     rows = re.findall(r"^\| (`.*?`) \|", SECTIONS[name], re.MULTILINE)
     documented = [re.findall(r"`(.*?)`", row) for row in rows]
 
@@ -63,7 +63,7 @@ def test_every_choice_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_complete(name: str) -> None:
-    """Every command and every option says what it is for."""
+    """Every command and every option has a description."""
     command = cli.get_command(click.Context(cli), name)
 
     assert command is not None

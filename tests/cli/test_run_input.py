@@ -1,4 +1,4 @@
-"""How ``run`` gets its pipe and its state: factories, structs, fields set one by one."""
+"""How ``run`` gets its pipe and its state: factories, structs, single fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(command: Command, name: str, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_factory_is_called(command: Command) -> None:
-    """A function without parameters stands for the pipe that it returns."""
+    """A function without parameters is called for its pipe."""
     status, out, _ = run(command, "build", "--state", '{"item": "tea"}')
     assert (status, out) == (0, "1 tea\n")
 
@@ -35,14 +35,14 @@ def test_a_factory_is_called(command: Command) -> None:
 def test_a_factory_that_makes_no_pipe_is_refused(
     name: str, problem: str, command: Command
 ) -> None:
-    """The sentence says why."""
+    """The message has the reason."""
     status, _, err = run(command, name)
     assert status == 2
     assert problem in err
 
 
-def test_a_struct_is_believed_like_any_other_type(command: Command) -> None:
-    """Types are checked and misspelt fields are refused."""
+def test_a_struct_is_filled_like_any_other_type(command: Command) -> None:
+    """Types are checked, and misspelt fields are refused."""
     status, _, err = run(command, "build", "--state", '{"item": 5}')
     assert (status, "Expected `str`, got `int`" in err) == (2, True)
     status, _, err = run(command, "build", "--state", '{"item": "a", "cuont": 2}')
@@ -50,7 +50,7 @@ def test_a_struct_is_believed_like_any_other_type(command: Command) -> None:
 
 
 def test_fields_are_set_one_by_one(command: Command) -> None:
-    """A value is JSON, or text where the field is text; ``--state`` comes first."""
+    """A value is JSON, or text for a field of text; ``--state`` comes first."""
     state = ("--state", '{"item": "tea", "count": 1}')
     assert run(command, "build", *state, "--set", "count=3")[1] == "3 tea\n"
     assert run(command, "build", "--set", "item=7", "--set", "count=2")[1] == "2 7\n"
@@ -60,10 +60,10 @@ def test_fields_are_set_one_by_one(command: Command) -> None:
     ("setting", "problem"),
     [("item", "'item' is no KEY=VALUE"), ("item.x.y=1", "a string has no fields")],
 )
-def test_a_setting_that_cannot_be_is_refused(
+def test_an_invalid_setting_is_refused(
     setting: str, problem: str, command: Command
 ) -> None:
-    """The sentence names the option."""
+    """The message names the option."""
     state = ("--state", '{"item": "tea"}')
     status, _, err = run(command, "build", *state, "--set", setting)
     assert status == 2
@@ -72,7 +72,7 @@ def test_a_setting_that_cannot_be_is_refused(
 
 
 def test_tracebacks_are_shown_on_demand(command: Command) -> None:
-    """Without the option there is one sentence, with the exception's type."""
+    """Without the option there is one sentence with the type of the exception."""
     arguments = ("build", "--set", "item=tea", "--set", "count=10")
     status, _, err = run(command, *arguments)
     assert (status, "Traceback" in err) == (1, False)

@@ -1,4 +1,4 @@
-"""What commands say of stored runs that did not simply end well."""
+"""What commands show of stored runs that did not succeed."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ def new_pipe(store: Store, name: str) -> Pipe[Any, Any]:
     return Pipe(dict, name=name, storage=store.root, log_state=False)
 
 
-def test_the_type_of_an_error_is_said_with_its_text(
-    store: Store, command: Command
-) -> None:
-    """``'missing'`` alone tells nobody that it is a KeyError."""
+def test_an_error_is_shown_with_its_type(store: Store, command: Command) -> None:
+    """``'missing'`` alone does not show that it is a KeyError."""
     pipe = new_pipe(store, "broken")
 
     @pipe.step
@@ -60,7 +58,7 @@ def test_the_type_of_an_error_is_said_with_its_text(
 def test_a_run_that_timed_out_names_the_steps_at_work(
     store: Store, command: Command
 ) -> None:
-    """The step that took the time is the first question."""
+    """They are the reason that a user looks for."""
     pipe = new_pipe(store, "slow")
 
     @pipe.step
@@ -74,7 +72,7 @@ def test_a_run_that_timed_out_names_the_steps_at_work(
     ]
 
 
-def test_a_suspended_run_says_what_it_waits_for_and_stays(
+def test_a_suspended_run_has_its_reason_and_is_kept(
     store: Store, command: Command
 ) -> None:
     """Only a cleanup that names suspended runs deletes them."""
@@ -92,7 +90,7 @@ def test_a_suspended_run_says_what_it_waits_for_and_stays(
 
 
 def test_a_folded_map_is_the_bottleneck(store: Store, command: Command) -> None:
-    """A map whose items are left out is one row with their time."""
+    """A map without its items is one row with their whole time."""
     timeline = Timeline(80)
     timeline.name = "P"
     for kind, stage, node, at in (
@@ -111,7 +109,7 @@ def test_a_folded_map_is_the_bottleneck(store: Store, command: Command) -> None:
 def test_waiting_for_a_run_misses_no_short_one(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that begins and ends between two looks is shown, too."""
+    """A run that begins and ends between two polls is shown, too."""
     pipe = new_pipe(store, "short")
     pipe.step("blink")(lambda: None)
     asked = threading.Event()
@@ -132,8 +130,8 @@ def test_waiting_for_a_run_misses_no_short_one(
     assert json.loads(out.splitlines()[-1])["type"] == "finish"
 
 
-def test_a_map_of_unknown_length_shows_a_moving_count() -> None:
-    """From its first item on there is something to see."""
+def test_a_map_of_unknown_length_shows_a_count() -> None:
+    """It grows from the first item on."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.map("m", each="w")(lambda: iter(()))
     pipe.step("w")(lambda item: None)

@@ -1,4 +1,4 @@
-"""``run`` on a terminal: a real one, made of a pseudo terminal."""
+"""``run`` at a terminal, which is a pseudo terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUNNABLE = Path(__file__).with_name("runnable.py")
 
 
 class Terminal:
-    """A terminal with a program in it."""
+    """A pseudo terminal with a program."""
 
     def __init__(self, name: str, backend: str, **variables: str) -> None:
         import fcntl
@@ -46,7 +46,7 @@ class Terminal:
         self.shown = ""
 
     def read_until(self, text: str) -> None:
-        """Read what the program shows, up to something."""
+        """Read the output of the program up to a text."""
         while text not in self.shown:
             self.shown += os.read(self.keys, 4096).decode()
 
@@ -78,12 +78,12 @@ sys.exit(main(["run", *sys.argv[1:]]))
 
 
 def plain(text: str) -> str:
-    """Take the control sequences out."""
+    """Remove the control sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
 def test_rows_and_tokens(backend: str) -> None:
-    """Tokens stand above the rows, every step has one, and names are no markup."""
+    """Tokens are above the rows, every step has a row, and names are not read as markup."""
     terminal = Terminal("counting", backend)
 
     status = terminal.read_all()
@@ -97,7 +97,7 @@ def test_rows_and_tokens(backend: str) -> None:
 
 
 def test_ctrl_c(backend: str) -> None:
-    """Ctrl-C ends the run; what was cut off is named, and nothing is left (status 130)."""
+    """The run ends with status 130, interrupted steps are named, and nothing is left."""
     terminal = Terminal("waiting", backend)
     terminal.read_until("begun")
 
@@ -114,7 +114,7 @@ def test_ctrl_c(backend: str) -> None:
 
 
 def test_no_colour() -> None:
-    """NO_COLOR is respected: nothing is coloured, the signs still tell."""
+    """With NO_COLOR nothing is coloured, and symbols show the status."""
     coloured, plainly = (
         Terminal("failing", "asyncio"),
         Terminal("failing", "asyncio", NO_COLOR="1"),
@@ -129,7 +129,7 @@ def test_no_colour() -> None:
 
 
 def test_a_dumb_terminal_gets_lines() -> None:
-    """A terminal that cannot move its cursor is written to line by line."""
+    """The output for a terminal that cannot move its cursor is lines."""
     terminal = Terminal("counting", "asyncio", TERM="dumb")
 
     terminal.read_all()
@@ -139,7 +139,7 @@ def test_a_dumb_terminal_gets_lines() -> None:
 
 
 def test_tokens_keep_their_colours_only() -> None:
-    """What is streamed may be coloured, and cannot clear the screen or end the run."""
+    """A token may have colours, and cannot clear the screen."""
     terminal = Terminal("shouting", "asyncio")
 
     status = terminal.read_all()
@@ -151,8 +151,8 @@ def test_tokens_keep_their_colours_only() -> None:
     assert "naïve" in terminal.shown
 
 
-def test_a_poor_terminal_gets_plain_signs() -> None:
-    """Where the encoding lacks our signs others stand for them, letters are written out."""
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    """Symbols are replaced, and other letters are escaped."""
     terminal = Terminal("shouting", "asyncio", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
 
     status = terminal.read_all()

@@ -1,4 +1,4 @@
-"""The three views, fed by hand: what each writes, and when."""
+"""The three views of ``run``: what each one writes, and when."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows() -> Progress:
 
 
 def token(payload: object) -> Event:
-    """Stream something."""
+    """Publish a token."""
     return Event(EventType.TOKEN, "work", payload)
 
 
@@ -70,20 +70,20 @@ def begun_map(count: int | None) -> list[Event]:
 
 
 def ended(status: PipelineTerminalStatus, **facts: object) -> Outcome:
-    """Return an ending."""
+    """Return the end of a run."""
     signum = facts.pop("signum", None)
     end = PipelineEndData(status, 1.5, **facts)  # type: ignore[arg-type]
     return Outcome(end, signum)  # type: ignore[arg-type]
 
 
 def terminal() -> tuple[Console, StringIO]:
-    """Return a terminal of 40 columns, and what is written to it."""
+    """Return a terminal of 40 columns and its output."""
     written = StringIO()
     return Console(file=written, force_terminal=True, width=40, height=20), written
 
 
 def plain(text: str) -> str:
-    """Take the control sequences out."""
+    """Remove the control sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
 
 
@@ -105,18 +105,18 @@ def plain(text: str) -> str:
         ("lines", DUMB, WATCHED, "lines"),
     ],
 )
-def test_the_view_fits_where_output_goes(
+def test_the_view_fits_the_output(
     asked: Style | None, out: StreamInfo, err: StreamInfo, style: Style
 ) -> None:
-    """A terminal is watched, a pipe is read by a program, a dumb terminal gets lines."""
+    """A terminal gets rows, a pipe gets JSON, a dumb terminal gets lines."""
     assert style_for(asked, out, err) == style
 
 
 # -- live
 
 
-def test_a_line_goes_up_when_it_is_whole() -> None:
-    """A piece of a line is drawn with the rows, and printed once when its end has come."""
+def test_a_line_is_printed_when_it_is_complete() -> None:
+    """The beginning of a line is drawn with the rows, and printed once when its end comes."""
     screen, written = terminal()
     with LiveView("it", rows(), screen) as view:
         view.on_event(token("one "))
@@ -129,8 +129,8 @@ def test_a_line_goes_up_when_it_is_whole() -> None:
     assert view_options.rindex("and more\n") < view_options.rindex("○ fan")
 
 
-def test_rows_stay_and_the_footer_goes() -> None:
-    """While it runs the title stands below the rows; afterwards only the rows are left."""
+def test_rows_stay_and_the_footer_is_removed() -> None:
+    """During the run the title is below the rows; at the end only the rows are left."""
     screen, written = terminal()
     with LiveView("the title", rows(), screen) as view:
         for event in begun_map(4):
@@ -147,8 +147,8 @@ def test_rows_stay_and_the_footer_goes() -> None:
     assert "the title" not in last
 
 
-def test_tokens_may_go_elsewhere() -> None:
-    """With another place for tokens the terminal shows rows only, and print() is let be."""
+def test_tokens_may_go_to_another_stream() -> None:
+    """The terminal then shows rows only, and print() is not changed."""
     screen, written = terminal()
     out = StringIO()
     before = sys.stdout
@@ -161,8 +161,8 @@ def test_tokens_may_go_elsewhere() -> None:
     assert "one" not in written.getvalue()
 
 
-def test_the_end_is_told_below() -> None:
-    """What became of it stands last, with what else there is to say."""
+def test_the_end_is_shown_last() -> None:
+    """The result of the run and further notes follow the rows."""
     screen, written = terminal()
     view = LiveView("it", rows(), screen)
     view.show_outcome(
@@ -182,7 +182,7 @@ def test_the_end_is_told_below() -> None:
 
 
 def test_a_map_over_nothing_has_no_items() -> None:
-    """An empty source is told as such, and not as "0 of 0 so far"."""
+    """An empty source is shown as such, and not as "0 of 0 so far"."""
     out, err = StringIO(), StringIO()
     view = LinesView(rows(), out, err)
     mapping = {"target": "work", "item_count": None}
@@ -197,8 +197,8 @@ def test_a_map_over_nothing_has_no_items() -> None:
     assert err.getvalue() == "  fan: done in 0ms, no items\n"
 
 
-def test_long_maps_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A map says how far it is, but not more often than every few seconds."""
+def test_the_progress_of_long_maps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is at most one line every few seconds."""
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     out, err = StringIO(), StringIO()
@@ -214,8 +214,8 @@ def test_long_maps_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
     assert err.getvalue() == "  fan: 1 of 4 items\n"
 
 
-def test_the_end_is_told_in_lines() -> None:
-    """A failure has its step, its text line by line, and the others after it."""
+def test_the_end_is_written_in_lines() -> None:
+    """A failure has its step, its text line by line, and the other failures after it."""
     records = [
         FailureRecord(
             FailureKind.STEP,
@@ -246,8 +246,8 @@ def test_the_end_is_told_in_lines() -> None:
     ]
 
 
-def test_what_was_cut_off_is_named() -> None:
-    """A run that a signal stopped names what was at work, and that nothing is left."""
+def test_interrupted_steps_are_named() -> None:
+    """After a signal the end names the steps that were at work."""
     progress, err = rows(), StringIO()
     for event in begun_map(4):
         progress.on_event(event)
@@ -265,8 +265,8 @@ def test_what_was_cut_off_is_named() -> None:
 # -- JSON
 
 
-def test_what_steps_print_is_no_event() -> None:
-    """Inside the view print() goes to the other stream; outside it is as before."""
+def test_printed_text_is_no_event() -> None:
+    """Inside the view print() writes to standard error; outside it is unchanged."""
     out, err = StringIO(), StringIO()
     before = sys.stdout
     with JsonView(rows(), out, err, has_state=False) as view:
@@ -280,8 +280,8 @@ def test_what_steps_print_is_no_event() -> None:
     assert err.getvalue() == "from a step\nstopping\n"
 
 
-def test_a_success_needs_no_words() -> None:
-    """Who reads events hears in words of failures only."""
+def test_a_success_is_not_reported_as_text() -> None:
+    """A reader of events gets only failures as text."""
     err = StringIO()
     view = JsonView(rows(), StringIO(), err, has_state=False)
 
@@ -305,17 +305,17 @@ def test_a_success_needs_no_words() -> None:
         ([b"x"], "\"b'x'\"\n"),
     ],
 )
-def test_text_runs_on_and_all_else_has_lines(
+def test_text_continues_and_other_values_are_lines(
     tokens: list[object], written: str
 ) -> None:
-    """Pieces of text run together; anything else begins and ends a line."""
+    """Pieces of text are joined; every other value begins and ends a line."""
     texts = TokenFormatter()
 
     assert "".join(map(texts.format, tokens)) == written
 
 
 def test_an_event_is_one_line() -> None:
-    """Whatever is in it, an event is one line of JSON."""
+    """Every event is one line of JSON, whatever values it has."""
     event = Event(EventType.TOKEN, "a", payload="x\ny\u2028", scope=("m[0]",))
 
     line = event_json_line(event, has_state=False)

@@ -20,7 +20,7 @@ SHARED = 5
 
 
 def build(log: str) -> Pipe[Any, Any]:
-    """Return a pipe of steps and a map, each of which writes a line."""
+    """Return a pipe of steps and a map that each append a line to a file."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="crowd")
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -50,7 +50,7 @@ def build(log: str) -> Pipe[Any, Any]:
 
 
 async def main(journal: str, log: str, name: str, count: str) -> None:
-    """Submit runs, some of which the other processes submit too, and wait for all."""
+    """Submit runs, some of which other processes submit too, and wait for all."""
     pipe = build(log)
     ids = [f"{name}-{number}" for number in range(int(count))]
     ids += [f"shared-{number}" for number in range(SHARED)]

@@ -1,4 +1,4 @@
-"""Kills processes at each transaction of random durable runs, and compares what follows.
+"""Kills processes at each transaction of random durable runs, and compares the results.
 
 ::
 
@@ -63,7 +63,7 @@ LIMIT = 20
 
 @attrs.define(eq=False)
 class KillingFile:
-    """A journal's file that kills its process at one transaction, whatever it writes."""
+    """A journal file that kills its process at one transaction."""
 
     file: File
     """Keeps the data."""
@@ -83,7 +83,7 @@ class KillingFile:
 
     @contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
-        """Use the connection inside a transaction, if this process lives."""
+        """Use the connection inside a transaction, unless this process is killed there."""
         self.begun += 1
         self._kill("before")
         with self.file.write() as connection:
@@ -94,7 +94,7 @@ class KillingFile:
 
 @attrs.frozen
 class Case:
-    """Where the files of one case are, and how it runs."""
+    """The files of one case, and its options."""
 
     folder: Path
     seed: int
@@ -110,7 +110,7 @@ class Case:
 def execute(
     case: Case, tag: str, crash: tuple[str, int] | None, *, durable: bool
 ) -> None:
-    """Execute the run in this process, and write how it has ended."""
+    """Execute the run in this process, and write its end to a file."""
     batch_stream.check_fold = True
     fd = os.open(case.file(f"log-{tag}"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
@@ -150,7 +150,7 @@ def execute(
 
 
 async def answer_all(supervisor: Supervisor, expired: random_graphs.Expired) -> None:
-    """Answer the questions of the run as they become answerable.
+    """Answer the asks of the run as they become answerable.
 
     It looks again and again, because a question that is not to be answered yet has no
     further event.
@@ -174,7 +174,7 @@ def final_state(journal: SQLiteJournal) -> Any:
 
 
 def forked(func: Callable[[], None]) -> int:
-    """Call a function in a process of its own; return how that ended."""
+    """Call a function in a process of its own, and return the exit of the process."""
     pid = os.fork()
     if not pid:
         try:
@@ -245,7 +245,7 @@ def read_killed(path: Path, log: list[str]) -> Killed:
 
 @attrs.define
 class Driver:
-    """Runs cases and collects what was wrong."""
+    """Runs cases and collects their differences."""
 
     case: Case
     recoveries: int
@@ -303,7 +303,7 @@ class Driver:
         return bool(found[0] == expected[0] if graph.ends_early else found == expected)
 
     def crash(self, graph: random_graphs.Graph, where: str, number: int) -> None:
-        """Kill a run at one point, let it go on, and look."""
+        """Kill a run at one point, let it go on, and compare."""
         tag = f"{where}{number}"
         self.run(tag, (where, number))
         if self.read(tag) is not None:

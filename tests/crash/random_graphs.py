@@ -188,7 +188,7 @@ class _Builder:
         self.pipe.map(name, each=worker, to=to, max_concurrency=window)(func)
 
     def add_waiting(self, name: str, to: list[str], kind: str, delay: float) -> None:
-        """Add a step that waits inside itself, or between itself and the next one."""
+        """Add a step that waits in its function, or before the next step."""
         if kind in {"ask_between", "timer", "escalated", "ask_map"}:
             self.add_waiting_between(name, to, kind, delay)
             return
@@ -273,7 +273,7 @@ class _Builder:
             self.pipe.step(f"b{name}", to=to)(late)
 
     def add_expiring(self, name: str, to: list[str]) -> None:
-        """Add a join that expires, because a parent asks until the join has expired."""
+        """Add a join that times out, because a parent asks until then."""
         tag = self.rng.randrange(1_000_000)
 
         async def begin(state: State) -> None:

@@ -14,7 +14,7 @@ from justpipe_actors.journals import SQLiteJournal
 
 
 async def main(path: str) -> None:
-    """Submit a run that never ends by itself, and serve."""
+    """Submit a run that does not end by itself, and serve."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="served")
 
     @pipe.step("endless")

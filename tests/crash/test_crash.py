@@ -36,10 +36,10 @@ pytestmark = pytest.mark.timeout(310)  # dozens of processes, each started anew
     ],
     ids=" ".join,
 )
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+def test_a_killed_run_goes_on_and_ends_as_without_a_crash(
     arguments: tuple[str, ...],
 ) -> None:
-    """Same status, errors and state; no finished step again; no event number twice."""
+    """The end is the same, no finished step runs again, no event number occurs twice."""
     command = [sys.executable, "-m", "tests.crash.driver", *arguments]
     done = subprocess.run(
         command, capture_output=True, cwd=ROOT, text=True, check=False, timeout=300

@@ -1,4 +1,4 @@
-"""Several processes work on the runs of one file, and share them without a fault."""
+"""Several processes share the runs of one journal file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STEPS = ["first", "fan", "item0", "item1", "item2", "last"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_three_processes_do_each_step_of_each_run_once(
+def test_three_processes_run_each_step_of_each_run_once(
     tmp_path: Path, backend: str
 ) -> None:
-    """Also when the file is locked for longer than SQLite waits, which no user hears of."""
+    """A lock for longer than SQLite waits is an error that no caller gets."""
     journal, log = tmp_path / "j.db", tmp_path / "log"
     SQLiteJournal(journal).open()
     command = [sys.executable, "-m", "tests.crash.crowd", str(journal), str(log)]

@@ -25,10 +25,10 @@ def _wait_for(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_stopped_worker_finds_its_commit_refused(
+def test_the_commit_of_a_stopped_worker_is_refused(
     tmp_path: Path, backend: str
 ) -> None:
-    """The run is the other worker's; one end is stored, and the first one says so."""
+    """The other worker has the run; one end is stored, and the first one reports the loss."""
     journal, gate, said = (tmp_path / name for name in ("j.db", "gate", "said"))
     command = [sys.executable, "-m", "tests.crash.worker"]
     command += [str(journal), str(gate), str(said), backend]

@@ -1,4 +1,4 @@
-"""A daemon that is told to end releases its durable runs."""
+"""A daemon that gets a signal releases its durable runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_two_signals_release_a_run_that_does_not_finish(
     tmp_path: Path, backend: str
 ) -> None:
-    """The first one waits for its step; the second one lets go of it at once."""
+    """After the first one it waits for the step, after the second it releases the run."""
     path = tmp_path / "j.db"
     command = [sys.executable, "-m", "tests.crash.served", str(path), backend]
     with subprocess.Popen(

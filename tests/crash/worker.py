@@ -1,4 +1,4 @@
-"""A worker for the fence: it begins a run, waits at a file, and says what became of it.
+"""A worker for ``test_fence``: it begins a run, waits for a file, and reports the end.
 
 ::
 

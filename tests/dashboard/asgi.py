@@ -13,7 +13,7 @@ import attrs
 
 @attrs.define
 class Answer:
-    """What came back."""
+    """The response to a request."""
 
     status: int = 0
     headers: dict[str, str] = attrs.field(factory=dict)
@@ -40,7 +40,7 @@ class Answer:
 
 @attrs.define
 class Client:
-    """Sends requests to an application, as a browser on this machine would."""
+    """Sends requests to an application as a browser on this machine does."""
 
     app: Any
     root: str = ""
@@ -50,7 +50,7 @@ class Client:
         return await self.request("GET", path, headers)
 
     async def post(self, path: str, body: Any, **headers: str) -> Answer:
-        """Send JSON as a page of ours does."""
+        """Send JSON as a page of the dashboard does."""
         own = {
             "host": f"127.0.0.1:{self.port}",
             "origin": f"http://127.0.0.1:{self.port}",
@@ -71,7 +71,7 @@ class Client:
         leave_after: int | None = None,
         on_part: Callable[[bytes], None] = lambda part: None,
     ) -> Answer:
-        """Send one request; the client may leave after some parts of the answer."""
+        """Send one request; the client may leave after some parts of the response."""
         answer = Answer()
         leaving = anyio.Event()
         parts = 0

@@ -15,5 +15,5 @@ collect_ignore_glob = [] if find_spec("starlette") else ["test_*.py"]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Return an empty storage root that real runs are stored in."""
+    """Return an empty storage root for real runs."""
     return Store(tmp_path)

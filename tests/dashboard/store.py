@@ -1,4 +1,4 @@
-"""A storage root with real runs in it: one of each kind that a page must show."""
+"""A storage root with real runs: one of each kind that a page shows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Store:
 
     @property
     def registry(self) -> PipelineRegistry:
-        """Return what finds the runs."""
+        """Return the registry of the runs."""
         return PipelineRegistry(self.root)
 
     async def run(self, pipe: Pipe[Any, Any], state: Any = None) -> str:
@@ -59,7 +59,7 @@ class Store:
             return run.run_id
 
     def pipe(self, name: str = "render", *, is_failing: bool = False) -> Pipe[Any, Any]:
-        """Return the sample pipe: two ways, a join, tokens, a map and a sub-pipeline."""
+        """Return the sample pipe: two branches, a join, tokens, a map and a sub-pipeline."""
         sound = sound_pipe(is_failing=is_failing)
         pipe: Pipe[Any, Any] = Pipe(Video, name=name, persist=True, storage=self.root)
 

@@ -1,4 +1,4 @@
-"""What the API answers about stored runs."""
+"""What the API returns for stored runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .store import Store
 async def test_a_page_of_runs_has_the_newest_first_and_counts_by_status(
     store: Store,
 ) -> None:
-    """Counts are of all runs in the window, whatever status is asked for."""
+    """All runs of the window are counted, whatever status is requested."""
     good, bad = store.pipe("good"), store.pipe("bad", is_failing=True)
     first = await store.run(good)
     second = await store.run(bad)
@@ -32,7 +32,7 @@ async def test_a_page_of_runs_has_the_newest_first_and_counts_by_status(
 
 
 async def test_pages_of_runs_follow_each_other_without_a_gap(store: Store) -> None:
-    """The cursor of one page is where the next one begins."""
+    """The cursor of one page is the beginning of the next one."""
     pipe = store.pipe()
     ids = [await store.run(pipe) for _ in range(5)]
     client = Client(create_app(store.registry))
@@ -59,7 +59,7 @@ async def test_pages_of_runs_follow_each_other_without_a_gap(store: Store) -> No
 async def test_a_query_restricts_runs(
     store: Store, query: str, found: list[str]
 ) -> None:
-    """Words are looked for in errors; a key restricts, a minus excludes."""
+    """Words are searched in errors; a key restricts, a minus excludes."""
     for name in ("good", "bad"):
         await store.run(store.pipe(name, is_failing=name == "bad"))
     client = Client(create_app(store.registry))
@@ -72,7 +72,7 @@ async def test_a_query_restricts_runs(
 async def test_a_failed_run_names_the_step_and_the_users_own_frames(
     store: Store,
 ) -> None:
-    """The step that only passes the failure on is not a failure of its own."""
+    """A step that only passes on the failure of a child is not listed."""
     run_id = await store.run(store.pipe(is_failing=True))
     client = Client(create_app(store.registry))
 
@@ -89,7 +89,7 @@ async def test_a_failed_run_names_the_step_and_the_users_own_frames(
     assert run["is_live"] is False
 
 
-async def test_spans_come_as_rows_and_can_be_asked_for_from_an_event_on(
+async def test_spans_are_rows_and_can_be_requested_after_an_event(
     store: Store,
 ) -> None:
     """Only spans that changed after the event are sent again."""
@@ -110,10 +110,10 @@ async def test_spans_come_as_rows_and_can_be_asked_for_from_an_event_on(
     assert [row[1] for row in later["spans"]] == ["publish"]
 
 
-async def test_events_without_paging_are_the_list_that_programs_for_justpipe_read(
+async def test_events_without_paging_are_the_list_of_justpipe(
     store: Store,
 ) -> None:
-    """With ``limit`` they are a page, with payloads cut."""
+    """With ``limit`` they are a page with shortened payloads."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -144,7 +144,7 @@ async def test_the_difference_of_two_states_is_recursive(store: Store) -> None:
 
 
 async def test_payloads_can_be_withheld(store: Store) -> None:
-    """No event, state or stream then has one."""
+    """Then no event, state or stream has one."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry, has_payloads=False))
 
@@ -179,10 +179,10 @@ async def test_payloads_can_be_withheld(store: Store) -> None:
         ("/api/runs?limit=1_0", 422, "invalid"),
     ],
 )
-async def test_what_cannot_be_answered_says_why(
+async def test_errors_have_a_sentence_and_a_code(
     store: Store, path: str, status: int, code: str
 ) -> None:
-    """The body is a sentence and a word for programs."""
+    """The code is for programs."""
     answer = await Client(create_app(store.registry)).get(path)
 
     assert (answer.status, answer.json()["code"]) == (status, code)
@@ -278,8 +278,8 @@ async def test_an_ambiguous_prefix_names_the_candidates(store: Store) -> None:
     assert all(one.startswith(prefix) for one in answer.json()["candidates"])
 
 
-async def test_the_graph_is_drawn_and_named_by_its_content(store: Store) -> None:
-    """A browser that has it is told so."""
+async def test_the_graph_has_an_etag(store: Store) -> None:
+    """A browser that has the drawing does not load it again."""
     await store.run(store.pipe())
     client = Client(create_app(store.registry))
     (pipeline,) = (await client.get("/api/pipelines")).json()
@@ -292,8 +292,8 @@ async def test_the_graph_is_drawn_and_named_by_its_content(store: Store) -> None
     assert again.status == 304
 
 
-async def test_the_methods_for_justpipe_answer_as_the_api_does(store: Store) -> None:
-    """Both are one thing."""
+async def test_the_methods_of_justpipe_return_what_the_api_does(store: Store) -> None:
+    """Both use the same functions."""
     run_id = await store.run(store.pipe(is_failing=True))
     api = DashboardAPI(store.registry)
     client = Client(create_app(store.registry))
@@ -323,7 +323,7 @@ async def test_the_methods_for_justpipe_answer_as_the_api_does(store: Store) -> 
     }
 
 
-async def test_the_application_has_the_form_that_justpipe_has(
+async def test_the_application_has_the_parameters_of_justpipes(
     store: Store,
 ) -> None:
     """A folder of static files is ignored with a warning."""

@@ -1,4 +1,4 @@
-"""What the dashboard may cost, where that does not depend on the machine."""
+"""Costs of the dashboard that do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from justpipe_actors.storage import PipelineRegistry, SQLiteBackend
 
 
 def best_of(tries: int, work: Callable[[], object]) -> float:
-    """Return the least time of some tries."""
+    """Return the least time of several attempts."""
     times = []
     for _ in range(tries):
         begin = time.perf_counter()
@@ -59,7 +59,7 @@ def ten_thousand(tmp_path: Path) -> PipelineRegistry:
 def test_a_page_of_runs_does_not_read_all_of_them(
     ten_thousand: PipelineRegistry,
 ) -> None:
-    """Fifty among ten thousand take a small part of the time that all take."""
+    """Fifty among ten thousand take a small part of the time of all."""
     page = best_of(5, lambda: runs_page(ten_thousand, RunFilter(), 50, None))
     store = ten_thousand.get_backend("0123456789abcdef")
     everything = best_of(3, lambda: store.list_runs(limit=10_000))
@@ -67,8 +67,8 @@ def test_a_page_of_runs_does_not_read_all_of_them(
     assert page < everything / 3
 
 
-async def test_a_look_at_many_runs_shows_a_page_of_them() -> None:
-    """What is sent for two hundred runs is what is sent for fifty."""
+async def test_the_live_data_of_many_runs_is_one_page() -> None:
+    """Two hundred runs send as much as fifty."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
 
     @pipe.step
@@ -88,8 +88,8 @@ async def test_a_look_at_many_runs_shows_a_page_of_them() -> None:
 
 
 @pytest.mark.slow
-async def test_a_look_at_a_thousand_runs_takes_less_than_a_snapshot_of_them() -> None:
-    """A tick of the Live page counts all runs and looks at a page of them."""
+async def test_the_live_data_of_a_thousand_runs_takes_less_than_a_snapshot() -> None:
+    """A tick of the Live page counts all runs and reads one page of them."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
 
     @pipe.step
@@ -111,7 +111,7 @@ async def test_a_look_at_a_thousand_runs_takes_less_than_a_snapshot_of_them() ->
 
 
 def test_the_first_page_loads_few_files() -> None:
-    """Modules that only other pages need are not among them."""
+    """Modules of other pages are not loaded."""
     files = {name: file.content.decode() for name, file in static_files().items()}
     wanted, seen = ["app.js", "pages/runs.js"], set[str]()
     while wanted:
@@ -132,10 +132,10 @@ def test_the_first_page_loads_few_files() -> None:
 
 
 @pytest.mark.slow
-def test_a_long_run_with_a_large_state_is_shown_without_reading_the_state(
+def test_a_long_run_is_shown_without_reading_its_state(
     tmp_path: Path,
 ) -> None:
-    """Spans and one event take a small part of the time that all 7,480 events take."""
+    """Spans and one event take a small part of the time of all 7,480 events."""
     pipe: Pipe[Any, Any] = Pipe(
         dict, name="large", persist=True, storage=tmp_path, max_map_items=3_000
     )

@@ -1,4 +1,4 @@
-"""Questions, answers, workers and stuck runs, over a journal."""
+"""Asks, answers, workers and stuck runs, from a journal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEAD = {"authorization": "Bearer secret"}
 
 @pytest.fixture
 def journal() -> MemoryJournal:
-    """Return a journal with a run that asks something."""
+    """Return a journal with a run that asks."""
     journal = MemoryJournal()
     journal.open()
     new = NewRun(run_id="report-17", pipe="report", fingerprint="f", input="{}")
@@ -53,10 +53,10 @@ def journal() -> MemoryJournal:
     return journal
 
 
-async def test_open_questions_are_listed_with_their_forms(
+async def test_open_asks_are_listed_with_their_forms(
     store: Store, journal: MemoryJournal
 ) -> None:
-    """And counted for the navigation."""
+    """Their number is shown in the navigation."""
     client = Client(create_app(store.registry, journal=journal))
 
     (ask,) = (await client.get("/api/asks")).json()["asks"]
@@ -69,7 +69,7 @@ async def test_open_questions_are_listed_with_their_forms(
 async def test_the_first_answer_is_taken_with_the_name_of_its_user(
     store: Store, journal: MemoryJournal
 ) -> None:
-    """The second one is told that the question is not open."""
+    """A second answer is refused because the ask is no longer open."""
     app = create_app(
         store.registry, journal=journal, user=lambda request: "ada", **OPTIONS
     )
@@ -87,10 +87,10 @@ async def test_the_first_answer_is_taken_with_the_name_of_its_user(
     assert (signal.body, signal.by) == ('{"decision": "publish"}', "ada")
 
 
-async def test_an_answer_that_does_not_fit_leaves_the_question_open(
+async def test_an_answer_that_does_not_fit_leaves_the_ask_open(
     store: Store, journal: MemoryJournal
 ) -> None:
-    """It says what does not fit."""
+    """The response says what does not fit."""
     client = Client(create_app(store.registry, journal=journal, **OPTIONS))
     path = "/api/asks/report-17:review:publish#2/answer"
 
@@ -101,10 +101,10 @@ async def test_an_answer_that_does_not_fit_leaves_the_question_open(
     assert len(journal.asks()) == 1
 
 
-async def test_workers_are_listed_with_the_runs_that_are_open(
+async def test_workers_are_listed_with_their_open_runs(
     store: Store, journal: MemoryJournal
 ) -> None:
-    """A run names its worker and what it waits for."""
+    """A run has its worker and what it waits for."""
     client = Client(create_app(store.registry, journal=journal))
 
     data = (await client.get("/api/workers")).json()
@@ -115,10 +115,10 @@ async def test_workers_are_listed_with_the_runs_that_are_open(
     assert run["asks"] == ["report-17:review:publish#2"]
 
 
-async def test_a_stuck_run_is_driven_again_and_any_other_is_not(
+async def test_only_stuck_runs_can_be_unstuck(
     store: Store, journal: MemoryJournal
 ) -> None:
-    """Only stuck ones can be."""
+    """Any other run is refused."""
     client = Client(create_app(store.registry, journal=journal, **OPTIONS))
 
     refused = await client.post("/api/runs/report-17/redrive", {}, **HEAD)
@@ -136,7 +136,7 @@ async def test_a_stuck_run_is_driven_again_and_any_other_is_not(
     assert after.status == "ready"
 
 
-async def test_a_durable_run_is_cancelled_wherever_it_is(
+async def test_a_durable_run_is_cancelled_in_any_process(
     store: Store, journal: MemoryJournal
 ) -> None:
     """The journal tells its worker."""
@@ -150,8 +150,8 @@ async def test_a_durable_run_is_cancelled_wherever_it_is(
     assert [signal.kind for signal in journal.signals_of(run.id)] == ["cancel"]
 
 
-async def test_a_supervisor_answers_for_its_own_runs(store: Store) -> None:
-    """A question of a run that is in no journal is answered in the same place."""
+async def test_asks_of_a_supervisors_own_runs_are_answered(store: Store) -> None:
+    """A run without a journal has its asks at the same address."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report")
     said: list[bool] = []
 
@@ -181,7 +181,7 @@ async def test_a_supervisor_answers_for_its_own_runs(store: Store) -> None:
 async def test_a_run_of_the_supervisor_is_cancelled_with_the_reason(
     store: Store,
 ) -> None:
-    """One that is not at work is not found."""
+    """A run that is not at work is not found."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report")
 
     @pipe.step
@@ -202,7 +202,7 @@ async def test_a_run_of_the_supervisor_is_cancelled_with_the_reason(
 
 
 async def taken_up_again(store: Store, run_id: str) -> None:
-    """Store a run that one supervisor let go of, and that another one has ended."""
+    """Store a run that one supervisor released and another one ended."""
     gate, begun = anyio.Event(), anyio.Event()
     pipe: Pipe[Any, Any] = Pipe(dict, name="gated", storage=store.root)
 
@@ -222,10 +222,10 @@ async def taken_up_again(store: Store, run_id: str) -> None:
         await run.wait()
 
 
-async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
+async def test_a_run_that_was_taken_up_shows_both_incarnations(
     store: Store,
 ) -> None:
-    """What was at work when the first process let go of it is interrupted."""
+    """Steps at work at the release are interrupted."""
     await taken_up_again(store, "twice")
 
     answer = await Client(create_app(store.registry)).get("/api/runs/twice/spans")
@@ -243,7 +243,7 @@ async def test_a_run_that_was_taken_up_again_shows_both_of_its_periods(
 
 
 async def test_a_reader_goes_on_over_the_change_of_processes(store: Store) -> None:
-    """A number of the first period is answered with the rest of it and the second."""
+    """After a number of the first incarnation come its rest and the second one."""
     await taken_up_again(store, "again")
     client = Client(create_app(store.registry))
     path = "/api/runs/again/stream"

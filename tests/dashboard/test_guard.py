@@ -1,4 +1,4 @@
-"""Which requests are answered, and which are not."""
+"""Which requests are answered and which are refused."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ RULES = Rules(hosts=frozenset({"board.example"}), token="secret")
 
 
 def asked(method: str, path: str = "/api/runs", **headers: str) -> Asked:
-    """Return a request with these headers; empty ones are left out."""
+    """Return a request with these headers, without the empty ones."""
     named = {name.replace("_", "-"): text for name, text in headers.items() if text}
     return Asked(method, path, named, 8741)
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_every_request_is_judged_by_the_same_table(host: str) -> None:
-    """Host, origin, fetch metadata, content type, marker and token: all must be right."""
+def test_every_request_is_checked_by_the_same_table(host: str) -> None:
+    """Host, origin, fetch metadata, content type, marker and token must all be right."""
     table = itertools.product(METHODS, ORIGINS, SITES, KINDS, MARKS, CREDENTIALS)
     for method, origin, site, kind, mark, credential in table:
         question = asked(
@@ -119,7 +119,7 @@ def test_every_request_is_judged_by_the_same_table(host: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_with_data_needs_the_token(path: str) -> None:
-    """Pages and their files have no data; all the rest has."""
+    """Only pages and their files have no data."""
     for credential, is_right in CREDENTIALS.items():
         question = asked("GET", path, host="127.0.0.1:8741", authorization=credential)
         is_let_in = refusal(question, RULES) is None
@@ -127,8 +127,8 @@ def test_every_path_with_data_needs_the_token(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_application_around_may_check_hosts_and_nothing_else(path: str) -> None:
-    """With ``guard=False`` foreign pages are still refused, and writes still checked."""
+def test_an_outer_application_may_check_hosts(path: str) -> None:
+    """With ``guard=False`` cross-site requests are still refused, and writes still checked."""
     rules = Rules(is_checking_hosts=False)
     foreign = {"host": "any.example", "sec_fetch_site": "cross-site"}
     write = {"host": "any.example", "origin": "http://any.example", "x_justpipe": "1"}
@@ -140,8 +140,8 @@ def test_an_application_around_may_check_hosts_and_nothing_else(path: str) -> No
     assert refusal(asked("POST", path, **write), rules) is None
 
 
-def test_the_first_thing_that_is_wrong_decides_the_answer() -> None:
-    """A foreign host learns nothing of tokens."""
+def test_the_first_failed_check_decides_the_response() -> None:
+    """A request with a foreign host learns nothing about tokens."""
     assert refusal(asked("GET"), RULES).status == 400  # type: ignore[union-attr]
     assert refusal(asked("GET", host="evil.example"), RULES).code == "foreign_host"  # type: ignore[union-attr]
     own = "127.0.0.1:8741"
@@ -150,8 +150,8 @@ def test_the_first_thing_that_is_wrong_decides_the_answer() -> None:
     assert refusal(asked("GET", "/static/app.js", host=own), RULES) is None
 
 
-def test_a_link_from_another_page_opens_a_page_and_no_data() -> None:
-    """Pages hold no data before their script has asked for some."""
+def test_a_link_from_another_site_opens_a_page_without_data() -> None:
+    """The data come only on a request of the page's script."""
     link = {
         "host": "127.0.0.1:8741",
         "sec_fetch_site": "cross-site",
@@ -164,7 +164,7 @@ def test_a_link_from_another_page_opens_a_page_and_no_data() -> None:
 
 
 def test_the_cookie_proves_the_token_without_having_it() -> None:
-    """It is accepted instead of the header; a wrong one is not."""
+    """It is accepted in place of the header; a wrong one is not."""
     own = "127.0.0.1:8741"
     good = f"{COOKIE}={session_of('secret')}"
 
@@ -209,14 +209,14 @@ TRAVERSAL = [
 
 @pytest.mark.parametrize("path", TRAVERSAL)
 async def test_no_path_leads_out_of_the_packaged_files(store: Store, path: str) -> None:
-    """Files are found by exact name."""
+    """Files are found by their exact names."""
     answer = await Client(create_app(store.registry)).get(path)
 
     assert answer.status == 404
 
 
 async def test_every_packaged_file_is_served_with_its_type(store: Store) -> None:
-    """And with headers that keep other pages and other types away."""
+    """Its headers forbid framing and other types."""
     client = Client(create_app(store.registry))
 
     for name in static_files():
@@ -229,7 +229,7 @@ async def test_every_packaged_file_is_served_with_its_type(store: Store) -> None
 
 
 async def test_an_action_that_is_not_allowed_has_no_address(store: Store) -> None:
-    """Reading is all there is unless somebody allows more."""
+    """By default the dashboard is read-only."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -242,7 +242,7 @@ async def test_an_action_that_is_not_allowed_has_no_address(store: Store) -> Non
 async def test_actions_of_a_read_only_dashboard_are_named_in_the_log(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """``actions=`` without ``read_only=False`` allows nothing, and says how to."""
+    """``actions=`` without ``read_only=False`` allows nothing, and the log has the remedy."""
     app = create_app(store.registry, actions={"cancel", "answer"}, token="t")
 
     meta = (await Client(app).get("/api/meta", authorization="Bearer t")).json()
@@ -264,15 +264,15 @@ async def test_actions_of_a_read_only_dashboard_are_named_in_the_log(
 def test_actions_are_checked_when_the_application_is_made(
     store: Store, options: dict[str, object], word: str
 ) -> None:
-    """They need a token and must exist."""
+    """They need a token, and their names must exist."""
     with pytest.raises(ValueError, match=word):
         create_app(store.registry, read_only=False, **options)  # type: ignore[arg-type]
 
 
-async def test_cleanup_deletes_what_was_previewed_and_nothing_else(
+async def test_cleanup_deletes_the_previewed_runs_only(
     store: Store,
 ) -> None:
-    """Runs that came in between stay."""
+    """Later runs stay."""
     pipe = store.pipe()
     first = await store.run(pipe)
     app = create_app(

@@ -1,4 +1,4 @@
-"""What a supervisor does, as the API says it."""
+"""What the API returns about a supervisor."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .asgi import Answer, Client
 from .store import Store
 
 
-async def test_dead_letters_come_with_the_time_of_day(store: Store) -> None:
-    """The newest first; all that are kept, not only those of the snapshot."""
+async def test_dead_letters_have_their_time(store: Store) -> None:
+    """The newest is first, and all that are kept are listed, not only those of the snapshot."""
     supervisor = Supervisor(Pipe(dict, name="report"))
     client = Client(create_app(store.registry, supervisor=supervisor))
     async with supervisor:
@@ -43,8 +43,8 @@ async def test_dead_letters_come_with_the_time_of_day(store: Store) -> None:
     assert abs(data["letters"][0]["at"] - time.time()) < 60
 
 
-async def test_a_slot_that_is_held_is_named(store: Store) -> None:
-    """The step has one slot, one run holds it, the other waits in the inbox."""
+async def test_the_holder_of_a_slot_is_named(store: Store) -> None:
+    """The step has one slot, one run has it, and another run waits in the inbox."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="ingest")
     begun = anyio.Event()
 
@@ -72,8 +72,8 @@ async def test_a_slot_that_is_held_is_named(store: Store) -> None:
     assert f"run {first.run_id} of pipe 'ingest'" in text
 
 
-async def test_a_supervisor_that_was_left_has_nothing_to_show(store: Store) -> None:
-    """The answer says that it is not open."""
+async def test_a_closed_supervisor_has_no_live_data(store: Store) -> None:
+    """The response says that it is not open."""
     supervisor = Supervisor(Pipe(dict, name="report"))
     client = Client(create_app(store.registry, supervisor=supervisor))
 
@@ -87,16 +87,16 @@ async def test_a_supervisor_that_was_left_has_nothing_to_show(store: Store) -> N
 
 
 def rows_of(answer: Answer) -> list[list[Any]]:
-    """Return the events of a stream, which says in the end that nothing is stored."""
+    """Return the events of a stream that ends with the message that nothing is stored."""
     *events, last = answer.events()
     assert last == ("end", None)
     return [row for name, rows in events if name == "events" for row in rows]
 
 
-async def test_a_run_that_is_not_stored_has_a_page_while_it_is_at_work(
+async def test_a_run_that_is_not_stored_has_a_page_while_it_runs(
     store: Store,
 ) -> None:
-    """Its head, its graph, and a stream of what the supervisor keeps of it."""
+    """It has its facts, its graph, and a stream of the events that the supervisor keeps."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="chat")
     begun, release = anyio.Event(), anyio.Event()
 
@@ -140,10 +140,10 @@ async def test_a_run_that_is_not_stored_has_a_page_while_it_is_at_work(
 
 
 @pytest.mark.parametrize(("most", "period"), [(0, 0.5), (-1, 2.0)])
-async def test_a_supervisor_with_many_runs_is_looked_at_less_often(
+async def test_a_supervisor_with_many_runs_is_polled_less_often(
     store: Store, monkeypatch: pytest.MonkeyPatch, most: int, period: float
 ) -> None:
-    """Each look takes time of the loop that the runs share."""
+    """Each poll takes time of the loop that the runs share."""
     monkeypatch.setattr(stream_routes, "MANY_RUNS", most)
     periods: list[float] = []
     async with Supervisor() as supervisor:

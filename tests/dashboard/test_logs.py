@@ -50,13 +50,13 @@ def logging_pipe(**options: Any) -> Pipe[Any, Any]:
 
 
 async def stored(store: Store) -> tuple[str, Client]:
-    """Store a run that logs, and return its id and a client of its dashboard."""
+    """Store a run that logs; return its id and a client of its dashboard."""
     run_id = await store.run(logging_pipe(persist=True, storage=store.root), {})
     return run_id, Client(create_app(store.registry))
 
 
 async def test_a_page_has_the_records_with_step_and_level(store: Store) -> None:
-    """The shape of a record is fixed: pages and programs read it."""
+    """The form of a record is fixed, because pages and programs read it."""
     run_id, client = await stored(store)
 
     page = (await client.get(f"/api/runs/{run_id}/logs")).json()
@@ -96,7 +96,7 @@ async def test_a_page_has_the_records_with_step_and_level(store: Store) -> None:
 async def test_records_are_paged_and_filtered(
     store: Store, query: str, numbers: list[int], following: int | None
 ) -> None:
-    """By level, step and text, over all records of the run."""
+    """They are filtered by level, step and text, over all records of the run."""
     run_id, client = await stored(store)
     page = (await client.get(f"/api/runs/{run_id}/logs?{query}")).json()
     assert ([row["number"] for row in page["logs"]], page["next"]) == (
@@ -106,7 +106,7 @@ async def test_records_are_paged_and_filtered(
 
 
 async def test_wrong_requests_are_refused(store: Store) -> None:
-    """An unknown level, an unknown run, and a dashboard without payloads."""
+    """Examples are an unknown level, an unknown run, and a dashboard without payloads."""
     run_id, client = await stored(store)
     silent = Client(create_app(store.registry, has_payloads=False))
 
@@ -116,8 +116,8 @@ async def test_wrong_requests_are_refused(store: Store) -> None:
     assert (await silent.get(f"/api/runs/{run_id}/logs/stream")).status == 422
 
 
-async def test_a_stream_of_an_ended_run_goes_on_where_it_was_left(store: Store) -> None:
-    """The numbers of records are those of the stream's events."""
+async def test_a_stream_of_an_ended_run_can_be_resumed(store: Store) -> None:
+    """The numbers of records are the ids of the stream's events."""
     run_id, client = await stored(store)
 
     answer = await client.get(f"/api/runs/{run_id}/logs/stream", last_event_id="4")
@@ -129,10 +129,10 @@ async def test_a_stream_of_an_ended_run_goes_on_where_it_was_left(store: Store) 
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
-async def test_a_stream_of_an_active_run_has_its_records_as_they_come(
+async def test_a_stream_of_a_running_run_has_new_records_at_once(
     store: Store, *, is_stored: bool
 ) -> None:
-    """Stored or not, for any number of readers, and it ends with the run."""
+    """This holds for any number of readers, stored or not, and the stream ends with the run."""
     pipe: Pipe[Any, Any] = Pipe(
         dict, name="slow", persist=is_stored, storage=store.root
     )

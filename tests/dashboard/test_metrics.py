@@ -1,4 +1,4 @@
-"""``/metrics``: what a scraper gets."""
+"""``/metrics``, as a scraper reads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def scrape(client: Client, **headers: str) -> dict[str, dict[Any, float]]:
 
 
 async def test_stored_runs_are_counted_by_status(store: Store) -> None:
-    """A dashboard without a supervisor has them, too."""
+    """A dashboard without a supervisor has these metrics, too."""
     pipe = store.pipe()
     await store.run(pipe)
     found = await scrape(Client(create_app(store.registry)))
@@ -36,7 +36,7 @@ async def test_stored_runs_are_counted_by_status(store: Store) -> None:
 
 
 async def test_a_supervisor_is_read_at_each_scrape(store: Store) -> None:
-    """Runs at work, inboxes, slots and services."""
+    """The metrics have running runs, inboxes, slots and services."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="busy")
     going = anyio.Event()
 
@@ -60,8 +60,8 @@ async def test_a_supervisor_is_read_at_each_scrape(store: Store) -> None:
     assert found["justpipe_actors_dead_letters"] == {(): 0}
 
 
-async def test_a_scraper_needs_the_token_where_there_is_one(store: Store) -> None:
-    """It sends it as a bearer token."""
+async def test_a_scraper_needs_the_token_if_there_is_one(store: Store) -> None:
+    """It is sent as a bearer token."""
     client = Client(create_app(store.registry, token="secret"))
     assert (await client.get("/metrics")).status == 401
     assert await scrape(client, authorization="Bearer secret")

@@ -1,4 +1,4 @@
-"""What the pages ask for besides what programs for justpipe know."""
+"""Requests of the pages that programs for justpipe do not know."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .store import Store
 
 
 async def test_the_table_of_pipelines_has_their_last_runs(store: Store) -> None:
-    """Oldest first, each with its status and duration, and percentiles of successes."""
+    """The oldest is first; there are statuses, durations and percentiles of successes."""
     good = store.pipe("good")
     first = await store.run(good)
     second = await store.run(store.pipe("good", is_failing=True))
@@ -43,8 +43,8 @@ async def test_the_table_of_pipelines_has_their_last_runs(store: Store) -> None:
     assert one["last_run_status"] == "failed"
 
 
-async def test_the_figures_of_a_pipeline_say_what_fails(store: Store) -> None:
-    """By step, by error, by day, by version; and how long each run took."""
+async def test_the_figures_of_a_pipeline_show_its_failures(store: Store) -> None:
+    """They are counted by step, error, day and version, with the duration of each run."""
     await store.run(store.pipe("good"))
     failed = await store.run(store.pipe("good", is_failing=True))
     client = Client(create_app(store.registry))
@@ -64,7 +64,7 @@ async def test_the_figures_of_a_pipeline_say_what_fails(store: Store) -> None:
 
 
 async def test_an_older_version_is_drawn_as_it_was(store: Store) -> None:
-    """The fingerprint of a run names it; a direction that is none is refused."""
+    """The fingerprint of a run names it; an unknown direction is refused."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     run = (await client.get(f"/api/runs/{run_id}")).json()
@@ -109,10 +109,10 @@ async def test_a_histogram_counts_runs_by_status_and_time(store: Store) -> None:
         ("http://x pipe:", "http://x pipe:", []),
     ],
 )
-def test_a_query_is_words_and_terms(
+def test_a_query_consists_of_words_and_terms(
     text: str, plain: str, terms: list[tuple[str, str, bool]]
 ) -> None:
-    """Quotation marks keep words together; what is no key is a word."""
+    """Quotation marks keep words together; an unknown key makes a word."""
     words, found = parse_query(text)
 
     assert words == plain
@@ -130,18 +130,18 @@ def test_a_query_is_words_and_terms(
         ),
     ],
 )
-def test_tags_are_those_of_the_run_and_its_plain_values(
+def test_tags_are_plain_values_of_the_runs_notes(
     meta: str | None, tags: list[str]
 ) -> None:
-    """What is no tag is left out."""
+    """Other notes are left out."""
     assert tags_of(meta) == tags
 
 
 # -- one run
 
 
-async def test_one_event_comes_whole(store: Store) -> None:
-    """And its payload or meta alone, as text."""
+async def test_one_event_is_returned_whole(store: Store) -> None:
+    """Its payload or its meta alone is returned as text."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     path = f"/api/runs/{run_id}/events"
@@ -158,8 +158,8 @@ async def test_one_event_comes_whole(store: Store) -> None:
     assert missing.status == 404
 
 
-async def test_long_payloads_are_cut_until_they_are_asked_for(store: Store) -> None:
-    """The size says how much there is."""
+async def test_long_payloads_are_shortened_in_lists(store: Store) -> None:
+    """Their size is given."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="long", persist=True, storage=store.root)
     pipe.step("nothing")(lambda: None)
     run_id = await store.run(pipe, {"text": "x" * 10_000})
@@ -177,7 +177,7 @@ async def test_long_payloads_are_cut_until_they_are_asked_for(store: Store) -> N
 
 
 async def test_events_are_searched_with_their_payloads(store: Store) -> None:
-    """By step, by several types, by text."""
+    """They are restricted by step, by types, and by text."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     path = f"/api/runs/{run_id}/events?limit=100"
@@ -196,7 +196,7 @@ async def test_events_are_searched_with_their_payloads(store: Store) -> None:
 
 
 async def test_a_trace_is_a_file_for_perfetto(store: Store) -> None:
-    """One complete event for each span, in microseconds."""
+    """It has one complete event for each span, in microseconds."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -208,8 +208,8 @@ async def test_a_trace_is_a_file_for_perfetto(store: Store) -> None:
     assert all(one["ph"] == "X" and one["dur"] >= 0 for one in events)
 
 
-async def test_a_state_is_shown_as_it_was_after_an_event(store: Store) -> None:
-    """Before the first one there is none."""
+async def test_a_state_is_that_after_an_event(store: Store) -> None:
+    """Before the first event there is none."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     path = f"/api/runs/{run_id}/states"
@@ -223,7 +223,7 @@ async def test_a_state_is_shown_as_it_was_after_an_event(store: Store) -> None:
 
 
 def test_differences_name_added_removed_and_changed_parts() -> None:
-    """A list and an object are two things, even when both are empty."""
+    """A list and an object are different, even when both are empty."""
     before = {"a": 1, "b": {"c": [1, 2]}, "d": []}
     after = {"b": {"c": [1, 3, 4]}, "d": {}, "e": None}
 
@@ -240,8 +240,8 @@ def test_differences_name_added_removed_and_changed_parts() -> None:
     }
 
 
-def test_a_chain_of_exceptions_keeps_the_sentences_between() -> None:
-    """Frames of libraries are told apart from the user's."""
+def test_a_chain_of_exceptions_keeps_its_connecting_sentences() -> None:
+    """Frames of libraries are marked."""
     text = """Traceback (most recent call last):
   File "/home/me/steps.py", line 3, in load
     open(path)
@@ -272,7 +272,7 @@ ValueError: no
 
 
 async def test_a_version_of_a_pipeline_is_described(store: Store) -> None:
-    """Exactly the one that is named; without a name the latest."""
+    """It is the named version, or the latest one."""
     await store.run(store.pipe())
     (info,) = store.registry.list_pipelines()
     (run,) = store.registry.query_runs(RunQuery())
@@ -292,8 +292,8 @@ async def test_a_version_of_a_pipeline_is_described(store: Store) -> None:
 # -- actions and streams
 
 
-async def test_a_run_is_begun_when_that_is_allowed(store: Store) -> None:
-    """A pipe that the supervisor does not have cannot be."""
+async def test_a_run_is_begun_if_that_is_allowed(store: Store) -> None:
+    """A pipe that the supervisor does not have is refused."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report")
     states: list[Any] = []
 
@@ -332,7 +332,7 @@ class Order:
 async def test_a_run_is_begun_by_its_pipes_hash_with_a_state_of_its_type(
     store: Store,
 ) -> None:
-    """JSON becomes the state's class, and what does not fit is refused with its path."""
+    """JSON becomes the state's class, and wrong data are refused with their path."""
     pipe = Pipe(Order, name="order")
     orders: list[Order] = []
     pipe.step("place")(lambda state: orders.append(state))
@@ -358,7 +358,7 @@ async def test_a_run_is_begun_by_its_pipes_hash_with_a_state_of_its_type(
 
 @pytest.mark.parametrize("topic", ["asks", "workers", "live"])
 async def test_other_pages_are_sent_when_they_change(store: Store, topic: str) -> None:
-    """Each by its own address, too."""
+    """Each of them has an address of its own, too."""
     journal = MemoryJournal()
     supervisor = Supervisor(Pipe(dict, name="report"))
     options: dict[str, Any] = (
@@ -374,7 +374,7 @@ async def test_other_pages_are_sent_when_they_change(store: Store, topic: str) -
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[1]", b'{"run_ids": "all"}'])
-async def test_a_body_that_makes_no_sense_is_refused(store: Store, body: bytes) -> None:
+async def test_an_invalid_body_is_refused(store: Store, body: bytes) -> None:
     """Nothing is done."""
     await store.run(store.pipe())
     app = create_app(store.registry, read_only=False, actions={"cleanup"}, token="t")
@@ -398,8 +398,8 @@ async def test_a_body_that_makes_no_sense_is_refused(store: Store, body: bytes) 
     "path",
     ["/api/streams", "/api/runs/x/stream?after=-1", "/api/runs/stream?status=odd"],
 )
-async def test_a_stream_that_makes_no_sense_is_refused_before_it_begins(
+async def test_an_invalid_stream_is_refused_before_it_begins(
     store: Store, path: str
 ) -> None:
-    """With a status, and not as an event."""
+    """The response has a status, not an event."""
     assert (await Client(create_app(store.registry)).get(path)).status == 422

@@ -1,4 +1,4 @@
-"""The server: on trio and on asyncio, inside a supervisor, stopped with streams open."""
+"""The server of the dashboard: on both loops, in a supervisor, closed with open streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .store import Store
 
 
 async def ask(port: int, path: str) -> tuple[int, bytes]:
-    """Send one request over a connection of its own; return status and body."""
+    """Send one request over a new connection; return status and body."""
     async with await anyio.connect_tcp("127.0.0.1", port) as stream:
         head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
         await stream.send(head.encode())
@@ -33,7 +33,7 @@ async def ask(port: int, path: str) -> tuple[int, bytes]:
 
 
 async def test_it_stops_at_once_with_twenty_streams_open(store: Store) -> None:
-    """Every reader is told that it is over."""
+    """Every reader is told that the stream has ended."""
     await store.run(store.pipe())
     app = create_app(store.registry)
     listener = bind("127.0.0.1", 0)
@@ -63,7 +63,7 @@ async def test_it_stops_at_once_with_twenty_streams_open(store: Store) -> None:
 
 
 async def test_a_supervisor_serves_it_and_drains(tmp_path: Path) -> None:
-    """The Live page of a run at work, then an end without a complaint."""
+    """The Live page shows a running run, then the server ends without an error."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report")
     begun, release = anyio.Event(), anyio.Event()
 
@@ -95,8 +95,8 @@ async def test_a_supervisor_serves_it_and_drains(tmp_path: Path) -> None:
     assert any("test_serving.py" in line for line in step["where"])
 
 
-def test_others_need_a_token(tmp_path: Path) -> None:
-    """An interface that others reach is refused without one."""
+def test_a_public_address_needs_a_token(tmp_path: Path) -> None:
+    """An interface that other machines reach is refused without one."""
     supervisor = Supervisor(Pipe(dict, name="report"))
 
     with pytest.raises(ValueError, match="pass token="):
@@ -104,7 +104,7 @@ def test_others_need_a_token(tmp_path: Path) -> None:
 
 
 def test_the_next_free_port_is_taken() -> None:
-    """When the first one is taken; without tries that is an error."""
+    """Without further attempts a taken port is an error."""
     with bind("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with bind("127.0.0.1", port, tries=20) as second:

@@ -1,4 +1,4 @@
-"""The files that browsers get: ours alone, small, and without inline code."""
+"""The files for browsers: packaged, small, and without inline code."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_files_are_our_own_and_do_nothing_that_the_policy_forbids(name: str) -> None:
-    """No address of elsewhere is in them but the name of SVG."""
+def test_files_obey_the_content_security_policy(name: str) -> None:
+    """They have no address of another site except the name space of SVG."""
     text = TEXTS[name].replace("http://www.w3.org/2000/svg", "")
 
     assert re.findall(r"https?://[^\s`\"']+", text) == []
@@ -36,7 +36,7 @@ def test_files_are_our_own_and_do_nothing_that_the_policy_forbids(name: str) -> 
 
 
 def test_the_files_are_small() -> None:
-    """All of them take 205 kB at most, and 77 on their way to a browser."""
+    """All of them are 200 kB at most, and 75 kB compressed."""
     files = static_files().values()
 
     assert sum(len(file.content) for file in files) < 205_000
@@ -44,7 +44,7 @@ def test_the_files_are_small() -> None:
 
 
 async def test_browsers_get_files_compressed(store: Store) -> None:
-    """Others get them as they are; a proxy is told that there are two forms."""
+    """Other clients get them uncompressed; the header ``Vary`` tells proxies."""
     client = Client(create_app(store.registry))
 
     packed = await client.get("/static/app.js", **{"accept-encoding": "gzip"})
@@ -56,8 +56,8 @@ async def test_browsers_get_files_compressed(store: Store) -> None:
     assert plain.headers["vary"] == "accept-encoding"
 
 
-def test_modules_import_only_files_that_are_there() -> None:
-    """A browser would show an empty page otherwise."""
+def test_modules_import_only_existing_files() -> None:
+    """Otherwise a browser would show an empty page."""
     missing = []
     for name, text in TEXTS.items():
         folder = name.rpartition("/")[0]
@@ -100,13 +100,13 @@ COLOURS = {
 
 @pytest.mark.parametrize("ground", ["bg", "card", "sunken", "picked"])
 @pytest.mark.parametrize("ink", ["text", "dim", "run", "ok", "bad", "wait", "off"])
-def test_text_can_be_read_in_both_themes(ink: str, ground: str) -> None:
-    """Every colour of text has a contrast of 4.5 on every ground."""
+def test_text_has_enough_contrast_in_both_themes(ink: str, ground: str) -> None:
+    """Every colour of text has a contrast of 4.5 to every background."""
     for theme in (0, 1):
         assert contrast(COLOURS[ink][theme], COLOURS[ground][theme]) >= 4.5
 
 
-async def test_a_page_knows_where_it_is_mounted(store: Store) -> None:
+async def test_a_page_knows_its_mount_point(store: Store) -> None:
     """Addresses are relative to the base, so a prefix changes nothing else."""
     from starlette.applications import Starlette
     from starlette.routing import Mount
@@ -126,7 +126,7 @@ async def test_a_page_knows_where_it_is_mounted(store: Store) -> None:
 
 
 async def test_a_title_is_text(store: Store) -> None:
-    """It is shown as it was written and is never markup."""
+    """It is shown as it was given and is never markup."""
     app = create_app(store.registry, title="<script>alert(1)</script>")
 
     page = await Client(app).get("/runs")

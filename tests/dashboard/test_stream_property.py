@@ -1,4 +1,4 @@
-"""Whatever a run does and whenever its readers leave: they see what was stored.
+"""Readers of a run's stream get exactly the stored events, whenever they leave.
 
 The readers use the dashboard's own stream.  The run is hosted by its supervisor, then
 read from the store alone, then written by what counts as another process.
@@ -35,7 +35,7 @@ leaves = st.lists(st.integers(2, 6), min_size=1, max_size=5)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make messages small and waits short, so that much can go wrong."""
+    """Make messages small and waits short, so that more can go wrong."""
     monkeypatch.setattr(streams, "MESSAGE_SIZE", 300)
     monkeypatch.setattr(live_runs, "BATCH_TIME", 0.002)
     monkeypatch.setattr(stored_tail, "RUN_PERIOD", 0.002)
@@ -67,7 +67,7 @@ async def read(app: Any, run_id: str, parts: list[int]) -> list[list[Any]]:
 
 
 def stored_rows(root: Path, run_id: str) -> tuple[StoredRun, list[list[Any]]]:
-    """Return a run and its rows, as the store has them."""
+    """Return a run and its rows in the store."""
     found = PipelineRegistry(root).resolve_run(run_id)
     assert found is not None
     stored = StoredRun(*found)
@@ -77,7 +77,7 @@ def stored_rows(root: Path, run_id: str) -> tuple[StoredRun, list[list[Any]]]:
 async def write_again(
     stored: StoredRun, texts: list[str], root: Path, slices: list[int]
 ) -> None:
-    """Write a run into another storage root, as a process at work would."""
+    """Write a run into another storage root, as a running process does."""
     folder = root / stored.one.pipeline_hash
     store = SQLiteBackend(folder / "runs.db")
     run = stored.one.run
@@ -124,10 +124,10 @@ def apart(row: list[Any]) -> tuple[list[Any], float]:
     readers=st.lists(leaves, min_size=1, max_size=2),
     slices=st.lists(st.integers(0, 9), max_size=6),
 )
-async def test_every_reader_sees_what_was_stored(
+async def test_every_reader_gets_the_stored_events(
     sketch: Sketch, tape: list[int], readers: list[list[int]], slices: list[int]
 ) -> None:
-    """Nothing is missing, nothing comes twice, and the order is the run's."""
+    """None is missing, none comes twice, and they are in order."""
     with tempfile.TemporaryDirectory() as folder, anyio.fail_after(50):
         here, elsewhere = Path(folder, "here"), Path(folder, "elsewhere")
         found: list[list[list[Any]]] = []

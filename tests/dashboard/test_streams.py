@@ -22,7 +22,7 @@ from .store import Store
 
 
 async def test_a_stream_of_an_ended_run_has_all_events_and_ends(store: Store) -> None:
-    """The last thing it says is how the run ended."""
+    """Its last event is the end of the run."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -35,8 +35,8 @@ async def test_a_stream_of_an_ended_run_has_all_events_and_ends(store: Store) ->
     assert events[-1][1]["status"] == "success"
 
 
-async def test_a_stream_goes_on_where_it_was_left(store: Store) -> None:
-    """Last-Event-ID wins over ``after``, for browsers send it when they reconnect."""
+async def test_a_stream_is_resumed_where_it_was_left(store: Store) -> None:
+    """Last-Event-ID has priority over ``after``, because browsers send it when they reconnect."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -49,8 +49,8 @@ async def test_a_stream_goes_on_where_it_was_left(store: Store) -> None:
     assert again[0][1][0][0] == 10
 
 
-async def test_one_connection_carries_many_topics(store: Store) -> None:
-    """What is wrong with one does not end the others."""
+async def test_one_connection_has_many_topics(store: Store) -> None:
+    """An error of one topic does not end the others."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     topics = [f"runs/{run_id}/stream?after=3", "runs/none/stream", "odd"]
@@ -66,8 +66,10 @@ async def test_one_connection_carries_many_topics(store: Store) -> None:
     }
 
 
-async def test_the_page_of_runs_is_sent_again_when_it_has_changed(store: Store) -> None:
-    """And not when it has not."""
+async def test_the_page_of_runs_is_sent_again_only_when_it_has_changed(
+    store: Store,
+) -> None:
+    """Unchanged data are not sent."""
     pipe = store.pipe()
     first = await store.run(pipe)
     app = create_app(store.registry)
@@ -101,8 +103,8 @@ async def test_the_page_of_runs_is_sent_again_when_it_has_changed(store: Store) 
 
 
 @pytest.mark.virtual_time
-async def test_readers_share_one_producer_and_none_works_for_nobody() -> None:
-    """Twenty readers cost what one costs."""
+async def test_readers_share_one_producer() -> None:
+    """Twenty readers cost as much as one, and without readers it does not work."""
     streams = Streams()
     made: list[int] = []
     heard: list[str] = []
@@ -128,7 +130,7 @@ async def test_readers_share_one_producer_and_none_works_for_nobody() -> None:
 
 
 async def test_a_reader_that_leaves_leaves_nothing_behind(store: Store) -> None:
-    """Its connection is noticed and its feed is dropped."""
+    """The disconnect is noticed, and its feed is dropped."""
     await store.run(store.pipe())
     app = create_app(store.registry)
     streams: Streams = app.state.site.streams
@@ -140,7 +142,7 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(store: Store) -> None:
 
 @pytest.mark.virtual_time
 async def test_equal_texts_are_sent_once() -> None:
-    """Nothing new is nothing to say."""
+    """An update without a change is not sent."""
 
     async def produce() -> str:
         return "same"
@@ -153,8 +155,8 @@ async def test_equal_texts_are_sent_once() -> None:
     assert scope.cancelled_caught
 
 
-async def test_there_is_a_limit_of_open_streams(store: Store) -> None:
-    """The next one is told to come back later."""
+async def test_the_number_of_open_streams_is_limited(store: Store) -> None:
+    """A further one is refused with the time to come back."""
     app = create_app(store.registry)
     app.state.site.streams.open = 64
 
@@ -163,10 +165,10 @@ async def test_there_is_a_limit_of_open_streams(store: Store) -> None:
     assert (answer.status, answer.json()["code"]) == (503, "busy")
 
 
-async def test_a_run_of_another_process_is_looked_at_once_for_all(
+async def test_a_run_of_another_process_is_polled_once_for_all(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five readers, also one that comes late, share what one look has found."""
+    """Five readers, also a late one, share the result of one poll."""
     monkeypatch.setattr(stored_tail, "RUN_PERIOD", 0.01)
     run_id = await store.run(store.pipe())
     found = store.registry.resolve_run(run_id)
@@ -216,7 +218,7 @@ async def test_a_run_of_another_process_is_looked_at_once_for_all(
 async def test_a_store_that_cannot_be_read_for_a_moment_ends_no_stream(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its writer just leaves, for example; the next look finds what there is."""
+    """Its writer may just end, for example; the next poll reads the events."""
     monkeypatch.setattr(stored_tail, "RUN_PERIOD", 0.01)
     run_id = await store.run(store.pipe())
     found = store.registry.resolve_run(run_id)

@@ -59,7 +59,7 @@ def journal_of(copy: bytes, **settings: Any) -> CopyingJournal:
 
 @attrs.frozen
 class Ended:
-    """How a run has ended, and what happened on the way."""
+    """How a run ended, and what happened before."""
 
     end: PipelineEndData
     state: Any
@@ -69,7 +69,7 @@ class Ended:
 
     @property
     def summary(self) -> tuple[Any, ...]:
-        """What must be the same however often the process died."""
+        """Return what must not depend on crashes."""
         errors = sorted(str(one.error) for one in self.end.errors)
         return self.end.status, errors, self.state
 
@@ -115,7 +115,7 @@ def final_state(pipe: Pipe[Any, Any], journal: MemoryJournal, run: str = RUN) ->
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until another thread, or another supervisor, has done something."""
+    """Wait for another thread or another supervisor."""
     with anyio.fail_after(10):
         while not condition():  # noqa: ASYNC110 - a thread's work has no event here
             await anyio.sleep(0.005)

@@ -70,7 +70,7 @@ class LoopWriter(JournalWriter):
         self._soon(self.rng.choice((0, 0, 1)))
 
     async def aclose(self, seconds: float) -> bool:
-        """Write what is queued."""
+        """Write all queued batches."""
         self._drain()
         return True
 
@@ -88,7 +88,7 @@ class LoopWriter(JournalWriter):
 
 
 class LoopKeeper(LeaseKeeper):
-    """Leases without a thread: a turn is taken when somebody hurries."""
+    """Leases without a thread: ``hurry`` makes a turn."""
 
     async def start(self) -> None:
         """Become a worker."""
@@ -100,7 +100,7 @@ class LoopKeeper(LeaseKeeper):
             self.writer.post(self._turn)
 
     async def aclose(self) -> None:
-        """Stop taking turns."""
+        """Make no more turns."""
         self._is_closing.set()
 
     def _watch_clock(self, turn: Turn) -> None:
@@ -124,7 +124,7 @@ def without_threads(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 @attrs.frozen
 class Death:
-    """What a process leaves behind that dies at one moment."""
+    """The traces of a process that dies at one point."""
 
     where: Seam | None
     """The failpoint; None is right after a transaction of another kind."""
@@ -152,7 +152,7 @@ class Death:
 
 
 def loaded(copy: bytes, journal: Any) -> Any:
-    """Fill a journal with what a dead process has left."""
+    """Fill a journal with the rows that a dead process has stored."""
     connection = sqlite3.connect(
         ":memory:", isolation_level=None, check_same_thread=False
     )
@@ -185,7 +185,7 @@ class CopiedDatabase:
 
 @attrs.define(eq=False)
 class History(FailpointHandler):
-    """One process: what it does, and what it would leave behind."""
+    """One process: what it does, and the traces it would leave at each point."""
 
     schedule: Schedule
     calls: list[str]
@@ -215,7 +215,7 @@ class History(FailpointHandler):
 
 @attrs.frozen
 class Ended:
-    """How a run has ended, and where its last process could have died."""
+    """How a run ended, and at which points its last process could have died."""
 
     summary: tuple[Any, ...]
     calls: tuple[str, ...]
@@ -280,7 +280,7 @@ class Model:
 
 
 async def answer_all(supervisor: Supervisor, expired: random_graphs.Expired) -> None:
-    """Answer questions as they become answerable, and let the worker take turns."""
+    """Answer asks as they become answerable, and let the worker make turns."""
     while True:
         for asked in await supervisor.asks():
             answer = random_graphs.answer_of(asked, expired)
@@ -294,13 +294,13 @@ async def answer_all(supervisor: Supervisor, expired: random_graphs.Expired) -> 
 
 
 def drawn(rng: random.Random) -> list[int]:
-    """Draw a schedule without holds of a whole second, in which the worker looks often."""
+    """Draw a schedule without delays of a whole second, in which the worker polls often."""
     return [min(choice, 4) for choice in schedules.draw(rng, 200)]
 
 
 @attrs.define
 class Report:
-    """What was tried, and what differed."""
+    """The crashes that were tried, and the differences."""
 
     cases: int = 0
     skipped: int = 0
@@ -309,7 +309,7 @@ class Report:
 
 
 def try_model(model: Model, schedule: int, most: int, report: Report) -> None:
-    """Crash one pipeline under one schedule at up to ``most`` moments, twice in a row.
+    """Crash one pipeline under one schedule at up to ``most`` points, twice in a row.
 
     Each recovery runs under a schedule of its own, and is crashed at a moment of its own.
     """
@@ -344,7 +344,7 @@ def try_model(model: Model, schedule: int, most: int, report: Report) -> None:
 def problems_of(
     model: Model, plain: Ended, found: Ended, deaths: list[Death], *, ends_early: bool
 ) -> Iterator[str]:
-    """Say what a recovered run did otherwise than the one that nothing interrupted."""
+    """Return the differences of a recovered run from an uninterrupted one."""
     if found.summary[0] != plain.summary[0]:
         yield f"ended as {found.summary[:2]}, not {plain.summary[:2]}"
     elif not ends_early and found.summary != plain.summary:

@@ -1,4 +1,4 @@
-"""A clock that jumps changes due times by what it jumped, and takes no run from a process."""
+"""A jump of the wall clock moves due times, and takes no run from its process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JumpingJournal(MemoryJournal):
 
 
 def waiting(kind: str) -> Pipe[Any, Any]:
-    """Return a pipe that waits for an hour, in one of the ways that there are."""
+    """Return a pipe that waits for an hour, in one of the possible ways."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting", allow_multi_root=True)
     hour = timedelta(hours=1)
     never = anyio.Event()
@@ -59,10 +59,10 @@ def waiting(kind: str) -> Pipe[Any, Any]:
 
 
 @pytest.mark.parametrize("kind", ["sleep", "ask", "join", "deadline"])
-async def test_a_jump_forward_ends_what_is_due(
+async def test_a_jump_forward_ends_due_waits(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As after a night in which the computer slept."""
+    """This is what happens after a computer was suspended."""
     journal = JumpingJournal()
     pipe = waiting(kind)
     options: dict[str, Any] = {"timeout": HOUR} if kind == "deadline" else {}
@@ -89,8 +89,8 @@ async def ended(run: Any, kind: str) -> PipelineEndData | None:
     return None
 
 
-async def test_a_jump_back_makes_a_run_wait_as_long_as_the_clock_says() -> None:
-    """And ends nothing early."""
+async def test_a_jump_back_delays_a_run_as_the_clock_says() -> None:
+    """No wait ends early."""
     journal = JumpingJournal()
     pipe: Pipe[Any, Any] = Pipe(dict, name="short")
 

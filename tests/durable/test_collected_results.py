@@ -1,4 +1,4 @@
-"""What map workers returned is kept over a crash until their map is done with."""
+"""Results of map workers survive a crash until their map has ended."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def collecting(executed: list[str], items: Any) -> Pipe[Any, Any]:
 async def test_results_survive_a_crash_after_any_commit(
     mode: CommitMode, kind: str
 ) -> None:
-    """The state has every result, in item order, wherever the run was interrupted."""
+    """The state has every result in item order, whichever commit was the last one."""
 
     def items() -> Any:
         words = ["ccc", "a", "bb", "dddd"]

@@ -1,4 +1,4 @@
-"""Two workers and one run: only one of them can write."""
+"""Of two workers on one run only one can write."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from justpipe_actors.journals import MemoryJournal
 from .crash_model import wait_until
 
 
-async def test_a_worker_that_was_declared_dead_cannot_write_any_more() -> None:
-    """Its commit is refused, its stream says so, and the other one's result stands."""
+async def test_a_worker_that_was_declared_dead_cannot_write() -> None:
+    """Its commit is refused, its stream reports that, and the other worker's result stays."""
     gates = [anyio.Event(), anyio.Event()]
     entered: list[int] = []
     pipe: Pipe[Any, Any] = Pipe(dict, name="gated")

@@ -1,4 +1,4 @@
-"""A real file that is full, read-only, locked or gone: runs stand still, say so, and go on."""
+"""A journal file that is full, read-only, locked or missing: runs wait, report it, and go on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Fault = tuple[str, Callable[[SQLiteJournal], None], Callable[[SQLiteJournal], No
 
 
 def statement(text: str) -> Callable[[SQLiteJournal], None]:
-    """Return what executes a statement on the journal's own connection."""
+    """Return a function that executes a statement on the journal's own connection."""
 
     def execute(journal: SQLiteJournal) -> None:
         with journal._database.read() as connection:
@@ -43,14 +43,14 @@ holders: list[sqlite3.Connection] = []
 
 
 def lock(journal: SQLiteJournal) -> None:
-    """Hold the file as a process does that writes for seconds."""
+    """Lock the file as a process does that writes for seconds."""
     holder = sqlite3.connect(journal.location, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     holders.append(holder)
 
 
 def unlock(journal: SQLiteJournal) -> None:
-    """Let the file go."""
+    """Release the lock."""
     while holders:
         holders.pop().close()
 
@@ -162,10 +162,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Path]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_runs_stand_still_until_the_file_can_be_written(
+async def test_runs_wait_until_the_file_can_be_written(
     fault: str, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is lost, done twice, or done without being stored."""
+    """No commit is lost, no step runs twice, and none goes on before its commit is stored."""
     words, break_it, mend = FAULTS[fault]
     journal, done = SQLiteJournal(folder / "j.db"), list[str]()
     pipe: Pipe[Any, Any] = Pipe(dict, name="steps")
@@ -208,7 +208,7 @@ async def test_runs_stand_still_until_the_file_can_be_written(
 
 
 async def test_a_run_is_submitted_once_the_file_is_free(tmp_path: Path) -> None:
-    """``submit``, ``find`` and ``cancel`` wait; "database is locked" reaches nobody."""
+    """``submit``, ``find`` and ``cancel`` wait; no caller gets "database is locked"."""
     journal = SQLiteJournal(tmp_path / "j.db")
     pipe: Pipe[Any, Any] = Pipe(dict, name="plain")
     pipe.step("only")(lambda: None)

@@ -55,7 +55,7 @@ def gated(root: Path, gate: anyio.Event, begun: list[str], diary: Diary) -> Any:
 async def test_a_released_run_is_waiting_in_its_history_and_goes_on_there(
     tmp_path: Path,
 ) -> None:
-    """It is never abandoned, keeps when it began, and has the events of both processes."""
+    """It is never abandoned, keeps its start time, and has the events of both processes."""
     gate, begun, diary = anyio.Event(), list[str](), Diary()
     pipe, journal = gated(tmp_path, gate, begun, diary), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal, grace=0.05) as supervisor:

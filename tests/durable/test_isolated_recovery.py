@@ -103,10 +103,10 @@ def book(executed: list[str], *, part: bool, alone: bool) -> Pipe[Any, Any]:  # 
 
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("part", [True, False])
-async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
+async def test_a_crash_after_any_commit_does_not_change_the_end(
     part: bool, alone: bool
 ) -> None:
-    """Status, errors and state are those of the run that nothing interrupted."""
+    """Status, errors and state are those of an uninterrupted run."""
     executed: list[str] = []
     pipe = book(executed, part=part, alone=alone)
     start = "begin"

@@ -1,4 +1,4 @@
-"""A journal that cannot be written: runs stand still, say so, and go on afterwards."""
+"""A journal that cannot be written: runs wait, report it, and go on afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .crash_model import wait_until
 
 
 class FullJournal(MemoryJournal):
-    """A journal with a disk that is full for a while."""
+    """A journal on a disk that is full for a while."""
 
     is_full = False
     refused = 0
@@ -53,10 +53,10 @@ def steps(journal: FullJournal, done: list[str]) -> Pipe[Any, Any]:
     return pipe
 
 
-async def test_a_full_disk_holds_runs_up_and_loses_nothing(
+async def test_runs_wait_on_a_full_disk_and_lose_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No step begins that is not stored; snapshot, health and the log say why."""
+    """No step begins before the last commit is stored; health and log have the reason."""
     journal, done = FullJournal(verify=True), list[str]()
     pipe = steps(journal, done)
     with caplog.at_level(logging.WARNING):
@@ -117,8 +117,8 @@ async def test_a_supervisor_closes_though_its_journal_cannot_be_written(
     assert done == ["first", "first", "second"]
 
 
-async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:
-    """The failure names the path, and what was stored before stays."""
+async def test_a_state_that_can_no_longer_be_stored_fails_the_run() -> None:
+    """The failure names the path, and the stored commits stay."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="live")
 
     @pipe.step("fine", to="bad")
@@ -148,8 +148,8 @@ async def test_a_state_that_cannot_be_stored_any_more_fails_the_run() -> None:
 
 
 @pytest.mark.parametrize("lap", range(10))
-async def test_a_state_that_the_last_step_spoils_fails_the_run(lap: int) -> None:
-    """Its end and its last commit are one row, so the end says what the row has."""
+async def test_a_last_state_that_cannot_be_stored_fails_the_run(lap: int) -> None:
+    """The end and the last commit are one row, so the stored end is a failure, too."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="live")
 
     @pipe.step("last")
@@ -173,10 +173,10 @@ async def test_a_state_that_the_last_step_spoils_fails_the_run(lap: int) -> None
     assert row.problem == end.error
 
 
-async def test_a_batch_that_raises_anything_fails_its_run_alone(
+async def test_a_batch_that_raises_fails_its_run_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A thread may change the state while it is copied; what goes on raising fails the run."""
+    """A thread may change the state during the copy; a batch that raises again fails its run."""
     left = [2]
     take = RunJournal.take_state
 

@@ -1,4 +1,4 @@
-"""Random pipelines that wait, crashed at any moment, under any schedule, in virtual time."""
+"""Random pipelines that wait, crashed at any point, under any schedule, in virtual time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .model import Model, Report, try_model, without_threads
     [(range(4), 8), pytest.param(range(4, 40), 60, marks=pytest.mark.soak)],
     ids=["few", "many"],
 )
-def test_a_crash_at_any_moment_changes_nothing(
+def test_a_crash_at_any_point_changes_nothing(
     seeds: range,
     most: int,
     mode: CommitMode,
     loop_backend: Backend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Same status, errors and state; no finished step again; no event number twice."""
+    """The end is the same, no finished step runs again, no event number occurs twice."""
     report = Report()
     with without_threads(monkeypatch):
         for seed in seeds:

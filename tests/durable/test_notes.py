@@ -1,4 +1,4 @@
-"""Notes of ``meta.run`` survive the process that made them."""
+"""Notes in ``meta.run`` survive their process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .crash_model import CopyingJournal, journal_of, run_through
 
 @dataclass
 class Context:
-    """A context that takes notes."""
+    """A context with a field for notes."""
 
     meta: Meta = field(init=False)
 
 
 def noting() -> Pipe[Any, Context]:
-    """Return a pipe of steps that take notes of all kinds."""
+    """Return a pipe whose steps make notes of all kinds."""
     pipe: Pipe[Any, Context] = Pipe(dict, Context, name="noting")
 
     async def note(context: Context, number: int) -> None:
@@ -62,7 +62,7 @@ async def finish_meta(
 
 
 async def test_notes_of_a_run_survive_a_crash() -> None:
-    """Values, tags, counters and samples, after a crash at any commit."""
+    """Values, tags, counters and samples are kept, after a crash at any commit."""
     pipe, journal = noting(), CopyingJournal()
     expected = await finish_meta(pipe, journal)
     assert expected is not None
@@ -76,7 +76,7 @@ async def test_notes_of_a_run_survive_a_crash() -> None:
 async def test_a_note_that_cannot_be_stored_fails_no_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is left out, and the log says so once."""
+    """It is left out and logged once."""
     pipe: Pipe[Any, Context] = Pipe(dict, Context, name="noting")
 
     @pipe.step("one")

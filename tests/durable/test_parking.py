@@ -1,4 +1,4 @@
-"""A run that only waits between steps is a row, and nothing of it is in memory."""
+"""A durable run that only waits between steps is stored, and not kept in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .crash_model import wait_until
 
 
 class Marked(dict[str, Any]):
-    """A state that can be watched."""
+    """A state that allows weak references."""
 
 
 def asking(begun: list[str], timeout: float | None = None) -> Pipe[Any, Any]:
@@ -49,7 +49,7 @@ def _status(journal: MemoryJournal) -> str:
 
 
 async def test_a_run_that_waits_for_an_answer_leaves_memory_and_goes_on() -> None:
-    """Readers and wait() go on over the wait, and the place is given back."""
+    """Readers and wait() continue over the wait, and its place is free."""
     begun: list[str] = []
     pipe, journal = asking(begun), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal, max_runs=1) as supervisor:
@@ -69,8 +69,8 @@ async def test_a_run_that_waits_for_an_answer_leaves_memory_and_goes_on() -> Non
     assert EventType.RECOVERED in types
 
 
-async def test_a_run_that_waits_for_a_moment_is_woken_by_it() -> None:
-    """The moment is in the row, and whoever has the pipe takes the run up."""
+async def test_a_sleeping_run_is_woken_when_its_time_comes() -> None:
+    """The time is stored, and any worker with the pipe may take the run up."""
     begun: list[str] = []
     pipe, journal = asking(begun, timeout=0.2), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal) as supervisor:
@@ -86,8 +86,8 @@ async def test_a_run_that_waits_for_a_moment_is_woken_by_it() -> None:
     assert begun == ["write", "late"]
 
 
-async def test_nothing_of_a_waiting_run_is_kept() -> None:
-    """Neither its state nor its events, unless somebody holds its stream."""
+async def test_nothing_of_a_waiting_run_is_kept_in_memory() -> None:
+    """Its state and its events are freed, unless its stream is referenced."""
     begun: list[str] = []
     pipe, journal = asking(begun), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal) as supervisor:
@@ -103,7 +103,7 @@ async def test_nothing_of_a_waiting_run_is_kept() -> None:
 
 @pytest.mark.parametrize("grace", [0.0, 5.0])
 async def test_leaving_while_a_run_waits_changes_nothing(grace: float) -> None:
-    """It is waiting before and after, and is answered in the next process."""
+    """The run waits before and after, and is answered in the next process."""
     begun: list[str] = []
     pipe, journal = asking(begun), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal, grace=grace) as supervisor:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
-    """Failing steps are meant here, and each would be logged."""
+    """Silence the log of failing steps."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -29,10 +29,10 @@ def quiet() -> Iterator[None]:
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1_000_000))
 @example(seed=524_288)  # Stop, while a join with a timeout waits
-async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
+async def test_a_crash_after_any_commit_does_not_change_the_end(
     mode: CommitMode, seed: int
 ) -> None:
-    """Status, errors and state are those of a run that nothing interrupts."""
+    """Status, errors and state are those of an uninterrupted run."""
     executed: list[str] = []
     graph = random_graphs.build(seed, executed.append)
     journal = CopyingJournal(mode=mode)

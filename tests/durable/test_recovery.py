@@ -1,4 +1,4 @@
-"""A run whose process dies goes on in the next one, and ends as if nothing had happened."""
+"""A run whose process dies goes on in the next one, and ends as without the crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .crash_model import RUN, CopyingJournal, journal_of, run_through
 
 
 def mixed(executed: list[str]) -> Pipe[Any, Any]:  # noqa: C901 - one pipe
-    """Return a pipe with a join behind a step and a map, and a child on the same state."""
+    """Return a pipe with a join after a step and a map, and a child on the same state."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
 
     def visit(state: dict[str, Any], name: str) -> None:
@@ -66,10 +66,10 @@ def mixed(executed: list[str]) -> Pipe[Any, Any]:  # noqa: C901 - one pipe
 
 
 @pytest.mark.parametrize("mode", ["sync", "group"])
-async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
+async def test_a_crash_after_any_commit_does_not_change_the_end(
     mode: CommitMode,
 ) -> None:
-    """Status, errors and state are those of the run that nothing interrupted."""
+    """Status, errors and state are those of an uninterrupted run."""
     executed: list[str] = []
     pipe = mixed(executed)
     journal = CopyingJournal(mode=mode)
@@ -85,7 +85,7 @@ async def test_a_crash_after_any_commit_changes_nothing_of_the_end(
 
 
 async def test_a_finished_step_is_not_run_again() -> None:
-    """In sync mode each step runs once in all, but for what was in flight."""
+    """In sync mode each step runs once in all, except for those in flight."""
     executed: list[str] = []
     pipe = mixed(executed)
     journal = CopyingJournal()
@@ -102,7 +102,7 @@ async def test_a_finished_step_is_not_run_again() -> None:
 
 
 async def test_submitting_an_id_again_returns_the_run_that_has_it() -> None:
-    """The id of a run counts for ever, and over supervisors."""
+    """An id is never used for a second run, not even by another supervisor."""
     executed: list[str] = []
     pipe = mixed(executed)
     journal = CopyingJournal()
@@ -113,8 +113,8 @@ async def test_submitting_an_id_again_returns_the_run_that_has_it() -> None:
     assert again.executed == []
 
 
-async def test_a_run_that_is_taken_up_says_so() -> None:
-    """RECOVERED comes in place of START, with numbers above all that were said before."""
+async def test_a_run_that_is_taken_up_has_the_event_recovered() -> None:
+    """RECOVERED comes in place of START, with a number above all earlier ones."""
     executed: list[str] = []
     pipe = mixed(executed)
     journal = CopyingJournal()
@@ -126,12 +126,12 @@ async def test_a_run_that_is_taken_up_says_so() -> None:
 
 
 @pytest.mark.parametrize("is_dead", [True, False])
-async def test_the_log_names_the_runs_that_a_dead_process_left(
+async def test_the_log_names_the_runs_of_a_dead_process(
     caplog: pytest.LogCaptureFixture,
     *,
     is_dead: bool,
 ) -> None:
-    """A run that is taken up for the first time is not one of them."""
+    """A run that begins for the first time is not among them."""
     executed: list[str] = []
     pipe = mixed(executed)
     journal = CopyingJournal()

@@ -1,4 +1,4 @@
-"""Durable runs are let go when a supervisor ends, and found and ended from anywhere."""
+"""Durable runs are released when a supervisor ends; any process can find and end them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .crash_model import wait_until
 
 @dataclass(eq=False)
 class Services:
-    """A context with a live object in it."""
+    """A context with an object that cannot be stored."""
 
     client: object
 
 
 def gated(gate: anyio.Event, begun: list[str]) -> Pipe[Any, Any]:
-    """Return a pipe with a step that waits at a gate."""
+    """Return a pipe with a step that waits for an event."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="gated")
 
     @pipe.step("first", to="slow")
@@ -51,7 +51,7 @@ def gated(gate: anyio.Event, begun: list[str]) -> Pipe[Any, Any]:
 
 
 async def test_leaving_the_block_releases_a_run_that_cannot_finish_in_time() -> None:
-    """It is not cancelled: its stream says so, and the next supervisor goes on with it."""
+    """Its stream says that it was released, and the next supervisor continues it."""
     begun: list[str] = []
     gate = anyio.Event()
     pipe, journal = gated(gate, begun), MemoryJournal(verify=True)
@@ -77,7 +77,7 @@ async def test_leaving_the_block_releases_a_run_that_cannot_finish_in_time() -> 
 
 
 async def test_a_step_that_finishes_within_the_grace_is_not_run_again() -> None:
-    """While a supervisor drains nothing more is delivered, and what runs may finish."""
+    """During a drain no message is delivered, and running steps may finish."""
     begun: list[str] = []
     gate = anyio.Event()
     pipe, journal = gated(gate, begun), MemoryJournal(verify=True)
@@ -99,7 +99,7 @@ async def test_a_step_that_finishes_within_the_grace_is_not_run_again() -> None:
 
 
 async def test_an_error_of_the_body_releases_runs_at_once() -> None:
-    """The body's error goes out bare, and the run goes on elsewhere."""
+    """The error is raised without a group, and the run goes on elsewhere."""
     begun: list[str] = []
     gate = anyio.Event()
     pipe, journal = gated(gate, begun), MemoryJournal(verify=True)
@@ -114,7 +114,7 @@ async def test_an_error_of_the_body_releases_runs_at_once() -> None:
     assert row.status == "ready"
 
 
-async def test_a_map_that_waits_for_its_workers_is_released_and_goes_on() -> None:
+async def test_a_map_with_running_workers_is_released_and_goes_on() -> None:
     """Finished items are not run again."""
     done: list[int] = []
     gate = anyio.Event()
@@ -142,8 +142,8 @@ async def test_a_map_that_waits_for_its_workers_is_released_and_goes_on() -> Non
     assert sorted(done) == [0, 1, 2, 3]
 
 
-async def test_another_supervisor_finds_a_run_and_hears_of_its_end() -> None:
-    """find() works for any run of the journal, and its wait() returns how it ended."""
+async def test_another_supervisor_finds_a_run_and_its_end() -> None:
+    """find() works for any run of the journal, and wait() returns its end."""
     begun: list[str] = []
     gate = anyio.Event()
     pipe, journal = gated(gate, begun), MemoryJournal(verify=True)
@@ -167,7 +167,7 @@ async def test_another_supervisor_finds_a_run_and_hears_of_its_end() -> None:
 
 
 async def test_a_run_is_cancelled_from_another_supervisor() -> None:
-    """Its steps are interrupted, and how it ended is stored."""
+    """Its steps are interrupted, and its end is stored."""
     begun: list[str] = []
     pipe, journal = gated(anyio.Event(), begun), MemoryJournal(verify=True)
     other: Pipe[Any, Any] = Pipe(dict, name="other")
@@ -187,8 +187,8 @@ async def test_a_run_is_cancelled_from_another_supervisor() -> None:
     assert end.error == "not needed"
 
 
-async def test_a_run_that_is_cancelled_while_nobody_runs_it_begins_no_step() -> None:
-    """The cancellation waits in the journal, and is applied before anything is delivered."""
+async def test_a_waiting_run_that_is_cancelled_begins_no_step() -> None:
+    """The cancellation is stored, and applied before a message is delivered."""
     begun: list[str] = []
     pipe, journal = gated(anyio.Event(), begun), MemoryJournal(verify=True)
     async with Supervisor(pipe, journal=journal, grace=0) as supervisor:
@@ -204,8 +204,8 @@ async def test_a_run_that_is_cancelled_while_nobody_runs_it_begins_no_step() -> 
     assert begun == []
 
 
-async def test_what_cannot_be_durable_is_refused_when_it_is_submitted() -> None:
-    """A pipe without a name, one that was not given, and submit_nowait."""
+async def test_a_run_that_cannot_be_durable_is_refused_by_submit() -> None:
+    """Examples are a pipe without a name, an unknown pipe, and submit_nowait."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("only")(lambda: None)
     named: Pipe[Any, Any] = Pipe(dict, name="named")
@@ -221,8 +221,8 @@ async def test_what_cannot_be_durable_is_refused_when_it_is_submitted() -> None:
         assert (await run.wait()).status.value == "success"
 
 
-async def test_places_bound_what_is_at_work_and_not_what_is_stored() -> None:
-    """submit() returns although there is no place; the run begins when there is one."""
+async def test_places_limit_runs_at_work_and_not_stored_runs() -> None:
+    """submit() returns although no place is free; the run begins when one is."""
     begun: list[str] = []
     gate = anyio.Event()
     pipe, journal = gated(gate, begun), MemoryJournal(verify=True)
@@ -241,7 +241,7 @@ async def test_places_bound_what_is_at_work_and_not_what_is_stored() -> None:
 
 
 async def test_a_context_that_cannot_be_stored_is_made_each_time() -> None:
-    """Supervisor(context=) makes one per take-up; a given one has to be storable."""
+    """Supervisor(context=) makes one for each process of the run; a given context is stored."""
     made: list[Services] = []
     gate, begun = anyio.Event(), list[Services]()
 

@@ -1,4 +1,4 @@
-"""A retry does again what failed, and nothing else."""
+"""A retry runs the failed steps again, and no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnyPipe = Pipe[Any, Any]
 
 
 class Work:
-    """Counts calls, and fails those that are named until ``heal`` is called."""
+    """Counts calls, and fails the named ones until ``heal`` is called."""
 
     def __init__(self, *failing: str) -> None:
         self.failing = set(failing)
@@ -36,7 +36,7 @@ class Work:
             raise ValueError(name)
 
     def heal(self) -> None:
-        """Let everything succeed from now on, and count anew."""
+        """Let all calls succeed from now on, and reset the counts."""
         self.failing.clear()
         self.calls.clear()
 
@@ -44,7 +44,7 @@ class Work:
 async def fail_and_retry(
     pipe: AnyPipe, work: Work, state: Any = None, **options: Any
 ) -> tuple[PipelineEndData, Any]:
-    """Run a pipe, which fails, and retry it; return the end and state of the retry."""
+    """Run a pipe, which fails, and retry it; return the end and the state of the retry."""
     journal = MemoryJournal(verify=True)
     with anyio.fail_after(20):
         async with Supervisor(pipe, journal=journal) as supervisor:
@@ -57,7 +57,7 @@ async def fail_and_retry(
 
 
 def add_steps(pipe: AnyPipe, work: Work, **edges: str) -> None:
-    """Add steps that note their calls; each with its successors, comma separated."""
+    """Add steps that note their calls, each with its comma-separated successors."""
 
     def make(name: str) -> Any:
         async def func(state: State) -> None:
@@ -70,8 +70,8 @@ def add_steps(pipe: AnyPipe, work: Work, **edges: str) -> None:
         pipe.step(name, to=to.split(",") if to else None)(make(name))
 
 
-async def test_only_the_failed_items_of_a_map_are_done_again() -> None:
-    """What the others returned is collected with what the retried ones return."""
+async def test_only_the_failed_items_of_a_map_run_again() -> None:
+    """The results of the others are collected with the new ones."""
     work = Work("item 2", "item 5")
     pipe: AnyPipe = Pipe(dict, name="mapped")
     add_steps(pipe, work, begin="fan", end="")
@@ -93,8 +93,8 @@ async def test_only_the_failed_items_of_a_map_are_done_again() -> None:
     assert state == {"begin": 1, "found": [n * 10 for n in range(8)], "end": 1}
 
 
-async def test_items_of_a_lazy_source_that_succeeded_are_not_done_again() -> None:
-    """The source is walked again, as after a crash."""
+async def test_succeeded_items_of_a_lazy_source_do_not_run_again() -> None:
+    """The source is read again, as after a crash."""
     work = Work("item 1")
     pipe: AnyPipe = Pipe(dict, name="lazy")
 
@@ -113,8 +113,8 @@ async def test_items_of_a_lazy_source_that_succeeded_are_not_done_again() -> Non
     assert work.calls == {"item 1": 1}
 
 
-async def test_branches_beside_a_failed_step_are_not_done_again() -> None:
-    """Also those that ended after it failed; what it had cut off runs now, once."""
+async def test_branches_beside_a_failed_step_do_not_run_again() -> None:
+    """This holds also for those that ended after the failure; pruned steps run once now."""
     work = Work("broken")
     pipe: AnyPipe = Pipe(dict, name="branches")
     add_steps(
@@ -138,8 +138,8 @@ async def test_branches_beside_a_failed_step_are_not_done_again() -> None:
     assert state == dict.fromkeys(names, 1)
 
 
-async def test_two_failures_are_both_done_again() -> None:
-    """A join that two branches had cut off waits for both."""
+async def test_two_failures_run_again() -> None:
+    """A join that both had pruned waits for both."""
     work = Work("left", "right")
     pipe: AnyPipe = Pipe(dict, name="twice")
     add_steps(pipe, work, begin="left,right", left="join", right="join", join="")
@@ -170,10 +170,10 @@ async def test_a_child_run_goes_on_at_its_failed_step() -> None:
 
 
 @pytest.mark.parametrize("policy", ["stop", "prune"])
-async def test_what_a_failure_or_a_timeout_interrupted_is_done_again(
+async def test_interrupted_steps_run_again(
     policy: Literal["stop", "prune"],
 ) -> None:
-    """With ``on_failure="stop"``, and when the run's time is up."""
+    """They were interrupted by ``on_failure="stop"`` or by the run's timeout."""
     work = Work("broken")
     gate = anyio.Event()
     pipe: AnyPipe = Pipe(dict, name="stopped", on_failure=policy)
@@ -197,8 +197,8 @@ async def test_what_a_failure_or_a_timeout_interrupted_is_done_again(
     assert work.calls == {"broken": 1, "slow": 1, "after": 1}
 
 
-async def test_with_continue_what_ran_behind_a_failed_step_runs_again() -> None:
-    """It ran without what the failed step would have left."""
+async def test_with_continue_the_successors_of_a_failed_step_run_again() -> None:
+    """They ran without the changes of the failed step."""
     work = Work("broken")
     pipe: AnyPipe = Pipe(dict, name="continued", on_failure="continue")
     add_steps(pipe, work, begin="broken", broken="behind", behind="")
@@ -211,7 +211,7 @@ async def test_with_continue_what_ran_behind_a_failed_step_runs_again() -> None:
 
 
 async def test_a_failed_startup_hook_is_called_again() -> None:
-    """The run begins, because nothing of it was done."""
+    """The run begins, because no step had run."""
     work = Work("startup")
     pipe: AnyPipe = Pipe(dict, name="hooked")
     add_steps(pipe, work, begin="end", end="")
@@ -223,7 +223,7 @@ async def test_a_failed_startup_hook_is_called_again() -> None:
     assert work.calls == {"startup": 1, "begin": 1, "end": 1}
 
 
-async def test_a_retried_step_finds_what_it_had_kept() -> None:
+async def test_a_retried_step_keeps_the_results_of_once() -> None:
     """``once`` does not call its function again."""
     work = Work("step")
     pipe: AnyPipe = Pipe(dict, name="kept")
@@ -240,8 +240,8 @@ async def test_a_retried_step_finds_what_it_had_kept() -> None:
 
 
 @pytest.mark.parametrize("place", ["inside", "between"])
-async def test_a_question_that_was_answered_too_late_is_asked_again(place: str) -> None:
-    """Inside a step the step begins again; between two, the step that asked."""
+async def test_an_ask_that_timed_out_is_asked_again(place: str) -> None:
+    """For an ask in a step the step begins again, for one between steps the asking step."""
     pipe: AnyPipe = Pipe(dict, name="asking")
 
     @pipe.step("inside")
@@ -273,8 +273,8 @@ async def test_a_question_that_was_answered_too_late_is_asked_again(place: str) 
     assert final_state(pipe, journal, "again") == {"answer": "this"}
 
 
-async def test_a_join_that_waited_too_long_runs_when_its_parents_came_later() -> None:
-    """Its parents are not done again."""
+async def test_a_join_that_timed_out_runs_when_its_parents_ended_later() -> None:
+    """Its parents do not run again."""
     work = Work()
     pipe: AnyPipe = Pipe(dict, name="late")
     add_steps(pipe, work, begin="quick,slow", quick="join")
@@ -295,7 +295,7 @@ async def test_a_join_that_waited_too_long_runs_when_its_parents_came_later() ->
 
 
 async def test_a_retry_that_fails_can_be_retried() -> None:
-    """Each time only what failed is done."""
+    """Each retry runs only what failed."""
     work = Work("one", "two")
     pipe: AnyPipe = Pipe(dict, name="stubborn")
     add_steps(pipe, work, begin="one,two", one="join", two="join", join="")

@@ -1,4 +1,4 @@
-"""A retried run ends as if nothing had failed, whatever it was that failed."""
+"""A retried run ends as if nothing had failed, whichever function failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUCCESS = PipelineTerminalStatus.SUCCESS
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
-    """Failing steps are meant here, and each would be logged."""
+    """Silence the log of failing steps."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -42,7 +42,7 @@ class Calls:
     seen: set[str] = attrs.field(factory=set)
 
     def __call__(self, name: str) -> None:
-        """Be told of a call, or let it fail."""
+        """Count a call, or fail it."""
         if name not in self.seen:
             self.seen.add(name)
             if self.rng.random() < self.share:
@@ -55,7 +55,7 @@ class Calls:
 async def test_a_retried_run_ends_as_if_nothing_had_failed(
     mode: CommitMode, seed: int, share: float
 ) -> None:
-    """Also when the process dies between the failure and the end, or in the retry."""
+    """The process may die between the failure and the end, or in the retry."""
     calls = Calls()
     graph = random_graphs.build(seed, lambda name: calls(name))
     plain = CopyingJournal(mode=mode)

@@ -1,4 +1,4 @@
-"""Snapshots in between change nothing of what is recovered."""
+"""Intermediate snapshots do not change the recovered run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .test_recovery import mixed
 async def test_a_run_with_many_snapshots_recovers_the_same(
     monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    """Rows before the last snapshot are not needed any more."""
+    """Rows before the last snapshot are no longer needed."""
     monkeypatch.setattr(batch_stream, "SNAPSHOT_EVERY", every)
     executed: list[str] = []
     pipe: Any = mixed(executed)

@@ -1,4 +1,4 @@
-"""Values between steps come back as what they were, or the run says what cannot be stored."""
+"""Values between steps are restored unchanged, or the error names what cannot be stored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Shelf:
 
 
 async def run_it(pipe: AnyPipe, state: Any, *types: type) -> PipelineEndData:
-    """Run a durable pipe, and return how it ended."""
+    """Run a durable pipe, and return its end."""
     journal = MemoryJournal(verify=True, types=types)
     with anyio.fail_after(20):
         async with Supervisor(pipe, journal=journal) as supervisor:
@@ -67,7 +67,7 @@ def setting(value: Any, field: str) -> AnyPipe:
 async def test_a_state_that_cannot_be_stored_names_the_path_and_the_step(
     field: str,
 ) -> None:
-    """An instance of a subclass would come back as another class, or not at all."""
+    """An instance of a subclass would be restored as another class, or not at all."""
     end = await run_it(setting(Special(), field), Shelf())
     assert end.status.value == "failed"
     assert end.failed_step == "put"
@@ -76,10 +76,10 @@ async def test_a_state_that_cannot_be_stored_names_the_path_and_the_step(
 
 
 @pytest.mark.parametrize("value", [Thing(), [Thing()], {"a": Thing()}, Special()])
-async def test_a_known_class_keeps_its_class_where_anything_is_allowed(
+async def test_a_known_class_keeps_its_class_where_any_type_is_allowed(
     value: Any,
 ) -> None:
-    """Because an annotation, or the journal's types, names it; MemoryJournal compares."""
+    """An annotation or the journal's types name it; MemoryJournal compares the restored value."""
     end = await run_it(setting(value, "anything"), Shelf(), Special)
     assert end.status.value == "success"
 
@@ -126,26 +126,26 @@ def keeping(value: Any) -> AnyPipe:
 
 
 @pytest.mark.parametrize("make", [mapping, collecting, keeping])
-async def test_a_value_of_an_unknown_class_fails_the_step_that_gives_it(
+async def test_a_value_of_an_unknown_class_fails_its_step(
     make: Callable[[Any], AnyPipe],
 ) -> None:
-    """Before anything is done with it."""
+    """It fails before the value is used."""
     end = await run_it(make(Thing()), {})
     assert end.status.value == "failed"
     assert end.failed_step == "failing"
     assert "cannot be stored: a Thing" in str(end.error)
 
 
-async def test_a_state_of_an_unknown_class_is_refused_when_it_is_submitted() -> None:
-    """A pipe that takes any state cannot know how to read it."""
+async def test_a_state_of_an_unknown_class_is_refused_by_submit() -> None:
+    """A pipe that accepts any state does not know how to read it."""
     pipe: AnyPipe = Pipe(Any, name="any")
     pipe.step("only")(lambda: None)
     with pytest.raises(NotStorable, match="state cannot be stored: a Thing"):
         await run_it(pipe, Thing())
 
 
-async def test_an_answer_that_is_no_json_is_rejected() -> None:
-    """The question stays open."""
+async def test_an_answer_that_is_not_json_is_rejected() -> None:
+    """The ask stays open."""
     pipe: AnyPipe = Pipe(dict, name="asking")
 
     @pipe.step("draft")

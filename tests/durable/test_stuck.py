@@ -1,4 +1,4 @@
-"""Runs that no worker can go on with become stuck, say why, and go on when told to."""
+"""Runs that no worker can continue become stuck, name the reason, and can be released."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chain(name: str = "second") -> Pipe[Any, Any]:
 
 
 def _die(journal: MemoryJournal, times: int) -> None:
-    """Take the run up and die before anything is stored."""
+    """Take the run up and die before a commit is stored."""
     for _ in range(times):
         worker = journal.add_worker("doomed")
         assert journal.claim(worker, ["chain"])
@@ -44,8 +44,8 @@ async def _begun() -> CopyingJournal:
     return journal_of(journal.copies[1])
 
 
-async def test_a_run_that_kills_its_workers_is_taken_up_so_many_times_only() -> None:
-    """After three deaths in a row it is stuck, and the problem names what was in flight."""
+async def test_a_run_that_kills_its_workers_becomes_stuck() -> None:
+    """After three deaths in a row the problem names the steps in flight."""
     journal = await _begun()
     _die(journal, 2)
     async with Supervisor(chain(), journal=journal) as supervisor:
@@ -61,7 +61,7 @@ async def test_a_run_that_kills_its_workers_is_taken_up_so_many_times_only() -> 
             assert (await again.wait()).status.value == "success"
 
 
-async def test_two_deaths_are_no_poison() -> None:
+async def test_two_deaths_do_not_make_a_run_stuck() -> None:
     """The run goes on."""
     journal = await _begun()
     _die(journal, 1)
@@ -72,8 +72,8 @@ async def test_two_deaths_are_no_poison() -> None:
             assert (await run.wait()).status.value == "success"
 
 
-async def test_a_version_without_the_step_that_is_due_does_not_fit() -> None:
-    """The run is stuck with the sentence, and goes on when the step is back."""
+async def test_a_version_without_the_due_step_does_not_fit() -> None:
+    """The run is stuck with the reason, and goes on when the step is back."""
     journal = await _begun()
     async with Supervisor(chain("other"), journal=journal) as supervisor:
         run = await supervisor.find("run")
@@ -88,8 +88,8 @@ async def test_a_version_without_the_step_that_is_due_does_not_fit() -> None:
             assert (await found.wait()).status.value == "success"
 
 
-async def test_a_run_has_its_time_whoever_runs_it() -> None:
-    """The timeout goes on while nobody runs the run."""
+async def test_the_timeout_of_a_run_includes_waiting_times() -> None:
+    """It continues while no process works on the run."""
     clock = [1000.0]
     pipe: Pipe[Any, Any] = Pipe(dict, name="slow")
 

@@ -1,4 +1,4 @@
-"""What happens in the moments in which a run is claimed and not at work yet."""
+"""Events while a run is claimed and not yet at work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def asking() -> Pipe[Any, Any]:
 
 
 class SlowJournal(MemoryJournal):
-    """A journal that stores a submitted run when it is told to."""
+    """A journal that stores a submitted run when a test tells it to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class SlowJournal(MemoryJournal):
 async def test_a_run_goes_on_when_its_submission_was_cancelled(
     max_runs: int | None,
 ) -> None:
-    """It may be stored all the same; then it is not left with a worker that ignores it."""
+    """It may be stored all the same; then its worker takes it up."""
     journal, pipe = SlowJournal(), asking()
     async with Supervisor(pipe, journal=journal, max_runs=max_runs) as supervisor:
         async with anyio.create_task_group() as tasks:
@@ -75,7 +75,7 @@ async def test_a_run_goes_on_when_its_submission_was_cancelled(
 
 
 class RacingJournal(MemoryJournal):
-    """A journal that gets a signal right after a claimed run has read its signals."""
+    """A journal that gets a signal just after a claimed run has read its signals."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class RacingJournal(MemoryJournal):
         self.supervisor: Supervisor | None = None
 
     def signals_of(self, run: int) -> list[Signal]:
-        """Return signals; the next one comes, and a turn of the worker reads it."""
+        """Return signals; then another one comes, and the worker's turn reads it."""
         found = super().signals_of(run)
         if self.supervisor is not None:
             supervisor, self.supervisor = self.supervisor, None
@@ -99,7 +99,7 @@ class RacingJournal(MemoryJournal):
 
 @pytest.mark.parametrize("kind", ["cancel", "answer"])
 async def test_a_signal_for_a_run_that_is_being_taken_up_is_not_lost(kind: str) -> None:
-    """It came after the run had read its signals, and before it was at work."""
+    """It comes after the run has read its signals and before the run is at work."""
     journal, pipe = RacingJournal(kind), asking()
     async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
         await supervisor.submit(pipe, {}, run_id="run")
@@ -113,8 +113,8 @@ async def test_a_signal_for_a_run_that_is_being_taken_up_is_not_lost(kind: str) 
     assert end.status.value == expected
 
 
-async def test_a_run_is_taken_up_when_its_former_self_has_left() -> None:
-    """A parked run that is answered at once waits for the clean-up of its parking."""
+async def test_a_run_is_taken_up_after_the_clean_up_of_its_parking() -> None:
+    """A parked run that is answered at once waits for that."""
     journal = MemoryJournal()
     pipe: Pipe[Any, Any] = Pipe(dict, name="parked")
     order: list[str] = []
@@ -166,7 +166,7 @@ class CrowdedJournal(MemoryJournal):
 
 
 async def test_one_of_two_processes_resumes_a_suspended_run() -> None:
-    """Also when both have found it suspended."""
+    """This holds also when both have found it suspended."""
     journal = CrowdedJournal()
     pipe: Pipe[Any, Any] = Pipe(dict, name="suspended")
 
@@ -187,8 +187,8 @@ async def test_one_of_two_processes_resumes_a_suspended_run() -> None:
 
 
 @pytest.mark.parametrize("kind", ["moments", "join"])
-async def test_moments_that_passed_meanwhile_come_in_their_order(kind: str) -> None:
-    """Not in the order in which they were waited for."""
+async def test_timers_that_are_due_fire_in_the_order_of_their_times(kind: str) -> None:
+    """Their order does not depend on when they were started."""
     moved = 0.0
     journal = MemoryJournal(clock=lambda: time.time() + moved)
     pipe: Pipe[Any, Any] = Pipe(dict, name="moments", allow_multi_root=True)
@@ -230,7 +230,7 @@ async def test_moments_that_passed_meanwhile_come_in_their_order(kind: str) -> N
 
 
 def _timers_of(journal: MemoryJournal) -> int:
-    """Return how many moments a run has stored that it waits for."""
+    """Return the number of stored timers of a run."""
     row = journal.find("run")
     if row is None:
         return 0

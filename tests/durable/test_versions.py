@@ -1,4 +1,4 @@
-"""A new version of a pipe goes on with runs of the old one, or says why it cannot."""
+"""A new version of a pipe continues the runs of the old one, or names the reason why not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def begun(pipe: AnyPipe, state: Any, commit: int = 1) -> CopyingJournal:
 
 
 async def go_on(pipe: AnyPipe, journal: MemoryJournal) -> Any:
-    """Take the run up with another version, and return its stream at its end."""
+    """Continue the run with another version, and return its stream at its end."""
     with anyio.fail_after(20):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.find("run")
@@ -74,8 +74,8 @@ def recovered(run: Any) -> dict[str, Any]:
     return event.payload
 
 
-async def test_a_version_with_more_steps_goes_on_and_says_that_it_differs() -> None:
-    """RECOVERED says whether the version has changed."""
+async def test_a_version_with_more_steps_goes_on() -> None:
+    """RECOVERED says that the version differs."""
     journal = await begun(chain(Old, "one", "two"), Old())
     run = await go_on(chain(Old, "one", "two", "three"), journal)
     assert recovered(run)["version_changed"] is True
@@ -85,8 +85,8 @@ async def test_a_version_with_more_steps_goes_on_and_says_that_it_differs() -> N
     assert recovered(run)["version_changed"] is False
 
 
-async def test_a_step_that_is_gone_is_named_with_what_waits_for_it() -> None:
-    """The run is stuck and keeps its state; the old version goes on with it."""
+async def test_a_missing_step_is_named_with_its_messages() -> None:
+    """The run is stuck and keeps its state; the old version continues it."""
     journal = await begun(chain(Old, "one", "two"), Old())
     with anyio.fail_after(20):
         async with Supervisor(chain(Old, "one", "deux"), journal=journal) as supervisor:
@@ -102,8 +102,8 @@ async def test_a_step_that_is_gone_is_named_with_what_waits_for_it() -> None:
     await go_on(chain(Old, "one", "two"), journal)
 
 
-async def test_a_question_whose_next_step_is_gone_is_named() -> None:
-    """Although no message waits for the step."""
+async def test_a_missing_step_after_an_ask_is_named() -> None:
+    """No message waits for the step yet."""
 
     def asking(target: str) -> AnyPipe:
         pipe: AnyPipe = Pipe(dict, name="asking")
@@ -133,7 +133,7 @@ async def test_a_question_whose_next_step_is_gone_is_named() -> None:
 
 
 async def test_a_child_pipe_that_changed_is_compared_too() -> None:
-    """The step that runs it is named."""
+    """The error names the step that runs it."""
 
     def nested(inner_step: str) -> AnyPipe:
         child: AnyPipe = Pipe(dict, name="child")
@@ -208,7 +208,7 @@ async def test_a_state_of_another_form_is_migrated_once() -> None:
 
 
 async def test_a_migration_that_fails_makes_the_run_stuck() -> None:
-    """And the problem says so."""
+    """The problem has its error."""
 
     def migrate(state: Any, version: str) -> Any:
         raise KeyError("names")

@@ -1,4 +1,4 @@
-"""Asking and waiting in durable runs: answers come while nobody runs, and are kept."""
+"""Asks and waits in durable runs: answers are kept while no process works on the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SUCCESS = PipelineTerminalStatus.SUCCESS
 
 @pytest.fixture(autouse=True)
 def _check_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the rows gives the run, after each batch."""
+    """Check after each batch that the rows describe the run."""
     monkeypatch.setattr(batch_stream, "check_fold", True)
 
 
@@ -58,7 +58,7 @@ calls: list[str] = []
 
 
 def inside() -> Pipe[Report, Any]:
-    """Return a pipe whose step asks, keeps a result and sleeps."""
+    """Return a pipe whose step asks, uses ``once`` and sleeps."""
     pipe = Pipe[Report, Any](Report, name="inside")
 
     @pipe.step()
@@ -97,13 +97,13 @@ def between() -> Pipe[Report, Any]:
 async def supervised(
     pipe: Pipe[Any, Any], journal: MemoryJournal
 ) -> AsyncGenerator[Supervisor]:
-    """Open a supervisor that lets go of its runs at once."""
+    """Open a supervisor that releases its runs at once."""
     async with Supervisor(pipe, journal=journal, grace=0.2) as supervisor:
         yield supervisor
 
 
 async def wait_ask(supervisor: Supervisor, run_id: str) -> str:
-    """Wait until a run asks, and return its question's id.
+    """Wait until a run asks, and return the id of the ask.
 
     A run that only waits between steps is not at work, so its stream may say nothing.
     """
@@ -114,7 +114,7 @@ async def wait_ask(supervisor: Supervisor, run_id: str) -> str:
 
 
 def state_in(journal: MemoryJournal, run_id: str) -> Any:
-    """Return the state that a run's rows tell."""
+    """Return the state that is in the rows of a run."""
     from justpipe_actors._util.stored_state import fold_state
 
     row = journal.find(run_id)
@@ -123,8 +123,8 @@ def state_in(journal: MemoryJournal, run_id: str) -> Any:
 
 
 @pytest.mark.parametrize("make", [inside, between])
-async def test_a_question_outlives_its_supervisor(make: Any) -> None:
-    """It is answered while nobody runs the run, which then goes on behind it."""
+async def test_an_ask_outlives_its_supervisor(make: Any) -> None:
+    """It is answered while no process works on the run, which then continues after it."""
     calls.clear()
     journal = MemoryJournal()
     pipe = make()
@@ -152,8 +152,8 @@ async def test_a_question_outlives_its_supervisor(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [inside, between])
-async def test_a_question_is_answered_in_the_next_process(make: Any) -> None:
-    """It keeps its id, and the run hears of the answer at once."""
+async def test_an_ask_is_answered_in_the_next_process(make: Any) -> None:
+    """It keeps its id, and the run gets the answer at once."""
     journal = MemoryJournal()
     async with supervised(make(), journal) as supervisor:
         await supervisor.submit(make().name, Report(), run_id="r")
@@ -184,8 +184,8 @@ async def test_a_stream_answers_its_run() -> None:
             await run.answer(name, {"ok": True})
 
 
-async def test_a_moment_passes_while_nobody_runs_the_run() -> None:
-    """A timer is a moment of the wall clock."""
+async def test_a_time_comes_while_no_process_works_on_the_run() -> None:
+    """A timer has a time of the wall clock."""
     journal = MemoryJournal()
     pipe = Pipe[Report, Any](Report, name="patient")
 
@@ -212,7 +212,7 @@ async def test_a_moment_passes_while_nobody_runs_the_run() -> None:
 
 
 async def test_maps_and_children_ask_too() -> None:
-    """Each worker has a question of its own, and a child's is its parent run's."""
+    """Each worker has an ask of its own, and the ask of a child belongs to the parent run."""
     journal = MemoryJournal()
     child = Pipe[dict[str, Any], Any](dict, name="child")
 
@@ -260,8 +260,8 @@ async def test_maps_and_children_ask_too() -> None:
     assert len(asked) == len(set(asked)) == 5
 
 
-async def test_attempts_share_what_was_kept() -> None:
-    """``Retry()`` asks nobody twice, and calls nothing twice."""
+async def test_attempts_share_answers_and_kept_results() -> None:
+    """After ``Retry()`` no ask and no function of ``once`` is repeated."""
     calls.clear()
     journal = MemoryJournal()
     pipe = Pipe[Report, Any](Report, name="again")
@@ -279,7 +279,7 @@ async def test_attempts_share_what_was_kept() -> None:
     assert calls == ["made 0"] * 3
 
 
-async def test_a_suspended_run_is_resumed_behind_its_step() -> None:
+async def test_a_suspended_run_is_resumed_after_its_step() -> None:
     """A new run begins with its state, once."""
     journal = MemoryJournal()
     pipe = Pipe[Report, Any](Report, name="paused")
@@ -306,7 +306,7 @@ async def test_a_suspended_run_is_resumed_behind_its_step() -> None:
 
 
 async def test_a_failed_run_is_retried_before_its_failure() -> None:
-    """What had succeeded is not done again, and idempotency keys stay the same."""
+    """Succeeded steps do not run again, and idempotency keys stay the same."""
     calls.clear()
     journal = MemoryJournal()
     pipe = Pipe[Report, Any](Report, name="fragile")
@@ -333,7 +333,7 @@ async def test_a_failed_run_is_retried_before_its_failure() -> None:
 
 
 async def test_a_run_is_forked_at_a_commit() -> None:
-    """The copy goes on with the state as it was then, or with another one."""
+    """The copy goes on with the state of that commit, or with another one."""
     calls.clear()
     journal = MemoryJournal()
     pipe = between()

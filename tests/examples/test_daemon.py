@@ -1,4 +1,4 @@
-"""The daemon of the examples, as a process: files, signals, crashes, on both loops."""
+"""The daemon of the examples as a process: files, signals and crashes, on both loops."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Daemon:
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the process; what it says is in ``said``."""
+        """Start the process; ``said`` collects its output."""
         command = file(MAIN, str(self.root), "--backend", self.backend)
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until((self.root / "status.json").exists, "the daemon is up")
         return self.process
 
     def drop(self, name: str, text: str | bytes) -> None:
-        """Move a file in."""
+        """Move a file into the inbox folder."""
         draft = self.root / name
         draft.write_bytes(text.encode() if isinstance(text, str) else text)
         draft.rename(self.root / "in" / name)
 
     def out(self, name: str) -> Path:
-        """Return where the digest of a file will be."""
+        """Return the path of a file's digest."""
         return self.root / "out" / f"{name}.json"
 
     def set(self, **settings: float) -> None:
@@ -50,13 +50,13 @@ class Daemon:
         (self.root / "settings.json").write_text(json.dumps(settings))
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end; return the exit status and what was said."""
+        """Wait for the end; return the exit status and the output."""
         _, said = self.process.communicate(timeout=20)
         return self.process.returncode, said
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something another process does; that takes real time."""
+    """Wait in real time for another process."""
     patience = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < patience, what
@@ -65,7 +65,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 @pytest.fixture(params=["asyncio", "trio"])
 def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
-    """Return a daemon that is up."""
+    """Return a running daemon."""
     daemon = Daemon(tmp_path, request.param)
     yield daemon
     daemon.process.kill()
@@ -92,8 +92,8 @@ def test_files_are_digested_until_it_is_stopped(daemon: Daemon) -> None:
     assert len({json.loads(line)["file"] for line in lines}) == len(lines) == 20
 
 
-def test_a_reload_is_for_new_files(daemon: Daemon) -> None:
-    """SIGHUP changes what new runs do; and SIGTERM lets the run at work finish."""
+def test_a_reload_concerns_new_files(daemon: Daemon) -> None:
+    """SIGHUP changes new runs only; SIGTERM lets the running one finish."""
     daemon.set(least=1, pause=2)
     daemon.process.send_signal(signal.SIGHUP)
     time.sleep(0.2)
@@ -108,7 +108,7 @@ def test_a_reload_is_for_new_files(daemon: Daemon) -> None:
 
 
 def test_a_second_signal_stops_and_the_next_start_goes_on(daemon: Daemon) -> None:
-    """What a second SIGTERM cancelled is still there, and done after the next start."""
+    """A file whose run the second SIGTERM cancelled is digested after the next start."""
     daemon.set(pause=60)
     daemon.process.send_signal(signal.SIGHUP)
     time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""The numbered examples: each says what it promises, on both loops, and stores nothing.
+"""The numbered examples: each has the promised output on both loops, and stores nothing.
 
 ``python tests/examples/test_examples.py`` draws the pictures in their pages anew.
 """
@@ -151,7 +151,7 @@ PICTURED = ["20_retrieval", "21_agent", "23_crawler", "24_nightly_report"]
 
 
 def load(name: str) -> ModuleType:
-    """Import an example as its own module, anew."""
+    """Import an example as a new module."""
     path = EXAMPLES / name / "main.py"
     spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
@@ -163,14 +163,14 @@ def load(name: str) -> ModuleType:
 
 
 def skip_without_needs(name: str) -> None:
-    """Skip the run of an example that needs a package which is not there."""
+    """Skip an example that needs a missing package."""
     if name in NEEDS and not os.environ.get("JUSTPIPE_ACTORS_REQUIRE_EXAMPLES"):
         pytest.importorskip(NEEDS[name], reason="needs the group 'examples'")
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Give an example an empty place for everything it could store, and two answers."""
+    """Give an example an empty folder for everything that it could store, and two answers."""
     place = tmp_path / "store"
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(place))
     monkeypatch.setenv("JUSTPIPE_ACTORS_PERSIST", "")
@@ -179,16 +179,16 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_every_example_is_tested() -> None:
-    """Nobody adds an example and forgets it here."""
+    """A new example needs a row in this file."""
     assert sorted(SAID) == sorted(one.name for one in EXAMPLES.glob("[0-9][0-9]_*"))
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("name", [one for one in SAID if one not in REAL_TIME])
-async def test_an_example_does_what_it_promises(
+async def test_an_example_has_the_promised_output(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
-    """Its output has what its page shows, on both loops, and its user's store is empty."""
+    """It is that of its page, on both loops, and the user's store stays empty."""
     skip_without_needs(name)
     await load(name).main()
     check(name, capsys.readouterr().out, surroundings)
@@ -196,17 +196,17 @@ async def test_an_example_does_what_it_promises(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL_TIME)
-async def test_an_example_in_real_time_does_what_it_promises(
+async def test_an_example_in_real_time_has_the_promised_output(
     name: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
-    """Neither a store's thread nor another process lives in virtual time."""
+    """A store's thread and other processes do not run in virtual time."""
     skip_without_needs(name)
     await load(name).main()
     check(name, capsys.readouterr().out, surroundings)
 
 
 def check(name: str, printed: str, surroundings: Path) -> None:
-    """An example's output is complete, and it has left nothing behind."""
+    """Check that the output of an example is complete and that it left nothing behind."""
     for fragment in SAID[name]:
         assert fragment in printed
     assert list(surroundings.parent.iterdir()) == []
@@ -215,7 +215,7 @@ def check(name: str, printed: str, surroundings: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_is_a_program(name: str, tmp_path: Path) -> None:
-    """It runs from anywhere, by its path, with warnings as errors."""
+    """It runs by its path in any folder, with warnings as errors."""
     skip_without_needs(name)
     line = [sys.executable, "-W", "error", str(EXAMPLES / name / "main.py")]
     done = subprocess.run(
@@ -237,16 +237,16 @@ FENCE = re.compile(r"```mermaid\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_a_page_shows_the_pipe_as_it_is(name: str) -> None:
-    """The drawing in the README is the one that the pipe draws of itself."""
+def test_a_page_shows_the_current_drawing_of_its_pipe(name: str) -> None:
+    """The drawing in the README is the one that the pipe makes."""
     page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
 
     assert FENCE.findall(page) == [load(name).pipe.graph() + "\n"]
 
 
 @pytest.mark.parametrize("name", PICTURED)
-def test_a_recording_shows_what_the_example_prints(name: str) -> None:
-    """The page shows the recording, and it has the texts that the test looks for."""
+def test_a_recording_shows_the_output_of_the_example(name: str) -> None:
+    """The page shows the recording, which has the texts that the test looks for."""
     folder = EXAMPLES / name
     recording = html.unescape((folder / "terminal.svg").read_text(encoding="utf-8"))
     words = {word for text in SAID[name] for word in text.split() if word.isalpha()}
@@ -258,7 +258,7 @@ def test_a_recording_shows_what_the_example_prints(name: str) -> None:
 
 
 def test_a_picture_can_be_written(tmp_path: Path) -> None:
-    """``11_visualization --svg FILE`` leaves the picture there."""
+    """``11_visualization --svg FILE`` writes it."""
     file = tmp_path / "pipe.svg"
     example = EXAMPLES / "11_visualization" / "main.py"
     subprocess.run([sys.executable, str(example), "--svg", str(file)], check=True)

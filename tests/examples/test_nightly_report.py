@@ -21,7 +21,7 @@ MAIN = Path(__file__).resolve().parents[2] / "docs/examples/24_nightly_report/ma
 def test_a_report_is_finished_when_the_daemon_is_stopped(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """SIGTERM while a report is at work: the file is whole, and the exit status is 0."""
+    """After SIGTERM during a report the file is complete and the exit status is 0."""
     now = datetime.now().astimezone()
     moment = now + timedelta(seconds=8)
     day: date = moment.date() - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The survey example: what it finds, what it leaves out, and how it says no."""
+"""The survey example: what it finds, what it leaves out, and how it refuses."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 # -- the pipe
 
 
-def test_reads_what_is_there(main: Any, backend: str, tmp_path: Path) -> None:
-    """A clean tree is read whole, and its definitions and imports are found."""
+def test_it_reads_all_files(main: Any, backend: str, tmp_path: Path) -> None:
+    """All files of a clean tree are read, with their definitions and imports."""
     survey, report, _ = conducted(main, backend, grow(tmp_path, GOOD))
     assert {one.module for one in survey.facts} == {
         "shop", "shop.cart", "shop.till", "tool",
@@ -103,16 +103,16 @@ def test_reads_what_is_there(main: Any, backend: str, tmp_path: Path) -> None:
     assert "pay" in report.partition("Hot spots: functions")[2]
 
 
-def test_finds_circles(main: Any, backend: str, tmp_path: Path) -> None:
-    """Modules that need each other to be imported are a tangle; later imports are not."""
+def test_it_finds_import_cycles(main: Any, backend: str, tmp_path: Path) -> None:
+    """Modules that import each other are a cycle; imports inside functions do not count."""
     late = {"a.py": "import b", "b.py": "def f():\n    import a"}
     survey, report, _ = conducted(main, backend, grow(tmp_path, {**GOOD, **late}))
     assert survey.imports.tangles == (("shop.cart", "shop.till"),)
     assert "1 group of modules imports each other" in report
 
 
-def test_leaves_out_what_is_broken(main: Any, backend: str, tmp_path: Path) -> None:
-    """Each broken file is left out under its reason, and the rest is surveyed."""
+def test_it_leaves_out_broken_files(main: Any, backend: str, tmp_path: Path) -> None:
+    """Each broken file is left out with its reason, and the rest is surveyed."""
     root = grow(tmp_path, {**GOOD, **BROKEN})
     (root / "gone.py").symlink_to(root / "nowhere")
     survey, report, _ = conducted(main, backend, root)
@@ -131,8 +131,10 @@ def test_leaves_out_what_is_broken(main: Any, backend: str, tmp_path: Path) -> N
     assert "Hot spots: modules" in report
 
 
-def test_names_only_a_few(main: Any, backend: str, tmp_path: Path) -> None:
-    """Of many files broken in the same way, three are named and the rest counted."""
+def test_it_names_only_a_few_broken_files(
+    main: Any, backend: str, tmp_path: Path
+) -> None:
+    """Of many files with the same error, three are named and the rest is counted."""
     many = {f"bad{n}.py": "(" for n in range(9)}
     _, report, _ = conducted(main, backend, grow(tmp_path, {**GOOD, **many}))
     assert "9 files: syntax error" in report
@@ -142,39 +144,39 @@ def test_names_only_a_few(main: Any, backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [{}, {"notes.txt": "no"}, {".venv/x.py": "x = 1"}])
-def test_finds_nothing(
+def test_an_empty_tree_is_refused(
     main: Any, backend: str, tmp_path: Path, files: dict[str, str]
 ) -> None:
-    """A tree without Python files of its own gives a reason and no report."""
+    """A tree without Python files gives a reason and no report."""
     survey, report, _ = conducted(main, backend, grow(tmp_path, files))
     assert survey.problem == f"no Python files in {tmp_path}"
     assert report == ""
 
 
-def test_finds_only_broken_files(main: Any, backend: str, tmp_path: Path) -> None:
-    """When no file could be parsed the reason names the first."""
+def test_a_tree_of_broken_files_is_refused(
+    main: Any, backend: str, tmp_path: Path
+) -> None:
+    """The reason names the first one."""
     survey, report, _ = conducted(main, backend, grow(tmp_path, {"bad.py": "("}))
     assert "could be parsed: bad.py (line 1: '(' was never closed)" in survey.problem
     assert report == ""
 
 
-def test_empty_files_are_fine(main: Any, backend: str, tmp_path: Path) -> None:
-    """A tree of empty files has a report that says there is nothing in them."""
+def test_empty_files_are_accepted(main: Any, backend: str, tmp_path: Path) -> None:
+    """Their report says that nothing is in them."""
     _, report, _ = conducted(main, backend, grow(tmp_path, {"a.py": "", "b.py": ""}))
     assert "2 files, 0 lines, 0 branches." in report
     assert "0 functions (0 async), 0 classes." in report
 
 
-def test_asks_for_no_more_than_the_limit(
-    main: Any, backend: str, tmp_path: Path
-) -> None:
-    """With a limit, discovery stops after so many files."""
+def test_it_stops_at_the_limit(main: Any, backend: str, tmp_path: Path) -> None:
+    """Discovery stops after that many files."""
     survey, _, _ = conducted(main, backend, grow(tmp_path, GOOD), limit=2)
     assert len(survey.facts) == 2
 
 
 def test_progress_follows_the_events(main: Any, backend: str, tmp_path: Path) -> None:
-    """Away from a terminal, progress is whole lines: the beginning and each stage."""
+    """Without a terminal, progress is whole lines: the beginning and each stage."""
     _, _, progress = conducted(main, backend, grow(tmp_path, GOOD))
     assert "looking for Python files\n" in progress
     assert "4 files parsed, ranking hot spots\n" in progress
@@ -184,8 +186,8 @@ def test_progress_follows_the_events(main: Any, backend: str, tmp_path: Path) ->
 # -- the command line
 
 
-def test_command_reports(backend: str, tmp_path: Path) -> None:
-    """The command writes the report to standard output and exits with 0."""
+def test_the_command_reports(backend: str, tmp_path: Path) -> None:
+    """It writes the report to standard output and exits with 0."""
     done = command(grow(tmp_path, {**GOOD, **BROKEN}), "--backend", backend)
     assert done.returncode == 0
     assert done.stdout.startswith("Survey of ")
@@ -194,8 +196,8 @@ def test_command_reports(backend: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_command_refuses(tmp_path: Path) -> None:
-    """A directory that cannot be surveyed is refused with a reason and exit code 2."""
+def test_the_command_refuses_a_wrong_directory(tmp_path: Path) -> None:
+    """It gives the reason and exits with code 2."""
     grow(tmp_path, {"file.py": "", "empty/notes.txt": ""})
     cases = {
         "missing": "No such file or directory",
@@ -209,8 +211,10 @@ def test_command_refuses(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_refuses_a_wrong_limit(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """A limit that is not a positive number is refused with exit code 2."""
+def test_the_command_refuses_a_wrong_limit(
+    main: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit that is no positive number exits with code 2."""
     for limit in ("0", "-1", "many", "²"):
         with pytest.raises(SystemExit) as exit_:
             main.main([f"--limit={limit}"])
@@ -220,7 +224,7 @@ def test_refuses_a_wrong_limit(main: Any, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 def test_ctrl_c_ends_it(backend: str) -> None:
-    """Ctrl-C in the middle of the work ends with exit code 130 and no traceback."""
+    """The exit code is 130, without a traceback."""
     line = file(MAIN, "--backend", backend)
     with started(line) as process:
         assert process.stderr is not None

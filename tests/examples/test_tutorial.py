@@ -1,4 +1,4 @@
-"""The tutorial's programs, as a reader runs them: as files, in processes, on both loops."""
+"""The tutorial's programs as a reader runs them: as files, in processes, on both loops."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_programs(folder: Path, *pages: str) -> None:
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something another process does; that takes real time."""
+    """Wait in real time for another process."""
     patience = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < patience, what
@@ -100,7 +100,7 @@ def read(address: str) -> str:
 
 
 def command(folder: Path, *words: str) -> str:
-    """Run the command line on the folder's journal; return what it prints."""
+    """Run the command line on the folder's journal; return its output."""
     line = [sys.executable, "-m", "justpipe_actors", *words]
     done = subprocess.run(
         [*line, "--journal", "runs.db"],
@@ -128,10 +128,10 @@ runpy.run_path(path, run_name="__main__")
 
 
 @pytest.mark.parametrize("page", PRINTED)
-def test_the_program_of_a_chapter_prints_what_the_page_says(
+def test_the_program_of_a_chapter_prints_what_the_page_shows(
     page: str, tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """Copied into a file it runs as it stands, with warnings as errors."""
+    """It runs as a file without changes, with warnings as errors."""
     write_programs(tmp_path, page)
     line = code(ON_A_LOOP, str(tmp_path / "desk.py"), anyio_backend[0])
     done = subprocess.run(
@@ -148,7 +148,7 @@ def test_the_program_of_a_chapter_prints_what_the_page_says(
 
 
 def test_the_tests_of_the_desk_pass_under_pytest(tmp_path: Path) -> None:
-    """Chapter 7's file is collected, and runs on both loops."""
+    """The file of chapter 7 is collected and runs on both loops."""
     write_programs(tmp_path, "06-streaming.md", "07-tests.md")
     done = subprocess.run(
         [
@@ -172,7 +172,7 @@ def test_the_tests_of_the_desk_pass_under_pytest(tmp_path: Path) -> None:
 
 
 def test_a_browser_reads_the_reply_word_by_word(tmp_path: Path) -> None:
-    """Chapter 6's application sends each word as an event, then the end."""
+    """The application of chapter 6 sends each word as an event, then the end."""
     pytest.importorskip("anycorn", reason="needs the extra [dashboard]")
     write_programs(tmp_path, "06-streaming.md")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -203,7 +203,7 @@ def test_a_browser_reads_the_reply_word_by_word(tmp_path: Path) -> None:
 def test_the_daemon_answers_files_until_it_is_stopped(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """Chapter 8: a file becomes a reply, and SIGTERM ends the process in order."""
+    """Chapter 8: a file becomes a reply, and SIGTERM ends the process with status 0."""
     write_programs(tmp_path, "06-streaming.md", "08-a-daemon.md")
     with daemon(tmp_path, anyio_backend[0]) as process:
         (tmp_path / "in" / "letter-1.txt").write_text("Where is A3?")
@@ -216,8 +216,8 @@ def test_the_daemon_answers_files_until_it_is_stopped(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_killed_daemon_goes_on_with_its_letter(tmp_path: Path) -> None:
-    """Chapter 9: SIGKILL in the middle of a run loses nothing, and sends nothing twice."""
+def test_a_killed_daemon_continues_its_letter(tmp_path: Path) -> None:
+    """Chapter 9: after SIGKILL during a run nothing is lost, and no reply is sent twice."""
     write_programs(tmp_path, "06-streaming.md", "09-a-crash.md")
     done = subprocess.run(
         file(tmp_path / "crash.py"),
@@ -235,10 +235,10 @@ def test_a_killed_daemon_goes_on_with_its_letter(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_question_is_answered_from_another_process(
+def test_an_ask_is_answered_from_another_process(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """Chapter 10: the command line lists the open question and answers it."""
+    """Chapter 10: the command line lists the open ask and answers it."""
     pytest.importorskip("click", reason="needs the extra [cli]")
     write_programs(tmp_path, "09-a-crash.md", "10-a-question.md")
     with daemon(tmp_path, anyio_backend[0]) as process:

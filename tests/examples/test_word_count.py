@@ -36,7 +36,7 @@ def output_of(folder: Path, backend: str, *placements: str) -> list[str]:
 def test_it_counts_the_same_everywhere(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """On the loop, in a thread and in processes there are as many words."""
+    """The results on the loop, in a thread and in processes are equal."""
     placements = ("here", "thread", "process")
 
     lines = output_of(tmp_path, anyio_backend[0], *placements)
@@ -53,7 +53,7 @@ def test_it_counts_the_same_everywhere(
     importlib.util.find_spec("ray") is None, reason="needs the extra [ray]"
 )
 def test_it_counts_the_same_on_ray(tmp_path: Path) -> None:
-    """A cluster that is started for the program counts as many."""
+    """A cluster that is started for the program gives the same result."""
     lines = output_of(tmp_path, "trio", "here", "ray")
 
     assert lines[-1] == "all the same"

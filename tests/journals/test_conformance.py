@@ -1,4 +1,4 @@
-"""Every journal does what the interface promises."""
+"""Every journal keeps the promises of the interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from justpipe_actors.testing.conformance import JOURNAL_CHECKS, check_journal
 def test_each_journal_passes_each_check(
     kind: str, check: Callable[[Journal], None], tmp_path: Path
 ) -> None:
-    """The tables in a file and those in memory behave alike."""
+    """SQLite files and memory behave the same."""
     path = tmp_path / "deep" / "runs.db"
     journal: Journal = MemoryJournal()
     if kind == "sqlite":
@@ -29,7 +29,7 @@ def test_each_journal_passes_each_check(
 
 
 def test_a_check_that_fails_is_named() -> None:
-    """The kit says which promise a journal breaks."""
+    """The error says which promise a journal breaks."""
 
     class Forgetful(MemoryJournal):
         def find(self, run_id: str) -> None:

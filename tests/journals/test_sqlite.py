@@ -1,4 +1,4 @@
-"""The SQLite journal: its file, its versions, other processes, and how long it keeps."""
+"""The SQLite journal: its file, its versions, other processes, and retention."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def ended(journal: SQLJournal, run_id: str, status: Any = "success") -> None:
     journal.append([Batch(run=claim.run.id, n=2, kind="end", status=status)])
 
 
-def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
-    """Runs hold users' data: neither the file nor a new folder is readable by others."""
+def test_the_file_is_readable_for_its_user_alone(tmp_path: Path) -> None:
+    """Runs contain users' data, so neither the file nor a new folder can be read by others."""
     journal = SQLiteJournal(tmp_path / "new" / "runs.db")
     journal.open()
     journal.close()
@@ -46,7 +46,7 @@ def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
 
 
 def test_runs_outlive_the_process(tmp_path: Path) -> None:
-    """Another journal on the same file finds what the first one kept."""
+    """Another journal on the same file finds the stored runs."""
     first = SQLiteJournal(tmp_path / "runs.db")
     first.submit(a_run())
     first.close()
@@ -58,7 +58,7 @@ def test_runs_outlive_the_process(tmp_path: Path) -> None:
 
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
-    """A file of a later version is left alone, and the message says what to do."""
+    """A file of a later version is not changed, and the message has the remedy."""
     path = tmp_path / "runs.db"
     journal = SQLiteJournal(path)
     journal.open()
@@ -71,7 +71,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_database_is_refused(tmp_path: Path) -> None:
-    """A journal never adds its tables to a file that holds something else."""
+    """A journal never adds its tables to a file with other tables."""
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE mine (a)")
@@ -81,7 +81,7 @@ def test_another_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
-    """What is no database at all is not overwritten."""
+    """A file that is no database is not overwritten."""
     path = tmp_path / "runs.db"
     path.write_bytes(b"this is a letter, not a database" * 100)
     with pytest.raises(
@@ -91,8 +91,8 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"this is a letter")
 
 
-def test_a_dead_process_is_seen_at_once(tmp_path: Path) -> None:
-    """The runs of a process that is gone are ready long before its lease is over."""
+def test_a_dead_process_is_noticed_at_once(tmp_path: Path) -> None:
+    """The runs of a process that has ended are ready long before its lease expires."""
     if not Path("/proc/self/stat").exists():
         pytest.skip("processes cannot be looked up here")
     program = (
@@ -114,8 +114,8 @@ def test_a_dead_process_is_seen_at_once(tmp_path: Path) -> None:
     assert (claim.run.incarnation, claim.deaths) == (2, 1)
 
 
-def test_a_silent_worker_is_dead_after_its_lease() -> None:
-    """A worker that nobody can look up keeps its runs for as long as it gives signs."""
+def test_a_worker_without_heartbeats_is_dead_after_its_lease() -> None:
+    """A worker of another machine keeps its runs as long as it sends heartbeats."""
     moment = [1000.0]
     journal = MemoryJournal(lease=10, clock=lambda: moment[0])
     journal.submit(a_run(), journal.add_worker("elsewhere"))
@@ -128,8 +128,8 @@ def test_a_silent_worker_is_dead_after_its_lease() -> None:
     assert found.status == "ready"
 
 
-def test_ended_runs_are_swept_and_their_ids_kept() -> None:
-    """A swept id begins nothing; only ``forget`` frees it; suspended runs stay."""
+def test_old_ended_runs_are_deleted_and_their_ids_kept() -> None:
+    """Such an id begins no run until ``forget`` frees it; suspended runs stay."""
     moment = [1000.0]
     journal = MemoryJournal(keep=timedelta(hours=1), clock=lambda: moment[0])
     ended(journal, "old")
@@ -149,7 +149,7 @@ def test_ended_runs_are_swept_and_their_ids_kept() -> None:
 
 
 def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
-    """A full disk keeps the file as it was, and the same batch can be written later."""
+    """After a full disk the same batch can be written later."""
     journal = SQLiteJournal(tmp_path / "runs.db")
     claim = journal.submit(a_run(), journal.add_worker("w")).claim
     assert claim is not None
@@ -167,8 +167,8 @@ def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_changes_by_others_are_heard_of(kind: str, tmp_path: Path) -> None:
-    """A worker that waits hears when another writes, and can be woken."""
+def test_changes_by_others_are_noticed(kind: str, tmp_path: Path) -> None:
+    """A waiting worker is woken by the writes of another process, and by ``wake``."""
     journal: SQLJournal = MemoryJournal()
     other = journal
     if kind == "sqlite":
@@ -205,9 +205,7 @@ def test_a_forked_child_opens_a_connection_of_its_own(tmp_path: Path) -> None:
         ({"lease": 0}, "lease"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(
-    settings: dict[str, Any], word: str
-) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any], word: str) -> None:
     """The message names the setting."""
     with pytest.raises(ValueError, match=word):
         SQLiteJournal("runs.db", **settings)
@@ -225,7 +223,7 @@ def test_settings_of_another_type_are_refused(
 
 
 def test_a_path_means_a_sqlite_journal(tmp_path: Path) -> None:
-    """``Supervisor(journal=...)`` takes a path, a journal, and nothing else."""
+    """``Supervisor(journal=...)`` takes a path or a journal, and nothing else."""
     journal = MemoryJournal()
     assert open_journal(journal) is journal
     assert isinstance(open_journal(tmp_path / "runs.db"), SQLiteJournal)

@@ -1,4 +1,4 @@
-"""Functions that tests place in other processes: they are found by their names."""
+"""Functions that tests place in other processes, which import them by name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Settings:
 
 
 class UnpicklableError(Exception):
-    """An error that cannot come back as what it is."""
+    """An error that changes its class when it is pickled."""
 
     def __init__(self, left: str, right: str) -> None:
         super().__init__(f"{left} and {right}")
@@ -69,7 +69,7 @@ async def add_word_async(state: Report) -> None:
 
 
 def use_context(state: Report, context: Settings) -> None:
-    """Use a context, and change it."""
+    """Read the context and change it."""
     state.count = 21 * context.factor
     context.seen.append("there")
 
@@ -80,7 +80,7 @@ def note_item(state: Report, item: int) -> None:
 
 
 def square(item: int) -> int:
-    """Return a value that means nothing to the engine."""
+    """Return a value without a meaning for the engine."""
     return item * item
 
 
@@ -92,22 +92,22 @@ def change_and_fail(state: Report) -> None:
 
 
 def fail_unpicklable() -> None:
-    """Raise what cannot be pickled."""
+    """Raise an error that cannot be pickled."""
     raise UnpicklableError("left", "right")
 
 
 def return_lock() -> Any:
-    """Return what cannot be pickled."""
+    """Return a value that cannot be pickled."""
     return threading.Lock()
 
 
 def exit_program() -> None:
-    """Ask the program to end."""
+    """Raise SystemExit."""
     raise SystemExit(3)
 
 
 def answer_retry(state: Report) -> Any:
-    """Ask for another attempt, twice."""
+    """Return Retry twice."""
     state.count += 1
     return Retry() if state.count < 3 else None
 
@@ -128,12 +128,12 @@ def answer_suspend() -> Any:
 
 
 def answer_raise() -> Any:
-    """Fail by a value."""
+    """Fail by a returned value."""
     return Raise(LookupError("by value"))
 
 
 def answer_name() -> str:
-    """Lead to another step."""
+    """Return the name of another step."""
     return "other"
 
 
@@ -143,7 +143,7 @@ def choose(state: Report) -> int:
 
 
 def list_items() -> list[int]:
-    """Return what a map maps over."""
+    """Return items for a map."""
     return [1, 2, 3]
 
 
@@ -162,24 +162,24 @@ def log_something() -> None:
 
 
 def work_for_ever(state: Report) -> None:
-    """Tell the process id, and compute for ever without a wait."""
+    """Report the process id, and compute for ever without a wait."""
     Path(state.folder, str(os.getpid())).touch()
     while True:
         sum(range(10_000))
 
 
 def kill_self() -> None:
-    """Die as a crashing C extension does."""
+    """Die as by a crash in a C extension."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def exit_at_once() -> None:
-    """Die with an exit code."""
+    """Exit with a code."""
     os._exit(7)
 
 
 def kill_self_once(state: Report) -> None:
-    """Die, unless a file says that it did before."""
+    """Kill the process, unless a file says that it did so before."""
     mark = Path(state.folder, "died")
     if not mark.exists():
         mark.touch()
@@ -188,19 +188,19 @@ def kill_self_once(state: Report) -> None:
 
 
 def note_pid(state: Report) -> None:
-    """Note which process this is."""
+    """Note the id of this process."""
     state.pids.append(os.getpid())
 
 
 def work_a_moment(item: int) -> None:
-    """Take a moment, so that it can be killed meanwhile."""
+    """Work for a short time, so that it can be killed meanwhile."""
     end = time.monotonic() + 0.002
     while time.monotonic() < end:
         continue
 
 
 def append_item(state: Report, item: int) -> None:
-    """Append to a list that others append to."""
+    """Append to a list of the state, as other steps do."""
     state.words.append(f"item {item}")
 
 
@@ -217,12 +217,12 @@ def count_right(state: Report) -> None:
 
 
 def count_done(state: dict[str, int]) -> None:
-    """Add one to a number that others add to."""
+    """Add one to a number of the state, as other steps do."""
     state["done"] += 1
 
 
 def look_at(state: Report, item: int) -> None:
-    """Ask for the whole state, and change nothing."""
+    """Read the whole state and change nothing."""
     assert state.folder
     assert item >= 0
 
@@ -236,17 +236,17 @@ def note_trace(state: Report) -> None:
 
 
 async def ask_there() -> None:
-    """Ask a question where nobody can answer."""
+    """Ask where no run is."""
     await ask(bool, "Really?")
 
 
 async def keep_there() -> None:
-    """Keep a result where nothing is kept."""
+    """Use ``once`` where no run is."""
     await once("key", list)
 
 
 async def sleep_there() -> None:
-    """Wait for a moment where no run waits."""
+    """Sleep until a time where no run is."""
     await sleep_until(1.0)
 
 
@@ -256,7 +256,7 @@ def note_key(state: Report) -> None:
 
 
 def ignore_interrupts(state: Report) -> None:
-    """Go on whatever happens, and tell the process id."""
+    """Report the process id, and ignore all interrupts."""
     Path(state.folder, str(os.getpid())).touch()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Placed steps and other steps at once, in both state modes."""
+"""Steps in other processes beside steps on the loop, in both state modes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mode = Literal["shared", "isolated"]
 
 @pytest.fixture(scope="module")
 def placement() -> ProcessPlacement:
-    """Return one placement, so that the tests of one loop share warm processes."""
+    """Return one placement, so that the tests of one loop share started processes."""
     return ProcessPlacement(workers=2)
 
 
@@ -29,7 +29,7 @@ def placement() -> ProcessPlacement:
 async def test_changes_are_merged_by_the_same_rules(
     mode: Mode, placement: ProcessPlacement
 ) -> None:
-    """What two placed steps append at the same time is all there, in both modes."""
+    """The state has all elements that two placed steps append at once, in both modes."""
     pipe = Pipe[Any, Any](Report, state_mode=mode)
     pipe.map("fan", each="note", max_concurrency=8)(lambda: range(20))
     pipe.step("note", placement=placement)(functions.append_item)
@@ -63,8 +63,8 @@ async def test_a_conflict_names_the_part(
     assert state.count in {1, 2}
 
 
-async def test_rules_of_the_pipe_apply(placement: ProcessPlacement) -> None:
-    """``Pipe(merge=...)`` says how numbers of placed steps are added."""
+async def test_merge_functions_of_the_pipe_apply(placement: ProcessPlacement) -> None:
+    """``Pipe(merge=...)`` decides how numbers of placed steps are added."""
     pipe = Pipe[Any, Any](dict, merge={"done": add})
     pipe.map("fan", each="count", max_concurrency=8)(lambda: range(10))
     pipe.step("count", placement=placement)(functions.count_done)
@@ -81,7 +81,7 @@ def add(base: int, committed: int, changed: int) -> int:
 
 
 async def test_an_isolated_failure_changes_nothing(placement: ProcessPlacement) -> None:
-    """A placed step that fails leaves the state as it was."""
+    """A placed step that fails leaves the state unchanged."""
     pipe = Pipe[Any, Any](Report, state_mode="isolated")
     pipe.step("work", placement=placement)(functions.change_and_fail)
     state = Report(words=["kept"])

@@ -1,4 +1,4 @@
-"""Workers and their owner: they end with it, whatever it or they are doing."""
+"""Worker processes end with their owner, whatever they do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if __name__ == "__main__":
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be collected does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -46,7 +46,7 @@ def is_running(pid: int) -> bool:
 
 
 def worker_in(folder: Path) -> int:
-    """Wait until a worker is in the middle of its computation, and return its id."""
+    """Wait until a worker is in its computation, and return its id."""
     end = time.monotonic() + 40
     while time.monotonic() < end:
         for path in folder.iterdir():
@@ -68,7 +68,7 @@ def is_gone_within(pid: int, seconds: float) -> bool:
 def test_a_worker_ends_with_its_owner(
     how: str, tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """When the owner is killed, a worker that computes without a pause ends, too."""
+    """When the owner is killed, a worker that computes without a pause ends."""
     folder = tmp_path / "begun"
     folder.mkdir()
     script = tmp_path / "owner.py"

@@ -25,12 +25,12 @@ PLACEMENTS = [HerePlacement, ThreadPlacement]
 async def test_placements_keep_the_contract(
     check: Check, kind: type[Placement]
 ) -> None:
-    """Each claim of the checks holds for each placement."""
+    """Each check of the conformance suite holds for each placement."""
     await check(kind())
 
 
-async def test_the_checks_find_what_is_broken() -> None:
-    """A placement that forgets context variables fails, and the note says which claim."""
+async def test_the_checks_find_a_broken_placement() -> None:
+    """A placement that loses context variables fails, and the note names the check."""
 
     class Forgetful(HerePlacement):
         async def run_sync(self, call: Callable[[], Any], /) -> Any:
@@ -44,14 +44,14 @@ async def test_the_checks_find_what_is_broken() -> None:
 
 
 async def test_here_is_the_loops_own_thread() -> None:
-    """HerePlacement moves nothing, ThreadPlacement does."""
+    """HerePlacement calls in the same thread, ThreadPlacement in another one."""
     here = threading.get_ident()
 
     assert await HerePlacement().run_sync(threading.get_ident) == here
     assert await ThreadPlacement().run_sync(threading.get_ident) != here
 
 
-async def test_a_limiter_bounds_the_threads() -> None:
+async def test_a_limiter_limits_the_threads() -> None:
     """With a limiter of one, the second call begins when the first has ended."""
     placement = ThreadPlacement(CapacityLimiter(1))
     inside = 0
@@ -74,7 +74,7 @@ async def test_a_limiter_bounds_the_threads() -> None:
 
 
 async def test_a_cancelled_step_waits_for_its_thread() -> None:
-    """Nothing of a call happens after the one who waits for it has gone on."""
+    """The caller goes on only after the call in the thread has ended."""
     begun, go = threading.Event(), threading.Event()
     log: list[str] = []
 
@@ -94,7 +94,7 @@ async def test_a_cancelled_step_waits_for_its_thread() -> None:
 
 
 async def test_a_placed_step_runs_off_the_loop() -> None:
-    """``placement="thread"`` moves a step's function, and its state is the run's."""
+    """``placement="thread"`` moves the function of a step; its state is the run's own."""
     pipe = Pipe[dict[str, int], None](dict)
 
     @pipe.step(placement="thread")
@@ -109,7 +109,7 @@ async def test_a_placed_step_runs_off_the_loop() -> None:
 
 
 async def test_a_thread_that_takes_too_long_is_a_timeout() -> None:
-    """A step in a thread cannot be interrupted, but its timeout counts: it fails when it returns."""
+    """It cannot be interrupted, so the step fails with the timeout when it returns."""
     log: list[str] = []
     pipe: Pipe[Any, Any] = Pipe(dict)
 

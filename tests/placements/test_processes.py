@@ -1,4 +1,4 @@
-"""Steps with ``placement="process"``: what users see of them."""
+"""Steps with ``placement="process"``, as users see them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow  # a new interpreter takes a third of a second
 
 @pytest.fixture(scope="module")
 def placement() -> ProcessPlacement:
-    """Return one placement, so that the tests of one loop share warm processes."""
+    """Return one placement, so that the tests of one loop share started processes."""
     return ProcessPlacement(workers=2)
 
 
@@ -50,7 +50,7 @@ def one_step(
 
 
 async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
-    """Return what a run's step failed with."""
+    """Return the error of a run's step."""
     caught: list[BaseException] = []
     pipe.on_error(lambda error: caught.append(error))
     await pipe.run(Report() if state is None else state).wait()
@@ -58,7 +58,7 @@ async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
 
 
 def processes_of(parent: int) -> list[int]:
-    """Return the children of a process that run."""
+    """Return the running children of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -72,30 +72,30 @@ def processes_of(parent: int) -> list[int]:
 
 
 def first_file(folder: Path) -> str:
-    """Return the name of a file that another process has made; empty before."""
+    """Return the name of a file that another process has made, or an empty text."""
     return next((path.name for path in folder.iterdir()), "")
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait for something that another process does."""
+    """Wait until another process has done something."""
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - no signal comes from there
             await anyio.sleep(0.01)
 
 
 async def wait_gone(pid: int) -> None:
-    """Wait until a process is gone, 2 seconds at most."""
+    """Wait until a process has ended, 2 seconds at most."""
     await wait_until(lambda: pid not in processes_of(os.getpid()), 2)
 
 
 @pytest.mark.parametrize("check", PLACEMENT_CHECKS, ids=lambda check: check.__name__)
 async def test_processes_keep_the_contract(check: Check) -> None:
-    """Each claim of the checks for all placements holds for processes."""
+    """Each check of the conformance suite for placements holds for processes."""
     await check(ProcessPlacement(workers=2))
 
 
 async def test_state_changes_come_back(placement: ProcessPlacement) -> None:
-    """What a function changes elsewhere is in the run's own state object."""
+    """The run's own state object gets the changes of a function in another process."""
     state = Report(words=["here"])
     words = state.words
 
@@ -106,8 +106,10 @@ async def test_state_changes_come_back(placement: ProcessPlacement) -> None:
     assert words == ["here"] or words is state.words
 
 
-async def test_async_functions_run_there(placement: ProcessPlacement) -> None:
-    """An async function runs on an event loop of the worker."""
+async def test_async_functions_run_on_a_loop_of_the_worker(
+    placement: ProcessPlacement,
+) -> None:
+    """The worker opens an event loop for them."""
     state = Report()
 
     end = await one_step(functions.add_word_async, placement).run(state).wait()
@@ -115,10 +117,10 @@ async def test_async_functions_run_there(placement: ProcessPlacement) -> None:
     assert (end.error, state.words) == (None, ["async"])
 
 
-async def test_the_context_goes_along_and_comes_back(
+async def test_the_context_is_sent_and_comes_back(
     placement: ProcessPlacement,
 ) -> None:
-    """A function gets the context, and its changes of it come back."""
+    """A function gets the context, and its changes are merged."""
     state, context = Report(), Settings(factor=2)
 
     await one_step(functions.use_context, placement).run(state, context).wait()
@@ -140,7 +142,7 @@ async def test_a_map_over_processes_loses_nothing(placement: ProcessPlacement) -
 
 
 async def test_a_failed_function_changes_nothing(placement: ProcessPlacement) -> None:
-    """What a function changed before it failed stays there; the handler sees none of it."""
+    """Its changes before the failure are dropped; the handler sees none of them."""
     seen: list[list[str]] = []
     pipe = one_step(
         functions.change_and_fail,
@@ -154,10 +156,10 @@ async def test_a_failed_function_changes_nothing(placement: ProcessPlacement) ->
     assert (state.words, seen) == ([], [[]])
 
 
-async def test_an_error_has_its_type_text_and_traceback(
+async def test_an_error_keeps_its_type_text_and_traceback(
     placement: ProcessPlacement,
 ) -> None:
-    """The error is what was raised; its notes and the event show where that was."""
+    """Its notes and the event show where it was raised."""
     pipe = one_step(functions.change_and_fail, placement)
     events: list[Event] = [event async for event in pipe.run(Report())]
 
@@ -175,7 +177,7 @@ async def test_an_error_has_its_type_text_and_traceback(
 async def test_an_error_that_cannot_be_pickled_keeps_its_text(
     placement: ProcessPlacement,
 ) -> None:
-    """It comes back as a RemoteError that names its class."""
+    """It becomes a RemoteError that names its class."""
     error = await error_of(one_step(functions.fail_unpicklable, placement))
 
     assert isinstance(error, RemoteError)
@@ -183,20 +185,20 @@ async def test_an_error_that_cannot_be_pickled_keeps_its_text(
     assert "in fail_unpicklable" in error.remote_traceback
 
 
-async def test_a_result_that_cannot_be_pickled_says_so(
+async def test_a_result_that_cannot_be_pickled_fails_its_step(
     placement: ProcessPlacement,
 ) -> None:
-    """The error names the step and the result, and what to do."""
+    """The error names the step and the result, with the remedy."""
     error = await error_of(one_step(functions.return_lock, placement))
 
     assert isinstance(error, NotPicklable)
     assert (error.step, error.what) == ("work", "result")
 
 
-async def test_a_state_that_cannot_be_pickled_says_so(
+async def test_a_state_that_cannot_be_pickled_fails_its_step(
     placement: ProcessPlacement,
 ) -> None:
-    """The error names the step and the state, and the worker is not asked."""
+    """The error names the step and the state, and no worker is called."""
     pipe = one_step(functions.add_word, placement)
 
     error = await error_of(pipe, Report(words=[lambda: None]))  # type: ignore[list-item]
@@ -208,13 +210,13 @@ async def test_a_state_that_cannot_be_pickled_says_so(
 async def test_a_system_exit_ends_the_run_and_no_worker(
     placement: ProcessPlacement,
 ) -> None:
-    """SystemExit of a remote function is raised at the consumer like any other."""
+    """SystemExit of a remote function is raised to the consumer as from any step."""
     with pytest.raises(SystemExit):
         await one_step(functions.exit_program, placement).run(Report()).wait()
 
 
 async def run_two(func: Callable[..., Any], placement: ProcessPlacement) -> list[str]:
-    """Run a placed step before two others; return which of them began."""
+    """Run a placed step before two others; return those that began."""
     begun: list[str] = []
     pipe = AnyPipe(Report)
     pipe.step("work", to="next", placement=placement, routes=["other"])(func)
@@ -224,10 +226,10 @@ async def run_two(func: Callable[..., Any], placement: ProcessPlacement) -> list
     return begun
 
 
-async def test_answers_mean_what_they_mean_anywhere(
+async def test_signals_have_the_same_meaning(
     placement: ProcessPlacement,
 ) -> None:
-    """Signals and returned names come back as such."""
+    """Signals and returned names come back unchanged."""
     assert await run_two(functions.answer_retry, placement) == ["next"]
     assert await run_two(functions.answer_skip, placement) == []
     assert await run_two(functions.answer_stop, placement) == []
@@ -236,10 +238,10 @@ async def test_answers_mean_what_they_mean_anywhere(
     assert await run_two(functions.answer_name, placement) == ["other"]
 
 
-async def test_retry_keeps_what_the_attempt_changed(
+async def test_retry_keeps_the_changes_of_the_attempt(
     placement: ProcessPlacement,
 ) -> None:
-    """``Retry()`` is an answer and no failure: its changes come back."""
+    """``Retry()`` is a result and no failure, so the changes come back."""
     state = Report()
 
     await one_step(functions.answer_retry, placement).run(state).wait()
@@ -248,7 +250,7 @@ async def test_retry_keeps_what_the_attempt_changed(
 
 
 async def test_maps_and_switches_can_be_placed(placement: ProcessPlacement) -> None:
-    """A map's function and a switch's function run there, too."""
+    """The functions of a map and of a switch run in the process, too."""
     done: list[object] = []
     pipe = AnyPipe(Report)
     pipe.map("fan", each="worker", to="turn", placement=placement)(functions.list_items)
@@ -261,7 +263,7 @@ async def test_maps_and_switches_can_be_placed(placement: ProcessPlacement) -> N
     assert done == [1, 2, 3, "last"]
 
 
-async def test_context_variables_go_along(placement: ProcessPlacement) -> None:
+async def test_context_variables_are_sent(placement: ProcessPlacement) -> None:
     """A variable that is a global of a module has its value in the worker."""
     state = Report()
     reset = functions.TENANT.set("acme")
@@ -273,10 +275,10 @@ async def test_context_variables_go_along(placement: ProcessPlacement) -> None:
     assert state.words == ["acme"]
 
 
-async def test_the_opentelemetry_context_goes_along(
+async def test_the_opentelemetry_context_is_sent(
     placement: ProcessPlacement,
 ) -> None:
-    """A span that is current here is the parent of what the worker traces."""
+    """The current span is the parent of the worker's spans."""
     trace = pytest.importorskip("opentelemetry.trace", reason="needs the extra [otel]")
     ids = trace.SpanContext(0xABCDEF, 0x123, is_remote=False)
     state = Report()
@@ -287,10 +289,10 @@ async def test_the_opentelemetry_context_goes_along(
     assert state.words == ["abcdef"]
 
 
-async def test_log_records_come_home(
+async def test_log_records_are_handled_in_this_process(
     placement: ProcessPlacement, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker's records are handled here, with the run and the step."""
+    """They have the run and the step."""
     with caplog.at_level(logging.INFO):
         run = one_step(functions.log_something, placement).run(Report())
         await run.wait()
@@ -311,10 +313,10 @@ async def test_log_records_come_home(
         (functions.sleep_there, "sleep_until()"),
     ],
 )
-async def test_what_belongs_to_the_run_is_refused_there(
+async def test_functions_of_the_run_are_refused_there(
     func: Callable[..., Any], name: str, placement: ProcessPlacement
 ) -> None:
-    """Questions, timers and kept results say that they are for steps on the loop."""
+    """Asks, timers and ``once`` raise an error: they are for steps on the loop."""
     error = await error_of(one_step(func, placement))
 
     assert isinstance(error, RemoteUnavailable)
@@ -356,7 +358,7 @@ async def test_a_worker_that_dies_fails_its_step(placement: ProcessPlacement) ->
 async def test_retries_apply_to_a_lost_worker(
     placement: ProcessPlacement, tmp_path: Path
 ) -> None:
-    """With ``retries=`` the step runs again, in another process."""
+    """With ``retries=`` the step runs again in another process."""
     pipe = one_step(functions.kill_self_once, placement, retries=1, retry_wait_min=0)
     state = Report(folder=str(tmp_path))
 
@@ -367,7 +369,7 @@ async def test_retries_apply_to_a_lost_worker(
 
 @pytest.fixture(params=["cancel", "timeout", "leave"])
 def stop(request: pytest.FixtureRequest) -> str:
-    """Return how a computation is stopped."""
+    """Return a function that stops a computation in this way."""
     name: str = request.param
     return name
 
@@ -375,7 +377,7 @@ def stop(request: pytest.FixtureRequest) -> str:
 async def test_stopping_a_step_kills_its_process(
     placement: ProcessPlacement, stop: str, tmp_path: Path
 ) -> None:
-    """Cancelling, timing out and leaving the block end a computation that never waits."""
+    """Cancelling, a timeout and leaving the block end a computation that never waits."""
     options = {"timeout": 1.0} if stop == "timeout" else {}
     pipe = one_step(functions.work_for_ever, placement, **options)
     end: PipelineEndData | None = None
@@ -395,7 +397,7 @@ async def test_stopping_a_step_kills_its_process(
 
 
 async def test_a_worker_is_replaced_after_max_calls() -> None:
-    """With ``max_calls=2`` a process does two calls and no third."""
+    """With ``max_calls=2`` a process gets two calls and no third one."""
     pipe = AnyPipe(Report)
     pipe.map("fan", each="note")(lambda: range(5))
     pipe.step("note", placement=ProcessPlacement(1, max_calls=2))(functions.note_pid)
@@ -407,8 +409,8 @@ async def test_a_worker_is_replaced_after_max_calls() -> None:
     assert [state.pids.count(pid) for pid in dict.fromkeys(state.pids)] == [2, 2, 1]
 
 
-async def test_a_supervisor_takes_its_processes_with_it() -> None:
-    """Runs of a supervisor share warm processes; none is left when it is closed."""
+async def test_a_supervisor_ends_its_processes() -> None:
+    """Runs of a supervisor share started processes; none is left after it has closed."""
     pipe = one_step(functions.note_pid, ProcessPlacement(workers=2))
     state = Report()
 
@@ -422,10 +424,10 @@ async def test_a_supervisor_takes_its_processes_with_it() -> None:
     await wait_gone(state.pids[0])
 
 
-def test_an_event_loop_takes_its_processes_with_it(
+def test_an_event_loop_ends_its_processes(
     anyio_backend: tuple[str, dict[str, Any]],
 ) -> None:
-    """Without a supervisor the runs of a loop share processes, until the loop ends."""
+    """Without a supervisor the runs of a loop share processes until the loop ends."""
     pipe = one_step(functions.note_pid, ProcessPlacement(workers=2))
     state = Report()
 
@@ -473,7 +475,7 @@ async def killing_at_random(kills: int) -> PipelineEndData:
 
 
 async def test_killed_workers_lose_no_call() -> None:
-    """Workers die at random moments: each call is retried, and nothing hangs or stays."""
+    """Workers die at random times; each call is retried, and nothing hangs or leaks."""
     end = await killing_at_random(5)
 
     assert (end.error, end.status.value) == (None, "success")

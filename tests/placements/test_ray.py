@@ -35,7 +35,7 @@ if importlib.util.find_spec("ray") is None:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Any]:
-    """Return Ray, connected to a cluster of this module's."""
+    """Return Ray, connected to a cluster of this module."""
     ray = importlib.import_module("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray
@@ -50,7 +50,7 @@ def one_step(func: Callable[..., Any], **options: Any) -> AnyPipe:
 
 
 async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
-    """Return what a run's step failed with."""
+    """Return the error of a run's step."""
     caught: list[BaseException] = []
     pipe.on_error(lambda error: caught.append(error))
     await pipe.run(Report() if state is None else state).wait()
@@ -64,12 +64,12 @@ def is_any_running(folder: Path) -> bool:
 
 @pytest.mark.parametrize("check", PLACEMENT_CHECKS, ids=lambda check: check.__name__)
 async def test_ray_keeps_the_contract(check: Check) -> None:
-    """Each claim of the checks for all placements holds for Ray."""
+    """Each check of the conformance suite for placements holds for Ray."""
     await check(RayPlacement())
 
 
 async def test_a_cluster_of_the_program_is_left_alone(cluster: Any) -> None:
-    """What the program has connected to stays connected when an owner closes."""
+    """A connection of the program stays when an owner closes."""
     state = Report()
 
     async with Supervisor():
@@ -79,7 +79,7 @@ async def test_a_cluster_of_the_program_is_left_alone(cluster: Any) -> None:
     assert cluster.is_initialized()
 
 
-async def test_local_functions_and_classes_go_there() -> None:
+async def test_local_functions_and_classes_are_sent() -> None:
     """Ray pickles by value what its workers cannot import."""
     word = "closure"
 
@@ -94,7 +94,7 @@ async def test_local_functions_and_classes_go_there() -> None:
 
 
 async def test_a_lost_worker_fails_its_step() -> None:
-    """The step fails with PlacementLost, and ``retries=`` begins it anew."""
+    """The step fails with PlacementLost, and ``retries=`` begins it again."""
     error = await error_of(one_step(functions.kill_self))
 
     assert isinstance(error, PlacementLost)
@@ -112,7 +112,7 @@ async def test_retries_apply_to_a_lost_worker(tmp_path: Path) -> None:
 
 
 async def test_errors_come_back() -> None:
-    """An error has its type and the traceback from there, or at least its text."""
+    """An error has its type and its traceback from the worker, or at least its text."""
     error = await error_of(one_step(functions.change_and_fail))
     other = await error_of(one_step(functions.fail_unpicklable))
 
@@ -122,8 +122,10 @@ async def test_errors_come_back() -> None:
     assert other.kind == "UnpicklableError"
 
 
-async def test_log_records_come_home(caplog: pytest.LogCaptureFixture) -> None:
-    """Records of a remote step are handled here, with the run and the step."""
+async def test_log_records_are_handled_in_this_process(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Records of a remote step have the run and the step."""
     with caplog.at_level(logging.INFO):
         run = one_step(functions.log_something).run(Report())
         await run.wait()

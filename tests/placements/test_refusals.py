@@ -1,4 +1,4 @@
-"""Steps that cannot run elsewhere: they are refused before anything runs."""
+"""Steps that cannot run in another process are refused before anything runs."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ AnyPipe = Pipe[Any, Any]
 
 @dataclass
 class Noting:
-    """A context that asks for Meta."""
+    """A context with a field for ``Meta``."""
 
     meta: Meta | None = None
 
 
 def ask_token(cancel: CancellationToken) -> None:
-    """Ask for what stays here."""
+    """Take a parameter that cannot be sent."""
 
 
 def ask_meta(meta: Meta) -> None:
-    """Ask for what stays here."""
+    """Take a parameter that cannot be sent."""
 
 
 def ask_session(session: Any) -> None:
-    """Ask for a resource."""
+    """Take a resource."""
 
 
 def use_context(context: Noting) -> None:
-    """Ask for a context with Meta."""
+    """Take a context with ``Meta``."""
 
 
 def stream() -> Iterator[str]:
-    """Yield, plainly."""
+    """Yield in a plain generator."""
     yield "token"
 
 
 async def stream_async() -> AsyncIterator[str]:
-    """Yield."""
+    """Yield in an async generator."""
     yield "token"
 
 
 def local() -> Callable[[], None]:
-    """Return a function that no other process can find."""
+    """Return a function that no other process can import."""
 
     def inner() -> None: ...
 
@@ -77,7 +77,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 @pytest.mark.parametrize(("func", "text"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_placed_is_refused_at_registration(
+def test_an_invalid_placed_step_is_refused_at_registration(
     func: Callable[..., Any], text: str
 ) -> None:
     """The decorator raises a DefinitionError that names the step and the remedy."""
@@ -92,7 +92,7 @@ def test_what_cannot_be_placed_is_refused_at_registration(
 
 
 def test_a_resource_is_refused_wherever_it_was_defined() -> None:
-    """A step that asks for a resource is refused by the decorator, or when validated."""
+    """A step with a resource is refused by the decorator or by validation."""
     before, after = AnyPipe(), AnyPipe()
 
     async def session() -> AsyncIterator[str]:
@@ -109,7 +109,7 @@ def test_a_resource_is_refused_wherever_it_was_defined() -> None:
 
 
 def test_a_context_with_meta_is_refused() -> None:
-    """Notes are taken where the run is."""
+    """Notes are made in the process of the run."""
     pipe = AnyPipe(dict, Noting)
     pipe.step("far", placement="process")(use_context)
 
@@ -118,7 +118,7 @@ def test_a_context_with_meta_is_refused() -> None:
 
 
 def test_a_name_that_hides_the_function_is_refused() -> None:
-    """A worker that imports the name must get this very function."""
+    """A worker that imports the name must get the same function."""
 
     def disguised() -> None: ...
 
@@ -132,7 +132,7 @@ def test_a_name_that_hides_the_function_is_refused() -> None:
 
 
 def test_async_functions_are_for_remote_placements() -> None:
-    """An async function cannot go to a thread, and can go to a process."""
+    """An async function cannot run in a thread, but in a process."""
     pipe = AnyPipe(Report)
 
     with pytest.raises(DefinitionError, match="already shares the loop"):
@@ -143,7 +143,7 @@ def test_async_functions_are_for_remote_placements() -> None:
 
 
 def test_an_unknown_name_is_refused_when_validated() -> None:
-    """The error lists the names that there are, the pipe's own too."""
+    """The error lists the known names, with those of the pipe."""
     pipe = AnyPipe(placements={"gpu": RayPlacement(num_gpus=1)})
     pipe.step("far", placement="moon")(functions.log_something)
 
@@ -152,7 +152,7 @@ def test_an_unknown_name_is_refused_when_validated() -> None:
 
 
 def test_configured_placements_have_names() -> None:
-    """``Pipe(placements=...)`` names instances, and may replace one of ours."""
+    """``Pipe(placements=...)`` names instances and may replace a built-in one."""
     small = ProcessPlacement(workers=1)
     pipe = AnyPipe(Report, placements={"small": small, "process": small})
     pipe.step("a", placement="small", to="b")(functions.add_word)
@@ -169,17 +169,17 @@ def test_which_placements_are_remote() -> None:
 
 
 def test_sizes_of_pools_are_positive() -> None:
-    """A pool without workers would wait for ever."""
+    """A pool without workers would never run a call."""
     with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
         ProcessPlacement(workers=0)
     with pytest.raises(ValueError, match="max_calls must be at least 1, not -1"):
         ProcessPlacement(max_calls=-1)
 
 
-def test_without_ray_the_error_says_what_to_install(
+def test_without_ray_the_error_has_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A pipe that needs Ray is refused before anything runs, with the command."""
+    """A pipe that needs Ray is refused before anything runs."""
     monkeypatch.setitem(sys.modules, "ray", None)
     pipe = AnyPipe(Report)
     pipe.step("far", placement="ray")(functions.add_word)
@@ -215,7 +215,7 @@ DISGUISED = "name = __name__\nanyio.run(main, backend=sys.argv[1])"
 
 
 def output_of(start: str, folder: Path, backend: str) -> str:
-    """Run a script and return what it says."""
+    """Run a script and return its output."""
     script = folder / "script.py"
     script.write_text(SCRIPT.format(start=start), encoding="utf-8")
     with started(file(script, backend)) as process:
@@ -227,7 +227,7 @@ def output_of(start: str, folder: Path, backend: str) -> str:
 def test_functions_of_a_script_are_found(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """A script with a guard may define its steps itself."""
+    """A script with a ``__main__`` guard may define its own steps."""
     said = output_of(GUARDED, tmp_path, anyio_backend[0])
 
     assert said == "{'name': '__mp_main__'} None\n"
@@ -237,7 +237,7 @@ def test_functions_of_a_script_are_found(
 def test_a_script_without_a_guard_is_refused(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """Nothing runs, and the error shows the two lines that are missing."""
+    """Nothing runs, and the error shows the two missing lines."""
     said = output_of(UNGUARDED, tmp_path, anyio_backend[0])
 
     assert "DefinitionError: Step 'work' cannot run in placement 'process'" in said
@@ -245,10 +245,10 @@ def test_a_script_without_a_guard_is_refused(
 
 
 @pytest.mark.slow
-def test_a_script_that_runs_when_it_is_imported_is_found_out(
+def test_a_script_that_runs_when_it_is_imported_fails_its_step(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """A guard that guards nothing fails the step, once, with the same sentence."""
+    """A guard around too little fails the step once, with the same message."""
     said = output_of(DISGUISED, tmp_path, anyio_backend[0])
 
     assert said.count("starts a pipeline while a worker imports it") >= 1
@@ -280,10 +280,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_script_that_configures_logging_says_things_once(
+def test_a_script_that_configures_logging_logs_once(
     tmp_path: Path, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """A record of a worker goes through the handlers of the script, and no others."""
+    """A record of a worker is handled by the handlers of the script alone."""
     script = tmp_path / "script.py"
     script.write_text(LOGGING, encoding="utf-8")
     with started(file(script, anyio_backend[0])) as process:
@@ -305,7 +305,7 @@ except Exception as error:
 
 @pytest.mark.slow
 def test_functions_of_notebooks_are_refused() -> None:
-    """What is typed into a session is in no file that a worker could import."""
+    """A function that was typed into a session is in no file that a worker can import."""
     with started([sys.executable, "-c", NOTEBOOK]) as process:
         out, _ = process.communicate(timeout=50)
 

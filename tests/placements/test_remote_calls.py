@@ -31,7 +31,7 @@ AnyPipe = Pipe[Any, Any]
 
 
 class Copying(ThreadPlacement):
-    """A remote placement whose other side is a thread."""
+    """A remote placement that calls in a thread."""
 
     name = "copying"
     is_remote = True
@@ -47,24 +47,24 @@ class Losing(Copying):
     """A remote placement whose workers die."""
 
     async def call(self, call: Call, /) -> Outcome:
-        """Lose it."""
+        """Fail the call."""
         raise PlacementLost(call.step, self.name, "its worker died")
 
 
 @pytest.mark.parametrize("check", PLACEMENT_CHECKS, ids=lambda check: check.__name__)
-async def test_a_remote_placement_keeps_the_contract(check: Check) -> None:
-    """Each claim of the checks for all placements holds for one of a user's own."""
+async def test_a_remote_placement_of_a_user_keeps_the_contract(check: Check) -> None:
+    """Each check of the conformance suite holds for it."""
     await check(Copying())
 
 
 def test_local_placements_have_further_checks() -> None:
-    """Identity is claimed of placements that share memory, and of no others."""
+    """Identity of objects is checked only for placements that share memory."""
     assert checks_for(Copying()) == PLACEMENT_CHECKS
     assert len(checks_for(ThreadPlacement())) > len(PLACEMENT_CHECKS)
 
 
 async def run_one(func: Any, state: Any, context: Any = None) -> list[BaseException]:
-    """Run one placed step, and return what it failed with."""
+    """Run one placed step, and return its error."""
     errors: list[BaseException] = []
     pipe = AnyPipe(Report, Settings)
     pipe.step("work", placement=Copying())(func)
@@ -75,7 +75,7 @@ async def run_one(func: Any, state: Any, context: Any = None) -> list[BaseExcept
 
 
 async def test_changes_of_state_and_context_come_back() -> None:
-    """Both are copies there; what changed is merged into the objects here."""
+    """The worker gets copies; their changes are merged into the run's own objects."""
     state, context = Report(), Settings(factor=2)
 
     assert await run_one(functions.use_context, state, context) == []
@@ -84,7 +84,7 @@ async def test_changes_of_state_and_context_come_back() -> None:
 
 
 async def test_async_functions_run_on_a_loop_of_their_own() -> None:
-    """The other side opens an event loop of the same kind."""
+    """The worker opens an event loop of the same kind."""
     state = Report()
 
     assert await run_one(functions.add_word_async, state) == []
@@ -92,8 +92,8 @@ async def test_async_functions_run_on_a_loop_of_their_own() -> None:
     assert state.words == ["async"]
 
 
-async def test_errors_that_cannot_be_pickled_are_described() -> None:
-    """Errors, results and states that cannot travel are named."""
+async def test_values_that_cannot_be_pickled_are_named() -> None:
+    """This holds for errors, results and states."""
     (error,) = await run_one(functions.fail_unpicklable, Report())
     (result,) = await run_one(functions.return_lock, Report())
     words: Any = [lambda: None]
@@ -105,15 +105,15 @@ async def test_errors_that_cannot_be_pickled_are_described() -> None:
     assert (result.what, state.what) == ("result", "state")
 
 
-async def test_what_belongs_to_the_run_is_refused() -> None:
-    """Questions, kept results and timers are the run's."""
+async def test_functions_of_the_run_are_refused() -> None:
+    """Asks, ``once`` and timers work only in the process of the run."""
     for func in (functions.ask_there, functions.keep_there, functions.sleep_there):
         (error,) = await run_one(func, Report())
         assert isinstance(error, RemoteUnavailable)
 
 
 async def test_a_thread_logs_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A record of the same process does not come home a second time."""
+    """A record from the same process is not handled a second time."""
     with caplog.at_level(logging.INFO):
         assert await run_one(functions.log_something, Report()) == []
 
@@ -122,7 +122,7 @@ async def test_a_thread_logs_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_lost_call_is_a_failure_like_any_other() -> None:
-    """``retries=`` applies, the handler is asked, and the state stays as it was."""
+    """``retries=`` applies, the handler is called, and the state is unchanged."""
     asked: list[BaseException] = []
     pipe = AnyPipe(Report)
     pipe.step(
@@ -145,7 +145,7 @@ async def test_a_lost_call_is_a_failure_like_any_other() -> None:
 
 
 def test_errors_of_placements_survive_pickling() -> None:
-    """They keep their facts on the way to another process."""
+    """They keep their facts."""
     for error in (
         PlacementLost("a", "process", "gone"),
         RemoteError("KeyError", "'x'", "trace"),
@@ -157,8 +157,8 @@ def test_errors_of_placements_survive_pickling() -> None:
         assert str(again) == str(error)
 
 
-async def test_a_thread_placement_is_a_whole_placement() -> None:
-    """It can be opened and given calls, like a remote one."""
+async def test_a_thread_placement_can_be_opened_and_called_directly() -> None:
+    """It has the same methods as a remote placement."""
     placement: Placement = ThreadPlacement()
 
     async with placement.open(PlacementOwner(name="test")) as opened:

@@ -1,4 +1,4 @@
-"""Random pipelines full of trouble: every answer, every handler, timeouts in virtual time."""
+"""Random pipelines with failures: every result, every handler, timeouts in virtual time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Failure:
 
 @st.composite
 def failures(draw: st.DrawFn) -> Failure:
-    """Draw a graph with one root, forward edges, and trouble in every step."""
+    """Draw a graph with one root, forward edges, and a behaviour with failures for every step."""
     size = draw(st.integers(1, 9))
     edges: list[set[int]] = [set() for _ in range(size)]
     for step in range(1, size):
@@ -91,7 +91,7 @@ def failures(draw: st.DrawFn) -> Failure:
 
 @attrs.define
 class Story:
-    """What the steps of one run did, as they saw it."""
+    """Log of the steps of one run."""
 
     laps: dict[str, int] = attrs.field(factory=dict)
     """Calls by step."""
@@ -103,7 +103,7 @@ class Story:
     """Whether somebody answered Stop or Suspend."""
 
     def answer(self, name: str, target: str) -> str:
-        """Name a step."""
+        """Return the name of a step."""
         self.named.add(target)
         return target
 
@@ -114,7 +114,7 @@ class Story:
 
 
 def build(trouble: Failure) -> Pipe[Any, Any]:
-    """Return the pipe of a sketch; its state is a ``Story``."""
+    """Return the pipe of a sketch, whose state is a ``Story``."""
     pipe: Pipe[Any, Any] = Pipe(
         Story,
         on_failure=trouble.on_failure,  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def _add(pipe: Pipe[Any, Any], trouble: Failure, number: int) -> None:
 
 
 def _is_known(trouble: Failure, number: int) -> bool:
-    """Tell whether a definition can see where this step leads, or somebody else does."""
+    """Tell whether the targets of this step are declared, here or by another step."""
     part = trouble.parts[number]
     others = {n for p in trouble.parts if p.act != "ask" for n in p.to}
     return part.act != "ask" or others.issuperset(part.to)

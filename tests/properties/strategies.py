@@ -72,7 +72,7 @@ tapes = st.lists(st.integers(0, 3), max_size=60)
 
 
 def build(sketch: Sketch, tape: Iterator[int], **options: Any) -> Pipe[Any, Any]:
-    """Return the pipe a sketch describes, its steps delayed by the tape."""
+    """Return the pipe that a sketch describes, with steps delayed by the tape."""
     pipe: Pipe[Any, Any] = Pipe(
         dict,
         on_failure=sketch.on_failure,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What every stream keeps, whatever the graph and whatever the schedule."""
+"""Invariants of every event stream, for random graphs and schedules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(events: list[Event], *, aborted: bool) -> None:
 
 
 def check_invocations(events: list[Event], *, aborted: bool) -> None:
-    """Every invocation starts once, ends at most once, and speaks only in between."""
+    """Check that each invocation starts once, and ends at most once, after its other events."""
     open_now: set[tuple[Any, Any]] = set()
     superseded = {
         e.parent_invocation_id
@@ -58,7 +58,7 @@ def check_invocations(events: list[Event], *, aborted: bool) -> None:
 
 
 def check_maps(events: list[Event]) -> None:
-    """A map completes after the last event of its workers and before its own end."""
+    """Check that a map completes after its workers' last event and before its own end."""
     for place, event in enumerate(events):
         if event.type is not EventType.MAP_COMPLETE:
             continue
@@ -85,7 +85,7 @@ def check_maps(events: list[Event]) -> None:
 async def test_every_stream_keeps_the_invariants(
     sketch: Sketch, tape: list[int]
 ) -> None:
-    """Any graph under any schedule ends once, in order, with no token held."""
+    """Any graph under any schedule ends once, in order, without a token left."""
     pipe = build(sketch, iter(tape))
     with anyio.fail_after(20):
         async with pipe.run({}) as run:
@@ -101,10 +101,10 @@ async def test_every_stream_keeps_the_invariants(
 @relaxed
 @given(sketch=sketches(), tape=tapes, at=st.integers(0, 60))
 @pytest.mark.filterwarnings("ignore")
-async def test_cancelled_anywhere_a_run_ends_and_says_so(
+async def test_a_cancelled_run_has_one_finish(
     sketch: Sketch, tape: list[int], at: int
 ) -> None:
-    """Cancelled at any moment a run still ends with one FINISH and holds no token."""
+    """This holds for a cancellation at any point, and no token is left."""
     pipe = build(sketch, iter(tape))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks, pipe.run({}) as run:
@@ -130,10 +130,10 @@ async def test_cancelled_anywhere_a_run_ends_and_says_so(
 @relaxed
 @given(sketch=sketches(), tape=tapes, keep=st.integers(0, 20))
 @pytest.mark.filterwarnings("ignore")
-async def test_closed_anywhere_nothing_is_left(
+async def test_a_closed_run_leaves_nothing(
     sketch: Sketch, tape: list[int], keep: int
 ) -> None:
-    """Left after any number of events, a run has ended when its block has."""
+    """A run that is left after any number of events has ended with its block."""
     pipe = build(sketch, iter(tape))
     with anyio.fail_after(20):
         async with pipe.run({}) as run:

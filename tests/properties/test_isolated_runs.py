@@ -40,7 +40,7 @@ def start() -> State:
 
 
 def change(state: State, draw: Random) -> None:
-    """Change a part of a state, as draw says."""
+    """Change a part of a state, as ``draw`` says."""
     match draw.randrange(9):
         case 0 | 1:
             state["log"].append(draw.choice("xyz"))
@@ -98,7 +98,7 @@ def graphs(draw: Any) -> Graph:
 
 @attrs.define
 class Oracle:
-    """What the model knows about a run."""
+    """The model's knowledge about a run."""
 
     state: State = attrs.field(factory=start)
     """What is committed."""
@@ -110,17 +110,17 @@ class Oracle:
     """What the run and the model do not agree about."""
 
     def enter(self, name: str, state: State) -> None:
-        """Hear that a step has begun with a state."""
+        """Note that a step has begun with a state."""
         if state != self.state:
             self.wrong.append(f"{name} began with {state}, not {self.state}")
         self.found[name] = copy.deepcopy(state)
 
     def note(self, name: str, state: State) -> None:
-        """Hear what a step has made of its state."""
+        """Note the state that a step has left."""
         self.left[name] = copy.deepcopy(state)
 
     def hear(self, event: Event) -> Event:
-        """Commit what a step has left behind when its last event is published."""
+        """Commit the state that a step has left, when its last event is published."""
         if event.type not in (EventType.STEP_END, EventType.STEP_ERROR):
             return event
         name = event.stage
@@ -143,7 +143,7 @@ class Oracle:
 
 
 def build(graph: Graph, oracle: Oracle) -> Pipe[State, Any]:
-    """Return the pipe of a graph, that tells the oracle what happens."""
+    """Return the pipe of a graph that reports to the oracle."""
     pipe: Pipe[State, Any] = Pipe(
         dict,
         state_mode="isolated",
@@ -187,7 +187,7 @@ def build(graph: Graph, oracle: Oracle) -> Pipe[State, Any]:
 
 
 def add_map(pipe: Pipe[State, Any], graph: Graph, oracle: Oracle) -> None:
-    """Add a map beside the graph; only appends, as its workers have one name."""
+    """Add a map beside the graph that only appends, because its workers share one name."""
 
     @pipe.map("map", each="worker")
     async def each(state: State) -> range:
@@ -206,10 +206,10 @@ def add_map(pipe: Pipe[State, Any], graph: Graph, oracle: Oracle) -> None:
 @pytest.mark.virtual_time
 @settings(max_examples=60)
 @given(graph=graphs(), choices=schedules())
-async def test_an_isolated_run_does_what_the_model_does(
+async def test_an_isolated_run_agrees_with_the_model(
     graph: Graph, choices: list[int]
 ) -> None:
-    """Nothing is lost, nothing is seen too early, and conflicts are those of the rules."""
+    """No change is lost or seen too early, and conflicts follow the rules."""
     oracle = Oracle()
     pipe = build(attrs.evolve(graph, workers=0), oracle)
     state = start()
@@ -223,8 +223,8 @@ async def test_an_isolated_run_does_what_the_model_does(
 @pytest.mark.virtual_time
 @settings(max_examples=30)
 @given(graph=graphs())
-async def test_map_workers_lose_nothing_beside_a_random_graph(graph: Graph) -> None:
-    """Every worker's item is there, whatever else the run does to the state."""
+async def test_map_workers_beside_a_random_graph_lose_nothing(graph: Graph) -> None:
+    """Every worker's item is there, whatever the other steps do."""
     oracle = Oracle()
     graph = attrs.evolve(graph, workers=graph.workers + 1)
     pipe = build(graph, oracle)

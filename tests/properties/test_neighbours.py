@@ -1,4 +1,4 @@
-"""Runs share actors, and yet nothing that happens to one is seen by another.
+"""Runs share actors, and events of one run do not affect another.
 
 A neighbour's events are compared with those of its *solo* run: the same pipe, the same
 state, alone in a supervisor.  Branches that run beside each other may speak in another
@@ -29,11 +29,11 @@ State = dict[str, Any]
 
 
 class CrashError(BaseException):
-    """What no step should raise."""
+    """An error that no step should raise."""
 
 
 def workplace() -> Pipe[State, Any]:  # noqa: C901 - many small steps
-    """Return a pipe of everything, which makes trouble when its state says so."""
+    """Return a pipe with all kinds of steps, which fails as its state says."""
     child: Pipe[State, Any] = Pipe(dict, log_state=False)
 
     @child.step
@@ -103,7 +103,7 @@ async def make_trouble(state: State) -> None:
 
 @attrs.frozen
 class Said:
-    """What a run said, as far as nobody else may change it."""
+    """The events of a run, as far as no other run may change them."""
 
     by_step: dict[str, list[Any]]
     status: str
@@ -111,7 +111,7 @@ class Said:
 
 
 def said(events: list[Event], state: State) -> Said:
-    """Sort what a run said by who said it."""
+    """Sort the events of a run by their invocations."""
     by_step: dict[str, list[Any]] = defaultdict(list)
     for event in events:
         payload = event.payload if event.type.value == "token" else None
@@ -137,7 +137,7 @@ Failure = Callable[[Supervisor, Pipe[State, Any], Random], Coroutine[Any, Any, N
 async def cancelled(
     supervisor: Supervisor, pipe: Pipe[State, Any], random: Random
 ) -> None:
-    """Its owner cancels it, some time."""
+    """Cancel the run by its owner at some time."""
     async with supervisor.run(pipe, {}) as run, anyio.create_task_group() as tasks:
 
         async def later() -> None:
@@ -149,14 +149,14 @@ async def cancelled(
 
 
 async def late(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -> None:
-    """Its deadline passes."""
+    """Let the run's timeout pass."""
     state = {"trouble": "long"}
     async with supervisor.run(pipe, state, timeout=0.05 + random.random()) as run:
         assert (await run.wait()).status.value == "timeout"
 
 
 async def slow(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -> None:
-    """Its consumer reads nothing for a day, with room for one event."""
+    """Let its consumer read nothing for a day, with room for one event."""
     async with supervisor.run(pipe, {}, queue_size=1) as run:
         for _ in range(random.randrange(4)):
             await anext(run)
@@ -165,7 +165,7 @@ async def slow(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -
 
 
 async def left(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -> None:
-    """Its consumer goes away in the middle."""
+    """Let its consumer leave in the middle."""
     async with supervisor.run(pipe, {}) as run:
         for _ in range(random.randrange(20)):
             await anext(run)
@@ -174,7 +174,7 @@ async def left(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -
 async def crashing(
     supervisor: Supervisor, pipe: Pipe[State, Any], random: Random
 ) -> None:
-    """One of its steps raises what ends a program."""
+    """Let one of its steps raise a BaseException."""
     with suppress(CrashError):
         await supervisor.run(pipe, {"trouble": "crash"}).wait()
 
@@ -182,14 +182,14 @@ async def crashing(
 async def owner_cancelled(
     supervisor: Supervisor, pipe: Pipe[State, Any], random: Random
 ) -> None:
-    """The block it runs in is cancelled."""
+    """Cancel the block of the run."""
     with anyio.move_on_after(random.random()):
         async with supervisor.run(pipe, {}) as run:
             await run.wait()
 
 
 async def crowd(supervisor: Supervisor, pipe: Pipe[State, Any], random: Random) -> None:
-    """Ten runs go well beside it."""
+    """Run ten successful runs beside it."""
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(supervisor.run(pipe, {}).wait)
@@ -211,7 +211,7 @@ EVERYWHERE = frozenset(Seam) - {Seam.PUT, Seam.SPAWN} - JOURNAL_SEAMS
 
 
 async def solo(pipe: Pipe[State, Any]) -> Said:
-    """Return what a run says that has the supervisor for itself."""
+    """Return the events of a run that is alone in its supervisor."""
     state: State = {}
     events: list[Event] = []
     async with Supervisor() as supervisor:
@@ -220,7 +220,7 @@ async def solo(pipe: Pipe[State, Any]) -> Said:
 
 
 async def beside(trouble: Failure, random: Random) -> tuple[Said, Said]:
-    """Return what a run says beside another in trouble, and what it would alone."""
+    """Return the events of a run beside a failing one, and its events alone."""
     pipe = workplace()
     expected = await solo(pipe)
     state: State = {}
@@ -235,10 +235,10 @@ async def beside(trouble: Failure, random: Random) -> tuple[Said, Said]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda it: it.__name__)
-def test_a_runs_trouble_is_never_its_neighbours(
+def test_a_failing_run_does_not_affect_another(
     trouble: Failure, loop_backend: Backend
 ) -> None:
-    """Whatever happens to a run, under any schedule, its neighbour says what it says alone."""
+    """Under any schedule the other run has the same events as alone."""
     for seed in range(40):
         random = Random(seed)
         schedule = Schedule(holds.draw(random, 200), EVERYWHERE)
@@ -252,7 +252,7 @@ def test_a_runs_trouble_is_never_its_neighbours(
 
 @attrs.define(eq=False)
 class InOneRun(FailpointHandler):
-    """A fault that strikes one run only."""
+    """A fault that occurs in one run only."""
 
     fault: Fault
     run_id: str = ""
@@ -263,7 +263,7 @@ class InOneRun(FailpointHandler):
 
 
 class DefectError(Exception):
-    """What the tests put at a seam."""
+    """The error that tests raise at a failpoint."""
 
 
 NOT_OF_A_RUN = {Seam.WAKE, Seam.SPAWN} | JOURNAL_SEAMS
@@ -271,7 +271,7 @@ OF_A_RUN = [seam for seam in Seam if seam not in NOT_OF_A_RUN]
 
 
 async def defective(fault: InOneRun) -> tuple[Said, Said]:
-    """Return what a run says beside one that the fault strikes."""
+    """Return the events of a run beside one with the fault."""
     pipe = workplace()
     expected = await solo(pipe)
     state: State = {}
@@ -289,10 +289,10 @@ async def defective(fault: InOneRun) -> tuple[Said, Said]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seam", OF_A_RUN)
-def test_a_defect_in_one_run_is_never_its_neighbours(
+def test_a_defect_in_one_run_does_not_affect_another(
     seam: Seam, loop_backend: Backend
 ) -> None:
-    """Wherever the engine breaks in one run, its neighbour says what it says alone."""
+    """Wherever the engine fails in one run, the other has the same events as alone."""
     at, struck = 0, True
     while struck:
         fault = Fault(seam, DefectError(seam.value), at)
@@ -308,10 +308,10 @@ def test_a_defect_in_one_run_is_never_its_neighbours(
 
 
 @pytest.mark.slow
-def test_a_run_cancelled_at_any_step_is_never_its_neighbours(
+def test_a_cancelled_run_does_not_affect_another(
     loop_backend: Backend,
 ) -> None:
-    """Cancelled between any two steps of the scheduler, a run is cancelled alone."""
+    """It is cancelled between any two steps of the scheduler."""
     from justpipe_actors.testing.deadlocks import DAY, DeadlockDetector
     from justpipe_actors.testing.virtual_clock import virtual_time_with_steps
 

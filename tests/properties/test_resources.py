@@ -1,4 +1,4 @@
-"""Random users of resources over resources: what sharing always keeps."""
+"""Random users of resources that need resources: the invariants of sharing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ visits = st.builds(
 
 @attrs.define(eq=False)
 class Value:
-    """What entering a resource gives."""
+    """The value of an open resource."""
 
     name: int
     below: tuple[Value, ...]
@@ -58,7 +58,7 @@ class Value:
 
 @attrs.define
 class Town:
-    """Resources 0 to 3, each needing some with lower numbers, and what is known of them."""
+    """Resources 0 to 3, each of which needs some with lower numbers, and a log of them."""
 
     opening: list[float]
     closing: list[float]
@@ -73,11 +73,11 @@ class Town:
 
     @property
     def can_die(self) -> bool:
-        """Whether resources may end while they are used, which is nobody's fault."""
+        """Whether resources may end by themselves while they are used."""
         return any(instance is not None for instance in self.dies_after)
 
     def check(self, is_well: bool) -> None:
-        """Note what is wrong; a resource's exception would only be its failure."""
+        """Note a violation; an exception would only be a failure of the resource."""
         self.violations += not is_well
 
     def build(self, dependencies: list[list[int]], eager: list[bool]) -> None:
@@ -121,7 +121,7 @@ class Town:
         return resource
 
     def close(self, value: Value) -> None:
-        """Note that one is not open any more; what stands on it has to be closed before."""
+        """Note that a resource has closed; the ones that need it must have closed before."""
         standing = [other for other in self.open_now if value in other.below]
         self.check(not standing or self.can_die)
         value.is_open = False
@@ -129,7 +129,7 @@ class Town:
         self.closed += 1
 
     async def visit(self, resources: ResourcePool, one: Visit) -> None:
-        """Use one resource as told, and give it back twice."""
+        """Use one resource as told, and release it twice."""
         await anyio.sleep(one.comes)
         with anyio.move_on_after(one.patience):
             try:
@@ -174,7 +174,7 @@ class Town:
     horizon=st.sampled_from([0.1, 1.0, 5.0, 50.0]),
     cancelled=st.booleans(),
 )
-async def test_resources_are_shared_replaced_and_all_closed(
+async def test_resources_are_shared_replaced_and_closed(
     dependencies: list[list[int]],
     eager: list[bool],
     opening: list[float],
@@ -185,7 +185,7 @@ async def test_resources_are_shared_replaced_and_all_closed(
     horizon: float,
     cancelled: bool,
 ) -> None:
-    """Nobody is lent a closed one, what stands on another closes first, and all close once."""
+    """No closed one is leased, dependents close first, and each closes once."""
     town = Town(opening, closing, dies_after, fails)
     town.build(dependencies, eager)
 

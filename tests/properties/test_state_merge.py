@@ -34,7 +34,7 @@ states = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
 
 
 def edited(draw: Any, value: Any) -> Any:
-    """Return a value as a step might leave it: parts changed, added, removed, or not."""
+    """Return a value after a random step: parts changed, added, removed, or not."""
     if draw(st.integers(0, 2)) == 0:
         return copy.deepcopy(value)
     if isinstance(value, dict):
@@ -89,7 +89,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def by_the_library(base: Any, mine: Any, theirs: Any) -> Any:
-    """Merge one side's change, after a journey, into the other side."""
+    """Merge one side's change into the other side, after it was serialised."""
     change = difference(base, mine)
     if change is not None:
         change = pickle.loads(pickle.dumps(change))
@@ -99,7 +99,7 @@ def by_the_library(base: Any, mine: Any, theirs: Any) -> Any:
 
 @given(states, st.data())
 def test_the_merge_follows_its_rules(base: dict[str, Any], data: st.DataObject) -> None:
-    """Whatever two steps changed, the merge keeps both, or says that it cannot."""
+    """For any two changes the merge keeps both, or reports a conflict."""
     mine, theirs = edited(data.draw, base), edited(data.draw, base)
     if not isinstance(mine, dict) or not isinstance(theirs, dict):
         return
@@ -119,7 +119,7 @@ def test_the_merge_follows_its_rules(base: dict[str, Any], data: st.DataObject) 
 def test_a_change_leads_from_the_base_to_the_copy(
     base: dict[str, Any], data: st.DataObject
 ) -> None:
-    """A change that is applied to what it was made from gives what it was made to."""
+    """A change that is applied to its base gives the copy."""
     changed = edited(data.draw, base)
     change = difference(base, changed)
 
@@ -127,8 +127,8 @@ def test_a_change_leads_from_the_base_to_the_copy(
 
 
 @given(states)
-def test_a_copy_is_equal_and_apart(state: dict[str, Any]) -> None:
-    """A copy is equal, differs in nothing, and shares nothing that can change."""
+def test_a_copy_is_equal_and_separate(state: dict[str, Any]) -> None:
+    """It has no differences and shares no mutable part."""
     copied = Copier().root(state)
 
     assert copied == state

@@ -1,4 +1,4 @@
-"""Stopped at any step of the scheduler, and broken at any seam, a run ends as it must."""
+"""A run that is stopped at any step of the scheduler ends correctly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVERY_BEHAVIOUR = Sketch(
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Failing steps are meant here, thousands of them."""
+    """Silence the log of thousands of failing steps."""
     logging.disable(logging.ERROR)
     yield
     logging.disable(logging.NOTSET)
@@ -46,14 +46,16 @@ def _quiet() -> Iterator[None]:
 @example(sketch=EVERY_BEHAVIOUR)
 @given(sketch=sketches())
 def test_any_run_can_be_stopped_at_any_step(sketch: Sketch, backend: Backend) -> None:
-    """Cancelled, abandoned or owned by something cancelled: one end, nothing left."""
+    """Cancelled, abandoned, or with a cancelled owner: it has one end and leaves nothing."""
     pipe = build(sketch, iter([]))
     cancel_everywhere(pipe, dict, backend=backend, most=25)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_richest_example_can_be_stopped_at_every_step(backend: Backend) -> None:
-    """For one run with everything in it, no step is left out."""
+def test_one_run_with_all_kinds_of_steps_is_stopped_at_every_step(
+    backend: Backend,
+) -> None:
+    """For this run no step of the scheduler is left out."""
     pipe = build(EVERY_BEHAVIOUR, iter([]))
     sweep = cancel_everywhere(pipe, dict, backend=backend, most=10_000)
 
@@ -63,10 +65,10 @@ def test_the_richest_example_can_be_stopped_at_every_step(backend: Backend) -> N
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @patient
 @given(sketch=sketches())
-def test_what_a_run_did_does_not_depend_on_its_schedule(
+def test_the_status_of_a_run_does_not_depend_on_its_schedule(
     sketch: Sketch, backend: Backend
 ) -> None:
-    """A graph without races ends in the same status under every schedule."""
+    """This holds for graphs without races."""
     racing = {"stop", "suspend", "jump"} & set(sketch.behaviours)
     if racing or any(sketch.joins) or sketch.on_failure == "stop":
         return
@@ -80,8 +82,8 @@ def test_what_a_run_did_does_not_depend_on_its_schedule(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_cleanup_that_waits_is_waited_for(backend: Backend) -> None:
-    """A step that shields its cleanup gets to the end of it, wherever it is stopped."""
+def test_shielded_cleanup_is_waited_for(backend: Backend) -> None:
+    """A step with a shielded cleanup completes it, wherever it is stopped."""
     pipe: Pipe[dict[str, int], Any] = Pipe(dict)
 
     @pipe.step

@@ -1,4 +1,4 @@
-"""Random children, random failures, any strategy: what supervision always keeps."""
+"""Random children, random failures, any strategy: the invariants of supervision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ seconds = st.sampled_from([0.0, 0.05, 0.3, 1.0, 2.0])
 
 @attrs.frozen
 class Script:
-    """How one life of a child goes."""
+    """How one incarnation of a child behaves."""
 
     ready_after: float | None
     """Seconds until it is ready; None is never, it fails instead."""
@@ -51,7 +51,7 @@ scripts = st.builds(
 
 @attrs.define
 class Troupe:
-    """Children that follow their scripts, and what is known about them."""
+    """Children that follow their scripts, and a log of them."""
 
     order: list[str] = attrs.field(factory=list)
     alive: list[str] = attrs.field(factory=list)
@@ -63,7 +63,7 @@ class Troupe:
     strategy: Strategy = "one_for_one"
 
     def spec(self, name: str, restart: Restart, lives: list[Script]) -> ChildSpec:
-        """Return a child with these lives; after the last it lives for ever."""
+        """Return a child with these incarnations; after the last one it runs for ever."""
         self.order.append(name)
         queue = list(lives)
 
@@ -90,7 +90,7 @@ class Troupe:
         return ChildSpec(name=name, func=live, restart=restart, start_timeout=1.5)
 
     def begin(self, name: str) -> None:
-        """Note a life; nobody lives twice at once, or begins while all are stopped."""
+        """Note an incarnation; a child runs once at a time, and not while all are stopped."""
         if name in self.alive:
             self.broken.append(f"{name} lives twice")
         if self.is_closing and name not in self.starting:
@@ -99,7 +99,7 @@ class Troupe:
         self.alive.append(name)
 
     def look_behind(self, name: str, does: str) -> None:
-        """Note when later ones live, where they depend on this one; raising is no use.
+        """Note later children that still run though they depend on this one.
 
         What a child raises is data for its supervisor.
         """
@@ -108,7 +108,7 @@ class Troupe:
             self.broken.append(f"{name} {does} and {living} live")
 
     async def play(self, script: Script, task_status: ServiceStatus) -> bool:
-        """Follow a script; return whether it came to its own end."""
+        """Follow a script; return whether it ended by itself."""
         if script.ready_after is None:
             raise ValueError("never ready")
         await anyio.sleep(script.ready_after)
@@ -128,7 +128,7 @@ Cast = list[tuple[Restart, list[Script]]]
 
 @attrs.define
 class Stage:
-    """Where a troupe plays until it is left."""
+    """Owner of the children until they are left."""
 
     troupe: Troupe
     """Who plays."""
@@ -174,7 +174,7 @@ class Stage:
 
 
 def stage(cast: Cast, policy: RestartPolicy, draw: float, horizon: float) -> Stage:
-    """Return a stage for children that are called c0, c1, ... in start order."""
+    """Return an owner of children c0, c1, ... in start order."""
     troupe = Troupe(strategy=policy.strategy)
     children = Children(policy, lambda: draw)
     for number, (restart, script) in enumerate(cast):
@@ -211,7 +211,7 @@ async def test_children_stop_in_reverse_and_leave_nothing(
     horizon: float,
     cancelled: bool,
 ) -> None:
-    """However it is left, every child has ended once it is, the last started first."""
+    """However it is left, all children have ended, the last started first."""
     policy = RestartPolicy(strategy=strategy, intensity=intensity)
     on = stage(cast, policy, draw, horizon)
     on.cancelled = cancelled
@@ -231,7 +231,7 @@ async def test_children_stop_in_reverse_and_leave_nothing(
 
 
 def dying(*, ready_after: float, cleanup: float) -> list[Script]:
-    """Return a first life that returns at once, and how the second one goes."""
+    """Return a first incarnation that returns at once, and the behaviour of the second."""
     return [
         Script(0, 0, False, False, 0),
         Script(ready_after, None, False, False, cleanup),
@@ -239,9 +239,7 @@ def dying(*, ready_after: float, cleanup: float) -> list[Script]:
 
 
 @pytest.mark.virtual_time
-async def test_a_child_whose_restart_is_under_way_is_stopped_behind_its_successor() -> (
-    None
-):
+async def test_a_child_that_is_restarting_is_stopped_after_its_successor() -> None:
     """A stop that interrupts a restart is still in reverse start order."""
     cast: Cast = [
         ("permanent", dying(ready_after=1.0, cleanup=0)),
@@ -257,7 +255,7 @@ async def test_a_child_whose_restart_is_under_way_is_stopped_behind_its_successo
 
 @pytest.mark.virtual_time
 async def test_a_child_whose_restart_took_too_long_is_waited_for_too() -> None:
-    """Who is told to end before the stop is not one of its order, but leaves nothing.
+    """It was told to stop before, so it has no place in the order, but it leaves nothing.
 
     c0 had 1.5 s to get ready and cleans up until 3.5; the stop begins at 3 and c1 needs
     a second.  Nothing can make c0 live again until c1 has ended.

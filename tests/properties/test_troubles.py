@@ -1,4 +1,4 @@
-"""Whatever goes wrong, and however it is handled: a run ends, once, and says what happened."""
+"""However a run fails, and however that is handled, it ends once and reports what happened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ relaxed = settings(
 async def run_failure_story(
     trouble: Failure, story: Story
 ) -> tuple[list[Event], dict[str, Any]]:
-    """Run a sketch to its end and return what it said and what its books still hold."""
+    """Run a sketch to its end; return its events and what its records still hold."""
     with anyio.fail_after(10_000):
         async with build(trouble).run(story, timeout=trouble.seconds) as run:
             events = [event async for event in run]
@@ -41,7 +41,7 @@ async def run_failure_story(
 
 
 def check_status(events: list[Event], trouble: Failure) -> None:
-    """FINISH says what the stream said."""
+    """Check that FINISH agrees with the events."""
     end: PipelineEndData = events[-1].payload
     errors = [
         e for e in events if e.type is EventType.STEP_ERROR and e.parent_run_id is None
@@ -64,7 +64,7 @@ def check_status(events: list[Event], trouble: Failure) -> None:
 
 
 def check_starts(events: list[Event], trouble: Failure, story: Story) -> None:
-    """Nothing starts without a reason: a parent that let it, or somebody who named it."""
+    """Check that each start has a cause: a parent, or a step that named it."""
     started = {e.stage for e in events if e.type is EventType.STEP_START}
     ended = {
         e.stage for e in events if e.type in (EventType.STEP_END, EventType.STEP_ERROR)
@@ -80,7 +80,7 @@ def check_starts(events: list[Event], trouble: Failure, story: Story) -> None:
 
 
 def check_joins(events: list[Event], trouble: Failure, story: Story) -> None:
-    """A join that a parent reached and that never began is named, or timed out."""
+    """Check that a join that was reached and never began is named, or has timed out."""
     end: PipelineEndData = events[-1].payload
     interrupted = end.status is PipelineTerminalStatus.TIMEOUT
     stopped = trouble.on_failure == "stop" and end.errors
@@ -98,7 +98,7 @@ def check_joins(events: list[Event], trouble: Failure, story: Story) -> None:
 
 
 def check_pruned(events: list[Event], trouble: Failure, story: Story) -> None:
-    """Nothing runs on the data of a failed step, unless that was wanted."""
+    """Check that no successor of a failed step runs, unless that was wanted."""
     if trouble.on_failure == "continue" or story.named:
         return
     failed = {e.stage for e in events if e.type is EventType.STEP_ERROR}
@@ -115,8 +115,8 @@ def check_pruned(events: list[Event], trouble: Failure, story: Story) -> None:
 @given(trouble=failures())
 @pytest.mark.virtual_time
 @pytest.mark.filterwarnings("ignore")
-async def test_trouble_ends(trouble: Failure) -> None:
-    """Any graph full of trouble ends once, says why, names its joins and holds nothing."""
+async def test_a_run_with_failures_ends_once(trouble: Failure) -> None:
+    """For any graph it gives its reason, names its joins and leaves nothing."""
     story = Story()
     events, held = await run_failure_story(trouble, story)
     end: PipelineEndData = events[-1].payload
@@ -136,8 +136,10 @@ async def test_trouble_ends(trouble: Failure) -> None:
 @given(trouble=failures())
 @pytest.mark.virtual_time
 @pytest.mark.filterwarnings("ignore")
-async def test_trouble_is_the_same_in_company(trouble: Failure) -> None:
-    """A run that shares its actors ends as it does alone."""
+async def test_a_run_with_failures_ends_the_same_beside_others(
+    trouble: Failure,
+) -> None:
+    """Sharing actors does not change its end."""
     stories = [Story(), Story(), Story()]
     alone, _ = await run_failure_story(trouble, stories[2])
     ends: list[PipelineEndData] = []

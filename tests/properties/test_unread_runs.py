@@ -1,4 +1,4 @@
-"""A run that is only waited for does what a run that is read does, on random graphs."""
+"""A run that is only waited for does the same as a run that is read, on random graphs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ relaxed = settings(
 
 
 def outcome(end: PipelineEndData) -> Any:
-    """Return what of an end does not depend on time or on who reads."""
+    """Return the part of an end that does not depend on time or readers."""
     metrics = end.metrics
     assert metrics is not None
     return (
@@ -45,7 +45,7 @@ def outcome(end: PipelineEndData) -> Any:
 
 
 def counts(events: list[Event]) -> dict[str, int]:
-    """Return how many events there are of each type, FINISH apart."""
+    """Return the number of events of each type, without FINISH."""
     own = Counter(event.type.value for event in events[:-1])
     return dict(own)
 

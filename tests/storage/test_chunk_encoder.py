@@ -1,4 +1,4 @@
-"""What is stored is what was: copies, changes, places and rows, for any value."""
+"""Encoding of events into chunks and back, for any value."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ name = st.none() | st.text() | st.sampled_from(["run", "run:1", "ru", "run:1[0]"
 
 @given(plain, plain)
 def test_changes_lead_from_one_state_to_the_next(before: Any, after: Any) -> None:
-    """Whatever two states are, the changes between them make one the other."""
+    """For any two states the stored changes make the second of the first."""
     changes = json.loads(json.dumps(changes_between(before, after)))
     kept = json.dumps(before)
 
@@ -95,7 +95,7 @@ def happened(seq: int, kind: EventType, payload: object, **more: Any) -> Event:
 
 
 def stored(events: list[Event], *, limit: int = 10_000, every: int = 99) -> list[Any]:
-    """Return events as they come out of the chunks they went into."""
+    """Return events after they were encoded in chunks and decoded."""
     queue, encoder = EventQueue(stores_states=True), Encoder("run", "full", limit)
     chunks = []
     for n, event in enumerate(events, 1):
@@ -116,24 +116,24 @@ def stored(events: list[Event], *, limit: int = 10_000, every: int = 99) -> list
 
 
 @given(odd)
-def test_a_copy_says_what_the_codec_says(value: Any) -> None:
-    """The quick way to JSON and the careful one agree on every value."""
+def test_the_quick_and_the_careful_conversion_agree(value: Any) -> None:
+    """Both ways to JSON give the same for every value."""
     assert stored([happened(1, EventType.TOKEN, value)])[0]["payload"] == to_plain(
         value
     )
 
 
 @given(st.lists(odd))
-def test_keys_that_are_no_texts_are_noticed(values: list[Any]) -> None:
-    """What ``json`` would write is what the codec writes, or the keys say that it is not."""
+def test_keys_that_are_no_text_are_noticed(values: list[Any]) -> None:
+    """Where ``json`` would write another key than the codec, the codec is used."""
     if has_only_text_keys(values):
         with suppress(ValueError, TypeError):
             text = json.dumps(values, allow_nan=False)
             assert json.loads(text) == to_plain(values)
 
 
-def test_a_copy_is_of_its_moment() -> None:
-    """What happens to the value later does not reach the copy."""
+def test_a_copy_does_not_change_later() -> None:
+    """Later changes of the value are not in it."""
     value = {"list": [1, {"k": 2}]}
     copy = snapshot_value(value)
     value["list"].append(3)
@@ -143,8 +143,8 @@ def test_a_copy_is_of_its_moment() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_finish_says_is_written_the_same_by_hand(count: int) -> None:
-    """Figures of many steps are written without the codec, and read the same."""
+def test_finish_is_encoded_the_same_by_hand(count: int) -> None:
+    """Figures of many steps are written without the codec, and are read the same."""
     metrics = RuntimeMetrics(
         QueueMetrics(3),
         TaskMetrics(2, 2, 1),
@@ -177,8 +177,8 @@ def test_what_finish_says_is_written_the_same_by_hand(count: int) -> None:
     ],
     ids=str,
 )
-def test_meta_is_written_the_same_by_hand(meta: dict[str, Any]) -> None:
-    """The usual meta is written without the codec, and reads the same."""
+def test_meta_is_encoded_the_same_by_hand(meta: dict[str, Any]) -> None:
+    """The usual meta is written without the codec, and is read the same."""
     text = encode_meta(meta)
 
     assert text is not None
@@ -191,8 +191,8 @@ def test_no_meta_is_null() -> None:
 
 
 @given(st.sampled_from(["r", "run_id", "0123456789abcdef"]), st.lists(name))
-def test_shortened_ids_come_back(run_id: str, names: list[str | None]) -> None:
-    """Ids that begin with the run's are told from texts that look like short ones."""
+def test_shortened_ids_are_restored(run_id: str, names: list[str | None]) -> None:
+    """Ids that begin with the run's id are told apart from other texts."""
     ids = [*names, run_id, f"{run_id}:1", f'"{run_id}', None]
     alike: dict[str, object] = {"stage": "$", "scope": names}
 
@@ -220,10 +220,10 @@ def test_long_ids_are_shortened() -> None:
     st.integers(1, 9),
     st.integers(1, 20),
 )
-def test_chunks_are_the_events_again(
+def test_chunks_contain_all_events(
     payloads: list[Any], every: int, numbered_anew_at: int
 ) -> None:
-    """However events are cut into chunks, their texts are the events', one by one."""
+    """However events are divided into chunks, each is restored with its text."""
     events = [
         happened(
             n if n < numbered_anew_at else n + 5,
@@ -237,8 +237,8 @@ def test_chunks_are_the_events_again(
     assert stored(events, every=every) == [event_to_plain(event) for event in events]
 
 
-def test_a_stream_of_tokens_is_known_to_be_alike() -> None:
-    """Tokens of a kin have a chunk of their own, cut at what comes between."""
+def test_tokens_of_one_stream_share_a_chunk() -> None:
+    """The chunk ends at the next event that differs."""
     events = [happened(1, EventType.STEP_START, None)]
     for n in range(2, 2 + MIN_STREAM_EVENTS):
         events.append(happened(n, EventType.TOKEN, "t"))
@@ -252,8 +252,10 @@ def test_a_stream_of_tokens_is_known_to_be_alike() -> None:
     assert stored(events) == [event_to_plain(event) for event in events]
 
 
-def test_what_hooks_have_broken_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """Events that are none any more are lost, and said to be; others are not."""
+def test_events_that_hooks_made_invalid_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They are lost and reported; the others are stored."""
     queue = EventQueue(stores_states=True)
     queue.add(replace(happened(1, EventType.TOKEN, "t"), type="odd"))  # type: ignore[arg-type]
     queue.build_columns()
@@ -264,8 +266,8 @@ def test_what_hooks_have_broken_is_counted(caplog: pytest.LogCaptureFixture) -> 
     assert "Lost 1 events" in caplog.text
 
 
-def test_a_backlog_knows_when_it_is_long() -> None:
-    """Many events, or heavy ones, are to be closed; closing them lightens the list."""
+def test_a_backlog_has_a_limit() -> None:
+    """Many or large events close it, and closing empties the list."""
     queue = EventQueue(stores_states=True)
     heavy = queue.add(happened(1, EventType.STEP_END, ["x" * 1_000_000]))
     told = [queue.is_batch_full]
@@ -281,8 +283,8 @@ def test_a_backlog_knows_when_it_is_long() -> None:
     assert queue.lost_events == MAX_QUEUED_EVENTS + 1
 
 
-async def test_exceptions_of_users_are_not_stored() -> None:
-    """FINISH says what failed; what an exception carries is data of the program."""
+async def test_user_exceptions_are_not_stored() -> None:
+    """FINISH has the texts of failures, not the exception objects."""
     child: Pipe[Any, Any] = Pipe(dict, name="child")
 
     @child.step

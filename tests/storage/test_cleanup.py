@@ -1,4 +1,4 @@
-"""Forgetting runs: one rule, and only what was shown goes."""
+"""Deleting old runs: one rule, and only shown runs are deleted."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def runs_of(pipeline: str, *run_ids: str, **changes: Any) -> list[AnnotatedRun]:
 
 
 def chosen(runs: list[AnnotatedRun], **rule: Any) -> list[str]:
-    """Return what a rule lets go, an hour after dawn."""
+    """Return the runs that a rule selects, at a fixed time."""
     found = select_runs(runs, CleanupRule(**rule), START_TIME + timedelta(hours=1))
     return [one.run.run_id for one in found]
 
 
-def test_each_pipeline_keeps_its_newest() -> None:
-    """A busy pipeline does not cost a quiet one its runs."""
+def test_each_pipeline_keeps_its_newest_runs() -> None:
+    """Runs of a busy pipeline do not displace those of a quiet one."""
     runs = runs_of("busy", "b0", "b1", "b2", "b3") + runs_of("quiet", "q0")
 
     assert chosen(runs, keep=2) == ["b1", "b0"]
@@ -57,8 +57,8 @@ def test_each_pipeline_keeps_its_newest() -> None:
     assert chosen(runs) == []
 
 
-def test_the_newest_stay_whatever_they_are() -> None:
-    """Status and age restrict what goes and not what counts as newest."""
+def test_the_newest_runs_stay_whatever_their_status() -> None:
+    """Status and age restrict the selection, and not which runs are the newest."""
     failed = runs_of("p", "f0", "f1", "f2", status=FAILED)
     fine = [
         AnnotatedRun(make_run(f"s{n}", minute=10 + n), "p", "hash of p")
@@ -70,16 +70,16 @@ def test_the_newest_stay_whatever_they_are() -> None:
     assert chosen(failed + fine, keep=0, older_than=old) == ["f0"]
 
 
-def test_a_suspended_run_is_open_work() -> None:
-    """It stays until somebody names it."""
+def test_a_suspended_run_is_not_deleted_by_default() -> None:
+    """It is selected only by its status."""
     runs = runs_of("p", "paused", is_suspended=True)
 
     assert chosen(runs, keep=0) == []
     assert chosen(runs, keep=0, labels=("suspended",)) == ["paused"]
 
 
-def test_what_runs_is_never_forgotten() -> None:
-    """A running run stays; an abandoned one may go."""
+def test_a_running_run_is_never_deleted() -> None:
+    """An abandoned one may be."""
     runs = [
         AnnotatedRun(make_running_run("live"), "p", "h"),
         AnnotatedRun(make_run("dead", status=OpenStatus.ABANDONED), "p", "h"),
@@ -101,7 +101,7 @@ def test_what_runs_is_never_forgotten() -> None:
     ],
     ids=str,
 )
-def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
+def test_an_invalid_rule_is_refused(rule: dict[str, Any]) -> None:
     """Negative counts and ages and unknown words are errors."""
     with pytest.raises(CleanupRuleError, match=next(iter(rule))):
         CleanupRule(**rule)
@@ -111,8 +111,10 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
     st.lists(st.sampled_from(["p", "q", "r"]), max_size=30),
     st.integers(min_value=0, max_value=5),
 )
-def test_nobody_keeps_less_than_was_said(pipelines: list[str], keep: int) -> None:
-    """Whatever the runs, each pipeline keeps its newest ``keep``, and no more."""
+def test_each_pipeline_keeps_exactly_the_newest(
+    pipelines: list[str], keep: int
+) -> None:
+    """For any runs, exactly ``keep`` of them stay."""
     runs = [
         AnnotatedRun(make_run(str(n), minute=n), pipeline, pipeline)
         for n, pipeline in enumerate(pipelines)
@@ -126,8 +128,8 @@ def test_nobody_keeps_less_than_was_said(pipelines: list[str], keep: int) -> Non
         assert left == (run_ids[-keep:] if keep else [])
 
 
-def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
-    """Deleting takes the chosen runs; one broken store fails alone."""
+def test_exactly_the_shown_runs_are_deleted(tmp_path: Path) -> None:
+    """A broken store does not prevent deletions in others."""
     for pipeline in ("h1", "h2"):
         store = SQLiteBackend(tmp_path / pipeline / "runs.db")
         for n in range(3):
@@ -151,8 +153,8 @@ def test_exactly_what_was_shown_is_deleted(tmp_path: Path) -> None:
     assert [run.run_id for run in left] == ["h1-2", "late"]
 
 
-def test_more_runs_than_a_query_lists_are_seen(tmp_path: Path) -> None:
-    """Cleanup knows every run, beyond any default limit."""
+def test_more_runs_than_a_query_lists_are_found(tmp_path: Path) -> None:
+    """Cleanup reads every run, beyond any default limit."""
     store = SQLiteBackend(tmp_path / "h" / "runs.db")
     with store.transaction():
         for n in range(300):

@@ -45,7 +45,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
     return SQLiteBackend(tmp_path / "runs.db")
 
 
-async def test_headers_are_the_events_without_payload_and_meta(
+async def test_headers_are_events_without_payload_and_meta(
     store: StorageBackend,
 ) -> None:
     """Numbers, ids, attempts and scopes are those of the events."""
@@ -63,7 +63,7 @@ async def test_headers_are_the_events_without_payload_and_meta(
     assert any(header.scope for header in headers)
 
 
-async def test_headers_can_be_read_from_a_number_on(store: StorageBackend) -> None:
+async def test_headers_can_be_read_after_a_number(store: StorageBackend) -> None:
     """A limit counts from there."""
     run_id = await run(store)
     assert isinstance(store, HeaderStore)
@@ -76,8 +76,8 @@ async def test_headers_can_be_read_from_a_number_on(store: StorageBackend) -> No
     assert store.get_event_headers("nothing") == []
 
 
-async def test_payloads_are_not_even_looked_at(tmp_path: Path) -> None:
-    """Damage to them does not keep anything else from being read."""
+async def test_payloads_are_not_read(tmp_path: Path) -> None:
+    """A damaged payload does not prevent reading the headers."""
     path = tmp_path / "runs.db"
     store = SQLiteBackend(path)
     run_id = await run(store)
@@ -92,7 +92,7 @@ async def test_payloads_are_not_even_looked_at(tmp_path: Path) -> None:
 
 
 async def test_one_event_is_read_by_its_number(store: StorageBackend) -> None:
-    """The same that reading all of them returns; none for a number that is not there."""
+    """It is the same as among all events; an unknown number gives None."""
     run_id = await run(store)
     assert isinstance(store, HeaderStore)
 

@@ -33,7 +33,7 @@ def ids(registry: PipelineRegistry, name: str | None = None) -> list[str]:
 
 
 def test_a_missing_root_is_empty(tmp_path: Path) -> None:
-    """Nothing is found and nothing is created where nothing was stored."""
+    """Nothing is found, and nothing is created."""
     registry = PipelineRegistry(tmp_path / "no" / "root")
 
     assert registry.list_pipelines() == []
@@ -67,10 +67,10 @@ def test_runs_of_all_pipelines_are_merged(tmp_path: Path) -> None:
     assert registry.describe_pipeline("h2") == {"name": "two"}
 
 
-def test_one_broken_pipeline_hides_no_other(
+def test_a_broken_pipeline_hides_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A corrupt database and odd descriptions cost their own pipeline."""
+    """A corrupt database and an invalid description affect only their pipeline."""
     fill(tmp_path, "good", make_run("r"), name="fine")
     fill(tmp_path, "list", make_run("s"))
     (tmp_path / "list" / "pipeline.json").write_text("[]")
@@ -100,7 +100,7 @@ def test_one_broken_pipeline_hides_no_other(
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
-    """An exact id wins, a prefix of one run is enough, of several it is an error."""
+    """An exact id has priority; a prefix of several ids is an error."""
     fill(tmp_path, "h1", make_run("abc"), make_run("abcdef"), name="one")
     fill(tmp_path, "h2", make_run("abx"), name="two")
     registry = PipelineRegistry(tmp_path)
@@ -119,7 +119,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
 
 
 def test_a_found_run_comes_with_its_store(tmp_path: Path) -> None:
-    """The events of a resolved run can be read from the store beside it."""
+    """Its events can be read from that store."""
     fill(tmp_path, "h1", make_run("abc"))
     found = PipelineRegistry(tmp_path).resolve_run("a")
 
@@ -129,7 +129,7 @@ def test_a_found_run_comes_with_its_store(tmp_path: Path) -> None:
 
 
 def test_a_hash_is_no_path(tmp_path: Path) -> None:
-    """Nobody gets out of the storage root by a hash with dots or slashes."""
+    """A hash with dots or slashes leads to no folder outside of the root."""
     registry = PipelineRegistry(tmp_path)
 
     for path in ("..", "../x", "/etc", "a/b"):
@@ -140,7 +140,7 @@ def test_a_hash_is_no_path(tmp_path: Path) -> None:
 def test_the_root_is_looked_up_each_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The variable wins, ``~`` is expanded, and empty means the data directory."""
+    """The variable has priority, ``~`` is expanded, and empty means the data directory."""
     variable = "JUSTPIPE_ACTORS_STORAGE_PATH"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)

@@ -1,4 +1,4 @@
-"""``TestPipe.run(answers=...)``: pipes that ask people, in tests."""
+"""``TestPipe.run(answers=...)``: tests of pipes that ask."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ def asking() -> Pipe[Report, Any]:
 @pytest.mark.parametrize(
     "names", [("count", "publish"), ("draft:count", "draft:publish")]
 )
-async def test_questions_are_answered_by_key(names: tuple[str, str]) -> None:
-    """A key is enough; with the step before it where two ask alike."""
+async def test_asks_are_answered_by_key(names: tuple[str, str]) -> None:
+    """The key is enough, or the key with the step where two are equal."""
     answers = {names[0]: lambda payload: len(payload["note"]), names[1]: True}
     result = await TestPipe(asking()).run(Report(), answers=answers)
     assert result.final_state.log == [9, True]
 
 
-async def test_a_question_without_an_answer_fails_the_test() -> None:
-    """The message says which, and how to answer it."""
+async def test_an_ask_without_an_answer_fails_the_test() -> None:
+    """The message names the ask and how to answer it."""
     with pytest.raises(UnansweredAsk, match=r"answers=\{'draft:publish'"):
         await TestPipe(asking()).run(Report(), answers={"count": 1})
 
 
 async def test_an_answer_that_does_not_fit_fails_the_test() -> None:
-    """The form is that of the pipe."""
+    """The form of the pipe is used."""
     with pytest.raises(AnswerRejected, match="integer"):
         await TestPipe(asking()).run(Report(), answers={"count": "many"})
 
 
 @pytest.mark.virtual_time
-async def test_a_question_with_a_deadline_may_stay_open() -> None:
-    """That is how a test sees what the pipe does when nobody answers."""
+async def test_an_ask_with_a_timeout_may_stay_open() -> None:
+    """So a test can see what the pipe does without an answer."""
     pipe = Pipe[Report, Any](Report, name="late")
 
     @pipe.step()

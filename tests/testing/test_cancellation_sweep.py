@@ -1,4 +1,4 @@
-"""``cancel_everywhere``: cleanup that holds at every step, and cleanup that does not."""
+"""``cancel_everywhere``: it passes where cleanup is complete at every step, and else fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKENDS = ["asyncio", "trio"]
 
 
 def borrowing(*, safely: bool) -> Pipe[State, Any]:
-    """Return a pipe that borrows something, waits, and gives it back."""
+    """Return a pipe that takes something, waits, and gives it back."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
 
     @pipe.on_shutdown
@@ -47,13 +47,13 @@ def borrowing(*, safely: bool) -> Pipe[State, Any]:
 
 
 def returned(result: TestResult[State]) -> None:
-    """Check that what was borrowed is back."""
+    """Check that it was given back."""
     assert not result.final_state.get("out"), "it was not given back"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_pipeline_that_cleans_up_passes_at_every_step(backend: Backend) -> None:
-    """Stopped anywhere and in any way, it ends once and leaves nothing."""
+    """However it is stopped, it ends once and leaves nothing."""
     sweep = cancel_everywhere(borrowing(safely=True), dict, returned, backend=backend)
 
     assert sweep.runs == 3 * sweep.steps
@@ -63,8 +63,8 @@ def test_a_pipeline_that_cleans_up_passes_at_every_step(backend: Backend) -> Non
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_missing_cleanup_is_found_with_the_step_to_look_at(backend: Backend) -> None:
-    """The failure names the way and the step, and that step alone shows it again."""
+def test_missing_cleanup_is_found_with_its_step(backend: Backend) -> None:
+    """The failure names the kind of stop and the step, which alone repeats it."""
     pipe = borrowing(safely=False)
     with pytest.raises(CleanupFailure, match="it was not given back") as caught:
         cancel_everywhere(pipe, dict, returned, backend=backend)
@@ -84,7 +84,7 @@ def test_missing_cleanup_is_found_with_the_step_to_look_at(backend: Backend) -> 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_task_that_outlives_its_run_is_found(backend: Backend) -> None:
-    """What a step leaves running is named."""
+    """The message names the task."""
     import asyncio
 
     import trio
@@ -107,13 +107,13 @@ def test_a_task_that_outlives_its_run_is_found(backend: Backend) -> None:
 
 
 def test_a_check_may_return_false() -> None:
-    """False is a failure, and its step is 0 when nobody stopped the run."""
+    """This is a failure; its step is 0 if the run was not stopped."""
     with pytest.raises(CleanupFailure, match="the check returned False"):
         cancel_everywhere(borrowing(safely=True), dict, lambda result: False)
 
 
 def test_of_many_steps_some_are_picked_evenly() -> None:
-    """``most`` bounds the work for long runs."""
+    """``most`` limits the work for long runs."""
     sweep = cancel_everywhere(borrowing(safely=True), dict, how=["cancel"], most=5)
 
     assert 3 <= sweep.runs <= 5

@@ -1,4 +1,4 @@
-"""``crash_everywhere``: durable pipes that die after each commit, in tests."""
+"""``crash_everywhere``: tests of durable pipes that crash after each commit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def steady() -> Pipe[Report, Any]:
 
 
 def torn() -> Pipe[Report, Any]:
-    """Return a pipe one step of which adds to the state, and then waits."""
+    """Return a pipe with a step that adds to the state and then waits."""
     pipe = Pipe[Report, Any](Report)
 
     @pipe.step(to=["slow", "quick"])
@@ -63,8 +63,8 @@ def torn() -> Pipe[Report, Any]:
 
 @pytest.mark.parametrize("mode", ["sync", "group"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_steady_pipe_ends_alike(backend: Any, mode: Any) -> None:
-    """Every commit was died after, questions and kept results included."""
+def test_a_pipe_that_recovers_exactly_passes(backend: Any, mode: Any) -> None:
+    """Every commit is crashed after, also those of asks and of ``once``."""
     answers = {"n": 3, "publish": True}
     sweep = crash_everywhere(
         steady(), Report, answers=answers, backend=backend, mode=mode
@@ -85,12 +85,12 @@ def test_each_run_gets_a_copy_of_the_state_that_is_given() -> None:
 
 
 def test_a_step_that_adds_before_it_waits_is_found() -> None:
-    """The message names the field, and what to do."""
+    """The message names the field and the remedy."""
     with pytest.raises(CrashFailure, match="'n' of the state is 3 instead of 2"):
         crash_everywhere(torn(), Report)
 
 
-def test_what_cannot_be_stored_is_found() -> None:
-    """The path is named before anything runs."""
+def test_a_value_that_cannot_be_stored_is_found() -> None:
+    """The message has its path before anything runs."""
     with pytest.raises(NotStorable, match=r"state\.log\[0\]"):
         crash_everywhere(steady(), lambda: Report(log=[object()]))  # type: ignore[list-item]

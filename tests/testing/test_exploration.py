@@ -1,4 +1,4 @@
-"""``explore``: races that plain runs miss, found, shortened, and found again."""
+"""``explore``: races that plain runs miss are found, shortened, and repeated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKENDS = ["asyncio", "trio"]
 
 
 def bank() -> Pipe[State, Any]:
-    """Return a pipe that loses an update when a deposit and a fee meet.
+    """Return a pipe that loses an update when a deposit and a fee overlap.
 
     They hardly ever do: the fee comes later.
     """
@@ -55,15 +55,15 @@ def bank() -> Pipe[State, Any]:
 
 
 def balanced(result: TestResult[State]) -> None:
-    """Check that nothing is lost."""
+    """Check that no update is lost."""
     assert result.final_state["balance"] == 149
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_lost_update_that_plain_runs_miss_is_found_within_200_schedules(
+def test_a_lost_update_is_found_within_200_schedules(
     backend: Backend,
 ) -> None:
-    """Fifty plain runs are fine, and one of 200 schedules is not, for every seed."""
+    """Fifty plain runs pass, and one of 200 schedules fails, for every seed."""
 
     async def plain() -> None:
         for _ in range(50):
@@ -77,8 +77,8 @@ def test_a_lost_update_that_plain_runs_miss_is_found_within_200_schedules(
         assert 1 <= len(held) <= 2
 
 
-def test_a_failure_says_where_to_look_and_how_to_see_it_again() -> None:
-    """The report has the seed, the holds and the trace, and its choices replay."""
+def test_a_failure_reports_how_to_repeat_it() -> None:
+    """The report has the seed, the delays and the trace, and its choices replay."""
     with pytest.raises(ScheduleFailure) as caught:
         explore(bank(), dict, balanced, seed=1)
 
@@ -95,10 +95,10 @@ def test_a_failure_says_where_to_look_and_how_to_see_it_again() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_correct_pipeline_passes_and_the_report_says_what_was_tried(
+def test_a_correct_pipeline_passes(
     backend: Backend,
 ) -> None:
-    """Nothing is found where nothing is wrong, in many different interleavings."""
+    """The report says how many different interleavings were tried."""
     pipe = bank()
     harness = TestPipe(pipe)
 
@@ -115,15 +115,15 @@ def test_a_correct_pipeline_passes_and_the_report_says_what_was_tried(
     assert failpoints.active is None
 
 
-def test_a_pipeline_that_fails_in_the_plain_run_is_told_so() -> None:
+def test_a_pipeline_that_fails_without_a_schedule_is_reported_so() -> None:
     """A check that never holds is no race; False counts as a failure."""
     with pytest.raises(ScheduleFailure, match="under the plain schedule") as caught:
         explore(bank(), dict, lambda result: False)
     assert caught.value.choices == ()
 
 
-def test_an_order_that_is_only_assumed_is_found() -> None:
-    """Two branches are not ordered, however reliably one of them is faster."""
+def test_an_assumed_order_is_found() -> None:
+    """Two branches have no order, even if one of them is usually faster."""
     pipe: Pipe[State, Any] = Pipe(dict)
 
     @pipe.step(to=["quick", "slow"])
@@ -144,7 +144,7 @@ def test_an_order_that_is_only_assumed_is_found() -> None:
 
 
 def test_a_deadlock_under_some_schedule_is_found() -> None:
-    """Two locks taken in different orders stop a run for good, sometimes."""
+    """Two locks that are taken in different orders block a run at times."""
     pipe: Pipe[State, Any] = Pipe(dict)
 
     @pipe.on_startup
@@ -171,7 +171,7 @@ def test_a_deadlock_under_some_schedule_is_found() -> None:
         explore(pipe, dict, lambda result: None, seed=3, schedules=500)
 
 
-def test_threads_stay_on_the_loop_so_that_a_schedule_can_be_repeated() -> None:
+def test_threads_are_replaced_so_that_a_schedule_can_be_repeated() -> None:
     """A step placed in a thread is explored inline."""
     import threading
 
@@ -188,15 +188,15 @@ def test_threads_stay_on_the_loop_so_that_a_schedule_can_be_repeated() -> None:
 @settings(max_examples=30)
 @given(choices=schedules())
 def test_hypothesis_draws_schedules_too(choices: list[int]) -> None:
-    """A schedule is a list of integers, which hypothesis knows how to shrink."""
+    """A schedule is a list of integers, which hypothesis can shrink."""
     pipe: Pipe[State, Any] = Pipe(dict)
     pipe.step("only")(lambda state: state.update(done=True))
     result = replay(pipe, dict, lambda result: None, choices=choices)
     assert result.final_state == {"done": True}
 
 
-def test_only_one_thing_is_explored_at_a_time() -> None:
-    """The seams are the process's, so exploring inside an exploration is refused."""
+def test_explorations_cannot_be_nested() -> None:
+    """The failpoints belong to the process, so a second exploration is refused."""
     inner = bank()
 
     def check(result: TestResult[State]) -> None:
@@ -208,7 +208,7 @@ def test_only_one_thing_is_explored_at_a_time() -> None:
 
 
 def seams_taken() -> Any:
-    """Stand at the seams."""
+    """Use the failpoints."""
     from justpipe_actors.testing import Schedule, at_seams
 
     return at_seams(Schedule([]))
@@ -239,7 +239,7 @@ def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
 
 
 def trace(hashing: str) -> str:
-    """Return what a fresh process finds."""
+    """Return the result of a new process."""
     program = PROGRAM.format(path=sys.path)
     ran = subprocess.run(
         [sys.executable, "-c", program],

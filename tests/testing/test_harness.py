@@ -1,4 +1,4 @@
-"""``TestPipe``: what is mocked, what is not, and whose pipe stays as it was."""
+"""``TestPipe``: which functions are mocked, and that the pipe itself is not changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ State = dict[str, Any]
 
 
 def two_steps() -> Pipe[State, Any]:
-    """Return a -> b, each leaving a mark."""
+    """Return a -> b, each of which writes to the state."""
     pipe: Pipe[State, Any] = Pipe(dict, dict, log_state=False)
 
     @pipe.step(to="b")
@@ -55,7 +55,7 @@ def with_child(child: Pipe[Any, Any]) -> Pipe[State, Any]:
 
 
 async def test_a_mock_gets_the_original_parameters_as_keywords() -> None:
-    """A mock is called as the step's own function would be, by keyword."""
+    """It is called with the parameters of the step's function."""
     with TestPipe(two_steps()) as harness:
         mock = harness.mock("b")
         result = await harness.run({}, {"k": 1})
@@ -66,7 +66,7 @@ async def test_a_mock_gets_the_original_parameters_as_keywords() -> None:
 
 
 async def test_the_pipe_under_test_is_never_changed() -> None:
-    """Mocks live in the harness: a run beside it is the real one."""
+    """Mocks belong to the harness: a run of the pipe itself is the real one."""
     pipe = two_steps()
     harness = TestPipe(pipe)
     harness.mock("a")
@@ -79,8 +79,8 @@ async def test_the_pipe_under_test_is_never_changed() -> None:
     assert not pipe.registry.is_frozen
 
 
-async def test_harnesses_in_parallel_do_not_meet() -> None:
-    """Two tests of one pipe at the same time see their own mocks only."""
+async def test_harnesses_do_not_affect_each_other() -> None:
+    """Two concurrent tests of one pipe use their own mocks only."""
     pipe = two_steps()
     results: dict[str, TestResult[State]] = {}
 
@@ -104,8 +104,8 @@ async def test_harnesses_in_parallel_do_not_meet() -> None:
     assert results["two"].final_state["b"] == "two"
 
 
-async def test_as_a_context_manager_it_stands_in_wherever_the_pipe_is_run() -> None:
-    """Code under test that runs the pipe by itself meets the mocks, until the block ends."""
+async def test_as_a_context_manager_it_replaces_the_pipe_everywhere() -> None:
+    """Code under test that runs the pipe gets the mocks until the block ends."""
     pipe = two_steps()
 
     async def application() -> State:
@@ -122,8 +122,8 @@ async def test_as_a_context_manager_it_stands_in_wherever_the_pipe_is_run() -> N
     assert after == {"a": "real", "b": "real"}
 
 
-async def test_leaving_an_inner_harness_puts_the_outer_one_back() -> None:
-    """Harnesses nest, and the inner one builds on what the outer one mocked."""
+async def test_leaving_an_inner_harness_restores_the_outer_one() -> None:
+    """Harnesses can be nested, and the inner one has the outer one's mocks, too."""
     pipe = two_steps()
     with TestPipe(pipe) as outer:
         outer_a = outer.mock("a", side_effect=lambda state: state.update(a="outer"))
@@ -136,8 +136,8 @@ async def test_leaving_an_inner_harness_puts_the_outer_one_back() -> None:
     assert outer_a.call_count == 2
 
 
-async def test_the_last_mock_of_a_step_wins_and_restore_undoes_all() -> None:
-    """Mocking again replaces the mock, and restoring twice is as good as once."""
+async def test_the_last_mock_of_a_step_counts_and_restore_removes_all() -> None:
+    """Restoring twice does no harm."""
     harness = TestPipe(two_steps())
     first = harness.mock("a")
     second = harness.mock("a", side_effect=lambda state: state.update(a="second"))
@@ -151,8 +151,8 @@ async def test_the_last_mock_of_a_step_wins_and_restore_undoes_all() -> None:
     assert (first.call_count, second.call_count) == (0, 1)
 
 
-async def test_an_unknown_step_is_refused_with_the_names_there_are() -> None:
-    """A typo names the step, what exists, and what was probably meant."""
+async def test_an_unknown_step_is_refused_with_the_known_names() -> None:
+    """The message suggests the nearest name."""
     child = two_steps()
     harness = TestPipe(with_child(child))
     with pytest.raises(
@@ -163,7 +163,7 @@ async def test_an_unknown_step_is_refused_with_the_names_there_are() -> None:
 
 @pytest.mark.virtual_time
 async def test_middleware_wraps_the_mock() -> None:
-    """Retry middleware sees what a mock raises."""
+    """Retry middleware gets the errors of a mock."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.step("flaky", retries=2)(lambda state: None)
 
@@ -186,10 +186,10 @@ async def test_middleware_wraps_the_mock() -> None:
         (Suspend("later"), "success", ["a"]),
     ],
 )
-async def test_what_a_mock_returns_means_what_it_would_from_the_step(
+async def test_results_of_a_mock_have_the_same_meaning(
     answer: Any, status: str, ran: list[str]
 ) -> None:
-    """Signals and routes come from mocks as from functions."""
+    """Signals and routes work as from functions."""
     pipe = two_steps()
     pipe.step("c", to=None)(lambda state: None)
     pipe.allow_multi_root = True
@@ -210,7 +210,7 @@ async def run_mocked(
 
 
 async def test_a_retrying_mock_is_called_again() -> None:
-    """``Retry()`` from a mock is an attempt more."""
+    """``Retry()`` from a mock makes another attempt."""
     harness = TestPipe(two_steps())
     mock = harness.mock("a", side_effect=[Retry(), None])
     result = await harness.run({})
@@ -235,8 +235,8 @@ async def test_an_async_generator_as_side_effect_streams() -> None:
     assert mock.call_count == 1
 
 
-async def test_a_map_wants_items_and_its_worker_gets_them() -> None:
-    """A mocked map that returns nothing fails; a worker's item has its keyword."""
+async def test_a_mocked_map_needs_items() -> None:
+    """It fails without them; its worker gets each item under its keyword."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.map("items", each="work")(lambda state: [1])
 
@@ -255,7 +255,7 @@ async def test_a_map_wants_items_and_its_worker_gets_them() -> None:
 
 
 async def test_the_results_of_a_mocked_worker_are_collected() -> None:
-    """A worker of a map with ``collect=`` can be mocked, and what it returns is kept."""
+    """This holds for a map with ``collect=``."""
     pipe = Pipe(dict)
 
     @pipe.map(each="work", collect="results")
@@ -273,8 +273,8 @@ async def test_the_results_of_a_mocked_worker_are_collected() -> None:
     assert result.final_state == {"results": [10, 20]}
 
 
-async def test_a_mocked_switch_is_looked_up_in_the_routes() -> None:
-    """The value of a mocked switch chooses as the real one would."""
+async def test_a_mocked_switch_uses_the_routes() -> None:
+    """Its value chooses the route as the real one would."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.switch("route", to={1: "one", 2: "two"})(lambda state: 1)
     pipe.step("one")(lambda state: None)
@@ -285,8 +285,8 @@ async def test_a_mocked_switch_is_looked_up_in_the_routes() -> None:
     assert result.order == ["route", "two"]
 
 
-async def test_a_mocked_step_leaves_its_placement() -> None:
-    """A mock runs on the loop, so no thread makes a test depend on timing."""
+async def test_a_mocked_step_runs_on_the_loop() -> None:
+    """No thread makes a test depend on timing."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.step("heavy", placement="thread")(lambda state: None)
 
@@ -298,8 +298,8 @@ async def test_a_mocked_step_leaves_its_placement() -> None:
 # -- sub-pipelines
 
 
-async def test_a_step_inside_a_sub_pipeline_is_mocked_by_its_path() -> None:
-    """``owner:inner`` reaches into a child, for this parent only."""
+async def test_a_step_of_a_sub_pipeline_is_mocked_by_its_path() -> None:
+    """``owner:inner`` names a step of a child, for this parent only."""
     child = two_steps()
     harness = TestPipe(with_child(child))
     mock = harness.mock("owner:a")
@@ -312,7 +312,7 @@ async def test_a_step_inside_a_sub_pipeline_is_mocked_by_its_path() -> None:
 
 
 async def test_hooks_and_handlers_of_a_child_are_mocked_by_its_owner() -> None:
-    """``of=`` names the sub step whose pipe is meant."""
+    """``of=`` names the sub step."""
     child = two_steps()
     child.on_startup(lambda: None)
     child.on_shutdown(lambda: None)
@@ -330,7 +330,7 @@ async def test_hooks_and_handlers_of_a_child_are_mocked_by_its_owner() -> None:
 
 
 async def test_a_pipe_that_contains_itself_can_be_tested() -> None:
-    """Copying a recursive definition comes to an end."""
+    """Copying a recursive definition ends."""
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.sub("again", pipeline=pipe)(lambda state: {})
     harness = TestPipe(pipe)
@@ -343,7 +343,7 @@ async def test_a_pipe_that_contains_itself_can_be_tested() -> None:
 
 
 async def test_the_final_state_is_never_a_childs() -> None:
-    """A child's START and STEP_END tell of its own state only."""
+    """START and STEP_END of a child have only the child's state."""
     child: Pipe[State, Any] = Pipe(dict, log_state=False)
 
     @child.step
@@ -363,8 +363,8 @@ async def test_the_final_state_is_never_a_childs() -> None:
 # -- hooks and handlers
 
 
-async def test_one_mock_stands_in_for_all_hooks_of_a_kind() -> None:
-    """It is called once per hook, with what that hook asks for."""
+async def test_one_mock_replaces_all_hooks_of_a_kind() -> None:
+    """It is called once per hook, with the parameters of that hook."""
     pipe = two_steps()
 
     @pipe.on_startup
@@ -387,7 +387,7 @@ async def test_one_mock_stands_in_for_all_hooks_of_a_kind() -> None:
 
 
 async def test_mocking_hooks_that_do_not_exist_is_no_error() -> None:
-    """Without hooks their mock is simply never called."""
+    """The mock is then never called."""
     harness = TestPipe(two_steps())
     mocks = harness.mock_startup(), harness.mock_shutdown()
     await harness.run({})
@@ -395,8 +395,8 @@ async def test_mocking_hooks_that_do_not_exist_is_no_error() -> None:
     assert [mock.call_count for mock in mocks] == [0, 0]
 
 
-async def test_a_mocked_handler_answers_for_the_step() -> None:
-    """Its Skip prunes, and what it raises is the failure that is reported."""
+async def test_a_mocked_handler_decides_for_the_step() -> None:
+    """Its Skip prunes, and an error that it raises is the reported failure."""
     pipe = two_steps()
     pipe.on_error(lambda error, step_name, state: None)
 
@@ -431,8 +431,8 @@ async def test_a_steps_own_handler_can_be_mocked() -> None:
         harness.mock_on_error()
 
 
-async def test_what_a_run_raises_is_raised() -> None:
-    """A pipe that is wired wrongly gives no result."""
+async def test_an_error_of_the_run_itself_is_raised() -> None:
+    """A pipe with wrong wiring gives no result."""
     pipe: Pipe[State, Any] = Pipe(dict)
     pipe.step("a", to="nowhere")(lambda state: None)
 
@@ -440,8 +440,8 @@ async def test_what_a_run_raises_is_raised() -> None:
         await TestPipe(pipe).run({})
 
 
-async def test_a_harness_keeps_the_store_out_unless_asked() -> None:
-    """A persistent pipe does not persist its tests."""
+async def test_a_harness_stores_nothing_by_default() -> None:
+    """A persistent pipe does not store its tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipe: Pipe[State, Any] = Pipe(dict, persist=True)
@@ -456,7 +456,7 @@ async def test_a_harness_keeps_the_store_out_unless_asked() -> None:
 
 
 async def test_a_resource_is_replaced_by_a_value() -> None:
-    """A mocked resource is not opened, nor is what it needs; a child has its own."""
+    """Neither it nor the resources it needs are opened; a child has its own."""
     opened: list[str] = []
 
     def shelf() -> Pipe[State, Any]:
@@ -498,7 +498,7 @@ async def test_a_resource_is_replaced_by_a_value() -> None:
 # -- results
 
 
-async def test_a_result_answers_what_ran_and_how_it_went() -> None:
+async def test_a_result_knows_which_steps_ran() -> None:
     """Only a step that started was called."""
     pipe = two_steps()
     pipe.on_startup(lambda: None)
@@ -522,8 +522,8 @@ async def test_a_result_answers_what_ran_and_how_it_went() -> None:
     assert TestResult([], None).error is None
 
 
-def test_neither_class_looks_like_a_test() -> None:
-    """pytest leaves both alone."""
+def test_pytest_collects_neither_class() -> None:
+    """Their names begin with ``Test``."""
     assert TestPipe.__test__ is False
     assert TestResult.__test__ is False
     assert (

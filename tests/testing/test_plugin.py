@@ -1,4 +1,4 @@
-"""The pytest plugin, beside the plugins its users have."""
+"""The pytest plugin beside other plugins."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.anyio
 
 
 def session(folder: Path, source: str, *arguments: str) -> str:
-    """Run pytest on one test file as a user would, and return what it says."""
+    """Run pytest on one test file as a user does, and return its output."""
     (folder / "test_it.py").write_text(source)
     ran = subprocess.run(
         [
@@ -94,10 +94,10 @@ def session(folder: Path, source: str, *arguments: str) -> str:
     ],
     ids=["alone", "beside-all", "anyio", "anyio-auto", "own-fixture", "asyncio-strict"],
 )
-def test_a_marked_test_runs_in_virtual_time_whatever_else_is_installed(
+def test_a_marked_test_runs_in_virtual_time_beside_other_plugins(
     tmp_path: Path, marks: str, arguments: list[str]
 ) -> None:
-    """On both loops, once each, with a deadlock for a failure and not for a hang."""
+    """It runs once on each loop, and a deadlock fails the test in place of a hang."""
     said = session(tmp_path, MARKED.format(marks=marks), *arguments)
 
     assert re.search(r"4 passed, 2 xfailed in", said), said
@@ -106,8 +106,8 @@ def test_a_marked_test_runs_in_virtual_time_whatever_else_is_installed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("marker", ["asyncio", "trio"])
-def test_a_test_that_runs_in_real_time_is_refused(tmp_path: Path, marker: str) -> None:
-    """virtual_time says so when it could not keep its promise."""
+def test_a_marked_test_in_real_time_is_refused(tmp_path: Path, marker: str) -> None:
+    """The error says why the marker had no effect."""
     source = f"""
 import pytest
 
@@ -122,8 +122,8 @@ async def test_it():
 
 
 @pytest.mark.slow
-def test_other_plugins_tests_are_left_alone(tmp_path: Path) -> None:
-    """Unmarked tests of pytest-trio, pytest-asyncio and anyio run as ever."""
+def test_tests_of_other_plugins_are_left_alone(tmp_path: Path) -> None:
+    """Unmarked tests of pytest-trio, pytest-asyncio and anyio run as before."""
     source = """
 import asyncio, anyio, pytest, trio
 from justpipe_actors import (TestPipe, TestResult)
@@ -146,8 +146,8 @@ async def test_anyio():
 
 
 @pytest.mark.slow
-def test_async_fixtures_live_in_the_virtual_loop(tmp_path: Path) -> None:
-    """With anyio's plugin a fixture and its test share the loop that jumps."""
+def test_async_fixtures_use_the_virtual_loop(tmp_path: Path) -> None:
+    """With anyio's plugin a fixture and its test share the loop."""
     source = """
 import anyio, pytest
 
@@ -169,8 +169,8 @@ async def test_it(later):
 
 
 @pytest.mark.slow
-def test_loading_it_imports_neither_the_engine_nor_a_loop() -> None:
-    """Every session pays for the plugin, so it costs next to nothing."""
+def test_the_plugin_imports_neither_the_engine_nor_a_loop() -> None:
+    """Every session loads it, so it must cost little."""
     program = (
         "import sys, pytest, justpipe_actors.testing.plugin\n"
         "print(sorted(m for m in sys.modules if m.startswith('justpipe_actors')),"
@@ -189,8 +189,8 @@ def test_loading_it_imports_neither_the_engine_nor_a_loop() -> None:
     assert said.strip() == f"{loaded} set()"
 
 
-def test_it_is_announced_under_the_name_of_its_module() -> None:
-    """So that ``-p`` with the module's name does not load it a second time."""
+def test_it_is_registered_under_the_name_of_its_module() -> None:
+    """So ``-p`` with this name does not load it a second time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     entry = project["entry-points"]["pytest11"]
 
@@ -216,11 +216,11 @@ PIPE.step("mark")(lambda state: state.update(mark="real"))
 
 
 @pytest.mark.parametrize("round", [1, 2])
-async def test_the_harness_stands_in_until_the_test_is_over(
+async def test_the_harness_ends_with_its_test(
     round: int,  # noqa: A002
     harness: Callable[..., TestPipe[Any, Any]],
 ) -> None:
-    """What one test mocks, the next one does not see, though they share a context."""
+    """The next test does not use its mocks, although both share a context."""
     assert (await application(PIPE)()) == {"mark": "real"}
     harness(PIPE).mock("mark")
     assert (await application(PIPE)()) == {}
@@ -229,7 +229,7 @@ async def test_the_harness_stands_in_until_the_test_is_over(
 def test_a_plain_test_can_use_both_loops(
     virtual_loop: VirtualLoop, loop_backend: Backend
 ) -> None:
-    """``virtual_loop.run`` is ``anyio.run`` with a clock that jumps."""
+    """``virtual_loop.run`` is ``anyio.run`` in virtual time."""
 
     async def main(seconds: float) -> float:
         await anyio.sleep(seconds)
@@ -241,6 +241,6 @@ def test_a_plain_test_can_use_both_loops(
 
 @pytest.mark.virtual_time
 @given(st.integers(1, 100))
-async def test_examples_of_hypothesis_pass_in_virtual_time(seconds: int) -> None:
-    """The marker goes with hypothesis."""
+async def test_hypothesis_works_in_virtual_time(seconds: int) -> None:
+    """The marker applies to each example."""
     await anyio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Schedules as lists: drawn alike from one seed, and shortened to what matters."""
+"""Schedules as lists of delays: drawn from a seed, and shortened to the needed ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from justpipe_actors.testing.schedules import DELAYS, Delay, schedules, shrink
 
 @given(st.integers(), st.integers(1, 30))
 def test_one_seed_draws_one_series_of_schedules(seed: int, length: int) -> None:
-    """Schedules depend on the seed and the length of the run, and on nothing else."""
+    """Schedules depend on the seed and the length of the run only."""
     first = list(islice(schedules(seed, length), 50))
 
     assert first == list(islice(schedules(seed, length), 50))
@@ -20,8 +20,8 @@ def test_one_seed_draws_one_series_of_schedules(seed: int, length: int) -> None:
 
 
 @given(st.integers(), st.integers(1, 30))
-def test_each_moment_is_once_the_unlucky_one(seed: int, length: int) -> None:
-    """Within twice as many schedules as a run crosses seams, each was held long, alone."""
+def test_each_failpoint_is_delayed_alone_once(seed: int, length: int) -> None:
+    """This happens within twice as many schedules as a run has failpoints."""
     seen = {tuple(choices) for choices in islice(schedules(seed, length), 2 * length)}
 
     assert {(*[0] * place, 5) for place in range(length)} <= seen
@@ -31,10 +31,10 @@ def test_each_moment_is_once_the_unlucky_one(seed: int, length: int) -> None:
     st.lists(st.integers(0, 5), min_size=1, max_size=40),
     st.data(),
 )
-def test_shortening_ends_with_the_holds_that_matter(
+def test_shortening_keeps_the_delays_that_matter(
     choices: list[int], data: st.DataObject
 ) -> None:
-    """If one hold of a certain strength is what fails, only that one is left."""
+    """If one delay of a certain length causes the failure, only that one is left."""
     place = data.draw(st.integers(0, len(choices) - 1))
     needed = data.draw(st.integers(1, 5))
     choices[place] = max(needed, choices[place])
@@ -47,8 +47,8 @@ def test_shortening_ends_with_the_holds_that_matter(
     assert best == [0] * place + [needed]
 
 
-def test_two_holds_that_make_up_for_each_other_give_way_to_one() -> None:
-    """Delta debugging alone would keep both: neither can go without the other."""
+def test_two_delays_that_replace_each_other_become_one() -> None:
+    """Delta debugging alone would keep both, because neither can be removed alone."""
 
     def fails(choices: list[int]) -> bool:
         padded = [*choices, 0, 0, 0, 0]
@@ -57,7 +57,7 @@ def test_two_holds_that_make_up_for_each_other_give_way_to_one() -> None:
     assert shrink([5, 5, 0, 5], fails, budget=100) == [0, 0, 0, 1]
 
 
-def test_shortening_keeps_to_its_budget() -> None:
+def test_shortening_has_a_budget() -> None:
     """A slow pipeline is not run for ever."""
     tries = 0
 
@@ -71,8 +71,8 @@ def test_shortening_keeps_to_its_budget() -> None:
     assert tries == 7
 
 
-def test_a_hold_says_how_long_it_is() -> None:
-    """Traces name holds in words."""
+def test_a_delay_has_a_text() -> None:
+    """Traces name delays in words."""
     assert [str(hold) for hold in DELAYS[1:]] == [
         "1 turn",
         "3 turns",

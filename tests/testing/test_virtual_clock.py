@@ -1,4 +1,4 @@
-"""The clocks other tests rely on."""
+"""The virtual clocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from justpipe_actors.testing.virtual_clock import Backend
 
 @pytest.mark.virtual_time
 async def test_an_hour_passes_at_once() -> None:
-    """Under virtual time a sleeping program costs nothing and loses nothing."""
+    """A program that sleeps in virtual time costs nothing."""
     started, virtual = time.monotonic(), anyio.current_time()
 
     with anyio.move_on_after(3600) as scope:
@@ -35,7 +35,7 @@ async def test_an_hour_passes_at_once() -> None:
 
 @pytest.mark.virtual_time
 async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
-    """Virtual time visits every deadline, the nearest one first."""
+    """Virtual time stops at every deadline, the nearest one first."""
     woken: list[int] = []
 
     async def sleep(seconds: int) -> None:
@@ -52,7 +52,7 @@ async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
 @given(st.integers(min_value=1, max_value=1000))
 @pytest.mark.virtual_time
 async def test_every_example_has_a_working_clock(seconds: int) -> None:
-    """A property may sleep in each of its examples."""
+    """A property test may sleep in each of its examples."""
     before = anyio.current_time()
 
     await anyio.sleep(seconds)
@@ -67,7 +67,7 @@ BACKENDS = ["asyncio", "trio"]
 
 
 def stuck() -> Pipe[Any, Any]:
-    """Return a pipe in which a join waits for a step that waits for nobody."""
+    """Return a pipe in which a join waits for a step that waits for ever."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="Stuck")
 
     @pipe.step(to=["left", "right"])
@@ -88,8 +88,8 @@ def stuck() -> Pipe[Any, Any]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_deadlock_is_raised_and_says_who_waits_for_what(backend: Backend) -> None:
-    """A program that would hang fails, with the run, the step, the line and the join."""
+def test_a_deadlock_is_raised_with_what_waits_for_what(backend: Backend) -> None:
+    """The error has the run, the step, the line and the join."""
 
     async def main() -> None:
         await stuck().run({}).wait()
@@ -106,8 +106,8 @@ def test_a_deadlock_is_raised_and_says_who_waits_for_what(backend: Backend) -> N
 
 
 @pytest.mark.virtual_time
-async def test_a_watched_block_raises_its_deadlock_and_the_loop_lives_on() -> None:
-    """Inside ``watched`` only the block ends."""
+async def test_a_watched_block_raises_its_deadlock_and_the_loop_goes_on() -> None:
+    """Only the block of ``watched`` ends."""
     with pytest.raises(Deadlock, match="No run of a pipe is alive"), watched():
         await anyio.Event().wait()
     with pytest.raises(Deadlock), watched():
@@ -117,14 +117,14 @@ async def test_a_watched_block_raises_its_deadlock_and_the_loop_lives_on() -> No
 
 
 async def test_watching_a_loop_in_real_time_changes_nothing() -> None:
-    """``watched`` is harmless where the clock does not jump."""
+    """``watched`` has no effect without virtual time."""
     with watched():
         await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.virtual_time
-async def test_an_error_that_follows_from_a_deadlock_does_not_hide_it() -> None:
-    """Whatever the cancelled block makes of its cancellation, the deadlock is told."""
+async def test_an_error_after_a_deadlock_does_not_hide_it() -> None:
+    """The deadlock is raised, whatever the cancelled block raises."""
     with pytest.raises(Deadlock) as caught, watched():
         try:
             await anyio.Event().wait()
@@ -135,10 +135,10 @@ async def test_an_error_that_follows_from_a_deadlock_does_not_hide_it() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_program_in_which_only_timers_go_on_is_deadlocked_too(
+def test_a_program_with_only_far_timers_is_deadlocked_too(
     backend: Backend,
 ) -> None:
-    """Beyond the horizon a timer is no sign of life."""
+    """Timers beyond the horizon do not count."""
 
     async def main() -> None:
         while True:
@@ -154,7 +154,7 @@ def test_a_program_in_which_only_timers_go_on_is_deadlocked_too(
 
 @pytest.mark.virtual_time
 async def test_time_does_not_jump_while_a_thread_works() -> None:
-    """What a worker thread brings back comes before any timeout."""
+    """The result of a worker thread comes before any timeout."""
     for _ in range(3):
         with anyio.fail_after(1):
             assert (
@@ -165,8 +165,8 @@ async def test_time_does_not_jump_while_a_thread_works() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_thread_that_works_is_no_deadlock(backend: Backend) -> None:
-    """Everybody waits for a thread, and it is waited for."""
+def test_a_working_thread_is_no_deadlock(backend: Backend) -> None:
+    """All tasks wait for the thread, and it is waited for."""
 
     async def main() -> bool:
         return await anyio.to_thread.run_sync(lambda: threading.Event().wait(0.02))
@@ -189,7 +189,7 @@ def test_a_job_of_an_executor_is_waited_for() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_unknown_thread_has_a_second_to_wake_the_loop(backend: Backend) -> None:
-    """A thread of the program's own is given real time before a deadlock is told."""
+    """A thread of the program gets real time before a deadlock is raised."""
 
     async def main() -> str:
         done = anyio.Event()
@@ -209,8 +209,8 @@ def test_an_unknown_thread_has_a_second_to_wake_the_loop(backend: Backend) -> No
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_portal_may_idle(backend: Backend) -> None:
-    """A loop that serves other threads waits for them, however long nothing happens."""
+def test_a_portal_may_be_idle(backend: Backend) -> None:
+    """A loop that serves other threads waits for them without a limit."""
     with anyio.from_thread.start_blocking_portal(**virtual_time(backend)) as portal:
         portal.call(anyio.sleep, 3600)
         threading.Event().wait(0.05)
@@ -218,6 +218,6 @@ def test_a_portal_may_idle(backend: Backend) -> None:
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    """There are two loops."""
+    """There are two backends."""
     with pytest.raises(ValueError, match="use 'asyncio' or 'trio'"):
         virtual_time("curio")

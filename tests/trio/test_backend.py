@@ -1,4 +1,4 @@
-"""What a test in this folder may count on."""
+"""What a test in this folder can use."""
 
 from __future__ import annotations
 

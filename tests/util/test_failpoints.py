@@ -1,4 +1,4 @@
-"""The engine's seams: where a test steps in, and what a failure there leaves behind."""
+"""Failpoints of the engine, and what a failure at one of them leaves behind."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SEAMS = [seam for seam in Seam if seam not in JOURNAL_SEAMS]
 
 
 class PlannedError(Exception):
-    """What the tests put at a seam."""
+    """The error that tests raise at a failpoint."""
 
 
 def everything() -> Pipe[Any, Any]:  # noqa: C901 - many small steps
-    """Return a pipe whose run crosses every seam."""
+    """Return a pipe whose run passes every failpoint."""
     child: Pipe[Any, Any] = Pipe(dict, log_state=False)
 
     @child.step
@@ -69,7 +69,7 @@ def everything() -> Pipe[Any, Any]:  # noqa: C901 - many small steps
 
 
 def fault(seam: Seam, at: int) -> Fault:
-    """Return what fails at one crossing of a seam, or counts them."""
+    """Return a function that fails at one passage of a failpoint, or counts them."""
     return Fault(seam, PlannedError(seam.value), at)
 
 
@@ -80,10 +80,10 @@ def finishes(events: list[Event]) -> list[Event]:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("seam", SEAMS)
-async def test_a_fault_at_any_seam_ends_the_run_once_and_leaves_nothing(
+async def test_a_fault_at_any_failpoint_ends_the_run_once(
     seam: Seam,
 ) -> None:
-    """Whatever breaks inside the engine, a run has one end and holds nothing after it."""
+    """Wherever the engine fails, the run has one end and leaves nothing."""
     for at in range(await crossings(seam)):
         events: list[Event] = []
         with at_seams(fault(seam, at)), anyio.fail_after(1000), suppress(PlannedError):
@@ -100,8 +100,8 @@ async def test_a_fault_at_any_seam_ends_the_run_once_and_leaves_nothing(
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("seam", SEAMS)
-async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> None:
-    """Runs share actors, and yet a defect in one of them is nobody else's."""
+async def test_a_fault_in_one_run_does_not_affect_another(seam: Seam) -> None:
+    """The runs share actors."""
     for at in range(await crossings(seam)):
         pipe = everything()
         async with Supervisor() as supervisor:
@@ -117,7 +117,7 @@ async def test_a_fault_in_one_run_is_not_seen_by_its_neighbour(seam: Seam) -> No
 
 
 async def crossings(seam: Seam) -> int:
-    """Count how often a whole run crosses a seam; every seam is crossed."""
+    """Return how often a whole run passes a failpoint, which is at least once."""
     counter = fault(seam, -1)
     with at_seams(counter):
         assert (await everything().run({}).wait()).status.value == "success"

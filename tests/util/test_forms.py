@@ -1,4 +1,4 @@
-"""Forms: the schema of an answer, how it is read, and what is wrong with it."""
+"""Forms: the schema of an answer, how it is read, and its errors."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ EXAMPLES: list[tuple[Any, Any, Any]] = [
     ("hint", "plain", "value"), EXAMPLES, ids=lambda one: str(one)[:20]
 )
 def test_answers_become_values_of_the_form(hint: Any, plain: Any, value: Any) -> None:
-    """JSON that fits is read as a value of the type, and a value is its own answer."""
+    """JSON is read as a value of the type, and a value is accepted unchanged."""
     form = form_of(hint)
     found = form.load(plain)
     assert found == value
@@ -137,14 +137,16 @@ def test_answers_become_values_of_the_form(hint: Any, plain: Any, value: Any) ->
         (Model, {"age": 3}, "greater than or equal to 18"),
     ],
 )
-def test_what_does_not_fit_is_said(hint: Any, plain: Any, words: str) -> None:
-    """The text has the place and what would fit."""
+def test_an_answer_that_does_not_fit_is_described(
+    hint: Any, plain: Any, words: str
+) -> None:
+    """The text has the path and what would fit."""
     with pytest.raises(Misfit, match=words):
         form_of(hint).load(plain)
 
 
-def test_the_schema_is_for_programs_that_draw_forms() -> None:
-    """Names, types, choices and what is required are in it."""
+def test_the_schema_has_what_a_program_needs_to_draw_a_form() -> None:
+    """It has names, types, choices and required fields."""
     assert form_of(Person).schema == {
         "type": "object",
         "title": "Person",
@@ -169,7 +171,7 @@ def test_the_schema_is_for_programs_that_draw_forms() -> None:
 
 
 @pytest.mark.parametrize("hint", [object.__init__, type(lambda: 0), set])
-def test_what_cannot_be_typed_in_is_no_form(hint: Any) -> None:
+def test_a_type_that_cannot_be_a_form_is_refused(hint: Any) -> None:
     """The message names the type and what forms are made of."""
     with pytest.raises(TypeError, match="is no form"):
         form_of(hint)

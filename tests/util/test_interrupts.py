@@ -58,7 +58,7 @@ def run_on(*backends: str) -> list[str]:
 
 
 def test_a_program_on_asyncio_never_imports_trio() -> None:
-    """Not for a run, nor for a supervisor, nor for a stream of tokens."""
+    """This holds for a run, a supervisor and a stream of tokens."""
     assert run_on("asyncio") == ["success None False"]
 
 
@@ -106,8 +106,8 @@ anyio.run(main, backend="trio")
 """
 
 
-def test_the_first_loop_of_trio_learns_what_is_protected() -> None:
-    """Functions that were imported before trio are protected when trio runs them."""
+def test_functions_imported_before_trio_are_protected() -> None:
+    """They are protected when trio runs them."""
     done = subprocess.run(code(ENGINE), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["None", "[True, True, True, False]"]

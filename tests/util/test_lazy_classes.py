@@ -21,7 +21,7 @@ from justpipe_actors._util.lazy_classes import dataclass, define, frozen
 
 @frozen
 class Point:
-    """A place."""
+    """A point."""
 
     ORIGIN: ClassVar[int] = 0
     x: int
@@ -45,7 +45,7 @@ class Label:
 
 
 def test_a_frozen_record_compares_prints_and_matches() -> None:
-    """Fields, defaults, comparison, hash, text and pattern are those of attrs."""
+    """Fields, defaults, comparison, hash, text and patterns are those of attrs."""
     point = Point(1)
 
     assert point == Point(1, 2)
@@ -65,7 +65,7 @@ def test_a_frozen_record_compares_prints_and_matches() -> None:
 def test_a_class_ends_as_attrs_makes_it(
     decorator: str, options: dict[str, Any]
 ) -> None:
-    """After the first use a class has the names that attrs gives it, and no other."""
+    """After the first use it has the attributes that attrs gives it, and no others."""
 
     def made_by(module: Any) -> dict[str, Any]:
         @getattr(module, decorator)(**options)
@@ -88,7 +88,7 @@ def test_a_class_ends_as_attrs_makes_it(
 
 @pytest.mark.parametrize("options", [{}, {"frozen": True}, {"eq": False}])
 def test_a_class_ends_as_dataclasses_make_it(options: dict[str, bool]) -> None:
-    """The same holds for dataclasses, which users may take apart with the library."""
+    """It has the attributes that the module dataclasses gives it, so its functions work."""
 
     def made_by(module: Any) -> dict[str, Any]:
         @module.dataclass(**options)
@@ -120,7 +120,7 @@ FIRST_USES: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("use", FIRST_USES.values(), ids=FIRST_USES)
 def test_any_use_may_be_the_first(use: Any) -> None:
-    """Whatever is asked of a class first, it is complete afterwards."""
+    """Whatever is done with a class first, it is complete afterwards."""
 
     @frozen
     class Record:
@@ -132,7 +132,7 @@ def test_any_use_may_be_the_first(use: Any) -> None:
 
 
 def test_a_record_has_slots_and_can_be_referenced_weakly() -> None:
-    """A record takes no more memory than one of attrs."""
+    """It takes as much memory as one of attrs."""
     point = Point(1)
 
     assert not hasattr(point, "__dict__")
@@ -155,7 +155,7 @@ def test_a_record_can_keep_a_computed_value() -> None:
     assert record.doubled is record.doubled
 
 
-def test_records_extend_each_other() -> None:
+def test_records_can_be_extended() -> None:
     """A record has the fields of its base, and ``super()`` means the base."""
 
     @define(eq=False)
@@ -181,7 +181,7 @@ def test_records_extend_each_other() -> None:
     assert not hasattr(named, "__dict__")
 
 
-def test_a_subclass_of_the_user_calls_the_initialiser() -> None:
+def test_a_plain_subclass_calls_the_initialiser() -> None:
     """A class that extends a record without a decorator works as with the originals."""
 
     class Parcel(Box):
@@ -225,7 +225,7 @@ def test_a_record_can_be_copied_and_pickled(record: object) -> None:
 
 
 def test_threads_may_use_a_class_first_at_the_same_time() -> None:
-    """Two event loops in two threads see either no method or the complete class."""
+    """Each of two threads sees either no method or the complete class."""
 
     def first_use() -> bool:
         @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a program imports: nothing that it does not use."""
+"""A program imports only the modules that it uses."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ print(*sys.modules)
 
 
 @pytest.mark.parametrize("name", FRONTS)
-def test_a_front_door_tells_what_is_behind_it(name: str) -> None:
-    """Whatever a package offers is listed by ``dir``, imported or not."""
+def test_dir_lists_all_names_of_a_package(name: str) -> None:
+    """This holds for names that are not imported yet."""
     module = importlib.import_module(name)
 
     assert set(module.__all__) <= set(dir(module))
 
 
-def test_a_module_behind_a_front_door_is_imported_by_its_name() -> None:
-    """A module can be reached as an attribute before anybody has imported it."""
+def test_a_lazy_module_can_be_reached_as_an_attribute() -> None:
+    """It is imported at that time."""
     assert justpipe_actors.middleware is middleware
 
 
 @pytest.mark.parametrize("name", FRONTS)
-def test_a_front_door_does_not_make_names_up(name: str) -> None:
-    """A name that is not there is an AttributeError, as in any module."""
+def test_an_unknown_name_is_an_attribute_error(name: str) -> None:
+    """It is the same as in any module."""
     module = importlib.import_module(name)
 
     for missing in ("no_such_name", "_no_such_name"):
@@ -69,7 +69,7 @@ def test_a_front_door_does_not_make_names_up(name: str) -> None:
     ("backend", "other"), [("asyncio", "trio"), ("trio", "asyncio")]
 )
 def test_a_run_imports_what_it_needs(backend: str, other: str) -> None:
-    """A run imports no store, no drawing, no retries, and nothing for the other loop."""
+    """It imports no store, no drawing, no retries, and nothing for the other loop."""
     done = subprocess.run(
         code(RUN, backend), capture_output=True, text=True, check=True
     )
@@ -106,14 +106,14 @@ print("justpipe_actors.supervisor" in sys.modules, justpipe_actors.Pipe.__name__
 
 
 def test_a_program_without_source_text_imports_everything() -> None:
-    """In a frozen program the names are there, too: they are imported at once."""
+    """In a frozen program the names are imported at once."""
     done = subprocess.run(code(FROZEN), capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["True", "Pipe"]
 
 
-def test_a_name_without_its_extra_says_what_to_install() -> None:
-    """A package of an extra names the extra, and not a library the user never chose."""
+def test_a_name_without_its_extra_names_the_extra() -> None:
+    """The message does not name a library that the user never chose."""
     program = (
         "import sys; sys.modules['starlette'] = None\n"
         "from justpipe_actors.errors import MissingExtraError\n"

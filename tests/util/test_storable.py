@@ -1,4 +1,4 @@
-"""Stored values: what comes back equals what went in, and anything else is refused."""
+"""Stored values are restored equal, and values for which that is impossible are refused."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ EVERYTHING = Everything(
 
 
 def through(value: Any, hint: Any = Any, *types: type) -> Any:
-    """Return a value as it comes back from JSON text."""
+    """Return a value after the way through JSON text."""
     storable = Storable(types)
     text = json.dumps(storable.codec(hint, "state").encode(value))
     return storable.codec(hint, "state").decode(json.loads(text))
@@ -172,8 +172,8 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_values_without_annotations_come_back(value: Any) -> None:
-    """Builtins of any shape come back equal, of the same class, and detached."""
+def test_values_without_annotations_are_restored(value: Any) -> None:
+    """Builtins of any form are equal, of the same class, and copies."""
     found = through(value)
     assert found == value
     assert type(found) is type(value)
@@ -182,27 +182,27 @@ def test_values_without_annotations_come_back(value: Any) -> None:
 @given(
     st.builds(Page, st.text(), st.sampled_from(Colour), st.none(), st.sets(st.text()))
 )
-def test_dataclasses_come_back(page: Page) -> None:
+def test_dataclasses_are_restored(page: Page) -> None:
     """An annotated class is a JSON object of its fields, without tags."""
     assert through(page, Page) == page
 
 
 @given(st.builds(Struct, st.text(), st.lists(st.builds(Cell, st.decimals("-1", "1")))))
-def test_structs_come_back(struct: Struct) -> None:
-    """Classes of msgspec and attrs nest."""
+def test_structs_are_restored(struct: Struct) -> None:
+    """Classes of msgspec and attrs can be nested."""
     assert through(struct, Struct) == struct
 
 
-def test_every_kind_of_annotation_comes_back() -> None:
-    """One state with each annotation that the reference page names."""
+def test_every_kind_of_annotation_is_restored() -> None:
+    """One state has each annotation that the reference page names."""
     found = through(EVERYTHING, Everything)
     assert found == EVERYTHING
     assert type(found.ratio) is int
     assert type(found.seq) is tuple
 
 
-def test_models_come_back_as_they_were() -> None:
-    """Pydantic models are built again without validation, private attributes included."""
+def test_models_are_restored_unchanged() -> None:
+    """Pydantic models are built without validation, with their private attributes."""
     model = Model(name="a", page=Page("u"))
     model._seen = 4
     model.name = 7  # type: ignore[assignment]
@@ -215,20 +215,20 @@ def test_models_come_back_as_they_were() -> None:
     assert found.model_fields_set == {"name", "page"}
 
 
-def test_numbers_and_texts_that_json_does_not_have_come_back() -> None:
-    """Infinities, huge integers and lone surrogates are no exception."""
+def test_values_that_json_does_not_have_are_restored() -> None:
+    """Examples are infinities, huge integers and lone surrogates."""
     values = [inf, -inf, -0.0, 10**5000, -(2**63), "\ud800"]
     assert through({"a": values})["a"] == values
 
 
-def test_not_a_number_comes_back() -> None:
-    """NaN equals nothing, and is NaN again."""
+def test_not_a_number_is_restored() -> None:
+    """NaN is equal to nothing, so this is tested separately."""
     assert isnan(through([nan])[0])
     assert isnan(through(nan, float))
 
 
-def test_zones_come_back() -> None:
-    """Summer time and fixed offsets are kept, the second hour of two included."""
+def test_time_zones_are_restored() -> None:
+    """Summer time and fixed offsets are kept, also in the repeated hour."""
     zone = ZoneInfo("Europe/Berlin")
     moment = datetime(2026, 10, 25, 2, 30, tzinfo=zone, fold=1)
     found = through(moment)
@@ -242,7 +242,7 @@ def test_zones_come_back() -> None:
 
 
 def test_classes_may_be_named_for_places_without_annotation() -> None:
-    """``types=`` lets a class stand where nothing names it."""
+    """``types=`` allows a class where no annotation names it."""
     with pytest.raises(NotStorable, match=r"state\[0\] .* Cell"):
         through([Cell(Decimal(1))])
     assert through([Cell(Decimal(1))], Any, Cell) == [Cell(Decimal(1))]
@@ -285,8 +285,10 @@ class Holder:
         ([print], list[Any], r"state\[0\]"),
     ],
 )
-def test_what_would_not_come_back_is_refused(value: Any, hint: Any, path: str) -> None:
-    """The message has the path, the class, and what to do."""
+def test_a_value_that_cannot_be_restored_is_refused(
+    value: Any, hint: Any, path: str
+) -> None:
+    """The message has the path, the class, and the remedy."""
     with pytest.raises(NotStorable, match=path) as caught:
         through(value, hint)
     assert "@pipe.resource" in str(caught.value)
@@ -307,7 +309,7 @@ def test_a_cycle_is_refused() -> None:
 
 
 def test_attributes_that_are_no_fields_are_refused() -> None:
-    """They would be lost in silence; cached properties are made again when asked for."""
+    """They would be lost; cached properties are computed again."""
 
     @dataclass
     class Lazy:
@@ -326,7 +328,7 @@ def test_attributes_that_are_no_fields_are_refused() -> None:
 
 
 def test_neither_validators_nor_post_init_run_again() -> None:
-    """An object is as it was, and not as its constructor would make it."""
+    """An object is restored as it was, not as its constructor would make it."""
 
     @dataclass
     class Counted:
@@ -339,8 +341,8 @@ def test_neither_validators_nor_post_init_run_again() -> None:
     assert through(counted, Counted).n == 2
 
 
-def test_data_of_another_type_are_unreadable() -> None:
-    """Reading never builds what was not written for this annotation."""
+def test_data_of_another_type_are_refused() -> None:
+    """Reading builds only what was written for this annotation."""
     codec = Storable().codec(Page, "state")
     for data in ({"nothing": 1}, [1], "x", {"$": ["@", "os.system", "ls"]}):
         with pytest.raises(UnreadableDataError):
@@ -349,8 +351,8 @@ def test_data_of_another_type_are_unreadable() -> None:
         Storable().codec(Any, "state").decode({"$": ["@", "os.system", "ls"]})
 
 
-def test_frozen_slotted_classes_come_back() -> None:
-    """How a class keeps its fields does not matter."""
+def test_frozen_slotted_classes_are_restored() -> None:
+    """It does not matter how a class keeps its fields."""
     frozen = Frozen(datetime(2026, 1, 1, tzinfo=UTC), b"x")
     assert through(frozen, Frozen) == frozen
     assert through(PurePosixPath("a"), PurePosixPath) == PurePosixPath("a")
@@ -372,7 +374,7 @@ CHANGES = st.lists(
 
 @given(CHANGES)
 def test_folding_the_changes_gives_the_state(states: list[dict[str, Any]]) -> None:
-    """Whatever happens to a state, its rows in order tell how it stands."""
+    """For any changes, the rows in order describe the state."""
     codec = Storable().codec(dict[str, Any], "state")
     parts = StateParts(codec, verify=True)
     texts: list[str | None] = []
@@ -391,8 +393,8 @@ def test_folding_the_changes_gives_the_state(states: list[dict[str, Any]]) -> No
         max_size=40,
     )
 )
-def test_long_lists_fold_too(changes: list[tuple[str, int]]) -> None:
-    """A list that is written in segments comes back, however it was changed."""
+def test_long_lists_can_be_folded(changes: list[tuple[str, int]]) -> None:
+    """A list that is written in segments is restored after any change."""
     codec = Storable().codec(Any, "state")
     items = ["x" * 50 + str(n) for n in range(400)]
     state: Any = {"log": items, "n": 0}
@@ -415,7 +417,7 @@ def test_long_lists_fold_too(changes: list[tuple[str, int]]) -> None:
         assert codec.decode(fold_state(texts)) == state
 
 
-def test_only_what_changed_is_written() -> None:
+def test_only_changes_are_written() -> None:
     """An unchanged state writes nothing, and an append writes the end of a long list."""
     codec = Storable().codec(Any, "state")
     state: Any = {"log": ["x" * 100] * 1000, "n": 1, "big": "y" * 10_000}
@@ -431,7 +433,7 @@ def test_only_what_changed_is_written() -> None:
 
 
 def test_a_state_without_fields_is_one_part() -> None:
-    """A number, a list and an empty dict are states, too."""
+    """A number, a list and an empty dict are such states."""
     for values in ([1, 2, None], [[1], [1, 2]], [{}, {"a": 1}, {}]):
         codec = Storable().codec(Any, "state")
         parts = StateParts(codec)
@@ -441,8 +443,8 @@ def test_a_state_without_fields_is_one_part() -> None:
             assert codec.decode(fold_state(texts)) == value
 
 
-def test_verifying_finds_a_value_that_comes_back_as_another() -> None:
-    """A class whose instances are equal to none is found where it is stored."""
+def test_verifying_finds_a_value_that_is_restored_as_another() -> None:
+    """A class without ``__eq__`` is found when it is stored."""
 
     @dataclass(eq=False)
     class Odd:

@@ -1,4 +1,4 @@
-"""Text of users' objects and of durations: one rule for every page and command."""
+"""Text of user objects and of durations, the same on every page and in every command."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ from justpipe_actors._util.text import (
         (86_400, "24.0h"),
     ],
 )
-def test_a_duration_has_the_unit_that_suits_it(
-    seconds: float | None, text: str
-) -> None:
+def test_a_duration_has_a_suitable_unit(seconds: float | None, text: str) -> None:
     """Milliseconds are whole, larger units have one decimal."""
     assert format_duration(seconds) == text
 
@@ -55,13 +53,13 @@ def test_a_duration_has_the_unit_that_suits_it(
 def test_durations_are_rounded_before_their_unit_is_chosen(
     seconds: float, text: str
 ) -> None:
-    """No 1000ms and no 60.0s, a sign for differences, a unit beyond hours."""
+    """There is no 1000ms and no 60.0s; differences have a sign; hours are the largest unit."""
     assert format_duration(seconds) == text
 
 
 @given(st.floats(min_value=0, max_value=1e9))
-def test_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
-    """Whatever the duration, its figure stays below what the next unit begins with."""
+def test_no_unit_reaches_the_next_one(seconds: float) -> None:
+    """For any duration the figure is below the beginning of the next unit."""
     text = format_duration(seconds)
     most = {"ms": 1000, "s": 60, "m": 60, "h": 48, "d": math.inf}
     unit = text.lstrip("0123456789.")
@@ -71,7 +69,7 @@ def test_no_unit_ever_reaches_the_next_one(seconds: float) -> None:
 
 @given(st.floats(min_value=0, max_value=3.5e5))
 def test_a_clock_never_shows_sixty_seconds(seconds: float) -> None:
-    """Minutes and seconds of a clock stay below sixty, whatever is rounded."""
+    """Minutes and seconds stay below sixty, however they are rounded."""
     hours, minutes, rest = format_clock(seconds).split(":")
 
     assert (int(minutes) < 60, float(rest) < 60) == (True, True)
@@ -105,12 +103,12 @@ HostileDict.__name__ = "dict"  # so that it is taken for one
     ],
 )
 def test_a_value_is_one_short_line(value: object, text: str) -> None:
-    """Strings come bare, the rest as a repr; neither can break out of its line."""
+    """Strings are shown without quotes, other values as a repr without line ends."""
     assert short_text(value) == text
 
 
-def test_a_huge_value_is_not_looked_at_whole() -> None:
-    """Showing a container reads a few of its elements."""
+def test_a_huge_value_is_not_read_whole() -> None:
+    """Only a few elements of a container are read."""
 
     class Counting:
         seen = 0
@@ -126,13 +124,13 @@ def test_a_huge_value_is_not_looked_at_whole() -> None:
 
 
 @pytest.mark.parametrize("value", [Hostile(), HostileDict(a=1), [Hostile()]])
-def test_hostile_values_are_shown_too(value: Any) -> None:
-    """A repr or a length that raises gives a stand-in."""
+def test_values_that_raise_are_shown_too(value: Any) -> None:
+    """A repr or a length that raises is replaced by a text."""
     assert short_text(value)
 
 
 class Unspeakable:
-    """Raises whenever somebody wants to show it."""
+    """Raises when it is shown."""
 
     def __repr__(self) -> str:
         raise ZeroDivisionError
@@ -149,8 +147,8 @@ class MuteError(Exception):
         raise ZeroDivisionError
 
 
-def test_a_stand_in_says_what_could_not_be_shown() -> None:
-    """In place of a text there is the type, and why there is no text."""
+def test_a_replacement_says_what_could_not_be_shown() -> None:
+    """It has the type and the error."""
     assert safe_repr(Unspeakable()) == (
         "<Unspeakable whose repr raised ZeroDivisionError>"
     )

@@ -1,4 +1,4 @@
-"""Questions to users' objects are answered, whatever the objects raise."""
+"""Questions to user objects have an answer, whatever the objects raise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from justpipe_actors._util.user_objects import (
 
 
 class Base:
-    """A class with annotations of which one names nothing."""
+    """A class with annotations, one of which cannot be resolved."""
 
     known: int
     unknown: Nowhere  # type: ignore[name-defined]  # noqa: F821
@@ -30,14 +30,14 @@ class Derived(Base):
     own: str
 
 
-def test_an_exception_is_the_default() -> None:
-    """What a user's object raises is answered by the default."""
+def test_an_exception_gives_the_default() -> None:
+    """An error of the object is replaced by the default."""
     assert call_or("?", int, "no number") == "?"
     assert call_or("?", int, "7", base=8) == 7
 
 
-def test_an_interrupt_goes_on() -> None:
-    """What ends a task or the program is no answer."""
+def test_a_base_exception_is_raised() -> None:
+    """The end of a task or of the program is not replaced."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -46,8 +46,8 @@ def test_an_interrupt_goes_on() -> None:
         call_or(None, interrupt)
 
 
-def test_hints_that_cannot_be_resolved_are_read_one_by_one() -> None:
-    """One unresolvable annotation hides no other."""
+def test_hints_are_resolved_one_by_one() -> None:
+    """One annotation that cannot be resolved hides no other."""
     assert type_hints_of(Derived) is None
     assert list(annotations_of(Derived)) == [
         (Base, "known", "int"),

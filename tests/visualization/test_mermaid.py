@@ -1,4 +1,4 @@
-"""Mermaid text: the pinned vectors, and what they do not cover."""
+"""Mermaid text: a fixed example, and what it does not cover."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drawn(pipe: AnyPipe) -> str:
 
 
 def golden() -> AnyPipe:
-    """Return the pipe whose drawing is pinned."""
+    """Return the pipe of the fixed example."""
     pipe = AnyPipe(name="M")
     pipe.map("fan", each="w", to="join")(work)
     pipe.step("w")(work)
@@ -46,7 +46,7 @@ def golden() -> AnyPipe:
     return pipe
 
 
-def test_the_pinned_drawing_is_the_same() -> None:
+def test_the_drawing_of_the_example_is_unchanged() -> None:
     """Programs that compare drawings see no difference."""
     assert drawn(golden()) == (
         "graph TD\n"
@@ -69,8 +69,8 @@ def test_the_pinned_drawing_is_the_same() -> None:
     assert golden().pipeline_hash == "1e9ea6dfbe4ecfae"
 
 
-def test_only_what_is_there_is_styled() -> None:
-    """No style and no class line for a group that the drawing has not."""
+def test_only_used_styles_are_written() -> None:
+    """There is no style and no class line for a group that the drawing does not have."""
     pipe = AnyPipe()
     pipe.step("a", to="b")(work)
     pipe.step("b", to="a")(work)
@@ -82,8 +82,8 @@ def test_only_what_is_there_is_styled() -> None:
     assert styles == ["default", "step", "startEnd"]
 
 
-def test_an_empty_pipe_says_so() -> None:
-    """Nothing registered is drawn as one box."""
+def test_an_empty_pipe_is_one_box() -> None:
+    """The box says that nothing is registered."""
     lines = AnyPipe().graph().splitlines()
 
     assert lines[1].strip() == "Empty[No steps registered]"
@@ -93,7 +93,7 @@ def test_an_empty_pipe_says_so() -> None:
 
 
 def test_text_is_escaped_after_it_is_formatted() -> None:
-    """Quotes in names and keys mean themselves, everywhere they can stand."""
+    """Quotes in names and keys are shown, wherever they are."""
     pipe = AnyPipe()
     pipe.switch('it"s', to={'q"x': "b#1", "<b>\n`&\\": "plain", "": "plain"})(work)
     pipe.step("b#1")(work)
@@ -114,7 +114,7 @@ class Unnamed:
 
 
 def test_any_callable_is_a_hook() -> None:
-    """Partials and objects are named, and hooks stand in a chain."""
+    """Partials and objects are named, and hooks are drawn as a chain."""
     pipe = AnyPipe()
     pipe.step(work)
     pipe.on_startup(functools.partial(work))
@@ -155,7 +155,7 @@ def test_a_worker_and_a_route_are_no_entries() -> None:
 
 
 def test_stop_is_an_edge_to_the_end() -> None:
-    """A route that stops leads to the end, with its key on it."""
+    """The edge has the key of the route."""
     pipe = AnyPipe()
     pipe.switch("s", to={"go": "x", "done": Stop}, default="x")(work)
     pipe.step("x")(work)
@@ -165,8 +165,8 @@ def test_stop_is_an_edge_to_the_end() -> None:
     assert ' n0 -- "default" --> n1' in text
 
 
-def test_routes_that_nobody_can_read_are_dashed() -> None:
-    """A function that may answer anything leads to a question mark."""
+def test_routes_of_a_function_that_cannot_be_analysed_are_dashed() -> None:
+    """A function that may return anything leads to a question mark."""
     pipe = AnyPipe()
     pipe.switch("s", to=lambda value: value.way)(work)
     pipe.step("x")(work)
@@ -176,7 +176,7 @@ def test_routes_that_nobody_can_read_are_dashed() -> None:
 
 
 def test_routes_can_be_declared() -> None:
-    """``routes=`` says what the source does not, for steps and for switches."""
+    """``routes=`` adds what the source does not show, for steps and for switches."""
     pipe = AnyPipe()
     pipe.step("a", routes=["x", work])(lambda: work.__name__)
     pipe.switch("x", to=lambda value: value.way, routes="work")(work)
@@ -193,8 +193,8 @@ def test_routes_can_be_declared() -> None:
         pipe.validate(start="a")
 
 
-def test_answers_are_dashed_edges() -> None:
-    """A step that returns a name may go there; what is drawn already is not repeated."""
+def test_returned_names_are_dashed_edges() -> None:
+    """They are drawn unless there is an edge already."""
 
     def check(x: Any) -> Any:
         return "draft" if x else "done"
@@ -210,8 +210,8 @@ def test_answers_are_dashed_edges() -> None:
     assert "Start --> n2" in text
 
 
-def test_a_handlers_answers_are_the_steps() -> None:
-    """Where a step's own handler may go instead, its step may."""
+def test_the_results_of_a_handler_are_edges_of_its_step() -> None:
+    """They are drawn as the step's own."""
 
     def rescue(error: Exception) -> str:
         return "plan_b"
@@ -224,8 +224,8 @@ def test_a_handlers_answers_are_the_steps() -> None:
     assert "n0 -.-> n1" in drawn(pipe)
 
 
-def test_a_node_stands_in_one_group() -> None:
-    """What two steps lead to is drawn once, and a group of one is none."""
+def test_a_node_is_in_one_group() -> None:
+    """A target of two steps is drawn once, and a group of one is not drawn."""
     pipe = AnyPipe(allow_multi_root=True)
     pipe.step("a", to=["c", "d"])(work)
     pipe.step("b", to=["c", "d", "d", "e"])(work)
@@ -240,8 +240,8 @@ def test_a_node_stands_in_one_group() -> None:
     assert text.count("n5 --> n2") == 1
 
 
-def test_what_stands_apart_is_a_utility() -> None:
-    """A step without any edge is drawn apart, unless all of them are like that."""
+def test_a_step_without_edges_is_a_utility() -> None:
+    """It is drawn apart, unless all steps are like that."""
     pipe = AnyPipe(allow_multi_root=True)
     pipe.step("alone")(work)
     assert "Utilities" not in drawn(pipe)
@@ -256,8 +256,8 @@ def test_what_stands_apart_is_a_utility() -> None:
     assert 'n2["B (Any)"]' in text
 
 
-def test_a_pipe_within_is_drawn_within() -> None:
-    """Ids within carry the outer id, and a pipe inside itself is drawn once."""
+def test_a_sub_pipeline_is_drawn_inside_its_step() -> None:
+    """Its ids contain the outer id, and a pipe inside itself is drawn once."""
     inner = AnyPipe()
     inner.sub("again", pipeline=inner)(work)
     pipe = AnyPipe()
@@ -271,8 +271,8 @@ def test_a_pipe_within_is_drawn_within() -> None:
     assert text.count("(Impl)") == 1
 
 
-def test_a_theme_brings_colours_and_direction() -> None:
-    """A theme's direction wins over the renderer's, and its colours are used."""
+def test_a_theme_has_colours_and_a_direction() -> None:
+    """Its direction has priority over the renderer's."""
     theme = MermaidTheme(direction="LR", step_fill="#123456")
     pipe = golden()
     text = pipe.graph(MermaidRenderer(theme, direction="BT"))
@@ -286,8 +286,8 @@ def test_a_theme_brings_colours_and_direction() -> None:
     assert len(theme.render_styles()) == 9
 
 
-def test_a_description_can_be_drawn_again() -> None:
-    """What ``describe()`` says is enough to draw the same, and nodes are sorted."""
+def test_a_description_can_be_drawn() -> None:
+    """The result of ``describe()`` is enough to draw the same, with sorted nodes."""
     inner = AnyPipe()
     inner.step("deep")(work)
     pipe = golden()
@@ -316,7 +316,7 @@ print(pipe.graph(), pipe.describe()["visual_ast"])
 
 @pytest.mark.slow
 def test_two_processes_draw_the_same() -> None:
-    """No order depends on how strings are hashed."""
+    """No order depends on the hash of strings."""
     texts = {
         subprocess.run(
             [sys.executable, "-c", PROGRAM],
@@ -329,14 +329,14 @@ def test_two_processes_draw_the_same() -> None:
     assert len(texts) == 1
 
 
-def test_renderers_are_told_by_their_shape() -> None:
-    """Anything with ``render`` will do."""
+def test_any_object_with_render_is_a_renderer() -> None:
+    """No base class is needed."""
     assert isinstance(MermaidRenderer(), GraphRenderer)
     assert not isinstance(5, GraphRenderer)
 
 
 def test_unregistered_targets_are_drawn() -> None:
-    """A pipe that cannot run yet can be looked at."""
+    """So a pipe that cannot run yet can be drawn."""
     pipe = AnyPipe()
     pipe.step("a", to="missing")(work)
 

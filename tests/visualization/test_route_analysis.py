@@ -1,5 +1,5 @@
 # ruff: noqa: D103 - the functions are the data
-"""Which steps a function may send a run to, read off its source."""
+"""Which steps a function may name, found in its source."""
 
 from __future__ import annotations
 
@@ -186,18 +186,18 @@ READ: list[tuple[Callable[..., Any], tuple[str, ...], bool]] = [
 @pytest.mark.parametrize(
     ("func", "names", "is_complete"), READ, ids=[one[0].__name__ for one in READ]
 )
-def test_answers_are_read(
+def test_returned_names_are_found(
     func: Callable[..., Any], names: tuple[str, ...], is_complete: bool
 ) -> None:
-    """Known names in the order they are written, and whether there may be others."""
+    """They are in the order of the source, with a mark if there may be others."""
     answers = analyze_routes(func, STEPS)
 
     assert answers.names == names
     assert answers.is_complete == is_complete
 
 
-def test_stopping_is_an_answer() -> None:
-    """The class, an instance, and one in a table are seen."""
+def test_stop_is_found() -> None:
+    """The class, an instance, and one in a table are found."""
     assert analyze_routes(stops, STEPS).stops
     assert analyze_routes(from_a_mixed_table, STEPS).stops
     assert not analyze_routes(skips, STEPS).stops
@@ -228,13 +228,13 @@ CALLABLES: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 @pytest.mark.parametrize(("func", "name"), CALLABLES.values(), ids=CALLABLES)
-def test_any_callable_is_read(func: Callable[..., Any], name: str) -> None:
-    """The function inside is found."""
+def test_any_callable_is_analysed(func: Callable[..., Any], name: str) -> None:
+    """The function inside of it is found."""
     assert analyze_routes(func, STEPS).names == (name,)
 
 
 def test_lambdas_of_one_line_are_told_apart() -> None:
-    """Two lambdas begin on one line, one of them within another, and none is mixed up."""
+    """Two lambdas on one line, or one inside another, are not mixed up."""
     # fmt: off
     one, two = (lambda: "a"), (lambda x: "b" if x else "c")
     outer: Any = lambda: (lambda: "b")  # noqa: E731
@@ -245,8 +245,8 @@ def test_lambdas_of_one_line_are_told_apart() -> None:
     assert not analyze_routes(outer, STEPS).is_complete
 
 
-def test_enclosing_names_are_known() -> None:
-    """A closure's constants count, one that is not assigned yet is anything."""
+def test_names_of_closures_are_known() -> None:
+    """A closure's constants count; one that is not assigned yet may be anything."""
     way = "c"
 
     def closure() -> Any:
@@ -262,6 +262,6 @@ def test_enclosing_names_are_known() -> None:
 
 
 @pytest.mark.parametrize("func", [len, eval("lambda: 'a'"), int])
-def test_what_has_no_source_says_nothing(func: Callable[..., Any]) -> None:
-    """Built-ins, generated code and classes are not read, and nothing fails."""
+def test_a_function_without_source_has_no_routes(func: Callable[..., Any]) -> None:
+    """Built-ins, generated code and classes are not analysed and raise nothing."""
     assert analyze_routes(func, STEPS) == PossibleRoutes()

@@ -1,4 +1,4 @@
-"""SVG drawings: well formed, complete, self-contained, and every kind has its shape."""
+"""SVG drawings: well formed, complete, self-contained, with a shape for every kind of step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def again() -> Any:
 
 
 def everything() -> AnyPipe:
-    """Return a pipe with one of each kind."""
+    """Return a pipe with a step of each kind."""
     inner = AnyPipe()
     inner.step("deep", to="deeper")(work)
     inner.step("deeper")(stream)
@@ -59,22 +59,22 @@ def everything() -> AnyPipe:
 
 
 def drawn(pipe: AnyPipe, **options: Any) -> ET.Element:
-    """Return the drawing, parsed."""
+    """Return the parsed drawing."""
     return ET.fromstring(pipe.graph(SvgRenderer(**options)))
 
 
 def texts(root: ET.Element) -> list[str]:
-    """Return what is written in a drawing."""
+    """Return the texts of a drawing."""
     return [one.text or "" for one in root.iter(f"{SVG}text")]
 
 
 def size(root: ET.Element) -> tuple[float, float]:
-    """Return its width and height."""
+    """Return the width and height of a drawing."""
     return float(root.attrib["width"]), float(root.attrib["height"])
 
 
 def test_everything_is_in_the_drawing() -> None:
-    """Every step is a group that says its name; labels of one way share a plate."""
+    """Every step is a group with its name; labels of one edge share a background."""
     root = drawn(everything())
     names = [
         one.attrib["data-step"] for one in root.iter() if "data-step" in one.attrib
@@ -87,8 +87,8 @@ def test_everything_is_in_the_drawing() -> None:
     assert shorten_middle("alone" * 20) in texts(root)
 
 
-def test_hovering_tells_more() -> None:
-    """A title has the name in full, the kind, and the first line of the docstring."""
+def test_titles_have_the_details() -> None:
+    """They have the full name, the kind, and the first line of the docstring."""
     titles = [one.text for one in drawn(everything()).iter(f"{SVG}title")]
 
     assert "read (step): Do the work." in titles
@@ -98,7 +98,7 @@ def test_hovering_tells_more() -> None:
 
 
 def test_a_step_to_itself_is_a_loop() -> None:
-    """What may return its own name has a dashed line to itself, and room for it."""
+    """A step that may return its own name has a dashed line to itself, with room for it."""
     pipe = AnyPipe()
     pipe.step(again)
     with_loop = drawn(pipe)
@@ -114,7 +114,7 @@ def test_a_step_to_itself_is_a_loop() -> None:
 
 
 def test_it_can_run_sideways() -> None:
-    """From left to right it is wide, from top to bottom it is high, by name or theme."""
+    """From left to right it is wide, from top to bottom it is high, by option or theme."""
     pipe = AnyPipe()
     for name, next_ in (("a", "b"), ("b", "c"), ("c", "d")):
         pipe.step(name, to=next_)(work)
@@ -129,7 +129,7 @@ def test_it_can_run_sideways() -> None:
 
 
 def test_a_theme_is_used() -> None:
-    """Colours come from the same theme that Mermaid takes."""
+    """Colours come from the theme that Mermaid uses, too."""
     pipe = AnyPipe()
     pipe.step("a")(work)
 
@@ -138,8 +138,8 @@ def test_a_theme_is_used() -> None:
     )
 
 
-def test_it_needs_nothing_else() -> None:
-    """No style sheet, script, link, font or id could meet those of the page around it."""
+def test_it_is_self_contained() -> None:
+    """It has no style sheet, script, link, font or id that could collide with the page."""
     text = everything().graph(SvgRenderer())
 
     assert text.count("http") == 1
@@ -149,15 +149,15 @@ def test_it_needs_nothing_else() -> None:
 
 @pytest.mark.parametrize("direction", ["TD", "LR"])
 def test_an_empty_pipe_is_an_empty_drawing(direction: str) -> None:
-    """There is nothing to see, and nothing fails."""
+    """It raises nothing."""
     root = drawn(AnyPipe(), direction=direction)
 
     assert texts(root) == []
     assert size(root) == (36, 36)
 
 
-def test_a_pipe_of_strangers_is_drawn_in_rows() -> None:
-    """What is not connected stands below the rest, in as many rows as it needs."""
+def test_unconnected_steps_are_drawn_in_rows() -> None:
+    """They are below the others, in as many rows as they need."""
     pipe = AnyPipe()
     pipe.step("a", to="b")(work)
     pipe.step("b")(work)
@@ -168,8 +168,8 @@ def test_a_pipe_of_strangers_is_drawn_in_rows() -> None:
     assert width < height
 
 
-def test_a_stored_drawing_can_be_drawn() -> None:
-    """What ``describe()`` says gives the same picture, without the docstrings."""
+def test_a_stored_description_can_be_drawn() -> None:
+    """The result of ``describe()`` gives the same picture, without the docstrings."""
     pipe = everything()
     again = VisualAST.from_dict(pipe.describe()["visual_ast"])
     again_drawn = ET.fromstring(SvgRenderer().render_ast(again))
@@ -179,7 +179,7 @@ def test_a_stored_drawing_can_be_drawn() -> None:
 
 
 def test_notebooks_show_the_drawing() -> None:
-    """``Pipe`` offers its SVG and, for those who cannot show it, its repr."""
+    """``Pipe`` has an SVG representation, and its repr for other front ends."""
     pipe = everything()
     bundle = pipe._repr_mimebundle_(include=None, exclude=None)
 
@@ -188,7 +188,7 @@ def test_notebooks_show_the_drawing() -> None:
 
 
 def test_text_is_measured_rather_too_wide() -> None:
-    """Wide scripts take a full square, long names lose their middle."""
+    """Wide scripts take a full square; long names are shortened in the middle."""
     assert text_width("日本", 10) == pytest.approx(21.2)
     assert text_width("www", 10) > text_width("aaa", 10) > text_width("iii", 10)
     assert shorten_middle("short") == "short"
@@ -202,8 +202,8 @@ class Unspeakable:
         raise RuntimeError
 
 
-def test_nothing_in_a_definition_breaks_a_drawing() -> None:
-    """Keys without text and names that XML refuses are replaced."""
+def test_no_name_breaks_a_drawing() -> None:
+    """Keys without text and names that XML does not allow are replaced."""
     pipe = AnyPipe()
     pipe.switch("s", to={Unspeakable(): "a\x00\ud800b", 2: Stop})(work)
     pipe.step("a\x00\ud800b")(work)
@@ -230,7 +230,7 @@ def test_a_page_can_find_steps_and_lines() -> None:
 
 
 def test_early_ends_have_a_mark_and_no_line() -> None:
-    """A path that ends far above the end gets a dot, so drawings stay narrow."""
+    """A branch that ends far above the end gets a dot, so drawings stay narrow."""
     pipe = AnyPipe()
     for number in range(60):
         side = [f"side{number}"] if number % 2 else []
@@ -250,7 +250,7 @@ def test_early_ends_have_a_mark_and_no_line() -> None:
 
 
 def test_late_roots_have_a_mark_and_no_line() -> None:
-    """A root that stands far below the start gets a dot, so drawings stay narrow."""
+    """A root far below the start gets a dot, so drawings stay narrow."""
     pipe = AnyPipe(allow_multi_root=True)
     for number in range(60):
         pipe.step(f"main{number}", to=f"main{number + 1}")(lambda: None)

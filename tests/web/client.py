@@ -1,4 +1,4 @@
-"""A browser's EventSource, as far as the tests need one, inside the test's own loop."""
+"""A client like a browser's EventSource, inside the test's own loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 @attrs.define
 class Response:
-    """What came back."""
+    """The response to a request."""
 
     status: int = 0
     headers: dict[str, str] = attrs.field(factory=dict)
@@ -35,7 +35,7 @@ class Response:
 
     @property
     def last_id(self) -> str | None:
-        """What a browser would send as Last-Event-ID."""
+        """The Last-Event-ID that a browser would send."""
         ids = [number for number, _, _ in self.events if number is not None]
         return ids[-1] if ids else None
 
@@ -47,7 +47,7 @@ class Response:
 async def fetch(
     app: Any, path: str = "/", *, leave_after: int | None = None, **headers: str
 ) -> Response:
-    """Ask an application; leave behind an event, as a tab that is closed."""
+    """Request a stream, and leave after an event as a closed tab does."""
     response, leaving = Response(), anyio.Event()
     requests = [{"type": "http.request", "body": b"", "more_body": False}]
 

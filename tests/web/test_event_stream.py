@@ -20,7 +20,7 @@ from .client import Response, fetch
 
 
 def waiting(**options: Any) -> Pipe[Any, Any]:
-    """Return a pipe that yields two words, waits for ``state["go"]``, and a last one."""
+    """Return a pipe that yields two words, waits for ``state["go"]``, and yields a last one."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting", **options)
 
     @pipe.step
@@ -37,7 +37,7 @@ def waiting(**options: Any) -> Pipe[Any, Any]:
 
 
 async def test_a_run_is_sent_as_numbered_events() -> None:
-    """Each event has its number, its type and itself as JSON; the response ends with it."""
+    """Each event has its number, its type and its JSON; the response ends with the run."""
     go = anyio.Event()
     go.set()
     response = await fetch(event_stream(waiting().run({"go": go})))
@@ -58,8 +58,8 @@ async def test_a_run_is_sent_as_numbered_events() -> None:
     assert response.ended
 
 
-async def test_who_leaves_ends_the_run() -> None:
-    """With ``cancel`` nothing of the run is left when the response is over."""
+async def test_with_cancel_a_disconnect_ends_the_run() -> None:
+    """Nothing of the run is left when the response has ended."""
     state: dict[str, Any] = {"go": anyio.Event()}
     run = waiting().run(state)
     with anyio.fail_after(10):
@@ -71,8 +71,8 @@ async def test_who_leaves_ends_the_run() -> None:
     assert len(response.events) == 4
 
 
-async def test_who_is_detached_comes_back_without_a_hole() -> None:
-    """With ``detach`` the run goes on, and Last-Event-ID resumes it exactly."""
+async def test_with_detach_a_client_resumes_without_a_gap() -> None:
+    """The run goes on, and Last-Event-ID resumes it exactly."""
     go = anyio.Event()
     pipe = waiting()
     async with Supervisor(pipe) as supervisor:
@@ -97,7 +97,7 @@ async def test_who_is_detached_comes_back_without_a_hole() -> None:
 
 
 async def test_a_listener_can_end_the_run_it_reads() -> None:
-    """``cancel`` ends a submitted run with the client that leaves."""
+    """With ``cancel`` the disconnect of a client ends a submitted run."""
     pipe, state = waiting(), {"go": anyio.Event()}
     async with Supervisor(pipe) as supervisor:
         run = await supervisor.submit(pipe, state, run_id="r")
@@ -109,7 +109,7 @@ async def test_a_listener_can_end_the_run_it_reads() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_quiet_run_keeps_the_connection_open() -> None:
-    """A comment is sent for every ``ping`` seconds of silence."""
+    """A comment is sent after every ``ping`` seconds without an event."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="quiet")
 
     @pipe.step
@@ -124,7 +124,7 @@ async def test_a_quiet_run_keeps_the_connection_open() -> None:
 
 
 async def test_types_and_map_choose_what_is_sent() -> None:
-    """Types leave events out, ``map`` says what is sent: text, JSON, or nothing."""
+    """Types leave events out; ``map`` returns text, JSON, or nothing."""
     go = anyio.Event()
     go.set()
 
@@ -141,8 +141,8 @@ async def test_types_and_map_choose_what_is_sent() -> None:
     assert whole.data() == [{"n": 6}, {"n": 7}]
 
 
-async def test_impossible_settings_are_refused_at_once() -> None:
-    """What cannot be is an error of the call, with what to do instead."""
+async def test_invalid_settings_are_refused_at_once() -> None:
+    """The call raises an error with the remedy."""
     run = waiting().run({})
     with pytest.raises(ValueError, match="submit"):
         event_stream(run, on_disconnect="detach")
@@ -155,8 +155,8 @@ async def test_impossible_settings_are_refused_at_once() -> None:
     await run.aclose()
 
 
-async def test_what_goes_wrong_before_the_first_event_is_the_callers() -> None:
-    """A supervisor that is closed refuses before anything is sent."""
+async def test_an_error_before_the_first_event_is_raised_to_the_caller() -> None:
+    """A closed supervisor refuses before anything is sent."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="broken")
     pipe.step("a", to="nowhere")(lambda state: None)
     with pytest.raises(Exception, match="nowhere"):
@@ -164,7 +164,7 @@ async def test_what_goes_wrong_before_the_first_event_is_the_callers() -> None:
 
 
 async def test_a_broken_connection_ends_the_run() -> None:
-    """An OSError of the server's ``send`` counts as the client's leaving."""
+    """An OSError of the server's ``send`` counts as a disconnect."""
     state: dict[str, Any] = {"go": anyio.Event()}
     run = waiting().run(state)
     sent = 0
@@ -186,7 +186,7 @@ async def test_a_broken_connection_ends_the_run() -> None:
 
 
 async def test_a_stream_ends_with_the_supervisor() -> None:
-    """Open streams do not keep a supervisor from ending."""
+    """Open streams do not keep a supervisor from closing."""
     pipe, state = waiting(), {"go": anyio.Event()}
     responses: list[Response] = []
     with anyio.fail_after(10):
@@ -206,7 +206,7 @@ async def test_a_stream_ends_with_the_supervisor() -> None:
 
 
 @pytest.mark.parametrize("framework", ["starlette", "fastapi"])
-async def test_frameworks_send_it(framework: str) -> None:
+async def test_frameworks_can_return_it(framework: str) -> None:
     """An endpoint of Starlette or FastAPI returns it like any response."""
     go = anyio.Event()
     go.set()
@@ -250,8 +250,10 @@ cuts = st.lists(st.integers(1, 6), max_size=5)
 
 @settings(max_examples=15)
 @given(cuts=cuts, keep=st.integers(0, 8), count=st.integers(1, 12))
-async def test_any_run_any_disconnects(cuts: list[int], keep: int, count: int) -> None:
-    """Whatever is kept and whenever the client leaves, it has got what was stored."""
+async def test_a_client_gets_the_stored_events(
+    cuts: list[int], keep: int, count: int
+) -> None:
+    """This holds whatever is kept and whenever the client disconnects."""
     store = InMemoryBackend()
     pipe: Pipe[Any, Any] = Pipe(dict, name="any", storage=store)
 

@@ -34,7 +34,7 @@ async def talk(state: dict[str, Any]) -> AsyncIterator[int]:
 
 
 async def read_events(port: int, count: int, last_id: str = "") -> list[str]:
-    """Connect as a browser does, read some events, and hang up."""
+    """Connect as a browser does, read some events, and disconnect."""
     async with await connect(port, last_id) as stream:
         received = await read(stream, count)
     lines = received.decode().replace("\r\n", "\n").split("\n")
@@ -42,7 +42,7 @@ async def read_events(port: int, count: int, last_id: str = "") -> list[str]:
 
 
 async def connect(port: int, last_id: str = "") -> SocketStream:
-    """Ask for the events behind a number."""
+    """Request the events after a number."""
     request = f"GET / HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last_id}\r\n\r\n"
     stream = await anyio.connect_tcp("127.0.0.1", port)
     await stream.send(request.encode())
@@ -66,8 +66,8 @@ async def stay(port: int, *, task_status: TaskStatus[None]) -> None:
             await read(stream, 100)
 
 
-async def test_a_browser_comes_back_and_the_server_stops() -> None:
-    """A dropped connection resumes exactly; open streams do not hold up the end."""
+async def test_a_browser_reconnects_and_the_server_stops() -> None:
+    """A dropped connection resumes exactly, and open streams do not delay the shutdown."""
     listener = socket.create_server(("127.0.0.1", 0))
     port, go = listener.getsockname()[1], anyio.Event()
     supervisor = Supervisor(pipe, grace=0.2)

@@ -1,4 +1,4 @@
-"""``list``, ``show`` and ``tail`` of durable runs: the journal says how they stand."""
+"""``list``, ``show`` and ``tail`` of durable runs, whose status comes from the journal."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def begin(root: Path, what: str, *, persist: bool = True) -> None:
 
 
 def show(capsys: pytest.CaptureFixture[str], run_id: str) -> tuple[str, Any]:
-    """Return what ``show`` writes, as text and as JSON."""
+    """Return the output of ``show`` as text and as JSON."""
     capsys.readouterr()
     assert main(["show", run_id]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -70,10 +70,10 @@ def show(capsys: pytest.CaptureFixture[str], run_id: str) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("persist", [True, False])
-async def test_show_says_what_a_run_asks_and_how_to_answer(
+async def test_show_has_the_ask_of_a_run_and_the_command_that_answers(
     root: Path, capsys: pytest.CaptureFixture[str], *, persist: bool
 ) -> None:
-    """Also when the run is in the journal and in no history."""
+    """This holds also for a run without a history."""
     await begin(root, "ask", persist=persist)
     text, document = show(capsys, "ask")
     assert "waiting" in text
@@ -90,10 +90,10 @@ async def test_show_says_what_a_run_asks_and_how_to_answer(
     assert document["journal"] == str(root / "journal.db")
 
 
-async def test_show_says_until_when_a_run_sleeps(
+async def test_show_has_the_time_until_which_a_run_sleeps(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the step that waits."""
+    """It names the waiting step, too."""
     await begin(root, "sleep")
     text, document = show(capsys, "sleep")
     assert ", in step draft" in text
@@ -107,18 +107,18 @@ async def test_show_says_until_when_a_run_sleeps(
         ("fail", "Try again with justpipe-actors retry fail"),
     ],
 )
-async def test_show_says_how_an_ended_run_goes_on(
+async def test_show_has_the_command_that_continues_an_ended_run(
     root: Path, capsys: pytest.CaptureFixture[str], what: str, line: str
 ) -> None:
-    """A suspended run is resumed, a failed one retried."""
+    """A suspended run is resumed, and a failed one is retried."""
     await begin(root, what)
     assert line in show(capsys, what)[0]
 
 
-async def test_a_run_whose_process_died_is_waiting_and_never_abandoned(
+async def test_a_run_whose_process_died_is_waiting_and_not_abandoned(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``list`` and ``show`` ask the journal that the stored run names."""
+    """``list`` and ``show`` look into the journal that the stored run names."""
     await begin(root, "ask")
     _rewrite(
         root, "UPDATE runs SET status = 'running', owner = 'h/b/1/2', last_seen = 0"
@@ -141,10 +141,10 @@ async def test_a_run_whose_process_died_is_waiting_and_never_abandoned(
 
 
 @pytest.mark.parametrize("looks", ["command", "supervisor"])
-async def test_an_end_that_the_history_missed_is_completed(
+async def test_a_missing_end_of_the_history_is_added(
     root: Path, capsys: pytest.CaptureFixture[str], looks: str
 ) -> None:
-    """By the next command or supervisor that looks at the run, with its FINISH."""
+    """The next command or supervisor that reads the run adds it, with its FINISH."""
     await begin(root, "fail")
     _rewrite(
         root,

@@ -1,4 +1,4 @@
-"""Durable runs from the command line: begin, answer, cancel, copy, and go on."""
+"""Durable runs from the command line: begin, answer, cancel, copy, and continue."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def only(state: Report) -> None:
 
 @pytest.fixture
 def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the journal that commands use when none is named."""
+    """Return the journal that commands use by default."""
     path = tmp_path / "journal.db"
     monkeypatch.setenv("JUSTPIPE_ACTORS_JOURNAL", str(path))
     monkeypatch.setenv("JUSTPIPE_ACTORS_STORAGE_PATH", str(tmp_path / "store"))
@@ -81,7 +81,7 @@ def read(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_runs_are_listed(
     journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With what they ask, and why they are stuck; for programs as JSON."""
+    """The list has open asks and reasons of stuck runs; programs get JSON."""
     assert main(["runs"]) == 0
     text = capsys.readouterr().out
     assert "asks r1:draft:ask" in text
@@ -100,10 +100,10 @@ def test_runs_are_listed(
     assert main(["runs", "--forget", "soon"]) == 2
 
 
-def test_questions_are_listed_and_answered(
+def test_asks_are_listed_and_answered(
     journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The list says how to answer; a run's id is enough when it asks one question."""
+    """The list has the command that answers; the run's id is enough when it has one ask."""
     assert main(["asks"]) == 0
     assert "answer r1:draft:ask 'true'" in capsys.readouterr().out
     assert main(["asks", "r1", "--json"]) == 0
@@ -156,7 +156,7 @@ def test_a_run_at_work_shows_its_unfinished_steps(
 def test_runs_are_ended_and_copied(
     journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command says what became of it, and why it did not."""
+    """Each command reports its result, or why it did nothing."""
     assert main(["cancel", "r1", "--reason", "enough"]) == 0
     assert [one.body for one in journal.signals_of(1)] == ['"enough"']
     assert main(["redrive", "s1", "--json"]) == 0
@@ -208,19 +208,19 @@ def test_open_runs_are_not_offered_for_cleanup(
     assert "".join(choices.split()).split("|") == names.split()
 
 
-def test_a_journal_that_is_not_there_is_a_sentence(
+def test_a_missing_journal_is_reported_in_a_sentence(
     where: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Commands that only look create nothing."""
+    """Commands that only read create no file."""
     assert main(["runs"]) == 1
     assert "There is no journal" in capsys.readouterr().err
     assert not where.exists()
 
 
-def test_a_durable_run_goes_on_where_it_was_let_go(
+def test_a_durable_run_goes_on_where_it_was_released(
     where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An answer that came before, from another command, is found."""
+    """It gets an answer that another command has stored."""
     program = tmp_path / "approval.py"
     program.write_text(PROGRAM)
     journal = SQLiteJournal(where)
@@ -253,14 +253,14 @@ def test_a_durable_run_goes_on_where_it_was_let_go(
 
 
 class Typed(StringIO):
-    """A terminal at which somebody has typed."""
+    """A terminal with typed input."""
 
     def isatty(self) -> bool:
         return True
 
 
 @pytest.mark.parametrize("more", [[], ["--durable"]])
-def test_a_question_is_asked_at_the_terminal(
+def test_an_ask_is_shown_at_the_terminal(
     more: list[str],
     where: Path,
     tmp_path: Path,
@@ -281,7 +281,7 @@ def test_a_question_is_asked_at_the_terminal(
 def test_without_a_terminal_the_command_says_how_to_answer(
     where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It waits, and whoever reads its output knows the command."""
+    """It waits, and its output has the command."""
     program = tmp_path / "waits.py"
     program.write_text(PROGRAM)
     arguments = ["run", f"{program}:pipe", "--text", "--timeout", "0.2"]
@@ -289,10 +289,10 @@ def test_without_a_terminal_the_command_says_how_to_answer(
     assert ":draft:ask 'true'" in capsys.readouterr().err
 
 
-def test_a_pipe_without_a_name_is_called_as_it_was_named(
+def test_a_pipe_without_a_name_gets_that_of_its_target(
     where: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A durable pipe is found by its name; the command line takes file and variable."""
+    """A durable pipe is found by its name; the command line uses file and variable."""
     program = tmp_path / "unnamed.py"
     program.write_text(PROGRAM)
     arguments = ["run", f"{program}:plain", "--durable", "--run-id", "u", "--json"]

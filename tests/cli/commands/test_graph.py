@@ -28,10 +28,10 @@ def test_mermaid_goes_to_standard_output(capsys: Captured) -> None:
     ("name", "beginning"),
     [("it.svg", "<svg"), ("it.json", "{"), ("it.mmd", "graph TD")],
 )
-def test_the_name_says_the_format(
+def test_the_name_of_a_file_decides_its_format(
     name: str, beginning: str, tmp_path: Path, capsys: Captured
 ) -> None:
-    """A file is drawn as its name says, and standard output stays empty."""
+    """Standard output stays empty."""
     path = tmp_path / name
 
     assert main(["graph", TARGET, "-o", str(path)]) == 0
@@ -42,7 +42,7 @@ def test_the_name_says_the_format(
 
 
 def test_the_description_is_json(capsys: Captured) -> None:
-    """The format json is what ``describe()`` says."""
+    """The format json is the result of ``describe()``."""
     main(["graph", TARGET, "--format", "json"])
 
     described = json.loads(capsys.readouterr().out)
@@ -50,8 +50,10 @@ def test_the_description_is_json(capsys: Captured) -> None:
     assert set(described["nodes"]) == {"split", "count", "report"}
 
 
-def test_an_unwritable_file_is_a_sentence(tmp_path: Path, capsys: Captured) -> None:
-    """A file that cannot be written gives status 1 and one line."""
+def test_an_unwritable_file_is_reported_in_a_sentence(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """The status is 1, and there is one line."""
     assert main(["graph", TARGET, "-o", str(tmp_path / "no" / "it.svg")]) == 1
 
     err = capsys.readouterr().err

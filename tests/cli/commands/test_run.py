@@ -1,4 +1,4 @@
-"""``run`` from the outside: what it writes where, and its exit status."""
+"""``run`` as a program: its output and its exit status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "survey" / "pipeline
 
 
 def target(name: str) -> str:
-    """Name one of the pipes to run."""
+    """Return the argument for one of the pipes."""
     return f"{RUNNABLE}:{name}"
 
 
@@ -43,7 +43,7 @@ def program(*arguments: str) -> list[str]:
 
 
 def step_ends(text: str) -> list[dict[str, Any]]:
-    """Return the events of one kind from lines of JSON."""
+    """Return the events of one type from lines of JSON."""
     events = map(json.loads, text.splitlines())
     return [event for event in events if event["type"] == "step_end"]
 
@@ -55,7 +55,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def test_events_are_lines_of_json(backend: str, capsys: Captured) -> None:
-    """Away from a terminal every event is a line, numbered from 1, FINISH the last."""
+    """Without a terminal every event is a line, numbered from 1, and FINISH is the last."""
     state = '{"words": ["ada", "grace"]}'
 
     status = main(["run", target("counting"), "--state", state, "--backend", backend])
@@ -74,7 +74,7 @@ def test_events_are_lines_of_json(backend: str, capsys: Captured) -> None:
     assert "counted ada" in err, "what steps print does not come between the events"
 
 
-def test_the_state_is_left_out_unless_wanted(capsys: Captured) -> None:
+def test_the_state_is_left_out_by_default(capsys: Captured) -> None:
     """A state that grows with the run is not written again with every step."""
     arguments = ["run", target("counting"), "--state", '{"words": ["ada"]}', "--json"]
 
@@ -88,7 +88,7 @@ def test_the_state_is_left_out_unless_wanted(capsys: Captured) -> None:
 
 
 def test_text_is_what_the_run_streams(backend: str, capsys: Captured) -> None:
-    """With --text tokens go to standard output as they are, progress to the other."""
+    """With --text tokens go to standard output unchanged, progress goes to standard error."""
     state = '{"words": ["ada", "grace"]}'
 
     status = main(
@@ -121,7 +121,7 @@ def test_the_state_can_be_shown_as_text(capsys: Captured) -> None:
 
 
 def test_the_survey_runs(backend: str, tmp_path: Path, capsys: Captured) -> None:
-    """The example runs by its file: relative imports work, its class is filled."""
+    """The example runs by its file: relative imports work, and the state's class is filled."""
     (tmp_path / "one.py").write_text("import json\n")
     state = json.dumps({"root": str(tmp_path)})
 
@@ -140,7 +140,7 @@ def test_the_survey_runs(backend: str, tmp_path: Path, capsys: Captured) -> None
 def test_a_run_is_stored_on_request(
     name: str, backend: str, store: Store, command: Command
 ) -> None:
-    """With --persist a run is stored as it ended, and the way to it is told."""
+    """With --persist a run is stored, and the output names the command that shows it."""
     arguments = ["run", target(name), "--persist", "--text", "--backend", backend]
 
     status, _, err = command(*arguments)
@@ -155,7 +155,7 @@ def test_a_run_is_stored_on_request(
 def test_a_run_is_stored_elsewhere(
     store: Store, command: Command, tmp_path: Path
 ) -> None:
-    """With --storage it is stored there, and only this run is."""
+    """With --storage only this run is stored there."""
     elsewhere = str(tmp_path / "elsewhere")
 
     _, _, err = command("run", target("counting"), "--storage", elsewhere, "--text")
@@ -166,10 +166,10 @@ def test_a_run_is_stored_elsewhere(
     assert not store.root.exists()
 
 
-def test_what_cannot_be_stored_is_told(
+def test_a_store_that_cannot_be_opened_gives_a_warning(
     store: Store, command: Command, tmp_path: Path
 ) -> None:
-    """A store that cannot be opened costs a warning, and the run goes on."""
+    """The run goes on."""
     (tmp_path / "file").write_text("")
 
     status, out, err = command(
@@ -185,7 +185,7 @@ def test_what_cannot_be_stored_is_told(
 
 
 def test_a_failure_names_step_and_error(backend: str, capsys: Captured) -> None:
-    """A failed run has status 1; the step, the error and its place are named, once."""
+    """A failed run has status 1; the step, the error and its line are named once."""
     status = main(["run", target("failing"), "--text", "--backend", backend])
 
     err = capsys.readouterr().err
@@ -198,8 +198,8 @@ def test_a_failure_names_step_and_error(backend: str, capsys: Captured) -> None:
     assert "Step 'refuse' failed with" not in err, "the log does not say it again"
 
 
-def test_a_failure_is_told_beside_json(capsys: Captured) -> None:
-    """Who reads JSON gets the failure in words on standard error as well."""
+def test_a_failure_is_text_beside_json(capsys: Captured) -> None:
+    """A reader of the JSON gets the failure as text on standard error, too."""
     status = main(["run", target("failing"), "--json"])
 
     out, err = capsys.readouterr()
@@ -209,7 +209,7 @@ def test_a_failure_is_told_beside_json(capsys: Captured) -> None:
 
 
 def test_a_timeout_is_no_success(backend: str, capsys: Captured) -> None:
-    """A run that hits --timeout has status 1 and says so."""
+    """A run that reaches --timeout has status 1 and says so."""
     arguments = ["run", target("waiting"), "--text", "--timeout", "0.01"]
 
     status = main([*arguments, "--backend", backend])
@@ -218,8 +218,8 @@ def test_a_timeout_is_no_success(backend: str, capsys: Captured) -> None:
     assert "timed out after" in capsys.readouterr().err
 
 
-def test_a_suspended_run_says_for_what(capsys: Captured) -> None:
-    """A suspended run has status 0 and tells what it waits for."""
+def test_a_suspended_run_names_its_reason(capsys: Captured) -> None:
+    """It has status 0."""
     status = main(["run", target("asking"), "--text"])
 
     assert status == 0
@@ -227,7 +227,7 @@ def test_a_suspended_run_says_for_what(capsys: Captured) -> None:
 
 
 def test_a_step_that_exits_ends_its_run_only(backend: str, command: Command) -> None:
-    """A step that raises SystemExit fails the run, and the program says so."""
+    """A step that raises SystemExit fails the run, and the program reports it."""
     status, _, err = command("run", target("leaving"), "--text", "--backend", backend)
 
     assert status == 1
@@ -257,8 +257,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_is_a_sentence(case: str, capsys: Captured) -> None:
-    """Wrong input has status 2 and a sentence on standard error, no traceback."""
+def test_wrong_input_is_reported_in_a_sentence(case: str, capsys: Captured) -> None:
+    """It has status 2 and a sentence on standard error, no traceback."""
     arguments, expected = WRONG[case]
 
     status = main(["run", *arguments])
@@ -269,8 +269,8 @@ def test_wrong_input_is_a_sentence(case: str, capsys: Captured) -> None:
     assert "Traceback" not in err
 
 
-def test_a_module_that_breaks_is_located(tmp_path: Path, capsys: Captured) -> None:
-    """A module that raises while it is imported is named with the line at fault."""
+def test_a_module_that_fails_is_located(tmp_path: Path, capsys: Captured) -> None:
+    """A module that raises while it is imported is named with its line."""
     (tmp_path / "broken_pipe.py").write_text("x = 1\nx.nothing\n")
 
     status = main(["run", str(tmp_path / "broken_pipe.py")])
@@ -292,8 +292,8 @@ async def ask(state: dict, unheard, clok): ...
 """
 
 
-def test_what_a_pipe_refuses_is_located(tmp_path: Path, capsys: Captured) -> None:
-    """A definition that is refused is named with the user's line, not with ours."""
+def test_a_refused_definition_is_located(tmp_path: Path, capsys: Captured) -> None:
+    """It is named with the user's line, not with one of the library."""
     (tmp_path / "misnamed_pipe.py").write_text(MISNAMED)
 
     status = main(["run", str(tmp_path / "misnamed_pipe.py")])
@@ -305,7 +305,7 @@ def test_what_a_pipe_refuses_is_located(tmp_path: Path, capsys: Captured) -> Non
 
 
 def test_several_problems_are_a_list(tmp_path: Path, capsys: Captured) -> None:
-    """A pipe that has several problems names each on a line, and says nothing of groups."""
+    """Each problem is on a line, without the words of an exception group."""
     text = MISNAMED.replace("step", "step(to=['ak', 'b'])").replace(
         ", unheard, clok", ""
     )
@@ -319,7 +319,7 @@ def test_several_problems_are_a_list(tmp_path: Path, capsys: Captured) -> None:
     assert "sub-exception" not in err
 
 
-def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
+def test_a_taken_module_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
     """A file whose name belongs to another module is not confused with it."""
     (tmp_path / "json.py").write_text("")
 
@@ -336,7 +336,7 @@ def test_a_taken_name_is_refused(tmp_path: Path, capsys: Captured) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
-    """The first signal ends the run: steps clean up, FINISH is said, nothing is left."""
+    """After the first signal steps clean up, FINISH is published, and nothing is left."""
     line = program("run", target("waiting"), "--json", "--backend", backend)
     with started(line) as process:
         assert process.stdout is not None
@@ -356,8 +356,8 @@ def test_a_signal_ends_the_run(backend: str, signum: signal.Signals) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
-def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
-    """A further Ctrl-C breaks a step that never lets the first one in."""
+def test_a_step_that_blocks_the_loop_can_be_interrupted(backend: str) -> None:
+    """A further Ctrl-C interrupts a step that blocks the first one."""
     line = program("run", target("holding"), "--text", "--backend", backend)
     with started(line) as process:
         assert process.stdout is not None
@@ -378,7 +378,7 @@ def test_a_step_that_holds_the_loop_can_be_interrupted(backend: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
 def test_an_ignored_signal_stays_ignored() -> None:
-    """Started with Ctrl-C ignored, as by a shell's &, the program does not stop for it."""
+    """A program that was started with Ctrl-C ignored, as by ``&``, does not stop for it."""
     deaf = INTERRUPTIBLE.replace("default_int_handler", "SIG_IGN")
     line = code(deaf, "run", target("waiting"), "--json")
     with started(line) as process:
@@ -394,8 +394,8 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_nobody_reads(backend: str) -> None:
-    """When the reader goes away the run ends, quietly."""
+def test_a_run_without_a_reader_ends_quietly(backend: str) -> None:
+    """This happens when the process at the other end of the pipe has ended."""
     line = program("run", target("waiting"), "--json", "--backend", backend)
     with started(line) as process:
         assert process.stdout is not None

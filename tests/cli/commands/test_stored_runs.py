@@ -1,4 +1,4 @@
-"""The commands over stored runs: what they write, where, and their exit status."""
+"""The commands for stored runs: their output and their exit status."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ WORDS = runnable.Words(["ada", "grace"])
 # -- which runs there are
 
 
-def test_nothing_is_stored(store: Store, command: Command) -> None:
-    """Without a store every list is empty, status 0, and no directory is made."""
+def test_a_missing_store_is_empty(store: Store, command: Command) -> None:
+    """Every list is empty, the status is 0, and no directory is made."""
     assert command("list") == (0, "No runs found\n", "")
     assert command("list", "--json") == (0, "[]\n", "")
     assert command("pipelines") == (0, "No pipelines found\n", "")
@@ -39,7 +39,7 @@ def test_nothing_is_stored(store: Store, command: Command) -> None:
 
 
 def test_list_shows_the_newest_first(store: Store, command: Command) -> None:
-    """Runs of all pipelines are listed, the newest first, with zone and sign."""
+    """It has runs of all pipelines, with time zone and a symbol of the status."""
     first, second = store.pipeline("aa", "[red]one"), store.pipeline("bb", "two")
     store.run(first, "old", hours=3)
     store.run(second, "younger", hours=2, status="failed")
@@ -61,8 +61,8 @@ def test_list_shows_the_newest_first(store: Store, command: Command) -> None:
     assert "3 run(s)" in lines[-1]
 
 
-def test_list_can_be_narrowed(store: Store, command: Command) -> None:
-    """Name, status, text and limit narrow the list; ids can be shown whole."""
+def test_list_can_be_restricted(store: Store, command: Command) -> None:
+    """Name, status, text and limit restrict it; ids can be shown whole."""
     first, second = store.pipeline("aa", "one"), store.pipeline("bb", "two")
     store.run(first, "fine", hours=1)
     store.run(
@@ -81,8 +81,8 @@ def test_list_can_be_narrowed(store: Store, command: Command) -> None:
     assert "a-run-with-a-long-id" in command("list", "--full")[1]
 
 
-def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
-    """Runs that have not ended are listed, shown and counted; dead ones as abandoned."""
+def test_a_running_run_is_listed(store: Store, command: Command) -> None:
+    """Runs without an end are listed, shown and counted; those of dead processes as abandoned."""
     one = store.pipeline("aa", "one")
     store.run(one, "dead", status="running")
 
@@ -96,7 +96,7 @@ def test_a_running_run_is_a_run(store: Store, command: Command) -> None:
 
 
 def test_a_suspended_run_is_not_a_success(store: Store, command: Command) -> None:
-    """A run that waits for something outside is called suspended, and found so."""
+    """It is shown as suspended and found by that status."""
     store.run(
         store.pipeline("aa", "one"), "waits", is_suspended=True, reason="an answer"
     )
@@ -126,8 +126,8 @@ def test_unknown_events_hide_no_others(store: Store, command: Command) -> None:
     assert command("timeline", "run")[0] == 0
 
 
-def test_one_broken_store_hides_no_other(store: Store, command: Command) -> None:
-    """A corrupt database and a description that is no object cost themselves only."""
+def test_a_broken_store_hides_no_other(store: Store, command: Command) -> None:
+    """A corrupt database and an invalid description affect only their own pipeline."""
     store.run(store.pipeline("aa", "one"), "fine")
     (store.root / "bb").mkdir()
     (store.root / "bb" / "runs.db").write_bytes(b"this is no database, " * 100)
@@ -140,7 +140,7 @@ def test_one_broken_store_hides_no_other(store: Store, command: Command) -> None
 
 
 def test_pipelines_are_summed_up(store: Store, command: Command) -> None:
-    """A pipeline has its runs counted, and its rate counts only runs that ended."""
+    """The runs of a pipeline are counted; its success rate counts only ended runs."""
     one = store.pipeline("aa", "one")
     for number, status in enumerate(["success", "failed", "running", "success"]):
         store.run(one, f"run{number}", hours=number, status=status)
@@ -153,8 +153,8 @@ def test_pipelines_are_summed_up(store: Store, command: Command) -> None:
     assert "1 pipeline(s)" in out
 
 
-def test_stats_tell_trouble(store: Store, command: Command) -> None:
-    """Figures of the last days: statuses, durations, days, failures, what looks wrong."""
+def test_stats_show_problems(store: Store, command: Command) -> None:
+    """They have figures of the last days: statuses, durations, failures, and what is unusual."""
     one, two = store.pipeline("aa", "one"), store.pipeline("bb", "[b]two")
     store.run(one, "good", hours=0)
     store.run(
@@ -179,8 +179,8 @@ def test_stats_tell_trouble(store: Store, command: Command) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes")
-def test_nobody_reads_the_list(store: Store) -> None:
-    """When the reader has gone the command ends quietly, status 141."""
+def test_a_list_without_a_reader_ends_quietly(store: Store) -> None:
+    """The status is 141."""
     store.run(store.pipeline("aa", "one"), "run")
     line = program("list", "--storage", str(store.root))
     with started(line) as one:
@@ -197,10 +197,10 @@ def test_nobody_reads_the_list(store: Store) -> None:
 # -- one run
 
 
-def test_a_store_that_breaks_is_a_sentence(
+def test_a_store_that_fails_is_reported_in_a_sentence(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that fails while it is read gives one line, status 1."""
+    """A store that fails while it is read gives one line and status 1."""
 
     def broken(*_: object, **__: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
@@ -214,8 +214,8 @@ def test_a_store_that_breaks_is_a_sentence(
     assert err == "Error: database disk image is malformed\n"
 
 
-def test_show_tells_the_steps(store: Store, command: Command) -> None:
-    """A run's facts, its events by type, and every step with its count."""
+def test_show_has_the_steps(store: Store, command: Command) -> None:
+    """It has the facts of a run, its events by type, and every step with its count."""
     run_id = store.record(runnable.counting, WORDS, "aa")
 
     status, out, _ = command("show", run_id[:8])
@@ -234,8 +234,8 @@ def test_show_tells_the_steps(store: Store, command: Command) -> None:
     ]
 
 
-def test_show_tells_failures(store: Store, command: Command) -> None:
-    """A failed run says which step failed, with what, and where in the code."""
+def test_show_has_the_failures(store: Store, command: Command) -> None:
+    """For a failed run it has the step, the error, and the line of code."""
     store.record(runnable.failing, WORDS, "aa")
 
     out = command("show", "last")[1]
@@ -247,8 +247,8 @@ def test_show_tells_failures(store: Store, command: Command) -> None:
     assert "\x1b" not in out
 
 
-def test_show_tells_metadata(store: Store, command: Command) -> None:
-    """Metadata has a line per key; text that is no JSON stands as it is."""
+def test_show_has_the_metadata(store: Store, command: Command) -> None:
+    """There is a line per key; text that is not JSON is shown unchanged."""
     one = store.pipeline("aa", "one")
     store.run(one, "first", run_meta='{"data": {"[b]k": 1}, "tags": ["t"]}')
     store.run(one, "second", run_meta="only words")
@@ -258,8 +258,10 @@ def test_show_tells_metadata(store: Store, command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
-def test_no_such_run(name: str, store: Store, command: Command) -> None:
-    """A run that is not there is a sentence on standard error, status 1."""
+def test_an_unknown_run_is_reported_in_a_sentence(
+    name: str, store: Store, command: Command
+) -> None:
+    """It goes to standard error, with status 1."""
     store.run(store.pipeline("aa", "one"), "abc1")
 
     for run_id in ("zzz", "", "%", "last~7"):
@@ -269,8 +271,10 @@ def test_no_such_run(name: str, store: Store, command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["show", "timeline", "export", "tail"])
-def test_an_ambiguous_run(name: str, store: Store, command: Command) -> None:
-    """A beginning that several ids share is refused with their names, status 2."""
+def test_an_ambiguous_prefix_is_refused(
+    name: str, store: Store, command: Command
+) -> None:
+    """The matching ids are listed, and the status is 2."""
     one = store.pipeline("aa", "one")
     store.run(one, "abc1")
     store.run(one, "abc2")
@@ -298,7 +302,7 @@ def test_an_ambiguous_run(name: str, store: Store, command: Command) -> None:
 def test_timelines_can_be_piped(
     form: str, beginning: str, store: Store, command: Command
 ) -> None:
-    """Every format goes to standard output with ``--output -``, and nothing else."""
+    """With ``--output -`` every format goes to standard output, and nothing else does."""
     store.record(runnable.counting, WORDS, "aa")
 
     status, out, err = command("timeline", "last", "-f", form, "-o", "-")
@@ -317,10 +321,10 @@ def test_a_timeline_has_every_worker(store: Store, command: Command) -> None:
     assert "count[1]" in out
 
 
-def test_a_page_goes_to_a_file(
+def test_an_html_timeline_goes_to_a_file(
     store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page nobody named a file for is written beside, under the run's id."""
+    """By default the file is in the working directory and has the run's id."""
     monkeypatch.chdir(tmp_path)
     run_id = store.record(runnable.counting, WORDS, "aa")
 
@@ -331,7 +335,7 @@ def test_a_page_goes_to_a_file(
     assert (tmp_path / name).read_text("utf-8").startswith("<!DOCTYPE")
 
 
-def test_exports_are_whole(
+def test_exports_are_complete(
     store: Store, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export has the run and every event, in a file or on standard output."""
@@ -383,7 +387,7 @@ def ids(command: Command) -> list[str]:
 
 
 def test_a_dry_run_deletes_nothing(store: Store, command: Command) -> None:
-    """A dry run shows what would go, per pipeline, and keeps it."""
+    """It shows which runs would be deleted, per pipeline."""
     twelve(store)
 
     status, out, _ = command("cleanup", "--dry-run")
@@ -395,8 +399,8 @@ def test_a_dry_run_deletes_nothing(store: Store, command: Command) -> None:
     assert len(ids(command)) == 13
 
 
-def test_yes_deletes_what_was_shown(store: Store, command: Command) -> None:
-    """With --yes the rule's runs go: older, of a status, of a pipeline, not the newest."""
+def test_yes_deletes_the_shown_runs(store: Store, command: Command) -> None:
+    """With --yes the selected runs are deleted: by age, status, pipeline, without the newest."""
     twelve(store)
 
     status, out, _ = command(
@@ -429,7 +433,7 @@ def test_only_y_deletes(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Any answer but y, and none at all, deletes nothing; the status is 1 then."""
+    """Any other answer, and none, deletes nothing; the status is then 1."""
     twelve(store)
     monkeypatch.setattr("sys.stdin", StringIO(answer))
 
@@ -444,10 +448,10 @@ def test_only_y_deletes(
     "options",
     [("--keep", "-1"), ("--older-than", "-1"), ("-s", "running"), ("--json",)],
 )
-def test_senseless_rules_are_refused(
+def test_invalid_rules_are_refused(
     options: tuple[str, ...], store: Store, command: Command
 ) -> None:
-    """A negative number, a running run, JSON with nobody to ask: status 2."""
+    """A negative number, a running run, or JSON without --yes has status 2."""
     twelve(store)
 
     status, out, _ = command("cleanup", *options)
@@ -456,8 +460,8 @@ def test_senseless_rules_are_refused(
     assert len(ids(command)) == 13
 
 
-def test_cleanup_for_programs(store: Store, command: Command) -> None:
-    """JSON tells what was selected and what was deleted."""
+def test_cleanup_writes_json(store: Store, command: Command) -> None:
+    """It has the selected and the deleted runs."""
     twelve(store)
 
     shape: dict[str, Any] = json.loads(command("cleanup", "--json", "--yes")[1])
@@ -467,10 +471,10 @@ def test_cleanup_for_programs(store: Store, command: Command) -> None:
     assert shape["failed"] == {}
 
 
-def test_a_locked_store_is_a_sentence(
+def test_a_locked_store_is_reported_in_a_sentence(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs that cannot be deleted are named with the reason, status 1."""
+    """Runs that cannot be deleted are named with the reason, and the status is 1."""
     monkeypatch.setattr("justpipe_actors.storage.sqlite.connection.LOCK_TIMEOUT", 0.01)
     twelve(store)
     other = sqlite3.connect(store.root / "aa" / "runs.db", isolation_level=None)
@@ -488,8 +492,8 @@ def test_a_locked_store_is_a_sentence(
 # -- watching
 
 
-def test_tail_tells_an_ended_run(store: Store, command: Command) -> None:
-    """An ended run is told to its end, with its own status."""
+def test_tail_shows_an_ended_run_to_its_end(store: Store, command: Command) -> None:
+    """The status is that of the run."""
     store.record(runnable.failing, WORDS, "aa")
 
     status, out, err = command("tail", "last", "--text")
@@ -498,7 +502,7 @@ def test_tail_tells_an_ended_run(store: Store, command: Command) -> None:
     assert "in step refuse: ValueError: no 1" in err
 
 
-def test_tail_writes_what_is_stored(store: Store, command: Command) -> None:
+def test_tail_writes_stored_events(store: Store, command: Command) -> None:
     """As JSON, each event is the line that was stored."""
     run_id = store.record(runnable.counting, WORDS, "aa")
 
@@ -510,7 +514,7 @@ def test_tail_writes_what_is_stored(store: Store, command: Command) -> None:
 
 
 def test_tail_notices_an_abandoned_run(store: Store, command: Command) -> None:
-    """A run whose process is gone is not waited for."""
+    """It does not wait for a run whose process has ended."""
     store.run(store.pipeline("aa", "one"), "dead", status="running")
 
     status, _, err = command("tail", "dead", "--text")
@@ -519,8 +523,8 @@ def test_tail_notices_an_abandoned_run(store: Store, command: Command) -> None:
     assert "abandoned: The process that ran it is gone" in err
 
 
-def test_tail_needs_something_to_watch(store: Store, command: Command) -> None:
-    """Without an id there must be a run that is running."""
+def test_tail_needs_a_running_run(store: Store, command: Command) -> None:
+    """This holds when no id is given."""
     status, _, err = command("tail")
 
     assert status == 1

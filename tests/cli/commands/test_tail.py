@@ -1,4 +1,4 @@
-"""``tail`` beside a run of another process."""
+"""``tail`` of a run in another process."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def read_until(process: subprocess.Popen[str], kind: str) -> None:
     pytest.fail(f"it ended without {kind}: {process.stderr and process.stderr.read()}")
 
 
-def test_a_run_is_watched_to_its_end(backend: str, tmp_path: Path) -> None:
-    """A run is seen while it runs, from its beginning to its end."""
+def test_a_run_is_followed_to_its_end(backend: str, tmp_path: Path) -> None:
+    """Its events are shown while it runs, from the beginning on."""
     storage = ("--storage", str(tmp_path))
     with started(
         program("run", target("waiting"), *storage, "--backend", backend)
@@ -47,8 +47,8 @@ def test_a_run_is_watched_to_its_end(backend: str, tmp_path: Path) -> None:
     assert tail.returncode == 1
 
 
-def test_ctrl_c_stops_watching_only(tmp_path: Path) -> None:
-    """Ctrl-C ends the tail with status 130; the run goes on."""
+def test_ctrl_c_ends_only_the_tail(tmp_path: Path) -> None:
+    """The status is 130, and the run goes on."""
     storage = ("--storage", str(tmp_path))
     with started(program("run", target("waiting"), *storage)) as run:
         read_until(run, "token")
@@ -64,7 +64,7 @@ def test_ctrl_c_stops_watching_only(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_is_noticed(tmp_path: Path) -> None:
-    """When the process of a run is killed, whoever watches hears that it is gone."""
+    """The tail reports that the process of the run has ended."""
     storage = ("--storage", str(tmp_path))
     with started(program("run", target("waiting"), *storage)) as run:
         read_until(run, "token")

@@ -1,4 +1,4 @@
-"""A place for an SQLite store."""
+"""The file of an SQLite store."""
 
 from __future__ import annotations
 

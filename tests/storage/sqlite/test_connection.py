@@ -1,4 +1,4 @@
-"""Who may open an SQLite store, at the same time as others, and what a reader leaves behind."""
+"""Access to an SQLite file: permissions, concurrent users, and readers without a trace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from justpipe_actors.testing.conformance.samples import (
 
 
 def test_only_the_user_can_read_it(file: Path) -> None:
-    """New folders are 0700 and every file is 0600."""
+    """New folders have mode 0700, and every file has 0600."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"), [event_text(1)])
 
@@ -36,7 +36,7 @@ def test_only_the_user_can_read_it(file: Path) -> None:
 
 
 def test_reading_creates_nothing(file: Path) -> None:
-    """A reader of a missing file sees an empty store and leaves no trace."""
+    """A reader of a missing file gets an empty store."""
     reader = SQLiteBackend(file, read_only=True)
 
     assert reader.list_runs() == []
@@ -48,7 +48,7 @@ def test_reading_creates_nothing(file: Path) -> None:
 
 
 def test_reading_a_quiet_file_leaves_no_files_beside_it(file: Path) -> None:
-    """Nobody writes: the reader leaves the folder as it found it."""
+    """Without a writer the folder stays as it was."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"), [event_text(1)])
     store.close()
@@ -59,8 +59,8 @@ def test_reading_a_quiet_file_leaves_no_files_beside_it(file: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_reader_sees_what_a_writer_has_just_written(file: Path) -> None:
-    """While a writer has the file open, readers see each committed event."""
+def test_a_reader_gets_each_committed_event(file: Path) -> None:
+    """This holds while a writer has the file open."""
     store = SQLiteBackend(file)
     reader = SQLiteBackend(file, read_only=True)
 
@@ -72,7 +72,7 @@ def test_a_reader_sees_what_a_writer_has_just_written(file: Path) -> None:
     assert seqs(reader.get_events("r")) == [1, 2]
 
 
-def test_a_folder_nobody_may_write_to_can_be_read(file: Path) -> None:
+def test_a_read_only_folder_can_be_read(file: Path) -> None:
     """A store on a read-only medium is read like any other."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"))
@@ -85,8 +85,8 @@ def test_a_folder_nobody_may_write_to_can_be_read(file: Path) -> None:
         file.parent.chmod(0o700)
 
 
-def test_what_is_no_database_is_refused(file: Path) -> None:
-    """A file with something else in it is not overwritten."""
+def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
+    """It is not overwritten."""
     file.parent.mkdir(parents=True)
     file.write_bytes(b"twenty bytes garbage" * 100)
 
@@ -98,7 +98,7 @@ def test_what_is_no_database_is_refused(file: Path) -> None:
 
 
 def test_threads_may_share_a_store(file: Path) -> None:
-    """Eight threads write at once, and every event of each is there, in order."""
+    """Eight threads write at once, and all events of each are there in order."""
     store = SQLiteBackend(file)
 
     def write(name: str) -> None:
@@ -118,7 +118,7 @@ def test_threads_may_share_a_store(file: Path) -> None:
 
 
 def test_stores_may_share_a_file(file: Path) -> None:
-    """Two stores on one file see each other's runs, and cannot save one twice."""
+    """Two stores on one file have the same runs, and cannot save one twice."""
     one, two = SQLiteBackend(file), SQLiteBackend(file)
     one.save_run(make_run("a", minute=1))
     two.save_run(make_run("b", minute=2))
@@ -150,8 +150,8 @@ def test_a_forked_child_opens_the_file_for_itself(file: Path) -> None:
     assert run_ids(store.list_runs()) == ["again", "child", "parent"]
 
 
-def test_a_running_run_is_readable_by_everyone(file: Path) -> None:
-    """A run in progress is in every listing, and never breaks one."""
+def test_a_running_run_can_be_read(file: Path) -> None:
+    """It is in every listing."""
     store = SQLiteBackend(file)
     store.begin_run(make_running_run("live"))
     store.append_events("live", [event_text(1)])

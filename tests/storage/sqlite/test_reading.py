@@ -1,4 +1,4 @@
-"""Rows that cannot be read, and rows for whoever reads with plain SQL."""
+"""Rows that cannot be read, and a view for plain SQL."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from justpipe_actors.testing.conformance.samples import (
 from justpipe_actors.testing.conformance.store_writes import make_chunk
 
 
-def test_one_bad_row_blocks_nothing(
-    file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Rows that make no sense are skipped with a warning each."""
+def test_a_bad_row_hides_no_other(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each invalid row is skipped with a warning."""
     store = SQLiteBackend(file)
     store.append_chunks(
         "r", [make_chunk(n, ["token"] * 2, [n, n + 1]) for n in range(1, 15, 2)]
@@ -53,7 +51,7 @@ def test_one_bad_row_blocks_nothing(
 
 
 def test_every_event_is_a_row_of_a_view(file: Path) -> None:
-    """Whoever has nothing but SQL sees one row for each event."""
+    """A program that only has SQL gets one row for each event."""
     store = SQLiteBackend(file)
     kinds = ["step_start", "token", "token"]
     store.append_chunks("r", [make_chunk(1, kinds, [None, "x", {"y": 1}])])

@@ -1,4 +1,4 @@
-"""Files of older and of newer versions."""
+"""Files of older and newer versions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PRAGMA user_version = 1;
 
 
 def test_a_newer_schema_is_read_and_not_written(file: Path) -> None:
-    """What a later version wrote is left alone."""
+    """A file of a later version is not changed."""
     store = SQLiteBackend(file)
     store.save_run(make_run("r"))
     store.close()
@@ -98,7 +98,7 @@ INSERT INTO runs (run_id, start_time, end_time, duration_s, status)
 
 
 def old_file(file: Path, *, more: str) -> None:
-    """Write what the reference would have: a flush of two events, then the last."""
+    """Write a file of the reference: a flush of two events, then the last one."""
     file.parent.mkdir(parents=True)
     events = [
         ("old", 1, event_text(1, "start", "system")),
@@ -127,7 +127,7 @@ def old_file(file: Path, *, more: str) -> None:
 def test_files_of_the_reference_can_be_read(
     file: Path, more: str, *, read_only: bool
 ) -> None:
-    """Older releases' files show their runs, to readers without being changed."""
+    """The runs in files of older releases are shown, and reading does not change the files."""
     old_file(file, more=more)
     before = file.read_bytes()
 

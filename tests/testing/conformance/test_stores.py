@@ -22,16 +22,16 @@ BACKENDS: dict[str, Callable[[Path], StorageBackend]] = {
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 def test_stores_keep_the_contract(check: Check, backend: str, tmp_path: Path) -> None:
-    """Each claim of the checks holds for each store."""
+    """Each check holds for each store."""
     check(BACKENDS[backend](tmp_path))
 
 
-def test_the_checks_find_what_is_broken() -> None:
-    """A store that loses events fails, and the note says which claim it broke."""
+def test_the_checks_find_a_broken_store() -> None:
+    """A store that loses events fails, and the note names the check."""
 
     class Forgetful(InMemoryBackend):
         def append_events(self, run_id: str, events: object) -> None:
-            """Forget them."""
+            """Drop them."""
 
     with pytest.raises(AssertionError) as caught:
         check_storage(Forgetful)

@@ -1,4 +1,4 @@
-"""The layout: nothing overlaps, lines are where they should be, and it is always the same."""
+"""The layout of graphs: boxes do not overlap, and lines connect them."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def rows(layout: Layout) -> list[list[str]]:
     return [found[y] for y in sorted(found)]
 
 
-def test_nothing_takes_no_room() -> None:
-    """An empty drawing is empty."""
+def test_an_empty_layout_has_no_size() -> None:
+    """There are no boxes and no lines."""
     layout = arrange([], [])
 
     assert (layout.width, layout.height) == (0, 0)
 
 
 def test_a_chain_is_one_straight_column() -> None:
-    """Every line of a chain is upright and runs from border to border."""
+    """Every line of a chain is vertical and runs from border to border."""
     layout = laid([Link("a", "b"), Link("b", "c")])
 
     assert rows(layout) == [["a"], ["b"], ["c"]]
@@ -55,7 +55,7 @@ def test_a_chain_is_one_straight_column() -> None:
 
 
 def test_a_diamond_is_symmetric() -> None:
-    """The two ends stand in the middle between the two sides."""
+    """The two ends are in the middle between the two sides."""
     layout = laid([Link("a", "b"), Link("a", "c"), Link("b", "d"), Link("c", "d")])
     at = layout.centres
 
@@ -63,7 +63,7 @@ def test_a_diamond_is_symmetric() -> None:
     assert at["a"].x == at["d"].x == (at["b"].x + at["c"].x) / 2
 
 
-def test_crossings_are_undone() -> None:
+def test_crossings_are_removed() -> None:
     """Boxes change places until no line crosses another."""
     layout = laid(
         [Link("a", "y"), Link("b", "x"), Link("a", "z"), Link("b", "z")], "a", "b"
@@ -75,8 +75,8 @@ def test_crossings_are_undone() -> None:
     )
 
 
-def test_a_long_line_is_upright_where_it_passes() -> None:
-    """It bends between the layers only, and no box stands in its way."""
+def test_a_long_line_is_vertical_where_it_passes() -> None:
+    """It bends only between layers, and no box is in its way."""
     layout = laid([Link("a", "b"), Link("b", "c"), Link("c", "d"), Link("a", "d")])
     line = layout.lines[3]
 
@@ -86,7 +86,7 @@ def test_a_long_line_is_upright_where_it_passes() -> None:
 
 
 def test_a_cycle_is_drawn_with_one_line_upwards() -> None:
-    """The link that may turn does, and runs beside the one that goes down."""
+    """It is a link that may be reversed, beside the link that goes down."""
     layout = laid([Link("b", "a", may_reverse=True), Link("a", "b")])
     up, down = layout.lines
 
@@ -97,7 +97,7 @@ def test_a_cycle_is_drawn_with_one_line_upwards() -> None:
 
 
 def test_a_cycle_of_fixed_links_is_drawn_too() -> None:
-    """When none may turn, one is turned anyway."""
+    """When no link may be reversed, one is reversed anyway."""
     layout = laid([Link("a", "b"), Link("b", "c"), Link("c", "a")])
 
     assert rows(layout) == [["a"], ["b"], ["c"]]
@@ -118,8 +118,8 @@ def test_ranks_can_be_kept_free() -> None:
     assert rows(layout) == [["map"], ["worker"], ["next"]]
 
 
-def test_a_box_stands_where_it_is_pulled_to() -> None:
-    """A root hangs on its successors, a leaf on its parent, weights decide."""
+def test_a_box_is_near_its_neighbours() -> None:
+    """A root is near its successors, a leaf near its parent, by weight."""
     layout = laid(
         [
             Link("a", "b"),
@@ -139,7 +139,7 @@ def test_a_box_stands_where_it_is_pulled_to() -> None:
 
 
 def test_labels_have_rows_of_their_own() -> None:
-    """A label stands on its line, between two rows of boxes."""
+    """A label is on its line, between two rows of boxes."""
     link = Link("a", "b", label=(80, 18))
     layout = laid([link, Link("a", "c", label=(80, 18)), Link("a", "d")])
     line = layout.lines[0]
@@ -176,7 +176,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[Box], list[Link]]:
 def hits(
     line: Line, key: str, layout: Layout, half: tuple[float, float] = (30, 15)
 ) -> bool:
-    """Tell whether a line can run through a box, its curves included."""
+    """Tell whether a line can run through a box, with its curves."""
     at = layout.centres[key]
     for one, two in pairwise(line.points):
         top, bottom = sorted((one.y, two.y))
@@ -190,8 +190,10 @@ def hits(
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(graphs())
-def test_any_graph_is_drawn_cleanly(graph: tuple[list[Box], list[Link]]) -> None:
-    """Boxes do not overlap, every line connects its boxes, and all of it is inside."""
+def test_any_graph_is_drawn_without_overlaps(
+    graph: tuple[list[Box], list[Link]],
+) -> None:
+    """Every line connects its boxes, and everything is inside of the drawing."""
     boxes, links = graph
     layout = arrange(boxes, links)
 
@@ -214,7 +216,7 @@ def test_any_graph_is_drawn_cleanly(graph: tuple[list[Box], list[Link]]) -> None
 
 
 def check(line: Line, layout: Layout, boxes: dict[str, Box]) -> None:
-    """A line begins and ends at its boxes, keeps to the drawing and hits no other box."""
+    """Check that a line begins and ends at its boxes, stays inside and hits no other box."""
     for key, point in (
         (line.link.source, line.points[0]),
         (line.link.target, line.points[-1]),
@@ -229,14 +231,14 @@ def check(line: Line, layout: Layout, boxes: dict[str, Box]) -> None:
         assert -1e-6 <= point.x <= layout.width + 1e-6
 
 
-def test_five_thousand_boxes_in_a_row_are_no_problem() -> None:
-    """No stage recurses, and none takes more than it must."""
+def test_five_thousand_boxes_in_a_row_are_laid_out() -> None:
+    """No stage is recursive, and all are fast enough."""
     links = [Link(f"n{i}", f"n{i + 1}") for i in range(2000)]
 
     assert len(rows(laid(links))) == 2001
 
 
-def test_a_wide_web_does_not_drift_aside() -> None:
+def test_a_wide_graph_does_not_drift_aside() -> None:
     """A drawing is about as wide as its widest row, however many rows there are."""
     chance = Random(1)
     links = [
@@ -255,7 +257,7 @@ def test_a_wide_web_does_not_drift_aside() -> None:
 
 
 def test_a_drawing_that_would_take_seconds_is_refused() -> None:
-    """The message says how large it is, and what to do instead."""
+    """The message has its size and the remedy."""
     chain = [Link(f"a{number}", f"a{number + 1}") for number in range(300)]
     long_lines = [Link("a0", f"a{number}") for number in range(2, 300)]
     with pytest.raises(LayoutTooLarge, match="MermaidRenderer") as caught:
@@ -267,8 +269,10 @@ def test_a_drawing_that_would_take_seconds_is_refused() -> None:
 @given(
     st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 4)), min_size=1, max_size=8)
 )
-def test_ascending_numbers_are_the_nearest(pairs: list[tuple[float, float]]) -> None:
-    """No number can move alone, or with its equals, and come nearer to what is wanted."""
+def test_the_nearest_ascending_numbers_are_found(
+    pairs: list[tuple[float, float]],
+) -> None:
+    """No number, alone or with its equals, can move nearer to the wanted position."""
     values, weights = [list(column) for column in zip(*pairs, strict=True)]
     found = _ascending(values, weights)
 
