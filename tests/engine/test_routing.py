@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Event, EventType, Pipe, Skip
-from justpipe_actors.errors import PipelineValidationWarning
+from justpipe_actors.errors import BarrierTimeoutError, PipelineValidationWarning
 from justpipe_actors.types import BarrierType, NodeKind
 
 from ..helpers import add_idle_steps, end_of, event_words, run_pipe
@@ -155,8 +155,44 @@ async def test_a_join_that_times_out_names_its_missing_parents() -> None:
     end = end_of(events)
 
     assert end.failed_step == "join"
-    assert (end.exception.step, end.exception.missing) == ("join", ("b",))  # type: ignore[union-attr]
+    error = end.exception
+    assert isinstance(error, BarrierTimeoutError)
+    assert (error.step, error.missing, error.seconds) == ("join", ("b",), 2)
     assert "STEP_END join" not in event_words(events)
+
+
+@pytest.mark.virtual_time
+async def test_a_wave_with_a_late_join_ends_like_any_other() -> None:
+    """Its other waiting joins are decided after the late join has failed."""
+    pipe: AnyPipe = Pipe(dict, strict=False)
+
+    async def rest(state: Any) -> None:
+        await anyio.sleep(3)
+
+    add_idle_steps(pipe, start=["a", "b"], a=["join", "other"], ghost=["other"])
+    pipe.step("b", to="join")(rest)
+    pipe.step("join", barrier_timeout=2)(lambda state: None)
+    add_idle_steps(pipe, other=[])
+    end = end_of(await run_from_start(pipe))
+
+    assert [(one.step, one.parents) for one in end.diagnostics] == [
+        ("other", ("ghost",))
+    ]
+
+
+async def test_a_join_that_a_route_opens_has_the_scope_of_the_route() -> None:
+    """In a map item the events of the join are labelled with the item."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("items", each="work")(lambda: [1])
+    pipe.step("work", routes=["choose"])(lambda item: "choose")
+    pipe.step("choose", to="a", routes=["join"])(lambda state: "join")
+    add_idle_steps(pipe, a=["join"])
+    pipe.step("join", barrier_type=BarrierType.ANY)(lambda state: None)
+    events = await run_pipe(pipe)
+    starts = {event.stage: event for event in of_type(events, EventType.STEP_START)}
+
+    assert starts["join"].scope == starts["choose"].scope == starts["work"].scope
+    assert starts["join"].scope != ()
 
 
 @pytest.mark.virtual_time

@@ -172,6 +172,32 @@ async def test_static_successors_get_the_answer() -> None:
     assert sorted(map(str, state.log)) == ["1", "b"]
 
 
+@pytest.mark.parametrize("has_join", [False, True])
+async def test_a_successor_gets_the_answer_beside_a_join_as_well(
+    has_join: bool,
+) -> None:
+    """Its cause is the asking step, whether or not another successor is a join."""
+    pipe = Pipe(Report, name="publish")
+
+    @pipe.step(to=["keep", "both"] if has_join else "keep")
+    async def draft(state: Report) -> Ask:
+        return Ask(Literal["a", "b"], key="choice")
+
+    @pipe.step(to="both")
+    async def keep(state: Report, choice: str) -> None:
+        state.log.append(choice)
+
+    @pipe.step()
+    async def both(state: Report) -> None:
+        state.log.append("both")
+
+    state = Report()
+    events = await run_answering(pipe, state, {"choice": "b"})
+    starts = {e.stage: e for e in events if e.type is EventType.STEP_START}
+    assert state.log == ["b", "both"]
+    assert starts["keep"].parent_invocation_id == starts["draft"].invocation_id
+
+
 @pytest.mark.virtual_time
 async def test_an_ask_without_an_answer_times_out() -> None:
     """In a step ``AskTimeout`` is raised; an ask between steps takes its other route."""
