@@ -108,7 +108,7 @@ def test_a_run_knows_the_type_of_its_result() -> None:
 
 
 def test_a_submitted_run_knows_the_type_of_its_result() -> None:
-    """The pipe says it; given by its name, the state that is passed does."""
+    """The type comes from the pipe, or from the state when the pipe is given by name."""
     pipe = counting()
 
     async def main() -> int:
@@ -128,7 +128,7 @@ def test_a_submitted_run_knows_the_type_of_its_result() -> None:
 
 
 def test_the_type_of_a_run_may_be_left_out() -> None:
-    """``RunStream`` is the run of any pipe; a run of a subclass will do for its base."""
+    """``RunStream`` is a run of any pipe, and a run of a subclass is accepted for its base."""
     pipe = Pipe(LongPage)
 
     @pipe.step
@@ -149,7 +149,7 @@ def test_the_type_of_a_run_may_be_left_out() -> None:
 
 
 def test_type_checkers_refuse_what_the_result_does_not_have() -> None:
-    """A field with another name, and a run of another state."""
+    """Examples are a field with another name, and a run of another state."""
 
     async def look(run: RunStream[Page]) -> None:
         _ = (await run.result()).letters  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ collect_ignore_glob = [] if IS_ASKED_FOR else ["*.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder time."""
+    """Give the tests of this folder a longer time limit."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(SECONDS))

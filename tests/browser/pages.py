@@ -60,12 +60,12 @@ def open_page(page: Page, address: str) -> None:
 
 
 def wait_quiet(page: Page) -> None:
-    """Wait until a page shows all that it has asked for."""
+    """Wait until a page has shown everything that it requested."""
     page.evaluate("whenQuiet()")
 
 
 def settled(page: Page, address: str) -> None:
-    """Open a page and wait until everything on it has come."""
+    """Open a page and wait until it has loaded everything."""
     open_page(page, address)
     page.wait_for_selector(CONNECTED, state="attached")
     wait_quiet(page)

@@ -1,4 +1,4 @@
-"""A live update of a page does not disturb what a person does on it."""
+"""A live update of a page does not disturb what its user does."""
 
 from __future__ import annotations
 
@@ -28,10 +28,8 @@ def add_run(site: Served, root: Path, page: Page, count: int) -> None:
     expect(page.locator("tbody tr[data-key]")).to_have_count(count)
 
 
-def test_the_first_run_takes_the_place_of_the_advice(
-    page: Page, tmp_path: Path
-) -> None:
-    """The page of an empty store need not be loaded again."""
+def test_the_first_run_replaces_the_advice(page: Page, tmp_path: Path) -> None:
+    """The page of an empty store shows the run without a reload."""
     with served(tmp_path) as site:
         settled(page, f"{site.address}/runs")
         expect(page.get_by_role("main")).to_contain_text("No run is stored yet")
@@ -44,7 +42,7 @@ def test_the_first_run_takes_the_place_of_the_advice(
 def test_a_click_counts_when_an_update_comes_before_the_release(
     page: Page, tmp_path: Path
 ) -> None:
-    """At a chip, the update changes its number; the chip stays the same element."""
+    """An update changes the number of a chip, and the chip stays the same element."""
     with served(tmp_path) as site:
         site.portal.call(samples.run, samples.approval_pipe(tmp_path), {})
         settled(page, f"{site.address}/runs")
@@ -60,7 +58,7 @@ def test_a_click_counts_when_an_update_comes_before_the_release(
 def test_the_list_of_columns_stays_open_while_a_run_begins(
     page: Page, tmp_path: Path
 ) -> None:
-    """And the focus stays in it."""
+    """The focus stays in it."""
     with served(tmp_path) as site:
         site.portal.call(samples.run, samples.approval_pipe(tmp_path), {})
         settled(page, f"{site.address}/runs")
@@ -77,7 +75,7 @@ def test_the_list_of_columns_stays_open_while_a_run_begins(
 def test_a_selection_of_text_stays_while_a_run_begins(
     page: Page, tmp_path: Path
 ) -> None:
-    """One can copy from a row of a table that is live."""
+    """So a user can copy from a row of a live table."""
     with served(tmp_path) as site:
         run_id = site.portal.call(samples.run, samples.approval_pipe(tmp_path), {})
         settled(page, f"{site.address}/runs")
@@ -90,10 +88,8 @@ def test_a_selection_of_text_stays_while_a_run_begins(
         expect(page.locator(f"tr[data-key='{run_id}'] time")).to_have_text(text)
 
 
-def test_what_is_typed_in_an_answer_stays_while_other_runs_ask(
-    page: Page, tmp_path: Path
-) -> None:
-    """So does the place of the cursor."""
+def test_typed_text_stays_while_other_runs_ask(page: Page, tmp_path: Path) -> None:
+    """So does the position of the cursor."""
     journal = asking_journal()
     options: dict[str, Any] = {"read_only": False, "actions": {"answer"}, "token": "t"}
     with served(tmp_path, journal=journal, **options) as site:
@@ -147,10 +143,10 @@ async ([before, after]) => {
         [],
     ],
 )
-def test_rows_that_stay_are_the_same_elements(
+def test_unchanged_rows_are_the_same_elements(
     page: Page, typical: tuple[Path, str], after: list[list[str]]
 ) -> None:
-    """With the texts and the listeners of the newer ones, in their order."""
+    """They get the texts and the listeners of the newer rows, in their order."""
     before = [["a", "1"], ["b", "2"]]
     with served(typical[0]) as site:
         open_page(page, f"{site.address}/pipelines")

@@ -504,7 +504,7 @@ def asking_journal() -> MemoryJournal:
 
 
 def add_question(journal: MemoryJournal, run_id: str, note: str) -> None:
-    """Add a run that asks whether to publish something."""
+    """Add a run that asks whether to publish."""
     new = NewRun(run_id=run_id, pipe="report", fingerprint="f", input="{}")
     claim = journal.submit(new, journal.add_worker("here/1")).claim
     assert claim is not None

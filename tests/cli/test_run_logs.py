@@ -56,7 +56,7 @@ def run_program(
 
 
 def test_a_run_of_the_command_line_has_its_log_records(tmp_path: Path) -> None:
-    """Its warnings are stored without their secrets, and printed as they always are."""
+    """They are stored without secrets, and printed as usual."""
     records, stderr = run_program(tmp_path, "pass")
 
     assert [level for level, _ in records] == ["WARNING"]
@@ -74,8 +74,8 @@ def test_a_program_may_configure_logging_in_a_hook(tmp_path: Path) -> None:
     assert stderr.count("is old") == 1
 
 
-def test_a_program_that_captures_logs_itself_decides_how(tmp_path: Path) -> None:
-    """Its own ``LogCapture``, with its own mask, is the only one."""
+def test_a_program_with_its_own_log_capture_uses_only_that(tmp_path: Path) -> None:
+    """Its mask is used, too."""
     capture = "logging.getLogger().addHandler(LogCapture(mask=str.upper))"
     program = f"""
 from justpipe_actors.observability import LogCapture

@@ -207,7 +207,7 @@ def invocation_of(line: str) -> tuple[str, str] | None:
 
 @attrs.frozen
 class Killed:
-    """What a journal and the log hold when a process was killed."""
+    """The journal and the log when a process was killed."""
 
     live: frozenset[str]
     """Steps of the messages that are not finished."""

@@ -202,10 +202,10 @@ async def test_errors_have_a_sentence_and_a_code(
         (f"stream?after={2**63 - 1}", 200),
     ],
 )
-async def test_numbers_that_no_event_can_have_are_no_failure_of_the_server(
+async def test_impossible_event_numbers_are_refused(
     store: Store, path: str, status: int
 ) -> None:
-    """A number is a few digits; one that is too large is answered as any wrong one."""
+    """A number that is too large is refused like any wrong one, not a failure of the server."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
 
@@ -213,7 +213,7 @@ async def test_numbers_that_no_event_can_have_are_no_failure_of_the_server(
 
 
 @pytest.mark.parametrize("last", [str(2**63), "9" * 5_000, "١", "later"])
-async def test_a_stream_begins_anew_after_an_id_that_is_none(
+async def test_a_stream_with_an_invalid_last_event_id_begins_at_its_start(
     store: Store, last: str
 ) -> None:
     """``Last-Event-ID`` comes from a client, which may send anything."""
@@ -226,8 +226,8 @@ async def test_a_stream_begins_anew_after_an_id_that_is_none(
     assert answer.events()[-1][0] == "end"
 
 
-async def test_pages_of_what_is_not_stored_have_the_status_404(store: Store) -> None:
-    """A beginning of an id is enough; with a token nothing is said before it is given."""
+async def test_pages_of_unknown_runs_have_the_status_404(store: Store) -> None:
+    """A prefix of an id is enough; with a token the check of the token comes first."""
     run_id = await store.run(store.pipe())
     (pipeline,) = store.registry.list_pipelines()
     client = Client(create_app(store.registry))
@@ -241,10 +241,10 @@ async def test_pages_of_what_is_not_stored_have_the_status_404(store: Store) -> 
     assert (await guarded.get("/runs/nothing")).status == 200
 
 
-async def test_a_failure_of_the_server_has_the_headers_of_all_answers(
+async def test_a_failure_of_the_server_has_the_usual_headers(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says nothing about the failure, and no cache keeps it."""
+    """The response has no details of the failure and is not cached."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("a secret of the server")

@@ -18,7 +18,7 @@ TAKES = 0.5
 
 @attrs.define
 class Clock:
-    """A clock that passes by each reading of the state."""
+    """A clock that advances with each copy of the state."""
 
     seconds: float = 100.0
 
@@ -28,7 +28,7 @@ class Clock:
 
 @attrs.define
 class Member:
-    """A run's journal whose state takes long to copy."""
+    """The journal of a run with a state that is slow to copy."""
 
     clock: Clock
     queued: int | None = 0
@@ -47,7 +47,7 @@ class Member:
 
 @attrs.define
 class Timers:
-    """Notes when a function is to be called."""
+    """Notes the times at which a function is to be called."""
 
     due: list[float] = attrs.field(factory=list)
 
@@ -57,7 +57,7 @@ class Timers:
 
 @attrs.define
 class Stage:
-    """A stream of batches, and what it asks for."""
+    """A stream of batches, and its requests."""
 
     clock: Clock = attrs.field(factory=Clock)
     timers: Timers = attrs.field(factory=Timers)
@@ -89,8 +89,8 @@ class Stage:
         self.drafts[-1][1](True)
 
 
-def test_a_run_that_waits_for_its_commit_alone_is_stored_at_once() -> None:
-    """A chain of steps is not slowed down, however long a batch takes."""
+def test_a_run_that_only_waits_for_its_commit_is_stored_at_once() -> None:
+    """A chain of steps is not delayed, however long a batch takes."""
     stage = Stage()
     stream, _ = stage.stream()
     stream.request()
@@ -104,7 +104,7 @@ def test_a_run_that_waits_for_its_commit_alone_is_stored_at_once() -> None:
 
 @pytest.mark.parametrize("queued", [None, 1], ids=["code runs", "messages wait"])
 def test_a_run_at_work_shares_its_batches(queued: int | None) -> None:
-    """While other work goes on, copies take a part of the loop's time, not all of it."""
+    """While other steps run, copies take a part of the loop's time, not all of it."""
     stage = Stage()
     stream, member = stage.stream()
     stream.request()
@@ -119,8 +119,8 @@ def test_a_run_at_work_shares_its_batches(queued: int | None) -> None:
     assert due == ended + COPY_SHARE * TAKES
 
 
-def test_a_batch_that_was_put_off_long_enough_is_taken() -> None:
-    """A run at work is stored again as soon as its last batch is long ago."""
+def test_a_delayed_batch_is_taken_after_some_time() -> None:
+    """A run at work is stored again when its last batch is long enough ago."""
     stage = Stage()
     stream, member = stage.stream()
     stream.request()

@@ -59,7 +59,7 @@ async def test_one_task_enters_and_another_leaves() -> None:
 
 
 async def test_another_task_may_leave_a_run_of_a_supervisor() -> None:
-    """The run belongs to the supervisor and ends with its own block."""
+    """The run belongs to the supervisor, and ends when its block is left."""
     ended: list[str] = []
     stack = AsyncExitStack()
 
@@ -115,8 +115,8 @@ async def test_a_cancelled_block_ends_the_run() -> None:
     assert run.end.status is PipelineTerminalStatus.CANCELLED
 
 
-async def test_the_error_of_the_body_comes_out_bare() -> None:
-    """It is not wrapped into a group, and the run has ended before."""
+async def test_the_error_of_the_body_is_raised_bare() -> None:
+    """It is not in a group, and the run has ended before."""
     ended: list[str] = []
 
     with pytest.raises(KeyError, match="mine"):
@@ -128,7 +128,7 @@ async def test_the_error_of_the_body_comes_out_bare() -> None:
 
 
 async def test_a_block_that_is_entered_and_never_left() -> None:
-    """A stream that is dropped inside its block ends its run, and warns."""
+    """A stream that is dropped inside its block ends its run, with a warning."""
     ended: list[str] = []
     run = waiting(ended).run({})
     await run.__aenter__()

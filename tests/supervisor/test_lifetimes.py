@@ -202,7 +202,7 @@ anyio.run(main, backend=sys.argv[1])
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_end_of_the_loop_is_logged_in_one_line(backend: str) -> None:
-    """The log of a supervisor that is never left has no traceback of the engine's tasks."""
+    """There is no traceback of the engine's tasks when a supervisor was never left."""
     done = subprocess.run(
         [sys.executable, "-c", IDLE, backend],
         capture_output=True,

@@ -280,7 +280,7 @@ async def test_a_client_gets_the_stored_events(
 
 
 async def test_readers_of_one_run_get_the_same_text() -> None:
-    """An event is written once for all who read it, and never mixed up with another."""
+    """An event is encoded once for all its readers, and is never mixed up with another."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="spoken")
 
     @pipe.step

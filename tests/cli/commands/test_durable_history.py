@@ -27,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def approval(*, persist: bool = True) -> Pipe[Any, Any]:
-    """Return a pipe that asks, waits a day, suspends or fails, as its state says."""
+    """Return a pipe that asks, waits a day, suspends or fails, depending on its state."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="approval", persist=persist)
 
     @pipe.step("draft")
