@@ -88,6 +88,27 @@ async def test_a_returned_name_without_hint_is_one_more_parent() -> None:
     assert noted.count("join") == 1
 
 
+async def test_a_returned_name_opens_a_join_that_its_parents_leave() -> None:
+    """Both parents go elsewhere later; the step that returned the name is enough."""
+    pipe: AnyPipe = Pipe(list, allow_multi_root=True)
+    log_of(pipe, "begin", to=["a", "b", "namer"])
+    pipe.step("namer")(lambda state: "join")
+    log_of(pipe, "other")
+    log_of(pipe, "join")
+
+    async def leave(state: list[str]) -> str:
+        for _ in range(9):
+            await anyio.lowlevel.checkpoint()
+        return "other"
+
+    pipe.step("a", to="join", routes=["other"])(leave)
+    pipe.step("b", to="join", routes=["other"])(leave)
+
+    noted = await run_and_get_notes(pipe, start="begin")
+
+    assert noted.count("join") == 1
+
+
 async def test_a_switch_with_another_route_does_not_delay_the_join() -> None:
     """The join opens with its other parents."""
     pipe: AnyPipe = Pipe(list)
