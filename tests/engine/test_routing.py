@@ -180,6 +180,25 @@ async def test_a_wave_with_a_late_join_ends_like_any_other() -> None:
     ]
 
 
+async def test_a_lap_has_the_scope_of_its_item() -> None:
+    """In a map item the events of a loop are labelled with the item."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("items", each="work")(lambda: [1])
+    pipe.step("work", routes=["think"])(lambda item: "think")
+    pipe.step("think", routes=["act"])(
+        lambda state: None if "acted" in state else "act"
+    )
+
+    @pipe.step("act", to="think")
+    async def act(state: dict[str, Any]) -> None:
+        state["acted"] = True
+
+    events = await run_pipe(pipe)
+    starts = {event.stage: event for event in of_type(events, EventType.STEP_START)}
+
+    assert starts["act"].scope == starts["work"].scope != ()
+
+
 async def test_a_join_that_a_route_opens_has_the_scope_of_the_route() -> None:
     """In a map item the events of the join are labelled with the item."""
     pipe: AnyPipe = Pipe(dict)

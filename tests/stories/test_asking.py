@@ -198,6 +198,25 @@ async def test_a_successor_gets_the_answer_beside_a_join_as_well(
     assert starts["keep"].parent_invocation_id == starts["draft"].invocation_id
 
 
+async def test_an_answer_may_start_another_lap() -> None:
+    """The step of the loop that the answer starts gets the answer."""
+    pipe = Pipe(Report, name="publish")
+
+    @pipe.step(routes=["improve"])
+    async def draft(state: Report) -> Ask | None:
+        if state.log:
+            return None
+        return Ask(Literal["a", "b"], key="choice", to="improve")
+
+    @pipe.step(to="draft")
+    async def improve(state: Report, choice: str) -> None:
+        state.log.append(choice)
+
+    state = Report()
+    await run_answering(pipe, state, {"choice": "b"})
+    assert state.log == ["b"]
+
+
 @pytest.mark.virtual_time
 async def test_an_ask_without_an_answer_times_out() -> None:
     """In a step ``AskTimeout`` is raised; an ask between steps takes its other route."""
