@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType
@@ -218,6 +219,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(EVENTS, max_size=30),
     st.integers(20, 200),

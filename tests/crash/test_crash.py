@@ -22,10 +22,16 @@ pytestmark = pytest.mark.timeout(310)  # dozens of processes, each started anew
     "arguments",
     [
         ("0", "1", "asyncio", "sync"),
-        ("3", "4", "trio", "sync"),
+        pytest.param(("3", "4", "trio", "sync"), marks=pytest.mark.slow),
         ("4", "5", "trio", "group"),
-        ("1", "2", "asyncio", "sync", "--waits", "--every", "5"),
-        ("8", "9", "trio", "group", "--waits", "--every", "8"),
+        pytest.param(
+            ("1", "2", "asyncio", "sync", "--waits", "--every", "5"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("8", "9", "trio", "group", "--waits", "--every", "8"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("4", "5", "asyncio", "sync", "--recoveries", "1"), marks=pytest.mark.slow
         ),

@@ -22,6 +22,7 @@ RUNS = 10
 STEPS = ["first", "fan", "item0", "item1", "item2", "last"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_three_processes_run_each_step_of_each_run_once(
     tmp_path: Path, backend: str

@@ -25,6 +25,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["sync", "group"])
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1_000_000))

@@ -49,6 +49,7 @@ class Calls:
                 raise ValueError(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["sync", "group"])
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1_000_000), share=st.sampled_from([0.1, 0.3]))

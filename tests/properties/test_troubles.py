@@ -132,6 +132,7 @@ async def test_a_run_with_failures_ends_once(trouble: Failure) -> None:
     check_pruned(events, trouble, story)
 
 
+@pytest.mark.slow
 @relaxed
 @given(trouble=failures())
 @pytest.mark.virtual_time

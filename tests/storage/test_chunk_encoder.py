@@ -123,6 +123,7 @@ def test_the_quick_and_the_careful_conversion_agree(value: Any) -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(odd))
 def test_keys_that_are_no_text_are_noticed(values: list[Any]) -> None:
     """Where ``json`` would write another key than the codec, the codec is used."""
