@@ -123,6 +123,19 @@ async def test_a_switch_with_another_route_does_not_delay_the_join() -> None:
     assert sorted(noted) == ["a", "begin", "join", "other"]
 
 
+async def test_a_step_that_returns_another_name_does_not_delay_a_join() -> None:
+    """Its static successor does not run, and the join after that opens at once."""
+    pipe: AnyPipe = Pipe(list)
+    log_of(pipe, "begin", to=["a", "chooser"])
+    log_of(pipe, "a", to="join")
+    pipe.step("chooser", to="b", routes=["slow"])(lambda state: "slow")
+    log_of(pipe, "b", to="join")
+    log_of(pipe, "slow", waits=9)
+    log_of(pipe, "join")
+
+    assert await run_and_get_notes(pipe) == ["begin", "a", "join", "slow"]
+
+
 async def test_any_join_opens_at_its_route_and_ignores_the_rest() -> None:
     """It does not run again for its other parents."""
     pipe: AnyPipe = Pipe(list)
