@@ -17,6 +17,7 @@ the hook below gives each one exactly one marker before either plugin looks at i
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -91,6 +92,16 @@ def pytest_collection_modifyitems(
     left_out = [item for item in items if not is_quick(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if is_quick(item)]
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of garbage collections.
+
+    perf: some tests collect garbage, and with thousands of tests in memory a collection
+    takes 0.3 s (``pytest --quick``).  The tests live as long as the session.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def is_quick(item: pytest.Item) -> bool:
