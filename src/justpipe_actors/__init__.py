@@ -1,7 +1,7 @@
 """Your code is the graph, and every step is an actor.
 
 Names are imported when they are first used: pytest imports this package in every
-session on a machine that has it, for its plugin, and must not pay for the engine.
+session on a machine that has it, for its plugin, and must not load the engine.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class LogEntry:
 
 
 def _do_nothing() -> None:
-    """Notify nobody: the run has no store."""
+    """Do nothing: the run has no store."""
 
 
 @attrs.define(eq=False)

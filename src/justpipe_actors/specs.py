@@ -88,7 +88,7 @@ class StepInfo:
 
 @dataclass
 class HookSpec:
-    """A registered hook or handler and what it wants injected."""
+    """A registered hook or handler and its injected parameters."""
 
     func: Callable[..., Any]
     """The user's function."""

@@ -109,9 +109,9 @@ async def ask(
 
 
 async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> None:
-    """Wait for a moment, or for a length of time from now, inside a step.
+    """Wait until a time, or for a duration from now, inside a step.
 
-    In a durable run the moment is stored when it is first waited for, and passes while
+    In a durable run the time is stored when it is first waited for, and passes while
     no process runs the run.
 
     Args:

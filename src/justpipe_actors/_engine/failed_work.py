@@ -33,7 +33,7 @@ class FailedWork:
     """What one run keeps of the work that failed."""
 
     failing: dict[int, dict[str, JsonValue]] = attrs.field(factory=dict)
-    """Messages whose invocation has failed and is not finished, and what to note."""
+    """Messages of failed invocations that are not finished, and what to note."""
     messages: dict[int, JsonValue] = attrs.field(factory=dict)
     """The failed messages as they are recorded, by number."""
     kept_waves: set[int] = attrs.field(factory=set)
@@ -47,7 +47,7 @@ class FailedWork:
     frozen: dict[str, JsonValue] | None = None
     """The run's entities when it was interrupted; None if it was not."""
     frozen_delta: dict[str, JsonValue] = attrs.field(factory=dict)
-    """What had changed at that moment, for the next batch."""
+    """What had changed at that time, for the next batch."""
 
     def keep_waves(self, run_state: RunState, number: int) -> None:
         """Keep a wave, and the waves around it, when they close."""

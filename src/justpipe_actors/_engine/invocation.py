@@ -43,7 +43,7 @@ class Invocation:
     message: Start
     """Message that started the invocation."""
     scope: anyio.CancelScope
-    """Cancels this invocation only; lent by the dispatcher task."""
+    """Cancels this invocation only; belongs to the dispatcher task."""
     variables: Context
     """Its own copy of the run's context variables."""
     ids: InvocationIds = NO_IDS

@@ -135,7 +135,7 @@ class RunWaits:
         )
 
     def rearm(self) -> None:
-        """Compute what is left of each wait anew, because the clock has jumped."""
+        """Compute again what is left of each wait, because the clock has jumped."""
         for wait in [one for one in self.open_waits if not one.is_over]:
             if wait.timer is not None:
                 self.run_state.system.timers.stop(wait.timer)

@@ -5,8 +5,8 @@ earliest is due, calls the functions of all that are due, and ends when none is 
 that an actor system without timers has no task for them.
 
 Stopping a timer takes effect at once, in the caller.  Its entry stays in the heap until
-its moment or until stopped timers are the majority, as removing it from the middle of a
-heap would take time proportional to the number of timers.
+its deadline or until stopped timers are the majority, as removing it from the middle of
+a heap would take time proportional to the number of timers.
 
 Rejected: a task for each timer.  A task cannot be stored and started again in another
 process, and ten thousand waiting runs would be ten thousand tasks.

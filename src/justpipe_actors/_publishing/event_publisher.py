@@ -169,7 +169,7 @@ class EventPublisher:
         self.update_visibility()
 
     def update_visibility(self) -> None:
-        """Decide anew what becomes of events: the sink's needs, or ``keep``, changed."""
+        """Decide again what becomes of events: the sink's needs, or ``keep``, changed."""
         visibility = visibility_of(
             is_observed=self._is_observed,
             is_kept=self.keep is not None,

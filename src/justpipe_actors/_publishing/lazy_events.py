@@ -62,7 +62,7 @@ class Visibility(IntEnum):
     """What becomes of an event that is published."""
 
     COUNTED = 0
-    """Nothing can ever see it: it takes its number and is counted."""
+    """It has no reader and never will: it only takes a number and is counted."""
     KEPT = 1
     """A reader may come later: it is kept as a lazy event."""
     BUILT = 2

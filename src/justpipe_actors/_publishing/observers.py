@@ -117,7 +117,7 @@ class ObserverTask:
         self._wakeup.notify()
 
     async def wait_finished(self, end: PipelineEndData) -> None:
-        """Wait until it has heard everything, or was given up."""
+        """Wait until it has handled every event, or was given up."""
         await self.finished.wait()
 
     async def release(self) -> None:
@@ -131,7 +131,7 @@ class ObserverTask:
         """Cancel the delivery to the observer and log a warning."""
         if self.finished.is_set() or self.scope.cancel_called:
             return
-        text = "Observer %s was given up before it had heard of the end of run %s"
+        text = "Observer %s was given up before it had handled the end of run %s"
         _logger.warning(text, type(self.observer).__name__, self.meta.run_id)
         self.scope.cancel()
 

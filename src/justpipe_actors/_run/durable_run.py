@@ -1,8 +1,8 @@
 """The parts of a run that differ for a durable one: last row, release, children.
 
 A durable run stores its ``end`` row before FINISH is published, so that once FINISH was
-seen the run has ended for every other process too.  A run that this process lets go
-of is *released*: nothing more is delivered, what runs may finish or wait, a last row is
+seen the run has ended for every other process too.  A run that this process gives back
+is *released*: nothing more is delivered, what runs may finish or wait, a last row is
 stored, and then what is left is cancelled without a trace in the rows.  No FINISH is
 published, because the run goes on elsewhere.
 """
@@ -176,7 +176,7 @@ def break_durable(run: Run, error: Exception) -> None:
     run.stop(PipelineTerminalStatus.FAILED, None)
 
 
-# -- letting go
+# -- releasing
 
 
 def request_release(run: Run, reason: str) -> None:
@@ -230,7 +230,7 @@ async def finish_release(run: Run) -> None:
 
 
 def rearm_timers(run: Run) -> None:
-    """Compute what is left of each timer anew, because the clock has jumped."""
+    """Compute again what is left of each timer, because the clock has jumped."""
     journal = run.run_state.journal
     if journal is None or journal.stream.is_sealed:
         return

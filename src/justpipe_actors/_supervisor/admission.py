@@ -44,7 +44,7 @@ class _Waiter:
 
 @define(eq=False, repr=False)
 class PlaceRequest:
-    """The request of a run that gave its place back and wants one again."""
+    """The request of a run that gave its place back and needs one again."""
 
     granted: Callable[[], None]
     """Called when it has a place."""

@@ -378,7 +378,7 @@ class DurableRuns:
                 self._apply(run, signal)
 
     def _arm_timers(self) -> None:
-        """Arm the timers of all runs anew: due times are on the journal's clock."""
+        """Start the timers of all runs again: due times are on the journal's clock."""
         for run in list(self._at_work.values()):
             rearm_timers(run)
 
@@ -460,8 +460,8 @@ class DurableRuns:
     async def _wait_left(self, row: int) -> None:
         """Wait until a run that was parked or lost here has ended its clean-up.
 
-        Its answer or its moment may come at once, and another worker than the one that
-        was declared dead may be this one.
+        Its answer may come, or its time, while the clean-up goes on; and this worker
+        may take over from its own former number, which was declared dead.
         """
         while (run := self._at_work.get(row)) is not None:
             await run.done.wait()

@@ -181,7 +181,7 @@ class JournalWriter:
     def when_free(self, func: Callable[..., T], *args: Any) -> T:
         """Call a method of the journal; try again while another process holds it.
 
-        Nothing else can be stored meanwhile, so the thread has nothing better to do.
+        Nothing else can be stored meanwhile, so the thread may wait.
         """
         try:
             return func(*args)

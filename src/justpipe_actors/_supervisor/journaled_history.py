@@ -26,7 +26,7 @@ from ..records import OpenStatus, RunQuery, RunRecord
 
 
 OPEN_LABELS = (OpenStatus.RUNNING.value, OpenStatus.WAITING.value, "stuck")
-"""Labels of stored runs whose journal knows more."""
+"""Labels of stored runs for which the journal has newer data."""
 
 _logger = logging.getLogger("justpipe_actors.journal")
 

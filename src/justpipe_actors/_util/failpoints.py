@@ -72,7 +72,7 @@ class Seam(Enum):
 
 
 JOURNAL_SEAMS = frozenset({Seam.COMMIT, Seam.COMMITTED, Seam.ACK})
-"""The seams that only durable runs cross."""
+"""The failpoints that only durable runs pass."""
 
 
 class FailpointHandler:
@@ -87,7 +87,7 @@ class FailpointHandler:
         production cannot be.
 
         Args:
-            seam: the place.
+            seam: the failpoint.
             run_id: the run it happens in; empty when it is no run's.
             part: the step, hook or observer.
         """

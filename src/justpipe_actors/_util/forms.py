@@ -176,7 +176,7 @@ _SCALARS: dict[Any, tuple[str, dict[str, Any], Callable[[Any], Any]]] = {
     None: ("null", {"type": "null"}, _exact(type(None))),
     type(None): ("null", {"type": "null"}, _exact(type(None))),
     datetime: (
-        "a moment such as 2026-01-31T09:00:00+00:00",
+        "a time such as 2026-01-31T09:00:00+00:00",
         {"type": "string", "format": "date-time"},
         _text_of(datetime.fromisoformat),
     ),

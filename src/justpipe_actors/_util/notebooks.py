@@ -1,7 +1,7 @@
 """Notebooks: whether this is one, how to show HTML in it, and tables of HTML.
 
-IPython is used only where it is imported already: a notebook has it, and nothing else
-pays for it.
+IPython is used only where it is imported already: a notebook has it, and other programs
+do not import it.
 """
 
 from __future__ import annotations

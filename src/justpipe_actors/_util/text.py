@@ -155,7 +155,7 @@ def count_text(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def format_time(time: datetime | None) -> str:
-    """Write a moment in local time, with the zone; None is ``-``."""
+    """Write a time in local time, with the zone; None is ``-``."""
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}" if time else "-"
 
 

@@ -88,10 +88,10 @@ class Journal(Protocol):
     # -- workers
 
     def add_worker(self, name: str) -> int:
-        """Register a worker, which has shown a sign of life now; return its number.
+        """Register a worker, with a heartbeat at this time; return its number.
 
         Args:
-            name: describes the worker to people.
+            name: describes the worker to users.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The rows of a journal, as plain records.
 
 Texts named ``delta``, ``state``, ``input``, ``outcome``, ``form`` and ``body`` are JSON
-that the journal stores and returns as it is; it never looks into it.  Moments are seconds
+that the journal stores and returns as it is; it never looks into it.  Times are seconds
 since the epoch on the journal's own clock (``Journal.now``); the two records that are
 displayed, ``OpenAsk`` and ``JournaledRun``, have timezone-aware datetimes.
 """

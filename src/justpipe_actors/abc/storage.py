@@ -75,7 +75,7 @@ class StorageBackend(Protocol):
     """Stores the runs of one pipe, and their events.
 
     Every method is synchronous, may be called from any thread, and is complete when it
-    returns.  Moments are timezone-aware UTC when they are read; naive ones that are
+    returns.  Times are timezone-aware UTC when they are read; naive ones that are
     written count as local time.  An item that cannot be read is left out with a warning
     and never keeps the others from being read.
     """
@@ -340,7 +340,7 @@ class LogStore(Protocol):
 class RunHistory(Protocol):
     """The stored events of one run.
 
-    Both methods are synchronous, may take a moment, and are called in worker threads.
+    Both methods are synchronous, may take some time, and are called in worker threads.
     """
 
     def is_open(self) -> bool:

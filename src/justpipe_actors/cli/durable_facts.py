@@ -41,7 +41,7 @@ NEXT_COMMAND = {
 
 @attrs.frozen(kw_only=True)
 class Timer:
-    """A moment that a run waits for."""
+    """A time that a run waits for."""
 
     step: str
     """The step that waits."""
@@ -62,7 +62,7 @@ class DurableFacts:
     asks: tuple[OpenAsk, ...]
     """Its open questions."""
     timers: tuple[Timer, ...]
-    """The moments it waits for."""
+    """The times that it waits for."""
     steps: dict[str, int]
     """How many invocations of its steps, by name, have begun or are queued."""
     copy_of: str | None = None
@@ -81,7 +81,7 @@ class DurableFacts:
 
 
 def read_facts(journal: Journal, row: RunRow) -> DurableFacts | None:
-    """Return what a journal has of a run; None if it has just been removed."""
+    """Return the facts about a run from a journal; None if it has just been removed."""
     shown = journal.runs(RunFilter(prefix=row.run_id))
     run = next((one for one in shown if one.run_id == row.run_id), None)
     if run is None:
@@ -178,7 +178,7 @@ def _form_text(form: dict[str, Any]) -> str:
 
 
 def facts_to_json(facts: DurableFacts) -> dict[str, Any]:
-    """Return what a journal says of a run, for programs."""
+    """Return the facts about a run from a journal, for programs."""
     return {
         "journal": facts.journal,
         "incarnation": facts.run.incarnation,

@@ -95,7 +95,7 @@ async def run_durably(order: DurableRun, view: View) -> Outcome | int:
                 tasks.cancel_scope.cancel()
     if end is not None:
         return Outcome(end)
-    view.notice(f"let go; it goes on with the same command: run id {order.run_id}")
+    view.notice(f"released; it goes on with the same command: run id {order.run_id}")
     if signals.first is None:
         return EXIT_WAITS
     code = EXIT_SIGNAL_BASE + signals.first
@@ -103,7 +103,7 @@ async def run_durably(order: DurableRun, view: View) -> Outcome | int:
 
 
 def _stop(scope: anyio.CancelScope, view: View, _signum: int) -> None:
-    view.notice("letting go of the run; what its steps are at work on may finish")
+    view.notice("releasing the run; running steps may finish")
     scope.cancel()
 
 

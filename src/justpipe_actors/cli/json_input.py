@@ -1,4 +1,4 @@
-"""JSON to the state or context that a pipe wants.
+"""JSON to the state or context of a pipe.
 
 A type is filled as its library would do it: pydantic's by itself, attrs classes,
 dataclasses, typed dicts and containers by cattrs, and any other class by calling it with

@@ -109,7 +109,7 @@ def status_option(labels: tuple[str, ...] = LABELS) -> Callable[[FuncT], FuncT]:
         "statuses",
         multiple=True,
         type=click.Choice(labels),
-        help="Only runs of this status; may be said several times.",
+        help="Only runs of this status; may be given several times.",
     )
 
 

@@ -80,7 +80,7 @@ class Durations:
 
 @attrs.frozen
 class RunStatistics:
-    """What is to be said of some runs."""
+    """The report about some runs."""
 
     days: int
     """How far back they go."""

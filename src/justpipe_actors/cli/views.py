@@ -1,4 +1,4 @@
-"""Views of a run for files, pipes and logs: lines for people, JSON for programs."""
+"""Views of a run for files, pipes and logs: text for users, JSON for programs."""
 
 from __future__ import annotations
 

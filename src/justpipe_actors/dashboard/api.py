@@ -1,7 +1,7 @@
 """``DashboardAPI``: the store queries of justpipe's dashboard API.
 
-Every method is synchronous, reads the store anew and returns plain data.  ``None`` means
-that there is no such thing.
+Every method is synchronous, reads the store each time and returns plain data.  ``None``
+means that there is no such thing.
 """
 
 from __future__ import annotations

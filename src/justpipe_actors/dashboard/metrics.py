@@ -46,7 +46,7 @@ def _supervisor_families(snapshot: Any) -> Iterator[Family]:
         ("runs_waiting", "Runs that wait for a place.", snapshot.places.waiting),
         (
             "runs_parked",
-            "Runs whose consumer is behind.",
+            "Runs with a consumer that reads too slowly.",
             sum(run.is_parked for run in runs),
         ),
         (

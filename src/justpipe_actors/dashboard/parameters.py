@@ -44,7 +44,7 @@ def number(
 
 
 def moment(query: QueryParams, name: str) -> datetime | None:
-    """Return a moment; one without a zone is UTC.
+    """Return a time; one without a zone is UTC.
 
     Raises:
         RequestError: it is no ISO 8601.
@@ -55,7 +55,7 @@ def moment(query: QueryParams, name: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        msg = f"{name}={text!r} is no moment; write it like 2026-01-31T12:00:00+00:00."
+        msg = f"{name}={text!r} is no time; write it like 2026-01-31T12:00:00+00:00."
         raise RequestError(msg) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 

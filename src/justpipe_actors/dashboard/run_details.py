@@ -81,8 +81,8 @@ class StoredRun:
     def is_still_open(self) -> bool:
         """Tell whether the run goes on; what is read after False is complete.
 
-        A store that cannot be read at this moment, because its writer just leaves,
-        says nothing about the run: it counts as open, and is asked again.
+        A store that cannot be read now, because its writer is closing it, does not show
+        whether the run goes on: it counts as open, and is asked again.
         """
         try:
             run = self.store.get_run(self.run_id)

@@ -51,9 +51,9 @@ class RunFilter:
     pipelines: tuple[str, ...] = ()
     """Only these pipelines, by name or hash."""
     since: datetime | None = None
-    """Started at this moment or later."""
+    """Started at this time or later."""
     until: datetime | None = None
-    """Started before this moment."""
+    """Started before this time."""
     text: str = ""
     """Words of the query that have no key."""
     terms: tuple[Term, ...] = ()
@@ -166,7 +166,7 @@ def _newest_first(
 ) -> Iterator[AnnotatedRun]:
     query = wanted.query()
     if start is not None:
-        # Runs that began at the same moment come in the order of their ids.
+        # Runs that began at the same time come in the order of their ids.
         until = start[0] + timedelta(microseconds=1)
         query = attrs.evolve(query, until=min(query.until or until, until))
     most = limit + 50 if wanted.is_simple else MOST

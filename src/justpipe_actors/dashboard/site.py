@@ -74,7 +74,7 @@ class Site:
 
     @property
     def api(self) -> DashboardAPI:
-        """The questions that programs for justpipe ask."""
+        """The requests of programs for justpipe."""
         return DashboardAPI(self.registry)
 
     async def in_thread(

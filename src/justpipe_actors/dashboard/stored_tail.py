@@ -7,8 +7,8 @@
     ...                           │      └── one look at the store in RUN_PERIOD seconds
     ...                         ──┘
 
-A store tells nobody of new events, so a run that goes on is looked at periodically, once
-for all who watch it and not at all while nobody does.
+A store does not report new events, so a running run is polled: once for all its readers,
+and not at all without readers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ StoredRow = tuple[int, str]
 
 @attrs.define(eq=False)
 class StoredTail:
-    """The last rows of one run in a store, for all who watch it."""
+    """The last rows of one run in a store, for all its readers."""
 
     site: Site
     """Its threads and stores."""
@@ -75,7 +75,7 @@ class StoredTail:
         try:
             while page := rows_of(self.stored, rows[-1][0] if rows else self.number):
                 rows += page
-        except sqlite3.Error:  # its writer just leaves: the next look reads the rest
+        except sqlite3.Error:  # its writer is closing it: the next poll reads on
             return False, rows
         return is_over, rows
 

@@ -131,7 +131,7 @@ def closest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str 
     Args:
         name: the other name.
         known: the names that exist.
-        likeness: how much of the names must be alike, from 0 to 1.
+        likeness: how similar the names must be, from 0 to 1.
     """
     import difflib  # noqa: PLC0415 - for messages only
 

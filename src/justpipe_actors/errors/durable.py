@@ -97,7 +97,7 @@ class RunReleased(RunInterrupted):
 
 
 class RunStuck(RunError):
-    """A durable run is not taken up any more until a person has looked at it."""
+    """A durable run is not taken up again before ``redrive``."""
 
     run_id: str
     problem: str
@@ -105,7 +105,7 @@ class RunStuck(RunError):
     def message(self) -> str:
         problem = self.problem.rstrip(".")
         return (
-            f"Run '{self.run_id}' is stuck: {problem}. Mend the cause, then let it go on "
+            f"Run '{self.run_id}' is stuck: {problem}. Fix the cause, then continue it "
             f"with supervisor.redrive({self.run_id!r}) or 'justpipe-actors redrive {self.run_id}'."
         )
 

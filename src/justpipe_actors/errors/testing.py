@@ -41,7 +41,7 @@ class Deadlock(TrialError):
 class ScheduleFailure(TrialError, AssertionError):
     """A pipeline's check failed under one schedule, and not under the plain one.
 
-    ``choices`` is the schedule: what happened at each seam, to be replayed.
+    ``choices`` is the schedule: what happened at each failpoint, to be replayed.
     """
 
     problem: str

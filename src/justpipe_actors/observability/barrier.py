@@ -114,7 +114,7 @@ class BarrierState:
     def refresh(
         self, meta: ObserverMeta, now: float
     ) -> list[tuple[str, WaitingBarrier]]:
-        """Ask the run for its joins; return those that have been decided meanwhile."""
+        """Ask the run for its joins; return those that have been decided since."""
         joins: dict[str, WaitingJoin] = {}
         for join in meta.waiting():
             joins.setdefault(join.step, join)

@@ -41,7 +41,7 @@ ATOMIC_TYPES = (
 """Types that are compared as a whole."""
 
 Pair = tuple[str, Any, Any]
-"""A path, what was there, and what is there now."""
+"""A path, the value before, and the value now."""
 
 
 @attrs.frozen(eq=False)
@@ -53,7 +53,7 @@ class Change:
     before: Any
     """What was there; ``ABSENT`` if nothing was."""
     after: Any
-    """What is there now; ``ABSENT`` if nothing is."""
+    """The value now; ``ABSENT`` if there is none."""
 
     @property
     def sign(self) -> str:

@@ -294,7 +294,7 @@ class _RunLog:
     started_at: float | None = None
     """Timestamp of the first observed event."""
     end: PipelineEndData | None = None
-    """What FINISH said."""
+    """The payload of FINISH."""
     errors: set[str] = attrs.field(factory=set)
     """Texts of the errors that were logged; a few at most."""
 

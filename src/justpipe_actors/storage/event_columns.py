@@ -83,7 +83,7 @@ def columns_of(
         payloads: by an event's identity what is to be stored instead of its payload;
             what is used is taken out.
         metas: the same for its meta.
-        tokens_are_unchanged: whether tokens are as their step said them.
+        tokens_are_unchanged: whether no hook has changed tokens.
     """
     for start, end, is_same_stream in _split_batch(
         events, _token_streams(events) if tokens_are_unchanged else []

@@ -23,7 +23,7 @@ REDACTED = "[redacted]"
 def redact_keys(*names: str) -> Redact:
     """Return a ``persist_redact`` that hides the values under some keys.
 
-    Keys of mappings and fields of objects count alike, at any depth of the payload and
+    Keys of mappings and fields of objects are both hidden, at any depth of the payload and
     of the meta, whatever their case.
 
     Args:

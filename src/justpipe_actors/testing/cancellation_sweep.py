@@ -100,8 +100,8 @@ class StoppedRun(FailpointHandler):
         run = self._run
         assert run is not None
         if run.end is None:
-            assert not self.events, "it said something and never how it ended"
-            assert self.how == "owner", "it never said how it ended"
+            assert not self.events, "it published events and no FINISH"
+            assert self.how == "owner", "it published no FINISH"
             return
         assert self.final_snapshot is not None
         assert not self.final_snapshot.tokens, (
@@ -133,7 +133,7 @@ class StoppedRun(FailpointHandler):
             called = self._hook_calls[name]
             assert called == expected, f"shutdown hook {name} ran {called} times"
 
-    # -- at the seams
+    # -- at the failpoints
 
     async def reach(self, seam: Seam, run_id: str, part: str) -> None:
         """Count hook calls and ended runs."""

@@ -95,7 +95,7 @@ class RunCase:
         """Return what a run did.
 
         Args:
-            events: what it said.
+            events: its events.
             state: what it was given.
 
         Raises:
@@ -130,9 +130,9 @@ class Exploration:
     schedules: int
     """Runs, the plain one included."""
     interleavings: int
-    """Different orders in which seams were crossed."""
+    """Different orders in which failpoints were passed."""
     crossings: int
-    """Seams crossed in the plain run."""
+    """Failpoints passed in the plain run."""
     seed: object
     """Seed of the schedules."""
 
@@ -192,7 +192,7 @@ def explore(
         check: receives the result of a run; raises or returns False if it is wrong.
         schedules: runs, the plain one included.
         seed: what schedules are drawn from.
-        seams: where tasks may be held up.
+        seams: the failpoints at which tasks may be delayed.
         backend: the event loop.
         **options: as for ``Pipe.run``.
 
@@ -235,7 +235,7 @@ def replay(
         pipe: as for ``explore``.
         state: as for ``explore``.
         check: as for ``explore``.
-        choices: what happens at each seam: the attribute of a ``ScheduleFailure``, or
+        choices: what happens at each failpoint: the attribute of a ``ScheduleFailure``, or
             what ``justpipe_actors.testing.strategies.schedules()`` draws.
         seams: as for ``explore``.
         backend: as for ``explore``.

@@ -15,9 +15,9 @@ from .schedules import DELAYS
 
 
 def schedules(most: int = 60) -> st.SearchStrategy[list[int]]:
-    """Draw what happens at each seam of a run, for ``replay``.
+    """Draw what happens at each failpoint of a run, for ``replay``.
 
     Args:
-        most: seams at which something may happen; the run goes on plainly after them.
+        most: number of failpoints at which a task may be delayed; later ones delay nothing.
     """
     return st.lists(st.integers(0, len(DELAYS) - 1), max_size=most)

@@ -53,12 +53,12 @@ DELAYS = (
 
 
 def schedules(seed: object, length: int) -> Iterator[list[int]]:
-    """Draw an endless sequence of schedules for a run that crosses ``length`` seams.
+    """Draw an endless sequence of schedules for a run that passes ``length`` failpoints.
 
     Every second schedule delays one task once; together these schedules cover every
-    seam in random order, long delays first.  Most races need a single delay, and these
+    failpoint in random order, long delays first.  Most races need a single delay, and these
     schedules are certain to find them.  The other schedules delay tasks at a few or at
-    many seams, because some races need two delays and some need every task to be late.
+    many failpoints, because some races need two delays and some need every task to be late.
     """
     random = Random(str(seed))
     for single in _single_delays(random, length):
@@ -149,7 +149,7 @@ class _Shrinker:
             size //= 2
 
     def replace_by_one(self) -> None:
-        """Try a single delay at each seam: two delays may cancel each other out."""
+        """Try a single delay at each failpoint: two delays may cancel each other out."""
         delayed = self._delayed_positions()
         if len(delayed) < 2:
             return
@@ -175,10 +175,10 @@ class _Shrinker:
 
 @contextmanager
 def at_seams(handlers: FailpointHandler) -> Generator[None]:
-    """Install a failpoint at the engine's seams for the block, in all loops.
+    """Install a handler of the engine's failpoints for the block, in all loops.
 
     Args:
-        handlers: the failpoints; each is called at every seam.
+        handlers: called at every failpoint.
 
     Returns:
         The block.
@@ -198,7 +198,7 @@ def at_seams(handlers: FailpointHandler) -> Generator[None]:
 
 @attrs.frozen
 class FailpointHit:
-    """A seam that was crossed."""
+    """A failpoint that was passed."""
 
     time: float
     """Virtual seconds."""
@@ -231,7 +231,7 @@ USER_CODE_SEAMS = frozenset(
         Seam.HOOK,
     }
 )
-"""The seams around the user's own code, where a pipeline's races are."""
+"""The failpoints around the user's own code, where a pipeline's races are."""
 
 
 @attrs.define(eq=False)
@@ -241,7 +241,7 @@ class Schedule(FailpointHandler):
     choices: Sequence[int]
     """The delay at each failpoint that is hit, as indices of ``DELAYS``."""
     where: Collection[Seam] = USER_CODE_SEAMS
-    """The seams that take a choice; the others are passed."""
+    """The failpoints that take a choice from the schedule; the others delay nothing."""
     trace: list[FailpointHit] = attrs.field(factory=list, init=False)
     """What was crossed, in order."""
     _remaining: Iterator[int] = attrs.field(init=False)
@@ -254,7 +254,7 @@ class Schedule(FailpointHandler):
         """Delay the task by the next choice, shielded from cancellation.
 
         Args:
-            seam: the seam that is crossed.
+            seam: the failpoint that is passed.
             run_id: the run that crosses it.
             part: the part of the engine that crosses it.
         """
@@ -287,7 +287,7 @@ class Fault(FailpointHandler):
         """Raise the error at the chosen crossing.
 
         Args:
-            seam: the seam that is crossed.
+            seam: the failpoint that is passed.
             run_id: the run that crosses it.
             part: the part of the engine that crosses it.
         """

@@ -93,7 +93,7 @@ def clean_up(options: CleanupOptions) -> None:
     """Select, show, ask, delete.
 
     Raises:
-        InvalidInput: a rule makes no sense, or there is nobody to ask.
+        InvalidInput: a rule is invalid, or there is no terminal to ask at.
         CommandFailed: some runs could not be deleted, or the answer was no.
     """
     runs = select_stored_runs(options.registry, _rule(options))
@@ -150,7 +150,7 @@ def _show_selected(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> Non
 
 def _confirm(runs: Sequence[AnnotatedRun], options: CleanupOptions) -> None:
     if options.is_json:
-        msg = "With --json nobody is asked. Add --yes to delete, or --dry-run to look."
+        msg = "With --json there is no question. Add --yes to delete, or --dry-run to look."
         raise InvalidInput(msg)
     sys.stderr.write(f"\nDelete {count_text(len(runs), 'run')}? [y/N] ")
     sys.stderr.flush()

@@ -92,7 +92,7 @@ def _actions(
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A host name that is served, too; may be said several times.",
+    help="A host name that is served, too; may be given several times.",
 )
 @click.option(
     "--insecure", "is_insecure", is_flag=True, help="Let others read without a token."

@@ -172,7 +172,7 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A field of the state, JSON or text; may be said several times.",
+    help="A field of the state, JSON or text; may be given several times.",
 )
 @click.option("--context", metavar="JSON", help="The context, likewise.")
 @click.option(
@@ -222,6 +222,6 @@ def command(**options: Any) -> int:
 
     On a terminal every step has a line and every map a bar, and what the run streams
     goes above them.  Elsewhere every event is a line of JSON.  Ctrl-C asks the run to
-    end and waits until nothing of it is left; of a durable run it only lets go.
+    end and waits until nothing of it is left; a durable run is only released.
     """
     return run_command(RunOptions(**options))

@@ -1,7 +1,7 @@
 """``cancel``, ``resume``, ``retry``, ``fork``, ``redrive``: change how a run goes on.
 
-Each writes into the journal only, so it needs no pipe.  The process that has the run at
-work obeys; a run that is made ready is taken up by the next process with its pipe.
+Each writes into the journal only, so it needs no pipe.  The process that works on the
+run acts on it; a run that is made ready is taken up by the next process with its pipe.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class RunsOptions:
 
 @click.command("runs")
 @click.option(
-    "--waiting", is_flag=True, help="Only runs that wait for an answer or a moment."
+    "--waiting", is_flag=True, help="Only runs that wait for an answer or a time."
 )
 @click.option("--stuck", is_flag=True, help="Only runs that are not taken up any more.")
 @click.option(

@@ -111,7 +111,7 @@ async def _find_run(
 
 
 def _newest_open(registry: PipelineRegistry, since: datetime | None) -> str:
-    """Return the newest run that is running, or that began after a moment."""
+    """Return the newest run that is running, or that began after a time."""
     found = registry.query_runs(RunQuery(labels=("running",)), limit=1)
     if not found and since is not None:
         found = registry.query_runs(RunQuery(since=since), limit=1)

@@ -30,7 +30,7 @@ Reading = tuple[str, float, dict[str, str]]
 GAUGES: Final = {
     "runs.active": ("{run}", "Runs at work."),
     "runs.waiting": ("{run}", "Runs that wait for a place."),
-    "runs.parked": ("{run}", "Runs whose consumer is behind."),
+    "runs.parked": ("{run}", "Runs with a consumer that reads too slowly."),
     "runs.oldest": ("s", "Age of the oldest run at work."),
     "events.buffered": ("{event}", "Events that no consumer has read."),
     "joins.waiting": ("{join}", "Joins that wait for parents."),

@@ -225,7 +225,7 @@ def end_run(run: RunTrace, end: object) -> None:
 
 
 def interrupt_run(run: RunTrace) -> None:
-    """Close the spans of a durable run that this process let go of, at its last event."""
+    """Close the spans of a durable run that this process released, at its last event."""
     interrupted = {f"{SCOPE}.status": "interrupted"}
     for open_span in run.open.values():
         open_span.end(interrupted, run.latest)

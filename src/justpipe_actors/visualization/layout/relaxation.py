@@ -18,7 +18,7 @@ RELAXATIONS = 12
 """Passes over all layers; more passes change little."""
 
 STRAIGHTNESS = 4.0
-"""How much more than a box a bend of a line wants to stand where its neighbours are."""
+"""How much more than a box a bend of a line is pulled to its neighbours."""
 
 
 def relaxed_columns(layers: Sequence[list[Vertex]]) -> dict[int, float]:
@@ -63,7 +63,7 @@ def _middle(neighbours: Sequence[Vertex], x: dict[int, float]) -> float:
 
 
 def _weight(vertex: Vertex) -> float:
-    """Return how much a vertex wants its place; one at an end of a path gives way.
+    """Return the weight of a vertex; a vertex at an end of a path has a small one.
 
     A path that loses side branches would otherwise move aside at each of them.
     """
