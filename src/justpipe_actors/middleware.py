@@ -215,7 +215,7 @@ def tenacity_retry_middleware(
     if inspect.isasyncgenfunction(func):
         warnings.warn(
             f"Streaming step '{ctx.name}' cannot retry automatically: "
-            "its tokens are out already. Answer Retry() instead.",
+            "its tokens are published already. Return Retry() instead.",
             UserWarning,
             stacklevel=2,
         )

@@ -1,4 +1,9 @@
-"""How a run ended: the payload of FINISH and the figures in it."""
+"""How a run ended: the payload of FINISH and the figures in it.
+
+These are public frozen dataclasses with the names that justpipe has, so programs may
+compare, replace and store them.  The engine fills them; nothing here computes a status
+(``_run/final_status.py`` does).
+"""
 
 from __future__ import annotations
 

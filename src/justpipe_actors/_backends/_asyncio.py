@@ -1,4 +1,11 @@
-"""The asyncio loop; the one module of the engine that imports asyncio."""
+"""The asyncio loop; the one module of the engine that imports asyncio.
+
+It provides the operations of ``_backends/base.py``, and it handles *native*
+cancellation: any code can call ``Task.cancel()``, past all cancel scopes of anyio.  A
+task that is cancelled so before its first step has run nothing of its function and could
+not clean up, so a replacement is started.  A later native cancellation ends the task, and
+the owner decides what follows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The trio loop."""
+"""The trio loop; the one module of the engine that imports trio.
+
+It provides the operations of ``_backends/base.py``.  Trio cancels through scopes only, so
+what ``_asyncio.py`` does against native cancellation returns False here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The mutable definition that decorators add to; the first run freezes it."""
+"""The mutable definition that decorators add to; the first run freezes it.
+
+Each ``add_...`` checks its part completely before it changes anything, so a refused part
+leaves no trace.  What needs the whole definition, such as unknown targets, is checked by
+``_plan/validation.py``.  The definition is frozen because runs share its compiled plan.
+"""
 
 from __future__ import annotations
 

@@ -65,11 +65,11 @@ class ActorSystem:
     is_owner_cancelled: Callable[[], bool]
     """Whether the owner's task was cancelled natively, not through a cancel scope."""
     absorb_native_cancel: Callable[[], bool] = lambda: False
-    """Whether the current task was killed natively and can go on; asking forgets it."""
+    """Whether the current task was cancelled natively and can go on; the call clears that."""
     new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
     new_scope: Callable[[], anyio.CancelScope] = anyio.CancelScope
-    """Makes the cancel scopes that activations are interrupted by."""
+    """Makes the cancel scopes by which invocations are interrupted."""
     variables: Context = attrs.field(factory=copy_context)
     """Context variables of dispatcher tasks; invocations have those of their run."""
     runs: dict[str, RunState] = attrs.field(factory=dict, init=False)

@@ -1,4 +1,10 @@
-"""Commit an invocation synchronously: its last event first, then its messages."""
+"""Commit an invocation synchronously: its last event first, then its messages.
+
+Nothing here awaits, so no other step runs between the last event, the changes of the
+run's state and the messages to the successors.  Consumers therefore see the end of a
+step before the start of its successors, and a batch of the journal has all of it or
+nothing.  What a result means is decided before, in ``_plan/step_results.py``.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class SourceCheck:
-    """Compares the items of a lazy source with those before the restart."""
+    """Compares the items of a lazy source with those of before the restart."""
 
     step: str
     """Name of the map step."""

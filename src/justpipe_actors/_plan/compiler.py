@@ -1,4 +1,10 @@
-"""Compile the definition of a pipe to a plan, on first use."""
+"""Compile the definition of a pipe to a plan, on first use.
+
+The plan is frozen and shared by all runs.  Everything that is the same for each
+invocation is computed here: edges, the source of each parameter, placements, resources
+and middleware around the functions.  The definition is not changed, and no function of
+the user is called.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Merge rules of a state's parts, from the annotations of its class."""
+"""Merge rules of a state's parts, from the annotations of its class.
+
+A rule is looked up when both changes of a part differ (``state_merge.py``).  Annotations
+that cannot be resolved are refused, because a merge function would otherwise be ignored
+without notice.
+"""
 
 from __future__ import annotations
 

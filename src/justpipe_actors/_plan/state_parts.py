@@ -89,7 +89,7 @@ def declares(kind: type, name: str) -> bool:
 
 
 def _look_at(kind: type) -> Shape:
-    """Inspect a class and return its shape."""
+    """Inspect a class and return its parts."""
     is_model = declares(kind, "__pydantic_validator__")
     is_record = is_model or any(declares(kind, mark) for mark in _RECORD_MARKS)
     is_record = is_record and not issubclass(kind, VALUES)

@@ -5,7 +5,7 @@ module maps each result to an instruction and has no side effects; the actors ca
 the instruction out.
 
 Only *instances* of ``Retry``, ``Skip`` and ``Raise`` count; ``Stop`` counts as a class
-too, because that is how the reference's users write it.
+too, because programs for justpipe return the class.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class EventPublisher:
             publisher = parent[0]
 
     def release_run(self) -> None:
-        """Drop the reference to an ended run; else only the collector could free it."""
+        """Drop the reference to an ended run; else only the garbage collector could free it."""
         self.on_hook_failure = do_nothing
         self._put_lazy = self._put_lazy_token = None  # may be its own method
 

@@ -1,4 +1,8 @@
-"""The metrics of one run, counted while it runs."""
+"""The metrics of one run, counted while it runs.
+
+The engine calls a counter for each start, end and event, so a call only adds to a
+number; tables are made with their first row.  FINISH reports the snapshot.
+"""
 
 from __future__ import annotations
 

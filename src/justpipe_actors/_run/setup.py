@@ -1,4 +1,9 @@
-"""Setting up a run, and running a child pipe on behalf of a step."""
+"""Setting up a run, and running a child pipe on behalf of a step.
+
+``new_run`` compiles the plan, binds ``Meta`` on the context, and connects publisher,
+observers, recorder and journal; it starts no task.  A child run is set up the same way,
+but uses the actor system, the publisher and the journal of its parent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Restart decisions and backoff: pure functions without tasks or clocks."""
+"""Restart decisions and backoff: pure functions without tasks or clocks.
+
+The caller passes the facts (children, past restarts, the time) and carries the decision
+out (``children.py``), so every decision can be tested as a table.  Strategies, restart
+types and intensity have the meaning that they have in OTP.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Snapshots, health, and stuck runs: invocations with the lines they wait at."""
+"""Snapshots, health, and stuck runs: invocations with the lines they wait at.
+
+Everything is read in the loop of the supervisor, without awaiting, so a snapshot shows
+one point in time.  Results are plain frozen data that other threads and JSON may use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Protocols of observers, and the facts about a run that they receive."""
+"""Protocols of observers, and the facts about a run that they receive.
+
+Each observer is called in a task of its own, so a slow one delays no step; only
+``witness`` is called by the engine itself.  The protocols are structural: an object with
+the methods is an observer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Protocols of stores, of the recorder of a run, and of readers of stored events."""
+"""Protocols of stores, of the recorder of a run, and of readers of stored events.
+
+A store is synchronous and is called in threads, because database drivers are.  A recorder
+is called in the event loop and must not block it; it passes the events on to the thread
+that writes the store.
+"""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _require_containers(converter: JsonConverter) -> None:
 
 
 def _container(target_type: Any) -> type | None:
-    """Return what JSON has to say for a type, if it is a container."""
+    """Return the JSON form of a type, if it is a container."""
     json_type = get_origin(target_type) or target_type
     if attrs.has(json_type) or is_dataclass(json_type):
         return dict

@@ -1,4 +1,8 @@
-"""The group of commands, and what becomes of their exceptions."""
+"""The group of commands, and what becomes of their exceptions.
+
+The module of a command is imported when the command is used.  An exception becomes one
+sentence on standard error and an exit status; ``--traceback`` shows where it was raised.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +112,7 @@ class LazyGroup(click.Group):
 
 
 def _problem_text(error: Exception) -> str:
-    """Word what went wrong: what a store or a file says, else the exception's type too."""
+    """Return the error as text: that of a store or a file alone, any other with its type."""
     if isinstance(error, StoreError | sqlite3.Error | OSError) and str(error):
         return str(error)
     text = safe_str(error, typed=True).removesuffix(".")
@@ -133,7 +137,7 @@ def cli(*, show_traceback: bool) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started without them standard streams that lead nowhere."""
+    """Give a process that was started without them standard streams to the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - kept

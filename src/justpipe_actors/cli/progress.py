@@ -1,4 +1,8 @@
-"""Progress rows of a run, built from its live or stored events."""
+"""Progress rows of a run, built from its live or stored events.
+
+Pure bookkeeping: events go in, rows come out, and nothing is printed here.  ``run`` feeds
+live events, ``show`` and ``tail`` feed stored ones, so all three show the same.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ class Row:
     started: int = 0
     """Invocations that began."""
     done: int = 0
-    """Invocations that ended well."""
+    """Invocations that succeeded."""
     failed: int = 0
     """Invocations that failed."""
     retried: int = 0

@@ -1,4 +1,9 @@
-"""One run in an event loop of its own, under a view, until it ends or a signal stops it."""
+"""One run in an event loop of its own, under a view, until it ends or a signal stops it.
+
+The first SIGINT or SIGTERM cancels the run, which then cleans up; a further one interrupts
+code that blocks the loop.  Signals arrive through a socket pair, because a handler may
+run while no task does.
+"""
 
 from __future__ import annotations
 

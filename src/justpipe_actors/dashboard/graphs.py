@@ -1,4 +1,9 @@
-"""Pipelines: their drawings, their versions, and figures over their runs."""
+"""Pipelines: their drawings, their versions, and figures over their runs.
+
+Everything comes from the store, and the functions are synchronous: routes call them in
+worker threads.  A drawing is made from the stored description, so the pipe need not be
+importable.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ SCATTER = 500
 
 @attrs.frozen
 class GraphWanted:
-    """Which drawing is asked for."""
+    """The parameters of a requested drawing."""
 
     pipeline_hash: str
     """The pipeline."""
@@ -78,7 +83,7 @@ def _draw(ast: str, direction: str) -> Drawing:
 def describe(
     registry: PipelineRegistry, pipeline_hash: str, fingerprint: str | None
 ) -> dict[str, Any] | None:
-    """Return what a pipe was at one of its versions, else at its latest run."""
+    """Return the description of one version of a pipe, else of its latest run."""
     found = describe_version(registry, pipeline_hash, fingerprint)
     return found or describe_version(registry, pipeline_hash, None)
 
@@ -86,7 +91,7 @@ def describe(
 def describe_version(
     registry: PipelineRegistry, pipeline_hash: str, fingerprint: str | None
 ) -> dict[str, Any] | None:
-    """Return what a pipe was at exactly this version; None when that is not stored.
+    """Return the description of exactly this version; None when that is not stored.
 
     Without a version, return what it was at its latest run.
     """

@@ -55,7 +55,7 @@ def quiet_first(run: RunSnapshot) -> tuple[float, float]:
 
 
 def look(supervisor: Supervisor, loop_lag: float = 0.0) -> LiveData:
-    """Look at a supervisor; call it in the supervisor's loop."""
+    """Read the state of a supervisor; call it in the supervisor's loop."""
     snapshot = supervisor.snapshot(ROWS, "quiet")
     quietest = heapq.nlargest(LOOKED_UP, snapshot.runs.values(), key=quiet_first)
     stuck = supervisor.stuck([run.run_id for run in quietest])

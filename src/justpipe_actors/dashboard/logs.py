@@ -1,4 +1,8 @@
-"""The log records of one run: from its store, or from memory for a run without one."""
+"""The log records of one run: from its store, or from memory for a run without one.
+
+Both sources have the same two methods, which are called in worker threads, so pages and
+streams do not need to know where the records are.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ PAGE = 500
 
 @attrs.frozen
 class LogFilter:
-    """Which log records of a run are asked for."""
+    """Which log records of a run are requested."""
 
     level: int = logging.NOTSET
     """At least as severe as this."""

@@ -1,4 +1,9 @@
-"""The API over pipelines, many runs and the supervisor."""
+"""The API over pipelines, many runs and the supervisor.
+
+A handler reads its parameters, calls a function without HTTP in it, and returns JSON.
+Stores are read in worker threads, the supervisor in its own loop.  Nothing is changed
+here: actions are in ``actions.py``, and the checks of requests in ``guard.py``.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from .tracebacks import frames_of
 
 
 CUT = 4_096
-"""Characters of a payload's JSON that are sent before it is asked for."""
+"""Characters of a payload's JSON that are sent without a request for the whole."""
 
 
 WITHOUT_PAYLOAD = (EventType.START, EventType.STEP_START, EventType.STEP_END)
@@ -45,7 +45,7 @@ def is_open(one: AnnotatedRun) -> bool:
 
 @attrs.frozen
 class EventFilter:
-    """Which events of a run are asked for."""
+    """Which events of a run are requested."""
 
     types: tuple[str, ...] = ()
     """Only these types."""
@@ -62,7 +62,7 @@ class EventFilter:
 
 
 class StoredRun:
-    """Answers about one run.
+    """The data of one stored run.
 
     Args:
         one: its record.

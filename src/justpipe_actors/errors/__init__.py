@@ -7,71 +7,71 @@
     │   ├── DefinitionErrorGroup        several problems, reported together
     │   └── StateNotCopyable            a part of an isolated state has no copy
     ├── PipelineCancelled               a cancellation token was cancelled
-    ├── RunError (RuntimeError)         something about one run
-    │   ├── RunInterrupted              the run's owner went away before it finished
-    │   │   └── RunReleased             a durable run goes on elsewhere, or later
+    ├── RunError (RuntimeError)         the errors of one run
+    │   ├── RunInterrupted              the run's owner ended before the run
+    │   │   └── RunReleased             a durable run goes on later, or in another process
     │   ├── DuplicateKey (ValueError)   a step used a key twice in one call
     │   ├── AskTimeout (TimeoutError)   a question was not answered in time
-    │   ├── RunStuck                    a durable run waits for a person to look at it
+    │   ├── RunStuck                    a durable run is not continued before ``redrive``
     │   ├── MapSourceChanged            a map's source gave other items after a restart
     │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
     │   ├── OtherLoopError              a run was awaited in another event loop
     │   ├── AsyncWithNeeded (TypeError) ``with`` stands where ``async with`` belongs
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
-    │   ├── InvalidRunId                a client chose an id that no run can have
+    │   ├── InvalidRunId                a client chose an invalid id
     │   ├── RunRejected                 the supervisor takes no more runs
-    │   ├── ConsumerTooSlow             a run was told to fail behind a slow reader
+    │   ├── ConsumerTooSlow             with ``overflow="fail"``, the reader is too slow
     │   ├── ForeignCancellation         a step was cancelled from outside its run
     │   ├── DispatcherTaskKilled        a task of the engine was cancelled natively
     │   ├── StepAborted                 a step raised a BaseException
     │   ├── ChildRunFailed              a sub-pipeline failed without an exception
-    │   ├── RetriesExhausted            ``Retry()`` was answered too often
-    │   ├── PlacementLost               the worker that ran a step is gone
-    │   ├── RemoteError                 a step elsewhere raised what cannot be pickled
-    │   ├── NotPicklable (TypeError)    a value cannot go to a placement, or come back
-    │   ├── RemoteUnavailable           a step elsewhere asked for what is only here
+    │   ├── RetriesExhausted            a step returned ``Retry()`` too often
+    │   ├── PlacementLost               the worker of a step has died
+    │   ├── RemoteError                 a remote step raised an error that cannot be pickled
+    │   ├── NotPicklable (TypeError)    a value of a remote step cannot be pickled
+    │   ├── RemoteUnavailable           a remote step used a function of the run
     │   ├── ResourceUnavailable         a resource could not be opened
-    │   └── EmptyPipelineError          there is nothing to run
-    ├── StoreError                      something about remembering runs
+    │   └── EmptyPipelineError          the pipe has no steps
+    ├── StoreError                      the errors of stored runs
     │   ├── UnreadableDataError         stored data do not fit the type asked for
     │   ├── MalformedEventError (ValueError)  an event to be stored is no JSON object
     │   ├── AmbiguousRunError (ValueError)   a prefix that several runs share
-    │   ├── CleanupRuleError (ValueError)  a rule for forgetting runs makes no sense
+    │   ├── CleanupRuleError (ValueError)  a rule for deleting runs is invalid
     │   ├── JournalUnusableError        a journal's file cannot be opened as one
     │   └── StoreVersionError           the store was written by a newer version
-    ├── SupervisionError                something about a supervisor's children
-    │   ├── ChildStartFailed            a child did not get ready
-    │   ├── ChildEnded                  a child that should go on came to an end
-    │   └── RestartIntensityExceeded    children ended too often to go on
+    ├── SupervisionError                the errors of a supervisor's services
+    │   ├── ChildStartFailed            a service did not become ready
+    │   ├── ChildEnded                  a service ended
+    │   └── RestartIntensityExceeded    services ended too often
     ├── StateConflict (RuntimeError)    two steps changed one part of an isolated state
-    ├── UnknownStepError (ValueError)   a step named one that is not there
-    ├── NestedTooDeeply (RecursionError)  a pipe contains itself, or nearly so
-    ├── NoRouteError (ValueError)       a switch knows no way for this value
-    ├── MapSourceError (ValueError)     a map cannot use what its function returned
+    ├── UnknownStepError (ValueError)   a step named an unknown step
+    ├── NestedTooDeeply (RecursionError)  too many nested runs
+    ├── NoRouteError (ValueError)       a switch has no route for this value
+    ├── MapSourceError (ValueError)     a map cannot iterate over what its function returned
     ├── ResultsRefused (TypeError)      a state cannot be given what a map collected
     ├── StepTimeoutError (TimeoutError)
     ├── HookTimeoutError (TimeoutError)
     ├── BarrierTimeoutError (TimeoutError)
-    ├── NotStorable (TypeError)         a value of a durable run cannot be written down
+    ├── NotStorable (TypeError)         a value of a durable run cannot be stored
     ├── RecordedError                   a failure from before a run was taken up again
     ├── UnknownAsk (LookupError)        no such question is open
     ├── AnswerRejected (ValueError)     an answer does not fit its question's form
-    ├── UnknownRunError (LookupError)   no such run is at work, stored or remembered
+    ├── UnknownRunError (LookupError)   no such run is running or stored
     ├── LayoutTooLarge (ValueError)     a drawing has too many boxes and lines
-    ├── MissingExtraError (ImportError)  a part needs a library that is not there
-    └── TrialError                      something a test found out
-        ├── CrashFailure                a run that died ended differently from one that did not
-        ├── UnansweredAsk               a pipe asked what its test does not answer
-        ├── Deadlock                    nothing can happen any more
+    ├── MissingExtraError (ImportError)  a library of an extra is not installed
+    └── TrialError                      a test helper found a failure
+        ├── CrashFailure                a run ended differently after a crash
+        ├── UnansweredAsk               a pipe asked, and its test has no answer
+        ├── Deadlock                    no task can go on
         ├── ScheduleFailure             a check failed under one schedule
-        └── CleanupFailure              a run stopped at one step left something behind
+        └── CleanupFailure              a stopped run left something behind
 
     UserWarning
     ├── PipelineValidationWarning       a definition that is legal but suspicious
     │   └── LostUpdateWarning           map workers can undo each other's changes
-    ├── IgnoredValueWarning             a step returned a value that means nothing
-    └── ChangedItemWarning              a map worker changed its item in vain
+    ├── IgnoredValueWarning             a step returned a value that is ignored
+    └── ChangedItemWarning              a map worker changed its item without effect
 
 Errors take facts, keep them as attributes, word their own message and survive
 pickling.  The exceptions are ``DefinitionError`` and ``PipelineCancelled``: the caller

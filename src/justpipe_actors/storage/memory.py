@@ -1,4 +1,8 @@
-"""A store in memory: for tests, and for programs that look at their own runs."""
+"""A store in memory: for tests, and for programs that look at their own runs.
+
+It has the same contract as the SQLite store and passes the same checks.  One lock guards
+everything; a transaction that fails undoes its changes in reverse order.
+"""
 
 from __future__ import annotations
 

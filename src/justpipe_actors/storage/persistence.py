@@ -1,4 +1,8 @@
-"""The persistence options of one pipe: store, policy and recorders."""
+"""The persistence options of one pipe: store, policy and recorders.
+
+Runs of one pipe share a store and its writer thread.  The folder of the store has the
+name of the pipe's hash and is created when the first run begins, not before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Evaluate run queries in Python; the SQL of the SQLite store is equivalent."""
+"""Evaluate run queries in Python; the SQL of the SQLite store is equivalent.
+
+It also decides which running runs are abandoned: those whose process has ended, or, if
+this cannot be checked from here, those without a heartbeat for some minutes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""All pipelines of a storage root, one folder each; unreadable ones are skipped."""
+"""All pipelines of a storage root, one folder each; unreadable ones are skipped.
+
+The registry only reads.  Commands and the dashboard use it to find runs without the
+program that made them.
+"""
 
 from __future__ import annotations
 

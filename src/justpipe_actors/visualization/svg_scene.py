@@ -266,7 +266,7 @@ LATE_RANKS = 3
 
 
 def late_roots(keys: Sequence[str], edges: Sequence[SceneEdge]) -> set[str]:
-    """Return the roots that stand far below the start, beside what they lead to.
+    """Return the roots that are far below the start, beside their successors.
 
     A line to each would pass every rank between, and need room in all of them.
     """

@@ -1,4 +1,8 @@
-"""``TimelineVisualizer``: the runs of a pipe as timelines, one for each run."""
+"""``TimelineVisualizer``: the runs of a pipe as timelines, one for each run.
+
+It keeps type, step and time of each event but no payload, for a bounded number of runs.
+Drawings are made on request, by ``renderers.py``.
+"""
 
 from __future__ import annotations
 

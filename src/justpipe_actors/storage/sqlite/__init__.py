@@ -1,4 +1,8 @@
-"""A store in an SQLite file; every query is an SQL statement."""
+"""A store in an SQLite file; every query is an SQL statement.
+
+Threads and processes may share the file.  Connections are in ``connection.py``, tables
+and their versions in ``schema.py``, statements in ``inserting.py`` and ``reading.py``.
+"""
 
 from __future__ import annotations
 

@@ -44,15 +44,15 @@ class Link:
     ranks: int = 1
     """Least number of ranks between its boxes."""
     may_reverse: bool = False
-    """Points upwards if something has to."""
+    """Whether it may point upwards to break a cycle."""
 
 
 @attrs.frozen(eq=False)
 class Line:
-    """How a link runs."""
+    """The course of one link."""
 
     link: Link
-    """Which one."""
+    """The link."""
     points: Sequence[Point]
     """From the border of the source to that of the target."""
     label: Point | None = None
