@@ -154,7 +154,7 @@ def _add_by_key(base: Any, committed: Any, changed: Any) -> object:
 
 
 def union(_base: Any, committed: Any, changed: Any) -> object:
-    """Return what either side has; a key that both have gets the change's value."""
+    """Return the items of both sides; a key that both have gets the change's value."""
     if committed is MISSING or changed is MISSING:
         return changed if committed is MISSING else committed
     kind = type(committed)

@@ -176,7 +176,7 @@ class LazyNotes:
         return self.noted
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what was noted, as plain data."""
+        """Return the notes as plain data."""
         return {} if self.noted is None else self.noted.snapshot()
 
 

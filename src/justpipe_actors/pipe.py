@@ -714,7 +714,7 @@ class Pipe(Generic[StateT, ContextT]):
         )
 
     def _observers(self) -> tuple[ObserverProtocol, ...]:
-        """Return what observes a run; in a notebook also what can show it there."""
+        """Return the observers of a run; in a notebook also the one that displays it."""
         if not is_notebook():
             return self.registry.observers
         from .notebook import NotebookView  # noqa: PLC0415 - only where it can be shown

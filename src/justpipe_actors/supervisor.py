@@ -691,11 +691,11 @@ class Supervisor:
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
-        """The last dead letters, oldest first: messages that broke their dispatcher."""
+        """The last dead letters, oldest first: messages that failed in the engine itself."""
         return self._require_open().system.dead_letters
 
     def stuck(self, run_ids: Collection[str] | None = None) -> tuple[StuckRun, ...]:
-        """Return what keeps each run at work from ending, and the line where it waits.
+        """Return the steps for which each run at work waits, with their lines.
 
         Args:
             run_ids: only these runs; the time taken grows with the number of runs.

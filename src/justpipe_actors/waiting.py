@@ -44,7 +44,7 @@ class Waiting(ABC):
 
     @abstractmethod
     async def once(self, key: str, call: Callable[[], object], func: Any) -> object:
-        """Return what a call returns, or what it returned before."""
+        """Return the result of a call, or its result of an earlier attempt."""
 
     @abstractmethod
     def idempotency_key(self, key: str) -> str:

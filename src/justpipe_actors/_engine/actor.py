@@ -174,7 +174,7 @@ class Inbox:
         return [(message.run_id, since) for since, message in found]
 
     def statistics(self) -> InboxStatistics:
-        """Return what the inbox holds now."""
+        """Return the current figures of the inbox."""
         run_count = len(self._queues) + (self._single is not None)
         oldest = [queue[0] for queue in self._queues.values()]
         if self._single is not None:
@@ -293,7 +293,7 @@ class Actor:
         return not limit or self.busy < limit
 
     def statistics(self) -> ActorStatistics:
-        """Return what it is doing."""
+        """Return the current figures of the actor."""
         inbox, now = self.inbox.statistics(), self.dispatcher.now()
         return ActorStatistics(
             step=self.node.name,

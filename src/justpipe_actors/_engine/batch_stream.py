@@ -302,7 +302,7 @@ class BatchStream:
         return delta, state, is_whole
 
     def _take_state(self, *, is_whole: bool) -> StateChange | None:
-        """Return what changed of the state; a thread may change it meanwhile."""
+        """Return the changes of the state; a thread may change it meanwhile."""
         for _ in range(COPY_TRIES - 1):
             try:
                 return self.root.take_state(is_whole=is_whole)

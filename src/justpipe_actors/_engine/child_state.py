@@ -101,7 +101,7 @@ def find_path(state: object, part: object) -> list[JsonValue] | None:
 
 
 def look_up(state: object, path: list[JsonValue]) -> object:
-    """Return what is at a path of a state, None when there is nothing."""
+    """Return the value at a path of a state, or None without one."""
     for name in path:
         state = dict(_members(state)).get(str(name))
     return state

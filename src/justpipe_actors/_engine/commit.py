@@ -349,7 +349,7 @@ def _fail(invocation: Invocation, failure: FailStep) -> None:
 def _retry_notes(
     run_state: RunState, node: Node, error: Exception
 ) -> dict[str, JsonValue]:
-    """Return what a retry of a durable run has to know of a failure."""
+    """Return the facts about a failure that a retry of a durable run needs."""
     notes: dict[str, JsonValue] = {}
     if run_state.plan.on_failure == "continue" and not node.is_leaf:
         notes["on"] = True

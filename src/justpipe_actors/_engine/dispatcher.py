@@ -115,7 +115,7 @@ class Dispatcher:
     _restarts: int = attrs.field(default=0, init=False)
 
     def statistics(self) -> DispatcherStatistics:
-        """Return what they are doing."""
+        """Return the current figures of the tasks."""
         return DispatcherStatistics(
             self._working, len(self._idle), len(self._ready), self._restarts
         )

@@ -121,7 +121,7 @@ class StepEntry:
     """Whether its successors were told that it cannot start."""
 
     def dead_report(self) -> Report | None:
-        """Return what to tell the successors if the step can no longer start."""
+        """Return the report to the successors if the step can no longer start."""
         if any(router not in self.router_reports for router in self.routers):
             return None
         if self.gate is not None and self.gate.decision is None:

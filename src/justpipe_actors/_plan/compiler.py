@@ -69,7 +69,7 @@ _VALUE_READERS: dict[InjectionSource, _ValueReader] = {
 def bind_parameters(
     injection: InjectionMetadata, supplied: Collection[str] = ()
 ) -> Bind:
-    """Return what collects a function's keyword arguments, specialised where it is common.
+    """Return a function that collects keyword arguments, fast for common signatures.
 
     Args:
         injection: where the parameters come from.

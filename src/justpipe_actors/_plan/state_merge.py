@@ -85,7 +85,7 @@ ROOT: Path = ()
 
 
 def difference(base: object, changed: object, rule: Rule = DEFAULT) -> Change | None:
-    """Return what was changed in a whole state; None when nothing was.
+    """Return the change of a whole state; None without a change.
 
     Args:
         base: the state as it was.
@@ -257,7 +257,7 @@ def _joined(value: Any, items: list[object]) -> Any:
 
 
 def applied(base: Any, change: Change) -> Any:
-    """Return what a value is after a change; the value itself stays as it is."""
+    """Return a value with a change applied; the value itself stays as it is."""
     match change:
         case Replaced(value):
             return value

@@ -26,7 +26,7 @@ def with_state_per_try(func: Callable[..., Any], state: str) -> Callable[..., An
         state: the parameter that receives the state.
     """
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
-        return func  # its tokens are out; it is not called again
+        return func  # its tokens are published; it is not called again
     if inspect.iscoroutinefunction(func):
 
         @functools.wraps(func)

@@ -36,7 +36,7 @@ class Proceed:
 
 @frozen(eq=False)
 class CollectValue:
-    """Keep what a map's worker returned, and proceed."""
+    """Keep the result of a map's worker, and proceed."""
 
     value: object
     """Any value that is no signal."""

@@ -279,7 +279,7 @@ class RecorderObserver:
         await self.recorder.finish(end)
 
     async def release(self) -> None:
-        """Tell it that the run goes on elsewhere, or later."""
+        """Tell it that the run goes on later, or in another process."""
         await self.recorder.release()
 
     def abandon(self) -> None:

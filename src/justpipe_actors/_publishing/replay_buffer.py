@@ -40,7 +40,7 @@ class NumberedQueue:
     first: int = attrs.field(default=0, init=False)
     """The place of the oldest that is kept."""
     end: int = attrs.field(default=0, init=False)
-    """The place of the next one."""
+    """Index of the next item."""
     _kept: dict[int, tuple[int, LazyEvent]] = attrs.field(factory=dict, init=False)
 
     def put(self, number: int, event: LazyEvent) -> None:
@@ -54,12 +54,12 @@ class NumberedQueue:
         self.first += 1
 
     def number(self, index: int) -> int | None:
-        """Return the number of what is kept at a place; None if nothing is."""
+        """Return the number of the item at an index; None if it is not kept."""
         kept = self._kept.get(index)
         return None if kept is None else kept[0]
 
     def get(self, index: int) -> tuple[int, Event] | None:
-        """Return what is kept at a place, with its number in the run."""
+        """Return the item at an index, with its number in the run."""
         kept = self._kept.get(index)
         return None if kept is None else (kept[0], built(kept[1]))
 
@@ -134,7 +134,7 @@ class ReplayBuffer:
         """Do nothing: other readers may still read."""
 
     def kept(self) -> tuple[Event, ...]:
-        """Return what is kept, in the order of the run."""
+        """Return the kept events in the order of the run."""
         queues = (self.tokens, self.others)
         numbered = [
             item

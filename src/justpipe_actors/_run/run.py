@@ -95,12 +95,12 @@ class GracePeriod:
                 self._limit.deadline = self._deadline
 
     def restart(self) -> None:
-        """Give what is called next the whole grace period, if there is a limit."""
+        """Start the grace period again for the next call, if there is a limit."""
         if self._deadline < inf:
             self._deadline = self.now() + GRACE_SECONDS
 
     def limit(self, holder: str) -> anyio.CancelScope:
-        """Return the scope for what is called next; it is cancelled when time is up.
+        """Return the scope for the next call; it is cancelled when time is up.
 
         Args:
             holder: what is called, for the warning that the run is held up.
@@ -432,7 +432,7 @@ def _running(invocation: Invocation) -> RunningInvocation:
 
 
 def snapshot_of(run: Run) -> RunSnapshot:
-    """Return what a run is doing right now."""
+    """Return the current state of a run."""
     run_state, sink = run.run_state, run.publisher.sink
     return RunSnapshot(
         run_id=run_state.run_id,

@@ -396,7 +396,7 @@ class RunStream(Generic[StateT_co]):
         return () if self._replay is None else self._replay.buffer.kept()
 
     def snapshot(self) -> RunSnapshot:
-        """Return what the run is doing right now."""
+        """Return the current state of the run."""
         return snapshot_of(self._begun_run())
 
     def __del__(self) -> None:

@@ -24,7 +24,7 @@ def is_notebook() -> bool:
 
 
 def notebook_remedy() -> str:
-    """Return what to do about a cell that was run twice; nothing outside of notebooks."""
+    """Return the remedy for a cell that was run twice; empty outside of notebooks."""
     return f" {CODE_REMEDY}" if is_notebook() else ""
 
 

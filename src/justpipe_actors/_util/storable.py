@@ -37,7 +37,7 @@ class Storable:
             self._known.coder(one)
 
     def codec(self, hint: object, place: str) -> Codec:
-        """Return what writes and reads values with an annotation.
+        """Return the codec of values with an annotation.
 
         Args:
             hint: the annotation; ``Any`` takes builtins and the known classes.

@@ -153,7 +153,7 @@ _WITH_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, BaseExcept
 
 
 def _extras(cls: type, names: frozenset[str]) -> Callable[[Any], None]:
-    """Return what refuses an instance with attributes that are no fields."""
+    """Return a check that refuses an instance with attributes that are no fields."""
 
     def check(value: Any) -> None:
         for name in getattr(value, "__dict__", ()):

@@ -71,7 +71,7 @@ def make_coder(known: KnownTypes, hint: Any) -> Coder:
 
 
 def _unwrapped(hint: Any) -> Any:
-    """Return what an annotation stands for, if it is another's name or has notes on it."""
+    """Return the annotation behind an alias or inside of ``Annotated``."""
     if hint is None:
         return type(None)
     if isinstance(hint, NewType):

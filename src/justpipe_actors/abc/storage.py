@@ -68,7 +68,7 @@ class RunRecorder(Protocol):
         """Wait until producers may go on; bounded in time."""
 
     async def release(self) -> None:
-        """Store what is queued: the durable run goes on elsewhere, or later."""
+        """Store the queued events: the durable run goes on later, or in another process."""
         ...
 
     async def finish(self, end: PipelineEndData) -> None:
@@ -88,7 +88,7 @@ class StorageBackend(Protocol):
     # -- writing
 
     def transaction(self) -> AbstractContextManager[object]:
-        """Keep what this thread writes inside the block together, or none of it.
+        """Store all writes of this thread inside the block, or none of them.
 
         Returns:
             The block to enter.
@@ -227,7 +227,7 @@ class StorageBackend(Protocol):
         ...
 
     def get_definition(self, fingerprint: str) -> str | None:
-        """Return what ``save_definition`` was given.
+        """Return the description that ``save_definition`` got.
 
         Args:
             fingerprint: the definition's fingerprint.

@@ -194,7 +194,7 @@ STATUS_MARKS = {
 
 
 def open_console(stream: TextIO) -> Console:
-    """Return what draws on a stream, whether or not it is a terminal."""
+    """Return a console that draws on a stream, whether or not it is a terminal."""
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = NON_TERMINAL_WIDTH
@@ -202,7 +202,7 @@ def open_console(stream: TextIO) -> Console:
 
 
 def canvas_for(console: Console, reserved: int = 0) -> Canvas:
-    """Return what there is to draw on, some lines left out."""
+    """Return the size and abilities of a terminal, without some reserved lines."""
     size = console.size
     return Canvas(size.width, max(3, size.height - reserved), _has_only_ascii(console))
 

@@ -80,7 +80,7 @@ def opened(where: str) -> Generator[Journal]:
 
 
 def _words_of(journal: Journal, error: sqlite3.Error) -> str:
-    """Say what is wrong with the file of a journal."""
+    """Return the error of a journal's file as text."""
     if is_busy(error):
         return (
             f"Another process has been writing to {journal.location} for more than a "

@@ -42,7 +42,7 @@ JSON_NAMES: dict[type, str] = {
 
 
 def json_name_of(value: object) -> str:
-    """Return what JSON calls a value."""
+    """Return the name of a value's type in JSON."""
     return JSON_NAMES.get(type(value), type(value).__name__)
 
 
@@ -244,7 +244,7 @@ def build_default(target_type: Any, option: str) -> Any:
 
 
 def describe(target_type: Any) -> str:
-    """Say what a type is made of."""
+    """Return a description of a type's fields."""
     fields = [_field_text(field) for field in _fields(target_type)]
     if not fields:
         return f"{_type_name(target_type)} is made of a JSON value. {HOW_TO_PASS}"
@@ -341,7 +341,7 @@ def _problems(error: BaseException) -> list[str]:
 
 
 def _problems_by_path(error: BaseException, root: str) -> list[str]:
-    """Return what cattrs complains about, the place in front of the problem."""
+    """Return the problems that cattrs found, each with its path first."""
     complaints = (
         complaint.rpartition(" @ ")
         for complaint in transform_error(error, root, _reason)

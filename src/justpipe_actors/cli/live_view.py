@@ -135,7 +135,7 @@ class LiveView(View):
 
 
 def _streamed_text(text: str) -> Text:
-    """Return what a run streams: its colours stay, nothing else moves the terminal."""
+    """Return streamed text with its colours and without other control sequences."""
     return Text.from_ansi(text.translate(C1_CONTROLS))
 
 

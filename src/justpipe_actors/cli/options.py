@@ -47,7 +47,7 @@ class StorageRoot(RegistryType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> PipelineRegistry:
-        """Return what finds runs below it."""
+        """Return the registry of the runs below it."""
         if isinstance(value, PipelineRegistry):
             return value
         try:

@@ -126,7 +126,7 @@ def _other_failures(
 
 
 def stop_reason(signum: int) -> str:
-    """Say what stopped the run."""
+    """Return the reason why the run was stopped."""
     return (
         "interrupted with Ctrl-C" if signum == signal.SIGINT else "asked to terminate"
     )

@@ -229,7 +229,7 @@ MAX_FAILURES = 20
 
 
 def step_failure(event: Event) -> StepFailure:
-    """Return what a STEP_ERROR says, the exception's type first."""
+    """Return the text of a STEP_ERROR, the exception's type first."""
     framework: dict[str, Any] = (event.meta or {}).get("framework", {})
     error_type, text = framework.get("error_type"), str(event.payload)
     error = f"{error_type}: {text}" if error_type and text else error_type or text

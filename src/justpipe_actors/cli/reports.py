@@ -106,7 +106,7 @@ class RunStatistics:
         return success_rate(self.counts)
 
     def warnings(self) -> list[str]:
-        """Return what looks wrong, a sentence each."""
+        """Return the problems, a sentence each."""
         messages: list[str] = []
         failed, succeeded = self.counts.get("failed", 0), self.counts.get("success", 0)
         if failed > succeeded:

@@ -80,7 +80,7 @@ class TokenFormatter:
         """Whether the last line still lacks its end."""
 
     def format(self, payload: object) -> str:
-        """Return what is to be written next."""
+        """Return the text to be written next."""
         if isinstance(payload, str):
             text = payload
         else:
@@ -224,7 +224,7 @@ class JsonView(View):
         self._err.write(f"{text}\n")
 
     def show_outcome(self, outcome: Outcome) -> None:
-        """Write what went wrong; write nothing after a success."""
+        """Write the failure; write nothing after a success."""
         if outcome.status:
             self._err.write(f"{headline(outcome, self._progress)[1]}\n")
             self._err.writelines(

@@ -155,7 +155,7 @@ class DashboardAPI:
         return serialize_timeline(store.get_events(one.run.run_id))
 
     def compare(self, run1_id: str, run2_id: str) -> dict[str, Any] | None:
-        """Return what differs between two runs.
+        """Return the differences between two runs.
 
         Args:
             run1_id: the first run.

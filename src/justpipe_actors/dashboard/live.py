@@ -70,7 +70,7 @@ async def measure_lag() -> float:
 
 
 def live_to_json(data: LiveData) -> dict[str, Any]:
-    """Return what the page shows; pure, and slow enough for a thread."""
+    """Return the data of the page; pure, and slow enough for a thread."""
     snapshot = data.snapshot
     runs = heapq.nlargest(ROWS, snapshot.runs.values(), key=quiet_first)
     where = {report.run_id: report for report in data.stuck}
@@ -94,7 +94,7 @@ def live_to_json(data: LiveData) -> dict[str, Any]:
 
 
 def live_text(data: LiveData) -> str:
-    """Return what the page shows, as JSON text."""
+    """Return the data of the page as JSON text."""
     return json.dumps(live_to_json(data))
 
 

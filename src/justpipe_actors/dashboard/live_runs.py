@@ -44,7 +44,7 @@ def is_at_work(supervisor: Supervisor | None, run_id: str) -> bool:
 
 
 def snapshot_of(supervisor: Supervisor | None, run_id: str) -> RunSnapshot | None:
-    """Return what a run does now; None when it is not at work here."""
+    """Return the current state of a run; None when it is not at work here."""
     if supervisor is None or not supervisor.is_open:
         return None
     return supervisor.snapshot().runs.get(run_id)

@@ -137,7 +137,7 @@ async def pipeline(site: Site, request: Request) -> Response:
 
 
 async def pipeline_definition(site: Site, request: Request) -> Response:
-    """Return what a pipeline was at one of its versions, else at its latest run."""
+    """Return the description of one version of a pipeline, else of its latest run."""
     name = request.path_params["pipeline_hash"]
     version = request.query_params.get("fingerprint")
     data = await site.in_thread(describe_version, site.registry, name, version)
@@ -205,7 +205,7 @@ async def stats(site: Site, request: Request) -> Response:
 
 
 async def compare(site: Site, request: Request) -> Response:
-    """Return what differs between two runs."""
+    """Return the differences between two runs."""
     query = request.query_params
     if not query.get("run1") or not query.get("run2"):
         msg = "compare needs run1 and run2."
@@ -234,7 +234,7 @@ def look_at(site: Site, loop_lag: float = 0.0) -> LiveData:
 
 
 async def live(site: Site, request: Request) -> Response:
-    """Return what the supervisor does now."""
+    """Return the current state of the supervisor."""
     look_at(site)  # without a supervisor there is no loop to measure
     data = look_at(site, await measure_lag())
     return answer(await site.in_thread(live_to_json, data))
@@ -247,7 +247,7 @@ async def live_dump(site: Site, request: Request) -> Response:
 
 
 async def metrics(site: Site, request: Request) -> Response:
-    """Return what Prometheus scrapes."""
+    """Return the metrics for Prometheus."""
     supervisor = site.supervisor
     is_open = supervisor is not None and supervisor.is_open
     snapshot = supervisor.snapshot() if supervisor is not None and is_open else None

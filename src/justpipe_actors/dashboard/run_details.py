@@ -303,7 +303,9 @@ class StoredRun:
         return [event_row(header, payloads.get(header.seq or 0)) for header in headers]
 
     def _stream_payload(self, stored: StoredEvent) -> Any:
-        """Return what a page shows at once: tokens, errors and counts; never a state."""
+        """Return the payload that a list of events shows: tokens, errors and counts;
+        never a state.
+        """
         if stored.event_type in WITHOUT_PAYLOAD or not self._has_payloads:
             return None
         value = _data(stored).get("payload")
@@ -353,7 +355,7 @@ Path = list[str | int]
 
 
 def diff_of(before: Any, after: Any) -> dict[str, Any]:
-    """Return what was added, removed and changed between two states, by path."""
+    """Return the added, removed and changed parts of two states, by path."""
     difference: dict[str, Any] = {"added": [], "removed": [], "changed": []}
     _compare(before, after, [], difference)
     return difference

@@ -69,7 +69,7 @@ class Site:
 
     @property
     def has_asks(self) -> bool:
-        """Whether runs can ask people anything here."""
+        """Whether there is a source of asks: a journal or a supervisor."""
         return self.journal is not None or self.supervisor is not None
 
     @property
@@ -124,7 +124,7 @@ class Site:
         return found
 
     def meta(self) -> dict[str, Any]:
-        """Return what pages need to know before anything else."""
+        """Return the settings that pages load first."""
         return {
             "version": version("justpipe_actors"),
             "title": self.title,

@@ -83,7 +83,7 @@ def runs_topic(site: Site, query: QueryParams) -> Topic:
 
 
 def live_topic(site: Site) -> Topic:
-    """Return what the supervisor does, twice a second."""
+    """Return the current state of the supervisor, twice a second."""
     look_at(site)
 
     async def produce() -> str:

@@ -216,7 +216,7 @@ class File(Database):
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another of its name; None if there is none.
+    """Return the identity of the file at this path; None if there is none.
 
     SQLite goes on writing into a file that was removed, and nothing would be kept.
     """

@@ -249,7 +249,7 @@ class BarrierDebugger(Observer):
     # -- reading
 
     def for_run(self, run_id: str) -> BarrierState:
-        """Return what is known of one run.
+        """Return the facts about one run.
 
         Args:
             run_id: the run.
@@ -285,7 +285,7 @@ class BarrierDebugger(Observer):
     async def on_event(
         self, state: Any, context: Any, meta: ObserverMeta, event: Event
     ) -> None:
-        """Note what an event says about joins, and report those that are late."""
+        """Update the joins from an event, and report those that are late."""
         barriers, now = self._runs.get_or_begin(run_id_of(meta)), self._time(event)
         if _is_run_meta(meta) and event.type not in END_EVENTS:
             for name, decided in barriers.refresh(meta, now):

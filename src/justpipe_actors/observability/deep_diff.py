@@ -64,7 +64,7 @@ class Change:
 
 
 def find_changes(before: object, after: object) -> list[Change]:
-    """Return what differs, in the order of the values; up to a limit."""
+    """Return the differences in the order of the values, up to a limit."""
     found: list[Change] = []
     for change in _find_changes("", before, after, frozenset()):
         found.append(change)
@@ -74,7 +74,7 @@ def find_changes(before: object, after: object) -> list[Change]:
 
 
 def fields_of(value: object) -> dict[Any, Any] | None:
-    """Return what a value consists of, by key or attribute; None if it is one piece."""
+    """Return the parts of a value by key or attribute; None if it has none."""
     return call_or(None, _fields_of, value)
 
 
@@ -325,7 +325,7 @@ def _section_lines(found: KeyChanges, limit: int) -> list[str]:
 
 
 def _inner_lines(key: str, found: list[Change], limit: int) -> list[str]:
-    """Write what changed below a key; nothing when the key itself is all there is."""
+    """Write the changes below a key; nothing when the key itself is the only one."""
     nested = [change for change in found if change.path]
     lines = [_change_line(key, change, limit) for change in nested[:MAX_INNER_CHANGES]]
     if len(nested) > MAX_INNER_CHANGES:

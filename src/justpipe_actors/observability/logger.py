@@ -198,7 +198,7 @@ def _first_items(payload: dict[Any, Any]) -> list[tuple[Any, Any]]:
 
 
 def _end_data_text(end: PipelineEndData) -> str:
-    """Write what FINISH carries."""
+    """Write the payload of FINISH."""
     text = f"{_status_text(end)} in {format_duration(end.duration_s)}"
     if end.failed_step:
         text += f" at {short_text(end.failed_step)}"

@@ -78,7 +78,7 @@ class MetricsObserver(Observer):
         return self.runs, self.run_seconds, self.step_seconds, self.retries
 
     def text(self) -> str:
-        """Return what was counted, as OpenMetrics text."""
+        """Return the counts as OpenMetrics text."""
         return exposition(self.families)
 
     async def on_pipeline_start(
@@ -117,7 +117,7 @@ class MetricsObserver(Observer):
 
 
 def observed_families() -> list[Family]:
-    """Return what all observers of this process have counted."""
+    """Return the counts of all observers of this process."""
     observers = sorted(_observers, key=id)
     return merged(family for one in observers for family in one.families)
 

@@ -116,7 +116,7 @@ class StateHistory:
         return state if found else None
 
     def diff(self, step1: str, step2: str) -> str:
-        """Write what changed between two snapshots.
+        """Write the changes between two snapshots.
 
         Args:
             step1: the step of the first snapshot.
@@ -134,7 +134,7 @@ class StateHistory:
         return format_diff(step1, step2, *states, limit=self.max_value_length)
 
     def summary(self) -> str:
-        """Write what each step changed.
+        """Write the changes of each step.
 
         Returns:
             The text.
@@ -290,7 +290,7 @@ class StateDiffTracker(Observer):
         return dict(self._runs.latest().snapshots)
 
     def diff(self, step1: str, step2: str) -> str:
-        """Write what changed between two snapshots.
+        """Write the changes between two snapshots.
 
         Args:
             step1: the step of the first snapshot.
@@ -302,7 +302,7 @@ class StateDiffTracker(Observer):
         return self._runs.latest().diff(step1, step2)
 
     def summary(self) -> str:
-        """Write what each step changed.
+        """Write the changes of each step.
 
         Returns:
             The text.

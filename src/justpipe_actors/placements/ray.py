@@ -84,7 +84,7 @@ class RayPlacement:
         self._task: Any = None
 
     def why_unavailable(self) -> str | None:
-        """Return what has to be installed; None if Ray is available."""
+        """Return the remedy if Ray is missing; None if it is available."""
         if importlib.util.find_spec("ray") is None:
             return str(_missing())
         return None

@@ -92,7 +92,7 @@ class RunCase:
     """As for ``Pipe.run``."""
 
     def check_result(self, events: list[Event], state: Any) -> TestResult[Any]:
-        """Return what a run did.
+        """Apply the check to a run; return the result of the run.
 
         Args:
             events: its events.

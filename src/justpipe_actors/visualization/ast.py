@@ -179,7 +179,7 @@ class VisualAST:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VisualAST:
-        """Read what ``to_dict`` wrote, also where newer keys are missing.
+        """Read the output of ``to_dict``, also where newer keys are missing.
 
         Args:
             data: the drawing as data.

@@ -157,7 +157,7 @@ class Axis(Enum):
         return point if self is Axis.DOWN else Point(point.y, point.x)
 
     def rotate_box(self, box: Box) -> Box:
-        """Return what room a box takes in the layout."""
+        """Return the size of a box in the layout."""
         if self is Axis.DOWN:
             return box
         return Box(box.key, box.height, box.width)

@@ -110,7 +110,7 @@ def _is_in_journal(run_id: str, journal: str) -> bool:
 
 
 def _facts_of(run: RunRecord) -> DurableFacts | None:
-    """Return what the journal of a durable run says of it, if it can be read."""
+    """Return the facts about a durable run from its journal, if it can be read."""
     lookup = JournalLookup()
     try:
         store = lookup.journal_of(run)

@@ -82,7 +82,7 @@ class Timeline:
         self._spans.note(event)
 
     def chart(self) -> Chart:
-        """Return what a drawing would show now."""
+        """Return the current data of a drawing."""
         return build_chart(
             self.name, self._spans, self.start, self.end, self._spans.dropped
         )

@@ -118,7 +118,7 @@ def _is_ascending(chunks: Sequence[EventChunk], last: int) -> bool:
 
 
 def _last_seq(connection: sqlite3.Connection, key: int) -> int:
-    """Return the greatest number a run has stored."""
+    """Return the highest stored number of a run."""
     return _last_seq_up_to(connection, key, 2**62)
 
 
@@ -127,7 +127,7 @@ def _is_stored(connection: sqlite3.Connection, key: int, seq: int) -> bool:
 
 
 def _last_seq_up_to(connection: sqlite3.Connection, key: int, seq: int) -> int:
-    """Return the last number of what begins at a number or before it."""
+    """Return the last number of the chunk that begins at a number or before it."""
     found = connection.execute(_LAST_SEQ_UP_TO, {"run": key, "seq": seq}).fetchone()
     return int(found[0])
 

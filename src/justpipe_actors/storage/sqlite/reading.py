@@ -445,7 +445,7 @@ def _stage(text: str) -> str:
 
 
 def decode_v1_fields(run_id: str, text: str) -> dict[str, Any]:
-    """Read what schema 1 wrote of where something happened.
+    """Read the ids of an event that schema 1 wrote.
 
     Ids that begin with the run's are arrays of one text, and continue it.
     """
