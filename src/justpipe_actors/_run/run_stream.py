@@ -85,12 +85,8 @@ class RunStream(Generic[StateT_co]):
     A run of a ``Pipe[Page]`` is a ``RunStream[Page]``, and ``result`` returns a ``Page``.
     ``RunStream`` alone is the run of any pipe.
 
-    ``Pipe.run`` and ``Supervisor`` make it; programs do not.
-
-    Args:
-        build_request: validates and compiles the pipe when the run begins.
-        owner: the supervisor that hosts the run; None is the one that is open when it
-            begins, or the block or loop it begins in.
+    ``Pipe.run`` and ``Supervisor`` make it, and programs do not: ``build_request``
+    compiles the pipe when the run begins, and ``owner`` hosts it.
     """
 
     def __init__(
