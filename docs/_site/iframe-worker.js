@@ -45,7 +45,8 @@ if (location.protocol === "file:") {
     }
 
     receive(data) {
-      const message = new MessageEvent("message", { data });
+      const copy = structuredClone(data);
+      const message = new MessageEvent("message", { data: copy });
       this.onmessage?.(message); // an EventTarget does not call it by itself
       this.dispatchEvent(message);
     }
@@ -56,7 +57,9 @@ if (location.protocol === "file:") {
         return;
       }
       const inside = this.frame.contentWindow;
-      const message = new inside.MessageEvent("message", { data });
+      // A worker gets a copy; the search's worker changes what it gets.
+      const copy = inside.structuredClone(data);
+      const message = new inside.MessageEvent("message", { data: copy });
       setTimeout(() => inside.dispatchEvent(message)); // calls its onmessage, too
     }
 

@@ -69,7 +69,7 @@ class Watch:
             self.complaints.append(text)
 
     def _check(self, url: str) -> None:
-        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             self.complaints.append(f"a request to {url}")
 
 
