@@ -17,12 +17,17 @@ from justpipe_actors.errors import DefinitionError
 class Handle:
     """The result of IPython's display, which can be replaced."""
 
-    def __init__(self, html: str) -> None:
-        self.shown = [html]
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        """The HTML, each time."""
+        self.texts: list[str] = []
+        """What stands for it in a terminal."""
 
-    def update(self, html: str) -> None:
-        """Replace the displayed object."""
-        self.shown.append(html)
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        """Replace what is shown."""
+        assert raw
+        self.shown.append(data["text/html"])
+        self.texts.append(data["text/plain"])
 
 
 @pytest.fixture
@@ -30,15 +35,16 @@ def displays(monkeypatch: pytest.MonkeyPatch) -> list[Handle]:
     """Make this process look like the kernel of a notebook; return its displays."""
     handles: list[Handle] = []
 
-    def display(html: str, *, display_id: bool) -> Handle:
+    def display(data: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
         assert display_id
-        handles.append(Handle(html))
+        handles.append(Handle())
+        handles[-1].update(data, raw=raw)
         return handles[-1]
 
     ipython: Any = ModuleType("IPython")
     ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
     module: Any = ModuleType("IPython.display")
-    module.display, module.HTML = display, str
+    module.display = display
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     return handles
@@ -75,6 +81,9 @@ async def test_a_displayed_run_shows_its_rows_and_then_its_timeline(
     assert "success after 1.0s" in handle.shown[-1]
     assert "<iframe srcdoc=" in handle.shown[-1]
     assert "<sleeping>" not in "".join(handle.shown)
+    assert handle.texts[0] == "<sleeping>: not begun"
+    assert "<sleeping>: running" in handle.texts
+    assert handle.texts[-1] == "success after 1.0s"
 
 
 @pytest.mark.virtual_time

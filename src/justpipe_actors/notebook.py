@@ -114,21 +114,27 @@ class NotebookView(Observer):
 
     def show(self) -> None:
         """Display it here, and keep that up to date until the run has ended."""
-        self._handles.append(display_html(self.html()))
+        self._handles.append(display_html(self.html(), self.headline))
+
+    @property
+    def headline(self) -> str:
+        """How the run stands, in one line."""
+        if self.end is not None:
+            return escape_controls(self.end.headline)
+        name = escape_controls(self._timeline.name)
+        return f"{name}: {'running' if self._steps else 'not begun'}"
 
     def html(self) -> str:
         """Return the rows of a run that is at work, or the timeline of one that is over."""
+        headline = paragraph(self.headline)
         if self.end is not None:
-            return self._ended_html(self.end)
-        name = escape(escape_controls(self._timeline.name))
-        if not self._steps:
-            return f"<p>{name}: not begun</p>"
-        return f"<p>{name}: running</p>{self._rows_html()}"
+            return headline + self._timeline_html()
+        return headline + (self._rows_html() if self._steps else "")
 
     def _refresh(self) -> None:
         self._shown_at = time.monotonic()
         for handle in self._handles:
-            update_html(handle, self.html())
+            update_html(handle, self.html(), self.headline)
 
     def _rows_html(self) -> str:
         now = time.time()
@@ -145,8 +151,8 @@ class NotebookView(Observer):
         ]
         return table(["step", "at work", "done", "failed", "time"], rows)
 
-    def _ended_html(self, end: PipelineEndData) -> str:
+    def _timeline_html(self) -> str:
         height = ROW_HEIGHT * (6 + min(len(self._timeline.chart().spans), 20))
         page = escape(self._timeline.render_html())
-        frame = f'<iframe srcdoc="{page}" width="100%" height="{height}"></iframe>'
-        return paragraph(escape_controls(end.headline)) + frame
+        size = f'width="100%" height="{height}" style="border: 0"'
+        return f'<iframe srcdoc="{page}" {size}></iframe>'

@@ -82,6 +82,27 @@ def test_a_docstring_describes_its_signature(name: str) -> None:
         assert lacks(function, docstring_of(name, function)) == []
 
 
+def test_a_class_describes_the_arguments_it_inherits_from_an_unlisted_one() -> None:
+    """The reference shows no page of the base class that could describe them."""
+    classes = [one for one in public_names().values() if inspect.isclass(one)]
+    unclear = {
+        one.__name__: problems
+        for one in classes
+        if (base := origin_of_init(one)) is not None
+        if base not in classes and not issubclass(one, BaseException)
+        if (problems := lacks(base.__init__, inspect.getdoc(one) or ""))
+    }
+
+    assert unclear == {}
+
+
+def origin_of_init(kind: type) -> type | None:
+    """Return the class of this package whose ``__init__`` a class has."""
+    origin = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    is_ours = origin.__module__.startswith("justpipe_actors")
+    return origin if is_ours and "__init__" not in vars(kind) else None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -28,16 +28,24 @@ def notebook_remedy() -> str:
     return f" {CODE_REMEDY}" if is_notebook() else ""
 
 
-def display_html(html: str) -> Any:
-    """Show HTML below the current cell; return a handle to replace it with."""
+def display_html(html: str, text: str) -> Any:
+    """Show HTML below the current cell; return a handle to replace it with.
+
+    Args:
+        html: what to show.
+        text: shown where there is no HTML: in terminals and exported text.
+    """
     display: Any = import_module("IPython.display")
-    return display.display(display.HTML(html), display_id=True)
+    return display.display(_both(html, text), raw=True, display_id=True)
 
 
-def update_html(handle: Any, html: str) -> None:
+def update_html(handle: Any, html: str, text: str) -> None:
     """Replace what a handle shows."""
-    display: Any = import_module("IPython.display")
-    handle.update(display.HTML(html))
+    handle.update(_both(html, text), raw=True)
+
+
+def _both(html: str, text: str) -> dict[str, str]:
+    return {"text/html": html, "text/plain": text}
 
 
 def _escape(text: str) -> str:

@@ -27,7 +27,13 @@ _SHAPES = {
 
 
 class MermaidRenderer(ThemedRenderer):
-    """Draws a pipeline as Mermaid text."""
+    """Draws a pipeline as Mermaid text.
+
+    Args:
+        theme: colours and direction; None is ``MermaidTheme(direction=direction)``.
+        direction: used when there is no theme: ``TD`` from top to bottom, or ``LR``
+            from left to right.
+    """
 
     def render_ast(self, ast: VisualAST) -> str:
         """Return an existing visual AST as text.

@@ -301,6 +301,11 @@ HORIZONTAL_DIRECTIONS = ("LR", "RL")
 class SvgRenderer(ThemedRenderer):
     """Draws a pipeline as SVG.
 
+    Args:
+        theme: colours and direction; None is ``MermaidTheme(direction=direction)``.
+        direction: used when there is no theme: ``TD`` from top to bottom, or ``LR``
+            from left to right.
+
     Examples:
         >>> from justpipe_actors import Pipe
         >>> from justpipe_actors.visualization import SvgRenderer
