@@ -164,7 +164,7 @@ class LogBuffers:
 class LogCapture(logging.Handler):
     """A handler of ``logging`` that keeps the log records of runs.
 
-    The dashboard shows them on the page of a run, and stored runs have them stored::
+    The dashboard shows them on the page of a run, and stored runs have them stored:
 
         logging.getLogger().addHandler(LogCapture())
 

@@ -47,8 +47,6 @@ def reads(*options: str) -> Callable[[MiddlewareT], MiddlewareT]:
     middleware of a pipe declares them, an unread option that looks like a
     misspelt one (``time_out=3``) is a ``DefinitionError``, and not only a warning.
 
-    ::
-
         @reads("tag")
         def tagging(func, ctx): ...
 

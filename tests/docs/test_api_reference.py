@@ -73,6 +73,35 @@ def test_the_reference_has_each_name_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+def test_the_reference_names_no_module() -> None:
+    """A function in a module of its name would be shown as that module."""
+    source = PAGES.parents[2] / "src"
+    paths = {name: source.joinpath(*name.split(".")) for name in listed_names()}
+
+    modules = [
+        name
+        for name, path in paths.items()
+        if path.is_dir() or path.with_suffix(".py").exists()
+    ]
+
+    assert modules == []
+
+
+def test_public_docstrings_are_markdown() -> None:
+    """The pages would show both colons of reStructuredText's code blocks."""
+    classes = [one for one in public_names().values() if inspect.isclass(one)]
+    members = [member for one in classes for member in vars(one).values()]
+
+    double = [
+        text
+        for one in (*public_names().values(), *members)
+        if isinstance(text := getattr(one, "__doc__", None), str)
+        if any(line.endswith("::") for line in text.splitlines())
+    ]
+
+    assert double == []
+
+
 @pytest.mark.parametrize("name", sorted(public_callables()))
 def test_a_docstring_describes_its_signature(name: str) -> None:
     """It names each parameter and the errors that are raised, and describes the result."""

@@ -449,7 +449,7 @@ class RunFields(logging.Filter):
     """Give every log record the fields run, pipe, step, invocation and attempt.
 
     A filter on a *handler* applies to the records of all loggers that the handler
-    writes; a filter on a logger applies only to records of that logger::
+    writes; a filter on a logger applies only to records of that logger:
 
         handler.addFilter(RunFields())
         handler.setFormatter(logging.Formatter("%(run)s %(step)s %(message)s"))

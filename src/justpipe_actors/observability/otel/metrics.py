@@ -53,7 +53,7 @@ class _Measurement:
 class SnapshotGauges:
     """Publish a supervisor's figures.
 
-    Run ``serve`` as one of its services, or as a task beside it::
+    Run ``serve`` as one of its services, or as a task beside it:
 
         async with Supervisor(pipe) as supervisor:
             gauges = SnapshotGauges(supervisor)
