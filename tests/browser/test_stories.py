@@ -470,6 +470,26 @@ anyio.run(serve, supervisor, backend="trio")
 """
 
 
+def test_runs_that_wait_for_a_person_are_open_and_take_no_place(
+    page: Page, tmp_path: Path
+) -> None:
+    """The Live page counts them, and says how many places are taken."""
+    program = Path(tmp_path, "daemon.py")
+    asking = DAEMON.replace("await anyio.sleep(3600)", "await ask(bool, key='go')")
+    asking = asking.replace("import Pipe, Supervisor", "import Pipe, Supervisor, ask")
+    program.write_text(asking.replace("ROOT", repr(str(tmp_path / "store"))))
+    with started([sys.executable, "-W", "ignore", str(program)]) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        open_page(page, f"{address}live")
+
+        tiles = page.locator("dl.tiles")
+        expect(tiles).to_contain_text("Open runs3")
+        expect(tiles).to_contain_text("Places taken0 of 5")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
 def test_an_ask_is_answered_on_the_page(page: Page, tmp_path: Path) -> None:
     """A form is made from its schema, the answer reaches the journal, and the card shows it."""
     journal = asking_journal()

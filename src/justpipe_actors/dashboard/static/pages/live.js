@@ -58,7 +58,9 @@ class LivePage {
 		redraw(
 			this.tiles,
 			tiles([
-				["Runs at work", places.limit === null ? count(places.inside) : `${count(places.inside)} of ${count(places.limit)}`],
+				// A run that waits for an answer or a moment is open and has no place.
+				["Open runs", count(data.run_count)],
+				...(places.limit === null ? [] : [["Places taken", `${count(places.inside)} of ${count(places.limit)}`]]),
 				["Waiting for a place", count(places.waiting), places.waiting ? "wait" : ""],
 				["Oldest run", data.oldest_run === null ? "–" : duration(data.oldest_run)],
 				["Messages in inboxes", count(depth), depth ? "wait" : ""],

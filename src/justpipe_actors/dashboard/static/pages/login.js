@@ -30,7 +30,7 @@ export async function show(main) {
 		field,
 		el("button", { type: "submit", class: "primary" }, "Log in"),
 		note,
-		remark("The command that started the dashboard printed it."),
+		remark("The command that started the dashboard printed it, or the program that serves it sets it."),
 	);
 	put(main, el("h1", {}, "Log in"), form);
 	const given = decodeURIComponent(location.hash.slice(1));
