@@ -134,7 +134,7 @@ def test_the_last_error_hook_wins() -> None:
 
 @pytest.mark.parametrize("register", ["on_startup", "on_shutdown"])
 def test_a_hook_that_yields_is_warned_of(register: str) -> None:
-    """Calling it would run nothing; the warning names the hook and the remedy."""
+    """It runs to its end at once; the warning names the hook and the remedy."""
     pipe: Pipe[Any, Any] = Pipe(dict)
 
     async def session() -> Any:

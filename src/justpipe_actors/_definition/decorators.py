@@ -6,11 +6,11 @@ module has one function for each, which takes the registry to add to.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from .._util.callables import is_streaming_function
 from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
 from ..specs import Target, Targets, resolve_name
@@ -193,11 +193,12 @@ def define_shared_resource(
 
 
 def warn_about_generator(func: Callable[..., Any]) -> None:
-    """Warn of a generator function as a hook: calling it runs none of its code."""
-    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+    """Warn of a hook that yields: its author may mean the rest for the run's end."""
+    if is_streaming_function(func):
         warnings.warn(
-            f"Hook '{resolve_name(func)}' yields, so nothing in it would ever run. "
-            "Remove the yield, or make it a @pipe.resource, which is opened and closed.",
+            f"Hook '{resolve_name(func)}' yields: it runs to its end at once, and what it "
+            "yields is dropped. Remove the yield, or make it a @pipe.resource, which is "
+            "opened and closed.",
             PipelineValidationWarning,
             stacklevel=3,
         )

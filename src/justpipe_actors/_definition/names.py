@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from .._util.callables import (
+    is_async_generator_function,
+    is_coroutine_function,
+    is_generator_function,
+)
 from ..errors import DefinitionError
 from ..specs import resolve_name as resolve_name
 
@@ -19,6 +24,24 @@ def name_of(target: object, *, role: str, step: str) -> str:
         f"not {type(target).__name__}."
     )
     raise DefinitionError(msg, step_name=step)
+
+
+def check_plain_function(func: object, role: str) -> None:
+    """Refuse a function whose call returns a coroutine or a generator.
+
+    Raises:
+        DefinitionError: it is asynchronous, or it yields.
+    """
+    if is_coroutine_function(func) or is_async_generator_function(func):
+        problem = "is asynchronous"
+    elif is_generator_function(func):
+        problem = "yields"
+    else:
+        return
+    msg = (
+        f"{role} {problem}, and its call has to return the value. Use a plain function."
+    )
+    raise DefinitionError(msg)
 
 
 def step_name_of(name: object, func: object) -> str:

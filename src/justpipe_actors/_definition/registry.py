@@ -31,6 +31,7 @@ from ..specs import (
     resolve_name,
 )
 from .injection import analyze_parameters, fits, parameter_types_of
+from .names import check_plain_function
 from .resources import ResourceDef, matching_resources
 from .steps import StepDef
 
@@ -270,6 +271,7 @@ class Registry:
         """
         self.check_not_frozen()
         _check_callable(hook, "An event hook")
+        check_plain_function(hook, f"Event hook '{resolve_name(hook)}'")
         self.event_hooks += (hook,)
 
     def add_observer(self, observer: ObserverProtocol) -> None:

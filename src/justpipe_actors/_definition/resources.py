@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .._util.callables import is_coroutine_function
 from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
 from .injection import (
@@ -84,8 +85,15 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
     """Read a resource's function.
 
     Raises:
-        DefinitionError: its signature cannot be read, or its name is not allowed.
+        DefinitionError: its signature cannot be read, its name is not allowed, or it is
+            asynchronous and does not yield.
     """
+    if is_coroutine_function(func) and not isinstance(func, type):
+        msg = (
+            f"Resource '{name}' is an async function without 'yield'. Yield the value, or "
+            "write a plain function that returns a context manager."
+        )
+        raise DefinitionError(msg)
     definition = ResourceDef(
         name=name,
         func=func,

@@ -16,7 +16,7 @@ from ..events import NodeKind
 from ..signals import Stop
 from ..specs import BarrierType, HookSpec, InjectionMetadata, Routes
 from .ask_targets import ask_targets_of
-from .names import name_of, target_names
+from .names import check_plain_function, name_of, target_names
 from .option_values import check_values, middleware_options
 
 
@@ -202,6 +202,7 @@ def build_routes(to: object, label: str) -> Routes:
         }
         return MappingProxyType(routes)
     if callable(to):
+        check_plain_function(to, f"The function in to= of switch '{label}'")
         return to
     msg = (
         "@pipe.switch needs to=, a dict that maps what the function returns to steps, "

@@ -189,6 +189,17 @@ async def resolve_value(result: object, emitter: TokenEmitter | None) -> object:
 
 
 @disable_ki_protection
+async def drain_generator(result: object) -> None:
+    """Run a generator of either kind to its end and drop its items."""
+    if isinstance(result, GeneratorType):
+        for _ in result:
+            pass
+    elif inspect.isasyncgen(result):
+        async for _ in result:
+            pass
+
+
+@disable_ki_protection
 async def stream(items: AsyncGenerator[object, None], emitter: TokenEmitter) -> object:
     """Emit all items except control items; return the last control item."""
     answer: object = None

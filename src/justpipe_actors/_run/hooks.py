@@ -7,10 +7,10 @@ the run's owner is noticed while the hook runs.
 from __future__ import annotations
 
 from functools import partial
-from inspect import isawaitable
+from inspect import isasyncgen, isawaitable
 from typing import TYPE_CHECKING
 
-from .._engine.user_code import call, resolve_value
+from .._engine.user_code import call, drain_generator, resolve_value
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._util import failpoints
@@ -35,9 +35,9 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.HOOK, run.run_state.run_id, hook.name)
         result = call(hook.func, hook.bind(run.run_state, CallValues()))
-        if isawaitable(result):
+        if isawaitable(result) or isasyncgen(result):
             watch_owner(run)
-        await resolve_value(result, None)
+        await drain_generator(await resolve_value(result, None))
     except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
         culprit = classify_exception(error, hook.name, run.loop.is_task_cancelled)
         if culprit is None:

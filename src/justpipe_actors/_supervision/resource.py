@@ -238,12 +238,13 @@ def open_manager(
     node: ResourceNode, values: dict[str, object]
 ) -> AbstractAsyncContextManager[object]:
     """Call the user's function and return its context manager."""
-    func: Any = node.func
-    if inspect.isasyncgenfunction(func):
-        func = contextlib.asynccontextmanager(func)
-    elif inspect.isgeneratorfunction(func):
-        func = contextlib.contextmanager(func)
-    manager: Any = func(**values)
+    manager: Any = node.func(**values)
+    if inspect.isasyncgen(manager):
+        stream = manager
+        manager = contextlib.asynccontextmanager(lambda: stream)()
+    elif inspect.isgenerator(manager):
+        items = manager
+        manager = contextlib.contextmanager(lambda: items)()
     if hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__"):
         return cast("AbstractAsyncContextManager[object]", manager)
     if hasattr(manager, "__enter__") and hasattr(manager, "__exit__"):
