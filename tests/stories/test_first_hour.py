@@ -6,11 +6,14 @@ import gc
 import logging
 import time
 import warnings
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 
 from justpipe_actors import Pipe
+from justpipe_actors._engine import blocking, commit, user_code
 from justpipe_actors.errors import IgnoredValueWarning
 
 
@@ -41,6 +44,147 @@ async def test_a_synchronous_step_that_blocks_the_loop_is_logged(
     (record,) = [r for r in caplog.records if "held the event loop" in r.getMessage()]
     assert "Step 'block'" in record.getMessage()
     assert "placement='thread'" in record.getMessage()
+
+
+def _hold() -> None:
+    time.sleep(blocking.BLOCKING_LIMIT + 0.01)
+
+
+def _wait_and_block(pipe: AnyPipe) -> None:
+    @pipe.step
+    async def work() -> None:
+        await anyio.lowlevel.checkpoint()
+        _hold()
+        await anyio.lowlevel.checkpoint()
+
+
+def _block_without_waiting(pipe: AnyPipe) -> None:
+    @pipe.step
+    async def work() -> None:
+        _hold()
+
+
+def _block_and_wait(pipe: AnyPipe) -> None:
+    @pipe.step
+    async def work() -> None:
+        _hold()
+        await anyio.lowlevel.checkpoint()
+
+
+def _block_and_fail(pipe: AnyPipe) -> None:
+    @pipe.step
+    def work() -> None:
+        _hold()
+        raise TimeoutError
+
+
+def _stream(pipe: AnyPipe) -> None:
+    @pipe.step
+    async def work() -> AsyncGenerator[int]:
+        yield 1
+        _hold()
+        yield 2
+
+
+def _stream_plainly(pipe: AnyPipe) -> None:
+    @pipe.step
+    def work() -> Generator[int]:
+        yield 1
+        _hold()
+
+
+def _map(pipe: AnyPipe) -> None:
+    @pipe.map(each="item")
+    def work() -> list[int]:
+        _hold()
+        return [1]
+
+    pipe.step("item")(lambda item: None)
+
+
+def _switch(pipe: AnyPipe) -> None:
+    @pipe.switch(to={None: "other"})
+    async def work() -> None:
+        _hold()
+
+    pipe.step("other")(lambda: None)
+
+
+def _handler(pipe: AnyPipe) -> None:
+    @pipe.step(on_error=lambda error: _hold())
+    def work() -> None:
+        raise ValueError
+
+
+BLOCKING = [
+    _wait_and_block,
+    _block_without_waiting,
+    _block_and_wait,
+    _block_and_fail,
+    _stream,
+    _stream_plainly,
+    _map,
+    _switch,
+    _handler,
+]
+
+
+@pytest.mark.parametrize("define", BLOCKING)
+async def test_any_function_that_holds_the_loop_is_logged(
+    define: Callable[[AnyPipe], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log names the step, wherever its function blocks, and the remedy."""
+    for module in (blocking, commit, user_code):
+        monkeypatch.setattr(module, "BLOCKING_LIMIT", 0.2)
+    pipe: AnyPipe = Pipe(dict)
+    define(pipe)
+
+    with caplog.at_level(logging.WARNING, "justpipe_actors.steps"):
+        await pipe.run({}).wait()
+
+    (record,) = [
+        r
+        for r in caplog.records
+        if "step 'work'" in r.getMessage().lower()
+        and "held the event loop" in r.getMessage()
+    ]
+    assert "tep 'work'" in record.getMessage()
+    assert "placement='thread'" in record.getMessage()
+
+
+@pytest.mark.virtual_time
+async def test_a_step_that_waits_long_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Waiting holds nothing up, however long it takes."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    async def work() -> None:
+        await anyio.sleep(1.1)
+
+    with caplog.at_level(logging.WARNING):
+        await pipe.run({}).wait()
+
+    assert not caplog.records
+
+
+async def test_the_log_names_the_line_that_follows_the_block(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The step is named with its definition, and with the wait behind the block."""
+    pipe: AnyPipe = Pipe(dict)
+    _wait_and_block(pipe)
+
+    with caplog.at_level(logging.WARNING):
+        await pipe.run({}).wait()
+
+    (record,) = [r for r in caplog.records if "held the event loop" in r.getMessage()]
+    line = _wait_and_block.__code__.co_firstlineno
+    assert f"(test_first_hour.py:{line + 1})" in record.getMessage()
+    assert f"test_first_hour.py:{line + 5} in " in record.getMessage()
 
 
 async def test_an_ignored_value_is_warned_about_at_the_users_line() -> None:

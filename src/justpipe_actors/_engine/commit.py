@@ -8,7 +8,6 @@ nothing.  What a result means is decided before, in ``_plan/step_results.py``.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from types import FunctionType
 from typing import TYPE_CHECKING, assert_never
@@ -41,6 +40,7 @@ from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Ask, Raise, Retry, Skip, Suspend
 from . import routing
+from .blocking import BLOCKING_LIMIT, check_whole_call
 from .failure_reports import report_failure
 from .invocation import Invocation
 from .joins import Report
@@ -53,28 +53,8 @@ if TYPE_CHECKING:
     from .wait_records import Place
 
 
-BLOCKING_LIMIT = 1.0
-"""Seconds that a synchronous step may hold the event loop without a warning."""
-
 _SIGNALS = (Suspend, Retry, Skip, Raise, Ask)
 """What a step returns an instance of, and not the class."""
-
-_logger = logging.getLogger("justpipe_actors.steps")
-
-
-def _warn_of_blocking(invocation: Invocation, seconds: float) -> None:
-    """Log, once a run, that a synchronous step held the event loop."""
-    run_state, name = invocation.run_state, invocation.node.name
-    if not invocation.node.can_block or name in run_state.blocking_steps:
-        return
-    run_state.blocking_steps |= {name}
-    _logger.warning(
-        "Step '%s' held the event loop for %.1f s, and nothing else ran meanwhile. "
-        "Make it async, or run it with placement='thread'.",
-        name,
-        seconds,
-        extra={"run": run_state.run_id, "step": name},
-    )
 
 
 def publish_step_end(invocation: Invocation) -> None:
@@ -88,7 +68,7 @@ def publish_step_end(invocation: Invocation) -> None:
     seconds = 0.0 if began is None else run_state.system.now() - began
     if status is StepStatus.SUCCESS:
         if seconds > BLOCKING_LIMIT:
-            _warn_of_blocking(invocation, seconds)
+            check_whole_call(invocation, seconds)
         run_state.metrics.add_step_time(node.name, seconds)
     notes = invocation.notes
     noted = notes.noted

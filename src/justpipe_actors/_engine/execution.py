@@ -33,6 +33,7 @@ from ..errors import (
 from ..events import EventType
 from ..meta import StepStatus, current_step_notes
 from . import commit, routing
+from .blocking import check_since
 from .invocation import Invocation
 from .messages import Expire, Start
 from .run_state import RunState
@@ -101,9 +102,15 @@ async def _call_handler(
         run_state = invocation.run_state
         source = run_state if run_state.isolation is None else isolated(invocation)
         arguments = handler.bind(source, values)
-        value = invocation.variables.run(call_step_function, handler.func, arguments)
+        since = run_state.system.now()
+        try:
+            value = invocation.variables.run(
+                call_step_function, handler.func, arguments
+            )
+        finally:
+            check_since(invocation, since, "The error handler of step")
         if isinstance(value, PendingCall):
-            value = await drive(invocation, value)
+            value = await drive(invocation, value, None)
             invocation.coroutine = None
         if value is not None:
             value = await resolve_step_value(invocation, value)

@@ -54,6 +54,8 @@ class Invocation:
     """Notes of the invocation, for its last event."""
     coroutine: Coroutine[object, object, object] | None = None
     """Coroutine that it drives; diagnostics read from it where the step waits."""
+    has_waited: bool = False
+    """Whether its function, or a handler, has waited or streamed."""
     returned: object = None
     """Return value of the function, until it is interpreted."""
     level: int = 0

@@ -53,6 +53,7 @@ from ..errors.base import closest_name
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Stop
+from .blocking import check_since, warn_of_blocking
 from .invocation import Invocation, TokenEmitter
 from .run_state import ChildOutcome
 from .user_code import (
@@ -158,6 +159,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
             call_step_function, node.func, node.bind(source, values)
         )
     except BaseException as error:  # noqa: ASYNC103, BLE001 - the engine's own errors are re-raised
+        check_since(invocation, invocation.began)
         answer: StepResult | None = _failure(invocation, error)
     else:
         answer, invocation.returned = None, value
@@ -174,7 +176,7 @@ async def finish_call(
     invocation.returned = None
     try:
         if isinstance(value, PendingCall):
-            value = await drive(invocation, value)
+            value = await drive(invocation, value, invocation.began)
             invocation.coroutine = None
         elif invocation.run_state.journal is not None and isinstance(
             value, _engine.map_invocation.MapInvocation | _engine.restore.ReopenedChild
@@ -188,6 +190,8 @@ async def finish_call(
             invocation.isolated.commit_function()
         answer = known_target(invocation, _interpret_value(invocation, value))
         if isinstance(answer, StartMap | StartChildRun):
+            if not invocation.has_waited:
+                check_since(invocation, invocation.began)
             answer = await carry_out(invocation, answer, limit)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - the engine's own errors are re-raised
         answer = _failure(invocation, error)
@@ -259,14 +263,25 @@ def _is_collecting(invocation: Invocation) -> bool:
     return mapping is not None and mapping.collect is not None
 
 
-def drive(invocation: Invocation, pending: PendingCall) -> Awaitable[object]:
-    """Return an awaitable that runs a started function to its value."""
+def drive(
+    invocation: Invocation, pending: PendingCall, since: float | None
+) -> Awaitable[object]:
+    """Return an awaitable that runs a started function to its value.
+
+    Args:
+        invocation: the invocation that called the function.
+        pending: the started function.
+        since: when it was started, in the loop's seconds.
+    """
     invocation.coroutine = pending.coroutine
+    check_since(invocation, since)
+    invocation.has_waited = True
     return drive_pending(
         invocation.variables,
         pending.coroutine,
         pending.trap,
         _resume_failpoint(invocation),
+        partial(warn_of_blocking, invocation),
     )
 
 
@@ -280,9 +295,13 @@ async def resolve_step_value(
     invocation.coroutine = resolve_value(
         result, None if keep else TokenEmitter(invocation)
     )
+    invocation.has_waited = True
     try:
         return await drive_in_context(
-            invocation.variables, invocation.coroutine, _resume_failpoint(invocation)
+            invocation.variables,
+            invocation.coroutine,
+            _resume_failpoint(invocation),
+            partial(warn_of_blocking, invocation),
         )
     finally:
         invocation.coroutine = None

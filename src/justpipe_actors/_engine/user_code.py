@@ -22,6 +22,7 @@ from collections.abc import (
 )
 from contextvars import Context
 from math import inf
+from time import monotonic
 from types import CoroutineType, GeneratorType
 from typing import Any, cast
 
@@ -38,18 +39,21 @@ from .._util.user_errors import (
 )
 from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
+from .blocking import BLOCKING_LIMIT
 from .invocation import Invocation, TokenEmitter
 from .messages import Message
 from .run_state import RunState
 
 
 AfterWait = Callable[[], Awaitable[None]]
+OnBlock = Callable[[float], None]
 
 
 def drive_in_context(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
     after_wait: AfterWait | None = None,
+    on_block: OnBlock | None = None,
 ) -> Awaitable[object]:
     """Drive a coroutine inside a context, in the current task.
 
@@ -57,8 +61,9 @@ def drive_in_context(
         variables: the context.
         coroutine: the coroutine to drive.
         after_wait: awaited after each of its waits, outside the context; for tests.
+        on_block: called if the coroutine held the event loop for long.
     """
-    return drive_pending(variables, coroutine, _NOT_BEGUN, after_wait)
+    return drive_pending(variables, coroutine, _NOT_BEGUN, after_wait, on_block)
 
 
 _NOT_BEGUN: Any = object()
@@ -70,12 +75,19 @@ def _drive(
     coroutine: Coroutine[Any, Any, object],
     trap: object,
     after_wait: AfterWait | None = None,
+    on_block: OnBlock | None = None,
 ) -> Generator[Any, Any, object]:
     run = variables.run
     try:
         if trap is _NOT_BEGUN:
-            trap = run(first_step, coroutine)
+            began = monotonic()
+            try:
+                trap = run(first_step, coroutine)
+            finally:
+                if on_block is not None and monotonic() - began > BLOCKING_LIMIT:
+                    on_block(monotonic() - began)
         while True:
+            began = inf
             try:
                 answer = yield trap
                 if after_wait is not None:
@@ -86,7 +98,11 @@ def _drive(
             except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the coroutine
                 trap = run(_throw, coroutine, error)
             else:
+                began = monotonic()
                 trap = run(_send, coroutine, answer)
+            finally:
+                if on_block is not None and monotonic() - began > BLOCKING_LIMIT:
+                    on_block(monotonic() - began)
     except StopIteration as stop:
         return stop.value
 

@@ -17,7 +17,6 @@ import attrs
 
 from .. import _plan
 from .._definition.injection import return_type_of
-from .._definition.placed_steps import is_async
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import streaming
@@ -260,9 +259,6 @@ def _node(
         if options.on_error
         else None,
         "timeout": options.timeout,
-        "can_block": placement is None
-        and step.kind in (NodeKind.STEP, NodeKind.SWITCH)
-        and not is_async(step.func),
         "concurrency": options.concurrency,
     }
     match step.kind:

@@ -152,8 +152,6 @@ class Node:
     """Its own error handler."""
     timeout: float | None = None
     """Seconds one invocation may take."""
-    can_block: bool = False
-    """Whether its function is synchronous and runs in the event loop."""
     concurrency: int | None = None
     """Most activations at once, over all runs of a supervisor."""
     placement: AnyPlacement | None = None

@@ -7,7 +7,6 @@ opens, lends, retires and closes.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -20,6 +19,7 @@ import anyio
 import attrs
 
 from .._plan.plan import ResourceNode
+from .._util.callables import is_async_generator_function, is_generator_function
 from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
 from ..errors import ResourceUnavailable
@@ -238,13 +238,12 @@ def open_manager(
     node: ResourceNode, values: dict[str, object]
 ) -> AbstractAsyncContextManager[object]:
     """Call the user's function and return its context manager."""
-    manager: Any = node.func(**values)
-    if inspect.isasyncgen(manager):
-        stream = manager
-        manager = contextlib.asynccontextmanager(lambda: stream)()
-    elif inspect.isgenerator(manager):
-        items = manager
-        manager = contextlib.contextmanager(lambda: items)()
+    func: Any = node.func
+    if not isinstance(func, type) and is_async_generator_function(func):
+        func = contextlib.asynccontextmanager(func)
+    elif not isinstance(func, type) and is_generator_function(func):
+        func = contextlib.contextmanager(func)
+    manager: Any = func(**values)
     if hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__"):
         return cast("AbstractAsyncContextManager[object]", manager)
     if hasattr(manager, "__enter__") and hasattr(manager, "__exit__"):

@@ -17,7 +17,7 @@ from typing import Any
 def unwrap_function(func: object) -> Any:
     """Return the function inside partials, decorators, methods and callable objects."""
     while isinstance(func, functools.partial):
-        func = func.func
+        func = getattr(func, "__wrapped__", func.func)
     if not (inspect.isroutine(func) or inspect.isclass(func)):
         func = _call_method(type(func), func)
     func = inspect.unwrap(func) if callable(func) else func
