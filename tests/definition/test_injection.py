@@ -266,3 +266,14 @@ def test_a_function_without_signature_is_refused() -> None:
     """A callable that Python cannot describe is a DefinitionError."""
     with pytest.raises(DefinitionError, match="cannot read the signature"):
         sources(dict)
+
+
+def test_an_annotation_of_the_state_does_not_count() -> None:
+    """``Annotated`` is read through on the pipe's type and on the parameter's."""
+
+    def plain(data: State) -> None: ...
+
+    def annotated(data: Annotated[State, "of the parameter"]) -> None: ...
+
+    assert sources(plain, Annotated[State, "of the pipe"], Context) == ["state"]
+    assert sources(annotated, State, Context) == ["state"]

@@ -78,7 +78,6 @@ def test_checkers_know_the_options_of_every_decorator() -> None:
         ("retries", "3"),
         ("retries", -1),
         ("retries", 1.5),
-        ("retries", True),
         ("retry_wait_min", "1"),
         ("retry_wait_max", -1),
         ("retry_reraise", "no"),

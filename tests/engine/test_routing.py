@@ -36,7 +36,27 @@ async def test_finish_explains_a_pruned_join() -> None:
     (found,) = end_of(await run_pipe(pipe)).diagnostics
 
     assert (found.step, found.kind, found.parents) == ("join", "pruned", ("a",))
-    assert found.message == "Step 'join' did not run: its parent 'a' was cut off."
+    assert found.message == "Step 'join' did not run: its parent 'a' was skipped."
+
+
+async def test_finish_says_that_a_parent_failed() -> None:
+    """It is the step that failed, or a map with failed items."""
+    pipe: AnyPipe = Pipe(dict, log_state=False)
+
+    def fail() -> None:
+        raise ValueError
+
+    pipe.step("root", to=["broken", "items", "well"])(lambda: None)
+    pipe.step("broken", to="first")(fail)
+    pipe.map("items", each="item", to="second")(lambda: [1])
+    pipe.step("item")(lambda item: fail())
+    add_idle_steps(pipe, well=["first", "second"], first=[], second=[])
+    diagnostics = end_of(await run_pipe(pipe)).diagnostics
+
+    assert sorted(one.message for one in diagnostics) == [
+        "Step 'first' did not run: its parent 'broken' failed.",
+        "Step 'second' did not run: its parent 'items' had failed items.",
+    ]
 
 
 async def test_finish_explains_a_join_of_steps_from_different_waves() -> None:
@@ -270,7 +290,7 @@ async def test_a_pruned_any_join_names_all_its_parents() -> None:
     (found,) = end_of(await run_pipe(pipe)).diagnostics
 
     assert found.message == (
-        "Step 'join' did not run: its parents 'a', 'b' were cut off."
+        "Step 'join' did not run: its parents 'a', 'b' were skipped."
     )
 
 

@@ -206,6 +206,20 @@ def fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPat
     return monkeypatch  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("variable", ["DEBUG", "PERSIST", "STORAGE_PATH"])
+def test_a_variable_of_justpipe_warns_at_the_users_line(
+    variable: str, fresh_warnings: pytest.MonkeyPatch
+) -> None:
+    """Wherever the variable is looked up, the line of the program is named."""
+    fresh_warnings.delenv(f"JUSTPIPE_ACTORS_{variable}", raising=False)
+    fresh_warnings.setenv(f"JUSTPIPE_{variable}", "1")
+    with pytest.warns(UserWarning, match=f"set JUSTPIPE_ACTORS_{variable}") as caught:
+        Pipe(dict)
+        PipelineRegistry()
+
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_an_environment_variable_of_justpipe_warns_once(
     fresh_warnings: pytest.MonkeyPatch,
 ) -> None:

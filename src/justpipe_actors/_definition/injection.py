@@ -245,12 +245,20 @@ def union_members(hint: object) -> tuple[object, ...]:
     return (hint,)
 
 
+def without_annotation(hint: object) -> object:
+    """Return the type inside of ``Annotated``; any other hint unchanged."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return typing.get_args(hint)[0]
+    return hint
+
+
 def fits(declared: object, hint: object) -> bool:
     """Tell whether a value of the declared type may go where the hint stands.
 
     A plain class does not fit a generic alias of it: with ``dict`` as the state's type,
     a parameter of the type ``dict[str, Any]`` is as likely an item.
     """
+    declared, hint = without_annotation(declared), without_annotation(hint)
     if declared is Any or hint is Any:
         return False
     choices = union_members(declared)

@@ -35,7 +35,7 @@ def _is_wait(value: object) -> bool:
 def _is_retries(value: object) -> bool:
     if value is None or isinstance(value, Mapping):
         return True
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and value >= 0  # True is one retry
 
 
 def _is_barrier_type(value: object) -> bool:

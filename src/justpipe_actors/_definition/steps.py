@@ -140,7 +140,7 @@ def is_enabled(value: object, variable: str) -> bool:
     """Return the value of an option, or of its environment variable if it is None."""
     if value is not None:
         return bool(value)
-    return read_variable(variable, 3).strip().lower() in TRUTHY
+    return read_variable(variable).strip().lower() in TRUTHY
 
 
 def check_failure_policy(on_failure: object) -> None:

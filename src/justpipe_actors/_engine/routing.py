@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .._plan.plan import NO_ITEM, Node
+from .._plan.plan import NO_ITEM, MapNode, Node
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.lazy_classes import define
@@ -464,13 +464,26 @@ def _add_diagnostic(
 ) -> None:
     is_one = len(parents) == 1
     if kind == "pruned":
-        why = "was cut off" if is_one else "were cut off"
+        reasons = {_why_pruned(run_state, name) for name in parents}
+        why = " or ".join(sorted(reasons))
+        if not is_one:
+            why = why.replace("was skipped", "were skipped")
     else:
         why = "did not report in the same pass through the graph"
     names = ", ".join(f"'{name}'" for name in parents)
     subject = f"its {'parent' if is_one else 'parents'} {names}"
     message = f"Step '{step}' did not run: {subject} {why}."
     run_state.add_diagnostic(Diagnostic(step, kind, parents, message))
+
+
+def _why_pruned(run_state: RunState, name: str) -> str:
+    """Return the reason why a parent passed no result on, as a verb."""
+    failed = {failure.step for failure in run_state.failures.failures}
+    node = run_state.plan.nodes.get(name)
+    if isinstance(node, MapNode) and node.each in failed:
+        return "had failed items"
+    is_failed = any(step and step.partition(":")[0] == name for step in failed)
+    return "failed" if is_failed else "was skipped"
 
 
 # -- joins that can no longer complete

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 
-import anyio
+import attrs
 
 
 MAX_DEPTH = 100
@@ -40,11 +41,28 @@ def format_user_line(awaitable: object) -> str | None:
     return None
 
 
+def user_stacklevel() -> int:
+    """Return the ``stacklevel`` with which the caller warns at the user's line.
+
+    It is the innermost line on the stack in the user's own code, as for
+    ``format_user_line``; if there is none, the caller's own line.
+    """
+    start = sys._getframe(1)  # noqa: SLF001 - no other way
+    for folders in (PLUMBING + INSTALLED, PLUMBING):
+        frame: FrameType | None = start
+        level = 1
+        while frame is not None:
+            if not frame.f_code.co_filename.startswith(("<", *folders)):
+                return level
+            frame, level = frame.f_back, level + 1
+    return 1
+
+
 def _folders(*paths: str | Path) -> tuple[str, ...]:
     return tuple(f"{path}{os.sep}" for path in paths)
 
 
-_SITE = Path(anyio.__file__).parents[1]
+_SITE = Path(attrs.__file__).parents[1]  # where anyio and trio are, too
 
 INSTALLED = _folders(
     sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), _SITE

@@ -24,21 +24,20 @@ JUSTPIPE_PREFIX = "JUSTPIPE_"
 _warned: set[str] = set()
 
 
-def read_variable(name: str, stacklevel: int = 2) -> str:
+def read_variable(name: str) -> str:
     """Return the value of a variable, empty when it is not set.
 
-    When only the variable of justpipe is set, one warning names the variable to set.
-
-    Args:
-        name: the variable, which begins with ``PREFIX``.
-        stacklevel: frames between the caller and the line to blame.
+    When only the variable of justpipe is set, one warning at the user's line names the
+    variable to set.
     """
     value = os.environ.get(name, "")
     other = JUSTPIPE_PREFIX + name.removeprefix(PREFIX)
     if not value and os.environ.get(other) and other not in _warned:
+        from .await_chain import user_stacklevel  # noqa: PLC0415 - for the warning only
+
         _warned.add(other)
         msg = f"{other} is set, but justpipe_actors does not read it; set {name}."
-        warnings.warn(msg, stacklevel=stacklevel + 1)
+        warnings.warn(msg, stacklevel=user_stacklevel())
     return value
 
 

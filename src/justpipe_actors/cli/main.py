@@ -12,6 +12,7 @@ import os
 import sqlite3
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -144,6 +145,11 @@ def _open_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
+def _write_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a sentence, without the line of this program that gave it."""
+    sys.stderr.write(f"warning: {message}\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     _open_closed_streams()
@@ -152,7 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
             # What a terminal cannot show is written out, and ends no run.
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _write_warning
+            status = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         # Names of files, runs and steps come from elsewhere and may hold anything.
         escaped = "\n".join(map(printable, error.message.split("\n")))

@@ -11,7 +11,6 @@ import logging
 import signal
 import socket
 import sys
-import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -155,7 +154,7 @@ def run_under_view(
     """
     outcome: Outcome | int = EXIT_BROKEN_PIPE
     try:
-        with view, _plain_warnings(), _captured_logs():
+        with view, _no_repeated_logs(), _captured_logs():
             outcome = _interruptible(main, backend)
     except* BrokenPipeError:
         discard_output()
@@ -185,27 +184,21 @@ def _run_to_end(
 
 
 @contextmanager
-def _plain_warnings() -> Generator[None]:
-    """Print warnings as plain sentences, and drop logs that repeat the view.
+def _no_repeated_logs() -> Generator[None]:
+    """Drop logs that repeat the view.
 
     This has no effect if the program has configured logging itself.
     """
     last_resort = logging.lastResort or logging.NullHandler()
     last_resort.addFilter(_is_no_step_failure)
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _write_warning
-            yield
+        yield
     finally:
         last_resort.removeFilter(_is_no_step_failure)
 
 
 def _is_no_step_failure(record: logging.LogRecord) -> bool:
     return not hasattr(record, "error_type")
-
-
-def _write_warning(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"warning: {message}\n")
 
 
 def storage_hint(run_id: str | None, root: str | None) -> str:
