@@ -46,13 +46,14 @@ from ._definition.steps import (
     check_state_mode,
     is_enabled,
 )
+from ._util.arguments import check_count
 from ._util.environment import main_import
 from ._util.notebooks import is_notebook
 from ._util.text import count_text
 from ._util.user_errors import drop_engine_frames
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
-from .errors import RunningLoopError
+from .errors import DefinitionError, RunningLoopError
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
 from .merge import Merge, MergeFunction
@@ -171,12 +172,15 @@ class Pipe(Generic[StateT, ContextT]):
     ) -> None:
         check_is_type(context_type, "context")
         check_failure_policy(on_failure)
+        _check_counts(
+            queue_size=queue_size, max_map_items=max_map_items, max_retries=max_retries
+        )
         _check_state_options(state_type, state_mode, merge)
         self.name = name
         self.strict = strict
         self.allow_multi_root = allow_multi_root
         self.queue_size = queue_size
-        token = cancellation_token or CancellationToken()
+        token = CancellationToken() if cancellation_token is None else cancellation_token
         self.cancellation_token: CancellationToken = token
         self.state_type: Any = type(None) if state_type is None else state_type
         self.context_type: Any = type(None) if context_type is None else context_type
@@ -796,6 +800,23 @@ def _check_timeout(timeout: object) -> None:
     if timeout is not None and not hasattr(timeout, "__float__"):
         msg = f"run(timeout=...) must be a number of seconds or None, not {timeout!r}."
         raise TypeError(msg)
+    if timeout != timeout:  # only NaN differs from itself
+        msg = "run(timeout=...) must be a number of seconds or None, not NaN."
+        raise ValueError(msg)
+
+
+def _check_counts(**counts: object) -> None:
+    """Refuse options of a pipe that are no whole numbers.
+
+    Raises:
+        DefinitionError: one is not.
+    """
+    for name, value in counts.items():
+        is_optional = name != "max_retries"
+        try:
+            check_count(name, value, is_optional=is_optional, minimum=None)
+        except TypeError as error:
+            raise DefinitionError(str(error)) from None
 
 
 def _check_state_options(

@@ -24,6 +24,7 @@ import anyio
 
 from . import _run, _supervision, _supervisor, journals
 from ._supervision.restart_policy import Restart, RestartPolicy, Strategy
+from ._util.arguments import check_count, check_seconds
 from ._util.interrupts import enable_ki_protection
 from ._util.lazy_import import install_lazy_exports
 from ._util.notebooks import paragraph
@@ -116,18 +117,12 @@ class Supervisor:
         context: Callable[[], Any] | None = None,
         keep: int = 500,
     ) -> None:
-        if isinstance(max_runs, bool) or not isinstance(max_runs, int | None):
-            msg = f"max_runs must be a count or None, not {max_runs!r}."
-            raise TypeError(msg)
-        if max_runs is not None and max_runs < 1:
-            msg = f"max_runs must be at least 1, not {max_runs}; None is no limit."
-            raise ValueError(msg)
-        if keep < 0:
-            msg = f"keep must not be negative, but it is {keep}."
-            raise ValueError(msg)
-        if grace < 0:
-            msg = f"grace must not be negative, but it is {grace:g}."
-            raise ValueError(msg)
+        check_count("max_runs", max_runs, is_optional=True, minimum=1)
+        check_count("keep", keep)
+        check_count("intensity", intensity, is_optional=True, minimum=None)
+        check_seconds("grace", grace)
+        check_seconds("period", period, is_signed=True)
+        check_seconds("blocked_after", blocked_after, is_optional=True)
         self._core = _supervisor.SupervisorCore(
             RestartPolicy(strategy=strategy, intensity=intensity, period=period),
             max_runs=max_runs,
@@ -215,6 +210,7 @@ class Supervisor:
         Returns:
             What ended by itself and what was cancelled.
         """
+        check_seconds("grace", grace, is_optional=True)
         return await self._core.drain(grace)
 
     def reject_runs(self) -> None:
@@ -338,6 +334,8 @@ class Supervisor:
             msg = f"restart must be one of {get_args(Restart)}, not {restart!r}."
             raise DefinitionError(msg)
         _supervision.check_service_function(name, func)
+        check_seconds("shutdown", shutdown)
+        check_seconds("start_timeout", start_timeout)
         self._core.children.add(
             _supervision.ChildSpec(
                 name=name,

@@ -36,6 +36,20 @@ def test_invalid_json_is_refused(state: str, command: Command) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("number", ["NaN", "inf", "9" * 400])
+@pytest.mark.parametrize(
+    "arguments", [("run", PIPE, "--timeout"), ("cleanup", "--older-than")]
+)
+def test_a_time_is_a_finite_number(
+    arguments: tuple[str, ...], number: str, command: Command
+) -> None:
+    """The option is named, the status is 2."""
+    status, out, err = command(*arguments, number)
+    assert (status, out) == (2, "")
+    assert f"'{arguments[-1]}'" in err
+    assert "no finite number" in err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

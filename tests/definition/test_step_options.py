@@ -156,3 +156,19 @@ def test_middleware_without_a_list_of_options_may_read_any() -> None:
     pipe.step("b", retry=3)(work)  # type: ignore[call-overload]
     with pytest.warns(PipelineValidationWarning, match="Did you mean 'retries'"):
         pipe.validate()
+
+
+@pytest.mark.parametrize(("retries", "calls"), [(True, 2), (False, 1), (0, 1), (1, 2)])
+async def test_true_is_one_retry(retries: Any, calls: int) -> None:
+    """``retries=True`` calls the function once more, as in justpipe."""
+    made: list[int] = []
+    pipe: Pipe[Any, Any] = Pipe(dict, log_state=False)
+
+    @pipe.step(retries=retries, retry_wait_min=0, retry_wait_max=0)
+    def work() -> None:
+        made.append(1)
+        raise ValueError
+
+    await pipe.run({}).wait()
+
+    assert len(made) == calls

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .._util.arguments import check_seconds
 from .._util.callables import is_coroutine_function
 from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
@@ -85,8 +86,8 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
     """Read a resource's function.
 
     Raises:
-        DefinitionError: its signature cannot be read, its name is not allowed, or it is
-            asynchronous and does not yield.
+        DefinitionError: its signature cannot be read, its name is not allowed, an option
+            is no time, or it is asynchronous and does not yield.
     """
     if is_coroutine_function(func) and not isinstance(func, type):
         msg = (
@@ -94,6 +95,11 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
             "write a plain function that returns a context manager."
         )
         raise DefinitionError(msg)
+    for option in ("shutdown", "start_timeout"):
+        try:
+            check_seconds(f"Resource '{name}': {option}", options.get(option, 0))
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(str(error)) from None
     definition = ResourceDef(
         name=name,
         func=func,

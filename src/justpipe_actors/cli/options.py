@@ -6,6 +6,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +35,24 @@ else:  # click below 8.4 has no generic class
     RegistryType = click.ParamType
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """A number within limits; neither NaN nor infinity, which no limit excludes."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number.
+
+        Raises:
+            BadParameter: it is no number, too small or too large, or not finite.
+        """
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r:.50} is no finite number.", param, ctx)
+        return number
+
 
 LAST_RUN = re.compile(r"last(?:~([0-9]{1,9}))?")
 """Names a run by its age: ``last`` is the newest, ``last~1`` the one before."""

@@ -34,6 +34,7 @@ from ..formatting import (
     truncatable_text,
 )
 from ..options import (
+    FiniteRange,
     Selection,
     json_option,
     pipeline_option,
@@ -66,7 +67,7 @@ class CleanupOptions(Selection):
 @status_option(CLEANED_LABELS)
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="DAYS",
     help="Only runs that began longer ago.",
 )

@@ -24,7 +24,7 @@ from ..errors import InvalidInput
 from ..journal_options import journal_option
 from ..json_input import build_default, build_value, read_json, with_settings
 from ..loading import load_pipe
-from ..options import ViewOptions, choose_style, style_options, view_for
+from ..options import FiniteRange, ViewOptions, choose_style, style_options, view_for
 from ..progress import outline
 from ..runner import run_in_loop, run_under_view, storage_hint
 from ..views import Style, View
@@ -184,7 +184,7 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Stop the run after this time.",
 )

@@ -1,0 +1,62 @@
+"""Checks of numbers that users pass: a wrong one is refused where it is given."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+
+def check_seconds(
+    name: str, value: Any, *, is_optional: bool = False, is_signed: bool = False
+) -> None:
+    """Refuse what is no time in seconds; infinity is one.
+
+    Args:
+        name: the argument, for the error.
+        value: its value.
+        is_optional: whether None is allowed.
+        is_signed: whether negative numbers are left to the caller's own check.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, or NaN.
+    """
+    if value is None and is_optional:
+        return
+    allowed = " or None" if is_optional else ""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"{name} must be a number of seconds{allowed}, not {value!r}."
+        raise TypeError(msg)
+    is_nan = value != value  # only NaN differs from itself
+    if is_nan or (value < 0 and not is_signed):
+        problem = "be a number" if is_nan else "not be negative"
+        msg = f"{name} must {problem}, but it is {value:g}."
+        raise ValueError(msg)
+
+
+def check_count(
+    name: str, value: Any, *, is_optional: bool = False, minimum: int | None = 0
+) -> None:
+    """Refuse what is no whole number.
+
+    Args:
+        name: the argument, for the error.
+        value: its value.
+        is_optional: whether None is allowed.
+        minimum: the smallest allowed number; None is no limit.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is less than the minimum.
+    """
+    if value is None and is_optional:
+        return
+    allowed = " or None" if is_optional else ""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"{name} must be a count{allowed}, not {value!r}."
+        raise TypeError(msg)
+    if minimum is not None and int(value) < minimum:
+        limit = "not be negative" if minimum == 0 else f"be at least {minimum}"
+        hint = "; None is no limit" if is_optional else ""
+        msg = f"{name} must {limit}, but it is {value}{hint}."
+        raise ValueError(msg)
