@@ -225,7 +225,7 @@ class Supervisor:
         Args:
             reason: the reason that events and failures name.
         """
-        active_runs, durable = self._core.require_open(), self._core.durable
+        active_runs, durable = self._require_own_loop(), self._core.durable
         if durable is not None and active_runs.admission.state == "draining":
             active_runs.cancel_others(reason)
             durable.release_now(reason)
@@ -275,6 +275,9 @@ class Supervisor:
 
     def _require_open(self) -> ActiveRuns:
         return self._core.require_open()
+
+    def _require_own_loop(self) -> ActiveRuns:
+        return self._core.require_own_loop()
 
     # -- its pipes
 
@@ -336,6 +339,8 @@ class Supervisor:
         _supervision.check_service_function(name, func)
         check_seconds("shutdown", shutdown)
         check_seconds("start_timeout", start_timeout)
+        if self._core.active_runs is not None:
+            self._require_own_loop()
         self._core.children.add(
             _supervision.ChildSpec(
                 name=name,
@@ -411,7 +416,7 @@ class Supervisor:
             RunRejected: no new runs are taken, or the ``run_id`` is another pipe's.
             JournalUnusableError: the journal's file or disk has a fault.
         """
-        active_runs = self._require_open()
+        active_runs = self._require_own_loop()
         request = self._core.catalog.build_request(pipe, state, context, options)
         if self._core.durable is not None and options.get("durable", True):
             return await self._core.durable.submit(
@@ -429,7 +434,7 @@ class Supervisor:
             run_id: only those of this run.
         """
         return await _supervisor.questions.list_asks(
-            self._require_open(), self._core.durable, run_id
+            self._require_own_loop(), self._core.durable, run_id
         )
 
     async def answer(
@@ -447,7 +452,7 @@ class Supervisor:
             AnswerRejected: the value does not fit; the question stays open.
         """
         await _supervisor.questions.answer(
-            self._require_open(), self._core.durable, ask_id, value, by
+            self._require_own_loop(), self._core.durable, ask_id, value, by
         )
 
     # -- runs of the journal
@@ -531,7 +536,7 @@ class Supervisor:
         return await self._require_durable().fork(run_id, at, state, new_id)
 
     def _require_durable(self) -> DurableRuns:
-        self._require_open()
+        self._require_own_loop()
         if self._core.durable is None:
             reason = "this supervisor has no journal"
             raise RunRejected(
@@ -562,7 +567,7 @@ class Supervisor:
             RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
                 another pipe's; or there is a journal: this cannot wait for its disk.
         """
-        active_runs = self._require_open()
+        active_runs = self._require_own_loop()
         if self._core.durable is not None and options.get("durable", True):
             reason = "submit_nowait cannot wait until the run is stored in the journal"
             raise RunRejected(reason, "Await submit(), or pass durable=False.")
@@ -604,7 +609,7 @@ class Supervisor:
             UnknownRunError: no run of this id is at work or stored.
             ValueError: ``after`` is no number of an event.
         """
-        self._require_open()
+        self._require_own_loop()
         return self._core.listening().listen(run_id, after)
 
     async def find(self, run_id: str) -> RunStream | None:
@@ -637,6 +642,7 @@ class Supervisor:
             is_open = known.end is None
             known.cancel(reason)
             return is_open
+        self._require_own_loop()
         return self._core.durable is not None and await self._core.durable.cancel(
             run_id, reason
         )

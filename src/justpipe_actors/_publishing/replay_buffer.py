@@ -204,15 +204,22 @@ class ReplayIterator:
     """One reader of a kept run; waits for the end of the run after its last event."""
 
     def __init__(
-        self, buffer: ReplayBuffer, wait: Callable[[], Awaitable[object]]
+        self,
+        buffer: ReplayBuffer,
+        wait: Callable[[], Awaitable[object]],
+        refuse_other_loop: Callable[[], None],
     ) -> None:
         self._reader = ReplayReader(buffer)
         self._wait = wait
+        self._refuse_other_loop: Callable[[], None] | None = refuse_other_loop
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
+        if self._refuse_other_loop is not None:  # perf: asked once, not for each event
+            self._refuse_other_loop()
+            self._refuse_other_loop = None
         event = await self._reader.get()
         if event is not None:
             return event

@@ -161,6 +161,8 @@ class RunStream(Generic[StateT_co]):
     ) -> None:
         """Close the run and wait for its end; raise the body's error ungrouped."""
         run = self._begun_run()
+        if not run.done.is_set():
+            self._refuse_other_loop()
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
@@ -176,7 +178,7 @@ class RunStream(Generic[StateT_co]):
             self
             if self._replay is None
             else _publishing.replay_buffer.ReplayIterator(
-                self._replay.buffer, self.wait
+                self._replay.buffer, self.wait, self._refuse_other_loop
             )
         )
 
@@ -517,6 +519,8 @@ class RunStream(Generic[StateT_co]):
         self._loop.spawn(partial(execute_run, run))
 
     async def _begin_in_owner(self, owner: RunOwner) -> None:
+        if not owner.loop.is_current():
+            raise OtherLoopError
         if self._cancel_reason is not None:
             release_place: ReleasePlace | None = (
                 do_nothing  # it needs no place to end in

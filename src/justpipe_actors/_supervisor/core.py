@@ -29,7 +29,7 @@ from .._supervision.children import ChildOwner, Children
 from .._supervision.restart_policy import RestartPolicy
 from .._util.interrupts import enable_ki_protection
 from ..abc import Journal
-from ..errors import SupervisionError
+from ..errors import OtherLoopError, SupervisionError
 from .active_runs import ActiveRuns
 from .admission import DRAINING, AdmissionLimiter
 from .catalog import Catalog
@@ -322,9 +322,11 @@ class SupervisorCore:
 
         Raises:
             RestartIntensityExceeded: services ended more often than the policy allows.
+            OtherLoopError: the block was entered in another event loop.
         """
         interrupt = self._interrupt
         assert interrupt is not None
+        self.require_own_loop()
         self._is_closing = True
         self._close_ambient()
         raised = error
@@ -390,20 +392,34 @@ class SupervisorCore:
 
     def reject_runs(self) -> None:
         """Take no new runs from now on."""
+        active_runs = self.require_own_loop()
         self.children.start_draining()
-        self.require_open().admission.close(DRAINING)
+        active_runs.admission.close(DRAINING)
 
     async def drain(self, grace: float | None) -> DrainReport:
         """Reject new runs, let others finish, cancel the rest; irreversible."""
         seconds = self.grace if grace is None else grace
+        active_runs = self.require_own_loop()
         self.children.start_draining()
         reason = "The supervisor was drained"
         report = await drain(
-            self.require_open(), self.durable, seconds, reason, wait_for_readers=True
+            active_runs, self.durable, seconds, reason, wait_for_readers=True
         )
         self.report = self.report or report
         self._drained.set()
         return report
+
+    def require_own_loop(self) -> ActiveRuns:
+        """Return the runs of an open supervisor to a caller in its event loop.
+
+        Raises:
+            RuntimeError: the supervisor was not opened.
+            OtherLoopError: the caller runs in another loop, or in none.
+        """
+        active_runs = self.require_open()
+        if not (self._owner_ended.is_set() or active_runs.loop.is_current()):
+            raise OtherLoopError
+        return active_runs
 
     def require_open(self) -> ActiveRuns:
         """Return the runs of an open supervisor.

@@ -42,11 +42,17 @@ class RunningLoopError(RunError):
 
 
 class OtherLoopError(RunError):
-    """A run was read or waited for in another event loop than it runs in."""
+    """A run, or a supervisor, was used in another event loop than its own."""
 
-    run_id: str
+    run_id: str | None = None
 
     def message(self) -> str:
+        if self.run_id is None:
+            return (
+                "The Supervisor belongs to another event loop. Call it there, for example "
+                "with anyio.from_thread.run(supervisor.submit, pipe, state); health(), "
+                "snapshot() and RunStream.cancel() may be called in any thread."
+            )
         return (
             f"Run '{self.run_id}' belongs to another event loop. Read it and wait for it "
             "there, for example with anyio.from_thread.run(run.wait); run.cancel() may "
