@@ -187,14 +187,22 @@ def test_the_end_of_the_loop_ends_an_open_supervisor(backend: str, body: str) ->
     assert "Traceback" not in done.stderr
 
 
-IDLE = """
+NEVER_LEFT = """
 import sys, anyio
-from justpipe_actors import Supervisor
+from justpipe_actors import Pipe, Supervisor
+
+pipe = Pipe(dict)
+
+@pipe.step
+async def wait(state):
+    await anyio.sleep_forever()
 
 async def main():
-    supervisor = Supervisor()
+    supervisor = Supervisor(pipe)
     supervisor.add_service("idle", anyio.sleep_forever)
     await supervisor.__aenter__()
+    await supervisor.submit(pipe, {})
+    await anyio.wait_all_tasks_blocked()
 
 anyio.run(main, backend=sys.argv[1])
 """
@@ -204,7 +212,7 @@ anyio.run(main, backend=sys.argv[1])
 def test_the_end_of_the_loop_is_logged_in_one_line(backend: str) -> None:
     """There is no traceback of the engine's tasks when a supervisor was never left."""
     done = subprocess.run(
-        [sys.executable, "-c", IDLE, backend],
+        [sys.executable, "-c", NEVER_LEFT, backend],
         capture_output=True,
         text=True,
         timeout=60,

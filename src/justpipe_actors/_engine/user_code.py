@@ -283,12 +283,12 @@ def survives_native_cancel(run_state: RunState, message: Message) -> bool:
     invocation is lost and the run ends, unless the cancellation ended the invocation.
     """
     is_owner = anyio.current_effective_deadline() == -inf
+    # The end of an asyncio loop cancels the owner's task and this one together.
+    is_owner = is_owner or run_state.system.is_owner_cancelled()
     if not is_owner and run_state.system.absorb_native_cancel():
         add_dead_letter(run_state, message, DispatcherTaskKilled(message.step))
         return True
     if run_state.termination is None:
-        # The run's own task may be the one that executes this message.
-        is_owner = is_owner or run_state.system.is_owner_cancelled()
         reason = OWNER_CANCELLED if is_owner else TASK_CANCELLED
         run_state.interrupt(PipelineTerminalStatus.CANCELLED, reason)
     return False

@@ -188,6 +188,8 @@ def _call_factory(target: Target, factory: Callable[[], object]) -> object:
     except (Exception, SystemExit) as error:
         problem = f"{target.name}() raised {_exception_text(error)}"
         raise InvalidTarget(target.text, problem, "Correct that first.") from error
+    if inspect.iscoroutine(made):
+        made.close()
     if not isinstance(made, Pipe):
         problem = f"{target.name}() returned a {type(made).__name__} and not a Pipe"
         remedy = "Name a pipe, or a function without parameters that returns one."
