@@ -70,6 +70,20 @@ _NOT_BEGUN: Any = object()
 """Stands for the trap of a coroutine that is to take its first step."""
 
 
+def _begin(
+    variables: Context,
+    coroutine: Coroutine[Any, Any, object],
+    on_block: OnBlock | None,
+) -> object:
+    """Run a coroutine to its first wait, and return the object it yields."""
+    began = monotonic()
+    try:
+        return variables.run(first_step, coroutine)
+    finally:
+        if on_block is not None and monotonic() - began > BLOCKING_LIMIT:
+            on_block(monotonic() - began)
+
+
 def _drive(
     variables: Context,
     coroutine: Coroutine[Any, Any, object],
@@ -80,12 +94,7 @@ def _drive(
     run = variables.run
     try:
         if trap is _NOT_BEGUN:
-            began = monotonic()
-            try:
-                trap = run(first_step, coroutine)
-            finally:
-                if on_block is not None and monotonic() - began > BLOCKING_LIMIT:
-                    on_block(monotonic() - began)
+            trap = _begin(variables, coroutine, on_block)
         while True:
             began = inf
             try:
