@@ -200,6 +200,26 @@ async def test_a_wave_with_a_late_join_ends_like_any_other() -> None:
     ]
 
 
+@pytest.mark.virtual_time
+async def test_a_join_that_a_route_opens_runs_at_once() -> None:
+    """Its cause is the step that returned its name."""
+    pipe: AnyPipe = Pipe(dict)
+    add_idle_steps(pipe, start=["a", "router", "slow"], a=["join"], join=[])
+    pipe.step("slow")(lambda: anyio.sleep(9))
+
+    @pipe.step("router", routes=["join"])
+    async def route() -> str:
+        await anyio.sleep(3)
+        return "join"
+
+    events = await run_pipe(pipe)
+    starts = {event.stage: event for event in of_type(events, EventType.STEP_START)}
+
+    said = event_words(events)
+    assert said.index("STEP_END join") < said.index("STEP_END slow")
+    assert starts["join"].parent_invocation_id == starts["router"].invocation_id
+
+
 async def test_a_lap_has_the_scope_of_its_item() -> None:
     """In a map item the events of a loop are labelled with the item."""
     pipe: AnyPipe = Pipe(dict)
