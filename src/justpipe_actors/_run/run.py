@@ -248,7 +248,9 @@ class Run:
     on_read: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Called when the reader of an ended run has read FINISH or dropped the stream."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
-    """How it ended."""
+    """How it ended; of a durable run it is known once it is stored."""
+    is_ending: bool = attrs.field(default=False, init=False)
+    """Whether FINISH has been built, which says how it ended whatever is asked later."""
     is_parked: bool = attrs.field(default=False, init=False)
     """Whether it was released because it only waits; its readers go on."""
     released: RunReleased | None = attrs.field(default=None, init=False)
@@ -295,7 +297,7 @@ class Run:
         """End the run now; the first reason is kept."""
         if self.done.is_set():
             return
-        if self.end is None:
+        if not self.is_ending:
             self.run_state.set_termination(status, reason)
         if status in REQUESTED_ENDS:
             self.end_requested = True

@@ -108,6 +108,7 @@ async def _finish(run: Run) -> None:
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
     if journal is not None and not journal.prefix:
+        run.end = None  # it is told when it is stored
         stored = await _run.durable_run.store_end(
             run, end, lambda: _build_end_data(run)
         )
@@ -143,6 +144,7 @@ def _build_finish(run: Run) -> tuple[LazyEvent, PipelineEndData]:
     """Build FINISH; an error in a hook for it fails the run, and is in the result."""
     before = run.run_state.abort_error
     end = run.end = _build_end_data(run)
+    run.is_ending = True
     meta = run.notes.snapshot() or None
     finish = run.publisher.new_finish(end, meta)
     if run.run_state.abort_error is not before:

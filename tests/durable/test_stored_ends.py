@@ -1,0 +1,57 @@
+"""The end of a durable run is known when it is stored, and not before."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from justpipe_actors import Pipe, Supervisor
+from justpipe_actors.abc.journal_records import Batch
+from justpipe_actors.journals import MemoryJournal
+from justpipe_actors.outcomes import PipelineTerminalStatus
+
+from .crash_model import wait_until
+
+
+class SlowJournal(MemoryJournal):
+    """A journal that stores the end of a run when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_store = threading.Event(), threading.Event()
+
+    def append(self, batches: Any) -> Any:
+        found: list[Batch] = list(batches)
+        if any(one.kind == "end" for one in found):
+            self.is_asked.set()
+            assert self.may_store.wait(60)
+        return super().append(found)
+
+
+@pytest.mark.parametrize("is_failing", [True, False])
+async def test_a_run_that_was_waited_for_has_ended_for_all(is_failing: bool) -> None:
+    """So it can be retried at once, and a request to cancel it comes too late."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="short")
+
+    @pipe.step
+    async def only(state: dict[str, Any]) -> None:
+        if is_failing:
+            raise ValueError("broken")
+
+    journal = SlowJournal()
+    async with Supervisor(pipe, journal=journal) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        await wait_until(journal.is_asked.is_set)
+        before = run.end
+        run.cancel("too late")
+        journal.may_store.set()
+        end = await run.wait()
+        row = journal.find("run")
+
+    expected = "failed" if is_failing else "success"
+    assert before is None
+    assert end.status is PipelineTerminalStatus(expected)
+    assert row is not None
+    assert row.status == expected
