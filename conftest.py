@@ -6,6 +6,7 @@ Pseudo-code is fenced as ``text``; ``<!--- skip: next -->`` leaves out the next 
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from doctest import ELLIPSIS
@@ -20,6 +21,18 @@ from sybil.parsers.rest import DocTestParser
 
 
 ROOT = Path(__file__).parent
+
+# What tests expect of a terminal does not depend on the one that pytest runs in.
+for name in (
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+):
+    os.environ.pop(name, None)
 
 PROGRAM = re.compile(r"```python\n(# desk\.py\n.*?)```", re.DOTALL)
 """The program of a chapter of the tutorial."""

@@ -18,6 +18,7 @@ the hook below gives each one exactly one marker before either plugin looks at i
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -58,6 +59,15 @@ settings.load_profile("project")
 # by the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_no_slow_callback(record: logging.LogRecord) -> bool:
+    """Leave out what asyncio's debug mode says of callbacks that take long."""
+    return not str(record.msg).startswith("Executing ")
+
+
+# They take long on a busy machine, and many tests count the records of the log.
+logging.getLogger("asyncio").addFilter(is_no_slow_callback)
 
 
 BACKENDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {

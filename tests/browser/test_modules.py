@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from justpipe_actors.storage import PipelineRegistry
 
 from .pages import open_page
 from .site import served
+from .test_budgets import busy_seconds
 
 
 SECONDS = [
@@ -159,18 +161,21 @@ def test_states_are_compared_as_the_server_compares_them(
 def test_a_huge_store_is_shown_in_time(
     page: Page, huge: tuple[Path, str], page_name: str
 ) -> None:
-    """It has 300 steps, 2,000 items and 10,000 runs; the limit is three seconds on a busy
-    machine.
+    """300 steps, 2,000 items and 10,000 runs: three seconds of the page and the server.
 
-    The best of three tries counts; the time before them fills the caches.
+    Processor time is measured, for other programs of the machine make a page slower, too.
+    The best of three tries counts; the one before them fills the caches.
     """
     root, run_id = huge
     address = "runs" if page_name == "runs" else f"runs/{run_id}"
-    ready = []
+    took = []
     with served(root) as site:
         open_page(page, f"{site.address}/{address}")
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         for _ in range(3):
+            begin = time.process_time()  # what the page takes begins with the page
             open_page(page, f"{site.address}/{address}")
-            ready.append(page.evaluate("performance.now()"))
+            took.append(busy_seconds(session) + time.process_time() - begin)
 
-    assert min(ready) < 3_000
+    assert 0 < min(took) < 3

@@ -25,7 +25,7 @@ def ask(address: str, token: str | None = None) -> tuple[int, bytes]:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     request = urllib.request.Request(address, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -40,7 +40,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         address = process.stdout.readline().split()[4]
         status, body = ask(f"{address}api/meta")
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
     assert status == 200
     assert json.loads(body)["storage"] == str(tmp_path)
@@ -66,7 +66,7 @@ def test_actions_need_the_token_that_is_printed(tmp_path: Path) -> None:
         without, _ = ask(f"{base}api/meta")
         status, body = ask(f"{base}api/meta", token)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
     assert (without, status) == (401, 200)
     assert json.loads(body)["actions"] == ["cleanup"]

@@ -65,7 +65,7 @@ def test_a_run_that_timed_out_names_the_steps_at_work(
     async def crawl() -> None:
         await anyio.sleep(60)
 
-    stored(store, pipe, timeout=0.05)
+    stored(store, pipe, timeout=1)  # by then the step has begun
     assert "At work   crawl" in command("show", "last")[1]
     assert json.loads(command("show", "last", "--json")[1])["steps_at_work"] == [
         "crawl"

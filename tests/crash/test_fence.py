@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _wait_for(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.05)

@@ -48,7 +48,7 @@ async def test_a_supervisor_is_read_at_each_scrape(store: Store) -> None:
         client = Client(create_app(store.registry, supervisor=supervisor))
         await supervisor.submit(pipe, {})
         await supervisor.submit(pipe, {})
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not any(one.depth for one in supervisor.snapshot().actors):
                 await anyio.lowlevel.checkpoint()
         found = await scrape(client)

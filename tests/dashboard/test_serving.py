@@ -44,7 +44,7 @@ async def test_it_stops_at_once_with_twenty_streams_open(store: Store) -> None:
         answers.append((await ask(port, "/api/runs/stream"))[1])
 
     async def stop() -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             while app.state.site.streams.open < 20:  # noqa: ASYNC110 - a server is real
                 await anyio.sleep(0.01)
         stopping.set()
@@ -59,7 +59,7 @@ async def test_it_stops_at_once_with_twenty_streams_open(store: Store) -> None:
 
     assert len(answers) == 20
     assert all(b"event: over" in body for body in answers)
-    assert took < 6
+    assert took < 12  # and not until the next comment of each stream
 
 
 async def test_a_supervisor_serves_it_and_drains(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def run_through(
         run = await supervisor.submit(pipe, state, run_id=RUN, **options)
         if during is not None:
             await during(supervisor)
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             end = await run.wait()
             events = run_events(run)
     return Ended(
@@ -116,6 +116,6 @@ def final_state(pipe: Pipe[Any, Any], journal: MemoryJournal, run: str = RUN) ->
 
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for another thread or another supervisor."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - a thread's work has no event here
             await anyio.sleep(0.005)

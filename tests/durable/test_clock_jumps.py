@@ -13,6 +13,8 @@ from justpipe_actors import Pipe, Supervisor, ask, sleep_until
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
 
+from .crash_model import wait_until
+
 
 HOUR = 3600.0
 
@@ -58,7 +60,22 @@ def waiting(kind: str) -> Pipe[Any, Any]:
     return pipe
 
 
-@pytest.mark.parametrize("kind", ["sleep", "ask", "join", "deadline"])
+DUE = {
+    "sleep": "first:nap",
+    "ask": "first:go",
+    "join": "t/1/late",
+    "deadline": "deadline",
+}
+"""What the rows of a run have once they say until when it waits."""
+
+
+def written(journal: MemoryJournal) -> str:
+    """Return what the rows of the run say."""
+    row = journal.find("run")
+    return "" if row is None else "".join(one.delta for one in journal.commits(row.id))
+
+
+@pytest.mark.parametrize("kind", DUE)
 async def test_a_jump_forward_ends_due_waits(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,7 +86,7 @@ async def test_a_jump_forward_ends_due_waits(
     with anyio.fail_after(30), caplog.at_level(logging.WARNING):
         async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="run", **options)
-            await anyio.sleep(0.3)
+            await wait_until(lambda: DUE[kind] in written(journal))
             assert run.end is None
             journal.offset += 2 * HOUR
             end = await ended(run, kind)
@@ -101,7 +118,7 @@ async def test_a_jump_back_delays_a_run_as_the_clock_says() -> None:
     with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="run")
-            await anyio.sleep(0.2)
+            await wait_until(lambda: "nap:nap" in written(journal))
             journal.offset -= HOUR
             with anyio.move_on_after(3.5):
                 await run.wait()

@@ -44,13 +44,13 @@ async def test_a_worker_that_was_declared_dead_cannot_write() -> None:
         journal.remove_worker(row.worker)
         await wait_until(lambda: len(entered) == 2)
         gates[0].set()
-        with anyio.fail_after(10), pytest.raises(RunReleased, match="taken"):
+        with anyio.fail_after(30), pytest.raises(RunReleased, match="taken"):
             await run.wait()
         assert EventType.FINISH not in [event.type for event in await _read(run)]
         found = await two.find("run")
         assert found is not None
         gates[1].set()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await found.wait()
 
     assert end.status.value == "success"

@@ -70,7 +70,7 @@ async def test_runs_wait_on_a_full_disk_and_lose_nothing(
             assert not health.ready
             assert "No space left" in " ".join(health.reasons)
             journal.is_full = False
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 end = await run.wait()
             assert supervisor.health().ready
 
@@ -136,7 +136,7 @@ async def test_a_state_that_can_no_longer_be_stored_fails_the_run() -> None:
     journal = MemoryJournal()
     async with Supervisor(pipe, journal=journal) as supervisor:
         run = await supervisor.submit(pipe, {}, run_id="one")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
     row = journal.find("one")
 
@@ -159,7 +159,7 @@ async def test_a_last_state_that_cannot_be_stored_fails_the_run(lap: int) -> Non
     journal = MemoryJournal()
     async with Supervisor(pipe, journal=journal) as supervisor:
         run = await supervisor.submit(pipe, {"lap": lap}, run_id="one")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             events = [event async for event in run]
             end = await run.wait()
     row = journal.find("one")
@@ -192,7 +192,7 @@ async def test_a_batch_that_raises_fails_its_run_alone(
     pipe: Pipe[Any, Any] = Pipe(dict, name="plain")
     pipe.step("only")(lambda: None)
     async with Supervisor(pipe, journal=journal) as supervisor:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             fine = await supervisor.submit(pipe, {}, run_id="fine")
             assert (await fine.wait()).status.value == "success"
             left[0] = 1_000_000

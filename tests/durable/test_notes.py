@@ -53,7 +53,7 @@ async def finish_meta(
 ) -> dict[str, Any] | None:
     """Run the pipe, or go on with its run, and return the notes of FINISH."""
     meta: dict[str, Any] | None = None
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, {}, Context(), run_id="run")
             async for event in run:

@@ -13,6 +13,7 @@ from justpipe_actors import Ask, EventType, Pipe, Supervisor
 from justpipe_actors.journals import MemoryJournal
 
 from .crash_model import wait_until
+from .test_clock_jumps import HOUR, JumpingJournal
 
 
 class Marked(dict[str, Any]):
@@ -59,7 +60,7 @@ async def test_a_run_that_waits_for_an_answer_leaves_memory_and_goes_on() -> Non
         assert supervisor.snapshot().places.inside == 0
         (ask,) = await supervisor.asks()
         await supervisor.answer(ask.id, value=True)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
             types = [event.type async for event in run]
 
@@ -72,14 +73,15 @@ async def test_a_run_that_waits_for_an_answer_leaves_memory_and_goes_on() -> Non
 async def test_a_sleeping_run_is_woken_when_its_time_comes() -> None:
     """The time is stored, and any worker with the pipe may take the run up."""
     begun: list[str] = []
-    pipe, journal = asking(begun, timeout=0.2), MemoryJournal(verify=True)
+    pipe, journal = asking(begun, timeout=HOUR), JumpingJournal(verify=True)
     async with Supervisor(pipe, journal=journal) as supervisor:
         await supervisor.submit(pipe, {}, run_id="one")
         await wait_until(lambda: _status(journal) == "waiting")
     assert begun == ["write"]
+    journal.offset += HOUR
     async with Supervisor(pipe, journal=journal) as supervisor:
         run = await supervisor.submit(pipe, {}, run_id="one")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
 
     assert end.status.value == "success"
@@ -115,5 +117,5 @@ async def test_leaving_while_a_run_waits_changes_nothing(grace: float) -> None:
         assert run is not None
         (ask,) = await supervisor.asks("one")
         await supervisor.answer(ask.id, value=False)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await run.wait()).status.value == "success"

@@ -159,7 +159,7 @@ async def test_another_supervisor_finds_a_run_and_its_end() -> None:
         assert found.run_id == "one"
         assert found.end is None
         gate.set()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await found.wait()
         assert await two.find("nowhere") is None
 
@@ -179,7 +179,7 @@ async def test_a_run_is_cancelled_from_another_supervisor() -> None:
         run = await one.submit(pipe, {}, run_id="one")
         await wait_until(lambda: "slow" in begun)
         assert await two.cancel("one", "not needed")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
         assert not await two.cancel("one", "again")
 
@@ -234,7 +234,7 @@ async def test_places_limit_runs_at_work_and_not_stored_runs() -> None:
         await wait_until(lambda: "slow" in begun)
         assert begun == ["first", "slow"]
         gate.set()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             ends = [await run.wait() for run in runs]
 
     assert [end.status.value for end in ends] == ["success"] * 3
@@ -266,7 +266,7 @@ async def test_a_context_that_cannot_be_stored_is_made_each_time() -> None:
     async with Supervisor(pipe, journal=journal, context=make) as supervisor:
         run = await supervisor.find("one")
         assert run is not None
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await run.wait()
 
     assert begun == made[:1] + made[-1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from justpipe_actors import Ask, Pipe, Stop, Supervisor, ask, once
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
 
-from .crash_model import final_state
+from .crash_model import final_state, wait_until
+from .test_clock_jumps import HOUR, JumpingJournal
 
 
 SUCCESS, FAILED = PipelineTerminalStatus.SUCCESS, PipelineTerminalStatus.FAILED
@@ -42,13 +43,24 @@ class Work:
 
 
 async def fail_and_retry(
-    pipe: AnyPipe, work: Work, state: Any = None, **options: Any
+    pipe: AnyPipe,
+    work: Work,
+    state: Any = None,
+    *,
+    hangs: Callable[[], bool] | None = None,
+    **options: Any,
 ) -> tuple[PipelineEndData, Any]:
-    """Run a pipe, which fails, and retry it; return the end and the state of the retry."""
-    journal = MemoryJournal(verify=True)
-    with anyio.fail_after(20):
+    """Run a pipe, which fails, and retry it; return the end and state of the retry.
+
+    Once it hangs, two hours pass.
+    """
+    journal = JumpingJournal(verify=True)
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, state or {}, run_id="run", **options)
+            if hangs is not None:
+                await wait_until(hangs)
+                journal.offset += 2 * HOUR
             assert (await run.wait()).status is not SUCCESS
             work.heal()
             again = await supervisor.retry("run", new_id="again")
@@ -191,7 +203,9 @@ async def test_interrupted_steps_run_again(
         gate.set()
 
     work.heal = heal  # type: ignore[method-assign]
-    end, _ = await fail_and_retry(pipe, work, timeout=0.5)
+    end, _ = await fail_and_retry(
+        pipe, work, timeout=HOUR, hangs=lambda: {"slow", "broken"} <= work.calls.keys()
+    )
 
     assert end.status is SUCCESS
     assert work.calls == {"broken": 1, "slow": 1, "after": 1}
@@ -243,15 +257,15 @@ async def test_a_retried_step_keeps_the_results_of_once() -> None:
 async def test_an_ask_that_timed_out_is_asked_again(place: str) -> None:
     """For an ask in a step the step begins again, for one between steps the asking step."""
     pipe: AnyPipe = Pipe(dict, name="asking")
+    limit = timedelta(seconds=0.2)
 
     @pipe.step("inside")
     async def inside(state: State) -> None:
-        limit = timedelta(seconds=0.2)
         state["answer"] = await ask(str, "Which?", key="which", timeout=limit)
 
     @pipe.step("between")
     async def between(state: State) -> Any:
-        return Ask(str, "Which?", to=decide, timeout=timedelta(seconds=0.2))
+        return Ask(str, "Which?", to=decide, timeout=limit)
 
     @pipe.step("decide")
     async def decide(state: State, answer: str) -> Any:
@@ -259,10 +273,11 @@ async def test_an_ask_that_timed_out_is_asked_again(place: str) -> None:
         return Stop()
 
     journal = MemoryJournal()
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="run", start=place)
             assert (await run.wait()).status is FAILED
+            limit = timedelta(hours=1)
             again = await supervisor.retry("run", new_id="again")
             asks: list[Any] = []
             while not asks:
@@ -300,7 +315,7 @@ async def test_a_retry_that_fails_can_be_retried() -> None:
     pipe: AnyPipe = Pipe(dict, name="stubborn")
     add_steps(pipe, work, begin="one,two", one="join", two="join", join="")
     journal = MemoryJournal()
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="r0")
             end = await run.wait()

@@ -82,13 +82,13 @@ async def _end_of(
 ) -> PipelineTerminalStatus:
     async with Supervisor(graph.pipe, journal=journal) as supervisor:
         run = await supervisor.submit(graph.pipe, {}, run_id=RUN)
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             return (await run.wait()).status
 
 
 async def _retry(graph: random_graphs.Graph, journal: CopyingJournal) -> None:
     async with Supervisor(graph.pipe, journal=journal) as supervisor:
         again = await supervisor.retry(RUN, new_id="again")
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             end = await again.wait()
     assert end.status is SUCCESS, end

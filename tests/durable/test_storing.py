@@ -39,7 +39,7 @@ class Shelf:
 async def run_it(pipe: AnyPipe, state: Any, *types: type) -> PipelineEndData:
     """Run a durable pipe, and return its end."""
     journal = MemoryJournal(verify=True, types=types)
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, state, run_id="run")
             end = await run.wait()
@@ -157,7 +157,7 @@ async def test_an_answer_that_is_not_json_is_rejected() -> None:
         state["answer"] = answer
 
     journal = MemoryJournal()
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="run")
             while not await supervisor.asks():  # noqa: ASYNC110

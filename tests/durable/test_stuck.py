@@ -51,13 +51,13 @@ async def test_a_run_that_kills_its_workers_becomes_stuck() -> None:
     async with Supervisor(chain(), journal=journal) as supervisor:
         run = await supervisor.find("run")
         assert run is not None
-        with anyio.fail_after(10), pytest.raises(RunStuck, match="'second'"):
+        with anyio.fail_after(30), pytest.raises(RunStuck, match="'second'"):
             await run.wait()
         row = journal.find("run")
         assert row is not None
         assert row.status == "stuck"
         again = await supervisor.redrive("run")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await again.wait()).status.value == "success"
 
 
@@ -68,7 +68,7 @@ async def test_two_deaths_do_not_make_a_run_stuck() -> None:
     async with Supervisor(chain(), journal=journal) as supervisor:
         run = await supervisor.find("run")
         assert run is not None
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await run.wait()).status.value == "success"
 
 
@@ -78,13 +78,13 @@ async def test_a_version_without_the_due_step_does_not_fit() -> None:
     async with Supervisor(chain("other"), journal=journal) as supervisor:
         run = await supervisor.find("run")
         assert run is not None
-        with anyio.fail_after(10), pytest.raises(RunStuck, match="'second' is gone"):
+        with anyio.fail_after(30), pytest.raises(RunStuck, match="'second' is gone"):
             await run.wait()
     assert journal.redrive("run")
     async with Supervisor(chain(), journal=journal) as supervisor:
         found = await supervisor.find("run")
         assert found is not None
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await found.wait()).status.value == "success"
 
 
@@ -108,7 +108,7 @@ async def test_the_timeout_of_a_run_includes_waiting_times() -> None:
     async with Supervisor(pipe, journal=journal) as supervisor:
         run = await supervisor.find("one")
         assert run is not None
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
 
     assert end.status.value == "timeout"

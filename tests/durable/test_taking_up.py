@@ -65,12 +65,12 @@ async def test_a_run_goes_on_when_its_submission_was_cancelled(
         await wait_until(lambda: bool(journal.asks("run")))
         await supervisor.answer("run:first:q", 1)
         run = await supervisor.submit(pipe, {}, run_id="run")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await run.wait()).status is SUCCESS
         again = await supervisor.submit(pipe, {}, run_id="second")
         await wait_until(lambda: bool(journal.asks("second")))
         await again.answer("second:first:q", 2)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await again.wait()).status is SUCCESS
 
 
@@ -107,7 +107,7 @@ async def test_a_signal_for_a_run_that_is_being_taken_up_is_not_lost(kind: str) 
     async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
         journal.supervisor = supervisor
         run = await supervisor.submit(pipe, {}, run_id="run")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             end = await run.wait()
     expected = "cancelled" if kind == "cancel" else "success"
     assert end.status.value == expected
@@ -137,7 +137,7 @@ async def test_a_run_is_taken_up_after_the_clean_up_of_its_parking() -> None:
 
     async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
         run = await supervisor.submit(pipe, {}, run_id="run")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await is_leaving.wait()
             await supervisor.answer("run:first:q", 1)
             await wait_until(lambda: _status_of(journal) == "running")
@@ -223,7 +223,7 @@ async def test_timers_that_are_due_fire_in_the_order_of_their_times(kind: str) -
     moved = 4 * 3600.0
     async with Supervisor(pipe, journal=journal, grace=0.1) as supervisor:
         run = await supervisor.submit(pipe, {}, run_id="run")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             assert (await run.wait()).status is SUCCESS
     expected = ["early", "join", "late"] if kind == "join" else ["early", "late"]
     assert final_state(pipe, journal, "run")["order"] == expected

@@ -59,7 +59,7 @@ async def begun(pipe: AnyPipe, state: Any, commit: int = 1) -> CopyingJournal:
 
 async def go_on(pipe: AnyPipe, journal: MemoryJournal) -> Any:
     """Continue the run with another version, and return its stream at its end."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.find("run")
             assert run is not None
@@ -88,7 +88,7 @@ async def test_a_version_with_more_steps_goes_on() -> None:
 async def test_a_missing_step_is_named_with_its_messages() -> None:
     """The run is stuck and keeps its state; the old version continues it."""
     journal = await begun(chain(Old, "one", "two"), Old())
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(chain(Old, "one", "deux"), journal=journal) as supervisor:
             run = await supervisor.find("run")
             assert run is not None
@@ -119,7 +119,7 @@ async def test_a_missing_step_after_an_ask_is_named() -> None:
         state["ok"] = ok
 
     journal, pipe = MemoryJournal(), asking("decide")
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             await supervisor.submit(pipe, {}, run_id="run")
             while not await supervisor.asks():  # noqa: ASYNC110
@@ -163,7 +163,7 @@ async def test_a_child_pipe_that_changed_is_compared_too() -> None:
         for copy in journal.copies
         if any("work" in one.delta for one in _rows(journal_of(copy)))
     )
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(nested("labour"), journal=journal_of(copy)) as supervisor:
             run = await supervisor.find("run")
             assert run is not None
@@ -185,7 +185,7 @@ async def test_a_state_of_another_form_is_migrated_once() -> None:
     def new() -> AnyPipe:
         return chain(New, "one", "two", "three", migrate=migrate)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(
             chain(New, "one", "two", "three"), journal=journal
         ) as supervisor:
@@ -215,7 +215,7 @@ async def test_a_migration_that_fails_makes_the_run_stuck() -> None:
 
     journal = await begun(chain(Old, "one", "two"), Old())
     pipe = chain(New, "one", "two", migrate=migrate)
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.find("run")
             assert run is not None

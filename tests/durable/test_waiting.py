@@ -107,7 +107,7 @@ async def wait_ask(supervisor: Supervisor, run_id: str) -> str:
 
     A run that only waits between steps is not at work, so its stream may say nothing.
     """
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not (found := await supervisor.asks(run_id)):  # noqa: ASYNC110
             await anyio.sleep(0.005)
     return found[0].id

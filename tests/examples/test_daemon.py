@@ -32,6 +32,7 @@ class Daemon:
         """Start the process; ``said`` collects its output."""
         command = file(MAIN, str(self.root), "--backend", self.backend)
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said = ""
         until((self.root / "status.json").exists, "the daemon is up")
         return self.process
 
@@ -49,15 +50,27 @@ class Daemon:
         """Write the settings."""
         (self.root / "settings.json").write_text(json.dumps(settings))
 
+    def signal(self, number: signal.Signals, answer: str) -> None:
+        """Send a signal, and wait until the daemon says that it has come."""
+        self.process.send_signal(number)
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if answer in line:
+                return
+        pytest.fail(f"the daemon ended: {self.said}")
+
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit status and the output."""
-        _, said = self.process.communicate(timeout=20)
-        return self.process.returncode, said
+        assert self.process.stderr is not None
+        with self.process.stderr as said:
+            self.said += said.read()
+        return self.process.wait(60), self.said
 
 
 def until(condition: Callable[[], object], what: str) -> None:
     """Wait in real time for another process."""
-    patience = time.monotonic() + 20
+    patience = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < patience, what
         time.sleep(0.02)
@@ -68,8 +81,8 @@ def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
     """Return a running daemon."""
     daemon = Daemon(tmp_path, request.param)
     yield daemon
-    daemon.process.kill()
-    daemon.process.communicate()
+    with daemon.process as process:
+        process.kill()
 
 
 def test_files_are_digested_until_it_is_stopped(daemon: Daemon) -> None:
@@ -95,8 +108,7 @@ def test_files_are_digested_until_it_is_stopped(daemon: Daemon) -> None:
 def test_a_reload_concerns_new_files(daemon: Daemon) -> None:
     """SIGHUP changes new runs only; SIGTERM lets the running one finish."""
     daemon.set(least=1, pause=2)
-    daemon.process.send_signal(signal.SIGHUP)
-    time.sleep(0.2)
+    daemon.signal(signal.SIGHUP, "settings as they are now")
     daemon.drop("new.txt", "one two two")
     until(lambda: _status(daemon)["snapshot"]["runs"], "the run is at work")
     daemon.process.send_signal(signal.SIGTERM)
@@ -109,13 +121,11 @@ def test_a_reload_concerns_new_files(daemon: Daemon) -> None:
 
 def test_a_second_signal_stops_and_the_next_start_goes_on(daemon: Daemon) -> None:
     """A file whose run the second SIGTERM cancelled is digested after the next start."""
-    daemon.set(pause=60)
-    daemon.process.send_signal(signal.SIGHUP)
-    time.sleep(0.3)
+    daemon.set(pause=600)
+    daemon.signal(signal.SIGHUP, "settings as they are now")
     daemon.drop("late.txt", "to be or not to be")
     until(lambda: _status(daemon)["snapshot"]["runs"], "the run is at work")
-    daemon.process.send_signal(signal.SIGTERM)
-    time.sleep(0.1)
+    daemon.signal(signal.SIGTERM, "draining")
     daemon.process.send_signal(signal.SIGTERM)
     status, said = daemon.end()
     left = (daemon.root / "in" / "late.txt").exists()

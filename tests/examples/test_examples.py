@@ -225,7 +225,7 @@ def test_an_example_is_a_program(name: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
 
     assert done.returncode == 0, done.stderr

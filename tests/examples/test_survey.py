@@ -81,7 +81,9 @@ def conducted(
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     line = [sys.executable, str(MAIN), *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, timeout=100
+    )
 
 
 # -- the pipe
@@ -230,7 +232,7 @@ def test_ctrl_c_ends_it(backend: str) -> None:
         assert process.stderr is not None
         first = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=100)
     assert "looking for Python files" in first
     assert process.returncode == 130
     assert "interrupted" in errors

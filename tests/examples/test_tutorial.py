@@ -51,7 +51,7 @@ def write_programs(folder: Path, *pages: str) -> None:
 
 def until(condition: Callable[[], object], what: str) -> None:
     """Wait in real time for another process."""
-    patience = time.monotonic() + 30
+    patience = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < patience, what
         time.sleep(0.05)
@@ -94,7 +94,7 @@ def is_listening(port: int) -> bool:
 
 def read(address: str) -> str:
     """Read all of an answer."""
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(address, timeout=100) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -109,7 +109,7 @@ def command(folder: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -140,7 +140,7 @@ def test_the_program_of_a_chapter_prints_what_the_page_shows(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
 
     assert done.returncode == 0, done.stderr
@@ -164,7 +164,7 @@ def test_the_tests_of_the_desk_pass_under_pytest(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
     assert done.returncode == 0, done.stdout
@@ -209,7 +209,7 @@ def test_the_daemon_answers_files_until_it_is_stopped(
         (tmp_path / "in" / "letter-1.txt").write_text("Where is A3?")
         until(lambda: sent(tmp_path), "a reply")
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=100)
 
     assert process.returncode == 0, errors
     assert sent(tmp_path) == ["A3 is refunded."]
@@ -225,7 +225,7 @@ def test_a_killed_daemon_continues_its_letter(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=100,
     )
 
     assert done.returncode == 0, done.stderr
@@ -249,7 +249,7 @@ def test_an_ask_is_answered_from_another_process(
         command(tmp_path, "answer", "letter-2", "yes")
         until(lambda: sent(tmp_path), "a reply")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=100)
 
     assert "Refund A3?" in listed
     assert sent(tmp_path) == ["A3 is refunded."]
@@ -270,8 +270,8 @@ def test_the_daemon_serves_its_dashboard(tmp_path: Path) -> None:
             assert said, "the daemon ended"
         address = said.rpartition(" ")[2].strip().rstrip("/")
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{address}/api/v1/runs", timeout=20)
+            urllib.request.urlopen(f"{address}/api/v1/runs", timeout=100)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=100)
 
     assert process.returncode == 0

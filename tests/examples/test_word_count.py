@@ -26,7 +26,7 @@ def output_of(folder: Path, backend: str, *placements: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -48,7 +48,7 @@ def test_it_counts_the_same_everywhere(
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs the extra [ray]"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Event, EventType, Pipe, Retry
@@ -76,6 +77,7 @@ async def test_a_retried_attempt_ends_where_the_next_begins() -> None:
     assert (first.end, second.end) == (second.start, third.start)
 
 
+@pytest.mark.virtual_time
 async def test_failed_and_unfinished_spans_are_marked() -> None:
     """A span that a timeout interrupts is unfinished."""
     pipe: Pipe[Any, Any] = Pipe(None, allow_multi_root=True)

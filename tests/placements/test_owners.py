@@ -78,6 +78,6 @@ def test_a_worker_ends_with_its_owner(
         worker = worker_in(folder)
         assert is_running(worker)
         getattr(owner, how)()
-        owner.wait(10)
+        owner.wait(30)
 
-    assert is_gone_within(worker, 2)
+    assert is_gone_within(worker, 30)

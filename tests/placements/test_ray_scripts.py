@@ -11,7 +11,7 @@ import pytest
 from ..programs import file, started
 
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("needs the extra [ray]", allow_module_level=True)
@@ -51,6 +51,6 @@ def test_a_local_cluster_is_started_and_stopped(
     script.write_text(SCRIPT, encoding="utf-8")
 
     with started([*file(script, anyio_backend[0])]) as process:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=250)
 
     assert "True None True False" in out, err

@@ -34,7 +34,7 @@ GRAVE = [SystemExit, KeyboardInterrupt, BaseException]
 
 async def run_bounded(pipe: AnyPipe, **options: Any) -> list[Event]:
     """Run a pipe to its end, with a time limit."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with pipe.run({}, **options) as run:
             return [event async for event in run]
 
@@ -49,7 +49,7 @@ async def end_of_run(pipe: AnyPipe, **options: Any) -> PipelineEndData:
 async def read_until_raised(pipe: AnyPipe, kind: type[BaseException]) -> list[Event]:
     """Read a run to its FINISH, after which it must raise."""
     events = []
-    with anyio.fail_after(5), pytest.raises(kind):
+    with anyio.fail_after(30), pytest.raises(kind):
         async for event in pipe.run({}):
             events.append(event)
     return events
@@ -471,7 +471,7 @@ async def test_a_cancelled_run_does_not_wait_for_an_observer_of_its_start() -> N
 
     pipe = single(lambda: None)
     pipe.add_observer(Stuck())
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with pipe.run({}) as run, anyio.create_task_group() as tasks:
 
             async def cancel_soon() -> None:
@@ -568,7 +568,7 @@ async def test_a_run_cannot_wait_for_its_own_end(
         pipe.add_observer(Closing())
     elif place == "shutdown":
         pipe.on_shutdown(lambda: close())
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with pipe.run({}) as run:
             streams.append(run)
             end = await run.wait()
@@ -582,7 +582,7 @@ async def test_two_tasks_cannot_read_one_run() -> None:
     """The second reader gets an error, and the first one reads on."""
     pipe = single(lambda: anyio.wait_all_tasks_blocked())
     types: list[EventType] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with pipe.run({}) as run, anyio.create_task_group() as tasks:
 
             async def read() -> None:

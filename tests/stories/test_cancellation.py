@@ -244,5 +244,5 @@ async def test_waiting_for_a_retry_does_not_block_the_loop() -> None:
     assert error.meta is not None
     assert error.meta["framework"]["tries"] == 4
     assert end_of(events).duration_s >= 30
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # and not the 30 of the clock
     assert len(beside) == 1

@@ -22,11 +22,12 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe
+from justpipe_actors.testing import virtual_time
 from justpipe_actors.types import PipelineEndData, PipelineTerminalStatus
 
 
 Main = Callable[[], Awaitable[None]]
-RunInNewLoop = Callable[[Main], None]
+RunInNewLoop = Callable[..., None]
 AnyPipe = Pipe[Any, Any]
 
 CLEAN = ["cleaned", "shutdown"]
@@ -57,19 +58,22 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def run_in_new_loop(backend: str, quiet_log: None) -> RunInNewLoop:
     """Run a main function in a new loop; at its end no other task may be left."""
 
-    def run(main: Main) -> None:
+    def run(main: Main, *, is_virtual: bool = False) -> None:
         async def watched() -> None:
             before = everybody()
             await main()
             await nothing_left(before)
 
-        in_loop(watched, backend)
+        in_loop(watched, backend, is_virtual=is_virtual)
 
     return run
 
 
-def in_loop(main: Main, backend: str) -> None:
+def in_loop(main: Main, backend: str, *, is_virtual: bool = False) -> None:
     """Run a main function in a new loop that ends by itself."""
+    if is_virtual:
+        anyio.run(main, **virtual_time(backend))
+        return
     options = {"debug": True} if backend == "asyncio" else {}
     anyio.run(main, backend=backend, backend_options=options)
 
@@ -82,7 +86,7 @@ def everybody() -> set[tuple[int, str | None]]:
 async def nothing_left(before: set[tuple[int, str | None]]) -> None:
     """Wait until the loop has no more tasks than before."""
     try:
-        with anyio.fail_after(2):
+        with anyio.fail_after(30):
             while everybody() - before:
                 await checkpoint()
     except TimeoutError:
@@ -647,7 +651,7 @@ def test_cancel_interrupts_at_once(
             assert end.error == "why"
             assert run.end == end
 
-        with anyio.fail_after(1):
+        with anyio.fail_after(30):
             if structured:
                 async with run:
                     await consume()
@@ -719,6 +723,8 @@ class EndingCase:
     consume: Callable[[Any], Awaitable[None]]
     then: Callable[[], Awaitable[Any]] = anyio.sleep_forever
     timeout: float | None = None
+    is_virtual: bool = False
+    """On a clock that jumps, so that the step begins before the time is over."""
 
 
 async def _drain(run: Any) -> None:
@@ -755,7 +761,7 @@ async def _fail_outside(run: Any) -> None:
 ENDINGS = {
     "success": EndingCase(_drain, then=checkpoint),
     "failure": EndingCase(_drain, then=raise_value_error),
-    "timeout": EndingCase(_drain, timeout=0.1),
+    "timeout": EndingCase(_drain, timeout=0.1, is_virtual=True),
     "cancel": EndingCase(_cancel),
     "leaving the block": EndingCase(_leave),
     "aclose": EndingCase(_close),
@@ -776,7 +782,7 @@ def test_shutdown_hooks_run_once_and_last(
         await case.consume(stuck(log, case.then).run({}, timeout=case.timeout))
         assert log == CLEAN
 
-    run_in_new_loop(main)
+    run_in_new_loop(main, is_virtual=case.is_virtual)
     assert log == CLEAN
 
 
@@ -935,11 +941,16 @@ def test_asyncio_timeout_around_the_consumer(structured: bool, quiet_log: None) 
         run = stuck(log).run({})
 
         async def consume() -> None:
-            async with asyncio.timeout(0.005):
+            async with asyncio.timeout(None) as limit:
+                soon = asyncio.get_running_loop().time() + 0.005
                 if structured:
                     async with run:
+                        await until_token(run)
+                        limit.reschedule(soon)
                         await rest_of(run)
                 else:
+                    await until_token(run)
+                    limit.reschedule(soon)
                     await rest_of(run)
 
         with pytest.raises(TimeoutError):

@@ -225,7 +225,7 @@ def far_run(store: InMemoryBackend) -> RunRecord:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until an event that a poller reads has arrived."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - a poller tells nobody
             await anyio.sleep(0.01)
 
@@ -303,7 +303,7 @@ async def test_readers_end_with_the_supervisor() -> None:
     far_run(store)
     pipe = counting(1, storage=store)
     read: list[Event] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks, Supervisor(pipe) as supervisor:
 
             async def reader() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -81,7 +80,7 @@ async def test_many_runs_wait_beside_one_place(kind: str, *, durable: bool) -> N
     at_work: list[str] = []
     pipe = asking(kind, at_work)
     journal = MemoryJournal() if durable else None
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, max_runs=1, journal=journal) as supervisor:
             runs = [await supervisor.submit(pipe, {}) for _ in range(3)]
             asks: list[Any] = []
@@ -108,7 +107,7 @@ async def test_a_run_with_a_step_at_work_keeps_its_place() -> None:
     async def works(state: dict[str, Any]) -> None:
         await gate.wait()
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, max_runs=1) as supervisor:
             run = await supervisor.submit(pipe, {})
             with anyio.move_on_after(0.1) as limit:
@@ -123,7 +122,8 @@ async def test_a_run_with_a_step_at_work_keeps_its_place() -> None:
             assert supervisor.snapshot().places.inside == 0
 
 
-async def test_a_run_that_sleeps_frees_its_place(tmp_path: Path) -> None:
+@pytest.mark.virtual_time
+async def test_a_run_that_sleeps_frees_its_place() -> None:
     """It goes on when its time has come and a place is free, and not before."""
     order: list[str] = []
     gate = anyio.Event()
@@ -141,7 +141,7 @@ async def test_a_run_that_sleeps_frees_its_place(tmp_path: Path) -> None:
     async def end(state: dict[str, Any]) -> None:
         pass
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, max_runs=1) as supervisor:
             first = await supervisor.submit(pipe, {"sleeps": True})
             second = await supervisor.submit(pipe, {"sleeps": False})
@@ -164,7 +164,7 @@ async def test_an_answered_run_that_waits_for_a_place_can_be_cancelled() -> None
     async def only(state: dict[str, Any]) -> None:
         await gate.wait()
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, other, max_runs=1) as supervisor:
             run = await supervisor.submit(pipe, {})
             busy = await supervisor.submit(other, {})

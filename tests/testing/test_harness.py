@@ -353,7 +353,7 @@ async def test_the_final_state_is_never_a_childs() -> None:
     pipe: Pipe[State, Any] = Pipe(dict, log_state=False)
     pipe.sub("owner", pipeline=child)(lambda state: {"mine": False})
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         result = await TestPipe(pipe).run({"mine": True}, timeout=0.01)
 
     assert result.status is PipelineTerminalStatus.TIMEOUT

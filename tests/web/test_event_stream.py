@@ -62,7 +62,7 @@ async def test_with_cancel_a_disconnect_ends_the_run() -> None:
     """Nothing of the run is left when the response has ended."""
     state: dict[str, Any] = {"go": anyio.Event()}
     run = waiting().run(state)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         response = await fetch(event_stream(run), leave_after=4)
 
     assert state["left"]
@@ -179,7 +179,7 @@ async def test_a_broken_connection_ends_the_run() -> None:
         if sent > 3:
             raise OSError
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         await event_stream(run)({"type": "http"}, receive, send)  # type: ignore[arg-type]
     assert run.end is not None
     assert run.end.status is PipelineTerminalStatus.CLIENT_CLOSED
@@ -189,7 +189,7 @@ async def test_a_stream_ends_with_the_supervisor() -> None:
     """Open streams do not keep a supervisor from closing."""
     pipe, state = waiting(), {"go": anyio.Event()}
     responses: list[Response] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
 
             async def client(app: Any) -> None:

@@ -177,6 +177,7 @@ class Watcher:
     async def reload(self, supervisor: Supervisor) -> None:
         """Let new runs have the new settings; runs at work keep the old ones."""
         supervisor.add_pipe(build(self.folders))
+        logger.info("New runs have the settings as they are now")
 
 
 async def main(root: Path, max_runs: int, grace: float) -> None:

@@ -53,7 +53,7 @@ def approval(*, persist: bool = True) -> Pipe[Any, Any]:
 async def begin(root: Path, what: str, *, persist: bool = True) -> None:
     """Submit a run and leave when it waits or has ended."""
     pipe, journal = approval(persist=persist), SQLiteJournal(root / "journal.db")
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with Supervisor(pipe, journal=journal) as supervisor:
             await supervisor.submit(pipe, {"what": what}, run_id=what)
             while (row := journal.find(what)) is None or row.status == "running":  # noqa: ASYNC110
@@ -157,7 +157,7 @@ async def test_a_missing_end_of_the_history_is_added(
     else:
         pipe = approval()
         async with Supervisor(pipe, journal=root / "journal.db"):
-            with anyio.fail_after(20):
+            with anyio.fail_after(30):
                 while _label(root) != "failed":  # noqa: ASYNC110
                     await anyio.sleep(0.01)
     run = _only_store(root).get_run("fail")
