@@ -29,7 +29,7 @@ PROGRAM = "justpipe-actors"
 
 EPILOG = """\b
 Exit status: 0 it worked, 1 it did not (the run failed, there is no such run),
-2 the input is wrong, 4 the run waits or was released, 130 interrupted, 143 terminated, 141 nobody reads the output."""
+2 the input is wrong, 4 the run waits or was released, 130 interrupted, 143 terminated, 141 the reader of the output is gone."""
 
 
 COMMANDS = {

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from ...observability import compare_runs, format_comparison
+from ...observability import RunComparison, compare_runs, format_comparison
 from ...storage.registry import PipelineRegistry
 from ..options import find_run, json_option, run_argument, storage_option
 
@@ -38,5 +38,13 @@ def command(
     if is_json:
         text = json.dumps(asdict(comparison), indent=2)
     else:
-        text = format_comparison(comparison)
+        text = format_comparison(comparison) + explanation(comparison)
     sys.stdout.write(f"{text}\n")
+
+
+def explanation(comparison: RunComparison) -> str:
+    """Explain why a step can differ by more than the whole run; else nothing."""
+    greatest = max(map(abs, comparison.step_timing_diff.values()), default=0.0)
+    if greatest <= abs(comparison.duration_diff):
+        return ""
+    return "\n\nThe time of a step is the sum of its invocations, which can overlap."
