@@ -124,7 +124,8 @@ def measure(program: str, engine: str, seconds: float) -> float:
     )
     if done.returncode:
         # A peer may have no such program, as pydantic-graph has no streams.
-        print(done.stderr.splitlines()[-1], file=sys.stderr)
+        reason = done.stderr.splitlines()[-1]
+        print(f"{engine} has no figure for {program}: {reason}", file=sys.stderr)
         return math.nan
     return float(json.loads(done.stdout)["us"])
 
