@@ -326,7 +326,11 @@ class RunStream(Generic[StateT_co]):
             self._run.loop.call_soon(stop)
 
     def asks(self) -> list[OpenAsk]:
-        """Return the questions that wait for an answer, the oldest first."""
+        """Return the questions that wait for an answer, the oldest first.
+
+        Only those of a run at work in this process: ``Supervisor.asks`` has all of a
+        durable run, which may have left memory, or be at work elsewhere.
+        """
         run = self._run
         return (
             []
