@@ -105,7 +105,12 @@ async def ask(
         TypeError: values of the form cannot be typed in.
         RuntimeError: no step is running here.
     """
-    return await _waiting("ask").ask(form, note, key, timeout)
+    waiting = _waiting("ask")
+    _check_key("ask", key)
+    if timeout is not None and not _is_duration(timeout):
+        msg = f"ask() takes timeout= in seconds or as a timedelta, not {timeout!r}."
+        raise TypeError(msg)
+    return await waiting.ask(form, note, key, timeout)
 
 
 async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> None:
@@ -123,7 +128,15 @@ async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> Non
         ValueError: the datetime has no time zone.
         RuntimeError: no step is running here.
     """
-    await _waiting("sleep_until").sleep_until(moment, key)
+    waiting = _waiting("sleep_until")
+    _check_key("sleep_until", key)
+    if not (isinstance(moment, datetime) or _is_duration(moment)):
+        msg = (
+            "sleep_until() takes an aware datetime, a timedelta or seconds, "
+            f"not {moment!r}."
+        )
+        raise TypeError(msg)
+    await waiting.sleep_until(moment, key)
 
 
 @overload
@@ -156,6 +169,10 @@ async def once(key: str, func: Any, *args: Any, **kwargs: Any) -> Any:
         RuntimeError: no step is running here.
     """
     waiting = _waiting("once")
+    _check_key("once", key)
+    if not callable(func):
+        msg = f"once() takes a key, a function and its arguments, not {func!r}."
+        raise TypeError(msg)
     return await waiting.once(key, lambda: func(*args, **kwargs), func)
 
 
@@ -171,7 +188,20 @@ def idempotency_key(key: str) -> str:
     Raises:
         RuntimeError: no step is running here.
     """
-    return _waiting("idempotency_key").idempotency_key(key)
+    waiting = _waiting("idempotency_key")
+    _check_key("idempotency_key", key)
+    return waiting.idempotency_key(key)
+
+
+def _check_key(function: str, key: object) -> None:
+    if not isinstance(key, str):
+        msg = f"{function}() takes a text as its key, not {key!r}."
+        raise TypeError(msg)
+
+
+def _is_duration(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number or isinstance(value, timedelta)
 
 
 def _waiting(name: str) -> Waiting:

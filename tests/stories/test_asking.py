@@ -437,6 +437,32 @@ async def test_keys_are_unique_in_one_invocation() -> None:
     assert len({key for key in state.log if key != 1}) == 1
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ask(int, key=3), "text as its key"),  # type: ignore[call-overload]
+        (lambda: ask(int, timeout="soon"), "timeout= in seconds"),  # type: ignore[call-overload]
+        (lambda: sleep_until("soon"), "aware datetime"),  # type: ignore[arg-type]
+        (lambda: once("key", 5), "a function"),  # type: ignore[call-overload]
+        (lambda: once(3, int), "text as its key"),  # type: ignore[call-overload]
+    ],
+    ids=["key", "timeout", "moment", "function", "key of once"],
+)
+async def test_waits_say_what_they_take(
+    call: Callable[[], Awaitable[object]], words: str
+) -> None:
+    """A wrong argument is refused where it is given."""
+    pipe: Pipe[Any, Any] = Pipe(dict)
+
+    @pipe.step()
+    async def only() -> None:
+        with pytest.raises(TypeError, match=words):
+            await call()
+
+    async with pipe.run({}) as run:
+        assert (await run.wait()).status is SUCCESS
+
+
 async def test_handlers_have_keys_of_their_own() -> None:
     """An error handler may ask with the key that its step has used."""
     pipe = Pipe(Report, name="handlers")
