@@ -29,6 +29,7 @@ from justpipe_actors.errors import (
     DuplicateKey,
     UnknownAsk,
 )
+from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 
 
@@ -584,3 +585,45 @@ async def test_a_step_in_a_thread_cannot_wait(call: str) -> None:
 
     with pytest.raises(RuntimeError, match=f"{call}.. cannot wait in step 'threaded'"):
         await pipe.run(Report()).result()
+
+
+@pytest.mark.parametrize("journal", [None, MemoryJournal], ids=["plain", "durable"])
+async def test_the_handler_of_a_late_join_waits_as_any_other(
+    journal: Callable[[], MemoryJournal] | None,
+) -> None:
+    """The join has not begun, and its handler has keys, results and questions."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="late")
+    handled, found = anyio.Event(), list[object]()
+
+    async def handle(state: dict[str, Any], error: Exception) -> None:
+        found.append(idempotency_key("k"))
+        found.append(await once("kept", lambda: 5))
+        found.append(await ask(int, "How long?", key="q"))
+        handled.set()
+
+    @pipe.step("first", to=["quick", "slow"])
+    async def first() -> None:
+        """Lead to both."""
+
+    @pipe.step("quick", to="join")
+    async def quick() -> None:
+        """Report at once."""
+
+    @pipe.step("slow", to="join")
+    async def slow() -> None:
+        await handled.wait()
+
+    @pipe.step("join", barrier_timeout=0.01, on_error=handle)
+    async def join() -> None:
+        """Wait for both."""
+
+    made = None if journal is None else journal()
+    async with Supervisor(pipe, journal=made) as supervisor:
+        run = await supervisor.submit(pipe, {}, run_id="run")
+        async for event in run:
+            if event.type is EventType.ASK:
+                await supervisor.answer(event.payload["ask"], 4)
+        assert (await run.wait()).status is SUCCESS
+    key, *rest = found
+    assert rest == [5, 4]
+    assert str(key).startswith("run:")

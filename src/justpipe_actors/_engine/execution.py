@@ -237,7 +237,9 @@ async def execute_expiry(
     start = Start(run_state.run_id, message.step, message.wave, id=message.id)
     invocation = Invocation(run_state, actor, start, scope, run_state.variables.copy())
     invocation.began = run_state.system.now()
-    invocation.notes.open = False
+    notes = invocation.notes
+    notes.open, notes.about = False, (message.step, f"{run_state.run_id}:{start.id}", 1)
+    invocation.variables.run(current_step_notes.set, notes)
     run_state.active_invocations.add(invocation)
     run_state.metrics.count_task_start()
     try:
