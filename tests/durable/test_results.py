@@ -142,3 +142,27 @@ async def test_the_block_of_a_run_that_has_ended_is_left() -> None:
         async with run:
             assert [event async for event in run] == []
         assert await run.result() == Report(1)
+
+
+async def test_a_run_that_has_not_begun_is_read() -> None:
+    """Its events follow when it has a place."""
+    pipe, begun = reports(), anyio.Event()
+    first: Pipe[Report, Any] = Pipe(Report, name="first")
+
+    @first.step()
+    async def wait() -> None:
+        await begun.wait()
+
+    async with (
+        Supervisor(pipe, first, journal=MemoryJournal(), max_runs=1) as supervisor,
+        anyio.create_task_group() as tasks,
+    ):
+        await supervisor.submit(first, Report())
+        run = await supervisor.submit(pipe, Report())
+
+        async def read() -> None:
+            assert len([event async for event in run]) == 4
+
+        tasks.start_soon(read)
+        begun.set()
+    assert await run.result() == Report(1)

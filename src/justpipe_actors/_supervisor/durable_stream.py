@@ -157,6 +157,11 @@ class DurableStream(RunStream):
             if run.end is None and self._run is run:
                 await self._news.wait()
 
+    def _refuse_other_loop(self) -> None:
+        """Refuse another loop than that of a run at work here; others have none."""
+        if self._run is not None:
+            super()._refuse_other_loop()
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
