@@ -120,7 +120,7 @@ def test_answers_become_values_of_the_form(hint: Any, plain: Any, value: Any) ->
         (int, True, "answer must be an integer"),
         (int, 1.0, "answer must be an integer"),
         (str, 1, "answer must be a text"),
-        (datetime, "tomorrow", "answer must be a moment"),
+        (datetime, "tomorrow", "answer must be a time"),
         (Decimal, "abc", "answer must be a number"),
         (Literal["a"], "b", "answer must be one of 'a'"),
         (Colour, [1], "answer must be one of 'red', 2"),

@@ -76,7 +76,7 @@ def remote_problems(
     """Yield the reasons in the definition why a function cannot run remotely."""
     if is_streaming_function(func):
         yield (
-            "it yields, and items cannot be sent back one by one. Return a list, "
+            "it yields items, which cannot be sent back one by one. Return a list, "
             "or let it run on the loop"
         )
     for parameter, source in injection.items():
