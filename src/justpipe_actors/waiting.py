@@ -126,6 +126,7 @@ async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> Non
     Raises:
         DuplicateKey: this call of the step has used the key before.
         ValueError: the datetime has no time zone.
+        TypeError: the moment is no time, or the key no text.
         RuntimeError: no step is running here.
     """
     waiting = _waiting("sleep_until")
@@ -166,6 +167,7 @@ async def once(key: str, func: Any, *args: Any, **kwargs: Any) -> Any:
     Raises:
         DuplicateKey: this call of the step has used the key before.
         NotStorable: the result cannot be stored.
+        TypeError: the function cannot be called, or the key is no text.
         RuntimeError: no step is running here.
     """
     waiting = _waiting("once")
@@ -186,6 +188,7 @@ def idempotency_key(key: str) -> str:
         key: distinguishes the calls of one step.
 
     Raises:
+        TypeError: the key is no text.
         RuntimeError: no step is running here.
     """
     waiting = _waiting("idempotency_key")
