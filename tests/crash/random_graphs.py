@@ -62,6 +62,8 @@ class Graph:
     """Whether one of its steps stops the run."""
     expired: Expired
     """How often its joins have expired, as the run at work knows it."""
+    expires: bool
+    """Whether a join of it expires before a question is answered."""
 
 
 @attrs.define
@@ -70,6 +72,7 @@ class _Builder:
     log: Log
     pipe: Pipe[Any, Any]
     ends_early: bool = False
+    expires: bool = False
     kinds: list[str] = attrs.field(factory=lambda: KINDS)
     expired: Expired = attrs.field(factory=dict)
 
@@ -275,6 +278,7 @@ class _Builder:
     def add_expiring(self, name: str, to: list[str]) -> None:
         """Add a join that times out, because a parent asks until then."""
         tag = self.rng.randrange(1_000_000)
+        self.expires = True
 
         async def begin(state: State) -> None:
             self.log(name)
@@ -321,6 +325,7 @@ class _Builder:
             if self.kinds is not KINDS:
                 kinds += ["ask", "ask_between", "timer", "expiring"]
             inside.add(f"s{number}", then, self.rng.choice(kinds))
+        self.expires = self.expires or inside.expires
 
         async def func(state: State) -> State:
             self.log(name)
@@ -403,4 +408,5 @@ def build(seed: int, log: Log, *, waits: bool = False) -> Graph:
         builder.ends_early or policy == "stop",
         builder.ends_early,
         builder.expired,
+        builder.expires,
     )
