@@ -86,7 +86,7 @@ def best_times(folder: Path, programs: Mapping[str, str]) -> dict[str, float]:
     setting = os.environ | {"PYTHONPYCACHEPREFIX": str(folder)}
     setting.pop("PYTHONDONTWRITEBYTECODE", None)
     times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(4):
+    for _ in range(6):
         for name, text in programs.items():
             done = subprocess.run(
                 code(TIMED.format(text)),
