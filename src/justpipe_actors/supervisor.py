@@ -532,8 +532,11 @@ class Supervisor:
             UnknownRunError: there is no such run.
             RunRejected: there is no such commit, or there is no journal.
             NotStorable: the state cannot be stored.
+            TypeError: ``at`` is no number of a commit.
         """
-        return await self._require_durable().fork(run_id, at, state, new_id)
+        durable = self._require_durable()
+        check_count("at", at, is_optional=True, minimum=None)
+        return await durable.fork(run_id, at, state, new_id)
 
     def _require_durable(self) -> DurableRuns:
         self._require_own_loop()

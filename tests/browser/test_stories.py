@@ -411,7 +411,7 @@ def test_the_reason_of_a_hang_is_shown(page: Page, tmp_path: Path) -> None:
         address = process.stdout.readline().strip()
         open_page(page, f"{address}live")
 
-        runs = page.get_by_role("region", name="Runs at work").first
+        runs = page.get_by_role("region", name="Open runs").first
         expect(runs).to_contain_text("in the inbox of embed: its only slot is held by")
         expect(runs).to_contain_text("daemon.py:")
         page.get_by_role("button", name="embed").click()

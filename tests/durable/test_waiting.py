@@ -356,5 +356,7 @@ async def test_a_run_is_forked_at_a_commit() -> None:
         assert (await fork.wait()).status is SUCCESS
         with pytest.raises(RunRejected, match="no commit 99"):
             await supervisor.fork("r", 99)
+        with pytest.raises(TypeError, match="at must be a count or None, not 'x'"):
+            await supervisor.fork("r", "x")  # type: ignore[arg-type]
     assert state_in(journal, "copy") == {"log": ["drafted"], "decision": {"ok": False}}
     assert state_in(journal, "other")["log"] == ["another past"]

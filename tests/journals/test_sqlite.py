@@ -212,13 +212,20 @@ def test_invalid_settings_are_refused(settings: dict[str, Any], word: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"), [({"keep": 3}, "timedelta"), ({"types": ["Page"]}, "classes")]
+    ("settings", "problem"),
+    [
+        ({"keep": 3}, "keep must be a timedelta, not 3"),
+        ({"types": ["Page"]}, "types must be classes, and 'Page' is none"),
+        ({"attempts": "3"}, "attempts must be a count, not '3'"),
+        ({"lease": "10"}, "lease must be a number of seconds, not '10'"),
+        ({"fsync": "no"}, "fsync must be True or False, not 'no'"),
+    ],
 )
 def test_settings_of_another_type_are_refused(
-    settings: dict[str, Any], word: str
+    settings: dict[str, Any], problem: str
 ) -> None:
-    """The message says what is taken."""
-    with pytest.raises(TypeError, match=word):
+    """The message names the setting, and says what is taken."""
+    with pytest.raises(TypeError, match=problem):
         SQLiteJournal("runs.db", **settings)
 
 

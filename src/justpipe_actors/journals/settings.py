@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from .._util.arguments import check_count, check_seconds
 from ..abc import CommitMode
 
 
@@ -32,6 +33,8 @@ def check_settings(
         if not isinstance(one, type):
             msg = f"types must be classes, and {one!r} is none."
             raise TypeError(msg)
+    check_count("attempts", attempts, minimum=None)
+    check_seconds("lease", lease, is_signed=True)
     if mode not in {"sync", "group"}:
         msg = f"mode must be 'sync' or 'group', not {mode!r}."
         raise ValueError(msg)
@@ -44,6 +47,17 @@ def check_settings(
     if lease <= 0:
         msg = f"lease must be positive, not {lease:g}."
         raise ValueError(msg)
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        TypeError: it is something else; the text names the setting.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name} must be True or False, not {value!r}."
+        raise TypeError(msg)
 
 
 def count_deaths(earlier: Sequence[tuple[int, str]]) -> int:

@@ -27,6 +27,7 @@ from .._util.sqlite_files import make_private_file, make_private_folder, transac
 from ..abc import CommitMode, Journal
 from ..errors import JournalUnusableError
 from .schema import prepare
+from .settings import check_flag
 from .sql_journal import Database, SQLJournal
 
 
@@ -67,6 +68,7 @@ class SQLiteJournal(SQLJournal):
         lease: float = 10.0,
         types: Iterable[type] = (),
     ) -> None:
+        check_flag("fsync", fsync)
         self.path: Path = expand_home(path)
         self.fsync = fsync
         super().__init__(

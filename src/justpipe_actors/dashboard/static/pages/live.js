@@ -24,7 +24,7 @@ class LivePage {
 		this.state = el("small", { class: "dim" });
 		this.tiles = el("div");
 		this.tree = el("section", { class: "card supervised", "aria-label": "Supervision tree" });
-		this.runs = new Table(this.columns(), { label: "Runs at work", class: "lines", key: (run) => run.run_id, empty: "No run is at work." });
+		this.runs = new Table(this.columns(), { label: "Open runs", class: "lines", key: (run) => run.run_id, empty: "No run is at work." });
 		this.note = el("p", { class: "dim" });
 		this.update = batched(() => this.draw());
 	}
@@ -34,7 +34,7 @@ class LivePage {
 			this.main,
 			el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, button("Dump", () => this.dump()))),
 			this.tiles,
-			el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Runs at work" }, el("h2", {}, "Runs at work"), this.runs.withChooser("live"), this.note), this.tree),
+			el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Open runs" }, el("h2", {}, "Open runs"), this.runs.withChooser("live"), this.note), this.tree),
 		);
 		this.draw();
 		subscribe("live/stream", null, {
