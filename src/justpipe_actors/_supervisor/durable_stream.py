@@ -170,7 +170,7 @@ class DurableStream(RunStream):
     ) -> None:
         """End the run if it is at work here; elsewhere it goes on."""
         if self._run is not None:
-            await super().__aexit__(kind, error, traceback)
+            await super().__aexit__(kind, error, traceback)  # noqa: ASYNC102 - shielded
 
     async def result(self) -> Any:
         """Wait until the run has ended in any process, and return its last state.
